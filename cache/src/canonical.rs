@@ -1,0 +1,187 @@
+//! One encoding per value, so that equal values have equal digests.
+//!
+//! Every value starts with a tag byte. Integers and floats are eight bytes, little-endian; every sequence carries its
+//! length first; maps are sorted by key. `-0.0` is folded to `0.0` and NaN is refused, because it equals nothing.
+//! An integer and a float of the same size differ: `1` and `1.0` are two values.
+
+use std::collections::BTreeMap;
+
+use crate::digest::Digest;
+
+/// A value that can enter a key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Nothing, as an option that is not set.
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A number with a fraction; never NaN once encoded.
+    Float(f64),
+    /// A text in UTF-8.
+    Text(String),
+    /// A digest of bytes elsewhere.
+    Digest(Digest),
+    /// Values in an order that matters.
+    List(Vec<Value>),
+    /// Values by name, in an order that does not matter.
+    Map(BTreeMap<String, Value>),
+}
+
+/// Why a value has no encoding.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CanonicalError {
+    /// NaN equals nothing, not even itself, so that no key could ever be found again.
+    #[error("a number is NaN, which cannot be part of a key")]
+    NotANumber,
+    /// The integer does not fit 64 bits with a sign.
+    #[error("the integer {0} is above 9223372036854775807")]
+    IntegerRange(u64),
+}
+
+impl Value {
+    /// A map of the given pairs.
+    pub fn map<K: Into<String>>(pairs: impl IntoIterator<Item = (K, Value)>) -> Self {
+        Self::Map(pairs.into_iter().map(|(key, value)| (key.into(), value)).collect())
+    }
+
+    /// A text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// Takes over a JSON value; a number with a fraction or exponent becomes a float.
+    pub fn from_json(json: &serde_json::Value) -> Result<Self, CanonicalError> {
+        use serde_json::Value as Json;
+        Ok(match json {
+            Json::Null => Self::Null,
+            Json::Bool(truth) => Self::Bool(*truth),
+            Json::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+                (Some(int), _, _) => Self::Int(int),
+                (None, Some(int), _) => return Err(CanonicalError::IntegerRange(int)),
+                (None, None, Some(float)) => Self::Float(float),
+                (None, None, None) => return Err(CanonicalError::NotANumber),
+            },
+            Json::String(text) => Self::Text(text.clone()),
+            Json::Array(items) => Self::List(items.iter().map(Self::from_json).collect::<Result<_, _>>()?),
+            Json::Object(fields) => Self::Map(
+                fields
+                    .iter()
+                    .map(|(key, value)| Ok((key.clone(), Self::from_json(value)?)))
+                    .collect::<Result<_, CanonicalError>>()?,
+            ),
+        })
+    }
+
+    /// The value as JSON for people to read; digests become their hexadecimal text.
+    pub fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match self {
+            Self::Null => Json::Null,
+            Self::Bool(truth) => Json::Bool(*truth),
+            Self::Int(int) => Json::from(*int),
+            Self::Float(float) => Json::from(*float),
+            Self::Text(text) => Json::String(text.clone()),
+            Self::Digest(digest) => Json::String(digest.to_string()),
+            Self::List(items) => Json::Array(items.iter().map(Self::to_json).collect()),
+            Self::Map(fields) => {
+                Json::Object(fields.iter().map(|(key, value)| (key.clone(), value.to_json())).collect())
+            }
+        }
+    }
+
+    /// The digest of the canonical encoding.
+    pub fn digest(&self) -> Result<Digest, CanonicalError> {
+        let mut bytes = Vec::new();
+        self.encode(&mut bytes)?;
+        Ok(Digest::of(&bytes))
+    }
+
+    /// Appends the canonical encoding.
+    pub fn encode(&self, bytes: &mut Vec<u8>) -> Result<(), CanonicalError> {
+        match self {
+            Self::Null => bytes.push(0),
+            Self::Bool(truth) => bytes.extend([1, u8::from(*truth)]),
+            Self::Int(int) => {
+                bytes.push(2);
+                bytes.extend(int.to_le_bytes());
+            }
+            Self::Float(float) if float.is_nan() => return Err(CanonicalError::NotANumber),
+            Self::Float(float) => {
+                bytes.push(3);
+                // Adding positive zero turns -0.0 into 0.0 and leaves every other number alone.
+                bytes.extend((float + 0.0).to_bits().to_le_bytes());
+            }
+            Self::Text(text) => encode_text(4, text, bytes),
+            Self::Digest(digest) => {
+                bytes.push(5);
+                bytes.extend(digest.as_bytes());
+            }
+            Self::List(items) => {
+                encode_length(6, items.len(), bytes);
+                for item in items {
+                    item.encode(bytes)?;
+                }
+            }
+            Self::Map(fields) => {
+                encode_length(7, fields.len(), bytes);
+                for (key, value) in fields {
+                    encode_text(4, key, bytes);
+                    value.encode(bytes)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn encode_text(tag: u8, text: &str, bytes: &mut Vec<u8>) {
+    encode_length(tag, text.len(), bytes);
+    bytes.extend(text.as_bytes());
+}
+
+fn encode_length(tag: u8, length: usize, bytes: &mut Vec<u8>) {
+    bytes.push(tag);
+    bytes.extend((length as u64).to_le_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn digest(json: &str) -> Digest {
+        let json: serde_json::Value = serde_json::from_str(json).expect("the test's JSON is valid");
+        Value::from_json(&json).expect("no NaN in JSON").digest().expect("no NaN in JSON")
+    }
+
+    #[test]
+    fn order_of_fields_and_spelling_of_numbers_change_nothing() {
+        assert_eq!(digest(r#"{"a": 0.10, "b": 1}"#), digest(r#"{"b": 1, "a": 0.1}"#));
+        assert_eq!(digest("-0.0"), digest("0.0"));
+    }
+
+    #[test]
+    fn values_that_look_alike_differ() {
+        assert_ne!(digest("1"), digest("1.0"));
+        assert_ne!(digest("1"), digest("\"1\""));
+        assert_ne!(digest(r#"["ab", "c"]"#), digest(r#"["a", "bc"]"#));
+        assert_ne!(digest("[[], []]"), digest("[[[]]]"));
+        assert_ne!(digest("null"), digest("false"));
+    }
+
+    #[test]
+    fn nan_is_refused() {
+        assert_eq!(Value::Float(f64::NAN).digest(), Err(CanonicalError::NotANumber));
+    }
+
+    proptest! {
+        #[test]
+        fn encoding_tells_lists_of_texts_apart(a: Vec<String>, b: Vec<String>) {
+            let value = |texts: &[String]| Value::List(texts.iter().map(Value::text).collect());
+            let same = value(&a).digest().unwrap() == value(&b).digest().unwrap();
+            prop_assert_eq!(same, a == b);
+        }
+    }
+}

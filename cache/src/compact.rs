@@ -1,0 +1,128 @@
+//! Writing packs anew without what nobody needs.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+
+use crate::clock;
+use crate::disk;
+use crate::error::StoreError;
+use crate::gc::Kept;
+use crate::index::Index;
+use crate::pack::{GROUP_HEADER_LEN, Record};
+use crate::record::{Draft, Kind};
+use crate::store::Store;
+
+/// How much of a pack is needed.
+#[derive(Debug)]
+pub(crate) struct PackUse {
+    pub(crate) id: String,
+    size_bytes: u64,
+    pub(crate) dead_bytes: u64,
+    damaged: bool,
+}
+
+impl PackUse {
+    /// Whether a quarter of the pack or more is not needed, or damage keeps it from growing.
+    pub(crate) fn is_worth_rewriting(&self) -> bool {
+        self.damaged || (self.dead_bytes > 0 && self.dead_bytes >= self.size_bytes / 4)
+    }
+}
+
+/// How much of each pack is needed.
+pub(crate) fn pack_uses(index: &Index, kept: &Kept) -> Result<Vec<PackUse>, StoreError> {
+    let pack_use = |number: usize| {
+        let pack = &index.packs[number];
+        let size_bytes = fs::metadata(&pack.path).map_err(StoreError::io("read", &pack.path))?.len();
+        let records =
+            pack.records(0..pack.group_count()).filter(|record| is_needed(index, number, record, kept, |_| true));
+        let live: u64 = records.map(|record| record.len()).sum();
+        let headers = (pack.group_count() * GROUP_HEADER_LEN) as u64;
+        let damaged = !pack.damage.is_empty() || !pack.bad_bodies.is_empty();
+        let dead_bytes = if live == 0 { size_bytes } else { size_bytes.saturating_sub(live + headers) };
+        Ok(PackUse { id: pack.id.clone(), size_bytes, dead_bytes, damaged })
+    };
+    (0..index.packs.len()).map(pack_use).collect()
+}
+
+/// Whether a record must outlive its pack; `stays` tells of packs that are not written anew.
+fn is_needed(index: &Index, number: usize, record: &Record<'_>, kept: &Kept, stays: impl Fn(&str) -> bool) -> bool {
+    let among = |digests: &HashSet<_>| record.head.digest().is_some_and(|digest| digests.contains(&digest));
+    match record.head.kind {
+        Some(Kind::Blob) => index.uses(number, record) && among(&kept.blobs),
+        Some(Kind::Artifact) => index.uses(number, record) && among(&kept.artifacts),
+        Some(Kind::Result) => index.uses(number, record) && among(&kept.results),
+        // Words about a record that is gone are not needed any more.
+        Some(Kind::Forget) => {
+            record.head.forget().is_some_and(|forget| index.pack_number(&forget.pack).is_some() && stays(&forget.pack))
+        }
+        None => false,
+    }
+}
+
+/// Copies what is kept of some packs to others, and removes them. Nobody else may have the store open.
+pub(crate) fn rewrite(store: &Store, packs: &HashSet<String>, kept: &Kept) -> Result<(), StoreError> {
+    let numbers: Vec<usize> = {
+        let index = store.index();
+        packs.iter().filter_map(|id| index.pack_number(id)).collect()
+    };
+    for number in numbers {
+        copy(store, number, packs, kept)?;
+    }
+    store.writer.commit(&store.layout, store.index_lock(), packs)?;
+    store.writer.release();
+    for id in packs {
+        disk::remove_file(&store.layout.pack(id))?;
+    }
+    disk::sync_dir(&store.layout.packs())?;
+    store.reload()
+}
+
+fn copy(store: &Store, number: usize, packs: &HashSet<String>, kept: &Kept) -> Result<(), StoreError> {
+    let groups = store.index().packs[number].group_count();
+    for group in 0..groups {
+        let mut drafts = Vec::new();
+        {
+            let index = store.index();
+            let pack = &index.packs[number];
+            let file = disk::open(&pack.path)?;
+            for record in pack.records(group..group + 1) {
+                if !is_needed(&index, number, &record, kept, |id| !packs.contains(id)) {
+                    continue;
+                }
+                let Some(kind) = record.head.kind else { continue };
+                match pack.body(&file, &record.head, record.body_at)? {
+                    Some(body) => drafts.push(Draft { kind, fixed: record.head.fixed.to_vec(), body }),
+                    None => tracing::warn!("a record in {} is corrupt and will be missed", pack.path.display()),
+                }
+            }
+        }
+        drafts.into_iter().for_each(|draft| store.writer.pending().add(draft));
+        if store.writer.pending().is_full() {
+            store.writer.commit(&store.layout, store.index_lock(), packs)?;
+        }
+    }
+    Ok(())
+}
+
+/// How much is in a file or folder, and when it last changed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tree {
+    pub(crate) size_bytes: u64,
+    /// Milliseconds since 1970.
+    pub(crate) modified_ms: u64,
+}
+
+/// Looks through a folder; what cannot be read counts as empty.
+pub(crate) fn tree(path: &Path) -> Tree {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return Tree::default() };
+    let modified_ms = metadata.modified().map_or(0, clock::ms_of);
+    if !metadata.is_dir() {
+        return Tree { size_bytes: metadata.len(), modified_ms };
+    }
+    let inside = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| tree(&entry.path()));
+    inside.fold(Tree { size_bytes: 0, modified_ms }, |sum, tree| Tree {
+        size_bytes: sum.size_bytes + tree.size_bytes,
+        modified_ms: sum.modified_ms.max(tree.modified_ms),
+    })
+}

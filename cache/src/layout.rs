@@ -1,0 +1,153 @@
+//! Where what lies in a store.
+//!
+//! | path | what |
+//! |---|---|
+//! | `format` | `orchestrate store 1`; a later number is refused and nothing is touched |
+//! | `CACHEDIR.TAG` | tells backup programs that all of this can be made again |
+//! | `packs/ID.pack` | action results, artifacts and small blobs; see `pack.rs` |
+//! | `objects/ab/DIGEST` | blobs of 64 KiB and more, a read-only file each |
+//! | `tmp/SESSION/` | what a running process has not finished; see `session.rs` |
+//! | `checkpoints/KEY/` | what a killed stage resumes from |
+//! | `runs/` | logs of runs; the engine's business |
+//! | `quarantine/` | bytes that were not what their digest promised |
+//! | `last-use` | when keys were last needed; see `last_use.rs` |
+//! | `lineage` | a JSON line for each collected result: what it was and where it came from |
+//! | `stat-cache` | digests of external files; see `file_digest.rs` |
+//! | `leases`, `gc.lock` | empty files that carry kernel locks; see `lease.rs` and `gc.rs` |
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::artifact::ActionKey;
+use crate::digest::Digest;
+use crate::disk;
+use crate::error::StoreError;
+use crate::store::Access;
+
+const FORMAT: u64 = 1;
+const FORMAT_WORDS: &str = "orchestrate store ";
+const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
+    # This folder is a cache of orchestrate; see https://bford.info/cachedir/\n";
+
+/// The paths of one store.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    pub(crate) dir: PathBuf,
+}
+
+impl Layout {
+    /// Checks that the folder is a store, and makes it one if it may.
+    pub(crate) fn open(dir: &Path, access: Access) -> Result<Self, StoreError> {
+        let layout = Self { dir: std::path::absolute(dir).map_err(StoreError::io("find", dir))? };
+        let made = layout.check_format()?;
+        match access {
+            // A folder that is not there yet is a store that holds nothing.
+            Access::ReadOnly if !made && layout.dir.exists() => {
+                return Err(layout.not_a_store("it has no file `format`; run something first"));
+            }
+            Access::ReadOnly => {}
+            Access::ReadWrite => layout.create(made)?,
+        }
+        Ok(layout)
+    }
+
+    fn create(&self, made: bool) -> Result<(), StoreError> {
+        if !made {
+            let names = disk::list(&self.dir)?;
+            let ours = ["CACHEDIR.TAG", "runs", "packs", "objects", "tmp"];
+            if !names.is_empty() && !names.iter().any(|name| ours.contains(&name.as_str())) {
+                return Err(self.not_a_store("it holds other files; name an empty or a new folder"));
+            }
+        }
+        for dir in [self.packs(), self.objects(), self.tmp(), self.quarantine(), self.runs(), self.checkpoints()] {
+            if !dir.is_dir() {
+                disk::create_dir(&dir)?;
+            }
+        }
+        if !made {
+            disk::replace(&self.dir.join("CACHEDIR.TAG"), CACHEDIR_TAG.as_bytes(), false)?;
+            // Last: what carries a format is complete.
+            disk::replace(&self.format(), format!("{FORMAT_WORDS}{FORMAT}\n").as_bytes(), true)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the folder says that it is a store of a format known here.
+    fn check_format(&self) -> Result<bool, StoreError> {
+        let path = self.format();
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(StoreError::io("read", path)(error)),
+        };
+        match text.strip_prefix(FORMAT_WORDS).and_then(|number| number.trim_end().parse().ok()) {
+            Some(FORMAT) => Ok(true),
+            Some(found) if found > FORMAT => {
+                Err(StoreError::NewerFormat { dir: self.dir.clone(), found, known: FORMAT })
+            }
+            _ => Err(self.not_a_store("its file `format` does not say `orchestrate store 1`; name another folder")),
+        }
+    }
+
+    fn not_a_store(&self, reason: &str) -> StoreError {
+        StoreError::NotAStore { dir: self.dir.clone(), reason: reason.to_owned() }
+    }
+
+    fn format(&self) -> PathBuf {
+        self.dir.join("format")
+    }
+
+    pub(crate) fn packs(&self) -> PathBuf {
+        self.dir.join("packs")
+    }
+
+    pub(crate) fn pack(&self, id: &str) -> PathBuf {
+        self.dir.join("packs").join(format!("{id}.pack"))
+    }
+
+    pub(crate) fn objects(&self) -> PathBuf {
+        self.dir.join("objects")
+    }
+
+    pub(crate) fn object(&self, digest: &Digest) -> PathBuf {
+        let hex = digest.to_string();
+        self.objects().join(&hex[..2]).join(hex)
+    }
+
+    pub(crate) fn tmp(&self) -> PathBuf {
+        self.dir.join("tmp")
+    }
+
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        self.dir.join("quarantine")
+    }
+
+    pub(crate) fn runs(&self) -> PathBuf {
+        self.dir.join("runs")
+    }
+
+    pub(crate) fn checkpoints(&self) -> PathBuf {
+        self.dir.join("checkpoints")
+    }
+
+    pub(crate) fn checkpoint(&self, key: &ActionKey) -> PathBuf {
+        self.checkpoints().join(key.0.to_string())
+    }
+
+    pub(crate) fn last_use(&self) -> PathBuf {
+        self.dir.join("last-use")
+    }
+
+    pub(crate) fn lineage(&self) -> PathBuf {
+        self.dir.join("lineage")
+    }
+
+    pub(crate) fn leases(&self) -> PathBuf {
+        self.dir.join("leases")
+    }
+
+    pub(crate) fn gc_lock(&self) -> PathBuf {
+        self.dir.join("gc.lock")
+    }
+}

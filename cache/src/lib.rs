@@ -1,0 +1,51 @@
+//! Bytes and digests: a content-addressed store for artifacts and action results.
+//!
+//! Invariant: this crate knows no stage, no graph and no TOML.
+
+// What things are called and what they are.
+mod artifact;
+mod blob;
+mod canonical;
+mod digest;
+mod error;
+
+// Where they lie.
+mod clock;
+mod disk;
+mod layout;
+mod object;
+mod pack;
+mod record;
+
+// Who works with them.
+mod index;
+mod last_use;
+mod lease;
+mod session;
+mod writer;
+
+// What can be asked of a store.
+mod catalog;
+mod compact;
+mod gc;
+mod store;
+mod verify;
+
+// What lies outside of it.
+mod file_digest;
+
+#[cfg(test)]
+mod crash;
+
+pub use artifact::{ActionKey, ActionResult, Artifact, FileEntry, OutputDigest};
+pub use blob::{BlobError, BlobLocation};
+pub use canonical::{CanonicalError, Value};
+pub use catalog::StoreStats;
+pub use digest::{Digest, ParseDigestError};
+pub use error::StoreError;
+pub use file_digest::FileDigests;
+pub use gc::{Collected, GcPolicy, GcReport};
+pub use lease::Lease;
+pub use record::Hit;
+pub use store::{Access, PutContent, Store};
+pub use verify::{Problem, VerifyReport};

@@ -1,0 +1,448 @@
+//! The store: artifacts and action results on disk.
+//!
+//! How bytes get in: small blobs, artifacts and results wait in memory until [`Store::commit`] appends them to a pack and
+//! syncs it once (`writer.rs`); large blobs are files of their own, durable before their artifact is recorded
+//! (`object.rs`). How they get out: an index of all records is in memory (`index.rs`); bodies are read when asked for and
+//! compared with their digest or checksum. What does not match is moved to `quarantine/`, named in a warning and
+//! forgotten, so that the next lookup is a miss.
+
+use std::collections::HashSet;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::artifact::{ActionKey, ActionResult, Artifact, FileEntry, OutputDigest};
+use crate::blob::{BlobError, BlobLocation};
+use crate::clock;
+use crate::digest::Digest;
+use crate::disk;
+use crate::error::StoreError;
+use crate::index::{DigestMap, Index, Place};
+use crate::last_use;
+use crate::layout::Layout;
+use crate::lease::{Lease, Leases};
+use crate::object::{self, OBJECT_MIN_BYTES};
+use crate::record::{Draft, Hit, Kind};
+use crate::session::{self, Session};
+use crate::writer::Writer;
+
+/// What a store may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Lookups and recording; the folder is made if it is missing.
+    ReadWrite,
+    /// Lookups; nothing in the folder changes.
+    ReadOnly,
+}
+
+/// The contents of a file that goes into the store.
+#[derive(Debug)]
+pub enum PutContent {
+    /// In memory.
+    Bytes(Vec<u8>),
+    /// In a file, which the store takes over if it lies below [`Store::scratch`]; elsewhere it is copied.
+    File(PathBuf),
+}
+
+/// Artifacts and action results on disk, shared by threads and processes.
+#[derive(Debug)]
+pub struct Store {
+    pub(crate) layout: Layout,
+    access: Access,
+    index: RwLock<Index>,
+    /// Objects that were seen, with their lengths.
+    objects: RwLock<DigestMap<u64>>,
+    pub(crate) writer: Writer,
+    leases: Option<Arc<Leases>>,
+    session: Option<Session>,
+    /// Carries a lock, shared while the store is open; see `gc.rs`.
+    pub(crate) gc_lock: Option<File>,
+}
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+impl Store {
+    /// Opens the store in a folder: reads all packs once, each from begin to end.
+    ///
+    /// Waits while another process rewrites the packs, which takes seconds at most.
+    pub fn open(dir: &Path, access: Access) -> Result<Self> {
+        let layout = Layout::open(dir, access)?;
+        let gc_lock = lock_shared(&layout, access)?;
+        let (leases, session) = match access {
+            Access::ReadOnly => (None, None),
+            Access::ReadWrite => {
+                session::sweep(&layout.tmp(), None, true)?;
+                (Some(Arc::new(Leases::open(&layout)?)), Some(Session::open(&layout.tmp())?))
+            }
+        };
+        let index = RwLock::new(Index::read(&layout)?);
+        let (objects, writer) = Default::default();
+        Ok(Self { layout, access, index, objects, writer, leases, session, gc_lock })
+    }
+
+    /// The folder, as an absolute path.
+    pub fn dir(&self) -> &Path {
+        &self.layout.dir
+    }
+
+    /// Where logs of runs go; the store itself never looks there.
+    pub fn runs_dir(&self) -> PathBuf {
+        self.layout.runs()
+    }
+
+    /// Where a stage of this key may leave checkpoints; the caller makes the folder.
+    ///
+    /// Garbage collection removes it once the key has a result.
+    pub fn checkpoint_dir(&self, key: &ActionKey) -> PathBuf {
+        self.layout.checkpoint(key)
+    }
+
+    /// Makes an empty folder, which is removed when dropped, or swept later if this process is killed.
+    pub fn scratch(&self) -> Result<tempfile::TempDir> {
+        let dir = self.session_dir()?;
+        let scratch = tempfile::Builder::new().prefix("scratch-").tempdir_in(dir);
+        scratch.map_err(StoreError::io("create a folder in", dir))
+    }
+
+    /// The outputs recorded for a key, if all of their bytes are there.
+    ///
+    /// Reads memory only, but for one look at each large blob the first time that it is needed.
+    pub fn hit(&self, key: &ActionKey) -> Option<Hit> {
+        let index = self.index();
+        let hit = index.hit(key)?;
+        let has = |digest: &Digest, size_bytes| self.has_blob(&index, digest, size_bytes);
+        hit.outputs.iter().all(|(_, output)| index.is_complete(output, has)).then_some(hit)
+    }
+
+    /// The result recorded for a key, if all of its bytes are there; see [`Store::hit`] for the quicker way.
+    pub fn lookup(&self, key: &ActionKey) -> Option<ActionResult> {
+        self.hit(key)?;
+        self.recorded(key)
+    }
+
+    /// The result recorded for a key, whether or not its bytes are there.
+    pub fn recorded(&self, key: &ActionKey) -> Option<ActionResult> {
+        self.read_result(key).unwrap_or_else(|error| {
+            tracing::warn!("{error}");
+            None
+        })
+    }
+
+    /// The files of an artifact, recorded or about to be committed.
+    pub fn artifact(&self, digest: &OutputDigest) -> Option<Artifact> {
+        let recorded = self.index().artifact(digest);
+        recorded.or_else(|| self.writer.pending().artifact(digest).cloned())
+    }
+
+    /// Where the committed bytes of a blob are.
+    pub fn locate(&self, digest: &Digest) -> Option<BlobLocation> {
+        let in_pack = self.index().locate(digest);
+        in_pack.or_else(|| {
+            let size_bytes = object::size(&self.layout, digest)?;
+            Some(BlobLocation { path: self.layout.object(digest), offset: 0, size_bytes })
+        })
+    }
+
+    /// Reads a blob and compares it with its digest; a corrupt one is quarantined and forgotten.
+    pub fn read(&self, digest: &Digest) -> Result<Vec<u8>> {
+        let Some(location) = self.locate(digest) else {
+            write(&self.objects).remove(digest);
+            return Err(self.missing(digest));
+        };
+        location.read_verified(digest).map_err(|error| self.discard(digest, &location, error))
+    }
+
+    /// Records the files of an artifact; small ones wait for [`Store::commit`].
+    ///
+    /// Names are relative, with `/` between folders. Equal contents are stored once.
+    pub fn put_artifact(&self, files: Vec<(String, PutContent)>) -> Result<(OutputDigest, Artifact)> {
+        let session = self.session_dir()?;
+        let mut entries = Vec::with_capacity(files.len());
+        for (name, content) in files {
+            check_name(&name)?;
+            let (digest, size_bytes) = self.put_blob(session, content)?;
+            entries.push(FileEntry { name, digest, size_bytes });
+        }
+        let artifact = Artifact::new(entries);
+        if let Some(pair) = artifact.files.windows(2).find(|pair| pair[0].name == pair[1].name) {
+            let reason = "two files have it";
+            return Err(StoreError::FileName { name: pair[0].name.clone(), reason });
+        }
+        let digest = artifact.digest();
+        if self.artifact(&digest).is_none() {
+            self.writer.pending().add_artifact(digest, &artifact);
+        }
+        if self.writer.pending().is_full() {
+            self.commit()?;
+        }
+        Ok((digest, artifact))
+    }
+
+    /// Records the result of a key, to be committed; gives what is recorded now: the first result wins.
+    ///
+    /// A recorded result whose bytes are lost is replaced.
+    pub fn put_result(&self, key: &ActionKey, result: ActionResult) -> Result<ActionResult> {
+        self.session_dir()?;
+        loop {
+            let mut pending = self.writer.pending();
+            if let Some(earlier) = pending.result(key) {
+                return Ok(earlier.clone());
+            }
+            // Asked while nothing can move from `pending` to the index.
+            let recorded = self.index().results.get(&key.0).copied();
+            let Some(place) = recorded else {
+                pending.add_result(*key, result.clone());
+                return Ok(result);
+            };
+            drop(pending);
+            if self.hit(key).is_some()
+                && let Some(earlier) = self.read_result(key)?
+            {
+                return Ok(earlier);
+            }
+            self.forget(Kind::Result, &key.0, &place);
+        }
+    }
+
+    /// Takes the result recorded for a key out of use, so that another one can be recorded for it.
+    pub fn forget_result(&self, key: &ActionKey) {
+        let recorded = self.index().results.get(&key.0).copied();
+        if let Some(place) = recorded {
+            self.forget(Kind::Result, &key.0, &place);
+        }
+    }
+
+    /// Makes durable all that was recorded before; cheap if nothing waits.
+    ///
+    /// Threads that commit at the same time share one write and one sync. After an error the records wait on, and the
+    /// next commit tries again.
+    pub fn commit(&self) -> Result<()> {
+        if self.access == Access::ReadOnly {
+            return Ok(());
+        }
+        self.writer.commit(&self.layout, &self.index, &HashSet::new())
+    }
+
+    /// Learns what other processes have recorded since.
+    pub fn refresh(&self) -> Result<()> {
+        self.index_mut().read_new(&self.layout)
+    }
+
+    /// Claims the right to produce the result of a key; `None` if another thread or process holds it.
+    ///
+    /// Whoever gets it refreshes and looks again before the work, as the former holder may have recorded a result.
+    pub fn try_lease(&self, key: &ActionKey) -> Result<Option<Lease>> {
+        match &self.leases {
+            Some(leases) => leases.try_claim(key),
+            None => Err(self.read_only()),
+        }
+    }
+
+    /// Takes note that a reader found a blob corrupt or missing; looks itself, and forgets the blob if that is so.
+    pub fn invalidate(&self, digest: &Digest) {
+        // `read` names the blob in a warning and forgets it; the caller has an error of its own to show.
+        if let Err(error) = self.read(digest) {
+            tracing::debug!("{error}");
+        }
+    }
+
+    /// Records that the keys were needed now; once a run is enough, soon after its lookups is best.
+    pub fn touch(&self, keys: &[ActionKey]) -> Result<()> {
+        if self.access == Access::ReadOnly || keys.is_empty() {
+            return Ok(());
+        }
+        last_use::touch(&self.layout, keys, clock::now_ms())
+    }
+
+    /// What the store may be used for.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn index_lock(&self) -> &RwLock<Index> {
+        &self.index
+    }
+
+    /// The folder of what is not finished; an error if the store is open for reading only.
+    pub(crate) fn session_dir(&self) -> Result<&Path> {
+        match &self.session {
+            Some(session) => Ok(&session.dir),
+            None => Err(self.read_only()),
+        }
+    }
+
+    /// Forgets which objects were seen.
+    pub(crate) fn forget_objects(&self) {
+        write(&self.objects).clear();
+    }
+
+    fn put_blob(&self, session: &Path, content: PutContent) -> Result<(Digest, u64)> {
+        let bytes = match content {
+            PutContent::Bytes(bytes) => bytes,
+            PutContent::File(path) => {
+                let size = std::fs::metadata(&path).map_err(StoreError::io("read", &path))?.len();
+                if size >= OBJECT_MIN_BYTES {
+                    return object::put_file(&self.layout, session, &path);
+                }
+                std::fs::read(&path).map_err(StoreError::io("read", &path))?
+            }
+        };
+        let (digest, size_bytes) = (Digest::of(&bytes), bytes.len() as u64);
+        if size_bytes >= OBJECT_MIN_BYTES {
+            object::put_bytes(&self.layout, session, &digest, &bytes)?;
+        } else {
+            let mut pending = self.writer.pending();
+            if !pending.has_blob(&digest) && self.index().blob_size(&digest).is_none() {
+                pending.add_blob(digest, bytes);
+            }
+        }
+        Ok((digest, size_bytes))
+    }
+
+    /// Reads the record of a key; one that is corrupt is forgotten.
+    fn read_result(&self, key: &ActionKey) -> Result<Option<ActionResult>> {
+        let index = self.index();
+        let Some(place) = index.results.get(&key.0).copied() else { return Ok(None) };
+        let file = disk::open(&index.packs[place.pack as usize].path)?;
+        let result = index.result(&place, &file)?;
+        drop(index);
+        if result.is_none() {
+            tracing::warn!("the record of key {} is corrupt; its stage will run again", key.0);
+            self.forget(Kind::Result, &key.0, &place);
+        }
+        Ok(result)
+    }
+
+    /// Whether the bytes are in a pack or an object.
+    pub(crate) fn has_blob(&self, index: &Index, digest: &Digest, size_bytes: u64) -> bool {
+        if let Some(in_pack) = index.blob_size(digest) {
+            return in_pack == size_bytes;
+        }
+        let seen = self.objects.read().unwrap_or_else(PoisonError::into_inner).get(digest).copied();
+        let found = seen.or_else(|| {
+            let found = object::size(&self.layout, digest)?;
+            write(&self.objects).insert(*digest, found);
+            Some(found)
+        });
+        found == Some(size_bytes)
+    }
+
+    /// Takes a record out of use, here and for those who open the store later.
+    pub(crate) fn forget(&self, kind: Kind, digest: &Digest, place: &Place) {
+        let forget = {
+            let mut index = self.index_mut();
+            let forget = index.forget_of(kind, *digest, place);
+            index.forget(forget.clone());
+            forget
+        };
+        if self.access == Access::ReadWrite {
+            self.writer.pending().add(Draft::forget(&forget));
+            if let Err(error) = self.commit() {
+                tracing::warn!("{error}");
+            }
+        }
+    }
+
+    /// Quarantines and forgets a blob that cannot be read as it should.
+    pub(crate) fn discard(&self, digest: &Digest, location: &BlobLocation, error: BlobError) -> StoreError {
+        let unreadable = match &error {
+            BlobError::Mismatch { .. } => false,
+            BlobError::Read { source, .. } if source.raw_os_error() == Some(nix::libc::EIO) => true,
+            BlobError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                write(&self.objects).remove(digest);
+                return self.missing(digest);
+            }
+            BlobError::Read { .. } => {
+                let BlobError::Read { path, source } = error else { unreachable!("matched above") };
+                return StoreError::io("read", path)(source);
+            }
+        };
+        let kept = self.quarantine(digest, location, unreadable);
+        let place = self.index().blobs.get(digest).copied();
+        match place {
+            Some(place) => self.forget(Kind::Blob, digest, &place),
+            None => drop(write(&self.objects).remove(digest)),
+        }
+        let error = StoreError::Corrupt { digest: *digest, path: location.path.clone(), kept };
+        tracing::warn!("{error}");
+        error
+    }
+
+    /// Moves the bytes of an object, or copies those of a blob in a pack; says where they are.
+    fn quarantine(&self, digest: &Digest, location: &BlobLocation, unreadable: bool) -> String {
+        if self.access == Access::ReadOnly {
+            return "left there, as the store is open for reading only".to_owned();
+        }
+        let kept = self.layout.quarantine().join(digest.to_string());
+        let moved = if location.path.starts_with(self.layout.objects()) {
+            disk::rename(&location.path, &kept)
+        } else if unreadable {
+            return "its bytes cannot be read".to_owned();
+        } else {
+            location
+                .read()
+                .map_err(StoreError::io("read", &location.path))
+                .and_then(|bytes| disk::replace(&kept, &bytes, false))
+        };
+        match moved {
+            Ok(()) => format!("kept as {}", kept.display()),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn missing(&self, digest: &Digest) -> StoreError {
+        StoreError::Missing { digest: *digest, dir: self.layout.dir.clone() }
+    }
+
+    fn read_only(&self) -> StoreError {
+        StoreError::ReadOnly { dir: self.layout.dir.clone() }
+    }
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Tells garbage collection that the packs are in use; a folder that cannot be written to is never collected.
+fn lock_shared(layout: &Layout, access: Access) -> Result<Option<File>> {
+    let path = layout.gc_lock();
+    let file = match access {
+        Access::ReadWrite => disk::open_or_create(&path)?,
+        Access::ReadOnly => match File::open(&path) {
+            Ok(file) => file,
+            Err(_) => return Ok(None),
+        },
+    };
+    if matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
+        tracing::info!("waiting for the end of a garbage collection in {}", layout.dir.display());
+    }
+    match file.lock_shared() {
+        Ok(()) => Ok(Some(file)),
+        Err(_) if access == Access::ReadOnly => Ok(None),
+        Err(error) => Err(StoreError::io("lock", path)(error)),
+    }
+}
+
+/// Refuses names that would lead out of an artifact, or that some filesystem could not hold.
+fn check_name(name: &str) -> Result<()> {
+    let bad = |part: &str| part.is_empty() || part == "." || part == "..";
+    let reason = if name.split('/').any(bad) {
+        "it is absolute, or has an empty, `.` or `..` part"
+    } else if name.contains(['\\', '\0']) {
+        "it has a backslash or a zero byte"
+    } else if name.len() > 4096 || name.split('/').any(|part| part.len() > 255) {
+        "it is too long"
+    } else {
+        return Ok(());
+    };
+    Err(StoreError::FileName { name: name.to_owned(), reason })
+}

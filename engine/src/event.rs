@@ -1,0 +1,326 @@
+//! What happened in a run, and when. Progress, `--json`, the run log and history all read these events.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use orchestrate_cache::{ActionKey, OutputDigest};
+use serde::{Deserialize, Serialize};
+
+use crate::node::NodeName;
+use crate::runlog::RunId;
+use crate::stage::Progress;
+
+/// An event with its time: one line of a run log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// When it happened, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// The time of now, in milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0)
+}
+
+impl Record {
+    /// Stamps an event with the time of now.
+    pub fn now(event: Event) -> Self {
+        Self { at_ms: Timestamp::now().as_millisecond(), event }
+    }
+}
+
+/// What happened in a run.
+///
+/// Each node ends with exactly one of hit, ran, failed, blocked and cancelled, unless the store lost its bytes after
+/// it ended: then it ends once more, and the later event holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The run began.
+    RunStarted(RunStarted),
+    /// The store had the result.
+    NodeHit {
+        /// The node.
+        node: NodeName,
+        /// Its key.
+        key: ActionKey,
+        /// Its outputs by name.
+        outputs: Vec<(String, OutputDigest)>,
+    },
+    /// Another process is computing the key; this run waits for its result.
+    NodeDeferred {
+        /// The node.
+        node: NodeName,
+        /// Its key.
+        key: ActionKey,
+    },
+    /// The stage began.
+    NodeStarted {
+        /// The node.
+        node: NodeName,
+        /// Its key.
+        key: ActionKey,
+        /// Where its output for people goes, if it has any.
+        log: Option<PathBuf>,
+    },
+    /// A running stage told how far it is.
+    NodeProgress {
+        /// The node.
+        node: NodeName,
+        /// How far it is.
+        progress: Progress,
+    },
+    /// An attempt failed, and the node is tried again.
+    NodeRetried {
+        /// The node.
+        node: NodeName,
+        /// Why the attempt failed.
+        cause: String,
+    },
+    /// The stage ran and its result is durable.
+    NodeRan {
+        /// The node.
+        node: NodeName,
+        /// Its key.
+        key: ActionKey,
+        /// Its outputs by name.
+        outputs: Vec<(String, OutputDigest)>,
+        /// How long the stage ran; a member of a batch has its share.
+        elapsed_ms: u64,
+    },
+    /// The node failed for good.
+    NodeFailed {
+        /// The node.
+        node: NodeName,
+        /// Its key, if it got so far.
+        key: Option<ActionKey>,
+        /// Why, as a fragment that reads after "failed: ".
+        cause: String,
+        /// Where its output for people is, if there is any.
+        log: Option<PathBuf>,
+        /// How long it ran.
+        elapsed_ms: u64,
+    },
+    /// The node cannot run because another one failed.
+    NodeBlocked {
+        /// The node.
+        node: NodeName,
+        /// The name of the node that failed.
+        by: String,
+    },
+    /// The run was stopped before the node ended.
+    NodeCancelled {
+        /// The node.
+        node: NodeName,
+    },
+    /// Something that people should know and that stops nothing.
+    Warning {
+        /// What.
+        message: String,
+    },
+    /// The run ended.
+    RunFinished {
+        /// How many nodes ended how.
+        counts: Counts,
+        /// How long the run took.
+        elapsed_ms: u64,
+    },
+}
+
+/// What a run was asked to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunStarted {
+    /// The run.
+    pub run: RunId,
+    /// Path of the spec.
+    pub spec: PathBuf,
+    /// The `--set` values as written.
+    pub overrides: Vec<String>,
+    /// Nodes in the plan.
+    pub nodes: usize,
+    /// CPU threads that it may use.
+    pub jobs: usize,
+    /// The device, for example `cpu`.
+    pub device: String,
+    /// Version of orchestrate.
+    pub version: String,
+}
+
+/// How many nodes ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Nodes in all.
+    pub nodes: usize,
+    /// Nodes whose result was in the store.
+    pub hit: usize,
+    /// Nodes that ran.
+    pub ran: usize,
+    /// Nodes that failed.
+    pub failed: usize,
+    /// Nodes that hang on one that failed.
+    pub blocked: usize,
+    /// Nodes that the end of the run left undone.
+    pub cancelled: usize,
+}
+
+/// Whoever listens to a run: the run log, progress bars, `--json`.
+pub trait Reporter {
+    /// Takes note of an event.
+    fn report(&mut self, record: &Record);
+
+    /// Called several times a second while nothing happens, and before a long wait: write what is buffered, redraw.
+    fn tick(&mut self) {}
+}
+
+impl Event {
+    /// The event as a line of `--json`, without its line end; most events have none.
+    pub fn json_line(&self) -> Option<String> {
+        let node = |node: &NodeName, status, key: Option<&ActionKey>, outputs: &[_], elapsed_ms| {
+            let line = NodeLine {
+                reason: "node",
+                stage: node.stage(),
+                point: node.point(),
+                status,
+                key,
+                output: output_json(outputs),
+                elapsed_ms,
+            };
+            Some(serde_json::to_string(&line).expect("a line is plain data"))
+        };
+        match self {
+            Self::NodeHit { node: name, key, outputs } => node(name, "hit", Some(key), outputs, 0),
+            Self::NodeRan { node: name, key, outputs, elapsed_ms } => {
+                node(name, "ran", Some(key), outputs, *elapsed_ms)
+            }
+            Self::NodeFailed { node: name, key, elapsed_ms, .. } => {
+                node(name, "failed", key.as_ref(), &[], *elapsed_ms)
+            }
+            Self::NodeBlocked { node: name, .. } => node(name, "blocked", None, &[], 0),
+            Self::NodeCancelled { node: name } => node(name, "cancelled", None, &[], 0),
+            Self::RunFinished { counts, elapsed_ms } => {
+                let line = SummaryLine { reason: "summary", counts: *counts, elapsed_ms: *elapsed_ms };
+                Some(serde_json::to_string(&line).expect("a line is plain data"))
+            }
+            _ => None,
+        }
+    }
+
+    /// The node that the event is about.
+    pub fn node(&self) -> Option<&NodeName> {
+        match self {
+            Self::NodeHit { node, .. }
+            | Self::NodeDeferred { node, .. }
+            | Self::NodeStarted { node, .. }
+            | Self::NodeProgress { node, .. }
+            | Self::NodeRetried { node, .. }
+            | Self::NodeRan { node, .. }
+            | Self::NodeFailed { node, .. }
+            | Self::NodeBlocked { node, .. }
+            | Self::NodeCancelled { node } => Some(node),
+            Self::RunStarted(_) | Self::Warning { .. } | Self::RunFinished { .. } => None,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct NodeLine<'a> {
+    reason: &'static str,
+    stage: &'a str,
+    point: &'a crate::node::Point,
+    status: &'static str,
+    key: Option<&'a ActionKey>,
+    output: serde_json::Value,
+    elapsed_ms: u64,
+}
+
+#[derive(Serialize)]
+struct SummaryLine {
+    reason: &'static str,
+    #[serde(flatten)]
+    counts: Counts,
+    elapsed_ms: u64,
+}
+
+/// The digest of a single output; an object by name where there are several; null where there is none.
+pub fn output_json(outputs: &[(String, OutputDigest)]) -> serde_json::Value {
+    let text = |digest: &OutputDigest| serde_json::Value::String(digest.0.to_string());
+    match outputs {
+        [] => serde_json::Value::Null,
+        [(_, digest)] => text(digest),
+        several => {
+            serde_json::Value::Object(several.iter().map(|(name, digest)| (name.clone(), text(digest))).collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::Point;
+    use orchestrate_cache::Digest;
+    use serde_json::{Value, json};
+
+    fn score() -> NodeName {
+        NodeName::new("score", Point(vec![("model".into(), json!("tiny")), ("fold".into(), json!(3))]))
+    }
+
+    fn digest(byte: u8) -> Digest {
+        Digest::from_bytes([byte; 32])
+    }
+
+    #[test]
+    fn a_node_that_ran_gives_the_documented_json_line() {
+        let outputs = vec![("scores".to_owned(), OutputDigest(digest(2)))];
+        let event = Event::NodeRan { node: score(), key: ActionKey(digest(1)), outputs, elapsed_ms: 12 };
+        let expected = format!(
+            r#"{{"reason":"node","stage":"score","point":{{"model":"tiny","fold":3}},"status":"ran","key":"{}","output":"{}","elapsed_ms":12}}"#,
+            "01".repeat(32),
+            "02".repeat(32)
+        );
+        assert_eq!(event.json_line(), Some(expected));
+    }
+
+    #[test]
+    fn key_and_output_are_null_where_there_is_none() {
+        let line = Event::NodeBlocked { node: score(), by: "train".into() }.json_line().expect("it ends a node");
+        let line: Value = serde_json::from_str(&line).expect("a line is JSON");
+        assert_eq!((&line["status"], &line["key"], &line["output"]), (&json!("blocked"), &Value::Null, &Value::Null));
+    }
+
+    #[test]
+    fn several_outputs_are_told_apart_by_name() {
+        let outputs = [("images".to_owned(), OutputDigest(digest(1))), ("masks".to_owned(), OutputDigest(digest(2)))];
+        let expected = json!({"images": "01".repeat(32), "masks": "02".repeat(32)});
+        assert_eq!(output_json(&outputs), expected);
+    }
+
+    #[test]
+    fn summary_counts_nodes_by_how_they_ended() {
+        let counts = Counts { nodes: 5, hit: 1, ran: 1, failed: 1, blocked: 1, cancelled: 1 };
+        let line = Event::RunFinished { counts, elapsed_ms: 7 }.json_line();
+        let expected =
+            r#"{"reason":"summary","nodes":5,"hit":1,"ran":1,"failed":1,"blocked":1,"cancelled":1,"elapsed_ms":7}"#;
+        assert_eq!(line.as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn records_survive_json() {
+        let events = [
+            Event::NodeHit { node: score(), key: ActionKey(digest(1)), outputs: vec![] },
+            Event::NodeProgress {
+                node: score(),
+                progress: Progress { done: 1, total: 2, message: "loss 0.4".to_owned() },
+            },
+            Event::NodeCancelled { node: score() },
+            Event::RunFinished { counts: Counts::default(), elapsed_ms: 3 },
+        ];
+        for event in events {
+            let record = Record { at_ms: 17, event };
+            let json = serde_json::to_string(&record).expect("a record is plain data");
+            assert_eq!(serde_json::from_str::<Record>(&json).expect("it was just written"), record);
+        }
+    }
+}

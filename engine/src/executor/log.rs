@@ -1,0 +1,90 @@
+//! Where a worker's standard error goes: the log of its node.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+/// How much of a log is looked at after a failure; a backtrace of a parallel loop takes some twenty kilobytes.
+const TAIL_BYTES: u64 = 1 << 16;
+/// How much of it the failure repeats.
+const TAIL_LINES: usize = 10;
+
+/// An open log.
+pub(super) struct Log {
+    file: File,
+    path: PathBuf,
+    /// Where this attempt begins.
+    start: u64,
+}
+
+impl Log {
+    /// Appends to the log of the node; to a file in the scratch folder where there is none or it cannot be written.
+    pub(super) fn open(path: Option<&Path>, scratch_dir: &Path) -> io::Result<Self> {
+        let append = |path: &Path| -> io::Result<Self> {
+            if let Some(dir) = path.parent() {
+                fs::create_dir_all(dir)?;
+            }
+            let mut file = File::options().create(true).append(true).open(path)?;
+            let start = file.seek(SeekFrom::End(0))?;
+            Ok(Self { file, path: path.to_owned(), start })
+        };
+        path.and_then(|path| append(path).ok()).map_or_else(|| append(&scratch_dir.join("stderr")), Ok)
+    }
+
+    /// The log as the standard error of a process.
+    pub(super) fn to_stdio(&self) -> io::Result<Stdio> {
+        self.file.try_clone().map(Stdio::from)
+    }
+
+    /// Appends a line.
+    pub(super) fn add(&mut self, line: &[u8]) {
+        let line = [line.trim_ascii_end(), b"\n"].concat();
+        // The log is for people; a full disk shows where it matters.
+        let _ = self.file.write_all(&line);
+    }
+
+    /// What was written last in this attempt.
+    pub(super) fn tail(&self) -> String {
+        let read = || -> io::Result<Vec<u8>> {
+            let mut file = File::open(&self.path)?;
+            let end = file.seek(SeekFrom::End(0))?;
+            file.seek(SeekFrom::Start(self.start.max(end.saturating_sub(TAIL_BYTES))))?;
+            let mut bytes = Vec::new();
+            file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
+    }
+}
+
+/// The last lines, before a backtrace if there is one: the message stands there.
+pub(super) fn last_lines(tail: &str) -> String {
+    let message = tail.split_once("\nstack backtrace:").map_or(tail, |(message, _)| message);
+    let lines: Vec<_> = message.trim_end().lines().collect();
+    lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_lines_hold_the_message_and_not_the_backtrace() {
+        let lines: Vec<_> = (1..=20).map(|line| format!("line {line}")).collect();
+        let tail = format!("{}\nstack backtrace:\n   0: main\n", lines.join("\n"));
+        assert_eq!(last_lines(&tail), lines[10..].join("\n"));
+        assert_eq!(last_lines(""), "");
+    }
+
+    #[test]
+    fn tail_is_that_of_this_attempt() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("node.log");
+        fs::write(&path, "an earlier attempt\n").expect("the folder is writable");
+        let mut log = Log::open(Some(&path), dir.path()).expect("the folder is writable");
+        log.add(b"this attempt\r\n");
+        assert_eq!(log.tail(), "this attempt\n");
+        assert_eq!(fs::read_to_string(&path).expect("it was written"), "an earlier attempt\nthis attempt\n");
+    }
+}

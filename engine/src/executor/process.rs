@@ -1,0 +1,288 @@
+//! Heavy stages: a worker process for each batch.
+//!
+//! A worker leads a process group of its own, so that what it starts dies with it. Four threads look after it: one
+//! writes to it, one reads from it, one waits for its end, and the supervisor decides. When the worker has ended, and
+//! before its number can be given to another process, what is left of its group is killed.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
+
+use super::log::{Log, last_lines};
+use super::protocol::{StoredOutput, WorkerRequest};
+use super::supervisor::{DRAIN, EndedBy, GRACE, Notice, Outcome, Supervisor};
+use super::{Executor, Failure, Finished, Report, Request, ScratchRoot, Sink};
+use crate::schedule::BatchId;
+
+/// How to start a worker.
+#[derive(Clone, Debug)]
+pub struct WorkerCommand {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments, such as the name of the hidden subcommand.
+    pub args: Vec<OsString>,
+}
+
+impl WorkerCommand {
+    /// This program with other arguments, also where its file was replaced since it started.
+    pub fn this_program(args: impl IntoIterator<Item = impl Into<OsString>>) -> io::Result<Self> {
+        let own = Path::new("/proc/self/exe");
+        let program = if own.exists() { own.to_owned() } else { std::env::current_exe()? };
+        Ok(Self { program, args: args.into_iter().map(Into::into).collect() })
+    }
+}
+
+/// Runs each batch in a process of its own.
+pub struct ProcessExecutor {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    command: WorkerCommand,
+    scratch: Arc<ScratchRoot>,
+    sink: Sink,
+    grace: Duration,
+    state: Mutex<State>,
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    running: HashMap<BatchId, Sender<Notice>>,
+    stopped: bool,
+}
+
+impl ProcessExecutor {
+    /// Starts workers by the command.
+    pub fn new(command: WorkerCommand, scratch: Arc<ScratchRoot>, sink: Sink) -> Self {
+        let (state, ended) = (Mutex::default(), Condvar::new());
+        Self { shared: Arc::new(Shared { command, scratch, sink, grace: GRACE, state, ended }) }
+    }
+
+    /// Sets how long a worker that was told to stop may take before it is killed; 5 s otherwise.
+    ///
+    /// Has no effect once a batch was started.
+    #[must_use]
+    pub fn with_grace(mut self, grace: Duration) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.grace = grace;
+        }
+        self
+    }
+}
+
+impl Executor for ProcessExecutor {
+    fn start(&self, request: Request) {
+        let (sender, notices) = mpsc::channel();
+        {
+            let mut state = self.shared.lock();
+            if state.stopped {
+                drop(state);
+                return (self.shared.sink)(request.failed(&Failure::Cancelled, Duration::ZERO));
+            }
+            state.running.insert(request.batch, sender.clone());
+        }
+        let shared = Arc::clone(&self.shared);
+        let batch = request.batch;
+        thread::spawn(move || {
+            let span = tracing::info_span!("worker", kind = request.stage.kind(), members = request.actions.len());
+            let report = span.in_scope(|| shared.run(&request, sender, notices));
+            (shared.sink)(report);
+            shared.lock().running.remove(&batch);
+            shared.ended.notify_all();
+        });
+    }
+
+    fn stop(&self) {
+        self.shared.tell_all(|| Notice::Stop);
+    }
+
+    fn kill(&self) {
+        self.shared.tell_all(|| Notice::Kill);
+    }
+}
+
+impl Drop for ProcessExecutor {
+    /// Kills what still runs and waits for its end.
+    fn drop(&mut self) {
+        self.kill();
+        let state = self.shared.lock();
+        let all_ended = |state: &mut State| !state.running.is_empty();
+        drop(self.shared.ended.wait_timeout_while(state, DRAIN * 2, all_ended));
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell_all(&self, notice: impl Fn() -> Notice) {
+        let mut state = self.lock();
+        state.stopped = true;
+        for sender in state.running.values() {
+            // One that just ended hears nothing, and need not.
+            let _ = sender.send(notice());
+        }
+    }
+
+    /// Runs a batch from the start of its worker to its end.
+    fn run(&self, request: &Request, sender: Sender<Notice>, notices: Receiver<Notice>) -> Report {
+        let started = Instant::now();
+        let not_started = |error: io::Error| {
+            let failure = Failure::NotStarted { message: error.to_string() };
+            request.failed(&failure, started.elapsed())
+        };
+        let scratch = match self.scratch.take() {
+            Ok(scratch) => scratch,
+            Err(error) => return not_started(error),
+        };
+        let mut log = match Log::open(request.log.as_deref(), scratch.path()) {
+            Ok(log) => log,
+            Err(error) => return not_started(error),
+        };
+        let (mut child, stdin, stdout) = match self.spawn(request, &log) {
+            Ok(spawned) => spawned,
+            Err(error) => return not_started(error),
+        };
+        (self.sink)(Report::Started { batch: request.batch });
+        let pid = Pid::from_raw(child.id().cast_signed());
+        let lines = write_lines(stdin);
+        let _ = lines.send(request_line(request, scratch.path()));
+        read_lines(stdout, sender.clone());
+        wait_for_exit(pid, sender);
+        let supervisor = Supervisor::new(request, &self.sink, pid, lines, &mut log)
+            .with_grace(self.grace)
+            .with_deadline(request.time_limit().map(|limit| started + limit));
+        let outcome = supervisor.watch(&notices);
+        let status = reap(&mut child);
+        let results = match outcome {
+            Outcome::Results(results) => results,
+            Outcome::None(ended_by) => {
+                let failure = failure(request, ended_by, status, &log.tail());
+                request.actions.iter().map(|_| Err(failure.clone())).collect()
+            }
+        };
+        let results = results.into_iter();
+        let results =
+            results.map(|result| result.map(|outputs| outputs.into_iter().map(StoredOutput::into_output).collect()));
+        Report::Finished(Finished {
+            batch: request.batch,
+            results: results.collect(),
+            elapsed: started.elapsed(),
+            scratch: Some(scratch),
+        })
+    }
+
+    fn spawn(&self, request: &Request, log: &Log) -> io::Result<(Child, ChildStdin, ChildStdout)> {
+        let mut child = Command::new(&self.command.program)
+            .arg0("orchestrate")
+            .args(&self.command.args)
+            .env("RAYON_NUM_THREADS", request.threads.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log.to_stdio()?)
+            .process_group(0)
+            .spawn()
+            .map_err(|error| {
+                let program = self.command.program.display();
+                io::Error::new(error.kind(), format!("cannot run {program} as a worker: {error}"))
+            })?;
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        let (stdin, stdout) = pipes.expect("both were asked for");
+        Ok((child, stdin, stdout))
+    }
+}
+
+fn request_line(request: &Request, scratch_dir: &Path) -> Vec<u8> {
+    let request = WorkerRequest {
+        kind: request.stage.kind().to_owned(),
+        actions: request.actions.clone(),
+        threads: request.threads,
+        device: request.device.clone(),
+        scratch_dir: scratch_dir.to_owned(),
+        checkpoint_dir: request.checkpoint_dir.clone(),
+        memory_limit_bytes: request.memory_limit_bytes,
+    };
+    let mut line = serde_json::to_vec(&request).expect("a request is plain data");
+    line.push(b'\n');
+    line
+}
+
+/// Writes what is sent to the worker, and closes its input when nobody can send any more.
+fn write_lines(mut stdin: ChildStdin) -> Sender<Vec<u8>> {
+    let (sender, lines) = mpsc::channel::<Vec<u8>>();
+    thread::spawn(move || {
+        for line in lines {
+            // A worker that reads no more has ended or is about to.
+            let _ = stdin.write_all(&line);
+        }
+    });
+    sender
+}
+
+fn read_lines(stdout: ChildStdout, sender: Sender<Notice>) {
+    thread::spawn(move || {
+        let mut stdout = BufReader::new(stdout);
+        loop {
+            let mut line = Vec::new();
+            match stdout.read_until(b'\n', &mut line) {
+                Ok(1..) if sender.send(Notice::Line(line)).is_ok() => {}
+                _ => break,
+            }
+        }
+        let _ = sender.send(Notice::OutputEnd);
+    });
+}
+
+/// Tells when the worker has ended, and leaves its number taken.
+fn wait_for_exit(pid: Pid, sender: Sender<Notice>) {
+    thread::spawn(move || {
+        while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(Errno::EINTR) {}
+        let _ = sender.send(Notice::Exited);
+    });
+}
+
+/// Frees the number of a worker that has ended.
+fn reap(child: &mut Child) -> Option<ExitStatus> {
+    child.wait().ok()
+}
+
+/// Why there are no results.
+fn failure(request: &Request, ended_by: Option<EndedBy>, status: Option<ExitStatus>, tail: &str) -> Failure {
+    let limit = request.time_limit();
+    match (ended_by, limit) {
+        (Some(EndedBy::Stop), _) => return Failure::Cancelled,
+        (Some(EndedBy::Timeout), Some(limit)) => return Failure::TimedOut { limit },
+        _ => {}
+    }
+    let signal = status.and_then(|status| status.signal());
+    let signal = signal.map(|number| (number, Signal::try_from(number)));
+    // Rust's standard library aborts with this message where the system gives no memory.
+    let refused = tail.contains("memory allocation of") && tail.contains("failed");
+    let stderr = last_lines(tail);
+    match signal {
+        Some((_, Ok(Signal::SIGABRT))) if refused => {
+            Failure::OutOfMemory { limit_bytes: request.memory_limit_bytes, stderr }
+        }
+        Some((_, Ok(Signal::SIGKILL))) => Failure::OutOfMemory { limit_bytes: None, stderr },
+        Some((_, Ok(signal))) => Failure::Killed { signal: signal.as_str().to_owned(), stderr },
+        Some((number, Err(_))) => Failure::Killed { signal: format!("signal {number}"), stderr },
+        None => {
+            let status = status.map_or("its status is unknown".to_owned(), |status| status.to_string());
+            Failure::NoResult { status, stderr }
+        }
+    }
+}

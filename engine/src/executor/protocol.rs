@@ -1,0 +1,133 @@
+//! What the engine and a worker process say to each other.
+//!
+//! The engine writes one line of JSON, a [`WorkerRequest`], to the worker's standard input, and the line `stop` when
+//! the worker should stop. It keeps the input open as long as it lives: at its end the worker kills itself and its children.
+//!
+//! The worker writes [`Message`]s to its standard output, each as a JSON text sequence (RFC 7464): the byte 0x1E, JSON, a
+//! line end. Whatever else a stage or a library prints there is not preceded by 0x1E and ends in the log of the node.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::failure::Failure;
+use crate::stage::{Action, Content, Output, Progress};
+
+/// The line that asks a worker to stop.
+pub(super) const STOP: &str = "stop";
+
+/// The byte before each message.
+const RECORD_SEPARATOR: u8 = 0x1e;
+
+/// What a worker is to run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct WorkerRequest {
+    pub(super) kind: String,
+    pub(super) actions: Vec<Action>,
+    pub(super) threads: usize,
+    pub(super) device: String,
+    /// An empty folder, which the worker divides into one for the stage and one for outputs.
+    pub(super) scratch_dir: PathBuf,
+    pub(super) checkpoint_dir: Option<PathBuf>,
+    pub(super) memory_limit_bytes: Option<u64>,
+}
+
+/// What a worker says.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Message {
+    Progress(Progress),
+    /// The last message.
+    Results(Vec<Result<Vec<StoredOutput>, Failure>>),
+}
+
+/// An output whose files lie in the scratch folder.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StoredOutput {
+    name: String,
+    files: Vec<(String, PathBuf)>,
+}
+
+impl StoredOutput {
+    /// Writes contents that are in memory to files with the given prefix.
+    pub(super) fn store(output: Output, prefix: &std::path::Path) -> io::Result<Self> {
+        let mut files = Vec::with_capacity(output.files.len());
+        for (index, (name, content)) in output.files.into_iter().enumerate() {
+            let path = match content {
+                Content::File(path) => path,
+                Content::Bytes(bytes) => {
+                    let mut path = prefix.as_os_str().to_owned();
+                    path.push(format!("-{index}"));
+                    let path = PathBuf::from(path);
+                    std::fs::write(&path, bytes).map_err(|error| {
+                        io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()))
+                    })?;
+                    path
+                }
+            };
+            files.push((name, path));
+        }
+        Ok(Self { name: output.name, files })
+    }
+
+    /// The output as a stage gives it.
+    pub(super) fn into_output(self) -> Output {
+        let files = self.files.into_iter().map(|(name, path)| (name, Content::File(path)));
+        Output { name: self.name, files: files.collect() }
+    }
+}
+
+impl Message {
+    /// Writes the message in one piece.
+    pub(super) fn write(&self, output: &mut impl Write) -> io::Result<()> {
+        let mut bytes = vec![RECORD_SEPARATOR];
+        serde_json::to_writer(&mut bytes, self)?;
+        bytes.push(b'\n');
+        output.write_all(&bytes)?;
+        output.flush()
+    }
+
+    /// The message in a line of output, and what stands before it; all of the line where there is none.
+    pub(super) fn parse(line: &[u8]) -> (Option<Self>, &[u8]) {
+        let Some(place) = line.iter().rposition(|byte| *byte == RECORD_SEPARATOR) else { return (None, line) };
+        match serde_json::from_slice(&line[place + 1..]) {
+            Ok(message) => (Some(message), &line[..place]),
+            Err(_) => (None, line),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_is_found_behind_what_a_library_printed_on_its_line() {
+        let progress = Progress { done: 1, total: 2, message: "loss 0.4".to_owned() };
+        let mut line = b"Downloading... \xff 42%".to_vec();
+        Message::Progress(progress.clone()).write(&mut line).expect("memory is writable");
+        let (message, rest) = Message::parse(&line);
+        assert!(matches!(message, Some(Message::Progress(read)) if read == progress));
+        assert_eq!(rest, b"Downloading... \xff 42%");
+    }
+
+    #[test]
+    fn other_lines_are_no_messages() {
+        for line in [&b"hello\n"[..], b"{\"Progress\":1}\n", b"\x1e{\"Progr\n", b"\n", b""] {
+            let (message, rest) = Message::parse(line);
+            assert!(message.is_none());
+            assert_eq!(rest, line);
+        }
+    }
+
+    #[test]
+    fn contents_in_memory_reach_the_engine_as_files() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let output = Output::file("scores", "scores.parquet", b"PAR1".to_vec());
+        let stored = StoredOutput::store(output, &dir.path().join("0-0")).expect("the folder is writable");
+        let output = stored.into_output();
+        assert_eq!((output.name.as_str(), output.files[0].0.as_str()), ("scores", "scores.parquet"));
+        let Content::File(path) = &output.files[0].1 else { panic!("it is a file") };
+        assert_eq!(std::fs::read(path).expect("it was written"), b"PAR1");
+    }
+}

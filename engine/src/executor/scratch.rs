@@ -1,0 +1,86 @@
+//! Empty folders for attempts. A folder that is still empty afterwards is used again, so that a light node, which seldom
+//! writes there, costs no new folder.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where scratch folders are made.
+#[derive(Debug)]
+pub struct ScratchRoot {
+    dir: PathBuf,
+    made: AtomicU64,
+    /// Folders that are empty.
+    free: Mutex<Vec<PathBuf>>,
+}
+
+impl ScratchRoot {
+    /// Makes scratch folders below an existing folder, which the caller removes at the end.
+    ///
+    /// It should be on the file system of the store, so that the store can take files over without a copy.
+    pub fn new(dir: impl Into<PathBuf>) -> Arc<Self> {
+        Arc::new(Self { dir: dir.into(), made: AtomicU64::new(0), free: Mutex::default() })
+    }
+
+    /// An empty folder.
+    pub(super) fn take(self: &Arc<Self>) -> io::Result<Scratch> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let path = match free {
+            Some(path) => path,
+            None => {
+                let path = self.dir.join(self.made.fetch_add(1, Ordering::Relaxed).to_string());
+                fs::create_dir_all(&path).map_err(|error| {
+                    io::Error::new(error.kind(), format!("cannot create {}: {error}", path.display()))
+                })?;
+                path
+            }
+        };
+        Ok(Scratch { path, root: Arc::clone(self) })
+    }
+}
+
+/// A folder for one attempt, which is emptied when this is dropped.
+#[derive(Debug)]
+pub struct Scratch {
+    path: PathBuf,
+    root: Arc<ScratchRoot>,
+}
+
+impl Scratch {
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let is_empty = fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_none());
+        if is_empty {
+            self.root.free.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(&mut self.path));
+        } else {
+            // What cannot be removed now goes with the root.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_folder_is_used_again_and_a_used_one_is_removed() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let root = ScratchRoot::new(dir.path());
+        let first = root.take().expect("the root is writable").path().to_owned();
+        let second = root.take().expect("the root is writable");
+        assert_eq!(second.path(), first);
+        fs::write(second.path().join("weights"), "…").expect("the folder is writable");
+        drop(second);
+        assert!(!first.exists());
+        assert_ne!(root.take().expect("the root is writable").path(), first);
+    }
+}

@@ -1,0 +1,166 @@
+//! Light stages: threads of this process.
+//!
+//! The threads are plain ones and not those of a rayon pool: a rayon thread that waits for a parallel loop of one stage
+//! takes up the next batch meanwhile, so that the first one seems to take as long as both, and stops for good where
+//! both want one lock. Parallel loops within a stage use rayon's global pool.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::attempt::{self, Thinned};
+use super::panic::Print;
+use super::{Executor, Failure, Finished, Report, Request, ScratchRoot, Sink};
+use crate::stage::{Context, Progress, StageError};
+
+/// Runs batches in threads of this process, which start when they are first needed.
+pub struct ThreadExecutor {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    threads_max: usize,
+    scratch: Arc<ScratchRoot>,
+    sink: Sink,
+    stopped: AtomicBool,
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Request>,
+    threads: usize,
+    idle: usize,
+    closed: bool,
+}
+
+impl ThreadExecutor {
+    /// Runs at most `threads` batches at once.
+    pub fn new(threads: usize, scratch: Arc<ScratchRoot>, sink: Sink) -> Self {
+        let shared = Shared {
+            threads_max: threads.max(1),
+            scratch,
+            sink,
+            stopped: AtomicBool::new(false),
+            state: Mutex::default(),
+            wake: Condvar::new(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+}
+
+impl Executor for ThreadExecutor {
+    fn start(&self, request: Request) {
+        let mut state = self.shared.lock();
+        state.queue.push_back(request);
+        if state.idle >= state.queue.len() || state.threads == self.shared.threads_max {
+            drop(state);
+            self.shared.wake.notify_one();
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        match thread::Builder::new().name("stage".to_owned()).spawn(move || shared.work()) {
+            Ok(_) => state.threads += 1,
+            // The threads that there are take it up; without any it fails.
+            Err(_) if state.threads > 0 => {}
+            Err(error) => {
+                let failure = Failure::NotStarted { message: format!("no thread: {error}") };
+                if let Some(request) = state.queue.pop_back() {
+                    (self.shared.sink)(request.failed(&failure, Duration::ZERO));
+                }
+            }
+        }
+    }
+
+    /// A stage that never looks whether the run is being stopped runs to its end.
+    fn stop(&self) {
+        self.shared.stopped.store(true, Ordering::Relaxed);
+        let queue = std::mem::take(&mut self.shared.lock().queue);
+        for request in queue {
+            (self.shared.sink)(request.failed(&Failure::Cancelled, Duration::ZERO));
+        }
+    }
+
+    /// The same as `stop`: a thread cannot be killed.
+    fn kill(&self) {
+        self.stop();
+    }
+}
+
+impl Drop for ThreadExecutor {
+    fn drop(&mut self) {
+        // Threads are not waited for: one that hangs must not keep the process from ending.
+        self.shared.stopped.store(true, Ordering::Relaxed);
+        self.shared.lock().closed = true;
+        self.shared.wake.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        while let Some(request) = self.next() {
+            let started = Instant::now();
+            (self.sink)(Report::Started { batch: request.batch });
+            let report = if self.stopped.load(Ordering::Relaxed) {
+                request.failed(&Failure::Cancelled, Duration::ZERO)
+            } else {
+                self.run(&request, started)
+            };
+            (self.sink)(report);
+        }
+    }
+
+    fn next(&self) -> Option<Request> {
+        let mut state = self.lock();
+        loop {
+            if let Some(request) = state.queue.pop_front() {
+                return Some(request);
+            }
+            if state.closed {
+                return None;
+            }
+            state.idle += 1;
+            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
+        }
+    }
+
+    fn run(&self, request: &Request, started: Instant) -> Report {
+        let scratch = match self.scratch.take() {
+            Ok(scratch) => scratch,
+            Err(error) => {
+                let failure = Failure::NotStarted { message: error.to_string() };
+                return request.failed(&failure, started.elapsed());
+            }
+        };
+        let limit = request.time_limit();
+        let timed_out = || limit.is_some_and(|limit| started.elapsed() >= limit);
+        let cancelled = || self.stopped.load(Ordering::Relaxed) || timed_out();
+        let progress = Thinned::new(|progress| (self.sink)(Report::Progress { batch: request.batch, progress }));
+        let progress = |made: Progress| progress.report(made);
+        let context = Context {
+            scratch_dir: scratch.path(),
+            checkpoint_dir: request.checkpoint_dir.as_deref(),
+            threads: request.threads,
+            device: &request.device,
+            progress: &progress,
+            cancelled: &cancelled,
+        };
+        let mut results = attempt::run(request.stage, &context, &request.actions, Print::Never);
+        if let Some(limit) = limit.filter(|_| !self.stopped.load(Ordering::Relaxed)) {
+            for result in &mut results {
+                if matches!(result, Err(Failure::Cancelled | Failure::Stage(StageError::Cancelled))) {
+                    *result = Err(Failure::TimedOut { limit });
+                }
+            }
+        }
+        Report::Finished(Finished { batch: request.batch, results, elapsed: started.elapsed(), scratch: Some(scratch) })
+    }
+}

@@ -1,0 +1,152 @@
+//! The other end: what a worker process does. `protocol.rs` says what it hears and says.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{self, ExitCode};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{dup2_stdout, getpgrp, getpid};
+
+use super::attempt::{self, Thinned};
+use super::failure::Failure;
+use super::panic::Print;
+use super::protocol::{Message, STOP, StoredOutput, WorkerRequest};
+use crate::stage::{Context, Output, Progress, Stage, StageError};
+
+/// Runs the one request that comes on standard input: the whole of the hidden subcommand that a
+/// [`ProcessExecutor`](super::ProcessExecutor) starts.
+///
+/// What stages print goes to standard error, which is the log of the node. When standard input ends, which is when the
+/// engine dies, the process kills itself and all processes of its group.
+pub fn worker_main(stages: &[&dyn Stage]) -> ExitCode {
+    match claim_stdout() {
+        Ok(output) => serve(stages, io::stdin(), output, die),
+        Err(error) => complain(&format!("standard output cannot be used: {error}")),
+    }
+}
+
+/// Takes standard output for messages, and lets everybody else who prints there print to standard error.
+fn claim_stdout() -> io::Result<File> {
+    use std::os::fd::AsFd;
+    let output = io::stdout().as_fd().try_clone_to_owned()?;
+    dup2_stdout(io::stderr().as_fd())?;
+    Ok(File::from(output))
+}
+
+/// The end of a worker whose engine is gone.
+fn die() {
+    // Someone who starts a worker by hand shares a group with it, and is not to be killed.
+    if getpgrp() == getpid() {
+        let _ = killpg(getpid(), Signal::SIGKILL);
+    }
+    process::exit(1);
+}
+
+fn complain(problem: &str) -> ExitCode {
+    let _ = writeln!(io::stderr(), "worker: {problem}");
+    ExitCode::from(2)
+}
+
+/// Runs the one request on `input`; afterwards calls `orphaned` if the input ends.
+fn serve(
+    stages: &[&dyn Stage],
+    input: impl Read + Send + 'static,
+    output: impl Write + Send,
+    orphaned: fn(),
+) -> ExitCode {
+    let mut input = BufReader::new(input);
+    let mut line = String::new();
+    let request: WorkerRequest = match input.read_line(&mut line).map(|_| serde_json::from_str(&line)) {
+        Ok(Ok(request)) => request,
+        Ok(Err(error)) => return complain(&format!("this is started by a run and not by hand (no request: {error})")),
+        Err(error) => return complain(&format!("the request cannot be read: {error}")),
+    };
+    let Some(stage) = stages.iter().find(|stage| stage.kind() == request.kind) else {
+        return complain(&format!("there is no stage kind `{}`", request.kind));
+    };
+    give_way_to_the_engine();
+    if let Some(limit) = request.memory_limit_bytes
+        && let Err(error) = setrlimit(Resource::RLIMIT_DATA, limit, limit)
+    {
+        complain(&format!("the memory limit is not in force: {error}"));
+    }
+    let stopped = Arc::new(AtomicBool::new(false));
+    let heard = Arc::clone(&stopped);
+    thread::spawn(move || listen(input, &heard, orphaned));
+    let output = Mutex::new(output);
+    let results = run(*stage, &request, &stopped, &output);
+    // Where the engine is gone, nobody is left to be told that it cannot be told.
+    let _ = Message::Results(results).write(&mut *output.lock().unwrap_or_else(PoisonError::into_inner));
+    ExitCode::SUCCESS
+}
+
+/// Asks the kernel to kill this process before the engine when memory runs out.
+fn give_way_to_the_engine() {
+    // Absent on other systems, and refused in some containers.
+    let _ = fs::write("/proc/self/oom_score_adj", "500");
+}
+
+fn listen(input: impl BufRead, stopped: &AtomicBool, orphaned: fn()) {
+    for line in input.lines() {
+        match line {
+            Ok(line) if line == STOP => stopped.store(true, Ordering::Relaxed),
+            Ok(_) => {}
+            Err(_) => break,
+        }
+    }
+    orphaned();
+}
+
+fn run(
+    stage: &dyn Stage,
+    request: &WorkerRequest,
+    stopped: &AtomicBool,
+    output: &Mutex<impl Write + Send>,
+) -> Vec<Result<Vec<StoredOutput>, Failure>> {
+    let (scratch_dir, output_dir) = (request.scratch_dir.join("stage"), request.scratch_dir.join("outputs"));
+    let dirs = [Some(&scratch_dir), Some(&output_dir), request.checkpoint_dir.as_ref()];
+    for dir in dirs.into_iter().flatten() {
+        if let Err(error) = fs::create_dir_all(dir) {
+            let message = format!("cannot create {}: {error}", dir.display());
+            return request.actions.iter().map(|_| Err(Failure::NotStarted { message: message.clone() })).collect();
+        }
+    }
+    let progress = Thinned::new(|progress| {
+        let _ = Message::Progress(progress).write(&mut *output.lock().unwrap_or_else(PoisonError::into_inner));
+    });
+    let progress = |made: Progress| progress.report(made);
+    let cancelled = || stopped.load(Ordering::Relaxed);
+    let context = Context {
+        scratch_dir: &scratch_dir,
+        checkpoint_dir: request.checkpoint_dir.as_deref(),
+        threads: request.threads,
+        device: &request.device,
+        progress: &progress,
+        cancelled: &cancelled,
+    };
+    let results = attempt::run(stage, &context, &request.actions, Print::AsUsual);
+    let stored = |(action, result): (usize, Result<Vec<Output>, Failure>)| store(result?, action, &output_dir);
+    results.into_iter().enumerate().map(stored).collect()
+}
+
+fn store(outputs: Vec<Output>, action: usize, dir: &Path) -> Result<Vec<StoredOutput>, Failure> {
+    let store = |(index, output)| StoredOutput::store(output, &dir.join(format!("{action}-{index}")));
+    let stored: io::Result<Vec<_>> = outputs.into_iter().enumerate().map(store).collect();
+    stored.map_err(|error| Failure::Stage(StageError::new(error.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn worker_started_by_hand_says_so_and_ends() {
+        assert_eq!(serve(&[], io::empty(), io::sink(), || ()), ExitCode::from(2));
+        assert_eq!(serve(&[], &b"help\n"[..], io::sink(), || ()), ExitCode::from(2));
+    }
+}

@@ -1,0 +1,29 @@
+//! Graphs and time: spec → plan → schedule → execute → record.
+//!
+//! Invariant: this crate knows no tensor, no image and no model; what a stage does is behind [`stage::Stage`].
+
+pub mod diagnostic;
+pub mod event;
+pub mod executor;
+pub mod explain;
+pub mod key;
+pub mod known;
+mod nearest;
+pub mod node;
+pub mod observe;
+pub mod params;
+pub mod plan;
+pub mod publish;
+pub mod resources;
+pub mod run;
+pub mod runlog;
+pub mod schedule;
+pub mod source;
+pub mod spec;
+pub mod stage;
+pub mod survey;
+
+#[cfg(test)]
+mod fake;
+
+pub use nearest::nearest;

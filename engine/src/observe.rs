@@ -1,0 +1,71 @@
+//! What lies outside the store and still belongs to keys: files, environment variables, versions of programs.
+
+use std::path::PathBuf;
+
+use orchestrate_cache::{Digest, FileDigests};
+
+use crate::diagnostic::{Diagnostic, SpecError};
+use crate::node::NodeId;
+use crate::plan::Plan;
+use crate::stage::ExternalFile;
+
+/// What was seen for every set of params of a plan.
+#[derive(Debug, Default)]
+pub struct Observed {
+    /// By planned stage, then by set of params.
+    seen: Vec<Vec<Seen>>,
+}
+
+/// What was seen for one set of params.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// External files with their digests, in the order of the stage.
+    pub files: Vec<ExternalFile>,
+    /// Keyed environment variables.
+    pub env: Vec<(String, Option<String>)>,
+    /// Observations by name.
+    pub probes: Vec<(String, String)>,
+}
+
+impl Observed {
+    /// What was seen for a node.
+    pub fn of(&self, plan: &Plan, id: NodeId) -> &Seen {
+        let node = plan.node(id);
+        &self.seen[node.stage as usize][node.params as usize]
+    }
+}
+
+/// Digests the external files of a plan, all that cannot be read named at once.
+pub fn observe(plan: &Plan, digests: &FileDigests) -> Result<Observed, SpecError> {
+    let mut problems = Vec::new();
+    let mut observed = Observed::default();
+    for stage in &plan.stages {
+        let declared = &plan.spec.stages[stage.declared];
+        let mut sets = Vec::with_capacity(stage.param_sets.len());
+        for set in &stage.param_sets {
+            let paths: Vec<PathBuf> = set.files.iter().map(|file| file.path.clone()).collect();
+            let results: Vec<Result<Digest, _>> =
+                if paths.is_empty() { Vec::new() } else { digests.digest_many(&paths) };
+            let mut seen = Seen::default();
+            for (file, digest) in set.files.iter().zip(results) {
+                match digest {
+                    Ok(digest) => {
+                        seen.files.push(ExternalFile { name: file.name.clone(), path: file.path.clone(), digest });
+                    }
+                    Err(error) => problems
+                        .push(Diagnostic::error(format!("stage `{}`: {error}", stage.name)).at(declared.name.span())),
+                }
+            }
+            let names = stage.kind.keyed_env(&set.params);
+            seen.env = names.into_iter().map(|name| (name.clone(), std::env::var(&name).ok())).collect();
+            match stage.kind.probe(&set.params) {
+                Ok(probes) => seen.probes = probes,
+                Err(error) => problems
+                    .push(Diagnostic::error(format!("stage `{}`: {error}", stage.name)).at(declared.name.span())),
+            }
+            sets.push(seen);
+        }
+        observed.seen.push(sets);
+    }
+    if problems.is_empty() { Ok(observed) } else { Err(SpecError::new(plan.spec.sources.clone(), problems)) }
+}

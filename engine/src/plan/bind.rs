@@ -1,0 +1,282 @@
+//! From the params of a stage and the axis values of a point to checked params.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use orchestrate_cache::Value;
+use serde_json::Value as Json;
+use serde_spanned::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::ParamSet;
+use crate::diagnostic::Diagnostic;
+use crate::params::ParamTable;
+use crate::source::SourceMap;
+use crate::spec::axis::{Axis, Binding};
+use crate::spec::{Located, Spec, StageSpec};
+use crate::stage::Stage;
+
+/// How the axes of one stage bind its params.
+pub(super) struct Binder<'a> {
+    spec: &'a Spec,
+    stage: &'a StageSpec,
+    kind: &'static dyn Stage,
+    /// Axes of the spec that bind at least one param.
+    pub(super) axes: Vec<usize>,
+    /// Params with what the engine supplies: `seed`, `folds`.
+    base: ParamTable,
+}
+
+/// Keys of axis tables that some stage took, as places in the sources.
+pub(super) type UsedKeys = HashSet<(usize, usize)>;
+
+impl<'a> Binder<'a> {
+    /// Finds what each axis binds. `shared` tells which axes an input varies over too.
+    pub(super) fn new(
+        spec: &'a Spec,
+        stage: &'a StageSpec,
+        kind: &'static dyn Stage,
+        over: &[usize],
+        shared: impl Fn(usize) -> bool,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Self {
+        let mut binder = Self { spec, stage, kind, axes: Vec::new(), base: stage.params.clone() };
+        binder.check_with(over, problems);
+        for &axis in over {
+            if binder.binds(axis, shared(axis)) {
+                binder.axes.push(axis);
+            } else if !shared(axis) {
+                let name = spec.axes[axis].name.get_ref();
+                let written = stage.over.iter().find(|over| over.get_ref() == name).expect("`over` was resolved");
+                problems.push(
+                    Diagnostic::error(format!("axis `{name}` binds nothing in stage `{}`", stage.name.get_ref()))
+                        .at(written.span())
+                        .note(format!("params of kind {}: {}", kind.kind(), kind.fields().join(", ")))
+                        .help(format!(
+                            "bind a param with `with = {{ PARAM = \"axis.{name}\" }}`, or read an input that varies over it"
+                        )),
+                );
+            }
+        }
+        let (seed, span) = &spec.seed;
+        let span = span.clone().unwrap_or(stage.name.span());
+        binder.insert_default("seed", Spanned::new(span, crate::source::integer(*seed)));
+        binder.supply_folds();
+        binder
+    }
+
+    fn check_with(&self, over: &[usize], problems: &mut Vec<Diagnostic>) {
+        for (param, axis) in &self.stage.with {
+            if !over.iter().any(|index| self.spec.axes[*index].name.get_ref() == axis.get_ref()) {
+                let names = self.stage.over.iter().map(|over| over.get_ref().as_str());
+                let message = format!(
+                    "`with` reads axis `{}`, which stage `{}` does not vary over",
+                    axis.get_ref(),
+                    self.stage.name.get_ref()
+                );
+                problems.push(Diagnostic::error(message).at(axis.span()).names("its axes", axis.get_ref(), names));
+            }
+            if !self.has(param.get_ref()) {
+                let fields = self.kind.fields().iter().copied();
+                let message = format!("kind {} has no param `{}`", self.kind.kind(), param.get_ref());
+                problems.push(Diagnostic::error(message).at(param.span()).names("its params", param.get_ref(), fields));
+            }
+        }
+    }
+
+    fn has(&self, param: &str) -> bool {
+        self.kind.fields().contains(&param) || self.kind.free_fields().is_some()
+    }
+
+    fn with(&self, axis: &Axis) -> impl Iterator<Item = &str> {
+        self.stage
+            .with
+            .iter()
+            .filter(|(_, name)| name.get_ref() == axis.name.get_ref())
+            .map(|(param, _)| param.get_ref().as_str())
+    }
+
+    /// Whether an axis binds by `with`, by its name, or by the keys of its values. Free params are bound by name only
+    /// where no input varies over the axis too: else every command below a sweep would have its labels in its key.
+    fn binds(&self, axis: usize, shared: bool) -> bool {
+        let axis = &self.spec.axes[axis];
+        let by_name = |name: &str| self.kind.fields().contains(&name) || (self.kind.free_fields().is_some() && !shared);
+        self.with(axis).next().is_some()
+            || axis.values.iter().any(|value| match &value.binding {
+                Binding::Scalar(_) => by_name(axis.name.get_ref()),
+                Binding::Table(table) => table.is_empty() || table.keys().any(|key| by_name(key.get_ref())),
+            })
+    }
+
+    fn supply_folds(&mut self) {
+        // A spec with two lists of folds must say which one it means.
+        let mut declared = self.spec.axes.iter().filter_map(|axis| axis.folds.as_ref());
+        if let (Some(folds), None) = (declared.next(), declared.next()) {
+            self.insert_default("folds", folds.clone());
+        }
+    }
+
+    fn insert_default(&mut self, param: &'static str, value: Located) {
+        if self.kind.fields().contains(&param) && !self.base.get_ref().contains_key(param) {
+            let key = Spanned::new(value.span(), param.into());
+            self.base.get_mut().insert(key, value);
+        }
+    }
+
+    /// Params at one point: `value` gives the value index of each axis that binds.
+    pub(super) fn params(
+        &self,
+        value: impl Fn(usize) -> usize,
+        used: &mut UsedKeys,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Option<ParamSet> {
+        let mut table = self.base.clone();
+        for &index in &self.axes {
+            let axis = &self.spec.axes[index];
+            let chosen = &axis.values[value(index)];
+            let label = DeValue::String(chosen.label.clone().into());
+            for param in self.with(axis) {
+                let bound = match &chosen.binding {
+                    Binding::Scalar(value) => value.clone(),
+                    Binding::Table(_) => Spanned::new(chosen.span.clone(), label.clone()),
+                };
+                self.bind(&mut table, param, bound);
+            }
+            match &chosen.binding {
+                Binding::Scalar(_) if self.with(axis).next().is_some() => {}
+                Binding::Scalar(value) => {
+                    let name = axis.name.get_ref();
+                    if let Some((written, _)) = self.stage.params.get_ref().get_key_value(name.as_str()) {
+                        let message = format!("param `{name}` is set here and bound by axis `{name}`");
+                        push_once(problems, Diagnostic::error(message).at(written.span()).help("remove one of them"));
+                    }
+                    self.bind(&mut table, name, value.clone());
+                }
+                Binding::Table(params) => {
+                    for (key, value) in params.iter().filter(|(key, _)| self.has(key.get_ref())) {
+                        used.insert((key.span().start, key.span().end));
+                        self.bind(&mut table, key.get_ref(), value.clone());
+                    }
+                }
+            }
+        }
+        self.check(&table, problems)
+    }
+
+    fn bind(&self, table: &mut ParamTable, param: &str, value: Located) {
+        let key = Spanned::new(value.span(), param.to_owned().into());
+        let fields = table.get_mut();
+        match self.kind.free_fields() {
+            Some(free) if !self.kind.fields().contains(&param) => {
+                if !fields.contains_key(free) {
+                    let empty = DeValue::Table(DeTable::new());
+                    fields.insert(Spanned::new(value.span(), free.into()), Spanned::new(value.span(), empty));
+                }
+                if let Some(DeValue::Table(inner)) = fields.get_mut(free).map(Spanned::get_mut) {
+                    inner.remove(param);
+                    inner.insert(key, value);
+                }
+            }
+            _ => {
+                fields.remove(param);
+                fields.insert(key, value);
+            }
+        }
+    }
+
+    fn check(&self, table: &ParamTable, problems: &mut Vec<Diagnostic>) -> Option<ParamSet> {
+        let mut params = match self.kind.check(table) {
+            Ok(params) => params,
+            Err(error) => {
+                for problem in error.problems {
+                    let message = format!(
+                        "stage `{}` (kind {}): {}",
+                        self.stage.name.get_ref(),
+                        self.kind.kind(),
+                        problem.message
+                    );
+                    let diagnostic = Diagnostic { help: problem.help, ..Diagnostic::error(message) };
+                    push_once(problems, diagnostic.at(problem.span));
+                }
+                return None;
+            }
+        };
+        let mut keyed = params.clone();
+        let mut path_span = None;
+        for field in self.kind.path_fields() {
+            let written = located(table.get_ref(), field);
+            path_span = path_span.or(written.map(Spanned::span));
+            resolve(&mut params, field, written, &self.spec.sources);
+            remove(&mut keyed, field);
+        }
+        let keyed = match Value::from_json(&keyed) {
+            Ok(keyed) => keyed,
+            Err(error) => {
+                push_once(problems, Diagnostic::error(error.to_string()).at(table.span()));
+                return None;
+            }
+        };
+        let files = match self.kind.files(&params) {
+            Ok(files) => files,
+            Err(errors) => {
+                for error in errors {
+                    let message = format!("stage `{}`: {error}", self.stage.name.get_ref());
+                    push_once(problems, Diagnostic::error(message).at(path_span.clone().unwrap_or(table.span())));
+                }
+                return None;
+            }
+        };
+        let spans = table.get_ref().iter().map(|(key, value)| (key.get_ref().to_string(), value.span())).collect();
+        Some(ParamSet { outputs: self.kind.outputs(&params), params, keyed, files, spans })
+    }
+}
+
+/// The same slip at a hundred points is one problem.
+pub(super) fn push_once(problems: &mut Vec<Diagnostic>, diagnostic: Diagnostic) {
+    if !problems.contains(&diagnostic) {
+        problems.push(diagnostic);
+    }
+}
+
+/// The value at a dotted name such as `init.weights`, as written.
+fn located<'t>(table: &'t DeTable<'static>, field: &str) -> Option<&'t Located> {
+    let (first, rest) = field.split_once('.').map_or((field, None), |(first, rest)| (first, Some(rest)));
+    let value = table.get(first)?;
+    match (rest, value.get_ref()) {
+        (None, _) => Some(value),
+        (Some(rest), DeValue::Table(inner)) => located(inner, rest),
+        (Some(_), _) => None,
+    }
+}
+
+/// Makes the path, or each of the paths, at a dotted name absolute, against the source that wrote it.
+fn resolve(params: &mut Json, field: &str, written: Option<&Located>, sources: &SourceMap) {
+    let Some(value) = params.pointer_mut(&pointer(field)) else { return };
+    let dir = written.and_then(|written| sources.source_at(written.span().start)).map(|source| source.dir.as_path());
+    let absolute = |path: &str| {
+        let joined = dir.unwrap_or(Path::new("")).join(path);
+        std::path::absolute(&joined).unwrap_or(joined).to_string_lossy().into_owned()
+    };
+    match value {
+        Json::String(path) => *path = absolute(path),
+        Json::Array(paths) => {
+            for path in paths {
+                if let Json::String(path) = path {
+                    *path = absolute(path);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn remove(params: &mut Json, field: &str) {
+    let (parent, last) = field.rsplit_once('.').map_or(("", field), |(parent, last)| (parent, last));
+    if let Some(Json::Object(fields)) = params.pointer_mut(&pointer(parent)) {
+        fields.remove(last);
+    }
+}
+
+fn pointer(field: &str) -> String {
+    if field.is_empty() { String::new() } else { format!("/{}", field.replace('.', "/")) }
+}

@@ -1,0 +1,148 @@
+//! `publish = "results/table3"`: copies the artifact of a node to where people look for it.
+//!
+//! Each file is replaced in one rename, the sidecar `provenance.json` last; files of an earlier publication that the new
+//! one lacks are removed, and nothing else in the folder is touched. Where the sidecar already names the same outputs and
+//! its files are there, nothing is written.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use orchestrate_cache::{ActionKey, OutputDigest, Store, StoreError};
+use serde::{Deserialize, Serialize};
+
+use crate::node::{NodeId, NodeName};
+use crate::plan::Plan;
+
+/// Name of the sidecar.
+pub const SIDECAR: &str = "provenance.json";
+
+/// Why a publication failed.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// A file or folder cannot be read or written.
+    #[error("cannot publish to {path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The artifact cannot be read.
+    #[error("cannot publish: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// Where a published artifact came from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sidecar {
+    /// The node.
+    pub node: String,
+    /// Its key.
+    pub key: ActionKey,
+    /// Its outputs.
+    pub outputs: Vec<(String, OutputDigest)>,
+    /// Name of the experiment.
+    pub experiment: String,
+    /// The spec, relative to the project's root where it lies below it.
+    pub spec: PathBuf,
+    /// `--set` values.
+    pub overrides: Vec<String>,
+    /// Files that were published, relative to the sidecar.
+    pub files: Vec<String>,
+}
+
+/// The folder to which a node is published, if its stage says so: a folder a point where the stage varies.
+pub fn target(plan: &Plan, id: NodeId) -> Option<PathBuf> {
+    let stage = &plan.spec.stages[plan.stage(id).declared];
+    let publish = stage.publish.as_ref()?;
+    let base = plan.spec.root.join(publish.get_ref());
+    let point = plan.point(id);
+    if point.is_empty() {
+        return Some(base);
+    }
+    let labels: Vec<_> =
+        point.iter().map(|(axis, label)| format!("{axis}={}", label.replace(['/', '\\'], "_"))).collect();
+    Some(base.join(labels.join(",")))
+}
+
+/// Copies the outputs of a node to its target. Several outputs get a folder each.
+pub fn publish(
+    plan: &Plan,
+    store: &Store,
+    id: NodeId,
+    key: ActionKey,
+    outputs: &[(String, OutputDigest)],
+) -> Result<(), PublishError> {
+    let Some(target) = target(plan, id) else { return Ok(()) };
+    let previous = read_sidecar(&target);
+    if previous
+        .as_ref()
+        .is_some_and(|sidecar| sidecar.key == key && sidecar.outputs == outputs && complete(&target, sidecar))
+    {
+        return Ok(());
+    }
+    let mut files = Vec::new();
+    for (name, digest) in outputs {
+        let artifact = store.artifact(digest).unwrap_or_default();
+        for file in &artifact.files {
+            let relative = if outputs.len() == 1 { file.name.clone() } else { format!("{name}/{}", file.name) };
+            write(&target.join(&relative), &store.read(&file.digest)?)?;
+            files.push(relative);
+        }
+    }
+    for gone in previous.iter().flat_map(|sidecar| &sidecar.files).filter(|file| !files.contains(file)) {
+        let path = target.join(gone);
+        if let Err(source) = fs::remove_file(&path).or_else(ignore_missing) {
+            return Err(PublishError::Io { path, source });
+        }
+    }
+    let spec = plan.spec.path.strip_prefix(&plan.spec.root).unwrap_or(&plan.spec.path).to_owned();
+    let sidecar = Sidecar {
+        node: node_name(plan.name(id)),
+        key,
+        outputs: outputs.to_vec(),
+        experiment: plan.spec.name.clone(),
+        spec,
+        overrides: plan.spec.overrides.clone(),
+        files,
+    };
+    let text = serde_json::to_string_pretty(&sidecar).expect("a sidecar is plain data") + "\n";
+    write(&target.join(SIDECAR), text.as_bytes())
+}
+
+fn node_name(name: NodeName) -> String {
+    name.as_str().to_owned()
+}
+
+fn ignore_missing(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+fn read_sidecar(target: &Path) -> Option<Sidecar> {
+    serde_json::from_slice(&fs::read(target.join(SIDECAR)).ok()?).ok()
+}
+
+fn complete(target: &Path, sidecar: &Sidecar) -> bool {
+    sidecar.files.iter().all(|file| target.join(file).is_file())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), PublishError> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    let write = || {
+        fs::create_dir_all(dir)?;
+        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        file.write_all(bytes)?;
+        readable(file.as_file())?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().map_err(|source| PublishError::Io { path: path.to_owned(), source })
+}
+
+/// A temporary file is its owner's alone; a publication is for everybody who may read the folder.
+fn readable(file: &fs::File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(fs::Permissions::from_mode(0o644))
+}

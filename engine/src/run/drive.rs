@@ -1,0 +1,548 @@
+//! The message loop of a run.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use orchestrate_cache::{ActionKey, Lease, Store, StoreError};
+
+use super::action::{ActionMaker, Lost};
+use super::record::{Provenance, RecordError, record};
+use super::{NodeFailure, RunError, RunOptions, Selection, Stop, Summary, prepare};
+use crate::diagnostic::{Diagnostic, SpecError};
+use crate::event::{Event, Record, Reporter, RunStarted};
+use crate::executor::{
+    Executor, Failure, Finished, ProcessExecutor, Report, Request, ScratchRoot, ThreadExecutor, Verdict, report_channel,
+};
+use crate::key::Manifest;
+use crate::known::{Known, Outputs, look_up};
+use crate::node::NodeId;
+use crate::observe::Observed;
+use crate::plan::Plan;
+use crate::publish;
+use crate::runlog::{History, RunLog};
+use crate::schedule::{Batch, BatchId, Capacity, NodeState, ScheduleError, Scheduler};
+use crate::stage::{StageError, Weight};
+
+/// How often listeners may redraw and deferred nodes are looked up again.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Runs whose durations estimate those of this one.
+const RUNS_FOR_ESTIMATE: usize = 20;
+
+/// A node whose inputs turn out to be corrupt is tried again this often; more means that the disk is failing.
+const REPAIRS_MAX: u32 = 3;
+
+/// A miss on its way.
+struct Pending {
+    key: ActionKey,
+    manifest: Manifest,
+    /// Held from the start until the result is durable.
+    lease: Option<Lease>,
+    attempts: u32,
+    repairs: u32,
+}
+
+/// A batch that runs, by the nodes of the plan.
+struct Active {
+    nodes: Vec<NodeId>,
+    device: String,
+    log: Option<std::path::PathBuf>,
+}
+
+/// A result that is in the store but not yet durable.
+struct Recorded {
+    id: NodeId,
+    outputs: Outputs,
+    elapsed_ms: u64,
+}
+
+pub(super) struct Drive<'a, 'l, 'r> {
+    plan: &'a Plan,
+    store: &'a Store,
+    selection: &'a Selection,
+    options: &'a RunOptions,
+    listeners: &'l mut [&'r mut dyn Reporter],
+    log: RunLog,
+    scheduler: Scheduler,
+    known: Known<'a>,
+    actions: ActionMaker<'a>,
+    forced: HashSet<NodeId>,
+    pending: HashMap<NodeId, Pending>,
+    /// Nodes that another process was once seen to compute.
+    deferred: HashSet<NodeId>,
+    active: HashMap<BatchId, Active>,
+    light: ThreadExecutor,
+    heavy: ProcessExecutor,
+    reports: Receiver<Report>,
+    failures: Vec<NodeFailure>,
+    unpublished: Vec<String>,
+    hits: Vec<ActionKey>,
+    stopping: bool,
+    /// Whether durations of earlier runs were read; a run without misses needs none.
+    estimated: bool,
+    /// When deferred nodes were last looked up.
+    rechecked: Instant,
+    started: Instant,
+    /// Dropped last: removes what is left in it.
+    _scratch_dir: Option<tempfile::TempDir>,
+}
+
+impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
+    pub(super) fn new(
+        plan: &'a Plan,
+        observed: &'a Observed,
+        store: &'a Store,
+        selection: &'a Selection,
+        options: &'a RunOptions,
+        listeners: &'l mut [&'r mut dyn Reporter],
+    ) -> Result<Self, RunError> {
+        let capacity = Capacity::of_machine(options.jobs, Vec::new());
+        let threads = capacity.threads;
+        let scheduler = prepare::scheduler(plan, selection, capacity).map_err(|error| unschedulable(plan, error))?;
+        let scratch_dir = match store.scratch() {
+            // A store that may only be read serves hits, and those need no scratch folder.
+            Err(StoreError::ReadOnly { .. }) => None,
+            other => Some(other?),
+        };
+        let scratch = ScratchRoot::new(scratch_dir.as_ref().map_or(store.dir(), tempfile::TempDir::path));
+        let (sink, reports) = report_channel();
+        let heavy = ProcessExecutor::new(options.worker.clone(), Arc::clone(&scratch), Arc::clone(&sink))
+            .with_grace(options.grace);
+        let mut drive = Self {
+            light: ThreadExecutor::new(threads, scratch, sink),
+            known: Known::new(plan, observed),
+            actions: ActionMaker::new(plan, observed, store),
+            forced: options.forced.iter().copied().collect(),
+            log: RunLog::create(&store.runs_dir()),
+            pending: HashMap::new(),
+            deferred: HashSet::new(),
+            active: HashMap::new(),
+            failures: Vec::new(),
+            unpublished: Vec::new(),
+            hits: Vec::new(),
+            stopping: false,
+            estimated: false,
+            rechecked: Instant::now(),
+            started: Instant::now(),
+            _scratch_dir: scratch_dir,
+            plan,
+            store,
+            selection,
+            options,
+            listeners,
+            scheduler,
+            heavy,
+            reports,
+        };
+        drive.report(Event::RunStarted(RunStarted {
+            run: drive.log.id().clone(),
+            spec: plan.spec.path.clone(),
+            overrides: plan.spec.overrides.clone(),
+            nodes: selection.nodes().len(),
+            jobs: threads,
+            device: "cpu".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }));
+        Ok(drive)
+    }
+
+    pub(super) fn drive(mut self, stop: &Stop) -> Result<Summary, RunError> {
+        let outcome = self.turn_until_done(stop);
+        if outcome.is_err() {
+            // The store fails: nothing that still runs could be recorded.
+            self.heavy.kill();
+        }
+        outcome?;
+        self.store.commit()?;
+        self.touch();
+        let counts = self.scheduler.counts();
+        let elapsed_ms = milliseconds(self.started.elapsed());
+        self.report(Event::RunFinished { counts, elapsed_ms });
+        let ended = self.selection.nodes().iter();
+        let outputs = ended.filter_map(|id| Some((*id, self.known.outputs(*id)?.clone()))).collect();
+        Ok(Summary {
+            counts,
+            elapsed_ms,
+            interrupted: stop.asked(),
+            failures: self.failures,
+            outputs,
+            unpublished: self.unpublished,
+        })
+    }
+
+    fn turn_until_done(&mut self, stop: &Stop) -> Result<(), RunError> {
+        loop {
+            if stop.asked() && !self.stopping {
+                self.stop();
+            }
+            self.look_up_ready()?;
+            while let Some(batch) = self.scheduler.next_batch() {
+                self.start(batch)?;
+            }
+            if self.scheduler.is_done() {
+                return Ok(());
+            }
+            let first = match self.reports.recv_timeout(TICK) {
+                Ok(report) => Some(report),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => panic!("BUG: the executors are gone while nodes run"),
+            };
+            let mut recorded = Vec::new();
+            let waiting: Vec<_> = self.reports.try_iter().collect();
+            for report in first.into_iter().chain(waiting) {
+                self.take(report, &mut recorded)?;
+            }
+            self.settle(recorded)?;
+            self.recheck()?;
+            self.tick();
+        }
+    }
+
+    /// Looks up nodes as long as hits make others ready.
+    fn look_up_ready(&mut self) -> Result<(), RunError> {
+        loop {
+            let ready = self.scheduler.take_ready();
+            if ready.is_empty() {
+                return Ok(());
+            }
+            for number in ready {
+                let id = self.selection.node(number);
+                let (key, manifest) = self.known.key(id).expect("a ready node's inputs have ended well");
+                match look_up(self.store, &key) {
+                    Some(outputs) if !self.forced.contains(&id) => self.hit(id, key, outputs),
+                    _ => self.miss(id, key, manifest),
+                }
+            }
+        }
+    }
+
+    fn miss(&mut self, id: NodeId, key: ActionKey, manifest: Manifest) {
+        // One that waited only for an input that had to be made again goes on with its lease and its count of attempts.
+        if self.pending.get(&id).is_none_or(|pending| pending.key != key) {
+            self.pending.insert(id, Pending { key, manifest, lease: None, attempts: 0, repairs: 0 });
+        }
+        if !self.estimated {
+            self.estimated = true;
+            let durations = History::new(self.store.runs_dir()).durations(RUNS_FOR_ESTIMATE);
+            let (plan, selection) = (self.plan, self.selection);
+            self.scheduler.set_estimates(|number| prepare::estimate_ms(plan, selection.node(number), Some(&durations)));
+        }
+        self.scheduler.miss(self.selection.number(id));
+    }
+
+    /// Looks up the nodes again that other processes compute, some times a second.
+    fn recheck(&mut self) -> Result<(), RunError> {
+        if self.scheduler.count(NodeState::Deferred) > 0 && self.rechecked.elapsed() >= TICK {
+            self.rechecked = Instant::now();
+            self.store.refresh()?;
+            self.scheduler.recheck();
+        }
+        Ok(())
+    }
+
+    fn hit(&mut self, id: NodeId, key: ActionKey, outputs: Outputs) {
+        self.hits.push(key);
+        self.publish(id, key, &outputs);
+        self.known.learn(id, outputs.clone());
+        self.scheduler.hit(self.selection.number(id));
+        self.report(Event::NodeHit { node: self.plan.name(id), key, outputs });
+    }
+
+    /// Leases the keys of nodes that are about to run; gives those that this process is to compute. The others are left
+    /// to the process that holds the lease, or were filled by one that has just released it.
+    fn lease(&mut self, nodes: Vec<NodeId>) -> Result<Vec<NodeId>, RunError> {
+        let mut ours = Vec::with_capacity(nodes.len());
+        let mut fresh = Vec::new();
+        for id in nodes {
+            let pending = self.pending.get_mut(&id).expect("a node that is queued is pending");
+            if pending.lease.is_some() {
+                ours.push(id);
+                continue;
+            }
+            pending.lease = self.store.try_lease(&pending.key)?;
+            match pending.lease {
+                Some(_) => fresh.push(id),
+                None => self.defer(id),
+            }
+        }
+        if !fresh.is_empty() {
+            self.store.refresh()?;
+        }
+        for id in fresh {
+            let key = self.pending[&id].key;
+            match look_up(self.store, &key) {
+                Some(outputs) if !self.forced.contains(&id) => {
+                    self.pending.remove(&id);
+                    self.hit(id, key, outputs);
+                }
+                _ => ours.push(id),
+            }
+        }
+        Ok(ours)
+    }
+
+    /// Another process computes the node.
+    fn defer(&mut self, id: NodeId) {
+        let pending = self.pending.remove(&id).expect("a node that is queued is pending");
+        if !self.scheduler.defer(self.selection.number(id)) {
+            return self.fail(id, "an input that was lost could not be made again".to_owned(), None, 0);
+        }
+        if self.deferred.insert(id) {
+            self.report(Event::NodeDeferred { node: self.plan.name(id), key: pending.key });
+        }
+    }
+
+    fn start(&mut self, batch: Batch) -> Result<(), RunError> {
+        let nodes: Vec<_> = batch.nodes.iter().map(|number| self.selection.node(*number)).collect();
+        let nodes = self.lease(nodes)?;
+        let mut actions = Vec::with_capacity(nodes.len());
+        let mut runnable = Vec::with_capacity(nodes.len());
+        for id in nodes {
+            match self.actions.action(id, self.pending[&id].key, &self.known) {
+                Ok(action) => {
+                    actions.push(action);
+                    runnable.push(id);
+                }
+                Err(lost) => self.make_again(id, lost),
+            }
+        }
+        let Some(first) = runnable.first().copied() else { return Ok(()) };
+        let stage = self.plan.stage(first);
+        let declared = &self.plan.spec.stages[stage.declared];
+        let heavy = stage.kind.weight() == Weight::Heavy;
+        let log = heavy.then(|| self.log.node_log(&self.plan.name(first)));
+        let device = self.scheduler.device(&batch.grant);
+        let checkpoint_dir = stage.kind.checkpoints().then(|| self.store.checkpoint_dir(&actions[0].key));
+        let request = Request {
+            batch: batch.id,
+            stage: stage.kind,
+            actions,
+            threads: batch.grant.threads,
+            device: device.clone(),
+            memory_limit_bytes: declared.resources.memory_bytes,
+            timeout: declared.timeout_ms.map(Duration::from_millis),
+            checkpoint_dir,
+            log: log.clone(),
+        };
+        for id in &runnable {
+            let pending = self.pending.get_mut(id).expect("a node that starts is pending");
+            pending.attempts += 1;
+            let key = pending.key;
+            self.report(Event::NodeStarted { node: self.plan.name(*id), key, log: log.clone() });
+        }
+        self.active.insert(batch.id, Active { nodes: runnable, device, log });
+        if heavy {
+            self.heavy.start(request)
+        } else {
+            self.light.start(request)
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, report: Report, recorded: &mut Vec<Recorded>) -> Result<(), RunError> {
+        match report {
+            Report::Started { .. } => Ok(()),
+            Report::Progress { batch, progress } => {
+                if let Some(id) = self.active.get(&batch).and_then(|active| active.nodes.first().copied()) {
+                    self.report(Event::NodeProgress { node: self.plan.name(id), progress });
+                }
+                Ok(())
+            }
+            Report::Finished(finished) => self.finished(finished, recorded),
+        }
+    }
+
+    fn finished(&mut self, finished: Finished, recorded: &mut Vec<Recorded>) -> Result<(), RunError> {
+        let Finished { batch, results, elapsed, scratch } = finished;
+        let active = self.active.remove(&batch).expect("a batch finishes once");
+        let members = active.nodes.len();
+        let elapsed_ms = milliseconds(elapsed) / u64::try_from(members).unwrap_or(1).max(1);
+        for (id, result) in active.nodes.iter().copied().zip(results) {
+            let outputs = match result {
+                Ok(outputs) => outputs,
+                Err(failure) => {
+                    self.failed(id, &failure, members, &active, elapsed_ms);
+                    continue;
+                }
+            };
+            let pending = &self.pending[&id];
+            if self.forced.remove(&id) {
+                self.store.forget_result(&pending.key);
+            }
+            let run = self.log.id().clone();
+            let provenance = Provenance { run: &run, device: &active.device, elapsed_ms };
+            match record(self.plan, self.store, id, pending.key, &pending.manifest, outputs, &provenance) {
+                Ok(outputs) => recorded.push(Recorded { id, outputs, elapsed_ms }),
+                Err(RecordError::Outputs(message)) => self.fail(id, message, active.log.clone(), elapsed_ms),
+                Err(RecordError::Store(error)) => return Err(error.into()),
+            }
+        }
+        // Files that the store did not take over are gone with the scratch folder.
+        drop(scratch);
+        Ok(())
+    }
+
+    /// Makes results durable, and only then tells of them.
+    fn settle(&mut self, recorded: Vec<Recorded>) -> Result<(), StoreError> {
+        if recorded.is_empty() {
+            return Ok(());
+        }
+        self.store.commit()?;
+        for Recorded { id, outputs, elapsed_ms } in recorded {
+            let Pending { key, .. } = self.pending.remove(&id).expect("a node that ran was pending");
+            if self.plan.stage(id).kind.checkpoints() {
+                // Of no more use; what cannot be removed now goes with the next collection.
+                let _ = std::fs::remove_dir_all(self.store.checkpoint_dir(&key));
+            }
+            self.publish(id, key, &outputs);
+            self.known.learn(id, outputs.clone());
+            self.scheduler.finish(self.selection.number(id));
+            self.report(Event::NodeRan { node: self.plan.name(id), key, outputs, elapsed_ms });
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, id: NodeId, failure: &Failure, members: usize, active: &Active, elapsed_ms: u64) {
+        if let Failure::Stage(StageError::Corrupt { digest, .. }) = failure {
+            self.store.invalidate(digest);
+            self.actions.forget();
+            let lost = self.plan.inputs(id).iter().copied().find(|input| {
+                let outputs = self.known.outputs(*input);
+                outputs.is_some_and(|outputs| outputs.iter().any(|(_, output)| self.holds(output, digest)))
+            });
+            if let Some(upstream) = lost {
+                self.warn(format!(
+                    "a stored file that {} reads is corrupt: {failure}; it is made again",
+                    self.plan.name(id)
+                ));
+                return self.make_again(id, Lost { upstream });
+            }
+        }
+        let retries = self.plan.spec.stages[self.plan.stage(id).declared].retries;
+        let number = self.selection.number(id);
+        match failure.verdict(members, self.pending[&id].attempts, retries) {
+            verdict @ (Verdict::Retry | Verdict::RetryAlone) if self.scheduler.retry(number) => {
+                if let (Verdict::RetryAlone, Some(pending)) = (verdict, self.pending.get_mut(&id)) {
+                    pending.attempts -= 1;
+                }
+                self.report(Event::NodeRetried { node: self.plan.name(id), cause: failure.to_string() });
+            }
+            // Not tried again though it may be: an input was lost meanwhile, and could not be made again.
+            Verdict::Retry | Verdict::RetryAlone if !self.stopping => {
+                self.fail(id, failure.to_string(), active.log.clone(), elapsed_ms);
+            }
+            Verdict::Fail => self.fail(id, failure.to_string(), active.log.clone(), elapsed_ms),
+            Verdict::Cancel | Verdict::Retry | Verdict::RetryAlone => {
+                self.pending.remove(&id);
+                self.report(Event::NodeCancelled { node: self.plan.name(id) });
+                for number in self.scheduler.cancel(number) {
+                    self.report(Event::NodeCancelled { node: self.plan.name(self.selection.node(number)) });
+                }
+            }
+        }
+    }
+
+    fn holds(&self, output: &orchestrate_cache::OutputDigest, digest: &orchestrate_cache::Digest) -> bool {
+        self.store.artifact(output).is_none_or(|artifact| artifact.files.iter().any(|file| file.digest == *digest))
+    }
+
+    /// An input of a node is lost: the node that gave it runs again, and this one is looked up once more after it.
+    fn make_again(&mut self, id: NodeId, lost: Lost) {
+        if self.scheduler.revoke(self.selection.number(lost.upstream)) {
+            self.known.forget(lost.upstream);
+        }
+        let pending = self.pending.get_mut(&id).expect("a node that runs is pending");
+        pending.repairs += 1;
+        if pending.repairs > REPAIRS_MAX || !self.scheduler.defer(self.selection.number(id)) {
+            let cause = format!("its input {} was lost and cannot be made again", self.plan.name(lost.upstream));
+            self.fail(id, cause, None, 0);
+        }
+    }
+
+    fn fail(&mut self, id: NodeId, cause: String, log: Option<std::path::PathBuf>, elapsed_ms: u64) {
+        let key = self.pending.remove(&id).map(|pending| pending.key);
+        let name = self.plan.name(id);
+        self.report(Event::NodeFailed { node: name.clone(), key, cause: cause.clone(), log: log.clone(), elapsed_ms });
+        let blocked = self.scheduler.fail(self.selection.number(id));
+        for number in &blocked {
+            let node = self.plan.name(self.selection.node(*number));
+            self.report(Event::NodeBlocked { node, by: name.as_str().to_owned() });
+        }
+        self.failures.push(NodeFailure { node: id, cause, log, blocked: blocked.len() });
+        if self.options.fail_fast && !self.stopping {
+            self.stop();
+        }
+    }
+
+    /// Starts nothing more, and tells what runs to stop.
+    fn stop(&mut self) {
+        self.stopping = true;
+        for number in self.scheduler.cancel_rest() {
+            let id = self.selection.node(number);
+            self.pending.remove(&id);
+            self.report(Event::NodeCancelled { node: self.plan.name(id) });
+        }
+        self.light.stop();
+        self.heavy.stop();
+    }
+
+    fn publish(&mut self, id: NodeId, key: ActionKey, outputs: &Outputs) {
+        if let Err(error) = publish::publish(self.plan, self.store, id, key, outputs) {
+            let message = format!("{}: {error}", self.plan.name(id));
+            self.warn(message.clone());
+            self.unpublished.push(message);
+        }
+    }
+
+    /// Records the last use of what was hit, once a run.
+    fn touch(&mut self) {
+        if let Err(error) = self.store.touch(&self.hits) {
+            tracing::debug!("last use is not recorded: {error}");
+        }
+    }
+
+    fn warn(&mut self, message: String) {
+        self.report(Event::Warning { message });
+    }
+
+    fn report(&mut self, event: Event) {
+        let record = Record::now(event);
+        self.log.report(&record);
+        for listener in self.listeners.iter_mut() {
+            listener.report(&record);
+        }
+        if let Some(message) = self.log.take_warning() {
+            let warning = Record::now(Event::Warning { message });
+            for listener in self.listeners.iter_mut() {
+                listener.report(&warning);
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        self.log.tick();
+        for listener in self.listeners.iter_mut() {
+            listener.tick();
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What cannot be scheduled is wrong in the spec: a stage asks for more than this machine has.
+fn unschedulable(plan: &Plan, error: ScheduleError) -> RunError {
+    let diagnostic = match &error {
+        ScheduleError::Resources { class, source } => {
+            let declared = &plan.spec.stages[plan.stages[*class].declared];
+            Diagnostic::error(format!("stage `{}` can never run: {source}", declared.name.get_ref()))
+                .at(declared.name.span())
+                .help("ask for less in `resources`, or run on a machine that has it")
+        }
+        ScheduleError::Cycle { .. } => Diagnostic::error(format!("BUG: {error}")),
+    };
+    RunError::Spec(SpecError::new(plan.spec.sources.clone(), vec![diagnostic]))
+}

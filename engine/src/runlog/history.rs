@@ -1,0 +1,317 @@
+//! What the logs of earlier runs tell: when a node last ended, with which key, and how long nodes take.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::PathBuf;
+
+use orchestrate_cache::{ActionKey, OutputDigest};
+use serde::Deserialize;
+
+use super::{EVENTS, LOGS, RunId, log_name};
+use crate::event::{Event, Record};
+use crate::node::NodeName;
+
+/// What stands before the name of a node in a line.
+const NODE: &str = r#""node":{"name":"#;
+
+/// The logs of all runs of a store.
+#[derive(Clone, Debug)]
+pub struct History {
+    runs_dir: PathBuf,
+}
+
+/// How a node ended in one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeRecord {
+    /// The run.
+    pub run: RunId,
+    /// When, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// The node.
+    pub node: NodeName,
+    /// `hit`, `ran` or `failed`.
+    pub status: &'static str,
+    /// Its key.
+    pub key: ActionKey,
+    /// Its outputs by name; none where it failed.
+    pub outputs: Vec<(String, OutputDigest)>,
+}
+
+impl History {
+    /// The runs below a folder, which need not exist.
+    pub fn new(runs_dir: impl Into<PathBuf>) -> Self {
+        Self { runs_dir: runs_dir.into() }
+    }
+
+    /// All runs, the newest first.
+    pub fn runs(&self) -> Vec<RunId> {
+        let Ok(entries) = fs::read_dir(&self.runs_dir) else { return Vec::new() };
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut runs: Vec<RunId> = names.filter_map(|name| name.parse().ok()).collect();
+        runs.sort_unstable_by(|a, b| b.cmp(a));
+        runs
+    }
+
+    /// The folder of a run.
+    pub fn dir(&self, run: &RunId) -> PathBuf {
+        self.runs_dir.join(run.as_str())
+    }
+
+    /// All events of a run that can be read, in order.
+    pub fn records(&self, run: &RunId) -> io::Result<Vec<Record>> {
+        let text = self.text(run)?;
+        Ok(lines(&text).filter_map(|line| serde_json::from_str(line).ok()).collect())
+    }
+
+    /// How the node of that name ended in the newest run where it got a key.
+    pub fn latest(&self, node: &str) -> Option<NodeRecord> {
+        let name = serde_json::to_string(node).expect("a name is a text");
+        let needle = format!("{NODE}{name}");
+        self.runs().iter().find_map(|run| {
+            let text = self.text(run).ok()?;
+            // The last event of a node holds.
+            text.rmatch_indices(&needle).find_map(|(place, _)| {
+                let start = text[..place].rfind('\n').map_or(0, |end| end + 1);
+                let line = text[start..].split('\n').next()?;
+                NodeRecord::read(line, run)
+            })
+        })
+    }
+
+    /// How each of the nodes ended in the newest run where it got a key, among the newest `max_runs` runs.
+    pub fn latest_of(&self, nodes: &HashSet<&str>, max_runs: usize) -> HashMap<String, NodeRecord> {
+        let mut found: HashMap<String, NodeRecord> = HashMap::new();
+        for run in self.runs().into_iter().take(max_runs) {
+            if found.len() == nodes.len() {
+                break;
+            }
+            let Ok(text) = self.text(&run) else { continue };
+            for line in lines(&text).rev() {
+                let Some(name) = name_in(line).filter(|name| nodes.contains(name.as_str())) else { continue };
+                if !found.contains_key(&name)
+                    && let Some(record) = NodeRecord::read(line, &run)
+                {
+                    found.insert(name, record);
+                }
+            }
+        }
+        found
+    }
+
+    /// The newest log of the node of that name, among all runs where it has one.
+    pub fn node_log(&self, node: &str) -> Option<PathBuf> {
+        let name = log_name(node);
+        self.runs().iter().map(|run| self.dir(run).join(LOGS).join(&name)).find(|path| path.is_file())
+    }
+
+    /// How long nodes took in the newest `max_runs` runs in which a node ran.
+    ///
+    /// Runs of hits only are passed over without reading them, and reading ends after a quarter of a gigabyte.
+    pub fn durations(&self, max_runs: usize) -> Durations {
+        let mut durations = Durations::default();
+        let mut bytes_left = 1_usize << 28;
+        for run in self.runs().into_iter().filter(|run| !self.only_hits(run)).take(max_runs) {
+            let Ok(text) = self.text(&run) else { continue };
+            for line in lines(&text).rev().filter(|line| line.contains(r#""event":"node_ran""#)) {
+                if let Ok(Ended { node, elapsed_ms, .. }) = serde_json::from_str(line) {
+                    durations.add(&node, elapsed_ms);
+                }
+            }
+            match bytes_left.checked_sub(text.len()) {
+                Some(left) => bytes_left = left,
+                None => break,
+            }
+        }
+        durations
+    }
+
+    /// Whether the end of the log says that no node ran.
+    fn only_hits(&self, run: &RunId) -> bool {
+        const SUMMARY_BYTES_MAX: u64 = 1024;
+        let read_end = || -> io::Result<Vec<u8>> {
+            let mut file = fs::File::open(self.dir(run).join(EVENTS))?;
+            let size_bytes = file.metadata()?.len();
+            file.seek(SeekFrom::Start(size_bytes.saturating_sub(SUMMARY_BYTES_MAX)))?;
+            let mut bytes = Vec::new();
+            file.take(SUMMARY_BYTES_MAX).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let end = read_end().unwrap_or_default();
+        let last = end.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+        let last: Option<Record> = serde_json::from_slice(last).ok();
+        matches!(last, Some(Record { event: Event::RunFinished { counts, .. }, .. }) if counts.ran == 0)
+    }
+
+    fn text(&self, run: &RunId) -> io::Result<String> {
+        let bytes = fs::read(self.dir(run).join(EVENTS))?;
+        // A torn line can end inside a character.
+        Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    }
+}
+
+/// The events that end a node with a key, without the rest: reading all kinds of events takes five times as long.
+#[derive(Deserialize)]
+struct Ended<'a> {
+    at_ms: i64,
+    event: &'a str,
+    node: NodeName,
+    key: ActionKey,
+    #[serde(default)]
+    outputs: Vec<(String, OutputDigest)>,
+    #[serde(default)]
+    elapsed_ms: u64,
+}
+
+impl NodeRecord {
+    fn read(line: &str, run: &RunId) -> Option<Self> {
+        let Ended { at_ms, event, node, key, outputs, .. } = serde_json::from_str(line).ok()?;
+        let status = match event {
+            "node_hit" => "hit",
+            "node_ran" => "ran",
+            "node_failed" => "failed",
+            _ => return None,
+        };
+        Some(Self { run: run.clone(), at_ms, node, status, key, outputs })
+    }
+}
+
+/// How long nodes took, for estimates.
+#[derive(Clone, Debug, Default)]
+pub struct Durations {
+    by_node: HashMap<String, u64>,
+    by_stage: HashMap<String, (u64, u64)>,
+}
+
+impl Durations {
+    /// Takes note of one duration; for each node the first one noted holds.
+    pub fn add(&mut self, node: &NodeName, elapsed_ms: u64) {
+        self.by_node.entry(node.as_str().to_owned()).or_insert(elapsed_ms);
+        let (sum_ms, count) = self.by_stage.entry(node.stage().to_owned()).or_default();
+        *sum_ms = sum_ms.saturating_add(elapsed_ms);
+        *count += 1;
+    }
+
+    /// What a node took last, else the mean of its stage.
+    pub fn estimate_ms(&self, node: &NodeName) -> Option<u64> {
+        self.by_node.get(node.as_str()).copied().or_else(|| self.stage_mean_ms(node.stage()))
+    }
+
+    /// The mean over the nodes of a stage.
+    pub fn stage_mean_ms(&self, stage: &str) -> Option<u64> {
+        self.by_stage.get(stage).map(|(sum_ms, count)| sum_ms / count)
+    }
+}
+
+fn lines(text: &str) -> impl DoubleEndedIterator<Item = &str> {
+    text.split('\n').filter(|line| !line.is_empty())
+}
+
+/// The name of the node that a line is about, without reading the whole line.
+fn name_in(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once(NODE)?;
+    serde_json::Deserializer::from_str(rest).into_iter().next()?.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Counts, Reporter};
+    use crate::node::Point;
+    use crate::runlog::RunLog;
+    use orchestrate_cache::Digest;
+    use serde_json::json;
+    use std::io::Write;
+    use std::path::Path;
+
+    fn score(fold: u32) -> NodeName {
+        NodeName::new("score", Point(vec![("fold".into(), json!(fold))]))
+    }
+
+    fn key(byte: u8) -> ActionKey {
+        ActionKey(Digest::from_bytes([byte; 32]))
+    }
+
+    fn ran(node: NodeName, byte: u8, elapsed_ms: u64) -> Event {
+        Event::NodeRan { node, key: key(byte), outputs: vec![], elapsed_ms }
+    }
+
+    fn write_run(runs_dir: &Path, events: Vec<Event>) -> RunId {
+        let mut log = RunLog::create(runs_dir);
+        for event in events {
+            log.report(&Record::now(event));
+        }
+        // The next run starts in another millisecond, so that it sorts after this one.
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        log.id().clone()
+    }
+
+    #[test]
+    fn latest_record_of_a_node_is_the_last_one_with_a_key() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        let first = write_run(runs.path(), vec![ran(score(1), 1, 5), ran(score(2), 2, 5)]);
+        let blocked = Event::NodeBlocked { node: score(2), by: "train".into() };
+        let hit = Event::NodeHit { node: score(1), key: key(3), outputs: vec![] };
+        let second = write_run(runs.path(), vec![hit, ran(score(1), 4, 6), blocked]);
+        let history = History::new(runs.path());
+        assert_eq!(history.runs(), [second.clone(), first.clone()]);
+        let latest = history.latest("score[fold=1]").expect("it ran twice");
+        assert_eq!((latest.run, latest.status, latest.key), (second, "ran", key(4)));
+        let latest = history.latest("score[fold=2]").expect("it ran in the first run");
+        assert_eq!((latest.run, latest.key), (first, key(2)));
+        assert_eq!(history.latest("score[fold=3]"), None);
+        assert_eq!(history.latest_of(&HashSet::from(["score[fold=1]", "score[fold=2]"]), 1).len(), 1);
+    }
+
+    #[test]
+    fn torn_line_and_foreign_event_are_skipped() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        let run = write_run(runs.path(), vec![ran(score(1), 1, 5)]);
+        let path = runs.path().join(run.as_str()).join(EVENTS);
+        let mut file = fs::File::options().append(true).open(path).expect("the log is there");
+        let torn = "{\"at_ms\":3,\"event\":\"later\"}\n{\"at_ms\":4,\"event\":\"node_ran\",\"node\":{\"name\":\"scöre";
+        file.write_all(&torn.as_bytes()[..torn.len() - 3]).expect("the log is writable");
+        let history = History::new(runs.path());
+        assert_eq!(history.records(&run).expect("the log is there").len(), 1);
+        assert_eq!(history.latest("score[fold=1]").map(|latest| latest.key), Some(key(1)));
+    }
+
+    #[test]
+    fn estimate_is_the_nodes_latest_duration_or_the_mean_of_its_stage() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        write_run(runs.path(), vec![ran(score(1), 1, 10)]);
+        write_run(runs.path(), vec![ran(score(1), 1, 20), ran(score(2), 1, 60)]);
+        let durations = History::new(runs.path()).durations(9);
+        assert_eq!(durations.estimate_ms(&score(1)), Some(20));
+        assert_eq!(durations.estimate_ms(&score(7)), Some(30));
+        assert_eq!(durations.estimate_ms(&NodeName::new("table", Point::default())), None);
+    }
+
+    #[test]
+    fn runs_of_hits_only_do_not_push_durations_out() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        let summary = |ran| Event::RunFinished { counts: Counts { nodes: 1, ran, ..Counts::default() }, elapsed_ms: 1 };
+        write_run(runs.path(), vec![ran(score(1), 1, 10), summary(1)]);
+        for _ in 0..3 {
+            write_run(runs.path(), vec![summary(0)]);
+        }
+        assert_eq!(History::new(runs.path()).durations(1).estimate_ms(&score(1)), Some(10));
+    }
+
+    #[test]
+    fn node_log_is_that_of_the_newest_run_that_wrote_one() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        let first = RunLog::create(runs.path());
+        let path = first.node_log(&score(1));
+        fs::write(&path, "epoch 1").expect("the folder is writable");
+        write_run(runs.path(), vec![]);
+        assert_eq!(History::new(runs.path()).node_log("score[fold=1]"), Some(path));
+        assert_eq!(History::new(runs.path()).node_log("score[fold=2]"), None);
+    }
+
+    #[test]
+    fn no_runs_are_no_history() {
+        let history = History::new("/nonexistent/runs");
+        assert_eq!((history.runs(), history.latest("table")), (vec![], None));
+    }
+}

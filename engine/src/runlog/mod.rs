@@ -1,0 +1,201 @@
+//! The event log of a run: `runs/<RunId>/events.jsonl`, one [`Record`] a line, append-only, beside `logs/`, where each
+//! node that has a log has one file.
+//!
+//! The log is for people and estimates; no result depends on it. So a log that cannot be written is a warning, never an
+//! error, and a reader skips what it cannot read, such as a line torn by a crash or an event of a later version.
+
+mod history;
+mod id;
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use orchestrate_cache::Digest;
+
+use crate::event::{Event, Record, Reporter};
+use crate::node::NodeName;
+
+pub use history::{Durations, History, NodeRecord};
+pub use id::{ParseRunIdError, RunId};
+
+/// Name of the event log in the folder of a run.
+const EVENTS: &str = "events.jsonl";
+
+/// Name of the folder of node logs in the folder of a run.
+const LOGS: &str = "logs";
+
+/// Events wait in memory at most this long while others follow.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Writes the event log of one run.
+pub struct RunLog {
+    id: RunId,
+    dir: PathBuf,
+    /// None once writing has failed.
+    file: Option<BufWriter<File>>,
+    flushed: Instant,
+    warning: Option<String>,
+}
+
+impl RunLog {
+    /// Starts the log of a new run below `runs_dir`.
+    ///
+    /// Where that is impossible, events are dropped, and [`RunLog::take_warning`] says why.
+    pub fn create(runs_dir: &Path) -> Self {
+        let id = RunId::new();
+        let dir = runs_dir.join(id.as_str());
+        let mut log = Self { id, dir, file: None, flushed: Instant::now(), warning: None };
+        match log.open() {
+            Ok(file) => log.file = Some(BufWriter::with_capacity(1 << 16, file)),
+            Err(error) => log.give_up(&error),
+        }
+        log
+    }
+
+    fn open(&self) -> io::Result<File> {
+        fs::create_dir_all(self.dir.join(LOGS))?;
+        File::options().append(true).create_new(true).open(self.dir.join(EVENTS))
+    }
+
+    /// The run.
+    pub fn id(&self) -> &RunId {
+        &self.id
+    }
+
+    /// The folder of the run.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where the output of a node for people goes.
+    pub fn node_log(&self, node: &NodeName) -> PathBuf {
+        self.dir.join(LOGS).join(log_name(node.as_str()))
+    }
+
+    /// Why the log is incomplete, once.
+    pub fn take_warning(&mut self) -> Option<String> {
+        self.warning.take()
+    }
+
+    fn write(&mut self, record: &Record) -> io::Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        serde_json::to_writer(&mut *file, record)?;
+        file.write_all(b"\n")?;
+        if matches!(record.event, Event::RunStarted(_) | Event::RunFinished { .. }) {
+            return self.flush();
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.flushed = Instant::now();
+        self.file.as_mut().map_or(Ok(()), BufWriter::flush)
+    }
+
+    fn flush_if_due(&mut self) -> io::Result<()> {
+        if self.flushed.elapsed() >= FLUSH_INTERVAL { self.flush() } else { Ok(()) }
+    }
+
+    fn give_up(&mut self, error: &io::Error) {
+        let path = self.dir.join(EVENTS);
+        self.warning =
+            Some(format!("the run log {} cannot be written: {error}; the run goes on without it", path.display()));
+        // Dropping the writer would try to write what is buffered once more.
+        if let Some(file) = self.file.take() {
+            let _ = file.into_parts();
+        }
+    }
+}
+
+impl Reporter for RunLog {
+    fn report(&mut self, record: &Record) {
+        if let Err(error) = self.write(record) {
+            self.give_up(&error);
+        }
+    }
+
+    /// Writes what has been buffered for a while; the clock is asked here and not at each of many events.
+    fn tick(&mut self) {
+        if let Err(error) = self.flush_if_due() {
+            self.give_up(&error);
+        }
+    }
+}
+
+/// A file name for the log of a node: readable, and different for different nodes.
+fn log_name(node: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._=,+-[]".contains(c);
+    let safe: String = node.chars().map(|c| if plain(c) { c } else { '_' }).take(150).collect();
+    if safe == node { format!("{safe}.log") } else { format!("{safe}-{}.log", Digest::of(node.as_bytes()).short()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::Point;
+
+    fn warning(message: &str) -> Event {
+        Event::Warning { message: message.to_owned() }
+    }
+
+    #[test]
+    fn log_gives_back_its_events_in_order() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        let mut log = RunLog::create(runs.path());
+        let events = [warning("a"), warning("b\nc"), warning("ü")];
+        for event in &events {
+            log.report(&Record::now(event.clone()));
+        }
+        let id = log.id().clone();
+        drop(log);
+        let read = History::new(runs.path()).records(&id).expect("the log is there");
+        assert_eq!(read.into_iter().map(|record| record.event).collect::<Vec<_>>(), events);
+    }
+
+    #[test]
+    fn log_that_cannot_be_written_is_one_warning_and_no_error() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        let file = runs.path().join("not-a-folder");
+        fs::write(&file, "").expect("the folder is writable");
+        let mut log = RunLog::create(&file);
+        log.report(&Record::now(warning("a")));
+        log.tick();
+        let message = log.take_warning().expect("it says why");
+        assert!(message.contains("not-a-folder") && message.contains("goes on"), "{message}");
+        assert_eq!(log.take_warning(), None);
+    }
+
+    #[test]
+    fn full_disk_is_one_warning_and_no_error() {
+        if !Path::new("/dev/full").exists() {
+            return;
+        }
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        let mut log = RunLog::create(runs.path());
+        let full = File::options().write(true).open("/dev/full").expect("a device that is always full");
+        log.file = Some(BufWriter::new(full));
+        log.report(&Record::now(Event::RunFinished { counts: Default::default(), elapsed_ms: 1 }));
+        log.report(&Record::now(warning("a")));
+        assert!(log.take_warning().expect("it says why").contains("No space left"));
+    }
+
+    #[test]
+    fn names_of_node_logs_are_safe_and_distinct() {
+        assert_eq!(log_name("score[model=tiny,fold=3]"), "score[model=tiny,fold=3].log");
+        let odd = ["a/../b", "a_.._b", "a\u{0}b", "äb", &"x".repeat(400), &"x".repeat(401)];
+        let names: std::collections::HashSet<_> = odd.iter().map(|name| log_name(name)).collect();
+        assert_eq!(names.len(), odd.len());
+        assert!(names.iter().all(|name| !name.contains('/') && name.len() < 200 && name.is_ascii()), "{names:?}");
+    }
+
+    #[test]
+    fn node_logs_lie_beside_the_events() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        let log = RunLog::create(runs.path());
+        let path = log.node_log(&NodeName::new("table", Point::default()));
+        assert_eq!(path, runs.path().join(log.id().as_str()).join("logs/table.log"));
+        assert!(path.parent().is_some_and(Path::is_dir));
+    }
+}

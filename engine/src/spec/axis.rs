@@ -1,0 +1,239 @@
+//! Axes: what is swept, and the labels by which people know each value.
+
+use serde_spanned::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::Located;
+use super::reader::{Reader, integer};
+use crate::diagnostic::{Diagnostic, Span};
+use crate::source;
+
+/// More values than this on one axis is a slip of the pen.
+const MAX_VALUES: i64 = 10_000_000;
+
+/// One swept list.
+#[derive(Clone, Debug)]
+pub struct Axis {
+    /// Its name, with the place of the declaration.
+    pub name: Spanned<String>,
+    /// Its values in list order, at least one.
+    pub values: Vec<AxisValue>,
+    /// The number of folds, with its place, where it was declared as `{ folds = n }`.
+    pub folds: Option<Located>,
+}
+
+/// One value of an axis.
+#[derive(Clone, Debug)]
+pub struct AxisValue {
+    /// How it is shown, and how gathered inputs are labelled.
+    pub label: String,
+    /// Where it was written.
+    pub span: Span,
+    /// What it binds.
+    pub binding: Binding,
+}
+
+/// What a value binds in the stages that vary over its axis.
+#[derive(Clone, Debug)]
+pub enum Binding {
+    /// The param of the axis' name (or the one that `with` names).
+    Scalar(Located),
+    /// Each key is a param.
+    Table(DeTable<'static>),
+}
+
+impl AxisValue {
+    /// The label as JSON: a whole number stays a number, everything else is a text.
+    pub fn json_label(&self) -> serde_json::Value {
+        match &self.binding {
+            Binding::Scalar(value) => integer(value.get_ref()).map_or_else(|| self.label.as_str().into(), Into::into),
+            Binding::Table(_) => self.label.as_str().into(),
+        }
+    }
+}
+
+impl Axis {
+    /// The index of the value with a label.
+    pub fn position(&self, label: &str) -> Option<usize> {
+        self.values.iter().position(|value| value.label == label)
+    }
+
+    pub(super) fn parse(name: Spanned<String>, value: &Located, reader: &mut Reader<'_>) -> Option<Self> {
+        let what = format!("axis `{}`", name.get_ref());
+        let (values, folds) = match value.get_ref() {
+            DeValue::Table(table) => {
+                let count = folds(&what, table, value.span(), reader)?;
+                let number = integer(count.get_ref()).unwrap_or_default();
+                (numbers(1..=number, 1, &value.span()), Some(count))
+            }
+            DeValue::Array(items) => {
+                (items.iter().flat_map(|item| axis_values(&what, item, reader)).collect::<Vec<_>>(), None)
+            }
+            DeValue::String(text) if text.contains("..") => (axis_values(&what, value, reader), None),
+            _ => {
+                return reader.wrong_type(&what, "a list, a range such as \"128..=250:2\", or { folds = n }", value);
+            }
+        };
+        if values.is_empty() {
+            if value.get_ref().as_array().is_some_and(|items| items.is_empty()) {
+                let problem = Diagnostic::error(format!("{what} has no values")).at(value.span());
+                reader.problem(problem.help("give it at least one value, or remove the axis"));
+            }
+            return None;
+        }
+        report_duplicates(&what, &values, reader);
+        Some(Self { name, values, folds })
+    }
+}
+
+fn folds(what: &str, table: &DeTable<'static>, span: Span, reader: &mut Reader<'_>) -> Option<Located> {
+    reader.unknown_keys(what, table, &["folds"]);
+    let Some(count) = table.get("folds") else {
+        reader.problem(
+            Diagnostic::error(format!("{what} is a table without `folds`"))
+                .at(span)
+                .help("write `{ folds = 5 }`, or a list of values"),
+        );
+        return None;
+    };
+    reader.integer("`folds`", count, 2..=MAX_VALUES).map(|_| count.clone())
+}
+
+fn axis_values(what: &str, item: &Located, reader: &mut Reader<'_>) -> Vec<AxisValue> {
+    let span = item.span();
+    let label = match item.get_ref() {
+        DeValue::String(text) => match Range::parse(text) {
+            Some(Ok(range)) => return numbers(range.first..=range.last, range.step, &span),
+            Some(Err(message)) => {
+                reader.problem(Diagnostic::error(format!("{what}: {message}")).at(span));
+                return Vec::new();
+            }
+            None => text.to_string(),
+        },
+        DeValue::Integer(_) => match integer(item.get_ref()) {
+            Some(number) => number.to_string(),
+            None => return reader.wrong_type(what, "numbers of 64 bits", item).unwrap_or_default(),
+        },
+        DeValue::Float(number) => match number.as_str().replace('_', "").parse::<f64>() {
+            Ok(number) if number.is_finite() => number.to_string(),
+            _ => return reader.wrong_type(what, "finite numbers", item).unwrap_or_default(),
+        },
+        DeValue::Boolean(truth) => truth.to_string(),
+        DeValue::Table(table) => return table_value(what, table, span, reader).into_iter().collect(),
+        DeValue::Array(_) | DeValue::Datetime(_) => {
+            return reader
+                .wrong_type(
+                    &format!("a value of {what}"),
+                    "a text, a number, a truth value or a table with `name`",
+                    item,
+                )
+                .unwrap_or_default();
+        }
+    };
+    check_label(what, &label, &span, reader);
+    vec![AxisValue { label, span, binding: Binding::Scalar(item.clone()) }]
+}
+
+fn table_value(what: &str, table: &DeTable<'static>, span: Span, reader: &mut Reader<'_>) -> Option<AxisValue> {
+    let Some(name) = table.get("name") else {
+        let problem = Diagnostic::error(format!("a value of {what} is a table without `name`")).at(span);
+        reader.problem(problem.help("add `name = \"…\"`, the label that tables and nodes show"));
+        return None;
+    };
+    let label = reader.text("`name`", name)?.into_inner();
+    check_label(what, &label, &name.span(), reader);
+    let params = table.iter().filter(|(key, _)| key.get_ref() != "name");
+    let binding = Binding::Table(params.map(|(key, value)| (key.clone(), value.clone())).collect());
+    Some(AxisValue { label, span, binding })
+}
+
+fn check_label(what: &str, label: &str, span: &Span, reader: &mut Reader<'_>) {
+    if label.is_empty() || label.contains(['[', ']', ',', '=']) || label.chars().any(char::is_control) {
+        reader.problem(
+            Diagnostic::error(format!("{what}: the label `{}` cannot stand in a node's name", label.escape_debug()))
+                .at(span.clone())
+                .help(
+                    "leave out `[`, `]`, `,`, `=` and control characters; `{ name = \"…\", … }` gives a value a label",
+                ),
+        );
+    }
+}
+
+fn numbers(range: std::ops::RangeInclusive<i64>, step: usize, span: &Span) -> Vec<AxisValue> {
+    range
+        .step_by(step)
+        .map(|number| AxisValue {
+            label: number.to_string(),
+            span: span.clone(),
+            binding: Binding::Scalar(Spanned::new(span.clone(), source::integer(number))),
+        })
+        .collect()
+}
+
+fn report_duplicates(what: &str, values: &[AxisValue], reader: &mut Reader<'_>) {
+    let mut seen = std::collections::HashSet::new();
+    for value in values {
+        if !seen.insert(&value.label) {
+            reader.problem(
+                Diagnostic::error(format!("{what} has the value `{}` twice", value.label))
+                    .at(value.span.clone())
+                    .help("remove one of them"),
+            );
+        }
+    }
+}
+
+/// `"128..=250:2"`: first, last (inclusive), step.
+#[derive(Debug, PartialEq)]
+struct Range {
+    first: i64,
+    last: i64,
+    step: usize,
+}
+
+impl Range {
+    /// `None` where the text is no range at all.
+    fn parse(text: &str) -> Option<Result<Self, String>> {
+        let (first, rest) = text.split_once("..")?;
+        let first = first.trim().parse::<i64>().ok()?;
+        let (inclusive, rest) = match rest.strip_prefix('=') {
+            Some(rest) => (true, rest),
+            None => (false, rest),
+        };
+        let (end, step) = rest.split_once(':').unwrap_or((rest, "1"));
+        Some(match (end.trim().parse::<i64>(), step.trim().parse::<usize>()) {
+            (Ok(end), Ok(step)) if step > 0 => {
+                let last = if inclusive { end } else { end.saturating_sub(1) };
+                if last < first {
+                    Err(format!("the range \"{text}\" is empty"))
+                } else if last
+                    .checked_sub(first)
+                    .is_none_or(|length| length / i64::try_from(step).unwrap_or(1) >= MAX_VALUES)
+                {
+                    Err(format!("the range \"{text}\" has more than {MAX_VALUES} values"))
+                } else {
+                    Ok(Self { first, last, step })
+                }
+            }
+            _ => Err(format!(
+                "the range \"{text}\" is not of the form FIRST..=LAST or FIRST..=LAST:STEP in whole numbers"
+            )),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Range;
+
+    #[test]
+    fn ranges_are_whole_numbers_with_a_step() {
+        assert_eq!(Range::parse("128..=250:2"), Some(Ok(Range { first: 128, last: 250, step: 2 })));
+        assert_eq!(Range::parse("0..3"), Some(Ok(Range { first: 0, last: 2, step: 1 })));
+        assert!(Range::parse("5..=1").is_some_and(|range| range.is_err()));
+        assert!(Range::parse("1..=9:0").is_some_and(|range| range.is_err()));
+        assert!(Range::parse("0..=9223372036854775807").is_some_and(|range| range.is_err()));
+        assert_eq!(Range::parse("q90"), None);
+        assert_eq!(Range::parse("../data"), None);
+    }
+}

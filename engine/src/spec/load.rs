@@ -1,0 +1,144 @@
+//! Reads a spec, the specs that it extends, and the overrides of the command line, into one table.
+//!
+//! Tables merge, arrays and scalars replace: parent < file < `--set`. Every value keeps the place where it was written.
+
+use std::path::{Path, PathBuf};
+
+use serde_spanned::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::parse::{self, Parts};
+use super::{Located, Spec, overrides};
+use crate::diagnostic::{Diagnostic, Span, SpecError};
+use crate::source::{self, SourceMap};
+
+/// Reads and parses a spec with its overrides (`stages.train.epochs=3`).
+///
+/// Problems of single sections are left in [`Spec::findings`], so that those of the plan can join them; an error means
+/// that nothing could be read.
+pub fn load(path: &Path, overrides: &[String]) -> Result<Spec, SpecError> {
+    let mut loader = Loader { sources: SourceMap::default(), problems: Vec::new(), chain: Vec::new() };
+    let mut table = loader.file(path, None);
+    let working_dir = std::env::current_dir().unwrap_or_default();
+    for text in overrides {
+        if let Some(set) = overrides::parse(text, &working_dir, &mut loader.sources, &mut loader.problems) {
+            merge(&mut table, set);
+        }
+    }
+    let Loader { sources, mut problems, .. } = loader;
+    // A file that is not TOML is reported alone: what the rest seems to lack would only distract.
+    if table.is_empty() && !problems.is_empty() {
+        return Err(SpecError::new(sources, problems));
+    }
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let root = project_root(&absolute);
+    let Parts { name, seed, axes, exclude, zip, stages, broken } = parse::parts(&table, &mut problems);
+    let overrides = overrides.to_vec();
+    let findings = problems;
+    Ok(Spec { path: absolute, root, name, seed, axes, exclude, zip, stages, sources, overrides, findings, broken })
+}
+
+struct Loader {
+    sources: SourceMap,
+    problems: Vec<Diagnostic>,
+    /// Files that are being read, the outermost first, by absolute path and as shown.
+    chain: Vec<(PathBuf, String)>,
+}
+
+impl Loader {
+    fn file(&mut self, path: &Path, asked_at: Option<Span>) -> DeTable<'static> {
+        let shown = path.display().to_string();
+        let absolute = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if let Some(first) = self.chain.iter().position(|(other, _)| *other == absolute) {
+            let mut cycle: Vec<_> = self.chain[first..].iter().map(|(_, shown)| shown.as_str()).collect();
+            cycle.push(&shown);
+            let problem = Diagnostic::error(format!("`extends` goes in a circle: {}", cycle.join(" → ")));
+            self.problems.push(at(problem, asked_at).help("remove one of these `extends`"));
+            return DeTable::new();
+        }
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => {
+                self.problems.push(at(Diagnostic::error(format!("cannot read {shown}: {error}")), asked_at));
+                return DeTable::new();
+            }
+        };
+        let dir = absolute.parent().unwrap_or(Path::new("/")).to_owned();
+        let base = self.sources.add(&shown, &dir, &text);
+        let (mut table, errors) = source::parse(&text, base);
+        let broken = !errors.is_empty();
+        for error in errors {
+            let span = error.span().unwrap_or(0..0);
+            let problem = Diagnostic::error(format!("this is not TOML: {}", error.message()));
+            self.problems.push(problem.at(span.start + base..span.end + base));
+        }
+        if broken {
+            return DeTable::new();
+        }
+        let Some(extends) = table.remove("extends") else { return table };
+        self.chain.push((absolute, shown));
+        let mut merged = DeTable::new();
+        for parent in self.parents(extends) {
+            let parent_path = path.parent().unwrap_or(Path::new("")).join(parent.get_ref());
+            merge(&mut merged, self.file(&parent_path, Some(parent.span())));
+        }
+        self.chain.pop();
+        merge(&mut merged, table);
+        merged
+    }
+
+    fn parents(&mut self, extends: Located) -> Vec<Spanned<String>> {
+        let span = extends.span();
+        let list = match extends.into_inner() {
+            DeValue::Array(items) => items.into_iter().collect(),
+            value => vec![Spanned::new(span, value)],
+        };
+        let mut parents = Vec::new();
+        for item in list {
+            match item.get_ref().as_str() {
+                Some(text) => parents.push(Spanned::new(item.span(), text.to_owned())),
+                None => self.problems.push(
+                    Diagnostic::error(format!("`extends` is a {}, not a path", item.get_ref().type_str()))
+                        .at(item.span())
+                        .help("write `extends = \"base.toml\"` or a list of such paths"),
+                ),
+            }
+        }
+        parents
+    }
+}
+
+fn at(diagnostic: Diagnostic, span: Option<Span>) -> Diagnostic {
+    match span {
+        Some(span) => diagnostic.at(span),
+        None => diagnostic,
+    }
+}
+
+/// Lays `over` on top of `base`: tables merge, everything else replaces.
+fn merge(base: &mut DeTable<'static>, over: DeTable<'static>) {
+    for (key, value) in over {
+        match base.get_mut(key.get_ref().as_ref()) {
+            Some(below) => merge_value(below, value),
+            None => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+fn merge_value(below: &mut Located, above: Located) {
+    let span = above.span();
+    match (below.get_mut(), above.into_inner()) {
+        (DeValue::Table(below), DeValue::Table(above)) => merge(below, above),
+        (_, above) => *below = Spanned::new(span, above),
+    }
+}
+
+fn project_root(spec: &Path) -> PathBuf {
+    let dir = spec.parent().unwrap_or(Path::new("/"));
+    dir.ancestors()
+        .find(|dir| dir.join("orchestrate.toml").exists() || dir.join(".git").exists())
+        .unwrap_or(dir)
+        .to_owned()
+}

@@ -1,0 +1,286 @@
+//! From loose tables to the parts of a spec. Problems are collected; a part with a problem is left out.
+
+use indexmap::IndexMap;
+use serde::Deserialize;
+use serde_spanned::Spanned;
+use toml::de::{DeTable, ValueDeserializer};
+
+use super::axis::Axis;
+use super::reader::Reader;
+use super::{Located, PortSpec, StageSpec};
+use crate::diagnostic::{Diagnostic, Span};
+use crate::resources::{RETRIES_MAX, Resources, parse_duration};
+
+const SECTIONS: [&str; 5] = ["experiment", "axes", "stages", "exclude", "zip"];
+
+/// Fields of a stage that the engine reads; the others are params of its kind.
+pub(crate) const STAGE_FIELDS: [&str; 8] =
+    ["kind", "over", "inputs", "with", "resources", "retries", "timeout", "publish"];
+
+/// A spec without its origin.
+#[derive(Default)]
+pub(super) struct Parts {
+    pub(super) name: String,
+    pub(super) seed: (i64, Option<Span>),
+    pub(super) axes: Vec<Axis>,
+    pub(super) exclude: Vec<Vec<(usize, usize)>>,
+    pub(super) zip: Vec<Vec<usize>>,
+    pub(super) stages: Vec<StageSpec>,
+    pub(super) broken: Vec<String>,
+}
+
+/// Reads all sections.
+pub(super) fn parts(table: &DeTable<'static>, problems: &mut Vec<Diagnostic>) -> Parts {
+    let mut reader = Reader { problems };
+    reader.unknown_keys("the spec", table, &SECTIONS);
+    let mut parts = Parts::default();
+    match table.get("experiment") {
+        Some(value) => (parts.name, parts.seed) = experiment(value, &mut reader),
+        None => reader.problem(
+            Diagnostic::error("the spec has no `[experiment]`").help("add `[experiment]` with `name = \"…\"`"),
+        ),
+    }
+    parts.axes = axes(table, &mut reader, &mut parts.broken);
+    parts.exclude = exclude(table, &parts.axes, &mut reader);
+    parts.zip = zip(table, &parts.axes, &mut reader);
+    parts.stages = stages(table, &mut reader, &mut parts.broken);
+    let unused = parts.axes.iter().filter(|axis| {
+        let used = |stage: &StageSpec| stage.over.iter().any(|over| over.get_ref() == axis.name.get_ref());
+        !parts.stages.iter().any(used)
+    });
+    for axis in unused {
+        let warning = Diagnostic::warning(format!("no stage varies over axis `{}`", axis.name.get_ref()));
+        reader.problem(warning.at(axis.name.span()).help("add it to the `over` of a stage, or remove it"));
+    }
+    parts
+}
+
+fn experiment(value: &Located, reader: &mut Reader<'_>) -> (String, (i64, Option<Span>)) {
+    let Some(table) = reader.table("`experiment`", value) else { return Default::default() };
+    reader.unknown_keys("`[experiment]`", table, &["name", "seed"]);
+    let name = match table.get("name") {
+        Some(name) => reader.text("`name`", name).map(Spanned::into_inner).unwrap_or_default(),
+        None => {
+            let problem = Diagnostic::error("`[experiment]` has no `name`").at(value.span());
+            reader.problem(problem.help("add `name = \"…\"`"));
+            String::new()
+        }
+    };
+    let seed =
+        table.get("seed").and_then(|seed| Some((reader.integer("`seed`", seed, 0..=i64::MAX)?, Some(seed.span()))));
+    (name, seed.unwrap_or_default())
+}
+
+fn section<'t>(table: &'t DeTable<'static>, name: &str, reader: &mut Reader<'_>) -> Option<&'t DeTable<'static>> {
+    let value = table.get(name)?;
+    reader.table(&format!("`{name}`"), value)
+}
+
+fn axes(table: &DeTable<'static>, reader: &mut Reader<'_>, broken: &mut Vec<String>) -> Vec<Axis> {
+    let Some(axes) = section(table, "axes", reader) else { return Vec::new() };
+    let mut parsed = Vec::new();
+    for (name, value) in axes {
+        reader.name("axis", name.get_ref(), name.span());
+        match Axis::parse(Spanned::new(name.span(), name.get_ref().to_string()), value, reader) {
+            Some(axis) => parsed.push(axis),
+            None => broken.push(name.get_ref().to_string()),
+        }
+    }
+    parsed
+}
+
+fn axis_index(name: &str, span: Span, axes: &[Axis], reader: &mut Reader<'_>) -> Option<usize> {
+    let index = axes.iter().position(|axis| axis.name.get_ref() == name);
+    if index.is_none() {
+        let names = axes.iter().map(|axis| axis.name.get_ref().as_str());
+        reader.problem(Diagnostic::error(format!("axis `{name}` is not declared")).at(span).names(
+            "declared axes",
+            name,
+            names,
+        ));
+    }
+    index
+}
+
+fn exclude(table: &DeTable<'static>, axes: &[Axis], reader: &mut Reader<'_>) -> Vec<Vec<(usize, usize)>> {
+    let Some(value) = table.get("exclude") else { return Vec::new() };
+    let points = reader.list("`exclude`", value);
+    points.iter().filter_map(|point| excluded_point(point, axes, reader)).collect()
+}
+
+fn excluded_point(point: &Located, axes: &[Axis], reader: &mut Reader<'_>) -> Option<Vec<(usize, usize)>> {
+    let table = reader.table("an entry of `exclude`", point)?;
+    if table.is_empty() {
+        let problem = Diagnostic::error("an entry of `exclude` names no axis").at(point.span());
+        reader.problem(problem.help("write for example `{ model = \"tiny\", fold = 2 }`"));
+    }
+    let mut excluded = Vec::new();
+    for (name, value) in table {
+        let axis = axis_index(name.get_ref(), name.span(), axes, reader)?;
+        let label = match (value.get_ref().as_str(), super::reader::integer(value.get_ref())) {
+            (Some(text), _) => text.to_owned(),
+            (None, Some(number)) => number.to_string(),
+            (None, None) => value.get_ref().as_float().map(|number| number.as_str().to_owned()).unwrap_or_default(),
+        };
+        match axes[axis].position(&label) {
+            Some(index) => excluded.push((axis, index)),
+            None => {
+                let labels = axes[axis].values.iter().map(|value| value.label.as_str());
+                let message = format!("axis `{}` has no value `{label}`", name.get_ref());
+                reader.problem(Diagnostic::error(message).at(value.span()).names("its values", &label, labels));
+            }
+        }
+    }
+    Some(excluded)
+}
+
+fn zip(table: &DeTable<'static>, axes: &[Axis], reader: &mut Reader<'_>) -> Vec<Vec<usize>> {
+    let Some(value) = table.get("zip") else { return Vec::new() };
+    let mut groups = Vec::new();
+    for group in reader.list("`zip`", value) {
+        let names = reader.list("an entry of `zip`", &group);
+        let names: Vec<_> = names.iter().filter_map(|name| reader.text("an axis in `zip`", name)).collect();
+        let indices: Vec<_> =
+            names.iter().filter_map(|name| axis_index(name.get_ref(), name.span(), axes, reader)).collect();
+        let lengths: Vec<_> = indices.iter().map(|axis| axes[*axis].values.len()).collect();
+        if indices.len() < 2 && indices.len() == names.len() {
+            let problem = Diagnostic::error("an entry of `zip` joins fewer than two axes").at(group.span());
+            reader.problem(problem.help("write for example `zip = [[\"model\", \"epochs\"]]`"));
+        } else if lengths.windows(2).any(|pair| pair[0] != pair[1]) {
+            let sizes: Vec<_> =
+                names.iter().zip(&lengths).map(|(name, length)| format!("`{}` has {length}", name.get_ref())).collect();
+            reader.problem(
+                Diagnostic::error(format!("axes that are zipped differ in length: {}", sizes.join(", ")))
+                    .at(group.span())
+                    .help("give them the same number of values"),
+            );
+        } else {
+            groups.push(indices);
+        }
+    }
+    groups
+}
+
+fn stages(table: &DeTable<'static>, reader: &mut Reader<'_>, broken: &mut Vec<String>) -> Vec<StageSpec> {
+    let Some(stages) = section(table, "stages", reader) else {
+        if !table.contains_key("stages") {
+            reader.problem(Diagnostic::error("the spec has no stages").help("add `[stages.NAME]` with `kind = \"…\"`"));
+        }
+        return Vec::new();
+    };
+    let mut parsed = Vec::new();
+    for (name, value) in stages {
+        match stage(name.get_ref(), name.span(), value, reader) {
+            Some(stage) => parsed.push(stage),
+            None => broken.push(name.get_ref().to_string()),
+        }
+    }
+    parsed
+}
+
+fn stage(name: &str, span: Span, value: &Located, reader: &mut Reader<'_>) -> Option<StageSpec> {
+    reader.name("stage", name, span.clone());
+    let table = reader.table(&format!("stage `{name}`"), value)?;
+    let name = Spanned::new(span.clone(), name.to_owned());
+    let kind = match table.get("kind") {
+        Some(kind) => reader.text("`kind`", kind),
+        None => {
+            let problem = Diagnostic::error(format!("stage `{}` has no `kind`", name.get_ref())).at(span.clone());
+            reader.problem(problem.help("add `kind = \"…\"`"));
+            None
+        }
+    };
+    let over = table.get("over").map(|over| reader.texts("`over`", over)).unwrap_or_default();
+    for (index, axis) in over.iter().enumerate() {
+        if over[..index].iter().any(|earlier| earlier.get_ref() == axis.get_ref()) {
+            reader.problem(Diagnostic::error(format!("`over` names axis `{}` twice", axis.get_ref())).at(axis.span()));
+        }
+    }
+    let inputs = table.get("inputs").map(|inputs| ports(inputs, reader)).unwrap_or_default();
+    let with = table.get("with").map(|with| bindings(with, reader)).unwrap_or_default();
+    let retries = table
+        .get("retries")
+        .and_then(|value| reader.integer("`retries`", value, 0..=i64::from(RETRIES_MAX)))
+        .unwrap_or(0);
+    let resources = table.get("resources").and_then(|value| resources(value, reader)).unwrap_or_default();
+    let timeout_ms = table.get("timeout").and_then(|value| timeout(value, reader));
+    let publish = table.get("publish").and_then(|value| reader.text("`publish`", value));
+    let params = table.iter().filter(|(key, _)| !STAGE_FIELDS.contains(&key.get_ref().as_ref()));
+    let params = params.map(|(key, value)| (key.clone(), value.clone())).collect();
+    Some(StageSpec {
+        params: Spanned::new(span, params),
+        kind: kind?,
+        retries: u32::try_from(retries).unwrap_or(0),
+        name,
+        over,
+        inputs,
+        with,
+        resources,
+        timeout_ms,
+        publish,
+    })
+}
+
+fn ports(value: &Located, reader: &mut Reader<'_>) -> IndexMap<String, PortSpec> {
+    let Some(table) = reader.table("`inputs`", value) else { return IndexMap::new() };
+    let mut ports = IndexMap::new();
+    for (port, feed) in table {
+        let sources = reader.texts(&format!("input `{}`", port.get_ref()), feed);
+        if sources.is_empty() && feed.get_ref().as_array().is_some_and(|list| list.is_empty()) {
+            let problem = Diagnostic::error(format!("input `{}` names no stage", port.get_ref())).at(feed.span());
+            reader.problem(problem.help("name a stage, or remove the input"));
+        }
+        ports.insert(port.get_ref().to_string(), PortSpec { span: port.span(), sources });
+    }
+    ports
+}
+
+fn bindings(value: &Located, reader: &mut Reader<'_>) -> Vec<(Spanned<String>, Spanned<String>)> {
+    let Some(table) = reader.table("`with`", value) else { return Vec::new() };
+    let mut bindings = Vec::new();
+    for (param, axis) in table {
+        let Some(text) = reader.text(&format!("`with.{}`", param.get_ref()), axis) else { continue };
+        match text.get_ref().strip_prefix("axis.") {
+            Some(name) => bindings.push((
+                Spanned::new(param.span(), param.get_ref().to_string()),
+                Spanned::new(text.span(), name.to_owned()),
+            )),
+            None => reader.problem(
+                Diagnostic::error(format!(
+                    "`with` binds `{}` to `{}`, which is no axis",
+                    param.get_ref(),
+                    text.get_ref()
+                ))
+                .at(text.span())
+                .help("write `with = { PARAM = \"axis.NAME\" }`"),
+            ),
+        }
+    }
+    bindings
+}
+
+fn resources(value: &Located, reader: &mut Reader<'_>) -> Option<Resources> {
+    match Resources::deserialize(ValueDeserializer::from(value.clone())) {
+        Ok(resources) => Some(resources),
+        Err(error) => {
+            let span = error.span().unwrap_or(value.span());
+            reader.problem(
+                Diagnostic::error(format!("`resources`: {}", error.message()))
+                    .at(span)
+                    .help("write for example `{ threads = 2, memory = \"2GB\", gpu = 1 }`"),
+            );
+            None
+        }
+    }
+}
+
+fn timeout(value: &Located, reader: &mut Reader<'_>) -> Option<u64> {
+    let text = reader.text("`timeout`", value)?;
+    match parse_duration(text.get_ref()) {
+        Ok(duration) => u64::try_from(duration.as_millis()).ok(),
+        Err(error) => {
+            reader.problem(Diagnostic::error(format!("`timeout`: {error}")).at(value.span()));
+            None
+        }
+    }
+}

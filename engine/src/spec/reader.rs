@@ -1,0 +1,100 @@
+//! Reads values of a table one kind at a time and collects what is wrong, so that one problem does not hide another.
+
+use serde_spanned::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::Located;
+use crate::diagnostic::{Diagnostic, Span};
+
+/// Collects problems while values are read.
+pub(super) struct Reader<'a> {
+    pub(super) problems: &'a mut Vec<Diagnostic>,
+}
+
+impl Reader<'_> {
+    pub(super) fn problem(&mut self, diagnostic: Diagnostic) {
+        self.problems.push(diagnostic);
+    }
+
+    /// Names every key that is not among the valid ones.
+    pub(super) fn unknown_keys(&mut self, what: &str, table: &DeTable<'static>, valid: &[&str]) {
+        for key in table.keys().filter(|key| !valid.contains(&key.get_ref().as_ref())) {
+            self.problem(
+                Diagnostic::error(format!("unknown field `{}` in {what}", key.get_ref())).at(key.span()).names(
+                    "fields",
+                    key.get_ref(),
+                    valid.iter().copied(),
+                ),
+            );
+        }
+    }
+
+    pub(super) fn text(&mut self, what: &str, value: &Located) -> Option<Spanned<String>> {
+        match value.get_ref().as_str() {
+            Some(text) => Some(Spanned::new(value.span(), text.to_owned())),
+            None => self.wrong_type(what, "a text", value),
+        }
+    }
+
+    /// A text, or a list of texts.
+    pub(super) fn texts(&mut self, what: &str, value: &Located) -> Vec<Spanned<String>> {
+        match value.get_ref() {
+            DeValue::Array(items) => items.iter().filter_map(|item| self.text(what, item)).collect(),
+            _ => self.text(what, value).into_iter().collect(),
+        }
+    }
+
+    pub(super) fn list(&mut self, what: &str, value: &Located) -> Vec<Located> {
+        match value.get_ref() {
+            DeValue::Array(items) => items.iter().cloned().collect(),
+            _ => self.wrong_type(what, "a list", value).unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn table<'t>(&mut self, what: &str, value: &'t Located) -> Option<&'t DeTable<'static>> {
+        match value.get_ref() {
+            DeValue::Table(table) => Some(table),
+            _ => self.wrong_type(what, "a table", value),
+        }
+    }
+
+    /// A whole number in a range.
+    pub(super) fn integer(&mut self, what: &str, value: &Located, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
+        let Some(number) = integer(value.get_ref()) else {
+            return self.wrong_type(what, "a whole number", value);
+        };
+        if range.contains(&number) {
+            return Some(number);
+        }
+        let upper = if *range.end() == i64::MAX { String::new() } else { format!(" and at most {}", range.end()) };
+        self.problem(
+            Diagnostic::error(format!("{what} is {number}, but must be at least {}{upper}", range.start()))
+                .at(value.span()),
+        );
+        None
+    }
+
+    pub(super) fn wrong_type<T>(&mut self, what: &str, wanted: &str, value: &Located) -> Option<T> {
+        let found = value.get_ref().type_str();
+        self.problem(Diagnostic::error(format!("{what} must be {wanted}, found {found}")).at(value.span()));
+        None
+    }
+
+    /// A name that can stand in `score[model=tiny]`.
+    pub(super) fn name(&mut self, what: &str, name: &str, span: Span) {
+        let valid = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        if !valid {
+            self.problem(
+                Diagnostic::error(format!("{what} name `{name}` has characters that node names cannot hold"))
+                    .at(span)
+                    .help("use letters, digits, `-` and `_`"),
+            );
+        }
+    }
+}
+
+/// The whole number that a value holds.
+pub(super) fn integer(value: &DeValue<'_>) -> Option<i64> {
+    let number = value.as_integer()?;
+    i64::from_str_radix(number.as_str(), number.radix()).ok()
+}

@@ -1,0 +1,138 @@
+//! What a run would do, node by node: `hit`, `miss` and why, or `unknown` because an input must run first.
+//!
+//! It writes nothing and runs nothing.
+
+use std::collections::{HashMap, HashSet};
+
+use orchestrate_cache::{ActionKey, Store};
+
+use crate::explain::{Change, changes};
+use crate::key::Manifest;
+use crate::known::{Known, Outputs, look_up};
+use crate::node::NodeId;
+use crate::observe::Observed;
+use crate::plan::Plan;
+use crate::runlog::{History, NodeRecord};
+
+/// Runs that are searched for the latest record of a node.
+const RUNS_SEARCHED: usize = 100;
+
+/// What a run would do with one node.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// The store has its result.
+    Hit {
+        /// Its key.
+        key: ActionKey,
+        /// Its outputs.
+        outputs: Outputs,
+    },
+    /// It would run.
+    Miss {
+        /// Its key.
+        key: ActionKey,
+        /// Why the lookup missed.
+        reason: MissReason,
+    },
+    /// Whether it would run depends on what an input gives.
+    Unknown {
+        /// The first input that must run.
+        waits_for: NodeId,
+    },
+}
+
+/// Why a lookup missed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MissReason {
+    /// No run of this node is recorded.
+    New,
+    /// Something differs from the latest recorded run.
+    Changed(Vec<Change>),
+    /// Nothing differs, but the store no longer has the result.
+    Gone,
+    /// The latest recorded run failed with the same key.
+    Failed,
+    /// It differs from the latest recorded run, whose manifest the store no longer has.
+    Unrecorded,
+    /// `--force` asks for it.
+    Forced,
+}
+
+impl MissReason {
+    /// The reason in a few words.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::New => "never ran".to_owned(),
+            Self::Changed(changes) => {
+                let mut sentences: Vec<_> = changes.iter().take(3).map(Change::sentence).collect();
+                if changes.len() > 3 {
+                    sentences.push(format!("and {} more", changes.len() - 3));
+                }
+                sentences.join(", ")
+            }
+            Self::Gone => "its result is no longer in the store".to_owned(),
+            Self::Failed => "its latest run failed".to_owned(),
+            Self::Unrecorded => "differs from its latest run, which the store no longer has".to_owned(),
+            Self::Forced => "forced".to_owned(),
+        }
+    }
+}
+
+/// The answers for all nodes of a plan.
+pub struct Survey {
+    /// By node.
+    pub answers: Vec<Answer>,
+}
+
+/// Looks up every node in topological order.
+pub fn survey(plan: &Plan, observed: &Observed, store: &Store, history: &History, forced: &HashSet<NodeId>) -> Survey {
+    let mut known = Known::new(plan, observed);
+    let mut answers = Vec::with_capacity(plan.nodes.len());
+    let mut missed = Vec::new();
+    for id in plan.ids() {
+        let answer = match known.key(id) {
+            None => {
+                let waits_for = plan.inputs(id).iter().find(|input| known.outputs(**input).is_none());
+                Answer::Unknown { waits_for: *waits_for.expect("the key is unknown because an input is") }
+            }
+            Some((key, _)) if forced.contains(&id) => Answer::Miss { key, reason: MissReason::Forced },
+            Some((key, manifest)) => match look_up(store, &key) {
+                Some(outputs) => {
+                    known.learn(id, outputs.clone());
+                    Answer::Hit { key, outputs }
+                }
+                None => {
+                    missed.push((id, key, manifest));
+                    Answer::Miss { key, reason: MissReason::New }
+                }
+            },
+        };
+        answers.push(answer);
+    }
+    let names: Vec<_> = missed.iter().map(|(id, ..)| plan.name(*id).to_string()).collect();
+    let wanted: HashSet<_> = names.iter().map(String::as_str).collect();
+    let latest = if wanted.is_empty() { HashMap::new() } else { history.latest_of(&wanted, RUNS_SEARCHED) };
+    for ((id, key, manifest), name) in missed.into_iter().zip(&names) {
+        if let Some(record) = latest.get(name) {
+            answers[id.index()] = Answer::Miss { key, reason: reason(plan, id, &key, &manifest, record, store) };
+        }
+    }
+    Survey { answers }
+}
+
+fn reason(
+    plan: &Plan,
+    id: NodeId,
+    key: &ActionKey,
+    manifest: &Manifest,
+    latest: &NodeRecord,
+    store: &Store,
+) -> MissReason {
+    if latest.key == *key {
+        return if latest.status == "failed" { MissReason::Failed } else { MissReason::Gone };
+    }
+    match store.recorded(&latest.key) {
+        Some(result) => MissReason::Changed(changes(plan, id, &result.manifest, manifest)),
+        None => MissReason::Unrecorded,
+    }
+}

@@ -1,0 +1,171 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Runs experiments that are declared in TOML: only what changed, in parallel, every number traceable.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a spec: what is cached is a hit, the rest runs in parallel
+    Run(RunArgs),
+    /// Show what a run would do, and why, without running or writing anything
+    Plan(PlanArgs),
+    /// Say why a node would run: the one value, file or upstream output that differs
+    Explain(ExplainArgs),
+    /// Show what the latest run of a node wrote to its log
+    Logs(LogsArgs),
+    /// List, show, verify or clean the store
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// List the kinds of stages with their params, inputs and outputs
+    Kinds,
+    /// Run one batch for an engine (reads its request from standard input)
+    #[command(hide = true)]
+    Worker,
+}
+
+/// A spec with its overrides.
+#[derive(Debug, Args)]
+pub(crate) struct SpecArgs {
+    /// The experiment's TOML file
+    pub(crate) spec: PathBuf,
+    /// Override a value, for example `stages.train.epochs=3` or 'axes.threshold=[180, 200]' (repeatable)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+/// Where artifacts lie.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// Folder of the store [default: .orchestrate beside the project's root]
+    #[arg(long = "store", value_name = "DIR", env = "ORCHESTRATE_STORE")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// Which nodes.
+#[derive(Debug, Args)]
+pub(crate) struct SelectArgs {
+    /// Only these nodes and what they need: STAGE or 'STAGE[AXIS=VALUE,…]' (repeatable)
+    #[arg(long, value_name = "NODES")]
+    pub(crate) only: Vec<String>,
+    /// Only this stage and what it needs
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) until: Option<String>,
+    /// Run these nodes even where the store has their results (repeatable)
+    #[arg(long, value_name = "NODES")]
+    pub(crate) force: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+    /// CPU threads to use [default: all cores]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: Option<u16>,
+    /// Device of heavy stages: auto or cpu
+    #[arg(long, default_value = "auto", value_parser = ["auto", "cpu"])]
+    pub(crate) device: String,
+    /// Stop at the first node that fails
+    #[arg(long)]
+    pub(crate) fail_fast: bool,
+    /// One JSON object a line instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+    /// One line a node instead of one a stage
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// One JSON object a line instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The node, for example 'score[model=tiny,fold=3,threshold=200]', after its spec (default: that of the latest run)
+    #[arg(num_args = 1..=2, required = true, value_name = "[SPEC] NODE")]
+    pub(crate) target: Vec<String>,
+    /// Override a value as in `run` (repeatable)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// The node, for example 'train[model=tiny,fold=3]'
+    pub(crate) node: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// List what is recorded: node, age, size, duration
+    Ls(StoreArgs),
+    /// Show one result: outputs, files, and the manifest that its key is the digest of
+    Show {
+        /// The key, or the beginning of one
+        key: String,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// Read everything, and name and quarantine what is corrupt
+    Verify(StoreArgs),
+    /// Delete what was not used for long, or the least recently used until the rest fits
+    Gc {
+        /// Keep at most this much, for example 20GB
+        #[arg(long, value_name = "SIZE", value_parser = size)]
+        max_size: Option<u64>,
+        /// Delete what was last used longer ago, for example 30d
+        #[arg(long, value_name = "AGE", value_parser = age)]
+        max_age: Option<std::time::Duration>,
+        /// Say what would be deleted, and what recomputing it would cost, and delete nothing
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    orchestrate_engine::resources::parse_size(text)
+}
+
+fn age(text: &str) -> Result<std::time::Duration, String> {
+    orchestrate_engine::resources::parse_duration(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+}

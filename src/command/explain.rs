@@ -1,0 +1,167 @@
+//! `orchestrate explain NODE`: why a node would run, down to the value, file or upstream output that differs.
+
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use orchestrate_cache::{Access, ActionResult, OutputDigest};
+use orchestrate_engine::event::Event;
+use orchestrate_engine::explain::{Change, Difference, changes};
+use orchestrate_engine::known::Known;
+use orchestrate_engine::node::NodeId;
+use orchestrate_engine::runlog::History;
+use orchestrate_engine::survey::{Answer, MissReason, Survey, survey};
+
+use super::study::{Study, nearby_store, select};
+use crate::args::{ExplainArgs, StoreArgs};
+use crate::outcome::{Outcome, UsageError};
+use crate::terminal;
+
+/// Differences that are shown one by one; a data set of other images differs in thousands.
+const CHANGES_SHOWN: usize = 10;
+
+pub(crate) fn explain(args: ExplainArgs) -> anyhow::Result<Outcome> {
+    let (spec, node) = match args.target.as_slice() {
+        [node] => (latest_spec(&args.store)?, node),
+        [spec, node] => (PathBuf::from(spec), node),
+        _ => unreachable!("clap takes one or two"),
+    };
+    let study = Study::open(&spec, &args.overrides, &args.store, Access::ReadOnly)?;
+    let nodes = select(&study.plan, [node])?;
+    let history = History::new(study.store.runs_dir());
+    let survey = survey(&study.plan, &study.observed, &study.store, &history, &HashSet::new());
+    let explainer = Explainer::new(&study, &survey);
+    let text: String = nodes.into_iter().map(|id| explainer.explain(id)).collect();
+    terminal::say(&text)?;
+    Ok(Outcome::Done)
+}
+
+/// The spec of the newest run in the store.
+fn latest_spec(store: &StoreArgs) -> anyhow::Result<PathBuf> {
+    let store = nearby_store(store, Access::ReadOnly)?;
+    let history = History::new(store.runs_dir());
+    for run in history.runs() {
+        let records = history.records(&run).with_context(|| format!("cannot read the log of run {run}"))?;
+        for record in records {
+            if let Event::RunStarted(started) = record.event {
+                return Ok(started.spec);
+            }
+        }
+    }
+    Err(UsageError("no run is recorded; name the spec: orchestrate explain SPEC NODE".to_owned()).into())
+}
+
+struct Explainer<'a> {
+    study: &'a Study,
+    survey: &'a Survey,
+    /// The present manifests, as far as inputs are known.
+    known: Known<'a>,
+    /// Every recorded result, to find where an earlier input came from.
+    results: Vec<ActionResult>,
+}
+
+impl<'a> Explainer<'a> {
+    fn new(study: &'a Study, survey: &'a Survey) -> Self {
+        let mut known = Known::new(&study.plan, &study.observed);
+        for id in study.plan.ids() {
+            if let Answer::Hit { outputs, .. } = &survey.answers[id.index()] {
+                known.learn(id, outputs.clone());
+            }
+        }
+        let results = study.store.results().map(|(_, result, _)| result).collect();
+        Self { study, survey, known, results }
+    }
+
+    fn explain(&self, id: NodeId) -> String {
+        let plan = &self.study.plan;
+        let name = plan.name(id);
+        let mut text = String::new();
+        match &self.survey.answers[id.index()] {
+            Answer::Hit { key, .. } => {
+                let _ = writeln!(text, "{name}: hit\n  nothing differs from the recorded result {}", key.0.short());
+            }
+            Answer::Miss { reason, .. } => {
+                let _ = writeln!(text, "{name}: miss");
+                self.reason(reason, 1, &mut text);
+            }
+            Answer::Unknown { .. } => {
+                let _ = writeln!(text, "{name}: unknown, because an input must run first");
+                self.root_causes(id, &mut text);
+            }
+        }
+        text
+    }
+
+    fn reason(&self, reason: &MissReason, depth: usize, text: &mut String) {
+        match reason {
+            MissReason::Changed(changes) => self.changes(changes, depth, text),
+            other => {
+                let _ = writeln!(text, "{:indent$}{}", "", other.sentence(), indent = 2 * depth);
+            }
+        }
+    }
+
+    fn changes(&self, changes: &[Change], depth: usize, text: &mut String) {
+        let indent = 2 * depth;
+        for change in changes.iter().take(CHANGES_SHOWN) {
+            let _ = writeln!(text, "{:indent$}{}", "", change.sentence());
+            let place = change.span.as_ref().and_then(|span| self.study.plan.spec.sources.line_column(span.start));
+            if let Some((source, line, column)) = place {
+                let _ = writeln!(text, "{:indent$}  --> {}:{line}:{column}", "", source.name);
+            }
+            if let Difference::Input { upstream: Some(upstream), port, .. } = &change.what {
+                self.upstream(*upstream, port, depth + 1, text);
+            }
+        }
+        if changes.len() > CHANGES_SHOWN {
+            let _ = writeln!(text, "{:indent$}and {} more", "", changes.len() - CHANGES_SHOWN);
+        }
+    }
+
+    /// Why an upstream node gives something else now: compares it with its own newest other result.
+    fn upstream(&self, id: NodeId, port: &str, depth: usize, text: &mut String) {
+        let plan = &self.study.plan;
+        let name = plan.name(id);
+        let indent = 2 * depth;
+        let Some((key, manifest)) = self.known.key(id) else { return };
+        let present: Vec<OutputDigest> =
+            self.known.outputs(id).into_iter().flatten().map(|(_, digest)| *digest).collect();
+        let other = |result: &&ActionResult| {
+            result.node == name.as_str() && result.outputs.iter().map(|(_, digest)| *digest).ne(present.iter().copied())
+        };
+        let earlier = self.results.iter().filter(other).max_by_key(|result| result.recorded_ms);
+        let found = earlier.map(|result| changes(plan, id, &result.manifest, &manifest)).unwrap_or_default();
+        if found.is_empty() {
+            let _ = writeln!(text, "{:indent$}{name} gives other bytes at `{port}` ({})", "", key.0.short());
+        } else {
+            let _ = writeln!(text, "{:indent$}because of {name}:", "");
+            self.changes(&found, depth + 1, text);
+        }
+    }
+
+    /// The misses above a node whose inputs are all known: each with its reason.
+    fn root_causes(&self, id: NodeId, text: &mut String) {
+        let plan = &self.study.plan;
+        let mut seen = HashSet::from([id]);
+        let mut stack = vec![id];
+        let mut causes = Vec::new();
+        while let Some(id) = stack.pop() {
+            for input in plan.inputs(id).iter().copied().filter(|input| seen.insert(*input)).collect::<Vec<_>>() {
+                match &self.survey.answers[input.index()] {
+                    Answer::Hit { .. } => {}
+                    Answer::Miss { reason, .. } => causes.push((input, reason)),
+                    Answer::Unknown { .. } => stack.push(input),
+                }
+            }
+        }
+        causes.sort_by_key(|(id, _)| *id);
+        for (cause, reason) in causes.iter().take(CHANGES_SHOWN) {
+            let _ = writeln!(text, "  {}: miss", plan.name(*cause));
+            self.reason(reason, 2, text);
+        }
+        if causes.len() > CHANGES_SHOWN {
+            let _ = writeln!(text, "  and {} more inputs that must run", causes.len() - CHANGES_SHOWN);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! `orchestrate kinds`: what a spec can be made of, from the slice that registers the stages.
+
+use std::fmt::Write;
+
+use orchestrate_engine::stage::{Port, Stage};
+use orchestrate_stages::STAGES;
+
+use crate::outcome::Outcome;
+use crate::terminal;
+
+pub(crate) fn kinds() -> anyhow::Result<Outcome> {
+    let mut text = String::new();
+    for stage in STAGES {
+        describe(*stage, &mut text);
+    }
+    terminal::say(&text)?;
+    Ok(Outcome::Done)
+}
+
+fn describe(stage: &dyn Stage, text: &mut String) {
+    let _ = writeln!(text, "{}\n    {}", stage.kind(), stage.about());
+    let ports: Vec<_> = stage.ports().iter().map(port).collect();
+    let ports = if stage.takes_any_port() { "any".to_owned() } else { ports.join(", ") };
+    if !ports.is_empty() {
+        let _ = writeln!(text, "    inputs   {ports}");
+    }
+    let outputs = stage.outputs(&serde_json::Value::Null).join(", ");
+    let _ = writeln!(text, "    outputs  {outputs}\n    params   {}\n", stage.fields().join(", "));
+}
+
+fn port(port: &Port) -> String {
+    let many = if port.many { " (several)" } else { "" };
+    let optional = if port.optional { " (optional)" } else { "" };
+    format!("{}{many}{optional}", port.name)
+}

@@ -1,0 +1,150 @@
+//! `orchestrate run`: the main job.
+
+use std::fmt::Write;
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use anyhow::Context;
+use orchestrate_cache::Access;
+use orchestrate_engine::event::Reporter;
+use orchestrate_engine::executor::WorkerCommand;
+use orchestrate_engine::known::look_up;
+use orchestrate_engine::run::{self, RunOptions, Stop, Summary};
+use orchestrate_engine::runlog::History;
+
+use super::study::Study;
+use crate::args::RunArgs;
+use crate::outcome::Outcome;
+use crate::progress::{Bars, Estimates};
+use crate::reporter::{Json, Plain};
+use crate::terminal::{self, Colour, paint};
+
+/// How long workers may go on after the first Ctrl-C, so that a training can end its batch.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Runs whose durations are read for the estimate.
+const RUNS_FOR_ESTIMATE: usize = 20;
+
+/// An output file that is printed when a run ends.
+const PRINTED: &str = "table.txt";
+
+pub(crate) fn run(args: RunArgs) -> anyhow::Result<Outcome> {
+    let stop = stop_on_signals()?;
+    let study = Study::open(&args.spec.spec, &args.spec.overrides, &args.spec.store, Access::ReadWrite)?;
+    let selection = study.selection(&args.select)?;
+    if let Some(jobs) = args.jobs {
+        // Parallel loops of light stages run in rayon's own pool; a second pool of the same name is no error.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(jobs)).build_global();
+    }
+    let worker = WorkerCommand::this_program(["worker"]).context("cannot tell where this program lies")?;
+    let options = RunOptions {
+        jobs: args.jobs.map(usize::from),
+        fail_fast: args.fail_fast,
+        forced: study.forced(&args.select)?,
+        worker,
+        grace: GRACE,
+    };
+    let mut listener: Box<dyn Reporter> = if args.json {
+        Box::new(Json::new(io::BufWriter::new(io::stdout())))
+    } else if io::stderr().is_terminal() {
+        Box::new(Bars::new(selection.nodes().len(), estimates(&study, &selection)))
+    } else {
+        Box::new(Plain)
+    };
+    let summary =
+        run::run(&study.plan, &study.observed, &study.store, &selection, &options, &mut [listener.as_mut()], &stop)?;
+    listener.tick();
+    if !args.json {
+        terminal::say(&tables(&study, &summary)?)?;
+        terminal::complain(&closing(&study, &summary));
+    }
+    let failed = summary.counts.failed > 0 || !summary.unpublished.is_empty();
+    Ok(match summary.interrupted {
+        true => Outcome::Interrupted,
+        false if failed => Outcome::Failed,
+        false => Outcome::Done,
+    })
+}
+
+/// The first Ctrl-C (or SIGTERM) stops cleanly, a second one at once: workers end when their engine does.
+fn stop_on_signals() -> anyhow::Result<Stop> {
+    let stop = Stop::default();
+    let asked = stop.clone();
+    ctrlc::set_handler(move || {
+        if asked.ask() > 0 {
+            std::process::exit(130);
+        }
+        terminal::complain("\nstopping: running nodes get a few seconds; press Ctrl-C again to stop at once\n");
+    })
+    .context("cannot listen for Ctrl-C")?;
+    Ok(stop)
+}
+
+/// What earlier runs say of nodes that are not known to be hits.
+fn estimates(study: &Study, selection: &run::Selection) -> Estimates {
+    let durations = History::new(study.store.runs_dir()).durations(RUNS_FOR_ESTIMATE);
+    let mut known = orchestrate_engine::known::Known::new(&study.plan, &study.observed);
+    let mut estimates = Estimates::new();
+    for id in selection.nodes() {
+        let recorded = known.key(*id).and_then(|(key, _)| look_up(&study.store, &key));
+        match recorded {
+            Some(outputs) => known.learn(*id, outputs),
+            None => {
+                let name = study.plan.name(*id);
+                if let Some(estimate) = durations.estimate_ms(&name) {
+                    estimates.insert(name.as_str().to_owned(), estimate);
+                }
+            }
+        }
+    }
+    estimates
+}
+
+/// The printed form of every table of the run, in the order of the spec.
+fn tables(study: &Study, summary: &Summary) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let mut nodes: Vec<_> = summary.outputs.iter().collect();
+    nodes.sort_by_key(|(id, _)| (study.plan.stage(*id).declared, *id));
+    for (id, outputs) in nodes {
+        for (_, digest) in outputs {
+            let artifact = study.store.artifact(digest).unwrap_or_default();
+            if let Some(file) = artifact.files.iter().find(|file| file.name == PRINTED) {
+                let table = study.store.read(&file.digest)?;
+                let _ = writeln!(text, "{}\n{}", study.plan.name(*id), String::from_utf8_lossy(&table));
+            }
+        }
+    }
+    Ok(text)
+}
+
+fn closing(study: &Study, summary: &Summary) -> String {
+    let coloured = terminal::colours_on_stderr();
+    let mut text = String::new();
+    for failure in &summary.failures {
+        let node = study.plan.name(failure.node);
+        let _ = writeln!(text, "{} {node} failed: {}", paint("error:", Colour::Red, coloured), failure.cause);
+        if failure.blocked > 0 {
+            let _ = writeln!(text, "  = it blocks {}", terminal::count(failure.blocked, "node"));
+        }
+        if let Some(log) = &failure.log {
+            let _ = writeln!(text, "  = log: {} (or: orchestrate logs '{node}')", log.display());
+        }
+    }
+    for message in &summary.unpublished {
+        let _ = writeln!(text, "{} {message}", paint("error:", Colour::Red, coloured));
+    }
+    let counts = summary.counts;
+    let parts = [
+        (counts.hit, "hit", Colour::Green),
+        (counts.ran, "ran", Colour::Bold),
+        (counts.failed, "failed", Colour::Red),
+        (counts.blocked, "blocked", Colour::Yellow),
+        (counts.cancelled, "cancelled", Colour::Yellow),
+    ];
+    let shown = parts.into_iter().filter(|(number, ..)| *number > 0);
+    let shown: Vec<_> =
+        shown.map(|(number, word, colour)| paint(&format!("{number} {word}"), colour, coloured)).collect();
+    let nodes = terminal::count(counts.nodes, "node");
+    let _ = writeln!(text, "{nodes}: {} in {}", shown.join(", "), terminal::duration(summary.elapsed_ms));
+    text
+}

@@ -1,0 +1,156 @@
+//! `orchestrate store ls | show | verify | gc`.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use orchestrate_cache::{Access, ActionResult, GcPolicy, Store, StoreError};
+use orchestrate_engine::event::now_ms;
+use orchestrate_engine::resources::display_size;
+
+use super::study::nearby_store;
+use crate::args::StoreArgs;
+use crate::outcome::{Outcome, UsageError};
+use crate::terminal;
+
+/// Lists recorded results, the latest used last, and what the store holds in all.
+pub(crate) fn ls(args: StoreArgs) -> anyhow::Result<Outcome> {
+    let store = nearby_store(&args, Access::ReadOnly)?;
+    let mut results: Vec<_> = store.results().collect();
+    results.sort_by(|(_, a, used_a), (_, b, used_b)| used_a.cmp(used_b).then_with(|| a.node.cmp(&b.node)));
+    let now = now_ms();
+    let mut text = String::new();
+    if !results.is_empty() {
+        let _ = writeln!(text, "{:12}  {:>10}  {:>10}  {:>12}  node", "key", "size", "took", "last used");
+    }
+    for (key, result, last_used_ms) in &results {
+        let size = display_size(size_bytes(&store, result));
+        let took = terminal::duration(result.elapsed_ms);
+        let used = ago(now.saturating_sub(*last_used_ms));
+        let _ = writeln!(text, "{}  {size:>10}  {took:>10}  {used:>12}  {}", key.0.short(), result.node);
+    }
+    let stats = store.stats()?;
+    let quarantined = match stats.quarantined {
+        0 => String::new(),
+        number => format!(", {} in quarantine", terminal::count(number as usize, "file")),
+    };
+    let _ = writeln!(
+        text,
+        "{} in {}, {}, {}{quarantined}",
+        terminal::count(results.len(), "result"),
+        store.dir().display(),
+        terminal::count(stats.objects as usize, "large file"),
+        display_size(stats.object_bytes + stats.pack_bytes),
+    );
+    terminal::say(&text)?;
+    Ok(Outcome::Done)
+}
+
+/// Shows where a result came from: outputs, files, and the manifest that its key is the digest of.
+pub(crate) fn show(prefix: &str, args: StoreArgs) -> anyhow::Result<Outcome> {
+    let store = nearby_store(&args, Access::ReadOnly)?;
+    let key = store.find(prefix).map_err(|error| match error {
+        StoreError::UnknownKey { .. } | StoreError::AmbiguousKey { .. } => {
+            anyhow::Error::from(UsageError(error.to_string()))
+        }
+        other => other.into(),
+    })?;
+    let result = store.recorded(&key).ok_or_else(|| UsageError(format!("the result {} cannot be read", key.0)))?;
+    let mut text = String::new();
+    let recorded = ago(now_ms().saturating_sub(result.recorded_ms));
+    let _ = writeln!(text, "key       {}", key.0);
+    let _ = writeln!(text, "node      {} (kind {})", result.node, result.kind);
+    let took = terminal::duration(result.elapsed_ms);
+    let _ = writeln!(text, "recorded  {recorded} by run {}, took {took} on {}", result.run, result.device);
+    for (name, digest) in &result.outputs {
+        let _ = writeln!(text, "output    {name} {}", digest.0);
+        for file in store.artifact(digest).unwrap_or_default().files {
+            let place = match store.locate(&file.digest) {
+                Some(location) if location.offset == 0 => location.path.display().to_string(),
+                Some(location) => format!("{} at byte {}", location.path.display(), location.offset),
+                None => "lost".to_owned(),
+            };
+            let _ = writeln!(text, "  {}  {}  {place}", file.name, display_size(file.size_bytes));
+        }
+    }
+    let _ = writeln!(text, "manifest  {}", serde_json::to_string_pretty(&result.manifest)?);
+    terminal::say(&text)?;
+    Ok(Outcome::Done)
+}
+
+/// Reads everything and names what is damaged; exit code 1 if anything is.
+pub(crate) fn verify(args: StoreArgs) -> anyhow::Result<Outcome> {
+    let store = nearby_store(&args, Access::ReadWrite)?;
+    let report = store.verify()?;
+    let mut text = String::new();
+    for problem in &report.problems {
+        let _ = writeln!(text, "{}: {}", problem.path.display(), problem.message);
+    }
+    let _ = writeln!(
+        text,
+        "{} and {} read, {}: {}",
+        terminal::count(report.records as usize, "record"),
+        terminal::count(report.objects as usize, "large file"),
+        display_size(report.bytes_read),
+        match report.problems.len() {
+            0 => "all is well".to_owned(),
+            number => format!("{}; the next run makes what it needs again", terminal::count(number, "problem")),
+        }
+    );
+    if !report.orphans.is_empty() {
+        let orphans = terminal::count(report.orphans.len(), "file");
+        let _ = writeln!(text, "{orphans} that no result needs; `orchestrate store gc` deletes them");
+    }
+    terminal::say(&text)?;
+    Ok(if report.problems.is_empty() { Outcome::Done } else { Outcome::Failed })
+}
+
+/// Deletes what was not used for long, or the least recently used until the rest fits.
+pub(crate) fn gc(
+    max_size_bytes: Option<u64>,
+    max_age: Option<Duration>,
+    dry_run: bool,
+    args: StoreArgs,
+) -> anyhow::Result<Outcome> {
+    if max_size_bytes.is_none() && max_age.is_none() {
+        let help = "say how much to keep: --max-size 20GB, --max-age 30d, or both";
+        return Err(UsageError(format!("nothing limits the store\nhelp: {help}")).into());
+    }
+    let store = nearby_store(&args, Access::ReadWrite)?;
+    let report = store.gc(&GcPolicy { max_size_bytes, max_age, dry_run })?;
+    let now = now_ms();
+    let mut text = String::new();
+    for collected in &report.collected {
+        let used = ago(now.saturating_sub(collected.last_used_ms));
+        let _ = writeln!(text, "{}  {used:>12}  {}", collected.key.0.short(), collected.node);
+    }
+    let (verb, free) = if dry_run { ("would delete", "would free") } else { ("deleted", "freed") };
+    let _ = writeln!(
+        text,
+        "{verb} {} and {}, {free} {} and keep {}; computing it again would take {}",
+        terminal::count(report.collected.len(), "result"),
+        terminal::count(report.objects as usize, "large file"),
+        display_size(report.bytes_freed),
+        display_size(report.bytes_kept),
+        terminal::duration(report.recompute_ms),
+    );
+    if report.in_use {
+        let _ = writeln!(text, "a run uses the store: what it may need was kept");
+    }
+    terminal::say(&text)?;
+    Ok(Outcome::Done)
+}
+
+fn size_bytes(store: &Store, result: &ActionResult) -> u64 {
+    let artifacts = result.outputs.iter().filter_map(|(_, digest)| store.artifact(digest));
+    artifacts.map(|artifact| artifact.size_bytes()).sum()
+}
+
+/// `5 min ago`, for people.
+fn ago(milliseconds: u64) -> String {
+    match milliseconds / 1000 {
+        0..60 => "just now".to_owned(),
+        seconds @ 60..3_600 => format!("{} min ago", seconds / 60),
+        seconds @ 3_600..172_800 => format!("{} h ago", seconds / 3_600),
+        seconds => format!("{} days ago", seconds / 86_400),
+    }
+}

@@ -1,0 +1,113 @@
+//! What most commands begin with: spec → plan, the store beside it, and what lies outside both.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use orchestrate_cache::{Access, FileDigests, Store, StoreError};
+use orchestrate_engine::diagnostic::{Severity, SpecError};
+use orchestrate_engine::node::NodeId;
+use orchestrate_engine::observe::{Observed, observe};
+use orchestrate_engine::plan::{self, Plan, Selector};
+use orchestrate_engine::run::Selection;
+use orchestrate_engine::spec;
+use orchestrate_stages::STAGES;
+
+use crate::args::{SelectArgs, StoreArgs};
+use crate::outcome::UsageError;
+use crate::{diagnostic, terminal};
+
+/// Name of the store's folder below the project's root.
+const STORE: &str = ".orchestrate";
+
+/// A plan with its store.
+pub(crate) struct Study {
+    pub(crate) plan: Plan,
+    pub(crate) observed: Observed,
+    pub(crate) store: Store,
+}
+
+impl Study {
+    /// Plans a spec and opens the store; digests external files.
+    pub(crate) fn open(path: &Path, overrides: &[String], store: &StoreArgs, access: Access) -> anyhow::Result<Self> {
+        let plan = plan::build(spec::load(path, overrides)?, STAGES)?;
+        warn(&plan);
+        let dir = store.dir.clone().unwrap_or_else(|| plan.spec.root.join(STORE));
+        let store = open(&dir, access)?;
+        let digests = FileDigests::open(store.dir());
+        let observed = observe(&plan, &digests)?;
+        if access == Access::ReadWrite
+            && let Err(error) = digests.save()
+        {
+            tracing::warn!("digests of external files cannot be kept: {error}; the next run reads the files again");
+        }
+        Ok(Self { plan, observed, store })
+    }
+
+    /// The nodes that `--only` and `--until` leave.
+    pub(crate) fn selection(&self, args: &SelectArgs) -> anyhow::Result<Selection> {
+        if args.only.is_empty() && args.until.is_none() {
+            return Ok(Selection::all(&self.plan));
+        }
+        let wanted = args.only.iter().chain(&args.until);
+        Ok(Selection::closure(&self.plan, &select(&self.plan, wanted)?))
+    }
+
+    /// The nodes that `--force` names.
+    pub(crate) fn forced(&self, args: &SelectArgs) -> anyhow::Result<Vec<NodeId>> {
+        select(&self.plan, &args.force)
+    }
+}
+
+/// The nodes that selectors name.
+pub(crate) fn select<'s>(plan: &Plan, selectors: impl IntoIterator<Item = &'s String>) -> anyhow::Result<Vec<NodeId>> {
+    let mut nodes = Vec::new();
+    for text in selectors {
+        let found = Selector::parse(text).and_then(|selector| selector.nodes(plan));
+        nodes.extend(found.map_err(|error| UsageError(error.to_string()))?);
+    }
+    Ok(nodes)
+}
+
+fn warn(plan: &Plan) {
+    let diagnostics: Vec<_> =
+        plan.spec.findings.iter().filter(|finding| finding.severity == Severity::Warning).cloned().collect();
+    if !diagnostics.is_empty() {
+        let warnings = SpecError { sources: plan.spec.sources.clone(), diagnostics };
+        terminal::complain(&diagnostic::render(&warnings, terminal::colours_on_stderr()));
+    }
+}
+
+/// Opens a store; where it may not be written, its hits still serve.
+fn open(dir: &Path, access: Access) -> anyhow::Result<Store> {
+    match Store::open(dir, access) {
+        Err(StoreError::Io { source, .. }) if access == Access::ReadWrite && is_read_only(&source) => {
+            terminal::complain(&format!("warning: {} cannot be written: only what it holds is used\n", dir.display()));
+            Ok(Store::open(dir, Access::ReadOnly)?)
+        }
+        opened => Ok(opened?),
+    }
+}
+
+fn is_read_only(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
+/// The store of a command without a spec: `--store`, or that of the project around the working directory.
+pub(crate) fn nearby_store(args: &StoreArgs, access: Access) -> anyhow::Result<Store> {
+    let dir = match &args.dir {
+        Some(dir) => dir.clone(),
+        None => nearby()?,
+    };
+    if !dir.is_dir() {
+        let help = "run a spec first, or name the store with --store DIR";
+        return Err(UsageError(format!("there is no store at {}\nhelp: {help}", dir.display())).into());
+    }
+    open(&dir, access)
+}
+
+fn nearby() -> anyhow::Result<PathBuf> {
+    let working_dir = std::env::current_dir().context("cannot tell the working directory")?;
+    let with_store = working_dir.ancestors().find(|dir| dir.join(STORE).is_dir());
+    Ok(with_store.unwrap_or(&working_dir).join(STORE))
+}

@@ -1,0 +1,226 @@
+//! Shows what is wrong with a spec: message, place with the line and a caret, facts, and what to do.
+
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
+use orchestrate_engine::diagnostic::{Diagnostic, Severity, SpecError};
+use orchestrate_engine::source::SourceMap;
+
+/// Everything that was found, in order, a blank line between two; if any of it is an error, a last line counts the errors.
+pub(crate) fn render(found: &SpecError, colour: bool) -> String {
+    let diagnostics = &found.diagnostics;
+    let mut texts: Vec<_> = diagnostics.iter().map(|finding| render_one(&found.sources, finding, colour)).collect();
+    texts.extend(last_line(found, colour));
+    texts.join("\n\n") + "\n"
+}
+
+/// `error: 3 problems in experiments/kang2021.toml`; nothing where the file itself could not be read.
+fn last_line(found: &SpecError, colour: bool) -> Option<String> {
+    // The first source is the spec, unless only overrides (`--set`) could be read.
+    let spec = &found.sources.source_at(0).filter(|source| !source.name.starts_with("--"))?.name;
+    let errors = found.diagnostics.iter().filter(|finding| finding.severity == Severity::Error).count();
+    let problems = match errors {
+        0 => return None,
+        1 => "1 problem".to_owned(),
+        _ => format!("{errors} problems"),
+    };
+    let title = Level::ERROR.primary_title(format!("{problems} in {spec}"));
+    Some(renderer(colour).render(&[Group::with_title(title)]))
+}
+
+fn render_one(sources: &SourceMap, diagnostic: &Diagnostic, colour: bool) -> String {
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let title = level.primary_title(&diagnostic.message);
+    let mut elements: Vec<Element<'_>> = Vec::new();
+    if let Some(span) = &diagnostic.span {
+        elements.extend(place(sources, span));
+    }
+    elements.extend(diagnostic.notes.iter().map(|note| Level::NOTE.no_name().message(note).into()));
+    let mut groups = vec![Group::with_title(title).elements(elements)];
+    groups.extend(diagnostic.help.iter().map(|help| Group::with_title(Level::HELP.secondary_title(help))));
+    renderer(colour).render(&groups)
+}
+
+/// The line of a place with carets below it. Of a place in several lines, such as a whole table, the first is enough.
+fn place<'a>(sources: &'a SourceMap, span: &Range<usize>) -> Option<Element<'a>> {
+    let source = sources.source_at(span.start)?;
+    // What is missing at the end of a text is missed on its last line, not on the empty one after it.
+    let start = (span.start - source.base).min(source.text.trim_end_matches(['\n', '\r']).len());
+    let end = span.end.saturating_sub(source.base).clamp(start, source.text.len());
+    let Some(text) = source.text.get(start..end) else { return Some(Origin::path(&source.name).into()) };
+    let line = text.lines().next().unwrap_or_default().trim_end();
+    let annotation = AnnotationKind::Primary.span(start..start + line.len());
+    Some(Snippet::source(source.text.as_str()).path(source.name.as_str()).annotation(annotation).into())
+}
+
+fn renderer(colour: bool) -> Renderer {
+    if colour { Renderer::styled() } else { Renderer::plain() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use orchestrate_engine::spec;
+
+    use super::*;
+
+    const TEXT: &str = "\
+[experiment]
+name = \"kang2021\"
+
+[stages.score]
+kind = \"score\"
+inputs = { cams = \"cma\" }
+images = [
+  \"all\",
+  \"größte\",
+]
+";
+
+    /// Diagnostics in a spec that lies in `file`, rendered and with only the file's name shown.
+    fn rendered(file: &str, text: &str, overrides: &[&str], diagnostics: &[Diagnostic], colour: bool) -> String {
+        let dir = tempfile::tempdir().expect("a temporary folder can be made");
+        let path = dir.path().join(file);
+        std::fs::write(&path, text).expect("a file can be written");
+        let overrides: Vec<_> = overrides.iter().map(|text| (*text).to_owned()).collect();
+        let found = SpecError { sources: sources(&path, &overrides), diagnostics: diagnostics.to_vec() };
+        let text = render(&found, colour);
+        text.replace(&format!("{}/", dir.path().display()), "")
+    }
+
+    fn sources(path: &Path, overrides: &[String]) -> SourceMap {
+        match spec::load(path, overrides) {
+            Ok(spec) => spec.sources,
+            Err(error) => error.sources,
+        }
+    }
+
+    fn at(written: &str, diagnostic: Diagnostic) -> Diagnostic {
+        let start = TEXT.find(written).expect("the test's place is in its text");
+        diagnostic.at(start..start + written.len())
+    }
+
+    #[test]
+    fn a_problem_has_its_line_a_caret_facts_and_help() {
+        let problem = Diagnostic::error("stage `score` reads `cma`, which is not declared");
+        let problem = at("\"cma\"", problem.names("declared stages", "cma", ["images", "split", "train", "cam"]));
+        insta::assert_snapshot!(rendered("kang2021.toml", TEXT, &[], &[problem], false), @r#"
+        error: stage `score` reads `cma`, which is not declared
+         --> kang2021.toml:6:19
+          |
+        6 | inputs = { cams = "cma" }
+          |                   ^^^^^
+          |
+          = declared stages: images, split, train, cam
+        help: did you mean `cam`?
+
+        error: 1 problem in kang2021.toml
+        "#);
+    }
+
+    #[test]
+    fn all_problems_are_shown_and_the_errors_are_counted() {
+        let diagnostics = [
+            at("kind", Diagnostic::warning("nothing reads stage `score`")),
+            at("[\n  \"all\",\n  \"größte\",\n]", Diagnostic::error("`images` is a list")),
+            at(
+                "\"größte\"",
+                Diagnostic::error("`größte` is no selection of images").help("write \"all\" or \"correct\""),
+            ),
+            Diagnostic::error("cannot read base.toml: no such file").note("the working directory is /"),
+        ];
+        insta::assert_snapshot!(rendered("kang2021.toml", TEXT, &[], &diagnostics, false), @r#"
+        warning: nothing reads stage `score`
+         --> kang2021.toml:5:1
+          |
+        5 | kind = "score"
+          | ^^^^
+
+        error: `images` is a list
+         --> kang2021.toml:7:10
+          |
+        7 | images = [
+          |          ^
+
+        error: `größte` is no selection of images
+         --> kang2021.toml:9:3
+          |
+        9 |   "größte",
+          |   ^^^^^^^^
+          |
+        help: write "all" or "correct"
+
+        error: cannot read base.toml: no such file
+         |
+         = the working directory is /
+
+        error: 3 problems in kang2021.toml
+        "#);
+    }
+
+    #[test]
+    fn warnings_alone_are_not_counted() {
+        let warning = at("kind", Diagnostic::warning("nothing reads stage `score`"));
+        insta::assert_snapshot!(rendered("kang2021.toml", TEXT, &[], &[warning], false), @r#"
+        warning: nothing reads stage `score`
+         --> kang2021.toml:5:1
+          |
+        5 | kind = "score"
+          | ^^^^
+        "#);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_has_no_place() {
+        let problem = Diagnostic::error("cannot read no-such-folder/spec.toml: no such file");
+        for overrides in [vec![], vec!["stages.score.images=1".to_owned()]] {
+            let sources = sources(Path::new("no-such-folder/spec.toml"), &overrides);
+            let text = render(&SpecError { sources, diagnostics: vec![problem.clone()] }, false);
+            assert_eq!(text, "error: cannot read no-such-folder/spec.toml: no such file\n");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_file_and_an_override_are_places_too() {
+        let problem = Diagnostic::error("this is not TOML: unclosed array").at(9..9);
+        insta::assert_snapshot!(rendered("open.toml", "axes = [\n", &[], &[problem], false), @"
+        error: this is not TOML: unclosed array
+         --> open.toml:1:9
+          |
+        1 | axes = [
+          |         ^
+
+        error: 1 problem in open.toml
+        ");
+        let start = TEXT.len() + 1 + "stages.score.images=".len();
+        let problem = Diagnostic::error("`al` is no selection of images").at(start..start + 4);
+        let overrides = ["stages.score.images=\"al\""];
+        insta::assert_snapshot!(rendered("kang2021.toml", TEXT, &overrides, &[problem], false), @r#"
+        error: `al` is no selection of images
+         --> --set:1:21
+          |
+        1 | stages.score.images="al"
+          |                     ^^^^
+
+        error: 1 problem in kang2021.toml
+        "#);
+    }
+
+    #[test]
+    fn colour_is_added_to_the_same_text() {
+        let problem = [at("\"cma\"", Diagnostic::error("unknown").note("fact").help("do"))];
+        let coloured = rendered("kang2021.toml", TEXT, &[], &problem, true);
+        assert!(coloured.contains("\u{1b}["));
+        let mut rest = coloured.as_str();
+        let mut plain = String::new();
+        while let Some((before, after)) = rest.split_once('\u{1b}') {
+            plain.push_str(before);
+            rest = after.split_once('m').expect("a colour ends with m").1;
+        }
+        assert_eq!(plain + rest, rendered("kang2021.toml", TEXT, &[], &problem, false));
+    }
+}

@@ -1,0 +1,149 @@
+//! Progress on a terminal: one line of counts with an estimate of what is left, and one line for each heavy node that runs.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use orchestrate_engine::event::{Event, Record, Reporter};
+use orchestrate_engine::node::NodeName;
+
+use crate::reporter;
+
+/// Nodes that end sooner are not worth a line of their own.
+const SHOWN_AFTER: Duration = Duration::from_millis(300);
+
+/// How long each node of a run is estimated to take, by name; hits take nothing.
+pub(crate) type Estimates = HashMap<String, u64>;
+
+/// Redraws the state of a run in place.
+pub(crate) struct Bars {
+    bars: MultiProgress,
+    total: ProgressBar,
+    running: HashMap<String, Running>,
+    /// Estimates of the nodes that have not ended.
+    left: Estimates,
+    jobs: usize,
+    counts: Counts,
+}
+
+struct Running {
+    since: Instant,
+    bar: Option<ProgressBar>,
+}
+
+#[derive(Default)]
+struct Counts {
+    hit: usize,
+    ran: usize,
+    failed: usize,
+    blocked: usize,
+}
+
+impl Bars {
+    /// Draws on standard error.
+    pub(crate) fn new(nodes: usize, estimates: Estimates) -> Self {
+        let bars = MultiProgress::new();
+        let total = bars.add(ProgressBar::new(nodes as u64));
+        total.set_style(style("{bar:24.cyan/dim} {pos}/{len}  {msg}"));
+        Self { bars, total, running: HashMap::new(), left: estimates, jobs: 1, counts: Counts::default() }
+    }
+
+    /// Clears what was drawn.
+    pub(crate) fn finish(&self) {
+        let _ = self.bars.clear();
+    }
+
+    fn ended(&mut self, node: &NodeName) {
+        if let Some(Running { bar: Some(bar), .. }) = self.running.remove(node.as_str()) {
+            bar.finish_and_clear();
+            self.bars.remove(&bar);
+        }
+        self.left.remove(node.as_str());
+        self.total.inc(1);
+    }
+
+    fn redraw(&self) {
+        let Counts { hit, ran, failed, blocked } = self.counts;
+        let parts =
+            [(hit, "hit"), (ran, "ran"), (self.running.len(), "running"), (failed, "failed"), (blocked, "blocked")];
+        let shown: Vec<_> =
+            parts.iter().filter(|(number, _)| *number > 0).map(|(n, word)| format!("{n} {word}")).collect();
+        self.total.set_message(shown.join(", ") + &self.eta());
+    }
+
+    /// What is left, if earlier runs tell: recorded durations of what has not ended, shared by the jobs.
+    fn eta(&self) -> String {
+        let spent: u64 = self.running.values().map(|running| millis(running.since.elapsed())).sum();
+        let left = self.left.values().sum::<u64>().saturating_sub(spent) / self.jobs as u64;
+        if left < 1000 { String::new() } else { format!("  about {} left", crate::terminal::duration(left)) }
+    }
+}
+
+impl Reporter for Bars {
+    fn report(&mut self, record: &Record) {
+        match &record.event {
+            Event::RunStarted(started) => self.jobs = started.jobs.max(1),
+            Event::NodeHit { node, .. } => {
+                self.counts.hit += 1;
+                self.ended(node);
+            }
+            Event::NodeStarted { node, .. } => {
+                self.running.insert(node.as_str().to_owned(), Running { since: Instant::now(), bar: None });
+            }
+            Event::NodeProgress { node, progress } => {
+                if let Some(running) = self.running.get_mut(node.as_str()) {
+                    let bar = running.bar.get_or_insert_with(|| line(&self.bars, node.as_str()));
+                    bar.set_length(progress.total);
+                    bar.set_position(progress.done);
+                    bar.set_message(progress.message.clone());
+                }
+            }
+            Event::NodeRan { node, .. } => {
+                self.counts.ran += 1;
+                self.ended(node);
+            }
+            Event::NodeFailed { node, .. } => {
+                self.counts.failed += 1;
+                self.ended(node);
+            }
+            Event::NodeBlocked { node, .. } => {
+                self.counts.blocked += 1;
+                self.ended(node);
+            }
+            Event::NodeCancelled { node } => self.ended(node),
+            _ => {}
+        }
+        if let Event::NodeFailed { .. } | Event::NodeRetried { .. } | Event::Warning { .. } = record.event
+            && let Some(text) = reporter::line(&record.event)
+        {
+            let _ = self.bars.println(text);
+        }
+        if let Event::RunFinished { .. } = record.event {
+            self.finish();
+        }
+    }
+
+    fn tick(&mut self) {
+        for (name, running) in &mut self.running {
+            if running.bar.is_none() && running.since.elapsed() >= SHOWN_AFTER {
+                running.bar = Some(line(&self.bars, name));
+            }
+        }
+        self.redraw();
+    }
+}
+
+fn line(bars: &MultiProgress, node: &str) -> ProgressBar {
+    let bar = bars.add(ProgressBar::new(0));
+    bar.set_style(style("  {prefix}  {elapsed}  {pos}/{len}  {msg}"));
+    bar.set_prefix(node.to_owned());
+    bar
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the templates above are right")
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,297 @@
+//! Columns to Parquet bytes: the same columns give the same bytes on every machine.
+//!
+//! - zstd at one level, `created_by = "orchestrate"`, no statistics, no indexes and no Arrow schema: nothing but the columns
+//!   and the notes is in the file, and small tables stay small;
+//! - notes are key-value metadata of the file, sorted by key;
+//! - one thread writes; row groups and pages end where the widths of the columns say.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_array::builder::{Float32Builder, ListBuilder};
+use arrow_array::{ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use orchestrate_engine::stage::StageError;
+use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+/// Raw bytes that are turned into Arrow arrays at a time, so that a large table is never copied as a whole.
+const CHUNK_BYTES: usize = 4 << 20;
+/// Chunks of a row group.
+const CHUNKS_PER_GROUP: usize = 8;
+const ROWS_PER_CHUNK_MAX: usize = 1 << 16;
+const ZSTD_LEVEL: i32 = 3;
+
+/// Named columns of equal length and notes about all of them, ready to be encoded.
+#[derive(Default)]
+pub struct Columns<'a> {
+    columns: Vec<(String, Column<'a>)>,
+    notes: BTreeMap<String, String>,
+}
+
+enum Column<'a> {
+    Text(Vec<&'a str>),
+    OptionalText(Vec<Option<&'a str>>),
+    Integer(Vec<i64>),
+    Float(Vec<f64>),
+    OptionalFloat(Vec<Option<f64>>),
+    Bool(Vec<bool>),
+    Bytes { rows: usize, values: &'a [u8] },
+    Floats { rows: usize, values: &'a [f32] },
+}
+
+impl<'a> Columns<'a> {
+    /// No columns yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a column of texts.
+    pub fn text(self, name: &str, values: impl IntoIterator<Item = &'a String>) -> Self {
+        self.with(name, Column::Text(values.into_iter().map(String::as_str).collect()))
+    }
+
+    /// Adds a column of words that the program knows.
+    pub fn words(self, name: &str, values: impl IntoIterator<Item = &'static str>) -> Self {
+        self.with(name, Column::Text(values.into_iter().collect()))
+    }
+
+    /// Adds a column of texts, some of which may be missing.
+    pub fn optional_text(self, name: &str, values: &'a [Option<String>]) -> Self {
+        self.with(name, Column::OptionalText(values.iter().map(Option::as_deref).collect()))
+    }
+
+    /// Adds a column of integers.
+    pub fn integer(self, name: &str, values: impl IntoIterator<Item = i64>) -> Self {
+        self.with(name, Column::Integer(values.into_iter().collect()))
+    }
+
+    /// Adds a column of floats.
+    pub fn float(self, name: &str, values: impl IntoIterator<Item = f64>) -> Self {
+        self.with(name, Column::Float(values.into_iter().collect()))
+    }
+
+    /// Adds a column of floats, some of which may be missing.
+    pub fn optional_float(self, name: &str, values: impl IntoIterator<Item = Option<f64>>) -> Self {
+        self.with(name, Column::OptionalFloat(values.into_iter().collect()))
+    }
+
+    /// Adds a column of truth values.
+    pub fn bool(self, name: &str, values: impl IntoIterator<Item = bool>) -> Self {
+        self.with(name, Column::Bool(values.into_iter().collect()))
+    }
+
+    /// Adds a column of equally long byte strings, laid out one after the other.
+    pub fn bytes(self, name: &str, rows: usize, values: &'a [u8]) -> Self {
+        self.with(name, Column::Bytes { rows, values })
+    }
+
+    /// Adds a column of equally long lists of f32, laid out one after the other.
+    pub fn floats(self, name: &str, rows: usize, values: &'a [f32]) -> Self {
+        self.with(name, Column::Floats { rows, values })
+    }
+
+    /// Adds a column of class names, given as indices; call [`Columns::classes`] too, which keeps the order.
+    pub fn class(self, name: &str, indices: &[u32], classes: &'a [String]) -> Result<Self, StageError> {
+        let names: Result<Vec<_>, _> = indices
+            .iter()
+            .map(|&index| {
+                classes.get(index as usize).map(String::as_str).ok_or_else(|| {
+                    StageError::new(format!("column `{name}` has class {index}, but there are {}", classes.len()))
+                })
+            })
+            .collect();
+        Ok(self.with(name, Column::Text(names?)))
+    }
+
+    /// Notes the class names in the order of their indices.
+    pub fn classes(self, classes: &[String]) -> Result<Self, StageError> {
+        if let Some(name) = repeated(classes.iter().map(String::as_str)) {
+            return Err(StageError::new(format!("two classes are named `{name}`; every class needs its own name")));
+        }
+        Ok(self.list_note("classes", classes))
+    }
+
+    /// Adds a note: a text about the whole table.
+    pub fn note(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.notes.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Adds a note that is a list of texts, as JSON.
+    pub fn list_note(self, key: &str, values: &[String]) -> Self {
+        let json = serde_json::Value::from(values.to_vec());
+        self.note(key, json.to_string())
+    }
+
+    /// Encodes as Parquet.
+    pub fn encode(&self) -> Result<Vec<u8>, StageError> {
+        let rows = self.check()?;
+        self.write(rows).map_err(|error| StageError::new(format!("cannot encode as Parquet: {error}")))
+    }
+
+    fn with(mut self, name: &str, column: Column<'a>) -> Self {
+        self.columns.push((name.to_owned(), column));
+        self
+    }
+
+    /// The number of rows, after checking that all columns agree on it and that no two share a name.
+    fn check(&self) -> Result<usize, StageError> {
+        if let Some(name) = repeated(self.columns.iter().map(|(name, _)| name.as_str())) {
+            return Err(StageError::new(format!("two columns are named `{name}`; rename one of them")));
+        }
+        let rows = self.columns.first().map_or(0, |(_, column)| column.rows());
+        for (name, column) in &self.columns {
+            let first = &self.columns[0].0;
+            if column.rows() != rows {
+                return Err(StageError::new(format!(
+                    "column `{name}` has {} rows, but `{first}` has {rows}",
+                    column.rows()
+                )));
+            }
+            let values = column.values();
+            if rows == 0 && values > 0 || rows > 0 && !values.is_multiple_of(rows) {
+                return Err(StageError::new(format!(
+                    "column `{name}` has {values} values, no multiple of {rows} rows"
+                )));
+            }
+        }
+        Ok(rows)
+    }
+
+    fn write(&self, rows: usize) -> Result<Vec<u8>, ParquetError> {
+        let schema: SchemaRef =
+            Arc::new(Schema::new(self.columns.iter().map(|(name, column)| column.field(name)).collect::<Vec<_>>()));
+        let options = ArrowWriterOptions::new().with_properties(self.properties()?).with_skip_arrow_metadata(true);
+        let mut bytes = Vec::new();
+        let mut writer = ArrowWriter::try_new_with_options(&mut bytes, Arc::clone(&schema), options)?;
+        let row_bytes: usize = self.columns.iter().map(|(_, column)| column.row_bytes()).sum();
+        let step = (CHUNK_BYTES / row_bytes.max(1)).clamp(1, ROWS_PER_CHUNK_MAX);
+        for (chunk, start) in (0..rows).step_by(step).enumerate() {
+            if chunk > 0 && chunk % CHUNKS_PER_GROUP == 0 {
+                writer.flush()?;
+            }
+            let range = start..rows.min(start + step);
+            let arrays = self.columns.iter().map(|(_, column)| column.array(range.clone())).collect();
+            writer.write(&RecordBatch::try_new(Arc::clone(&schema), arrays)?)?;
+        }
+        writer.close()?;
+        Ok(bytes)
+    }
+
+    fn properties(&self) -> Result<WriterProperties, ParquetError> {
+        let notes: Vec<_> = self.notes.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
+        let wide = self.columns.iter().any(|(_, column)| matches!(column, Column::Bytes { .. }));
+        let mut properties = WriterProperties::builder()
+            .set_created_by("orchestrate".to_owned())
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_offset_index_disabled(true)
+            .set_max_row_group_row_count(None)
+            // The writer looks at a page's size only after so many values: 1,024 pictures would make one huge page.
+            .set_write_batch_size(if wide { 16 } else { 1024 })
+            .set_key_value_metadata((!notes.is_empty()).then_some(notes));
+        for (name, column) in &self.columns {
+            if matches!(
+                column,
+                Column::Bytes { .. } | Column::Floats { .. } | Column::Float(_) | Column::OptionalFloat(_)
+            ) || name == "image"
+            {
+                let mut path = vec![name.clone()];
+                if matches!(column, Column::Floats { .. }) {
+                    path.extend(["list".to_owned(), "element".to_owned()]);
+                }
+                properties = properties.set_column_dictionary_enabled(ColumnPath::new(path), false);
+            }
+        }
+        Ok(properties.build())
+    }
+}
+
+impl Column<'_> {
+    fn rows(&self) -> usize {
+        match self {
+            Self::Text(values) => values.len(),
+            Self::OptionalText(values) => values.len(),
+            Self::Integer(values) => values.len(),
+            Self::Float(values) => values.len(),
+            Self::OptionalFloat(values) => values.len(),
+            Self::Bool(values) => values.len(),
+            Self::Bytes { rows, .. } | Self::Floats { rows, .. } => *rows,
+        }
+    }
+
+    fn values(&self) -> usize {
+        match self {
+            Self::Bytes { values, .. } => values.len(),
+            Self::Floats { values, .. } => values.len(),
+            _ => self.rows(),
+        }
+    }
+
+    fn width(&self) -> usize {
+        self.values() / self.rows().max(1)
+    }
+
+    fn row_bytes(&self) -> usize {
+        match self {
+            Self::Bytes { .. } => self.width(),
+            Self::Floats { .. } => 4 * self.width(),
+            Self::Text(_) | Self::OptionalText(_) => 32,
+            _ => 8,
+        }
+    }
+
+    fn field(&self, name: &str) -> Field {
+        let (data_type, nullable) = match self {
+            Self::Text(_) => (DataType::Utf8, false),
+            Self::OptionalText(_) => (DataType::Utf8, true),
+            Self::Integer(_) => (DataType::Int64, false),
+            Self::Float(_) => (DataType::Float64, false),
+            Self::OptionalFloat(_) => (DataType::Float64, true),
+            Self::Bool(_) => (DataType::Boolean, false),
+            Self::Bytes { .. } => (DataType::Binary, false),
+            Self::Floats { .. } => (DataType::List(Arc::new(element())), false),
+        };
+        Field::new(name, data_type, nullable)
+    }
+
+    fn array(&self, range: Range<usize>) -> ArrayRef {
+        match self {
+            Self::Text(values) => Arc::new(StringArray::from_iter_values(&values[range])),
+            Self::OptionalText(values) => Arc::new(StringArray::from_iter(&values[range])),
+            Self::Integer(values) => Arc::new(Int64Array::from_iter_values(values[range].iter().copied())),
+            Self::Float(values) => Arc::new(Float64Array::from_iter_values(values[range].iter().copied())),
+            Self::OptionalFloat(values) => Arc::new(Float64Array::from_iter(values[range].iter().copied())),
+            Self::Bool(values) => Arc::new(BooleanArray::from(values[range].to_vec())),
+            Self::Bytes { values, .. } => {
+                let width = self.width();
+                Arc::new(BinaryArray::from_iter_values(range.map(|row| &values[row * width..(row + 1) * width])))
+            }
+            Self::Floats { values, .. } => {
+                let width = self.width();
+                let mut lists = ListBuilder::new(Float32Builder::new()).with_field(element());
+                for row in range {
+                    lists.values().append_slice(&values[row * width..(row + 1) * width]);
+                    lists.append(true);
+                }
+                Arc::new(lists.finish())
+            }
+        }
+    }
+}
+
+fn element() -> Field {
+    Field::new("element", DataType::Float32, false)
+}
+
+/// The first text that occurs a second time.
+pub(crate) fn repeated<'a>(mut texts: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut seen = std::collections::HashSet::new();
+    texts.find(|text| !seen.insert(*text))
+}

@@ -1,0 +1,178 @@
+//! What `dataset` gives: images, labels, masks.
+
+use orchestrate_engine::stage::{Item, StageError};
+
+use super::{Columns, Rows, Table};
+
+/// Grey images of one size, in data set order.
+///
+/// Columns: `image` (name), `height`, `width`, `pixels` (bytes, `[height, width]`, row by row).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Images {
+    /// Unique names, one an image, relative to the manifest or folder (`images/0001.png`), or made by the generator.
+    pub names: Vec<String>,
+    /// Height of every image, in pixels.
+    pub height: usize,
+    /// Width of every image, in pixels.
+    pub width: usize,
+    /// Grey levels 0..=255, `[image, height, width]`, row by row.
+    pub pixels: Vec<u8>,
+}
+
+/// Class and patient of each image, in the order of [`Images`].
+///
+/// Columns: `image`, `label` (class name), `patient` (may be missing), and those of the manifest. Notes: `classes`,
+/// `columns` (names of those of the manifest).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Labels {
+    /// Names of the images.
+    pub names: Vec<String>,
+    /// Class index of each image, into `classes`.
+    pub labels: Vec<u32>,
+    /// Class names in the order of their indices.
+    pub classes: Vec<String>,
+    /// Patient of each image; `None` where unknown.
+    pub patients: Vec<Option<String>>,
+    /// Further columns of the manifest by name, in its order, for `folds_from`.
+    pub columns: Vec<(String, Vec<String>)>,
+}
+
+/// Ground truth of each image, in the order of [`Images`].
+///
+/// Columns: `image`, `height`, `width`, `pixels` (bytes 0 or 1, `[height, width]`, row by row).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Masks {
+    /// Names of the images.
+    pub names: Vec<String>,
+    /// Height of every mask, in pixels.
+    pub height: usize,
+    /// Width of every mask, in pixels.
+    pub width: usize,
+    /// 1 = foreground (tumour), 0 = background, `[image, height, width]`; an image without a mask is all 0.
+    pub pixels: Vec<u8>,
+}
+
+impl Masks {
+    /// Reads only the masks of images whose name is `wanted`, so that a fold does not hold the whole data set.
+    pub fn select(rows: &Rows, wanted: impl Fn(&str) -> bool) -> Result<Self, StageError> {
+        let (names, height, width, pixels) = grids(rows, wanted)?;
+        if pixels.iter().any(|&pixel| pixel > 1) {
+            return Err(rows.error("column `pixels` has values other than 0 and 1; a mask is 1 where the tumour is"));
+        }
+        Ok(Self { names, height, width, pixels })
+    }
+
+    /// [`Masks::select`] from what a port received.
+    pub fn select_from_item(item: &Item, wanted: impl Fn(&str) -> bool) -> Result<Self, StageError> {
+        Self::select(&Self::open(item)?, wanted)
+    }
+}
+
+impl Table for Images {
+    const OUTPUT: &'static str = "images";
+
+    fn columns(&self) -> Result<Columns<'_>, StageError> {
+        grid_columns(&self.names, self.height, self.width, &self.pixels)
+    }
+
+    fn from_rows(rows: &Rows) -> Result<Self, StageError> {
+        let (names, height, width, pixels) = grids(rows, |_| true)?;
+        Ok(Self { names, height, width, pixels })
+    }
+}
+
+impl Table for Masks {
+    const OUTPUT: &'static str = "masks";
+
+    fn columns(&self) -> Result<Columns<'_>, StageError> {
+        grid_columns(&self.names, self.height, self.width, &self.pixels)
+    }
+
+    fn from_rows(rows: &Rows) -> Result<Self, StageError> {
+        Self::select(rows, |_| true)
+    }
+}
+
+impl Table for Labels {
+    const OUTPUT: &'static str = "labels";
+
+    fn columns(&self) -> Result<Columns<'_>, StageError> {
+        let mut columns = Columns::new()
+            .text("image", &self.names)
+            .class("label", &self.labels, &self.classes)?
+            .optional_text("patient", &self.patients)
+            .classes(&self.classes)?;
+        for (name, values) in &self.columns {
+            if ["image", "label", "patient"].contains(&name.as_str()) {
+                return Err(StageError::new(format!(
+                    "column `{name}` of the manifest has the name of a column that `labels` has already; rename it there"
+                )));
+            }
+            columns = columns.text(name, values);
+        }
+        let names: Vec<_> = self.columns.iter().map(|(name, _)| name.clone()).collect();
+        Ok(columns.list_note("columns", &names))
+    }
+
+    fn from_rows(rows: &Rows) -> Result<Self, StageError> {
+        let classes = rows.classes(&["label"])?;
+        let columns = rows.list_note("columns")?.unwrap_or_default().into_iter().map(|name| {
+            let values = rows.text(&name)?;
+            Ok((name, values))
+        });
+        Ok(Self {
+            names: rows.text("image")?,
+            labels: rows.class("label", &classes)?,
+            patients: rows.optional_text("patient")?,
+            columns: columns.collect::<Result<_, StageError>>()?,
+            classes,
+        })
+    }
+}
+
+fn grid_columns<'a>(
+    names: &'a [String],
+    height: usize,
+    width: usize,
+    pixels: &'a [u8],
+) -> Result<Columns<'a>, StageError> {
+    let rows = names.len();
+    if pixels.len() != rows * height * width {
+        return Err(StageError::new(format!(
+            "{rows} images of {height} × {width} have {} pixels, but there are {}",
+            rows * height * width,
+            pixels.len()
+        )));
+    }
+    Ok(Columns::new()
+        .text("image", names)
+        .integer("height", std::iter::repeat_n(height as i64, rows))
+        .integer("width", std::iter::repeat_n(width as i64, rows))
+        .bytes("pixels", rows, pixels))
+}
+
+/// Names, height, width and pixels of the rows whose name is `wanted`.
+fn grids(rows: &Rows, wanted: impl Fn(&str) -> bool) -> Result<(Vec<String>, usize, usize, Vec<u8>), StageError> {
+    let mut names = rows.text("image")?;
+    let (height, width) = (rows.constant("height")?, rows.constant("width")?);
+    let keep: Vec<bool> = names.iter().map(|name| wanted(name)).collect();
+    let too_large = || rows.error(format!("{} images of {height} × {width} do not fit in memory", names.len()));
+    let size = height.checked_mul(width).ok_or_else(too_large)?;
+    let kept = keep.iter().filter(|&&keep| keep).count();
+    let mut pixels = Vec::new();
+    pixels.try_reserve_exact(kept.checked_mul(size).ok_or_else(too_large)?).map_err(|_| too_large())?;
+    let mut unequal = None;
+    rows.each_bytes("pixels", |row, bytes| {
+        if bytes.len() != size {
+            unequal = unequal.or(Some((row, bytes.len())));
+        } else if keep.get(row) == Some(&true) {
+            pixels.extend_from_slice(bytes);
+        }
+    })?;
+    if let Some((row, length)) = unequal {
+        return Err(rows.error(format!("`pixels` of row {row} are {length}, not {height} × {width}")));
+    }
+    let mut kept = keep.into_iter();
+    names.retain(|_| kept.next() == Some(true));
+    Ok((names, height, width, pixels))
+}

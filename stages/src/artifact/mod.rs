@@ -1,0 +1,71 @@
+//! The artifacts of the domain as Rust values, each with its Parquet columns.
+//!
+//! Whoever opens a table elsewhere finds class *names* in `label` and `predicted`; their order, where it matters, is the
+//! note `classes` in the key-value metadata of the file, a JSON list.
+
+mod column;
+mod curve;
+mod figures;
+mod images;
+mod maps;
+mod metrics;
+mod rows;
+mod scores;
+mod split;
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use orchestrate_engine::stage::{Item, Output, StageError};
+
+pub use column::Columns;
+pub use curve::{Curve, Epoch};
+pub use figures::{Cell, Figures, Levels, Statistic};
+pub use images::{Images, Labels, Masks};
+pub use maps::{Cams, Predictions, Thresholds};
+pub use metrics::{ALL, AxisColumns, Confusion, Metrics, is_synthetic};
+pub use rows::Rows;
+pub use scores::Scores;
+pub use split::Split;
+
+/// An artifact that is one Parquet file, `OUTPUT.parquet`.
+pub trait Table: Sized {
+    /// Name of the output, and of its file without the extension.
+    const OUTPUT: &'static str;
+
+    /// Its columns and notes.
+    fn columns(&self) -> Result<Columns<'_>, StageError>;
+
+    /// Reads the columns, checking types, lengths and values.
+    fn from_rows(rows: &Rows) -> Result<Self, StageError>;
+
+    /// Encodes as Parquet: zstd, fixed `created_by`, the same bytes for the same rows.
+    fn encode(&self) -> Result<Vec<u8>, StageError> {
+        self.columns()?.encode()
+    }
+
+    /// Decodes, checking columns, types and lengths.
+    fn decode(bytes: &[u8]) -> Result<Self, StageError> {
+        Self::from_rows(&Rows::open(&file::<Self>(), Bytes::copy_from_slice(bytes))?)
+    }
+
+    /// The output that holds it.
+    fn output(&self) -> Result<Output, StageError> {
+        Ok(Output::file(Self::OUTPUT, &file::<Self>(), self.encode()?))
+    }
+
+    /// Opens what a port received, without decoding its columns.
+    fn open(item: &Item) -> Result<Rows, StageError> {
+        let name = file::<Self>();
+        Rows::open(&name, Bytes::from(item.read(&name)?))
+    }
+
+    /// Reads it from what a port received.
+    fn from_item(item: &Item) -> Result<Self, StageError> {
+        Self::from_rows(&Self::open(item)?)
+    }
+}
+
+fn file<T: Table>() -> String {
+    format!("{}.parquet", T::OUTPUT)
+}

@@ -1,0 +1,283 @@
+//! Parquet bytes to columns, one column at a time, whoever wrote the file: pandas and pyarrow differ from us in the width of
+//! integers and in the notes. What does not fit is an error that names the file, the column and what was found.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
+use arrow_array::types::{UInt8Type, UInt16Type, UInt32Type, UInt64Type};
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::DataType;
+use bytes::Bytes;
+use orchestrate_engine::stage::StageError;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+
+/// Rows that are decoded at a time.
+const BATCH_ROWS: usize = 256;
+
+/// A Parquet table whose columns are decoded when asked for.
+pub struct Rows {
+    what: String,
+    bytes: Bytes,
+    metadata: ArrowReaderMetadata,
+    count: usize,
+}
+
+impl Rows {
+    /// Reads the schema; `what` is the name of the file in errors.
+    pub fn open(what: &str, bytes: Bytes) -> Result<Self, StageError> {
+        let not_parquet = |error: String| StageError::new(format!("`{what}` is no readable Parquet file: {error}"));
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let metadata = guarded(|| ArrowReaderMetadata::load(&bytes, options).map_err(|error| error.to_string()))
+            .map_err(not_parquet)?;
+        let count = usize::try_from(metadata.metadata().file_metadata().num_rows())
+            .map_err(|_| not_parquet("the number of rows is negative".to_owned()))?;
+        Ok(Self { what: what.to_owned(), bytes, metadata, count })
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Names of the columns.
+    pub fn names(&self) -> Vec<String> {
+        self.metadata.schema().fields().iter().map(|field| field.name().clone()).collect()
+    }
+
+    /// The note of that key.
+    pub fn note(&self, key: &str) -> Option<&str> {
+        let notes = self.metadata.metadata().file_metadata().key_value_metadata()?;
+        notes.iter().find(|note| note.key == key)?.value.as_deref()
+    }
+
+    /// The list of texts noted under that key.
+    pub fn list_note(&self, key: &str) -> Result<Option<Vec<String>>, StageError> {
+        self.note(key)
+            .map(|json| {
+                serde_json::from_str(json)
+                    .map_err(|error| self.error(format!("note `{key}` is no JSON list of texts: {error}")))
+            })
+            .transpose()
+    }
+
+    /// A column of texts.
+    pub fn text(&self, name: &str) -> Result<Vec<String>, StageError> {
+        self.required(name, self.optional_text(name)?)
+    }
+
+    /// A column of texts, some of which may be missing.
+    pub fn optional_text(&self, name: &str) -> Result<Vec<Option<String>>, StageError> {
+        self.collect(name, "texts", |array, out| {
+            let texts = array.as_string_opt::<i32>()?;
+            out.extend(texts.iter().map(|text| text.map(str::to_owned)));
+            Some(())
+        })
+    }
+
+    /// A column of integers.
+    pub fn integer(&self, name: &str) -> Result<Vec<i64>, StageError> {
+        self.required(name, self.collect(name, "integers", integers)?)
+    }
+
+    /// A column of integers that are no less than 0 and fit.
+    pub fn unsigned<T: TryFrom<i64>>(&self, name: &str) -> Result<Vec<T>, StageError> {
+        let convert =
+            |value| T::try_from(value).map_err(|_| self.error(format!("column `{name}` has the value {value}")));
+        self.integer(name)?.into_iter().map(convert).collect()
+    }
+
+    /// A column of floats.
+    pub fn float(&self, name: &str) -> Result<Vec<f64>, StageError> {
+        self.required(name, self.optional_float(name)?)
+    }
+
+    /// A column of floats, some of which may be missing; integers are taken too.
+    pub fn optional_float(&self, name: &str) -> Result<Vec<Option<f64>>, StageError> {
+        self.collect(name, "floats", |array, out| {
+            if let Some(values) = array.as_primitive_opt::<Float64Type>() {
+                out.extend(values.iter());
+            } else if let Some(values) = array.as_primitive_opt::<Float32Type>() {
+                out.extend(values.iter().map(|value| value.map(f64::from)));
+            } else {
+                let mut whole = Vec::new();
+                integers(array, &mut whole)?;
+                out.extend(whole.into_iter().map(|value| value.map(|value| value as f64)));
+            }
+            Some(())
+        })
+    }
+
+    /// A column of truth values.
+    pub fn bool(&self, name: &str) -> Result<Vec<bool>, StageError> {
+        let values = self.collect(name, "truth values", |array, out| {
+            out.extend(array.as_boolean_opt()?.iter());
+            Some(())
+        })?;
+        self.required(name, values)
+    }
+
+    /// Gives each byte string of a column, with its row, to `each`.
+    pub fn each_bytes(&self, name: &str, mut each: impl FnMut(usize, &[u8])) -> Result<(), StageError> {
+        let mut row = 0;
+        self.read(name, "byte strings", |array| {
+            let values = array.as_binary_opt::<i32>()?;
+            for value in values {
+                each(row, value.unwrap_or_default());
+                row += 1;
+            }
+            Some(())
+        })
+    }
+
+    /// A column of equally long lists of floats, one after the other, and that length; 0 where there are no rows.
+    pub fn floats(&self, name: &str) -> Result<(Vec<f32>, usize), StageError> {
+        let mut values = Vec::new();
+        let mut lengths = Vec::new();
+        self.read(name, "lists of floats", |array| {
+            let lists = array.as_list_opt::<i32>()?;
+            for row in 0..lists.len() {
+                let list = lists.value(row);
+                if let Some(list) = list.as_primitive_opt::<Float32Type>() {
+                    values.extend(list.iter().map(Option::unwrap_or_default));
+                } else {
+                    let list = list.as_primitive_opt::<Float64Type>()?;
+                    values.extend(list.iter().map(|value| value.unwrap_or_default() as f32));
+                }
+                lengths.push(list.len());
+            }
+            Some(())
+        })?;
+        let width = lengths.first().copied().unwrap_or(0);
+        match lengths.iter().position(|&length| length != width) {
+            Some(row) => Err(self.error(format!(
+                "column `{name}` has lists of unequal length: {width} in row 0, {} in row {row}",
+                lengths[row]
+            ))),
+            None => Ok((values, width)),
+        }
+    }
+
+    /// Class names in the order of their indices: as noted, else what the named columns hold, sorted.
+    pub fn classes(&self, columns: &[&str]) -> Result<Vec<String>, StageError> {
+        if let Some(classes) = self.list_note("classes")? {
+            return Ok(classes);
+        }
+        let mut classes = std::collections::BTreeSet::new();
+        for column in columns {
+            classes.extend(self.text(column)?);
+        }
+        Ok(classes.into_iter().collect())
+    }
+
+    /// A column of class names, as indices into `classes`.
+    pub fn class(&self, name: &str, classes: &[String]) -> Result<Vec<u32>, StageError> {
+        let index = |label: String| {
+            classes.iter().position(|class| *class == label).map(|index| index as u32).ok_or_else(|| {
+                self.error(format!("column `{name}` has the class `{label}`; the classes are: {}", classes.join(", ")))
+            })
+        };
+        self.text(name)?.into_iter().map(index).collect()
+    }
+
+    /// The one value of a column that is the same in every row; 0 where there are no rows.
+    pub fn constant(&self, name: &str) -> Result<usize, StageError> {
+        let values = self.unsigned::<usize>(name)?;
+        let first = values.first().copied().unwrap_or(0);
+        match values.iter().find(|&&value| value != first) {
+            Some(other) => {
+                Err(self.error(format!("column `{name}` has both {first} and {other}; all rows must agree")))
+            }
+            None => Ok(first),
+        }
+    }
+
+    /// An error about this file.
+    pub fn error(&self, message: impl std::fmt::Display) -> StageError {
+        StageError::new(format!("`{}`: {message}", self.what))
+    }
+
+    fn required<T>(&self, name: &str, values: Vec<Option<T>>) -> Result<Vec<T>, StageError> {
+        let missing = |row| self.error(format!("column `{name}` has no value in row {row}"));
+        values.into_iter().enumerate().map(|(row, value)| value.ok_or_else(|| missing(row))).collect()
+    }
+
+    fn collect<T>(
+        &self,
+        name: &str,
+        expected: &str,
+        mut append: impl FnMut(&ArrayRef, &mut Vec<T>) -> Option<()>,
+    ) -> Result<Vec<T>, StageError> {
+        let mut out = Vec::new();
+        self.read(name, expected, |array| append(array, &mut out))?;
+        Ok(out)
+    }
+
+    /// Decodes one column batch by batch; `take` gives `None` where the type is not the `expected` one.
+    fn read(
+        &self,
+        name: &str,
+        expected: &str,
+        mut take: impl FnMut(&ArrayRef) -> Option<()>,
+    ) -> Result<(), StageError> {
+        let Some((index, field)) = self.metadata.schema().fields().find(name) else {
+            let names = self.names().join(", ");
+            return Err(self.error(format!("there is no column `{name}`; the columns are: {names}")));
+        };
+        let found = field.data_type().clone();
+        let result = guarded(|| -> Result<usize, String> {
+            let mask = ProjectionMask::roots(self.metadata.parquet_schema(), [index]);
+            let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.bytes.clone(), self.metadata.clone())
+                .with_projection(mask)
+                .with_batch_size(BATCH_ROWS)
+                .build()
+                .map_err(|error| error.to_string())?;
+            let mut rows = 0;
+            for batch in reader {
+                let batch = batch.map_err(|error| error.to_string())?;
+                rows += batch.num_rows();
+                take(batch.column(0)).ok_or_else(|| format!("{expected} were expected, found {}", name_of(&found)))?;
+            }
+            Ok(rows)
+        });
+        match result {
+            Ok(rows) if rows == self.count => Ok(()),
+            Ok(rows) => Err(self.error(format!("column `{name}` has {rows} rows of {}", self.count))),
+            Err(error) => Err(self.error(format!("column `{name}`: {error}"))),
+        }
+    }
+}
+
+fn name_of(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Utf8 => "texts".to_owned(),
+        DataType::Binary => "byte strings".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn integers(array: &ArrayRef, out: &mut Vec<Option<i64>>) -> Option<()> {
+    macro_rules! widen {
+        ($($type:ty),*) => {$(
+            if let Some(values) = array.as_primitive_opt::<$type>() {
+                out.extend(values.iter().map(|value| value.map(i64::from)));
+                return Some(());
+            }
+        )*};
+    }
+    widen!(Int64Type, Int32Type, Int16Type, Int8Type, UInt32Type, UInt16Type, UInt8Type);
+    let values = array.as_primitive_opt::<UInt64Type>()?;
+    out.extend(values.iter().map(|value| value.map(|value| i64::try_from(value).unwrap_or(i64::MAX))));
+    Some(())
+}
+
+/// Turns a panic into an error: the Parquet reader checks most of what a damaged file can say, not all.
+fn guarded<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err("the file is damaged".to_owned()))
+}

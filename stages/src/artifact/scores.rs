@@ -1,0 +1,74 @@
+//! What `score` gives: how well each mask agrees with the ground truth.
+
+use orchestrate_engine::stage::StageError;
+
+use super::{Columns, Rows, Table};
+
+/// Agreement of mask and ground truth, one row a scored image, in the order of [`super::Cams`].
+///
+/// Columns: `image`, `label` and `predicted` (class names), `correct`, `iou`, `dice`, `precision`, `recall` (0..=1, missing
+/// where the ground truth is empty, so that a mean leaves such images out), `mask_pixels`, `truth_pixels`. Notes: `classes`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scores {
+    /// Names of the images.
+    pub names: Vec<String>,
+    /// True class index of each image.
+    pub labels: Vec<u32>,
+    /// Predicted class index of each image.
+    pub predicted: Vec<u32>,
+    /// Class names in the order of their indices.
+    pub classes: Vec<String>,
+    /// Intersection over union of each image; `None` where the ground truth is empty.
+    pub iou: Vec<Option<f64>>,
+    /// Dice coefficient of each image; `None` where the ground truth is empty.
+    pub dice: Vec<Option<f64>>,
+    /// Share of the mask that is foreground; 0 where the mask is empty, `None` where the ground truth is.
+    pub precision: Vec<Option<f64>>,
+    /// Share of the foreground that is in the mask; `None` where the ground truth is empty.
+    pub recall: Vec<Option<f64>>,
+    /// Pixels in the mask of each image.
+    pub mask_pixels: Vec<u32>,
+    /// Pixels in the ground truth of each image.
+    pub truth_pixels: Vec<u32>,
+}
+
+impl Scores {
+    /// Names of the metrics, which are columns.
+    pub const METRICS: [&'static str; 4] = ["iou", "dice", "precision", "recall"];
+}
+
+impl Table for Scores {
+    const OUTPUT: &'static str = "scores";
+
+    fn columns(&self) -> Result<Columns<'_>, StageError> {
+        let correct = self.labels.iter().zip(&self.predicted).map(|(label, predicted)| label == predicted);
+        Columns::new()
+            .text("image", &self.names)
+            .class("label", &self.labels, &self.classes)?
+            .class("predicted", &self.predicted, &self.classes)?
+            .bool("correct", correct)
+            .optional_float("iou", self.iou.iter().copied())
+            .optional_float("dice", self.dice.iter().copied())
+            .optional_float("precision", self.precision.iter().copied())
+            .optional_float("recall", self.recall.iter().copied())
+            .integer("mask_pixels", self.mask_pixels.iter().map(|&pixels| i64::from(pixels)))
+            .integer("truth_pixels", self.truth_pixels.iter().map(|&pixels| i64::from(pixels)))
+            .classes(&self.classes)
+    }
+
+    fn from_rows(rows: &Rows) -> Result<Self, StageError> {
+        let classes = rows.classes(&["label", "predicted"])?;
+        Ok(Self {
+            names: rows.text("image")?,
+            labels: rows.class("label", &classes)?,
+            predicted: rows.class("predicted", &classes)?,
+            iou: rows.optional_float("iou")?,
+            dice: rows.optional_float("dice")?,
+            precision: rows.optional_float("precision")?,
+            recall: rows.optional_float("recall")?,
+            mask_pixels: rows.unsigned("mask_pixels")?,
+            truth_pixels: rows.unsigned("truth_pixels")?,
+            classes,
+        })
+    }
+}

@@ -1,0 +1,186 @@
+use super::*;
+use crate::heatmap::Scale;
+
+fn texts(values: &[&str]) -> Vec<String> {
+    values.iter().map(|&value| value.to_owned()).collect()
+}
+
+fn images() -> Images {
+    Images { names: texts(&["b.png", "a.png"]), height: 2, width: 3, pixels: (0..12).map(|level| level * 20).collect() }
+}
+
+fn labels() -> Labels {
+    Labels {
+        names: texts(&["b.png", "a.png", "c.png"]),
+        labels: vec![1, 0, 1],
+        classes: texts(&["meningioma", "glioma", "pituitary"]),
+        patients: vec![Some("7".to_owned()), None, Some("9".to_owned())],
+        columns: vec![("site".to_owned(), texts(&["x", "y", ""])), ("fold".to_owned(), texts(&["1", "2", "1"]))],
+    }
+}
+
+fn masks() -> Masks {
+    Masks { names: texts(&["b.png", "a.png"]), height: 1, width: 3, pixels: vec![0, 1, 1, 1, 0, 0] }
+}
+
+fn cams() -> Cams {
+    Cams {
+        names: texts(&["b.png", "a.png"]),
+        labels: vec![1, 0],
+        predicted: vec![1, 1],
+        classes: texts(&["meningioma", "glioma"]),
+        probabilities: vec![0.25, 0.75, 0.4, 0.6],
+        height: 1,
+        width: 3,
+        input_height: 4,
+        input_width: 12,
+        maps: vec![-1.5, 0.0, 2.0, f32::MIN_POSITIVE, 1e30, -0.0],
+    }
+}
+
+fn thresholds() -> Thresholds {
+    Thresholds { names: texts(&["a.png"]), thresholds: vec![200.5], scale: Scale::Before }
+}
+
+fn message<T: std::fmt::Debug>(result: Result<T, StageError>) -> String {
+    result.expect_err("the table is wrong").to_string()
+}
+
+fn round_trip<T: Table + PartialEq + std::fmt::Debug>(table: &T) {
+    let bytes = table.encode().unwrap();
+    assert_eq!(T::decode(&bytes).unwrap(), *table);
+    assert_eq!(T::decode(&bytes).unwrap().encode().unwrap(), bytes, "the same rows give the same bytes");
+}
+
+#[test]
+fn every_artifact_reads_back_as_it_was_written() {
+    round_trip(&images());
+    round_trip(&labels());
+    round_trip(&masks());
+    round_trip(&cams());
+    round_trip(&thresholds());
+    round_trip(&Predictions {
+        names: texts(&["a", "b"]),
+        labels: vec![0, 1],
+        predicted: vec![1, 1],
+        classes: texts(&["x", "y"]),
+        probabilities: vec![0.1, 0.9, 0.2, 0.8],
+    });
+    round_trip(&Split {
+        names: texts(&["a", "b"]),
+        labels: vec![0, 1],
+        classes: texts(&["x", "y"]),
+        patients: vec![None, Some("p".to_owned())],
+        folds: vec![1, 5],
+    });
+}
+
+#[test]
+fn a_table_without_rows_reads_back() {
+    round_trip(&Images { names: Vec::new(), height: 0, width: 0, pixels: Vec::new() });
+    round_trip(&Thresholds { names: Vec::new(), thresholds: Vec::new(), scale: Scale::After });
+}
+
+#[test]
+fn many_row_groups_read_back() {
+    let (rows, side) = (1500, 224);
+    let pixels = (0..rows * side * side).map(|index| ((index * 7919) >> 9) as u8).collect();
+    let names = (0..rows).map(|row| format!("{row}.png")).collect();
+    let images = Images { names, height: side, width: side, pixels };
+    let bytes = images.encode().unwrap();
+    assert!(Images::decode(&bytes).unwrap() == images);
+}
+
+#[test]
+fn selecting_masks_keeps_only_the_wanted_ones_in_order() {
+    let rows = Rows::open("masks.parquet", Bytes::from(masks().encode().unwrap())).unwrap();
+    let selected = Masks::select(&rows, |name| name == "a.png").unwrap();
+    assert_eq!(selected, Masks { names: texts(&["a.png"]), height: 1, width: 3, pixels: vec![1, 0, 0] });
+}
+
+#[test]
+fn created_by_does_not_name_a_version() {
+    let bytes = labels().encode().unwrap();
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(text.contains("orchestrate") && !text.contains("parquet-rs") && !text.contains("ARROW:schema"));
+}
+
+#[test]
+fn a_missing_column_is_named_beside_those_that_are_there() {
+    let bytes = thresholds().encode().unwrap();
+    let message = message(Split::decode(&bytes));
+    assert_eq!(message, "`split.parquet`: there is no column `label`; the columns are: image, threshold");
+}
+
+#[test]
+fn a_column_of_another_type_is_named() {
+    let bytes = Columns::new().text("image", &texts(&["a"])).text("threshold", &texts(&["high"])).encode().unwrap();
+    let message = message(Thresholds::decode(&bytes));
+    assert_eq!(message, "`thresholds.parquet`: column `threshold`: floats were expected, found texts");
+}
+
+#[test]
+fn values_that_cannot_be_are_named() {
+    let classes = texts(&["x", "y"]);
+    let unknown = Columns::new()
+        .text("image", &classes)
+        .text("label", &texts(&["x", "z"]))
+        .optional_text("patient", &[None, None])
+        .integer("fold", [1, 2])
+        .classes(&classes)
+        .and_then(|columns| columns.encode())
+        .unwrap();
+    assert_eq!(
+        message(Split::decode(&unknown)),
+        "`split.parquet`: column `label` has the class `z`; the classes are: x, y"
+    );
+    let grey = Masks { pixels: vec![0, 1, 2, 0, 0, 0], ..masks() };
+    assert!(message(Masks::decode(&grey.encode().unwrap())).contains("other than 0 and 1"));
+    let high = Thresholds { thresholds: vec![f64::NAN], ..thresholds() };
+    assert!(message(Thresholds::decode(&high.encode().unwrap())).contains("the threshold of image `a.png` is NaN"));
+}
+
+#[test]
+fn lengths_that_disagree_are_not_written() {
+    assert!(message(Images { height: 3, ..images() }.encode()).contains("2 images of 3 × 3 have 18 pixels"));
+    let short = Labels { patients: vec![None], ..labels() };
+    assert_eq!(message(short.encode()), "column `patient` has 1 rows, but `image` has 3");
+    let alike = Labels { classes: texts(&["x", "y", "x"]), ..labels() };
+    assert!(message(alike.encode()).contains("two classes are named `x`"));
+}
+
+#[test]
+fn class_names_without_a_note_are_those_of_the_columns() {
+    let bytes = Columns::new()
+        .text("image", &texts(&["a", "b"]))
+        .text("label", &texts(&["y", "x"]))
+        .text("predicted", &texts(&["y", "y"]))
+        .floats("probabilities", 2, &[0.5; 4])
+        .encode()
+        .unwrap();
+    let predictions = Predictions::decode(&bytes).unwrap();
+    assert_eq!((predictions.classes, predictions.labels), (texts(&["x", "y"]), vec![1, 0]));
+}
+
+#[test]
+fn damaged_bytes_are_an_error_or_other_values_but_no_panic() {
+    let bytes = cams().encode().unwrap();
+    for end in 0..bytes.len() {
+        Cams::decode(&bytes[..end]).expect_err("the end of the file is missing");
+    }
+    for place in 0..bytes.len() {
+        for bit in [0, 3, 7] {
+            let mut damaged = bytes.clone();
+            damaged[place] ^= 1 << bit;
+            let _ = Cams::decode(&damaged);
+        }
+    }
+}
+
+#[test]
+fn a_file_that_pandas_wrote_is_read() {
+    let cams = Cams::decode(include_bytes!("../../tests/reference/pandas_file.parquet")).unwrap();
+    assert_eq!(cams.names, ["a.png", "b.png"]);
+    assert_eq!((cams.classes, cams.labels), (texts(&["glioma", "meningioma"]), vec![0, 1]));
+    assert_eq!((cams.input_height, cams.maps), (4, vec![1.0, 2.0, -3.0, 4.5]));
+}

@@ -1,0 +1,216 @@
+//! Runs a program: the way in for every other language.
+//!
+//! ```toml
+//! [stages.summary]
+//! kind = "command"
+//! inputs = { scores = "score" }                # ports have any names
+//! argv = ["python3", "{code}", "{in.scores}", "{out}", "--bins", "{params.bins}"]
+//! code = ["summary.py"]                        # files or folders beside the spec; their contents are in the key
+//! params = { bins = 20 }                       # free; axes bind here
+//! env = ["OMP_SCHEDULE"]                       # values are in the key and passed on
+//! secret_env = ["API_TOKEN"]                   # values are passed on, never in the key, in a log or in a message
+//! version = ["python3", "--version"]           # its output is in the key
+//! outputs = ["out"]                            # the default; with several: {out.NAME}
+//! ```
+//!
+//! `argv` never goes through a shell. In its items `{params.NAME}` (or `{NAME}`) is a param, `{in.PORT}` and `{out.NAME}`
+//! are folders, `{code.NAME}` is the code file whose path ends in NAME, `{out}` and `{code}` are the only output and the
+//! only code file, `{threads}` is the number of threads that the program may use, `{{` and `}}` are braces.
+//!
+//! The program sees what is in its key and nothing else that we can keep from it. It starts in an empty folder; code files
+//! are copied (read-only and executable, at the same places relative to each other), so an import of a file that `code`
+//! does not list fails; inputs are copied after their digests were checked; all paths are relative, so that a program that
+//! writes down its arguments writes the same bytes each time. Its environment is PATH, HOME, LANG, `env` and `secret_env`.
+//!
+//! `{in.PORT}` holds the artifact's files under their names. Where a port is gathered or reads several stages, it holds a
+//! folder an item, `0000`, `0001` and so on, and `index.csv`: `folder`, then one column of labels for each gathered axis.
+//! Every regular file that lies in `{out.NAME}` when the program has ended belongs to that output; none is an error.
+//! A line `progress DONE/TOTAL MESSAGE` on its standard output tells people how far it is.
+
+mod check;
+mod child;
+mod code;
+mod environment;
+mod folder;
+mod template;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Mutex;
+
+use orchestrate_engine::params::{self, ParamTable, ParamsError};
+use orchestrate_engine::stage::{Action, Context, FileName, Output, Port, Stage, StageError, Weight};
+use serde::{Deserialize, Serialize};
+use serde_aux::serde_introspection::serde_introspect;
+
+use child::Invocation;
+use code::Code;
+use environment::Environment;
+use folder::Folder;
+
+/// Raised when the same program would be run in another way.
+const VERSION: u32 = 1;
+
+/// Parameters of `kind = "command"`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// The program and its arguments, with placeholders.
+    pub argv: Vec<String>,
+    /// Files and folders that the program consists of.
+    #[serde(default)]
+    pub code: Vec<String>,
+    /// Free params, for placeholders; a list or table is substituted as JSON.
+    #[serde(default)]
+    pub params: BTreeMap<String, serde_json::Value>,
+    /// Names of environment variables whose values are in the key.
+    #[serde(default)]
+    pub env: Vec<String>,
+    /// Names of environment variables whose values are not in the key.
+    #[serde(default)]
+    pub secret_env: Vec<String>,
+    /// A program whose output is in the key, with placeholders for params only.
+    #[serde(default)]
+    pub version: Vec<String>,
+    /// Names of the outputs.
+    #[serde(default = "one_output")]
+    pub outputs: Vec<String>,
+}
+
+fn one_output() -> Vec<String> {
+    vec!["out".to_owned()]
+}
+
+impl params::Params for Params {}
+
+/// The stage `command`.
+pub(crate) static STAGE: Command = Command::new();
+
+/// The kind of stage that runs a program.
+#[derive(Debug, Default)]
+pub struct Command {
+    /// What each `version` said, so that a plan of a thousand nodes asks once.
+    versions: Mutex<BTreeMap<Vec<String>, Result<String, String>>>,
+}
+
+impl Command {
+    /// A stage that has asked for no version yet.
+    pub const fn new() -> Self {
+        Self { versions: Mutex::new(BTreeMap::new()) }
+    }
+}
+
+impl Stage for Command {
+    fn kind(&self) -> &'static str {
+        "command"
+    }
+
+    fn version(&self) -> u32 {
+        VERSION
+    }
+
+    fn about(&self) -> &'static str {
+        "Runs a program in any language on the files of its inputs."
+    }
+
+    fn weight(&self) -> Weight {
+        Weight::Heavy
+    }
+
+    fn ports(&self) -> &'static [Port] {
+        &[]
+    }
+
+    fn takes_any_port(&self) -> bool {
+        true
+    }
+
+    fn outputs(&self, params: &serde_json::Value) -> Vec<String> {
+        read(params).map_or_else(|_| one_output(), |params| params.outputs)
+    }
+
+    fn fields(&self) -> &'static [&'static str] {
+        serde_introspect::<Params>()
+    }
+
+    fn free_fields(&self) -> Option<&'static str> {
+        Some("params")
+    }
+
+    fn path_fields(&self) -> &'static [&'static str] {
+        &["code"]
+    }
+
+    fn check(&self, table: &ParamTable) -> Result<serde_json::Value, ParamsError> {
+        let mut problems = check::problems(table);
+        match params::check::<Params>(table, self.fields()) {
+            Ok(params) if problems.is_empty() => return Ok(params),
+            Ok(_) => {}
+            Err(error) => problems.extend(error.problems),
+        }
+        problems.sort_by_key(|problem| problem.span.start);
+        Err(ParamsError { problems })
+    }
+
+    fn files(&self, params: &serde_json::Value) -> Result<Vec<FileName>, Vec<String>> {
+        Code::new(&read(params).map_err(|error| vec![error.to_string()])?.code).files()
+    }
+
+    fn keyed_env(&self, params: &serde_json::Value) -> Vec<String> {
+        read(params).map_or_else(|_| Vec::new(), |params| params.env)
+    }
+
+    fn probe(&self, params: &serde_json::Value) -> Result<Vec<(String, String)>, String> {
+        let params = read(params).map_err(|error| error.to_string())?;
+        if params.version.is_empty() {
+            return Ok(Vec::new());
+        }
+        let argv = template::render_params(&params.version, &params.params)?;
+        let value_of = |name: &String| environment::of_process(name).and_then(|value| value.into_string().ok());
+        let keyed: Vec<_> = params.env.iter().map(|name| (name.clone(), value_of(name))).collect();
+        let environment = Environment::new(&keyed, &[], environment::of_process);
+        let mut versions = self.versions.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let answer = versions.entry(argv.clone()).or_insert_with(|| child::version(&argv, &environment));
+        Ok(vec![("version".to_owned(), answer.clone()?)])
+    }
+
+    fn run(&self, context: &Context<'_>, batch: &[Action]) -> Vec<Result<Vec<Output>, StageError>> {
+        let log = &mut std::io::stderr();
+        let dir = |index| context.scratch_dir.join(format!("{index}"));
+        let runs = batch.iter().enumerate();
+        runs.map(|(index, action)| run(context, action, &dir(index), environment::of_process, log)).collect()
+    }
+}
+
+/// Runs one action in a folder that does not exist yet; what the program prints goes to `log`.
+fn run(
+    context: &Context<'_>,
+    action: &Action,
+    dir: &Path,
+    value_of: impl Fn(&str) -> Option<OsString>,
+    log: &mut dyn Write,
+) -> Result<Vec<Output>, StageError> {
+    let params = read(&action.params)?;
+    let code = Code::new(&params.code);
+    let folder = Folder::create(dir, action, &params.outputs)?;
+    let names = template::Names {
+        params: &params.params,
+        ports: action.inputs.iter().map(|input| input.port.as_str()).collect(),
+        outputs: &params.outputs,
+        code: &code,
+        threads: context.threads,
+    };
+    let argv = params.argv.iter().map(|item| names.render(item)).collect::<Result<Vec<_>, _>>()?;
+    let environment = Environment::new(&action.env, &params.secret_env, value_of);
+    child::run(context, &Invocation { argv: &argv, dir: &folder.work_dir(), environment: &environment }, log)?;
+    params.outputs.iter().map(|name| folder.collect(name)).collect()
+}
+
+fn read(params: &serde_json::Value) -> Result<Params, StageError> {
+    serde_json::from_value(params.clone())
+        .map_err(|error| StageError::new(format!("params that passed their check cannot be read again: {error}")))
+}

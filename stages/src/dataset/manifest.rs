@@ -1,0 +1,282 @@
+//! `format = "manifest"`: a CSV file that names images, masks, classes and patients, one image a row, the order kept.
+//!
+//! The file has a header, is in UTF-8 and separates with commas. Its columns are named by the params `image`, `label`,
+//! `mask` and `patient`; all others are kept in `labels`. Files are named relative to the manifest, with `/`, and lie
+//! beside or below it. PNG, JPEG and TIFF are read; see [`super::picture`].
+
+use std::collections::HashMap;
+use std::path::{Component, Path, PathBuf};
+
+use orchestrate_engine::stage::FileName;
+
+use super::Params;
+use super::listing::{Entry, Listing, classify};
+
+/// The name of the manifest in a folder.
+const DEFAULT_NAME: &str = "labels.csv";
+
+/// The manifest itself and, after it, every image and mask, each once.
+///
+/// Errors: all rows that are wrong and all files that are missing, one sentence each.
+pub(super) fn files(params: &Params, path: &Path) -> Result<Vec<FileName>, Vec<String>> {
+    let csv = if path.is_dir() { path.join(DEFAULT_NAME) } else { path.to_owned() };
+    let cannot_read = |error: std::io::Error| vec![format!("cannot read the manifest {}: {error}", csv.display())];
+    let bytes = std::fs::read(&csv).map_err(cannot_read)?;
+    let name = csv.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let folder = csv.parent().unwrap_or(Path::new(""));
+    let listing = read(params, &bytes)
+        .map_err(|problems| {
+            problems.into_iter().map(|problem| format!("{}: {problem}", csv.display())).collect::<Vec<_>>()
+        })?
+        .limited(params.limit);
+    let mut seen = std::collections::HashSet::from([name.clone()]);
+    let mut files = vec![FileName { name, path: csv.clone() }];
+    let mut problems = Vec::new();
+    for file in listing.entries.into_iter().flat_map(|entry| [Some(entry.name), entry.mask]).flatten() {
+        if !seen.insert(file.clone()) {
+            continue;
+        }
+        let path: PathBuf = folder.join(&file);
+        match std::fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => files.push(FileName { name: file, path }),
+            Ok(_) => problems.push(format!("{} is no file", path.display())),
+            Err(error) => problems.push(format!("cannot read {}: {error}", path.display())),
+        }
+    }
+    if problems.is_empty() { Ok(files) } else { Err(problems) }
+}
+
+/// Reads the rows; errors are one sentence each, with the line in the file.
+pub(super) fn read(params: &Params, bytes: &[u8]) -> Result<Listing, Vec<String>> {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(bytes);
+    let header: Vec<String> = match reader.headers() {
+        Ok(header) => header.iter().map(str::to_owned).collect(),
+        Err(error) => return Err(vec![format!("the header cannot be read: {error}")]),
+    };
+    let columns = Columns::find(params, &header)?;
+    let mut problems = Vec::new();
+    let mut first_line: HashMap<String, u64> = HashMap::new();
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => {
+                problems.push(error.to_string());
+                continue;
+            }
+        };
+        let line = record.position().map_or(0, csv::Position::line);
+        if record.len() != header.len() {
+            problems.push(format!("line {line} has {} cells, but the header {}", record.len(), header.len()));
+            continue;
+        }
+        let mut wrong = |problem: String| problems.push(format!("line {line}: {problem}"));
+        let mut file = |column: usize| match relative(&record[column]) {
+            Ok(name) => Some(name),
+            Err(problem) => {
+                wrong(format!("column `{}` {problem}", header[column]));
+                None
+            }
+        };
+        let image = file(columns.image);
+        let mask = columns.mask.filter(|&column| !record[column].is_empty()).and_then(&mut file);
+        let label = record[columns.label].to_owned();
+        if label.is_empty() {
+            wrong(format!("column `{}` is empty", header[columns.label]));
+        }
+        let Some(image) = image else { continue };
+        if let Some(first) = first_line.insert(image.clone(), line) {
+            wrong(format!("image `{image}` is also in line {first}"));
+            first_line.insert(image.clone(), first);
+        }
+        rows.push((line, image, mask, label, record));
+    }
+    if rows.is_empty() && problems.is_empty() {
+        problems.push("it has no rows".to_owned());
+    }
+    let labels: Vec<_> = rows
+        .iter()
+        .filter(|(_, _, _, label, _)| !label.is_empty())
+        .map(|(line, _, _, label, _)| (format!("line {line}"), label.clone()))
+        .collect();
+    let (indices, classes) = match classify(&labels, params.classes.as_deref()) {
+        Ok(classified) => classified,
+        Err(unknown) => {
+            problems.extend(unknown);
+            return Err(problems);
+        }
+    };
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let values = |column: usize| rows.iter().map(|(_, _, _, _, record)| record[column].to_owned()).collect();
+    let further = columns.further.iter().map(|&column| (header[column].clone(), values(column))).collect();
+    let patient = |record: &csv::StringRecord| {
+        columns.patient.map(|column| record[column].to_owned()).filter(|patient| !patient.is_empty())
+    };
+    let entries = rows
+        .iter()
+        .zip(indices)
+        .map(|((_, image, mask, _, record), label)| Entry {
+            name: image.clone(),
+            label,
+            patient: patient(record),
+            mask: mask.clone(),
+        })
+        .collect();
+    Ok(Listing { entries, classes, columns: further })
+}
+
+/// Places of the columns in the header.
+struct Columns {
+    image: usize,
+    label: usize,
+    mask: Option<usize>,
+    patient: Option<usize>,
+    further: Vec<usize>,
+}
+
+impl Columns {
+    fn find(params: &Params, header: &[String]) -> Result<Self, Vec<String>> {
+        let mut problems = Vec::new();
+        for (index, name) in header.iter().enumerate() {
+            if header[..index].contains(name) {
+                problems.push(format!("two columns are named `{name}`"));
+            }
+        }
+        let place = |name: &str| header.iter().position(|column| column == name);
+        let mut required = |field: &str, name: &str| {
+            place(name).unwrap_or_else(|| {
+                let columns = header.join(", ");
+                problems.push(format!("there is no column `{name}` for `{field}`; the columns are: {columns}"));
+                0
+            })
+        };
+        let mut optional = |field: &str, name: &Option<String>| match name {
+            Some(name) => Some(required(field, name)),
+            None => place(field),
+        };
+        let mask = optional("mask", &params.mask);
+        let patient = optional("patient", &params.patient);
+        let image = required("image", params.image.as_deref().unwrap_or("image"));
+        let label = required("label", params.label.as_deref().unwrap_or("label"));
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let taken = [Some(image), Some(label), mask, patient];
+        let further = (0..header.len()).filter(|&column| !taken.contains(&Some(column))).collect();
+        Ok(Self { image, label, mask, patient, further })
+    }
+}
+
+/// The file's name with `/` between folders and without `.`; the error reads after the column's name.
+fn relative(cell: &str) -> Result<String, String> {
+    if cell.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    let mut parts = Vec::new();
+    for component in Path::new(cell).components() {
+        match component {
+            Component::Normal(part) => parts.push(part.to_string_lossy()),
+            Component::CurDir => {}
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => {
+                return Err(format!("names `{cell}`, which is not below the manifest's folder"));
+            }
+        }
+    }
+    if parts.is_empty() { Err(format!("names `{cell}`, which is no file")) } else { Ok(parts.join("/")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(json: &str) -> Params {
+        serde_json::from_str(&format!(r#"{{"format": "manifest", "path": "x"{json}}}"#)).unwrap()
+    }
+
+    #[test]
+    fn rows_become_entries_in_their_order() {
+        let csv = "\u{feff}id,patient,label,image,mask\n7,p1,glioma,images/9.png,./masks/9.png\n8, ,meningioma,\"a, b.jpg\",\n";
+        let listing = read(&params(""), csv.as_bytes()).unwrap();
+        assert_eq!(listing.classes, ["glioma", "meningioma"]);
+        assert_eq!(listing.columns, [("id".to_owned(), vec!["7".to_owned(), "8".to_owned()])]);
+        let entry = |name: &str, label, patient: Option<&str>, mask: Option<&str>| Entry {
+            name: name.to_owned(),
+            label,
+            patient: patient.map(str::to_owned),
+            mask: mask.map(str::to_owned),
+        };
+        let expected = [entry("images/9.png", 0, Some("p1"), Some("masks/9.png")), entry("a, b.jpg", 1, None, None)];
+        assert_eq!(listing.entries, expected);
+    }
+
+    #[test]
+    fn columns_can_have_other_names_and_classes_another_order() {
+        let csv = "file,kind,image\na.png,x,1\nb.png,y,2\n";
+        let params = params(r#", "image": "file", "label": "kind", "classes": ["y", "x"]"#);
+        let listing = read(&params, csv.as_bytes()).unwrap();
+        assert_eq!(listing.classes, ["y", "x"]);
+        assert_eq!(listing.entries.iter().map(|entry| entry.label).collect::<Vec<_>>(), [1, 0]);
+        assert_eq!(listing.columns[0].0, "image");
+    }
+
+    #[test]
+    fn every_wrong_row_is_named_with_its_line() {
+        let csv = "image,mask,label\n../a.png,,x\n/b.png,m.png,x\n,,x\nd.png,../m.png,\ne.png,x\nf.png,,x\nf.png,,x\n./f.png,,x\n";
+        let problems = read(&params(""), csv.as_bytes()).unwrap_err();
+        assert_eq!(
+            problems,
+            [
+                "line 2: column `image` names `../a.png`, which is not below the manifest's folder",
+                "line 3: column `image` names `/b.png`, which is not below the manifest's folder",
+                "line 4: column `image` is empty",
+                "line 5: column `mask` names `../m.png`, which is not below the manifest's folder",
+                "line 5: column `label` is empty",
+                "line 6 has 2 cells, but the header 3",
+                "line 8: image `f.png` is also in line 7",
+                "line 9: image `f.png` is also in line 7",
+            ]
+        );
+    }
+
+    #[test]
+    fn missing_columns_are_named_at_once() {
+        let problems = read(&params(r#", "mask": "roi""#), b"file,kind\na.png,x\n").unwrap_err();
+        let columns = "the columns are: file, kind";
+        assert_eq!(
+            problems,
+            [
+                format!("there is no column `roi` for `mask`; {columns}"),
+                format!("there is no column `image` for `image`; {columns}"),
+                format!("there is no column `label` for `label`; {columns}"),
+            ]
+        );
+        assert_eq!(read(&params(""), b"image,label\n").unwrap_err(), ["it has no rows"]);
+        assert_eq!(read(&params(""), b"image,image,label\n").unwrap_err(), ["two columns are named `image`"]);
+        let error = read(&params(r#", "classes": ["x"]"#), b"image,label\na.png,y\nb.png,y\n").unwrap_err();
+        assert_eq!(error, ["line 2: class `y` is not in `classes`, which has x"]);
+    }
+
+    #[test]
+    fn files_are_the_manifest_and_what_it_names_and_all_that_are_missing_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        std::fs::write(root.join(DEFAULT_NAME), "image,mask,label\na.png,m.png,x\nb.png,m.png,y\nc.png,,x\n").unwrap();
+        for file in ["a.png", "m.png"] {
+            std::fs::write(root.join(file), "").unwrap();
+        }
+        std::fs::create_dir(root.join("c.png")).unwrap();
+        let problems = files(&params(""), root).unwrap_err();
+        assert_eq!(problems.len(), 2);
+        assert!(problems[0].starts_with(&format!("cannot read {}: ", root.join("b.png").display())), "{}", problems[0]);
+        assert_eq!(problems[1], format!("{} is no file", root.join("c.png").display()));
+
+        std::fs::write(root.join("b.png"), "").unwrap();
+        // Only what the limit keeps is read.
+        let files = files(&params(r#", "limit": 2"#), &root.join(DEFAULT_NAME)).unwrap();
+        let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
+        assert_eq!(names, ["labels.csv", "a.png", "m.png", "b.png"]);
+        assert_eq!(files[1].path, root.join("a.png"));
+    }
+}

@@ -1,0 +1,260 @@
+//! Parameters of `kind = "dataset"`: which belong to which format, their ranges and defaults.
+
+use std::path::PathBuf;
+
+use orchestrate_engine::params;
+use serde::{Deserialize, Serialize};
+
+use super::resize::{Filter, MaskFilter};
+
+/// Parameters of `kind = "dataset"`; what is not set is filled in where its format has a default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Written")]
+pub struct Params {
+    /// Where the images come from; default `phantom`, which needs no data.
+    pub format: Format,
+    /// The manifest (a CSV file, or a folder with `labels.csv`), the folder of classes, or the folder of `.mat` files.
+    pub path: Option<PathBuf>,
+    /// Height and width of every image after resizing, in pixels, 1..=4096; the aspect ratio is not kept. Default: 64
+    /// for the phantom, else the size of the files, which must then be the same for all.
+    pub size: Option<usize>,
+    /// How images and masks of another size are resized.
+    pub resize: Option<Resize>,
+    /// How many images are kept; classes keep their shares, and the first images of each class stay.
+    pub limit: Option<usize>,
+    /// Class names in the order of their indices; default: in the order in which the manifest or the sorted folders
+    /// have them.
+    pub classes: Option<Vec<String>>,
+    /// Manifest: column of image files, relative to the manifest; default `image`.
+    pub image: Option<String>,
+    /// Manifest: column of mask files; an empty cell is an image without foreground. Default: `mask`, if there is one.
+    pub mask: Option<String>,
+    /// Manifest: column of class names; default `label`.
+    pub label: Option<String>,
+    /// Manifest: column of patients; an empty cell is an unknown patient. Default: `patient`, if there is one.
+    pub patient: Option<String>,
+    /// Phantom: number of images, 3..=100000; default 300.
+    pub count: Option<usize>,
+    /// Phantom: seed of all that is drawn; default that of the experiment.
+    pub seed: Option<u64>,
+}
+
+/// Where the images come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// Synthetic head slices with three tumour classes, which say so in every name.
+    #[default]
+    Phantom,
+    /// A CSV file that names images, masks, classes and patients; PNG, JPEG and TIFF.
+    Manifest,
+    /// A folder a class, `x.png` with its mask `x_mask.png`.
+    Folders,
+    /// Cheng's brain tumour set in MATLAB v7.3 files, `1.mat` and so on.
+    ChengMat,
+}
+
+/// How images and masks of another size are resized.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Resize {
+    /// For images; default `bilinear`.
+    pub images: Filter,
+    /// For masks; default `nearest`.
+    pub masks: MaskFilter,
+}
+
+/// [`Params`] as written, before defaults are filled in.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(default)]
+    format: Format,
+    #[serde(default)]
+    path: Option<PathBuf>,
+    #[serde(default)]
+    size: Option<usize>,
+    #[serde(default)]
+    resize: Option<Resize>,
+    #[serde(default)]
+    limit: Option<usize>,
+    #[serde(default)]
+    classes: Option<Vec<String>>,
+    #[serde(default)]
+    image: Option<String>,
+    #[serde(default)]
+    mask: Option<String>,
+    #[serde(default)]
+    label: Option<String>,
+    #[serde(default)]
+    patient: Option<String>,
+    #[serde(default)]
+    count: Option<usize>,
+    #[serde(default)]
+    seed: Option<u64>,
+}
+
+impl From<Written> for Params {
+    fn from(written: Written) -> Self {
+        let Written { format, path, size, resize, limit, classes, image, mask, label, patient, count, seed } = written;
+        let mut params = Self { format, path, size, resize, limit, classes, image, mask, label, patient, count, seed };
+        if format == Format::Phantom {
+            params.size.get_or_insert(64);
+            params.count.get_or_insert(300);
+            params.seed.get_or_insert(0);
+        } else {
+            // Every stage with a `seed` is given that of the experiment; where nothing is drawn, it must not change the
+            // key.
+            params.seed = None;
+            if params.size.is_some() {
+                params.resize.get_or_insert_default();
+            }
+        }
+        if format == Format::Manifest {
+            params.image.get_or_insert_with(|| "image".to_owned());
+            params.label.get_or_insert_with(|| "label".to_owned());
+        }
+        params
+    }
+}
+
+impl Format {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Phantom => "phantom",
+            Self::Manifest => "manifest",
+            Self::Folders => "folders",
+            Self::ChengMat => "cheng-mat",
+        }
+    }
+}
+
+impl params::Params for Params {
+    fn problems(&self) -> Vec<(&'static str, String)> {
+        use Format::{ChengMat, Folders, Manifest, Phantom};
+        let mut problems = Vec::new();
+        let belongs: [(&'static str, bool, &[Format]); 8] = [
+            ("path", self.path.is_some(), &[Manifest, Folders, ChengMat]),
+            ("resize", self.resize.is_some(), &[Manifest, Folders, ChengMat]),
+            ("classes", self.classes.is_some(), &[Manifest, Folders]),
+            ("image", self.image.is_some(), &[Manifest]),
+            ("mask", self.mask.is_some(), &[Manifest]),
+            ("label", self.label.is_some(), &[Manifest]),
+            ("patient", self.patient.is_some(), &[Manifest]),
+            ("count", self.count.is_some(), &[Phantom]),
+        ];
+        for (field, set, formats) in belongs {
+            if set && !formats.contains(&self.format) {
+                let names: Vec<_> = formats.iter().map(|format| format.name()).collect();
+                let formats = if names.len() == 1 { "format" } else { "formats" };
+                let message =
+                    format!("`{field}` belongs to {formats} {}, not to {}", names.join(", "), self.format.name());
+                problems.push((field, message));
+            }
+        }
+        if self.path.is_none() && self.format != Phantom {
+            let message = format!("`path` is missing; format {} reads images from it", self.format.name());
+            problems.push(("path", message));
+        }
+        if self.resize.is_some() && self.size.is_none() && self.format != Phantom {
+            problems.push(("resize", "`resize` has no effect without `size`".to_owned()));
+        }
+        let ranges = [
+            ("size", self.size, if self.format == Phantom { 16..=1024 } else { 1..=4096 }),
+            ("limit", self.limit, 1..=usize::MAX),
+            ("count", self.count, 3..=100_000),
+        ];
+        for (field, value, range) in ranges {
+            if let Some(value) = value.filter(|value| !range.contains(value)) {
+                let bound = if value < *range.start() {
+                    format!("at least {}", range.start())
+                } else {
+                    format!("at most {}", range.end())
+                };
+                problems.push((field, format!("`{field}` must be {bound}, not {value}")));
+            }
+        }
+        if let Some(classes) = &self.classes {
+            if classes.is_empty() {
+                problems.push((
+                    "classes",
+                    "`classes` is empty; leave it out to take the classes that the data have".to_owned(),
+                ));
+            }
+            let mut sorted = classes.clone();
+            sorted.sort_unstable();
+            for pair in sorted.windows(2).filter(|pair| pair[0] == pair[1]) {
+                problems.push(("classes", format!("`classes` has `{}` twice", pair[0])));
+            }
+        }
+        let columns =
+            [("image", &self.image), ("mask", &self.mask), ("label", &self.label), ("patient", &self.patient)];
+        for (index, (field, column)) in columns.iter().enumerate() {
+            let other = columns[..index].iter().find(|(_, other)| column.is_some() && other == column);
+            if let (Some(column), Some((other, _))) = (column, other) {
+                problems.push((field, format!("`{field}` and `{other}` are both column `{column}`")));
+            }
+        }
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orchestrate_engine::params::Params as _;
+
+    use super::*;
+
+    fn read(json: &str) -> Params {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn bad_params_are_named() {
+        for (json, expected) in [
+            (
+                r#"{"format": "phantom", "path": "x"}"#,
+                "`path` belongs to formats manifest, folders, cheng-mat, not to phantom",
+            ),
+            (
+                r#"{"format": "manifest", "path": "x", "count": 5}"#,
+                "`count` belongs to format phantom, not to manifest",
+            ),
+            (
+                r#"{"format": "cheng-mat", "path": "x", "mask": "m"}"#,
+                "`mask` belongs to format manifest, not to cheng-mat",
+            ),
+            (r#"{"format": "folders"}"#, "`path` is missing; format folders reads images from it"),
+            (r#"{"format": "folders", "path": "x", "resize": {}}"#, "`resize` has no effect without `size`"),
+            (r#"{"format": "phantom", "size": 8}"#, "`size` must be at least 16, not 8"),
+            (r#"{"format": "phantom", "count": 2}"#, "`count` must be at least 3, not 2"),
+            (r#"{"format": "phantom", "limit": 0}"#, "`limit` must be at least 1, not 0"),
+            (r#"{"format": "folders", "path": "x", "size": 5000}"#, "`size` must be at most 4096, not 5000"),
+            (r#"{"format": "folders", "path": "x", "classes": ["a", "b", "a"]}"#, "`classes` has `a` twice"),
+            (r#"{"format": "manifest", "path": "x", "mask": "image"}"#, "`mask` and `image` are both column `image`"),
+        ] {
+            let messages: Vec<_> = read(json).problems().into_iter().map(|(_, message)| message).collect();
+            assert_eq!(messages, [expected], "{json}");
+        }
+    }
+
+    #[test]
+    fn defaults_of_the_format_are_filled_in_and_read_back() {
+        let phantom = read("{}");
+        assert_eq!(phantom.format, Format::Phantom);
+        assert_eq!((phantom.size, phantom.count, phantom.seed), (Some(64), Some(300), Some(0)));
+        let manifest = read(r#"{"format": "manifest", "path": "x", "size": 96}"#);
+        assert_eq!((manifest.image.as_deref(), manifest.label.as_deref()), (Some("image"), Some("label")));
+        assert_eq!(manifest.resize, Some(Resize { images: Filter::Bilinear, masks: MaskFilter::Nearest }));
+        for params in [phantom, manifest] {
+            assert_eq!(params.problems(), []);
+            assert_eq!(read(&serde_json::to_string(&params).unwrap()), params);
+        }
+    }
+
+    #[test]
+    fn a_seed_that_draws_nothing_is_not_in_the_params() {
+        assert_eq!(read(r#"{"format": "folders", "path": "x", "seed": 7}"#).seed, None);
+        assert_eq!(read(r#"{"format": "phantom", "seed": 7}"#).seed, Some(7));
+    }
+}

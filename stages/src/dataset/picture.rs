@@ -1,0 +1,189 @@
+//! PNG, JPEG and TIFF files to grey levels and masks.
+
+use std::io::Cursor;
+
+use image::{DynamicImage, ImageError, ImageReader, Limits};
+
+use super::resize::Grid;
+use super::scale::min_max;
+
+/// Largest height and width that is decoded, so that a small damaged file cannot ask for all memory.
+const SIDE_MAX: u32 = 8192;
+/// Most memory that one decoder may allocate.
+const ALLOC_MAX_BYTES: u64 = 512 << 20;
+
+/// File name extensions of what can be decoded, in lower case.
+pub(super) const EXTENSIONS: [&str; 5] = ["png", "jpg", "jpeg", "tif", "tiff"];
+
+/// Decodes a grey image.
+///
+/// Colours become grey as in Pillow's mode `L` (Rec. 601: 0.299 red + 0.587 green + 0.114 blue); transparency is
+/// ignored. A file of 16 bits becomes 8 bits by min-max over the picture, because what scanners write into 16 bits
+/// seldom fills them; a file of 8 bits or less keeps its levels.
+pub(super) fn decode_image(bytes: &[u8]) -> Result<Grid, String> {
+    let Levels { height, width, pixels } = decode(bytes)?;
+    let pixels = match pixels {
+        Depth::Eight(pixels) => pixels,
+        Depth::Sixteen(pixels) => min_max(pixels.into_iter().map(f64::from))?,
+    };
+    Ok(Grid { height, width, pixels })
+}
+
+/// Decodes a mask: 1 where the grey level is above half of white (127 of 255, 32,767 of 65,535), as in a mask of 0 and
+/// 255 or of 1 bit. Where no level is above 1, 1 is foreground.
+///
+/// Errors: a mask whose levels above 1 are all no more than half of white, for it cannot be told what they mean.
+pub(super) fn decode_mask(bytes: &[u8]) -> Result<Grid, String> {
+    let Levels { height, width, pixels } = decode(bytes)?;
+    let (pixels, white): (Vec<u16>, u16) = match pixels {
+        Depth::Eight(pixels) => (pixels.into_iter().map(u16::from).collect(), 255),
+        Depth::Sixteen(pixels) => (pixels, u16::MAX),
+    };
+    let largest = pixels.iter().copied().max().unwrap_or(0);
+    let above = match largest {
+        0 | 1 => 0,
+        _ if largest > white / 2 => white / 2,
+        _ => {
+            return Err(format!(
+                "the mask's levels end at {largest}; foreground is expected to be 1 or above {}",
+                white / 2
+            ));
+        }
+    };
+    Ok(Grid { height, width, pixels: pixels.into_iter().map(|pixel| u8::from(pixel > above)).collect() })
+}
+
+struct Levels {
+    height: usize,
+    width: usize,
+    pixels: Depth,
+}
+
+enum Depth {
+    Eight(Vec<u8>),
+    Sixteen(Vec<u16>),
+}
+
+fn decode(bytes: &[u8]) -> Result<Levels, String> {
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| error.to_string())?;
+    if reader.format().is_none() {
+        return Err("the file is no PNG, JPEG or TIFF".to_owned());
+    }
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(SIDE_MAX);
+    limits.max_image_height = Some(SIDE_MAX);
+    limits.max_alloc = Some(ALLOC_MAX_BYTES);
+    reader.limits(limits);
+    let picture = reader.decode().map_err(|error| match error {
+        ImageError::Limits(error) => {
+            format!("the picture is too large ({error}); at most {SIDE_MAX} × {SIDE_MAX} is read")
+        }
+        ImageError::Unsupported(error) => format!("{error}; PNG, JPEG and TIFF are read"),
+        error => format!("cannot decode it: {error}"),
+    })?;
+    let (height, width) = (picture.height() as usize, picture.width() as usize);
+    if height == 0 || width == 0 {
+        return Err("the picture has no pixels".to_owned());
+    }
+    let pixels = match picture {
+        DynamicImage::ImageLuma8(picture) => Depth::Eight(picture.into_raw()),
+        DynamicImage::ImageLumaA8(picture) => Depth::Eight(picture.pixels().map(|pixel| pixel.0[0]).collect()),
+        DynamicImage::ImageRgb8(picture) => Depth::Eight(picture.pixels().map(|pixel| luma(pixel.0) as u8).collect()),
+        DynamicImage::ImageRgba8(picture) => {
+            Depth::Eight(picture.pixels().map(|pixel| luma(rgb(pixel.0)) as u8).collect())
+        }
+        DynamicImage::ImageLuma16(picture) => Depth::Sixteen(picture.into_raw()),
+        DynamicImage::ImageLumaA16(picture) => Depth::Sixteen(picture.pixels().map(|pixel| pixel.0[0]).collect()),
+        DynamicImage::ImageRgb16(picture) => {
+            Depth::Sixteen(picture.pixels().map(|pixel| luma(pixel.0) as u16).collect())
+        }
+        DynamicImage::ImageRgba16(picture) => {
+            Depth::Sixteen(picture.pixels().map(|pixel| luma(rgb(pixel.0)) as u16).collect())
+        }
+        _ => return Err("its pixels are floats; 8 and 16 bits are read".to_owned()),
+    };
+    Ok(Levels { height, width, pixels })
+}
+
+fn rgb<T: Copy>([red, green, blue, _]: [T; 4]) -> [T; 3] {
+    [red, green, blue]
+}
+
+/// Rec. 601 luma in 16-bit fixed point, rounded, with Pillow's weights.
+fn luma<T: Into<u32>>([red, green, blue]: [T; 3]) -> u32 {
+    (red.into() * 19_595 + green.into() * 38_470 + blue.into() * 7_471 + 0x8000) >> 16
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Reference {
+        files: Vec<File>,
+    }
+
+    #[derive(Deserialize)]
+    struct File {
+        file: String,
+        height: usize,
+        width: usize,
+        mask: bool,
+        tolerance: u8,
+        pixels: Vec<u8>,
+    }
+
+    fn read(file: &str) -> Vec<u8> {
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/picture").join(file)).unwrap()
+    }
+
+    /// `tests/reference/picture.py` made the files and values.
+    #[test]
+    fn every_kind_of_file_gives_the_levels_that_pillow_reads() {
+        let reference: Reference = serde_json::from_str(include_str!("../../tests/reference/picture.json")).unwrap();
+        for expected in reference.files {
+            let file = &expected.file;
+            let decoded = if expected.mask { decode_mask(&read(file)) } else { decode_image(&read(file)) };
+            let decoded = decoded.unwrap_or_else(|error| panic!("{file}: {error}"));
+            assert_eq!(decoded.size(), (expected.height, expected.width), "{file}");
+            let worst = decoded.pixels.iter().zip(&expected.pixels).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+            assert!(worst <= expected.tolerance, "{file}: {worst} levels off");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_says_why() {
+        let cut = &read("grey.png")[..60];
+        assert!(decode_image(cut).unwrap_err().starts_with("cannot decode it: "));
+        assert_eq!(decode_image(b"not a picture").unwrap_err(), "the file is no PNG, JPEG or TIFF");
+        assert_eq!(decode_image(b"").unwrap_err(), "the file is no PNG, JPEG or TIFF");
+        let error = decode_mask(&read("mask-0-100.png")).unwrap_err();
+        assert_eq!(error, "the mask's levels end at 100; foreground is expected to be 1 or above 127");
+    }
+
+    #[test]
+    fn a_picture_that_claims_to_be_huge_is_refused_before_memory_is_taken() {
+        let mut bytes = read("grey.png");
+        // Width and height of the header, followed by its checksum, which the decoder compares first.
+        bytes[16..20].copy_from_slice(&200_000_u32.to_be_bytes());
+        bytes[20..24].copy_from_slice(&200_000_u32.to_be_bytes());
+        let checksum = crc32(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&checksum.to_be_bytes());
+        let error = decode_image(&bytes).unwrap_err();
+        assert!(error.starts_with("the picture is too large"), "{error}");
+    }
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(!0_u32, |mut crc, &byte| {
+            crc ^= u32::from(byte);
+            for _ in 0..8 {
+                crc = (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg());
+            }
+            crc
+        })
+    }
+}

@@ -1,0 +1,120 @@
+//! From a class activation map S to the heatmap H that is thresholded and scored. Source: Kang et al. 2021, section 3.3.
+//!
+//! `scale = "after"` (the default): bilinear up-sampling (align_corners = false) in f32 to the network's input size, then
+//! min-max per image, × 255, truncated to u8; no ReLU. `scale = "before"`: min-max and u8 at native size, then OpenCV's
+//! bilinear resize of bytes, as the script published with Zhou et al. 2016 does (`pytorch_CAM.py`).
+
+mod bilinear;
+mod fixed_point;
+mod histogram;
+#[cfg(test)]
+mod tests;
+
+use orchestrate_engine::stage::StageError;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::Cams;
+
+pub use histogram::Histogram;
+
+/// When a map is scaled to grey levels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scale {
+    /// After up-sampling: the largest value of the up-sampled map is 255.
+    #[default]
+    After,
+    /// Before up-sampling, at native size, as Zhou's script does.
+    Before,
+}
+
+impl Scale {
+    /// The word for it in specs and notes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::After => "after",
+            Self::Before => "before",
+        }
+    }
+
+    /// The scale of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::After, Self::Before].into_iter().find(|scale| scale.name() == name)
+    }
+}
+
+/// Grey levels of one image at the network's input size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heatmap {
+    /// Grey levels 0..=255, `[height, width]`, row by row; all 0 where the map is constant.
+    pub pixels: Vec<u8>,
+    /// Whether the map has the same value everywhere, so that nothing in it stands out.
+    pub constant: bool,
+}
+
+/// A map with NaN or an infinite value, or whose values are so far apart that their difference is infinite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the class activation map has values that are not finite")]
+pub struct NotFinite;
+
+/// Gives the heatmap of each image of `cams`, with its row, to `each`, in parallel; results in the order of the rows.
+///
+/// Errors: values that are not finite, with the image's name; whatever `each` says.
+pub fn each_heatmap<T: Send>(
+    cams: &Cams,
+    scale: Scale,
+    each: impl Fn(usize, Heatmap) -> Result<T, StageError> + Sync,
+) -> Result<Vec<T>, StageError> {
+    let size = (cams.height, cams.width);
+    let input_size = (cams.input_height, cams.input_width);
+    (0..cams.names.len())
+        .into_par_iter()
+        .map(|row| {
+            let map = &cams.maps[row * size.0 * size.1..(row + 1) * size.0 * size.1];
+            let heatmap = heatmap(map, size, input_size, scale)
+                .map_err(|error| StageError::new(format!("image `{}`: {error}", cams.names[row])))?;
+            each(row, heatmap)
+        })
+        .collect()
+}
+
+/// Turns a map `[height, width]`, any scale, into grey levels `[input_height, input_width]`.
+///
+/// `size` is (height, width), `input_size` (input height, input width), both at least 1.
+pub fn heatmap(
+    map: &[f32],
+    size: (usize, usize),
+    input_size: (usize, usize),
+    scale: Scale,
+) -> Result<Heatmap, NotFinite> {
+    assert_eq!(map.len(), size.0 * size.1, "BUG: a map of {} × {} has {} values", size.0, size.1, map.len());
+    let (min, max) = range(map);
+    if !map.iter().all(|value| value.is_finite()) || !(max - min).is_finite() {
+        return Err(NotFinite);
+    }
+    // Decided on the map itself: up-sampling a constant leaves rounding errors that min-max would blow up to noise.
+    if min == max || input_size.0 * input_size.1 == 0 {
+        return Ok(Heatmap { pixels: vec![0; input_size.0 * input_size.1], constant: true });
+    }
+    let pixels = match scale {
+        Scale::After => grey_levels(&bilinear::resize(map, size, input_size)),
+        Scale::Before => fixed_point::resize(&grey_levels(map), size, input_size),
+    };
+    Ok(Heatmap { pixels, constant: false })
+}
+
+/// Smallest and largest value; (inf, -inf) of nothing.
+fn range(values: &[f32]) -> (f32, f32) {
+    values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(min, max), &value| (min.min(value), max.max(value)))
+}
+
+/// Min-max to 0..=1, × 255, truncated; 0 where all values are equal.
+fn grey_levels(values: &[f32]) -> Vec<u8> {
+    let (min, max) = range(values);
+    let span = max - min;
+    if span == 0.0 {
+        return vec![0; values.len()];
+    }
+    values.iter().map(|value| ((value - min) / span * 255.0) as u8).collect()
+}

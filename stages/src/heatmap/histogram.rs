@@ -1,0 +1,64 @@
+//! How many pixels have each grey level: all that thresholds and scores need to know of a heatmap.
+
+/// Pixels by grey level 0..=255.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Histogram {
+    counts: [u32; 256],
+}
+
+impl Histogram {
+    /// Counts pixels.
+    pub fn of(pixels: impl IntoIterator<Item = u8>) -> Self {
+        let mut counts = [0; 256];
+        for pixel in pixels {
+            counts[usize::from(pixel)] += 1;
+        }
+        Self { counts }
+    }
+
+    /// Pixels of each grey level.
+    pub fn counts(&self) -> &[u32; 256] {
+        &self.counts
+    }
+
+    /// All pixels.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().map(|&count| u64::from(count)).sum()
+    }
+
+    /// Pixels whose grey level is strictly above a threshold in 0..=255: Kang et al. 2021, Eq. 3.
+    pub fn above(&self, threshold: f64) -> u64 {
+        let first = threshold.floor() as usize + 1;
+        self.counts[first.min(256)..].iter().map(|&count| u64::from(count)).sum()
+    }
+
+    /// The grey level of the pixel of that rank, from 0, when all are sorted.
+    ///
+    /// `rank` is below [`Histogram::total`].
+    pub fn ranked(&self, rank: u64) -> u8 {
+        let mut seen = 0;
+        let level = self.counts.iter().position(|&count| {
+            seen += u64::from(count);
+            seen > rank
+        });
+        level.map_or(255, |level| level as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_pixels_strictly_above_the_threshold_count() {
+        let histogram = Histogram::of([0, 10, 10, 11, 255]);
+        let above = [0.0, 9.5, 10.0, 10.5, 11.0, 254.0, 255.0].map(|threshold| histogram.above(threshold));
+        assert_eq!(above, [4, 4, 2, 2, 1, 1, 0]);
+    }
+
+    #[test]
+    fn ranks_follow_the_sorted_pixels() {
+        let histogram = Histogram::of([9, 3, 3, 200]);
+        assert_eq!([0, 1, 2, 3].map(|rank| histogram.ranked(rank)), [3, 3, 9, 200]);
+    }
+}

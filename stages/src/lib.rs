@@ -1,0 +1,35 @@
+//! The domain: data sets, networks, class activation maps, thresholds, scores and tables.
+//!
+//! Invariant: this crate knows no spec, no store and no schedule; it sees actions and gives outputs.
+
+pub mod artifact;
+mod batch;
+pub mod cam;
+pub mod classify;
+pub mod command;
+pub mod dataset;
+pub mod heatmap;
+pub mod model;
+pub mod score;
+pub mod split;
+pub mod table;
+#[cfg(test)]
+mod testing;
+pub mod threshold;
+pub mod train;
+mod typed;
+
+use orchestrate_engine::stage::Stage;
+
+/// Every kind of stage, in the order of a study; help text and error messages are made from it.
+pub static STAGES: &[&dyn Stage] = &[
+    &dataset::STAGE,
+    &split::STAGE,
+    &train::STAGE,
+    &cam::STAGE,
+    &threshold::STAGE,
+    &score::STAGE,
+    &classify::STAGE,
+    &table::STAGE,
+    &command::STAGE,
+];

@@ -1,0 +1,112 @@
+//! The names of the models, and what must be known of one before it is built.
+
+use std::fmt;
+
+use burn::tensor::Device;
+use orchestrate_engine::nearest;
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::classifier::Trunk;
+use super::{input::Normalisation, squeezenet, tiny};
+
+/// Every model, in the order in which people read of them.
+pub static ARCHITECTURES: &[Architecture] = &[tiny::TINY, tiny::TINY_MODIFIED, squeezenet::SQUEEZENET1_1];
+
+/// A kind of classifier.
+#[derive(Debug)]
+pub struct Architecture {
+    /// The word after `model =`.
+    pub name: &'static str,
+    /// One sentence for people.
+    pub about: &'static str,
+    /// Channels of an input image: 1 for grey, 3 where grey is repeated for a trunk that was made for colours.
+    pub channels: usize,
+    /// Channels of the feature map before pooling.
+    pub features: usize,
+    /// The smallest height and width of an image, in pixels.
+    pub size_min: usize,
+    /// How its published weights expect grey levels; `None`: mean and sd of the training images.
+    pub normalisation: Option<fn() -> Normalisation>,
+    /// What the names of tensors begin with that a published weights file has beside the trunk's.
+    pub published_head: &'static str,
+    /// Builds the trunk with zero weights.
+    pub trunk: fn(&Device) -> Trunk,
+}
+
+/// The name of a model that exists.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelName(&'static Architecture);
+
+impl ModelName {
+    /// Finds a model by name; the error lists the names and the nearest one.
+    pub fn new(name: &str) -> Result<Self, String> {
+        ARCHITECTURES.iter().find(|architecture| architecture.name == name).map(Self).ok_or_else(|| {
+            let names: Vec<_> = ARCHITECTURES.iter().map(|architecture| architecture.name).collect();
+            let hint = nearest(name, names.iter().copied()).map(|near| format!("; did you mean `{near}`?"));
+            format!("unknown model `{name}`; models: {}{}", names.join(", "), hint.unwrap_or_default())
+        })
+    }
+
+    /// What is known of it.
+    pub fn architecture(&self) -> &'static Architecture {
+        self.0
+    }
+}
+
+impl PartialEq for ModelName {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
+    }
+}
+
+impl fmt::Display for ModelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name)
+    }
+}
+
+impl Serialize for ModelName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.name)
+    }
+}
+
+impl<'de> Deserialize<'de> for ModelName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+
+        impl Visitor<'_> for Name {
+            type Value = ModelName;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a model")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<ModelName, E> {
+                ModelName::new(name).map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ModelName;
+
+    #[test]
+    fn unknown_model_is_answered_with_all_names_and_the_nearest() {
+        let error = serde_json::from_str::<ModelName>("\"tinny\"").expect_err("there is no tinny").to_string();
+        let expected = "unknown model `tinny`; models: tiny, tiny-modified, squeezenet1_1; did you mean `tiny`?";
+        assert!(error.starts_with(expected), "{error}");
+    }
+
+    #[test]
+    fn names_survive_json() {
+        let name = ModelName::new("squeezenet1_1").expect("it exists");
+        let json = serde_json::to_string(&name).expect("a name is a text");
+        assert_eq!(serde_json::from_str::<ModelName>(&json).expect("it was just written"), name);
+    }
+}

@@ -1,0 +1,102 @@
+//! A trunk with a head.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use super::architecture::ModelName;
+use super::generator::Seed;
+use super::head::{Head, pool};
+use super::tensors::{self, Tensors};
+use super::{SqueezeNet, Tiny};
+
+/// Trunk → global average pooling → linear layer.
+#[derive(Module, Debug)]
+pub struct Classifier {
+    trunk: Trunk,
+    head: Head,
+}
+
+/// The convolutional part of a classifier, by family.
+#[derive(Module, Debug)]
+pub enum Trunk {
+    /// `tiny` and `tiny-modified`.
+    Tiny(Tiny),
+    /// `squeezenet1_1`.
+    SqueezeNet(SqueezeNet),
+}
+
+impl Trunk {
+    fn forward(&self, images: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::Tiny(trunk) => trunk.forward(images),
+            Self::SqueezeNet(trunk) => trunk.forward(images),
+        }
+    }
+}
+
+impl Classifier {
+    /// A classifier whose weights are zero.
+    fn zero(model: ModelName, classes: usize, device: &Device) -> Self {
+        let architecture = model.architecture();
+        let trunk = (architecture.trunk)(device);
+        Self { trunk, head: Head::new(classes, architecture.features, device) }
+    }
+
+    /// A classifier whose weights are drawn: convolutions after He et al. 2015 (uniform, ±√(6 / fan-in)), the head uniform in
+    /// ±√(1 / fan-in), biases zero.
+    ///
+    /// Every tensor has its own stream of random numbers, named after it: no other tensor, thread or training moves it.
+    pub fn drawn(model: ModelName, classes: usize, seed: &Seed, device: &Device) -> Self {
+        tensors::fill(Self::zero(model, classes, device), |name, shape| {
+            // Vectors are biases, or scales and shifts of normalisation: their layers set them.
+            let fan_in: usize = shape.get(1..).filter(|rest| !rest.is_empty())?.iter().product();
+            let variance = if name.starts_with("head.") { 1.0 } else { 6.0 };
+            let bound = (variance / fan_in as f64).sqrt();
+            let mut generator = seed.generator("weights", name);
+            let values = (0..shape.iter().product()).map(|_| ((2.0 * generator.unit() - 1.0) * bound) as f32);
+            Some(values.collect())
+        })
+    }
+
+    /// A classifier with all its tensors given; the error names every tensor that is missing, unexpected or misshapen.
+    pub fn from_tensors(model: ModelName, classes: usize, tensors: &Tensors, device: &Device) -> Result<Self, String> {
+        tensors::load(Self::zero(model, classes, device), tensors, |_| false, |_| false)
+    }
+
+    /// Replaces the trunk's weights by published ones, or by those of another training; the head stays.
+    ///
+    /// The file may have a head, which is passed over. The error names every tensor that is missing, unexpected or misshapen.
+    pub fn with_trunk(self, model: ModelName, tensors: &Tensors) -> Result<Self, String> {
+        let is_head = |name: &str| name.starts_with("head.");
+        let published = model.architecture().published_head;
+        tensors::load(self, tensors, is_head, |name| is_head(name) || name.starts_with(published))
+    }
+
+    /// Stops the trunk from being trained.
+    pub fn freeze_trunk(self) -> Self {
+        Self { trunk: self.trunk.freeze(), head: self.head }
+    }
+
+    /// The feature map before pooling.
+    ///
+    /// - `images`: `[batch, channel, height, width]`, normalised
+    /// - returns: `[batch, feature, h, w]`
+    pub fn features(&self, images: Tensor<4>) -> Tensor<4> {
+        self.trunk.forward(images)
+    }
+
+    /// The layer from pooled features to classes.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Class scores before softmax, `[batch, class]`, for images `[batch, channel, height, width]`.
+    pub fn logits(&self, images: Tensor<4>) -> Tensor<2> {
+        self.head.forward(pool(self.features(images)))
+    }
+
+    /// All tensors by name.
+    pub fn tensors(&self) -> Tensors {
+        tensors::collect(self)
+    }
+}

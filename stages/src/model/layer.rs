@@ -1,0 +1,40 @@
+//! Plain layers in a row, numbered as in torchvision's `features`, so that the names of the tensors agree.
+
+use burn::module::{Initializer, Module};
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
+use burn::nn::{PaddingConfig2d, Relu};
+use burn::tensor::{Device, Tensor};
+
+/// A layer of a trunk.
+#[derive(Module, Debug)]
+pub(super) enum Layer {
+    Conv(Conv2d),
+    Relu(Relu),
+    MaxPool(MaxPool2d),
+}
+
+impl Layer {
+    /// `[batch, channels, height, width]` to the same with other sizes.
+    pub(super) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::Conv(conv) => conv.forward(input),
+            Self::Relu(relu) => relu.forward(input),
+            Self::MaxPool(pool) => pool.forward(input),
+        }
+    }
+}
+
+/// A square convolution with a bias and zero weights; [`super::Classifier::drawn`] or a file fills them.
+pub(super) fn conv(channels: [usize; 2], kernel: usize, stride: usize, padding: usize, device: &Device) -> Conv2d {
+    Conv2dConfig::new(channels, [kernel, kernel])
+        .with_stride([stride, stride])
+        .with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding))
+        .with_initializer(Initializer::Zeros)
+        .init(device)
+}
+
+/// Square max pooling; `ceil` keeps what does not fill a window.
+pub(super) fn max_pool(kernel: usize, stride: usize, ceil: bool) -> MaxPool2d {
+    MaxPool2dConfig::new([kernel, kernel]).with_strides([stride, stride]).with_ceil_mode(ceil).init()
+}

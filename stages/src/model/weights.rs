@@ -1,0 +1,112 @@
+//! What `train` gives: the tensors of a classifier, and what must be known to use them.
+//!
+//! Two files: `weights.safetensors`, tensors in the order of their names, and `model.json`, the [`ModelCard`].
+
+use std::fmt;
+
+use burn::tensor::Device;
+use orchestrate_engine::stage::{Content, Item, Output, StageError};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::tensors::{Tensors, read_safetensors, write_safetensors};
+use super::{Classifier, ModelName, Normalisation};
+
+const TENSORS: &str = "weights.safetensors";
+const CARD: &str = "model.json";
+
+/// A trained classifier at rest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weights {
+    /// What it is.
+    pub card: ModelCard,
+    /// Its tensors by name.
+    pub tensors: Tensors,
+}
+
+/// What must be known of a classifier beside its tensors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelCard {
+    /// Its architecture.
+    pub model: ModelName,
+    /// Class names in the order of the outputs.
+    pub classes: Vec<String>,
+    /// Height of an input image, in pixels.
+    pub height: usize,
+    /// Width of an input image, in pixels.
+    pub width: usize,
+    /// How grey levels are normalised, one entry a channel.
+    pub normalisation: Normalisation,
+    /// The fold that it has not seen.
+    pub fold: u32,
+    /// The seed of its training.
+    pub seed: u64,
+    /// The type in which it was trained.
+    pub precision: Precision,
+}
+
+/// The type of the numbers in a network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    F32,
+}
+
+impl Weights {
+    /// Name of the output.
+    pub const OUTPUT: &'static str = "weights";
+
+    /// The output that holds it; the same bytes for the same weights.
+    pub fn output(&self) -> Result<Output, StageError> {
+        let mut card = serde_json::to_vec_pretty(&self.card)
+            .map_err(|error| StageError::new(format!("cannot write {CARD}: {error}")))?;
+        card.push(b'\n');
+        let files = vec![
+            (CARD.to_owned(), Content::Bytes(card)),
+            (TENSORS.to_owned(), Content::Bytes(write_safetensors(&self.tensors))),
+        ];
+        Ok(Output { name: Self::OUTPUT.to_owned(), files })
+    }
+
+    /// Reads it from what a port received.
+    pub fn from_item(item: &Item) -> Result<Self, StageError> {
+        let card = serde_json::from_slice(&item.read(CARD)?)
+            .map_err(|error| StageError::new(format!("`{CARD}` cannot be read: {error}")))?;
+        let tensors =
+            read_safetensors(&item.read(TENSORS)?).map_err(|error| StageError::new(format!("`{TENSORS}`: {error}")))?;
+        Ok(Self { card, tensors })
+    }
+
+    /// The classifier, ready to use.
+    pub fn classifier(&self, device: &Device) -> Result<Classifier, StageError> {
+        let Self { card, tensors } = self;
+        Classifier::from_tensors(card.model, card.classes.len(), tensors, device)
+            .map_err(|error| StageError::new(format!("`{TENSORS}` does not fit model `{}`: {error}", card.model)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Precision {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+
+        impl Visitor<'_> for Name {
+            type Value = Precision;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a type of numbers, \"f32\"")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Precision, E> {
+                match name {
+                    "f32" => Ok(Precision::F32),
+                    other => Err(E::custom(format!("precision `{other}` is not supported; use \"f32\""))),
+                }
+            }
+        }
+
+        deserializer.deserialize_str(Name)
+    }
+}

@@ -1,0 +1,90 @@
+//! Agreement of a thresholded heatmap with the ground truth, for any threshold, from two histograms.
+
+use crate::heatmap::Histogram;
+
+/// The grey levels of one heatmap, of all its pixels and of those in the ground truth.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Overlap {
+    all: Histogram,
+    truth: Histogram,
+}
+
+/// How well one mask agrees with the ground truth. Source of `iou`: Kang et al. 2021, Eq. 8.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Agreement {
+    /// iou, dice, precision, recall, in the order of [`crate::artifact::Scores::METRICS`]; `None` where there is no truth.
+    pub(super) metrics: Option<[f64; 4]>,
+    pub(super) mask_pixels: u32,
+    pub(super) truth_pixels: u32,
+}
+
+impl Overlap {
+    /// From a heatmap and its ground truth (1 = foreground), pixel by pixel.
+    pub(super) fn of(heatmap: &[u8], truth: &[u8]) -> Self {
+        let inside = heatmap.iter().zip(truth).filter(|&(_, &truth)| truth != 0);
+        Self { all: Histogram::of(heatmap.iter().copied()), truth: Histogram::of(inside.map(|(&level, _)| level)) }
+    }
+
+    /// The mask is `heatmap > threshold`, strictly; zero division is 0.
+    pub(super) fn agreement(&self, threshold: f64) -> Agreement {
+        let (mask, truth) = (self.all.above(threshold), self.truth.total());
+        let both = self.truth.above(threshold);
+        let ratio = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+        let metrics =
+            [ratio(both, mask + truth - both), ratio(2 * both, mask + truth), ratio(both, mask), ratio(both, truth)];
+        Agreement { metrics: (truth > 0).then_some(metrics), mask_pixels: mask as u32, truth_pixels: truth as u32 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    /// ```text
+    /// heatmap  0 200   truth  0 1   T = 200: mask 0 0   both 1 of mask 1, truth 2
+    ///        201 100          1 0                 1 0
+    /// ```
+    #[test]
+    fn a_mask_worked_by_hand() {
+        let overlap = Overlap::of(&[0, 200, 201, 100], &[0, 1, 1, 0]);
+        let agreement = overlap.agreement(200.0);
+        let expected = Agreement { metrics: Some([0.5, 2.0 / 3.0, 1.0, 0.5]), mask_pixels: 1, truth_pixels: 2 };
+        assert_eq!(agreement, expected);
+        assert_eq!(overlap.agreement(199.5).metrics, Some([1.0; 4]));
+    }
+
+    #[test]
+    fn an_empty_mask_scores_zero_and_an_empty_truth_nothing() {
+        assert_eq!(Overlap::of(&[0, 9], &[0, 1]).agreement(255.0).metrics, Some([0.0; 4]));
+        let empty = Overlap::of(&[0, 9], &[0, 0]).agreement(1.0);
+        assert_eq!(empty, Agreement { metrics: None, mask_pixels: 1, truth_pixels: 0 });
+    }
+
+    #[derive(Deserialize)]
+    struct Reference {
+        cases: Vec<Case>,
+    }
+
+    #[derive(Deserialize)]
+    struct Case {
+        heatmap: Vec<u8>,
+        truth: Vec<u8>,
+        scores: Vec<(f64, [f64; 4])>,
+    }
+
+    #[test]
+    fn scores_are_those_of_scikit_learn() {
+        let reference: Reference = serde_json::from_str(include_str!("../../tests/reference/score.json")).unwrap();
+        for case in reference.cases {
+            let overlap = Overlap::of(&case.heatmap, &case.truth);
+            for (threshold, theirs) in case.scores {
+                let ours = overlap.agreement(threshold).metrics.unwrap();
+                for (ours, theirs) in ours.iter().zip(theirs) {
+                    assert!((ours - theirs).abs() < 1e-12, "{ours} against {theirs} at {threshold}");
+                }
+            }
+        }
+    }
+}

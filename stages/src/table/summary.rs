@@ -1,0 +1,163 @@
+//! From the figures of all inputs to those of the cells: which inputs fall into a cell, and what is said about them.
+
+use std::collections::BTreeMap;
+
+use orchestrate_engine::nearest;
+use orchestrate_engine::stage::StageError;
+
+use super::params::Params;
+use super::source::{Entry, Figure, Source};
+use crate::artifact::{ALL, Cell, Figures, Levels, Statistic};
+
+/// Places along some names: indices into their labels, `usize::MAX` (last in order) where an input does not vary.
+type Place = Vec<usize>;
+
+/// The figures of one cell, by the place along `across`.
+type Groups<'a> = BTreeMap<Place, &'a Figure>;
+
+/// Lays the figures out as the params say.
+pub(super) fn summarise(params: &Params, source: &Source) -> Result<Figures, StageError> {
+    let all = &source.dimensions;
+    check_names(params, all)?;
+    let entries = kept(params, source)?;
+    let (rows, columns) = (levels(&params.rows, all, &entries), levels(&params.columns, all, &entries));
+    let laid_out: Vec<&Levels> = rows.iter().chain(&columns).collect();
+    let across: Vec<&Levels> =
+        all.iter().filter(|levels| params.across.0.contains(&levels.name) && !params.lays_out(&levels.name)).collect();
+    check_accounted(params, all, &across, &entries)?;
+
+    let mut cells: BTreeMap<Place, Groups<'_>> = BTreeMap::new();
+    for entry in &entries {
+        let groups = cells.entry(place(entry, &laid_out)).or_default();
+        if groups.insert(place(entry, &across), &entry.figure).is_some() {
+            return Err(ambiguous(entry, &laid_out, &across));
+        }
+    }
+    let label = |(levels, &index): (&&Levels, &usize)| levels.values.get(index).cloned().unwrap_or_default();
+    let cells = cells.iter().map(|(place, groups)| Cell {
+        labels: laid_out.iter().zip(place).map(label).collect(),
+        ..cell(params.statistic, groups)
+    });
+    let metric = entries.iter().find_map(|entry| entry.label("metric")).map(str::to_owned);
+    Ok(Figures {
+        cells: cells.collect(),
+        metric: metric.filter(|_| !params.lays_out("metric")),
+        statistic: params.statistic,
+        at_most: params.at_most,
+        across: across.iter().map(|levels| levels.name.clone()).collect(),
+        synthetic: source.synthetic,
+        rows,
+        columns,
+    })
+}
+
+/// A value per group first (it is one already), then mean and sample standard deviation over groups; shares are pooled.
+fn cell(statistic: Statistic, groups: &Groups<'_>) -> Cell {
+    let total = |count: fn(&Figure) -> u64| groups.values().map(|&figure| count(figure)).sum::<u64>();
+    let values: Vec<f64> = groups.values().filter_map(|figure| figure.value).collect();
+    let (n, k) = (total(|figure| figure.n), values.len() as f64);
+    let (mean, sd) = match statistic {
+        Statistic::Share => ((n > 0).then(|| total(|figure| figure.at_most) as f64 / n as f64), None),
+        Statistic::Mean if values.is_empty() => (None, None),
+        Statistic::Mean => {
+            let mean = values.iter().sum::<f64>() / k;
+            let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+            (Some(mean), (values.len() > 1).then(|| (squares / (k - 1.0)).sqrt()))
+        }
+    };
+    Cell { labels: Vec::new(), mean, sd, n, excluded: total(|figure| figure.excluded), groups: values.len() as u64 }
+}
+
+/// The entries that `only` keeps; an input that does not vary along a name is kept. Without a choice, all classes together.
+fn kept<'a>(params: &Params, source: &'a Source) -> Result<Vec<&'a Entry>, StageError> {
+    for (name, wanted) in &params.only {
+        let known = source.dimensions.iter().find(|levels| levels.name == *name);
+        let known = known.map(|levels| levels.values.as_slice()).unwrap_or_default();
+        if let Some(unknown) = wanted.0.iter().find(|label| !known.contains(label)) {
+            return Err(StageError::new(format!(
+                "`only` keeps `{name} = {unknown}`, which no input has; there are: {}",
+                known.join(", ")
+            )));
+        }
+    }
+    let is_kept = |entry: &&Entry| {
+        entry.labels.iter().all(|(name, label)| match params.only.get(name) {
+            Some(wanted) => wanted.0.contains(label),
+            None => name != "label" || params.lays_out(name) || label == ALL,
+        })
+    };
+    let entries: Vec<_> = source.entries.iter().filter(is_kept).collect();
+    if entries.is_empty() {
+        return Err(StageError::new("`only` keeps no input; no input has all of those values at once"));
+    }
+    Ok(entries)
+}
+
+/// The named dimensions with the labels that are left.
+fn levels(names: &[String], all: &[Levels], entries: &[&Entry]) -> Vec<Levels> {
+    let left = |levels: &Levels| {
+        let is_left = |value: &&String| entries.iter().any(|entry| entry.label(&levels.name) == Some(value.as_str()));
+        Levels { name: levels.name.clone(), values: levels.values.iter().filter(is_left).cloned().collect() }
+    };
+    names.iter().filter_map(|name| all.iter().find(|levels| levels.name == *name)).map(left).collect()
+}
+
+fn place(entry: &Entry, dimensions: &[&Levels]) -> Place {
+    let index = |levels: &&Levels| {
+        let label = entry.label(&levels.name)?;
+        levels.values.iter().position(|value| value == label)
+    };
+    dimensions.iter().map(|levels| index(levels).unwrap_or(usize::MAX)).collect()
+}
+
+fn check_names(params: &Params, all: &[Levels]) -> Result<(), StageError> {
+    let names: Vec<&str> = all.iter().map(|levels| levels.name.as_str()).collect();
+    // `fold` is the default: a study without folds has nothing to take a standard deviation over.
+    let across = params.across.0.iter().filter(|name| *name != "fold").map(|name| ("across", name));
+    let written = params.rows.iter().map(|name| ("rows", name));
+    let written = written.chain(params.columns.iter().map(|name| ("columns", name))).chain(across);
+    for (field, name) in written.chain(params.only.keys().map(|name| ("only", name))) {
+        if !names.contains(&name.as_str()) {
+            let near = nearest(name, names.iter().copied());
+            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            return Err(StageError::new(format!(
+                "`{field}` names `{name}`, along which no input varies; the inputs vary along: {}{near}",
+                names.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to mix inputs that differ along a name of which the table says nothing.
+fn check_accounted(params: &Params, all: &[Levels], across: &[&Levels], entries: &[&Entry]) -> Result<(), StageError> {
+    for name in all.iter().map(|levels| &levels.name) {
+        if params.lays_out(name) || across.iter().any(|levels| levels.name == *name) {
+            continue;
+        }
+        let values = levels(std::slice::from_ref(name), all, entries).remove(0).values;
+        if values.len() > 1 {
+            let one = if name == "metric" {
+                format!("`value = \"{}\"`", values[0])
+            } else {
+                format!("`only = {{ {name} = \"{}\" }}`", values[0])
+            };
+            let shown = values.iter().take(8).map(String::as_str).collect::<Vec<_>>().join(", ");
+            let more = if values.len() > 8 { ", …" } else { "" };
+            return Err(StageError::new(format!(
+                "the inputs differ along `{name}` ({shown}{more}), which is in neither `rows` nor `columns`; add it to one of \
+                 them or to `across`, or keep one with {one}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn ambiguous(entry: &Entry, laid_out: &[&Levels], across: &[&Levels]) -> StageError {
+    let describe = |levels: &&&Levels| Some(format!("{} = {}", levels.name, entry.label(&levels.name)?));
+    let place: Vec<_> = laid_out.iter().chain(across).filter_map(|levels| describe(&levels)).collect();
+    StageError::new(format!(
+        "several inputs fall into one cell ({}) and no axis tells them apart; give them to tables of their own",
+        place.join(", ")
+    ))
+}

@@ -1,0 +1,327 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::artifact::{Cell, Predictions};
+use crate::classify::AxisLabels;
+use crate::testing::Bench;
+
+const CLASSES: [&str; 3] = ["meningioma", "glioma", "pituitary"];
+
+fn texts(values: &[&str]) -> Vec<String> {
+    values.iter().map(|&value| value.to_owned()).collect()
+}
+
+/// Class index and IoU.
+type Image = (u32, Option<f64>);
+
+fn scores(images: &[Image]) -> Scores {
+    let column = || images.iter().map(|(_, iou)| *iou).collect();
+    let labels: Vec<u32> = images.iter().map(|(label, _)| *label).collect();
+    Scores {
+        names: (0..images.len()).map(|image| format!("{image}.png")).collect(),
+        predicted: labels.clone(),
+        labels,
+        classes: texts(&CLASSES),
+        iou: column(),
+        dice: column(),
+        precision: column(),
+        recall: column(),
+        mask_pixels: vec![1; images.len()],
+        truth_pixels: vec![1; images.len()],
+    }
+}
+
+fn params(value: Value) -> Params {
+    serde_json::from_value(value).unwrap()
+}
+
+fn table(items: &[Item], layout: Value) -> Figures {
+    run(&params(layout), items).unwrap()
+}
+
+fn error(items: &[Item], layout: Value) -> String {
+    run(&params(layout), items).unwrap_err().to_string()
+}
+
+fn text(figures: &Figures) -> String {
+    render::Grid::of(figures, 3).text()
+}
+
+/// The study of `table.py`, gathered over model, fold and threshold.
+fn study(bench: &Bench) -> (Value, Vec<Item>) {
+    let reference: Value = serde_json::from_str(include_str!("../../tests/reference/table.json")).unwrap();
+    let mut items: Vec<(AxisLabels, Vec<Image>)> = Vec::new();
+    for row in reference["scores"].as_array().unwrap() {
+        let labels = vec![
+            ("model".to_owned(), row[0].as_str().unwrap().to_owned()),
+            ("fold".to_owned(), row[1].to_string()),
+            ("threshold".to_owned(), row[2].as_str().unwrap().to_owned()),
+        ];
+        let class = CLASSES.iter().position(|class| row[4] == *class).unwrap() as u32;
+        let image = (class, row[5].as_f64());
+        match items.last_mut() {
+            Some((last, images)) if *last == labels => images.push(image),
+            _ => items.push((labels, vec![image])),
+        }
+    }
+    let items = items.into_iter().map(|(labels, images)| {
+        let labels: Vec<_> = labels.iter().map(|(axis, label)| (axis.as_str(), label.as_str())).collect();
+        bench.item(&scores(&images), &labels)
+    });
+    let items = items.collect();
+    (reference, items)
+}
+
+/// The cell with those labels.
+fn cell<'a>(figures: &'a Figures, labels: &[&str]) -> &'a Cell {
+    figures.cells.iter().find(|cell| cell.labels == labels).unwrap_or_else(|| panic!("no cell {labels:?}"))
+}
+
+fn assert_close(ours: Option<f64>, theirs: &Value) {
+    match (ours, theirs.as_f64()) {
+        (Some(ours), Some(theirs)) => assert!((ours - theirs).abs() < 1e-12, "{ours} against {theirs}"),
+        (ours, theirs) => assert_eq!(ours, theirs),
+    }
+}
+
+#[test]
+fn means_and_standard_deviations_are_those_of_pandas() {
+    let bench = Bench::new();
+    let (reference, items) = study(&bench);
+    let tables = [
+        ("by_threshold", json!({ "rows": ["model"], "columns": ["threshold"] })),
+        ("by_label", json!({ "rows": ["model"], "columns": ["label"], "only": { "threshold": 200 } })),
+    ];
+    for (name, layout) in tables {
+        let figures = table(&items, layout);
+        for row in reference[name].as_array().unwrap() {
+            let cell = cell(&figures, &[row[0].as_str().unwrap(), row[1].as_str().unwrap()]);
+            assert_close(cell.mean, &row[2]);
+            assert_close(cell.sd, &row[3]);
+            assert_eq!(json!([cell.n, cell.excluded, cell.groups]), json!([row[4], row[5], row[6]]), "{name}");
+        }
+    }
+}
+
+#[test]
+fn shares_pooled_over_folds_are_those_of_pandas() {
+    let bench = Bench::new();
+    let (reference, items) = study(&bench);
+    let layout = json!({
+        "rows": ["model"], "columns": ["label"], "only": { "threshold": "200" }, "statistic": "share", "at_most": 0.1
+    });
+    let figures = table(&items, layout);
+    for row in reference["shares"].as_array().unwrap() {
+        let cell = cell(&figures, &[row[0].as_str().unwrap(), row[1].as_str().unwrap()]);
+        assert_close(cell.mean, &row[2]);
+        assert_eq!(cell.sd, None);
+    }
+}
+
+#[test]
+fn golden() {
+    let bench = Bench::new();
+    let (_, items) = study(&bench);
+    let figures = table(&items, json!({ "rows": ["model"], "columns": ["label"], "only": { "threshold": 200 } }));
+    let expected = "\
+iou: mean (sd over fold), by model × label
+
+model            all     meningioma         glioma      pituitary      n
+────────────────────────────────────────────────────────────────────────
+tiny   0.459 (0.140)  0.515 (0.216)  0.409 (0.403)  0.383 (0.352)*  4–18
+big    0.316 (0.074)  0.402 (0.146)  0.228 (0.212)      – (n = 0)   0–14
+
+* over fewer values of fold than the other 3
+0–1 images a cell have no ground truth and are left out
+";
+    assert_eq!(text(&figures), expected, "the numbers moved: raise VERSION of `table` and put the new ones here");
+}
+
+#[test]
+fn rows_and_columns_keep_the_order_of_the_study_and_absent_cells_are_dashes() {
+    let bench = Bench::new();
+    let item = |model, threshold, iou| {
+        bench.item(&scores(&[(0, Some(iou))]), &[("model", model), ("fold", "1"), ("threshold", threshold)])
+    };
+    let items = [item("vgg", "q90", 0.25), item("alex", "q90", 0.5), item("alex", "200", 0.75)];
+    let expected = "\
+iou: mean, by model × threshold
+
+model    q90    200  n
+──────────────────────
+vgg    0.250      –  1
+alex   0.500  0.750  1
+";
+    assert_eq!(text(&table(&items, json!({ "rows": ["model"], "columns": ["threshold"] }))), expected);
+}
+
+#[test]
+fn inputs_that_differ_along_a_name_of_which_nothing_is_said_are_refused() {
+    let bench = Bench::new();
+    let (_, items) = study(&bench);
+    assert_eq!(
+        error(&items, json!({ "rows": ["model"] })),
+        "the inputs differ along `threshold` (200, q90), which is in neither `rows` nor `columns`; add it to one of them or \
+         to `across`, or keep one with `only = { threshold = \"200\" }`"
+    );
+    assert!(table(&items, json!({ "rows": ["model"], "across": ["fold", "threshold"] })).cells[0].groups == 6);
+}
+
+#[test]
+fn unknown_names_values_and_metrics_list_what_there_is() {
+    let bench = Bench::new();
+    let (_, items) = study(&bench);
+    let cases = [
+        (
+            json!({ "rows": ["modle"], "columns": ["threshold"] }),
+            "`rows` names `modle`, along which no input varies; the inputs vary along: model, fold, threshold, metric, label; \
+             did you mean `model`?",
+        ),
+        (
+            json!({ "rows": ["model"], "only": { "threshold": 210 } }),
+            "`only` keeps `threshold = 210`, which no input has; there are: 200, q90",
+        ),
+        (
+            json!({ "rows": ["model"], "columns": ["threshold"], "value": "accuracy" }),
+            "`value = \"accuracy\"` is no metric of the input; its metrics: iou, dice, precision, recall",
+        ),
+        (
+            json!({ "rows": ["model"], "columns": ["threshold"], "across": "seed" }),
+            "`across` names `seed`, along which no input varies; the inputs vary along: model, fold, threshold, metric, label",
+        ),
+    ];
+    for (layout, message) in cases {
+        assert_eq!(error(&items, layout), message);
+    }
+}
+
+#[test]
+fn inputs_that_no_axis_tells_apart_are_refused() {
+    let bench = Bench::new();
+    let item = bench.item(&scores(&[(0, Some(0.5))]), &[("model", "tiny"), ("fold", "1")]);
+    let message = error(&[item.clone(), item], json!({ "rows": ["model"] }));
+    assert!(message.starts_with("several inputs fall into one cell (model = tiny, fold = 1)"), "{message}");
+}
+
+#[test]
+fn an_input_without_an_axis_stands_beside_those_that_vary_along_it() {
+    let bench = Bench::new();
+    let mut items = study(&bench).1;
+    items.push(bench.item(&scores(&[(0, Some(0.75))]), &[("unet", "vgg"), ("fold", "1")]));
+    let figures = table(&items, json!({ "rows": ["model", "unet"], "only": { "threshold": 200 } }));
+    let rows: Vec<_> = figures.cells.iter().map(|cell| cell.labels.join("/")).collect();
+    assert_eq!(rows, ["tiny/", "big/", "/vgg"]);
+    assert!(text(&figures).contains("–      vgg"), "{}", text(&figures));
+}
+
+#[test]
+fn metrics_of_classify_make_a_table_of_their_own() {
+    let bench = Bench::new();
+    let predictions = |predicted: &[u32]| Predictions {
+        names: (0..4).map(|image| format!("phantom-01-{image}")).collect(),
+        labels: vec![0, 0, 1, 2],
+        predicted: predicted.to_vec(),
+        classes: texts(&CLASSES),
+        probabilities: vec![0.0; 12],
+    };
+    let fold = |number: &str| vec![("fold".to_owned(), number.to_owned())];
+    let inputs = [(fold("1"), predictions(&[0, 0, 1, 2])), (fold("2"), predictions(&[0, 1, 1, 2]))];
+    let (metrics, _) = crate::classify::run(&inputs).unwrap();
+    let items = [bench.item(&metrics, &[("model", "tiny")])];
+    let expected = "\
+mean (sd over fold), by model × metric
+
+model       accuracy      precision         recall             f1  n
+────────────────────────────────────────────────────────────────────
+tiny   0.875 (0.177)  0.917 (0.118)  0.917 (0.118)  0.889 (0.157)  8
+
+synthetic phantom data
+";
+    let by_metric = table(&items, json!({ "rows": ["model"], "columns": ["metric"] }));
+    assert_eq!(text(&by_metric), expected);
+    assert_eq!(table(&items, json!({ "rows": ["model"], "columns": ["metric"], "value": "value" })), by_metric);
+    let recall = table(&items, json!({ "columns": ["label"], "value": "recall" }));
+    assert_eq!(recall.columns[0].values, ["all", "meningioma", "glioma", "pituitary"]);
+    assert_eq!(cell(&recall, &["meningioma"]).mean, Some(0.75));
+    let message = error(&items, json!({ "rows": ["model"] }));
+    assert!(message.contains("differ along `metric`") && message.contains("`value = \"accuracy\"`"), "{message}");
+}
+
+#[test]
+fn every_file_of_the_table_says_the_same() {
+    let bench = Bench::new();
+    let items = [
+        bench.item(&scores(&[(0, Some(0.5)), (1, Some(0.25))]), &[("model", "a|b"), ("fold", "1")]),
+        bench.item(&scores(&[(0, Some(0.0)), (1, None)]), &[("model", "a|b"), ("fold", "2")]),
+    ];
+    let action = bench.action(r#"{"rows": ["model"], "digits": 2}"#, &[("scores", &items)]);
+    let output = bench.run(&STAGE, &[action]).remove(0).unwrap().remove(0);
+    let names: Vec<_> = output.files.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["table.parquet", "table.csv", "table.md", "table.txt"]);
+    let bytes = |index: usize| match &output.files[index].1 {
+        Content::Bytes(bytes) => bytes.as_slice(),
+        Content::File(_) => panic!("small files are held in memory"),
+    };
+    let figures = Figures::decode(bytes(0)).unwrap();
+    assert_eq!(figures, table(&items, json!({ "rows": ["model"] })));
+    let csv = "model,metric,statistic,mean,sd,n,excluded,groups,synthetic\n\
+               a|b,iou,mean,0.1875,0.2651650429449553,3,1,2,false\n";
+    assert_eq!(String::from_utf8_lossy(bytes(1)), csv);
+    let markdown = "\
+**iou: mean (sd over fold), by model**
+
+| model | mean | n |
+| :--- | ---: | ---: |
+| a\\|b | 0.19 (0.27) | 3 |
+
+1 images a cell have no ground truth and are left out
+";
+    assert_eq!(String::from_utf8_lossy(bytes(2)), markdown);
+}
+
+#[test]
+fn wide_letters_keep_the_columns_aligned() {
+    let bench = Bench::new();
+    let item = |model| bench.item(&scores(&[(0, Some(0.5))]), &[("model", model), ("fold", "1")]);
+    let shown = text(&table(&[item("模型"), item("ab")], json!({ "rows": ["model"] })));
+    assert!(shown.contains("模型   0.500  1\nab     0.500  1\n"), "{shown}");
+}
+
+#[test]
+fn params_are_read_from_specs() {
+    let check = |toml| Bench::new().check(&STAGE, toml);
+    let toml = "rows = ['model']\ncolumns = ['label']\nonly = { threshold = 200 }\nstatistic = 'share'\nat_most = 0.01";
+    let written = json!({
+        "rows": ["model"], "columns": ["label"], "value": null, "statistic": "share", "at_most": 0.01,
+        "across": ["fold"], "only": { "threshold": ["200"] }, "digits": 3
+    });
+    assert_eq!(check(toml), Ok(written));
+    let message = check("rows = 'model'\nacross = 1979-05-27\nstatistic = 'share'\ncolour = 1").unwrap_err();
+    for part in ["'model': invalid type", "1979-05-27: invalid type", "a share needs a bound", "unknown field `colour`"]
+    {
+        assert!(message.contains(part), "{part} is not in: {message}");
+    }
+}
+
+#[test]
+#[ignore = "measures; run with --release -- --ignored --nocapture"]
+#[expect(clippy::print_stdout, reason = "its output is its purpose")]
+fn seconds_for_15360_scores_of_613_images() {
+    let bench = Bench::new();
+    let images: Vec<_> = (0..613_u32).map(|image| (image % 3, Some(f64::from(image) / 613.0))).collect();
+    let one = bench.item(&scores(&images), &[]);
+    let mut items = Vec::new();
+    for model in 0..6 {
+        for fold in 1..=5 {
+            for threshold in 0..512 {
+                let labels = [("model", model), ("fold", fold), ("threshold", threshold)];
+                let labels = labels.map(|(axis, label)| (axis.to_owned(), label.to_string())).to_vec();
+                items.push(Item { labels, files: one.files.clone() });
+            }
+        }
+    }
+    let started = std::time::Instant::now();
+    let figures = table(&items, json!({ "rows": ["model"], "columns": ["threshold"] }));
+    assert_eq!(figures.cells.len(), 6 * 512);
+    println!("table of {} scores: {:.2} s", items.len(), started.elapsed().as_secs_f64());
+}

@@ -1,0 +1,99 @@
+//! Trains a classifier on all images outside one fold.
+//!
+//! - Loss: softmax cross-entropy, optionally weighted by class as PyTorch weights it.
+//! - Optimisers as in PyTorch: Adam (L2 penalty in the gradient), AdamW (decay beside it), SGD with momentum.
+//! - Random numbers: weights, order of images and augmentation are drawn from streams named after the seed, the model, the fold,
+//!   what they are for and the epoch. So nothing random needs to be stored to go on from a checkpoint, and neither threads nor
+//!   other trainings move anything.
+//! - After each epoch a checkpoint is written; a training that was stopped goes on from the last one, to the same bytes.
+
+mod augment;
+mod checkpoint;
+mod data;
+mod fit;
+mod optimizer;
+mod params;
+
+#[cfg(test)]
+mod tests;
+
+use orchestrate_engine::stage::{Action, Context, FileName, Output, Port, StageError, Weight};
+
+use crate::artifact::{Images, Split, Table};
+use crate::model::{ModelCard, Precision, Tensors, Weights, device, read_safetensors, with_threads};
+use crate::typed::{Adaptor, Typed};
+use checkpoint::Checkpoints;
+use data::Data;
+
+pub(crate) use data::check_names;
+use fit::Session;
+
+pub use params::{Augment, ClassWeights, Flip, Freeze, Init, OptimizerKind, Params, Schedule};
+
+/// `kind = "train"`.
+pub(crate) static STAGE: Adaptor<Train> = Adaptor::new();
+
+/// Raised when the same inputs would give other weights.
+const VERSION: u32 = 1;
+
+/// Name in the key of the file that `init.weights` names: wherever it lies, its contents count.
+const INIT_WEIGHTS: &str = "init.weights";
+
+/// The stage; see the module.
+pub(crate) struct Train;
+
+impl Typed for Train {
+    const KIND: &'static str = "train";
+    const VERSION: u32 = VERSION;
+    const ABOUT: &'static str = "trains a classifier on all images outside one fold";
+    const PORTS: &'static [Port] = &[
+        Port { name: "images", reads: &["images"], optional: false, many: false },
+        Port { name: "split", reads: &["split"], optional: false, many: false },
+    ];
+    const OUTPUTS: &'static [&'static str] = &["weights", "curve"];
+    const WEIGHT: Weight = Weight::Heavy;
+    const CHECKPOINTS: bool = true;
+    const PATHS: &'static [&'static str] = &["init.weights"];
+    type Params = Params;
+
+    fn files(params: &Params) -> Result<Vec<FileName>, Vec<String>> {
+        let path = params.init.weights.clone();
+        Ok(path.map(|path| FileName { name: INIT_WEIGHTS.to_owned(), path }).into_iter().collect())
+    }
+
+    fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
+        batch.iter().map(|(params, action)| run(params, context, action)).collect()
+    }
+}
+
+fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Output>, StageError> {
+    let images = Images::from_item(action.one("images")?)?;
+    let split = Split::from_item(action.one("split")?)?;
+    let data = Data::new(params, &images, &split)?;
+    let trunk = published_trunk(action)?;
+    let session = Session {
+        device: device(context.device)?,
+        checkpoints: context.checkpoint_dir.map(|dir| Checkpoints::new(dir, action.key)),
+        progress: context.progress,
+        cancelled: context.cancelled,
+    };
+    let (tensors, curve) = with_threads(context.threads, || fit::fit(params, &data, trunk.as_ref(), &session))?;
+    let card = ModelCard {
+        model: params.model,
+        classes: split.classes.clone(),
+        height: images.height,
+        width: images.width,
+        normalisation: data.normalisation.clone(),
+        fold: params.fold,
+        seed: params.seed,
+        precision: Precision::F32,
+    };
+    Ok(vec![Weights { card, tensors }.output()?, curve.output()?])
+}
+
+fn published_trunk(action: &Action) -> Result<Option<Tensors>, StageError> {
+    let Some(file) = action.file(INIT_WEIGHTS) else { return Ok(None) };
+    let tensors = read_safetensors(&file.read()?)
+        .map_err(|error| StageError::new(format!("{}: {error}", file.path.display())))?;
+    Ok(Some(tensors))
+}

@@ -1,0 +1,325 @@
+//! Parameters of `kind = "train"`, with their defaults and ranges.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use orchestrate_engine::params;
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::model::{ModelName, Precision};
+
+/// Parameters of `kind = "train"`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// The network: `"tiny"`, `"tiny-modified"` or `"squeezenet1_1"`.
+    pub model: ModelName,
+    /// The fold whose images are left out, from 1; the loss and accuracy of the curve are theirs.
+    pub fold: u32,
+    /// Passes over the training images, at least 1; default 10.
+    #[serde(default = "epochs")]
+    pub epochs: u32,
+    /// Images that give one step, at least 1; default 32. The last batch of an epoch may be smaller.
+    #[serde(default = "batch_size")]
+    pub batch_size: usize,
+    /// `"adam"` (default), `"adamw"` or `"sgd"`.
+    #[serde(default)]
+    pub optimizer: OptimizerKind,
+    /// Learning rate of the first epoch, above 0; default 0.001.
+    #[serde(default = "learning_rate")]
+    pub learning_rate: f64,
+    /// Momentum of `"sgd"`, 0 ≤ m < 1; default 0.9. The others have β₁ = 0.9, β₂ = 0.999, ε = 1e-8, as in PyTorch.
+    #[serde(default = "momentum")]
+    pub momentum: f64,
+    /// Weight decay of all tensors, at least 0; default 0. Decoupled in `"adamw"`, an L2 penalty in the others.
+    #[serde(default)]
+    pub weight_decay: f64,
+    /// How the learning rate changes from epoch to epoch: `"constant"` (default), `"cosine"` (to 0 after the last epoch),
+    /// or `{ step = { every = 10, factor = 0.1 } }`.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// Weights of the classes in the loss: `"none"` (default), `"balanced"` (n / (k · nₖ), as in scikit-learn), or one number
+    /// above 0 a class, in the order of the classes.
+    #[serde(default)]
+    pub class_weights: ClassWeights,
+    /// Random changes of training images; default none.
+    #[serde(default)]
+    pub augment: Augment,
+    /// What is not trained: `"none"` (default), or `"trunk"`, which leaves the linear layer and needs `init.weights`.
+    #[serde(default)]
+    pub freeze: Freeze,
+    /// Where the trunk's weights come from; default: drawn at random.
+    #[serde(default)]
+    pub init: Init,
+    /// The type of the numbers; only `"f32"` so far.
+    #[serde(default)]
+    pub precision: Precision,
+    /// Seed of weights, order of images and augmentation.
+    #[serde(default)]
+    pub seed: u64,
+}
+
+fn epochs() -> u32 {
+    10
+}
+
+fn batch_size() -> usize {
+    32
+}
+
+fn learning_rate() -> f64 {
+    0.001
+}
+
+fn momentum() -> f64 {
+    0.9
+}
+
+/// The rule that turns gradients into steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// Kingma and Ba 2015, arXiv 1412.6980.
+    #[default]
+    Adam,
+    /// Loshchilov and Hutter 2019, arXiv 1711.05101.
+    AdamW,
+    /// Stochastic gradient descent with momentum.
+    Sgd,
+}
+
+/// The learning rate over epochs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Schedule {
+    /// Always the same.
+    #[default]
+    Constant,
+    /// Half a cosine from the first epoch's rate down to 0 after the last.
+    Cosine,
+    /// Multiplied by a factor every so many epochs.
+    Step {
+        /// Epochs between changes, at least 1.
+        every: u32,
+        /// What the rate is multiplied by, above 0.
+        factor: f64,
+    },
+}
+
+impl Schedule {
+    /// The learning rate of an epoch, counted from 1, of `epochs`.
+    pub fn learning_rate(self, first: f64, epoch: u32, epochs: u32) -> f64 {
+        let done = epoch.saturating_sub(1);
+        match self {
+            Self::Constant => first,
+            Self::Cosine => {
+                let share = f64::from(done) / f64::from(epochs.max(1));
+                first * 0.5 * (1.0 + (std::f64::consts::PI * share).cos())
+            }
+            Self::Step { every, factor } => first * factor.powi((done / every.max(1)).min(i32::MAX as u32) as i32),
+        }
+    }
+}
+
+/// Weights of the classes in the loss.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum ClassWeights {
+    /// All the same.
+    #[default]
+    None,
+    /// n / (k · nₖ) for class k of nₖ training images: every class weighs the same in all.
+    Balanced,
+    /// One a class, in the order of the classes.
+    Given(Vec<f64>),
+}
+
+/// Random changes of training images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Augment {
+    /// Mirrors an image with probability ½: `"none"` (default), `"horizontal"` (left and right), `"vertical"`, or `"both"`, each on
+    /// its own.
+    #[serde(default)]
+    pub flip: Flip,
+    /// Moves an image by a whole number of pixels, uniform in ±`shift` along each axis; what comes in is black. Default 0.
+    #[serde(default)]
+    pub shift: usize,
+}
+
+impl Augment {
+    /// Whether images stay as they are.
+    pub fn is_none(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// The axes along which an image may be mirrored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Flip {
+    /// None.
+    #[default]
+    None,
+    /// Left and right change places.
+    Horizontal,
+    /// Top and bottom change places.
+    Vertical,
+    /// Either, independently.
+    Both,
+}
+
+/// What is not trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Freeze {
+    /// Everything is trained.
+    #[default]
+    None,
+    /// The trunk stays as it was; the linear layer is trained.
+    Trunk,
+}
+
+/// Where weights come from before the first epoch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Init {
+    /// A safetensors file with the trunk under torchvision's names, f32; a head in it is passed over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<PathBuf>,
+}
+
+impl params::Params for Params {
+    fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        let mut check = |field: &'static str, holds: bool, rule: &str| {
+            if !holds {
+                problems.push((field, format!("{field} {rule}")));
+            }
+        };
+        let above_0 = |number: f64| number > 0.0 && number.is_finite();
+        check("fold", self.fold >= 1, "counts from 1");
+        check("epochs", self.epochs >= 1, "must be at least 1");
+        check("batch_size", self.batch_size >= 1, "must be at least 1");
+        check("learning_rate", above_0(self.learning_rate), "must be a number above 0");
+        check("momentum", (0.0..1.0).contains(&self.momentum), "must be at least 0 and below 1");
+        check(
+            "weight_decay",
+            self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
+            "must be a number that is at least 0",
+        );
+        if let Schedule::Step { every, factor } = self.schedule {
+            check("schedule", every >= 1 && above_0(factor), "needs `every` of at least 1 and a `factor` above 0");
+        }
+        if let ClassWeights::Given(weights) = &self.class_weights {
+            check("class_weights", weights.iter().all(|&weight| above_0(weight)), "must all be numbers above 0");
+        }
+        check(
+            "freeze",
+            self.freeze == Freeze::None || self.init.weights.is_some(),
+            "= \"trunk\" needs `init = { weights = \"….safetensors\" }`: a trunk of random weights would stay random",
+        );
+        problems
+    }
+}
+
+impl Serialize for ClassWeights {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::None => serializer.serialize_str("none"),
+            Self::Balanced => serializer.serialize_str("balanced"),
+            Self::Given(weights) => weights.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ClassWeights {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Rule;
+
+        impl<'de> Visitor<'de> for Rule {
+            type Value = ClassWeights;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"none\", \"balanced\" or a list of numbers, one a class")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<ClassWeights, E> {
+                match name {
+                    "none" => Ok(ClassWeights::None),
+                    "balanced" => Ok(ClassWeights::Balanced),
+                    other => Err(E::invalid_value(de::Unexpected::Str(other), &self)),
+                }
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<ClassWeights, A::Error> {
+                let mut weights = Vec::new();
+                while let Some(weight) = list.next_element()? {
+                    weights.push(weight);
+                }
+                Ok(ClassWeights::Given(weights))
+            }
+        }
+
+        deserializer.deserialize_any(Rule)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use orchestrate_engine::params::Params as _;
+
+    fn params(toml: &str) -> Result<Params, String> {
+        toml::from_str(&format!("model = \"tiny\"\nfold = 1\n{toml}")).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn every_form_of_every_param_is_read_and_written_back() {
+        let text = "optimizer = \"adamw\"\nschedule = { step = { every = 2, factor = 0.5 } }\nclass_weights = [1, 2.5]\n\
+                    augment = { flip = \"both\", shift = 3 }\nfreeze = \"trunk\"\ninit = { weights = \"/w.safetensors\" }";
+        let params = params(text).expect("all of it is valid");
+        assert_eq!(params.schedule, Schedule::Step { every: 2, factor: 0.5 });
+        assert_eq!(params.class_weights, ClassWeights::Given(vec![1.0, 2.5]));
+        assert_eq!(params.problems(), []);
+        let json = serde_json::to_value(&params).expect("params have a JSON form");
+        assert_eq!(serde_json::from_value::<Params>(json).expect("it was just written"), params);
+    }
+
+    #[test]
+    fn wrong_values_are_answered_with_a_sentence() {
+        let table = [
+            ("epochs = 0", "epochs must be at least 1"),
+            ("learning_rate = 0.0", "learning_rate must be a number above 0"),
+            ("momentum = 1.0", "momentum must be at least 0 and below 1"),
+            ("weight_decay = -1.0", "weight_decay must be a number that is at least 0"),
+            ("class_weights = [1.0, 0.0]", "class_weights must all be numbers above 0"),
+            ("freeze = \"trunk\"", "freeze = \"trunk\" needs `init"),
+        ];
+        for (toml, expected) in table {
+            let problems = params(toml).expect("the type is right").problems();
+            assert!(problems.len() == 1 && problems[0].1.starts_with(expected), "{toml}: {problems:?}");
+        }
+        let table = [
+            ("precision = \"bf16\"", "precision `bf16` is not supported; use \"f32\""),
+            ("class_weights = \"even\"", "invalid value: string \"even\", expected \"none\", \"balanced\" or a list"),
+            ("optimizer = \"adm\"", "unknown variant `adm`, expected one of `adam`, `adamw`, `sgd`"),
+        ];
+        for (toml, expected) in table {
+            let error = params(toml).expect_err("the value does not exist");
+            assert!(error.starts_with(expected), "{toml}: {error}");
+        }
+    }
+
+    #[test]
+    fn learning_rates_follow_the_schedule() {
+        let rates = |schedule: Schedule| [1, 2, 3, 4].map(|epoch| schedule.learning_rate(0.1, epoch, 4));
+        assert_eq!(rates(Schedule::Constant), [0.1; 4]);
+        assert_eq!(rates(Schedule::Step { every: 2, factor: 0.5 }), [0.1, 0.1, 0.05, 0.05]);
+        // torch.optim.lr_scheduler.CosineAnnealingLR(T_max=4) from 0.1, PyTorch 2.15.0.
+        let torch = [0.1, 0.085_355_339_059_327_38, 0.05, 0.014_644_660_940_672_627];
+        for (ours, theirs) in rates(Schedule::Cosine).into_iter().zip(torch) {
+            assert!((ours - theirs).abs() < 1e-12, "{ours} {theirs}");
+        }
+    }
+}

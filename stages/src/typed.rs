@@ -1,0 +1,111 @@
+//! From a stage with typed params to the engine's [`Stage`], once for all stages.
+
+use std::marker::PhantomData;
+
+use orchestrate_engine::params::{self, ParamTable, Params, ParamsError};
+use orchestrate_engine::stage::{Action, Context, FileName, Output, Port, Stage, StageError, Weight};
+use serde_aux::serde_introspection::serde_introspect;
+
+/// A kind of stage with typed params.
+pub(crate) trait Typed: Send + Sync + 'static {
+    /// The word after `kind =`.
+    const KIND: &'static str;
+    /// Raised when the same inputs would give other numbers.
+    const VERSION: u32;
+    /// One sentence for the list of kinds.
+    const ABOUT: &'static str;
+    /// Named inputs.
+    const PORTS: &'static [Port];
+    /// Named outputs.
+    const OUTPUTS: &'static [&'static str];
+    /// Where it runs.
+    const WEIGHT: Weight = Weight::Light;
+    /// Whether siblings that share inputs are worth running together.
+    const BATCHES: bool = false;
+    /// Whether a killed run can go on from checkpoints.
+    const CHECKPOINTS: bool = false;
+    /// Params that hold paths.
+    const PATHS: &'static [&'static str] = &[];
+    /// What `[stages.NAME]` may set.
+    type Params: Params;
+
+    /// External files that a run will read.
+    fn files(_params: &Self::Params) -> Result<Vec<FileName>, Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// Runs a batch; see [`Stage::run`].
+    fn run(context: &Context<'_>, batch: &[(Self::Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>>;
+}
+
+/// Gives a [`Typed`] stage to the engine.
+pub(crate) struct Adaptor<T>(PhantomData<T>);
+
+impl<T> Adaptor<T> {
+    pub(crate) const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T: Typed> Stage for Adaptor<T> {
+    fn kind(&self) -> &'static str {
+        T::KIND
+    }
+
+    fn version(&self) -> u32 {
+        T::VERSION
+    }
+
+    fn about(&self) -> &'static str {
+        T::ABOUT
+    }
+
+    fn weight(&self) -> Weight {
+        T::WEIGHT
+    }
+
+    fn ports(&self) -> &'static [Port] {
+        T::PORTS
+    }
+
+    fn outputs(&self, _params: &serde_json::Value) -> Vec<String> {
+        T::OUTPUTS.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn fields(&self) -> &'static [&'static str] {
+        serde_introspect::<T::Params>()
+    }
+
+    fn path_fields(&self) -> &'static [&'static str] {
+        T::PATHS
+    }
+
+    fn check(&self, table: &ParamTable) -> Result<serde_json::Value, ParamsError> {
+        params::check::<T::Params>(table, self.fields())
+    }
+
+    fn files(&self, params: &serde_json::Value) -> Result<Vec<FileName>, Vec<String>> {
+        T::files(&read::<T>(params).map_err(|error| vec![error.to_string()])?)
+    }
+
+    fn batches(&self) -> bool {
+        T::BATCHES
+    }
+
+    fn checkpoints(&self) -> bool {
+        T::CHECKPOINTS
+    }
+
+    fn run(&self, context: &Context<'_>, batch: &[Action]) -> Vec<Result<Vec<Output>, StageError>> {
+        let actions: Result<Vec<_>, _> = batch.iter().map(|action| Ok((read::<T>(&action.params)?, action))).collect();
+        match actions {
+            Ok(actions) => T::run(context, &actions),
+            Err(error) => batch.iter().map(|_| Err(StageError::clone(&error))).collect(),
+        }
+    }
+}
+
+fn read<T: Typed>(params: &serde_json::Value) -> Result<T::Params, StageError> {
+    serde_json::from_value(params.clone())
+        .map_err(|error| StageError::new(format!("params that passed their check cannot be read again: {error}")))
+}

@@ -1,0 +1,12 @@
+//! Stories of runs: write a spec, run, see what ran; change one thing, run, see that only the right nodes ran.
+//!
+//! One binary that drives the built `orchestrate`. Most stories use `command` stages of `sh`, which need no training.
+
+mod crash;
+mod errors;
+mod experiments;
+mod rerun;
+mod sandbox;
+mod share;
+mod store;
+mod study;
