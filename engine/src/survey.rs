@@ -12,7 +12,7 @@ use crate::known::{Known, Outputs, look_up};
 use crate::node::NodeId;
 use crate::observe::Observed;
 use crate::plan::Plan;
-use crate::runlog::{History, NodeRecord};
+use crate::runlog::{History, Latest};
 
 /// Runs that are searched for the latest record of a node.
 const RUNS_SEARCHED: usize = 100;
@@ -46,11 +46,11 @@ pub enum Answer {
 pub enum MissReason {
     /// No run of this node is recorded.
     New,
-    /// Something differs from the latest recorded run.
+    /// Something differs from the latest recorded run that ended well.
     Changed(Vec<Change>),
     /// Nothing differs, but the store no longer has the result.
     Gone,
-    /// The latest recorded run failed with the same key.
+    /// The latest recorded run failed: with the same key, or with no earlier result to compare with.
     Failed,
     /// It differs from the latest recorded run, whose manifest the store no longer has.
     Unrecorded,
@@ -113,8 +113,8 @@ pub fn survey(plan: &Plan, observed: &Observed, store: &Store, history: &History
     let wanted: HashSet<_> = names.iter().map(String::as_str).collect();
     let latest = if wanted.is_empty() { HashMap::new() } else { history.latest_of(&wanted, RUNS_SEARCHED) };
     for ((id, key, manifest), name) in missed.into_iter().zip(&names) {
-        if let Some(record) = latest.get(name) {
-            answers[id.index()] = Answer::Miss { key, reason: reason(plan, id, &key, &manifest, record, store) };
+        if let Some(latest) = latest.get(name) {
+            answers[id.index()] = Answer::Miss { key, reason: reason(plan, id, &key, &manifest, latest, store) };
         }
     }
     Survey { answers }
@@ -125,14 +125,18 @@ fn reason(
     id: NodeId,
     key: &ActionKey,
     manifest: &Manifest,
-    latest: &NodeRecord,
+    latest: &Latest,
     store: &Store,
 ) -> MissReason {
-    if latest.key == *key {
-        return if latest.status == "failed" { MissReason::Failed } else { MissReason::Gone };
+    if latest.failed.as_ref().is_some_and(|failed| failed.key == *key) {
+        return MissReason::Failed;
     }
-    match store.recorded(&latest.key) {
-        Some(result) => MissReason::Changed(changes(plan, id, &result.manifest, manifest)),
-        None => MissReason::Unrecorded,
+    // A failed run leaves no manifest to compare with.
+    match latest.done.as_ref().map(|done| (done.key == *key, store.recorded(&done.key))) {
+        Some((true, _)) => MissReason::Gone,
+        Some((false, Some(result))) => MissReason::Changed(changes(plan, id, &result.manifest, manifest)),
+        Some((false, None)) => MissReason::Unrecorded,
+        None if latest.failed.is_some() => MissReason::Failed,
+        None => MissReason::New,
     }
 }

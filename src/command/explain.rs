@@ -13,7 +13,7 @@ use orchestrate_engine::node::NodeId;
 use orchestrate_engine::runlog::History;
 use orchestrate_engine::survey::{Answer, MissReason, Survey, survey};
 
-use super::study::{Study, nearby_store, select};
+use super::study::{self, Study, nearby_store};
 use crate::args::{ExplainArgs, StoreArgs};
 use crate::outcome::{Outcome, UsageError};
 use crate::terminal;
@@ -27,8 +27,9 @@ pub(crate) fn explain(args: ExplainArgs) -> anyhow::Result<Outcome> {
         [spec, node] => (PathBuf::from(spec), node),
         _ => unreachable!("clap takes one or two"),
     };
-    let study = Study::open(&spec, &args.overrides, &args.store, Access::ReadOnly)?;
-    let nodes = select(&study.plan, [node])?;
+    let plan = study::plan(&spec, &args.overrides)?;
+    let nodes = study::select(&plan, [node])?;
+    let study = Study::open(plan, &args.store, Access::ReadOnly)?;
     let history = History::new(study.store.runs_dir());
     let survey = survey(&study.plan, &study.observed, &study.store, &history, &HashSet::new());
     let explainer = Explainer::new(&study, &survey);

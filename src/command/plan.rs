@@ -11,7 +11,7 @@ use orchestrate_engine::runlog::{Durations, History};
 use orchestrate_engine::survey::{Answer, Survey, survey};
 use serde_json::json;
 
-use super::study::Study;
+use super::study::{self, Study};
 use crate::args::PlanArgs;
 use crate::outcome::Outcome;
 use crate::terminal::{self, Colour, paint};
@@ -20,9 +20,10 @@ use crate::terminal::{self, Colour, paint};
 const RUNS_FOR_ESTIMATE: usize = 20;
 
 pub(crate) fn plan(args: PlanArgs) -> anyhow::Result<Outcome> {
-    let study = Study::open(&args.spec.spec, &args.spec.overrides, &args.spec.store, Access::ReadOnly)?;
-    let selection = study.selection(&args.select)?;
-    let forced: HashSet<_> = study.forced(&args.select)?.into_iter().collect();
+    let plan = study::plan(&args.spec.spec, &args.spec.overrides)?;
+    let selection = study::selection(&plan, &args.select)?;
+    let forced: HashSet<_> = study::select(&plan, &args.select.force)?.into_iter().collect();
+    let study = Study::open(plan, &args.spec.store, Access::ReadOnly)?;
     let history = History::new(study.store.runs_dir());
     let answers = survey(&study.plan, &study.observed, &study.store, &history, &forced);
     let text = if args.json {

@@ -12,7 +12,7 @@ use orchestrate_engine::known::look_up;
 use orchestrate_engine::run::{self, RunOptions, Stop, Summary};
 use orchestrate_engine::runlog::History;
 
-use super::study::Study;
+use super::study::{self, Study};
 use crate::args::RunArgs;
 use crate::outcome::Outcome;
 use crate::progress::{Bars, Estimates};
@@ -30,8 +30,10 @@ const PRINTED: &str = "table.txt";
 
 pub(crate) fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     let stop = stop_on_signals()?;
-    let study = Study::open(&args.spec.spec, &args.spec.overrides, &args.spec.store, Access::ReadWrite)?;
-    let selection = study.selection(&args.select)?;
+    let plan = study::plan(&args.spec.spec, &args.spec.overrides)?;
+    let selection = study::selection(&plan, &args.select)?;
+    let forced = study::select(&plan, &args.select.force)?;
+    let study = Study::open(plan, &args.spec.store, Access::ReadWrite)?;
     if let Some(jobs) = args.jobs {
         // Parallel loops of light stages run in rayon's own pool; a second pool of the same name is no error.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(jobs)).build_global();
@@ -40,7 +42,7 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     let options = RunOptions {
         jobs: args.jobs.map(usize::from),
         fail_fast: args.fail_fast,
-        forced: study.forced(&args.select)?,
+        forced,
         worker,
         grace: GRACE,
     };

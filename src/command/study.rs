@@ -27,11 +27,25 @@ pub(crate) struct Study {
     pub(crate) store: Store,
 }
 
+/// Plans a spec with its overrides; writes nothing.
+pub(crate) fn plan(path: &Path, overrides: &[String]) -> anyhow::Result<Plan> {
+    let plan = plan::build(spec::load(path, overrides)?, STAGES)?;
+    warn(&plan);
+    Ok(plan)
+}
+
+/// The nodes that `--only` and `--until` leave.
+pub(crate) fn selection(plan: &Plan, args: &SelectArgs) -> anyhow::Result<Selection> {
+    if args.only.is_empty() && args.until.is_none() {
+        return Ok(Selection::all(plan));
+    }
+    let wanted = args.only.iter().chain(&args.until);
+    Ok(Selection::closure(plan, &select(plan, wanted)?))
+}
+
 impl Study {
-    /// Plans a spec and opens the store; digests external files.
-    pub(crate) fn open(path: &Path, overrides: &[String], store: &StoreArgs, access: Access) -> anyhow::Result<Self> {
-        let plan = plan::build(spec::load(path, overrides)?, STAGES)?;
-        warn(&plan);
+    /// Opens the store beside a plan, and digests external files.
+    pub(crate) fn open(plan: Plan, store: &StoreArgs, access: Access) -> anyhow::Result<Self> {
         let dir = store.dir.clone().unwrap_or_else(|| plan.spec.root.join(STORE));
         let store = open(&dir, access)?;
         let digests = FileDigests::open(store.dir());
@@ -42,20 +56,6 @@ impl Study {
             tracing::warn!("digests of external files cannot be kept: {error}; the next run reads the files again");
         }
         Ok(Self { plan, observed, store })
-    }
-
-    /// The nodes that `--only` and `--until` leave.
-    pub(crate) fn selection(&self, args: &SelectArgs) -> anyhow::Result<Selection> {
-        if args.only.is_empty() && args.until.is_none() {
-            return Ok(Selection::all(&self.plan));
-        }
-        let wanted = args.only.iter().chain(&args.until);
-        Ok(Selection::closure(&self.plan, &select(&self.plan, wanted)?))
-    }
-
-    /// The nodes that `--force` names.
-    pub(crate) fn forced(&self, args: &SelectArgs) -> anyhow::Result<Vec<NodeId>> {
-        select(&self.plan, &args.force)
     }
 }
 

@@ -36,6 +36,7 @@ fn missing_spec_unknown_node_and_bad_usage_have_exit_code_2() {
         (&["explain", "all"][..], "there is no store"),
         (&["store", "ls"], "there is no store"),
         (&["run", "nothing.toml"], "cannot read nothing.toml"),
+        (&["run", "nothing.toml", "--set", "experiment.seed=1"], "cannot read nothing.toml"),
         (&["run", "spec.toml", "--only", "uper"], "did you mean `upper`?"),
         (&["run", "spec.toml", "--jobs", "0"], "--jobs"),
         (&["frobnicate"], "frobnicate"),
@@ -43,7 +44,9 @@ fn missing_spec_unknown_node_and_bad_usage_have_exit_code_2() {
         let said = sandbox.orchestrate(args);
         assert_eq!(said.code, Some(2), "{args:?}: {}", said.err);
         assert!(said.err.contains(said_so), "{args:?}: {}", said.err);
+        assert!(!said.err.contains("experiment"), "what a spec that cannot be read lacks is not told: {}", said.err);
     }
+    assert!(!sandbox.path(".orchestrate").exists(), "no store is made for a command that cannot be understood");
 }
 
 #[test]

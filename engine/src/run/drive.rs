@@ -28,6 +28,9 @@ use crate::stage::{StageError, Weight};
 /// How often listeners may redraw and deferred nodes are looked up again.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How often the last use of hits is recorded while nodes run; a run without misses records it once.
+const TOUCH_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Runs whose durations estimate those of this one.
 const RUNS_FOR_ESTIMATE: usize = 20;
 
@@ -78,7 +81,9 @@ pub(super) struct Drive<'a, 'l, 'r> {
     reports: Receiver<Report>,
     failures: Vec<NodeFailure>,
     unpublished: Vec<String>,
+    /// Hits whose use is not yet recorded.
     hits: Vec<ActionKey>,
+    touched: Option<Instant>,
     stopping: bool,
     /// Whether durations of earlier runs were read; a run without misses needs none.
     estimated: bool,
@@ -122,6 +127,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             failures: Vec::new(),
             unpublished: Vec::new(),
             hits: Vec::new(),
+            touched: None,
             stopping: false,
             estimated: false,
             rechecked: Instant::now(),
@@ -333,6 +339,10 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             self.report(Event::NodeStarted { node: self.plan.name(*id), key, log: log.clone() });
         }
         self.active.insert(batch.id, Active { nodes: runnable, device, log });
+        // Soon, not only at the end: a collection beside a long run is to see what the run will read.
+        if self.touched.is_none_or(|touched| touched.elapsed() >= TOUCH_INTERVAL) {
+            self.touch();
+        }
         if heavy {
             self.heavy.start(request)
         } else {
@@ -496,9 +506,11 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         }
     }
 
-    /// Records the last use of what was hit, once a run.
+    /// Records the last use of what was hit since it was last recorded.
     fn touch(&mut self) {
-        if let Err(error) = self.store.touch(&self.hits) {
+        self.touched = Some(Instant::now());
+        let hits = std::mem::take(&mut self.hits);
+        if let Err(error) = self.store.touch(&hits) {
             tracing::debug!("last use is not recorded: {error}");
         }
     }

@@ -38,6 +38,15 @@ pub struct NodeRecord {
     pub outputs: Vec<(String, OutputDigest)>,
 }
 
+/// How a node ended last.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Latest {
+    /// The newest record that it failed, if it did not end well since.
+    pub failed: Option<NodeRecord>,
+    /// The newest record that it was a hit or ran.
+    pub done: Option<NodeRecord>,
+}
+
 impl History {
     /// The runs below a folder, which need not exist.
     pub fn new(runs_dir: impl Into<PathBuf>) -> Self {
@@ -80,19 +89,27 @@ impl History {
     }
 
     /// How each of the nodes ended in the newest run where it got a key, among the newest `max_runs` runs.
-    pub fn latest_of(&self, nodes: &HashSet<&str>, max_runs: usize) -> HashMap<String, NodeRecord> {
-        let mut found: HashMap<String, NodeRecord> = HashMap::new();
+    pub fn latest_of(&self, nodes: &HashSet<&str>, max_runs: usize) -> HashMap<String, Latest> {
+        let mut found: HashMap<String, Latest> = HashMap::new();
+        let mut complete = 0;
         for run in self.runs().into_iter().take(max_runs) {
-            if found.len() == nodes.len() {
+            if complete == nodes.len() {
                 break;
             }
             let Ok(text) = self.text(&run) else { continue };
             for line in lines(&text).rev() {
                 let Some(name) = name_in(line).filter(|name| nodes.contains(name.as_str())) else { continue };
-                if !found.contains_key(&name)
-                    && let Some(record) = NodeRecord::read(line, &run)
-                {
-                    found.insert(name, record);
+                if found.get(&name).is_some_and(|latest| latest.done.is_some()) {
+                    continue;
+                }
+                let Some(record) = NodeRecord::read(line, &run) else { continue };
+                let latest = found.entry(name).or_default();
+                match record.status {
+                    "failed" => latest.failed = latest.failed.take().or(Some(record)),
+                    _ => {
+                        latest.done = Some(record);
+                        complete += 1;
+                    }
                 }
             }
         }
@@ -261,6 +278,26 @@ mod tests {
         assert_eq!((latest.run, latest.key), (first, key(2)));
         assert_eq!(history.latest("score[fold=3]"), None);
         assert_eq!(history.latest_of(&HashSet::from(["score[fold=1]", "score[fold=2]"]), 1).len(), 1);
+    }
+
+    #[test]
+    fn failure_does_not_hide_the_newest_record_that_ended_well() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        let failed = |byte| Event::NodeFailed {
+            node: score(1),
+            key: Some(key(byte)),
+            cause: "it broke".into(),
+            log: None,
+            elapsed_ms: 1,
+        };
+        write_run(runs.path(), vec![failed(1)]);
+        write_run(runs.path(), vec![ran(score(1), 2, 5)]);
+        write_run(runs.path(), vec![failed(3)]);
+        write_run(runs.path(), vec![failed(4)]);
+        let latest = History::new(runs.path()).latest_of(&HashSet::from(["score[fold=1]"]), 9);
+        let keys = |record: &Option<NodeRecord>| record.as_ref().map(|record| record.key);
+        let latest = &latest["score[fold=1]"];
+        assert_eq!((keys(&latest.failed), keys(&latest.done)), (Some(key(4)), Some(key(2))));
     }
 
     #[test]

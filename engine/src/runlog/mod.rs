@@ -17,7 +17,7 @@ use orchestrate_cache::Digest;
 use crate::event::{Event, Record, Reporter};
 use crate::node::NodeName;
 
-pub use history::{Durations, History, NodeRecord};
+pub use history::{Durations, History, Latest, NodeRecord};
 pub use id::{ParseRunIdError, RunId};
 
 /// Name of the event log in the folder of a run.

@@ -19,6 +19,7 @@ use crate::source::{self, SourceMap};
 pub fn load(path: &Path, overrides: &[String]) -> Result<Spec, SpecError> {
     let mut loader = Loader { sources: SourceMap::default(), problems: Vec::new(), chain: Vec::new() };
     let mut table = loader.file(path, None);
+    let is_unreadable = table.is_empty() && !loader.problems.is_empty();
     let working_dir = std::env::current_dir().unwrap_or_default();
     for text in overrides {
         if let Some(set) = overrides::parse(text, &working_dir, &mut loader.sources, &mut loader.problems) {
@@ -26,8 +27,8 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Spec, SpecError> {
         }
     }
     let Loader { sources, mut problems, .. } = loader;
-    // A file that is not TOML is reported alone: what the rest seems to lack would only distract.
-    if table.is_empty() && !problems.is_empty() {
+    // A file that is not TOML is reported without what it seems to lack, which would only distract.
+    if is_unreadable {
         return Err(SpecError::new(sources, problems));
     }
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
