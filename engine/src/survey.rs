@@ -120,14 +120,7 @@ pub fn survey(plan: &Plan, observed: &Observed, store: &Store, history: &History
     Survey { answers }
 }
 
-fn reason(
-    plan: &Plan,
-    id: NodeId,
-    key: &ActionKey,
-    manifest: &Manifest,
-    latest: &Latest,
-    store: &Store,
-) -> MissReason {
+fn reason(plan: &Plan, id: NodeId, key: &ActionKey, manifest: &Manifest, latest: &Latest, store: &Store) -> MissReason {
     if latest.failed.as_ref().is_some_and(|failed| failed.key == *key) {
         return MissReason::Failed;
     }

@@ -39,13 +39,8 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Outcome> {
         let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(jobs)).build_global();
     }
     let worker = WorkerCommand::this_program(["worker"]).context("cannot tell where this program lies")?;
-    let options = RunOptions {
-        jobs: args.jobs.map(usize::from),
-        fail_fast: args.fail_fast,
-        forced,
-        worker,
-        grace: GRACE,
-    };
+    let options =
+        RunOptions { jobs: args.jobs.map(usize::from), fail_fast: args.fail_fast, forced, worker, grace: GRACE };
     let mut listener: Box<dyn Reporter> = if args.json {
         Box::new(Json::new(io::BufWriter::new(io::stdout())))
     } else if io::stderr().is_terminal() {
