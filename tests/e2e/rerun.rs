@@ -171,6 +171,25 @@ fn explain_names_the_value_and_its_place() {
 }
 
 #[test]
+fn explain_without_a_spec_takes_that_of_the_newest_run_with_the_node() {
+    let sandbox = Sandbox::with_spec(&LETTERS.replace("letter = [\"a\", \"b\"]", "letter = []"));
+    let letters = "axes.letter=[\"a\", \"b\"]";
+    sandbox.run_well(&["--set", letters]);
+    sandbox.write(
+        "other.toml",
+        "[experiment]\nname = \"other\"\n[stages.o]\nkind = \"command\"\nargv = [\"touch\", \"{out}/o\"]\n",
+    );
+    assert_eq!(sandbox.orchestrate(&["run", "other.toml"]).code, Some(0));
+    // The newest run has no such node, and the one before cannot be planned without its override.
+    let said = sandbox.orchestrate(&["explain", "upper[letter=a]"]);
+    assert!(said.out.starts_with("upper[letter=a]: hit"), "{}{}", said.out, said.err);
+    assert!(said.err.contains(&format!("--set {letters}")), "{}", said.err);
+    let said = sandbox.orchestrate(&["explain", "nowhere"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.err.contains("there is no stage `nowhere`, only: o"), "{}", said.err);
+}
+
+#[test]
 fn explain_follows_an_input_to_the_upstream_change() {
     let sandbox = Sandbox::with_spec(LETTERS);
     sandbox.run_well(&[]);

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::ParamSet;
 use crate::diagnostic::Diagnostic;
-use crate::params::ParamTable;
+use crate::params::{ParamProblem, ParamTable};
 use crate::source::SourceMap;
 use crate::spec::axis::{Axis, Binding};
 use crate::spec::{Located, Spec, StageSpec};
@@ -188,16 +188,7 @@ impl<'a> Binder<'a> {
         let mut params = match self.kind.check(table) {
             Ok(params) => params,
             Err(error) => {
-                for problem in error.problems {
-                    let message = format!(
-                        "stage `{}` (kind {}): {}",
-                        self.stage.name.get_ref(),
-                        self.kind.kind(),
-                        problem.message
-                    );
-                    let diagnostic = Diagnostic { help: problem.help, ..Diagnostic::error(message) };
-                    push_once(problems, diagnostic.at(problem.span));
-                }
+                error.problems.into_iter().for_each(|problem| report(self.stage, self.kind, problem, problems));
                 return None;
             }
         };
@@ -229,6 +220,23 @@ impl<'a> Binder<'a> {
         let spans = table.get_ref().iter().map(|(key, value)| (key.get_ref().to_string(), value.span())).collect();
         Some(ParamSet { outputs: self.kind.outputs(&params), params, keyed, files, spans })
     }
+}
+
+/// Checks what a stage sets, where it is not known what its axes and inputs would add: a param that is missing is no problem,
+/// and a kind with free params may refer to such ones, so nothing is said of it.
+pub(super) fn check_written(stage: &StageSpec, kind: &'static dyn Stage, problems: &mut Vec<Diagnostic>) {
+    if kind.free_fields().is_some() {
+        return;
+    }
+    let error = kind.check(&stage.params).err().unwrap_or_default();
+    let of_a_field = error.problems.into_iter().filter(|problem| problem.span != stage.params.span());
+    of_a_field.for_each(|problem| report(stage, kind, problem, problems));
+}
+
+fn report(stage: &StageSpec, kind: &dyn Stage, problem: ParamProblem, problems: &mut Vec<Diagnostic>) {
+    let message = format!("stage `{}` (kind {}): {}", stage.name.get_ref(), kind.kind(), problem.message);
+    let diagnostic = Diagnostic { help: problem.help, ..Diagnostic::error(message) };
+    push_once(problems, diagnostic.at(problem.span));
 }
 
 /// The same slip at a hundred points is one problem.

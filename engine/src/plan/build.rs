@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use serde_spanned::Spanned;
 
-use super::bind::{Binder, UsedKeys, push_once};
+use super::bind::{self, Binder, UsedKeys, push_once};
 use super::order::order;
 use super::{Feed, Node, ParamSet, Plan, PlannedStage, Points};
 use crate::diagnostic::{Diagnostic, Severity, SpecError};
@@ -17,15 +17,8 @@ use crate::stage::{Port, Stage};
 /// Makes the plan of a spec from the kinds of stages that exist; all problems at once.
 pub fn build(spec: Spec, kinds: &[&'static dyn Stage]) -> Result<Plan, SpecError> {
     let mut problems = spec.findings.clone();
-    let links: Vec<_> = spec.stages.iter().map(|stage| link(&spec, stage, kinds, &mut problems)).collect();
-    let edges = links.iter().enumerate().flat_map(|(to, link)| link.feeds.iter().map(move |feed| (feed.stage, to)));
-    let sorted = match order(links.len(), &edges.collect::<Vec<_>>()) {
-        Ok(sorted) => sorted,
-        Err(cycle) => {
-            problems.push(cycle_problem(&spec, &cycle));
-            return Err(SpecError::new(spec.sources, problems));
-        }
-    };
+    let mut links: Vec<_> = spec.stages.iter().map(|stage| link(&spec, stage, kinds, &mut problems)).collect();
+    let sorted = sort(&spec, &mut links, &mut problems);
     let mut builder = Builder { planned: vec![None; links.len()], ..Builder::new(&spec, problems) };
     for declared in sorted {
         builder.stage(declared, &links[declared]);
@@ -38,9 +31,28 @@ pub fn build(spec: Spec, kinds: &[&'static dyn Stage]) -> Result<Plan, SpecError
     Ok(Plan { spec, stages, nodes, items, feed_starts })
 }
 
+/// Orders the stages; those of a cycle are reported, lose their inputs, and are not planned.
+fn sort(spec: &Spec, links: &mut [Link], problems: &mut Vec<Diagnostic>) -> Vec<usize> {
+    loop {
+        let edges = links.iter().enumerate().flat_map(|(to, link)| link.feeds.iter().map(move |feed| (feed.stage, to)));
+        match order(links.len(), &edges.collect::<Vec<_>>()) {
+            Ok(sorted) => return sorted,
+            Err(cycle) => {
+                problems.push(cycle_problem(spec, &cycle));
+                for stage in cycle {
+                    links[stage].feeds.clear();
+                    links[stage].whole = false;
+                }
+            }
+        }
+    }
+}
+
 /// A stage with its names resolved.
 struct Link {
     kind: Option<&'static dyn Stage>,
+    /// Whether all its axes and inputs are known. One that is not is not planned: what else would be said of it may be wrong.
+    whole: bool,
     /// Indices into the spec's axes.
     over: Vec<usize>,
     feeds: Vec<LinkFeed>,
@@ -68,7 +80,6 @@ fn link(spec: &Spec, stage: &StageSpec, kinds: &[&'static dyn Stage], problems: 
             ),
         );
     }
-    // A stage whose axes are not all known is not planned: what else would be said of it may be wrong.
     let mut whole = true;
     let mut over = Vec::new();
     for written in &stage.over {
@@ -101,15 +112,18 @@ fn link(spec: &Spec, stage: &StageSpec, kinds: &[&'static dyn Stage], problems: 
             problems.push(Diagnostic::error(message).at(port_spec.span.clone()).names("its inputs", name, names));
         }
         for source in &port_spec.sources {
-            if let Some((feeding, output)) = find_source(spec, stage, source, problems) {
-                let several = port_spec.sources.len() > 1;
-                let source = source.clone();
-                feeds.push(LinkFeed { port, name: name.clone(), stage: feeding, output, source, several });
-            }
+            let Some((feeding, output)) = find_source(spec, stage, source, problems) else {
+                whole = false;
+                continue;
+            };
+            let several = port_spec.sources.len() > 1;
+            let source = source.clone();
+            feeds.push(LinkFeed { port, name: name.clone(), stage: feeding, output, source, several });
         }
     }
     if let Some(kind) = kind {
         for port in kind.ports().iter().filter(|port| !port.optional && !stage.inputs.contains_key(port.name)) {
+            whole = false;
             problems.push(
                 Diagnostic::error(format!("stage `{}` lacks the input `{}`", stage.name.get_ref(), port.name))
                     .at(stage.name.span())
@@ -124,7 +138,7 @@ fn link(spec: &Spec, stage: &StageSpec, kinds: &[&'static dyn Stage], problems: 
         let rank = |feed: &LinkFeed| kind.ports().iter().position(|port| port.name == feed.name).unwrap_or(usize::MAX);
         feeds.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.name.cmp(&b.name)));
     }
-    Link { kind: kind.filter(|_| whole), over, feeds }
+    Link { kind, whole, over, feeds }
 }
 
 fn or(names: &[&str]) -> String {
@@ -199,6 +213,11 @@ impl<'a> Builder<'a> {
             self.incomplete = true;
             return;
         };
+        if !link.whole {
+            self.incomplete = true;
+            bind::check_written(stage, kind, &mut self.problems);
+            return;
+        }
         let spec = self.spec;
         let shared = |axis: usize| {
             link.feeds.iter().any(|feed| {

@@ -224,6 +224,23 @@ fn all_problems_are_reported_at_once_and_once_each() {
 }
 
 #[test]
+fn params_are_checked_beside_a_cycle_and_in_stages_whose_axes_or_inputs_are_unknown() {
+    let spec = STUDY
+        .replace("inputs = { labels = \"images\" }", "inputs = { labels = \"table.labels\" }\nspeed = 1")
+        .replace("count = 9", "count = \"nine\"")
+        .replace("over = [\"model\", \"fold\"]", "over = [\"modle\", \"fold\"]\nweight = 1");
+    let Err(error) = plan(&spec, &[]) else { panic!("the spec is wrong") };
+    let said = error.to_string();
+    let expected =
+        ["in a circle", "unknown field `speed`", "\"nine\"", "varies over `modle`", "unknown field `weight`"];
+    for expected in expected {
+        assert_eq!(said.matches(expected).count(), 1, "{expected} in\n{said}");
+    }
+    // Not known to be wrong: the unknown axis may have given it.
+    assert!(!said.contains("missing field"), "{said}");
+}
+
+#[test]
 fn extends_merges_tables_and_replaces_arrays() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("base.toml"), STUDY).unwrap();

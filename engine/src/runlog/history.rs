@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
 use orchestrate_cache::{ActionKey, OutputDigest};
 use serde::Deserialize;
 
 use super::{EVENTS, LOGS, RunId, log_name};
-use crate::event::{Event, Record};
+use crate::event::{Event, Record, RunStarted};
 use crate::node::NodeName;
 
 /// What stands before the name of a node in a line.
@@ -71,6 +71,16 @@ impl History {
     pub fn records(&self, run: &RunId) -> io::Result<Vec<Record>> {
         let text = self.text(run)?;
         Ok(lines(&text).filter_map(|line| serde_json::from_str(line).ok()).collect())
+    }
+
+    /// What a run was asked to do: the first event of its log that can be read.
+    pub fn started(&self, run: &RunId) -> io::Result<Option<RunStarted>> {
+        let mut first = String::new();
+        BufReader::new(fs::File::open(self.dir(run).join(EVENTS))?).read_line(&mut first)?;
+        Ok(match serde_json::from_str(first.trim_end()) {
+            Ok(Record { event: Event::RunStarted(started), .. }) => Some(started),
+            _ => None,
+        })
     }
 
     /// How the node of that name ended in the newest run where it got a key.
