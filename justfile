@@ -12,7 +12,7 @@ check:
 fmt:
     cargo fmt --all
 
-# The tests; `just test --package orchestrate-engine` for one crate.
+# The tests; `just test --lib plan` for some of them.
 test *arguments:
     cargo test --release --workspace {{ arguments }}
 
