@@ -10,6 +10,7 @@ pub mod command;
 pub mod dataset;
 pub mod heatmap;
 pub mod model;
+pub mod report;
 pub mod score;
 pub mod split;
 pub mod table;
@@ -31,5 +32,6 @@ pub static STAGES: &[&dyn Stage] = &[
     &score::STAGE,
     &classify::STAGE,
     &table::STAGE,
+    &report::STAGE,
     &command::STAGE,
 ];

@@ -52,6 +52,14 @@ pub struct Masks {
     pub pixels: Vec<u8>,
 }
 
+impl Images {
+    /// Reads only the images whose name is `wanted` from what a port received.
+    pub fn select_from_item(item: &Item, wanted: impl Fn(&str) -> bool) -> Result<Self, StageError> {
+        let (names, height, width, pixels) = grids(&Self::open(item)?, wanted)?;
+        Ok(Self { names, height, width, pixels })
+    }
+}
+
 impl Masks {
     /// Reads only the masks of images whose name is `wanted`, so that a fold does not hold the whole data set.
     pub fn select(rows: &Rows, wanted: impl Fn(&str) -> bool) -> Result<Self, StageError> {
