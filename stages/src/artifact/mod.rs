@@ -19,8 +19,9 @@ use bytes::Bytes;
 use orchestrate_engine::stage::{Item, Output, StageError};
 
 pub use column::Columns;
+pub(crate) use column::repeated;
 pub use curve::{Curve, Epoch};
-pub use figures::{Cell, Figures, Levels, Statistic};
+pub use figures::{Cell, Figures, Interval, Levels, PairedTest, Published, Resampling, Statistic, Unit};
 pub use images::{Images, Labels, Masks};
 pub use maps::{Cams, Predictions, Thresholds};
 pub use metrics::{ALL, AxisColumns, Confusion, Metrics, is_synthetic};
