@@ -4,18 +4,16 @@ use std::collections::HashSet;
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use anyhow::Context;
 use orchestrate_cache::{Access, ActionResult, OutputDigest};
-use orchestrate_engine::event::Event;
 use orchestrate_engine::explain::{Change, Difference, changes};
 use orchestrate_engine::known::Known;
 use orchestrate_engine::node::NodeId;
 use orchestrate_engine::runlog::History;
 use orchestrate_engine::survey::{Answer, MissReason, Survey, survey};
 
-use super::study::{self, Study, nearby_store};
-use crate::args::{ExplainArgs, StoreArgs};
-use crate::outcome::{Outcome, UsageError};
+use super::study::{self, Study};
+use crate::args::ExplainArgs;
+use crate::outcome::Outcome;
 use crate::terminal;
 
 /// Differences that are shown one by one; a data set of other images differs in thousands.
@@ -23,7 +21,7 @@ const CHANGES_SHOWN: usize = 10;
 
 pub(crate) fn explain(args: ExplainArgs) -> anyhow::Result<Outcome> {
     let (spec, node) = match args.target.as_slice() {
-        [node] => (latest_spec(&args.store)?, node),
+        [node] => (study::latest_run(&args.store)?.spec, node),
         [spec, node] => (PathBuf::from(spec), node),
         _ => unreachable!("clap takes one or two"),
     };
@@ -36,21 +34,6 @@ pub(crate) fn explain(args: ExplainArgs) -> anyhow::Result<Outcome> {
     let text: String = nodes.into_iter().map(|id| explainer.explain(id)).collect();
     terminal::say(&text)?;
     Ok(Outcome::Done)
-}
-
-/// The spec of the newest run in the store.
-fn latest_spec(store: &StoreArgs) -> anyhow::Result<PathBuf> {
-    let store = nearby_store(store, Access::ReadOnly)?;
-    let history = History::new(store.runs_dir());
-    for run in history.runs() {
-        let records = history.records(&run).with_context(|| format!("cannot read the log of run {run}"))?;
-        for record in records {
-            if let Event::RunStarted(started) = record.event {
-                return Ok(started.spec);
-            }
-        }
-    }
-    Err(UsageError("no run is recorded; name the spec: orchestrate explain SPEC NODE".to_owned()).into())
 }
 
 struct Explainer<'a> {

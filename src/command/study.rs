@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use orchestrate_cache::{Access, FileDigests, Store, StoreError};
 use orchestrate_engine::diagnostic::{Severity, SpecError};
+use orchestrate_engine::event::{Event, RunStarted};
 use orchestrate_engine::node::NodeId;
 use orchestrate_engine::observe::{Observed, observe};
 use orchestrate_engine::plan::{self, Plan, Selector};
 use orchestrate_engine::run::Selection;
+use orchestrate_engine::runlog::History;
 use orchestrate_engine::spec;
 use orchestrate_stages::STAGES;
 
@@ -104,6 +106,21 @@ pub(crate) fn nearby_store(args: &StoreArgs, access: Access) -> anyhow::Result<S
         return Err(UsageError(format!("there is no store at {}\nhelp: {help}", dir.display())).into());
     }
     open(&dir, access)
+}
+
+/// What the newest run in the store was asked to do, for commands that are given no spec.
+pub(crate) fn latest_run(args: &StoreArgs) -> anyhow::Result<RunStarted> {
+    let store = nearby_store(args, Access::ReadOnly)?;
+    let history = History::new(store.runs_dir());
+    for run in history.runs() {
+        let records = history.records(&run).with_context(|| format!("cannot read the log of run {run}"))?;
+        for record in records {
+            if let Event::RunStarted(started) = record.event {
+                return Ok(started);
+            }
+        }
+    }
+    Err(UsageError("no run is recorded; name the spec before the node".to_owned()).into())
 }
 
 fn nearby() -> anyhow::Result<PathBuf> {

@@ -37,6 +37,9 @@ use curve::Training;
 use gallery::Gallery;
 use study::{Place, Study};
 
+/// The word after `kind =`.
+pub const KIND: &str = "report";
+
 /// Parameters of `kind = "report"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -229,7 +232,7 @@ impl Report {
 }
 
 impl Typed for Report {
-    const KIND: &'static str = "report";
+    const KIND: &'static str = KIND;
     const VERSION: u32 = 1;
     const ABOUT: &'static str =
         "makes one page of tables, figures and cases; `orchestrate report` adds where they came from";

@@ -7,7 +7,7 @@ mod label;
 mod layout;
 mod params;
 mod published;
-mod render;
+pub(crate) mod render;
 mod source;
 mod summary;
 

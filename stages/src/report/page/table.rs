@@ -1,4 +1,7 @@
-//! Tables of figures.
+//! Tables of figures, each with the published value below ours where there is one.
+//!
+//! A difference from a published value is coloured only where it is larger than the precision of that value, and says its
+//! direction by a sign and an arrow too.
 
 use std::collections::HashMap;
 
@@ -6,33 +9,27 @@ use maud::{Markup, html};
 use orchestrate_engine::stage::Item;
 
 use super::super::digest;
-use crate::artifact::{Cell, Figures, Levels, Statistic};
+use crate::artifact::{Cell, Figures, Statistic};
+use crate::table::render::{Grid, places, range};
 
 /// Digits after the point.
-const DIGITS: usize = 3;
+const DIGITS: u8 = 3;
 
 /// All tables.
 pub(super) fn tables(tables: &[(Figures, &Item)]) -> Markup {
     html! {
+        p class="quiet" { "Numbers in full are in " code { "tables/" } " as CSV; there are Markdown and LaTeX beside them." }
         @for (figures, item) in tables { (one(figures, item)) }
     }
 }
 
 /// What a table is called.
 pub(in crate::report) fn title(figures: &Figures) -> String {
-    let names = |levels: &[Levels]| levels.iter().map(|levels| levels.name.clone()).collect::<Vec<_>>().join(" and ");
-    let by: Vec<_> = [names(&figures.rows), names(&figures.columns)].into_iter().filter(|it| !it.is_empty()).collect();
-    let by = if by.is_empty() { String::new() } else { format!(" by {}", by.join(" and ")) };
-    let metric = figures.metric.as_deref().unwrap_or("metrics");
-    match figures.statistic {
-        Statistic::Mean => format!("{metric}{by}"),
-        Statistic::Share => {
-            format!("Share of images with {metric} ≤ {}{by}", figures.at_most.unwrap_or_default())
-        }
-    }
+    figures.title.clone().unwrap_or_else(|| capitalised(Grid::of(figures, DIGITS).description()))
 }
 
 fn one(figures: &Figures, item: &Item) -> Markup {
+    let grid = Grid::of(figures, DIGITS);
     let split = figures.rows.len();
     let cells: HashMap<(&[String], &[String]), &Cell> =
         figures.cells.iter().map(|cell| (cell.labels.split_at(split), cell)).collect();
@@ -40,38 +37,47 @@ fn one(figures: &Figures, item: &Item) -> Markup {
     let columns = places(&figures.columns, figures.cells.iter().map(|cell| &cell.labels[split..]));
     let over: Vec<String> = item.labels.iter().map(|(axis, label)| format!("{axis} {label}")).collect();
     html! {
-        div class="scroll" tabindex="0" {
-            table class="figures" data-source=(digest(item)) {
-                caption {
-                    (title(figures)) @if !over.is_empty() { " · " (over.join(", ")) }
-                    span class="quiet" { (explained(figures)) }
-                }
-                thead { tr {
-                    @for levels in &figures.rows { th scope="col" { (levels.name) } }
-                    @for column in &columns { th scope="col" { (heading(figures, column)) } }
-                    th scope="col" { "n" }
-                } }
-                tbody {
-                    @for row in &rows {
-                        tr {
-                            @for label in *row { th scope="row" { (shown(label)) } }
-                            @for column in &columns { (cell(figures, row, column, cells.get(&(*row, *column)).copied())) }
-                            td class="n" { (range(columns.iter().filter_map(|column| Some(cells.get(&(*row, *column))?.n)))) }
+        div class="table" {
+            div class="scroll" tabindex="0" {
+                table class="figures" data-source=(digest(item)) {
+                    caption {
+                        (title(figures)) @if !over.is_empty() { " · " (over.join(", ")) }
+                        @if figures.title.is_some() { span class="quiet" { (grid.description()) } }
+                    }
+                    thead { tr {
+                        @for levels in &figures.rows { th scope="col" { (levels.name) } }
+                        @for column in &columns { th scope="col" { (heading(figures, column)) } }
+                        th scope="col" { "n" }
+                    } }
+                    tbody {
+                        @for row in &rows {
+                            tr {
+                                @for label in *row { th scope="row" { (shown(label)) } }
+                                @for column in &columns { (cell(figures, row, column, cells.get(&(*row, *column)).copied())) }
+                                td class="n" { (range(columns.iter().filter_map(|column| Some(cells.get(&(*row, *column))?.n)))) }
+                            }
                         }
                     }
                 }
             }
+            (notes(figures, &grid))
         }
     }
 }
 
-/// What stands in the cells.
-fn explained(figures: &Figures) -> String {
-    let sd = figures.cells.iter().any(|cell| cell.sd.is_some());
-    match figures.statistic {
-        Statistic::Mean if sd => format!(" mean (sd over {}); n images", figures.across.join(" × ")),
-        Statistic::Mean => " mean; n images".to_owned(),
-        Statistic::Share => " share of all images; n images".to_owned(),
+fn notes(figures: &Figures, grid: &Grid) -> Markup {
+    let published = figures.cells.iter().filter_map(|cell| cell.published);
+    let precision = published
+        .map(|published| published.precision)
+        .fold(None, |most: Option<f64>, precision| Some(most.map_or(precision, |most| most.max(precision))));
+    html! {
+        ul class="notes" {
+            @if let Some(precision) = precision {
+                li { "Below each figure: the published one, and how far ours is from it. The difference is coloured only where "
+                    "it exceeds the precision of the published value, ±" (precision) "." }
+            }
+            @for note in grid.notes() { li { (note) } }
+        }
     }
 }
 
@@ -99,18 +105,49 @@ fn labels(figures: &Figures, labels: &[&[String]]) -> String {
 
 fn cell(figures: &Figures, row: &[String], column: &[String], cell: Option<&Cell>) -> Markup {
     let Some(cell) = cell else { return html! { td { "–" } } };
-    let number = |value: f64| format!("{value:.DIGITS$}");
+    let number = |value: f64| match figures.statistic {
+        Statistic::Difference => signed(value),
+        Statistic::Mean | Statistic::Share => format!("{value:.*}", usize::from(DIGITS)),
+    };
     html! {
         td data-cell=(labels(figures, &[row, column])) title=(tip(cell)) {
-            @match cell.mean {
-                Some(mean) => {
-                    b { (number(mean)) }
-                    @if let Some(sd) = cell.sd { " (" (number(sd)) ")" }
-                },
-                None => { "–" },
+            @if let Some(mean) = cell.mean { b { (number(mean)) } } @else { "–" }
+            @if let Some(sd) = cell.sd { " (" (format!("{sd:.*}", usize::from(DIGITS))) ")" }
+            @if let Some(interval) = cell.interval {
+                span class="published" { "[" (number(interval.low)) ", " (number(interval.high)) "]" }
+            }
+            @if let Some(p) = cell.test.and_then(|test| test.p) {
+                span class="published" { @if p < 0.001 { "p < 0.001" } @else { (format!("p = {p:.3}")) } }
+            }
+            @if let Some(published) = cell.published {
+                span class="published" {
+                    "published " (number(published.mean))
+                    @if let Some(sd) = published.sd { " (" (format!("{sd:.*}", usize::from(DIGITS))) ")" }
+                }
+                @if let Some(mean) = cell.mean { (difference(mean - published.mean, published.precision)) }
             }
         }
     }
+}
+
+/// A difference from a published value; one within its precision says nothing and has no colour.
+fn difference(difference: f64, precision: f64) -> Markup {
+    // A difference as large as the precision is within it, whatever floats make of it.
+    let (class, arrow) = match difference.abs() > precision + 1e-9 {
+        true if difference > 0.0 => ("difference more", "▲ "),
+        true => ("difference less", "▼ "),
+        false => ("difference", ""),
+    };
+    html! { span class=(class) { (arrow) (signed(difference)) } }
+}
+
+/// With its sign, a minus and not a hyphen.
+fn signed(value: f64) -> String {
+    let text = format!("{value:+.*}", usize::from(DIGITS));
+    if text.trim_start_matches(['+', '-']).chars().all(|c| "0.".contains(c)) {
+        return format!("±{}", &text[1..]);
+    }
+    text.replace('-', "−")
 }
 
 fn tip(cell: &Cell) -> String {
@@ -119,21 +156,22 @@ fn tip(cell: &Cell) -> String {
     format!("{full}n = {} images{excluded}, {} folds or groups", cell.n, cell.groups)
 }
 
-/// The places that occur along some dimensions, in the order of their labels.
-fn places<'a>(levels: &[Levels], occurring: impl Iterator<Item = &'a [String]>) -> Vec<&'a [String]> {
-    let rank = |place: &[String]| -> Vec<usize> {
-        let index = |(levels, label): (&Levels, &String)| levels.values.iter().position(|value| value == label);
-        levels.iter().zip(place).map(|pair| index(pair).unwrap_or(usize::MAX)).collect()
-    };
-    let ranked: std::collections::BTreeMap<_, _> = occurring.map(|place| (rank(place), place)).collect();
-    ranked.into_values().collect()
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-/// `287`, or `83–142` where the numbers differ.
-fn range(counts: impl Iterator<Item = u64> + Clone) -> String {
-    match (counts.clone().min(), counts.max()) {
-        (Some(min), Some(max)) if min == max => min.to_string(),
-        (Some(min), Some(max)) => format!("{min}–{max}"),
-        _ => "–".to_owned(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The published precision is ±0.005: 0.095 − 0.090 = 0.005 is within it, 0.0051 is not.
+    #[test]
+    fn only_differences_beyond_the_published_precision_are_coloured() {
+        let class = |value: f64| difference(value, 0.005).into_string();
+        assert_eq!(class(0.095 - 0.09), "<span class=\"difference\">+0.005</span>");
+        assert_eq!(class(0.0051), "<span class=\"difference more\">▲ +0.005</span>");
+        assert_eq!(class(-0.02), "<span class=\"difference less\">▼ −0.020</span>");
+        assert_eq!(class(-0.0004), "<span class=\"difference\">±0.000</span>");
     }
 }

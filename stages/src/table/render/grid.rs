@@ -82,6 +82,16 @@ impl Grid {
             labels,
         }
     }
+
+    /// What the figures are, as a fragment.
+    pub(crate) fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// What readers must know beside the figures, a sentence each.
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.notes
+    }
 }
 
 /// What all cells have in common.
@@ -215,7 +225,7 @@ fn percent(level: f64) -> f64 {
 }
 
 /// The places that occur along some dimensions, in the order of their labels.
-fn places<'a>(levels: &[Levels], occurring: impl Iterator<Item = &'a [String]>) -> Vec<&'a [String]> {
+pub(crate) fn places<'a>(levels: &[Levels], occurring: impl Iterator<Item = &'a [String]>) -> Vec<&'a [String]> {
     let rank = |place: &[String]| -> Vec<usize> {
         let index = |(levels, label): (&Levels, &String)| levels.values.iter().position(|value| value == label);
         levels.iter().zip(place).map(|pair| index(pair).unwrap_or(usize::MAX)).collect()
@@ -230,7 +240,7 @@ fn dash(label: &str) -> String {
 }
 
 /// `287`, or `83–142` where the numbers differ.
-fn range(counts: impl Iterator<Item = u64> + Clone) -> String {
+pub(crate) fn range(counts: impl Iterator<Item = u64> + Clone) -> String {
     match (counts.clone().min(), counts.max()) {
         (Some(min), Some(max)) if min == max => min.to_string(),
         (Some(min), Some(max)) => format!("{min}–{max}"),

@@ -7,4 +7,4 @@ mod markdown;
 mod text;
 
 pub(super) use csv::csv;
-pub(super) use grid::Grid;
+pub(crate) use grid::{Grid, places, range};
