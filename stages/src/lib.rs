@@ -17,6 +17,7 @@ pub mod table;
 mod testing;
 pub mod threshold;
 pub mod train;
+mod training;
 mod typed;
 
 use orchestrate_engine::stage::Stage;
