@@ -8,27 +8,33 @@
 //! what the network expects of an image.
 
 mod architecture;
+mod batch_norm;
 mod classifier;
 mod device;
 mod generator;
 mod head;
 mod input;
 mod layer;
+mod resnet;
 mod squeezenet;
 mod tensors;
 mod tiny;
+mod vgg;
 mod weights;
 
 #[cfg(test)]
 pub(crate) mod reference;
 
 pub use architecture::{ARCHITECTURES, Architecture, ModelName};
+pub use batch_norm::BatchNorm;
 pub use classifier::{Classifier, Trunk};
 pub use device::{device, with_threads};
 pub use generator::{Generator, Seed};
 pub use head::{Head, pool};
 pub use input::{Normalisation, image_tensor};
+pub use resnet::{Depth as ResNetDepth, ResNet};
 pub use squeezenet::{SqueezeNet, SqueezeNet1000};
 pub use tensors::{Tensors, Values, read_safetensors, write_safetensors};
 pub use tiny::Tiny;
+pub use vgg::{Depth as VggDepth, Vgg};
 pub use weights::{ModelCard, Precision, Weights};
