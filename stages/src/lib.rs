@@ -10,7 +10,9 @@ pub mod command;
 pub mod dataset;
 pub mod heatmap;
 pub mod model;
+pub mod predict_masks;
 pub mod score;
+pub mod segment;
 pub mod split;
 pub mod table;
 #[cfg(test)]
@@ -29,6 +31,8 @@ pub static STAGES: &[&dyn Stage] = &[
     &train::STAGE,
     &cam::STAGE,
     &threshold::STAGE,
+    &segment::STAGE,
+    &predict_masks::STAGE,
     &score::STAGE,
     &classify::STAGE,
     &table::STAGE,

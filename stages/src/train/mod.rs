@@ -22,7 +22,7 @@ use crate::training::{Checkpoints, Session};
 use crate::typed::{Adaptor, Typed};
 use data::Data;
 
-pub(crate) use data::check_names;
+pub(crate) use data::{check_names, divide};
 
 pub use params::{Augment, ClassWeights, Flip, Freeze, Init, OptimizerKind, Params, Schedule};
 

@@ -70,14 +70,20 @@ impl<C: History> Checkpoint<C> {
     }
 
     fn encode(&self, key: ActionKey) -> Result<Vec<u8>, StageError> {
-        let mut body = key.0.as_bytes().to_vec();
-        for section in [write_safetensors(&self.tensors), self.optimizer.clone(), self.curve.encode()?] {
-            body.extend((section.len() as u64).to_le_bytes());
-            body.extend(section);
-        }
+        // A checkpoint may have hundreds of megabytes: it is laid out once, and its digest is filled in after.
         let mut bytes = MAGIC.to_vec();
-        bytes.extend(Digest::of(&body).as_bytes());
-        bytes.extend(body);
+        bytes.extend([0; DIGEST_BYTES]);
+        let body = bytes.len();
+        bytes.extend(key.0.as_bytes());
+        let mut append = |section: &[u8]| {
+            bytes.extend((section.len() as u64).to_le_bytes());
+            bytes.extend(section);
+        };
+        append(&write_safetensors(&self.tensors));
+        append(&self.optimizer);
+        append(&self.curve.encode()?);
+        let digest = Digest::of(&bytes[body..]);
+        bytes[MAGIC.len()..body].copy_from_slice(digest.as_bytes());
         Ok(bytes)
     }
 
