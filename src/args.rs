@@ -130,7 +130,7 @@ pub(crate) struct ReportArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExportCommand {
-    /// Masks of a `threshold`, `score` or `dataset` node: one PNG an image, 0 or 255
+    /// Masks of a `threshold`, `score`, `predict-masks` or `dataset` node: one PNG an image, 0 or 255
     Masks(ExportArgs),
     /// Heatmaps of a `cam`, `threshold` or `score` node: grey levels 0 to 255 at the network's input size
     Heatmaps {

@@ -11,7 +11,7 @@ use std::io::Cursor;
 use image::{GrayImage, ImageFormat};
 use orchestrate_engine::stage::{Action, Item, StageError};
 
-use crate::artifact::{Cams, Figures, Masks, Scores, Table, Thresholds};
+use crate::artifact::{Cams, Figures, Masks, PredictedMasks, Scores, Table, Thresholds};
 use crate::heatmap::{Scale, each_heatmap};
 use crate::model::Weights;
 
@@ -91,7 +91,8 @@ impl Source<'_> {
     }
 }
 
-/// Masks: of a `threshold` those of all maps, of a `score` those that it scored, of a `dataset` the ground truth.
+/// Masks: of a `threshold` those of all maps, of a `score` those that it scored, of `predict-masks` its own, of a `dataset` the
+/// ground truth.
 fn masks(source: &Source<'_>) -> Result<Vec<NamedFile>, StageError> {
     if let Some(item) = source.output(Masks::OUTPUT) {
         let Masks { names, height, width, pixels } = Masks::from_item(item)?;
@@ -101,12 +102,21 @@ fn masks(source: &Source<'_>) -> Result<Vec<NamedFile>, StageError> {
         });
         return pictures(masks, (height, width));
     }
-    let (Some(cams), Some(thresholds)) = (source.cams()?, source.thresholds()?) else {
-        return Err(source.has_none("masks", "`threshold`, `score` and `dataset`"));
-    };
     let scored: Option<HashSet<String>> = match source.output(Scores::OUTPUT) {
         Some(item) => Some(Scores::open(item)?.text("image")?.into_iter().collect()),
         None => None,
+    };
+    if let Some(item) = source.output(PredictedMasks::OUTPUT).or_else(|| source.action.one("predicted").ok()) {
+        let PredictedMasks { names, height, width, pixels, .. } = PredictedMasks::from_item(item)?;
+        let masks = names.iter().enumerate().map(|(row, name)| {
+            let mask = &pixels[row * height * width..(row + 1) * height * width];
+            (name.as_str(), mask.iter().map(|&pixel| 255 * pixel).collect())
+        });
+        let wanted = |(name, _): &(&str, Vec<u8>)| scored.as_ref().is_none_or(|scored| scored.contains(*name));
+        return pictures(masks.filter(wanted), (height, width));
+    }
+    let (Some(cams), Some(thresholds)) = (source.cams()?, source.thresholds()?) else {
+        return Err(source.has_none("masks", "`threshold`, `score`, `predict-masks` and `dataset`"));
     };
     let levels: std::collections::HashMap<&str, f64> =
         thresholds.names.iter().map(String::as_str).zip(thresholds.thresholds.iter().copied()).collect();

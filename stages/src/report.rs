@@ -25,7 +25,8 @@ use orchestrate_engine::stage::{Action, Context, Item, Output, Port, StageError,
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{
-    Cams, Confusion, Curve, Figures, Images, Labels as ImageLabels, Masks, Scores, Table, Thresholds, is_synthetic,
+    Cams, Confusion, Curve, Figures, Images, Labels as ImageLabels, Masks, PredictedMasks, Scores, Table, Thresholds,
+    is_synthetic,
 };
 use crate::classify::AxisLabels;
 use crate::model::with_threads;
@@ -57,8 +58,8 @@ pub struct Params {
     /// The threshold whose IoU ranks cases and fills the histograms; default: the first.
     #[serde(default, deserialize_with = "label")]
     pub at: Option<String>,
-    /// Cases of each series and class that are shown beyond best, median and worst, as far as they fit; default 3.
-    #[serde(default = "three")]
+    /// Cases of each series and class that are shown beyond best, median and worst, as far as they fit; default 4.
+    #[serde(default = "four")]
     pub cases: usize,
 }
 
@@ -74,8 +75,8 @@ fn threshold() -> String {
     "threshold".to_owned()
 }
 
-fn three() -> usize {
-    3
+fn four() -> usize {
+    4
 }
 
 /// A label of an axis, which may be written as a number.
@@ -134,7 +135,8 @@ struct ConfusionMatrix {
 ///
 /// - `tables`, `confusions`, `curves`, `splits`, `labels`: shown as they are
 /// - `scores`: one IoU an image, series, fold and threshold; histograms, sweep and ranking
-/// - `images`, `masks`, `cams`, `thresholds`: pictures of the cases; masks are `heatmap > threshold`, as `score` has them
+/// - `images`, `masks`, `cams`, `thresholds`, `predicted`: pictures of the cases; masks are `heatmap > threshold`, as `score` has
+///   them, or those that a network predicted
 /// - returns: `report.html`, `tables/`, `figures/`
 ///
 /// A part whose inputs are not connected is left out. Errors: images that are scored but not connected, by name; sizes that
@@ -241,6 +243,7 @@ impl Typed for Report {
         Port { name: "scores", reads: &[Scores::OUTPUT], optional: true, many: true },
         Port { name: "cams", reads: &[Cams::OUTPUT], optional: true, many: true },
         Port { name: "thresholds", reads: &[Thresholds::OUTPUT], optional: true, many: true },
+        Port { name: "predicted", reads: &[PredictedMasks::OUTPUT], optional: true, many: true },
         Port { name: "images", reads: &[Images::OUTPUT], optional: true, many: true },
         Port { name: "masks", reads: &[Masks::OUTPUT], optional: true, many: true },
         Port { name: "confusions", reads: &[Confusion::OUTPUT], optional: true, many: true },
@@ -260,3 +263,6 @@ impl Typed for Report {
         batch.iter().map(one).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

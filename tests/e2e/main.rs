@@ -10,3 +10,4 @@ mod sandbox;
 mod share;
 mod store;
 mod study;
+mod unet;

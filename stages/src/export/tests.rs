@@ -43,6 +43,9 @@ fn a_node_that_gives_nothing_of_the_kind_is_told_with_those_that_do() {
     let bench = Bench::new();
     let action = bench.action("{}", &[]);
     let error = |what| export(what, &source("split", &action, &[])).unwrap_err().to_string();
-    assert_eq!(error(What::Masks), "a node of kind split gives no masks; `threshold`, `score` and `dataset` do");
+    assert_eq!(
+        error(What::Masks),
+        "a node of kind split gives no masks; `threshold`, `score`, `predict-masks` and `dataset` do"
+    );
     assert!(error(What::Weights).starts_with("a node of kind split gives no weights"));
 }

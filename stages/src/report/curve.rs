@@ -20,7 +20,7 @@ pub(super) struct Training {
     /// Mean loss over validation images.
     pub(super) validation_loss: Vec<f64>,
     /// What else was measured on validation images: `accuracy` or `iou`, 0..=1.
-    pub(super) measure: Option<(String, Vec<f64>)>,
+    pub(super) measure: Option<(String, Vec<Option<f64>>)>,
 }
 
 impl Training {
@@ -30,7 +30,7 @@ impl Training {
         let names = rows.names();
         let column = names.iter().find_map(|name| name.strip_prefix("validation_").filter(|rest| *rest != "loss"));
         let measure = match column {
-            Some(name) => Some((name.to_owned(), rows.float(&format!("validation_{name}"))?)),
+            Some(name) => Some((name.to_owned(), rows.optional_float(&format!("validation_{name}"))?)),
             None => None,
         };
         Ok(Self {
@@ -59,11 +59,12 @@ pub(super) fn charts(series: &str, trainings: &[&Training], look: Look) -> Vec<(
             .map(|(value, _)| (value, format!("{value}")))
             .collect(),
     };
-    let line = |axes: &Axes, training: &Training, values: &[f64], class: &str, dash: Option<&str>| -> Markup {
-        let points: Vec<_> = training.epochs.iter().copied().zip(values.iter().copied()).collect();
+    let line = |axes: &Axes, training: &Training, values: &[Option<f64>], class: &str, dash: Option<&str>| -> Markup {
+        let points = training.epochs.iter().zip(values).filter_map(|(epoch, value)| Some((*epoch, (*value)?)));
+        let points: Vec<_> = points.collect();
         let fold =
             if training.place.group.is_empty() { String::new() } else { format!(", fold {}", training.place.group) };
-        let last = values.last().map(|value| format!(", {value:.3} at the end")).unwrap_or_default();
+        let last = points.last().map(|(_, value)| format!(", {value:.3} at the end")).unwrap_or_default();
         html! { g { title { (class) (fold) (last) } (axes.line(&points, look, class, dash)) } }
     };
     let losses = trainings.iter().flat_map(|training| training.train_loss.iter().chain(&training.validation_loss));
@@ -71,8 +72,8 @@ pub(super) fn charts(series: &str, trainings: &[&Training], look: Look) -> Vec<(
     let loss = axes("loss".to_owned(), (0.0, top), format!("Loss of {series} by epoch, {folds} trainings"));
     let marks = html! {
         @for training in trainings {
-            (line(&loss, training, &training.train_loss, "training", Some("2 3")))
-            (line(&loss, training, &training.validation_loss, "validation", Some("")))
+            (line(&loss, training, &some(&training.train_loss), "training", Some("2 3")))
+            (line(&loss, training, &some(&training.validation_loss), "validation", Some("")))
         }
     };
     let mut charts = vec![("loss".to_owned(), Chart { axes: loss, marks, legend: Vec::new() })];
@@ -91,6 +92,10 @@ pub(super) fn charts(series: &str, trainings: &[&Training], look: Look) -> Vec<(
         charts.push((measure.clone(), Chart { axes, marks, legend: Vec::new() }));
     }
     charts
+}
+
+fn some(values: &[f64]) -> Vec<Option<f64>> {
+    values.iter().copied().map(Some).collect()
 }
 
 #[cfg(test)]
@@ -118,7 +123,7 @@ mod tests {
         let trainings = [read("1"), read("2")];
         assert_eq!(trainings[1].place.group, "2");
         assert_eq!(trainings[0].train_loss, [2.0, 1.0]);
-        assert_eq!(trainings[0].measure, Some(("accuracy".to_owned(), vec![0.5; 2])));
+        assert_eq!(trainings[0].measure, Some(("accuracy".to_owned(), vec![Some(0.5); 2])));
         let charts = charts("m", &[&trainings[0], &trainings[1]], Look(0));
         let lines: Vec<_> = charts
             .iter()

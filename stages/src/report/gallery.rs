@@ -12,7 +12,7 @@ use super::case::{Case, Pick};
 use super::picture::{self, Size};
 use super::study::{Scored, Study};
 use super::{Params, items};
-use crate::artifact::{Cams, Images, Masks, Table, Thresholds};
+use crate::artifact::{Cams, Images, Masks, PredictedMasks, Table, Thresholds};
 use crate::heatmap::{Scale, heatmap};
 
 /// Length of all pictures together that further cases may fill; base64 makes a third more of it.
@@ -213,7 +213,7 @@ impl Source<'_> {
     /// Cases of one input.
     fn draw(&self, input: &Scored, cases: &[Case]) -> Result<Vec<Drawn>, StageError> {
         let Some(item) = belonging(items(self.action, "cams"), &input.labels) else {
-            return Ok(cases.iter().map(|case| Drawn { case: *case, heat: None, masks: Vec::new() }).collect());
+            return self.draw_predicted(input, cases);
         };
         let cams = Cams::from_item(item)?;
         if (cams.input_height, cams.input_width) != (self.size.height, self.size.width) {
@@ -248,6 +248,33 @@ impl Source<'_> {
                 };
                 let masks = cuts.iter().map(mask).collect::<Result<_, StageError>>()?;
                 Ok(Drawn { case: *case, heat: Some(picture::heat(&levels, self.size)?), masks })
+            })
+            .collect()
+    }
+
+    /// Cases of one input without maps: masks that a network predicted, if they are connected.
+    fn draw_predicted(&self, input: &Scored, cases: &[Case]) -> Result<Vec<Drawn>, StageError> {
+        let predicted = match belonging(items(self.action, "predicted"), &input.labels) {
+            Some(item) => PredictedMasks::from_item(item)?,
+            None => return Ok(cases.iter().map(|case| Drawn { case: *case, heat: None, masks: Vec::new() }).collect()),
+        };
+        let length = self.size.height * self.size.width;
+        if (predicted.height, predicted.width) != (self.size.height, self.size.width) {
+            return Err(StageError::input(
+                "predicted",
+                "the masks are not of the connected images: their sizes differ",
+            ));
+        }
+        cases
+            .iter()
+            .map(|case| {
+                let name = &self.study.names[case.scored.image as usize];
+                let row = predicted.names.iter().position(|other| other == name);
+                let row = row.ok_or_else(|| missing("predicted", name))?;
+                let mask = predicted.pixels[row * length..(row + 1) * length].iter().map(|&pixel| pixel != 0);
+                let png = picture::overlay(&picture::agreement(mask, self.masks.of(name)?), self.size)?;
+                let mask = Mask { threshold: None, level: None, iou: case.scored.iou, png };
+                Ok(Drawn { case: *case, heat: None, masks: vec![mask] })
             })
             .collect()
     }

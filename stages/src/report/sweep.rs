@@ -2,7 +2,7 @@
 
 use maud::html;
 
-use super::chart::{Axes, Chart, Look, round_above};
+use super::chart::{Axes, Chart, Look, number, round_above};
 use super::study::{Mean, Study};
 
 /// Slots of the rules, as a share of the span of the grey levels.
@@ -58,7 +58,9 @@ pub(super) fn chart(study: &Study, figures: &[Figure], look: impl Fn(&str) -> Lo
             @let line: Vec<(f64, f64)> = of_series.clone()
                 .filter_map(|figure| at(figure).filter(|(_, level)| level.is_fixed).map(|(x, _)| (*x, figure.mean.mean)))
                 .collect();
-            @if line.len() > 1 { (axes.line(&line, look(series), "", None)) }
+            @if line.len() > 1 {
+                g transform=(format!("translate({} 0)", number(shift))) { (axes.line(&line, look(series), "", None)) }
+            }
             @for figure in of_series {
                 @if let Some((x, level)) = at(figure) {
                     @if few || !level.is_fixed {

@@ -103,7 +103,7 @@ fn article(content: &Content<'_>, index: usize, shown: &Shown) -> Markup {
             data-image=(image.name) data-correct=(if correct { "yes" } else { "no" }) data-order=(index) {
             h3 {
                 @if case.pick == Pick::Further { "rank " (case.rank) } @else { (case.pick.name()) }
-                span class="quiet" { " " (format!("{} of {}", case.rank, case.ranked)) }
+                span class="quiet" { " of " (case.ranked) }
                 " · " (class) " · " (swatch(content.look(series))) (series)
                 " · IoU " b { (format!("{:.3}", case.iou)) }
             }
@@ -125,7 +125,7 @@ fn article(content: &Content<'_>, index: usize, shown: &Shown) -> Markup {
                     }))
                 }
                 @for (place, mask) in shown.masks.iter().enumerate() {
-                    (panel(content, &format!("mask: {}", caption(mask)), html! { (caption(mask)) }, html! {
+                    (panel(content, &format!("mask: {}", caption(mask)), html! { (label(mask)) span class="score" { (score(mask)) } }, html! {
                         use class="mask" href=(format!("#m{index}-{place}")) {}
                     }))
                 }
@@ -144,15 +144,22 @@ fn panel(content: &Content<'_>, name: &str, caption: Markup, picture: Markup) ->
     }
 }
 
-/// `q90 (T = 203.4): IoU 0.412`.
+/// `q90 (T = 203): IoU 0.412`.
 pub(in crate::report) fn caption(mask: &Mask) -> String {
-    let iou = mask.iou.map_or_else(|| "no IoU".to_owned(), |iou| format!("IoU {iou:.3}"));
+    format!("{}: {}", label(mask), score(mask))
+}
+
+/// The threshold, and the grey level that it came to where that is something else.
+fn label(mask: &Mask) -> String {
     match (&mask.threshold, mask.level) {
-        (Some(label), Some(level)) if label.parse() == Ok(level) => format!("{label}: {iou}"),
-        (Some(label), Some(level)) => format!("{label} (T = {level:.0}): {iou}"),
-        (Some(label), None) => format!("{label}: {iou}"),
-        (None, _) => format!("predicted: {iou}"),
+        (Some(label), Some(level)) if label.parse() != Ok(level) => format!("{label} (T = {level:.0})"),
+        (Some(label), _) => label.clone(),
+        (None, _) => "predicted".to_owned(),
     }
+}
+
+fn score(mask: &Mask) -> String {
+    mask.iou.map_or_else(|| "no IoU".to_owned(), |iou| format!("IoU {iou:.3}"))
 }
 
 fn patient<'a>(content: &'a Content<'_>, image: &str) -> Option<&'a str> {

@@ -41,8 +41,10 @@ fn one(figures: &Figures, item: &Item) -> Markup {
             div class="scroll" tabindex="0" {
                 table class="figures" data-source=(digest(item)) {
                     caption {
-                        (title(figures)) @if !over.is_empty() { " · " (over.join(", ")) }
-                        @if figures.title.is_some() { span class="quiet" { (grid.description()) } }
+                        span class="title" {
+                            (title(figures)) @if !over.is_empty() { " · " (over.join(", ")) }
+                            @if figures.title.is_some() { span class="quiet" { (grid.description()) } }
+                        }
                     }
                     thead { tr {
                         @for levels in &figures.rows { th scope="col" { (levels.name) } }
@@ -157,6 +159,10 @@ fn tip(cell: &Cell) -> String {
 }
 
 fn capitalised(text: &str) -> String {
+    // An abbreviation has its own capitals.
+    if let Some(rest) = text.strip_prefix("iou") {
+        return format!("IoU{rest}");
+    }
     let mut letters = text.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
