@@ -5,6 +5,7 @@
 mod crash;
 mod errors;
 mod experiments;
+mod report;
 mod rerun;
 mod sandbox;
 mod share;

@@ -87,7 +87,12 @@
   // The nodes that a table reads and that have the labels of a cell. A node that does not vary along an axis fits all of
   // its labels; labels that no input has (a class, a metric, a merged name) choose rows within the inputs.
   const sources = (table, labels) => {
-    const inputs = table.inputs.map((index) => nodes[index]);
+    const kept = Object.entries(table.params.only || {});
+    const isKept = (node) => kept.every(([axis, wanted]) => {
+      const own = node.point.find(([name]) => name === axis);
+      return !own || wanted.includes(own[1]);
+    });
+    const inputs = table.inputs.map((index) => nodes[index]).filter(isKept);
     const known = (label) => inputs.some((node) => node.point.some(([, other]) => other === label));
     const fits = (node) =>
       labels.every(([axis, label]) => {
