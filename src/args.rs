@@ -22,6 +22,11 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Say why a node would run: the one value, file or upstream output that differs
     Explain(ExplainArgs),
+    /// Write the report of a study, with times and where each number comes from
+    Report(ReportArgs),
+    /// Write what a node gave as files for other programs: PNG, NPY, safetensors, CSV
+    #[command(subcommand)]
+    Export(ExportCommand),
     /// Show what the latest run of a node wrote to its log
     Logs(LogsArgs),
     /// List, show, verify or clean the store
@@ -107,6 +112,48 @@ pub(crate) struct ExplainArgs {
     /// The node, for example 'score[model=tiny,fold=3,threshold=200]', after its spec (default: that of the latest run)
     #[arg(num_args = 1..=2, required = true, value_name = "[SPEC] NODE")]
     pub(crate) target: Vec<String>,
+    /// Override a value as in `run` (repeatable)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+    /// Folder to write to [default: where the stage publishes, else results/EXPERIMENT/STAGE]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExportCommand {
+    /// Masks of a `threshold`, `score`, `predict-masks` or `dataset` node: one PNG an image, 0 or 255
+    Masks(ExportArgs),
+    /// Heatmaps of a `cam`, `threshold` or `score` node: grey levels 0 to 255 at the network's input size
+    Heatmaps {
+        /// The format: npy (f32, [height, width]) or png (8-bit grey)
+        #[arg(long, default_value = "npy", value_parser = ["npy", "png"])]
+        format: String,
+        #[command(flatten)]
+        args: ExportArgs,
+    },
+    /// Weights of a training: safetensors, and model.json beside them
+    Weights(ExportArgs),
+    /// A table as CSV
+    Table(ExportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The node or nodes, for example 'score[model=tiny,fold=3,threshold=200]', after the spec (default: that of the latest run)
+    #[arg(num_args = 1..=2, required = true, value_name = "[SPEC] NODE")]
+    pub(crate) target: Vec<String>,
+    /// Folder to write to; several nodes get a folder each below it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
     /// Override a value as in `run` (repeatable)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,

@@ -25,6 +25,8 @@ fn main() -> ExitCode {
         Command::Run(args) => command::run::run(args),
         Command::Plan(args) => command::plan::plan(args),
         Command::Explain(args) => command::explain::explain(args),
+        Command::Report(args) => command::report::report(args),
+        Command::Export(command) => command::export::export(command),
         Command::Logs(args) => command::logs::logs(args),
         Command::Store(StoreCommand::Ls(args)) => command::store::ls(args),
         Command::Store(StoreCommand::Show { key, store }) => command::store::show(&key, store),

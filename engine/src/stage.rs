@@ -29,6 +29,14 @@ pub trait Stage: Send + Sync {
     /// Named inputs, in the order in which the stage receives them.
     fn ports(&self) -> &'static [Port];
 
+    /// Whether those ports together make sense, where optional ones exclude or need each other; the error is one sentence
+    /// about the stage, which reads after "stage `NAME`: ".
+    ///
+    /// Asked when the spec is planned, once all ports that are not optional are connected.
+    fn check_ports(&self, _connected: &[&str]) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Whether inputs under any other name are taken too, as `command` does.
     fn takes_any_port(&self) -> bool {
         false

@@ -2,31 +2,25 @@
 
 use std::collections::HashSet;
 use std::fmt::Write;
-use std::path::Path;
 
 use orchestrate_cache::{Access, ActionResult, OutputDigest};
-use orchestrate_engine::event::RunStarted;
 use orchestrate_engine::explain::{Change, Difference, changes};
 use orchestrate_engine::known::Known;
 use orchestrate_engine::node::NodeId;
-use orchestrate_engine::plan::Plan;
 use orchestrate_engine::runlog::History;
 use orchestrate_engine::survey::{Answer, MissReason, Survey, survey};
 
-use super::study::{self, Study, nearby_store};
+use super::study::Study;
+use super::target::Target;
 use crate::args::ExplainArgs;
-use crate::outcome::{Outcome, UsageError};
+use crate::outcome::Outcome;
 use crate::terminal;
 
 /// Differences that are shown one by one; a data set of other images differs in thousands.
 const CHANGES_SHOWN: usize = 10;
 
 pub(crate) fn explain(args: ExplainArgs) -> anyhow::Result<Outcome> {
-    let (plan, nodes) = match args.target.as_slice() {
-        [node] => of_latest_run(&args, node)?,
-        [spec, node] => plan_with(Path::new(spec), &args.overrides, node)?,
-        _ => unreachable!("clap takes one or two"),
-    };
+    let Target { plan, nodes } = Target::find(&args.target, &args.overrides, &args.store)?;
     let study = Study::open(plan, &args.store, Access::ReadOnly)?;
     let history = History::new(study.store.runs_dir());
     let survey = survey(&study.plan, &study.observed, &study.store, &history, &HashSet::new());
@@ -34,39 +28,6 @@ pub(crate) fn explain(args: ExplainArgs) -> anyhow::Result<Outcome> {
     let text: String = nodes.into_iter().map(|id| explainer.explain(id)).collect();
     terminal::say(&text)?;
     Ok(Outcome::Done)
-}
-
-/// The plan of a spec, and the nodes that a selector names in it.
-fn plan_with(spec: &Path, overrides: &[String], node: &String) -> anyhow::Result<(Plan, Vec<NodeId>)> {
-    let plan = study::plan(spec, overrides)?;
-    let nodes = study::select(&plan, [node])?;
-    Ok((plan, nodes))
-}
-
-/// The spec of the newest run whose spec has the node, as it stands now. Where it cannot be planned without the `--set`
-/// values of that run, a path of data for one, those hold too.
-fn of_latest_run(args: &ExplainArgs, node: &String) -> anyhow::Result<(Plan, Vec<NodeId>)> {
-    let store = nearby_store(&args.store, Access::ReadOnly)?;
-    let history = History::new(store.runs_dir());
-    let mut tried = HashSet::new();
-    let mut problem = None;
-    for run in history.runs() {
-        let Ok(Some(RunStarted { spec, overrides, .. })) = history.started(&run) else { continue };
-        if !tried.insert((spec.clone(), overrides.clone())) {
-            continue;
-        }
-        let with_those = overrides.iter().chain(&args.overrides).cloned().collect::<Vec<_>>();
-        match plan_with(&spec, &args.overrides, node) {
-            Ok(found) => return Ok(found),
-            Err(error) => problem = problem.or(Some(error)),
-        }
-        if let Ok(found) = plan_with(&spec, &with_those, node) {
-            terminal::complain(&format!("as run {run} had it: --set {}\n", overrides.join(" --set ")));
-            return Ok(found);
-        }
-    }
-    let none = || UsageError("no run is recorded; name the spec: orchestrate explain SPEC NODE".to_owned()).into();
-    Err(problem.unwrap_or_else(none))
 }
 
 struct Explainer<'a> {

@@ -1,10 +1,14 @@
 //! One file a command.
 
 pub(crate) mod explain;
+pub(crate) mod export;
 pub(crate) mod kinds;
 pub(crate) mod logs;
 pub(crate) mod plan;
+mod recorded;
+pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod store;
 mod study;
+mod target;
 pub(crate) mod worker;

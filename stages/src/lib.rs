@@ -8,15 +8,20 @@ pub mod cam;
 pub mod classify;
 pub mod command;
 pub mod dataset;
+pub mod export;
 pub mod heatmap;
 pub mod model;
+pub mod predict_masks;
+pub mod report;
 pub mod score;
+pub mod segment;
 pub mod split;
 pub mod table;
 #[cfg(test)]
 mod testing;
 pub mod threshold;
 pub mod train;
+mod training;
 mod typed;
 
 use orchestrate_engine::stage::Stage;
@@ -28,8 +33,11 @@ pub static STAGES: &[&dyn Stage] = &[
     &train::STAGE,
     &cam::STAGE,
     &threshold::STAGE,
+    &segment::STAGE,
+    &predict_masks::STAGE,
     &score::STAGE,
     &classify::STAGE,
     &table::STAGE,
+    &report::STAGE,
     &command::STAGE,
 ];

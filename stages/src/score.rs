@@ -1,6 +1,8 @@
-//! Scores thresholded heatmaps against expert masks. Source: Kang et al. 2021, section 3.3, Eq. 3 and 8.
+//! Scores thresholded heatmaps, or the masks that a U-Net predicts, against expert masks. Source: Kang et al. 2021, section 3.3,
+//! Eq. 3 and 8.
 
 mod overlap;
+mod predicted;
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,18 +11,21 @@ use orchestrate_engine::stage::{Action, Context, Output, Port, StageError};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{Cams, Masks, Scores, Table, Thresholds};
+use crate::artifact::{Cams, Masks, PredictedMasks, Scores, Table, Thresholds};
 use crate::batch::{Outcome, digests, in_groups};
 use crate::heatmap::{Scale, each_heatmap};
 use crate::typed::{Adaptor, Typed};
 
-use overlap::Overlap;
+use overlap::{Agreement, Overlap};
+
+pub use predicted::run_predicted;
 
 /// Parameters of `kind = "score"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// Which images are scored: `"correct"`, those whose class was predicted correctly, or `"all"`.
+    /// Which images are scored: `"correct"` (default), those whose class was predicted correctly, or `"all"`. Of masks that a
+    /// network predicts itself all are: there is no class that could be wrong.
     #[serde(default)]
     pub images: Which,
 }
@@ -54,18 +59,10 @@ pub fn run(params: &Params, cams: &Cams, thresholds: &Thresholds, masks: &Masks)
 /// The histograms of each image of `cams`, from which the scores at any threshold follow.
 fn overlaps(cams: &Cams, masks: &Masks, scale: Scale) -> Result<Vec<Overlap>, StageError> {
     let (height, width) = (cams.input_height, cams.input_width);
-    if (masks.height, masks.width) != (height, width) && !cams.names.is_empty() && !masks.names.is_empty() {
-        let size = if height == width { height.to_string() } else { format!("[{height}, {width}]") };
-        return Err(StageError::input(
-            "masks",
-            format!(
-                "the masks are {} × {}, but the maps are compared at the network's input size, {height} × {width}; set \
-                 `size = {size}` in the `dataset` stage that gives the masks",
-                masks.height, masks.width
-            ),
-        ));
+    if !cams.names.is_empty() {
+        check_size(masks, height, width, "the maps are compared at the network's input size")?;
     }
-    let rows = rows_by_name("masks", &masks.names, &cams.names)?;
+    let rows = rows_by_name("masks", &masks.names, "cams", &cams.names)?;
     let size = height * width;
     each_heatmap(cams, scale, |row, heatmap| {
         let truth = &masks.pixels[rows[row] * size..(rows[row] + 1) * size];
@@ -74,29 +71,56 @@ fn overlaps(cams: &Cams, masks: &Masks, scale: Scale) -> Result<Vec<Overlap>, St
 }
 
 fn score(params: &Params, cams: &Cams, thresholds: &Thresholds, overlaps: &[Overlap]) -> Result<Scores, StageError> {
-    let threshold_rows = rows_by_name("thresholds", &thresholds.names, &cams.names)?;
+    let threshold_rows = rows_by_name("thresholds", &thresholds.names, "cams", &cams.names)?;
     let scored: Vec<usize> = (0..cams.names.len())
         .filter(|&row| params.images == Which::All || cams.labels[row] == cams.predicted[row])
         .collect();
     let agreements: Vec<_> =
         scored.iter().map(|&row| overlaps[row].agreement(thresholds.thresholds[threshold_rows[row]])).collect();
+    Ok(assemble(&scored, &cams.names, &cams.labels, &cams.predicted, &cams.classes, &agreements))
+}
+
+/// One row for each of the images that are `scored`, whose agreements are given in that order.
+fn assemble(
+    scored: &[usize],
+    names: &[String],
+    labels: &[u32],
+    predicted: &[u32],
+    classes: &[String],
+    agreements: &[Agreement],
+) -> Scores {
     let metric = |index: usize| agreements.iter().map(|agreement| Some(agreement.metrics?[index])).collect();
-    Ok(Scores {
-        names: scored.iter().map(|&row| cams.names[row].clone()).collect(),
-        labels: scored.iter().map(|&row| cams.labels[row]).collect(),
-        predicted: scored.iter().map(|&row| cams.predicted[row]).collect(),
-        classes: cams.classes.clone(),
+    Scores {
+        names: scored.iter().map(|&row| names[row].clone()).collect(),
+        labels: scored.iter().map(|&row| labels[row]).collect(),
+        predicted: scored.iter().map(|&row| predicted[row]).collect(),
+        classes: classes.to_vec(),
         iou: metric(0),
         dice: metric(1),
         precision: metric(2),
         recall: metric(3),
         mask_pixels: agreements.iter().map(|agreement| agreement.mask_pixels).collect(),
         truth_pixels: agreements.iter().map(|agreement| agreement.truth_pixels).collect(),
-    })
+    }
 }
 
-/// The row in `names` of each of the `wanted` images.
-fn rows_by_name(port: &str, names: &[String], wanted: &[String]) -> Result<Vec<usize>, StageError> {
+/// Fails unless the ground truth has that size; `why` reads after "but".
+fn check_size(masks: &Masks, height: usize, width: usize, why: &str) -> Result<(), StageError> {
+    if (masks.height, masks.width) == (height, width) || masks.names.is_empty() {
+        return Ok(());
+    }
+    let size = if height == width { height.to_string() } else { format!("[{height}, {width}]") };
+    Err(StageError::input(
+        "masks",
+        format!(
+            "the masks are {} × {}, but {why}, {height} × {width}; set `size = {size}` in the `dataset` stage that gives the masks",
+            masks.height, masks.width
+        ),
+    ))
+}
+
+/// The row in `names`, read at `port`, of each of the images `wanted` by what was read at `other`.
+fn rows_by_name(port: &str, names: &[String], other: &str, wanted: &[String]) -> Result<Vec<usize>, StageError> {
     if names == wanted {
         return Ok((0..wanted.len()).collect());
     }
@@ -111,7 +135,7 @@ fn rows_by_name(port: &str, names: &[String], wanted: &[String]) -> Result<Vec<u
         Some(first) => Err(StageError::input(
             port,
             format!(
-                "{} of the {} images of `cams` are missing, `{first}` for one; both must come from the same data set",
+                "{} of the {} images of `{other}` are missing, `{first}` for one; both must come from the same data set",
                 missing.len(),
                 wanted.len()
             ),
@@ -124,7 +148,33 @@ fn rows_by_name(port: &str, names: &[String], wanted: &[String]) -> Result<Vec<u
 struct Member<'a> {
     params: &'a Params,
     action: &'a Action,
-    thresholds: Thresholds,
+    /// `None` where masks are scored that a network predicts itself.
+    thresholds: Option<Thresholds>,
+}
+
+impl<'a> Member<'a> {
+    fn new(params: &'a Params, action: &'a Action) -> Result<Self, StageError> {
+        let connected: Vec<&str> = action.inputs.iter().map(|input| input.port.as_str()).collect();
+        check_ports(&connected).map_err(StageError::new)?;
+        let thresholds = match action.input("thresholds") {
+            Some(_) => Some(Thresholds::from_item(action.one("thresholds")?)?),
+            None => None,
+        };
+        Ok(Self { params, action, thresholds })
+    }
+}
+
+/// Heatmaps come with thresholds, and in their place may stand predicted masks.
+fn check_ports(connected: &[&str]) -> Result<(), String> {
+    let has = |port: &str| connected.contains(&port);
+    let choice = "read either `cams` and `thresholds`, or `predicted`";
+    match (has("cams"), has("thresholds"), has("predicted")) {
+        (true, true, false) | (false, false, true) => Ok(()),
+        (_, _, true) => Err(format!("it has both heatmaps and predicted masks to score; {choice}")),
+        (true, false, false) => Err(format!("it reads `cams` without `thresholds`; {choice}")),
+        (false, true, false) => Err(format!("it reads `thresholds` without `cams`; {choice}")),
+        (false, false, false) => Err(format!("it has no masks to score; {choice}")),
+    }
 }
 
 pub(crate) struct Score;
@@ -135,40 +185,66 @@ impl Typed for Score {
     const KIND: &'static str = "score";
     const VERSION: u32 = 1;
     const ABOUT: &'static str =
-        "scores thresholded heatmaps against expert masks: IoU, Dice, pixel precision and recall";
+        "scores thresholded heatmaps, or predicted masks, against expert masks: IoU, Dice, pixel precision and recall";
     const PORTS: &'static [Port] = &[
-        Port { name: "cams", reads: &[Cams::OUTPUT], optional: false, many: false },
-        Port { name: "thresholds", reads: &[Thresholds::OUTPUT], optional: false, many: false },
+        Port { name: "cams", reads: &[Cams::OUTPUT], optional: true, many: false },
+        Port { name: "thresholds", reads: &[Thresholds::OUTPUT], optional: true, many: false },
+        Port { name: "predicted", reads: &[PredictedMasks::OUTPUT], optional: true, many: false },
         Port { name: "masks", reads: &[Masks::OUTPUT], optional: false, many: false },
     ];
     const OUTPUTS: &'static [&'static str] = &[Scores::OUTPUT];
     const BATCHES: bool = true;
     type Params = Params;
 
+    fn check_ports(connected: &[&str]) -> Result<(), String> {
+        check_ports(connected)
+    }
+
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
-        let members = batch.iter().map(|(params, action)| {
-            let thresholds = Thresholds::from_item(action.one("thresholds")?)?;
-            Ok(Member { params, action, thresholds })
-        });
         in_groups(
-            members.collect(),
-            |member| (digests(member.action, "cams"), digests(member.action, "masks"), member.thresholds.scale),
+            batch.iter().map(|(params, action)| Member::new(params, action)).collect(),
+            |member| {
+                let read = ["cams", "predicted", "masks"].map(|port| digests(member.action, port));
+                (read, member.thresholds.as_ref().map(|thresholds| thresholds.scale))
+            },
             |group| {
                 if (context.cancelled)() {
                     return Err(StageError::Cancelled);
                 }
-                let Member { action, thresholds, .. } = &group[0];
-                let cams = Cams::from_item(action.one("cams")?)?;
-                let names: HashSet<&str> = cams.names.iter().map(String::as_str).collect();
-                let masks = Masks::select_from_item(action.one("masks")?, |name| names.contains(name))?;
-                let overlaps = overlaps(&cams, &masks, thresholds.scale)?;
-                let outcome = |member: &Member<'_>| -> Outcome {
-                    Ok(vec![score(member.params, &cams, &member.thresholds, &overlaps)?.output()?])
-                };
-                Ok(group.par_iter().map(outcome).collect())
+                match &group[0].thresholds {
+                    Some(thresholds) => score_maps(group, thresholds.scale),
+                    None => score_predicted(group),
+                }
             },
         )
     }
+}
+
+/// Members that share maps, ground truth and scale, each with its thresholds.
+fn score_maps(group: &[Member<'_>], scale: Scale) -> Result<Vec<Outcome>, StageError> {
+    let action = group[0].action;
+    let cams = Cams::from_item(action.one("cams")?)?;
+    let masks = masks_of(action, &cams.names)?;
+    let overlaps = overlaps(&cams, &masks, scale)?;
+    let outcome = |member: &Member<'_>| -> Outcome {
+        let thresholds = member.thresholds.as_ref().expect("members of a group are alike");
+        Ok(vec![score(member.params, &cams, thresholds, &overlaps)?.output()?])
+    };
+    Ok(group.par_iter().map(outcome).collect())
+}
+
+/// Members that share predicted masks and ground truth: they differ in nothing that counts.
+fn score_predicted(group: &[Member<'_>]) -> Result<Vec<Outcome>, StageError> {
+    let action = group[0].action;
+    let predicted = PredictedMasks::from_item(action.one("predicted")?)?;
+    let scores = run_predicted(&predicted, &masks_of(action, &predicted.names)?)?;
+    Ok(group.iter().map(|_| Ok(vec![scores.output()?])).collect())
+}
+
+/// The ground truth of the images of that name.
+fn masks_of(action: &Action, names: &[String]) -> Result<Masks, StageError> {
+    let names: HashSet<&str> = names.iter().map(String::as_str).collect();
+    Masks::select_from_item(action.one("masks")?, |name| names.contains(name))
 }
 
 #[cfg(test)]

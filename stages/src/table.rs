@@ -3,33 +3,43 @@
 //! A value per fold first (its mean over images), then mean and sample standard deviation (ddof = 1) over folds; shares are
 //! those of the images of all folds together. Images without ground truth are counted, and in no mean.
 
+mod label;
+mod layout;
 mod params;
-mod render;
+mod published;
+pub(crate) mod render;
 mod source;
 mod summary;
 
-use orchestrate_engine::stage::{Action, Content, Context, Item, Output, Port, StageError};
+use std::path::Path;
+
+use orchestrate_engine::stage::{Action, Content, Context, FileName, Item, Output, Port, StageError};
 
 use crate::artifact::{Figures, Metrics, Scores, Table as _};
 use crate::typed::{Adaptor, Typed};
 
-pub use params::{Labels, Params};
+pub use label::{Dimension, Labels};
+pub use params::Params;
+pub use published::Reference;
 
 /// Makes the table of what a port received: inputs with the labels of gathered axes.
 ///
 /// Rows and columns are in the order of the study. Errors: a name along which no input varies, inputs that differ along a
 /// name of which the table says nothing, an unknown metric or value.
 pub fn run(params: &Params, items: &[Item]) -> Result<Figures, StageError> {
-    summary::summarise(params, &source::read(params, items)?)
+    let layout = params.layout();
+    let figures = summary::summarise(&layout, params.statistic, &source::read(&layout, items)?)?;
+    Ok(Figures { title: params.title.clone(), ..figures })
 }
 
-/// The files of a table: `table.parquet` and `table.csv` for programs, `table.md` and `table.txt` for people.
+/// The files of a table: `table.parquet` and `table.csv` for programs, `table.md`, `table.tex` and `table.txt` for people.
 pub fn output(figures: &Figures, digits: u8) -> Result<Output, StageError> {
     let grid = render::Grid::of(figures, digits);
     let mut output = figures.output()?;
     let files = [
         ("table.csv", render::csv(figures)?),
         ("table.md", grid.markdown().into_bytes()),
+        ("table.tex", grid.latex().into_bytes()),
         ("table.txt", grid.text().into_bytes()),
     ];
     output.files.extend(files.map(|(name, bytes)| (name.to_owned(), Content::Bytes(bytes))));
@@ -42,20 +52,40 @@ pub(crate) static STAGE: Adaptor<Table> = Adaptor::new();
 
 impl Typed for Table {
     const KIND: &'static str = "table";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: &'static str = "lays out means, standard deviations or shares by the axes of the study";
     const PORTS: &'static [Port] =
         &[Port { name: "scores", reads: &[Scores::OUTPUT, Metrics::OUTPUT], optional: false, many: true }];
     const OUTPUTS: &'static [&'static str] = &[Figures::OUTPUT];
+    const PATHS: &'static [&'static str] = &["reference"];
     type Params = Params;
+
+    fn files(params: &Params) -> Result<Vec<FileName>, Vec<String>> {
+        let Some(path) = &params.reference else { return Ok(Vec::new()) };
+        let about = |problem: String| format!("{}: {problem}", path.display());
+        let bytes = std::fs::read(path).map_err(|error| vec![format!("cannot read {}: {error}", path.display())])?;
+        // What is wrong with the file is told before anything runs.
+        Reference::read(&bytes, &params.layout())
+            .map_err(|problems| problems.into_iter().map(about).collect::<Vec<_>>())?;
+        Ok(vec![FileName { name: file_name(path), path: path.clone() }])
+    }
 
     fn run(_context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
         let outcome = |(params, action): &(Params, &Action)| {
             let input = action.input("scores").ok_or_else(|| StageError::input("scores", "nothing is connected"))?;
-            Ok(vec![output(&run(params, &input.items)?, params.digits)?])
+            let mut figures = run(params, &input.items)?;
+            if let Some(file) = action.files.first() {
+                let reference = Reference::read(&file.read()?, &params.layout());
+                reference.map_err(|problems| StageError::new(problems.join("\n")))?.attach(&mut figures, &file.name);
+            }
+            Ok(vec![output(&figures, params.digits)?])
         };
         batch.iter().map(outcome).collect()
     }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -29,6 +29,11 @@ pub(crate) trait Typed: Send + Sync + 'static {
     /// What `[stages.NAME]` may set.
     type Params: Params;
 
+    /// Whether those ports together make sense; see [`Stage::check_ports`].
+    fn check_ports(_connected: &[&str]) -> Result<(), String> {
+        Ok(())
+    }
+
     /// External files that a run will read.
     fn files(_params: &Self::Params) -> Result<Vec<FileName>, Vec<String>> {
         Ok(Vec::new())
@@ -66,6 +71,10 @@ impl<T: Typed> Stage for Adaptor<T> {
 
     fn ports(&self) -> &'static [Port] {
         T::PORTS
+    }
+
+    fn check_ports(&self, connected: &[&str]) -> Result<(), String> {
+        T::check_ports(connected)
     }
 
     fn outputs(&self, _params: &serde_json::Value) -> Vec<String> {

@@ -5,8 +5,10 @@
 mod crash;
 mod errors;
 mod experiments;
+mod report;
 mod rerun;
 mod sandbox;
 mod share;
 mod store;
 mod study;
+mod unet;

@@ -122,7 +122,9 @@ fn link(spec: &Spec, stage: &StageSpec, kinds: &[&'static dyn Stage], problems: 
         }
     }
     if let Some(kind) = kind {
-        for port in kind.ports().iter().filter(|port| !port.optional && !stage.inputs.contains_key(port.name)) {
+        let missing = kind.ports().iter().filter(|port| !port.optional && !stage.inputs.contains_key(port.name));
+        let before = problems.len();
+        for port in missing {
             whole = false;
             problems.push(
                 Diagnostic::error(format!("stage `{}` lacks the input `{}`", stage.name.get_ref(), port.name))
@@ -133,6 +135,11 @@ fn link(spec: &Spec, stage: &StageSpec, kinds: &[&'static dyn Stage], problems: 
                         or(port.reads)
                     )),
             );
+        }
+        let connected: Vec<&str> = stage.inputs.keys().map(String::as_str).collect();
+        if let (true, Err(message)) = (problems.len() == before, kind.check_ports(&connected)) {
+            let message = format!("stage `{}`: {message}", stage.name.get_ref());
+            problems.push(Diagnostic::error(message).at(stage.name.span()));
         }
         // The order of ports is the stage's, not the spec's, so that reordered keys change no key.
         let rank = |feed: &LinkFeed| kind.ports().iter().position(|port| port.name == feed.name).unwrap_or(usize::MAX);

@@ -13,13 +13,13 @@ use crate::stage::{Action, Input, InputFile, Item};
 
 /// A stored artifact that the store has lost since it was looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Lost {
+pub struct Lost {
     /// The node that gave it.
-    pub(super) upstream: NodeId,
+    pub upstream: NodeId,
 }
 
 /// Makes actions; artifacts that many nodes read are resolved once.
-pub(super) struct ActionMaker<'a> {
+pub struct ActionMaker<'a> {
     plan: &'a Plan,
     observed: &'a Observed,
     store: &'a Store,
@@ -27,7 +27,8 @@ pub(super) struct ActionMaker<'a> {
 }
 
 impl<'a> ActionMaker<'a> {
-    pub(super) fn new(plan: &'a Plan, observed: &'a Observed, store: &'a Store) -> Self {
+    /// No artifact is resolved yet.
+    pub fn new(plan: &'a Plan, observed: &'a Observed, store: &'a Store) -> Self {
         Self { plan, observed, store, files: HashMap::new() }
     }
 
@@ -36,7 +37,8 @@ impl<'a> ActionMaker<'a> {
         self.files.clear();
     }
 
-    pub(super) fn action(&mut self, id: NodeId, key: ActionKey, known: &Known<'_>) -> Result<Action, Lost> {
+    /// The action of a node whose inputs are known. Errors: an input that the store has lost.
+    pub fn action(&mut self, id: NodeId, key: ActionKey, known: &Known<'_>) -> Result<Action, Lost> {
         let mut inputs: Vec<Input> = Vec::new();
         for (position, feed) in self.plan.stage(id).feeds.iter().enumerate() {
             if inputs.last().is_none_or(|input| input.port != feed.port) {
@@ -62,7 +64,8 @@ impl<'a> ActionMaker<'a> {
         })
     }
 
-    fn files(&mut self, digest: OutputDigest) -> Option<Vec<InputFile>> {
+    /// The files of an artifact and where they lie; `None` where the store has lost one.
+    pub fn files(&mut self, digest: OutputDigest) -> Option<Vec<InputFile>> {
         if let Some(files) = self.files.get(&digest) {
             return Some(files.clone());
         }

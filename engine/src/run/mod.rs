@@ -29,6 +29,7 @@ use crate::node::NodeId;
 use crate::observe::Observed;
 use crate::plan::Plan;
 
+pub use action::{ActionMaker, Lost};
 pub use select::Selection;
 
 /// What a run is asked to do beside its plan.

@@ -52,13 +52,18 @@ pub struct Masks {
     pub pixels: Vec<u8>,
 }
 
+impl Images {
+    /// Reads only the images whose name is `wanted` from what a port received.
+    pub fn select_from_item(item: &Item, wanted: impl Fn(&str) -> bool) -> Result<Self, StageError> {
+        let (names, height, width, pixels) = grids(&Self::open(item)?, wanted)?;
+        Ok(Self { names, height, width, pixels })
+    }
+}
+
 impl Masks {
     /// Reads only the masks of images whose name is `wanted`, so that a fold does not hold the whole data set.
     pub fn select(rows: &Rows, wanted: impl Fn(&str) -> bool) -> Result<Self, StageError> {
-        let (names, height, width, pixels) = grids(rows, wanted)?;
-        if pixels.iter().any(|&pixel| pixel > 1) {
-            return Err(rows.error("column `pixels` has values other than 0 and 1; a mask is 1 where the tumour is"));
-        }
+        let (names, height, width, pixels) = mask_grids(rows, wanted)?;
         Ok(Self { names, height, width, pixels })
     }
 
@@ -130,7 +135,7 @@ impl Table for Labels {
     }
 }
 
-fn grid_columns<'a>(
+pub(super) fn grid_columns<'a>(
     names: &'a [String],
     height: usize,
     width: usize,
@@ -149,6 +154,18 @@ fn grid_columns<'a>(
         .integer("height", std::iter::repeat_n(height as i64, rows))
         .integer("width", std::iter::repeat_n(width as i64, rows))
         .bytes("pixels", rows, pixels))
+}
+
+/// [`grids`] whose pixels are 0 or 1.
+pub(super) fn mask_grids(
+    rows: &Rows,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<(Vec<String>, usize, usize, Vec<u8>), StageError> {
+    let grids = grids(rows, wanted)?;
+    if grids.3.iter().any(|&pixel| pixel > 1) {
+        return Err(rows.error("column `pixels` has values other than 0 and 1; a mask is 1 where the tumour is"));
+    }
+    Ok(grids)
 }
 
 /// Names, height, width and pixels of the rows whose name is `wanted`.

@@ -7,7 +7,7 @@ use super::architecture::ModelName;
 use super::generator::Seed;
 use super::head::{Head, pool};
 use super::tensors::{self, Tensors};
-use super::{SqueezeNet, Tiny};
+use super::{ResNet, SqueezeNet, Tiny, Vgg};
 
 /// Trunk → global average pooling → linear layer.
 #[derive(Module, Debug)]
@@ -23,6 +23,10 @@ pub enum Trunk {
     Tiny(Tiny),
     /// `squeezenet1_1`.
     SqueezeNet(SqueezeNet),
+    /// `vgg16`, `vgg19`, their modified ones, `vgg16_bn` and `vgg19_bn`.
+    Vgg(Vgg),
+    /// `resnet18`, `resnet34` and `resnet50`.
+    ResNet(ResNet),
 }
 
 impl Trunk {
@@ -30,6 +34,8 @@ impl Trunk {
         match self {
             Self::Tiny(trunk) => trunk.forward(images),
             Self::SqueezeNet(trunk) => trunk.forward(images),
+            Self::Vgg(trunk) => trunk.forward(images),
+            Self::ResNet(trunk) => trunk.forward(images),
         }
     }
 }

@@ -6,10 +6,14 @@ use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{PaddingConfig2d, Relu};
 use burn::tensor::{Device, Tensor};
 
+use super::batch_norm::BatchNorm;
+
 /// A layer of a trunk.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a network has some dozens of them")]
 pub(super) enum Layer {
     Conv(Conv2d),
+    Norm(BatchNorm),
     Relu(Relu),
     MaxPool(MaxPool2d),
 }
@@ -19,19 +23,39 @@ impl Layer {
     pub(super) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         match self {
             Self::Conv(conv) => conv.forward(input),
+            Self::Norm(norm) => norm.forward(input),
             Self::Relu(relu) => relu.forward(input),
             Self::MaxPool(pool) => pool.forward(input),
         }
     }
 }
 
+/// One layer after the other.
+pub(super) fn forward(layers: &[Layer], input: Tensor<4>) -> Tensor<4> {
+    layers.iter().fold(input, |map, layer| layer.forward(map))
+}
+
 /// A square convolution with a bias and zero weights; [`super::Classifier::drawn`] or a file fills them.
 pub(super) fn conv(channels: [usize; 2], kernel: usize, stride: usize, padding: usize, device: &Device) -> Conv2d {
+    config(channels, kernel, stride, padding).init(device)
+}
+
+/// [`conv`] without a bias, which a normalisation after it would take away again.
+pub(super) fn conv_unbiased(
+    channels: [usize; 2],
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+    device: &Device,
+) -> Conv2d {
+    config(channels, kernel, stride, padding).with_bias(false).init(device)
+}
+
+fn config(channels: [usize; 2], kernel: usize, stride: usize, padding: usize) -> Conv2dConfig {
     Conv2dConfig::new(channels, [kernel, kernel])
         .with_stride([stride, stride])
         .with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding))
         .with_initializer(Initializer::Zeros)
-        .init(device)
 }
 
 /// Square max pooling; `ceil` keeps what does not fill a window.

@@ -166,7 +166,8 @@ impl<F: FnMut(&str, &[usize]) -> Option<Vec<f32>>> ModuleMapper for Fill<F> {
     }
 }
 
-fn id(name: &str) -> ParamId {
+/// The id of the parameter of that name.
+pub(super) fn id(name: &str) -> ParamId {
     let digest = Digest::of(name.as_bytes());
     let first: [u8; 8] = digest.as_bytes()[..8].try_into().expect("a digest has 32 bytes");
     ParamId::from(u64::from_le_bytes(first))

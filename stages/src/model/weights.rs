@@ -10,10 +10,10 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::tensors::{Tensors, read_safetensors, write_safetensors};
-use super::{Classifier, ModelName, Normalisation};
+use super::{Classifier, ModelName, Normalisation, unet_weights};
 
-const TENSORS: &str = "weights.safetensors";
-const CARD: &str = "model.json";
+pub(super) const TENSORS: &str = "weights.safetensors";
+pub(super) const CARD: &str = "model.json";
 
 /// A trained classifier at rest.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,8 +71,15 @@ impl Weights {
         Ok(Output { name: Self::OUTPUT.to_owned(), files })
     }
 
-    /// Reads it from what a port received.
+    /// Reads it from what a port received; a U-Net is refused with a sentence.
     pub fn from_item(item: &Item) -> Result<Self, StageError> {
+        if item.files.iter().any(|file| file.name == unet_weights::CARD) {
+            return Err(StageError::input(
+                "weights",
+                "they are those of a U-Net, which has no class activation map; connect a stage of kind `train`, or read the \
+                 masks of the U-Net with `predict-masks`",
+            ));
+        }
         let card = serde_json::from_slice(&item.read(CARD)?)
             .map_err(|error| StageError::new(format!("`{CARD}` cannot be read: {error}")))?;
         let tensors =

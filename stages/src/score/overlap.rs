@@ -28,11 +28,24 @@ impl Overlap {
     /// The mask is `heatmap > threshold`, strictly; zero division is 0.
     pub(super) fn agreement(&self, threshold: f64) -> Agreement {
         let (mask, truth) = (self.all.above(threshold), self.truth.total());
-        let both = self.truth.above(threshold);
+        Agreement::of(self.truth.above(threshold), mask, truth)
+    }
+}
+
+impl Agreement {
+    /// From two masks (1 = foreground), pixel by pixel.
+    pub(super) fn of_masks(mask: &[u8], truth: &[u8]) -> Self {
+        let count = |pixels: &[u8]| pixels.iter().filter(|&&pixel| pixel != 0).count() as u64;
+        let both = mask.iter().zip(truth).filter(|&(&mask, &truth)| mask != 0 && truth != 0).count();
+        Self::of(both as u64, count(mask), count(truth))
+    }
+
+    /// From pixels in both masks, in the mask, and in the truth.
+    fn of(both: u64, mask: u64, truth: u64) -> Self {
         let ratio = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
         let metrics =
             [ratio(both, mask + truth - both), ratio(2 * both, mask + truth), ratio(both, mask), ratio(both, truth)];
-        Agreement { metrics: (truth > 0).then_some(metrics), mask_pixels: mask as u32, truth_pixels: truth as u32 }
+        Self { metrics: (truth > 0).then_some(metrics), mask_pixels: mask as u32, truth_pixels: truth as u32 }
     }
 }
 
@@ -84,6 +97,8 @@ mod tests {
                 for (ours, theirs) in ours.iter().zip(theirs) {
                     assert!((ours - theirs).abs() < 1e-12, "{ours} against {theirs} at {threshold}");
                 }
+                let mask: Vec<u8> = case.heatmap.iter().map(|&level| u8::from(f64::from(level) > threshold)).collect();
+                assert_eq!(Agreement::of_masks(&mask, &case.truth), overlap.agreement(threshold));
             }
         }
     }

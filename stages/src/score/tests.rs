@@ -158,3 +158,74 @@ fn seconds_for_256_thresholds_of_613_maps() {
         println!("score, one batch of {size}: {:.2} s", started.elapsed().as_secs_f64());
     }
 }
+
+/// What a U-Net says of the images of [`inputs`].
+fn predicted() -> PredictedMasks {
+    let (cams, _, _) = inputs();
+    let pixels = [[0, 0, 1, 1], [1, 0, 0, 0], [0, 0, 0, 1]].concat();
+    PredictedMasks { names: cams.names, labels: vec![0, 1, 0], classes: cams.classes, height: 2, width: 2, pixels }
+}
+
+#[test]
+fn every_predicted_mask_is_scored_under_its_true_class() {
+    let (_, _, masks) = inputs();
+    let scores = run_predicted(&predicted(), &masks).unwrap();
+    let expected = Scores {
+        names: ["0.png", "1.png", "2.png"].map(str::to_owned).to_vec(),
+        labels: vec![0, 1, 0],
+        predicted: vec![0, 1, 0],
+        classes: vec!["x".to_owned(), "y".to_owned()],
+        iou: vec![Some(1.0), Some(0.5), None],
+        dice: vec![Some(1.0), Some(2.0 / 3.0), None],
+        precision: vec![Some(1.0), Some(1.0), None],
+        recall: vec![Some(1.0), Some(0.5), None],
+        mask_pixels: vec![2, 1, 1],
+        truth_pixels: vec![2, 2, 0],
+    };
+    assert_eq!(scores, expected);
+
+    let bench = Bench::new();
+    let inputs = [("predicted", [bench.item(&predicted(), &[])]), ("masks", [bench.item(&masks, &[])])];
+    let inputs = inputs.each_ref().map(|(port, items)| (*port, items.as_slice()));
+    let batch = ["{}", r#"{"images": "all"}"#].map(|params| bench.action(params, &inputs));
+    for outcome in bench.run(&STAGE, &batch) {
+        assert_eq!(bench.table::<Scores>(outcome), expected);
+    }
+}
+
+#[test]
+fn predicted_masks_of_another_size_or_of_other_images_are_refused() {
+    let (_, _, masks) = inputs();
+    let tall = PredictedMasks { height: 4, width: 1, ..predicted() };
+    let error = run_predicted(&tall, &masks).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "input `masks`: the masks are 2 × 2, but the predicted masks have the size of the network's input, 4 × 1; set \
+         `size = [4, 1]` in the `dataset` stage that gives the masks"
+    );
+    let mut other = predicted();
+    other.names[0] = "else.png".to_owned();
+    let error = run_predicted(&other, &masks).unwrap_err().to_string();
+    assert!(error.starts_with("input `masks`: 1 of the 3 images of `predicted` are missing, `else.png`"), "{error}");
+}
+
+#[test]
+fn heatmaps_need_thresholds_and_exclude_predicted_masks() {
+    let table: [(&[&str], &str); 6] = [
+        (&["cams", "thresholds", "masks"], ""),
+        (&["predicted", "masks"], ""),
+        (&["masks"], "it has no masks to score; read either `cams` and `thresholds`, or `predicted`"),
+        (&["cams", "masks"], "it reads `cams` without `thresholds`; read"),
+        (&["thresholds", "masks"], "it reads `thresholds` without `cams`; read"),
+        (&["cams", "thresholds", "predicted", "masks"], "it has both heatmaps and predicted masks to score; read"),
+    ];
+    for (ports, expected) in table {
+        let found = check_ports(ports).err().unwrap_or_default();
+        assert!(found.starts_with(expected) && found.is_empty() == expected.is_empty(), "{ports:?}: {found}");
+    }
+    let bench = Bench::new();
+    let (_, _, masks) = inputs();
+    let action = bench.action("{}", &[("masks", &[bench.item(&masks, &[])])]);
+    let error = bench.run(&STAGE, &[action]).remove(0).unwrap_err().to_string();
+    assert!(error.starts_with("it has no masks to score"), "{error}");
+}

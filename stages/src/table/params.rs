@@ -1,12 +1,13 @@
 //! How a table is laid out, as written in a spec.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fmt;
+use std::path::PathBuf;
 
 use orchestrate_engine::params;
-use serde::de::{self, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
+use super::label::{Dimension, Labels};
+use super::layout::Layout;
 use crate::artifact::Statistic;
 
 /// Parameters of `kind = "table"`.
@@ -16,12 +17,16 @@ use crate::artifact::Statistic;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// Names whose values make the rows, the first one slowest.
+    /// What people call the table, for example `"Table 3. mIoU by threshold"`.
     #[serde(default)]
-    pub rows: Vec<String>,
-    /// Names whose values make the columns, the first one slowest.
+    pub title: Option<String>,
+    /// Names whose values make the rows, the first one slowest. Several in brackets, `["model", "unet"]`, make one
+    /// dimension: the label of an input is that of the first of these names along which it varies.
     #[serde(default)]
-    pub columns: Vec<String>,
+    pub rows: Vec<Dimension>,
+    /// Names whose values make the columns, the first one slowest; as for `rows`.
+    #[serde(default)]
+    pub columns: Vec<Dimension>,
     /// What is shown: of scores a metric, `iou` unless `metric` is in `rows` or `columns`; of metrics their column `value`,
     /// which is the default, or one metric by its name.
     #[serde(default)]
@@ -35,19 +40,24 @@ pub struct Params {
     /// Names over which mean and standard deviation are taken: a text or a list.
     #[serde(default = "fold")]
     pub across: Labels,
-    /// Values to keep, by name: `{ threshold = 200 }`, `{ label = ["glioma", "pituitary"] }`.
+    /// Values to keep, by name: `{ threshold = 200 }`, `{ label = ["glioma", "pituitary"] }`. Dimensions of several names go
+    /// by the first of them.
     #[serde(default)]
     pub only: BTreeMap<String, Labels>,
+    /// Published values to show below ours: a CSV file with columns named as the table's rows and columns, then `mean`
+    /// and, where known, `sd` and `precision`; comment lines (`#`) at its top say where they come from.
+    #[serde(default)]
+    pub reference: Option<PathBuf>,
     /// Digits after the point, where people read the table.
     #[serde(default = "three")]
     pub digits: u8,
 }
 
-fn fold() -> Labels {
+pub(super) fn fold() -> Labels {
     Labels(vec!["fold".to_owned()])
 }
 
-fn three() -> u8 {
+pub(super) fn three() -> u8 {
     3
 }
 
@@ -55,9 +65,12 @@ impl params::Params for Params {
     fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
         let mut seen = HashSet::new();
-        for (field, names) in [("rows", &self.rows), ("columns", &self.columns)] {
-            for name in names {
-                if !seen.insert(name) {
+        for (field, dimensions) in [("rows", &self.rows), ("columns", &self.columns)] {
+            for dimension in dimensions {
+                if dimension.0.is_empty() {
+                    problems.push((field, "a dimension without names; name at least one".to_owned()));
+                }
+                for name in dimension.0.iter().filter(|name| !seen.insert(name.as_str())) {
                     problems.push((field, format!("`{name}` is in `rows` and `columns` more than once")));
                 }
             }
@@ -66,15 +79,16 @@ impl params::Params for Params {
             (Statistic::Share, None) => {
                 problems.push(("statistic", "a share needs a bound, for example `at_most = 0.01`".to_owned()));
             }
-            (Statistic::Mean, Some(_)) => {
-                problems.push(("at_most", "a bound needs `statistic = \"share\"`".to_owned()));
-            }
             (Statistic::Share, Some(bound)) if !bound.is_finite() => {
                 problems.push(("at_most", "the bound must be a finite number".to_owned()));
             }
+            (Statistic::Mean | Statistic::Difference, Some(_)) => {
+                problems.push(("at_most", "a bound needs `statistic = \"share\"`".to_owned()));
+            }
             _ => {}
         }
-        if self.metric().is_some() && self.lays_out("metric") {
+        let layout = self.layout();
+        if layout.metric.is_some() && layout.lays_out("metric") {
             let message = "`value` is one metric, but `metric` in `rows` or `columns` shows them all; leave one out, or keep \
                            some metrics with `only = { metric = [\"…\"] }`";
             problems.push(("value", message.to_owned()));
@@ -92,63 +106,16 @@ impl params::Params for Params {
 }
 
 impl Params {
-    /// The one metric that is asked for.
-    pub(super) fn metric(&self) -> Option<&str> {
-        self.value.as_deref().filter(|value| *value != "value")
-    }
-
-    /// Whether a name is among the rows or columns.
-    pub(super) fn lays_out(&self, name: &str) -> bool {
-        self.rows.iter().chain(&self.columns).any(|other| other == name)
-    }
-}
-
-/// One label or a list of labels; numbers and truth values are labelled as axes label them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[serde(transparent)]
-pub struct Labels(pub Vec<String>);
-
-impl<'de> Deserialize<'de> for Labels {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(LabelsVisitor)
-    }
-}
-
-struct LabelsVisitor;
-
-impl<'de> Visitor<'de> for LabelsVisitor {
-    type Value = Labels;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a label (a text, a number or a truth value) or a list of labels")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Labels, E> {
-        Ok(Labels(vec![text.to_owned()]))
-    }
-
-    fn visit_bool<E: de::Error>(self, truth: bool) -> Result<Labels, E> {
-        self.visit_str(&truth.to_string())
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Labels, E> {
-        self.visit_str(&number.to_string())
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Labels, E> {
-        self.visit_str(&number.to_string())
-    }
-
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Labels, E> {
-        self.visit_str(&number.to_string())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Labels, A::Error> {
-        let mut labels = Vec::new();
-        while let Some(label) = sequence.next_element::<Labels>()? {
-            labels.extend(label.0);
+    /// What is laid out where.
+    pub(crate) fn layout(&self) -> Layout {
+        Layout {
+            rows: self.rows.clone(),
+            columns: self.columns.clone(),
+            across: self.across.0.clone(),
+            only: self.only.clone(),
+            metric: self.value.clone().filter(|value| value != "value"),
+            at_most: self.at_most,
         }
-        Ok(Labels(labels))
     }
 }
 
@@ -173,15 +140,24 @@ mod tests {
 
     #[test]
     fn params_survive_json() {
-        let written = params(json!({ "rows": ["model"], "statistic": "share", "at_most": 0.5 }));
+        let written =
+            params(json!({ "rows": [["model", "unet"]], "columns": ["a"], "statistic": "share", "at_most": 0.5 }));
         assert_eq!(params(serde_json::to_value(&written).unwrap()), written);
         assert_eq!(params(json!({})).across.0, ["fold"]);
+    }
+
+    #[test]
+    fn a_dimension_of_one_name_is_that_name() {
+        let [plain, listed] = [json!({ "rows": ["model"] }), json!({ "rows": [["model"]] })].map(params);
+        assert_eq!(serde_json::to_value(&listed).unwrap(), serde_json::to_value(&plain).unwrap());
     }
 
     #[test]
     fn what_contradicts_itself_is_told() {
         let cases = [
             (json!({ "rows": ["a"], "columns": ["a"] }), "columns"),
+            (json!({ "rows": [["a", "b", "a"]] }), "rows"),
+            (json!({ "rows": [[]] }), "rows"),
             (json!({ "statistic": "share" }), "statistic"),
             (json!({ "at_most": 0.1 }), "at_most"),
             (json!({ "value": "iou", "columns": ["metric"] }), "value"),

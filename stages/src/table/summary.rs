@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use orchestrate_engine::nearest;
 use orchestrate_engine::stage::StageError;
 
-use super::params::Params;
+use super::label::Dimension;
+use super::layout::Layout;
 use super::source::{Entry, Figure, Source};
 use crate::artifact::{ALL, Cell, Figures, Levels, Statistic};
 
@@ -16,15 +16,14 @@ type Place = Vec<usize>;
 type Groups<'a> = BTreeMap<Place, &'a Figure>;
 
 /// Lays the figures out as the params say.
-pub(super) fn summarise(params: &Params, source: &Source) -> Result<Figures, StageError> {
+pub(super) fn summarise(layout: &Layout, statistic: Statistic, source: &Source) -> Result<Figures, StageError> {
     let all = &source.dimensions;
-    check_names(params, all)?;
-    let entries = kept(params, source)?;
-    let (rows, columns) = (levels(&params.rows, all, &entries), levels(&params.columns, all, &entries));
+    let entries = kept(layout, source)?;
+    let (rows, columns) = (levels(&layout.rows, all, &entries), levels(&layout.columns, all, &entries));
     let laid_out: Vec<&Levels> = rows.iter().chain(&columns).collect();
     let across: Vec<&Levels> =
-        all.iter().filter(|levels| params.across.0.contains(&levels.name) && !params.lays_out(&levels.name)).collect();
-    check_accounted(params, all, &across, &entries)?;
+        all.iter().filter(|levels| layout.across.contains(&levels.name) && !layout.lays_out(&levels.name)).collect();
+    check_accounted(layout, all, &across, &entries)?;
 
     let mut cells: BTreeMap<Place, Groups<'_>> = BTreeMap::new();
     for entry in &entries {
@@ -36,18 +35,19 @@ pub(super) fn summarise(params: &Params, source: &Source) -> Result<Figures, Sta
     let label = |(levels, &index): (&&Levels, &usize)| levels.values.get(index).cloned().unwrap_or_default();
     let cells = cells.iter().map(|(place, groups)| Cell {
         labels: laid_out.iter().zip(place).map(label).collect(),
-        ..cell(params.statistic, groups)
+        ..cell(statistic, groups)
     });
     let metric = entries.iter().find_map(|entry| entry.label("metric")).map(str::to_owned);
     Ok(Figures {
         cells: cells.collect(),
-        metric: metric.filter(|_| !params.lays_out("metric")),
-        statistic: params.statistic,
-        at_most: params.at_most,
+        metric: metric.filter(|_| !layout.lays_out("metric")),
+        statistic,
+        at_most: layout.at_most,
         across: across.iter().map(|levels| levels.name.clone()).collect(),
         synthetic: source.synthetic,
         rows,
         columns,
+        ..Figures::default()
     })
 }
 
@@ -58,19 +58,20 @@ fn cell(statistic: Statistic, groups: &Groups<'_>) -> Cell {
     let (n, k) = (total(|figure| figure.n), values.len() as f64);
     let (mean, sd) = match statistic {
         Statistic::Share => ((n > 0).then(|| total(|figure| figure.at_most) as f64 / n as f64), None),
-        Statistic::Mean if values.is_empty() => (None, None),
-        Statistic::Mean => {
+        _ if values.is_empty() => (None, None),
+        Statistic::Mean | Statistic::Difference => {
             let mean = values.iter().sum::<f64>() / k;
             let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
             (Some(mean), (values.len() > 1).then(|| (squares / (k - 1.0)).sqrt()))
         }
     };
-    Cell { labels: Vec::new(), mean, sd, n, excluded: total(|figure| figure.excluded), groups: values.len() as u64 }
+    let excluded = total(|figure| figure.excluded);
+    Cell { mean, sd, n, excluded, groups: values.len() as u64, ..Cell::default() }
 }
 
 /// The entries that `only` keeps; an input that does not vary along a name is kept. Without a choice, all classes together.
-fn kept<'a>(params: &Params, source: &'a Source) -> Result<Vec<&'a Entry>, StageError> {
-    for (name, wanted) in &params.only {
+fn kept<'a>(layout: &Layout, source: &'a Source) -> Result<Vec<&'a Entry>, StageError> {
+    for (name, wanted) in &layout.only {
         let known = source.dimensions.iter().find(|levels| levels.name == *name);
         let known = known.map(|levels| levels.values.as_slice()).unwrap_or_default();
         if let Some(unknown) = wanted.0.iter().find(|label| !known.contains(label)) {
@@ -81,9 +82,9 @@ fn kept<'a>(params: &Params, source: &'a Source) -> Result<Vec<&'a Entry>, Stage
         }
     }
     let is_kept = |entry: &&Entry| {
-        entry.labels.iter().all(|(name, label)| match params.only.get(name) {
+        entry.labels.iter().all(|(name, label)| match layout.only.get(name) {
             Some(wanted) => wanted.0.contains(label),
-            None => name != "label" || params.lays_out(name) || label == ALL,
+            None => name != "label" || layout.lays_out(name) || label == ALL,
         })
     };
     let entries: Vec<_> = source.entries.iter().filter(is_kept).collect();
@@ -94,12 +95,13 @@ fn kept<'a>(params: &Params, source: &'a Source) -> Result<Vec<&'a Entry>, Stage
 }
 
 /// The named dimensions with the labels that are left.
-fn levels(names: &[String], all: &[Levels], entries: &[&Entry]) -> Vec<Levels> {
+fn levels(dimensions: &[Dimension], all: &[Levels], entries: &[&Entry]) -> Vec<Levels> {
     let left = |levels: &Levels| {
         let is_left = |value: &&String| entries.iter().any(|entry| entry.label(&levels.name) == Some(value.as_str()));
         Levels { name: levels.name.clone(), values: levels.values.iter().filter(is_left).cloned().collect() }
     };
-    names.iter().filter_map(|name| all.iter().find(|levels| levels.name == *name)).map(left).collect()
+    let named = |dimension: &Dimension| all.iter().find(|levels| levels.name == dimension.name());
+    dimensions.iter().filter_map(named).map(left).collect()
 }
 
 fn place(entry: &Entry, dimensions: &[&Levels]) -> Place {
@@ -110,32 +112,13 @@ fn place(entry: &Entry, dimensions: &[&Levels]) -> Place {
     dimensions.iter().map(|levels| index(levels).unwrap_or(usize::MAX)).collect()
 }
 
-fn check_names(params: &Params, all: &[Levels]) -> Result<(), StageError> {
-    let names: Vec<&str> = all.iter().map(|levels| levels.name.as_str()).collect();
-    // `fold` is the default: a study without folds has nothing to take a standard deviation over.
-    let across = params.across.0.iter().filter(|name| *name != "fold").map(|name| ("across", name));
-    let written = params.rows.iter().map(|name| ("rows", name));
-    let written = written.chain(params.columns.iter().map(|name| ("columns", name))).chain(across);
-    for (field, name) in written.chain(params.only.keys().map(|name| ("only", name))) {
-        if !names.contains(&name.as_str()) {
-            let near = nearest(name, names.iter().copied());
-            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            return Err(StageError::new(format!(
-                "`{field}` names `{name}`, along which no input varies; the inputs vary along: {}{near}",
-                names.join(", ")
-            )));
-        }
-    }
-    Ok(())
-}
-
 /// Refuses to mix inputs that differ along a name of which the table says nothing.
-fn check_accounted(params: &Params, all: &[Levels], across: &[&Levels], entries: &[&Entry]) -> Result<(), StageError> {
+fn check_accounted(layout: &Layout, all: &[Levels], across: &[&Levels], entries: &[&Entry]) -> Result<(), StageError> {
     for name in all.iter().map(|levels| &levels.name) {
-        if params.lays_out(name) || across.iter().any(|levels| levels.name == *name) {
+        if layout.lays_out(name) || across.iter().any(|levels| levels.name == *name) {
             continue;
         }
-        let values = levels(std::slice::from_ref(name), all, entries).remove(0).values;
+        let values = levels(&[Dimension(vec![name.clone()])], all, entries).remove(0).values;
         if values.len() > 1 {
             let one = if name == "metric" {
                 format!("`value = \"{}\"`", values[0])

@@ -215,6 +215,98 @@ fn an_input_without_an_axis_stands_beside_those_that_vary_along_it() {
 }
 
 #[test]
+fn several_names_make_one_dimension_called_by_the_first() {
+    let bench = Bench::new();
+    let mut items = study(&bench).1;
+    items.push(bench.item(&scores(&[(0, Some(0.75))]), &[("unet", "unet-vgg"), ("fold", "1")]));
+    let layout = json!({ "rows": [["model", "unet"]], "columns": ["threshold"] });
+    let figures = table(&items, layout);
+    assert_eq!(figures.rows[0].name, "model");
+    assert_eq!(figures.rows[0].values, ["tiny", "big", "unet-vgg"]);
+    assert_eq!(figures.columns[0].values, ["200", "q90"]);
+    assert_eq!(cell(&figures, &["unet-vgg", ""]).mean, Some(0.75));
+    let shown = text(&figures);
+    assert!(shown.lines().any(|line| line.starts_with("model") && line.contains("–  ")), "{shown}");
+    let kept = json!({ "rows": [["model", "unet"]], "only": { "model": ["big", "unet-vgg"], "threshold": "200" } });
+    let rows: Vec<_> = table(&items, kept).cells.iter().map(|cell| cell.labels.join("/")).collect();
+    assert_eq!(rows, ["big", "unet-vgg"]);
+}
+
+#[test]
+fn names_that_cannot_be_merged_are_told() {
+    let bench = Bench::new();
+    let mut items = study(&bench).1;
+    items.push(bench.item(&scores(&[(0, Some(0.75))]), &[("unet", "big"), ("fold", "1")]));
+    let rows = json!([["model", "unet"]]);
+    let message = error(&items, json!({ "rows": rows, "columns": ["threshold"] }));
+    assert!(message.starts_with("`big` is a label along both `model` and `unet`"), "{message}");
+    let message = error(&items, json!({ "rows": rows, "only": { "unet": "big" } }));
+    assert_eq!(message, "`only` names `unet`, but its labels are those of `model` here; write them under `model`");
+    let message = error(&items, json!({ "rows": [["model", "nuet"]], "columns": ["threshold"] }));
+    assert!(message.starts_with("`rows` names `nuet`") && message.ends_with("did you mean `unet`?"), "{message}");
+}
+
+#[test]
+fn title_and_published_values_are_in_every_file() {
+    let bench = Bench::new();
+    let item = |model| bench.item(&scores(&[(0, Some(0.5))]), &[("model", model), ("fold", "1")]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("theirs.csv");
+    std::fs::write(&path, "# A paper\nmodel,mean,sd\nalex,0.021,0.008\nresnet,0.3,\n").unwrap();
+    let params = json!({ "title": "Table 3. mIoU", "rows": ["model"], "reference": path }).to_string();
+    let mut action = bench.action(&params, &[("scores", &[item("alex"), item("vgg")])]);
+    let files = Table::files(&serde_json::from_str(&params).unwrap()).unwrap();
+    action.files = files
+        .into_iter()
+        .map(|file| {
+            let digest = orchestrate_cache::Digest::of(&std::fs::read(&file.path).unwrap());
+            orchestrate_engine::stage::ExternalFile { name: file.name, path: file.path, digest }
+        })
+        .collect();
+    let output = bench.run(&STAGE, &[action]).remove(0).unwrap().remove(0);
+    let bytes = |name: &str| match &output.files.iter().find(|(other, _)| other == name).unwrap().1 {
+        Content::Bytes(bytes) => bytes.clone(),
+        Content::File(_) => panic!("small files are held in memory"),
+    };
+    let shown = |name: &str| String::from_utf8(bytes(name)).unwrap();
+    let text = "\
+Table 3. mIoU
+iou: mean, by model
+
+model                 mean  n
+─────────────────────────────
+alex                 0.500  1
+  published  0.021 (0.008)
+vgg                  0.500  1
+
+published: A paper
+published, but not in this study: model resnet
+";
+    assert_eq!(shown("table.txt"), text);
+    let figures = Figures::decode(&bytes("table.parquet")).unwrap();
+    assert_eq!(figures.title.as_deref(), Some("Table 3. mIoU"));
+    let published = crate::artifact::Published { mean: 0.021, sd: Some(0.008), precision: 0.0005 };
+    assert_eq!([figures.cells[0].published, figures.cells[1].published], [Some(published), None]);
+    assert!(shown("table.csv").contains(
+        "groups,synthetic,published_mean,published_sd,published_precision\nalex,iou,mean,0.5,,1,0,1,false,0.021,0.008,0.0005\n"
+    ));
+    assert!(shown("table.md").starts_with("**Table 3. mIoU**\n\niou: mean, by model\n\n| model |"));
+    assert!(shown("table.md").contains("| *published* | *0.021 (0.008)* |  |\n"));
+    assert!(shown("table.tex").contains("\\caption{mIoU. iou: mean, by model.}"));
+    assert!(shown("table.tex").contains("\\quad \\textit{published} & \\textit{0.021 (0.008)} &  \\\\\n"));
+}
+
+#[test]
+fn a_reference_that_cannot_be_used_is_told_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = |name: &str| Table::files(&params(json!({ "rows": ["model"], "reference": folder.path().join(name) })));
+    assert!(files("absent.csv").unwrap_err()[0].starts_with("cannot read "));
+    std::fs::write(folder.path().join("wrong.csv"), "modle,average\n").unwrap();
+    let problems = files("wrong.csv").unwrap_err();
+    assert!(problems.len() == 3 && problems[2].ends_with("wrong.csv: it needs a column `mean`"), "{problems:?}");
+}
+
+#[test]
 fn metrics_of_classify_make_a_table_of_their_own() {
     let bench = Bench::new();
     let predictions = |predicted: &[u32]| Predictions {
@@ -257,7 +349,7 @@ fn every_file_of_the_table_says_the_same() {
     let action = bench.action(r#"{"rows": ["model"], "digits": 2}"#, &[("scores", &items)]);
     let output = bench.run(&STAGE, &[action]).remove(0).unwrap().remove(0);
     let names: Vec<_> = output.files.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["table.parquet", "table.csv", "table.md", "table.txt"]);
+    assert_eq!(names, ["table.parquet", "table.csv", "table.md", "table.tex", "table.txt"]);
     let bytes = |index: usize| match &output.files[index].1 {
         Content::Bytes(bytes) => bytes.as_slice(),
         Content::File(_) => panic!("small files are held in memory"),
@@ -292,7 +384,7 @@ fn params_are_read_from_specs() {
     let check = |toml| Bench::new().check(&STAGE, toml);
     let toml = "rows = ['model']\ncolumns = ['label']\nonly = { threshold = 200 }\nstatistic = 'share'\nat_most = 0.01";
     let written = json!({
-        "rows": ["model"], "columns": ["label"], "value": null, "statistic": "share", "at_most": 0.01,
+        "title": null, "reference": null, "rows": ["model"], "columns": ["label"], "value": null, "statistic": "share", "at_most": 0.01,
         "across": ["fold"], "only": { "threshold": ["200"] }, "digits": 3
     });
     assert_eq!(check(toml), Ok(written));

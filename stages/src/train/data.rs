@@ -25,13 +25,7 @@ impl<'a> Data<'a> {
     pub(super) fn new(params: &Params, images: &'a Images, split: &'a Split) -> Result<Self, StageError> {
         check_names(images, split)?;
         check_size(params, images)?;
-        let (validation, train): (Vec<usize>, Vec<usize>) =
-            (0..split.folds.len()).partition(|&image| split.folds[image] == params.fold);
-        if validation.is_empty() {
-            let last = split.folds.iter().max().copied().unwrap_or(0);
-            let fold = params.fold;
-            return Err(StageError::new(format!("fold {fold} does not exist: the split has folds 1 to {last}")));
-        }
+        let (train, validation) = divide(split, params.fold)?;
         let counts = count_classes(params.fold, split, &train)?;
         let architecture = params.model.architecture();
         let normalisation = match architecture.normalisation {
@@ -58,6 +52,17 @@ impl<'a> Data<'a> {
 fn pixels(images: &Images, image: usize) -> &[u8] {
     let size = images.height * images.width;
     &images.pixels[image * size..(image + 1) * size]
+}
+
+/// Indices of the images outside and inside a fold, in data set order; fails where the fold has none.
+pub(crate) fn divide(split: &Split, fold: u32) -> Result<(Vec<usize>, Vec<usize>), StageError> {
+    let (validation, train): (Vec<usize>, Vec<usize>) =
+        (0..split.folds.len()).partition(|&image| split.folds[image] == fold);
+    if validation.is_empty() {
+        let last = split.folds.iter().max().copied().unwrap_or(0);
+        return Err(StageError::new(format!("fold {fold} does not exist: the split has folds 1 to {last}")));
+    }
+    Ok((train, validation))
 }
 
 /// Fails unless the split is of these images.

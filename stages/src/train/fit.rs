@@ -6,30 +6,12 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use orchestrate_engine::stage::{Progress, StageError};
 
-use super::augment;
-use super::checkpoint::{Checkpoint, Checkpoints};
 use super::data::Data;
-use super::optimizer::optimizer;
 use super::params::{Freeze, Params};
 use crate::artifact::{Curve, Epoch};
 use crate::model::{Classifier, Generator, Seed, Tensors, image_tensor, pool};
-
-/// People are told of the loss so many times an epoch.
-const REPORTS_PER_EPOCH: usize = 10;
-
-/// What a training uses beside its params and data.
-pub(super) struct Session<'a> {
-    pub(super) device: Device,
-    pub(super) checkpoints: Option<Checkpoints>,
-    pub(super) progress: &'a (dyn Fn(Progress) + Sync),
-    pub(super) cancelled: &'a (dyn Fn() -> bool + Sync),
-}
-
-impl Session<'_> {
-    fn check_cancelled(&self) -> Result<(), StageError> {
-        if (self.cancelled)() { Err(StageError::Cancelled) } else { Ok(()) }
-    }
-}
+use crate::training::augment::Change;
+use crate::training::{Checkpoint, Session, diverged, optimizer, scalar, unreadable};
 
 /// Trains from the last checkpoint, or from the start.
 ///
@@ -84,7 +66,7 @@ impl<'a> Training<'a> {
                 StageError::new(format!("init.weights does not fit model `{}`: {error}", params.model))
             })?;
         }
-        let mut optimizer = optimizer(params);
+        let mut optimizer = optimizer(params.optimizer, params.weight_decay, params.momentum);
         let mut curve = Curve::default();
         if let Some(checkpoint) = session.checkpoints.as_ref().and_then(|checkpoints| checkpoints.latest()) {
             classifier = Classifier::from_tensors(params.model, data.classes, &checkpoint.tensors, &device)
@@ -120,7 +102,7 @@ impl<'a> Training<'a> {
                 return Err(diverged(loss, epoch, index + 1, learning_rate));
             }
             sum += loss * batch.len() as f64;
-            if index % batches.div_ceil(REPORTS_PER_EPOCH) == 0 {
+            if Session::reports(index, batches) {
                 self.report(epoch - 1, loss);
             }
         }
@@ -186,7 +168,7 @@ impl<'a> Training<'a> {
         let mut pixels = Vec::with_capacity(batch.len() * height * width);
         match generator {
             Some(generator) if !self.params.augment.is_none() => batch.iter().for_each(|&image| {
-                augment::append(&mut pixels, self.data.pixels(image), width, self.params.augment, generator);
+                Change::draw(self.params.augment, generator).append(&mut pixels, self.data.pixels(image), width);
             }),
             _ => batch.iter().for_each(|&image| pixels.extend(self.data.pixels(image))),
         }
@@ -221,27 +203,11 @@ impl<'a> Training<'a> {
         weights.map_or(1.0, |weights| f64::from(weights[self.data.labels[image] as usize]))
     }
 
-    fn checkpoint(&self) -> Result<Checkpoint, StageError> {
+    fn checkpoint(&self) -> Result<Checkpoint<Curve>, StageError> {
         Checkpoint::new(self.classifier.tensors(), &self.optimizer, self.curve.clone())
     }
 
     fn report(&self, done: u32, loss: f64) {
-        let (done, total) = (u64::from(done), u64::from(self.params.epochs));
-        (self.session.progress)(Progress { done, total, message: format!("loss {loss:.3}") });
+        self.session.report(done, self.params.epochs, loss);
     }
-}
-
-fn scalar(tensor: Tensor<1>) -> Result<f64, StageError> {
-    tensor.try_into_scalar::<f32>().map(f64::from).map_err(unreadable)
-}
-
-fn unreadable(error: impl std::fmt::Display) -> StageError {
-    StageError::new(format!("a tensor cannot be read from the device: {error}"))
-}
-
-fn diverged(loss: f64, epoch: u32, batch: usize, learning_rate: f64) -> StageError {
-    StageError::new(format!(
-        "the loss is {loss} in epoch {epoch}, batch {batch}: the training diverged; \
-         lower `learning_rate` (now {learning_rate})"
-    ))
 }

@@ -7,11 +7,8 @@
 //!   other trainings move anything.
 //! - After each epoch a checkpoint is written; a training that was stopped goes on from the last one, to the same bytes.
 
-mod augment;
-mod checkpoint;
 mod data;
 mod fit;
-mod optimizer;
 mod params;
 
 #[cfg(test)]
@@ -21,12 +18,11 @@ use orchestrate_engine::stage::{Action, Context, FileName, Output, Port, StageEr
 
 use crate::artifact::{Images, Split, Table};
 use crate::model::{ModelCard, Precision, Tensors, Weights, device, read_safetensors, with_threads};
+use crate::training::{Checkpoints, Session};
 use crate::typed::{Adaptor, Typed};
-use checkpoint::Checkpoints;
 use data::Data;
 
-pub(crate) use data::check_names;
-use fit::Session;
+pub(crate) use data::{check_names, divide};
 
 pub use params::{Augment, ClassWeights, Flip, Freeze, Init, OptimizerKind, Params, Schedule};
 

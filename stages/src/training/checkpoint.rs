@@ -22,22 +22,40 @@ use burn::tensor::Bytes;
 use orchestrate_cache::{ActionKey, Digest};
 use orchestrate_engine::stage::StageError;
 
-use crate::artifact::{Curve, Table};
+use crate::artifact::{Curve, SegmentCurve, Table};
 use crate::model::{Tensors, read_safetensors, write_safetensors};
 
 const MAGIC: &[u8; 8] = b"orchckp1";
 const DIGEST_BYTES: usize = 32;
 const KEPT: usize = 2;
 
+/// How a training went so far, one row an epoch.
+pub(crate) trait History: Table {
+    /// Epochs that are done.
+    fn epochs(&self) -> usize;
+}
+
+impl History for Curve {
+    fn epochs(&self) -> usize {
+        self.epochs.len()
+    }
+}
+
+impl History for SegmentCurve {
+    fn epochs(&self) -> usize {
+        self.epochs.len()
+    }
+}
+
 /// The state of a training after an epoch.
-pub(super) struct Checkpoint {
-    pub(super) tensors: Tensors,
-    pub(super) curve: Curve,
+pub(crate) struct Checkpoint<C> {
+    pub(crate) tensors: Tensors,
+    pub(crate) curve: C,
     optimizer: Vec<u8>,
 }
 
-impl Checkpoint {
-    pub(super) fn new(tensors: Tensors, optimizer: &ModuleOptimizer, curve: Curve) -> Result<Self, StageError> {
+impl<C: History> Checkpoint<C> {
+    pub(crate) fn new(tensors: Tensors, optimizer: &ModuleOptimizer, curve: C) -> Result<Self, StageError> {
         let state = optimizer.into_bytes().map_err(|error| {
             StageError::new(format!("the state of the optimiser cannot be written to a checkpoint: {error}"))
         })?;
@@ -45,25 +63,27 @@ impl Checkpoint {
     }
 
     /// Gives an optimiser the state that it had.
-    pub(super) fn restore(&self, optimizer: ModuleOptimizer) -> Result<ModuleOptimizer, StageError> {
+    pub(crate) fn restore(&self, optimizer: ModuleOptimizer) -> Result<ModuleOptimizer, StageError> {
         optimizer.from_bytes(Bytes::from_bytes_vec(self.optimizer.clone())).map_err(|error| {
             StageError::new(format!("the state of the optimiser cannot be read from a checkpoint: {error}"))
         })
     }
 
-    fn epochs(&self) -> usize {
-        self.curve.epochs.len()
-    }
-
     fn encode(&self, key: ActionKey) -> Result<Vec<u8>, StageError> {
-        let mut body = key.0.as_bytes().to_vec();
-        for section in [write_safetensors(&self.tensors), self.optimizer.clone(), self.curve.encode()?] {
-            body.extend((section.len() as u64).to_le_bytes());
-            body.extend(section);
-        }
+        // A checkpoint may have hundreds of megabytes: it is laid out once, and its digest is filled in after.
         let mut bytes = MAGIC.to_vec();
-        bytes.extend(Digest::of(&body).as_bytes());
-        bytes.extend(body);
+        bytes.extend([0; DIGEST_BYTES]);
+        let body = bytes.len();
+        bytes.extend(key.0.as_bytes());
+        let mut append = |section: &[u8]| {
+            bytes.extend((section.len() as u64).to_le_bytes());
+            bytes.extend(section);
+        };
+        append(&write_safetensors(&self.tensors));
+        append(&self.optimizer);
+        append(&self.curve.encode()?);
+        let digest = Digest::of(&bytes[body..]);
+        bytes[MAGIC.len()..body].copy_from_slice(digest.as_bytes());
         Ok(bytes)
     }
 
@@ -86,24 +106,24 @@ impl Checkpoint {
         };
         let tensors = read_safetensors(section()?)?;
         let optimizer = section()?.to_vec();
-        let curve = Curve::decode(section()?).map_err(|error| error.to_string())?;
+        let curve = C::decode(section()?).map_err(|error| error.to_string())?;
         Ok(Self { tensors, curve, optimizer })
     }
 }
 
 /// The checkpoints of one training.
-pub(super) struct Checkpoints {
+pub(crate) struct Checkpoints {
     dir: PathBuf,
     key: ActionKey,
 }
 
 impl Checkpoints {
-    pub(super) fn new(dir: &Path, key: ActionKey) -> Self {
+    pub(crate) fn new(dir: &Path, key: ActionKey) -> Self {
         Self { dir: dir.to_owned(), key }
     }
 
     /// The checkpoint of the latest epoch that can be used.
-    pub(super) fn latest(&self) -> Option<Checkpoint> {
+    pub(crate) fn latest<C: History>(&self) -> Option<Checkpoint<C>> {
         self.files().into_iter().rev().find_map(|path| {
             let read = fs::read(&path).map_err(|error| error.to_string());
             match read.and_then(|bytes| Checkpoint::decode(&bytes, self.key)) {
@@ -117,8 +137,8 @@ impl Checkpoints {
     }
 
     /// Writes a checkpoint and drops the oldest.
-    pub(super) fn save(&self, checkpoint: &Checkpoint) {
-        let name = format!("epoch-{:06}.checkpoint", checkpoint.epochs());
+    pub(crate) fn save<C: History>(&self, checkpoint: &Checkpoint<C>) {
+        let name = format!("epoch-{:06}.checkpoint", checkpoint.curve.epochs());
         let written = checkpoint
             .encode(self.key)
             .map_err(|error| error.to_string())

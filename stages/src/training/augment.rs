@@ -1,23 +1,38 @@
 //! Random flips and shifts of training images.
 
-use super::params::{Augment, Flip};
 use crate::model::Generator;
+use crate::train::{Augment, Flip};
 
-/// Appends a changed image.
-///
-/// - `image`: grey levels, `[height, width]`
-///
-/// Every image takes four random numbers, whatever the params, so that turning one change on leaves the others as they were.
-pub(super) fn append(pixels: &mut Vec<u8>, image: &[u8], width: usize, augment: Augment, generator: &mut Generator) {
-    let height = image.len() / width.max(1);
-    let horizontal = generator.below(2) == 1 && matches!(augment.flip, Flip::Horizontal | Flip::Both);
-    let vertical = generator.below(2) == 1 && matches!(augment.flip, Flip::Vertical | Flip::Both);
-    let mut shift = || generator.below(2 * augment.shift + 1) as isize - augment.shift as isize;
-    let (down, right) = (shift(), shift());
-    for y in 0..height {
-        for x in 0..width {
-            let source = source(y, down, height, vertical).zip(source(x, right, width, horizontal));
-            pixels.push(source.map_or(0, |(y, x)| image[y * width + x]));
+/// One random change, for an image and, where there is one, for its mask.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change {
+    horizontal: bool,
+    vertical: bool,
+    down: isize,
+    right: isize,
+}
+
+impl Change {
+    /// Takes four random numbers, whatever the params, so that turning one change on leaves the others as they were.
+    pub(crate) fn draw(augment: Augment, generator: &mut Generator) -> Self {
+        let horizontal = generator.below(2) == 1 && matches!(augment.flip, Flip::Horizontal | Flip::Both);
+        let vertical = generator.below(2) == 1 && matches!(augment.flip, Flip::Vertical | Flip::Both);
+        let mut shift = || generator.below(2 * augment.shift + 1) as isize - augment.shift as isize;
+        let (down, right) = (shift(), shift());
+        Self { horizontal, vertical, down, right }
+    }
+
+    /// Appends the changed image.
+    ///
+    /// - `image`: grey levels or a mask, `[height, width]`; what comes in is 0
+    pub(crate) fn append(self, pixels: &mut Vec<u8>, image: &[u8], width: usize) {
+        let height = image.len() / width.max(1);
+        for y in 0..height {
+            for x in 0..width {
+                let source =
+                    source(y, self.down, height, self.vertical).zip(source(x, self.right, width, self.horizontal));
+                pixels.push(source.map_or(0, |(y, x)| image[y * width + x]));
+            }
         }
     }
 }
@@ -40,7 +55,7 @@ mod tests {
         (0..200)
             .map(|_| {
                 let mut pixels = Vec::new();
-                append(&mut pixels, &[1, 2, 3, 4], 2, augment, &mut generator);
+                Change::draw(augment, &mut generator).append(&mut pixels, &[1, 2, 3, 4], 2);
                 pixels
             })
             .collect()

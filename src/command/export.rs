@@ -1,0 +1,59 @@
+//! `orchestrate export masks | heatmaps | weights | table NODE --to DIR`.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+use orchestrate_cache::Access;
+use orchestrate_stages::export::{self, Format, Source, What};
+
+use super::recorded::Recorded;
+use super::study::Study;
+use super::target::Target;
+use crate::args::{ExportArgs, ExportCommand};
+use crate::outcome::{Outcome, UsageError};
+use crate::terminal;
+
+pub(crate) fn export(command: ExportCommand) -> anyhow::Result<Outcome> {
+    let (what, args) = match command {
+        ExportCommand::Masks(args) => (What::Masks, args),
+        ExportCommand::Heatmaps { format, args } => {
+            (What::Heatmaps(if format == "png" { Format::Png } else { Format::Npy }), args)
+        }
+        ExportCommand::Weights(args) => (What::Weights, args),
+        ExportCommand::Table(args) => (What::Table, args),
+    };
+    let Target { plan, nodes } = Target::find(&args.target, &args.overrides, &args.store)?;
+    let node = args.target.last().expect("clap takes one or two");
+    let run = format!("orchestrate run {} --only '{node}'", plan.spec.path.display());
+    let study = Study::open(plan, &args.store, Access::ReadOnly)?;
+    let recorded = Recorded::look_up(&study);
+    recorded.require(&nodes, &run)?;
+    let several = nodes.len() > 1;
+    let mut written = 0;
+    for id in nodes {
+        let (action, outputs) = recorded.action(id)?;
+        let source = Source { kind: study.plan.stage(id).kind.kind(), action: &action, outputs: &outputs };
+        let files = export::export(what, &source).map_err(|error| UsageError(error.to_string()))?;
+        let dir = if several { args.to.join(folder(&study.plan.point(id))) } else { args.to.clone() };
+        for (name, bytes) in &files {
+            write(&dir.join(name), bytes)?;
+        }
+        written += files.len();
+    }
+    terminal::say(&format!("{} in {}\n", terminal::count(written, "file"), args.to.display()))?;
+    Ok(Outcome::Done)
+}
+
+/// `model=tiny,fold=1`, as `publish` names folders.
+pub(super) fn folder(point: &[(&str, &str)]) -> String {
+    let labels = point.iter().map(|(axis, label)| format!("{axis}={}", label.replace(['/', '\\'], "_")));
+    labels.collect::<Vec<_>>().join(",")
+}
+
+/// Writes a file, and its folder if there is none.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}

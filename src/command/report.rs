@@ -1,0 +1,162 @@
+//! `orchestrate report`: the page of a `report` stage, with what a stage cannot see: times, devices, nodes, keys.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use orchestrate_cache::Access;
+use orchestrate_engine::event::{Event, RunStarted};
+use orchestrate_engine::node::NodeId;
+use orchestrate_engine::plan::Plan;
+use orchestrate_engine::publish;
+use orchestrate_engine::run::Selection;
+use orchestrate_engine::runlog::History;
+use orchestrate_stages::report::KIND;
+use orchestrate_stages::report::provenance::{self, NodeSource, Provenance};
+
+use super::export::{folder, write};
+use super::recorded::Recorded;
+use super::study::{self, Study};
+use crate::args::ReportArgs;
+use crate::outcome::{Outcome, UsageError};
+use crate::terminal;
+
+/// The page among the files of a report.
+const PAGE: &str = "report.html";
+
+/// What to add to a spec that has no report.
+const HELP: &str = r#"add one to the spec, with the inputs that it should show:
+
+[stages.report]
+kind = "report"
+inputs = { tables = ["TABLE", …], scores = "SCORE", cams = "CAM", thresholds = "THRESHOLD", images = "DATASET", masks = "DATASET" }
+
+`orchestrate kinds` lists all of its inputs"#;
+
+pub(crate) fn report(args: ReportArgs) -> anyhow::Result<Outcome> {
+    let plan = study::plan(&args.spec.spec, &args.spec.overrides)?;
+    let nodes: Vec<NodeId> = plan.ids().filter(|id| plan.stage(*id).kind.kind() == KIND).collect();
+    if nodes.is_empty() {
+        let message = format!("{} has no stage of kind `{KIND}`\nhelp: {HELP}", args.spec.spec.display());
+        return Err(UsageError(message).into());
+    }
+    let study = Study::open(plan, &args.spec.store, Access::ReadOnly)?;
+    let recorded = Recorded::look_up(&study);
+    recorded.require(&nodes, &run_command(&args))?;
+    let mut said = String::new();
+    for id in &nodes {
+        let dir = target(&study.plan, *id, args.to.as_deref(), nodes.len() > 1);
+        let (_, outputs) = recorded.action(*id)?;
+        for file in outputs.iter().flat_map(|(_, item)| &item.files) {
+            let mut bytes = file.read()?;
+            if file.name == PAGE {
+                bytes = page(&study, &recorded, *id, &bytes)?;
+            }
+            write(&dir.join(&file.name), &bytes)?;
+        }
+        said += &format!("{}\n", dir.join(PAGE).display());
+    }
+    terminal::say(&said)?;
+    Ok(Outcome::Done)
+}
+
+fn run_command(args: &ReportArgs) -> String {
+    let overrides: String = args.spec.overrides.iter().map(|it| format!(" --set '{it}'")).collect();
+    format!("orchestrate run {}{overrides}", args.spec.spec.display())
+}
+
+/// Where a report goes: a folder a point, if there are several in one place.
+fn target(plan: &Plan, id: NodeId, to: Option<&Path>, several: bool) -> PathBuf {
+    let base = match to {
+        Some(dir) => dir.to_owned(),
+        None => match publish::target(plan, id) {
+            Some(target) => return target,
+            None => plan.spec.root.join("results").join(&plan.spec.name).join(&plan.stage(id).name),
+        },
+    };
+    let point = plan.point(id);
+    match several {
+        // Two stages of this kind may have the same points.
+        true if point.is_empty() => base.join(&plan.stage(id).name),
+        true => base.join(&plan.stage(id).name).join(folder(&point)),
+        false => base,
+    }
+}
+
+/// The page with its provenance.
+fn page(study: &Study, recorded: &Recorded<'_>, id: NodeId, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let provenance = Provenance { facts: facts(study, id), nodes: sources(study, recorded, id)? };
+    let page = std::str::from_utf8(bytes).context("the page is no text")?;
+    let page = provenance::add(page, &provenance).context("the page has no place for where its numbers came from")?;
+    Ok(page.into_bytes())
+}
+
+/// The node first, then all that it hangs on, in the order of the plan.
+fn sources(study: &Study, recorded: &Recorded<'_>, id: NodeId) -> anyhow::Result<Vec<NodeSource>> {
+    let plan = &study.plan;
+    let closure = Selection::closure(plan, &[id]);
+    let others = closure.nodes().iter().copied().filter(|other| *other != id);
+    // A node above a hit may be no hit itself: its bytes were collected, and what it gave is known by digest alone.
+    let nodes: Vec<NodeId> =
+        std::iter::once(id).chain(others).filter(|other| recorded.result(*other).is_some()).collect();
+    let index: HashMap<NodeId, usize> = nodes.iter().enumerate().map(|(index, node)| (*node, index)).collect();
+    nodes
+        .iter()
+        .map(|node| {
+            let (key, outputs) = recorded.result(*node).context("BUG: only hits are kept")?;
+            let name = plan.name(*node);
+            let result =
+                study.store.recorded(&key).with_context(|| format!("the result of `{name}` cannot be read"))?;
+            let mut inputs: Vec<usize> =
+                plan.inputs(*node).iter().filter_map(|input| index.get(input)).copied().collect();
+            inputs.sort_unstable();
+            inputs.dedup();
+            let point = plan.point(*node).into_iter().map(|(axis, label)| (axis.to_owned(), label.to_owned()));
+            Ok(NodeSource {
+                name: name.to_string(),
+                stage: plan.stage(*node).name.clone(),
+                kind: result.kind,
+                point: point.collect(),
+                key: key.0.to_string(),
+                params: result.manifest.get("params").cloned().unwrap_or_default(),
+                outputs: outputs.iter().map(|(output, digest)| (output.clone(), digest.0.to_string())).collect(),
+                inputs,
+                device: result.device,
+                elapsed_ms: result.elapsed_ms,
+                recorded_ms: result.recorded_ms,
+            })
+        })
+        .collect()
+}
+
+/// What there is to know of the study and of the run that made the report.
+fn facts(study: &Study, id: NodeId) -> Vec<(String, String)> {
+    let spec = &study.plan.spec;
+    let path = spec.path.strip_prefix(&spec.root).unwrap_or(&spec.path);
+    let mut facts = vec![("experiment".to_owned(), spec.name.clone()), ("spec".to_owned(), path.display().to_string())];
+    let mut add = |name: &str, value: String| facts.push((name.to_owned(), value));
+    if !spec.overrides.is_empty() {
+        add("overrides", spec.overrides.join(", "));
+    }
+    let history = History::new(study.store.runs_dir());
+    if let Some(latest) = history.latest(study.plan.name(id).as_str()) {
+        add("latest run", latest.run.to_string());
+        for record in history.records(&latest.run).unwrap_or_default() {
+            match record.event {
+                Event::RunStarted(RunStarted { device, jobs, version, .. }) => {
+                    add("device and threads", format!("{device}, {jobs}"));
+                    add("orchestrate", version);
+                }
+                Event::RunFinished { counts, elapsed_ms } => {
+                    let took = terminal::duration(elapsed_ms);
+                    add(
+                        "that run",
+                        format!("{took}: {} hit, {} ran, {} failed", counts.hit, counts.ran, counts.failed),
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+    facts
+}

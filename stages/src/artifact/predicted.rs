@@ -1,0 +1,71 @@
+//! What `predict-masks` gives: a mask an image, as a segmentation network sees it.
+
+use orchestrate_engine::stage::StageError;
+
+use super::images::{grid_columns, mask_grids};
+use super::{Columns, Rows, Table};
+
+/// Predicted masks of validation images, in data set order.
+///
+/// Columns: `image`, `height`, `width`, `pixels` (bytes 0 or 1, `[height, width]`, row by row), `label` (class name).
+/// Notes: `classes`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PredictedMasks {
+    /// Names of the images.
+    pub names: Vec<String>,
+    /// True class index of each image; the network does not predict it.
+    pub labels: Vec<u32>,
+    /// Class names in the order of their indices.
+    pub classes: Vec<String>,
+    /// Height of every mask, that of the network's input.
+    pub height: usize,
+    /// Width of every mask.
+    pub width: usize,
+    /// 1 = foreground, 0 = background, `[image, height, width]`.
+    pub pixels: Vec<u8>,
+}
+
+impl Table for PredictedMasks {
+    const OUTPUT: &'static str = "predicted-masks";
+
+    fn columns(&self) -> Result<Columns<'_>, StageError> {
+        grid_columns(&self.names, self.height, self.width, &self.pixels)?
+            .class("label", &self.labels, &self.classes)?
+            .classes(&self.classes)
+    }
+
+    fn from_rows(rows: &Rows) -> Result<Self, StageError> {
+        let classes = rows.classes(&["label"])?;
+        let (names, height, width, pixels) = mask_grids(rows, |_| true)?;
+        Ok(Self { names, labels: rows.class("label", &classes)?, classes, height, width, pixels })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn masks() -> PredictedMasks {
+        PredictedMasks {
+            names: ["b.png", "a.png"].map(str::to_owned).to_vec(),
+            labels: vec![1, 0],
+            classes: ["x", "y", "z"].map(str::to_owned).to_vec(),
+            height: 1,
+            width: 3,
+            pixels: vec![0, 1, 1, 0, 0, 0],
+        }
+    }
+
+    #[test]
+    fn predicted_masks_survive_parquet() {
+        let bytes = masks().encode().expect("they fit");
+        assert_eq!(PredictedMasks::decode(&bytes).expect("they were just written"), masks());
+    }
+
+    #[test]
+    fn pixels_that_are_no_mask_are_refused() {
+        let grey = PredictedMasks { pixels: vec![0, 2, 0, 0, 0, 0], ..masks() };
+        let error = PredictedMasks::decode(&grey.encode().expect("bytes are bytes")).expect_err("2 is no mask");
+        assert!(error.to_string().contains("other than 0 and 1"), "{error}");
+    }
+}

@@ -1,0 +1,50 @@
+//! Confusion matrices: true classes down, predicted ones across.
+
+use maud::{Markup, html};
+
+use super::super::{ConfusionMatrix, Content};
+use super::{swatch, thousands};
+
+/// All matrices, one a series.
+pub(super) fn matrices(content: &Content<'_>) -> Markup {
+    html! {
+        p { "Images of each class (rows) by predicted class (columns), all folds together; the share is of the row. Numbers: "
+            code { "tables/confusion.csv" } "." }
+        div class="charts" {
+            @for matrix in &content.confusions { (one(content, matrix)) }
+        }
+    }
+}
+
+fn one(content: &Content<'_>, matrix: &ConfusionMatrix) -> Markup {
+    let total: u64 = matrix.counts.iter().flatten().sum();
+    let right: u64 = (0..matrix.classes.len()).map(|class| matrix.counts[class][class]).sum();
+    html! {
+        figure data-source=(content.sources.of(&["confusions"])) {
+            figcaption {
+                (swatch(content.look(&matrix.series))) b { (matrix.series) } " "
+                span class="quiet" { (format!("{} of {} right, n = {}", thousands(right as usize), thousands(total as usize), thousands(total as usize))) }
+            }
+            div class="scroll" tabindex="0" {
+                table class="matrix" {
+                    thead { tr { th scope="col" { "true ╲ predicted" } @for class in &matrix.classes { th scope="col" { (class) } } th scope="col" { "n" } } }
+                    tbody {
+                        @for (label, row) in matrix.counts.iter().enumerate() {
+                            @let n: u64 = row.iter().sum();
+                            tr {
+                                th scope="row" { (matrix.classes[label]) }
+                                @for (predicted, count) in row.iter().enumerate() {
+                                    @let share = *count as f64 / n.max(1) as f64;
+                                    td class=(if predicted == label { "right" } else { "wrong" }) style=(format!("--share:{share:.3}")) {
+                                        b { (count) } " " span class="quiet" { (format!("{:.0} %", 100.0 * share)) }
+                                    }
+                                }
+                                td { (n) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What a stage cannot see, added to its page afterwards: which node each number came from, with its key and params, where it
+//! ran and for how long.
+//!
+//! The page names its inputs by output digest (`data-source`) and cells of tables by their labels (`data-cell`); two marks
+//! in it are replaced. `orchestrate report` knows the nodes and calls [`add`].
+
+use maud::{Markup, PreEscaped, html};
+use serde::Serialize;
+
+/// Where links to the added sections go.
+pub(super) const CONTENTS_MARK: &str = "<!--orchestrate:contents-->";
+/// Where the added sections go.
+pub(super) const BODY_MARK: &str = "<!--orchestrate:provenance-->";
+
+/// Where the numbers of a report came from.
+#[derive(Clone, Debug, Default)]
+pub struct Provenance {
+    /// Facts about the study and its run, as (name, value): spec, version, store and so on.
+    pub facts: Vec<(String, String)>,
+    /// The report's own node first, then all nodes that it hangs on, directly or not, in the order of the plan.
+    pub nodes: Vec<NodeSource>,
+}
+
+/// One node with its recorded result.
+#[derive(Clone, Debug, Serialize)]
+pub struct NodeSource {
+    /// The node, for example `score[model=tiny,fold=3,threshold=200]`.
+    pub name: String,
+    /// The stage's name in the spec.
+    pub stage: String,
+    /// The kind of its stage.
+    pub kind: String,
+    /// Axes with their labels.
+    pub point: Vec<(String, String)>,
+    /// Its key, in full.
+    pub key: String,
+    /// Params as in the key.
+    pub params: serde_json::Value,
+    /// Named outputs with their digests.
+    pub outputs: Vec<(String, String)>,
+    /// Nodes that it reads, as indices into [`Provenance::nodes`].
+    pub inputs: Vec<usize>,
+    /// Where it ran, for example `cpu`.
+    pub device: String,
+    /// How long its stage ran.
+    pub elapsed_ms: u64,
+    /// When it was recorded, in milliseconds since 1970.
+    pub recorded_ms: u64,
+}
+
+/// The nodes of one stage together.
+struct StageSum<'a> {
+    stage: &'a str,
+    kind: &'a str,
+    nodes: usize,
+    elapsed_ms: u64,
+    longest_ms: u64,
+    devices: Vec<&'a str>,
+    precisions: Vec<String>,
+}
+
+/// Adds where its numbers came from to a page of the `report` stage; `None` if the page has no place for it.
+pub fn add(page: &str, provenance: &Provenance) -> Option<String> {
+    let (before, rest) = page.split_once(CONTENTS_MARK)?;
+    let (between, after) = rest.split_once(BODY_MARK)?;
+    let contents = html! { a href="#computing" { "Computing" } " " a href="#provenance" { "Where numbers come from" } };
+    Some([before, &contents.into_string(), between, &sections(provenance).into_string(), after].concat())
+}
+
+fn sections(provenance: &Provenance) -> Markup {
+    let sums = sums(&provenance.nodes);
+    let total_ms: u64 = sums.iter().map(|sum| sum.elapsed_ms).sum();
+    html! {
+        section id="computing" {
+            h2 { "Computing" }
+            dl class="list" { @for (name, value) in &provenance.facts { div { dt { (name) } dd { (value) } } } }
+            div class="scroll" tabindex="0" {
+                table {
+                    caption { "Time by stage" span class="quiet" { " as recorded when each node ran" } }
+                    thead { tr { @for heading in ["stage", "kind", "nodes", "in all", "longest", "device", "precision"] { th scope="col" { (heading) } } } }
+                    tbody {
+                        @for sum in &sums {
+                            tr {
+                                th scope="row" { (sum.stage) }
+                                td { (sum.kind) }
+                                td { (sum.nodes) }
+                                td { (duration(sum.elapsed_ms)) }
+                                td { (duration(sum.longest_ms)) }
+                                td { (sum.devices.join(", ")) }
+                                td { @if sum.precisions.is_empty() { "–" } @else { (sum.precisions.join(", ")) } }
+                            }
+                        }
+                        tr class="total" { th scope="row" { "all" } td {} td { (provenance.nodes.len()) } td { (duration(total_ms)) } td {} td {} td {} }
+                    }
+                }
+            }
+        }
+        section id="provenance" {
+            h2 { "Where each number comes from" }
+            p { "Press a number in a table for the nodes that it was made from. Each node below has its key, the params that are "
+                "in the key, and the digests of its outputs; " code { "orchestrate store show KEY" } " prints all of it." }
+            label class="controls" { span { "Find" } input id="find-node" type="search" placeholder="node, key or digest" autocomplete="off"; }
+            ul id="nodes" class="nodes" {
+                @for node in &provenance.nodes { (entry(node)) }
+            }
+            script type="application/json" id="provenance-data" { (PreEscaped(json(&provenance.nodes))) }
+        }
+    }
+}
+
+fn entry(node: &NodeSource) -> Markup {
+    html! {
+        li data-node=(node.name) {
+            details {
+                summary { code { (node.name) } " " span class="quiet" { "key " (short(&node.key)) ", " (duration(node.elapsed_ms)) " on " (node.device) } }
+                dl class="list" {
+                    div { dt { "kind" } dd { (node.kind) } }
+                    div { dt { "key" } dd { code { (node.key) } } }
+                    div { dt { "params" } dd { code { (node.params.to_string()) } } }
+                    @for (name, digest) in &node.outputs { div { dt { "output " (name) } dd { code { (digest) } } } }
+                }
+            }
+        }
+    }
+}
+
+/// The nodes as JSON that can stand within a script: no `<`, so that nothing in it ends the script.
+fn json(nodes: &[NodeSource]) -> String {
+    serde_json::to_string(nodes).expect("nodes are texts and numbers").replace('<', "\\u003c")
+}
+
+fn sums(nodes: &[NodeSource]) -> Vec<StageSum<'_>> {
+    let mut sums: Vec<StageSum<'_>> = Vec::new();
+    for node in nodes {
+        let index = sums.iter().position(|sum| sum.stage == node.stage).unwrap_or_else(|| {
+            let (stage, kind) = (&node.stage, &node.kind);
+            let empty = StageSum {
+                stage,
+                kind,
+                nodes: 0,
+                elapsed_ms: 0,
+                longest_ms: 0,
+                devices: Vec::new(),
+                precisions: Vec::new(),
+            };
+            sums.push(empty);
+            sums.len() - 1
+        });
+        let sum = &mut sums[index];
+        sum.nodes += 1;
+        sum.elapsed_ms += node.elapsed_ms;
+        sum.longest_ms = sum.longest_ms.max(node.elapsed_ms);
+        if !sum.devices.contains(&node.device.as_str()) {
+            sum.devices.push(&node.device);
+        }
+        if let Some(precision) = node.params.get("precision").and_then(serde_json::Value::as_str)
+            && !sum.precisions.iter().any(|other| other == precision)
+        {
+            sum.precisions.push(precision.to_owned());
+        }
+    }
+    sums
+}
+
+fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}
+
+/// `0.04 s`, `12.3 s`, `4 min 05 s`, `2 h 01 min`.
+fn duration(milliseconds: u64) -> String {
+    let seconds = milliseconds as f64 / 1000.0;
+    match milliseconds {
+        0..10_000 => format!("{seconds:.2} s"),
+        10_000..120_000 => format!("{seconds:.1} s"),
+        120_000..7_200_000 => format!("{} min {:02} s", milliseconds / 60_000, milliseconds / 1000 % 60),
+        _ => format!("{} h {:02} min", milliseconds / 3_600_000, milliseconds / 60_000 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str, elapsed_ms: u64) -> NodeSource {
+        NodeSource {
+            name: name.to_owned(),
+            stage: name.split('[').next().unwrap_or_default().to_owned(),
+            kind: "train".to_owned(),
+            point: vec![("model".to_owned(), "</script><b>".to_owned())],
+            key: "0123456789abcdef".to_owned(),
+            params: serde_json::json!({ "precision": "f32", "epochs": 3 }),
+            outputs: vec![("weights".to_owned(), "fedcba".to_owned())],
+            inputs: Vec::new(),
+            device: "cpu".to_owned(),
+            elapsed_ms,
+            recorded_ms: 1,
+        }
+    }
+
+    #[test]
+    fn sections_take_the_place_of_the_marks_and_nothing_ends_the_script() {
+        let page = format!("<nav>{CONTENTS_MARK}</nav><main>{BODY_MARK}</main>");
+        let provenance = Provenance {
+            facts: vec![("spec".to_owned(), "a<b>.toml".to_owned())],
+            nodes: vec![node("train[fold=1]", 61_000), node("train[fold=2]", 60_000)],
+        };
+        let page = add(&page, &provenance).unwrap();
+        assert!(!page.contains("orchestrate:") && page.contains("a&lt;b&gt;.toml"), "{page}");
+        assert!(page.contains("2 min 01 s") && page.contains(">cpu<") && page.contains(">f32<"), "{page}");
+        assert_eq!(page.matches("</script>").count(), 1);
+        let data = page.split("provenance-data\">").nth(1).unwrap().split("</script>").next().unwrap();
+        let data: serde_json::Value = serde_json::from_str(data).unwrap();
+        assert_eq!(data[0]["point"][0][1], "</script><b>");
+    }
+
+    #[test]
+    fn page_of_something_else_has_no_place_for_it() {
+        assert_eq!(add("<html></html>", &Provenance::default()), None);
+    }
+}

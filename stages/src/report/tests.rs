@@ -1,0 +1,212 @@
+use serde_json::json;
+
+use super::*;
+use crate::artifact::{Cell, Epoch, Levels, Published, Statistic};
+use crate::testing::{Bench, cams_of};
+use orchestrate_engine::stage::Content as FileContent;
+
+/// A class whose name would be markup if it were not escaped.
+const CLASS: &str = "<script>alert(1)</script>";
+
+fn texts(values: &[&str]) -> Vec<String> {
+    values.iter().map(|&value| value.to_owned()).collect()
+}
+
+fn figures() -> Figures {
+    let cell = |model: &str, label: &str, mean: f64, published: Option<f64>| Cell {
+        labels: texts(&[model, label]),
+        mean: Some(mean),
+        sd: Some(0.01),
+        n: 4,
+        groups: 2,
+        published: published.map(|mean| Published { mean, sd: Some(0.027), precision: 0.005 }),
+        ..Cell::default()
+    };
+    let levels = |name: &str, values: &[&str]| Levels { name: name.to_owned(), values: texts(values) };
+    Figures {
+        title: Some("Table 4. mIoU <by class>".to_owned()),
+        rows: vec![levels("model", &["m"])],
+        columns: vec![levels("label", &["all", CLASS])],
+        metric: Some("iou".to_owned()),
+        statistic: Statistic::Mean,
+        across: texts(&["fold"]),
+        cells: vec![cell("m", "all", 0.121, Some(0.122)), cell("m", CLASS, 0.5, Some(0.369))],
+        source: Some("Kang et al. 2021".to_owned()),
+        ..Figures::default()
+    }
+}
+
+/// Two images of 2 × 2, one a class; grey levels of both maps are 0, 85, 170, 255.
+fn action(bench: &Bench, params: &str) -> Action {
+    let names = texts(&["0.png", "1.png"]);
+    let classes = texts(&["x", CLASS]);
+    let fold = [("model", "m"), ("fold", "1")];
+    let at = [("model", "m"), ("fold", "1"), ("threshold", "200")];
+    let cams = Cams {
+        labels: vec![0, 1],
+        predicted: vec![0, 1],
+        classes: classes.clone(),
+        ..cams_of(&[[0.0, 1.0, 2.0, 3.0]; 2])
+    };
+    let thresholds =
+        Thresholds { names: names.clone(), thresholds: vec![200.0, 100.0], scale: crate::heatmap::Scale::After };
+    let ious = vec![Some(0.5), Some(1.0)];
+    let scores = Scores {
+        names: names.clone(),
+        labels: vec![0, 1],
+        predicted: vec![0, 1],
+        classes: classes.clone(),
+        iou: ious.clone(),
+        dice: ious.clone(),
+        precision: ious.clone(),
+        recall: ious,
+        mask_pixels: vec![1, 2],
+        truth_pixels: vec![2, 2],
+    };
+    let images = Images { names: names.clone(), height: 2, width: 2, pixels: vec![9; 8] };
+    let masks = Masks { names: names.clone(), height: 2, width: 2, pixels: vec![0, 0, 1, 1, 0, 0, 1, 1] };
+    let labels = ImageLabels {
+        names,
+        labels: vec![0, 1],
+        classes: classes.clone(),
+        patients: vec![Some("p".to_owned()), None],
+        columns: Vec::new(),
+    };
+    let confusion = Confusion {
+        axes: vec![("fold".to_owned(), texts(&["1", "2"]))],
+        labels: vec![0, 0],
+        predicted: vec![1, 1],
+        counts: vec![3, 4],
+        classes,
+    };
+    let epoch =
+        |epoch| Epoch { epoch, learning_rate: 0.1, train_loss: 1.0, validation_loss: 1.5, validation_accuracy: 0.25 };
+    let curve = Curve { epochs: vec![epoch(1), epoch(2)] };
+    let one = |item: Item| vec![item];
+    let inputs: Vec<(&str, Vec<Item>)> = vec![
+        ("tables", one(bench.item(&figures(), &[]))),
+        ("scores", one(bench.item(&scores, &at))),
+        ("cams", one(bench.item(&cams, &fold))),
+        ("thresholds", one(bench.item(&thresholds, &at))),
+        ("images", one(bench.item(&images, &[]))),
+        ("masks", one(bench.item(&masks, &[]))),
+        ("labels", one(bench.item(&labels, &[]))),
+        ("confusions", one(bench.item(&confusion, &[("model", "m")]))),
+        ("curves", one(bench.item(&curve, &fold))),
+    ];
+    let inputs: Vec<(&str, &[Item])> = inputs.iter().map(|(port, items)| (*port, items.as_slice())).collect();
+    bench.action(params, &inputs)
+}
+
+fn files(bench: &Bench, params: &str) -> BTreeMap<String, Vec<u8>> {
+    let action = action(bench, params);
+    let params = serde_json::from_str(params).expect("params are JSON");
+    let output = run(&params, &action).expect("the report is made");
+    let bytes = |content| match content {
+        FileContent::Bytes(bytes) => bytes,
+        FileContent::File(_) => panic!("a report is made in memory"),
+    };
+    output.files.into_iter().map(|(name, content)| (name, bytes(content))).collect()
+}
+
+fn page(files: &BTreeMap<String, Vec<u8>>) -> &str {
+    std::str::from_utf8(&files["report.html"]).expect("a page is a text")
+}
+
+#[test]
+fn report_has_page_tables_and_figures() {
+    let files = files(&Bench::new(), "{}");
+    for name in [
+        "report.html",
+        "tables/iou-by-threshold.csv",
+        "tables/iou-histogram.csv",
+        "tables/confusion.csv",
+        "figures/iou-by-threshold.svg",
+        "figures/iou-histogram-x.svg",
+        "figures/loss-m.svg",
+        "figures/accuracy-m.svg",
+        "figures/cases-m.svg",
+        "figures/cases/m/x-best/mask-200.png",
+    ] {
+        assert!(files.contains_key(name), "{name} in {:?}", files.keys());
+    }
+    let confusion = String::from_utf8_lossy(&files["tables/confusion.csv"]);
+    assert!(confusion.contains("m,x,<script>alert(1)</script>,7\n"), "folds are summed: {confusion}");
+}
+
+/// T = 200 leaves pixel 4 of the first map, T = 100 pixels 3 and 4 of the second; the tumour is pixels 3 and 4.
+#[test]
+fn masks_of_cases_are_those_that_were_scored() {
+    let files = files(&Bench::new(), "{}");
+    let colours = |name: &str| {
+        let image = image::load_from_memory(&files[name]).expect("a PNG").to_rgb8();
+        image.pixels().map(|pixel| pixel.0).collect::<Vec<_>>()
+    };
+    let [black, green, _, yellow] = picture::Agreement::ALL.map(picture::Agreement::colour);
+    assert_eq!(colours("figures/cases/m/x-best/mask-200.png"), [black, black, yellow, green]);
+    assert_eq!(colours("figures/cases/m/script-alert-1-script-best/mask-200.png"), [black, black, green, green]);
+}
+
+#[test]
+fn published_value_stands_below_ours_and_only_a_large_difference_is_coloured() {
+    let files = files(&Bench::new(), "{}");
+    let page = page(&files);
+    assert!(page.contains("published 0.122 (0.027)") && page.contains("published 0.369 (0.027)"));
+    assert!(page.contains("<span class=\"difference\">−0.001</span>"), "within ±0.005");
+    assert!(page.contains("<span class=\"difference more\">▲ +0.131</span>"));
+    assert!(page.contains("exceeds the precision of the published value, ±0.005"));
+}
+
+#[test]
+fn names_are_escaped_and_nothing_is_loaded() {
+    let files = files(&Bench::new(), r#"{ "title": "a < b & \"c\"" }"#);
+    let page = page(&files);
+    assert!(page.contains("<title>a &lt; b &amp; &quot;c&quot;</title>"));
+    assert!(!page.contains(CLASS), "a class name is markup");
+    assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+    for word in ["http://", "https://", "src=\"", "@import"] {
+        assert!(!page.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn sources_are_named_by_the_digest_of_their_output() {
+    let bench = Bench::new();
+    let action = action(&bench, "{}");
+    let item = &action.input("tables").expect("a table is connected").items[0];
+    assert!(page(&files(&bench, "{}")).contains(&format!("data-source=\"{}\"", digest(item))));
+}
+
+#[test]
+fn parts_without_inputs_are_left_out() {
+    let bench = Bench::new();
+    let params = serde_json::from_value(json!({})).expect("all params have defaults");
+    let output = run(&params, &bench.action("{}", &[])).expect("an empty report is a report");
+    assert_eq!(output.files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["report.html"]);
+}
+
+#[test]
+fn params_are_read_from_specs() {
+    let check = |toml| Bench::new().check(&STAGE, toml);
+    let defaults = json!({ "title": "Report", "across": ["fold"], "threshold": "threshold", "at": null, "cases": 4 });
+    assert_eq!(check(""), Ok(defaults));
+    assert_eq!(check("at = 200").expect("a label may be a number")["at"], "200");
+    assert!(check("across = 'threshold'").unwrap_err().contains("is the axis of the threshold"));
+    assert!(check("cases = 1000").unwrap_err().contains("too large to open"));
+}
+
+#[test]
+fn golden() {
+    let bench = Bench::new();
+    let digest_of = |threads: usize| {
+        let made = with_threads(threads, || Ok(files(&bench, "{}"))).expect("a pool of threads");
+        let all: Vec<u8> = made.into_iter().flat_map(|(name, bytes)| [name.into_bytes(), bytes].concat()).collect();
+        orchestrate_cache::Digest::of(&all).to_string()
+    };
+    let (one, four) = (digest_of(1), digest_of(4));
+    assert_eq!(one, four, "threads change no byte");
+    // A file of its own, because the digest of so much text says nothing to readers of the test.
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reference/report.digest");
+    let expected = std::fs::read_to_string(path).expect("the digest is there");
+    assert_eq!(one, expected.trim(), "the bytes moved: raise VERSION of `report` and put the new digest into {path}");
+}

@@ -1,0 +1,34 @@
+//! Scores of masks that a network predicts itself: those of a U-Net, beside those of thresholded heatmaps.
+
+use orchestrate_engine::stage::StageError;
+use rayon::prelude::*;
+
+use super::overlap::Agreement;
+use super::{assemble, check_size, rows_by_name};
+use crate::artifact::{Masks, PredictedMasks, Scores};
+
+/// Scores the predicted mask of each image against its ground truth.
+///
+/// - `predicted`: one mask an image, `[height, width]`
+/// - `masks`: ground truth of the same size, also of images that `predicted` does not have
+/// - returns: one row an image in the order of `predicted`; see [`Scores`]
+///
+/// The network predicts no class, so every image is scored, whatever [`super::Params::images`] says, and the class that stands as predicted is
+/// the true one. Images are matched by name. Errors: masks of another size, and images that `masks` lacks.
+pub fn run_predicted(predicted: &PredictedMasks, masks: &Masks) -> Result<Scores, StageError> {
+    let (height, width) = (predicted.height, predicted.width);
+    if !predicted.names.is_empty() {
+        check_size(masks, height, width, "the predicted masks have the size of the network's input")?;
+    }
+    let rows = rows_by_name("masks", &masks.names, "predicted", &predicted.names)?;
+    let size = height * width;
+    let agreements: Vec<Agreement> = (0..predicted.names.len())
+        .into_par_iter()
+        .map(|row| {
+            let mask = &predicted.pixels[row * size..(row + 1) * size];
+            Agreement::of_masks(mask, &masks.pixels[rows[row] * size..(rows[row] + 1) * size])
+        })
+        .collect();
+    let images: Vec<usize> = (0..predicted.names.len()).collect();
+    Ok(assemble(&images, &predicted.names, &predicted.labels, &predicted.labels, &predicted.classes, &agreements))
+}

@@ -1,0 +1,95 @@
+//! Trains a U-Net on the masks of all images outside one fold.
+//!
+//! - The network: [`crate::model::Unet`], one logit a pixel. Source of its place beside classifiers: Kang et al. 2021, section 3.2.
+//! - Loss: [`Loss`], over all pixels of a batch. Images without a mask are trained on too.
+//! - Optimisers, schedules, augmentation, random numbers, checkpoints: those of [`crate::train`]. A training that was stopped goes
+//!   on from the last epoch to the same bytes.
+
+mod data;
+mod fit;
+pub(crate) mod loss;
+pub(crate) mod mask;
+mod params;
+
+#[cfg(test)]
+mod tests;
+
+use orchestrate_engine::stage::{Action, Context, FileName, Output, Port, StageError, Weight};
+
+use crate::artifact::{Images, Masks, Split, Table};
+use crate::model::{Tensors, UnetCard, UnetWeights, device, read_safetensors, with_threads};
+use crate::training::{Checkpoints, Session};
+use crate::typed::{Adaptor, Typed};
+use data::Data;
+
+pub(crate) use data::check_size;
+
+pub use loss::Loss;
+pub use params::{Freeze, Params};
+
+/// `kind = "segment"`.
+pub(crate) static STAGE: Adaptor<Segment> = Adaptor::new();
+
+/// Name in the key of the file that `init.weights` names: wherever it lies, its contents count.
+const INIT_WEIGHTS: &str = "init.weights";
+
+/// The stage; see the module.
+pub(crate) struct Segment;
+
+impl Typed for Segment {
+    const KIND: &'static str = "segment";
+    /// Raised when the same inputs would give other weights.
+    const VERSION: u32 = 1;
+    const ABOUT: &'static str = "trains a U-Net on the masks of all images outside one fold";
+    const PORTS: &'static [Port] = &[
+        Port { name: "images", reads: &[Images::OUTPUT], optional: false, many: false },
+        Port { name: "masks", reads: &[Masks::OUTPUT], optional: false, many: false },
+        Port { name: "split", reads: &[Split::OUTPUT], optional: false, many: false },
+    ];
+    const OUTPUTS: &'static [&'static str] = &[UnetWeights::OUTPUT, "curve"];
+    const WEIGHT: Weight = Weight::Heavy;
+    const CHECKPOINTS: bool = true;
+    const PATHS: &'static [&'static str] = &["init.weights"];
+    type Params = Params;
+
+    fn files(params: &Params) -> Result<Vec<FileName>, Vec<String>> {
+        let path = params.init.weights.clone();
+        Ok(path.map(|path| FileName { name: INIT_WEIGHTS.to_owned(), path }).into_iter().collect())
+    }
+
+    fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
+        batch.iter().map(|(params, action)| run(params, context, action)).collect()
+    }
+}
+
+fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Output>, StageError> {
+    let images = Images::from_item(action.one("images")?)?;
+    let masks = Masks::from_item(action.one("masks")?)?;
+    let split = Split::from_item(action.one("split")?)?;
+    let data = Data::new(params, &images, &masks, &split)?;
+    let published = published(action)?;
+    let session = Session {
+        device: device(context.device)?,
+        checkpoints: context.checkpoint_dir.map(|dir| Checkpoints::new(dir, action.key)),
+        progress: context.progress,
+        cancelled: context.cancelled,
+    };
+    let (tensors, curve) = with_threads(context.threads, || fit::fit(params, &data, published.as_ref(), &session))?;
+    let card = UnetCard {
+        encoder: params.encoder,
+        height: images.height,
+        width: images.width,
+        normalisation: params.encoder.normalisation(),
+        fold: params.fold,
+        seed: params.seed,
+        precision: params.precision,
+    };
+    Ok(vec![UnetWeights { card, tensors }.output()?, curve.output()?])
+}
+
+fn published(action: &Action) -> Result<Option<Tensors>, StageError> {
+    let Some(file) = action.file(INIT_WEIGHTS) else { return Ok(None) };
+    let tensors = read_safetensors(&file.read()?)
+        .map_err(|error| StageError::new(format!("{}: {error}", file.path.display())))?;
+    Ok(Some(tensors))
+}

@@ -1,0 +1,84 @@
+//! Names and labels as a spec writes them: one of them, or a list.
+
+use std::fmt;
+
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// What makes the rows or columns of a table: the name of an axis or column, or several names that make one dimension.
+///
+/// The label of an input is that of the first of these names along which it varies, and the dimension is called by the
+/// first of them: along `["model", "unet"]` a U-Net stands below the classifiers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dimension(pub Vec<String>);
+
+impl Dimension {
+    /// The name of the dimension.
+    pub fn name(&self) -> &str {
+        self.0.first().map_or("", String::as_str)
+    }
+}
+
+impl Serialize for Dimension {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_slice() {
+            [name] => serializer.serialize_str(name),
+            names => names.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Dimension {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Labels::deserialize(deserializer).map(|names| Self(names.0))
+    }
+}
+
+/// One label or a list of labels; numbers and truth values are labelled as axes label them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Labels(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Labels {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LabelsVisitor)
+    }
+}
+
+struct LabelsVisitor;
+
+impl<'de> Visitor<'de> for LabelsVisitor {
+    type Value = Labels;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a label (a text, a number or a truth value) or a list of labels")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Labels, E> {
+        Ok(Labels(vec![text.to_owned()]))
+    }
+
+    fn visit_bool<E: de::Error>(self, truth: bool) -> Result<Labels, E> {
+        self.visit_str(&truth.to_string())
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Labels, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Labels, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Labels, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Labels, A::Error> {
+        let mut labels = Vec::new();
+        while let Some(label) = sequence.next_element::<Labels>()? {
+            labels.extend(label.0);
+        }
+        Ok(Labels(labels))
+    }
+}

@@ -1,0 +1,10 @@
+//! What the trainings of `train` and `segment` share: optimisers, checkpoints, random changes of images, and how they stop.
+
+pub(crate) mod augment;
+pub(crate) mod checkpoint;
+pub(crate) mod optimizer;
+pub(crate) mod session;
+
+pub(crate) use checkpoint::{Checkpoint, Checkpoints};
+pub(crate) use optimizer::optimizer;
+pub(crate) use session::{Session, diverged, scalar, unreadable};

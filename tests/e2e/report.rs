@@ -1,0 +1,299 @@
+//! From a study to its page: what is on it, where its numbers come from, how it looks in a browser; and what is exported.
+
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::sandbox::Sandbox;
+
+/// Two classifiers and a U-Net on small phantoms, with published values that nobody published.
+const STUDY: &str = r#"
+[experiment]
+name = "study"
+seed = 7
+
+[axes]
+model = ["tiny", "tiny-modified"]
+unet = [{ name = "unet-vgg16", encoder = "vgg16" }]
+fold = { folds = 2 }
+threshold = [200, "q90"]
+
+[stages.images]
+kind = "dataset"
+format = "phantom"
+count = 24
+size = 32
+
+[stages.split]
+kind = "split"
+inputs = { labels = "images" }
+
+[stages.train]
+kind = "train"
+over = ["model", "fold"]
+inputs = { images = "images", split = "split" }
+epochs = 2
+
+[stages.cam]
+kind = "cam"
+over = ["model", "fold"]
+inputs = { images = "images", split = "split", weights = "train" }
+
+[stages.threshold]
+kind = "threshold"
+over = ["model", "fold", "threshold"]
+inputs = { cams = "cam" }
+
+[stages.score]
+kind = "score"
+over = ["model", "fold", "threshold"]
+inputs = { cams = "cam", thresholds = "threshold", masks = "images" }
+images = "all"
+
+[stages.segment]
+kind = "segment"
+over = ["unet", "fold"]
+inputs = { images = "images", masks = "images", split = "split" }
+epochs = 1
+batch_size = 6
+
+[stages.predict-masks]
+kind = "predict-masks"
+over = ["unet", "fold"]
+inputs = { images = "images", split = "split", weights = "segment" }
+
+[stages.unet-score]
+kind = "score"
+over = ["unet", "fold"]
+inputs = { predicted = "predict-masks", masks = "images" }
+
+[stages.classify]
+kind = "classify"
+over = ["model"]
+inputs = { predictions = "cam" }
+
+[stages.iou]
+kind = "table"
+title = "mIoU by class at 200 <of 255>"
+inputs = { scores = ["score", "unet-score"] }
+rows = [["model", "unet"]]
+columns = ["label"]
+only = { threshold = 200 }
+reference = "published.csv"
+
+[stages.report]
+kind = "report"
+title = "A study & its page"
+
+[stages.report.inputs]
+tables = "iou"
+scores = ["score", "unet-score"]
+cams = "cam"
+thresholds = "threshold"
+predicted = "predict-masks"
+images = "images"
+masks = "images"
+labels = "images"
+splits = "split"
+confusions = "classify"
+curves = ["train", "segment"]
+"#;
+
+const PUBLISHED: &str = "# invented for this test\nmodel,label,mean,sd,precision\ntiny,all,0.999,0.001,0.005\n";
+
+/// The study, run once for all tests.
+fn study() -> &'static Sandbox {
+    static STUDY_RUN: OnceLock<Sandbox> = OnceLock::new();
+    STUDY_RUN.get_or_init(|| {
+        let sandbox = Sandbox::with_spec(STUDY);
+        sandbox.write("published.csv", PUBLISHED);
+        sandbox.run_well(&[]);
+        sandbox
+    })
+}
+
+/// The page that `orchestrate report` writes.
+fn page(folder: &str) -> String {
+    let said = study().orchestrate(&["report", "spec.toml", "--to", folder]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    study().read(&format!("{folder}/report.html"))
+}
+
+#[test]
+fn report_names_nodes_keys_and_times_and_runs_nothing() {
+    let page = page("named");
+    for part in
+        ["A study &amp; its page", "mIoU by class at 200 &lt;of 255&gt;", "Synthetic phantom data", "Time by stage"]
+    {
+        assert!(page.contains(part), "{part}");
+    }
+    for node in [
+        "train[model=tiny,fold=2]",
+        "score[model=tiny-modified,fold=1,threshold=q90]",
+        "unet-score[unet=unet-vgg16,fold=1]",
+    ] {
+        assert!(page.contains(&format!("data-node=\"{node}\"")), "{node}");
+    }
+    assert!(!page.contains("orchestrate:provenance") && !page.contains("http:") && !page.contains("https:"));
+    for file in
+        ["tables/01-miou-by-class-at-200-of-255.tex", "figures/cases-unet-vgg16.svg", "figures/iou-unet-vgg16.svg"]
+    {
+        assert!(study().path("named").join(file).is_file(), "{file}");
+    }
+    let run = study().run_well(&[]);
+    assert_eq!(run.ran(), [""; 0], "a report changes nothing that a run sees");
+}
+
+#[test]
+fn report_of_what_did_not_run_names_what_is_missing() {
+    let sandbox = Sandbox::with_spec(STUDY);
+    sandbox.write("published.csv", PUBLISHED);
+    let said = sandbox.orchestrate(&["report", "spec.toml"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.err.contains("the store lacks 36 results of 36 nodes: images,"), "{}", said.err);
+    assert!(said.err.contains("orchestrate run spec.toml"), "{}", said.err);
+
+    let (before, _) = STUDY.split_once("[stages.report]").expect("the study has a report");
+    sandbox.write("without.toml", before);
+    let said = sandbox.orchestrate(&["report", "without.toml"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.err.contains("has no stage of kind `report`") && said.err.contains("[stages.report]"), "{}", said.err);
+    assert!(!sandbox.path("results").exists());
+}
+
+#[test]
+fn export_writes_files_for_other_programs() {
+    let export = |args: &[&str]| {
+        let said = study().orchestrate(&[&["export"], args].concat());
+        assert_eq!(said.code, Some(0), "{args:?}: {}", said.err);
+        said.out
+    };
+    let files = |folder: &str| -> Vec<String> {
+        let entries = std::fs::read_dir(study().path(folder)).expect("the folder was made");
+        entries.map(|entry| entry.expect("it can be read").file_name().into_string().expect("plain")).collect()
+    };
+    export(&["masks", "spec.toml", "score[model=tiny,fold=1,threshold=q90]", "--to", "masks"]);
+    assert_eq!(files("masks").len(), 12);
+    let name = files("masks").swap_remove(0);
+    let mask = image::open(study().path("masks").join(&name)).expect("a PNG").to_luma8();
+    assert!(mask.dimensions() == (32, 32) && mask.pixels().all(|pixel| [0, 255].contains(&pixel.0[0])));
+    // The spec of the latest run, and a folder a node.
+    export(&["masks", "predict-masks", "--to", "predicted"]);
+    assert_eq!(files("predicted").len(), 2);
+    assert!(files("predicted").contains(&"unet=unet-vgg16,fold=1".to_owned()));
+    export(&["heatmaps", "spec.toml", "cam[model=tiny,fold=1]", "--to", "heatmaps"]);
+    assert!(files("heatmaps").iter().all(|name| name.ends_with(".npy")) && files("heatmaps").len() == 12);
+    export(&["heatmaps", "spec.toml", "cam[model=tiny,fold=1]", "--format", "png", "--to", "heatmaps-png"]);
+    assert!(files("heatmaps-png").iter().all(|name| name.ends_with(".png")));
+    export(&["weights", "spec.toml", "train[model=tiny,fold=1]", "--to", "weights"]);
+    assert!(files("weights").contains(&"weights.safetensors".to_owned()));
+    export(&["table", "spec.toml", "iou", "--to", "table"]);
+    assert!(study().read("table/table.csv").contains("unet-vgg16"));
+
+    let said = study().orchestrate(&["export", "weights", "spec.toml", "iou", "--to", "nothing"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.err.contains("a node of kind table gives no weights, only: `table`"), "{}", said.err);
+    assert!(!study().path("nothing").exists());
+}
+
+/// What is asked of the page in a browser; the answers are left in it as JSON.
+const PROBE: &str = r##"<script>addEventListener("load", () => setTimeout(() => {
+  const shown = [...document.querySelectorAll(".case")].filter((it) => !it.hidden);
+  const text = (it) => it.innerText.replace(/\s+/g, " ").trim();
+  const cells = [...document.querySelectorAll("table.figures tbody tr")].map((row) => [...row.children].map(text));
+  const answers = {
+    width: innerWidth,
+    overflow: document.documentElement.scrollWidth - innerWidth,
+    background: getComputedStyle(document.body).backgroundColor,
+    charts: document.querySelectorAll("svg.chart").length,
+    matrices: document.querySelectorAll("table.matrix").length,
+    cells,
+    count: document.getElementById("count").textContent,
+    ious: shown.map((it) => Number(it.dataset.iou)),
+    classes: [...new Set(shown.map((it) => it.dataset.class))],
+    series: [...new Set(shown.map((it) => it.dataset.model))],
+    cases: document.querySelectorAll(".case").length,
+    panels: shown[0] ? [...shown[0].querySelectorAll("figcaption")].map((it) => it.textContent) : [],
+    dangling: [...document.querySelectorAll("use")].filter((it) => !document.querySelector(it.getAttribute("href"))).length,
+    loaded: performance.getEntriesByType("resource").filter((it) => !it.name.startsWith("data:")).length,
+    nodes: document.querySelectorAll("#nodes > li").length,
+  };
+  document.querySelector("td[data-cell]").click();
+  answers.dialog = text(document.querySelector("dialog[open]"));
+  const made = document.createElement("pre");
+  made.id = "probe";
+  made.textContent = JSON.stringify(answers);
+  document.body.append(made);
+}));</script>"##;
+
+/// Opens a page in Chromium; `None` where there is none.
+fn browse(name: &str, width: u32, dark: bool, hash: &str) -> Option<Value> {
+    let candidates = ["chromium", "chromium-browser", "google-chrome"];
+    let found = candidates.into_iter().find(|name| Command::new(name).arg("--version").output().is_ok())?;
+    let profile = tempfile::tempdir().expect("tests have a temporary folder");
+    let mut command = Command::new(found);
+    command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]);
+    command.args([
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--virtual-time-budget=5000",
+        "--dump-dom",
+    ]);
+    command.arg(format!("--user-data-dir={}", profile.path().display())).arg(format!("--window-size={width},900"));
+    command.arg(format!("--blink-settings=preferredColorScheme={}", if dark { 0 } else { 1 }));
+    let output = command.arg(format!("file://{}{hash}", study().path(name).display())).output().expect("it starts");
+    let dom = String::from_utf8_lossy(&output.stdout).into_owned();
+    let probe = dom.split("<pre id=\"probe\">").nth(1).and_then(|rest| rest.split("</pre>").next());
+    let probe = probe.unwrap_or_else(|| panic!("no answer from the page: {}", String::from_utf8_lossy(&output.stderr)));
+    let json = probe.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    Some(serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}: {json}")))
+}
+
+fn texts(value: &Value) -> Vec<&str> {
+    value.as_array().expect("a list").iter().filter_map(Value::as_str).collect()
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+fn page_is_readable_in_a_browser_at_both_widths_and_its_filters_work() {
+    let page = page("browsed").replace("</body>", &format!("{PROBE}</body>"));
+    study().write("browsed/probe.html", page);
+    let name = "browsed/probe.html";
+    let Some(wide) = browse(name, 1280, false, "") else {
+        eprintln!("skipped: there is no Chromium");
+        return;
+    };
+    assert_eq!(wide["overflow"], 0, "{wide}");
+    assert_eq!(wide["background"], "rgb(255, 255, 255)");
+    assert_eq!((&wide["loaded"], &wide["dangling"]), (&0.into(), &0.into()), "{wide}");
+    // One sweep, three histograms, loss and another measure of three series; two classifiers have a matrix.
+    assert_eq!((&wide["charts"], &wide["matrices"]), (&10.into(), &2.into()), "{wide}");
+    assert_eq!(wide["nodes"], 36, "{wide}");
+    let cells = wide["cells"].as_array().expect("rows of cells");
+    assert_eq!(cells.iter().map(|row| texts(row)[0]).collect::<Vec<_>>(), ["tiny", "tiny-modified", "unet-vgg16"]);
+    let first = texts(&cells[0]);
+    assert!(first.len() == 6 && first[1].contains("published 0.999 (0.001) ▼ −"), "{first:?}");
+    assert!(!texts(&cells[1])[1].contains("published"), "{cells:?}");
+    assert_eq!(texts(&wide["series"]), ["tiny", "tiny-modified", "unet-vgg16"]);
+    let panels = texts(&wide["panels"]);
+    assert!(panels.len() == 4 && panels[1] == "heatmap" && panels[2].starts_with("200IoU 0."), "{panels:?}");
+    let dialog = wide["dialog"].as_str().expect("a text");
+    assert!(dialog.contains("model tiny, label all") && dialog.contains("from 2 nodes"), "{dialog}");
+    assert!(dialog.contains("score[model=tiny,fold=2,threshold=200]"), "{dialog}");
+
+    let narrow = browse(name, 400, true, "#class=glioma&model=unet-vgg16&sort=-iou").expect("it was there before");
+    assert_eq!((&narrow["width"], &narrow["overflow"]), (&400.into(), &0.into()), "{narrow}");
+    assert_ne!(narrow["background"], wide["background"], "dark is another colour");
+    assert_eq!((texts(&narrow["classes"]), texts(&narrow["series"])), (vec!["glioma"], vec!["unet-vgg16"]));
+    let ious: Vec<f64> = narrow["ious"].as_array().expect("a list").iter().filter_map(Value::as_f64).collect();
+    assert!(ious.len() > 2 && ious.is_sorted(), "{ious:?}");
+    assert_eq!(narrow["count"], format!("{} of {} cases", ious.len(), narrow["cases"]));
+
+    let best = browse(name, 1280, false, "#pick=best&sort=iou").expect("it was there before");
+    let ious: Vec<f64> = best["ious"].as_array().expect("a list").iter().filter_map(Value::as_f64).collect();
+    assert!(ious.len() == 9 && ious.iter().rev().is_sorted(), "{ious:?}");
+    let few = browse(name, 1280, false, "#min=0.2&max=0.4").expect("it was there before");
+    let ious: Vec<f64> = few["ious"].as_array().expect("a list").iter().filter_map(Value::as_f64).collect();
+    assert!(ious.iter().all(|iou| (0.2..=0.4).contains(iou)), "{ious:?}");
+}
