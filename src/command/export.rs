@@ -10,7 +10,7 @@ use orchestrate_stages::export::{self, Format, Source, What};
 use super::recorded::Recorded;
 use super::study::Study;
 use super::target::Target;
-use crate::args::{ExportArgs, ExportCommand};
+use crate::args::ExportCommand;
 use crate::outcome::{Outcome, UsageError};
 use crate::terminal;
 
