@@ -74,6 +74,7 @@ impl Typed for Cam {
     ];
     const OUTPUTS: &'static [&'static str] = &["cams", "predictions"];
     const WEIGHT: Weight = Weight::Heavy;
+    const USES_DEVICE: bool = true;
     type Params = Params;
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {

@@ -8,6 +8,7 @@ pub mod cam;
 pub mod classify;
 pub mod command;
 pub mod dataset;
+mod gpu;
 pub mod heatmap;
 pub mod model;
 pub mod score;

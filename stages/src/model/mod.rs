@@ -24,7 +24,8 @@ pub(crate) mod reference;
 
 pub use architecture::{ARCHITECTURES, Architecture, ModelName};
 pub use classifier::{Classifier, Trunk};
-pub use device::{device, with_threads};
+pub use device::{CPU, GPU_SUPPORT, device, gpus, with_threads};
+pub(crate) use device::{describe, environment};
 pub use generator::{Generator, Seed};
 pub use head::{Head, pool};
 pub use input::{Normalisation, image_tensor};

@@ -52,6 +52,7 @@ impl Typed for Train {
     ];
     const OUTPUTS: &'static [&'static str] = &["weights", "curve"];
     const WEIGHT: Weight = Weight::Heavy;
+    const USES_DEVICE: bool = true;
     const CHECKPOINTS: bool = true;
     const PATHS: &'static [&'static str] = &["init.weights"];
     type Params = Params;
