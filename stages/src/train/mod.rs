@@ -11,6 +11,7 @@ mod augment;
 mod checkpoint;
 mod data;
 mod fit;
+mod loader;
 mod optimizer;
 mod params;
 
@@ -20,13 +21,14 @@ mod tests;
 use orchestrate_engine::stage::{Action, Context, FileName, Output, Port, StageError, Weight};
 
 use crate::artifact::{Images, Split, Table};
-use crate::model::{ModelCard, Precision, Tensors, Weights, device, read_safetensors, with_threads};
+use crate::model::{ModelCard, Tensors, Weights, device, read_safetensors, with_threads};
 use crate::typed::{Adaptor, Typed};
 use checkpoint::Checkpoints;
 use data::Data;
 
 pub(crate) use data::check_names;
 use fit::Session;
+pub(crate) use loader::ahead;
 
 pub use params::{Augment, ClassWeights, Flip, Freeze, Init, OptimizerKind, Params, Schedule};
 
@@ -87,7 +89,7 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
         normalisation: data.normalisation.clone(),
         fold: params.fold,
         seed: params.seed,
-        precision: Precision::F32,
+        precision: params.precision,
     };
     Ok(vec![Weights { card, tensors }.output()?, curve.output()?])
 }
