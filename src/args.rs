@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::device::Asked;
+
 /// Runs experiments that are declared in TOML: only what changed, in parallel, every number traceable.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, arg_required_else_help = true)]
@@ -82,9 +84,9 @@ pub(crate) struct RunArgs {
     /// CPU threads to use [default: all cores]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) jobs: Option<u16>,
-    /// Device of heavy stages: auto or cpu
-    #[arg(long, default_value = "auto", value_parser = ["auto", "cpu"])]
-    pub(crate) device: String,
+    /// Where networks compute: auto (GPUs where there are any), cpu, cuda (all GPUs), or one such as cuda:1
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    pub(crate) device: Asked,
     /// Stop at the first node that fails
     #[arg(long)]
     pub(crate) fail_fast: bool,

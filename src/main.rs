@@ -2,6 +2,7 @@
 
 mod args;
 mod command;
+mod device;
 mod diagnostic;
 mod outcome;
 mod progress;

@@ -143,7 +143,7 @@ pub struct RunStarted {
     pub nodes: usize,
     /// CPU threads that it may use.
     pub jobs: usize,
-    /// The device, for example `cpu`.
+    /// The devices that it may use, with commas between them, for example `cuda:0,cuda:1`; `cpu` where there are none.
     pub device: String,
     /// Version of orchestrate.
     pub version: String,

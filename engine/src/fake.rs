@@ -8,7 +8,7 @@ use crate::diagnostic::SpecError;
 use crate::params::{self, ParamTable, Params, ParamsError};
 use crate::plan::{Plan, build};
 use crate::spec;
-use crate::stage::{Action, Context, Output, Port, Stage, StageError};
+use crate::stage::{Action, Context, Output, Port, Stage, StageError, Weight};
 
 pub(crate) static KINDS: [&dyn Stage; 6] = [&DATASET, &SPLIT, &TRAIN, &THRESHOLD, &SCORE, &TABLE];
 
@@ -110,6 +110,14 @@ impl Stage for Fake {
             "table" => params::check::<TableParams>(table, self.fields()),
             _ => params::check::<NoParams>(table, self.fields()),
         }
+    }
+
+    fn weight(&self) -> Weight {
+        if self.uses_device() { Weight::Heavy } else { Weight::Light }
+    }
+
+    fn uses_device(&self) -> bool {
+        self.kind == "train"
     }
 
     fn batches(&self) -> bool {

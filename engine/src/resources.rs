@@ -24,9 +24,10 @@ pub struct Resources {
     /// Memory in bytes; nothing is set aside where it is left out.
     #[serde(rename = "memory", deserialize_with = "memory")]
     pub memory_bytes: Option<u64>,
-    /// Accelerator devices: a fraction of one (0.5 puts two nodes on one device) or a whole number of whole ones.
+    /// Accelerator devices: a fraction of one (0.5 puts two nodes on one device) or a whole number of whole ones; where it is
+    /// left out, the [kind of stage](crate::stage::Stage::uses_device) decides.
     #[serde(deserialize_with = "gpu")]
-    pub gpu: f64,
+    pub gpu: Option<f64>,
 }
 
 /// Reads a size such as `"2GB"`, `"512 MiB"` or `"1.5GB"`: kB, MB, GB, TB are powers of 1000, KiB … TiB of 1024.
@@ -157,7 +158,7 @@ fn memory<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::
     deserializer.deserialize_any(Size).map(Some)
 }
 
-fn gpu<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+fn gpu<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     struct Share;
     impl Visitor<'_> for Share {
         type Value = f64;
@@ -180,7 +181,7 @@ fn gpu<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
             if fraction || whole { Ok(share) } else { Err(E::invalid_value(Unexpected::Float(share), &self)) }
         }
     }
-    deserializer.deserialize_any(Share)
+    deserializer.deserialize_any(Share).map(Some)
 }
 
 /// A whole number in a range.
@@ -234,10 +235,10 @@ mod tests {
     #[test]
     fn resources_are_read_from_toml() {
         let stage = read(r#"resources = { threads = 2, memory = "2GB", gpu = 0.5 }"#).expect("it is valid");
-        let expected = Resources { threads: Some(2), memory_bytes: Some(2_000_000_000), gpu: 0.5 };
+        let expected = Resources { threads: Some(2), memory_bytes: Some(2_000_000_000), gpu: Some(0.5) };
         assert_eq!(stage.resources, expected);
         let stage = read("resources = { gpu = 2 }\ntimeout = \"1h30m\"\nretries = 3").expect("it is valid");
-        assert_eq!(stage.resources, Resources { gpu: 2.0, ..Resources::default() });
+        assert_eq!(stage.resources, Resources { gpu: Some(2.0), ..Resources::default() });
         assert_eq!((stage.timeout, stage.retries), (Some(Duration::from_secs(5400)), 3));
         let stage = read("").expect("all of it can be left out");
         assert_eq!((stage.resources, stage.timeout, stage.retries), (Resources::default(), None, 0));

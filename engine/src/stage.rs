@@ -85,6 +85,25 @@ pub trait Stage: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Whether it computes on one accelerator device where there is one, and on the CPU otherwise.
+    ///
+    /// Such a stage gets a whole device unless `resources` says `gpu = 0.5`, or `gpu = 0` to keep it on the CPU. What another
+    /// stage asks for by `gpu` it must get.
+    fn uses_device(&self) -> bool {
+        false
+    }
+
+    /// Environment variables with which a worker process starts, so that libraries find the given device and no other; it
+    /// is a name as in [`Context::device`], or several with commas between them.
+    fn device_env(&self, _device: &str) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// What to record of a device that was used, its make and driver say; asked in the worker process after a run.
+    fn describe_device(&self, device: &str) -> String {
+        device.to_owned()
+    }
+
     /// Whether siblings that share inputs are worth running together; see [`Stage::run`].
     fn batches(&self) -> bool {
         false

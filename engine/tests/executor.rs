@@ -52,6 +52,18 @@ impl Stage for Fake {
         &["do", "with"]
     }
 
+    fn uses_device(&self) -> bool {
+        true
+    }
+
+    fn device_env(&self, device: &str) -> Vec<(&'static str, String)> {
+        vec![("FAKE_DEVICE", format!("only {device}"))]
+    }
+
+    fn describe_device(&self, device: &str) -> String {
+        if device == "cpu" { device.to_owned() } else { format!("{device} (a fake one)") }
+    }
+
     fn check(&self, _params: &ParamTable) -> Result<Value, ParamsError> {
         Ok(Value::Null)
     }
@@ -85,6 +97,7 @@ fn act(context: &Context<'_>, action: &Action) -> Result<Vec<u8>, StageError> {
         }
         // Unseen, an optimised build would never ask for the memory.
         "allocate" => Ok(std::hint::black_box(vec![1; 3 << 30]).split_off((3 << 30) - 1)),
+        "device" => Ok(env::var("FAKE_DEVICE").unwrap_or_default().into_bytes()),
         "where" => {
             let threads = env::var("RAYON_NUM_THREADS").unwrap_or_default();
             let text = format!("{} {} {threads} {}", context.device, context.threads, std::process::id());
@@ -292,6 +305,24 @@ fn worker_has_its_threads_device_and_an_own_scratch_folder() {
     assert!(scratch.starts_with(bench.dir.path()) && scratch.exists());
     drop(finished);
     assert!(!scratch.exists());
+}
+
+#[test]
+fn worker_starts_with_the_environment_of_its_device_and_tells_what_it_is() {
+    let bench = Bench::new();
+    let device = || "cuda:1".to_owned();
+    bench.processes.start(Request { device: device(), ..bench.request(0, [("device", "")]) });
+    let (before, finished) = bench.finish();
+    assert_eq!(bytes(&finished.results[0]), b"only cuda:1");
+    let told = before.iter().find_map(|report| match report {
+        Report::Device { batch: BatchId(0), description } => Some(description.as_str()),
+        _ => None,
+    });
+    assert_eq!(told, Some("cuda:1 (a fake one)"));
+
+    bench.processes.start(Request { device: device(), ..bench.request(1, [("fail", "")]) });
+    let (before, _) = bench.finish();
+    assert!(!before.iter().any(|report| matches!(report, Report::Device { .. })), "nothing was computed");
 }
 
 #[test]

@@ -33,14 +33,24 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     let plan = study::plan(&args.spec.spec, &args.spec.overrides)?;
     let selection = study::selection(&plan, &args.select)?;
     let forced = study::select(&plan, &args.select.force)?;
+    let devices = args.device.find()?;
     let study = Study::open(plan, &args.spec.store, Access::ReadWrite)?;
+    if let Some(notice) = &devices.notice {
+        terminal::complain(&format!("{notice}\n"));
+    }
     if let Some(jobs) = args.jobs {
         // Parallel loops of light stages run in rayon's own pool; a second pool of the same name is no error.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(jobs)).build_global();
     }
     let worker = WorkerCommand::this_program(["worker"]).context("cannot tell where this program lies")?;
-    let options =
-        RunOptions { jobs: args.jobs.map(usize::from), fail_fast: args.fail_fast, forced, worker, grace: GRACE };
+    let options = RunOptions {
+        jobs: args.jobs.map(usize::from),
+        devices: devices.names,
+        fail_fast: args.fail_fast,
+        forced,
+        worker,
+        grace: GRACE,
+    };
     let mut listener: Box<dyn Reporter> = if args.json {
         Box::new(Json::new(io::BufWriter::new(io::stdout())))
     } else if io::stderr().is_terminal() {

@@ -60,7 +60,8 @@ pub(crate) fn show(prefix: &str, args: StoreArgs) -> anyhow::Result<Outcome> {
     let _ = writeln!(text, "key       {}", key.0);
     let _ = writeln!(text, "node      {} (kind {})", result.node, result.kind);
     let took = terminal::duration(result.elapsed_ms);
-    let _ = writeln!(text, "recorded  {recorded} by run {}, took {took} on {}", result.run, result.device);
+    let _ = writeln!(text, "recorded  {recorded} by run {}, took {took}", result.run);
+    let _ = writeln!(text, "device    {}", result.device);
     for (name, digest) in &result.outputs {
         let _ = writeln!(text, "output    {name} {}", digest.0);
         for file in store.artifact(digest).unwrap_or_default().files {

@@ -10,8 +10,9 @@ use orchestrate_engine::stage::{Action, Context, Output, Port, Progress, StageEr
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Cams, Images, Predictions, Split, Table};
-use crate::model::{Classifier, Weights, device, image_tensor, pool, with_threads};
+use crate::model::{Classifier, Precision, Weights, device, image_data, pool, with_threads};
 use crate::train::check_names;
+use crate::training::ahead;
 use crate::typed::{Adaptor, Typed};
 
 /// Parameters of `kind = "cam"`.
@@ -27,6 +28,9 @@ pub struct Params {
     /// Images that go through the network at a time, at least 1; default 32.
     #[serde(default = "batch_size")]
     pub batch_size: usize,
+    /// The type of the numbers in the trunk: `"f32"` (default), `"bf16"` or `"f16"`; the maps are made in f32 in any case.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 fn batch_size() -> usize {
@@ -74,6 +78,7 @@ impl Typed for Cam {
     ];
     const OUTPUTS: &'static [&'static str] = &["cams", "predictions"];
     const WEIGHT: Weight = Weight::Heavy;
+    const USES_DEVICE: bool = true;
     type Params = Params;
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
@@ -107,7 +112,8 @@ fn run(
     if indices.is_empty() {
         return Err(StageError::new(format!("fold {fold} of the split has no images")));
     }
-    let classifier = weights.classifier(device)?;
+    params.precision.check(device, weights.tensors.keys())?;
+    let classifier = weights.classifier(device)?.with_precision(params.precision);
     let mut cams = Cams {
         names: indices.iter().map(|&image| images.names[image].clone()).collect(),
         labels: indices.iter().map(|&image| split.labels[image]).collect(),
@@ -121,14 +127,16 @@ fn run(
         maps: Vec::new(),
     };
     let size = images.height * images.width;
-    for batch in indices.chunks(params.batch_size) {
+    let prepared = indices.chunks(params.batch_size).map(|batch| {
+        let pixels = batch.iter().flat_map(|&image| &images.pixels[image * size..(image + 1) * size]);
+        let pixels: Vec<u8> = pixels.copied().collect();
+        (batch, image_data(&pixels, images.height, images.width, &weights.card.normalisation))
+    });
+    ahead(prepared, |(batch, input)| {
         if (context.cancelled)() {
             return Err(StageError::Cancelled);
         }
-        let pixels: Vec<u8> =
-            batch.iter().flat_map(|&image| &images.pixels[image * size..(image + 1) * size]).copied().collect();
-        let tensor = image_tensor(&pixels, images.height, images.width, &weights.card.normalisation, device);
-        let mapped = map(&classifier, tensor)?;
+        let mapped = map(&classifier, Tensor::from_data(input, device))?;
         if let Some(bad) = mapped.first_not_finite() {
             let name = &images.names[batch[bad]];
             return Err(StageError::new(format!(
@@ -141,7 +149,8 @@ fn run(
         cams.maps.extend(mapped.maps);
         let (done, total) = (cams.predicted.len() as u64, indices.len() as u64);
         (context.progress)(Progress { done, total, message: format!("image {done}/{total}") });
-    }
+        Ok(())
+    })?;
     Ok(cams)
 }
 

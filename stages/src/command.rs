@@ -20,7 +20,8 @@
 //! The program sees what is in its key and nothing else that we can keep from it. It starts in an empty folder; code files
 //! are copied (read-only and executable, at the same places relative to each other), so an import of a file that `code`
 //! does not list fails; inputs are copied after their digests were checked; all paths are relative, so that a program that
-//! writes down its arguments writes the same bytes each time. Its environment is PATH, HOME, LANG, `env` and `secret_env`.
+//! writes down its arguments writes the same bytes each time. Its environment is PATH, HOME, LANG, `env` and `secret_env`, and
+//! `CUDA_VISIBLE_DEVICES` where `resources` asks for a `gpu`: where it runs, like the device, is in no key.
 //!
 //! `{in.PORT}` holds the artifact's files under their names. Where a port is gathered or reads several stages, it holds a
 //! folder an item, `0000`, `0001` and so on, and `index.csv`: `folder`, then one column of labels for each gathered axis.
@@ -51,6 +52,8 @@ use child::Invocation;
 use code::Code;
 use environment::Environment;
 use folder::Folder;
+
+use crate::gpu;
 
 /// Raised when the same program would be run in another way.
 const VERSION: u32 = 1;
@@ -205,7 +208,8 @@ fn run(
         threads: context.threads,
     };
     let argv = params.argv.iter().map(|item| names.render(item)).collect::<Result<Vec<_>, _>>()?;
-    let environment = Environment::new(&action.env, &params.secret_env, value_of);
+    let environment =
+        Environment::new(&action.env, &params.secret_env, value_of).with_gpus(&gpu::visible_to(context.device));
     child::run(context, &Invocation { argv: &argv, dir: &folder.work_dir(), environment: &environment }, log)?;
     params.outputs.iter().map(|name| folder.collect(name)).collect()
 }

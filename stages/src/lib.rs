@@ -9,6 +9,7 @@ pub mod classify;
 pub mod command;
 pub mod dataset;
 pub mod export;
+mod gpu;
 pub mod heatmap;
 pub mod model;
 pub mod predict_masks;

@@ -74,6 +74,7 @@ impl Typed for PredictMasks {
     ];
     const OUTPUTS: &'static [&'static str] = &[PredictedMasks::OUTPUT];
     const WEIGHT: Weight = Weight::Heavy;
+    const USES_DEVICE: bool = true;
     const BATCHES: bool = true;
     type Params = Params;
 

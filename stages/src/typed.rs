@@ -6,6 +6,8 @@ use orchestrate_engine::params::{self, ParamTable, Params, ParamsError};
 use orchestrate_engine::stage::{Action, Context, FileName, Output, Port, Stage, StageError, Weight};
 use serde_aux::serde_introspection::serde_introspect;
 
+use crate::model;
+
 /// A kind of stage with typed params.
 pub(crate) trait Typed: Send + Sync + 'static {
     /// The word after `kind =`.
@@ -20,6 +22,8 @@ pub(crate) trait Typed: Send + Sync + 'static {
     const OUTPUTS: &'static [&'static str];
     /// Where it runs.
     const WEIGHT: Weight = Weight::Light;
+    /// Whether it computes on a GPU where there is one; see [`Stage::uses_device`].
+    const USES_DEVICE: bool = false;
     /// Whether siblings that share inputs are worth running together.
     const BATCHES: bool = false;
     /// Whether a killed run can go on from checkpoints.
@@ -95,6 +99,18 @@ impl<T: Typed> Stage for Adaptor<T> {
 
     fn files(&self, params: &serde_json::Value) -> Result<Vec<FileName>, Vec<String>> {
         T::files(&read::<T>(params).map_err(|error| vec![error.to_string()])?)
+    }
+
+    fn uses_device(&self) -> bool {
+        T::USES_DEVICE
+    }
+
+    fn device_env(&self, device: &str) -> Vec<(&'static str, String)> {
+        if T::USES_DEVICE { model::environment(device) } else { Vec::new() }
+    }
+
+    fn describe_device(&self, device: &str) -> String {
+        if T::USES_DEVICE { model::describe(device) } else { device.to_owned() }
     }
 
     fn batches(&self) -> bool {

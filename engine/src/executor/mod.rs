@@ -78,6 +78,13 @@ pub enum Report {
         /// How far it is.
         progress: Progress,
     },
+    /// A worker told more of the device on which it has computed.
+    Device {
+        /// Its number.
+        batch: BatchId,
+        /// The device as [`Stage::describe_device`] gives it.
+        description: String,
+    },
     /// It ended.
     Finished(Finished),
 }

@@ -191,6 +191,7 @@ impl Shared {
             .arg0("orchestrate")
             .args(&self.command.args)
             .env("RAYON_NUM_THREADS", request.threads.to_string())
+            .envs(request.stage.device_env(&request.device))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log.to_stdio()?)

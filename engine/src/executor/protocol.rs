@@ -37,6 +37,8 @@ pub(super) struct WorkerRequest {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Message {
     Progress(Progress),
+    /// What the device is on which the stage has computed, where there is more to say than its name.
+    Device(String),
     /// The last message.
     Results(Vec<Result<Vec<StoredOutput>, Failure>>),
 }

@@ -142,6 +142,9 @@ impl<'a> Supervisor<'a> {
             Some(Message::Progress(progress)) => {
                 (self.sink)(Report::Progress { batch: self.request.batch, progress });
             }
+            Some(Message::Device(description)) => {
+                (self.sink)(Report::Device { batch: self.request.batch, description });
+            }
             // What arrives after the deadline is too late.
             Some(Message::Results(results))
                 if results.len() == self.request.actions.len() && self.ended_by != Some(EndedBy::Timeout) =>

@@ -130,6 +130,13 @@ fn run(
         cancelled: &cancelled,
     };
     let results = attempt::run(stage, &context, &request.actions, Print::AsUsual);
+    if stage.uses_device() && results.iter().any(Result::is_ok) {
+        let description = stage.describe_device(&request.device);
+        if description != request.device {
+            let message = Message::Device(description);
+            let _ = message.write(&mut *output.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
     let stored = |(action, result): (usize, Result<Vec<Output>, Failure>)| store(result?, action, &output_dir);
     results.into_iter().enumerate().map(stored).collect()
 }

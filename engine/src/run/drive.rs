@@ -103,7 +103,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         options: &'a RunOptions,
         listeners: &'l mut [&'r mut dyn Reporter],
     ) -> Result<Self, RunError> {
-        let capacity = Capacity::of_machine(options.jobs, Vec::new());
+        let capacity = Capacity::of_machine(options.jobs, options.devices.clone());
         let threads = capacity.threads;
         let scheduler = prepare::scheduler(plan, selection, capacity).map_err(|error| unschedulable(plan, error))?;
         let scratch_dir = match store.scratch() {
@@ -148,7 +148,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             overrides: plan.spec.overrides.clone(),
             nodes: selection.nodes().len(),
             jobs: threads,
-            device: "cpu".to_owned(),
+            device: if options.devices.is_empty() { "cpu".to_owned() } else { options.devices.join(",") },
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }));
         Ok(drive)
@@ -357,6 +357,12 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             Report::Progress { batch, progress } => {
                 if let Some(id) = self.active.get(&batch).and_then(|active| active.nodes.first().copied()) {
                     self.report(Event::NodeProgress { node: self.plan.name(id), progress });
+                }
+                Ok(())
+            }
+            Report::Device { batch, description } => {
+                if let Some(active) = self.active.get_mut(&batch) {
+                    active.device = description;
                 }
                 Ok(())
             }

@@ -37,6 +37,8 @@ pub use select::Selection;
 pub struct RunOptions {
     /// CPU threads; all cores if `None`.
     pub jobs: Option<usize>,
+    /// Names of the accelerator devices that it may use, for example `cuda:0`; without any all is computed on the CPU.
+    pub devices: Vec<String>,
     /// Whether the first failure stops the run.
     pub fail_fast: bool,
     /// Nodes that run even where the store has their results.

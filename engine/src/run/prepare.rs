@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Selection;
 use crate::node::NodeId;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedStage};
 use crate::runlog::Durations;
 use crate::schedule::{Capacity, Class, Demand, Edges, ScheduleError, Scheduler};
 use crate::stage::Weight;
@@ -15,11 +15,13 @@ const HEAVY_MS: u32 = 10_000;
 
 /// Sets up the scheduler for the selected nodes. Errors name the stage by its index.
 pub(super) fn scheduler(plan: &Plan, selection: &Selection, capacity: Capacity) -> Result<Scheduler, ScheduleError> {
-    let classes: Vec<_> = plan
-        .stages
-        .iter()
-        .map(|stage| Class { resources: plan.spec.stages[stage.declared].resources, weight: stage.kind.weight() })
-        .collect();
+    let class = |(class, stage): (usize, &PlannedStage)| {
+        let asked = &plan.spec.stages[stage.declared].resources;
+        let resources = capacity.resolve(asked, stage.kind.uses_device());
+        let resources = resources.map_err(|source| ScheduleError::Resources { class, source })?;
+        Ok(Class { resources, weight: stage.kind.weight() })
+    };
+    let classes: Vec<_> = plan.stages.iter().enumerate().map(class).collect::<Result<_, _>>()?;
     let mut edges = Edges::new();
     let mut demands = Vec::with_capacity(selection.nodes().len());
     let mut groups = Groups::default();
@@ -58,5 +60,81 @@ impl Groups {
         let rest = stage.points.without(node.code, &stage.batch_axes);
         let next = u32::try_from(self.numbers.len()).expect("fewer groups than nodes");
         Some(*self.numbers.entry((node.stage, rest)).or_insert(next))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{STUDY, plan};
+
+    /// Devices of the first trainings of two models in three folds, of which all are ready and none is in the store.
+    fn devices(overrides: &[&str], names: &[&str]) -> Vec<(String, String)> {
+        let plan = plan(STUDY, overrides).expect("the study is valid");
+        let selection = Selection::all(&plan);
+        let devices = names.iter().map(|name| (*name).to_owned()).collect();
+        let capacity = Capacity { threads: 16, memory_bytes: None, devices };
+        let mut scheduler = scheduler(&plan, &selection, capacity).expect("it can be scheduled");
+        loop {
+            let ready = scheduler.take_ready();
+            if ready.is_empty() {
+                break;
+            }
+            for number in ready {
+                match plan.name(selection.node(number)).stage() {
+                    "train" => scheduler.miss(number),
+                    _ => scheduler.hit(number),
+                }
+            }
+        }
+        let mut granted = Vec::new();
+        while let Some(batch) = scheduler.next_batch() {
+            let node = plan.name(selection.node(batch.nodes[0])).as_str().to_owned();
+            granted.push((node, scheduler.device(&batch.grant)));
+        }
+        granted
+    }
+
+    fn expected(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(point, device)| (format!("train[{point}]"), (*device).to_owned())).collect()
+    }
+
+    #[test]
+    fn folds_spread_over_the_devices() {
+        let spread = [("model=a,fold=1", "cuda:0"), ("model=a,fold=2", "cuda:1")];
+        assert_eq!(devices(&[], &["cuda:0", "cuda:1"]), expected(&spread));
+        assert_eq!(devices(&[], &["cuda:1"]), expected(&[("model=a,fold=1", "cuda:1")]), "the one that was asked for");
+    }
+
+    #[test]
+    fn halves_share_a_device() {
+        let shared = [
+            ("model=a,fold=1", "cuda:0"),
+            ("model=a,fold=2", "cuda:0"),
+            ("model=a,fold=3", "cuda:1"),
+            ("model=b,fold=1", "cuda:1"),
+        ];
+        assert_eq!(devices(&["stages.train.resources={gpu=0.5}"], &["cuda:0", "cuda:1"]), expected(&shared));
+    }
+
+    #[test]
+    fn without_a_device_or_kept_from_it_all_trainings_are_on_the_cpu() {
+        for (overrides, names) in [(&[][..], &[][..]), (&["stages.train.resources={gpu=0}"], &["cuda:0", "cuda:1"])] {
+            let granted = devices(overrides, names);
+            assert_eq!(granted.len(), 6, "{granted:?}");
+            assert!(granted.iter().all(|(_, device)| device == "cpu"), "{granted:?}");
+        }
+    }
+
+    #[test]
+    fn other_stages_take_no_device() {
+        let plan = plan(STUDY, &[]).expect("the study is valid");
+        let selection = Selection::all(&plan);
+        let capacity = Capacity { threads: 16, memory_bytes: None, devices: vec!["cuda:0".to_owned()] };
+        let mut scheduler = scheduler(&plan, &selection, capacity).expect("it can be scheduled");
+        let dataset = scheduler.take_ready();
+        dataset.iter().for_each(|number| scheduler.miss(*number));
+        let batch = scheduler.next_batch().expect("the data set runs");
+        assert_eq!(scheduler.device(&batch.grant), "cpu");
     }
 }

@@ -30,6 +30,12 @@ pub enum ResourceError {
         /// Bytes there are.
         available: u64,
     },
+    /// Several devices for a stage that computes on one.
+    #[error("{asked} devices are asked for, and a stage of this kind computes on one")]
+    OneDevice {
+        /// Whole devices asked for.
+        asked: usize,
+    },
     /// More devices than there are.
     #[error("{asked} devices are asked for, and this run has {available}")]
     Devices {
@@ -47,6 +53,21 @@ impl Capacity {
         Self { threads: jobs.unwrap_or_else(cores).max(1), memory_bytes: machine_memory(), devices }
     }
 
+    /// What a stage asks for, with the share of a device that it gets where it says nothing.
+    ///
+    /// A stage that [uses a device](crate::stage::Stage::uses_device) takes a whole one where there is one. Without any it
+    /// computes on the CPU, whatever share it asks for, so that one spec serves machines with and without.
+    pub fn resolve(&self, resources: &Resources, uses_device: bool) -> Result<Resources, ResourceError> {
+        let gpu = match resources.gpu {
+            Some(asked) if uses_device && asked > 1.0 => {
+                return Err(ResourceError::OneDevice { asked: asked as usize });
+            }
+            _ if uses_device && self.devices.is_empty() => 0.0,
+            asked => asked.unwrap_or(if uses_device { 1.0 } else { 0.0 }),
+        };
+        Ok(Resources { gpu: Some(gpu), ..*resources })
+    }
+
     /// Whether a node could run alone. Threads are no matter: where there are fewer than asked for, it gets those.
     pub fn check(&self, resources: &Resources) -> Result<(), ResourceError> {
         match (resources.memory_bytes, self.memory_bytes) {
@@ -55,7 +76,7 @@ impl Capacity {
             }
             _ => {}
         }
-        let asked = resources.gpu.ceil() as usize;
+        let asked = resources.gpu.unwrap_or(0.0).ceil() as usize;
         if asked > self.devices.len() {
             return Err(ResourceError::Devices { asked, available: self.devices.len() });
         }
@@ -99,12 +120,13 @@ pub(super) enum Share {
 impl Need {
     pub(super) fn new(resources: &Resources, heavy: bool, capacity: &Capacity) -> Self {
         let auto = if heavy { None } else { Some(1) };
-        let devices = if resources.gpu <= 0.0 {
+        let gpu = resources.gpu.unwrap_or(0.0);
+        let devices = if gpu <= 0.0 {
             Share::None
-        } else if resources.gpu < 1.0 {
-            Share::Part(((resources.gpu * f64::from(WHOLE)).round() as u32).clamp(1, WHOLE - 1))
+        } else if gpu < 1.0 {
+            Share::Part(((gpu * f64::from(WHOLE)).round() as u32).clamp(1, WHOLE - 1))
         } else {
-            Share::Whole(resources.gpu as usize)
+            Share::Whole(gpu as usize)
         };
         Self {
             threads: resources.threads.or(auto).map(|threads| threads.clamp(1, capacity.threads)),
@@ -244,7 +266,7 @@ mod tests {
     }
 
     fn gpu(gpu: f64) -> Resources {
-        Resources { gpu, ..Resources::default() }
+        Resources { gpu: Some(gpu), ..Resources::default() }
     }
 
     fn devices(pool: &mut Pool, share: f64) -> Option<Vec<usize>> {
@@ -282,7 +304,7 @@ mod tests {
     #[test]
     fn release_gives_back_what_was_taken() {
         let mut pool = Pool::new(capacity(4, 100, 1));
-        let resources = Resources { threads: Some(3), memory_bytes: Some(80), gpu: 1.0 };
+        let resources = Resources { threads: Some(3), memory_bytes: Some(80), gpu: Some(1.0) };
         let need = Need::new(&resources, true, pool.capacity());
         let grant = pool.acquire(&need, 3);
         assert_eq!(pool.lack(&need), Lack { threads: true, memory: true, devices: true });
@@ -303,6 +325,34 @@ mod tests {
         let threads = Resources { threads: Some(64), ..Resources::default() };
         assert_eq!(capacity.check(&threads), Ok(()));
         assert_eq!(Need::new(&threads, false, &capacity).threads, Some(2));
+    }
+
+    #[test]
+    fn stage_that_uses_a_device_takes_a_whole_one_where_it_says_nothing() {
+        let two = capacity(4, 0, 2);
+        let asked = |gpu: Option<f64>, uses_device| {
+            let resolved = two.resolve(&Resources { gpu, ..Resources::default() }, uses_device);
+            resolved.map(|resources| resources.gpu).map_err(|error| error.to_string())
+        };
+        assert_eq!(asked(None, true), Ok(Some(1.0)));
+        assert_eq!(asked(None, false), Ok(Some(0.0)), "others ask for it");
+        assert_eq!(asked(Some(0.5), true), Ok(Some(0.5)));
+        assert_eq!(asked(Some(0.0), true), Ok(Some(0.0)), "kept on the CPU");
+        assert_eq!(asked(Some(2.0), false), Ok(Some(2.0)));
+        let several = "2 devices are asked for, and a stage of this kind computes on one";
+        assert_eq!(asked(Some(2.0), true), Err(several.to_owned()));
+    }
+
+    #[test]
+    fn without_devices_a_stage_that_uses_one_computes_on_the_cpu_and_others_are_refused() {
+        let none = capacity(4, 0, 0);
+        for gpu in [None, Some(0.5), Some(1.0)] {
+            let resources = none.resolve(&Resources { gpu, ..Resources::default() }, true);
+            assert_eq!(resources.as_ref().map(|resources| resources.gpu), Ok(Some(0.0)));
+            assert_eq!(none.check(&resources.expect("it is resolved")), Ok(()));
+        }
+        let command = none.resolve(&gpu(1.0), false).expect("it is resolved");
+        assert_eq!(none.check(&command), Err(ResourceError::Devices { asked: 1, available: 0 }));
     }
 
     #[test]

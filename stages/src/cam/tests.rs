@@ -113,6 +113,19 @@ fn images_of_the_unseen_fold_are_mapped_in_data_set_order() {
 }
 
 #[test]
+fn maps_in_half_precision_are_nearly_those_in_f32() {
+    let inputs = inputs();
+    let exact = cams(json!({}), &inputs).unwrap();
+    let largest = exact.maps.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    for (precision, bound) in [("bf16", 4e-2), ("f16", 4e-3)] {
+        let found = cams(json!({"precision": precision}), &inputs).unwrap();
+        assert_ne!(found.maps, exact.maps);
+        assert_eq!(found.predicted, exact.predicted);
+        assert_close(&found.maps, &exact.maps, bound * largest, precision);
+    }
+}
+
+#[test]
 fn predictions_are_the_cams_without_their_maps() {
     let bench = Bench::new();
     let outcome = bench.run(&STAGE, &[action(&bench, &json!({"batch_size": 2}), &inputs())]).remove(0).unwrap();

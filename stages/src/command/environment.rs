@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 
+use crate::gpu::VISIBLE;
+
 /// Passed to every program; they are as much of the machine as a program needs to start.
 const ALWAYS: [&str; 3] = ["PATH", "HOME", "LANG"];
 
@@ -49,6 +51,17 @@ impl Environment {
         environment
     }
 
+    /// Names the GPUs that the program was given, so that it takes no other; a program that asked for none is told nothing.
+    ///
+    /// Like the device, the list says where the program runs and not what it computes, so it is in no key.
+    pub(super) fn with_gpus(mut self, visible: &str) -> Self {
+        if !visible.is_empty() {
+            self.variables.retain(|(name, _)| name != VISIBLE);
+            self.variables.push((VISIBLE.to_owned(), visible.into()));
+        }
+        self
+    }
+
     /// The text with the value of every secret replaced by `***`.
     pub(super) fn redact(&self, text: &str) -> String {
         self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
@@ -58,6 +71,14 @@ impl Environment {
 #[cfg(test)]
 mod tests {
     use super::Environment;
+
+    #[test]
+    fn program_sees_the_gpus_that_it_was_given() {
+        let keyed = [("CUDA_VISIBLE_DEVICES".to_owned(), Some("7".to_owned()))];
+        let seen = |visible: &str| Environment::new(&keyed, &[], |_| None).with_gpus(visible).variables;
+        assert_eq!(seen("1"), [("CUDA_VISIBLE_DEVICES".to_owned(), "1".into())]);
+        assert_eq!(seen(""), [("CUDA_VISIBLE_DEVICES".to_owned(), "7".into())], "what it declares itself stays");
+    }
 
     #[test]
     fn every_line_of_every_secret_is_redacted() {

@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor};
 use super::architecture::ModelName;
 use super::generator::Seed;
 use super::head::{Head, pool};
+use super::precision::Precision;
 use super::tensors::{self, Tensors};
 use super::{ResNet, SqueezeNet, Tiny, Vgg};
 
@@ -14,6 +15,8 @@ use super::{ResNet, SqueezeNet, Tiny, Vgg};
 pub struct Classifier {
     trunk: Trunk,
     head: Head,
+    #[module(skip)]
+    precision: Precision,
 }
 
 /// The convolutional part of a classifier, by family.
@@ -45,7 +48,7 @@ impl Classifier {
     fn zero(model: ModelName, classes: usize, device: &Device) -> Self {
         let architecture = model.architecture();
         let trunk = (architecture.trunk)(device);
-        Self { trunk, head: Head::new(classes, architecture.features, device) }
+        Self { trunk, head: Head::new(classes, architecture.features, device), precision: Precision::F32 }
     }
 
     /// A classifier whose weights are drawn: convolutions after He et al. 2015 (uniform, ±√(6 / fan-in)), the head uniform in
@@ -80,15 +83,20 @@ impl Classifier {
 
     /// Stops the trunk from being trained.
     pub fn freeze_trunk(self) -> Self {
-        Self { trunk: self.trunk.freeze(), head: self.head }
+        Self { trunk: self.trunk.freeze(), ..self }
+    }
+
+    /// Computes the trunk in another type from now on; its weights stay f32.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// The feature map before pooling.
     ///
     /// - `images`: `[batch, channel, height, width]`, normalised
-    /// - returns: `[batch, feature, h, w]`
+    /// - returns: `[batch, feature, h, w]`, f32 whatever the precision
     pub fn features(&self, images: Tensor<4>) -> Tensor<4> {
-        self.trunk.forward(images)
+        self.precision.forward(&self.trunk, images, Trunk::forward)
     }
 
     /// The layer from pooled features to classes.

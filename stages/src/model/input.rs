@@ -47,6 +47,11 @@ pub fn image_tensor(
     normalisation: &Normalisation,
     device: &Device,
 ) -> Tensor<4> {
+    Tensor::from_data(image_data(pixels, height, width, normalisation), device)
+}
+
+/// The numbers of [`image_tensor`] before they are on a device, which any thread can make.
+pub fn image_data(pixels: &[u8], height: usize, width: usize, normalisation: &Normalisation) -> TensorData {
     let channels: Vec<[f32; 256]> =
         normalisation.mean.iter().zip(&normalisation.sd).map(|(&mean, &sd)| levels(mean, sd)).collect();
     let batch = pixels.len() / (height * width).max(1);
@@ -56,7 +61,7 @@ pub fn image_tensor(
             values.extend(image.iter().map(|&level| channel[usize::from(level)]));
         }
     }
-    Tensor::from_data(TensorData::new(values, [batch, channels.len(), height, width]), device)
+    TensorData::new(values, [batch, channels.len(), height, width])
 }
 
 fn levels(mean: f32, sd: f32) -> [f32; 256] {

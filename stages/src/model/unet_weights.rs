@@ -7,8 +7,9 @@ use burn::tensor::Device;
 use orchestrate_engine::stage::{Content, Item, Output, StageError};
 use serde::{Deserialize, Serialize};
 
+use super::precision::Precision;
 use super::tensors::{Tensors, read_safetensors, write_safetensors};
-use super::weights::{self, Precision, TENSORS};
+use super::weights::{self, TENSORS};
 use super::{EncoderName, Normalisation, Unet};
 
 /// Name of the card's file.

@@ -2,15 +2,12 @@
 //!
 //! Two files: `weights.safetensors`, tensors in the order of their names, and `model.json`, the [`ModelCard`].
 
-use std::fmt;
-
 use burn::tensor::Device;
 use orchestrate_engine::stage::{Content, Item, Output, StageError};
-use serde::de::{self, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::tensors::{Tensors, read_safetensors, write_safetensors};
-use super::{Classifier, ModelName, Normalisation, unet_weights};
+use super::{Classifier, ModelName, Normalisation, Precision, unet_weights};
 
 pub(super) const TENSORS: &str = "weights.safetensors";
 pub(super) const CARD: &str = "model.json";
@@ -42,17 +39,8 @@ pub struct ModelCard {
     pub fold: u32,
     /// The seed of its training.
     pub seed: u64,
-    /// The type in which it was trained.
+    /// The type in which its trunk was trained; its tensors are f32.
     pub precision: Precision,
-}
-
-/// The type of the numbers in a network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// 32-bit floats.
-    #[default]
-    F32,
 }
 
 impl Weights {
@@ -92,28 +80,5 @@ impl Weights {
         let Self { card, tensors } = self;
         Classifier::from_tensors(card.model, card.classes.len(), tensors, device)
             .map_err(|error| StageError::new(format!("`{TENSORS}` does not fit model `{}`: {error}", card.model)))
-    }
-}
-
-impl<'de> Deserialize<'de> for Precision {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Name;
-
-        impl Visitor<'_> for Name {
-            type Value = Precision;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a type of numbers, \"f32\"")
-            }
-
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<Precision, E> {
-                match name {
-                    "f32" => Ok(Precision::F32),
-                    other => Err(E::custom(format!("precision `{other}` is not supported; use \"f32\""))),
-                }
-            }
-        }
-
-        deserializer.deserialize_str(Name)
     }
 }

@@ -10,9 +10,10 @@ use super::loss::Tally;
 use super::mask::{self, Level};
 use super::params::{Freeze, Params};
 use crate::artifact::{SegmentCurve, SegmentEpoch};
-use crate::model::{Generator, Normalisation, Seed, Tensors, Unet, image_tensor};
+use crate::model::{Generator, Normalisation, Seed, Tensors, Unet, image_data, image_tensor};
+use crate::train::Augment;
 use crate::training::augment::Change;
-use crate::training::{Checkpoint, Session, diverged, optimizer, scalar, unreadable};
+use crate::training::{Checkpoint, Session, ahead, diverged, optimizer, scalar, unreadable};
 
 /// Trains from the last checkpoint, or from the start.
 ///
@@ -45,6 +46,35 @@ struct Training<'a> {
     curve: SegmentCurve,
 }
 
+/// What batches are made of, apart from the network, so that another thread can make them.
+struct Inputs<'a> {
+    data: &'a Data<'a>,
+    augment: Augment,
+    normalisation: Normalisation,
+}
+
+impl Inputs<'_> {
+    /// Images `[batch, 3, height, width]` and masks `[batch, 1, height, width]`, changed alike.
+    fn of(&self, batch: &[usize], generator: &mut Generator) -> (TensorData, TensorData) {
+        let (height, width) = self.data.size();
+        let size = batch.len() * height * width;
+        let (mut pixels, mut truth) = (Vec::with_capacity(size), Vec::with_capacity(size));
+        for &image in batch {
+            if self.augment.is_none() {
+                pixels.extend(self.data.pixels(image));
+                truth.extend(self.data.mask(image));
+            } else {
+                let change = Change::draw(self.augment, generator);
+                change.append(&mut pixels, self.data.pixels(image), width);
+                change.append(&mut truth, self.data.mask(image), width);
+            }
+        }
+        let truth: Vec<f32> = truth.into_iter().map(f32::from).collect();
+        let images = image_data(&pixels, height, width, &self.normalisation);
+        (images, TensorData::new(truth, [batch.len(), 1, height, width]))
+    }
+}
+
 impl<'a> Training<'a> {
     fn new(
         params: &'a Params,
@@ -66,6 +96,7 @@ impl<'a> Training<'a> {
             }
             None => initial(params, published, &seed, &device)?,
         };
+        params.precision.check(&session.device, unet.tensors().keys())?;
         if params.freeze == Freeze::Encoder {
             unet = unet.freeze_encoder();
         }
@@ -86,17 +117,22 @@ impl<'a> Training<'a> {
 
         let batches = order.len().div_ceil(self.params.batch_size);
         let mut sum = 0.0;
-        for (index, batch) in order.chunks(self.params.batch_size).enumerate() {
+        let (data, augment, normalisation) = (self.data, self.params.augment, self.normalisation.clone());
+        let inputs = Inputs { data, augment, normalisation };
+        let images = order.chunks(self.params.batch_size).enumerate();
+        let prepared = images.map(|(index, images)| (index, images.len(), inputs.of(images, &mut generator)));
+        ahead(prepared, |(index, images, input)| {
             self.session.check_cancelled()?;
-            let loss = self.step(batch, learning_rate, &mut generator)?;
+            let loss = self.step(input, learning_rate)?;
             if !loss.is_finite() {
                 return Err(diverged(loss, epoch, index + 1, learning_rate));
             }
-            sum += loss * batch.len() as f64;
+            sum += loss * images as f64;
             if Session::reports(index, batches) {
                 self.session.report(epoch - 1, self.params.epochs, loss);
             }
-        }
+            Ok(())
+        })?;
         let train_loss = sum / order.len() as f64;
 
         let (validation_loss, validation_iou) = self.validate()?;
@@ -109,34 +145,14 @@ impl<'a> Training<'a> {
     }
 
     /// One step of the optimiser; returns the loss before it.
-    fn step(&mut self, batch: &[usize], learning_rate: f64, generator: &mut Generator) -> Result<f64, StageError> {
+    fn step(&mut self, (images, truth): (TensorData, TensorData), learning_rate: f64) -> Result<f64, StageError> {
         let device = self.session.device.clone().autodiff();
-        let (images, truth) = self.batch(batch, generator, &device);
-        let loss = self.params.loss.forward(self.unet.logits(images), truth);
+        let logits = self.unet.logits(Tensor::from_data(images, &device));
+        let loss = self.params.loss.forward(logits, Tensor::from_data(truth, &device));
         let value = scalar(loss.clone())?;
         let gradients = GradientsParams::from_grads(loss.backward(), &self.unet);
         self.unet = self.optimizer.step(learning_rate, self.unet.clone(), gradients);
         Ok(value)
-    }
-
-    /// Images `[batch, 3, height, width]` and masks `[batch, 1, height, width]`, changed alike.
-    fn batch(&self, batch: &[usize], generator: &mut Generator, device: &Device) -> (Tensor<4>, Tensor<4>) {
-        let (height, width) = self.data.size();
-        let size = batch.len() * height * width;
-        let (mut pixels, mut truth) = (Vec::with_capacity(size), Vec::with_capacity(size));
-        for &image in batch {
-            if self.params.augment.is_none() {
-                pixels.extend(self.data.pixels(image));
-                truth.extend(self.data.mask(image));
-            } else {
-                let change = Change::draw(self.params.augment, generator);
-                change.append(&mut pixels, self.data.pixels(image), width);
-                change.append(&mut truth, self.data.mask(image), width);
-            }
-        }
-        let images = image_tensor(&pixels, height, width, &self.normalisation, device);
-        let truth: Vec<f32> = truth.into_iter().map(f32::from).collect();
-        (images, Tensor::from_data(TensorData::new(truth, [batch.len(), 1, height, width]), device))
     }
 
     /// Loss and mean IoU on the validation images.

@@ -48,6 +48,7 @@ impl Typed for Segment {
     ];
     const OUTPUTS: &'static [&'static str] = &[UnetWeights::OUTPUT, "curve"];
     const WEIGHT: Weight = Weight::Heavy;
+    const USES_DEVICE: bool = true;
     const CHECKPOINTS: bool = true;
     const PATHS: &'static [&'static str] = &["init.weights"];
     type Params = Params;

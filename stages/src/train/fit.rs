@@ -1,5 +1,7 @@
 //! The loop of a training.
 
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
 use burn::optim::{GradientsParams, ModuleOptimizer};
@@ -7,11 +9,11 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use orchestrate_engine::stage::{Progress, StageError};
 
 use super::data::Data;
-use super::params::{Freeze, Params};
+use super::params::{Augment, Freeze, Params};
 use crate::artifact::{Curve, Epoch};
-use crate::model::{Classifier, Generator, Seed, Tensors, image_tensor, pool};
+use crate::model::{Classifier, Generator, Seed, Tensors, image_data, pool};
 use crate::training::augment::Change;
-use crate::training::{Checkpoint, Session, diverged, optimizer, scalar, unreadable};
+use crate::training::{Checkpoint, Session, ahead, diverged, optimizer, scalar, unreadable};
 
 /// Trains from the last checkpoint, or from the start.
 ///
@@ -39,7 +41,7 @@ struct Training<'a> {
     session: &'a Session<'a>,
     seed: Seed,
     /// Pooled features of every image, where a frozen trunk sees the same images in every epoch.
-    pooled: Option<Pooled>,
+    pooled: Option<Arc<Pooled>>,
     loss: CrossEntropyLoss,
     classifier: Classifier,
     optimizer: ModuleOptimizer,
@@ -49,6 +51,34 @@ struct Training<'a> {
 struct Pooled {
     values: Vec<f32>,
     features: usize,
+}
+
+/// What batches are made of, apart from the network, so that another thread can make them.
+struct Inputs<'a> {
+    data: &'a Data<'a>,
+    augment: Augment,
+    pooled: Option<Arc<Pooled>>,
+}
+
+impl Inputs<'_> {
+    /// What the network is given of a batch: pooled features `[batch, feature]` where they are known, or else normalised images
+    /// `[batch, channel, height, width]`, changed at random where a generator is given.
+    fn of(&self, batch: &[usize], generator: Option<&mut Generator>) -> TensorData {
+        if let Some(pooled) = &self.pooled {
+            let Pooled { values, features } = pooled.as_ref();
+            let rows = batch.iter().flat_map(|&image| &values[image * features..(image + 1) * features]);
+            return TensorData::new(rows.copied().collect::<Vec<f32>>(), [batch.len(), *features]);
+        }
+        let (height, width) = (self.data.images.height, self.data.images.width);
+        let mut pixels = Vec::with_capacity(batch.len() * height * width);
+        match generator {
+            Some(generator) if !self.augment.is_none() => batch.iter().for_each(|&image| {
+                Change::draw(self.augment, generator).append(&mut pixels, self.data.pixels(image), width);
+            }),
+            _ => batch.iter().for_each(|&image| pixels.extend(self.data.pixels(image))),
+        }
+        image_data(&pixels, height, width, &self.data.normalisation)
+    }
 }
 
 impl<'a> Training<'a> {
@@ -66,6 +96,7 @@ impl<'a> Training<'a> {
                 StageError::new(format!("init.weights does not fit model `{}`: {error}", params.model))
             })?;
         }
+        params.precision.check(&session.device, classifier.tensors().keys())?;
         let mut optimizer = optimizer(params.optimizer, params.weight_decay, params.momentum);
         let mut curve = Curve::default();
         if let Some(checkpoint) = session.checkpoints.as_ref().and_then(|checkpoints| checkpoints.latest()) {
@@ -74,13 +105,14 @@ impl<'a> Training<'a> {
             optimizer = checkpoint.restore(optimizer)?;
             curve = checkpoint.curve;
         }
+        classifier = classifier.with_precision(params.precision);
         if params.freeze == Freeze::Trunk {
             classifier = classifier.freeze_trunk();
         }
         let loss = CrossEntropyLossConfig::new().with_weights(data.class_weights.clone()).init(&device);
         let mut training = Self { params, data, session, seed, pooled: None, loss, classifier, optimizer, curve };
         if params.freeze == Freeze::Trunk && params.augment.is_none() {
-            training.pooled = Some(training.pool_all()?);
+            training.pooled = Some(Arc::new(training.pool_all()?));
         }
         Ok(training)
     }
@@ -93,24 +125,28 @@ impl<'a> Training<'a> {
         self.seed.generator("order of images", &epoch.to_string()).shuffle(&mut order);
         let mut generator = self.seed.generator("augmentation", &epoch.to_string());
 
-        let batches = order.len().div_ceil(self.params.batch_size);
+        let count = order.len().div_ceil(self.params.batch_size);
         let mut sum = 0.0;
-        for (index, batch) in order.chunks(self.params.batch_size).enumerate() {
+        let batches = self.batches(&order);
+        let inputs = self.inputs();
+        let prepared = batches.map(|(index, images)| (index, images, inputs.of(images, Some(&mut generator))));
+        ahead(prepared, |(index, images, input)| {
             self.session.check_cancelled()?;
-            let loss = self.step(batch, learning_rate, &mut generator)?;
+            let loss = self.step(images, input, learning_rate)?;
             if !loss.is_finite() {
                 return Err(diverged(loss, epoch, index + 1, learning_rate));
             }
-            sum += loss * batch.len() as f64;
-            if Session::reports(index, batches) {
+            sum += loss * images.len() as f64;
+            if Session::reports(index, count) {
                 self.report(epoch - 1, loss);
             }
-        }
+            Ok(())
+        })?;
         let train_loss = sum / order.len() as f64;
 
         let (validation_loss, validation_accuracy) = self.validate()?;
         if !validation_loss.is_finite() {
-            return Err(diverged(validation_loss, epoch, batches, learning_rate));
+            return Err(diverged(validation_loss, epoch, count, learning_rate));
         }
         self.curve.epochs.push(Epoch { epoch, learning_rate, train_loss, validation_loss, validation_accuracy });
         self.report(epoch, train_loss);
@@ -118,61 +154,52 @@ impl<'a> Training<'a> {
     }
 
     /// One step of the optimiser; returns the loss before it.
-    fn step(&mut self, batch: &[usize], learning_rate: f64, generator: &mut Generator) -> Result<f64, StageError> {
+    fn step(&mut self, images: &[usize], input: TensorData, learning_rate: f64) -> Result<f64, StageError> {
         let device = self.session.device.clone().autodiff();
-        let logits = self.logits(&self.classifier, batch, Some(generator), &device);
-        let loss = self.loss.forward(logits, self.targets(batch, &device));
-        let value = scalar(loss.clone())?;
+        let logits = self.logits(&self.classifier, input, &device);
+        let loss = self.loss.forward(logits, self.targets(images, &device));
         let gradients = GradientsParams::from_grads(loss.backward(), &self.classifier);
         self.classifier = self.optimizer.step(learning_rate, self.classifier.clone(), gradients);
-        Ok(value)
+        // Read last: a GPU computes in the background until a number is wanted.
+        scalar(loss)
     }
 
     /// Loss and accuracy on the validation images.
     fn validate(&self) -> Result<(f64, f64), StageError> {
         let (device, classifier, loss) = (&self.session.device, self.classifier.valid(), self.loss.valid());
         let (mut sum, mut weight, mut correct) = (0.0, 0.0, 0);
-        for batch in self.data.validation.chunks(self.params.batch_size) {
+        let inputs = self.inputs();
+        let prepared = self.batches(&self.data.validation).map(|(_, images)| (images, inputs.of(images, None)));
+        ahead(prepared, |(images, input)| {
             self.session.check_cancelled()?;
-            let logits = self.logits(&classifier, batch, None, device);
+            let logits = self.logits(&classifier, input, device);
             // The loss of a batch is a mean over class weights, and so is the loss of all.
-            let batch_weight: f64 = batch.iter().map(|&image| self.class_weight(image)).sum();
-            sum += batch_weight * scalar(loss.forward(logits.clone(), self.targets(batch, device)))?;
+            let batch_weight: f64 = images.iter().map(|&image| self.class_weight(image)).sum();
+            sum += batch_weight * scalar(loss.forward(logits.clone(), self.targets(images, device)))?;
             weight += batch_weight;
             let predicted: Vec<i64> = logits.argmax(1).into_data_as::<i64>().try_into_vec().map_err(unreadable)?;
             let hit = |(&image, &class): (&usize, &i64)| i64::from(self.data.labels[image]) == class;
-            correct += batch.iter().zip(&predicted).filter(|&pair| hit(pair)).count();
-        }
+            correct += images.iter().zip(&predicted).filter(|&pair| hit(pair)).count();
+            Ok(())
+        })?;
         Ok((sum / weight, correct as f64 / self.data.validation.len() as f64))
     }
 
-    /// Class scores of a batch; augmented where a generator is given.
-    fn logits(
-        &self,
-        classifier: &Classifier,
-        batch: &[usize],
-        generator: Option<&mut Generator>,
-        device: &Device,
-    ) -> Tensor<2> {
-        if let Some(Pooled { values, features }) = &self.pooled {
-            let rows: Vec<f32> =
-                batch.iter().flat_map(|&image| &values[image * features..(image + 1) * features]).copied().collect();
-            let pooled = Tensor::from_data(TensorData::new(rows, [batch.len(), *features]), device);
-            return classifier.head().forward(pooled);
+    /// Class scores of a batch, from what [`Inputs::of`] gives.
+    fn logits(&self, classifier: &Classifier, input: TensorData, device: &Device) -> Tensor<2> {
+        match &self.pooled {
+            Some(_) => classifier.head().forward(Tensor::from_data(input, device)),
+            None => classifier.logits(Tensor::from_data(input, device)),
         }
-        classifier.logits(self.images(batch, generator, device))
     }
 
-    fn images(&self, batch: &[usize], generator: Option<&mut Generator>, device: &Device) -> Tensor<4> {
-        let (height, width) = (self.data.images.height, self.data.images.width);
-        let mut pixels = Vec::with_capacity(batch.len() * height * width);
-        match generator {
-            Some(generator) if !self.params.augment.is_none() => batch.iter().for_each(|&image| {
-                Change::draw(self.params.augment, generator).append(&mut pixels, self.data.pixels(image), width);
-            }),
-            _ => batch.iter().for_each(|&image| pixels.extend(self.data.pixels(image))),
-        }
-        image_tensor(&pixels, height, width, &self.data.normalisation, device)
+    /// Consecutive images, a batch at a time, with the number of the batch from 0.
+    fn batches<'i>(&self, images: &'i [usize]) -> impl Iterator<Item = (usize, &'i [usize])> + Send + use<'i> {
+        images.chunks(self.params.batch_size).enumerate()
+    }
+
+    fn inputs(&self) -> Inputs<'a> {
+        Inputs { data: self.data, augment: self.params.augment, pooled: self.pooled.clone() }
     }
 
     /// The pooled features of all images, by a trunk that does not change.
@@ -181,15 +208,18 @@ impl<'a> Training<'a> {
         let images: Vec<usize> = (0..self.data.labels.len()).collect();
         let features = self.params.model.architecture().features;
         let mut values = Vec::with_capacity(images.len() * features);
-        for batch in images.chunks(self.params.batch_size) {
+        let inputs = self.inputs();
+        let prepared = self.batches(&images).map(|(_, images)| inputs.of(images, None));
+        ahead(prepared, |input| {
             self.session.check_cancelled()?;
-            let pooled = pool(classifier.features(self.images(batch, None, &self.session.device)));
+            let pooled = pool(classifier.features(Tensor::from_data(input, &self.session.device)));
             let pooled: Vec<f32> = pooled.into_data().try_into_vec_as().map_err(unreadable)?;
             values.extend(pooled);
             let message = format!("features {}/{}", values.len() / features, images.len());
             let done = self.curve.epochs.len() as u64;
             (self.session.progress)(Progress { done, total: u64::from(self.params.epochs), message });
-        }
+            Ok(())
+        })?;
         Ok(Pooled { values, features })
     }
 

@@ -17,7 +17,7 @@ mod tests;
 use orchestrate_engine::stage::{Action, Context, FileName, Output, Port, StageError, Weight};
 
 use crate::artifact::{Images, Split, Table};
-use crate::model::{ModelCard, Precision, Tensors, Weights, device, read_safetensors, with_threads};
+use crate::model::{ModelCard, Tensors, Weights, device, read_safetensors, with_threads};
 use crate::training::{Checkpoints, Session};
 use crate::typed::{Adaptor, Typed};
 use data::Data;
@@ -48,6 +48,7 @@ impl Typed for Train {
     ];
     const OUTPUTS: &'static [&'static str] = &["weights", "curve"];
     const WEIGHT: Weight = Weight::Heavy;
+    const USES_DEVICE: bool = true;
     const CHECKPOINTS: bool = true;
     const PATHS: &'static [&'static str] = &["init.weights"];
     type Params = Params;
@@ -82,7 +83,7 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
         normalisation: data.normalisation.clone(),
         fold: params.fold,
         seed: params.seed,
-        precision: Precision::F32,
+        precision: params.precision,
     };
     Ok(vec![Weights { card, tensors }.output()?, curve.output()?])
 }

@@ -52,7 +52,7 @@ pub struct Params {
     /// Where the trunk's weights come from; default: drawn at random.
     #[serde(default)]
     pub init: Init,
-    /// The type of the numbers; only `"f32"` so far.
+    /// The type of the numbers in the trunk: `"f32"` (default), `"bf16"` or `"f16"`; weights and the loss are f32 in any case.
     #[serde(default)]
     pub precision: Precision,
     /// Seed of weights, order of images and augmentation.
@@ -301,7 +301,7 @@ mod tests {
             assert!(problems.len() == 1 && problems[0].1.starts_with(expected), "{toml}: {problems:?}");
         }
         let table = [
-            ("precision = \"bf16\"", "precision `bf16` is not supported; use \"f32\""),
+            ("precision = \"f64\"", "unknown precision `f64`; use \"f32\", \"bf16\" or \"f16\""),
             ("class_weights = \"even\"", "invalid value: string \"even\", expected \"none\", \"balanced\" or a list"),
             ("optimizer = \"adm\"", "unknown variant `adm`, expected one of `adam`, `adamw`, `sgd`"),
         ];

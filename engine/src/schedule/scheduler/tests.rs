@@ -7,9 +7,9 @@ use crate::resources::Resources;
 use crate::schedule::ResourceError;
 
 const LIGHT: Class =
-    Class { resources: Resources { threads: None, memory_bytes: None, gpu: 0.0 }, weight: Weight::Light };
+    Class { resources: Resources { threads: None, memory_bytes: None, gpu: None }, weight: Weight::Light };
 const HEAVY: Class =
-    Class { resources: Resources { threads: None, memory_bytes: None, gpu: 0.0 }, weight: Weight::Heavy };
+    Class { resources: Resources { threads: None, memory_bytes: None, gpu: None }, weight: Weight::Heavy };
 
 fn capacity(threads: usize) -> Capacity {
     Capacity { threads, memory_bytes: None, devices: vec![] }
@@ -131,7 +131,7 @@ fn heavy_nodes_share_the_free_threads() {
 
 #[test]
 fn heavy_nodes_that_wait_for_a_device_take_no_share_of_the_threads() {
-    let on_gpu = Class { resources: Resources { gpu: 1.0, ..Resources::default() }, weight: Weight::Heavy };
+    let on_gpu = Class { resources: Resources { gpu: Some(1.0), ..Resources::default() }, weight: Weight::Heavy };
     let devices = vec!["cuda:0".to_owned(), "cuda:1".to_owned()];
     let mut scheduler = queued(vec![demand(0, 1); 30], &[on_gpu], Capacity { devices, ..capacity(8) });
     let batches: Vec<_> = std::iter::from_fn(|| scheduler.next_batch()).collect();
@@ -142,7 +142,7 @@ fn heavy_nodes_that_wait_for_a_device_take_no_share_of_the_threads() {
 #[test]
 fn node_on_the_cpu_overtakes_one_that_waits_for_a_device_but_none_that_waits_for_threads() {
     let on_gpu =
-        Class { resources: Resources { gpu: 1.0, threads: Some(1), memory_bytes: None }, weight: Weight::Heavy };
+        Class { resources: Resources { gpu: Some(1.0), threads: Some(1), memory_bytes: None }, weight: Weight::Heavy };
     let wide = Class { resources: Resources { threads: Some(4), ..Resources::default() }, weight: Weight::Heavy };
     let capacity = Capacity { devices: vec!["cuda:0".to_owned()], ..capacity(4) };
     let demands = vec![demand(0, 9), demand(0, 8), demand(1, 7), demand(2, 6), demand(1, 5)];
@@ -257,7 +257,7 @@ fn node_cannot_be_tried_again_when_its_lost_input_failed() {
 fn cycle_and_impossible_demand_are_refused() {
     let cycle = Scheduler::new(edges(&[&[], &[2], &[1]]), vec![demand(0, 1); 3], &[LIGHT], capacity(1));
     assert_eq!(cycle.err(), Some(ScheduleError::Cycle { node: NodeId(1) }));
-    let big = Class { resources: Resources { gpu: 1.0, ..Resources::default() }, weight: Weight::Heavy };
+    let big = Class { resources: Resources { gpu: Some(1.0), ..Resources::default() }, weight: Weight::Heavy };
     let error = Scheduler::new(edges(&[&[]]), vec![demand(0, 1)], &[big], capacity(1)).err();
     let source = ResourceError::Devices { asked: 1, available: 0 };
     assert_eq!(error, Some(ScheduleError::Resources { class: 0, source }));
@@ -299,7 +299,7 @@ fn cases() -> impl Strategy<Value = Case> {
         resources: Resources {
             threads: (threads > 0).then_some(threads),
             memory_bytes: (memory > 30).then_some(memory),
-            gpu: [0.0, 0.25, 0.5, 1.0, 2.0][gpu],
+            gpu: [None, Some(0.25), Some(0.5), Some(1.0), Some(2.0)][gpu],
         },
         weight: if heavy { Weight::Heavy } else { Weight::Light },
     });

@@ -73,6 +73,16 @@ fn a_stopped_training_goes_on_to_the_same_bytes() {
 }
 
 #[test]
+fn a_stopped_training_in_half_precision_goes_on_to_the_same_bytes() {
+    let data = stripes(18);
+    let params = with(changed("adam"), &[("precision", json!("bf16"))]);
+    let dir = tempfile::tempdir().unwrap();
+    stop_after(4, &params, &data, &dir);
+    let (resumed, _) = go_on(&params, &data, &dir);
+    assert!(resumed == Run::new(params, &data).outcome().unwrap());
+}
+
+#[test]
 fn a_training_that_is_stopped_again_and_again_ends_with_the_same_bytes() {
     let data = stripes(18);
     let params = changed("adam");

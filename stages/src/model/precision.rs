@@ -1,0 +1,129 @@
+//! The type of the numbers in a network: 32 bits, or 16 bits in its trunk.
+//!
+//! With 16 bits, a copy of the trunk's weights, the images and every map of the trunk are rounded; the weights that the
+//! optimiser changes and that are stored stay in f32, as do pooling, the linear layer, the loss and class activation maps.
+//! Source: Micikevicius et al. 2018, Mixed precision training, arXiv 1710.03740.
+//!
+//! The smallest f16 is 6e-8, and most gradients of a mean loss are near it; so within the trunk they are multiplied by
+//! [`F16_GRADIENT_SCALE`]. bf16 has the range of f32 and needs no scale.
+
+use std::fmt;
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Device, FloatDType, Tensor};
+use orchestrate_engine::stage::StageError;
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// Far from the smallest numbers of f16, and a gradient of 60 is still far from its largest, 65,504.
+const F16_GRADIENT_SCALE: f32 = 1024.0;
+
+/// The type of the numbers in a network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// The upper half of a 32-bit float: its range, eight bits of precision.
+    Bf16,
+    /// IEEE half precision: eleven bits of precision, up to 65,504.
+    F16,
+}
+
+impl Precision {
+    /// Fails unless a device can compute a network in this type; `names` are those of its tensors.
+    pub fn check<'a>(self, device: &Device, names: impl IntoIterator<Item = &'a String>) -> Result<(), StageError> {
+        let Some(dtype) = self.half() else { return Ok(()) };
+        let refused = |why: &str| Err(StageError::new(format!("precision = \"{self}\": {why}; use \"f32\"")));
+        if !device.supports_dtype(dtype) {
+            return refused("the device does not compute in this type");
+        }
+        if names.into_iter().any(|name| name.contains("running_mean")) {
+            return refused("the network has batch normalisation, whose running statistics need f32");
+        }
+        Ok(())
+    }
+
+    /// The map that a network gives of images, both in f32, computed in this type.
+    ///
+    /// Gradients reach the f32 weights of `network`.
+    pub(crate) fn forward<M: Module>(
+        self,
+        network: &M,
+        images: Tensor<4>,
+        forward: impl FnOnce(&M, Tensor<4>) -> Tensor<4>,
+    ) -> Tensor<4> {
+        let Some(dtype) = self.half() else { return forward(network, images) };
+        let scale = (self == Self::F16 && images.device().is_autodiff()).then_some(F16_GRADIENT_SCALE);
+        let rounded = network.clone().map(&mut Round { dtype, gradient: scale.map(f32::recip) });
+        let map = forward(&rounded, images.cast(dtype)).cast(FloatDType::F32);
+        with_gradient(map, scale)
+    }
+
+    fn half(self) -> Option<FloatDType> {
+        match self {
+            Self::F32 => None,
+            Self::Bf16 => Some(FloatDType::BF16),
+            Self::F16 => Some(FloatDType::F16),
+        }
+    }
+}
+
+/// The same tensor, whose gradient is multiplied by a factor on its way back.
+fn with_gradient<const D: usize>(tensor: Tensor<D>, factor: Option<f32>) -> Tensor<D> {
+    let Some(factor) = factor else { return tensor };
+    // The difference is zero, to the last bit; its derivative is not.
+    let difference = tensor.clone() - tensor.clone().detach();
+    tensor + difference.mul_scalar(factor - 1.0)
+}
+
+/// Rounds every tensor of a copy of a network.
+struct Round {
+    dtype: FloatDType,
+    gradient: Option<f32>,
+}
+
+impl ModuleMapper for Round {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|tensor| with_gradient(tensor, self.gradient).cast(self.dtype))
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Precision {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+
+        impl Visitor<'_> for Name {
+            type Value = Precision;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a type of numbers: \"f32\", \"bf16\" or \"f16\"")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Precision, E> {
+                match name {
+                    "f32" => Ok(Precision::F32),
+                    "bf16" => Ok(Precision::Bf16),
+                    "f16" => Ok(Precision::F16),
+                    other => Err(E::custom(format!("unknown precision `{other}`; use \"f32\", \"bf16\" or \"f16\""))),
+                }
+            }
+        }
+
+        deserializer.deserialize_str(Name)
+    }
+}
+
+#[cfg(test)]
+mod tests;
