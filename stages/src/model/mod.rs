@@ -7,9 +7,11 @@
 //! A model is saved as [`Weights`]: tensors under torchvision's names where torchvision has them, and a [`ModelCard`] that says
 //! what the network expects of an image.
 
+mod alexnet;
 mod architecture;
 mod batch_norm;
 mod classifier;
+mod densenet;
 mod device;
 mod generator;
 mod head;
@@ -17,24 +19,30 @@ mod input;
 mod layer;
 mod resnet;
 mod squeezenet;
+mod state_dict;
 mod tensors;
 mod tiny;
 mod vgg;
 mod weights;
 
 #[cfg(test)]
+mod parity;
+#[cfg(test)]
 pub(crate) mod reference;
 
+pub use alexnet::AlexNet;
 pub use architecture::{ARCHITECTURES, Architecture, ModelName};
 pub use batch_norm::BatchNorm;
 pub use classifier::{Classifier, Trunk};
+pub use densenet::DenseNet;
 pub use device::{device, with_threads};
 pub use generator::{Generator, Seed};
 pub use head::{Head, pool};
 pub use input::{Normalisation, image_tensor};
 pub use resnet::{Depth as ResNetDepth, ResNet};
 pub use squeezenet::{SqueezeNet, SqueezeNet1000};
+pub use state_dict::read_state_dict;
 pub use tensors::{Tensors, Values, read_safetensors, write_safetensors};
 pub use tiny::Tiny;
 pub use vgg::{Depth as VggDepth, Vgg};
-pub use weights::{ModelCard, Precision, Weights};
+pub use weights::{InitialWeights, ModelCard, Precision, Weights};

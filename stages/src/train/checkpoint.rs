@@ -33,20 +33,20 @@ const KEPT: usize = 2;
 pub(super) struct Checkpoint {
     pub(super) tensors: Tensors,
     pub(super) curve: Curve,
-    optimizer: Vec<u8>,
+    optimizer: Bytes,
 }
 
 impl Checkpoint {
     pub(super) fn new(tensors: Tensors, optimizer: &ModuleOptimizer, curve: Curve) -> Result<Self, StageError> {
-        let state = optimizer.into_bytes().map_err(|error| {
+        let optimizer = optimizer.into_bytes().map_err(|error| {
             StageError::new(format!("the state of the optimiser cannot be written to a checkpoint: {error}"))
         })?;
-        Ok(Self { tensors, curve, optimizer: state.to_vec() })
+        Ok(Self { tensors, curve, optimizer })
     }
 
     /// Gives an optimiser the state that it had.
     pub(super) fn restore(&self, optimizer: ModuleOptimizer) -> Result<ModuleOptimizer, StageError> {
-        optimizer.from_bytes(Bytes::from_bytes_vec(self.optimizer.clone())).map_err(|error| {
+        optimizer.from_bytes(self.optimizer.clone()).map_err(|error| {
             StageError::new(format!("the state of the optimiser cannot be read from a checkpoint: {error}"))
         })
     }
@@ -56,14 +56,15 @@ impl Checkpoint {
     }
 
     fn encode(&self, key: ActionKey) -> Result<Vec<u8>, StageError> {
-        let mut body = key.0.as_bytes().to_vec();
-        for section in [write_safetensors(&self.tensors), self.optimizer.clone(), self.curve.encode()?] {
-            body.extend((section.len() as u64).to_le_bytes());
-            body.extend(section);
+        let (tensors, curve) = (write_safetensors(&self.tensors), self.curve.encode()?);
+        let mut bytes = [MAGIC.as_slice(), &[0; DIGEST_BYTES], key.0.as_bytes()].concat();
+        for section in [tensors.as_slice(), &self.optimizer, &curve] {
+            bytes.extend((section.len() as u64).to_le_bytes());
+            bytes.extend(section);
         }
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend(Digest::of(&body).as_bytes());
-        bytes.extend(body);
+        let body = MAGIC.len() + DIGEST_BYTES;
+        let digest = Digest::of(&bytes[body..]);
+        bytes[MAGIC.len()..body].copy_from_slice(digest.as_bytes());
         Ok(bytes)
     }
 
@@ -85,7 +86,7 @@ impl Checkpoint {
             Ok::<_, String>(section)
         };
         let tensors = read_safetensors(section()?)?;
-        let optimizer = section()?.to_vec();
+        let optimizer = Bytes::from_bytes_vec(section()?.to_vec());
         let curve = Curve::decode(section()?).map_err(|error| error.to_string())?;
         Ok(Self { tensors, curve, optimizer })
     }
