@@ -7,9 +7,11 @@
 //! A model is saved as [`Weights`]: tensors under torchvision's names where torchvision has them, and a [`ModelCard`] that says
 //! what the network expects of an image. [`Unet`] has a trunk as its [`Encoder`], and its own [`UnetWeights`].
 
+mod alexnet;
 mod architecture;
 mod batch_norm;
 mod classifier;
+mod densenet;
 mod device;
 mod encoder;
 mod generator;
@@ -19,6 +21,7 @@ mod layer;
 mod precision;
 mod resnet;
 mod squeezenet;
+mod state_dict;
 mod tensors;
 mod tiny;
 mod unet;
@@ -27,11 +30,15 @@ mod vgg;
 mod weights;
 
 #[cfg(test)]
+mod parity;
+#[cfg(test)]
 pub(crate) mod reference;
 
+pub use alexnet::AlexNet;
 pub use architecture::{ARCHITECTURES, Architecture, ModelName};
 pub use batch_norm::BatchNorm;
 pub use classifier::{Classifier, Trunk};
+pub use densenet::DenseNet;
 pub use device::{CPU, GPU_SUPPORT, device, gpus, with_threads};
 pub(crate) use device::{describe, environment};
 pub use encoder::{Encoder, EncoderName};
@@ -41,9 +48,10 @@ pub use input::{Normalisation, image_data, image_tensor};
 pub use precision::Precision;
 pub use resnet::{Depth as ResNetDepth, ResNet};
 pub use squeezenet::{SqueezeNet, SqueezeNet1000};
+pub use state_dict::read_state_dict;
 pub use tensors::{Tensors, Values, read_safetensors, write_safetensors};
 pub use tiny::Tiny;
 pub use unet::Unet;
 pub use unet_weights::{UnetCard, UnetWeights};
 pub use vgg::{Depth as VggDepth, Vgg};
-pub use weights::{ModelCard, Weights};
+pub use weights::{InitialWeights, ModelCard, Weights};

@@ -17,7 +17,8 @@ mod tests;
 use orchestrate_engine::stage::{Action, Context, FileName, Output, Port, StageError, Weight};
 
 use crate::artifact::{Images, Masks, Split, Table};
-use crate::model::{Tensors, UnetCard, UnetWeights, device, read_safetensors, with_threads};
+use crate::model::{UnetCard, UnetWeights, device, with_threads};
+use crate::training::published::{self, INIT_WEIGHTS};
 use crate::training::{Checkpoints, Session};
 use crate::typed::{Adaptor, Typed};
 use data::Data;
@@ -29,9 +30,6 @@ pub use params::{Freeze, Params};
 
 /// `kind = "segment"`.
 pub(crate) static STAGE: Adaptor<Segment> = Adaptor::new();
-
-/// Name in the key of the file that `init.weights` names: wherever it lies, its contents count.
-const INIT_WEIGHTS: &str = "init.weights";
 
 /// The stage; see the module.
 pub(crate) struct Segment;
@@ -50,12 +48,11 @@ impl Typed for Segment {
     const WEIGHT: Weight = Weight::Heavy;
     const USES_DEVICE: bool = true;
     const CHECKPOINTS: bool = true;
-    const PATHS: &'static [&'static str] = &["init.weights"];
+    const PATHS: &'static [&'static str] = &[INIT_WEIGHTS];
     type Params = Params;
 
     fn files(params: &Params) -> Result<Vec<FileName>, Vec<String>> {
-        let path = params.init.weights.clone();
-        Ok(path.map(|path| FileName { name: INIT_WEIGHTS.to_owned(), path }).into_iter().collect())
+        Ok(published::files(params.init.weights.as_deref()))
     }
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
@@ -68,7 +65,7 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
     let masks = Masks::from_item(action.one("masks")?)?;
     let split = Split::from_item(action.one("split")?)?;
     let data = Data::new(params, &images, &masks, &split)?;
-    let published = published(action)?;
+    let published = published::published(action, |name| !params.encoder.is_head(name))?;
     let session = Session {
         device: device(context.device)?,
         checkpoints: context.checkpoint_dir.map(|dir| Checkpoints::new(dir, action.key)),
@@ -86,11 +83,4 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
         precision: params.precision,
     };
     Ok(vec![UnetWeights { card, tensors }.output()?, curve.output()?])
-}
-
-fn published(action: &Action) -> Result<Option<Tensors>, StageError> {
-    let Some(file) = action.file(INIT_WEIGHTS) else { return Ok(None) };
-    let tensors = read_safetensors(&file.read()?)
-        .map_err(|error| StageError::new(format!("{}: {error}", file.path.display())))?;
-    Ok(Some(tensors))
 }

@@ -17,7 +17,8 @@ mod tests;
 use orchestrate_engine::stage::{Action, Context, FileName, Output, Port, StageError, Weight};
 
 use crate::artifact::{Images, Split, Table};
-use crate::model::{ModelCard, Tensors, Weights, device, read_safetensors, with_threads};
+use crate::model::{InitialWeights, ModelCard, Weights, device, with_threads};
+use crate::training::published::{self, INIT_WEIGHTS};
 use crate::training::{Checkpoints, Session};
 use crate::typed::{Adaptor, Typed};
 use data::Data;
@@ -30,10 +31,7 @@ pub use params::{Augment, ClassWeights, Flip, Freeze, Init, OptimizerKind, Param
 pub(crate) static STAGE: Adaptor<Train> = Adaptor::new();
 
 /// Raised when the same inputs would give other weights.
-const VERSION: u32 = 1;
-
-/// Name in the key of the file that `init.weights` names: wherever it lies, its contents count.
-const INIT_WEIGHTS: &str = "init.weights";
+const VERSION: u32 = 2;
 
 /// The stage; see the module.
 pub(crate) struct Train;
@@ -50,12 +48,11 @@ impl Typed for Train {
     const WEIGHT: Weight = Weight::Heavy;
     const USES_DEVICE: bool = true;
     const CHECKPOINTS: bool = true;
-    const PATHS: &'static [&'static str] = &["init.weights"];
+    const PATHS: &'static [&'static str] = &[INIT_WEIGHTS];
     type Params = Params;
 
     fn files(params: &Params) -> Result<Vec<FileName>, Vec<String>> {
-        let path = params.init.weights.clone();
-        Ok(path.map(|path| FileName { name: INIT_WEIGHTS.to_owned(), path }).into_iter().collect())
+        Ok(published::files(params.init.weights.as_deref()))
     }
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
@@ -67,7 +64,7 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
     let images = Images::from_item(action.one("images")?)?;
     let split = Split::from_item(action.one("split")?)?;
     let data = Data::new(params, &images, &split)?;
-    let trunk = published_trunk(action)?;
+    let trunk = published::published(action, |name| params.model.is_of_trunk(name))?;
     let session = Session {
         device: device(context.device)?,
         checkpoints: context.checkpoint_dir.map(|dir| Checkpoints::new(dir, action.key)),
@@ -84,13 +81,7 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
         fold: params.fold,
         seed: params.seed,
         precision: params.precision,
+        init: if trunk.is_some() { InitialWeights::Published } else { InitialWeights::Random },
     };
     Ok(vec![Weights { card, tensors }.output()?, curve.output()?])
-}
-
-fn published_trunk(action: &Action) -> Result<Option<Tensors>, StageError> {
-    let Some(file) = action.file(INIT_WEIGHTS) else { return Ok(None) };
-    let tensors = read_safetensors(&file.read()?)
-        .map_err(|error| StageError::new(format!("{}: {error}", file.path.display())))?;
-    Ok(Some(tensors))
 }

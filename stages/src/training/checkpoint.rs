@@ -51,20 +51,20 @@ impl History for SegmentCurve {
 pub(crate) struct Checkpoint<C> {
     pub(crate) tensors: Tensors,
     pub(crate) curve: C,
-    optimizer: Vec<u8>,
+    optimizer: Bytes,
 }
 
 impl<C: History> Checkpoint<C> {
     pub(crate) fn new(tensors: Tensors, optimizer: &ModuleOptimizer, curve: C) -> Result<Self, StageError> {
-        let state = optimizer.into_bytes().map_err(|error| {
+        let optimizer = optimizer.into_bytes().map_err(|error| {
             StageError::new(format!("the state of the optimiser cannot be written to a checkpoint: {error}"))
         })?;
-        Ok(Self { tensors, curve, optimizer: state.to_vec() })
+        Ok(Self { tensors, curve, optimizer })
     }
 
     /// Gives an optimiser the state that it had.
     pub(crate) fn restore(&self, optimizer: ModuleOptimizer) -> Result<ModuleOptimizer, StageError> {
-        optimizer.from_bytes(Bytes::from_bytes_vec(self.optimizer.clone())).map_err(|error| {
+        optimizer.from_bytes(self.optimizer.clone()).map_err(|error| {
             StageError::new(format!("the state of the optimiser cannot be read from a checkpoint: {error}"))
         })
     }
@@ -105,7 +105,7 @@ impl<C: History> Checkpoint<C> {
             Ok::<_, String>(section)
         };
         let tensors = read_safetensors(section()?)?;
-        let optimizer = section()?.to_vec();
+        let optimizer = Bytes::from_bytes_vec(section()?.to_vec());
         let curve = C::decode(section()?).map_err(|error| error.to_string())?;
         Ok(Self { tensors, curve, optimizer })
     }
