@@ -4,9 +4,11 @@
 
 pub mod artifact;
 mod batch;
+mod bootstrap;
 pub mod cam;
 pub mod classify;
 pub mod command;
+pub mod compare;
 pub mod dataset;
 pub mod heatmap;
 pub mod model;
@@ -31,5 +33,6 @@ pub static STAGES: &[&dyn Stage] = &[
     &score::STAGE,
     &classify::STAGE,
     &table::STAGE,
+    &compare::STAGE,
     &command::STAGE,
 ];
