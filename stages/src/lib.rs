@@ -4,9 +4,11 @@
 
 pub mod artifact;
 mod batch;
+mod bootstrap;
 pub mod cam;
 pub mod classify;
 pub mod command;
+pub mod compare;
 pub mod dataset;
 pub mod export;
 mod gpu;
@@ -39,6 +41,7 @@ pub static STAGES: &[&dyn Stage] = &[
     &score::STAGE,
     &classify::STAGE,
     &table::STAGE,
+    &compare::STAGE,
     &report::STAGE,
     &command::STAGE,
 ];

@@ -2,33 +2,50 @@
 //!
 //! A value per fold first (its mean over images), then mean and sample standard deviation (ddof = 1) over folds; shares are
 //! those of the images of all folds together. Images without ground truth are counted, and in no mean.
+//!
+//! Over `across = ["fold", "seed"]` there is one value for each fold and seed, and the standard deviation is that of all of them: it
+//! has in it how folds differ and how trainings of one fold differ, and does not tell them apart. An interval resamples
+//! patients, or images, in all folds and seeds at once, and so says nothing of other trainings; see [`crate::bootstrap`].
 
+mod image;
 mod label;
 mod layout;
+mod lesion;
 mod params;
 mod published;
 pub(crate) mod render;
 mod source;
 mod summary;
+mod unit;
 
 use std::path::Path;
 
-use orchestrate_engine::stage::{Action, Content, Context, FileName, Item, Output, Port, StageError};
+use orchestrate_engine::stage::{Action, Content, Context, FileName, Input, Item, Output, Port, StageError};
 
-use crate::artifact::{Figures, Metrics, Scores, Table as _};
+use crate::artifact::{self, Figures, Metrics, Scores, Table as _};
 use crate::typed::{Adaptor, Typed};
 
 pub use label::{Dimension, Labels};
-pub use params::Params;
+pub(crate) use layout::Layout;
+pub use lesion::LesionSizes;
+pub use params::{IntervalMethod, Params};
+pub(crate) use params::{digits_problem, fold, three};
 pub use published::Reference;
+pub(crate) use source::{Figure, read};
+pub(crate) use summary::{Groups, gather};
+pub(crate) use unit::Units;
 
 /// Makes the table of what a port received: inputs with the labels of gathered axes.
 ///
-/// Rows and columns are in the order of the study. Errors: a name along which no input varies, inputs that differ along a
-/// name of which the table says nothing, an unknown metric or value.
-pub fn run(params: &Params, items: &[Item]) -> Result<Figures, StageError> {
+/// `labels` knows the patients of the images, for intervals. Rows and columns are in the order of the study. Errors: a name
+/// along which no input varies, inputs that differ along a name of which the table says nothing, an unknown metric or
+/// value, images that `labels` lacks.
+pub fn run(params: &Params, items: &[Item], labels: Option<&Input>) -> Result<Figures, StageError> {
     let layout = params.layout();
-    let figures = summary::summarise(&layout, params.statistic, &source::read(&layout, items)?)?;
+    let source = source::read(&layout, items)?;
+    let bootstrap = params.bootstrap();
+    let units = bootstrap.map(|_| Units::of(&source.images, labels)).transpose()?;
+    let figures = summary::summarise(&layout, params.statistic, &source, bootstrap.zip(units.as_ref()))?;
     Ok(Figures { title: params.title.clone(), ..figures })
 }
 
@@ -54,8 +71,10 @@ impl Typed for Table {
     const KIND: &'static str = "table";
     const VERSION: u32 = 2;
     const ABOUT: &'static str = "lays out means, standard deviations or shares by the axes of the study";
-    const PORTS: &'static [Port] =
-        &[Port { name: "scores", reads: &[Scores::OUTPUT, Metrics::OUTPUT], optional: false, many: true }];
+    const PORTS: &'static [Port] = &[
+        Port { name: "scores", reads: &[Scores::OUTPUT, Metrics::OUTPUT], optional: false, many: true },
+        Port { name: "labels", reads: &[artifact::Labels::OUTPUT], optional: true, many: true },
+    ];
     const OUTPUTS: &'static [&'static str] = &[Figures::OUTPUT];
     const PATHS: &'static [&'static str] = &["reference"];
     type Params = Params;
@@ -73,7 +92,7 @@ impl Typed for Table {
     fn run(_context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
         let outcome = |(params, action): &(Params, &Action)| {
             let input = action.input("scores").ok_or_else(|| StageError::input("scores", "nothing is connected"))?;
-            let mut figures = run(params, &input.items)?;
+            let mut figures = run(params, &input.items, action.input("labels"))?;
             if let Some(file) = action.files.first() {
                 let reference = Reference::read(&file.read()?, &params.layout());
                 reference.map_err(|problems| StageError::new(problems.join("\n")))?.attach(&mut figures, &file.name);

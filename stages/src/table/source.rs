@@ -7,25 +7,29 @@ use orchestrate_engine::nearest;
 use orchestrate_engine::stage::{Item, StageError};
 use rayon::prelude::*;
 
+use super::image::Images;
 use super::label::Dimension;
 use super::layout::Layout;
-use crate::artifact::{ALL, Levels, Metrics, Rows, Scores, Table, is_synthetic};
+use super::lesion::LESION_SIZE;
+use crate::artifact::{ALL, Levels, Metrics, Scores, Table, is_synthetic};
 
 /// A figure of one input.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Figure {
+pub(crate) struct Figure {
     /// Mean over the images, or the metric itself; `None` where no image has a value.
-    pub(super) value: Option<f64>,
+    pub(crate) value: Option<f64>,
     /// Images that have a value.
-    pub(super) n: u64,
+    pub(crate) n: u64,
     /// Images without ground truth.
-    pub(super) excluded: u64,
+    pub(crate) excluded: u64,
     /// Images whose value is at most the bound.
     pub(super) at_most: u64,
+    /// Images, as places in the list of all, with their values; empty unless the layout keeps them.
+    pub(crate) images: Vec<(u32, f64)>,
 }
 
 /// A figure with a label for each name that it varies along.
-pub(super) struct Entry {
+pub(crate) struct Entry {
     pub(super) labels: Vec<(String, String)>,
     pub(super) figure: Figure,
 }
@@ -43,13 +47,15 @@ impl Entry {
 }
 
 /// The figures of all inputs.
-pub(super) struct Source {
+pub(crate) struct Source {
     /// In gather order.
     pub(super) entries: Vec<Entry>,
     /// All axes and columns with their labels: gathered axes first, labels in the order in which they appear.
     pub(super) dimensions: Vec<Levels>,
     /// Whether any image is synthetic.
-    pub(super) synthetic: bool,
+    pub(crate) synthetic: bool,
+    /// Names of all images, sorted; empty unless the layout keeps images.
+    pub(crate) images: Vec<String>,
 }
 
 /// What one input gives.
@@ -60,18 +66,19 @@ struct Part {
 }
 
 /// Reads what the port received.
-pub(super) fn read(layout: &Layout, items: &[Item]) -> Result<Source, StageError> {
-    let parts: Vec<Part> = items.par_iter().map(|item| part(layout, item)).collect::<Result<_, _>>()?;
+pub(crate) fn read(layout: &Layout, items: &[Item]) -> Result<Source, StageError> {
+    let images = Images::of(layout, items)?;
+    let parts: Vec<Part> = items.par_iter().map(|item| part(layout, &images, item)).collect::<Result<_, _>>()?;
     if parts.iter().any(|part| part.is_scores) && !parts.iter().all(|part| part.is_scores) {
         return Err(StageError::input("scores", "some inputs are scores and some metrics; a table takes either"));
     }
     let synthetic = parts.iter().any(|part| part.synthetic);
     let mut entries: Vec<Entry> = parts.into_iter().flat_map(|part| part.entries).collect();
     check_names(layout, &dimensions(&entries))?;
-    for dimension in layout.dimensions() {
+    for dimension in layout.merged() {
         merge(&mut entries, dimension)?;
     }
-    Ok(Source { dimensions: dimensions(&entries), entries, synthetic })
+    Ok(Source { dimensions: dimensions(&entries), entries, synthetic, images: images.names })
 }
 
 /// Labels along any of several names become labels along the first of them.
@@ -99,7 +106,9 @@ fn check_names(layout: &Layout, all: &[Levels]) -> Result<(), StageError> {
     };
     // `fold` is the default: a study without folds has nothing to take a standard deviation over.
     let across = layout.across.iter().filter(|name| *name != "fold").map(|name| ("across", name.clone()));
-    let written = field("rows", &layout.rows).into_iter().chain(field("columns", &layout.columns)).chain(across);
+    let axis = field("axis", layout.axis.as_slice());
+    let written =
+        field("rows", &layout.rows).into_iter().chain(field("columns", &layout.columns)).chain(axis).chain(across);
     for (field, name) in written.chain(layout.only.keys().map(|name| ("only", name.clone()))) {
         if !names.contains(&name.as_str()) {
             let near = nearest(&name, names.iter().copied());
@@ -110,7 +119,7 @@ fn check_names(layout: &Layout, all: &[Levels]) -> Result<(), StageError> {
             )));
         }
     }
-    for dimension in layout.dimensions().filter(|dimension| dimension.0.len() > 1) {
+    for dimension in layout.merged().filter(|dimension| dimension.0.len() > 1) {
         if let Some(name) = dimension.0[1..].iter().find(|name| layout.only.contains_key(*name)) {
             let first = dimension.name();
             return Err(StageError::new(format!(
@@ -121,10 +130,10 @@ fn check_names(layout: &Layout, all: &[Levels]) -> Result<(), StageError> {
     Ok(())
 }
 
-fn part(layout: &Layout, item: &Item) -> Result<Part, StageError> {
+fn part(layout: &Layout, images: &Images, item: &Item) -> Result<Part, StageError> {
     let has = |name: &str| item.files.iter().any(|file| file.name == name);
     if has("scores.parquet") {
-        scores(layout, item)
+        scores(layout, images, item)
     } else if has("metrics.parquet") {
         metrics(layout, item)
     } else {
@@ -135,34 +144,44 @@ fn part(layout: &Layout, item: &Item) -> Result<Part, StageError> {
     }
 }
 
-/// One figure for each wanted metric, of all images and of those of each class.
-fn scores(layout: &Layout, item: &Item) -> Result<Part, StageError> {
+/// One figure for each wanted metric, of all images and of those of each class and of each size of lesion.
+fn scores(layout: &Layout, images: &Images, item: &Item) -> Result<Part, StageError> {
     let rows = Scores::open(item)?;
     let classes = rows.classes(&["label"])?;
     if classes.iter().any(|class| class == ALL) {
         return Err(rows.error("a class is named `all`, which stands for all classes together; rename it"));
     }
-    let labels = rows.class("label", &classes)?;
+    let classes_of_rows = rows.class("label", &classes)?;
+    let names = rows.text("image")?;
+    let ids: Vec<Option<u32>> = names.iter().map(|name| images.id(name)).collect();
+    let sizes_of_rows: Vec<Option<usize>> = match &images.parts {
+        Some(parts) => rows.unsigned::<u32>("truth_pixels")?.into_iter().map(|pixels| parts.part(pixels)).collect(),
+        None => vec![None; names.len()],
+    };
+    let all = || std::iter::once(ALL.to_owned());
+    let labels: Vec<String> = all().chain(classes.into_iter().filter(|_| layout.uses("label"))).collect();
+    let sizes: Vec<String> = all().chain(images.parts.iter().flat_map(|parts| parts.labels())).collect();
+
     let mut entries = Vec::new();
     for metric in metrics_of_scores(layout)? {
-        let values = rows.optional_float(metric)?;
-        let mut figures = vec![Sums::default(); classes.len() + 1];
-        for (&label, value) in labels.iter().zip(values) {
-            for place in [0, label as usize + 1] {
-                figures[place].add(value, layout.at_most);
+        let mut figures = vec![Sums::default(); labels.len() * sizes.len()];
+        for (row, value) in rows.optional_float(metric)?.into_iter().enumerate() {
+            let own_label = Some(classes_of_rows[row] as usize + 1).filter(|_| layout.uses("label"));
+            let own_size = sizes_of_rows[row].map(|part| part + 1);
+            for label in std::iter::once(0).chain(own_label) {
+                for size in std::iter::once(0).chain(own_size) {
+                    figures[label * sizes.len() + size].add(ids[row], value, layout.at_most);
+                }
             }
         }
-        let by_class = layout.uses("label");
-        let names = std::iter::once(ALL).chain(classes.iter().map(String::as_str));
-        for (name, sums) in names.zip(figures).take(if by_class { usize::MAX } else { 1 }) {
-            entries.push(entry(item, &[("metric", metric), ("label", name)], sums.figure()));
+        let places = labels.iter().flat_map(|label| sizes.iter().map(move |size| (label, size)));
+        for ((label, size), sums) in places.zip(figures) {
+            let mut inner = vec![("metric", metric), ("label", label.as_str())];
+            inner.extend(images.parts.as_ref().map(|_| (LESION_SIZE, size.as_str())));
+            entries.push(entry(item, &inner, sums.figure()));
         }
     }
-    Ok(Part { entries, is_scores: true, synthetic: synthetic(&rows)? })
-}
-
-fn synthetic(rows: &Rows) -> Result<bool, StageError> {
-    Ok(is_synthetic(&rows.text("image")?))
+    Ok(Part { entries, is_scores: true, synthetic: is_synthetic(&names) })
 }
 
 /// The metrics that the table may show, so that no other column is read.
@@ -187,6 +206,10 @@ fn metrics(layout: &Layout, item: &Item) -> Result<Part, StageError> {
     if layout.at_most.is_some() {
         return Err(StageError::input("scores", "a share is one of images, but the input is metrics, not scores"));
     }
+    if layout.keeps_images || layout.lesion_sizes.is_some() {
+        let message = "a value an image is needed, but the input is metrics, not scores";
+        return Err(StageError::input("scores", message));
+    }
     let table = Metrics::from_item(item)?;
     if let Some(wanted) = &layout.metric
         && !table.metrics.iter().any(|metric| metric == wanted)
@@ -208,7 +231,8 @@ fn metrics(layout: &Layout, item: &Item) -> Result<Part, StageError> {
         }
         let gathered = table.axes.iter().map(|(axis, labels)| (axis.as_str(), labels[row].as_str()));
         let labels: Vec<_> = gathered.chain([("metric", metric), ("label", label)]).collect();
-        let figure = Figure { value: table.values[row], n: table.counts[row], excluded: 0, at_most: 0 };
+        let figure =
+            Figure { value: table.values[row], n: table.counts[row], excluded: 0, at_most: 0, images: Vec::new() };
         entries.push(entry(item, &labels, figure));
     }
     Ok(Part { entries, is_scores: false, synthetic: table.synthetic })
@@ -242,26 +266,29 @@ struct Sums {
     n: u64,
     excluded: u64,
     at_most: u64,
+    images: Vec<(u32, f64)>,
 }
 
 impl Sums {
-    fn add(&mut self, value: Option<f64>, bound: Option<f64>) {
+    fn add(&mut self, image: Option<u32>, value: Option<f64>, bound: Option<f64>) {
         match value.filter(|value| !value.is_nan()) {
             Some(value) => {
                 self.sum += value;
                 self.n += 1;
                 self.at_most += u64::from(bound.is_some_and(|bound| value <= bound));
+                self.images.extend(image.map(|image| (image, value)));
             }
             None => self.excluded += 1,
         }
     }
 
-    fn figure(&self) -> Figure {
+    fn figure(self) -> Figure {
         Figure {
             value: (self.n > 0).then(|| self.sum / self.n as f64),
             n: self.n,
             excluded: self.excluded,
             at_most: self.at_most,
+            images: self.images,
         }
     }
 }

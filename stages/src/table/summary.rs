@@ -3,26 +3,42 @@
 use std::collections::BTreeMap;
 
 use orchestrate_engine::stage::StageError;
+use rayon::prelude::*;
 
 use super::label::Dimension;
 use super::layout::Layout;
+use super::lesion::LESION_SIZE;
 use super::source::{Entry, Figure, Source};
+use super::unit::Units;
 use crate::artifact::{ALL, Cell, Figures, Levels, Statistic};
+use crate::bootstrap::{Bootstrap, Sample};
 
 /// Places along some names: indices into their labels, `usize::MAX` (last in order) where an input does not vary.
-type Place = Vec<usize>;
+pub(crate) type Place = Vec<usize>;
 
 /// The figures of one cell, by the place along `across`.
-type Groups<'a> = BTreeMap<Place, &'a Figure>;
+pub(crate) type Groups<'a> = BTreeMap<Place, &'a Figure>;
 
-/// Lays the figures out as the params say.
-pub(super) fn summarise(layout: &Layout, statistic: Statistic, source: &Source) -> Result<Figures, StageError> {
+/// The figures of all inputs, sorted into the cells of a table.
+pub(crate) struct Gathered<'a> {
+    pub(crate) rows: Vec<Levels>,
+    pub(crate) columns: Vec<Levels>,
+    /// The dimensions over which a cell is summarised, in the order of the study.
+    pub(crate) across: Vec<Levels>,
+    /// The metric of all figures; `None` where there are several.
+    pub(crate) metric: Option<String>,
+    /// By the place along rows and columns.
+    pub(crate) cells: BTreeMap<Place, Groups<'a>>,
+}
+
+/// Sorts the figures into cells as the layout says.
+pub(crate) fn gather<'a>(layout: &Layout, source: &'a Source) -> Result<Gathered<'a>, StageError> {
     let all = &source.dimensions;
     let entries = kept(layout, source)?;
     let (rows, columns) = (levels(&layout.rows, all, &entries), levels(&layout.columns, all, &entries));
     let laid_out: Vec<&Levels> = rows.iter().chain(&columns).collect();
-    let across: Vec<&Levels> =
-        all.iter().filter(|levels| layout.across.contains(&levels.name) && !layout.lays_out(&levels.name)).collect();
+    let is_across = |levels: &&Levels| layout.across.contains(&levels.name) && !layout.lays_out(&levels.name);
+    let across: Vec<&Levels> = all.iter().filter(is_across).collect();
     check_accounted(layout, all, &across, &entries)?;
 
     let mut cells: BTreeMap<Place, Groups<'_>> = BTreeMap::new();
@@ -32,26 +48,66 @@ pub(super) fn summarise(layout: &Layout, statistic: Statistic, source: &Source) 
             return Err(ambiguous(entry, &laid_out, &across));
         }
     }
-    let label = |(levels, &index): (&&Levels, &usize)| levels.values.get(index).cloned().unwrap_or_default();
-    let cells = cells.iter().map(|(place, groups)| Cell {
-        labels: laid_out.iter().zip(place).map(label).collect(),
+    let metric = entries.iter().find_map(|entry| entry.label("metric")).map(str::to_owned);
+    let across = across.into_iter().cloned().collect();
+    Ok(Gathered { metric: metric.filter(|_| !layout.lays_out("metric")), across, cells, rows, columns })
+}
+
+impl Gathered<'_> {
+    /// The labels at a place along rows and columns.
+    pub(crate) fn labels(&self, place: &Place) -> Vec<String> {
+        let label = |(levels, &index): (&Levels, &usize)| levels.values.get(index).cloned().unwrap_or_default();
+        self.rows.iter().chain(&self.columns).zip(place).map(label).collect()
+    }
+}
+
+/// Lays the figures out as the params say; `intervals` are found where they are asked for.
+pub(super) fn summarise(
+    layout: &Layout,
+    statistic: Statistic,
+    source: &Source,
+    intervals: Option<(Bootstrap, &Units)>,
+) -> Result<Figures, StageError> {
+    let gathered = gather(layout, source)?;
+    let bound = layout.at_most.unwrap_or_default();
+    let cells: Vec<(&Place, &Groups<'_>)> = gathered.cells.iter().collect();
+    let cells = cells.into_par_iter().map(|(place, groups)| Cell {
+        labels: gathered.labels(place),
+        interval: intervals
+            .and_then(|(bootstrap, units)| bootstrap.interval("table", &sample(statistic, bound, groups, units))),
         ..cell(statistic, groups)
     });
-    let metric = entries.iter().find_map(|entry| entry.label("metric")).map(str::to_owned);
+    let cells = cells.collect();
     Ok(Figures {
-        cells: cells.collect(),
-        metric: metric.filter(|_| !layout.lays_out("metric")),
+        cells,
+        metric: gathered.metric,
         statistic,
         at_most: layout.at_most,
-        across: across.iter().map(|levels| levels.name.clone()).collect(),
+        across: gathered.across.into_iter().map(|levels| levels.name).collect(),
         synthetic: source.synthetic,
-        rows,
-        columns,
+        resampling: intervals.map(|(bootstrap, units)| bootstrap.resampling(units.unit)),
+        remarks: intervals.and_then(|(_, units)| units.remark()).into_iter().collect(),
+        rows: gathered.rows,
+        columns: gathered.columns,
         ..Figures::default()
     })
 }
 
-/// A value per group first (it is one already), then mean and sample standard deviation over groups; shares are pooled.
+/// The values of a cell by unit, in the groups whose means are averaged; shares are pooled, so that there is one group.
+fn sample(statistic: Statistic, bound: f64, groups: &Groups<'_>, units: &Units) -> Sample {
+    let values =
+        |figure: &&Figure| figure.images.iter().map(|&(image, value)| (units.of_image(image), value)).collect();
+    let groups: Vec<Vec<(u32, f64)>> = groups.values().map(values).collect();
+    match statistic {
+        Statistic::Share => {
+            let pooled = groups.into_iter().flatten().map(|(unit, value)| (unit, f64::from(u8::from(value <= bound))));
+            Sample::of([pooled].into_iter())
+        }
+        Statistic::Mean | Statistic::Difference => Sample::of(groups.into_iter().map(Vec::into_iter)),
+    }
+}
+
+/// A value per group first (it is one already: the mean over the images of a fold, or of a fold and seed), then mean and sample standard deviation over groups; shares are pooled.
 fn cell(statistic: Statistic, groups: &Groups<'_>) -> Cell {
     let total = |count: fn(&Figure) -> u64| groups.values().map(|&figure| count(figure)).sum::<u64>();
     let values: Vec<f64> = groups.values().filter_map(|figure| figure.value).collect();
@@ -74,17 +130,25 @@ fn kept<'a>(layout: &Layout, source: &'a Source) -> Result<Vec<&'a Entry>, Stage
     for (name, wanted) in &layout.only {
         let known = source.dimensions.iter().find(|levels| levels.name == *name);
         let known = known.map(|levels| levels.values.as_slice()).unwrap_or_default();
-        if let Some(unknown) = wanted.0.iter().find(|label| !known.contains(label)) {
-            return Err(StageError::new(format!(
-                "`only` keeps `{name} = {unknown}`, which no input has; there are: {}",
-                known.join(", ")
-            )));
+        let unknown: Vec<_> = wanted.0.iter().filter(|label| !known.contains(label)).collect();
+        if let Some(first) = unknown.first() {
+            let is_axis = layout.axis.as_ref().is_some_and(|axis| axis.name() == name);
+            let problem = if is_axis {
+                let unknown: Vec<_> = unknown.iter().map(|label| format!("`{label}`")).collect();
+                format!("`between` names {}, which no input has along `{name}`", unknown.join(" and "))
+            } else {
+                format!("`only` keeps `{name} = {first}`, which no input has")
+            };
+            return Err(StageError::new(format!("{problem}; there are: {}", known.join(", "))));
         }
     }
     let is_kept = |entry: &&Entry| {
         entry.labels.iter().all(|(name, label)| match layout.only.get(name) {
             Some(wanted) => wanted.0.contains(label),
-            None => name != "label" || layout.lays_out(name) || label == ALL,
+            None => {
+                let has_all = name == "label" || name == LESION_SIZE && layout.lesion_sizes.is_some();
+                !has_all || layout.lays_out(name) || label == ALL
+            }
         })
     };
     let entries: Vec<_> = source.entries.iter().filter(is_kept).collect();

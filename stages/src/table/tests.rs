@@ -36,11 +36,11 @@ fn params(value: Value) -> Params {
 }
 
 fn table(items: &[Item], layout: Value) -> Figures {
-    run(&params(layout), items).unwrap()
+    run(&params(layout), items, None).unwrap()
 }
 
 fn error(items: &[Item], layout: Value) -> String {
-    run(&params(layout), items).unwrap_err().to_string()
+    run(&params(layout), items, None).unwrap_err().to_string()
 }
 
 fn text(figures: &Figures) -> String {
@@ -306,6 +306,153 @@ fn a_reference_that_cannot_be_used_is_told_before_anything_runs() {
     assert!(problems.len() == 3 && problems[2].ends_with("wrong.csv: it needs a column `mean`"), "{problems:?}");
 }
 
+/// Folds 1 and 2, seeds 1 and 2: means 0.25, 0.5, 0.75, 1.0. Their mean is 0.625, their squared distances from it 0.3125 in sum,
+/// over k − 1 = 3. The mean over seeds first would give the same mean, but a standard deviation over two folds only.
+#[test]
+fn across_fold_and_seed_there_is_one_value_for_each_of_both() {
+    let bench = Bench::new();
+    let item = |fold, seed, iou: &[f64]| {
+        let images: Vec<_> = iou.iter().map(|&iou| (0, Some(iou))).collect();
+        bench.item(&scores(&images), &[("fold", fold), ("seed", seed)])
+    };
+    let items = [
+        item("1", "1", &[0.0, 0.5]),
+        item("1", "2", &[0.5, 0.25, 0.75]),
+        item("2", "1", &[0.75]),
+        item("2", "2", &[1.0, 1.0]),
+    ];
+    let figures = table(&items, json!({ "across": ["fold", "seed"] }));
+    let cell = &figures.cells[0];
+    assert_eq!((cell.mean, cell.n, cell.groups), (Some(0.625), 8, 4));
+    assert!((cell.sd.unwrap() - (0.3125_f64 / 3.0).sqrt()).abs() < 1e-15);
+    assert!(text(&figures).starts_with("iou: mean (sd over fold and seed)\n"), "{}", text(&figures));
+    let message = error(&items, json!({}));
+    assert!(message.contains("the inputs differ along `seed` (1, 2)") && message.contains("`across`"), "{message}");
+}
+
+/// Class, IoU, pixels of the lesion.
+fn sized(bench: &Bench, images: &[(u32, f64, u32)]) -> Item {
+    let values: Vec<_> = images.iter().map(|&(label, iou, _)| (label, Some(iou))).collect();
+    let mut scores = scores(&values);
+    scores.truth_pixels = images.iter().map(|&(_, _, pixels)| pixels).collect();
+    scores
+        .iou
+        .iter_mut()
+        .zip(&scores.truth_pixels)
+        .filter(|(_, pixels)| **pixels == 0)
+        .for_each(|(iou, _)| *iou = None);
+    bench.item(&scores, &[("fold", "1")])
+}
+
+#[test]
+fn figures_are_broken_down_by_the_size_of_the_lesion_and_the_class() {
+    let bench = Bench::new();
+    let items = [sized(&bench, &[(0, 0.25, 499), (0, 0.5, 500), (1, 0.75, 2000), (1, 0.0, 10), (1, 0.0, 0)])];
+    let layout = json!({ "rows": ["label"], "columns": ["lesion_size"], "lesion_sizes": [500, 1500] });
+    let expected = "\
+iou: mean, by label × lesion_size
+
+label         all    <500 px  500–1499 px   ≥1500 px    n
+─────────────────────────────────────────────────────────
+all         0.375      0.125        0.500      0.750  1–4
+meningioma  0.375      0.250        0.500  – (n = 0)  0–2
+glioma      0.375      0.000    – (n = 0)      0.750  0–2
+pituitary   – (n = 0)  – (n = 0)  – (n = 0)  – (n = 0)    0
+
+0–1 images a cell have no ground truth and are left out
+";
+    let figures = table(&items, layout);
+    assert_eq!(squeezed(&text(&figures)), squeezed(expected));
+    let small = json!({ "only": { "lesion_size": "<500 px" }, "lesion_sizes": [500, 1500] });
+    assert_eq!(table(&items, small).cells[0].mean, Some(0.125));
+}
+
+/// Sizes 10, 20, 30, 40 over two inputs that share an image: terciles 20 and 30.
+#[test]
+fn tertiles_are_those_of_the_distinct_images_of_all_inputs() {
+    let bench = Bench::new();
+    let model = |name: &str, images: &[(u32, f64, u32)]| Item {
+        labels: vec![("model".to_owned(), name.to_owned())],
+        ..sized(&bench, images)
+    };
+    let items = [
+        model("a", &[(0, 0.5, 10), (0, 0.25, 20)]),
+        model("b", &[(0, 1.0, 10), (0, 0.5, 20), (0, 0.75, 30), (0, 0.0, 40)]),
+    ];
+    let figures = table(&items, json!({ "rows": ["model"], "columns": ["lesion_size"], "lesion_sizes": "tertiles" }));
+    assert_eq!(figures.columns[0].values, ["all", "<21 px", "21–30 px", "≥31 px"]);
+    assert_eq!(cell(&figures, &["b", "<21 px"]).mean, Some(0.75));
+    assert_eq!(cell(&figures, &["a", "≥31 px"]).mean, None);
+}
+
+#[test]
+fn sizes_and_intervals_need_scores_and_names_of_their_own() {
+    let bench = Bench::new();
+    let item = bench.item(&scores(&[(0, Some(0.5))]), &[("lesion_size", "x")]);
+    let message = error(&[item], json!({ "rows": ["lesion_size"], "lesion_sizes": "tertiles" }));
+    assert!(message.contains("an axis is named `lesion_size` (`x` for one)"), "{message}");
+    let predictions = Predictions {
+        names: vec!["0".to_owned()],
+        labels: vec![0],
+        predicted: vec![0],
+        classes: texts(&CLASSES),
+        probabilities: vec![0.0; 3],
+    };
+    let (metrics, _) = crate::classify::run(&[(Vec::new(), predictions)]).unwrap();
+    let items = [bench.item(&metrics, &[])];
+    let message = error(&items, json!({ "columns": ["metric"], "interval": "bootstrap" }));
+    assert_eq!(message, "input `scores`: a value an image is needed, but the input is metrics, not scores");
+}
+
+/// Image `0.png` is in fold 1 and `1.png` in fold 2, so the mean over folds of a resample of both is theirs, 0.5, and that of one of
+/// them alone is its own: quartiles 0.25 and 0.75 where each alone has the probability 1/4, more than the tail of 1/8.
+#[test]
+fn intervals_resample_images_of_all_folds_at_once() {
+    let bench = Bench::new();
+    let mut second = scores(&[(0, Some(0.75))]);
+    second.names = vec!["1.png".to_owned()];
+    let items = [bench.item(&scores(&[(0, Some(0.25))]), &[("fold", "1")]), bench.item(&second, &[("fold", "2")])];
+    let figures = table(&items, json!({ "interval": "bootstrap", "level": 0.75 }));
+    let interval = figures.cells[0].interval.unwrap();
+    assert_eq!((interval.low, interval.high, interval.units), (0.25, 0.75, 2));
+    assert!(text(&figures).contains("0.500 (0.354) [0.250, 0.750]"), "{}", text(&figures));
+    assert!(text(&figures).contains("75 % percentile interval of 2000 bootstrap resamples by image, of 2\n"));
+    let share = json!({ "interval": "bootstrap", "level": 0.75, "statistic": "share", "at_most": 0.5 });
+    let figures = table(&items, share);
+    let interval = figures.cells[0].interval.unwrap();
+    assert_eq!((figures.cells[0].mean, interval.low, interval.high), (Some(0.5), 0.0, 1.0));
+    assert_eq!(Figures::decode(&figures.encode().unwrap()).unwrap(), figures);
+}
+
+#[test]
+fn intervals_are_by_patient_where_patients_are_known_and_another_model_moves_none() {
+    let bench = Bench::new();
+    let (_, items) = study(&bench);
+    let images: Vec<String> = (0..7).map(|image| format!("{image}.png")).collect();
+    let labels = crate::artifact::Labels {
+        labels: vec![0; images.len()],
+        classes: texts(&CLASSES),
+        patients: (0..7).map(|image| (image < 6).then(|| format!("patient {}", image / 2))).collect(),
+        names: images,
+        columns: Vec::new(),
+    };
+    let input = Input { port: "labels".to_owned(), items: vec![bench.item(&labels, &[])] };
+    let layout = json!({ "rows": ["model"], "columns": ["threshold"], "interval": "bootstrap", "seed": 3 });
+    let both = run(&params(layout.clone()), &items, Some(&input)).unwrap();
+    assert_eq!(both.resampling.unwrap().unit, crate::artifact::Unit::Patient);
+    assert_eq!(both.remarks, ["1 images of unknown patients count as patients of their own"]);
+    assert_eq!(cell(&both, &["tiny", "200"]).interval.unwrap().units, 4);
+    let tiny: Vec<_> = items.iter().filter(|item| item.label("model") == Some("tiny")).cloned().collect();
+    let alone = run(&params(layout), &tiny, Some(&input)).unwrap();
+    assert_eq!(cell(&alone, &["tiny", "q90"]), cell(&both, &["tiny", "q90"]));
+}
+
+/// Runs of spaces as one, so that a test says what is in a table and not how wide it is.
+fn squeezed(text: &str) -> Vec<String> {
+    let lines = text.lines().filter(|line| !line.starts_with('─'));
+    lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
 #[test]
 fn metrics_of_classify_make_a_table_of_their_own() {
     let bench = Bench::new();
@@ -384,7 +531,8 @@ fn params_are_read_from_specs() {
     let check = |toml| Bench::new().check(&STAGE, toml);
     let toml = "rows = ['model']\ncolumns = ['label']\nonly = { threshold = 200 }\nstatistic = 'share'\nat_most = 0.01";
     let written = json!({
-        "title": null, "reference": null, "rows": ["model"], "columns": ["label"], "value": null, "statistic": "share", "at_most": 0.01,
+        "title": null, "reference": null, "lesion_sizes": null, "interval": null, "level": null, "resamples": null,
+        "seed": null, "rows": ["model"], "columns": ["label"], "value": null, "statistic": "share", "at_most": 0.01,
         "across": ["fold"], "only": { "threshold": ["200"] }, "digits": 3
     });
     assert_eq!(check(toml), Ok(written));

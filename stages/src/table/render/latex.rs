@@ -55,8 +55,8 @@ fn escaped(text: &str) -> String {
     for c in text.chars() {
         match c {
             '\\' => escaped += "\\textbackslash{}",
-            '~' => escaped += "\\textasciitilde{}",
-            '^' => escaped += "\\textasciicircum{}",
+            '~' => escaped += "\\~{}",
+            '^' => escaped += "\\^{}",
             '<' => escaped += "$<$",
             '>' => escaped += "$>$",
             '|' => escaped += "\\textbar{}",
@@ -117,7 +117,7 @@ model & difference & n \\
 \midrule
 vgg\_16 \& 50 \% & $-$0.25 & 3 \\
 \quad \textit{published} & \textit{+0.50 (0.12)} &  \\
-a\textbar{}b\textasciitilde{}c\textasciicircum{}d\textbackslash{}e\{f\}\#\$\char34{}$<$$>$ & $-$0.25 & 3 \\
+a\textbar{}b\~{}c\^{}d\textbackslash{}e\{f\}\#\$\char34{}$<$$>$ & $-$0.25 & 3 \\
 \quad \textit{published} & \textit{+0.50 (0.12)} &  \\
 --$-$$\leq$$\geq$$\times$$\cdot$\ldots{} & $-$0.25 & 3 \\
 \quad \textit{published} & \textit{+0.50 (0.12)} &  \\
