@@ -34,6 +34,11 @@ pub(crate) trait Typed: Send + Sync + 'static {
         Ok(Vec::new())
     }
 
+    /// What to do where [`Typed::files`] fails.
+    fn files_help(_params: &Self::Params) -> Option<String> {
+        None
+    }
+
     /// Runs a batch; see [`Stage::run`].
     fn run(context: &Context<'_>, batch: &[(Self::Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>>;
 }
@@ -86,6 +91,10 @@ impl<T: Typed> Stage for Adaptor<T> {
 
     fn files(&self, params: &serde_json::Value) -> Result<Vec<FileName>, Vec<String>> {
         T::files(&read::<T>(params).map_err(|error| vec![error.to_string()])?)
+    }
+
+    fn files_help(&self, params: &serde_json::Value) -> Option<String> {
+        T::files_help(&read::<T>(params).ok()?)
     }
 
     fn batches(&self) -> bool {
