@@ -34,6 +34,9 @@ pub(crate) enum Command {
     /// List, show, verify or clean the store
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Fetch a published data set
+    #[command(subcommand)]
+    Data(DataCommand),
     /// List the kinds of stages with their params, inputs and outputs
     Kinds,
     /// Run one batch for an engine (reads its request from standard input)
@@ -172,6 +175,31 @@ pub(crate) struct LogsArgs {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Cheng's brain tumour set (figshare 1512427, CC BY 4.0): 3,064 slices of 233 patients, some 900 MB
+    ///
+    /// Fetches four archives and cvind.mat, unpacks them, compares the number of slices of each class and of patients with
+    /// what was published, and puts 1.mat to 3064.mat into DIR. A fetch that was stopped goes on where it was; one
+    /// that is complete only compares the files with DIR/checksums.json.
+    BrainTumor(FetchArgs),
+}
+
+/// Where a data set comes from and goes to.
+#[derive(Debug, Args)]
+pub(crate) struct FetchArgs {
+    /// Folder for the data; made if it is missing
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// A mirror that answers as figshare's API does: URL/articles/1512427 lists name, size, download_url (perhaps relative to
+    /// URL) and computed_md5 of each file
+    #[arg(long, value_name = "URL", default_value = orchestrate_fetch::FIGSHARE, value_parser = address)]
+    pub(crate) from: String,
+    /// Keep the archives in DIR/download after they were unpacked
+    #[arg(long)]
+    pub(crate) keep_archives: bool,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
     /// List what is recorded: node, age, size, duration
     Ls(StoreArgs),
@@ -198,6 +226,14 @@ pub(crate) enum StoreCommand {
         #[command(flatten)]
         store: StoreArgs,
     },
+}
+
+fn address(text: &str) -> Result<String, String> {
+    if text.starts_with("https://") || text.starts_with("http://") {
+        Ok(text.to_owned())
+    } else {
+        Err("an address that begins with https:// or http:// is expected".to_owned())
+    }
 }
 
 fn size(text: &str) -> Result<u64, String> {

@@ -8,12 +8,13 @@ mod outcome;
 mod progress;
 mod reporter;
 mod terminal;
+mod transfer;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Cli, Command, StoreCommand};
+use args::{Cli, Command, DataCommand, StoreCommand};
 use outcome::Outcome;
 
 fn main() -> ExitCode {
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Store(StoreCommand::Gc { max_size, max_age, dry_run, store }) => {
             command::store::gc(max_size, max_age, dry_run, store)
         }
+        Command::Data(DataCommand::BrainTumor(args)) => command::data::brain_tumor(args),
         Command::Kinds => command::kinds::kinds(),
         Command::Worker => unreachable!("handled above"),
     };

@@ -71,6 +71,11 @@ pub trait Stage: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// What to do where [`Stage::files`] fails, given the same params; one sentence, or nothing.
+    fn files_help(&self, _params: &serde_json::Value) -> Option<String> {
+        None
+    }
+
     /// Environment variables whose values belong to the key, given the params; `command` has `env`.
     fn keyed_env(&self, _params: &serde_json::Value) -> Vec<String> {
         Vec::new()

@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub(crate) mod data;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod kinds;

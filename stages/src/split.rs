@@ -3,20 +3,23 @@
 //! `StratifiedGroupKFold`.
 
 mod column;
+mod folds_from;
 mod grouped;
 mod leakage;
+mod matlab;
 mod stratified;
 #[cfg(test)]
 mod tests;
 
 use orchestrate_engine::params;
-use orchestrate_engine::stage::{Action, Context, Output, Port, StageError};
+use orchestrate_engine::stage::{Action, Context, ExternalFile, FileName, Output, Port, StageError};
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Labels, Split, Table};
 use crate::model::Seed;
 use crate::typed::{Adaptor, Typed};
 
+pub use folds_from::FoldsFrom;
 pub use leakage::{Leakage, LeakageRow, SharedGroups};
 
 /// Parameters of `kind = "split"`.
@@ -32,8 +35,9 @@ pub struct Params {
     pub seed: Option<u64>,
     /// Column whose groups stay together, for example `patient`.
     pub group: Option<String>,
-    /// Column of the manifest that holds the fold, 1..=k, of each image.
-    pub folds_from: Option<String>,
+    /// Column of the manifest that holds the fold, 1..=k, of each image; or the path of a `.mat` file with one number an
+    /// image in the variable `cvind`.
+    pub folds_from: Option<FoldsFrom>,
 }
 
 /// [`Params`] as written, before what has no effect is left out of the key.
@@ -48,7 +52,7 @@ struct Written {
     #[serde(default)]
     group: Option<String>,
     #[serde(default)]
-    folds_from: Option<String>,
+    folds_from: Option<FoldsFrom>,
 }
 
 impl From<Written> for Params {
@@ -80,6 +84,7 @@ impl params::Params for Params {
 /// Assigns each image to the fold in which it is in the validation set.
 ///
 /// - `labels`: class and patient of each image, and the further columns of the manifest
+/// - `file`: contents of the `.mat` file that `folds_from` names
 /// - returns: one fold in 1..=k an image in the same order, and what both sides of each fold share
 ///
 /// Without `shuffle` and `group`, these are the test indices of scikit-learn's `StratifiedKFold(k)`; with `group`,
@@ -87,10 +92,10 @@ impl params::Params for Params {
 /// fold and class, in an order of our own. Leakage is counted over `group`, by default over patients.
 ///
 /// Errors: a class with fewer images than folds; fewer groups than folds; a fold without images; a missing column;
-/// images without a group or with a fold outside 1..=k, by name.
-pub fn run(params: &Params, labels: &Labels) -> Result<(Split, Leakage), StageError> {
+/// images without a group or with a fold outside 1..=k, by name; a file with another number of folds than images.
+pub fn run(params: &Params, labels: &Labels, file: Option<&[u8]>) -> Result<(Split, Leakage), StageError> {
     let folds = params.folds as usize;
-    let fold_of_image = assign(params, labels, folds).map_err(StageError::new)?;
+    let fold_of_image = assign(params, labels, folds, file).map_err(StageError::new)?;
     if let Some(fold) = (0..folds).find(|fold| !fold_of_image.contains(fold)) {
         return Err(StageError::new(format!("fold {} of {folds} has no images; use fewer folds", fold + 1)));
     }
@@ -110,9 +115,9 @@ pub fn run(params: &Params, labels: &Labels) -> Result<(Split, Leakage), StageEr
 }
 
 /// The fold in 0..k of each image.
-fn assign(params: &Params, labels: &Labels, folds: usize) -> Result<Vec<usize>, String> {
-    if let Some(column) = &params.folds_from {
-        return column::folds_from(labels, column, folds);
+fn assign(params: &Params, labels: &Labels, folds: usize, file: Option<&[u8]>) -> Result<Vec<usize>, String> {
+    if let Some(from) = &params.folds_from {
+        return from.folds(labels, folds, file);
     }
     check_classes(labels, folds)?;
     let mut generator = params.shuffle.then(|| {
@@ -158,11 +163,18 @@ impl Typed for SplitStage {
     const ABOUT: &'static str = "divides the images into folds for cross-validation and reports leakage";
     const PORTS: &'static [Port] = &[Port { name: "labels", reads: &[Labels::OUTPUT], optional: false, many: false }];
     const OUTPUTS: &'static [&'static str] = &[Split::OUTPUT, Leakage::OUTPUT];
+    // A text that ends in `.mat` counts as `{ file = … }`.
+    const PATHS: &'static [&'static str] = &["folds_from.file"];
     type Params = Params;
+
+    fn files(params: &Params) -> Result<Vec<FileName>, Vec<String>> {
+        params.folds_from.as_ref().map_or(Ok(Vec::new()), FoldsFrom::files)
+    }
 
     fn run(_context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
         let one = |(params, action): &(Params, &Action)| {
-            let (split, leakage) = run(params, &Labels::from_item(action.one("labels")?)?)?;
+            let file = action.file(folds_from::FILE).map(ExternalFile::read).transpose()?;
+            let (split, leakage) = run(params, &Labels::from_item(action.one("labels")?)?, file.as_deref())?;
             Ok(vec![split.output()?, leakage.output()?])
         };
         batch.iter().map(one).collect()

@@ -43,6 +43,11 @@ pub(crate) trait Typed: Send + Sync + 'static {
         Ok(Vec::new())
     }
 
+    /// What to do where [`Typed::files`] fails.
+    fn files_help(_params: &Self::Params) -> Option<String> {
+        None
+    }
+
     /// Runs a batch; see [`Stage::run`].
     fn run(context: &Context<'_>, batch: &[(Self::Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>>;
 }
@@ -111,6 +116,10 @@ impl<T: Typed> Stage for Adaptor<T> {
 
     fn describe_device(&self, device: &str) -> String {
         if T::USES_DEVICE { model::describe(device) } else { device.to_owned() }
+    }
+
+    fn files_help(&self, params: &serde_json::Value) -> Option<String> {
+        T::files_help(&read::<T>(params).ok()?)
     }
 
     fn batches(&self) -> bool {

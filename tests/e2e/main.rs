@@ -3,6 +3,7 @@
 //! One binary that drives the built `orchestrate`. Most stories use `command` stages of `sh`, which need no training.
 
 mod crash;
+mod data;
 mod device;
 mod errors;
 mod experiments;

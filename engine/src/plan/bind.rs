@@ -212,7 +212,8 @@ impl<'a> Binder<'a> {
             Err(errors) => {
                 for error in errors {
                     let message = format!("stage `{}`: {error}", self.stage.name.get_ref());
-                    push_once(problems, Diagnostic::error(message).at(path_span.clone().unwrap_or(table.span())));
+                    let diagnostic = Diagnostic { help: self.kind.files_help(&params), ..Diagnostic::error(message) };
+                    push_once(problems, diagnostic.at(path_span.clone().unwrap_or(table.span())));
                 }
                 return None;
             }
@@ -246,14 +247,15 @@ pub(super) fn push_once(problems: &mut Vec<Diagnostic>, diagnostic: Diagnostic) 
     }
 }
 
-/// The value at a dotted name such as `init.weights`, as written.
+/// The value at a dotted name such as `init.weights`, as written; a value that stands for the table that its kind makes
+/// of it, such as `folds_from = "cvind.mat"` for `folds_from.file`, is the place of all that is in it.
 fn located<'t>(table: &'t DeTable<'static>, field: &str) -> Option<&'t Located> {
     let (first, rest) = field.split_once('.').map_or((field, None), |(first, rest)| (first, Some(rest)));
     let value = table.get(first)?;
     match (rest, value.get_ref()) {
         (None, _) => Some(value),
         (Some(rest), DeValue::Table(inner)) => located(inner, rest),
-        (Some(_), _) => None,
+        (Some(_), _) => Some(value),
     }
 }
 

@@ -6,7 +6,7 @@
 //! `image` (any number type) and `tumorMask`. MATLAB stores columns one after the other, so that HDF5 has both pictures
 //! transposed. Images become grey levels by min-max over the slice.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hdf5_pure::{Dataset, File};
 use orchestrate_engine::stage::FileName;
@@ -18,7 +18,7 @@ use super::resize::Grid;
 use super::scale::min_max;
 
 /// Class names by `label` − 1.
-const CLASSES: [&str; 3] = ["meningioma", "glioma", "pituitary"];
+pub(super) const CLASSES: [&str; 3] = ["meningioma", "glioma", "pituitary"];
 
 /// Most values of a picture, so that a damaged file cannot ask for all memory.
 const VALUES_MAX: u64 = 1 << 26;
@@ -35,6 +35,22 @@ pub(super) fn files(path: &Path) -> Result<Vec<FileName>, Vec<String>> {
     Ok(names.into_iter().map(|name| FileName { path: path.join(&name), name }).collect())
 }
 
+/// The command that fetches the files into this folder.
+pub(super) fn how_to_fetch(path: &Path) -> String {
+    let path = without_detours(path).display().to_string();
+    let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+,@%:=".contains(letter);
+    let path = if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) };
+    format!("orchestrate data brain-tumor --to {path}")
+}
+
+/// The path without `..` and links, as far as its folders are there.
+fn without_detours(path: &Path) -> PathBuf {
+    let known = path.ancestors().find_map(|folder| Some((folder, folder.canonicalize().ok()?)));
+    let Some((folder, known)) = known else { return path.to_owned() };
+    let rest = path.strip_prefix(folder).unwrap_or(Path::new(""));
+    if rest.as_os_str().is_empty() { known } else { known.join(rest) }
+}
+
 /// The listing of these files, whatever their order, with what [`read_card`] gave for each.
 pub(super) fn listing(cards: Vec<(String, Card)>) -> Listing {
     let mut entries: Vec<_> = cards
@@ -49,8 +65,8 @@ pub(super) fn listing(cards: Vec<(String, Card)>) -> Listing {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Card {
     /// Class index into [`CLASSES`].
-    label: u32,
-    patient: Option<String>,
+    pub(super) label: u32,
+    pub(super) patient: Option<String>,
 }
 
 /// Reads class and patient.
@@ -180,6 +196,22 @@ mod tests {
         let card = Card { label: 0, patient: None };
         let listing = listing(vec![("10.mat".to_owned(), card.clone()), ("9.mat".to_owned(), card)]);
         assert_eq!(listing.names(), ["9.mat", "10.mat"]);
+    }
+
+    #[test]
+    fn the_command_that_fetches_names_the_folder_without_detours_and_quoted() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("experiments")).unwrap();
+        let real = folder.path().canonicalize().unwrap();
+        let path = folder.path().join("experiments/../data/brain-tumor");
+        assert_eq!(
+            how_to_fetch(&path),
+            format!("orchestrate data brain-tumor --to {}/data/brain-tumor", real.display())
+        );
+        assert_eq!(
+            how_to_fetch(Path::new("/no/my 'data'")),
+            r"orchestrate data brain-tumor --to '/no/my '\''data'\'''"
+        );
     }
 
     #[test]

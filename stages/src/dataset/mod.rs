@@ -5,6 +5,7 @@
 //! a time, resized and put among the others at once. Image names are relative to the manifest or folder, so that a
 //! moved folder gives the same bytes.
 
+mod census;
 mod cheng;
 mod folders;
 mod listing;
@@ -34,6 +35,7 @@ use phantom::Slice;
 use resize::Grid;
 use stack::{Stack, cannot_use, stack};
 
+pub use census::{Census, census};
 pub use params::{Format, Params, Resize};
 pub use resize::{Filter, MaskFilter};
 
@@ -58,6 +60,11 @@ impl Typed for Dataset {
             Format::Folders => folders::files(params, path),
             Format::ChengMat => cheng::files(path),
         }
+    }
+
+    fn files_help(params: &Params) -> Option<String> {
+        let path = params.path.as_deref().filter(|_| params.format == Format::ChengMat)?;
+        Some(cheng::how_to_fetch(path))
     }
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {

@@ -70,7 +70,7 @@ fn counts(split: &Split) -> Vec<Vec<usize>> {
 #[test]
 fn unshuffled_folds_are_those_of_stratified_k_fold() {
     for (index, case) in reference().cases.iter().enumerate() {
-        let (split, _) = run(&params(case.folds), &labels_of(&case.labels, &case.groups)).unwrap();
+        let (split, _) = run(&params(case.folds), &labels_of(&case.labels, &case.groups), None).unwrap();
         assert_eq!(split.folds, case.stratified, "case {index}");
     }
 }
@@ -78,7 +78,7 @@ fn unshuffled_folds_are_those_of_stratified_k_fold() {
 #[test]
 fn shuffled_folds_have_the_counts_of_stratified_k_fold() {
     for (index, case) in reference().cases.iter().enumerate() {
-        let (split, _) = run(&shuffled(case.folds, 1), &labels_of(&case.labels, &case.groups)).unwrap();
+        let (split, _) = run(&shuffled(case.folds, 1), &labels_of(&case.labels, &case.groups), None).unwrap();
         assert_eq!(counts(&split), case.shuffled_counts, "case {index}");
         assert_ne!(split.folds, case.stratified, "case {index}");
     }
@@ -87,7 +87,7 @@ fn shuffled_folds_have_the_counts_of_stratified_k_fold() {
 #[test]
 fn grouped_folds_are_those_of_stratified_group_k_fold() {
     for (index, case) in reference().cases.iter().enumerate() {
-        let (split, leakage) = run(&patient_wise(case.folds), &labels_of(&case.labels, &case.groups)).unwrap();
+        let (split, leakage) = run(&patient_wise(case.folds), &labels_of(&case.labels, &case.groups), None).unwrap();
         assert_eq!(split.folds, case.grouped, "case {index}");
         assert!(leakage.rows.iter().all(|row| row.groups.is_some_and(|groups| groups.shared == 0)), "case {index}");
     }
@@ -120,16 +120,16 @@ fn real_slices_are_split_as_scikit_learn_splits_them() {
         leakage.rows.iter().filter(|row| row.label == Leakage::ALL).map(|row| row.groups.unwrap().shared).collect()
     };
 
-    let (split, leakage) = run(&params(5), &labels).unwrap();
+    let (split, leakage) = run(&params(5), &labels, None).unwrap();
     let runs: Vec<(u32, usize)> = split.folds.chunk_by(|a, b| a == b).map(|run| (run[0], run.len())).collect();
     assert_eq!(runs, reference.stratified_runs);
     assert_eq!(shared(&leakage), reference.stratified_shared_patients);
     let sizes: Vec<usize> = counts(&split).iter().map(|fold| fold.iter().sum()).collect();
     assert_eq!(sizes, [613, 613, 613, 613, 612]);
 
-    assert_eq!(counts(&run(&shuffled(5, 0), &labels).unwrap().0), reference.shuffled_counts);
+    assert_eq!(counts(&run(&shuffled(5, 0), &labels, None).unwrap().0), reference.shuffled_counts);
 
-    let (split, leakage) = run(&patient_wise(5), &labels).unwrap();
+    let (split, leakage) = run(&patient_wise(5), &labels, None).unwrap();
     let of_patient: std::collections::BTreeMap<_, _> = split.patients.iter().flatten().zip(&split.folds).collect();
     assert_eq!(
         of_patient.values().map(|fold| fold.to_string()).collect::<String>(),
@@ -154,12 +154,12 @@ fn what_only_data_can_tell_is_said_by_name() {
         ),
         (patient_wise(2), labels(&[0, 0, 1, 1]), "column `patient` makes 1 groups, too few for 2 folds"),
         (
-            Params { folds_from: Some("patient".to_owned()), ..params(2) },
+            Params { folds_from: Some(FoldsFrom::Column("patient".to_owned())), ..params(2) },
             labels_of(&[0, 1], &["2".to_owned(), "2".to_owned()]),
             "fold 1 of 2 has no images; use fewer folds",
         ),
     ] {
-        assert_eq!(run(&params, &labels).unwrap_err().to_string(), message);
+        assert_eq!(run(&params, &labels, None).unwrap_err().to_string(), message);
     }
 }
 
@@ -178,7 +178,11 @@ fn a_seed_that_draws_nothing_is_not_in_the_params() {
 #[test]
 fn params_that_contradict_each_other_are_all_reported() {
     use orchestrate_engine::params::Params as _;
-    let params = Params { folds_from: Some("cvind".to_owned()), group: Some("patient".to_owned()), ..shuffled(1, 0) };
+    let params = Params {
+        folds_from: Some(FoldsFrom::Column("cvind".to_owned())),
+        group: Some("patient".to_owned()),
+        ..shuffled(1, 0)
+    };
     let fields: Vec<_> = params.problems().into_iter().map(|(field, _)| field).collect();
     assert_eq!(fields, ["folds", "shuffle", "group"]);
     assert_eq!(patient_wise(5).problems(), []);
@@ -196,11 +200,30 @@ fn both_outputs_come_from_stored_labels() {
 }
 
 #[test]
+fn folds_of_a_matlab_file_go_through_the_stage_and_its_path_stays_out_of_the_params() {
+    let bench = Bench::new();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/cvind/compressed.mat");
+    let checked = bench.check(&STAGE, "folds = 5\nfolds_from = \"compressed.mat\"").unwrap();
+    assert_eq!(checked["folds_from"], serde_json::json!({ "file": "compressed.mat" }));
+    let params = serde_json::json!({ "folds": 5, "folds_from": { "file": path } });
+    let files = orchestrate_engine::stage::Stage::files(&STAGE, &params).unwrap();
+    assert_eq!((files[0].name.as_str(), &files[0].path), ("folds.mat", &path));
+    let labels: Vec<u32> = vec![0; 12];
+    let item = bench.item(&labels_of(&labels, &vec![String::new(); 12]), &[]);
+    let mut action = bench.action(&params.to_string(), &[("labels", &[item])]);
+    let digest = orchestrate_cache::Digest::of(&std::fs::read(&path).unwrap());
+    action.files.push(ExternalFile { name: files[0].name.clone(), path, digest });
+    let split = bench.table::<Split>(bench.run(&STAGE, std::slice::from_ref(&action)).remove(0));
+    let json: serde_json::Value = serde_json::from_str(include_str!("../../tests/reference/cvind.json")).unwrap();
+    assert_eq!(serde_json::json!(split.folds), json["files"]["compressed.mat"]);
+}
+
+#[test]
 fn golden() {
     let labels: [u32; 10] = [0, 0, 1, 0, 1, 1, 0, 1, 0, 0];
     let patients = ["a", "a", "b", "b", "c", "c", "d", "d", "e", "e"].map(str::to_owned);
     let labels = labels_of(&labels, &patients);
-    let folds = |params: &Params| run(params, &labels).unwrap().0.folds;
+    let folds = |params: &Params| run(params, &labels, None).unwrap().0.folds;
     let all = [
         folds(&params(2)),
         folds(&shuffled(2, 7)),
