@@ -14,6 +14,7 @@ use orchestrate_engine::runlog::History;
 use orchestrate_engine::survey::{Answer, MissReason, Survey, survey};
 
 use super::study::{self, Study, nearby_store};
+use crate::Kinds;
 use crate::args::{ExplainArgs, StoreArgs};
 use crate::outcome::{Outcome, UsageError};
 use crate::terminal;
@@ -21,13 +22,13 @@ use crate::terminal;
 /// Differences that are shown one by one; a data set of other images differs in thousands.
 const CHANGES_SHOWN: usize = 10;
 
-pub(crate) fn explain(args: ExplainArgs) -> anyhow::Result<Outcome> {
+pub(crate) fn explain(kinds: Kinds, args: ExplainArgs) -> anyhow::Result<Outcome> {
     let (spec, node) = match args.target.as_slice() {
         [node] => (latest_spec(&args.store)?, node),
         [spec, node] => (PathBuf::from(spec), node),
         _ => unreachable!("clap takes one or two"),
     };
-    let plan = study::plan(&spec, &args.overrides)?;
+    let plan = study::plan(kinds, &spec, &args.overrides)?;
     let nodes = study::select(&plan, [node])?;
     let study = Study::open(plan, &args.store, Access::ReadOnly)?;
     let history = History::new(study.store.runs_dir());
@@ -67,7 +68,7 @@ impl<'a> Explainer<'a> {
         let mut known = Known::new(&study.plan, &study.observed);
         for id in study.plan.ids() {
             if let Answer::Hit { outputs, .. } = &survey.answers[id.index()] {
-                known.learn(id, outputs.clone());
+                known.learn(id, outputs);
             }
         }
         let results = study.store.results().map(|(_, result, _)| result).collect();
@@ -125,9 +126,9 @@ impl<'a> Explainer<'a> {
         let plan = &self.study.plan;
         let name = plan.name(id);
         let indent = 2 * depth;
-        let Some((key, manifest)) = self.known.key(id) else { return };
-        let present: Vec<OutputDigest> =
-            self.known.outputs(id).into_iter().flatten().map(|(_, digest)| *digest).collect();
+        let Some(manifest) = self.known.manifest(id) else { return };
+        let key = manifest.key().expect("params were encoded when the plan was made");
+        let present: Vec<OutputDigest> = self.known.digests(id).unwrap_or_default().to_vec();
         let other = |result: &&ActionResult| {
             result.node == name.as_str() && result.outputs.iter().map(|(_, digest)| *digest).ne(present.iter().copied())
         };

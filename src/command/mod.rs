@@ -7,4 +7,3 @@ pub(crate) mod plan;
 pub(crate) mod run;
 pub(crate) mod store;
 mod study;
-pub(crate) mod worker;
