@@ -20,6 +20,11 @@ test *arguments:
 doc:
     cargo doc --no-deps --workspace --release --open
 
+# The engine beside ninja, both with nothing to do; see benches/README.md.
+bench-noop *arguments:
+    cargo build --release -p orchestrate-bench-noop
+    python3 benches/noop/bench.py {{ arguments }}
+
 # A small study from phantom images to tables.
 quickstart:
     cargo run --release -- run experiments/quickstart.toml

@@ -4,30 +4,41 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use orchestrate_engine::event::{Event, Record, Reporter};
+use orchestrate_engine::event::{Event, Hits, Record, Reporter};
 use orchestrate_engine::node::NodeName;
+use orchestrate_engine::plan::Plan;
+use orchestrate_engine::run::Selection;
+use orchestrate_engine::runlog::History;
 
 use crate::reporter;
 
 /// Nodes that end sooner are not worth a line of their own.
 const SHOWN_AFTER: Duration = Duration::from_millis(300);
 
-/// How long each node of a run is estimated to take, by name; hits take nothing.
-pub(crate) type Estimates = HashMap<String, u64>;
+/// Runs whose durations are read for the estimate.
+const RUNS_FOR_ESTIMATE: usize = 20;
 
 /// Redraws the state of a run in place.
-pub(crate) struct Bars {
+pub(crate) struct Bars<'a> {
+    plan: &'a Plan,
+    selection: &'a Selection,
+    history: History,
     bars: MultiProgress,
     total: ProgressBar,
     running: HashMap<String, Running>,
-    /// Estimates of the nodes that have not ended.
-    left: Estimates,
+    /// By node, whether it was a hit before any node ran.
+    hit: Vec<bool>,
+    /// How long each node that has not ended is estimated to take, by name; made when the first node starts, as a run of
+    /// hits needs none.
+    left: Option<HashMap<String, u64>>,
     jobs: usize,
     counts: Counts,
 }
 
 struct Running {
     since: Instant,
+    /// How many nodes it is: siblings run together.
+    members: usize,
     bar: Option<ProgressBar>,
 }
 
@@ -39,13 +50,25 @@ struct Counts {
     blocked: usize,
 }
 
-impl Bars {
+impl<'a> Bars<'a> {
     /// Draws on standard error.
-    pub(crate) fn new(nodes: usize, estimates: Estimates) -> Self {
+    pub(crate) fn new(plan: &'a Plan, selection: &'a Selection, history: History) -> Self {
         let bars = MultiProgress::new();
-        let total = bars.add(ProgressBar::new(nodes as u64));
+        let total = bars.add(ProgressBar::new(selection.nodes().len() as u64));
         total.set_style(style("{bar:24.cyan/dim} {pos}/{len}  {msg}"));
-        Self { bars, total, running: HashMap::new(), left: estimates, jobs: 1, counts: Counts::default() }
+        let (hit, counts) = (vec![false; plan.nodes.len()], Counts::default());
+        Self { plan, selection, history, bars, total, running: HashMap::new(), hit, left: None, jobs: 1, counts }
+    }
+
+    /// What earlier runs say of the nodes that are not known to be hits.
+    fn estimates(&self) -> HashMap<String, u64> {
+        let durations = self.history.durations(RUNS_FOR_ESTIMATE);
+        let left = self.selection.nodes().iter().filter(|id| !self.hit[id.index()]);
+        left.filter_map(|id| {
+            let name = self.plan.name(*id);
+            Some((name.as_str().to_owned(), durations.estimate_ms(&name)?))
+        })
+        .collect()
     }
 
     /// Clears what was drawn.
@@ -58,14 +81,16 @@ impl Bars {
             bar.finish_and_clear();
             self.bars.remove(&bar);
         }
-        self.left.remove(node.as_str());
+        if let Some(left) = &mut self.left {
+            left.remove(node.as_str());
+        }
         self.total.inc(1);
     }
 
     fn redraw(&self) {
         let Counts { hit, ran, failed, blocked } = self.counts;
-        let parts =
-            [(hit, "hit"), (ran, "ran"), (self.running.len(), "running"), (failed, "failed"), (blocked, "blocked")];
+        let running = self.running.values().map(|running| running.members).sum();
+        let parts = [(hit, "hit"), (ran, "ran"), (running, "running"), (failed, "failed"), (blocked, "blocked")];
         let shown: Vec<_> =
             parts.iter().filter(|(number, _)| *number > 0).map(|(n, word)| format!("{n} {word}")).collect();
         self.total.set_message(shown.join(", ") + &self.eta());
@@ -74,12 +99,12 @@ impl Bars {
     /// What is left, if earlier runs tell: recorded durations of what has not ended, shared by the jobs.
     fn eta(&self) -> String {
         let spent: u64 = self.running.values().map(|running| millis(running.since.elapsed())).sum();
-        let left = self.left.values().sum::<u64>().saturating_sub(spent) / self.jobs as u64;
+        let left = self.left.iter().flat_map(HashMap::values).sum::<u64>().saturating_sub(spent) / self.jobs as u64;
         if left < 1000 { String::new() } else { format!("  about {} left", crate::terminal::duration(left)) }
     }
 }
 
-impl Reporter for Bars {
+impl Reporter for Bars<'_> {
     fn report(&mut self, record: &Record) {
         match &record.event {
             Event::RunStarted(started) => self.jobs = started.jobs.max(1),
@@ -87,8 +112,12 @@ impl Reporter for Bars {
                 self.counts.hit += 1;
                 self.ended(node);
             }
-            Event::NodeStarted { node, .. } => {
-                self.running.insert(node.as_str().to_owned(), Running { since: Instant::now(), bar: None });
+            Event::NodeStarted { node, members, .. } => {
+                if self.left.is_none() {
+                    self.left = Some(self.estimates());
+                }
+                self.running
+                    .insert(node.as_str().to_owned(), Running { since: Instant::now(), members: *members, bar: None });
             }
             Event::NodeProgress { node, progress } => {
                 if let Some(running) = self.running.get_mut(node.as_str()) {
@@ -121,6 +150,15 @@ impl Reporter for Bars {
         if let Event::RunFinished { .. } = record.event {
             self.finish();
         }
+    }
+
+    fn hits(&mut self, hits: &Hits<'_>) {
+        if self.left.is_some() {
+            return hits.records().for_each(|record| self.report(&record));
+        }
+        hits.nodes.iter().for_each(|(id, _)| self.hit[id.index()] = true);
+        self.counts.hit += hits.nodes.len();
+        self.total.inc(hits.nodes.len() as u64);
     }
 
     fn tick(&mut self) {

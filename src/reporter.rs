@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use orchestrate_engine::event::{Event, Record, Reporter};
+use orchestrate_engine::event::{Event, Hits, Record, Reporter};
 
 use crate::terminal;
 
@@ -18,6 +18,8 @@ impl Reporter for Plain {
             terminal::complain(&(line + "\n"));
         }
     }
+
+    fn hits(&mut self, _hits: &Hits<'_>) {}
 }
 
 /// The line that tells people of an event; most events have none.

@@ -29,6 +29,64 @@ pub enum Value {
     Map(BTreeMap<String, Value>),
 }
 
+/// An encoding that grows piece by piece, where building a [`Value`] first would cost more than hashing it.
+///
+/// The caller gives as many values as a list or map says, and the names of a map in ascending order, each before its value.
+#[derive(Clone, Debug, Default)]
+pub struct Encoder {
+    bytes: Vec<u8>,
+}
+
+impl Encoder {
+    /// Begins a map of so many pairs.
+    pub fn map(&mut self, fields: usize) {
+        encode_length(7, fields, &mut self.bytes);
+    }
+
+    /// Begins a list of so many values.
+    pub fn list(&mut self, items: usize) {
+        encode_length(6, items, &mut self.bytes);
+    }
+
+    /// A text, or the name of a field.
+    pub fn text(&mut self, text: &str) {
+        encode_text(4, text, &mut self.bytes);
+    }
+
+    /// A digest.
+    pub fn digest(&mut self, digest: &Digest) {
+        self.bytes.push(5);
+        self.bytes.extend(digest.as_bytes());
+    }
+
+    /// A value that is at hand as a whole.
+    pub fn value(&mut self, value: &Value) -> Result<(), CanonicalError> {
+        value.encode(&mut self.bytes)
+    }
+
+    /// What was given so far, to be given to [`Encoder::encoded`] again; the encoder is empty again.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// Values whose encoding was made before.
+    pub fn encoded(&mut self, bytes: &[u8]) {
+        self.bytes.extend(bytes);
+    }
+
+    /// Forgets what was given.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
+    /// The digest of all that was given; the encoder is empty again.
+    pub fn finish(&mut self) -> Digest {
+        let digest = Digest::of(&self.bytes);
+        self.bytes.clear();
+        digest
+    }
+}
+
 /// Why a value has no encoding.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CanonicalError {
@@ -174,6 +232,28 @@ mod tests {
     #[test]
     fn nan_is_refused() {
         assert_eq!(Value::Float(f64::NAN).digest(), Err(CanonicalError::NotANumber));
+    }
+
+    #[test]
+    fn encoder_gives_the_digest_of_the_value() {
+        let inner = Value::Float(0.5);
+        let value = Value::map([
+            ("a", Value::List(vec![Value::text("x"), Value::Digest(Digest::of(b"y"))])),
+            ("b", inner.clone()),
+        ]);
+        let mut encoder = Encoder::default();
+        for _ in 0..2 {
+            encoder.map(2);
+            encoder.text("a");
+            encoder.list(2);
+            encoder.text("x");
+            encoder.digest(&Digest::of(b"y"));
+            encoder.text("b");
+            encoder.value(&inner).expect("it is a number");
+            let whole = encoder.take();
+            encoder.encoded(&whole);
+            assert_eq!(Ok(encoder.finish()), value.digest());
+        }
     }
 
     proptest! {

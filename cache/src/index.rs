@@ -43,7 +43,11 @@ impl Index {
             let mut pack = Pack::new(id, layout.pack(id));
             pack.read_new().map(|_| pack)
         };
-        let packs = ids.par_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        // One pack, the usual case, is not worth the start of a pool of threads.
+        let packs = match ids.as_slice() {
+            [_, _, ..] => ids.par_iter().map(read).collect::<Result<Vec<_>, _>>()?,
+            few => few.iter().map(read).collect::<Result<Vec<_>, _>>()?,
+        };
         let mut index = Self { packs, ..Self::default() };
         // A forget may stand in another pack than what it names, so all of them are read before the rest.
         for pack in 0..index.packs.len() {
@@ -169,6 +173,17 @@ impl Index {
 
     pub(crate) fn hit(&self, key: &ActionKey) -> Option<Hit> {
         self.head(self.results.get(&key.0)?)?.hit()
+    }
+
+    /// The head of the result of a key.
+    pub(crate) fn result_head(&self, key: &ActionKey) -> Option<Head<'_>> {
+        self.head(self.results.get(&key.0)?)
+    }
+
+    /// Whether the artifact is known and has a file of that name.
+    pub(crate) fn has_file(&self, digest: &OutputDigest, name: &str) -> bool {
+        let head = self.artifacts.get(&digest.0).and_then(|place| self.head(place));
+        head.is_some_and(|head| head.file_names().any(|file| file == Some(name.as_bytes())))
     }
 
     pub(crate) fn artifact(&self, digest: &OutputDigest) -> Option<Artifact> {

@@ -13,7 +13,7 @@
 //! | `last-use` | when keys were last needed; see `last_use.rs` |
 //! | `lineage` | a JSON line for each collected result: what it was and where it came from |
 //! | `stat-cache` | digests of external files; see `file_digest.rs` |
-//! | `leases`, `gc.lock` | empty files that carry kernel locks; see `lease.rs` and `gc.rs` |
+//! | `leases.d/`, `gc.lock` | empty files that carry kernel locks; see `lease.rs` and `gc.rs` |
 
 use std::fs;
 use std::io;
@@ -60,7 +60,15 @@ impl Layout {
                 return Err(self.not_a_store("it holds other files; name an empty or a new folder"));
             }
         }
-        for dir in [self.packs(), self.objects(), self.tmp(), self.quarantine(), self.runs(), self.checkpoints()] {
+        for dir in [
+            self.packs(),
+            self.objects(),
+            self.tmp(),
+            self.quarantine(),
+            self.runs(),
+            self.checkpoints(),
+            self.leases(),
+        ] {
             if !dir.is_dir() {
                 disk::create_dir(&dir)?;
             }
@@ -144,7 +152,7 @@ impl Layout {
     }
 
     pub(crate) fn leases(&self) -> PathBuf {
-        self.dir.join("leases")
+        self.dir.join("leases.d")
     }
 
     pub(crate) fn gc_lock(&self) -> PathBuf {

@@ -1,8 +1,10 @@
 //! Exclusive claims to produce the result of a key, among the threads and processes of one host.
 //!
-//! On Linux a lease is an open-file-description lock on one byte of the file `leases`; the byte's offset is taken from the
-//! key. The kernel drops it when its holder dies. Two keys that share 62 bits would exclude each other, which is as
-//! unlikely as it is harmless. Elsewhere it is a lock on a file of its own in the folder `lease-files`.
+//! On Linux a lease is an open-file-description lock on one byte of one of the files in the folder `leases.d`; file and
+//! offset are taken from the key. The kernel drops it when its holder dies. Two keys that share 62 bits and the file would
+//! exclude each other, which is as unlikely as it is harmless. The kernel keeps the locks of a file in a list that it walks for
+//! each new one, so thousands of leases in one file would each cost more than a light stage; hence several files.
+//! Elsewhere a lease is a lock on a file of its own in the folder `lease-files`.
 //!
 //! Such locks do not exclude threads that share an open file, so a set in memory does that.
 
@@ -79,6 +81,8 @@ use portable::{KernelLock, KernelLocks};
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use std::sync::OnceLock;
+
     use nix::errno::Errno;
     use nix::fcntl::{FcntlArg, fcntl};
     use nix::libc;
@@ -86,34 +90,52 @@ mod linux {
     use super::{ActionKey, File, PathBuf, StoreError};
     use crate::disk;
 
-    /// One file whose bytes are locked.
+    /// Among how many files the locks are spread.
+    const FILES: usize = 64;
+
+    /// Files whose bytes are locked, each opened when it is first needed.
     #[derive(Debug)]
     pub(super) struct KernelLocks {
-        file: File,
-        path: PathBuf,
+        files: [OnceLock<File>; FILES],
+        dir: PathBuf,
     }
 
-    /// Offset of the locked byte.
-    pub(super) struct KernelLock(libc::off_t);
+    /// Number of the file, and offset of the locked byte.
+    pub(super) struct KernelLock(usize, libc::off_t);
 
     impl KernelLocks {
-        pub(super) fn open(path: PathBuf) -> Result<Self, StoreError> {
-            Ok(Self { file: disk::open_or_create(&path)?, path })
+        pub(super) fn open(dir: PathBuf) -> Result<Self, StoreError> {
+            Ok(Self { files: [const { OnceLock::new() }; FILES], dir })
+        }
+
+        fn path(&self, number: usize) -> PathBuf {
+            self.dir.join(format!("{number:02x}"))
+        }
+
+        fn file(&self, number: usize) -> Result<&File, StoreError> {
+            if let Some(file) = self.files[number].get() {
+                return Ok(file);
+            }
+            let file = disk::open_or_create(&self.path(number))?;
+            Ok(self.files[number].get_or_init(|| file))
         }
 
         pub(super) fn try_lock(&self, key: &ActionKey) -> Result<Option<KernelLock>, StoreError> {
-            let first = key.0.as_bytes().first_chunk().expect("a digest has 32 bytes");
+            let bytes = key.0.as_bytes();
+            let number = usize::from(bytes[31]) % FILES;
+            let first = bytes.first_chunk().expect("a digest has 32 bytes");
             let offset = libc::off_t::from_le_bytes(*first) & (libc::off_t::MAX >> 1);
-            match fcntl(&self.file, FcntlArg::F_OFD_SETLK(&byte(libc::F_WRLCK, offset))) {
-                Ok(_) => Ok(Some(KernelLock(offset))),
+            match fcntl(self.file(number)?, FcntlArg::F_OFD_SETLK(&byte(libc::F_WRLCK, offset))) {
+                Ok(_) => Ok(Some(KernelLock(number, offset))),
                 Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
-                Err(error) => Err(StoreError::io("lock a byte of", &self.path)(error.into())),
+                Err(error) => Err(StoreError::io("lock a byte of", self.path(number))(error.into())),
             }
         }
 
-        pub(super) fn unlock(&self, lock: KernelLock) {
-            if let Err(error) = fcntl(&self.file, FcntlArg::F_OFD_SETLK(&byte(libc::F_UNLCK, lock.0))) {
-                tracing::warn!("cannot unlock a byte of {}: {error}", self.path.display());
+        pub(super) fn unlock(&self, KernelLock(number, offset): KernelLock) {
+            let file = self.files[number].get().expect("a file with a lock is open");
+            if let Err(error) = fcntl(file, FcntlArg::F_OFD_SETLK(&byte(libc::F_UNLCK, offset))) {
+                tracing::warn!("cannot unlock a byte of {}: {error}", self.path(number).display());
             }
         }
     }

@@ -39,7 +39,7 @@ mod crash;
 
 pub use artifact::{ActionKey, ActionResult, Artifact, FileEntry, OutputDigest};
 pub use blob::{BlobError, BlobLocation};
-pub use canonical::{CanonicalError, Value};
+pub use canonical::{CanonicalError, Encoder, Value};
 pub use catalog::StoreStats;
 pub use digest::{Digest, ParseDigestError};
 pub use error::StoreError;

@@ -175,6 +175,18 @@ impl<'a> Head<'a> {
         (0..count.unwrap_or(1)).map(move |_| blob())
     }
 
+    /// The names of the files of an artifact; `None` stands for a head that is cut.
+    pub(crate) fn file_names(&self) -> impl Iterator<Item = Option<&'a [u8]>> + use<'a> {
+        let mut reader = Reader(self.fixed.get(32..).unwrap_or_default());
+        let count = reader.u32();
+        let mut name = move || {
+            reader.take(32 + 8)?;
+            let name_len = reader.u32()? as usize;
+            reader.take(name_len)
+        };
+        (0..count.unwrap_or(1)).map(move |_| name())
+    }
+
     /// What every hit needs of a result.
     pub(crate) fn hit(&self) -> Option<Hit> {
         let mut reader = Reader(self.fixed.get(32..)?);
@@ -185,6 +197,19 @@ impl<'a> Head<'a> {
         };
         let outputs = (0..count).map(|_| output(&mut reader)).collect::<Option<_>>()?;
         Some(Hit { outputs, elapsed_ms, recorded_ms })
+    }
+
+    /// The outputs of a result by name, without copies; `None` stands for a head that is cut.
+    pub(crate) fn outputs(&self) -> impl Iterator<Item = Option<(&'a [u8], OutputDigest)>> + use<'a> {
+        // Key and two times come before the count.
+        let mut reader = Reader(self.fixed.get(32 + 16..).unwrap_or_default());
+        let count = reader.u32();
+        let mut output = move || {
+            let digest = OutputDigest(reader.digest()?);
+            let name_len = reader.u32()? as usize;
+            Some((reader.take(name_len)?, digest))
+        };
+        (0..count.unwrap_or(1)).map(move |_| output())
     }
 
     /// The whole result, given the body.

@@ -115,6 +115,30 @@ impl Store {
         hit.outputs.iter().all(|(_, output)| index.is_complete(output, has)).then_some(hit)
     }
 
+    /// The same as [`Store::hit`] without copies of names: writes the digest of each named output to its place, and says
+    /// whether the store has all of them.
+    pub fn hit_outputs(&self, key: &ActionKey, names: &[String], digests: &mut [OutputDigest]) -> bool {
+        let index = self.index();
+        let Some(head) = index.result_head(key) else { return false };
+        let has = |digest: &Digest, size_bytes| self.has_blob(&index, digest, size_bytes);
+        let mut found = 0;
+        for output in head.outputs() {
+            let Some((name, digest)) = output.filter(|(_, digest)| index.is_complete(digest, has)) else {
+                return false;
+            };
+            if let Some(place) = names.iter().position(|known| known.as_bytes() == name) {
+                digests[place] = digest;
+                found += 1;
+            }
+        }
+        found == names.len()
+    }
+
+    /// Whether a committed artifact has a file of that name.
+    pub fn has_file(&self, digest: &OutputDigest, name: &str) -> bool {
+        self.index().has_file(digest, name)
+    }
+
     /// The result recorded for a key, if all of its bytes are there; see [`Store::hit`] for the quicker way.
     pub fn lookup(&self, key: &ActionKey) -> Option<ActionResult> {
         self.hit(key)?;

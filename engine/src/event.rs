@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use orchestrate_cache::{ActionKey, OutputDigest};
+use orchestrate_cache::{ActionKey, Digest, OutputDigest};
 use serde::{Deserialize, Serialize};
 
-use crate::node::NodeName;
+use crate::known::KnownOutputs;
+use crate::node::{NodeId, NodeName};
+use crate::plan::Plan;
 use crate::runlog::RunId;
 use crate::stage::Progress;
 
@@ -26,9 +28,14 @@ pub fn now_ms() -> u64 {
 }
 
 impl Record {
+    /// The time of now as records have it.
+    pub(crate) fn now_ms() -> i64 {
+        Timestamp::now().as_millisecond()
+    }
+
     /// Stamps an event with the time of now.
     pub fn now(event: Event) -> Self {
-        Self { at_ms: Timestamp::now().as_millisecond(), event }
+        Self { at_ms: Self::now_ms(), event }
     }
 }
 
@@ -50,6 +57,13 @@ pub enum Event {
         /// Its outputs by name.
         outputs: Vec<(String, OutputDigest)>,
     },
+    /// The store had the results of many nodes; a run log says so once instead of once a node. No other listener sees it.
+    NodesHit {
+        /// How many.
+        nodes: usize,
+        /// Names the list of them, see [`crate::runlog`].
+        list: Digest,
+    },
     /// Another process is computing the key; this run waits for its result.
     NodeDeferred {
         /// The node.
@@ -57,12 +71,15 @@ pub enum Event {
         /// Its key.
         key: ActionKey,
     },
-    /// The stage began.
+    /// The stage began, for one node or for siblings that run together.
     NodeStarted {
-        /// The node.
+        /// The node, or the first of the siblings.
         node: NodeName,
         /// Its key.
         key: ActionKey,
+        /// How many nodes began.
+        #[serde(default = "one")]
+        members: usize,
         /// Where its output for people goes, if it has any.
         log: Option<PathBuf>,
     },
@@ -130,6 +147,10 @@ pub enum Event {
     },
 }
 
+fn one() -> usize {
+    1
+}
+
 /// What a run was asked to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunStarted {
@@ -171,8 +192,37 @@ pub trait Reporter {
     /// Takes note of an event.
     fn report(&mut self, record: &Record);
 
+    /// Takes note of nodes whose results were in the store; the same as [`Event::NodeHit`] for each of them.
+    ///
+    /// There may be a hundred thousand of them, so a listener that needs no event for each counts them instead.
+    fn hits(&mut self, hits: &Hits<'_>) {
+        hits.records().for_each(|record| self.report(&record));
+    }
+
     /// Called several times a second while nothing happens, and before a long wait: write what is buffered, redraw.
     fn tick(&mut self) {}
+}
+
+/// Nodes that were found to be hits one after the other.
+pub struct Hits<'a> {
+    /// The plan that they belong to.
+    pub plan: &'a Plan,
+    /// Their outputs.
+    pub outputs: &'a KnownOutputs,
+    /// The nodes with their keys.
+    pub nodes: &'a [(NodeId, ActionKey)],
+    /// When the last of them was found, in milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+impl Hits<'_> {
+    /// An event for each.
+    pub fn records(&self) -> impl Iterator<Item = Record> {
+        self.nodes.iter().map(|(id, key)| {
+            let outputs = self.outputs.named(self.plan, *id).unwrap_or_default();
+            Record { at_ms: self.at_ms, event: Event::NodeHit { node: self.plan.name(*id), key: *key, outputs } }
+        })
+    }
 }
 
 impl Event {
@@ -220,7 +270,7 @@ impl Event {
             | Self::NodeFailed { node, .. }
             | Self::NodeBlocked { node, .. }
             | Self::NodeCancelled { node } => Some(node),
-            Self::RunStarted(_) | Self::Warning { .. } | Self::RunFinished { .. } => None,
+            Self::RunStarted(_) | Self::NodesHit { .. } | Self::Warning { .. } | Self::RunFinished { .. } => None,
         }
     }
 }
@@ -260,7 +310,6 @@ pub fn output_json(outputs: &[(String, OutputDigest)]) -> serde_json::Value {
 mod tests {
     use super::*;
     use crate::node::Point;
-    use orchestrate_cache::Digest;
     use serde_json::{Value, json};
 
     fn score() -> NodeName {

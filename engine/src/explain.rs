@@ -272,7 +272,7 @@ mod tests {
             let store = tempfile::tempdir().unwrap();
             let observed = observe(plan, &FileDigests::open(store.path())).unwrap();
             let id = Selector::parse("images").unwrap().nodes(plan).unwrap()[0];
-            (id, Known::new(plan, &observed).key(id).unwrap().1)
+            (id, Known::new(plan, &observed).manifest(id).unwrap())
         };
         let (_, was) = manifest(&plan(STUDY, &[]).unwrap());
         let now = plan(STUDY, overrides).unwrap();

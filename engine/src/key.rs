@@ -14,14 +14,20 @@
 //! ¹ So renaming a stage, or giving a model another label, reruns only what shows the label.
 //! ² A table shows them, so it must see them.
 //!
-//! The manifest is the preimage of the key, and the key is the digest of the manifest: one traversal makes both, so an
-//! explanation cannot disagree with a key.
+//! The manifest is the preimage of the key, and the key is the digest of the manifest. One traversal gives both: it tells a
+//! [`Sink`] what it meets, and a sink either builds the manifest or encodes it. So an explanation cannot disagree with a
+//! key, and a key costs no manifest.
 
-use orchestrate_cache::{ActionKey, CanonicalError, OutputDigest, Value};
+mod sink;
+
+use std::ops::Range;
+
+use orchestrate_cache::{ActionKey, CanonicalError, Encoder, OutputDigest, Value};
 
 use crate::node::NodeId;
-use crate::observe::Observed;
-use crate::plan::{Feed, Plan};
+use crate::observe::{Observed, Seen};
+use crate::plan::{Feed, ParamSet, Plan, PlannedStage};
+use sink::{Builder, Sink};
 
 /// The readable preimage of a key.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,64 +47,149 @@ pub fn manifest(
     observed: &Observed,
     output: impl Fn(NodeId, &str) -> Option<OutputDigest>,
 ) -> Option<Manifest> {
-    let stage = plan.stage(id);
-    let set = plan.params(id);
-    let mut fields = vec![
-        ("kind", Value::text(stage.kind.kind())),
-        ("version", Value::Int(i64::from(stage.kind.version()))),
-        ("params", set.keyed.clone()),
-        ("inputs", inputs(plan, id, output)?),
-    ];
-    let seen = observed.of(plan, id);
-    if !seen.files.is_empty() {
-        let files = seen.files.iter().map(|file| (file.name.as_str(), Value::Digest(file.digest)));
-        fields.push(("files", Value::map(files)));
-        // A manifest of images is a list: the same files in another order are other inputs.
-        fields.push(("file_order", Value::List(seen.files.iter().map(|file| Value::text(&file.name)).collect())));
+    let (stage, set) = (plan.stage(id), plan.params(id));
+    let mut builder = Builder::default();
+    before_inputs(observed.of(plan, id), &mut builder);
+    inputs(plan, id, &ports(stage), output, &mut builder)?;
+    after_inputs(stage, set, observed.of(plan, id), &mut builder);
+    Some(Manifest(builder.finish()))
+}
+
+/// Makes keys. What all nodes of one set of params share is encoded once.
+pub(crate) struct KeyMaker {
+    encoder: Encoder,
+    stages: Vec<StageFrames>,
+}
+
+/// What is known of the manifests of one stage.
+struct StageFrames {
+    ports: Vec<Range<usize>>,
+    /// By set of params: what stands before the inputs, and what behind.
+    frames: Vec<Option<(Vec<u8>, Vec<u8>)>>,
+}
+
+impl KeyMaker {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let frames = |stage: &PlannedStage| vec![None; stage.param_sets.len()];
+        let stages = plan.stages.iter().map(|stage| StageFrames { ports: ports(stage), frames: frames(stage) });
+        Self { encoder: Encoder::default(), stages: stages.collect() }
     }
+
+    /// The key of a node: the digest of its manifest. `None` while an output that it reads is unknown.
+    pub(crate) fn key(
+        &mut self,
+        plan: &Plan,
+        id: NodeId,
+        observed: &Observed,
+        output: impl Fn(NodeId, &str) -> Option<OutputDigest>,
+    ) -> Option<ActionKey> {
+        let Self { encoder, stages } = self;
+        let node = plan.node(id);
+        let StageFrames { ports, frames } = &mut stages[node.stage as usize];
+        let (before, after) = frames[node.params as usize].get_or_insert_with(|| {
+            encoder.clear();
+            before_inputs(observed.of(plan, id), encoder);
+            let before = encoder.take();
+            after_inputs(plan.stage(id), plan.params(id), observed.of(plan, id), encoder);
+            (before, encoder.take())
+        });
+        encoder.clear();
+        encoder.encoded(before);
+        inputs(plan, id, ports, output, encoder)?;
+        encoder.encoded(after);
+        Some(ActionKey(encoder.finish()))
+    }
+}
+
+// The fields of a manifest are told in the order of their names, as a canonical map holds them.
+
+fn before_inputs(seen: &Seen, sink: &mut impl Sink) {
+    let optional = [seen.env.is_empty(), seen.files.is_empty(), seen.files.is_empty(), seen.probes.is_empty()];
+    sink.map(4 + optional.iter().filter(|is_empty| !**is_empty).count());
     if !seen.env.is_empty() {
         let text = |value: &Option<String>| value.as_ref().map_or(Value::Null, Value::text);
-        fields.push(("env", Value::map(seen.env.iter().map(|(name, value)| (name.as_str(), text(value))))));
+        sink.text("env");
+        sink.value(&Value::map(seen.env.iter().map(|(name, value)| (name.as_str(), text(value)))));
     }
-    if !seen.probes.is_empty() {
-        fields.push((
-            "observed",
-            Value::map(seen.probes.iter().map(|(name, value)| (name.as_str(), Value::text(value)))),
-        ));
+    if !seen.files.is_empty() {
+        // A manifest of images is a list: the same files in another order are other inputs.
+        sink.text("file_order");
+        sink.value(&Value::List(seen.files.iter().map(|file| Value::text(&file.name)).collect()));
+        sink.text("files");
+        sink.value(&Value::map(seen.files.iter().map(|file| (file.name.as_str(), Value::Digest(file.digest)))));
     }
-    Some(Manifest(Value::map(fields)))
+    sink.text("inputs");
 }
 
-fn inputs(plan: &Plan, id: NodeId, output: impl Fn(NodeId, &str) -> Option<OutputDigest>) -> Option<Value> {
+fn after_inputs(stage: &PlannedStage, set: &ParamSet, seen: &Seen, sink: &mut impl Sink) {
+    sink.text("kind");
+    sink.text(stage.kind.kind());
+    if !seen.probes.is_empty() {
+        sink.text("observed");
+        sink.value(&Value::map(seen.probes.iter().map(|(name, value)| (name.as_str(), Value::text(value)))));
+    }
+    sink.text("params");
+    sink.value(&set.keyed);
+    sink.text("version");
+    sink.value(&Value::Int(i64::from(stage.kind.version())));
+}
+
+/// The ports of a stage in the order of their names, each with its feeds: several stages at one port follow each other.
+fn ports(stage: &PlannedStage) -> Vec<Range<usize>> {
+    let mut ports: Vec<Range<usize>> = Vec::new();
+    for (position, feed) in stage.feeds.iter().enumerate() {
+        match ports.last_mut() {
+            Some(port) if stage.feeds[port.start].port == feed.port => port.end = position + 1,
+            _ => ports.push(position..position + 1),
+        }
+    }
+    ports.sort_by(|a, b| stage.feeds[a.start].port.cmp(&stage.feeds[b.start].port));
+    ports
+}
+
+fn inputs(
+    plan: &Plan,
+    id: NodeId,
+    ports: &[Range<usize>],
+    output: impl Fn(NodeId, &str) -> Option<OutputDigest>,
+    sink: &mut impl Sink,
+) -> Option<()> {
     let feeds = &plan.stage(id).feeds;
-    let mut ports: Vec<(&str, Value)> = Vec::new();
-    for (position, feed) in feeds.iter().enumerate() {
-        let digest = |item: NodeId| output(item, &feed.output).map(|digest| Value::Digest(digest.0));
-        let items = plan.feed_items(id, position);
-        if !feed.listed {
-            ports.push((&feed.port, digest(items[0])?));
+    sink.map(ports.len());
+    for port in ports {
+        let first = &feeds[port.start];
+        sink.text(&first.port);
+        if !first.listed {
+            sink.digest(&output(plan.feed_items(id, port.start)[0], &first.output)?.0);
             continue;
         }
-        let listed: Vec<_> =
-            items.iter().map(|item| Some(listed(plan, *item, feed, digest(*item)?))).collect::<Option<_>>()?;
-        match ports.last_mut() {
-            // Several stages at one port follow each other: feeds are sorted by port.
-            Some((port, Value::List(earlier))) if *port == feed.port => earlier.extend(listed),
-            _ => ports.push((&feed.port, Value::List(listed))),
+        sink.list(port.clone().map(|position| plan.feed_items(id, position).len()).sum());
+        for position in port.clone() {
+            let feed = &feeds[position];
+            for item in plan.feed_items(id, position) {
+                sink.map(2);
+                sink.text("digest");
+                sink.digest(&output(*item, &feed.output)?.0);
+                sink.text("labels");
+                sink.list(feed.gathered.len());
+                for (axis, label) in gathered_labels(plan, *item, feed) {
+                    sink.list(2);
+                    sink.text(axis);
+                    sink.text(label);
+                }
+            }
         }
     }
-    Some(Value::map(ports))
-}
-
-fn listed(plan: &Plan, item: NodeId, feed: &Feed, digest: Value) -> Value {
-    let labels = gathered_labels(plan, item, feed);
-    let labels = labels.into_iter().map(|(axis, label)| Value::List(vec![Value::text(axis), Value::text(label)]));
-    Value::map([("labels", Value::List(labels.collect())), ("digest", digest)])
+    Some(())
 }
 
 /// Axis and label of each axis that was gathered, in the order of declaration.
-pub(crate) fn gathered_labels<'a>(plan: &'a Plan, item: NodeId, feed: &Feed) -> Vec<(&'a str, &'a str)> {
-    feed.gathered.iter().map(|position| plan.label(item, *position)).collect()
+pub(crate) fn gathered_labels<'a>(
+    plan: &'a Plan,
+    item: NodeId,
+    feed: &'a Feed,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    feed.gathered.iter().map(move |position| plan.label(item, *position))
 }
 
 #[cfg(test)]
@@ -119,12 +210,14 @@ mod tests {
         let mut known = Known::new(&plan, &observed);
         let mut keys = BTreeMap::new();
         for id in plan.ids() {
-            let (key, _) = known.key(id).unwrap();
+            let key = known.key(id).unwrap();
+            assert_eq!(known.manifest(id).unwrap().key(), Ok(key), "the key is the digest of the manifest");
             let output = |name: &String| {
                 let text = format!("{}{name}", key.0);
                 (name.clone(), OutputDigest(Digest::of(text.as_bytes())))
             };
-            known.learn(id, plan.params(id).outputs.iter().map(output).collect());
+            let outputs: Vec<_> = plan.params(id).outputs.iter().map(output).collect();
+            assert!(known.learn(id, &outputs));
             keys.insert(plan.name(id).to_string(), key);
         }
         keys

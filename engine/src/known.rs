@@ -1,8 +1,8 @@
 //! Outputs of nodes as far as they are known: by a hit, or because the node ran.
 
-use orchestrate_cache::{ActionKey, OutputDigest, Store};
+use orchestrate_cache::{ActionKey, Digest, OutputDigest, Store};
 
-use crate::key::{Manifest, manifest};
+use crate::key::{KeyMaker, Manifest, manifest};
 use crate::node::NodeId;
 use crate::observe::Observed;
 use crate::plan::Plan;
@@ -10,48 +10,120 @@ use crate::plan::Plan;
 /// Named outputs, in the order in which the stage declares them.
 pub type Outputs = Vec<(String, OutputDigest)>;
 
-/// What is known of every node of a plan.
+/// What is known of every node of a plan: digests alone, as the names are those that the plan declares.
 pub struct Known<'a> {
     plan: &'a Plan,
     observed: &'a Observed,
-    outputs: Vec<Option<Outputs>>,
+    keys: KeyMaker,
+    outputs: KnownOutputs,
+}
+
+/// The output digests of every node, one after the other.
+#[derive(Clone, Debug)]
+pub struct KnownOutputs {
+    digests: Vec<OutputDigest>,
+    /// Where the digests of each node begin, and after the last one the end of all.
+    starts: Vec<u32>,
+    known: Vec<bool>,
+}
+
+impl KnownOutputs {
+    fn new(plan: &Plan) -> Self {
+        let mut starts = Vec::with_capacity(plan.nodes.len() + 1);
+        let mut end = 0;
+        for id in plan.ids() {
+            starts.push(u32::try_from(end).expect("fewer than 2^32 outputs"));
+            end += plan.params(id).outputs.len();
+        }
+        starts.push(u32::try_from(end).expect("fewer than 2^32 outputs"));
+        let unknown = OutputDigest(Digest::from_bytes([0; 32]));
+        Self { digests: vec![unknown; end], starts, known: vec![false; plan.nodes.len()] }
+    }
+
+    fn range(&self, id: NodeId) -> std::ops::Range<usize> {
+        self.starts[id.index()] as usize..self.starts[id.index() + 1] as usize
+    }
+
+    /// The digests of a node's outputs, in the order in which its stage declares them.
+    pub fn digests(&self, id: NodeId) -> Option<&[OutputDigest]> {
+        self.known[id.index()].then(|| &self.digests[self.range(id)])
+    }
+
+    /// The outputs of a node with their names.
+    pub fn named(&self, plan: &Plan, id: NodeId) -> Option<Outputs> {
+        let digests = self.digests(id)?;
+        Some(plan.params(id).outputs.iter().cloned().zip(digests.iter().copied()).collect())
+    }
+
+    fn output(&self, plan: &Plan, id: NodeId, name: &str) -> Option<OutputDigest> {
+        let place = plan.params(id).outputs.iter().position(|output| output == name)?;
+        self.digests(id)?.get(place).copied()
+    }
 }
 
 impl<'a> Known<'a> {
     /// Nothing is known.
     pub fn new(plan: &'a Plan, observed: &'a Observed) -> Self {
-        Self { plan, observed, outputs: vec![None; plan.nodes.len()] }
+        Self { plan, observed, keys: KeyMaker::new(plan), outputs: KnownOutputs::new(plan) }
     }
 
-    /// The outputs of a node.
-    pub fn outputs(&self, id: NodeId) -> Option<&Outputs> {
-        self.outputs[id.index()].as_ref()
+    /// The outputs of a node by name.
+    pub fn outputs(&self, id: NodeId) -> Option<Outputs> {
+        self.outputs.named(self.plan, id)
+    }
+
+    /// The digests of a node's outputs, in the order in which its stage declares them.
+    pub fn digests(&self, id: NodeId) -> Option<&[OutputDigest]> {
+        self.outputs.digests(id)
     }
 
     /// One output of a node.
     pub fn output(&self, id: NodeId, name: &str) -> Option<OutputDigest> {
-        self.outputs(id)?.iter().find(|(output, _)| output == name).map(|(_, digest)| *digest)
+        self.outputs.output(self.plan, id, name)
     }
 
-    /// Takes note of a node's outputs.
-    pub fn learn(&mut self, id: NodeId, outputs: Outputs) {
-        self.outputs[id.index()] = Some(outputs);
+    /// Takes note of a node's outputs; says no where one that it declares is missing.
+    pub fn learn(&mut self, id: NodeId, outputs: &[(String, OutputDigest)]) -> bool {
+        let range = self.outputs.range(id);
+        for (name, place) in self.plan.params(id).outputs.iter().zip(range) {
+            let Some((_, digest)) = outputs.iter().find(|(output, _)| output == name) else { return false };
+            self.outputs.digests[place] = *digest;
+        }
+        self.outputs.known[id.index()] = true;
+        true
+    }
+
+    /// Takes note of the recorded outputs of a node's key, if the store has them all; says whether it has.
+    pub fn look_up(&mut self, store: &Store, id: NodeId, key: &ActionKey) -> bool {
+        let range = self.outputs.range(id);
+        let hit = store.hit_outputs(key, &self.plan.params(id).outputs, &mut self.outputs.digests[range]);
+        self.outputs.known[id.index()] = hit;
+        hit
     }
 
     /// Forgets a node's outputs: its bytes turned out to be lost.
     pub fn forget(&mut self, id: NodeId) {
-        self.outputs[id.index()] = None;
+        self.outputs.known[id.index()] = false;
     }
 
-    /// The manifest and key of a node; `None` while an output that it reads is unknown.
-    pub fn key(&self, id: NodeId) -> Option<(ActionKey, Manifest)> {
-        let manifest = manifest(self.plan, id, self.observed, |input, output| self.output(input, output))?;
-        let key = manifest.key().expect("params were encoded when the plan was made, and digests hold no NaN");
-        Some((key, manifest))
+    /// The key of a node; `None` while an output that it reads is unknown.
+    pub fn key(&mut self, id: NodeId) -> Option<ActionKey> {
+        let Self { plan, observed, keys, outputs } = self;
+        keys.key(plan, id, observed, |input, output| outputs.output(plan, input, output))
     }
-}
 
-/// The recorded outputs of a key, if the store has them all.
-pub fn look_up(store: &Store, key: &ActionKey) -> Option<Outputs> {
-    store.hit(key).map(|hit| hit.outputs)
+    /// The manifest of a node, of which its key is the digest; `None` while an output that it reads is unknown.
+    pub fn manifest(&self, id: NodeId) -> Option<Manifest> {
+        manifest(self.plan, id, self.observed, |input, output| self.output(input, output))
+    }
+
+    /// All outputs that are known.
+    pub fn all_outputs(&self) -> &KnownOutputs {
+        &self.outputs
+    }
+
+    /// All outputs that are known, without the rest.
+    pub fn into_outputs(self) -> KnownOutputs {
+        self.outputs
+    }
 }

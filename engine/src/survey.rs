@@ -8,7 +8,7 @@ use orchestrate_cache::{ActionKey, Store};
 
 use crate::explain::{Change, changes};
 use crate::key::Manifest;
-use crate::known::{Known, Outputs, look_up};
+use crate::known::{Known, Outputs};
 use crate::node::NodeId;
 use crate::observe::Observed;
 use crate::plan::Plan;
@@ -92,42 +92,47 @@ pub fn survey(plan: &Plan, observed: &Observed, store: &Store, history: &History
     for id in plan.ids() {
         let answer = match known.key(id) {
             None => {
-                let waits_for = plan.inputs(id).iter().find(|input| known.outputs(**input).is_none());
+                let waits_for = plan.inputs(id).iter().find(|input| known.digests(**input).is_none());
                 Answer::Unknown { waits_for: *waits_for.expect("the key is unknown because an input is") }
             }
-            Some((key, _)) if forced.contains(&id) => Answer::Miss { key, reason: MissReason::Forced },
-            Some((key, manifest)) => match look_up(store, &key) {
-                Some(outputs) => {
-                    known.learn(id, outputs.clone());
-                    Answer::Hit { key, outputs }
-                }
-                None => {
-                    missed.push((id, key, manifest));
-                    Answer::Miss { key, reason: MissReason::New }
-                }
-            },
+            Some(key) if forced.contains(&id) => Answer::Miss { key, reason: MissReason::Forced },
+            Some(key) if known.look_up(store, id, &key) => {
+                Answer::Hit { key, outputs: known.outputs(id).expect("it was just looked up") }
+            }
+            Some(key) => {
+                missed.push((id, key));
+                Answer::Miss { key, reason: MissReason::New }
+            }
         };
         answers.push(answer);
     }
-    let names: Vec<_> = missed.iter().map(|(id, ..)| plan.name(*id).to_string()).collect();
+    let names: Vec<_> = missed.iter().map(|(id, _)| plan.name(*id).to_string()).collect();
     let wanted: HashSet<_> = names.iter().map(String::as_str).collect();
     let latest = if wanted.is_empty() { HashMap::new() } else { history.latest_of(&wanted, RUNS_SEARCHED) };
-    for ((id, key, manifest), name) in missed.into_iter().zip(&names) {
+    for ((id, key), name) in missed.into_iter().zip(&names) {
         if let Some(latest) = latest.get(name) {
-            answers[id.index()] = Answer::Miss { key, reason: reason(plan, id, &key, &manifest, latest, store) };
+            let manifest = || known.manifest(id).expect("its key is known");
+            answers[id.index()] = Answer::Miss { key, reason: reason(plan, id, &key, manifest, latest, store) };
         }
     }
     Survey { answers }
 }
 
-fn reason(plan: &Plan, id: NodeId, key: &ActionKey, manifest: &Manifest, latest: &Latest, store: &Store) -> MissReason {
+fn reason(
+    plan: &Plan,
+    id: NodeId,
+    key: &ActionKey,
+    manifest: impl Fn() -> Manifest,
+    latest: &Latest,
+    store: &Store,
+) -> MissReason {
     if latest.failed.as_ref().is_some_and(|failed| failed.key == *key) {
         return MissReason::Failed;
     }
     // A failed run leaves no manifest to compare with.
     match latest.done.as_ref().map(|done| (done.key == *key, store.recorded(&done.key))) {
         Some((true, _)) => MissReason::Gone,
-        Some((false, Some(result))) => MissReason::Changed(changes(plan, id, &result.manifest, manifest)),
+        Some((false, Some(result))) => MissReason::Changed(changes(plan, id, &result.manifest, &manifest())),
         Some((false, None)) => MissReason::Unrecorded,
         None if latest.failed.is_some() => MissReason::Failed,
         None => MissReason::New,

@@ -12,6 +12,7 @@ use orchestrate_engine::survey::{Answer, MissReason, Survey, survey};
 
 use super::study::Study;
 use super::target::Target;
+use crate::Kinds;
 use crate::args::ExplainArgs;
 use crate::outcome::Outcome;
 use crate::terminal;
@@ -19,8 +20,8 @@ use crate::terminal;
 /// Differences that are shown one by one; a data set of other images differs in thousands.
 const CHANGES_SHOWN: usize = 10;
 
-pub(crate) fn explain(args: ExplainArgs) -> anyhow::Result<Outcome> {
-    let Target { plan, nodes } = Target::find(&args.target, &args.overrides, &args.store)?;
+pub(crate) fn explain(kinds: Kinds, args: ExplainArgs) -> anyhow::Result<Outcome> {
+    let Target { plan, nodes } = Target::find(kinds, &args.target, &args.overrides, &args.store)?;
     let study = Study::open(plan, &args.store, Access::ReadOnly)?;
     let history = History::new(study.store.runs_dir());
     let survey = survey(&study.plan, &study.observed, &study.store, &history, &HashSet::new());
@@ -44,7 +45,7 @@ impl<'a> Explainer<'a> {
         let mut known = Known::new(&study.plan, &study.observed);
         for id in study.plan.ids() {
             if let Answer::Hit { outputs, .. } = &survey.answers[id.index()] {
-                known.learn(id, outputs.clone());
+                known.learn(id, outputs);
             }
         }
         let results = study.store.results().map(|(_, result, _)| result).collect();
@@ -102,9 +103,9 @@ impl<'a> Explainer<'a> {
         let plan = &self.study.plan;
         let name = plan.name(id);
         let indent = 2 * depth;
-        let Some((key, manifest)) = self.known.key(id) else { return };
-        let present: Vec<OutputDigest> =
-            self.known.outputs(id).into_iter().flatten().map(|(_, digest)| *digest).collect();
+        let Some(manifest) = self.known.manifest(id) else { return };
+        let key = manifest.key().expect("params were encoded when the plan was made");
+        let present: Vec<OutputDigest> = self.known.digests(id).unwrap_or_default().to_vec();
         let other = |result: &&ActionResult| {
             result.node == name.as_str() && result.outputs.iter().map(|(_, digest)| *digest).ne(present.iter().copied())
         };

@@ -10,11 +10,12 @@ use orchestrate_stages::export::{self, Format, Source, What};
 use super::recorded::Recorded;
 use super::study::Study;
 use super::target::Target;
+use crate::Kinds;
 use crate::args::ExportCommand;
 use crate::outcome::{Outcome, UsageError};
 use crate::terminal;
 
-pub(crate) fn export(command: ExportCommand) -> anyhow::Result<Outcome> {
+pub(crate) fn export(kinds: Kinds, command: ExportCommand) -> anyhow::Result<Outcome> {
     let (what, args) = match command {
         ExportCommand::Masks(args) => (What::Masks, args),
         ExportCommand::Heatmaps { format, args } => {
@@ -23,7 +24,7 @@ pub(crate) fn export(command: ExportCommand) -> anyhow::Result<Outcome> {
         ExportCommand::Weights(args) => (What::Weights, args),
         ExportCommand::Table(args) => (What::Table, args),
     };
-    let Target { plan, nodes } = Target::find(&args.target, &args.overrides, &args.store)?;
+    let Target { plan, nodes } = Target::find(kinds, &args.target, &args.overrides, &args.store)?;
     let node = args.target.last().expect("clap takes one or two");
     let run = format!("orchestrate run {} --only '{node}'", plan.spec.path.display());
     let study = Study::open(plan, &args.store, Access::ReadOnly)?;

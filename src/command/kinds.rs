@@ -3,14 +3,14 @@
 use std::fmt::Write;
 
 use orchestrate_engine::stage::{Port, Stage};
-use orchestrate_stages::STAGES;
 
+use crate::Kinds;
 use crate::outcome::Outcome;
 use crate::terminal;
 
-pub(crate) fn kinds() -> anyhow::Result<Outcome> {
+pub(crate) fn list(kinds: Kinds) -> anyhow::Result<Outcome> {
     let mut text = String::new();
-    for stage in STAGES {
+    for stage in kinds {
         describe(*stage, &mut text);
     }
     terminal::say(&text)?;

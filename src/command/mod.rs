@@ -12,4 +12,3 @@ pub(crate) mod run;
 pub(crate) mod store;
 mod study;
 mod target;
-pub(crate) mod worker;

@@ -12,6 +12,7 @@ use orchestrate_engine::survey::{Answer, Survey, survey};
 use serde_json::json;
 
 use super::study::{self, Study};
+use crate::Kinds;
 use crate::args::PlanArgs;
 use crate::outcome::Outcome;
 use crate::terminal::{self, Colour, paint};
@@ -19,8 +20,8 @@ use crate::terminal::{self, Colour, paint};
 /// Runs whose durations are read for the estimate.
 const RUNS_FOR_ESTIMATE: usize = 20;
 
-pub(crate) fn plan(args: PlanArgs) -> anyhow::Result<Outcome> {
-    let plan = study::plan(&args.spec.spec, &args.spec.overrides)?;
+pub(crate) fn plan(kinds: Kinds, args: PlanArgs) -> anyhow::Result<Outcome> {
+    let plan = study::plan(kinds, &args.spec.spec, &args.spec.overrides)?;
     let selection = study::selection(&plan, &args.select)?;
     let forced: HashSet<_> = study::select(&plan, &args.select.force)?.into_iter().collect();
     let study = Study::open(plan, &args.spec.store, Access::ReadOnly)?;

@@ -33,7 +33,7 @@ impl<'a> Recorded<'a> {
         let mut known = Known::new(&study.plan, &study.observed);
         for id in study.plan.ids() {
             if let Answer::Hit { outputs, .. } = &survey.answers[id.index()] {
-                known.learn(id, outputs.clone());
+                known.learn(id, outputs);
             }
         }
         Self { study, survey, known }

@@ -17,6 +17,7 @@ use orchestrate_stages::report::provenance::{self, NodeSource, Provenance};
 use super::export::{folder, write};
 use super::recorded::Recorded;
 use super::study::{self, Study};
+use crate::Kinds;
 use crate::args::ReportArgs;
 use crate::outcome::{Outcome, UsageError};
 use crate::terminal;
@@ -33,8 +34,8 @@ inputs = { tables = ["TABLE", …], scores = "SCORE", cams = "CAM", thresholds =
 
 `orchestrate kinds` lists all of its inputs"#;
 
-pub(crate) fn report(args: ReportArgs) -> anyhow::Result<Outcome> {
-    let plan = study::plan(&args.spec.spec, &args.spec.overrides)?;
+pub(crate) fn report(kinds: Kinds, args: ReportArgs) -> anyhow::Result<Outcome> {
+    let plan = study::plan(kinds, &args.spec.spec, &args.spec.overrides)?;
     let nodes: Vec<NodeId> = plan.ids().filter(|id| plan.stage(*id).kind.kind() == KIND).collect();
     if nodes.is_empty() {
         let message = format!("{} has no stage of kind `{KIND}`\nhelp: {HELP}", args.spec.spec.display());

@@ -5,32 +5,29 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use anyhow::Context;
-use orchestrate_cache::Access;
+use orchestrate_cache::{Access, OutputDigest};
 use orchestrate_engine::event::Reporter;
 use orchestrate_engine::executor::WorkerCommand;
-use orchestrate_engine::known::look_up;
 use orchestrate_engine::run::{self, RunOptions, Stop, Summary};
 use orchestrate_engine::runlog::History;
 
 use super::study::{self, Study};
+use crate::Kinds;
 use crate::args::RunArgs;
 use crate::outcome::Outcome;
-use crate::progress::{Bars, Estimates};
+use crate::progress::Bars;
 use crate::reporter::{Json, Plain};
 use crate::terminal::{self, Colour, paint};
 
 /// How long workers may go on after the first Ctrl-C, so that a training can end its batch.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Runs whose durations are read for the estimate.
-const RUNS_FOR_ESTIMATE: usize = 20;
-
 /// An output file that is printed when a run ends.
 const PRINTED: &str = "table.txt";
 
-pub(crate) fn run(args: RunArgs) -> anyhow::Result<Outcome> {
+pub(crate) fn run(kinds: Kinds, args: RunArgs) -> anyhow::Result<Outcome> {
     let stop = stop_on_signals()?;
-    let plan = study::plan(&args.spec.spec, &args.spec.overrides)?;
+    let plan = study::plan(kinds, &args.spec.spec, &args.spec.overrides)?;
     let selection = study::selection(&plan, &args.select)?;
     let forced = study::select(&plan, &args.select.force)?;
     let devices = args.device.find()?;
@@ -51,10 +48,10 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<Outcome> {
         worker,
         grace: GRACE,
     };
-    let mut listener: Box<dyn Reporter> = if args.json {
+    let mut listener: Box<dyn Reporter + '_> = if args.json {
         Box::new(Json::new(io::BufWriter::new(io::stdout())))
     } else if io::stderr().is_terminal() {
-        Box::new(Bars::new(selection.nodes().len(), estimates(&study, &selection)))
+        Box::new(Bars::new(&study.plan, &selection, History::new(study.store.runs_dir())))
     } else {
         Box::new(Plain)
     };
@@ -87,38 +84,22 @@ fn stop_on_signals() -> anyhow::Result<Stop> {
     Ok(stop)
 }
 
-/// What earlier runs say of nodes that are not known to be hits.
-fn estimates(study: &Study, selection: &run::Selection) -> Estimates {
-    let durations = History::new(study.store.runs_dir()).durations(RUNS_FOR_ESTIMATE);
-    let mut known = orchestrate_engine::known::Known::new(&study.plan, &study.observed);
-    let mut estimates = Estimates::new();
-    for id in selection.nodes() {
-        let recorded = known.key(*id).and_then(|(key, _)| look_up(&study.store, &key));
-        match recorded {
-            Some(outputs) => known.learn(*id, outputs),
-            None => {
-                let name = study.plan.name(*id);
-                if let Some(estimate) = durations.estimate_ms(&name) {
-                    estimates.insert(name.as_str().to_owned(), estimate);
-                }
-            }
-        }
-    }
-    estimates
-}
-
 /// The printed form of every table of the run, in the order of the spec.
 fn tables(study: &Study, summary: &Summary) -> anyhow::Result<String> {
     let mut text = String::new();
-    let mut nodes: Vec<_> = summary.outputs.iter().collect();
-    nodes.sort_by_key(|(id, _)| (study.plan.stage(*id).declared, *id));
-    for (id, outputs) in nodes {
-        for (_, digest) in outputs {
-            let artifact = study.store.artifact(digest).unwrap_or_default();
-            if let Some(file) = artifact.files.iter().find(|file| file.name == PRINTED) {
-                let table = study.store.read(&file.digest)?;
-                let _ = writeln!(text, "{}\n{}", study.plan.name(*id), String::from_utf8_lossy(&table));
-            }
+    let printed = |digest: &OutputDigest| study.store.has_file(digest, PRINTED);
+    let mut tables: Vec<_> = study
+        .plan
+        .ids()
+        .flat_map(|id| summary.outputs.digests(id).unwrap_or_default().iter().map(move |digest| (id, digest)))
+        .filter(|(_, digest)| printed(digest))
+        .collect();
+    tables.sort_by_key(|(id, _)| (study.plan.stage(*id).declared, *id));
+    for (id, digest) in tables {
+        let artifact = study.store.artifact(digest).unwrap_or_default();
+        if let Some(file) = artifact.files.iter().find(|file| file.name == PRINTED) {
+            let table = study.store.read(&file.digest)?;
+            let _ = writeln!(text, "{}\n{}", study.plan.name(id), String::from_utf8_lossy(&table));
         }
     }
     Ok(text)

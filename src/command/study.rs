@@ -11,8 +11,8 @@ use orchestrate_engine::observe::{Observed, observe};
 use orchestrate_engine::plan::{self, Plan, Selector};
 use orchestrate_engine::run::Selection;
 use orchestrate_engine::spec;
-use orchestrate_stages::STAGES;
 
+use crate::Kinds;
 use crate::args::{SelectArgs, StoreArgs};
 use crate::outcome::UsageError;
 use crate::{diagnostic, terminal};
@@ -28,8 +28,8 @@ pub(crate) struct Study {
 }
 
 /// Plans a spec with its overrides; writes nothing.
-pub(crate) fn plan(path: &Path, overrides: &[String]) -> anyhow::Result<Plan> {
-    let plan = plan::build(spec::load(path, overrides)?, STAGES)?;
+pub(crate) fn plan(kinds: Kinds, path: &Path, overrides: &[String]) -> anyhow::Result<Plan> {
+    let plan = plan::build(spec::load(path, overrides)?, kinds)?;
     warn(&plan);
     Ok(plan)
 }

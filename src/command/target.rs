@@ -10,6 +10,7 @@ use orchestrate_engine::plan::Plan;
 use orchestrate_engine::runlog::History;
 
 use super::study::{self, nearby_store};
+use crate::Kinds;
 use crate::args::StoreArgs;
 use crate::outcome::UsageError;
 use crate::terminal;
@@ -26,21 +27,26 @@ impl Target {
     ///
     /// Without a spec it is that of the newest run that knows the node, as the spec stands now and with the overrides of that
     /// run, which may be what makes it whole: a path of data for one. `overrides` come after those.
-    pub(crate) fn find(written: &[String], overrides: &[String], store: &StoreArgs) -> anyhow::Result<Self> {
+    pub(crate) fn find(
+        kinds: Kinds,
+        written: &[String],
+        overrides: &[String],
+        store: &StoreArgs,
+    ) -> anyhow::Result<Self> {
         match written {
-            [node] => Self::of_a_run(node, overrides, store),
-            [spec, node] => Self::of(Path::new(spec), overrides, node),
+            [node] => Self::of_a_run(kinds, node, overrides, store),
+            [spec, node] => Self::of(kinds, Path::new(spec), overrides, node),
             _ => unreachable!("clap takes one or two"),
         }
     }
 
-    fn of(spec: &Path, overrides: &[String], node: &String) -> anyhow::Result<Self> {
-        let plan = study::plan(spec, overrides)?;
+    fn of(kinds: Kinds, spec: &Path, overrides: &[String], node: &String) -> anyhow::Result<Self> {
+        let plan = study::plan(kinds, spec, overrides)?;
         let nodes = study::select(&plan, [node])?;
         Ok(Self { plan, nodes })
     }
 
-    fn of_a_run(node: &String, overrides: &[String], store: &StoreArgs) -> anyhow::Result<Self> {
+    fn of_a_run(kinds: Kinds, node: &String, overrides: &[String], store: &StoreArgs) -> anyhow::Result<Self> {
         let history = History::new(nearby_store(store, Access::ReadOnly)?.runs_dir());
         let mut tried = HashSet::new();
         let mut problem = None;
@@ -50,7 +56,7 @@ impl Target {
                 continue;
             }
             let all: Vec<_> = given.iter().chain(overrides).cloned().collect();
-            match Self::of(&spec, &all, node) {
+            match Self::of(kinds, &spec, &all, node) {
                 Ok(found) => {
                     if !given.is_empty() {
                         terminal::complain(&format!("as run {run} had it: --set {}\n", given.join(" --set ")));

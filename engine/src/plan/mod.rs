@@ -166,6 +166,22 @@ impl Plan {
         (axis.name.get_ref(), &axis.values[points.value(self.node(id).code, position)].label)
     }
 
+    /// Appends the text of [`Plan::name`], without the parts that it keeps.
+    pub fn write_name(&self, id: NodeId, text: &mut String) {
+        let stage = self.stage(id);
+        text.push_str(&stage.name);
+        for position in 0..stage.points.axes().len() {
+            let (axis, label) = self.label(id, position);
+            text.push(if position == 0 { '[' } else { ',' });
+            text.push_str(axis);
+            text.push('=');
+            text.push_str(label);
+        }
+        if !stage.points.axes().is_empty() {
+            text.push(']');
+        }
+    }
+
     /// The node as people know it: `score[model=tiny,fold=3]`.
     pub fn name(&self, id: NodeId) -> NodeName {
         let points = &self.stage(id).points;

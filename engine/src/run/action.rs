@@ -49,7 +49,7 @@ impl<'a> ActionMaker<'a> {
                 let digest = known.output(*item, &feed.output).ok_or(lost)?;
                 let files = self.files(digest).ok_or(lost)?;
                 let labels = gathered_labels(self.plan, *item, feed);
-                let labels = labels.into_iter().map(|(axis, label)| (axis.to_owned(), label.to_owned())).collect();
+                let labels = labels.map(|(axis, label)| (axis.to_owned(), label.to_owned())).collect();
                 inputs.last_mut().expect("an input was pushed").items.push(Item { labels, files });
             }
         }

@@ -11,12 +11,12 @@ use super::action::{ActionMaker, Lost};
 use super::record::{Provenance, RecordError, record};
 use super::{NodeFailure, RunError, RunOptions, Selection, Stop, Summary, prepare};
 use crate::diagnostic::{Diagnostic, SpecError};
-use crate::event::{Event, Record, Reporter, RunStarted};
+use crate::event::{Event, Hits, Record, Reporter, RunStarted};
 use crate::executor::{
     Executor, Failure, Finished, ProcessExecutor, Report, Request, ScratchRoot, ThreadExecutor, Verdict, report_channel,
 };
 use crate::key::Manifest;
-use crate::known::{Known, Outputs, look_up};
+use crate::known::{Known, Outputs};
 use crate::node::NodeId;
 use crate::observe::Observed;
 use crate::plan::Plan;
@@ -40,7 +40,8 @@ const REPAIRS_MAX: u32 = 3;
 /// A miss on its way.
 struct Pending {
     key: ActionKey,
-    manifest: Manifest,
+    /// Made when it starts, as all inputs are known then; one may be lost again while it runs.
+    manifest: Option<Manifest>,
     /// Held from the start until the result is durable.
     lease: Option<Lease>,
     attempts: u32,
@@ -81,8 +82,10 @@ pub(super) struct Drive<'a, 'l, 'r> {
     reports: Receiver<Report>,
     failures: Vec<NodeFailure>,
     unpublished: Vec<String>,
+    /// Hits that are not yet told of.
+    hits: Vec<(NodeId, ActionKey)>,
     /// Hits whose use is not yet recorded.
-    hits: Vec<ActionKey>,
+    untouched: Vec<ActionKey>,
     touched: Option<Instant>,
     stopping: bool,
     /// Whether durations of earlier runs were read; a run without misses needs none.
@@ -127,6 +130,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             failures: Vec::new(),
             unpublished: Vec::new(),
             hits: Vec::new(),
+            untouched: Vec::new(),
             touched: None,
             stopping: false,
             estimated: false,
@@ -166,14 +170,12 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         let counts = self.scheduler.counts();
         let elapsed_ms = milliseconds(self.started.elapsed());
         self.report(Event::RunFinished { counts, elapsed_ms });
-        let ended = self.selection.nodes().iter();
-        let outputs = ended.filter_map(|id| Some((*id, self.known.outputs(*id)?.clone()))).collect();
         Ok(Summary {
             counts,
             elapsed_ms,
             interrupted: stop.asked(),
             failures: self.failures,
-            outputs,
+            outputs: self.known.into_outputs(),
             unpublished: self.unpublished,
         })
     }
@@ -211,23 +213,25 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         loop {
             let ready = self.scheduler.take_ready();
             if ready.is_empty() {
+                self.tell_hits();
                 return Ok(());
             }
             for number in ready {
                 let id = self.selection.node(number);
-                let (key, manifest) = self.known.key(id).expect("a ready node's inputs have ended well");
-                match look_up(self.store, &key) {
-                    Some(outputs) if !self.forced.contains(&id) => self.hit(id, key, outputs),
-                    _ => self.miss(id, key, manifest),
+                let key = self.known.key(id).expect("a ready node's inputs have ended well");
+                if !self.forced.contains(&id) && self.known.look_up(self.store, id, &key) {
+                    self.hit(id, key);
+                } else {
+                    self.miss(id, key);
                 }
             }
         }
     }
 
-    fn miss(&mut self, id: NodeId, key: ActionKey, manifest: Manifest) {
+    fn miss(&mut self, id: NodeId, key: ActionKey) {
         // One that waited only for an input that had to be made again goes on with its lease and its count of attempts.
         if self.pending.get(&id).is_none_or(|pending| pending.key != key) {
-            self.pending.insert(id, Pending { key, manifest, lease: None, attempts: 0, repairs: 0 });
+            self.pending.insert(id, Pending { key, manifest: None, lease: None, attempts: 0, repairs: 0 });
         }
         if !self.estimated {
             self.estimated = true;
@@ -248,12 +252,27 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         Ok(())
     }
 
-    fn hit(&mut self, id: NodeId, key: ActionKey, outputs: Outputs) {
-        self.hits.push(key);
-        self.publish(id, key, &outputs);
-        self.known.learn(id, outputs.clone());
+    /// The outputs of a node are known because the store had them.
+    fn hit(&mut self, id: NodeId, key: ActionKey) {
+        self.publish(id, key);
         self.scheduler.hit(self.selection.number(id));
-        self.report(Event::NodeHit { node: self.plan.name(id), key, outputs });
+        self.hits.push((id, key));
+    }
+
+    /// Tells of the hits since it was last called, all at once.
+    fn tell_hits(&mut self) {
+        if self.hits.is_empty() {
+            return;
+        }
+        let nodes = std::mem::take(&mut self.hits);
+        let at_ms = Record::now_ms();
+        let hits = Hits { plan: self.plan, outputs: self.known.all_outputs(), nodes: &nodes, at_ms };
+        self.log.hits(&hits);
+        for listener in self.listeners.iter_mut() {
+            listener.hits(&hits);
+        }
+        self.untouched.extend(nodes.iter().map(|(_, key)| *key));
+        self.warn_of_log();
     }
 
     /// Leases the keys of nodes that are about to run; gives those that this process is to compute. The others are left
@@ -278,14 +297,14 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         }
         for id in fresh {
             let key = self.pending[&id].key;
-            match look_up(self.store, &key) {
-                Some(outputs) if !self.forced.contains(&id) => {
-                    self.pending.remove(&id);
-                    self.hit(id, key, outputs);
-                }
-                _ => ours.push(id),
+            if !self.forced.contains(&id) && self.known.look_up(self.store, id, &key) {
+                self.pending.remove(&id);
+                self.hit(id, key);
+            } else {
+                ours.push(id);
             }
         }
+        self.tell_hits();
         Ok(ours)
     }
 
@@ -308,6 +327,8 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         for id in nodes {
             match self.actions.action(id, self.pending[&id].key, &self.known) {
                 Ok(action) => {
+                    let pending = self.pending.get_mut(&id).expect("a node that starts is pending");
+                    pending.manifest = self.known.manifest(id);
                     actions.push(action);
                     runnable.push(id);
                 }
@@ -333,11 +354,10 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             log: log.clone(),
         };
         for id in &runnable {
-            let pending = self.pending.get_mut(id).expect("a node that starts is pending");
-            pending.attempts += 1;
-            let key = pending.key;
-            self.report(Event::NodeStarted { node: self.plan.name(*id), key, log: log.clone() });
+            self.pending.get_mut(id).expect("a node that starts is pending").attempts += 1;
         }
+        let (node, key, members) = (self.plan.name(first), self.pending[&first].key, runnable.len());
+        self.report(Event::NodeStarted { node, key, members, log: log.clone() });
         self.active.insert(batch.id, Active { nodes: runnable, device, log });
         // Soon, not only at the end: a collection beside a long run is to see what the run will read.
         if self.touched.is_none_or(|touched| touched.elapsed() >= TOUCH_INTERVAL) {
@@ -389,7 +409,8 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             }
             let run = self.log.id().clone();
             let provenance = Provenance { run: &run, device: &active.device, elapsed_ms };
-            match record(self.plan, self.store, id, pending.key, &pending.manifest, outputs, &provenance) {
+            let manifest = pending.manifest.as_ref().expect("it was made when the node started");
+            match record(self.plan, self.store, id, pending.key, manifest, outputs, &provenance) {
                 Ok(outputs) => recorded.push(Recorded { id, outputs, elapsed_ms }),
                 Err(RecordError::Outputs(message)) => self.fail(id, message, active.log.clone(), elapsed_ms),
                 Err(RecordError::Store(error)) => return Err(error.into()),
@@ -412,8 +433,8 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
                 // Of no more use; what cannot be removed now goes with the next collection.
                 let _ = std::fs::remove_dir_all(self.store.checkpoint_dir(&key));
             }
-            self.publish(id, key, &outputs);
-            self.known.learn(id, outputs.clone());
+            assert!(self.known.learn(id, &outputs), "BUG: a result lacks an output that its stage declares");
+            self.publish(id, key);
             self.scheduler.finish(self.selection.number(id));
             self.report(Event::NodeRan { node: self.plan.name(id), key, outputs, elapsed_ms });
         }
@@ -425,8 +446,8 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             self.store.invalidate(digest);
             self.actions.forget();
             let lost = self.plan.inputs(id).iter().copied().find(|input| {
-                let outputs = self.known.outputs(*input);
-                outputs.is_some_and(|outputs| outputs.iter().any(|(_, output)| self.holds(output, digest)))
+                let outputs = self.known.digests(*input);
+                outputs.is_some_and(|outputs| outputs.iter().any(|output| self.holds(output, digest)))
             });
             if let Some(upstream) = lost {
                 self.warn(format!(
@@ -504,7 +525,12 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         self.heavy.stop();
     }
 
-    fn publish(&mut self, id: NodeId, key: ActionKey, outputs: &Outputs) {
+    /// Copies the outputs of a node, which are known, to where its stage says.
+    fn publish(&mut self, id: NodeId, key: ActionKey) {
+        if self.plan.spec.stages[self.plan.stage(id).declared].publish.is_none() {
+            return;
+        }
+        let outputs = &self.known.outputs(id).expect("the outputs of a node that ended well are known");
         if let Err(error) = publish::publish(self.plan, self.store, id, key, outputs) {
             let message = format!("{}: {error}", self.plan.name(id));
             self.warn(message.clone());
@@ -515,7 +541,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
     /// Records the last use of what was hit since it was last recorded.
     fn touch(&mut self) {
         self.touched = Some(Instant::now());
-        let hits = std::mem::take(&mut self.hits);
+        let hits = std::mem::take(&mut self.untouched);
         if let Err(error) = self.store.touch(&hits) {
             tracing::debug!("last use is not recorded: {error}");
         }
@@ -531,6 +557,10 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         for listener in self.listeners.iter_mut() {
             listener.report(&record);
         }
+        self.warn_of_log();
+    }
+
+    fn warn_of_log(&mut self) {
         if let Some(message) = self.log.take_warning() {
             let warning = Record::now(Event::Warning { message });
             for listener in self.listeners.iter_mut() {

@@ -24,7 +24,7 @@ use orchestrate_cache::{Store, StoreError};
 use crate::diagnostic::SpecError;
 use crate::event::{Counts, Reporter};
 use crate::executor::WorkerCommand;
-use crate::known::Outputs;
+use crate::known::KnownOutputs;
 use crate::node::NodeId;
 use crate::observe::Observed;
 use crate::plan::Plan;
@@ -61,7 +61,7 @@ pub struct Summary {
     /// Nodes that failed, with what people need to know.
     pub failures: Vec<NodeFailure>,
     /// Outputs of every node that ended well.
-    pub outputs: Vec<(NodeId, Outputs)>,
+    pub outputs: KnownOutputs,
     /// Publications that failed.
     pub unpublished: Vec<String>,
 }

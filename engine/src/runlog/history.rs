@@ -5,15 +5,19 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
-use orchestrate_cache::{ActionKey, OutputDigest};
+use orchestrate_cache::ActionKey;
 use serde::Deserialize;
 
-use super::{EVENTS, LOGS, RunId, log_name};
+use super::hits::HitList;
+use super::{DURATIONS, Durations, EVENTS, LOGS, RunId, log_name};
 use crate::event::{Event, Record, RunStarted};
 use crate::node::NodeName;
 
 /// What stands before the name of a node in a line.
 const NODE: &str = r#""node":{"name":"#;
+
+/// What a line that names a list of hits has in it.
+const NODES_HIT: &str = r#""event":"nodes_hit""#;
 
 /// The logs of all runs of a store.
 #[derive(Clone, Debug)]
@@ -28,14 +32,10 @@ pub struct NodeRecord {
     pub run: RunId,
     /// When, in milliseconds since 1970.
     pub at_ms: i64,
-    /// The node.
-    pub node: NodeName,
     /// `hit`, `ran` or `failed`.
     pub status: &'static str,
     /// Its key.
     pub key: ActionKey,
-    /// Its outputs by name; none where it failed.
-    pub outputs: Vec<(String, OutputDigest)>,
 }
 
 /// How a node ended last.
@@ -90,10 +90,10 @@ impl History {
         self.runs().iter().find_map(|run| {
             let text = self.text(run).ok()?;
             // The last event of a node holds.
-            text.rmatch_indices(&needle).find_map(|(place, _)| {
-                let start = text[..place].rfind('\n').map_or(0, |end| end + 1);
-                let line = text[start..].split('\n').next()?;
-                NodeRecord::read(line, run)
+            lines(&text).rev().find_map(|line| match self.listed(line) {
+                Some(listed) => listed.record(node, run),
+                None if line.contains(&needle) => NodeRecord::read(line, run),
+                None => None,
             })
         })
     }
@@ -108,6 +108,18 @@ impl History {
             }
             let Ok(text) = self.text(&run) else { continue };
             for line in lines(&text).rev() {
+                if let Some(listed) = self.listed(line) {
+                    for name in nodes {
+                        if found.get(*name).is_some_and(|latest| latest.done.is_some()) {
+                            continue;
+                        }
+                        if let Some(record) = listed.record(name, &run) {
+                            found.entry((*name).to_owned()).or_default().done = Some(record);
+                            complete += 1;
+                        }
+                    }
+                    continue;
+                }
                 let Some(name) = name_in(line).filter(|name| nodes.contains(name.as_str())) else { continue };
                 if found.get(&name).is_some_and(|latest| latest.done.is_some()) {
                     continue;
@@ -139,9 +151,14 @@ impl History {
         let mut durations = Durations::default();
         let mut bytes_left = 1_usize << 28;
         for run in self.runs().into_iter().filter(|run| !self.only_hits(run)).take(max_runs) {
+            if let Some(summed) = Durations::read(&self.dir(&run).join(DURATIONS)) {
+                durations.extend(summed);
+                continue;
+            }
+            // A run that did not come to its end.
             let Ok(text) = self.text(&run) else { continue };
             for line in lines(&text).rev().filter(|line| line.contains(r#""event":"node_ran""#)) {
-                if let Ok(Ended { node, elapsed_ms, .. }) = serde_json::from_str(line) {
+                if let Ok(Ran { node, elapsed_ms }) = serde_json::from_str(line) {
                     durations.add(&node, elapsed_ms);
                 }
             }
@@ -170,10 +187,34 @@ impl History {
         matches!(last, Some(Record { event: Event::RunFinished { counts, .. }, .. }) if counts.ran == 0)
     }
 
+    /// The hits that a line says are listed apart; `None` where it is about something else.
+    fn listed(&self, line: &str) -> Option<Listed> {
+        if !line.contains(NODES_HIT) {
+            return None;
+        }
+        let record: Record = serde_json::from_str(line).ok()?;
+        let Event::NodesHit { list, .. } = record.event else { return None };
+        Some(Listed { at_ms: record.at_ms, list: HitList::read(&self.runs_dir, &list) })
+    }
+
     fn text(&self, run: &RunId) -> io::Result<String> {
         let bytes = fs::read(self.dir(run).join(EVENTS))?;
         // A torn line can end inside a character.
         Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    }
+}
+
+/// Hits that are listed apart from their run log.
+struct Listed {
+    at_ms: i64,
+    /// `None` where the list is lost.
+    list: Option<HitList>,
+}
+
+impl Listed {
+    fn record(&self, node: &str, run: &RunId) -> Option<NodeRecord> {
+        let key = self.list.as_ref()?.key(node)?;
+        Some(NodeRecord { run: run.clone(), at_ms: self.at_ms, status: "hit", key })
     }
 }
 
@@ -182,51 +223,26 @@ impl History {
 struct Ended<'a> {
     at_ms: i64,
     event: &'a str,
-    node: NodeName,
     key: ActionKey,
-    #[serde(default)]
-    outputs: Vec<(String, OutputDigest)>,
-    #[serde(default)]
+}
+
+/// A node that ran, without the rest.
+#[derive(Deserialize)]
+struct Ran {
+    node: NodeName,
     elapsed_ms: u64,
 }
 
 impl NodeRecord {
     fn read(line: &str, run: &RunId) -> Option<Self> {
-        let Ended { at_ms, event, node, key, outputs, .. } = serde_json::from_str(line).ok()?;
+        let Ended { at_ms, event, key } = serde_json::from_str(line).ok()?;
         let status = match event {
             "node_hit" => "hit",
             "node_ran" => "ran",
             "node_failed" => "failed",
             _ => return None,
         };
-        Some(Self { run: run.clone(), at_ms, node, status, key, outputs })
-    }
-}
-
-/// How long nodes took, for estimates.
-#[derive(Clone, Debug, Default)]
-pub struct Durations {
-    by_node: HashMap<String, u64>,
-    by_stage: HashMap<String, (u64, u64)>,
-}
-
-impl Durations {
-    /// Takes note of one duration; for each node the first one noted holds.
-    pub fn add(&mut self, node: &NodeName, elapsed_ms: u64) {
-        self.by_node.entry(node.as_str().to_owned()).or_insert(elapsed_ms);
-        let (sum_ms, count) = self.by_stage.entry(node.stage().to_owned()).or_default();
-        *sum_ms = sum_ms.saturating_add(elapsed_ms);
-        *count += 1;
-    }
-
-    /// What a node took last, else the mean of its stage.
-    pub fn estimate_ms(&self, node: &NodeName) -> Option<u64> {
-        self.by_node.get(node.as_str()).copied().or_else(|| self.stage_mean_ms(node.stage()))
-    }
-
-    /// The mean over the nodes of a stage.
-    pub fn stage_mean_ms(&self, stage: &str) -> Option<u64> {
-        self.by_stage.get(stage).map(|(sum_ms, count)| sum_ms / count)
+        Some(Self { run: run.clone(), at_ms, status, key })
     }
 }
 

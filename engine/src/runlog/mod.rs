@@ -1,10 +1,14 @@
 //! The event log of a run: `runs/<RunId>/events.jsonl`, one [`Record`] a line, append-only, beside `logs/`, where each
-//! node that has a log has one file.
+//! node that has a log has one file. Hits by the hundred are listed apart, see `hits.rs`.
+//!
+//! `durations.json`, written at the end, sums up how long nodes took, so that estimates need not read whole logs.
 //!
 //! The log is for people and estimates; no result depends on it. So a log that cannot be written is a warning, never an
 //! error, and a reader skips what it cannot read, such as a line torn by a crash or an event of a later version.
 
+mod durations;
 mod history;
+mod hits;
 mod id;
 
 use std::fs::{self, File};
@@ -14,14 +18,18 @@ use std::time::{Duration, Instant};
 
 use orchestrate_cache::Digest;
 
-use crate::event::{Event, Record, Reporter};
+use crate::event::{Event, Hits, Record, Reporter};
 use crate::node::NodeName;
 
-pub use history::{Durations, History, Latest, NodeRecord};
+pub use durations::Durations;
+pub use history::{History, Latest, NodeRecord};
 pub use id::{ParseRunIdError, RunId};
 
 /// Name of the event log in the folder of a run.
 const EVENTS: &str = "events.jsonl";
+
+/// Name of the summary of durations in the folder of a run.
+const DURATIONS: &str = "durations.json";
 
 /// Name of the folder of node logs in the folder of a run.
 const LOGS: &str = "logs";
@@ -29,13 +37,18 @@ const LOGS: &str = "logs";
 /// Events wait in memory at most this long while others follow.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
 
+/// More hits than this at once are listed apart.
+const HITS_IN_LINE: usize = 100;
+
 /// Writes the event log of one run.
 pub struct RunLog {
     id: RunId,
+    runs_dir: PathBuf,
     dir: PathBuf,
     /// None once writing has failed.
     file: Option<BufWriter<File>>,
     flushed: Instant,
+    durations: Durations,
     warning: Option<String>,
 }
 
@@ -46,7 +59,16 @@ impl RunLog {
     pub fn create(runs_dir: &Path) -> Self {
         let id = RunId::new();
         let dir = runs_dir.join(id.as_str());
-        let mut log = Self { id, dir, file: None, flushed: Instant::now(), warning: None };
+        let runs_dir = runs_dir.to_owned();
+        let mut log = Self {
+            id,
+            runs_dir,
+            dir,
+            file: None,
+            flushed: Instant::now(),
+            durations: Durations::default(),
+            warning: None,
+        };
         match log.open() {
             Ok(file) => log.file = Some(BufWriter::with_capacity(1 << 16, file)),
             Err(error) => log.give_up(&error),
@@ -83,10 +105,18 @@ impl RunLog {
         let Some(file) = &mut self.file else { return Ok(()) };
         serde_json::to_writer(&mut *file, record)?;
         file.write_all(b"\n")?;
-        if matches!(record.event, Event::RunStarted(_) | Event::RunFinished { .. }) {
-            return self.flush();
+        match &record.event {
+            Event::RunStarted(_) => self.flush(),
+            Event::RunFinished { .. } => {
+                self.durations.write(&self.dir.join(DURATIONS))?;
+                self.flush()
+            }
+            Event::NodeRan { node, elapsed_ms, .. } => {
+                self.durations.add_summed(node, *elapsed_ms);
+                Ok(())
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -113,6 +143,21 @@ impl Reporter for RunLog {
     fn report(&mut self, record: &Record) {
         if let Err(error) = self.write(record) {
             self.give_up(&error);
+        }
+    }
+
+    fn hits(&mut self, hits: &Hits<'_>) {
+        if self.file.is_none() {
+            return;
+        }
+        if hits.nodes.len() <= HITS_IN_LINE {
+            return hits.records().for_each(|record| self.report(&record));
+        }
+        match hits::write(&self.runs_dir, hits) {
+            Ok(list) => {
+                self.report(&Record { at_ms: hits.at_ms, event: Event::NodesHit { nodes: hits.nodes.len(), list } })
+            }
+            Err(error) => self.give_up(&error),
         }
     }
 

@@ -42,6 +42,11 @@ impl Edges {
         &self.inputs[start..self.ends[index]]
     }
 
+    /// Whether each node comes after all that it reads, so that no node hangs on itself.
+    pub(super) fn are_sorted(&self) -> bool {
+        (0..self.len()).all(|index| self.inputs(NodeId::from_index(index)).iter().all(|input| input.index() < index))
+    }
+
     /// How many nodes it reads, those twice that it lists twice.
     pub(super) fn count(&self, node: NodeId) -> u32 {
         u32::try_from(self.inputs(node).len()).expect("fewer than 2^32 inputs")

@@ -21,7 +21,8 @@ pub struct Scheduler {
     demands: Vec<Demand>,
     needs: Vec<Need>,
     heavy: Vec<bool>,
-    /// Estimated milliseconds from the start of each node to the end of the longest way to a sink.
+    /// Estimated milliseconds from the start of each node to the end of the longest way to a sink; made when the first
+    /// node is queued, as a run of hits needs none.
     priorities: Vec<u64>,
     states: Vec<NodeState>,
     /// How many nodes are in each state.
@@ -64,9 +65,11 @@ impl Scheduler {
         let groups = demands.iter().filter_map(|demand| demand.group).max().map_or(0, |last| last as usize + 1);
         let dependents = inputs.reversed();
         let missing: Vec<_> = (0..inputs.len()).map(|index| inputs.count(NodeId::from_index(index))).collect();
-        let order = topological_order(&inputs, &dependents, &missing)?;
+        if !inputs.are_sorted() {
+            topological_order(&inputs, &dependents, &missing)?;
+        }
         let mut scheduler = Self {
-            priorities: priorities(&order, &dependents, &demands),
+            priorities: Vec::new(),
             states: vec![NodeState::Waiting; inputs.len()],
             tally: Default::default(),
             ready: Vec::new(),
@@ -101,6 +104,10 @@ impl Scheduler {
         for (index, demand) in self.demands.iter_mut().enumerate() {
             demand.estimate_ms = estimate_ms(NodeId::from_index(index));
         }
+        self.set_priorities();
+    }
+
+    fn set_priorities(&mut self) {
         let missing: Vec<_> =
             (0..self.inputs.len()).map(|index| self.inputs.count(NodeId::from_index(index))).collect();
         let order = topological_order(&self.inputs, &self.dependents, &missing).expect("it had an order before");
@@ -356,6 +363,9 @@ impl Scheduler {
     fn enqueue(&mut self, node: NodeId) {
         if self.missing[node.index()] > 0 {
             return self.enter(node, NodeState::Waiting);
+        }
+        if self.priorities.is_empty() {
+            self.set_priorities();
         }
         self.enter(node, NodeState::Queued);
         self.queue.push(node, &self.demands[node.index()], self.priorities[node.index()]);

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::artifact::Masks;
 use crate::model::{
-    Classifier, EncoderName, InitialWeights, ModelCard, ModelName, Normalisation, Precision, Seed, Unet, UnetCard, Weights,
+    Classifier, EncoderName, InitialWeights, ModelCard, ModelName, Normalisation, Precision, Seed, Unet, UnetCard,
+    Weights,
 };
 use crate::testing::{Bench, blobs};
 

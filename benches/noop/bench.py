@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""What the engine costs when the work costs nothing: orchestrate beside ninja on the graph of a study. See benches/README.md.
+
+Needs Python 3.9 or later, ninja on the PATH, and the program, built by `just bench-noop`.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+MODELS = ["alexnet", "vgg16", "vgg19", "modified-alexnet", "modified-vgg16", "modified-vgg19"]
+FOLDS = range(1, 6)
+
+
+def node_count(thresholds):
+    return 63 + 60 * thresholds
+
+
+def spawn(command, cwd):
+    """Runs a command; gives seconds on the wall clock, peak memory in MB, and when it started."""
+    with tempfile.TemporaryFile() as said:
+        began_at, began = time.time(), time.perf_counter()
+        child = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        _, status, usage = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - began
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode != 0:
+            said.seek(0)
+            sys.exit(f"{' '.join(map(str, command))} failed:\n{said.read().decode(errors='replace')}")
+    return seconds, usage.ru_maxrss / 1000, began_at
+
+
+class Ours:
+    """A project with the spec, in a folder of its own."""
+
+    def __init__(self, program, folder, thresholds):
+        self.program, self.folder = program, folder
+        folder.mkdir(parents=True)
+        (folder / "orchestrate.toml").touch()
+        self.write(f'"1..={thresholds}"')
+
+    def write(self, axis):
+        spec = (HERE / "noop.toml").read_text()
+        assert 'threshold = "1..=5"' in spec
+        (self.folder / "spec.toml").write_text(spec.replace('threshold = "1..=5"', f"threshold = {axis}"))
+
+    def run(self, *arguments):
+        return spawn([self.program, "run", "spec.toml", *arguments], self.folder)
+
+    def plan(self):
+        return spawn([self.program, "plan", "spec.toml"], self.folder)
+
+    def first_started_ms(self):
+        """When the first stage of the newest run started; not all is read, as a big process would be slow to fork."""
+        newest = max((self.folder / ".orchestrate" / "runs").iterdir())
+        with open(newest / "events.jsonl") as lines:
+            return next(json.loads(line)["at_ms"] for line in lines if '"node_started"' in line)
+
+
+class Ninja:
+    """The same graph for ninja: the command of every node makes its file."""
+
+    def __init__(self, folder, thresholds):
+        self.folder = folder
+        folder.mkdir(parents=True)
+        self.write(range(1, thresholds + 1))
+
+    def write(self, thresholds, changed=()):
+        lines = ["rule make", "  command = : > $out $note"]
+
+        def node(output, *inputs, note=""):
+            lines.append(f"build {output}: make {' '.join(inputs)}")
+            if note:
+                lines.append(f"  note = # {note}")
+
+        node("images")
+        node("split", "images")
+        scores = []
+        for model in MODELS:
+            for fold in FOLDS:
+                at = f"{model}-{fold}"
+                node(f"train/{at}", "images", "split")
+                node(f"cam/{at}", "images", f"train/{at}")
+                for threshold in thresholds:
+                    note = "changed" if threshold in changed else ""
+                    node(f"threshold/{at}-{threshold}", f"cam/{at}", note=note)
+                    scores.append(f"score/{at}-{threshold}")
+                    node(scores[-1], f"cam/{at}", f"threshold/{at}-{threshold}", "images", note=note)
+        node("table", *scores)
+        lines.append("default table\n")
+        (self.folder / "build.ninja").write_text("\n".join(lines))
+
+    def run(self):
+        return spawn(["ninja", "--quiet"], self.folder)
+
+
+def median(values):
+    return statistics.median(values)
+
+
+def bench_size(program, scratch, thresholds, rounds, ratios):
+    nodes = node_count(thresholds)
+    ours = Ours(program, scratch / f"ours-{nodes}", thresholds)
+    peer = Ninja(scratch / f"ninja-{nodes}", thresholds)
+    first, memory, began_at = ours.run()
+    started = ours.first_started_ms()
+    print(f"{nodes:>9} nodes  first run {first:.3f} s, {first / nodes * 1e6:.1f} µs a node, {memory:.0f} MB")
+    print(f"{'':>9}        process start to first stage started {started - began_at * 1000:.1f} ms")
+    peer_first, _, _ = peer.run()
+    print(f"{'':>9}        ninja's first run {peer_first:.3f} s")
+    ratios.append((f"first-run-{nodes}", peer_first / first))
+
+    times, peaks, peer_times = [], [], []
+    for _ in range(rounds):
+        peer_times.append(peer.run()[0])
+        seconds, peak, _ = ours.run()
+        times.append(seconds)
+        peaks.append(peak)
+    print(
+        f"{'':>9}        no-op {median(times) * 1000:.1f} ms, {median(peaks):.0f} MB;"
+        f" ninja {median(peer_times) * 1000:.1f} ms"
+    )
+    ratios.append((f"noop-{nodes}", median(peer_times) / median(times)))
+
+    changed, peer_changed = [], []
+    for round in range(min(rounds, 3)):
+        peer.write(range(1, thresholds + 1), changed=set(range(1, round + 2)))
+        peer_changed.append(peer.run()[0])
+        ours.write(f'["2..={thresholds}", {10_000_000 + round}]')
+        changed.append(ours.run()[0])
+    print(f"{'':>9}        one threshold changed {median(changed) * 1000:.1f} ms; ninja {median(peer_changed) * 1000:.1f} ms")
+    ratios.append((f"one-changed-{nodes}", median(peer_changed) / median(changed)))
+
+
+def bench_growth(program, scratch):
+    print("planning alone, by the number of nodes (nothing stored):")
+    for thresholds in (16, 166, 1_666, 16_666):
+        ours = Ours(program, scratch / f"growth-{thresholds}", thresholds)
+        runs = [ours.plan() for _ in range(3)]
+        seconds, nodes = median([run[0] for run in runs]), node_count(thresholds)
+        peak = median([run[1] for run in runs])
+        print(f"{nodes:>9} nodes  {seconds * 1000:>8.1f} ms  {seconds / nodes * 1e6:>6.2f} µs a node  {peak:>5.0f} MB")
+
+
+def main():
+    parser = argparse.ArgumentParser(description="orchestrate beside ninja, both doing nothing")
+    parser.add_argument("--program", type=Path, default=ROOT / "target" / "release" / "orchestrate-noop")
+    parser.add_argument("--thresholds", type=int, nargs="+", default=[5, 51, 1666], help="sizes [default: 5 51 1666]")
+    parser.add_argument("--rounds", type=int, default=7, help="no-op runs of each, in turns [default: 7]")
+    parser.add_argument("--scratch", type=Path, help="keep what is made in this folder, which must not exist")
+    parser.add_argument("--no-growth", action="store_true", help="leave out plans of up to a million nodes")
+    arguments = parser.parse_args()
+    scratch = arguments.scratch or Path(tempfile.mkdtemp(prefix="noop-", dir=ROOT / "target"))
+    print(subprocess.run(["ninja", "--version"], capture_output=True, text=True, check=True).stdout.strip(), "is ninja's version")
+    ratios = []
+    try:
+        for thresholds in arguments.thresholds:
+            bench_size(arguments.program.resolve(), scratch, thresholds, arguments.rounds, ratios)
+        if not arguments.no_growth:
+            bench_growth(arguments.program.resolve(), scratch)
+    finally:
+        if not arguments.scratch:
+            shutil.rmtree(scratch)
+    for what, ratio in ratios:
+        print(f"ratio {what} {ratio:.2f}")
+
+
+if __name__ == "__main__":
+    main()

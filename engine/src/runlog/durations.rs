@@ -1,0 +1,109 @@
+//! How long nodes took, for estimates.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::node::NodeName;
+
+/// A node that ran for less is no better known by itself than by the mean of its stage, and there are many of them.
+const SHORT_MS: u64 = 100;
+
+/// How long nodes took, for estimates.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Durations {
+    /// In milliseconds.
+    by_node: HashMap<String, u64>,
+    /// Sum in milliseconds, and count.
+    by_stage: HashMap<String, (u64, u64)>,
+}
+
+impl Durations {
+    /// Takes note of one duration; for each node the first one noted holds.
+    pub fn add(&mut self, node: &NodeName, elapsed_ms: u64) {
+        self.by_node.entry(node.as_str().to_owned()).or_insert(elapsed_ms);
+        self.add_to_stage(node, elapsed_ms);
+    }
+
+    /// The same, but a short one counts for its stage only.
+    pub(super) fn add_summed(&mut self, node: &NodeName, elapsed_ms: u64) {
+        if elapsed_ms >= SHORT_MS {
+            // A node that ran twice in a run was made again, and the later time holds.
+            self.by_node.insert(node.as_str().to_owned(), elapsed_ms);
+        }
+        self.add_to_stage(node, elapsed_ms);
+    }
+
+    fn add_to_stage(&mut self, node: &NodeName, elapsed_ms: u64) {
+        if !self.by_stage.contains_key(node.stage()) {
+            self.by_stage.insert(node.stage().to_owned(), (0, 0));
+        }
+        let (sum_ms, count) = self.by_stage.get_mut(node.stage()).expect("it was just put there");
+        *sum_ms = sum_ms.saturating_add(elapsed_ms);
+        *count += 1;
+    }
+
+    /// Takes over those of an earlier run.
+    pub(super) fn extend(&mut self, earlier: Self) {
+        for (node, elapsed_ms) in earlier.by_node {
+            self.by_node.entry(node).or_insert(elapsed_ms);
+        }
+        for (stage, (sum_ms, count)) in earlier.by_stage {
+            let (sum, all) = self.by_stage.entry(stage).or_default();
+            *sum = sum.saturating_add(sum_ms);
+            *all += count;
+        }
+    }
+
+    /// What a node took last, else the mean of its stage.
+    pub fn estimate_ms(&self, node: &NodeName) -> Option<u64> {
+        self.by_node.get(node.as_str()).copied().or_else(|| self.stage_mean_ms(node.stage()))
+    }
+
+    /// The mean over the nodes of a stage.
+    pub fn stage_mean_ms(&self, stage: &str) -> Option<u64> {
+        self.by_stage.get(stage).map(|(sum_ms, count)| sum_ms.checked_div(*count).unwrap_or(0))
+    }
+
+    /// Writes them to a file, unless there are none.
+    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
+        if self.by_stage.is_empty() {
+            return Ok(());
+        }
+        fs::write(path, serde_json::to_vec(self).expect("durations are plain data"))
+    }
+
+    /// Reads them from a file; `None` where there is none that is whole.
+    pub(super) fn read(path: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(path).ok()?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::Point;
+    use serde_json::json;
+
+    fn score(fold: u32) -> NodeName {
+        NodeName::new("score", Point(vec![("fold".into(), json!(fold))]))
+    }
+
+    #[test]
+    fn sums_of_a_run_keep_long_nodes_and_the_means_of_stages() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("durations.json");
+        let mut summed = Durations::default();
+        summed.add_summed(&score(1), 10);
+        summed.add_summed(&score(2), 400);
+        summed.write(&path).expect("the folder is writable");
+        let mut read = Durations::default();
+        read.add(&score(2), 300);
+        read.extend(Durations::read(&path).expect("it was just written"));
+        assert_eq!(read.estimate_ms(&score(2)), Some(300), "the newer one holds");
+        assert_eq!(read.estimate_ms(&score(1)), Some((300 + 10 + 400) / 3));
+    }
+}

@@ -1,0 +1,197 @@
+//! Lists of hits: a run of a hundred thousand hits names them in one line of its log, and runs that hit the same nodes with
+//! the same keys share one list.
+//!
+//! A list is a file below `runs/hits/`. Its name is a digest of what it lists, made of the plan's names and the keys, so that
+//! a run that finds its list there writes none. It has 40 bytes a node, sorted: the first eight bytes of the digest of the
+//! node's name, and its key. The digest of all that ends the file; a list that does not match it is no list. Like the logs, lists are for
+//! people and estimates, and no result depends on them.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use orchestrate_cache::{ActionKey, Digest, Encoder};
+
+use crate::event::Hits;
+
+/// Folder of the lists among those of the runs.
+const LISTS: &str = "hits";
+
+const NAME_LEN: usize = 8;
+const ENTRY_LEN: usize = NAME_LEN + 32;
+const DIGEST_LEN: usize = 32;
+
+/// Writes the list of some hits unless it is there, and gives its name.
+pub(super) fn write(runs_dir: &Path, hits: &Hits<'_>) -> io::Result<Digest> {
+    let name = identity(hits);
+    let path = path(runs_dir, &name);
+    if path.is_file() {
+        return Ok(name);
+    }
+    let mut text = String::new();
+    let mut entries: Vec<_> = hits
+        .nodes
+        .iter()
+        .map(|(id, key)| {
+            text.clear();
+            hits.plan.write_name(*id, &mut text);
+            (prefix(&text), key)
+        })
+        .collect();
+    entries.sort_unstable();
+    let mut bytes = Vec::with_capacity(entries.len() * ENTRY_LEN + DIGEST_LEN);
+    for (name, key) in entries {
+        bytes.extend(name);
+        bytes.extend(key.0.as_bytes());
+    }
+    bytes.extend(*Digest::of(&bytes).as_bytes());
+    let dir = runs_dir.join(LISTS);
+    fs::create_dir_all(&dir)?;
+    let mut file = tempfile::NamedTempFile::new_in(&dir)?;
+    file.write_all(&bytes)?;
+    file.persist(&path).map_err(|error| error.error)?;
+    Ok(name)
+}
+
+fn path(runs_dir: &Path, name: &Digest) -> PathBuf {
+    runs_dir.join(LISTS).join(name.to_string())
+}
+
+fn prefix(node: &str) -> [u8; NAME_LEN] {
+    *Digest::of(node.as_bytes()).as_bytes().first_chunk().expect("a digest has 32 bytes")
+}
+
+/// Differs where a name or a key does. Names are those of stages and of the values of axes, so each is encoded once.
+fn identity(hits: &Hits<'_>) -> Digest {
+    let plan = hits.plan;
+    let mut encoder = Encoder::default();
+    encoder.list(plan.spec.axes.len());
+    for axis in &plan.spec.axes {
+        encoder.text(axis.name.get_ref());
+        encoder.list(axis.values.len());
+        axis.values.iter().for_each(|value| encoder.text(&value.label));
+    }
+    encoder.list(plan.stages.len());
+    for stage in &plan.stages {
+        encoder.text(&stage.name);
+        encoder.list(stage.points.axes().len());
+        stage.points.axes().iter().for_each(|axis| encoder.text(plan.spec.axes[*axis].name.get_ref()));
+    }
+    encoder.list(hits.nodes.len());
+    for (id, key) in hits.nodes {
+        let node = plan.node(*id);
+        encoder.encoded(&node.stage.to_le_bytes());
+        encoder.encoded(&node.code.to_le_bytes());
+        encoder.encoded(key.0.as_bytes());
+    }
+    encoder.finish()
+}
+
+/// A list that was read.
+pub(super) struct HitList(Vec<u8>);
+
+impl HitList {
+    /// Reads a list; `None` where there is none that is whole.
+    pub(super) fn read(runs_dir: &Path, name: &Digest) -> Option<Self> {
+        let mut bytes = fs::read(path(runs_dir, name)).ok()?;
+        let end = bytes.len().checked_sub(DIGEST_LEN)?;
+        let whole = bytes[end..] == *Digest::of(&bytes[..end]).as_bytes() && end % ENTRY_LEN == 0;
+        bytes.truncate(end);
+        whole.then_some(Self(bytes))
+    }
+
+    /// The key with which the node of that name was a hit.
+    pub(super) fn key(&self, node: &str) -> Option<ActionKey> {
+        let wanted = prefix(node);
+        let entry = |place: usize| &self.0[place * ENTRY_LEN..(place + 1) * ENTRY_LEN];
+        let (mut low, mut high) = (0, self.0.len() / ENTRY_LEN);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if entry(middle)[..NAME_LEN] < wanted[..] { low = middle + 1 } else { high = middle }
+        }
+        let found = self.0.get(low * ENTRY_LEN..(low + 1) * ENTRY_LEN)?;
+        let key = found[NAME_LEN..].try_into().ok()?;
+        (found[..NAME_LEN] == wanted).then(|| ActionKey(Digest::from_bytes(key)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use orchestrate_cache::FileDigests;
+
+    use super::*;
+    use crate::event::Reporter;
+    use crate::fake::{STUDY, plan};
+    use crate::known::Known;
+    use crate::node::NodeId;
+    use crate::observe::{Observed, observe};
+    use crate::plan::Plan;
+    use crate::runlog::{History, RunLog};
+
+    /// A study of 1,209 nodes, each with a key of its own.
+    fn study(overrides: &[&str]) -> (Plan, Observed, Vec<(NodeId, ActionKey)>) {
+        let plan = plan(STUDY, &[&[r#"axes.threshold="1..=100""#], overrides].concat()).unwrap();
+        let store = tempfile::tempdir().unwrap();
+        let observed = observe(&plan, &FileDigests::open(store.path())).unwrap();
+        let key = |id: NodeId| ActionKey(Digest::of(&id.0.to_le_bytes()));
+        let nodes = plan.ids().map(|id| (id, key(id))).collect();
+        (plan, observed, nodes)
+    }
+
+    fn log(runs_dir: &Path, (plan, observed, nodes): &(Plan, Observed, Vec<(NodeId, ActionKey)>)) {
+        let known = Known::new(plan, observed);
+        let mut log = RunLog::create(runs_dir);
+        log.hits(&Hits { plan, outputs: known.all_outputs(), nodes, at_ms: 3 });
+        assert_eq!(log.take_warning(), None);
+    }
+
+    fn lists(runs_dir: &Path) -> Vec<PathBuf> {
+        fs::read_dir(runs_dir.join(LISTS)).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+
+    #[test]
+    fn history_finds_the_key_of_every_node_in_a_list_of_hits() {
+        let runs = tempfile::tempdir().unwrap();
+        let study = study(&[]);
+        log(runs.path(), &study);
+        let history = History::new(runs.path());
+        let names: Vec<_> = study.0.ids().map(|id| study.0.name(id).to_string()).collect();
+        let wanted: HashSet<_> = names.iter().map(String::as_str).collect();
+        let latest = history.latest_of(&wanted, 9);
+        for ((_, key), name) in study.2.iter().zip(&names) {
+            assert_eq!(latest[name].done.as_ref().map(|done| (done.key, done.status)), Some((*key, "hit")), "{name}");
+        }
+        assert_eq!(history.latest("table").map(|latest| latest.key), study.2.last().map(|(_, key)| *key));
+        assert_eq!(history.latest("score[model=a,fold=1,threshold=101]"), None);
+    }
+
+    #[test]
+    fn same_hits_share_a_list_and_other_names_or_keys_make_another() {
+        let runs = tempfile::tempdir().unwrap();
+        let mut first = study(&[]);
+        log(runs.path(), &first);
+        log(runs.path(), &first);
+        assert_eq!(lists(runs.path()).len(), 1);
+        log(runs.path(), &study(&[r#"axes.model=["a", "c"]"#]));
+        assert_eq!(lists(runs.path()).len(), 2);
+        first.2[7].1 = ActionKey(Digest::of(b"other"));
+        log(runs.path(), &first);
+        assert_eq!(lists(runs.path()).len(), 3);
+    }
+
+    #[test]
+    fn list_that_is_not_whole_is_none() {
+        let runs = tempfile::tempdir().unwrap();
+        log(runs.path(), &study(&[]));
+        let path = &lists(runs.path())[0];
+        let whole = fs::read(path).unwrap();
+        let mut flipped = whole.clone();
+        flipped[ENTRY_LEN] ^= 1;
+        for bytes in [&whole[..whole.len() - ENTRY_LEN], &flipped, b""] {
+            fs::write(path, bytes).unwrap();
+            assert_eq!(History::new(runs.path()).latest("table"), None);
+        }
+    }
+}

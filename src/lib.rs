@@ -1,0 +1,66 @@
+//! The command line of orchestrate: parse, call the phases in order, map the outcome to an exit code.
+//!
+//! It is a library so that another program can offer the same commands over kinds of stages of its own, as the benchmarks
+//! in `benches/` do.
+
+mod args;
+mod command;
+mod device;
+mod diagnostic;
+mod outcome;
+mod progress;
+mod reporter;
+mod terminal;
+mod transfer;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use orchestrate_engine::executor::worker::worker_main;
+use orchestrate_engine::stage::Stage;
+
+use args::{Cli, Command, DataCommand, StoreCommand};
+use outcome::Outcome;
+
+/// The kinds of stages that a spec can name.
+pub type Kinds = &'static [&'static dyn Stage];
+
+/// Reads the arguments of this process, does what they ask for, and gives the exit code.
+pub fn main(kinds: Kinds) -> ExitCode {
+    let cli = Cli::parse();
+    if let Command::Worker = cli.command {
+        return worker_main(kinds);
+    }
+    start_tracing();
+    let outcome = match cli.command {
+        Command::Run(args) => command::run::run(kinds, args),
+        Command::Plan(args) => command::plan::plan(kinds, args),
+        Command::Explain(args) => command::explain::explain(kinds, args),
+        Command::Report(args) => command::report::report(kinds, args),
+        Command::Export(command) => command::export::export(kinds, command),
+        Command::Logs(args) => command::logs::logs(args),
+        Command::Store(StoreCommand::Ls(args)) => command::store::ls(args),
+        Command::Store(StoreCommand::Show { key, store }) => command::store::show(&key, store),
+        Command::Store(StoreCommand::Verify(args)) => command::store::verify(args),
+        Command::Store(StoreCommand::Gc { max_size, max_age, dry_run, store }) => {
+            command::store::gc(max_size, max_age, dry_run, store)
+        }
+        Command::Data(DataCommand::BrainTumor(args)) => command::data::brain_tumor(args),
+        Command::Kinds => command::kinds::list(kinds),
+        Command::Worker => unreachable!("handled above"),
+    };
+    outcome.unwrap_or_else(Outcome::from_error).into()
+}
+
+/// `RUST_LOG=debug` shows what the engine does; warnings are always shown.
+fn start_tracing() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal::colours_on_stderr())
+        .without_time()
+        .with_target(false)
+        .init();
+}
