@@ -206,8 +206,7 @@ fn folds_of_a_matlab_file_are_found_beside_the_spec_and_their_content_is_in_the_
     assert_eq!(second.ran(), ["split"]);
     assert_eq!(second.nodes["split"]["output"], first.nodes["split"]["output"]);
     sandbox.write("folds/cvind.mat", file("short.mat"));
-    let third = sandbox.run(&[]);
-    assert_eq!(third.said.code, Some(1));
-    let error = third.nodes["split"].to_string();
-    assert!(error.contains("cvind.mat has 3 numbers for 12 images"), "{error}");
+    let third = sandbox.orchestrate(&["run", "spec.toml"]);
+    assert_eq!(third.code, Some(1));
+    assert!(third.err.contains("cvind.mat has 3 numbers for 12 images"), "{}", third.err);
 }

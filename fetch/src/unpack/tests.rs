@@ -10,8 +10,11 @@ fn is_mat(name: &str) -> bool {
     name.ends_with(".mat")
 }
 
+/// Digests by name, or what is wrong.
+type Contents = Result<BTreeMap<String, String>, String>;
+
 /// Unpacks these bytes; gives the result and what lies in the folder afterwards.
-fn unpacked(zip: &[u8], limits: Limits) -> (Result<BTreeMap<String, String>, String>, Vec<(String, Vec<u8>)>) {
+fn unpacked(zip: &[u8], limits: Limits) -> (Contents, Vec<(String, Vec<u8>)>) {
     let dir = tempfile::tempdir().unwrap();
     let (path, to) = (dir.path().join("a.zip"), dir.path().join("unpacked"));
     fs::write(&path, zip).unwrap();
