@@ -204,7 +204,7 @@ const PROBE: &str = r##"<script>addEventListener("load", () => setTimeout(() => 
   const cells = [...document.querySelectorAll("table.figures tbody tr")].map((row) => [...row.children].map(text));
   const answers = {
     width: innerWidth,
-    overflow: document.documentElement.scrollWidth - innerWidth,
+    overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
     background: getComputedStyle(document.body).backgroundColor,
     charts: document.querySelectorAll("svg.chart").length,
     matrices: document.querySelectorAll("table.matrix").length,

@@ -210,3 +210,82 @@ fn golden() {
     let expected = std::fs::read_to_string(path).expect("the digest is there");
     assert_eq!(one, expected.trim(), "the bytes moved: raise VERSION of `report` and put the new digest into {path}");
 }
+
+/// Eight series, five folds and five thresholds over 3,064 images of 224 × 224, as many as the paper's study has; the images are
+/// as hard to compress as pictures can be.
+#[test]
+#[ignore = "a measurement: seconds, and 300 MB of memory"]
+#[expect(clippy::print_stderr, reason = "a measurement says what it measured")]
+fn report_of_a_study_as_large_as_the_papers_stays_small() {
+    const SIDE: usize = 224;
+    const COUNT: usize = 3_064;
+    let bench = Bench::new();
+    let noise = |index: usize| (index.wrapping_mul(2_654_435_761) >> 13) as u8;
+    let names: Vec<String> = (0..COUNT).map(|row| format!("images/{row:04}.png")).collect();
+    let classes = texts(&["meningioma", "glioma", "pituitary"]);
+    let (height, width) = (SIDE, SIDE);
+    let pixels = (0..COUNT * SIDE * SIDE).map(noise).collect();
+    let images = vec![bench.item(&Images { names: names.clone(), height, width, pixels }, &[])];
+    let is_tumour = |index: usize| (index / SIDE % SIDE).abs_diff(100) < 20 && (index % SIDE).abs_diff(90) < 30;
+    let pixels = (0..COUNT * SIDE * SIDE).map(|index| u8::from(is_tumour(index))).collect();
+    let masks = vec![bench.item(&Masks { names: names.clone(), height, width, pixels }, &[])];
+    let (mut scores, mut cams, mut thresholds) = (Vec::new(), Vec::new(), Vec::new());
+    for series in 0..8_usize {
+        for fold in 0..5_usize {
+            let rows: Vec<usize> = (0..COUNT).filter(|row| row % 5 == fold).collect();
+            let names: Vec<String> = rows.iter().map(|&row| names[row].clone()).collect();
+            let labels: Vec<u32> = rows.iter().map(|row| (row % 3) as u32).collect();
+            let (model, fold) = (format!("model-{series}"), fold.to_string());
+            let at = [("model", model.as_str()), ("fold", fold.as_str())];
+            let map = |index: usize| f32::from(noise(index + series)) / 255.0;
+            let table = Cams {
+                names: names.clone(),
+                labels: labels.clone(),
+                predicted: labels.clone(),
+                classes: classes.clone(),
+                probabilities: [1.0, 0.0, 0.0].repeat(rows.len()),
+                height: 14,
+                width: 14,
+                input_height: SIDE,
+                input_width: SIDE,
+                maps: (0..rows.len() * 14 * 14).map(map).collect(),
+            };
+            cams.push(bench.item(&table, &at));
+            for threshold in ["200", "225", "q90", "q95", "otsu"] {
+                let at = [at[0], at[1], ("threshold", threshold)];
+                let levels = Thresholds {
+                    names: names.clone(),
+                    thresholds: vec![200.0; rows.len()],
+                    scale: crate::heatmap::Scale::After,
+                };
+                thresholds.push(bench.item(&levels, &at));
+                let ious: Vec<Option<f64>> =
+                    rows.iter().map(|row| Some(f64::from(noise(row * 7 + series)) / 255.0)).collect();
+                let table = Scores {
+                    names: names.clone(),
+                    labels: labels.clone(),
+                    predicted: labels.clone(),
+                    classes: classes.clone(),
+                    iou: ious.clone(),
+                    dice: ious.clone(),
+                    precision: ious.clone(),
+                    recall: ious,
+                    mask_pixels: vec![1; rows.len()],
+                    truth_pixels: vec![1; rows.len()],
+                };
+                scores.push(bench.item(&table, &at));
+            }
+        }
+    }
+    let inputs: [(&str, &[Item]); 5] =
+        [("scores", &scores), ("cams", &cams), ("thresholds", &thresholds), ("images", &images), ("masks", &masks)];
+    let action = bench.action("{}", &inputs);
+    let params = serde_json::from_value(json!({})).expect("all params have defaults");
+    let began = std::time::Instant::now();
+    let output = with_threads(2, || run(&params, &action)).expect("the report is made");
+    let elapsed = began.elapsed();
+    let (_, page) = output.files.last().expect("the page is the last file");
+    let FileContent::Bytes(page) = page else { panic!("a report is made in memory") };
+    eprintln!("{:.1} s, page {:.1} MB, {} files", elapsed.as_secs_f64(), page.len() as f64 / 1e6, output.files.len());
+    assert!(page.len() < 20_000_000, "{}", page.len());
+}
