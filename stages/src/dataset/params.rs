@@ -13,7 +13,8 @@ use super::resize::{Filter, MaskFilter};
 pub struct Params {
     /// Where the images come from; default `phantom`, which needs no data.
     pub format: Format,
-    /// The manifest (a CSV file, or a folder with `labels.csv`), the folder of classes, or the folder of `.mat` files.
+    /// The manifest (a CSV file, or a folder with `labels.csv`), the folder of classes, or the folder of `.mat` files. The
+    /// phantom needs none and passes it over, so that one override tries a spec without its data.
     pub path: Option<PathBuf>,
     /// Height and width of every image after resizing, in pixels, 1..=4096; the aspect ratio is not kept. Default: 64
     /// for the phantom, else the size of the files, which must then be the same for all.
@@ -99,6 +100,7 @@ impl From<Written> for Params {
         let Written { format, path, size, resize, limit, classes, image, mask, label, patient, count, seed } = written;
         let mut params = Self { format, path, size, resize, limit, classes, image, mask, label, patient, count, seed };
         if format == Format::Phantom {
+            params.path = None;
             params.size.get_or_insert(64);
             params.count.get_or_insert(300);
             params.seed.get_or_insert(0);
@@ -213,10 +215,6 @@ mod tests {
     fn bad_params_are_named() {
         for (json, expected) in [
             (
-                r#"{"format": "phantom", "path": "x"}"#,
-                "`path` belongs to formats manifest, folders, cheng-mat, not to phantom",
-            ),
-            (
                 r#"{"format": "manifest", "path": "x", "count": 5}"#,
                 "`count` belongs to format phantom, not to manifest",
             ),
@@ -240,7 +238,8 @@ mod tests {
 
     #[test]
     fn defaults_of_the_format_are_filled_in_and_read_back() {
-        let phantom = read("{}");
+        let phantom = read(r#"{"path": "of the data that it stands for"}"#);
+        assert_eq!(phantom, read("{}"));
         assert_eq!(phantom.format, Format::Phantom);
         assert_eq!((phantom.size, phantom.count, phantom.seed), (Some(64), Some(300), Some(0)));
         let manifest = read(r#"{"format": "manifest", "path": "x", "size": 96}"#);
