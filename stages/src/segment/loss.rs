@@ -43,16 +43,24 @@ impl Loss {
 
 fn dice(logits: Tensor<4>, truth: Tensor<4>) -> Tensor<1> {
     let predicted = sigmoid(logits);
-    let overlap = (predicted.clone() * truth.clone()).sum();
-    let total = truth.sum();
-    let half = ((predicted.sum() + total.clone()) / 2.0).clamp_min(EPSILON);
-    let any = total.greater_elem(0.0).float();
+    let overlap = sum(predicted.clone() * truth.clone());
+    let truth = sum(truth);
+    let half = ((sum(predicted) + truth.clone()) / 2.0).clamp_min(EPSILON);
+    let any = truth.greater_elem(0.0).float();
     (1.0 - overlap / half) * any
 }
 
 fn cross_entropy(logits: Tensor<4>, truth: Tensor<4>) -> Tensor<1> {
+    let pixels = logits.shape().num_elements() as f64;
     let background: Tensor<4> = 1.0 - truth;
-    (background * logits.clone() - log_sigmoid(logits)).mean()
+    sum(background * logits.clone() - log_sigmoid(logits)) / pixels
+}
+
+/// The sum of all values, image by image: one long sum may be split among threads, and end in other bits with other threads.
+fn sum(values: Tensor<4>) -> Tensor<1> {
+    let [batch, channels, height, width] = values.dims();
+    let images: Tensor<2> = values.reshape([batch, channels * height * width]);
+    images.sum_dim(1).sum()
 }
 
 /// The sums from which the loss of many batches together follows.
@@ -81,7 +89,7 @@ impl Tally {
 
     /// The loss of all that was added, as if it were one batch.
     pub(super) fn loss(&self, loss: Loss) -> f64 {
-        let half = ((self.predicted + self.truth) / 2.0).max(EPSILON);
+        let half = (self.predicted + self.truth) / 2.0;
         // NaN stays NaN, so that a network that diverged is seen.
         let dice = if self.truth > 0.0 || half.is_nan() { 1.0 - self.overlap / half } else { 0.0 };
         let entropy = self.entropy / self.pixels.max(1) as f64;
