@@ -1,5 +1,5 @@
 //! Compares two models, or two values of any axis, over the same images: mean difference with a bootstrap interval, and
-//! Wilcoxon's signed-rank test. Sources: [`crate::bootstrap`], [`wilcoxon`].
+//! Wilcoxon's signed-rank test. Sources: those of `bootstrap.rs` and `compare/wilcoxon.rs`.
 //!
 //! Two values are a pair if they are of the same image in the same fold, seed or other place along `across`; an image with
 //! several pairs counts once, by the mean of their differences. An image that one side has not scored, because its class

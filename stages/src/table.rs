@@ -5,7 +5,7 @@
 //!
 //! Over `across = ["fold", "seed"]` there is one value for each fold and seed, and the standard deviation is that of all of them: it
 //! has in it how folds differ and how trainings of one fold differ, and does not tell them apart. An interval resamples
-//! patients, or images, in all folds and seeds at once, and so says nothing of other trainings; see [`crate::bootstrap`].
+//! patients, or images, in all folds and seeds at once, and so says nothing of other trainings; see `bootstrap.rs`.
 
 mod image;
 mod label;
