@@ -159,7 +159,7 @@ pub(crate) static STAGE: Adaptor<SplitStage> = Adaptor::new();
 
 impl Typed for SplitStage {
     const KIND: &'static str = "split";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: &'static str = "divides the images into folds for cross-validation and reports leakage";
     const PORTS: &'static [Port] = &[Port { name: "labels", reads: &[Labels::OUTPUT], optional: false, many: false }];
     const OUTPUTS: &'static [&'static str] = &[Split::OUTPUT, Leakage::OUTPUT];
@@ -175,7 +175,7 @@ impl Typed for SplitStage {
         let one = |(params, action): &(Params, &Action)| {
             let file = action.file(folds_from::FILE).map(ExternalFile::read).transpose()?;
             let (split, leakage) = run(params, &Labels::from_item(action.one("labels")?)?, file.as_deref())?;
-            Ok(vec![split.output()?, leakage.output()?])
+            Ok(vec![split.output()?, leakage.reported()?])
         };
         batch.iter().map(one).collect()
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use orchestrate_engine::stage::StageError;
+use orchestrate_engine::stage::{Content, Output, StageError};
 
 use crate::artifact::{Columns, Labels, Rows, Table};
 
@@ -104,6 +104,33 @@ impl Leakage {
         }
         Self { group: known.then(|| column.to_owned()), classes: labels.classes.clone(), rows }
     }
+
+    /// The output that holds it, with a text for people: what every run of a split is to tell.
+    pub(super) fn reported(&self) -> Result<Output, StageError> {
+        let mut output = self.output()?;
+        output.files.push(("table.txt".to_owned(), Content::Bytes(self.text().into_bytes())));
+        Ok(output)
+    }
+
+    /// All classes together, a line a fold.
+    fn text(&self) -> String {
+        let Some(group) = &self.group else {
+            return "no image has a patient: whether the folds leak is not known\n".to_owned();
+        };
+        let folds: Vec<_> = self.rows.iter().filter(|row| row.label == Self::ALL).collect();
+        let shared = |row: &&LeakageRow| row.groups.is_some_and(|groups| groups.shared > 0);
+        if !folds.iter().any(shared) {
+            return format!("no {group} is on both sides of a fold\n");
+        }
+        let lines = folds.iter().filter_map(|row| {
+            let (groups, images) = (row.groups?, row.validation_images);
+            let share = 100.0 * groups.validation_images as f64 / images.max(1) as f64;
+            let (shared, of) = (groups.shared, groups.validation);
+            let leaked = groups.validation_images;
+            Some(format!("fold {}: {shared} of {of}, with {leaked} of {images} images ({share:.0} %)\n", row.fold))
+        });
+        format!("leakage: {group}s to validate on that are trained on too\n\n{}", lines.collect::<String>())
+    }
 }
 
 type Count = fn(&SharedGroups) -> usize;
@@ -187,9 +214,19 @@ mod tests {
         assert_eq!((all.train_images, all.validation_images), (2, 2));
         let expected = SharedGroups { train: 1, validation: 2, shared: 1, train_images: 1, validation_images: 1 };
         assert_eq!(all.groups, Some(expected));
+        let text = "leakage: patients to validate on that are trained on too\n\n\
+                    fold 1: 1 of 2, with 1 of 2 images (50 %)\nfold 2: 1 of 1, with 1 of 2 images (50 %)\n";
+        assert_eq!(leakage.text(), text);
         let none = SharedGroups { train: 0, validation: 1, shared: 0, train_images: 0, validation_images: 0 };
         assert_eq!(find(1, "y").groups, Some(none));
         assert_eq!((find(2, "y").train_images, find(2, "y").validation_images), (1, 1));
+    }
+
+    #[test]
+    fn folds_that_share_no_group_and_images_without_groups_are_told() {
+        let of = |groups: [Option<&str>; 4]| Leakage::of(&labels(), ("patient", &groups), &[0, 1, 0, 1], 2).text();
+        assert_eq!(of([Some("p"), Some("q"), Some("p"), None]), "no patient is on both sides of a fold\n");
+        assert_eq!(of([None; 4]), "no image has a patient: whether the folds leak is not known\n");
     }
 
     #[test]
