@@ -182,3 +182,45 @@ fn one_pixel_of_an_image_reruns_what_saw_it_and_one_of_a_mask_only_scores_and_ta
     assert!(!run.ran().contains(&"split"), "labels are the same");
     assert_eq!(run.ran().iter().filter(|node| node.starts_with("train[")).count(), 2);
 }
+
+/// [`STUDY`] with published values, intervals and a comparison of its models.
+fn reviewed() -> String {
+    let inputs = "inputs = { scores = \"score\", labels = \"images\" }";
+    let (before, iou) = STUDY.split_once("[stages.iou]").expect("the study has that table");
+    let iou = iou.replace("inputs = { scores = \"score\" }", inputs);
+    format!(
+        "{before}[stages.iou]{iou}interval = \"bootstrap\"\nreference = \"theirs.csv\"\n\n[stages.versus]\nkind = \
+         \"compare\"\n{inputs}\naxis = \"model\"\nbetween = [\"tiny\", \"tiny-modified\"]\nrows = [\"threshold\"]\npublish = \
+         \"results/versus\"\n"
+    )
+}
+
+#[test]
+fn a_corrected_published_value_reruns_only_its_table_and_a_seed_only_what_draws() {
+    let sandbox = Sandbox::with_spec(&reviewed());
+    sandbox.write("theirs.csv", "# A paper\nmodel,threshold,mean\ntiny,otsu,0.5\nvgg16,otsu,0.25\n");
+    sandbox.run_well(&[]);
+    let table = sandbox.read("results/iou/table.txt");
+    for part in ["published: A paper", "published, but not in this study: model vgg16", "resamples by patient"] {
+        assert!(table.contains(part), "{part} is not in\n{table}");
+    }
+    let versus = sandbox.read("results/versus/table.csv");
+    assert!(
+        versus.lines().nth(1).is_some_and(|line| line.starts_with("tiny-modified − tiny,200,iou,difference,")),
+        "{versus}"
+    );
+    assert!(sandbox.read("results/versus/table.tex").contains("tiny-modified $-$ tiny & 200 & "));
+
+    sandbox.edit("theirs.csv", "0.5", "0.75");
+    assert_eq!(sandbox.run_well(&[]).ran(), ["iou"]);
+    let run = sandbox.run_well(&["--set", "stages.iou.seed=8", "--set", "stages.versus.seed=8"]);
+    assert_eq!(run.ran(), ["iou", "versus"]);
+    let run = sandbox.run_well(&["--set", "stages.classification.seed=8"]);
+    assert_eq!(run.ran(), [""; 0], "nothing is drawn there");
+
+    sandbox.edit("theirs.csv", "model,", "modle,");
+    let said = sandbox.orchestrate(&["run", "spec.toml"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.err.contains("theirs.csv: column `modle` is none of the rows and columns"), "{}", said.err);
+    assert!(said.err.contains("did you mean `model`?"), "{}", said.err);
+}
