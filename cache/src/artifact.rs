@@ -54,11 +54,12 @@ impl Artifact {
 
 /// What was recorded for a key: its outputs, and where they came from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ActionResult {
+pub struct ActionResult<M = serde_json::Value> {
     /// Named outputs in the order in which the stage declares them.
     pub outputs: Vec<(String, OutputDigest)>,
-    /// The readable preimage of the key; hashing it again gives the key.
-    pub manifest: serde_json::Value,
+    /// The readable preimage of the key; hashing it again gives the key. JSON where it was read, and whatever is written
+    /// as the same JSON where it is recorded.
+    pub manifest: M,
     /// The node that first produced it, for example `score[model=tiny,fold=3]`; provenance only.
     pub node: String,
     /// The kind of its stage.

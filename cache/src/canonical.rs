@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Serialize, Serializer};
+
 use crate::digest::Digest;
 
 /// A value that can enter a key.
@@ -27,6 +29,22 @@ pub enum Value {
     List(Vec<Value>),
     /// Values by name, in an order that does not matter.
     Map(BTreeMap<String, Value>),
+}
+
+/// Written as [`Value::to_json`] is, without making it.
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(truth) => serializer.serialize_bool(*truth),
+            Self::Int(int) => serializer.serialize_i64(*int),
+            Self::Float(float) => serializer.serialize_f64(*float),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Digest(digest) => digest.serialize(serializer),
+            Self::List(items) => serializer.collect_seq(items),
+            Self::Map(fields) => serializer.collect_map(fields),
+        }
+    }
 }
 
 /// An encoding that grows piece by piece, where building a [`Value`] first would cost more than hashing it.
@@ -254,6 +272,18 @@ mod tests {
             encoder.encoded(&whole);
             assert_eq!(Ok(encoder.finish()), value.digest());
         }
+    }
+
+    #[test]
+    fn value_is_written_as_its_json_is() {
+        let value = Value::map([
+            (
+                "z",
+                Value::List(vec![Value::Null, Value::Bool(true), Value::Int(-3), Value::Float(0.1), Value::Float(2.0)]),
+            ),
+            ("a", Value::map([("ü\n\"", Value::Digest(Digest::of(b"x"))), ("", Value::text("\u{1}"))])),
+        ]);
+        assert_eq!(serde_json::to_string(&value).unwrap(), value.to_json().to_string());
     }
 
     proptest! {

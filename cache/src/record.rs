@@ -68,7 +68,7 @@ impl Draft {
         Self { kind: Kind::Artifact, fixed, body: Vec::new() }
     }
 
-    pub(crate) fn result(key: &ActionKey, result: &ActionResult) -> Self {
+    pub(crate) fn result<M: Serialize>(key: &ActionKey, result: &ActionResult<M>) -> Self {
         let mut fixed = key.0.as_bytes().to_vec();
         fixed.extend(result.recorded_ms.to_le_bytes());
         fixed.extend(result.elapsed_ms.to_le_bytes());
@@ -78,11 +78,11 @@ impl Draft {
             push_text(&mut fixed, name);
         }
         let provenance = Provenance {
-            manifest: result.manifest.clone(),
-            node: result.node.clone(),
-            kind: result.kind.clone(),
-            run: result.run.clone(),
-            device: result.device.clone(),
+            manifest: &result.manifest,
+            node: result.node.as_str(),
+            kind: result.kind.as_str(),
+            run: result.run.as_str(),
+            device: result.device.as_str(),
         };
         let body = serde_json::to_vec(&provenance).expect("texts and JSON values can be written as JSON");
         Self { kind: Kind::Result, fixed, body }
@@ -113,12 +113,12 @@ impl Draft {
 
 /// What a result holds that no hit needs.
 #[derive(Serialize, Deserialize)]
-struct Provenance {
-    manifest: serde_json::Value,
-    node: String,
-    kind: String,
-    run: String,
-    device: String,
+struct Provenance<M, T> {
+    manifest: M,
+    node: T,
+    kind: T,
+    run: T,
+    device: T,
 }
 
 /// The head of a record as it lies in a pack.
@@ -215,7 +215,8 @@ impl<'a> Head<'a> {
     /// The whole result, given the body.
     pub(crate) fn result(&self, body: &[u8]) -> Option<ActionResult> {
         let hit = self.hit()?;
-        let Provenance { manifest, node, kind, run, device } = serde_json::from_slice(body).ok()?;
+        let body: Provenance<serde_json::Value, String> = serde_json::from_slice(body).ok()?;
+        let Provenance { manifest, node, kind, run, device } = body;
         let Hit { outputs, elapsed_ms, recorded_ms } = hit;
         Some(ActionResult { outputs, manifest, node, kind, run, elapsed_ms, recorded_ms, device })
     }

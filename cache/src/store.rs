@@ -12,6 +12,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use serde::Serialize;
+
 use crate::artifact::{ActionKey, ActionResult, Artifact, FileEntry, OutputDigest};
 use crate::blob::{BlobError, BlobLocation};
 use crate::clock;
@@ -206,7 +208,7 @@ impl Store {
     /// Records the result of a key, to be committed; gives what is recorded now: the first result wins.
     ///
     /// A recorded result whose bytes are lost is replaced.
-    pub fn put_result(&self, key: &ActionKey, result: ActionResult) -> Result<ActionResult> {
+    pub fn put_result<M: Serialize>(&self, key: &ActionKey, result: ActionResult<M>) -> Result<Hit> {
         self.session_dir()?;
         loop {
             let mut pending = self.writer.pending();
@@ -216,12 +218,12 @@ impl Store {
             // Asked while nothing can move from `pending` to the index.
             let recorded = self.index().results.get(&key.0).copied();
             let Some(place) = recorded else {
-                pending.add_result(*key, result.clone());
-                return Ok(result);
+                return Ok(pending.add_result(*key, result));
             };
             drop(pending);
-            if self.hit(key).is_some()
-                && let Some(earlier) = self.read_result(key)?
+            // A record whose body is corrupt is not a result.
+            if let Some(earlier) = self.hit(key)
+                && self.read_result(key)?.is_some()
             {
                 return Ok(earlier);
             }

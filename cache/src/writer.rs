@@ -9,6 +9,8 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
+use serde::Serialize;
+
 use crate::artifact::{ActionKey, ActionResult, Artifact, OutputDigest};
 use crate::clock;
 use crate::digest::Digest;
@@ -16,7 +18,7 @@ use crate::disk;
 use crate::error::StoreError;
 use crate::index::{Index, pack_ids};
 use crate::layout::Layout;
-use crate::record::Draft;
+use crate::record::{Draft, Hit};
 use crate::session::is_at;
 
 /// A pack of this length gets no further groups.
@@ -52,7 +54,7 @@ struct Buffer {
     size_bytes: usize,
     blobs: HashSet<Digest>,
     artifacts: HashMap<OutputDigest, Artifact>,
-    results: HashMap<ActionKey, ActionResult>,
+    results: HashMap<ActionKey, Hit>,
 }
 
 impl Pending {
@@ -64,7 +66,7 @@ impl Pending {
         self.waiting.artifacts.get(digest).or_else(|| self.flying.artifacts.get(digest))
     }
 
-    pub(crate) fn result(&self, key: &ActionKey) -> Option<&ActionResult> {
+    pub(crate) fn result(&self, key: &ActionKey) -> Option<&Hit> {
         self.waiting.results.get(key).or_else(|| self.flying.results.get(key))
     }
 
@@ -78,9 +80,13 @@ impl Pending {
         self.waiting.artifacts.insert(digest, artifact.clone());
     }
 
-    pub(crate) fn add_result(&mut self, key: ActionKey, result: ActionResult) {
+    /// Adds a result, and gives what a hit will need of it.
+    pub(crate) fn add_result<M: Serialize>(&mut self, key: ActionKey, result: ActionResult<M>) -> Hit {
         self.waiting.add(Draft::result(&key, &result));
-        self.waiting.results.insert(key, result);
+        let ActionResult { outputs, elapsed_ms, recorded_ms, .. } = result;
+        let hit = Hit { outputs, elapsed_ms, recorded_ms };
+        self.waiting.results.insert(key, hit.clone());
+        hit
     }
 
     /// Adds a record as it is: a forget, or one that moves to another pack.

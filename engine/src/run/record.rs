@@ -60,7 +60,7 @@ pub(super) fn record(
     digests.sort_by_key(|(name, _)| declared.iter().position(|declared| declared == name));
     let result = ActionResult {
         outputs: digests,
-        manifest: manifest.0.to_json(),
+        manifest: &manifest.0,
         node: plan.name(id).to_string(),
         kind: plan.stage(id).kind.kind().to_owned(),
         run: provenance.run.as_str().to_owned(),
