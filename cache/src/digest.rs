@@ -1,6 +1,7 @@
 //! BLAKE3 digests: the names of bytes.
 
 use std::fmt;
+use std::io::{self, Read};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -13,6 +14,13 @@ impl Digest {
     /// Digests a byte string.
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// Digests what a reader gives, without holding it in memory.
+    pub fn of_reader(reader: impl Read) -> io::Result<Self> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(reader)?;
+        Ok(Self(*hasher.finalize().as_bytes()))
     }
 
     /// Wraps the 32 raw bytes of a digest.
@@ -86,5 +94,11 @@ mod tests {
     fn text_that_is_no_digest_is_refused() {
         assert!("af13".parse::<Digest>().is_err());
         assert!("zz".repeat(32).parse::<Digest>().is_err());
+    }
+
+    #[test]
+    fn a_reader_has_the_digest_of_its_bytes() {
+        let bytes = [7; 100_000];
+        assert_eq!(Digest::of_reader(bytes.as_slice()).expect("memory can be read"), Digest::of(&bytes));
     }
 }

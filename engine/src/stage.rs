@@ -243,11 +243,19 @@ impl ExternalFile {
     pub fn read(&self) -> Result<Vec<u8>, StageError> {
         let bytes = std::fs::read(&self.path)
             .map_err(|error| StageError::new(format!("cannot read {}: {error}", self.path.display())))?;
-        if Digest::of(&bytes) == self.digest {
-            Ok(bytes)
-        } else {
-            Err(StageError::new(format!("{} changed while the run was reading it; run again", self.path.display())))
-        }
+        if Digest::of(&bytes) == self.digest { Ok(bytes) } else { Err(self.changed()) }
+    }
+
+    /// Fails if the contents changed since the key was made; for a reader that takes parts of a large file from its path.
+    pub fn check(&self) -> Result<(), StageError> {
+        let digest = std::fs::File::open(&self.path)
+            .and_then(Digest::of_reader)
+            .map_err(|error| StageError::new(format!("cannot read {}: {error}", self.path.display())))?;
+        if digest == self.digest { Ok(()) } else { Err(self.changed()) }
+    }
+
+    fn changed(&self) -> StageError {
+        StageError::new(format!("{} changed while the run was reading it; run again", self.path.display()))
     }
 }
 

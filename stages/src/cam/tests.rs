@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model::reference::{Sample, assert_close, formula_images, formula_tensors};
-use crate::model::{ModelCard, ModelName, Normalisation, Precision, Seed};
+use crate::model::{InitialWeights, ModelCard, ModelName, Normalisation, Precision, Seed};
 use crate::testing::Bench;
 
 #[test]
@@ -80,6 +80,7 @@ fn inputs() -> (Images, Split, Weights) {
         fold: 2,
         seed: 0,
         precision: Precision::F32,
+        init: InitialWeights::Random,
     };
     let tensors = Classifier::drawn(model, 2, &Seed::new("test", 0, &[]), &Device::flex()).tensors();
     (images, split, Weights { card, tensors })

@@ -8,15 +8,17 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::classifier::Trunk;
-use super::{input::Normalisation, resnet, squeezenet, tiny, vgg};
+use super::{alexnet, densenet, input::Normalisation, resnet, squeezenet, tiny, vgg};
 
 /// Every model, in the order in which people read of them.
 pub static ARCHITECTURES: &[Architecture] = &[
     tiny::TINY,
     tiny::TINY_MODIFIED,
     squeezenet::SQUEEZENET1_1,
+    alexnet::ALEXNET,
     vgg::VGG16,
     vgg::VGG19,
+    alexnet::MODIFIED_ALEXNET,
     vgg::MODIFIED_VGG16,
     vgg::MODIFIED_VGG19,
     vgg::VGG16_BN,
@@ -24,6 +26,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
     resnet::RESNET18,
     resnet::RESNET34,
     resnet::RESNET50,
+    densenet::DENSENET121,
 ];
 
 /// A kind of classifier.
@@ -64,6 +67,11 @@ impl ModelName {
     /// What is known of it.
     pub fn architecture(&self) -> &'static Architecture {
         self.0
+    }
+
+    /// Whether a tensor of that name in a file of weights belongs to the trunk: to no head, published or ours.
+    pub fn is_of_trunk(self, name: &str) -> bool {
+        !name.starts_with("head.") && !name.starts_with(self.0.published_head)
     }
 }
 

@@ -7,7 +7,7 @@ use super::architecture::ModelName;
 use super::generator::Seed;
 use super::head::{Head, pool};
 use super::tensors::{self, Tensors};
-use super::{ResNet, SqueezeNet, Tiny, Vgg};
+use super::{AlexNet, DenseNet, ResNet, SqueezeNet, Tiny, Vgg};
 
 /// Trunk → global average pooling → linear layer.
 #[derive(Module, Debug)]
@@ -18,6 +18,7 @@ pub struct Classifier {
 
 /// The convolutional part of a classifier, by family.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a classifier has one")]
 pub enum Trunk {
     /// `tiny` and `tiny-modified`.
     Tiny(Tiny),
@@ -27,6 +28,10 @@ pub enum Trunk {
     Vgg(Vgg),
     /// `resnet18`, `resnet34` and `resnet50`.
     ResNet(ResNet),
+    /// `alexnet` and `modified-alexnet`.
+    AlexNet(AlexNet),
+    /// `densenet121`.
+    DenseNet(DenseNet),
 }
 
 impl Trunk {
@@ -36,20 +41,31 @@ impl Trunk {
             Self::SqueezeNet(trunk) => trunk.forward(images),
             Self::Vgg(trunk) => trunk.forward(images),
             Self::ResNet(trunk) => trunk.forward(images),
+            Self::AlexNet(trunk) => trunk.forward(images),
+            Self::DenseNet(trunk) => trunk.forward(images),
+        }
+    }
+
+    /// Freezes all but what a modified network adds to the published one.
+    fn freeze_published(self) -> Self {
+        match self {
+            Self::AlexNet(trunk) => Self::AlexNet(trunk.freeze_published()),
+            Self::Vgg(trunk) => Self::Vgg(trunk.freeze_published()),
+            other => other.freeze(),
         }
     }
 }
 
 impl Classifier {
     /// A classifier whose weights are zero.
-    fn zero(model: ModelName, classes: usize, device: &Device) -> Self {
+    pub(super) fn zero(model: ModelName, classes: usize, device: &Device) -> Self {
         let architecture = model.architecture();
         let trunk = (architecture.trunk)(device);
         Self { trunk, head: Head::new(classes, architecture.features, device) }
     }
 
     /// A classifier whose weights are drawn: convolutions after He et al. 2015 (uniform, ±√(6 / fan-in)), the head uniform in
-    /// ±√(1 / fan-in), biases zero.
+    /// ±√(1 / fan-in), biases zero; batch normalisation with scale 1, shift 0, running mean 0 and running variance 1.
     ///
     /// Every tensor has its own stream of random numbers, named after it: no other tensor, thread or training moves it.
     pub fn drawn(model: ModelName, classes: usize, seed: &Seed, device: &Device) -> Self {
@@ -71,16 +87,22 @@ impl Classifier {
 
     /// Replaces the trunk's weights by published ones, or by those of another training; the head stays.
     ///
-    /// The file may have a head, which is passed over. The error names every tensor that is missing, unexpected or misshapen.
+    /// The file may have a head, which is passed over. What a modified network adds to the published one stays as drawn,
+    /// unless the file has it. The error names every tensor that is missing, unexpected or misshapen.
     pub fn with_trunk(self, model: ModelName, tensors: &Tensors) -> Result<Self, String> {
-        let is_head = |name: &str| name.starts_with("head.");
-        let published = model.architecture().published_head;
-        tensors::load(self, tensors, is_head, |name| is_head(name) || name.starts_with(published))
+        let drawn = |name: &str| is_head(name) || (is_added(name) && !has_added(tensors));
+        tensors::load(self, tensors, drawn, |name| !model.is_of_trunk(name))
     }
 
-    /// Stops the trunk from being trained.
-    pub fn freeze_trunk(self) -> Self {
-        Self { trunk: self.trunk.freeze(), head: self.head }
+    /// Stops from being trained what [`Self::with_trunk`] took from those tensors.
+    pub fn freeze_trunk(self, tensors: &Tensors) -> Self {
+        let trunk = if has_added(tensors) { self.trunk.freeze() } else { self.trunk.freeze_published() };
+        Self { trunk, head: self.head }
+    }
+
+    /// Whether nothing of the trunk is trained.
+    pub fn is_trunk_frozen(&self) -> bool {
+        !tensors::is_trained(&self.trunk)
     }
 
     /// The feature map before pooling.
@@ -105,4 +127,17 @@ impl Classifier {
     pub fn tensors(&self) -> Tensors {
         tensors::collect(self)
     }
+}
+
+fn is_head(name: &str) -> bool {
+    name.starts_with("head.")
+}
+
+/// Whether a tensor is one that a modified network adds to the published one.
+fn is_added(name: &str) -> bool {
+    name.starts_with("added.")
+}
+
+fn has_added(tensors: &Tensors) -> bool {
+    tensors.keys().any(|name| is_added(name))
 }

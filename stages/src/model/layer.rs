@@ -10,7 +10,6 @@ use super::batch_norm::BatchNorm;
 
 /// A layer of a trunk.
 #[derive(Module, Debug)]
-#[expect(clippy::large_enum_variant, reason = "a network has some dozens of them")]
 pub(super) enum Layer {
     Conv(Conv2d),
     Norm(BatchNorm),
@@ -61,4 +60,12 @@ fn config(channels: [usize; 2], kernel: usize, stride: usize, padding: usize) ->
 /// Square max pooling; `ceil` keeps what does not fill a window.
 pub(super) fn max_pool(kernel: usize, stride: usize, ceil: bool) -> MaxPool2d {
     MaxPool2dConfig::new([kernel, kernel]).with_strides([stride, stride]).with_ceil_mode(ceil).init()
+}
+
+/// Square max pooling with places around the map that are never the largest.
+pub(super) fn max_pool_padded(kernel: usize, stride: usize, padding: usize) -> MaxPool2d {
+    MaxPool2dConfig::new([kernel, kernel])
+        .with_strides([stride, stride])
+        .with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding))
+        .init()
 }

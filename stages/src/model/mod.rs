@@ -7,9 +7,11 @@
 //! A model is saved as [`Weights`]: tensors under torchvision's names where torchvision has them, and a [`ModelCard`] that says
 //! what the network expects of an image. [`Unet`] has a trunk as its [`Encoder`], and its own [`UnetWeights`].
 
+mod alexnet;
 mod architecture;
 mod batch_norm;
 mod classifier;
+mod densenet;
 mod device;
 mod encoder;
 mod generator;
@@ -18,6 +20,7 @@ mod input;
 mod layer;
 mod resnet;
 mod squeezenet;
+mod state_dict;
 mod tensors;
 mod tiny;
 mod unet;
@@ -26,11 +29,15 @@ mod vgg;
 mod weights;
 
 #[cfg(test)]
+mod parity;
+#[cfg(test)]
 pub(crate) mod reference;
 
+pub use alexnet::AlexNet;
 pub use architecture::{ARCHITECTURES, Architecture, ModelName};
 pub use batch_norm::BatchNorm;
 pub use classifier::{Classifier, Trunk};
+pub use densenet::DenseNet;
 pub use device::{device, with_threads};
 pub use encoder::{Encoder, EncoderName};
 pub use generator::{Generator, Seed};
@@ -38,9 +45,10 @@ pub use head::{Head, pool};
 pub use input::{Normalisation, image_tensor};
 pub use resnet::{Depth as ResNetDepth, ResNet};
 pub use squeezenet::{SqueezeNet, SqueezeNet1000};
+pub use state_dict::read_state_dict;
 pub use tensors::{Tensors, Values, read_safetensors, write_safetensors};
 pub use tiny::Tiny;
 pub use unet::Unet;
 pub use unet_weights::{UnetCard, UnetWeights};
 pub use vgg::{Depth as VggDepth, Vgg};
-pub use weights::{ModelCard, Precision, Weights};
+pub use weights::{InitialWeights, ModelCard, Precision, Weights};

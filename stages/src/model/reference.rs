@@ -19,11 +19,23 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
+    pub(crate) fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The values of a tensor of this shape at the places of the sample.
+    pub(crate) fn pick(&self, values: &[f32]) -> Vec<f32> {
+        values.iter().step_by(self.step).copied().collect()
+    }
+
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.values
+    }
+
     pub(crate) fn assert_close<const D: usize>(&self, tensor: Tensor<D>, what: &str) {
         assert_eq!(tensor.dims().to_vec(), self.shape, "shape of {what}");
         let values: Vec<f32> = tensor.into_data().try_into_vec_as().expect("f32");
-        let ours: Vec<f32> = values.into_iter().step_by(self.step).collect();
-        assert_close(&ours, &self.values, TOLERANCE, what);
+        assert_close(&self.pick(&values), &self.values, TOLERANCE, what);
     }
 }
 
@@ -64,11 +76,18 @@ fn uniform(name: &str) -> impl Iterator<Item = f64> {
     })
 }
 
-/// A tensor from the formula: He-uniform where it has two or more axes, ±0.1 where it is a vector.
+/// A tensor from the formula: He-uniform where it has two or more axes, scales and variances about a number above 0, other
+/// vectors ±0.1.
 pub(crate) fn formula_tensor(name: &str, shape: &[usize]) -> Values {
     let fan_in: usize = shape[1..].iter().product();
-    let bound = if shape.len() > 1 { (6.0 / fan_in as f64).sqrt() } else { 0.1 };
-    let values = uniform(name).take(shape.iter().product()).map(|value| (value * bound) as f32);
+    let (middle, bound) = match shape {
+        [_] if name.ends_with("weight") => (1.0, 0.5),
+        [_] if name.ends_with("running_var") && name.starts_with("layer") => (6.0, 2.0),
+        [_] if name.ends_with("running_var") => (1.5, 0.5),
+        [_] => (0.0, 0.1),
+        _ => (0.0, (6.0 / fan_in as f64).sqrt()),
+    };
+    let values = uniform(name).take(shape.iter().product()).map(|value| (middle + value * bound) as f32);
     Values { shape: shape.to_vec(), values: values.collect() }
 }
 

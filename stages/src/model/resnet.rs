@@ -3,9 +3,8 @@
 //! As in torchvision, a bottleneck has its stride in the 3×3 convolution ("v1.5").
 
 use burn::module::Module;
-use burn::nn::PaddingConfig2d;
 use burn::nn::conv::Conv2d;
-use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
+use burn::nn::pool::MaxPool2d;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
@@ -13,7 +12,7 @@ use super::architecture::Architecture;
 use super::batch_norm::BatchNorm;
 use super::classifier::Trunk;
 use super::input::Normalisation;
-use super::layer::{self, Layer, conv_unbiased};
+use super::layer::{self, Layer, conv_unbiased, max_pool_padded};
 
 pub(super) const RESNET18: Architecture = Architecture {
     name: "resnet18",
@@ -127,10 +126,7 @@ impl ResNet {
         Self {
             conv1: conv_unbiased([3, 64], 7, 2, 3, device),
             bn1: BatchNorm::new(64, device),
-            maxpool: MaxPool2dConfig::new([3, 3])
-                .with_strides([2, 2])
-                .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
-                .init(),
+            maxpool: max_pool_padded(3, 2, 1),
             layer1,
             layer2,
             layer3,

@@ -1,15 +1,15 @@
 //! The tensors of a module by name, and safetensors files of them.
 //!
 //! A name is the path of fields and indices, `features.3.squeeze.weight`. The field `trunk` and the variants of enums leave no
-//! trace in it, so that the names of trunks are torchvision's.
+//! trace in it, and the layers of a dense block are numbered from 1, so that the names of trunks are torchvision's.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Tensor, TensorData};
 use orchestrate_cache::Digest;
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, SafeTensors, View};
 
 /// Tensors in the order of their names.
 pub type Tensors = BTreeMap<String, Values>;
@@ -30,6 +30,28 @@ pub(super) fn collect<M: Module>(module: &M) -> Tensors {
     visitor.tensors
 }
 
+/// The shapes of all float tensors of a module.
+fn shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
+    let mut visitor = Shapes { path: Path::default(), shapes: BTreeMap::new() };
+    module.visit(&mut visitor);
+    visitor.shapes
+}
+
+/// Whether any tensor of a module on a device with gradients has one.
+pub(super) fn is_trained<M: Module>(module: &M) -> bool {
+    struct Trained(bool);
+
+    impl ModuleVisitor for Trained {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0 |= param.is_require_grad();
+        }
+    }
+
+    let mut visitor = Trained(false);
+    module.visit(&mut visitor);
+    visitor.0
+}
+
 /// Replaces the tensors for which `values` gives some; it is told the name and the shape.
 ///
 /// Every parameter gets an id made from its name, so that the state of an optimiser finds it again in another process.
@@ -47,14 +69,14 @@ pub(super) fn load<M: Module>(
     keeps: impl Fn(&str) -> bool,
     ignores: impl Fn(&str) -> bool,
 ) -> Result<M, String> {
-    let mut expected = collect(&module);
+    let mut expected = shapes(&module);
     expected.retain(|name, _| !keeps(name));
     let mut problems = Vec::new();
-    for (name, values) in &expected {
+    for (name, shape) in &expected {
         match tensors.get(name) {
-            None => problems.push(format!("`{name}` {:?} is missing", values.shape)),
-            Some(found) if found.shape != values.shape => {
-                problems.push(format!("`{name}` is {:?}, but {:?} was expected", found.shape, values.shape));
+            None => problems.push(format!("`{name}` {shape:?} is missing")),
+            Some(found) if found.shape != *shape => {
+                problems.push(format!("`{name}` is {:?}, but {shape:?} was expected", found.shape));
             }
             Some(_) => {}
         }
@@ -89,15 +111,29 @@ pub fn read_safetensors(bytes: &[u8]) -> Result<Tensors, String> {
 
 /// Writes a safetensors file, tensors in the order of their names: the same bytes for the same tensors.
 pub fn write_safetensors(tensors: &Tensors) -> Vec<u8> {
-    let bytes: Vec<(&String, Vec<u8>)> = tensors
-        .iter()
-        .map(|(name, tensor)| (name, tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect()))
-        .collect();
-    let views = bytes.iter().map(|(name, bytes)| {
-        let view = TensorView::new(Dtype::F32, tensors[*name].shape.clone(), bytes);
-        (name.as_str(), view.expect("shape and values of a tensor agree"))
-    });
+    let views = tensors.iter().map(|(name, tensor)| (name.as_str(), LittleEndian(tensor)));
     safetensors::serialize(views, None).expect("names and sizes are far below the limits of the format")
+}
+
+/// Encodes a tensor when its turn comes, so that no second copy of a whole network is held.
+struct LittleEndian<'a>(&'a Values);
+
+impl View for LittleEndian<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.0.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.0.values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
+
+    fn data_len(&self) -> usize {
+        size_of_val(self.0.values.as_slice())
+    }
 }
 
 #[derive(Default)]
@@ -105,8 +141,14 @@ struct Path(Vec<Option<String>>);
 
 impl Path {
     fn enter(&mut self, name: &str, container: &str) {
-        let silent = container.starts_with("Enum:") || name == "trunk";
-        self.0.push((!silent).then(|| name.to_owned()));
+        let in_dense_block =
+            self.0.last().and_then(Option::as_deref).is_some_and(|name| name.starts_with("denseblock"));
+        let name = match name.parse::<usize>() {
+            _ if container.starts_with("Enum:") || name == "trunk" => None,
+            Ok(index) if in_dense_block => Some(format!("denselayer{}", index + 1)),
+            _ => Some(name.to_owned()),
+        };
+        self.0.push(name);
     }
 
     fn exit(&mut self) {
@@ -137,6 +179,25 @@ impl ModuleVisitor for Collect {
         let shape = tensor.dims().to_vec();
         let values = tensor.into_data().try_into_vec_as().expect("parameters are f32");
         self.tensors.insert(self.path.name(), Values { shape, values });
+    }
+}
+
+struct Shapes {
+    path: Path,
+    shapes: BTreeMap<String, Vec<usize>>,
+}
+
+impl ModuleVisitor for Shapes {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.shapes.insert(self.path.name(), param.val().dims().to_vec());
     }
 }
 
@@ -178,6 +239,7 @@ mod tests {
     use super::*;
     use crate::model::{Classifier, ModelName, Seed};
     use burn::tensor::Device;
+    use safetensors::tensor::TensorView;
 
     fn tiny() -> Classifier {
         let model = ModelName::new("tiny").expect("it exists");

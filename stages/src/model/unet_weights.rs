@@ -8,7 +8,7 @@ use orchestrate_engine::stage::{Content, Item, Output, StageError};
 use serde::{Deserialize, Serialize};
 
 use super::tensors::{Tensors, read_safetensors, write_safetensors};
-use super::weights::{self, Precision, TENSORS};
+use super::weights::{self, InitialWeights, Precision, TENSORS};
 use super::{EncoderName, Normalisation, Unet};
 
 /// Name of the card's file.
@@ -41,6 +41,8 @@ pub struct UnetCard {
     pub seed: u64,
     /// The type in which it was trained.
     pub precision: Precision,
+    /// What the encoder was before the first epoch.
+    pub init: InitialWeights,
 }
 
 impl UnetWeights {

@@ -127,6 +127,11 @@ impl Vgg {
         Self { features, added }
     }
 
+    /// Stops from being trained what a published file has.
+    pub fn freeze_published(self) -> Self {
+        Self { features: self.features.freeze(), added: self.added }
+    }
+
     /// The feature map before global average pooling.
     ///
     /// - `images`: `[batch, 3, height, width]`

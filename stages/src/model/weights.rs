@@ -44,6 +44,18 @@ pub struct ModelCard {
     pub seed: u64,
     /// The type in which it was trained.
     pub precision: Precision,
+    /// What the trunk was before the first epoch.
+    pub init: InitialWeights,
+}
+
+/// What the trunk of a network was before its training.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InitialWeights {
+    /// Drawn at random.
+    Random,
+    /// Read from a file; what a modified network adds to a published one was drawn.
+    Published,
 }
 
 /// The type of the numbers in a network.

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::artifact::Masks;
 use crate::model::{
-    Classifier, EncoderName, ModelCard, ModelName, Normalisation, Precision, Seed, Unet, UnetCard, Weights,
+    Classifier, EncoderName, InitialWeights, ModelCard, ModelName, Normalisation, Precision, Seed, Unet, UnetCard,
+    Weights,
 };
 use crate::testing::{Bench, blobs};
 
@@ -20,6 +21,7 @@ fn inputs() -> (Images, Split, UnetWeights) {
         fold: 2,
         seed: 0,
         precision: Precision::F32,
+        init: InitialWeights::Random,
     };
     let tensors = Unet::drawn(encoder, &Seed::new("test", 0, &[]), &Device::flex()).tensors();
     (images, split, UnetWeights { card, tensors })
@@ -151,6 +153,7 @@ fn a_classifier_predicts_no_masks_and_a_unet_has_no_activation_map() {
         fold: 2,
         seed: 0,
         precision: Precision::F32,
+        init: InitialWeights::Random,
     };
     let mut stored = unet;
     let weights = stored.bench.store(Weights { card, tensors }.output().unwrap());

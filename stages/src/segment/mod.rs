@@ -17,7 +17,7 @@ mod tests;
 use orchestrate_engine::stage::{Action, Context, FileName, Output, Port, StageError, Weight};
 
 use crate::artifact::{Images, Masks, Split, Table};
-use crate::model::{Tensors, UnetCard, UnetWeights, device, read_safetensors, with_threads};
+use crate::model::{InitialWeights, Tensors, UnetCard, UnetWeights, device, read_state_dict, with_threads};
 use crate::training::{Checkpoints, Session};
 use crate::typed::{Adaptor, Typed};
 use data::Data;
@@ -67,7 +67,7 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
     let masks = Masks::from_item(action.one("masks")?)?;
     let split = Split::from_item(action.one("split")?)?;
     let data = Data::new(params, &images, &masks, &split)?;
-    let published = published(action)?;
+    let published = published(params, action)?;
     let session = Session {
         device: device(context.device)?,
         checkpoints: context.checkpoint_dir.map(|dir| Checkpoints::new(dir, action.key)),
@@ -83,13 +83,15 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
         fold: params.fold,
         seed: params.seed,
         precision: params.precision,
+        init: if published.is_some() { InitialWeights::Published } else { InitialWeights::Random },
     };
     Ok(vec![UnetWeights { card, tensors }.output()?, curve.output()?])
 }
 
-fn published(action: &Action) -> Result<Option<Tensors>, StageError> {
+fn published(params: &Params, action: &Action) -> Result<Option<Tensors>, StageError> {
     let Some(file) = action.file(INIT_WEIGHTS) else { return Ok(None) };
-    let tensors = read_safetensors(&file.read()?)
-        .map_err(|error| StageError::new(format!("{}: {error}", file.path.display())))?;
-    Ok(Some(tensors))
+    let tensors = read_state_dict(&file.path, |name| !params.encoder.is_head(name));
+    // Before its tensors are believed, or what is wrong with them: the digest in the key is of these contents.
+    file.check()?;
+    tensors.map(Some).map_err(|error| StageError::new(format!("{}: {error}", file.path.display())))
 }

@@ -74,12 +74,13 @@ impl<'a> Training<'a> {
             optimizer = checkpoint.restore(optimizer)?;
             curve = checkpoint.curve;
         }
-        if params.freeze == Freeze::Trunk {
-            classifier = classifier.freeze_trunk();
+        if let (Freeze::Trunk, Some(tensors)) = (params.freeze, trunk) {
+            classifier = classifier.freeze_trunk(tensors);
         }
         let loss = CrossEntropyLossConfig::new().with_weights(data.class_weights.clone()).init(&device);
         let mut training = Self { params, data, session, seed, pooled: None, loss, classifier, optimizer, curve };
-        if params.freeze == Freeze::Trunk && params.augment.is_none() {
+        training.say_if_random(trunk.is_some());
+        if training.classifier.is_trunk_frozen() && params.augment.is_none() {
             training.pooled = Some(training.pool_all()?);
         }
         Ok(training)
@@ -205,6 +206,16 @@ impl<'a> Training<'a> {
 
     fn checkpoint(&self) -> Result<Checkpoint<Curve>, StageError> {
         Checkpoint::new(self.classifier.tensors(), &self.optimizer, self.curve.clone())
+    }
+
+    /// Says that a trunk for which there are published weights starts without them.
+    fn say_if_random(&self, published: bool) {
+        let (model, done) = (self.params.model, self.curve.epochs.len() as u64);
+        if !published && model.architecture().normalisation.is_some() {
+            tracing::warn!("`{model}` starts from random weights; published ones are named by `init.weights`");
+            let message = "random initial weights".to_owned();
+            (self.session.progress)(Progress { done, total: u64::from(self.params.epochs), message });
+        }
     }
 
     fn report(&self, done: u32, loss: f64) {

@@ -17,7 +17,7 @@ mod tests;
 use orchestrate_engine::stage::{Action, Context, FileName, Output, Port, StageError, Weight};
 
 use crate::artifact::{Images, Split, Table};
-use crate::model::{ModelCard, Precision, Tensors, Weights, device, read_safetensors, with_threads};
+use crate::model::{InitialWeights, ModelCard, Precision, Tensors, Weights, device, read_state_dict, with_threads};
 use crate::training::{Checkpoints, Session};
 use crate::typed::{Adaptor, Typed};
 use data::Data;
@@ -30,7 +30,7 @@ pub use params::{Augment, ClassWeights, Flip, Freeze, Init, OptimizerKind, Param
 pub(crate) static STAGE: Adaptor<Train> = Adaptor::new();
 
 /// Raised when the same inputs would give other weights.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Name in the key of the file that `init.weights` names: wherever it lies, its contents count.
 const INIT_WEIGHTS: &str = "init.weights";
@@ -66,7 +66,7 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
     let images = Images::from_item(action.one("images")?)?;
     let split = Split::from_item(action.one("split")?)?;
     let data = Data::new(params, &images, &split)?;
-    let trunk = published_trunk(action)?;
+    let trunk = published_trunk(params, action)?;
     let session = Session {
         device: device(context.device)?,
         checkpoints: context.checkpoint_dir.map(|dir| Checkpoints::new(dir, action.key)),
@@ -83,13 +83,15 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
         fold: params.fold,
         seed: params.seed,
         precision: Precision::F32,
+        init: if trunk.is_some() { InitialWeights::Published } else { InitialWeights::Random },
     };
     Ok(vec![Weights { card, tensors }.output()?, curve.output()?])
 }
 
-fn published_trunk(action: &Action) -> Result<Option<Tensors>, StageError> {
+fn published_trunk(params: &Params, action: &Action) -> Result<Option<Tensors>, StageError> {
     let Some(file) = action.file(INIT_WEIGHTS) else { return Ok(None) };
-    let tensors = read_safetensors(&file.read()?)
-        .map_err(|error| StageError::new(format!("{}: {error}", file.path.display())))?;
-    Ok(Some(tensors))
+    let tensors = read_state_dict(&file.path, |name| params.model.is_of_trunk(name));
+    // Before its tensors are believed, or what is wrong with them: the digest in the key is of these contents.
+    file.check()?;
+    tensors.map(Some).map_err(|error| StageError::new(format!("{}: {error}", file.path.display())))
 }

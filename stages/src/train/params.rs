@@ -13,7 +13,8 @@ use crate::model::{ModelName, Precision};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// The network: `"tiny"`, `"tiny-modified"` or `"squeezenet1_1"`.
+    /// The network: `"alexnet"`, `"vgg16"`, `"vgg19"`, `"modified-alexnet"`, `"modified-vgg16"`, `"modified-vgg19"`, `"vgg16_bn"`,
+    /// `"vgg19_bn"`, `"resnet18"`, `"resnet34"`, `"resnet50"`, `"densenet121"`, `"squeezenet1_1"`, `"tiny"` or `"tiny-modified"`.
     pub model: ModelName,
     /// The fold whose images are left out, from 1; the loss and accuracy of the curve are theirs.
     pub fold: u32,
@@ -46,7 +47,9 @@ pub struct Params {
     /// Random changes of training images; default none.
     #[serde(default)]
     pub augment: Augment,
-    /// What is not trained: `"none"` (default), or `"trunk"`, which leaves the linear layer and needs `init.weights`.
+    /// What is not trained: `"none"` (default), or `"trunk"`, what `init.weights` gave. The linear layer is always trained, and
+    /// so are the convolutions that a modified network adds, unless the file has them. Frozen batch normalisation uses its
+    /// running statistics and leaves them as they are.
     #[serde(default)]
     pub freeze: Freeze,
     /// Where the trunk's weights come from; default: drawn at random.
@@ -176,7 +179,7 @@ pub enum Freeze {
     /// Everything is trained.
     #[default]
     None,
-    /// The trunk stays as it was; the linear layer is trained.
+    /// What the file of weights gave stays as it was; the linear layer and what else was drawn is trained.
     Trunk,
 }
 
@@ -184,7 +187,8 @@ pub enum Freeze {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Init {
-    /// A safetensors file with the trunk under torchvision's names, f32; a head in it is passed over.
+    /// A state dict with the trunk under torchvision's names: safetensors, or what `torch.save` wrote (`.pth`), of which nothing
+    /// is executed. 16- and 64-bit floats become f32; a head in it is passed over, and what a modified network adds may be absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<PathBuf>,
 }
@@ -217,7 +221,7 @@ impl params::Params for Params {
         check(
             "freeze",
             self.freeze == Freeze::None || self.init.weights.is_some(),
-            "= \"trunk\" needs `init = { weights = \"….safetensors\" }`: a trunk of random weights would stay random",
+            "= \"trunk\" needs `init = { weights = \"…\" }`: a trunk of random weights would stay random",
         );
         problems
     }

@@ -51,37 +51,32 @@ impl History for SegmentCurve {
 pub(crate) struct Checkpoint<C> {
     pub(crate) tensors: Tensors,
     pub(crate) curve: C,
-    optimizer: Vec<u8>,
+    optimizer: Bytes,
 }
 
 impl<C: History> Checkpoint<C> {
     pub(crate) fn new(tensors: Tensors, optimizer: &ModuleOptimizer, curve: C) -> Result<Self, StageError> {
-        let state = optimizer.into_bytes().map_err(|error| {
+        let optimizer = optimizer.into_bytes().map_err(|error| {
             StageError::new(format!("the state of the optimiser cannot be written to a checkpoint: {error}"))
         })?;
-        Ok(Self { tensors, curve, optimizer: state.to_vec() })
+        Ok(Self { tensors, curve, optimizer })
     }
 
     /// Gives an optimiser the state that it had.
     pub(crate) fn restore(&self, optimizer: ModuleOptimizer) -> Result<ModuleOptimizer, StageError> {
-        optimizer.from_bytes(Bytes::from_bytes_vec(self.optimizer.clone())).map_err(|error| {
+        optimizer.from_bytes(self.optimizer.clone()).map_err(|error| {
             StageError::new(format!("the state of the optimiser cannot be read from a checkpoint: {error}"))
         })
     }
 
     fn encode(&self, key: ActionKey) -> Result<Vec<u8>, StageError> {
-        // A checkpoint may have hundreds of megabytes: it is laid out once, and its digest is filled in after.
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend([0; DIGEST_BYTES]);
-        let body = bytes.len();
-        bytes.extend(key.0.as_bytes());
-        let mut append = |section: &[u8]| {
+        let (tensors, curve) = (write_safetensors(&self.tensors), self.curve.encode()?);
+        let mut bytes = [MAGIC.as_slice(), &[0; DIGEST_BYTES], key.0.as_bytes()].concat();
+        for section in [tensors.as_slice(), &self.optimizer, &curve] {
             bytes.extend((section.len() as u64).to_le_bytes());
             bytes.extend(section);
-        };
-        append(&write_safetensors(&self.tensors));
-        append(&self.optimizer);
-        append(&self.curve.encode()?);
+        }
+        let body = MAGIC.len() + DIGEST_BYTES;
         let digest = Digest::of(&bytes[body..]);
         bytes[MAGIC.len()..body].copy_from_slice(digest.as_bytes());
         Ok(bytes)
@@ -105,7 +100,7 @@ impl<C: History> Checkpoint<C> {
             Ok::<_, String>(section)
         };
         let tensors = read_safetensors(section()?)?;
-        let optimizer = section()?.to_vec();
+        let optimizer = Bytes::from_bytes_vec(section()?.to_vec());
         let curve = C::decode(section()?).map_err(|error| error.to_string())?;
         Ok(Self { tensors, curve, optimizer })
     }

@@ -1,9 +1,11 @@
 //! Trainings of a few small images, run as the engine runs them.
 
+mod norm;
 mod resume;
 mod torch;
 
 use std::path::Path;
+use std::sync::Mutex;
 
 use orchestrate_cache::Digest;
 use orchestrate_engine::stage::{Context, ExternalFile, Progress, Stage, StageError};
@@ -17,12 +19,17 @@ const SIZE: usize = 16;
 
 /// Images whose class is the third of the picture that is bright.
 pub(super) fn stripes(count: usize) -> (Images, Split) {
+    stripes_of(count, SIZE)
+}
+
+/// [`stripes`] of so many pixels.
+fn stripes_of(count: usize, size: usize) -> (Images, Split) {
     let names: Vec<String> = (0..count).map(|image| format!("{image}.png")).collect();
     let labels: Vec<u32> = (0..count as u32).map(|image| image % 3).collect();
     let mut pixels = Vec::new();
     for (image, &label) in labels.iter().enumerate() {
-        for place in 0..SIZE * SIZE {
-            let bright = (place % SIZE) * 3 / SIZE == label as usize;
+        for place in 0..size * size {
+            let bright = (place % size) * 3 / size == label as usize;
             let noise = (place * 31 + image * 97) % 60;
             pixels.push((noise + if bright { 150 } else { 0 }) as u8);
         }
@@ -34,7 +41,7 @@ pub(super) fn stripes(count: usize) -> (Images, Split) {
         patients: vec![None; count],
         folds: (0..count as u32).map(|image| image / 3 % 3 + 1).collect(),
     };
-    (Images { names, height: SIZE, width: SIZE, pixels }, split)
+    (Images { names, height: size, width: size, pixels }, split)
 }
 
 /// The params that most tests change a little.
@@ -79,6 +86,11 @@ impl<'a> Run<'a> {
     /// Gives the trunk those weights and freezes it.
     fn frozen(mut self, init: &'a Tensors) -> Self {
         self.params["freeze"] = json!("trunk");
+        self.initialised(init)
+    }
+
+    /// Gives the trunk those weights.
+    fn initialised(mut self, init: &'a Tensors) -> Self {
         self.params["init"] = json!({"weights": "/elsewhere/trunk.safetensors"});
         Self { init: Some(init), ..self }
     }
@@ -96,12 +108,13 @@ impl<'a> Run<'a> {
             let digest = Digest::of(&write_safetensors(tensors));
             action.files.push(ExternalFile { name: "init.weights".to_owned(), path, digest });
         }
+        let messages = Mutex::new(Vec::new());
         let context = Context {
             scratch_dir: scratch.path(),
             checkpoint_dir: self.checkpoint_dir,
             threads: self.threads,
             device: "cpu",
-            progress: &|_: Progress| (),
+            progress: &|progress: Progress| messages.lock().unwrap().push(progress.message),
             cancelled: self.cancelled,
         };
         let mut outputs = super::STAGE.run(&context, &[action]).remove(0)?.into_iter();
@@ -111,6 +124,7 @@ impl<'a> Run<'a> {
             card: weights[0].read().unwrap(),
             weights: weights[1].read().unwrap(),
             curve: curve[0].read().unwrap(),
+            messages: messages.into_inner().unwrap(),
         })
     }
 
@@ -122,15 +136,25 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The bytes that a training gives.
-#[derive(PartialEq)]
+/// The bytes that a training gives, and what it says.
 pub(super) struct Outcome {
     card: Vec<u8>,
     weights: Vec<u8>,
     curve: Vec<u8>,
+    messages: Vec<String>,
+}
+
+impl PartialEq for Outcome {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.card, &self.weights, &self.curve) == (&other.card, &other.weights, &other.curve)
+    }
 }
 
 impl Outcome {
+    fn card(&self) -> Value {
+        serde_json::from_slice(&self.card).unwrap()
+    }
+
     fn tensors(&self) -> Tensors {
         read_safetensors(&self.weights).unwrap()
     }
@@ -166,7 +190,7 @@ fn a_small_network_learns_what_can_be_seen() {
 fn the_card_says_what_the_network_expects() {
     let data = stripes(18);
     let outcome = Run::new(with(params(), &[("epochs", json!(1)), ("fold", json!(2))]), &data).outcome().unwrap();
-    let card: Value = serde_json::from_slice(&outcome.card).unwrap();
+    let card = outcome.card();
     assert_eq!(card["model"], "tiny");
     assert_eq!(card["classes"], json!(["left", "middle", "right"]));
     assert_eq!((&card["height"], &card["width"], &card["fold"]), (&json!(16), &json!(16), &json!(2)));

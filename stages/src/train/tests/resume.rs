@@ -26,7 +26,7 @@ fn changed(optimizer: &str) -> Value {
 }
 
 /// Runs until it has asked so often whether it is cancelled.
-fn stop_after(asked: usize, params: &Value, data: &(Images, Split), dir: &TempDir) {
+pub(super) fn stop_after(asked: usize, params: &Value, data: &(Images, Split), dir: &TempDir) {
     let count = AtomicUsize::new(0);
     let cancelled = || count.fetch_add(1, Ordering::Relaxed) >= asked;
     let outcome = Run::new(params.clone(), data).checkpoints(dir.path()).cancelled(&cancelled).outcome();
@@ -34,7 +34,7 @@ fn stop_after(asked: usize, params: &Value, data: &(Images, Split), dir: &TempDi
 }
 
 /// Goes on, and counts how often it asked whether it is cancelled.
-fn go_on(params: &Value, data: &(Images, Split), dir: &TempDir) -> (Outcome, usize) {
+pub(super) fn go_on(params: &Value, data: &(Images, Split), dir: &TempDir) -> (Outcome, usize) {
     let count = AtomicUsize::new(0);
     let cancelled = || {
         count.fetch_add(1, Ordering::Relaxed);
