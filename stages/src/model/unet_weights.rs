@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::precision::Precision;
 use super::tensors::{Tensors, read_safetensors, write_safetensors};
-use super::weights::{self, TENSORS};
+use super::weights::{self, InitialWeights, TENSORS};
 use super::{EncoderName, Normalisation, Unet};
 
 /// Name of the card's file.
@@ -42,6 +42,8 @@ pub struct UnetCard {
     pub seed: u64,
     /// The type in which it was trained.
     pub precision: Precision,
+    /// What the encoder was before the first epoch.
+    pub init: InitialWeights,
 }
 
 impl UnetWeights {

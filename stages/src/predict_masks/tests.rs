@@ -21,6 +21,7 @@ fn inputs() -> (Images, Split, UnetWeights) {
         fold: 2,
         seed: 0,
         precision: Precision::F32,
+        init: InitialWeights::Random,
     };
     let tensors = Unet::drawn(encoder, &Seed::new("test", 0, &[]), &Device::flex()).tensors();
     (images, split, UnetWeights { card, tensors })

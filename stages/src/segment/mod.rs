@@ -17,7 +17,7 @@ mod tests;
 use orchestrate_engine::stage::{Action, Context, FileName, Output, Port, StageError, Weight};
 
 use crate::artifact::{Images, Masks, Split, Table};
-use crate::model::{UnetCard, UnetWeights, device, with_threads};
+use crate::model::{InitialWeights, UnetCard, UnetWeights, device, with_threads};
 use crate::training::published::{self, INIT_WEIGHTS};
 use crate::training::{Checkpoints, Session};
 use crate::typed::{Adaptor, Typed};
@@ -81,6 +81,7 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
         fold: params.fold,
         seed: params.seed,
         precision: params.precision,
+        init: if published.is_some() { InitialWeights::Published } else { InitialWeights::Random },
     };
     Ok(vec![UnetWeights { card, tensors }.output()?, curve.output()?])
 }
