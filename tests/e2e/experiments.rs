@@ -57,5 +57,5 @@ fn quickstart_has_two_models_five_folds_and_five_thresholds() {
     let sandbox = Sandbox::new();
     let store = sandbox.path("store").display().to_string();
     let said = sandbox.orchestrate(&["plan", &experiment("quickstart.toml"), "--store", &store]);
-    assert!(said.out.contains(&format!("{} nodes", 1 + 1 + 10 + 10 + 50 + 50 + 2 + 2)), "{}", said.out);
+    assert!(said.out.contains(&format!("{} nodes", 1 + 1 + 10 + 10 + 50 + 50 + 2 + 2 + 1)), "{}", said.out);
 }
