@@ -197,7 +197,7 @@ fn export_writes_files_for_other_programs() {
     assert!(!study().path("nothing").exists());
 }
 
-/// What is asked of the page in a browser; the answers are left in it as JSON.
+/// What is asked of the page in a browser; the answers go to the frame around it as JSON.
 const PROBE: &str = r##"<script>addEventListener("load", () => setTimeout(() => {
   const shown = [...document.querySelectorAll(".case")].filter((it) => !it.hidden);
   const text = (it) => it.innerText.replace(/\s+/g, " ").trim();
@@ -221,16 +221,28 @@ const PROBE: &str = r##"<script>addEventListener("load", () => setTimeout(() => 
   };
   document.querySelector("td[data-cell]").click();
   answers.dialog = text(document.querySelector("dialog[open]"));
+  parent.postMessage(JSON.stringify(answers), "*");
+}));</script>"##;
+
+/// A page of its own around the page: a window of Chromium is no narrower than 500 pixels, a frame in it is.
+fn frame(name: &str, width: u32, hash: &str) -> String {
+    format!(
+        r#"<!doctype html><meta name="color-scheme" content="light dark">
+<script>addEventListener("message", (event) => {{
   const made = document.createElement("pre");
   made.id = "probe";
-  made.textContent = JSON.stringify(answers);
+  made.textContent = event.data;
   document.body.append(made);
-}));</script>"##;
+}});</script>
+<iframe src="{name}{hash}" style="width:{width}px; height:900px; border:0"></iframe>"#
+    )
+}
 
 /// Opens a page in Chromium; `None` where there is none.
 fn browse(name: &str, width: u32, dark: bool, hash: &str) -> Option<Value> {
     let candidates = ["chromium", "chromium-browser", "google-chrome"];
     let found = candidates.into_iter().find(|name| Command::new(name).arg("--version").output().is_ok())?;
+    study().write("browsed/frame.html", frame(name, width, &hash.replace('&', "&amp;")));
     let profile = tempfile::tempdir().expect("tests have a temporary folder");
     let mut command = Command::new(found);
     command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]);
@@ -240,9 +252,12 @@ fn browse(name: &str, width: u32, dark: bool, hash: &str) -> Option<Value> {
         "--virtual-time-budget=5000",
         "--dump-dom",
     ]);
-    command.arg(format!("--user-data-dir={}", profile.path().display())).arg(format!("--window-size={width},900"));
+    command
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .arg(format!("--window-size={},1000", width.max(500) + 50));
     command.arg(format!("--blink-settings=preferredColorScheme={}", if dark { 0 } else { 1 }));
-    let output = command.arg(format!("file://{}{hash}", study().path(name).display())).output().expect("it starts");
+    let output =
+        command.arg(format!("file://{}", study().path("browsed/frame.html").display())).output().expect("it starts");
     let dom = String::from_utf8_lossy(&output.stdout).into_owned();
     let probe = dom.split("<pre id=\"probe\">").nth(1).and_then(|rest| rest.split("</pre>").next());
     let probe = probe.unwrap_or_else(|| panic!("no answer from the page: {}", String::from_utf8_lossy(&output.stderr)));
@@ -259,7 +274,7 @@ fn texts(value: &Value) -> Vec<&str> {
 fn page_is_readable_in_a_browser_at_both_widths_and_its_filters_work() {
     let page = page("browsed").replace("</body>", &format!("{PROBE}</body>"));
     study().write("browsed/probe.html", page);
-    let name = "browsed/probe.html";
+    let name = "probe.html";
     let Some(wide) = browse(name, 1280, false, "") else {
         eprintln!("skipped: there is no Chromium");
         return;

@@ -211,8 +211,8 @@ fn golden() {
     assert_eq!(one, expected.trim(), "the bytes moved: raise VERSION of `report` and put the new digest into {path}");
 }
 
-/// Eight series, five folds and five thresholds over 3,064 images of 224 × 224, as many as the paper's study has; the images are
-/// as hard to compress as pictures can be.
+/// Eight series, five folds and five thresholds over 3,064 images of 224 × 224, as many as the paper's study has. The images are a
+/// pattern; slices take more bytes, and further cases then give way.
 #[test]
 #[ignore = "a measurement: seconds, and 300 MB of memory"]
 #[expect(clippy::print_stderr, reason = "a measurement says what it measured")]

@@ -10,7 +10,7 @@ pub(super) fn matrices(content: &Content<'_>) -> Markup {
     html! {
         p { "Images of each class (rows) by predicted class (columns), all folds together; the share is of the row. Numbers: "
             code { "tables/confusion.csv" } "." }
-        div class="charts" {
+        div class="charts matrices" {
             @for matrix in &content.confusions { (one(content, matrix)) }
         }
     }
