@@ -59,7 +59,8 @@ impl Target {
             match Self::of(kinds, &spec, &all, node) {
                 Ok(found) => {
                     if !given.is_empty() {
-                        terminal::complain(&format!("as run {run} had it: --set {}\n", given.join(" --set ")));
+                        let given: Vec<_> = given.iter().map(|text| format!(" --set '{text}'")).collect();
+                        terminal::complain(&format!("as run {run} had it:{}\n", given.concat()));
                     }
                     return Ok(found);
                 }

@@ -84,7 +84,7 @@ fn the_paper_plans_to_all_its_nodes_under_every_way_of_splitting() {
     ];
     let classifiers = 6 * 5 * (1 + 1 + 2 * 5) + 6;
     let unets = 2 * 5 * 3;
-    let expected = format!("{} nodes", 1 + 1 + classifiers + unets + 4 + 1);
+    let expected = format!("{} nodes", 1 + 1 + classifiers + unets + 5 + 1);
     for spec in ["experiments/paper.toml", "experiments/paper-imagenet.toml"] {
         for protocol in protocols {
             let said = sandbox.orchestrate(&["plan", spec, "--set", protocol]);
@@ -112,7 +112,7 @@ fn the_paper_runs_on_phantoms_through_all_eight_models_to_the_report() {
     args.extend(small.iter().flat_map(|set| ["--set", set]));
     let run = Run::from(sandbox.orchestrate(&args));
     assert_eq!(run.said.code, Some(0), "{}", run.said.err);
-    assert_eq!(run.nodes.len(), 1 + 1 + 6 * 2 * (1 + 1 + 2 * 2) + 6 + 2 * 2 * 3 + 4 + 1);
+    assert_eq!(run.nodes.len(), 1 + 1 + 6 * 2 * (1 + 1 + 2 * 2) + 6 + 2 * 2 * 3 + 5 + 1);
     // A map of AlexNet has one pixel at this size, and so every rule gives it the same threshold: those scores are one.
     assert!(run.with("hit").iter().all(|node| node.starts_with("score[") && node.contains("model=alexnet")));
     assert_eq!(run.ran().len() + run.with("hit").len(), run.nodes.len());

@@ -183,7 +183,7 @@ fn explain_without_a_spec_takes_that_of_the_newest_run_with_the_node() {
     // The newest run has no such node, and the one before cannot be planned without its override.
     let said = sandbox.orchestrate(&["explain", "upper[letter=a]"]);
     assert!(said.out.starts_with("upper[letter=a]: hit"), "{}{}", said.out, said.err);
-    assert!(said.err.contains(&format!("--set {letters}")), "{}", said.err);
+    assert!(said.err.contains(&format!("--set '{letters}'")), "{}", said.err);
     let said = sandbox.orchestrate(&["explain", "nowhere"]);
     assert_eq!(said.code, Some(2));
     assert!(said.err.contains("there is no stage `nowhere`, only: o"), "{}", said.err);
