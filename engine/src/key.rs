@@ -15,7 +15,7 @@
 //! ² A table shows them, so it must see them.
 //!
 //! The manifest is the preimage of the key, and the key is the digest of the manifest. One traversal gives both: it tells a
-//! [`Sink`] what it meets, and a sink either builds the manifest or encodes it. So an explanation cannot disagree with a
+//! `Sink` what it meets, and a sink either builds the manifest or encodes it. So an explanation cannot disagree with a
 //! key, and a key costs no manifest.
 
 mod sink;
