@@ -136,6 +136,10 @@ fn report_names_nodes_keys_and_times_and_runs_nothing() {
         assert!(page.contains(&format!("data-node=\"{node}\"")), "{node}");
     }
     assert!(!page.contains("orchestrate:provenance") && !page.contains("http:") && !page.contains("https:"));
+    // A U-Net predicts masks and no class, so nothing is said of one.
+    let of_unet = page.split("<article").filter(|case| case.contains("data-model=\"unet-vgg16\""));
+    assert!(of_unet.clone().count() > 0 && of_unet.clone().all(|case| !case.contains("data-correct")));
+    assert!(page.split("<article").any(|case| case.contains("data-model=\"tiny\"") && case.contains("data-correct")));
     for file in
         ["tables/01-miou-by-class-at-200-of-255.tex", "figures/cases-unet-vgg16.svg", "figures/iou-unet-vgg16.svg"]
     {

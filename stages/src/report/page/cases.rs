@@ -97,10 +97,12 @@ fn article(content: &Content<'_>, index: usize, shown: &Shown) -> Markup {
     let (class, predicted) =
         (&study.classes[case.scored.class as usize], &study.classes[case.scored.predicted as usize]);
     let series = &study.series[case.series];
-    let correct = case.scored.class == case.scored.predicted;
+    // A U-Net predicts masks and no class.
+    let classified = shown.heat.is_some() || shown.masks.iter().any(|mask| mask.threshold.is_some());
+    let correct = classified.then_some(case.scored.class == case.scored.predicted);
     html! {
         article class="case" data-class=(class) data-model=(series) data-iou=(case.iou) data-pick=(case.pick.name())
-            data-image=(image.name) data-correct=(if correct { "yes" } else { "no" }) data-order=(index) {
+            data-image=(image.name) data-correct=[correct.map(|correct| if correct { "yes" } else { "no" })] data-order=(index) {
             h3 {
                 @if case.pick == Pick::Further { "rank " (case.rank) } @else { (case.pick.name()) }
                 span class="quiet" { " of " (case.ranked) }
@@ -109,7 +111,11 @@ fn article(content: &Content<'_>, index: usize, shown: &Shown) -> Markup {
             }
             p class="quiet" {
                 code { (image.name) }
-                @if correct { ", class predicted correctly" } @else { ", predicted " b { (predicted) } }
+                @match correct {
+                    Some(true) => ", class predicted correctly",
+                    Some(false) => { ", predicted " b { (predicted) } }
+                    None => {}
+                }
                 @if let Some(patient) = patient(content, &image.name) { ", patient " (patient) }
             }
             div class="panels" {
