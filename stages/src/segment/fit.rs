@@ -96,7 +96,6 @@ impl<'a> Training<'a> {
             }
             None => initial(params, published, &seed, &device)?,
         };
-        params.precision.check(&session.device, unet.tensors().keys())?;
         if params.freeze == Freeze::Encoder {
             unet = unet.freeze_encoder();
         }

@@ -51,7 +51,7 @@ pub struct Params {
     /// segmentation_models_pytorch; default: drawn at random.
     #[serde(default)]
     pub init: Init,
-    /// The type of the numbers; only `"f32"` so far.
+    /// The type of the numbers: `"f32"`, as the running statistics of its batch normalisation need it.
     #[serde(default)]
     pub precision: Precision,
     /// Seed of weights, order of images and augmentation.
@@ -113,6 +113,11 @@ impl params::Params for Params {
             self.freeze == Freeze::None || self.init.weights.is_some(),
             "= \"encoder\" needs `init = { weights = \"…\" }`: an encoder of random weights would stay random",
         );
+        check(
+            "precision",
+            self.precision == Precision::F32,
+            "must be \"f32\": a U-Net has batch normalisation, whose running statistics need it",
+        );
         problems
     }
 }
@@ -143,6 +148,7 @@ mod tests {
             ("epochs = 0", "epochs must be at least 1"),
             ("learning_rate = -0.1", "learning_rate must be a number above 0"),
             ("freeze = \"encoder\"", "freeze = \"encoder\" needs `init"),
+            ("precision = \"bf16\"", "precision must be \"f32\": a U-Net has batch normalisation"),
         ];
         for (toml, expected) in table {
             let problems = params(toml).expect("the type is right").problems();
