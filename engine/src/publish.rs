@@ -61,9 +61,13 @@ pub fn target(plan: &Plan, id: NodeId) -> Option<PathBuf> {
     if point.is_empty() {
         return Some(base);
     }
-    let labels: Vec<_> =
-        point.iter().map(|(axis, label)| format!("{axis}={}", label.replace(['/', '\\'], "_"))).collect();
-    Some(base.join(labels.join(",")))
+    Some(base.join(folder(&point)))
+}
+
+/// The name of a point's folder, `model=tiny,fold=1`; a label leads to no other folder.
+pub fn folder(point: &[(&str, &str)]) -> String {
+    let labels = point.iter().map(|(axis, label)| format!("{axis}={}", label.replace(['/', '\\'], "_")));
+    labels.collect::<Vec<_>>().join(",")
 }
 
 /// Copies the outputs of a node to its target. Several outputs get a folder each.

@@ -84,6 +84,19 @@ pub struct Survey {
     pub answers: Vec<Answer>,
 }
 
+impl Survey {
+    /// What is known of a plan once its hits are.
+    pub fn known<'a>(&self, plan: &'a Plan, observed: &'a Observed) -> Known<'a> {
+        let mut known = Known::new(plan, observed);
+        for id in plan.ids() {
+            if let Answer::Hit { outputs, .. } = &self.answers[id.index()] {
+                known.learn(id, outputs);
+            }
+        }
+        known
+    }
+}
+
 /// Looks up every node in topological order.
 pub fn survey(plan: &Plan, observed: &Observed, store: &Store, history: &History, forced: &HashSet<NodeId>) -> Survey {
     let mut known = Known::new(plan, observed);

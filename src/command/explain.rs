@@ -42,12 +42,7 @@ struct Explainer<'a> {
 
 impl<'a> Explainer<'a> {
     fn new(study: &'a Study, survey: &'a Survey) -> Self {
-        let mut known = Known::new(&study.plan, &study.observed);
-        for id in study.plan.ids() {
-            if let Answer::Hit { outputs, .. } = &survey.answers[id.index()] {
-                known.learn(id, outputs);
-            }
-        }
+        let known = survey.known(&study.plan, &study.observed);
         let results = study.store.results().map(|(_, result, _)| result).collect();
         Self { study, survey, known, results }
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use orchestrate_cache::Access;
+use orchestrate_engine::publish;
 use orchestrate_stages::export::{self, Format, Source, What};
 
 use super::recorded::Recorded;
@@ -36,7 +37,7 @@ pub(crate) fn export(kinds: Kinds, command: ExportCommand) -> anyhow::Result<Out
         let (action, outputs) = recorded.action(id)?;
         let source = Source { kind: study.plan.stage(id).kind.kind(), action: &action, outputs: &outputs };
         let files = export::export(what, &source).map_err(|error| UsageError(error.to_string()))?;
-        let dir = if several { args.to.join(folder(&study.plan.point(id))) } else { args.to.clone() };
+        let dir = if several { args.to.join(publish::folder(&study.plan.point(id))) } else { args.to.clone() };
         for (name, bytes) in &files {
             write(&dir.join(name), bytes)?;
         }
@@ -44,12 +45,6 @@ pub(crate) fn export(kinds: Kinds, command: ExportCommand) -> anyhow::Result<Out
     }
     terminal::say(&format!("{} in {}\n", terminal::count(written, "file"), args.to.display()))?;
     Ok(Outcome::Done)
-}
-
-/// `model=tiny,fold=1`, as `publish` names folders.
-pub(super) fn folder(point: &[(&str, &str)]) -> String {
-    let labels = point.iter().map(|(axis, label)| format!("{axis}={}", label.replace(['/', '\\'], "_")));
-    labels.collect::<Vec<_>>().join(",")
 }
 
 /// Writes a file, and its folder if there is none.

@@ -30,12 +30,7 @@ impl<'a> Recorded<'a> {
     pub(crate) fn look_up(study: &'a Study) -> Self {
         let history = History::new(study.store.runs_dir());
         let survey = survey(&study.plan, &study.observed, &study.store, &history, &HashSet::new());
-        let mut known = Known::new(&study.plan, &study.observed);
-        for id in study.plan.ids() {
-            if let Answer::Hit { outputs, .. } = &survey.answers[id.index()] {
-                known.learn(id, outputs);
-            }
-        }
+        let known = survey.known(&study.plan, &study.observed);
         Self { study, survey, known }
     }
 

@@ -14,7 +14,7 @@ use orchestrate_engine::runlog::History;
 use orchestrate_stages::report::KIND;
 use orchestrate_stages::report::provenance::{self, NodeSource, Provenance};
 
-use super::export::{folder, write};
+use super::export::write;
 use super::recorded::Recorded;
 use super::study::{self, Study};
 use crate::Kinds;
@@ -79,7 +79,7 @@ fn target(plan: &Plan, id: NodeId, to: Option<&Path>, several: bool) -> PathBuf 
     match several {
         // Two stages of this kind may have the same points.
         true if point.is_empty() => base.join(&plan.stage(id).name),
-        true => base.join(&plan.stage(id).name).join(folder(&point)),
+        true => base.join(&plan.stage(id).name).join(publish::folder(&point)),
         false => base,
     }
 }
