@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 
 use crate::digest::Digest;
+use crate::preimage::Preimage;
 
 /// A value that can enter a key.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,6 +86,11 @@ impl Encoder {
     /// What was given so far, to be given to [`Encoder::encoded`] again; the encoder is empty again.
     pub fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)
+    }
+
+    /// What was given, which is one whole value, to be kept; the encoder is empty again.
+    pub fn preimage(&mut self) -> Preimage {
+        Preimage::new(self.take())
     }
 
     /// Values whose encoding was made before.

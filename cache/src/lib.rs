@@ -8,6 +8,7 @@ mod blob;
 mod canonical;
 mod digest;
 mod error;
+mod preimage;
 
 // Where they lie.
 mod clock;
@@ -46,6 +47,7 @@ pub use error::StoreError;
 pub use file_digest::FileDigests;
 pub use gc::{Collected, GcPolicy, GcReport};
 pub use lease::Lease;
+pub use preimage::Preimage;
 pub use record::Hit;
 pub use store::{Access, PutContent, Store};
 pub use verify::{Problem, VerifyReport};

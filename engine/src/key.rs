@@ -22,7 +22,7 @@ mod sink;
 
 use std::ops::Range;
 
-use orchestrate_cache::{ActionKey, CanonicalError, Encoder, OutputDigest, Value};
+use orchestrate_cache::{ActionKey, CanonicalError, Encoder, OutputDigest, Preimage, Value};
 
 use crate::node::NodeId;
 use crate::observe::{Observed, Seen};
@@ -83,6 +83,27 @@ impl KeyMaker {
         observed: &Observed,
         output: impl Fn(NodeId, &str) -> Option<OutputDigest>,
     ) -> Option<ActionKey> {
+        self.encode(plan, id, observed, output).map(|encoder| ActionKey(encoder.finish()))
+    }
+
+    /// The manifest of a node, encoded. `None` while an output that it reads is unknown.
+    pub(crate) fn preimage(
+        &mut self,
+        plan: &Plan,
+        id: NodeId,
+        observed: &Observed,
+        output: impl Fn(NodeId, &str) -> Option<OutputDigest>,
+    ) -> Option<Preimage> {
+        self.encode(plan, id, observed, output).map(Encoder::preimage)
+    }
+
+    fn encode(
+        &mut self,
+        plan: &Plan,
+        id: NodeId,
+        observed: &Observed,
+        output: impl Fn(NodeId, &str) -> Option<OutputDigest>,
+    ) -> Option<&mut Encoder> {
         let Self { encoder, stages } = self;
         let node = plan.node(id);
         let StageFrames { ports, frames } = &mut stages[node.stage as usize];
@@ -97,7 +118,7 @@ impl KeyMaker {
         encoder.encoded(before);
         inputs(plan, id, ports, output, encoder)?;
         encoder.encoded(after);
-        Some(ActionKey(encoder.finish()))
+        Some(encoder)
     }
 }
 
@@ -211,7 +232,10 @@ mod tests {
         let mut keys = BTreeMap::new();
         for id in plan.ids() {
             let key = known.key(id).unwrap();
-            assert_eq!(known.manifest(id).unwrap().key(), Ok(key), "the key is the digest of the manifest");
+            let manifest = known.manifest(id).unwrap();
+            assert_eq!(manifest.key(), Ok(key), "the key is the digest of the manifest");
+            let stored = serde_json::to_value(known.preimage(id).unwrap()).unwrap();
+            assert_eq!(stored, manifest.0.to_json(), "what is stored is the manifest");
             let output = |name: &String| {
                 let text = format!("{}{name}", key.0);
                 (name.clone(), OutputDigest(Digest::of(text.as_bytes())))

@@ -1,6 +1,6 @@
 //! Outputs of nodes as far as they are known: by a hit, or because the node ran.
 
-use orchestrate_cache::{ActionKey, Digest, OutputDigest, Store};
+use orchestrate_cache::{ActionKey, Digest, OutputDigest, Preimage, Store};
 
 use crate::key::{KeyMaker, Manifest, manifest};
 use crate::node::NodeId;
@@ -110,6 +110,12 @@ impl<'a> Known<'a> {
     pub fn key(&mut self, id: NodeId) -> Option<ActionKey> {
         let Self { plan, observed, keys, outputs } = self;
         keys.key(plan, id, observed, |input, output| outputs.output(plan, input, output))
+    }
+
+    /// The manifest of a node as it is recorded; `None` while an output that it reads is unknown.
+    pub fn preimage(&mut self, id: NodeId) -> Option<Preimage> {
+        let Self { plan, observed, keys, outputs } = self;
+        keys.preimage(plan, id, observed, |input, output| outputs.output(plan, input, output))
     }
 
     /// The manifest of a node, of which its key is the digest; `None` while an output that it reads is unknown.

@@ -1,6 +1,7 @@
 //! What the engine asks of a kind of stage. The engine knows graphs and files; a [`Stage`] knows what is in them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use orchestrate_cache::{ActionKey, BlobLocation, Digest};
 use serde::{Deserialize, Serialize};
@@ -209,8 +210,9 @@ pub struct Input {
 pub struct Item {
     /// Axis and value label of each gathered axis, in the order of declaration; empty where the input is joined.
     pub labels: Vec<(String, String)>,
-    /// The artifact's files, sorted by name.
-    pub files: Vec<InputFile>,
+    /// The artifact's files, sorted by name; all nodes that read an artifact share them.
+    #[serde(with = "shared")]
+    pub files: Arc<[InputFile]>,
 }
 
 impl Item {
@@ -363,5 +365,22 @@ impl StageError {
     /// A failure caused by what a port received.
     pub fn input(port: &str, message: impl std::fmt::Display) -> Self {
         Self::Failed(format!("input `{port}`: {message}"))
+    }
+}
+
+/// How a worker process is told of what is shared here.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(items: &Arc<[T]>, serializer: S) -> Result<S::Ok, S::Error> {
+        items.as_ref().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Arc<[T]>, D::Error> {
+        Vec::deserialize(deserializer).map(Into::into)
     }
 }

@@ -48,7 +48,7 @@ pub(crate) fn report(kinds: Kinds, args: ReportArgs) -> anyhow::Result<Outcome> 
     for id in &nodes {
         let dir = target(&study.plan, *id, args.to.as_deref(), nodes.len() > 1);
         let (_, outputs) = recorded.action(*id)?;
-        for file in outputs.iter().flat_map(|(_, item)| &item.files) {
+        for file in outputs.iter().flat_map(|(_, item)| item.files.iter()) {
             let mut bytes = file.read()?;
             if file.name == PAGE {
                 bytes = page(&study, &recorded, *id, &bytes)?;

@@ -1,6 +1,7 @@
 //! Runs stages in tests as the engine would: actions with stored inputs in, outputs out.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use orchestrate_cache::{ActionKey, BlobLocation, Digest};
@@ -73,7 +74,7 @@ impl Bench {
     }
 
     /// Stores an output.
-    pub(crate) fn store(&self, output: Output) -> Vec<InputFile> {
+    pub(crate) fn store(&self, output: Output) -> Arc<[InputFile]> {
         output
             .files
             .into_iter()

@@ -1,6 +1,7 @@
 //! From a node whose inputs are known to an [`Action`] that can run anywhere.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use orchestrate_cache::{ActionKey, OutputDigest, Store};
 
@@ -23,7 +24,7 @@ pub struct ActionMaker<'a> {
     plan: &'a Plan,
     observed: &'a Observed,
     store: &'a Store,
-    files: HashMap<OutputDigest, Vec<InputFile>>,
+    files: HashMap<OutputDigest, Arc<[InputFile]>>,
 }
 
 impl<'a> ActionMaker<'a> {
@@ -65,12 +66,12 @@ impl<'a> ActionMaker<'a> {
     }
 
     /// The files of an artifact and where they lie; `None` where the store has lost one.
-    pub fn files(&mut self, digest: OutputDigest) -> Option<Vec<InputFile>> {
+    pub fn files(&mut self, digest: OutputDigest) -> Option<Arc<[InputFile]>> {
         if let Some(files) = self.files.get(&digest) {
-            return Some(files.clone());
+            return Some(Arc::clone(files));
         }
         let artifact = self.store.artifact(&digest)?;
-        let files: Option<Vec<_>> = artifact
+        let files: Option<Arc<[_]>> = artifact
             .files
             .iter()
             .map(|file| {
@@ -80,7 +81,7 @@ impl<'a> ActionMaker<'a> {
             })
             .collect();
         let files = files?;
-        self.files.insert(digest, files.clone());
+        self.files.insert(digest, Arc::clone(&files));
         Some(files)
     }
 }

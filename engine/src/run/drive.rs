@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use orchestrate_cache::{ActionKey, Lease, Store, StoreError};
+use orchestrate_cache::{ActionKey, Lease, Preimage, Store, StoreError};
 
 use super::action::{ActionMaker, Lost};
 use super::record::{Provenance, RecordError, record};
@@ -15,7 +15,6 @@ use crate::event::{Event, Hits, Record, Reporter, RunStarted};
 use crate::executor::{
     Executor, Failure, Finished, ProcessExecutor, Report, Request, ScratchRoot, ThreadExecutor, Verdict, report_channel,
 };
-use crate::key::Manifest;
 use crate::known::{Known, Outputs};
 use crate::node::NodeId;
 use crate::observe::Observed;
@@ -41,7 +40,7 @@ const REPAIRS_MAX: u32 = 3;
 struct Pending {
     key: ActionKey,
     /// Made when it starts, as all inputs are known then; one may be lost again while it runs.
-    manifest: Option<Manifest>,
+    manifest: Option<Preimage>,
     /// Held from the start until the result is durable.
     lease: Option<Lease>,
     attempts: u32,
@@ -328,7 +327,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             match self.actions.action(id, self.pending[&id].key, &self.known) {
                 Ok(action) => {
                     let pending = self.pending.get_mut(&id).expect("a node that starts is pending");
-                    pending.manifest = self.known.manifest(id);
+                    pending.manifest = self.known.preimage(id);
                     actions.push(action);
                     runnable.push(id);
                 }

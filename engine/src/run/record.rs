@@ -1,9 +1,8 @@
 //! From what a stage gave to what the store holds.
 
-use orchestrate_cache::{ActionKey, ActionResult, PutContent, Store, StoreError};
+use orchestrate_cache::{ActionKey, ActionResult, Preimage, PutContent, Store, StoreError};
 
 use crate::event::now_ms;
-use crate::key::Manifest;
 use crate::known::Outputs;
 use crate::node::NodeId;
 use crate::plan::Plan;
@@ -38,7 +37,7 @@ pub(super) fn record(
     store: &Store,
     id: NodeId,
     key: ActionKey,
-    manifest: &Manifest,
+    manifest: &Preimage,
     outputs: Vec<Output>,
     provenance: &Provenance<'_>,
 ) -> Result<Outputs, RecordError> {
@@ -60,7 +59,7 @@ pub(super) fn record(
     digests.sort_by_key(|(name, _)| declared.iter().position(|declared| declared == name));
     let result = ActionResult {
         outputs: digests,
-        manifest: &manifest.0,
+        manifest,
         node: plan.name(id).to_string(),
         kind: plan.stage(id).kind.kind().to_owned(),
         run: provenance.run.as_str().to_owned(),

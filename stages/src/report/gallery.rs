@@ -330,7 +330,7 @@ mod tests {
 
     fn item(labels: &[(&str, &str)]) -> Item {
         let labels = labels.iter().map(|&(axis, label)| (axis.to_owned(), label.to_owned())).collect();
-        Item { labels, files: Vec::new() }
+        Item { labels, files: Vec::new().into() }
     }
 
     #[test]

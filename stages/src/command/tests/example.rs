@@ -32,7 +32,7 @@ fn the_example_script_summarises_gathered_scores() {
         let labels = [("model", model), ("fold", fold), ("threshold", "q90")];
         Item {
             labels: labels.map(|(axis, label)| (axis.to_owned(), label.to_owned())).to_vec(),
-            files: vec![InputFile { name: "scores.parquet".to_owned(), digest, size_bytes, location }],
+            files: vec![InputFile { name: "scores.parquet".to_owned(), digest, size_bytes, location }].into(),
         }
     };
     // Means of the folds: tiny 0.25 and 0.5 (one image is excluded), so mean 0.375, sd 0.25 / √2.
