@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use arrow_array::builder::{Float32Builder, ListBuilder};
 use arrow_array::{ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow_buffer::{Buffer, OffsetBuffer};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use orchestrate_engine::stage::StageError;
 use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
@@ -41,7 +42,7 @@ enum Column<'a> {
     Float(Vec<f64>),
     OptionalFloat(Vec<Option<f64>>),
     Bool(Vec<bool>),
-    Bytes { rows: usize, values: &'a [u8] },
+    Bytes { rows: usize, values: &'a [u8], compression: Compression },
     Floats { rows: usize, values: &'a [f32] },
 }
 
@@ -88,7 +89,12 @@ impl<'a> Columns<'a> {
 
     /// Adds a column of equally long byte strings, laid out one after the other.
     pub fn bytes(self, name: &str, rows: usize, values: &'a [u8]) -> Self {
-        self.with(name, Column::Bytes { rows, values })
+        self.with(name, Column::Bytes { rows, values, compression: zstd() })
+    }
+
+    /// [`Columns::bytes`] that are kept as they are: noise, which halves at best, and is read by every training.
+    pub fn plain_bytes(self, name: &str, rows: usize, values: &'a [u8]) -> Self {
+        self.with(name, Column::Bytes { rows, values, compression: Compression::UNCOMPRESSED })
     }
 
     /// Adds a column of equally long lists of f32, laid out one after the other.
@@ -168,7 +174,8 @@ impl<'a> Columns<'a> {
         let schema: SchemaRef =
             Arc::new(Schema::new(self.columns.iter().map(|(name, column)| column.field(name)).collect::<Vec<_>>()));
         let options = ArrowWriterOptions::new().with_properties(self.properties()?).with_skip_arrow_metadata(true);
-        let mut bytes = Vec::new();
+        let plain = self.columns.iter().filter(|(_, column)| column.is_plain()).map(|(_, column)| column.values());
+        let mut bytes = Vec::with_capacity(plain.sum::<usize>() + (1 << 12));
         let mut writer = ArrowWriter::try_new_with_options(&mut bytes, Arc::clone(&schema), options)?;
         let row_bytes: usize = self.columns.iter().map(|(_, column)| column.row_bytes()).sum();
         let step = (CHUNK_BYTES / row_bytes.max(1)).clamp(1, ROWS_PER_CHUNK_MAX);
@@ -189,7 +196,7 @@ impl<'a> Columns<'a> {
         let wide = self.columns.iter().any(|(_, column)| matches!(column, Column::Bytes { .. }));
         let mut properties = WriterProperties::builder()
             .set_created_by("orchestrate".to_owned())
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+            .set_compression(zstd())
             .set_statistics_enabled(EnabledStatistics::None)
             .set_offset_index_disabled(true)
             .set_max_row_group_row_count(None)
@@ -197,6 +204,9 @@ impl<'a> Columns<'a> {
             .set_write_batch_size(if wide { 16 } else { 1024 })
             .set_key_value_metadata((!notes.is_empty()).then_some(notes));
         for (name, column) in &self.columns {
+            if let Column::Bytes { compression, .. } = column {
+                properties = properties.set_column_compression(ColumnPath::new(vec![name.clone()]), *compression);
+            }
             if matches!(
                 column,
                 Column::Bytes { .. } | Column::Floats { .. } | Column::Float(_) | Column::OptionalFloat(_)
@@ -232,6 +242,11 @@ impl Column<'_> {
             Self::Floats { values, .. } => values.len(),
             _ => self.rows(),
         }
+    }
+
+    /// Whether its bytes are in the file as they are.
+    fn is_plain(&self) -> bool {
+        matches!(self, Self::Bytes { compression: Compression::UNCOMPRESSED, .. })
     }
 
     fn width(&self) -> usize {
@@ -271,7 +286,9 @@ impl Column<'_> {
             Self::Bool(values) => Arc::new(BooleanArray::from(values[range].to_vec())),
             Self::Bytes { values, .. } => {
                 let width = self.width();
-                Arc::new(BinaryArray::from_iter_values(range.map(|row| &values[row * width..(row + 1) * width])))
+                let offsets = OffsetBuffer::from_repeated_length(width, range.len());
+                let bytes = Buffer::from(&values[range.start * width..range.end * width]);
+                Arc::new(BinaryArray::new(offsets, bytes, None))
             }
             Self::Floats { values, .. } => {
                 let width = self.width();
@@ -284,6 +301,10 @@ impl Column<'_> {
             }
         }
     }
+}
+
+fn zstd() -> Compression {
+    Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL).expect("it is a level of zstd"))
 }
 
 fn element() -> Field {

@@ -77,7 +77,8 @@ impl Table for Images {
     const OUTPUT: &'static str = "images";
 
     fn columns(&self) -> Result<Columns<'_>, StageError> {
-        grid_columns(&self.names, self.height, self.width, &self.pixels)
+        let columns = frame_columns(&self.names, self.height, self.width, &self.pixels)?;
+        Ok(columns.plain_bytes("pixels", self.names.len(), &self.pixels))
     }
 
     fn from_rows(rows: &Rows) -> Result<Self, StageError> {
@@ -141,6 +142,16 @@ pub(super) fn grid_columns<'a>(
     width: usize,
     pixels: &'a [u8],
 ) -> Result<Columns<'a>, StageError> {
+    Ok(frame_columns(names, height, width, pixels)?.bytes("pixels", names.len(), pixels))
+}
+
+/// All columns of [`grid_columns`] but `pixels`, which are checked for their length.
+fn frame_columns<'a>(
+    names: &'a [String],
+    height: usize,
+    width: usize,
+    pixels: &[u8],
+) -> Result<Columns<'a>, StageError> {
     let rows = names.len();
     if pixels.len() != rows * height * width {
         return Err(StageError::new(format!(
@@ -152,8 +163,7 @@ pub(super) fn grid_columns<'a>(
     Ok(Columns::new()
         .text("image", names)
         .integer("height", std::iter::repeat_n(height as i64, rows))
-        .integer("width", std::iter::repeat_n(width as i64, rows))
-        .bytes("pixels", rows, pixels))
+        .integer("width", std::iter::repeat_n(width as i64, rows)))
 }
 
 /// [`grids`] whose pixels are 0 or 1.

@@ -2,12 +2,13 @@
 //! integers and in the notes. What does not fit is an error that names the file, the column and what was found.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
 use arrow_array::types::{UInt8Type, UInt16Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, ArrayRef};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
 use orchestrate_engine::stage::StageError;
 use parquet::arrow::ProjectionMask;
@@ -126,8 +127,8 @@ impl Rows {
     /// Gives each byte string of a column, with its row, to `each`.
     pub fn each_bytes(&self, name: &str, mut each: impl FnMut(usize, &[u8])) -> Result<(), StageError> {
         let mut row = 0;
-        self.read(name, "byte strings", |array| {
-            let values = array.as_binary_opt::<i32>()?;
+        self.read_as(name, "byte strings", viewed, |array| {
+            let values = array.as_binary_view_opt()?;
             for value in values {
                 each(row, value.unwrap_or_default());
                 row += 1;
@@ -219,11 +220,16 @@ impl Rows {
         Ok(out)
     }
 
-    /// Decodes one column batch by batch; `take` gives `None` where the type is not the `expected` one.
-    fn read(
+    fn read(&self, name: &str, expected: &str, take: impl FnMut(&ArrayRef) -> Option<()>) -> Result<(), StageError> {
+        self.read_as(name, expected, |found| found.clone(), take)
+    }
+
+    /// Decodes one column batch by batch, as the type that `wanted` makes of its own; `take` gives `None` where the type is not the `expected` one.
+    fn read_as(
         &self,
         name: &str,
         expected: &str,
+        wanted: impl Fn(&DataType) -> DataType,
         mut take: impl FnMut(&ArrayRef) -> Option<()>,
     ) -> Result<(), StageError> {
         let Some((index, field)) = self.metadata.schema().fields().find(name) else {
@@ -233,7 +239,12 @@ impl Rows {
         let found = field.data_type().clone();
         let result = guarded(|| -> Result<usize, String> {
             let mask = ProjectionMask::roots(self.metadata.parquet_schema(), [index]);
-            let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.bytes.clone(), self.metadata.clone())
+            let mut fields: Vec<_> = self.metadata.schema().fields().iter().cloned().collect();
+            fields[index] = Arc::new(Field::clone(&fields[index]).with_data_type(wanted(&found)));
+            let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields)));
+            let metadata = ArrowReaderMetadata::try_new(Arc::clone(self.metadata.metadata()), options)
+                .map_err(|error| error.to_string())?;
+            let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.bytes.clone(), metadata)
                 .with_projection(mask)
                 .with_batch_size(BATCH_ROWS)
                 .build()
@@ -251,6 +262,14 @@ impl Rows {
             Ok(rows) => Err(self.error(format!("column `{name}` has {rows} rows of {}", self.count))),
             Err(error) => Err(self.error(format!("column `{name}`: {error}"))),
         }
+    }
+}
+
+/// Byte strings as parts of the pages in which they lie, where they need not be copied.
+fn viewed(found: &DataType) -> DataType {
+    match found {
+        DataType::Binary => DataType::BinaryView,
+        other => other.clone(),
     }
 }
 

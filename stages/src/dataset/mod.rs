@@ -45,7 +45,7 @@ pub(crate) static STAGE: Adaptor<Dataset> = Adaptor::new();
 
 impl Typed for Dataset {
     const KIND: &'static str = "dataset";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: &'static str = "reads images, classes, patients and masks, or draws synthetic ones";
     const PORTS: &'static [Port] = &[];
     const OUTPUTS: &'static [&'static str] = &[Images::OUTPUT, Labels::OUTPUT, Masks::OUTPUT];
