@@ -18,16 +18,22 @@ mod pack;
 mod record;
 
 // Who works with them.
+mod host_lease;
 mod index;
 mod last_use;
 mod lease;
 mod session;
+mod using;
 mod writer;
 
 // What can be asked of a store.
 mod catalog;
+mod collect;
 mod compact;
 mod gc;
+mod lineage;
+mod pin;
+mod retention;
 mod store;
 mod verify;
 
@@ -46,6 +52,9 @@ pub use error::StoreError;
 pub use file_digest::FileDigests;
 pub use gc::{Collected, GcPolicy, GcReport};
 pub use lease::Lease;
+pub use lineage::Lineage;
+pub use pin::Pin;
 pub use record::Hit;
 pub use store::{Access, PutContent, Store};
+pub use using::Using;
 pub use verify::{Problem, VerifyReport};

@@ -4,6 +4,7 @@
 //! lock vanishes with its holder, so a folder whose lock is free was left by a process that died; it is removed when
 //! the store is opened next. The time at which `lock` was made says since when the session is live; see `gc.rs`.
 
+use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,22 +12,30 @@ use std::path::{Path, PathBuf};
 use crate::clock;
 use crate::disk;
 use crate::error::StoreError;
+use crate::layout::Layout;
+use crate::using::{self, UseLock};
 
 /// A folder of our own for unfinished files, as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) dir: PathBuf,
+    /// When it was opened, in milliseconds since 1970.
+    pub(crate) opened_ms: u64,
+    /// What it looks up, garbage collection must not take meanwhile.
+    pub(crate) uses: UseLock,
     /// Carries the lock.
     _lock: File,
 }
 
 impl Session {
     /// Makes a folder below `tmp`.
-    pub(crate) fn open(tmp: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(layout: &Layout) -> Result<Self, StoreError> {
+        let uses = UseLock::open(layout)?;
+        let opened_ms = clock::now_ms();
         for attempt in 0.. {
-            let dir = tmp.join(format!("{}-{:x}-{attempt}", std::process::id(), clock::now_ns()));
+            let dir = layout.tmp().join(format!("{}-{:x}-{attempt}", std::process::id(), clock::now_ns()));
             if let Some(lock) = claim(&dir)? {
-                return Ok(Self { dir, _lock: lock });
+                return Ok(Self { dir, opened_ms, uses, _lock: lock });
             }
         }
         unreachable!("an attempt for each number")
@@ -67,6 +76,8 @@ pub(crate) fn is_at(file: &File, path: &Path) -> bool {
 pub(crate) struct Neighbours {
     /// When the oldest live session was opened, in milliseconds since 1970.
     pub(crate) oldest_ms: Option<u64>,
+    /// Beginnings of the keys that live sessions need.
+    pub(crate) notes: HashSet<u64>,
 }
 
 /// Removes the folders of dead sessions if it may, and tells of the live ones apart from our own.
@@ -91,6 +102,7 @@ pub(crate) fn sweep(tmp: &Path, own: Option<&Path>, remove: bool) -> Result<Neig
             Err(TryLockError::WouldBlock) => {
                 let opened = lock.metadata().and_then(|metadata| metadata.modified());
                 let opened_ms = clock::ms_of(opened.map_err(StoreError::io("read", &path))?);
+                neighbours.notes.extend(using::notes(&dir));
                 neighbours.oldest_ms = Some(neighbours.oldest_ms.map_or(opened_ms, |oldest| oldest.min(opened_ms)));
             }
             Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", path)(error)),
