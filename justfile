@@ -25,6 +25,12 @@ bench-noop *arguments:
     cargo build --release -p orchestrate-bench-noop
     python3 benches/noop/bench.py {{ arguments }}
 
+# N rounds of eight engines on one store, with kills and collections; prints last `ran twice T, lost L, wrong W of N rounds`.
+crowd rounds="20":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    CROWD_ROUNDS={{ rounds }} cargo test --release --workspace --test e2e crowd:: -- --nocapture 2>&1 | grep -E '^(round|engine|error|ran twice)|panicked'
+
 # A small study from phantom images to tables.
 quickstart:
     cargo run --release -- run experiments/quickstart.toml
