@@ -2,6 +2,7 @@
 //! garbage is collected beside them all the time.
 //!
 //! `just crowd N` plays N rounds; the suite plays a few.
+#![expect(clippy::print_stderr, reason = "how each round went is what people wait for")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Child, Stdio};

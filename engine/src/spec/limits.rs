@@ -116,8 +116,22 @@ mod tests {
     #[test]
     fn all_mistakes_are_named_with_their_places() {
         let text = "[store]\nmax_sise = \"2 GB\"\nmax_size = \"2\"\nmax_age = 90\n\n[shop]\n";
-        insta::assert_snapshot!(limits(text).unwrap_err(), @"");
-        insta::assert_snapshot!(limits("[store\n").unwrap_err(), @"");
-        insta::assert_snapshot!(limits("store = 3").unwrap_err(), @"");
+        insta::assert_snapshot!(limits(text).unwrap_err(), @r#"
+        orchestrate.toml:2:1: unknown field `max_sise` in `store`
+          = fields: max_size, max_age
+          help: did you mean `max_size`?
+        orchestrate.toml:3:12: `max_size`: `2` is not a size; write a number and a unit, for example "2GB" or "512MiB"
+        orchestrate.toml:4:11: `max_age` must be a text, found integer
+        orchestrate.toml:6:2: unknown field `shop` in the project file
+          = fields: store
+        "#);
+        for (text, problem) in [
+            ("[store\n", "orchestrate.toml:1:"),
+            ("[store\n", "this is not TOML"),
+            ("store = 3\n", "orchestrate.toml:1:9: `store` must be a table, found integer"),
+        ] {
+            let error = limits(text).unwrap_err();
+            assert!(error.contains(problem), "{error}");
+        }
     }
 }
