@@ -80,6 +80,11 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
     fault::step().and_then(|()| fs::rename(from, to)).map_err(StoreError::io("move a file to", to))
 }
 
+/// Gives a file a second name on the same filesystem; fails if something has it.
+pub(crate) fn link(from: &Path, to: &Path) -> Result<()> {
+    fault::step().and_then(|()| fs::hard_link(from, to)).map_err(StoreError::io("give another name to", from))
+}
+
 /// Removes a file; one that is gone already is fine.
 pub(crate) fn remove_file(path: &Path) -> Result<()> {
     match fault::step().and_then(|()| fs::remove_file(path)) {

@@ -85,14 +85,9 @@ impl HostLeases {
         let path = self.layout.claim(key);
         let line = self.line();
         disk::create_dir(&self.layout.claims())?;
-        match disk::create_new(&path, 0o644) {
-            Ok(file) => {
-                disk::write_at(&file, &line, 0, &path)?;
-                self.hold(key, file);
-                return Ok(true);
-            }
-            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
+        if let Some(file) = self.make(&path, &line)? {
+            self.hold(key, file);
+            return Ok(true);
         }
         if self.is_alive(&path)? {
             lock(&self.seen).insert(*key, Instant::now());
@@ -106,6 +101,24 @@ impl HostLeases {
             self.hold(key, file);
         }
         Ok(ours)
+    }
+
+    /// Makes the file of a claim with its line, both or neither, as who dies in between would seem to be another host; `None` if
+    /// there is one.
+    fn make(&self, path: &Path, line: &[u8]) -> Result<Option<File>, StoreError> {
+        let temporary = tempfile::Builder::new().prefix("claim-").tempfile_in(&self.session);
+        let mut temporary = temporary.map_err(StoreError::io("create a temporary file in", &self.session))?;
+        disk::append(temporary.as_file_mut(), line, path)?;
+        match disk::link(temporary.path(), path) {
+            Ok(()) => Ok(Some(temporary.into_file())),
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+            // Not every filesystem can give a file a second name.
+            Err(StoreError::Io { source, .. }) if source.kind() != io::ErrorKind::StorageFull && !path.exists() => {
+                disk::replace(path, line, false)?;
+                disk::open_or_create(path).map(Some)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Gives the claim up.
@@ -155,7 +168,6 @@ impl HostLeases {
         };
         let beat = file.metadata().and_then(|metadata| metadata.modified()).map_err(StoreError::io("read", path))?;
         let text = io::read_to_string(&file).unwrap_or_default();
-        // A claim without its line was made a moment ago, or its maker died before it could write it.
         let holder: Option<Holder> = serde_json::from_str(&text).ok();
         if holder.as_ref().is_some_and(|holder| holder.boot == self.me.boot) {
             return Ok(false);
@@ -237,6 +249,26 @@ mod tests {
         let lease = store.try_lease_across_hosts(&KEY).unwrap();
         assert!(lease.is_some() && path.exists());
         assert!(store.try_lease_across_hosts(&KEY).unwrap().is_none(), "the kernel's lock excludes this host");
+    }
+
+    #[test]
+    fn who_dies_while_making_a_claim_keeps_nobody_waiting() {
+        for steps in 0.. {
+            let dir = tempfile::tempdir().unwrap();
+            let (one, two) = (Store::open(dir.path(), Access::ReadWrite), Store::open(dir.path(), Access::ReadWrite));
+            let (one, two) = (one.unwrap(), two.unwrap());
+            disk::fault::after(steps);
+            let claimed = one.try_lease_across_hosts(&KEY);
+            let done = claimed.is_ok();
+            // Given back while it cannot write, as by a process that is killed.
+            drop(claimed);
+            disk::fault::off();
+            assert!(two.try_lease_across_hosts(&KEY).unwrap().is_some(), "after {steps} steps");
+            if done {
+                assert!(steps > 2, "the test stopped nothing");
+                return;
+            }
+        }
     }
 
     #[test]

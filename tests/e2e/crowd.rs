@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use orchestrate_cache::{Access, Digest, Store};
 use serde_json::Value;
@@ -104,6 +104,7 @@ fn run_all(sandbox: &Sandbox, store: &str) -> Vec<(String, Value)> {
 
 /// One round on a store of its own.
 fn round(number: usize, projects: &[Sandbox; 2], expected: &BTreeMap<String, Value>) -> Tally {
+    let began = Instant::now();
     let shared = Sandbox::new();
     let store = shared.path("store").display().to_string();
     let (kills, collects) = (number % 2 == 1, number % 4 != 2);
@@ -181,8 +182,9 @@ fn round(number: usize, projects: &[Sandbox; 2], expected: &BTreeMap<String, Val
         eprintln!("{}{}", verified.out, verified.err);
     }
     eprintln!(
-        "round {number}: {} keys ran in {ENGINES} engines, {} killed, {} collections beside them: {tally:?}",
+        "round {number}: {} keys ran in {ENGINES} engines in {:.1} s, {} killed, {} collections beside them: {tally:?}",
         ran.len(),
+        began.elapsed().as_secs_f64(),
         killed.len(),
         collections.load(Ordering::SeqCst)
     );
