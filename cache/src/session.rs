@@ -15,6 +15,9 @@ use crate::error::StoreError;
 use crate::layout::Layout;
 use crate::using::{self, UseLock};
 
+/// Name of the file with the lock in the folder of a session.
+const LOCK: &str = "lock";
+
 /// A folder of our own for unfinished files, as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -53,7 +56,7 @@ impl Drop for Session {
 /// Makes and locks a folder; `None` if a sweeper was quicker between the two.
 fn claim(dir: &Path) -> Result<Option<File>, StoreError> {
     disk::create_dir(dir)?;
-    let path = dir.join("lock");
+    let path = dir.join(LOCK);
     let lock = match disk::create_new(&path, 0o644) {
         Ok(lock) => lock,
         Err(_) if !dir.is_dir() => return Ok(None),
@@ -88,7 +91,7 @@ pub(crate) fn sweep(tmp: &Path, own: Option<&Path>, remove: bool) -> Result<Neig
         if own == Some(dir.as_path()) {
             continue;
         }
-        let path = dir.join("lock");
+        let path = dir.join(LOCK);
         let Ok(lock) = File::options().read(true).write(true).open(&path) else {
             // Its owner died, or is about to make the lock; it tries again under another name if the folder is gone.
             if remove {
@@ -97,7 +100,7 @@ pub(crate) fn sweep(tmp: &Path, own: Option<&Path>, remove: bool) -> Result<Neig
             continue;
         };
         match lock.try_lock() {
-            Ok(()) if remove => disk::remove_dir(&dir)?,
+            Ok(()) if remove => discard(&dir),
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let opened = lock.metadata().and_then(|metadata| metadata.modified());
@@ -109,4 +112,51 @@ pub(crate) fn sweep(tmp: &Path, own: Option<&Path>, remove: bool) -> Result<Neig
         }
     }
     Ok(neighbours)
+}
+
+/// Removes what a dead session left. What a worker that outlives it for a moment still writes is left to the next sweep, which finds
+/// the session by its lock, so that goes last.
+fn discard(dir: &Path) {
+    let remove = || {
+        for name in disk::list(dir)?.into_iter().filter(|name| name != LOCK) {
+            let path = dir.join(name);
+            if path.is_dir() { disk::remove_dir(&path)? } else { disk::remove_file(&path)? }
+        }
+        disk::remove_file(&dir.join(LOCK))?;
+        match fs::remove_dir(dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
+                // Something came between; with a lock it is found again.
+                disk::create_new(&dir.join(LOCK), 0o644).map(drop)
+            }
+            _ => Ok(()),
+        }
+    };
+    if let Err(error) = remove() {
+        tracing::debug!("{error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_a_dead_session_left_and_cannot_be_removed_stops_nobody() {
+        let tmp = tempfile::tempdir().unwrap();
+        let dead = tmp.path().join("dead");
+        fs::create_dir_all(dead.join("scratch/in use")).unwrap();
+        fs::write(dead.join("lock"), "").unwrap();
+        let protect = |mode| fs::set_permissions(dead.join("scratch"), fs::Permissions::from_mode(mode)).unwrap();
+        protect(0o555);
+        sweep(tmp.path(), None, true).unwrap();
+        // Who may do everything has removed it at once.
+        if dead.exists() {
+            assert!(dead.join("lock").exists());
+            protect(0o755);
+            sweep(tmp.path(), None, true).unwrap();
+        }
+        assert!(!dead.exists());
+    }
 }

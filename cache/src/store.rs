@@ -68,7 +68,7 @@ type Result<T> = std::result::Result<T, StoreError>;
 impl Store {
     /// Opens the store in a folder: reads all packs once, each from begin to end.
     ///
-    /// Waits while another process rewrites the packs, which takes seconds at most.
+    /// Waits while another process collects garbage, which takes seconds at most.
     pub fn open(dir: &Path, access: Access) -> Result<Self> {
         let layout = Layout::open(dir, access)?;
         let gc_lock = lock_shared(&layout, access)?;
@@ -80,7 +80,10 @@ impl Store {
                 (Some(Arc::new(Leases::open(&layout, &session.dir)?)), Some(session))
             }
         };
+        // What is read now is what the collections counted so far have left.
+        let using = session.as_ref().map(|session| session.uses.share(&session.dir)).transpose()?;
         let index = RwLock::new(Index::read(&layout)?);
+        drop(using);
         let (objects, writer) = Default::default();
         Ok(Self { layout, access, index, objects, writer, leases, session, gc_lock })
     }

@@ -165,3 +165,46 @@ fn unlock(file: &File, path: &Path) {
         tracing::warn!("cannot unlock {}: {error}", path.display());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::store::{Access, Store};
+
+    #[test]
+    fn a_store_that_opens_while_garbage_is_collected_reads_what_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Store::open(dir.path(), Access::ReadWrite).unwrap();
+        let collector = open();
+        let exclusive = collector.use_lock().unwrap().exclude().unwrap();
+        exclusive.announce().unwrap();
+        std::thread::scope(|scope| {
+            let opening = scope.spawn(open);
+            std::thread::sleep(Duration::from_millis(50));
+            assert!(!opening.is_finished());
+            drop(exclusive);
+            let store = opening.join().unwrap();
+            let (_, collected) = store.use_lock().unwrap().share(store.session_dir().unwrap()).unwrap();
+            assert!(!collected, "it has read what that collection left");
+        });
+    }
+
+    #[test]
+    fn threads_share_one_lock_and_the_last_gives_it_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, two) = (Store::open(dir.path(), Access::ReadWrite), Store::open(dir.path(), Access::ReadWrite));
+        let (one, two) = (one.unwrap(), two.unwrap());
+        let first = one.using().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| drop(one.using().unwrap()));
+        });
+        std::thread::scope(|scope| {
+            let excluded = scope.spawn(|| drop(two.use_lock().unwrap().exclude().unwrap()));
+            std::thread::sleep(Duration::from_millis(50));
+            assert!(!excluded.is_finished(), "one thread of the other store still looks up");
+            drop(first);
+            excluded.join().unwrap();
+        });
+    }
+}
