@@ -145,11 +145,14 @@ mod tests {
             collected("score", 2_000, 10),
             collected("train", 600_000_000, 9_000_000),
         ];
-        insta::assert_snapshot!(by_kind(&all), @r"
-        kind            results       size  computing again
-        train                 2     1.3 GB       4 h 00 min
-        score                 2       3 kB           0.01 s
-        ");
+        let expected = [
+            "",
+            "kind            results       size  computing again",
+            "train                 2     1.3 GB       4 h 00 min",
+            "score                 2       3 kB           0.01 s",
+            "",
+        ];
+        assert_eq!(by_kind(&all), expected.join("\n"));
         assert_eq!(by_kind(&[]), "");
     }
 
