@@ -25,6 +25,11 @@ bench-noop *arguments:
     cargo build --release -p orchestrate-bench-noop
     python3 benches/noop/bench.py {{ arguments }}
 
+# N rounds of eight engines on one store, with kills and collections; prints last `ran twice T, lost L, wrong W of N rounds`.
+crowd rounds="20":
+    bash -o pipefail -c "CROWD_ROUNDS={{ rounds }} cargo test --release --workspace --test e2e crowd:: -- --nocapture 2>&1 \
+        | grep -oE '(round [0-9]+:|engine [0-9]+:|error|ran twice).*'"
+
 # A small study from phantom images to tables.
 quickstart:
     cargo run --release -- run experiments/quickstart.toml

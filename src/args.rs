@@ -31,7 +31,7 @@ pub(crate) enum Command {
     Export(ExportCommand),
     /// Show what the latest run of a node wrote to its log
     Logs(LogsArgs),
-    /// List, show, verify or clean the store
+    /// List, show, verify, limit or pin what the store holds
     #[command(subcommand)]
     Store(StoreCommand),
     /// Fetch a published data set
@@ -213,6 +213,10 @@ pub(crate) enum StoreCommand {
     /// Read everything, and name and quarantine what is corrupt
     Verify(StoreArgs),
     /// Delete what was not used for long, or the least recently used until the rest fits
+    ///
+    /// Deletes no result that is pinned or that a run needs, nor what such a result was made from. Without limits here those in
+    /// `orchestrate.toml` hold: `[store]` with `max_size = "200 GB"`, `max_age = "90 days"`. With such limits each
+    /// day's first run collects by itself, and says so.
     Gc {
         /// Keep at most this much, for example 20GB
         #[arg(long, value_name = "SIZE", value_parser = size)]
@@ -226,6 +230,36 @@ pub(crate) enum StoreCommand {
         #[command(flatten)]
         store: StoreArgs,
     },
+    /// Keep the results of a run or a spec whatever the limits, until they are unpinned
+    ///
+    /// A spec's pin takes in what later runs of it, with the same overrides, use and make; pinning it again lets go of what it
+    /// no longer names.
+    Pin(PinArgs),
+    /// Remove a pin; its results stay until a collection deletes them
+    Unpin {
+        /// The pin
+        name: String,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// List the pins
+    Pins(StoreArgs),
+}
+
+/// What is pinned.
+#[derive(Debug, Args)]
+pub(crate) struct PinArgs {
+    /// A run, such as 20260131-174502-318-9f02ac (folders of `runs` in the store), or a spec
+    #[arg(value_name = "RUN|SPEC")]
+    pub(crate) what: String,
+    /// The pin's name; a pin of that name is replaced [default: the run, or the experiment's name]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Override a value of the spec as in `run` (repeatable)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 }
 
 fn address(text: &str) -> Result<String, String> {

@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use orchestrate_engine::executor::worker::worker_main;
+use orchestrate_engine::spec::StoreLimits;
 use orchestrate_engine::stage::Stage;
 
 use args::{Cli, Command, DataCommand, StoreCommand};
@@ -43,8 +44,11 @@ pub fn main(kinds: Kinds) -> ExitCode {
         Command::Store(StoreCommand::Show { key, store }) => command::store::show(&key, store),
         Command::Store(StoreCommand::Verify(args)) => command::store::verify(args),
         Command::Store(StoreCommand::Gc { max_size, max_age, dry_run, store }) => {
-            command::store::gc(max_size, max_age, dry_run, store)
+            command::gc::gc(StoreLimits { max_size_bytes: max_size, max_age }, dry_run, store)
         }
+        Command::Store(StoreCommand::Pin(args)) => command::pin::pin(kinds, args),
+        Command::Store(StoreCommand::Unpin { name, store }) => command::pin::unpin(&name, store),
+        Command::Store(StoreCommand::Pins(args)) => command::pin::list(args),
         Command::Data(DataCommand::BrainTumor(args)) => command::data::brain_tumor(args),
         Command::Kinds => command::kinds::list(kinds),
         Command::Worker => unreachable!("handled above"),

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use crate::clock;
+use crate::collect::Kept;
 use crate::disk;
 use crate::error::StoreError;
-use crate::gc::Kept;
 use crate::index::Index;
 use crate::pack::{GROUP_HEADER_LEN, Record};
 use crate::record::{Draft, Kind};

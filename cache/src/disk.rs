@@ -22,6 +22,12 @@ pub(crate) fn open_or_create(path: &Path) -> Result<File> {
     fault::step().and_then(|()| options.open(path)).map_err(StoreError::io("open", path))
 }
 
+/// Opens a file to append to, made if it is missing.
+pub(crate) fn open_to_append(path: &Path) -> Result<File> {
+    let options = OpenOptions::new().append(true).create(true).clone();
+    fault::step().and_then(|()| options.open(path)).map_err(StoreError::io("open", path))
+}
+
 /// Makes a new file; fails if there is one.
 pub(crate) fn create_new(path: &Path, mode: u32) -> Result<File> {
     let options = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).clone();
@@ -72,6 +78,11 @@ pub(crate) fn truncate(file: &File, len: u64, path: &Path) -> Result<()> {
 /// Renames within one filesystem, replacing what is there.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
     fault::step().and_then(|()| fs::rename(from, to)).map_err(StoreError::io("move a file to", to))
+}
+
+/// Gives a file a second name on the same filesystem; fails if something has it.
+pub(crate) fn link(from: &Path, to: &Path) -> Result<()> {
+    fault::step().and_then(|()| fs::hard_link(from, to)).map_err(StoreError::io("give another name to", from))
 }
 
 /// Removes a file; one that is gone already is fine.

@@ -93,6 +93,20 @@ pub enum StoreError {
         /// The store's folder.
         dir: PathBuf,
     },
+    /// A pin cannot have this name.
+    #[error("`{name}` cannot name a pin; use letters, digits, `-`, `_` and `.`, the first of them a letter or digit")]
+    PinName {
+        /// The name.
+        name: String,
+    },
+    /// What a pin keeps is unknown, so nothing may be collected.
+    #[error("the pin {path} cannot be read: {reason}; remove it with `store unpin`, and pin again")]
+    Pin {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A file changed each time that it was read.
     #[error("{path} changes while it is read; run again when it is complete")]
     Changing {

@@ -131,7 +131,8 @@ fn checksum(header: &[u8], keys: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-fn prefix(key: &ActionKey) -> u64 {
+/// The part of a key that stands for it in notes of use.
+pub(crate) fn prefix(key: &ActionKey) -> u64 {
     u64::from_le_bytes(*key.0.as_bytes().first_chunk().expect("a digest has 32 bytes"))
 }
 

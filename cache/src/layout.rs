@@ -7,13 +7,16 @@
 //! | `packs/ID.pack` | action results, artifacts and small blobs; see `pack.rs` |
 //! | `objects/ab/DIGEST` | blobs of 64 KiB and more, a read-only file each |
 //! | `tmp/SESSION/` | what a running process has not finished; see `session.rs` |
+//! | `claims/KEY` | who works on a key, for other hosts; see `host_lease.rs` |
 //! | `checkpoints/KEY/` | what a killed stage resumes from |
 //! | `runs/` | logs of runs; the engine's business |
 //! | `quarantine/` | bytes that were not what their digest promised |
 //! | `last-use` | when keys were last needed; see `last_use.rs` |
+//! | `last-gc` | when garbage was last collected, in milliseconds since 1970 |
 //! | `lineage` | a JSON line for each collected result: what it was and where it came from |
+//! | `pins/NAME.json` | results that stay whatever the limits; see `pin.rs` |
 //! | `stat-cache` | digests of external files; see `file_digest.rs` |
-//! | `leases.d/`, `gc.lock` | empty files that carry kernel locks; see `lease.rs` and `gc.rs` |
+//! | `leases.d/`, `gc.lock`, `use.lock` | files that carry kernel locks; see `lease.rs`, `gc.rs` and `using.rs` |
 
 use std::fs;
 use std::io;
@@ -157,5 +160,25 @@ impl Layout {
 
     pub(crate) fn gc_lock(&self) -> PathBuf {
         self.dir.join("gc.lock")
+    }
+
+    pub(crate) fn use_lock(&self) -> PathBuf {
+        self.dir.join("use.lock")
+    }
+
+    pub(crate) fn last_gc(&self) -> PathBuf {
+        self.dir.join("last-gc")
+    }
+
+    pub(crate) fn pins(&self) -> PathBuf {
+        self.dir.join("pins")
+    }
+
+    pub(crate) fn claims(&self) -> PathBuf {
+        self.dir.join("claims")
+    }
+
+    pub(crate) fn claim(&self, key: &ActionKey) -> PathBuf {
+        self.claims().join(key.0.to_string())
     }
 }

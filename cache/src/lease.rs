@@ -1,4 +1,5 @@
-//! Exclusive claims to produce the result of a key, among the threads and processes of one host.
+//! Exclusive claims to produce the result of a key, among the threads and processes of one host; `host_lease.rs` adds other
+//! hosts.
 //!
 //! On Linux a lease is an open-file-description lock on one byte of one of the files in the folder `leases.d`; file and
 //! offset are taken from the key. The kernel drops it when its holder dies. Two keys that share 62 bits and the file would
@@ -11,17 +12,19 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::artifact::ActionKey;
 use crate::error::StoreError;
+use crate::host_lease::HostLeases;
 use crate::layout::Layout;
 
 /// The leases that this process holds in one store.
 #[derive(Debug)]
 pub(crate) struct Leases {
     kernel: KernelLocks,
+    hosts: HostLeases,
     held: Mutex<HashSet<ActionKey>>,
 }
 
@@ -30,11 +33,14 @@ pub struct Lease {
     key: ActionKey,
     leases: Arc<Leases>,
     lock: Option<KernelLock>,
+    /// Whether other hosts see it.
+    across_hosts: bool,
 }
 
 impl Leases {
-    pub(crate) fn open(layout: &Layout) -> Result<Self, StoreError> {
-        Ok(Self { kernel: KernelLocks::open(layout.leases())?, held: Mutex::default() })
+    pub(crate) fn open(layout: &Layout, session: &Path) -> Result<Self, StoreError> {
+        let hosts = HostLeases::new(layout, session);
+        Ok(Self { kernel: KernelLocks::open(layout.leases())?, hosts, held: Mutex::default() })
     }
 
     /// Claims a key; `None` if a thread or process holds it.
@@ -46,8 +52,15 @@ impl Leases {
         let lock = self.kernel.try_lock(key)?;
         Ok(lock.map(|lock| {
             held.insert(*key);
-            Lease { key: *key, leases: Arc::clone(self), lock: Some(lock) }
+            Lease { key: *key, leases: Arc::clone(self), lock: Some(lock), across_hosts: false }
         }))
+    }
+
+    /// Claims a key for this host too; `None` if a thread, a process or another host holds it.
+    pub(crate) fn try_claim_across_hosts(self: &Arc<Self>, key: &ActionKey) -> Result<Option<Lease>, StoreError> {
+        let Some(mut lease) = self.try_claim(key)? else { return Ok(None) };
+        lease.across_hosts = self.hosts.try_claim(key)?;
+        Ok(lease.across_hosts.then_some(lease))
     }
 }
 
@@ -60,6 +73,9 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        if self.across_hosts {
+            self.leases.hosts.release(&self.key);
+        }
         let mut held = self.leases.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lock) = self.lock.take() {
             self.leases.kernel.unlock(lock);

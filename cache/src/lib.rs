@@ -19,16 +19,22 @@ mod pack;
 mod record;
 
 // Who works with them.
+mod host_lease;
 mod index;
 mod last_use;
 mod lease;
 mod session;
+mod using;
 mod writer;
 
 // What can be asked of a store.
 mod catalog;
+mod collect;
 mod compact;
 mod gc;
+mod lineage;
+mod pin;
+mod retention;
 mod store;
 mod verify;
 
@@ -47,7 +53,10 @@ pub use error::StoreError;
 pub use file_digest::FileDigests;
 pub use gc::{Collected, GcPolicy, GcReport};
 pub use lease::Lease;
+pub use lineage::Lineage;
+pub use pin::Pin;
 pub use preimage::Preimage;
 pub use record::Hit;
 pub use store::{Access, PutContent, Store};
+pub use using::Using;
 pub use verify::{Problem, VerifyReport};

@@ -4,6 +4,7 @@
 //! lock vanishes with its holder, so a folder whose lock is free was left by a process that died; it is removed when
 //! the store is opened next. The time at which `lock` was made says since when the session is live; see `gc.rs`.
 
+use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,22 +12,33 @@ use std::path::{Path, PathBuf};
 use crate::clock;
 use crate::disk;
 use crate::error::StoreError;
+use crate::layout::Layout;
+use crate::using::{self, UseLock};
+
+/// Name of the file with the lock in the folder of a session.
+const LOCK: &str = "lock";
 
 /// A folder of our own for unfinished files, as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) dir: PathBuf,
+    /// When it was opened, in milliseconds since 1970.
+    pub(crate) opened_ms: u64,
+    /// What it looks up, garbage collection must not take meanwhile.
+    pub(crate) uses: UseLock,
     /// Carries the lock.
     _lock: File,
 }
 
 impl Session {
     /// Makes a folder below `tmp`.
-    pub(crate) fn open(tmp: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(layout: &Layout) -> Result<Self, StoreError> {
+        let uses = UseLock::open(layout)?;
+        let opened_ms = clock::now_ms();
         for attempt in 0.. {
-            let dir = tmp.join(format!("{}-{:x}-{attempt}", std::process::id(), clock::now_ns()));
+            let dir = layout.tmp().join(format!("{}-{:x}-{attempt}", std::process::id(), clock::now_ns()));
             if let Some(lock) = claim(&dir)? {
-                return Ok(Self { dir, _lock: lock });
+                return Ok(Self { dir, opened_ms, uses, _lock: lock });
             }
         }
         unreachable!("an attempt for each number")
@@ -44,7 +56,7 @@ impl Drop for Session {
 /// Makes and locks a folder; `None` if a sweeper was quicker between the two.
 fn claim(dir: &Path) -> Result<Option<File>, StoreError> {
     disk::create_dir(dir)?;
-    let path = dir.join("lock");
+    let path = dir.join(LOCK);
     let lock = match disk::create_new(&path, 0o644) {
         Ok(lock) => lock,
         Err(_) if !dir.is_dir() => return Ok(None),
@@ -67,6 +79,8 @@ pub(crate) fn is_at(file: &File, path: &Path) -> bool {
 pub(crate) struct Neighbours {
     /// When the oldest live session was opened, in milliseconds since 1970.
     pub(crate) oldest_ms: Option<u64>,
+    /// Beginnings of the keys that live sessions need.
+    pub(crate) notes: HashSet<u64>,
 }
 
 /// Removes the folders of dead sessions if it may, and tells of the live ones apart from our own.
@@ -77,7 +91,7 @@ pub(crate) fn sweep(tmp: &Path, own: Option<&Path>, remove: bool) -> Result<Neig
         if own == Some(dir.as_path()) {
             continue;
         }
-        let path = dir.join("lock");
+        let path = dir.join(LOCK);
         let Ok(lock) = File::options().read(true).write(true).open(&path) else {
             // Its owner died, or is about to make the lock; it tries again under another name if the folder is gone.
             if remove {
@@ -86,15 +100,63 @@ pub(crate) fn sweep(tmp: &Path, own: Option<&Path>, remove: bool) -> Result<Neig
             continue;
         };
         match lock.try_lock() {
-            Ok(()) if remove => disk::remove_dir(&dir)?,
+            Ok(()) if remove => discard(&dir),
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let opened = lock.metadata().and_then(|metadata| metadata.modified());
                 let opened_ms = clock::ms_of(opened.map_err(StoreError::io("read", &path))?);
+                neighbours.notes.extend(using::notes(&dir));
                 neighbours.oldest_ms = Some(neighbours.oldest_ms.map_or(opened_ms, |oldest| oldest.min(opened_ms)));
             }
             Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", path)(error)),
         }
     }
     Ok(neighbours)
+}
+
+/// Removes what a dead session left. What a worker that outlives it for a moment still writes is left to the next sweep, which finds
+/// the session by its lock, so that goes last.
+fn discard(dir: &Path) {
+    let remove = || {
+        for name in disk::list(dir)?.into_iter().filter(|name| name != LOCK) {
+            let path = dir.join(name);
+            if path.is_dir() { disk::remove_dir(&path)? } else { disk::remove_file(&path)? }
+        }
+        disk::remove_file(&dir.join(LOCK))?;
+        match fs::remove_dir(dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
+                // Something came between; with a lock it is found again.
+                disk::create_new(&dir.join(LOCK), 0o644).map(drop)
+            }
+            _ => Ok(()),
+        }
+    };
+    if let Err(error) = remove() {
+        tracing::debug!("{error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_a_dead_session_left_and_cannot_be_removed_stops_nobody() {
+        let tmp = tempfile::tempdir().unwrap();
+        let dead = tmp.path().join("dead");
+        fs::create_dir_all(dead.join("scratch/in use")).unwrap();
+        fs::write(dead.join("lock"), "").unwrap();
+        let protect = |mode| fs::set_permissions(dead.join("scratch"), fs::Permissions::from_mode(mode)).unwrap();
+        protect(0o555);
+        sweep(tmp.path(), None, true).unwrap();
+        // Who may do everything has removed it at once.
+        if dead.exists() {
+            assert!(dead.join("lock").exists());
+            protect(0o755);
+            sweep(tmp.path(), None, true).unwrap();
+        }
+        assert!(!dead.exists());
+    }
 }

@@ -27,6 +27,7 @@ use crate::lease::{Lease, Leases};
 use crate::object::{self, OBJECT_MIN_BYTES};
 use crate::record::{Draft, Hit, Kind};
 use crate::session::{self, Session};
+use crate::using::{UseLock, Using};
 use crate::writer::Writer;
 
 /// What a store may be used for.
@@ -67,7 +68,7 @@ type Result<T> = std::result::Result<T, StoreError>;
 impl Store {
     /// Opens the store in a folder: reads all packs once, each from begin to end.
     ///
-    /// Waits while another process rewrites the packs, which takes seconds at most.
+    /// Waits while another process collects garbage, which takes seconds at most.
     pub fn open(dir: &Path, access: Access) -> Result<Self> {
         let layout = Layout::open(dir, access)?;
         let gc_lock = lock_shared(&layout, access)?;
@@ -75,10 +76,14 @@ impl Store {
             Access::ReadOnly => (None, None),
             Access::ReadWrite => {
                 session::sweep(&layout.tmp(), None, true)?;
-                (Some(Arc::new(Leases::open(&layout)?)), Some(Session::open(&layout.tmp())?))
+                let session = Session::open(&layout)?;
+                (Some(Arc::new(Leases::open(&layout, &session.dir)?)), Some(session))
             }
         };
+        // What is read now is what the collections counted so far have left.
+        let using = session.as_ref().map(|session| session.uses.share(&session.dir)).transpose()?;
         let index = RwLock::new(Index::read(&layout)?);
+        drop(using);
         let (objects, writer) = Default::default();
         Ok(Self { layout, access, index, objects, writer, leases, session, gc_lock })
     }
@@ -255,12 +260,35 @@ impl Store {
         self.index_mut().read_new(&self.layout)
     }
 
+    /// Keeps garbage collection waiting while results are looked up, so that what is found and noted stays.
+    ///
+    /// Learns what was collected since it was last called. A thread that holds one must neither ask for another nor record
+    /// anything.
+    pub fn using(&self) -> Result<Using<'_>> {
+        let Some(session) = &self.session else { return Ok(Using::nothing()) };
+        let (using, collected) = session.uses.share(&session.dir)?;
+        if collected {
+            self.forget_objects();
+            self.refresh()?;
+        }
+        Ok(using)
+    }
+
     /// Claims the right to produce the result of a key; `None` if another thread or process holds it.
     ///
     /// Whoever gets it refreshes and looks again before the work, as the former holder may have recorded a result.
     pub fn try_lease(&self, key: &ActionKey) -> Result<Option<Lease>> {
         match &self.leases {
             Some(leases) => leases.try_claim(key),
+            None => Err(self.read_only()),
+        }
+    }
+
+    /// The same as [`Store::try_lease`] for keys that are worth a file: other hosts that share the store see the claim, and it is
+    /// free again two minutes after its holder's host has stopped.
+    pub fn try_lease_across_hosts(&self, key: &ActionKey) -> Result<Option<Lease>> {
+        match &self.leases {
+            Some(leases) => leases.try_claim_across_hosts(key),
             None => Err(self.read_only()),
         }
     }
@@ -298,12 +326,17 @@ impl Store {
         &self.index
     }
 
-    /// The folder of what is not finished; an error if the store is open for reading only.
+    /// What is not finished; an error if the store is open for reading only.
+    pub(crate) fn session(&self) -> Result<&Session> {
+        self.session.as_ref().ok_or_else(|| self.read_only())
+    }
+
     pub(crate) fn session_dir(&self) -> Result<&Path> {
-        match &self.session {
-            Some(session) => Ok(&session.dir),
-            None => Err(self.read_only()),
-        }
+        Ok(&self.session()?.dir)
+    }
+
+    pub(crate) fn use_lock(&self) -> Result<&UseLock> {
+        Ok(&self.session()?.uses)
     }
 
     /// Forgets which objects were seen.
@@ -317,6 +350,8 @@ impl Store {
             PutContent::File(path) => {
                 let size = std::fs::metadata(&path).map_err(StoreError::io("read", &path))?.len();
                 if size >= OBJECT_MIN_BYTES {
+                    // One that is there already must not go between the look at it and the new date that keeps it.
+                    let _using = self.using()?;
                     return object::put_file(&self.layout, session, &path);
                 }
                 std::fs::read(&path).map_err(StoreError::io("read", &path))?
@@ -324,6 +359,7 @@ impl Store {
         };
         let (digest, size_bytes) = (Digest::of(&bytes), bytes.len() as u64);
         if size_bytes >= OBJECT_MIN_BYTES {
+            let _using = self.using()?;
             object::put_bytes(&self.layout, session, &digest, &bytes)?;
         } else {
             let mut pending = self.writer.pending();
@@ -429,7 +465,7 @@ impl Store {
         StoreError::Missing { digest: *digest, dir: self.layout.dir.clone() }
     }
 
-    fn read_only(&self) -> StoreError {
+    pub(crate) fn read_only(&self) -> StoreError {
         StoreError::ReadOnly { dir: self.layout.dir.clone() }
     }
 }

@@ -231,7 +231,7 @@ proptest! {
         let touched: Vec<_> =
             (0..results.len()).filter(|number| results[*number].1).map(|number| key(&number.to_string())).collect();
         store.touch(&touched).unwrap();
-        let report = store.gc(&GcPolicy { max_size_bytes, max_age, dry_run: false }).unwrap();
+        let report = store.gc(&GcPolicy { max_size_bytes, max_age, ..GcPolicy::default() }).unwrap();
         prop_assert!(max_size_bytes.is_none_or(|max| report.bytes_kept <= max));
         prop_assert!(store.verify().unwrap().problems.is_empty());
         for store in [&store, &open(dir.path())] {

@@ -50,7 +50,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     if bytes >= 1.0 && bytes < 2_f64.powi(63) { Ok(bytes.round() as u64) } else { Err(problem()) }
 }
 
-/// Reads a duration such as `"90s"`, `"1h30m"` or `"250ms"`; units are ms, s, m (or min), h and d.
+/// Reads a duration such as `"90s"`, `"1h30m"` or `"250ms"`; units are ms, s, m (or min), h and d (or days).
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let problem =
         || format!("`{text}` is not a duration; write a number and a unit, for example \"90s\", \"2h\" or \"1h30m\"");
@@ -66,7 +66,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
             "s" => 1.0,
             "m" | "min" => 60.0,
             "h" => 3600.0,
-            "d" => 86400.0,
+            "d" | "day" | "days" => 86400.0,
             _ => return Err(problem()),
         };
         sum += number * seconds;

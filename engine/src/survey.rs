@@ -4,7 +4,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use orchestrate_cache::{ActionKey, Store};
+use jiff::Timestamp;
+use orchestrate_cache::{ActionKey, Lineage, Store};
 
 use crate::explain::{Change, changes};
 use crate::key::Manifest;
@@ -50,6 +51,8 @@ pub enum MissReason {
     Changed(Vec<Change>),
     /// Nothing differs, but the store no longer has the result.
     Gone,
+    /// Nothing differs, but garbage collection deleted the result, at this time in milliseconds since 1970.
+    Collected(u64),
     /// The latest recorded run failed: with the same key, or with no earlier result to compare with.
     Failed,
     /// It differs from the latest recorded run, whose manifest the store no longer has.
@@ -71,6 +74,7 @@ impl MissReason {
                 sentences.join(", ")
             }
             Self::Gone => "its result is no longer in the store".to_owned(),
+            Self::Collected(at_ms) => format!("garbage collection deleted its result on {}", date(*at_ms)),
             Self::Failed => "its latest run failed".to_owned(),
             Self::Unrecorded => "differs from its latest run, which the store no longer has".to_owned(),
             Self::Forced => "forced".to_owned(),
@@ -122,10 +126,12 @@ pub fn survey(plan: &Plan, observed: &Observed, store: &Store, history: &History
     let names: Vec<_> = missed.iter().map(|(id, _)| plan.name(*id).to_string()).collect();
     let wanted: HashSet<_> = names.iter().map(String::as_str).collect();
     let latest = if wanted.is_empty() { HashMap::new() } else { history.latest_of(&wanted, RUNS_SEARCHED) };
+    let collected = collected(store, latest.values());
     for ((id, key), name) in missed.into_iter().zip(&names) {
         if let Some(latest) = latest.get(name) {
             let manifest = || known.manifest(id).expect("its key is known");
-            answers[id.index()] = Answer::Miss { key, reason: reason(plan, id, &key, manifest, latest, store) };
+            answers[id.index()] =
+                Answer::Miss { key, reason: reason(plan, id, &key, manifest, latest, store, &collected) };
         }
     }
     Survey { answers }
@@ -138,16 +144,36 @@ fn reason(
     manifest: impl Fn() -> Manifest,
     latest: &Latest,
     store: &Store,
+    collected: &HashMap<ActionKey, Lineage>,
 ) -> MissReason {
     if latest.failed.as_ref().is_some_and(|failed| failed.key == *key) {
         return MissReason::Failed;
     }
     // A failed run leaves no manifest to compare with.
-    match latest.done.as_ref().map(|done| (done.key == *key, store.recorded(&done.key))) {
-        Some((true, _)) => MissReason::Gone,
-        Some((false, Some(result))) => MissReason::Changed(changes(plan, id, &result.manifest, &manifest())),
-        Some((false, None)) => MissReason::Unrecorded,
-        None if latest.failed.is_some() => MissReason::Failed,
-        None => MissReason::New,
+    let Some(done) = latest.done.as_ref().map(|done| done.key) else {
+        return if latest.failed.is_some() { MissReason::Failed } else { MissReason::New };
+    };
+    match (collected.get(&done), store.recorded(&done)) {
+        (Some(lineage), _) if done == *key => MissReason::Collected(lineage.collected_ms),
+        (None, _) if done == *key => MissReason::Gone,
+        (_, Some(result)) => MissReason::Changed(changes(plan, id, &result.manifest, &manifest())),
+        (Some(lineage), None) => MissReason::Changed(changes(plan, id, &lineage.result.manifest, &manifest())),
+        (None, None) => MissReason::Unrecorded,
     }
+}
+
+/// What is left of results that runs knew and that garbage collection deleted.
+fn collected<'l>(store: &Store, latest: impl Iterator<Item = &'l Latest>) -> HashMap<ActionKey, Lineage> {
+    let done = latest.filter_map(|latest| latest.done.as_ref().map(|done| done.key));
+    let gone: HashSet<_> = done.filter(|key| store.hit(key).is_none()).collect();
+    store.collected(&gone).unwrap_or_else(|error| {
+        tracing::warn!("{error}");
+        HashMap::new()
+    })
+}
+
+/// The day of a time in milliseconds since 1970, in UTC.
+fn date(at_ms: u64) -> String {
+    let at = i64::try_from(at_ms).ok().and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok());
+    at.map_or_else(|| "an unknown day".to_owned(), |at| at.strftime("%Y-%m-%d").to_string())
 }

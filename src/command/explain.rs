@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 
-use orchestrate_cache::{Access, ActionResult, OutputDigest};
+use orchestrate_cache::{Access, ActionResult, OutputDigest, StoreError};
 use orchestrate_engine::explain::{Change, Difference, changes};
 use orchestrate_engine::known::Known;
 use orchestrate_engine::node::NodeId;
@@ -25,7 +25,7 @@ pub(crate) fn explain(kinds: Kinds, args: ExplainArgs) -> anyhow::Result<Outcome
     let study = Study::open(plan, &args.store, Access::ReadOnly)?;
     let history = History::new(study.store.runs_dir());
     let survey = survey(&study.plan, &study.observed, &study.store, &history, &HashSet::new());
-    let explainer = Explainer::new(&study, &survey);
+    let explainer = Explainer::new(&study, &survey)?;
     let text: String = nodes.into_iter().map(|id| explainer.explain(id)).collect();
     terminal::say(&text)?;
     Ok(Outcome::Done)
@@ -36,15 +36,16 @@ struct Explainer<'a> {
     survey: &'a Survey,
     /// The present manifests, as far as inputs are known.
     known: Known<'a>,
-    /// Every recorded result, to find where an earlier input came from.
+    /// Every recorded or collected result, to find where an earlier input came from.
     results: Vec<ActionResult>,
 }
 
 impl<'a> Explainer<'a> {
-    fn new(study: &'a Study, survey: &'a Survey) -> Self {
+    fn new(study: &'a Study, survey: &'a Survey) -> Result<Self, StoreError> {
         let known = survey.known(&study.plan, &study.observed);
-        let results = study.store.results().map(|(_, result, _)| result).collect();
-        Self { study, survey, known, results }
+        let collected = study.store.lineage()?.map(|lineage| lineage.result);
+        let results = collected.chain(study.store.results().map(|(_, result, _)| result)).collect();
+        Ok(Self { study, survey, known, results })
     }
 
     fn explain(&self, id: NodeId) -> String {

@@ -3,8 +3,10 @@
 pub(crate) mod data;
 pub(crate) mod explain;
 pub(crate) mod export;
+pub(crate) mod gc;
 pub(crate) mod kinds;
 pub(crate) mod logs;
+pub(crate) mod pin;
 pub(crate) mod plan;
 mod recorded;
 pub(crate) mod report;

@@ -10,8 +10,10 @@ use orchestrate_engine::event::Reporter;
 use orchestrate_engine::executor::WorkerCommand;
 use orchestrate_engine::run::{self, RunOptions, Stop, Summary};
 use orchestrate_engine::runlog::History;
+use orchestrate_engine::spec::StoreLimits;
 
 use super::study::{self, Study};
+use super::{gc, pin};
 use crate::Kinds;
 use crate::args::RunArgs;
 use crate::outcome::Outcome;
@@ -32,6 +34,7 @@ pub(crate) fn run(kinds: Kinds, args: RunArgs) -> anyhow::Result<Outcome> {
     let forced = study::select(&plan, &args.select.force)?;
     let devices = args.device.find()?;
     let study = Study::open(plan, &args.spec.store, Access::ReadWrite)?;
+    let limits = StoreLimits::of_store(study.store.dir())?;
     if let Some(notice) = &devices.notice {
         terminal::complain(&format!("{notice}\n"));
     }
@@ -61,6 +64,11 @@ pub(crate) fn run(kinds: Kinds, args: RunArgs) -> anyhow::Result<Outcome> {
     if !args.json {
         terminal::say(&tables(&study, &summary)?)?;
         terminal::complain(&closing(&study, &summary));
+    }
+    if let Err(error) = pin::follow(&study.store, &study.plan, &summary.run) {
+        terminal::complain(&format!("warning: the pin of this spec does not hold what this run made: {error:#}\n"));
+    } else if !summary.interrupted {
+        terminal::complain(&gc::after_run(&study.store, &limits).unwrap_or_default());
     }
     let failed = summary.counts.failed > 0 || !summary.unpublished.is_empty();
     Ok(match summary.interrupted {

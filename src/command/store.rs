@@ -1,9 +1,8 @@
-//! `orchestrate store ls | show | verify | gc`.
+//! `orchestrate store ls | show | verify`.
 
 use std::fmt::Write;
-use std::time::Duration;
 
-use orchestrate_cache::{Access, ActionResult, GcPolicy, Store, StoreError};
+use orchestrate_cache::{Access, ActionKey, ActionResult, Store, StoreError};
 use orchestrate_engine::event::now_ms;
 use orchestrate_engine::resources::display_size;
 
@@ -33,9 +32,13 @@ pub(crate) fn ls(args: StoreArgs) -> anyhow::Result<Outcome> {
         0 => String::new(),
         number => format!(", {} in quarantine", terminal::count(number as usize, "file")),
     };
+    let pins = match store.pins()?.len() {
+        0 => String::new(),
+        number => format!(", {}", terminal::count(number, "pin")),
+    };
     let _ = writeln!(
         text,
-        "{} in {}, {}, {}{quarantined}",
+        "{} in {}, {}, {}{pins}{quarantined}",
         terminal::count(results.len(), "result"),
         store.dir().display(),
         terminal::count(stats.objects as usize, "large file"),
@@ -48,13 +51,7 @@ pub(crate) fn ls(args: StoreArgs) -> anyhow::Result<Outcome> {
 /// Shows where a result came from: outputs, files, and the manifest that its key is the digest of.
 pub(crate) fn show(prefix: &str, args: StoreArgs) -> anyhow::Result<Outcome> {
     let store = nearby_store(&args, Access::ReadOnly)?;
-    let key = store.find(prefix).map_err(|error| match error {
-        StoreError::UnknownKey { .. } | StoreError::AmbiguousKey { .. } => {
-            anyhow::Error::from(UsageError(error.to_string()))
-        }
-        other => other.into(),
-    })?;
-    let result = store.recorded(&key).ok_or_else(|| UsageError(format!("the result {} cannot be read", key.0)))?;
+    let (key, result, collected_ms) = find(&store, prefix)?;
     let mut text = String::new();
     let recorded = ago(now_ms().saturating_sub(result.recorded_ms));
     let _ = writeln!(text, "key       {}", key.0);
@@ -62,6 +59,9 @@ pub(crate) fn show(prefix: &str, args: StoreArgs) -> anyhow::Result<Outcome> {
     let took = terminal::duration(result.elapsed_ms);
     let _ = writeln!(text, "recorded  {recorded} by run {}, took {took}", result.run);
     let _ = writeln!(text, "device    {}", result.device);
+    if let Some(collected_ms) = collected_ms {
+        let _ = writeln!(text, "deleted   {} by garbage collection", ago(now_ms().saturating_sub(collected_ms)));
+    }
     for (name, digest) in &result.outputs {
         let _ = writeln!(text, "output    {name} {}", digest.0);
         for file in store.artifact(digest).unwrap_or_default().files {
@@ -76,6 +76,28 @@ pub(crate) fn show(prefix: &str, args: StoreArgs) -> anyhow::Result<Outcome> {
     let _ = writeln!(text, "manifest  {}", serde_json::to_string_pretty(&result.manifest)?);
     terminal::say(&text)?;
     Ok(Outcome::Done)
+}
+
+/// The result whose key begins like this, or what is left of it with the time at which it was collected.
+fn find(store: &Store, prefix: &str) -> anyhow::Result<(ActionKey, ActionResult, Option<u64>)> {
+    let unknown = match store.find(prefix) {
+        Ok(key) => {
+            let unreadable = || UsageError(format!("the result {} cannot be read", key.0));
+            return Ok((key, store.recorded(&key).ok_or_else(unreadable)?, None));
+        }
+        Err(error @ (StoreError::UnknownKey { .. } | StoreError::AmbiguousKey { .. })) => error,
+        Err(error) => return Err(error.into()),
+    };
+    let prefix = prefix.to_ascii_lowercase();
+    let mut left: Vec<_> = match &unknown {
+        StoreError::UnknownKey { .. } => {
+            store.lineage()?.filter(|left| left.key.0.to_string().starts_with(&prefix)).collect()
+        }
+        _ => Vec::new(),
+    };
+    let last = left.pop().filter(|last| left.iter().all(|other| other.key == last.key));
+    let last = last.ok_or_else(|| UsageError(unknown.to_string()))?;
+    Ok((last.key, last.result, Some(last.collected_ms)))
 }
 
 /// Reads everything and names what is damaged; exit code 1 if anything is.
@@ -105,49 +127,13 @@ pub(crate) fn verify(args: StoreArgs) -> anyhow::Result<Outcome> {
     Ok(if report.problems.is_empty() { Outcome::Done } else { Outcome::Failed })
 }
 
-/// Deletes what was not used for long, or the least recently used until the rest fits.
-pub(crate) fn gc(
-    max_size_bytes: Option<u64>,
-    max_age: Option<Duration>,
-    dry_run: bool,
-    args: StoreArgs,
-) -> anyhow::Result<Outcome> {
-    if max_size_bytes.is_none() && max_age.is_none() {
-        let help = "say how much to keep: --max-size 20GB, --max-age 30d, or both";
-        return Err(UsageError(format!("nothing limits the store\nhelp: {help}")).into());
-    }
-    let store = nearby_store(&args, Access::ReadWrite)?;
-    let report = store.gc(&GcPolicy { max_size_bytes, max_age, dry_run })?;
-    let now = now_ms();
-    let mut text = String::new();
-    for collected in &report.collected {
-        let used = ago(now.saturating_sub(collected.last_used_ms));
-        let _ = writeln!(text, "{}  {used:>12}  {}", collected.key.0.short(), collected.node);
-    }
-    let (verb, free) = if dry_run { ("would delete", "would free") } else { ("deleted", "freed") };
-    let _ = writeln!(
-        text,
-        "{verb} {} and {}, {free} {} and keep {}; computing it again would take {}",
-        terminal::count(report.collected.len(), "result"),
-        terminal::count(report.objects as usize, "large file"),
-        display_size(report.bytes_freed),
-        display_size(report.bytes_kept),
-        terminal::duration(report.recompute_ms),
-    );
-    if report.in_use {
-        let _ = writeln!(text, "a run uses the store: what it may need was kept");
-    }
-    terminal::say(&text)?;
-    Ok(Outcome::Done)
-}
-
 fn size_bytes(store: &Store, result: &ActionResult) -> u64 {
     let artifacts = result.outputs.iter().filter_map(|(_, digest)| store.artifact(digest));
     artifacts.map(|artifact| artifact.size_bytes()).sum()
 }
 
 /// `5 min ago`, for people.
-fn ago(milliseconds: u64) -> String {
+pub(super) fn ago(milliseconds: u64) -> String {
     match milliseconds / 1000 {
         0..60 => "just now".to_owned(),
         seconds @ 60..3_600 => format!("{} min ago", seconds / 60),

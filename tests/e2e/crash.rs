@@ -14,7 +14,7 @@ fn slow(sandbox: &Sandbox) -> String {
     LETTERS.replace("for i in", &wait)
 }
 
-fn wait_for(what: &str, done: impl Fn() -> bool) {
+pub(crate) fn wait_for(what: &str, done: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !done() {
         assert!(Instant::now() < deadline, "waited too long for {what}");

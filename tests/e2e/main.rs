@@ -3,10 +3,12 @@
 //! One binary that drives the built `orchestrate`. Most stories use `command` stages of `sh`, which need no training.
 
 mod crash;
+mod crowd;
 mod data;
 mod device;
 mod errors;
 mod experiments;
+mod limits;
 mod report;
 mod rerun;
 mod sandbox;

@@ -1,6 +1,8 @@
 //! Several processes, several folders, one store.
 
+use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use crate::rerun::LETTERS;
 use crate::sandbox::{Run, Said, Sandbox};
@@ -45,6 +47,49 @@ fn two_folders_that_share_a_store_share_its_hits() {
     assert_eq!(first.outputs(), second.outputs());
     assert_eq!(two.read("results/text"), "AAABBB");
     assert!(!two.path(".orchestrate").exists());
+}
+
+/// Runs the letters on a new store where another host has the claim of one node, last renewed so long ago; meanwhile `during`.
+fn beside_another_host(age: Duration, during: impl Fn(&Path)) -> Run {
+    let sandbox = Sandbox::with_spec(LETTERS);
+    let keys = sandbox.run_well(&[]);
+    let key = keys.nodes["upper[letter=b]"]["key"].as_str().expect("a node has a key");
+    let claim = sandbox.path("shared/claims").join(key);
+    sandbox.write(claim.to_str().expect("plain names"), r#"{"host":"node7","boot":"b","process":1,"session":"1"}"#);
+    // A folder with nothing but this is no store yet.
+    sandbox.write("shared/CACHEDIR.TAG", "");
+    let beat = std::time::SystemTime::UNIX_EPOCH;
+    let written = std::fs::metadata(&claim).and_then(|metadata| metadata.modified()).expect("it was written");
+    std::fs::File::open(&claim).and_then(|file| file.set_modified((written - age).max(beat))).expect("it can be dated");
+    let mut command = sandbox.command(&["run", "spec.toml", "--json", "--store", "shared"]);
+    let engine = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    during(&claim);
+    let run = Run::from(Said::from(engine.wait_with_output().expect("it ends"), &sandbox.path("")));
+    assert_eq!(run.said.code, Some(0), "{}", run.said.err);
+    assert_eq!(run.ran().len(), 9);
+    assert_eq!(run.outputs(), keys.outputs());
+    assert!(!claim.exists());
+    run
+}
+
+#[test]
+fn what_another_host_computes_is_waited_for_while_its_heart_beats() {
+    let shared = |claim: &Path| claim.parent().and_then(Path::parent).map(|dir| dir.join("runs")).expect("in a store");
+    beside_another_host(Duration::ZERO, |claim| {
+        let waits = || {
+            let logs = std::fs::read_dir(shared(claim)).into_iter().flatten().flatten();
+            let logs = logs.map(|run| std::fs::read_to_string(run.path().join("events.jsonl")).unwrap_or_default());
+            logs.into_iter().any(|log| log.contains("node_deferred") && log.contains("repeat[letter=a,times=2]"))
+        };
+        crate::crash::wait_for("the engine to do all else and wait", waits);
+        // The other host ends without a result.
+        std::fs::remove_file(claim).expect("it is there while it is waited for");
+    });
+}
+
+#[test]
+fn what_a_dead_host_had_begun_is_taken_over() {
+    beside_another_host(Duration::from_secs(300), |_| ());
 }
 
 #[test]

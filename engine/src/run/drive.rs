@@ -170,6 +170,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         let elapsed_ms = milliseconds(self.started.elapsed());
         self.report(Event::RunFinished { counts, elapsed_ms });
         Ok(Summary {
+            run: self.log.id().clone(),
             counts,
             elapsed_ms,
             interrupted: stop.asked(),
@@ -215,16 +216,27 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
                 self.tell_hits();
                 return Ok(());
             }
-            for number in ready {
+            let ready = ready.into_iter().map(|number| {
                 let id = self.selection.node(number);
-                let key = self.known.key(id).expect("a ready node's inputs have ended well");
-                if !self.forced.contains(&id) && self.known.look_up(self.store, id, &key) {
-                    self.hit(id, key);
-                } else {
-                    self.miss(id, key);
-                }
+                (id, self.known.key(id).expect("a ready node's inputs have ended well"))
+            });
+            let ready: Vec<_> = ready.collect();
+            for ((id, key), hit) in ready.iter().zip(self.look_up(&ready)?) {
+                if hit { self.hit(*id, *key) } else { self.miss(*id, *key) }
             }
         }
+    }
+
+    /// Looks nodes up, and keeps garbage collection from what is found until this run ends.
+    fn look_up(&mut self, nodes: &[(NodeId, ActionKey)]) -> Result<Vec<bool>, StoreError> {
+        let using = self.store.using()?;
+        let mut look_up = |id, key| !self.forced.contains(&id) && self.known.look_up(self.store, id, key);
+        let hits: Vec<_> = nodes.iter().map(|(id, key)| look_up(*id, key)).collect();
+        let found: Vec<_> = nodes.iter().zip(&hits).filter(|(_, hit)| **hit).map(|((_, key), _)| *key).collect();
+        if let Err(error) = using.note(&found) {
+            tracing::warn!("{error}; a garbage collection beside this run may take what it needs");
+        }
+        Ok(hits)
     }
 
     fn miss(&mut self, id: NodeId, key: ActionKey) {
@@ -285,7 +297,11 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
                 ours.push(id);
                 continue;
             }
-            pending.lease = self.store.try_lease(&pending.key)?;
+            // What a light node costs is less than what telling other hosts does.
+            pending.lease = match self.plan.stage(id).kind.weight() {
+                Weight::Heavy => self.store.try_lease_across_hosts(&pending.key)?,
+                Weight::Light => self.store.try_lease(&pending.key)?,
+            };
             match pending.lease {
                 Some(_) => fresh.push(id),
                 None => self.defer(id),
@@ -294,9 +310,9 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         if !fresh.is_empty() {
             self.store.refresh()?;
         }
-        for id in fresh {
-            let key = self.pending[&id].key;
-            if !self.forced.contains(&id) && self.known.look_up(self.store, id, &key) {
+        let fresh: Vec<_> = fresh.into_iter().map(|id| (id, self.pending[&id].key)).collect();
+        for ((id, key), hit) in fresh.iter().copied().zip(self.look_up(&fresh)?) {
+            if hit {
                 self.pending.remove(&id);
                 self.hit(id, key);
             } else {

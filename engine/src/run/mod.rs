@@ -6,7 +6,7 @@
 //!
 //! Two processes on one store: before a miss runs, its key is leased. Where another process holds the lease, the node is
 //! deferred and looked up again; where the lease is free, the store is read once more, because the other may have just
-//! finished. So on one host each key is computed once.
+//! finished. So on one host each key is computed once. Claims of heavy nodes reach other hosts too.
 
 mod action;
 mod drive;
@@ -28,6 +28,7 @@ use crate::known::KnownOutputs;
 use crate::node::NodeId;
 use crate::observe::Observed;
 use crate::plan::Plan;
+use crate::runlog::RunId;
 
 pub use action::{ActionMaker, Lost};
 pub use select::Selection;
@@ -52,6 +53,8 @@ pub struct RunOptions {
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub struct Summary {
+    /// Which run it was.
+    pub run: RunId,
     /// How many nodes ended how.
     pub counts: Counts,
     /// How long the run took.

@@ -83,6 +83,25 @@ impl History {
         })
     }
 
+    /// The keys of all results that a run used or made, each once, sorted.
+    ///
+    /// Errors: a log that cannot be read, or a list of hits that is lost.
+    pub fn keys(&self, run: &RunId) -> io::Result<Vec<ActionKey>> {
+        let text = self.text(run)?;
+        let mut keys = Vec::new();
+        for line in lines(&text) {
+            if let Some(listed) = self.listed(line) {
+                let lost = || io::Error::other(format!("the list of hits of run {run} is lost"));
+                keys.extend(listed.list.ok_or_else(lost)?.keys());
+            } else if let Some(record) = NodeRecord::read(line, run).filter(|record| record.status != "failed") {
+                keys.push(record.key);
+            }
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        Ok(keys)
+    }
+
     /// How the node of that name ended in the newest run where it got a key.
     pub fn latest(&self, node: &str) -> Option<NodeRecord> {
         let name = serde_json::to_string(node).expect("a name is a text");
@@ -304,6 +323,20 @@ mod tests {
         assert_eq!((latest.run, latest.key), (first, key(2)));
         assert_eq!(history.latest("score[fold=3]"), None);
         assert_eq!(history.latest_of(&HashSet::from(["score[fold=1]", "score[fold=2]"]), 1).len(), 1);
+    }
+
+    #[test]
+    fn keys_of_a_run_are_those_that_it_hit_or_made() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        let failed =
+            Event::NodeFailed { node: score(3), key: Some(key(3)), cause: "it broke".into(), log: None, elapsed_ms: 1 };
+        let hit = Event::NodeHit { node: score(2), key: key(2), outputs: vec![] };
+        let run = write_run(runs.path(), vec![ran(score(1), 1, 5), hit.clone(), hit, failed]);
+        let history = History::new(runs.path());
+        assert_eq!(history.keys(&run).expect("the log is there"), [key(1), key(2)]);
+        let lost = Event::NodesHit { nodes: 200, list: Digest::of(b"no list") };
+        let run = write_run(runs.path(), vec![lost]);
+        assert!(history.keys(&run).is_err_and(|error| error.to_string().contains("is lost")));
     }
 
     #[test]

@@ -100,6 +100,12 @@ impl HitList {
         whole.then_some(Self(bytes))
     }
 
+    /// The keys of all nodes.
+    pub(super) fn keys(&self) -> impl Iterator<Item = ActionKey> {
+        let key = |entry: &[u8]| entry[NAME_LEN..].try_into().ok().map(|key| ActionKey(Digest::from_bytes(key)));
+        self.0.chunks_exact(ENTRY_LEN).filter_map(key)
+    }
+
     /// The key with which the node of that name was a hit.
     pub(super) fn key(&self, node: &str) -> Option<ActionKey> {
         let wanted = prefix(node);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::limits::PROJECT_FILE;
 use super::parse::{self, Parts};
 use super::{Located, Spec, overrides};
 use crate::diagnostic::{Diagnostic, Span, SpecError};
@@ -138,8 +139,5 @@ fn merge_value(below: &mut Located, above: Located) {
 
 fn project_root(spec: &Path) -> PathBuf {
     let dir = spec.parent().unwrap_or(Path::new("/"));
-    dir.ancestors()
-        .find(|dir| dir.join("orchestrate.toml").exists() || dir.join(".git").exists())
-        .unwrap_or(dir)
-        .to_owned()
+    dir.ancestors().find(|dir| dir.join(PROJECT_FILE).exists() || dir.join(".git").exists()).unwrap_or(dir).to_owned()
 }

@@ -3,6 +3,7 @@
 //! What only the kinds of stages can tell (params, ports) is checked when the plan is made.
 
 pub mod axis;
+mod limits;
 mod load;
 mod overrides;
 mod parse;
@@ -20,6 +21,7 @@ use crate::resources::Resources;
 use crate::source::SourceMap;
 use axis::Axis;
 
+pub use limits::StoreLimits;
 pub use load::load;
 pub(crate) use parse::STAGE_FIELDS;
 

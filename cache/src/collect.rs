@@ -1,0 +1,215 @@
+//! Plans a garbage collection: which results go under the limits, which bytes are then needed by nobody.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::artifact::{ActionKey, OutputDigest};
+use crate::catalog::{self, ObjectFile};
+use crate::compact::{self, PackUse};
+use crate::digest::Digest;
+use crate::disk;
+use crate::error::StoreError;
+use crate::gc::{Collected, GcPolicy, GcReport};
+use crate::last_use::prefix;
+use crate::pin::Pin;
+use crate::record::Hit;
+use crate::retention::{Use, digests_in, rank};
+use crate::store::Store;
+
+/// What a collection will do; a dry run ends here.
+pub(crate) struct Plan {
+    pub(crate) report: GcReport,
+    /// Keys of results that stay, and digests of artifacts and blobs that they need.
+    pub(crate) kept: Kept,
+    pub(crate) objects: Vec<ObjectFile>,
+    pub(crate) packs: HashSet<String>,
+    /// Folders and files that go.
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+/// What stays.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) results: HashSet<Digest>,
+    pub(crate) artifacts: HashSet<Digest>,
+    pub(crate) blobs: HashSet<Digest>,
+}
+
+/// What stays whatever the limits.
+#[derive(Debug, Default)]
+pub(crate) struct Protection {
+    pinned: HashSet<ActionKey>,
+    /// Beginnings of the keys that live sessions noted.
+    pub(crate) noted: HashSet<u64>,
+    /// What was used, recorded or stored since, in milliseconds since 1970.
+    since_ms: Option<u64>,
+}
+
+impl Protection {
+    pub(crate) fn of_pins(pins: &[Pin]) -> Self {
+        let pinned = pins.iter().flat_map(|pin| pin.keys.iter().copied()).collect();
+        Self { pinned, ..Self::default() }
+    }
+
+    /// Protects what was used since this time too.
+    pub(crate) fn since(&mut self, time_ms: u64) {
+        self.since_ms = Some(self.since_ms.map_or(time_ms, |since| since.min(time_ms)));
+    }
+
+    fn covers(&self, key: &ActionKey, last_used_ms: u64) -> bool {
+        let is_young = self.since_ms.is_some_and(|since| last_used_ms >= since);
+        is_young || self.pinned.contains(key) || self.noted.contains(&prefix(key))
+    }
+}
+
+impl Store {
+    /// What a collection would do; changes nothing.
+    pub(crate) fn plan_gc(
+        &self,
+        policy: &GcPolicy,
+        now_ms: u64,
+        in_use: bool,
+        protection: &Protection,
+    ) -> Result<Plan, StoreError> {
+        let mut report = GcReport { in_use, ..GcReport::default() };
+        let mut kept = Kept::default();
+        let mut full = false;
+        let (uses, mut names) = self.uses(protection);
+        let mut going = Vec::new();
+        for one in rank(uses) {
+            let size = report.bytes_kept + self.bytes_without(&one, &kept);
+            full |= policy.max_size_bytes.is_some_and(|max| size > max) && !one.protected;
+            if !one.protected && (full || is_older(one.last_used_ms, policy.max_age, now_ms)) {
+                going.push(one);
+                continue;
+            }
+            report.bytes_kept = size;
+            if one.protected {
+                report.bytes_protected = size;
+            }
+            self.keep(&one, &mut kept);
+        }
+        let mut counted = kept.clone();
+        for one in going.into_iter().rev() {
+            let size_bytes = self.bytes_without(&one, &counted);
+            self.keep(&one, &mut counted);
+            report.recompute_ms += one.elapsed_ms;
+            let unknown = || ("unknown".to_owned(), "unknown".to_owned());
+            let (node, kind) = names.remove(&one.key).unwrap_or_else(unknown);
+            let Use { key, last_used_ms, elapsed_ms, .. } = one;
+            report.collected.push(Collected { key, node, kind, last_used_ms, size_bytes, elapsed_ms });
+        }
+
+        let unneeded = |object: &ObjectFile| {
+            !kept.blobs.contains(&object.digest) && protection.since_ms.is_none_or(|since| object.modified_ms < since)
+        };
+        let objects: Vec<_> = catalog::objects(&self.layout)?.into_iter().filter(unneeded).collect();
+        report.objects = objects.len() as u64;
+        report.bytes_freed = objects.iter().map(|object| object.size_bytes).sum();
+
+        let mut packs = HashSet::new();
+        if !report.in_use {
+            for pack in compact::pack_uses(&self.index(), &kept)? {
+                let PackUse { id, dead_bytes, .. } = &pack;
+                if pack.is_worth_rewriting() || (policy.max_size_bytes.is_some() && *dead_bytes > 0) {
+                    report.bytes_freed += dead_bytes;
+                    packs.insert(id.clone());
+                }
+            }
+        }
+        report.packs = packs.len() as u64;
+        let mut plan = Plan { report, kept, objects, packs, paths: Vec::new() };
+        self.plan_checkpoints(policy, now_ms, &mut plan)?;
+        self.plan_leftovers(policy, now_ms, &mut plan)?;
+        Ok(plan)
+    }
+
+    /// All results, and by key the names of their nodes and kinds.
+    fn uses(&self, protection: &Protection) -> (Vec<Use>, HashMap<ActionKey, (String, String)>) {
+        let last_use = self.last_use();
+        let mut inputs: HashMap<ActionKey, Vec<OutputDigest>> = HashMap::new();
+        let mut names = HashMap::new();
+        for (key, result, _) in self.results() {
+            digests_in(&result.manifest, inputs.entry(key).or_default());
+            names.insert(key, (result.node, result.kind));
+        }
+        let index = self.index();
+        let keys = index.results.keys().map(|key| ActionKey(*key));
+        let uses = keys.filter_map(|key| {
+            let Hit { outputs, elapsed_ms, recorded_ms } = index.hit(&key)?;
+            let last_used_ms = last_use.of_key(&key).unwrap_or_default().max(recorded_ms);
+            let outputs = outputs.into_iter().map(|(_, output)| output).collect();
+            let inputs = inputs.remove(&key).unwrap_or_default();
+            let protected = protection.covers(&key, last_used_ms);
+            Some(Use { key, outputs, inputs, elapsed_ms, last_used_ms, protected })
+        });
+        (uses.collect(), names)
+    }
+
+    /// How much of a result is not kept yet.
+    fn bytes_without(&self, one: &Use, kept: &Kept) -> u64 {
+        let index = self.index();
+        let mut seen = HashSet::new();
+        let mut size = index.results.get(&one.key.0).map_or(0, |place| index.record_bytes(place));
+        for output in one.outputs.iter().filter(|output| !kept.artifacts.contains(&output.0)) {
+            size += index.artifacts.get(&output.0).map_or(0, |place| index.record_bytes(place));
+            for file in index.artifact(output).unwrap_or_default().files {
+                if !kept.blobs.contains(&file.digest) && seen.insert(file.digest) {
+                    let in_pack = index.blobs.get(&file.digest).map(|place| index.record_bytes(place));
+                    size += in_pack.unwrap_or(file.size_bytes);
+                }
+            }
+        }
+        size
+    }
+
+    fn keep(&self, one: &Use, kept: &mut Kept) {
+        kept.results.insert(one.key.0);
+        for output in &one.outputs {
+            kept.artifacts.insert(output.0);
+            let artifact = self.index().artifact(output).unwrap_or_default();
+            kept.blobs.extend(artifact.files.iter().map(|file| file.digest));
+        }
+    }
+
+    fn plan_checkpoints(&self, policy: &GcPolicy, now_ms: u64, plan: &mut Plan) -> Result<(), StoreError> {
+        for name in disk::list(&self.layout.checkpoints())? {
+            let Ok(key) = name.parse().map(ActionKey) else { continue };
+            let path = self.layout.checkpoint(&key);
+            let content = compact::tree(&path);
+            let old = is_older(content.modified_ms, policy.max_age, now_ms);
+            // Whoever works on the key just now holds its lease.
+            let has_result = self.index().results.contains_key(&key.0);
+            if (has_result || old) && self.try_lease(&key)?.is_some() {
+                plan.report.checkpoints += 1;
+                plan.report.bytes_freed += content.size_bytes;
+                plan.paths.push(path);
+            }
+        }
+        Ok(())
+    }
+
+    fn plan_leftovers(&self, policy: &GcPolicy, now_ms: u64, plan: &mut Plan) -> Result<(), StoreError> {
+        let quarantine = self.layout.quarantine();
+        let quarantined = disk::list(&quarantine)?.into_iter().map(|name| (quarantine.join(name), policy.max_age));
+        let day = Some(Duration::from_secs(24 * 60 * 60));
+        let names = disk::list(&self.layout.dir)?.into_iter().filter(|name| name.starts_with(".new-"));
+        let temporary = names.map(|name| (self.layout.dir.join(name), day));
+        // A claim lives minutes without its holder.
+        let claims = disk::list(&self.layout.claims())?.into_iter().map(|name| (self.layout.claims().join(name), day));
+        for (path, max_age) in quarantined.chain(temporary).chain(claims) {
+            let content = compact::tree(&path);
+            if is_older(content.modified_ms, max_age, now_ms) {
+                plan.report.leftovers += 1;
+                plan.report.bytes_freed += content.size_bytes;
+                plan.paths.push(path);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_older(time_ms: u64, max_age: Option<Duration>, now_ms: u64) -> bool {
+    max_age.is_some_and(|max| Duration::from_millis(now_ms.saturating_sub(time_ms)) > max)
+}

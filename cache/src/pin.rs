@@ -1,0 +1,80 @@
+//! Pins: results that garbage collection keeps whatever the limits, until they are unpinned.
+//!
+//! A pin is a file `pins/NAME.json` that lists keys. One that cannot be read stops a collection, as what it pins is unknown.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::ActionKey;
+use crate::disk;
+use crate::error::StoreError;
+use crate::store::{Access, Store};
+
+const SUFFIX: &str = ".json";
+
+/// Results that stay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// Its name: letters, digits, `-`, `_` and `.`, the first of them a letter or digit.
+    pub name: String,
+    /// What was pinned, for people, such as `run 20260131-174502-318-9f02ac`.
+    pub source: String,
+    /// When, in milliseconds since 1970.
+    pub pinned_ms: u64,
+    /// The keys of the results, each once, sorted.
+    pub keys: Vec<ActionKey>,
+}
+
+impl Pin {
+    /// Whether a name can be that of a pin.
+    pub fn is_name(name: &str) -> bool {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.len() <= 200 && name.chars().all(plain)
+    }
+}
+
+impl Store {
+    /// Pins results, durably; replaces the pin of that name. Errors: a name that [`Pin::is_name`] refuses.
+    pub fn pin(&self, mut pin: Pin) -> Result<(), StoreError> {
+        let path = self.pin_path(&pin.name)?;
+        pin.keys.sort_unstable();
+        pin.keys.dedup();
+        // A collection that runs now ends first, or sees the pin.
+        let _using = self.using()?;
+        disk::create_dir(&self.layout.pins())?;
+        let bytes = serde_json::to_vec(&pin).expect("texts and digests can be written as JSON");
+        disk::replace(&path, &bytes, true)
+    }
+
+    /// Removes a pin; says whether there was one.
+    pub fn unpin(&self, name: &str) -> Result<bool, StoreError> {
+        let path = self.pin_path(name)?;
+        let found = path.exists();
+        disk::remove_file(&path)?;
+        Ok(found)
+    }
+
+    /// All pins, by name. Errors: one that cannot be read.
+    pub fn pins(&self) -> Result<Vec<Pin>, StoreError> {
+        let names = disk::list(&self.layout.pins())?;
+        names.iter().filter_map(|name| name.strip_suffix(SUFFIX)).map(|name| self.read_pin(name)).collect()
+    }
+
+    fn read_pin(&self, name: &str) -> Result<Pin, StoreError> {
+        let path = self.layout.pins().join(format!("{name}{SUFFIX}"));
+        let bytes = fs::read(&path).map_err(StoreError::io("read", &path))?;
+        serde_json::from_slice(&bytes).map_err(|error| StoreError::Pin { path, reason: error.to_string() })
+    }
+
+    fn pin_path(&self, name: &str) -> Result<PathBuf, StoreError> {
+        if self.access() == Access::ReadOnly {
+            return Err(self.read_only());
+        }
+        if !Pin::is_name(name) {
+            return Err(StoreError::PinName { name: name.to_owned() });
+        }
+        Ok(self.layout.pins().join(format!("{name}{SUFFIX}")))
+    }
+}

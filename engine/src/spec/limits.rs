@@ -1,0 +1,137 @@
+//! What a store may hold: section `[store]` of `orchestrate.toml`.
+//!
+//! ```toml
+//! [store]
+//! max_size = "200 GB"
+//! max_age = "90 days"
+//! ```
+//!
+//! The file is the nearest one in or above the store's folder, so all who share a store share its limits.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::reader::Reader;
+use crate::diagnostic::{Diagnostic, SpecError};
+use crate::resources::{parse_duration, parse_size};
+use crate::source::{self, SourceMap};
+
+/// Name of the file that marks a project's root.
+pub(super) const PROJECT_FILE: &str = "orchestrate.toml";
+
+/// What a store may hold; without limits nothing is ever deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreLimits {
+    /// `max_size`: the least recently used results go until the rest needs at most this much.
+    pub max_size_bytes: Option<u64>,
+    /// `max_age`: results that were not used for longer go.
+    pub max_age: Option<Duration>,
+}
+
+impl StoreLimits {
+    /// Reads the limits of the store in a folder. Errors: all that is wrong with the file, with places.
+    pub fn of_store(dir: &Path) -> Result<Self, SpecError> {
+        let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+        match dir.ancestors().map(|dir| dir.join(PROJECT_FILE)).find(|path| path.is_file()) {
+            Some(path) => Self::read(&path),
+            None => Ok(Self::default()),
+        }
+    }
+
+    /// Whether there are any.
+    pub fn is_some(&self) -> bool {
+        self.max_size_bytes.is_some() || self.max_age.is_some()
+    }
+
+    fn read(path: &Path) -> Result<Self, SpecError> {
+        let mut sources = SourceMap::default();
+        let mut problems = Vec::new();
+        let limits = match std::fs::read_to_string(path) {
+            Ok(text) => {
+                let base = sources.add(path.display().to_string(), path.parent().unwrap_or(path), &text);
+                Self::parse(&text, base, &mut problems)
+            }
+            Err(error) => {
+                problems.push(Diagnostic::error(format!("cannot read {}: {error}", path.display())));
+                Self::default()
+            }
+        };
+        if problems.is_empty() { Ok(limits) } else { Err(SpecError::new(sources, problems)) }
+    }
+
+    fn parse(text: &str, base: usize, problems: &mut Vec<Diagnostic>) -> Self {
+        let (table, errors) = source::parse(text, base);
+        for error in &errors {
+            let span = error.span().unwrap_or(0..0);
+            let problem = Diagnostic::error(format!("this is not TOML: {}", error.message()));
+            problems.push(problem.at(span.start + base..span.end + base));
+        }
+        let mut reader = Reader { problems };
+        if !errors.is_empty() {
+            return Self::default();
+        }
+        reader.unknown_keys("the project file", &table, &["store"]);
+        let Some(store) = table.get("store").and_then(|value| reader.table("`store`", value)) else {
+            return Self::default();
+        };
+        reader.unknown_keys("`store`", store, &["max_size", "max_age"]);
+        let mut read = |name: &str| {
+            let text = reader.text(&format!("`{name}`"), store.get(name)?)?;
+            Some((text.get_ref().clone(), text.span()))
+        };
+        let (size, age) = (read("max_size"), read("max_age"));
+        let mut problem = |name: &str, error: String, span| {
+            problems.push(Diagnostic::error(format!("`{name}`: {error}")).at(span));
+        };
+        let max_size_bytes =
+            size.and_then(|(text, span)| parse_size(&text).map_err(|error| problem("max_size", error, span)).ok());
+        let max_age =
+            age.and_then(|(text, span)| parse_duration(&text).map_err(|error| problem("max_age", error, span)).ok());
+        Self { max_size_bytes, max_age }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(text: &str) -> Result<StoreLimits, String> {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(dir.path().join(PROJECT_FILE), text).expect("the folder is writable");
+        let shown = format!("{}/", dir.path().display());
+        let read = StoreLimits::of_store(&dir.path().join("a/.orchestrate"));
+        read.map_err(|error| error.to_string().replace(&shown, ""))
+    }
+
+    #[test]
+    fn limits_stand_in_the_nearest_project_file() {
+        let day = Duration::from_secs(86_400);
+        let both = StoreLimits { max_size_bytes: Some(200_000_000_000), max_age: Some(90 * day) };
+        assert_eq!(limits("[store]\nmax_size = \"200 GB\"\nmax_age = \"90 days\"\n"), Ok(both));
+        assert_eq!(limits("[store]\nmax_age = \"36h\"\n").map(|limits| limits.max_age), Ok(Some(day * 3 / 2)));
+        assert_eq!(limits(""), Ok(StoreLimits::default()));
+        assert!(both.is_some() && !StoreLimits::default().is_some());
+    }
+
+    #[test]
+    fn all_mistakes_are_named_with_their_places() {
+        let text = "[store]\nmax_sise = \"2 GB\"\nmax_size = \"2\"\nmax_age = 90\n\n[shop]\n";
+        insta::assert_snapshot!(limits(text).unwrap_err(), @r#"
+        orchestrate.toml:2:1: unknown field `max_sise` in `store`
+          = fields: max_size, max_age
+          help: did you mean `max_size`?
+        orchestrate.toml:3:12: `max_size`: `2` is not a size; write a number and a unit, for example "2GB" or "512MiB"
+        orchestrate.toml:4:11: `max_age` must be a text, found integer
+        orchestrate.toml:6:2: unknown field `shop` in the project file
+          = fields: store
+        "#);
+        for (text, problem) in [
+            ("[store\n", "orchestrate.toml:1:"),
+            ("[store\n", "this is not TOML"),
+            ("store = 3\n", "orchestrate.toml:1:9: `store` must be a table, found integer"),
+        ] {
+            let error = limits(text).unwrap_err();
+            assert!(error.contains(problem), "{error}");
+        }
+    }
+}

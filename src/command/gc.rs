@@ -1,0 +1,165 @@
+//! `orchestrate store gc`, and the collection that each day's first run of a limited store does by itself.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use orchestrate_cache::{Access, Collected, GcPolicy, GcReport, Store, StoreError};
+use orchestrate_engine::event::now_ms;
+use orchestrate_engine::resources::display_size;
+use orchestrate_engine::spec::StoreLimits;
+
+use super::store::ago;
+use super::study::nearby_store;
+use crate::args::StoreArgs;
+use crate::outcome::{Outcome, UsageError};
+use crate::terminal;
+
+/// How long after a collection a run does none.
+const INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Results that are named one by one; an old sweep has thousands.
+const RESULTS_SHOWN: usize = 20;
+
+/// Deletes what the limits give up: those of the command line, or else those of the store.
+pub(crate) fn gc(limits: StoreLimits, dry_run: bool, args: StoreArgs) -> anyhow::Result<Outcome> {
+    let store = nearby_store(&args, Access::ReadWrite)?;
+    let limits = if limits.is_some() { limits } else { StoreLimits::of_store(store.dir())? };
+    if !limits.is_some() {
+        let help = "say how much to keep: --max-size 20GB, --max-age 30d, or both; or `[store]` in orchestrate.toml";
+        return Err(UsageError(format!("nothing limits the store\nhelp: {help}")).into());
+    }
+    let report = store.gc(&GcPolicy { dry_run, ..policy(&limits) })?;
+    terminal::say(&(results(&report.collected) + &by_kind(&report.collected) + &total(&report, dry_run)))?;
+    terminal::complain(&over_limit(&report, &limits).unwrap_or_default());
+    Ok(Outcome::Done)
+}
+
+/// Collects after a run, if the store is limited and was not collected for a day; says what went.
+///
+/// What the run used or made stays. A collection that fails is a warning, as the run is done.
+pub(super) fn after_run(store: &Store, limits: &StoreLimits) -> Option<String> {
+    if !limits.is_some() || store.access() == Access::ReadOnly || !is_due(store.last_gc_ms(), now_ms()) {
+        return None;
+    }
+    let report = match store.gc(&GcPolicy { keep_own: true, ..policy(limits) }) {
+        Ok(report) => report,
+        // Who collects now does it for us.
+        Err(StoreError::GcRunning { .. }) => return None,
+        Err(error) => return Some(format!("warning: the store's limits are not kept: {error}\n")),
+    };
+    let went = report.bytes_freed > 0 || !report.collected.is_empty();
+    let line = went.then(|| format!("store limits: {}", total(&report, false)));
+    let over = over_limit(&report, limits);
+    (line.is_some() || over.is_some()).then(|| line.unwrap_or_default() + &over.unwrap_or_default())
+}
+
+fn policy(limits: &StoreLimits) -> GcPolicy {
+    let StoreLimits { max_size_bytes, max_age } = *limits;
+    GcPolicy { max_size_bytes, max_age, ..GcPolicy::default() }
+}
+
+fn is_due(last_gc_ms: Option<u64>, now_ms: u64) -> bool {
+    // One in the future is of a clock that was wrong.
+    last_gc_ms.is_none_or(|last| last > now_ms || u128::from(now_ms - last) >= INTERVAL.as_millis())
+}
+
+fn results(collected: &[Collected]) -> String {
+    let now = now_ms();
+    let mut text = String::new();
+    for Collected { key, node, last_used_ms, .. } in collected.iter().take(RESULTS_SHOWN) {
+        let used = ago(now.saturating_sub(*last_used_ms));
+        let _ = writeln!(text, "{}  {used:>12}  {node}", key.0.short());
+    }
+    if let more @ 1.. = collected.len().saturating_sub(RESULTS_SHOWN) {
+        let _ = writeln!(text, "and {more} more, used later");
+    }
+    text
+}
+
+/// What each kind of stage frees and costs, the dearest first.
+fn by_kind(collected: &[Collected]) -> String {
+    let mut kinds: BTreeMap<&str, (usize, u64, u64)> = BTreeMap::new();
+    for Collected { kind, size_bytes, elapsed_ms, .. } in collected {
+        let (results, size, elapsed) = kinds.entry(kind).or_default();
+        *results += 1;
+        *size += size_bytes;
+        *elapsed += elapsed_ms;
+    }
+    let mut kinds: Vec<_> = kinds.into_iter().collect();
+    kinds.sort_by_key(|(kind, (_, _, elapsed_ms))| (std::cmp::Reverse(*elapsed_ms), *kind));
+    let mut text = String::new();
+    if !kinds.is_empty() {
+        let _ = writeln!(text, "\n{:14} {:>8} {:>10} {:>16}", "kind", "results", "size", "computing again");
+    }
+    for (kind, (results, size_bytes, elapsed_ms)) in kinds {
+        let (size, cost) = (display_size(size_bytes), terminal::duration(elapsed_ms));
+        let _ = writeln!(text, "{kind:14} {results:>8} {size:>10} {cost:>16}");
+    }
+    text
+}
+
+fn total(report: &GcReport, dry_run: bool) -> String {
+    let (verb, free, keep) =
+        if dry_run { ("would delete", "would free", "would keep") } else { ("deleted", "freed", "kept") };
+    let mut text = format!(
+        "{verb} {} and {}, {free} {}, {keep} {}; computing it again would take {}\n",
+        terminal::count(report.collected.len(), "result"),
+        terminal::count(report.objects as usize, "large file"),
+        display_size(report.bytes_freed),
+        display_size(report.bytes_kept),
+        terminal::duration(report.recompute_ms),
+    );
+    if report.in_use {
+        text += "a run uses the store: what it may need was kept\n";
+    }
+    text
+}
+
+/// Says that what must stay is more than may stay.
+fn over_limit(report: &GcReport, limits: &StoreLimits) -> Option<String> {
+    let max = limits.max_size_bytes.filter(|max| report.bytes_kept > *max)?;
+    Some(format!(
+        "warning: pinned results and what runs need take {}, more than the {} that the store may hold\n",
+        display_size(report.bytes_protected),
+        display_size(max),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use orchestrate_cache::{ActionKey, Digest};
+
+    fn collected(kind: &str, size_bytes: u64, elapsed_ms: u64) -> Collected {
+        let key = ActionKey(Digest::of(kind.as_bytes()));
+        let (node, kind) = (kind.to_owned(), kind.to_owned());
+        Collected { key, node, kind, last_used_ms: 0, size_bytes, elapsed_ms }
+    }
+
+    #[test]
+    fn what_goes_is_summed_by_kind_the_dearest_first() {
+        let all = [
+            collected("score", 1_000, 5),
+            collected("train", 700_000_000, 5_400_000),
+            collected("score", 2_000, 10),
+            collected("train", 600_000_000, 9_000_000),
+        ];
+        let expected = [
+            "",
+            "kind            results       size  computing again",
+            "train                 2     1.3 GB       4 h 00 min",
+            "score                 2       3 kB           0.01 s",
+            "",
+        ];
+        assert_eq!(by_kind(&all), expected.join("\n"));
+        assert_eq!(by_kind(&[]), "");
+    }
+
+    #[test]
+    fn a_day_passes_between_two_collections() {
+        let day = 86_400_000;
+        assert!(is_due(None, 5) && is_due(Some(0), day) && is_due(Some(5), 4));
+        assert!(!is_due(Some(1), day) && !is_due(Some(5), 5));
+    }
+}
