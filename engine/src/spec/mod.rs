@@ -7,6 +7,7 @@ mod load;
 mod overrides;
 mod parse;
 mod reader;
+mod sweep;
 
 use std::path::PathBuf;
 
@@ -20,7 +21,7 @@ use crate::resources::Resources;
 use crate::source::SourceMap;
 use axis::Axis;
 
-pub use load::load;
+pub use load::{load, load_swept};
 pub(crate) use parse::STAGE_FIELDS;
 
 /// A parsed experiment.
