@@ -34,11 +34,8 @@ pub(crate) fn run(kinds: Kinds, args: RunArgs) -> anyhow::Result<Outcome> {
     let forced = study::select(&plan, &args.select.force)?;
     let devices = args.how.device.find()?;
     let study = Study::open(plan, &args.spec.store, Access::ReadWrite)?;
-    let mut listener: Box<dyn Reporter + '_> = if args.json {
-        Box::new(Json::new(io::BufWriter::new(io::stdout())))
-    } else {
-        for_people(&study, &selection)
-    };
+    let mut listener: Box<dyn Reporter + '_> =
+        if args.json { Box::new(Json::new(io::BufWriter::new(io::stdout()))) } else { for_people(&study, &selection) };
     let summary = execute(&study, &selection, forced, &args.how, devices, listener.as_mut(), &stop)?;
     if !args.json {
         terminal::say(&tables(&study, &summary)?)?;
@@ -82,7 +79,8 @@ pub(super) fn execute(
         worker,
         grace: GRACE,
     };
-    let summary = run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut [&mut *listener], stop)?;
+    let summary =
+        run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut [&mut *listener], stop)?;
     listener.tick();
     Ok(summary)
 }

@@ -95,14 +95,16 @@ fn unswept(plan: &Plan, axis: &str) -> Option<Diagnostic> {
 
 /// What `--images` sets: a param of every score stage that is swept.
 fn images_overrides(spec: &Spec, axis: &str, images: &str) -> Vec<String> {
-    let swept = spec.stages.iter().filter(|stage| {
-        stage.kind.get_ref() == KIND && stage.over.iter().any(|over| over.get_ref() == axis)
-    });
+    let swept = spec
+        .stages
+        .iter()
+        .filter(|stage| stage.kind.get_ref() == KIND && stage.over.iter().any(|over| over.get_ref() == axis));
     swept.map(|stage| format!("stages.{}.images=\"{images}\"", stage.name.get_ref())).collect()
 }
 
 fn score_stages(plan: &Plan) -> impl Iterator<Item = usize> + '_ {
-    let mut stages: Vec<usize> = (0..plan.stages.len()).filter(|stage| plan.stages[*stage].kind.kind() == KIND).collect();
+    let mut stages: Vec<usize> =
+        (0..plan.stages.len()).filter(|stage| plan.stages[*stage].kind.kind() == KIND).collect();
     stages.sort_by_key(|stage| plan.stages[*stage].declared);
     stages.into_iter()
 }
@@ -131,7 +133,8 @@ fn check_folds(plan: &Plan, args: &SweepArgs, axis: &str, folds: &[String], scor
     }
     for stage in scores {
         let axes = plan.stages[*stage].points.axes().iter().map(|own| &plan.spec.axes[*own]);
-        let count = axes.filter(|own| folds.contains(own.name.get_ref())).map(|own| own.values.len()).product::<usize>();
+        let count =
+            axes.filter(|own| folds.contains(own.name.get_ref())).map(|own| own.values.len()).product::<usize>();
         if count < 2 {
             let message = format!(
                 "--nested chooses on other folds than it scores on, but stage `{}` has no others\n\

@@ -72,11 +72,27 @@ pub fn each_heatmap<T: Send>(
         .into_par_iter()
         .map(|row| {
             let map = &cams.maps[row * size.0 * size.1..(row + 1) * size.0 * size.1];
-            let heatmap = heatmap(map, size, input_size, scale)
-                .map_err(|error| StageError::new(format!("image `{}`: {error}", cams.names[row])))?;
+            let heatmap = heatmap(map, size, input_size, scale).map_err(|error| not_finite(cams, row, error))?;
             each(row, heatmap)
         })
         .collect()
+}
+
+/// Whether the map of each image of `cams` is constant, in the order of the rows.
+///
+/// Errors: values that are not finite, with the image's name.
+pub(crate) fn each_is_constant(cams: &Cams) -> Result<Vec<bool>, StageError> {
+    let size = cams.height * cams.width;
+    let nothing = cams.input_height * cams.input_width == 0;
+    let answers = (0..cams.names.len()).map(|row| {
+        let constant = is_constant(&cams.maps[row * size..(row + 1) * size]);
+        Ok(constant.map_err(|error| not_finite(cams, row, error))? || nothing)
+    });
+    answers.collect()
+}
+
+fn not_finite(cams: &Cams, row: usize, error: NotFinite) -> StageError {
+    StageError::new(format!("image `{}`: {error}", cams.names[row]))
 }
 
 /// Turns a map `[height, width]`, any scale, into grey levels `[input_height, input_width]`.
@@ -89,12 +105,8 @@ pub fn heatmap(
     scale: Scale,
 ) -> Result<Heatmap, NotFinite> {
     assert_eq!(map.len(), size.0 * size.1, "BUG: a map of {} × {} has {} values", size.0, size.1, map.len());
-    let (min, max) = range(map);
-    if !map.iter().all(|value| value.is_finite()) || !(max - min).is_finite() {
-        return Err(NotFinite);
-    }
     // Decided on the map itself: up-sampling a constant leaves rounding errors that min-max would blow up to noise.
-    if min == max || input_size.0 * input_size.1 == 0 {
+    if is_constant(map)? || input_size.0 * input_size.1 == 0 {
         return Ok(Heatmap { pixels: vec![0; input_size.0 * input_size.1], constant: true });
     }
     let pixels = match scale {
@@ -104,9 +116,30 @@ pub fn heatmap(
     Ok(Heatmap { pixels, constant: false })
 }
 
-/// Smallest and largest value; (inf, -inf) of nothing.
+/// Whether a map has the same value everywhere, so that nothing in its heatmap stands out.
+fn is_constant(map: &[f32]) -> Result<bool, NotFinite> {
+    let (min, max) = range(map);
+    if !map.iter().all(|value| value.is_finite()) || !(max - min).is_finite() {
+        return Err(NotFinite);
+    }
+    Ok(min == max)
+}
+
+/// Smallest and largest value, neither of them NaN; (inf, -inf) of nothing.
+///
+/// Several extremes are kept at a time, so that a processor compares several values at once.
 fn range(values: &[f32]) -> (f32, f32) {
-    values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(min, max), &value| (min.min(value), max.max(value)))
+    const LANES: usize = 16;
+    let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            low[lane] = if chunk[lane] < low[lane] { chunk[lane] } else { low[lane] };
+            high[lane] = if chunk[lane] > high[lane] { chunk[lane] } else { high[lane] };
+        }
+    }
+    let smallest = low.iter().chain(rest).fold(f32::INFINITY, |min, &value| min.min(value));
+    (smallest, high.iter().chain(rest).fold(f32::NEG_INFINITY, |max, &value| max.max(value)))
 }
 
 /// Min-max to 0..=1, × 255, truncated; 0 where all values are equal.
@@ -116,5 +149,6 @@ fn grey_levels(values: &[f32]) -> Vec<u8> {
     if span == 0.0 {
         return vec![0; values.len()];
     }
-    values.iter().map(|value| ((value - min) / span * 255.0) as u8).collect()
+    // By way of i32, for which processors have an instruction; the level is within 0..=255.
+    values.iter().map(|value| ((value - min) / span * 255.0) as i32 as u8).collect()
 }

@@ -29,11 +29,7 @@ pub fn load_swept(path: &Path, overrides: &[String], sweep: &str) -> Result<(Spe
     Ok((spec, axis.expect("what is swept has an axis, else it is an error")))
 }
 
-fn read(
-    path: &Path,
-    overrides: &[String],
-    sweep: Option<&str>,
-) -> Result<(Spec, Option<Spanned<String>>), SpecError> {
+fn read(path: &Path, overrides: &[String], sweep: Option<&str>) -> Result<(Spec, Option<Spanned<String>>), SpecError> {
     let mut loader = Loader { sources: SourceMap::default(), problems: Vec::new(), chain: Vec::new() };
     let mut table = loader.file(path, None);
     let is_unreadable = table.is_empty() && !loader.problems.is_empty();
@@ -65,7 +61,8 @@ fn read(
     let root = project_root(&absolute);
     let Parts { name, seed, axes, exclude, zip, stages, broken } = parse::parts(&table, &mut problems);
     let findings = problems;
-    let spec = Spec { path: absolute, root, name, seed, axes, exclude, zip, stages, sources, overrides, findings, broken };
+    let spec =
+        Spec { path: absolute, root, name, seed, axes, exclude, zip, stages, sources, overrides, findings, broken };
     Ok((spec, axis))
 }
 

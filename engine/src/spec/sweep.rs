@@ -11,7 +11,8 @@ use toml::de::{DeArray, DeString, DeTable, DeValue};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::source::{self, SourceMap};
 
-const HELP: &str = "write AXIS=VALUES, for example threshold=0..=255, threshold=0..=255:5 or threshold=200,225,q90,otsu";
+const HELP: &str =
+    "write AXIS=VALUES, for example threshold=0..=255, threshold=0..=255:5 or threshold=200,225,q90,otsu";
 
 /// The values of an axis as the command line gives them.
 pub(super) struct Sweep {
@@ -63,7 +64,8 @@ impl Sweep {
         if axes.is_some_and(|axes| axes.contains_key(name)) {
             return Ok(());
         }
-        let names: Vec<&str> = axes.into_iter().flat_map(|axes| axes.keys()).map(|key| key.get_ref().as_ref()).collect();
+        let names: Vec<&str> =
+            axes.into_iter().flat_map(|axes| axes.keys()).map(|key| key.get_ref().as_ref()).collect();
         let problem = Diagnostic::error(format!("the spec has no axis `{name}` to sweep")).at(self.axis.span());
         Err(problem.names("declared axes", name, names.iter().copied()))
     }
@@ -135,8 +137,11 @@ mod tests {
     use crate::spec::axis::Axis;
     use crate::spec::reader::Reader;
 
-    /// Labels of the values of a sweep, and the override that it equals; or what is wrong, with the text that is marked.
-    fn labels(text: &str) -> Result<(Vec<String>, String), Vec<(String, String)>> {
+    /// What is wrong, with the text that is marked.
+    type Problems = Vec<(String, String)>;
+
+    /// Labels of the values of a sweep, and the override that it equals.
+    fn labels(text: &str) -> Result<(Vec<String>, String), Problems> {
         let (mut sources, mut problems) = (SourceMap::default(), Vec::new());
         let sweep = Sweep::parse(text, Path::new("/"), &mut sources, &mut problems);
         let parsed = sweep.and_then(|sweep| {
