@@ -25,6 +25,11 @@ bench-noop *arguments:
     cargo build --release -p orchestrate-bench-noop
     python3 benches/noop/bench.py {{ arguments }}
 
+# A sweep over thresholds beside a loop in Python; see benches/README.md.
+bench-sweep *arguments:
+    cargo build --release --workspace
+    python3 benches/sweep/bench.py {{ arguments }}
+
 # A small study from phantom images to tables.
 quickstart:
     cargo run --release -- run experiments/quickstart.toml

@@ -126,20 +126,23 @@ fn is_constant(map: &[f32]) -> Result<bool, NotFinite> {
 }
 
 /// Smallest and largest value, neither of them NaN; (inf, -inf) of nothing.
-///
-/// Several extremes are kept at a time, so that a processor compares several values at once.
 fn range(values: &[f32]) -> (f32, f32) {
-    const LANES: usize = 16;
-    let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
-    let (chunks, rest) = values.as_chunks::<LANES>();
+    let smallest = extreme(values, f32::INFINITY, |value, smallest| value < smallest);
+    (smallest, extreme(values, f32::NEG_INFINITY, |value, largest| value > largest))
+}
+
+/// The value that beats all others.
+///
+/// Several are kept at a time, so that a processor compares several at once.
+fn extreme(values: &[f32], start: f32, beats: impl Fn(f32, f32) -> bool) -> f32 {
+    let (chunks, rest) = values.as_chunks::<16>();
+    let mut best = [start; 16];
     for chunk in chunks {
-        for lane in 0..LANES {
-            low[lane] = if chunk[lane] < low[lane] { chunk[lane] } else { low[lane] };
-            high[lane] = if chunk[lane] > high[lane] { chunk[lane] } else { high[lane] };
+        for (best, &value) in best.iter_mut().zip(chunk) {
+            *best = if beats(value, *best) { value } else { *best };
         }
     }
-    let smallest = low.iter().chain(rest).fold(f32::INFINITY, |min, &value| min.min(value));
-    (smallest, high.iter().chain(rest).fold(f32::NEG_INFINITY, |max, &value| max.max(value)))
+    best.iter().chain(rest).fold(start, |best, &value| if beats(value, best) { value } else { best })
 }
 
 /// Min-max to 0..=1, × 255, truncated; 0 where all values are equal.
@@ -149,6 +152,16 @@ fn grey_levels(values: &[f32]) -> Vec<u8> {
     if span == 0.0 {
         return vec![0; values.len()];
     }
-    // By way of i32, for which processors have an instruction; the level is within 0..=255.
-    values.iter().map(|value| ((value - min) / span * 255.0) as i32 as u8).collect()
+    values.iter().map(|value| truncated((value - min) / span * 255.0)).collect()
+}
+
+/// The whole part of a number in 0..=255.
+///
+/// From 2^23 on floats are whole numbers, and the last bits of the sum with it are the nearest one, perhaps one too much. Processors do
+/// this for several values at once, unlike a cast, which asks about each what is no such number.
+fn truncated(value: f32) -> u8 {
+    const WHOLE: f32 = 8_388_608.0;
+    let nearest = value + WHOLE;
+    let too_much = u32::from(nearest - WHOLE > value);
+    (nearest.to_bits() - too_much) as u8
 }
