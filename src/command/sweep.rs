@@ -25,10 +25,11 @@ use crate::terminal;
 
 pub(crate) fn sweep(kinds: Kinds, args: SweepArgs) -> anyhow::Result<Outcome> {
     let stop = stop_on_signals()?;
-    let (plan, axis) = plan(kinds, &args)?;
-    let folds = folds(&plan);
+    let (plan, axis, folds) = plan(kinds, &args)?;
     let scores: Vec<usize> = score_stages(&plan).filter(|stage| varies(&plan, *stage, &axis)).collect();
-    check_folds(&plan, &args, &axis, &folds, &scores)?;
+    if args.nested {
+        check_other_folds(&plan, &folds, &scores)?;
+    }
     let nodes: Vec<NodeId> = scores.iter().flat_map(|stage| plan.stage_nodes(*stage)).collect();
     let selection = Selection::closure(&plan, &nodes);
     let devices = args.how.device.find()?;
@@ -53,14 +54,22 @@ pub(crate) fn sweep(kinds: Kinds, args: SweepArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Plans the spec with the axis replaced; gives the name of the axis too.
-fn plan(kinds: Kinds, args: &SweepArgs) -> anyhow::Result<(Plan, String)> {
+/// Plans the spec with the axis replaced; gives the names of the axis, and of those that have the folds.
+fn plan(kinds: Kinds, args: &SweepArgs) -> anyhow::Result<(Plan, String, Vec<String>)> {
     let mut overrides = args.spec.overrides.clone();
-    if let Some(images) = &args.images {
-        let (spec, axis) = spec::load_swept(&args.spec.spec, &overrides, &args.sweep)?;
-        overrides.extend(images_overrides(&spec, axis.get_ref(), images));
-    }
+    let folds = folds(&spec::load(&args.spec.spec, &overrides)?);
     let (mut spec, axis) = spec::load_swept(&args.spec.spec, &overrides, &args.sweep)?;
+    if folds.contains(axis.get_ref()) {
+        let axis_name = axis.get_ref();
+        let message =
+            format!("axis `{axis_name}` has the folds, over which means are taken: no value of it can be best");
+        let problem = Diagnostic::error(message).at(axis.span()).help("sweep another axis");
+        return Err(SpecError { sources: spec.sources, diagnostics: vec![problem] }.into());
+    }
+    if let Some(images) = &args.images {
+        overrides.extend(images_overrides(&spec, axis.get_ref(), images));
+        (spec, _) = spec::load_swept(&args.spec.spec, &overrides, &args.sweep)?;
+    }
     for stage in &mut spec.stages {
         stage.publish = None;
     }
@@ -70,7 +79,7 @@ fn plan(kinds: Kinds, args: &SweepArgs) -> anyhow::Result<(Plan, String)> {
         return Err(SpecError { sources: plan.spec.sources.clone(), diagnostics }.into());
     }
     study::warn(&plan);
-    Ok((plan, axis.into_inner()))
+    Ok((plan, axis.into_inner(), folds))
 }
 
 /// What is wrong where no scores vary over the axis.
@@ -114,34 +123,23 @@ fn varies(plan: &Plan, stage: usize, axis: &str) -> bool {
 }
 
 /// Axes over which means are taken: those that are declared as folds, and one of that name.
-fn folds(plan: &Plan) -> Vec<String> {
-    let folds = plan.spec.axes.iter().filter(|axis| axis.folds.is_some() || axis.name.get_ref() == "fold");
+fn folds(spec: &Spec) -> Vec<String> {
+    let folds = spec.axes.iter().filter(|axis| axis.folds.is_some() || axis.name.get_ref() == "fold");
     folds.map(|axis| axis.name.get_ref().clone()).collect()
 }
 
-/// Refuses a sweep over folds, and a nested choice without other folds to choose on.
-fn check_folds(plan: &Plan, args: &SweepArgs, axis: &str, folds: &[String], scores: &[usize]) -> anyhow::Result<()> {
-    if folds.iter().any(|fold| fold == axis) {
-        let message = format!(
-            "axis `{axis}` has the folds, over which means are taken, so none of its values can be best\n\
-             help: sweep another axis, or choose folds with --set 'axes.{axis}=…'"
-        );
-        return Err(UsageError(message).into());
-    }
-    if !args.nested {
-        return Ok(());
-    }
+/// Refuses a nested choice where there are no other folds to choose on.
+fn check_other_folds(plan: &Plan, folds: &[String], scores: &[usize]) -> Result<(), UsageError> {
     for stage in scores {
         let axes = plan.stages[*stage].points.axes().iter().map(|own| &plan.spec.axes[*own]);
-        let count =
-            axes.filter(|own| folds.contains(own.name.get_ref())).map(|own| own.values.len()).product::<usize>();
-        if count < 2 {
-            let message = format!(
+        let own_folds = axes.filter(|own| folds.contains(own.name.get_ref()));
+        // Without any axis of folds the product is 1, as there is one value for all images.
+        if own_folds.map(|own| own.values.len()).product::<usize>() < 2 {
+            return Err(UsageError(format!(
                 "--nested chooses on other folds than it scores on, but stage `{}` has no others\n\
                  help: let it vary over an axis such as `fold = {{ folds = 5 }}`, or leave --nested out",
                 plan.stages[*stage].name
-            );
-            return Err(UsageError(message).into());
+            )));
         }
     }
     Ok(())

@@ -84,7 +84,7 @@ fn what_cannot_be_swept_is_told_with_a_caret_and_exit_code_2() {
         (&["treshold=200"], &["the spec has no axis `treshold`", "--> sweep:1:1", "help: did you mean `threshold`?"]),
         (&["threshold"], &["a sweep names no axis", "threshold=0..=255"]),
         (&["threshold=9..=1"], &["the range \"9..=1\" is empty"]),
-        (&["fold=1..=2"], &["axis `fold` has the folds"]),
+        (&["fold=1..=2"], &["axis `fold` has the folds", "--> sweep:1:1", "^^^^"]),
         (&["threshold=200", "--metric", "auc"], &["iou, dice, precision, recall"]),
         (&["threshold=200", "--nested", "--set", "axes.fold=[1]", "--set", "stages.split.folds=2"], &["has no others"]),
         (
