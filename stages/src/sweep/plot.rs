@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{Best, Score, Series, Swept, word};
-use crate::report::chart::{Axes, Chart, Look, number, round_above};
+use crate::report::chart::{Axes, Chart, Look, number, round_above, ticks};
 use crate::report::sweep::{Level, places, thinned};
 
 /// With at most so many values, each is a point with whiskers; more would hide each other, and become a line in a band.
@@ -32,7 +32,10 @@ pub fn svg(swept: &Swept) -> Option<Vec<u8>> {
         y_label: format!("mean {metric}{spread}"),
         x: (low - margin, high + margin),
         y: (0.0, round_above(tops, 0.05).min(1.0)),
-        x_ticks: thinned(places.iter().map(|(x, level)| (*x, level.label.to_owned())).collect()),
+        x_ticks: match !few && places.iter().all(|(_, level)| level.is_fixed) {
+            true => ticks((low, high)),
+            false => thinned(places.iter().map(|(x, level)| (*x, level.label.to_owned())).collect()),
+        },
     };
     let count = swept.series.len();
     let shift = |index: usize| match few {
@@ -117,7 +120,7 @@ fn ring(axes: &Axes, series: &Series, places: &[(f64, Level<'_>)], look: Look, s
         @if let Some((x, best, score)) = best {
             g class=(format!("best {}", look.class())) {
                 title { "best: " (tip(series, score)) }
-                circle cx=(number(axes.x(x) + shift)) cy=(number(axes.y(best.mean))) r="6.5" fill="#ffffff" fill-opacity="0.6"
+                circle cx=(number(axes.x(x) + shift)) cy=(number(axes.y(best.mean))) r="6.5" fill="none"
                     stroke=(look.colour()) stroke-width="2.2" {}
             }
         }
