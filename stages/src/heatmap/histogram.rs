@@ -43,12 +43,6 @@ impl Histogram {
         self.counts.iter().map(|&count| u64::from(count)).sum()
     }
 
-    /// Pixels whose grey level is strictly above a threshold in 0..=255: Kang et al. 2021, Eq. 3.
-    pub fn above(&self, threshold: f64) -> u64 {
-        let first = threshold.floor() as usize + 1;
-        self.counts[first.min(256)..].iter().map(|&count| u64::from(count)).sum()
-    }
-
     /// The grey level of the pixel of that rank, from 0, when all are sorted.
     ///
     /// `rank` is below [`Histogram::total`].
@@ -65,13 +59,6 @@ impl Histogram {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_pixels_strictly_above_the_threshold_count() {
-        let histogram = Histogram::of([0, 10, 10, 11, 255]);
-        let above = [0.0, 9.5, 10.0, 10.5, 11.0, 254.0, 255.0].map(|threshold| histogram.above(threshold));
-        assert_eq!(above, [4, 4, 2, 2, 1, 1, 0]);
-    }
 
     #[test]
     fn pixels_in_a_row_are_counted_as_they_are_one_by_one() {

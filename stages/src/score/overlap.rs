@@ -89,6 +89,29 @@ mod tests {
     }
 
     #[test]
+    fn only_pixels_strictly_above_the_threshold_count() {
+        let overlap = Overlap::of(&[0, 10, 10, 11, 255], &[0, 0, 1, 0, 1]);
+        let pixels = |threshold| {
+            let Agreement { mask_pixels, truth_pixels, .. } = overlap.agreement(threshold);
+            (mask_pixels, truth_pixels)
+        };
+        let masks = [0.0, 9.5, 10.0, 10.5, 11.0, 254.0, 255.0].map(pixels);
+        assert_eq!(masks, [4, 4, 2, 2, 1, 1, 0].map(|mask| (mask, 2)));
+    }
+
+    /// Foreground in the first, in a middle and in the last stretch, and none in others.
+    #[test]
+    fn stretches_without_foreground_are_passed_over_and_no_others() {
+        let heatmap: Vec<u8> = (0..300_u32).map(|index| (index * 7 % 256) as u8).collect();
+        let truth: Vec<u8> = (0..300).map(|index| u8::from([0, 63, 150, 151, 299].contains(&index))).collect();
+        let overlap = Overlap::of(&heatmap, &truth);
+        for threshold in 0..=255_u8 {
+            let mask: Vec<u8> = heatmap.iter().map(|&level| u8::from(level > threshold)).collect();
+            assert_eq!(overlap.agreement(threshold.into()), Agreement::of_masks(&mask, &truth));
+        }
+    }
+
+    #[test]
     fn an_empty_mask_scores_zero_and_an_empty_truth_nothing() {
         assert_eq!(Overlap::of(&[0, 9], &[0, 1]).agreement(255.0).metrics, Some([0.0; 4]));
         let empty = Overlap::of(&[0, 9], &[0, 0]).agreement(1.0);
