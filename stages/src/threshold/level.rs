@@ -24,9 +24,9 @@ pub(super) fn otsu(histogram: &Histogram) -> f64 {
     let all_moment: u64 = (0..).zip(counts).map(|(level, &n)| level * u64::from(n)).sum();
     let (mut below, mut moment) = (0, 0);
     let mut best = (first, f64::NEG_INFINITY);
-    for level in first..last {
-        below += u64::from(counts[level]);
-        moment += level as u64 * u64::from(counts[level]);
+    for (level, &n) in counts.iter().enumerate().take(last).skip(first) {
+        below += u64::from(n);
+        moment += level as u64 * u64::from(n);
         let above = all - below;
         let distance = moment as f64 / below as f64 - (all_moment - moment) as f64 / above as f64;
         // scikit-image multiplies the two weights in f32; near a tie that decides.
