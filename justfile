@@ -30,6 +30,11 @@ crowd rounds="20":
     bash -o pipefail -c "CROWD_ROUNDS={{ rounds }} cargo test --release --workspace --test e2e crowd:: -- --nocapture 2>&1 \
         | grep -oE '(round [0-9]+:|engine [0-9]+:|error|ran twice).*'"
 
+# A sweep over thresholds beside a loop in Python; see benches/README.md.
+bench-sweep *arguments:
+    cargo build --release --workspace
+    python3 benches/sweep/bench.py {{ arguments }}
+
 # A small study from phantom images to tables.
 quickstart:
     cargo run --release -- run experiments/quickstart.toml

@@ -20,6 +20,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a spec: what is cached is a hit, the rest runs in parallel
     Run(RunArgs),
+    /// Find the best value of an axis: runs what its scores need, and draws them
+    Sweep(SweepArgs),
     /// Show what a run would do, and why, without running or writing anything
     Plan(PlanArgs),
     /// Say why a node would run: the one value, file or upstream output that differs
@@ -84,6 +86,16 @@ pub(crate) struct RunArgs {
     pub(crate) spec: SpecArgs,
     #[command(flatten)]
     pub(crate) select: SelectArgs,
+    #[command(flatten)]
+    pub(crate) how: HowArgs,
+    /// One JSON object a line instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// With what nodes run.
+#[derive(Debug, Args)]
+pub(crate) struct HowArgs {
     /// CPU threads to use [default: all cores]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) jobs: Option<u16>,
@@ -93,7 +105,30 @@ pub(crate) struct RunArgs {
     /// Stop at the first node that fails
     #[arg(long)]
     pub(crate) fail_fast: bool,
-    /// One JSON object a line instead of text
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SweepArgs {
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+    /// An axis and the values that replace its own: threshold=0..=255, threshold=0..=255:5 or threshold=200,225,q90,otsu
+    #[arg(value_name = "AXIS=VALUES")]
+    pub(crate) sweep: String,
+    /// What is to be large
+    #[arg(long, default_value = "iou", value_parser = orchestrate_stages::sweep::METRICS)]
+    pub(crate) metric: String,
+    /// Which images are scored: those whose class was predicted correctly, or all [default: as in the spec]
+    #[arg(long, value_parser = ["correct", "all"])]
+    pub(crate) images: Option<String>,
+    /// For each fold, also choose the value on the other folds, and say what it scores on the one that was left out
+    #[arg(long)]
+    pub(crate) nested: bool,
+    /// Where to draw the metric against the axis, an SVG [default: results/EXPERIMENT/sweep-AXIS-METRIC.svg]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) how: HowArgs,
+    /// One JSON object with all scores instead of text
     #[arg(long)]
     pub(crate) json: bool,
 }

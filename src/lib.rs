@@ -35,6 +35,7 @@ pub fn main(kinds: Kinds) -> ExitCode {
     start_tracing();
     let outcome = match cli.command {
         Command::Run(args) => command::run::run(kinds, args),
+        Command::Sweep(args) => command::sweep::sweep(kinds, args),
         Command::Plan(args) => command::plan::plan(kinds, args),
         Command::Explain(args) => command::explain::explain(kinds, args),
         Command::Report(args) => command::report::report(kinds, args),

@@ -13,4 +13,5 @@ pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod store;
 mod study;
+pub(crate) mod sweep;
 mod target;

@@ -8,14 +8,16 @@ use anyhow::Context;
 use orchestrate_cache::{Access, OutputDigest};
 use orchestrate_engine::event::Reporter;
 use orchestrate_engine::executor::WorkerCommand;
-use orchestrate_engine::run::{self, RunOptions, Stop, Summary};
+use orchestrate_engine::node::NodeId;
+use orchestrate_engine::run::{self, RunOptions, Selection, Stop, Summary};
 use orchestrate_engine::runlog::History;
 use orchestrate_engine::spec::StoreLimits;
 
 use super::study::{self, Study};
 use super::{gc, pin};
 use crate::Kinds;
-use crate::args::RunArgs;
+use crate::args::{HowArgs, RunArgs};
+use crate::device::Devices;
 use crate::outcome::Outcome;
 use crate::progress::Bars;
 use crate::reporter::{Json, Plain};
@@ -32,54 +34,82 @@ pub(crate) fn run(kinds: Kinds, args: RunArgs) -> anyhow::Result<Outcome> {
     let plan = study::plan(kinds, &args.spec.spec, &args.spec.overrides)?;
     let selection = study::selection(&plan, &args.select)?;
     let forced = study::select(&plan, &args.select.force)?;
-    let devices = args.device.find()?;
+    let devices = args.how.device.find()?;
     let study = Study::open(plan, &args.spec.store, Access::ReadWrite)?;
     let limits = StoreLimits::of_store(study.store.dir())?;
+    let mut listener: Box<dyn Reporter + '_> =
+        if args.json { Box::new(Json::new(io::BufWriter::new(io::stdout()))) } else { for_people(&study, &selection) };
+    let summary = execute(&study, &selection, forced, &args.how, devices, listener.as_mut(), &stop)?;
+    if !args.json {
+        terminal::say(&tables(&study, &summary)?)?;
+        terminal::complain(&closing(&study, &summary));
+    }
+    keep(&study, &limits, &summary);
+    Ok(outcome(&summary))
+}
+
+/// What follows a run in the store: the pin of its spec takes in what it made, and once a day what is over the limits goes.
+pub(super) fn keep(study: &Study, limits: &StoreLimits, summary: &Summary) {
+    if let Err(error) = pin::follow(&study.store, &study.plan, &summary.run) {
+        terminal::complain(&format!("warning: the pin of this spec does not hold what this run made: {error:#}\n"));
+    } else if !summary.interrupted {
+        terminal::complain(&gc::after_run(&study.store, limits).unwrap_or_default());
+    }
+}
+
+/// Tells people of a run: bars on a terminal, lines elsewhere.
+pub(super) fn for_people<'a>(study: &'a Study, selection: &'a Selection) -> Box<dyn Reporter + 'a> {
+    if io::stderr().is_terminal() {
+        Box::new(Bars::new(&study.plan, selection, History::new(study.store.runs_dir())))
+    } else {
+        Box::new(Plain)
+    }
+}
+
+/// Runs the selected nodes.
+pub(super) fn execute(
+    study: &Study,
+    selection: &Selection,
+    forced: Vec<NodeId>,
+    how: &HowArgs,
+    devices: Devices,
+    listener: &mut dyn Reporter,
+    stop: &Stop,
+) -> anyhow::Result<Summary> {
     if let Some(notice) = &devices.notice {
         terminal::complain(&format!("{notice}\n"));
     }
-    if let Some(jobs) = args.jobs {
+    if let Some(jobs) = how.jobs {
         // Parallel loops of light stages run in rayon's own pool; a second pool of the same name is no error.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(jobs)).build_global();
     }
     let worker = WorkerCommand::this_program(["worker"]).context("cannot tell where this program lies")?;
     let options = RunOptions {
-        jobs: args.jobs.map(usize::from),
+        jobs: how.jobs.map(usize::from),
         devices: devices.names,
-        fail_fast: args.fail_fast,
+        fail_fast: how.fail_fast,
         forced,
         worker,
         grace: GRACE,
     };
-    let mut listener: Box<dyn Reporter + '_> = if args.json {
-        Box::new(Json::new(io::BufWriter::new(io::stdout())))
-    } else if io::stderr().is_terminal() {
-        Box::new(Bars::new(&study.plan, &selection, History::new(study.store.runs_dir())))
-    } else {
-        Box::new(Plain)
-    };
     let summary =
-        run::run(&study.plan, &study.observed, &study.store, &selection, &options, &mut [listener.as_mut()], &stop)?;
+        run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut [&mut *listener], stop)?;
     listener.tick();
-    if !args.json {
-        terminal::say(&tables(&study, &summary)?)?;
-        terminal::complain(&closing(&study, &summary));
-    }
-    if let Err(error) = pin::follow(&study.store, &study.plan, &summary.run) {
-        terminal::complain(&format!("warning: the pin of this spec does not hold what this run made: {error:#}\n"));
-    } else if !summary.interrupted {
-        terminal::complain(&gc::after_run(&study.store, &limits).unwrap_or_default());
-    }
+    Ok(summary)
+}
+
+/// How a run ended.
+pub(super) fn outcome(summary: &Summary) -> Outcome {
     let failed = summary.counts.failed > 0 || !summary.unpublished.is_empty();
-    Ok(match summary.interrupted {
+    match summary.interrupted {
         true => Outcome::Interrupted,
         false if failed => Outcome::Failed,
         false => Outcome::Done,
-    })
+    }
 }
 
 /// The first Ctrl-C (or SIGTERM) stops cleanly, a second one at once: workers end when their engine does.
-fn stop_on_signals() -> anyhow::Result<Stop> {
+pub(super) fn stop_on_signals() -> anyhow::Result<Stop> {
     let stop = Stop::default();
     let asked = stop.clone();
     ctrlc::set_handler(move || {
@@ -113,7 +143,8 @@ fn tables(study: &Study, summary: &Summary) -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn closing(study: &Study, summary: &Summary) -> String {
+/// What people are told at the end of a run: what failed, and the counts.
+pub(super) fn closing(study: &Study, summary: &Summary) -> String {
     let coloured = terminal::colours_on_stderr();
     let mut text = String::new();
     for failure in &summary.failures {

@@ -69,7 +69,8 @@ pub(crate) fn select<'s>(plan: &Plan, selectors: impl IntoIterator<Item = &'s St
     Ok(nodes)
 }
 
-fn warn(plan: &Plan) {
+/// Shows what is suspicious about a spec.
+pub(super) fn warn(plan: &Plan) {
     let diagnostics: Vec<_> =
         plan.spec.findings.iter().filter(|finding| finding.severity == Severity::Warning).cloned().collect();
     if !diagnostics.is_empty() {

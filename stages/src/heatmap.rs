@@ -72,11 +72,27 @@ pub fn each_heatmap<T: Send>(
         .into_par_iter()
         .map(|row| {
             let map = &cams.maps[row * size.0 * size.1..(row + 1) * size.0 * size.1];
-            let heatmap = heatmap(map, size, input_size, scale)
-                .map_err(|error| StageError::new(format!("image `{}`: {error}", cams.names[row])))?;
+            let heatmap = heatmap(map, size, input_size, scale).map_err(|error| not_finite(cams, row, error))?;
             each(row, heatmap)
         })
         .collect()
+}
+
+/// Whether the map of each image of `cams` is constant, in the order of the rows.
+///
+/// Errors: values that are not finite, with the image's name.
+pub(crate) fn each_is_constant(cams: &Cams) -> Result<Vec<bool>, StageError> {
+    let size = cams.height * cams.width;
+    let nothing = cams.input_height * cams.input_width == 0;
+    let answers = (0..cams.names.len()).map(|row| {
+        let constant = is_constant(&cams.maps[row * size..(row + 1) * size]);
+        Ok(constant.map_err(|error| not_finite(cams, row, error))? || nothing)
+    });
+    answers.collect()
+}
+
+fn not_finite(cams: &Cams, row: usize, error: NotFinite) -> StageError {
+    StageError::new(format!("image `{}`: {error}", cams.names[row]))
 }
 
 /// Turns a map `[height, width]`, any scale, into grey levels `[input_height, input_width]`.
@@ -89,12 +105,8 @@ pub fn heatmap(
     scale: Scale,
 ) -> Result<Heatmap, NotFinite> {
     assert_eq!(map.len(), size.0 * size.1, "BUG: a map of {} × {} has {} values", size.0, size.1, map.len());
-    let (min, max) = range(map);
-    if !map.iter().all(|value| value.is_finite()) || !(max - min).is_finite() {
-        return Err(NotFinite);
-    }
     // Decided on the map itself: up-sampling a constant leaves rounding errors that min-max would blow up to noise.
-    if min == max || input_size.0 * input_size.1 == 0 {
+    if is_constant(map)? || input_size.0 * input_size.1 == 0 {
         return Ok(Heatmap { pixels: vec![0; input_size.0 * input_size.1], constant: true });
     }
     let pixels = match scale {
@@ -104,9 +116,33 @@ pub fn heatmap(
     Ok(Heatmap { pixels, constant: false })
 }
 
-/// Smallest and largest value; (inf, -inf) of nothing.
+/// Whether a map has the same value everywhere, so that nothing in its heatmap stands out.
+fn is_constant(map: &[f32]) -> Result<bool, NotFinite> {
+    let (min, max) = range(map);
+    if !map.iter().all(|value| value.is_finite()) || !(max - min).is_finite() {
+        return Err(NotFinite);
+    }
+    Ok(min == max)
+}
+
+/// Smallest and largest value, neither of them NaN; (inf, -inf) of nothing.
 fn range(values: &[f32]) -> (f32, f32) {
-    values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(min, max), &value| (min.min(value), max.max(value)))
+    let smallest = extreme(values, f32::INFINITY, |value, smallest| value < smallest);
+    (smallest, extreme(values, f32::NEG_INFINITY, |value, largest| value > largest))
+}
+
+/// The value that beats all others.
+///
+/// Several are kept at a time, so that a processor compares several at once.
+fn extreme(values: &[f32], start: f32, beats: impl Fn(f32, f32) -> bool) -> f32 {
+    let (chunks, rest) = values.as_chunks::<16>();
+    let mut best = [start; 16];
+    for chunk in chunks {
+        for (best, &value) in best.iter_mut().zip(chunk) {
+            *best = if beats(value, *best) { value } else { *best };
+        }
+    }
+    best.iter().chain(rest).fold(start, |best, &value| if beats(value, best) { value } else { best })
 }
 
 /// Min-max to 0..=1, × 255, truncated; 0 where all values are equal.
@@ -116,5 +152,16 @@ fn grey_levels(values: &[f32]) -> Vec<u8> {
     if span == 0.0 {
         return vec![0; values.len()];
     }
-    values.iter().map(|value| ((value - min) / span * 255.0) as u8).collect()
+    values.iter().map(|value| truncated((value - min) / span * 255.0)).collect()
+}
+
+/// The whole part of a number in 0..=255.
+///
+/// From 2^23 on floats are whole numbers, and the last bits of the sum with it are the nearest one, perhaps one too much. Processors do
+/// this for several values at once, unlike a cast, which asks about each what is no such number.
+fn truncated(value: f32) -> u8 {
+    const WHOLE: f32 = 8_388_608.0;
+    let nearest = value + WHOLE;
+    let too_much = u32::from(nearest - WHOLE > value);
+    (nearest.to_bits() - too_much) as u8
 }

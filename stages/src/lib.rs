@@ -19,6 +19,7 @@ pub mod report;
 pub mod score;
 pub mod segment;
 pub mod split;
+pub mod sweep;
 pub mod table;
 #[cfg(test)]
 mod testing;

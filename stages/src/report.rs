@@ -6,7 +6,7 @@
 //! to it, outside of any stage, which node each digest came from.
 
 mod case;
-mod chart;
+pub(crate) mod chart;
 mod curve;
 mod files;
 mod gallery;
@@ -15,7 +15,7 @@ mod page;
 mod picture;
 pub mod provenance;
 mod study;
-mod sweep;
+pub(crate) mod sweep;
 
 use std::collections::BTreeMap;
 

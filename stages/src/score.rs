@@ -11,7 +11,7 @@ use orchestrate_engine::stage::{Action, Context, Output, Port, StageError};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{Cams, Masks, PredictedMasks, Scores, Table, Thresholds};
+use crate::artifact::{Cams, Masks, PredictedMasks, Rows, Scores, Table, Thresholds};
 use crate::batch::{Outcome, digests, in_groups};
 use crate::heatmap::{Scale, each_heatmap};
 use crate::typed::{Adaptor, Typed};
@@ -53,7 +53,12 @@ impl params::Params for Params {}
 /// Images are matched by name. Empty ground truth has a row without scores. Errors: masks of another size, images that
 /// `thresholds` or `masks` lack, and maps that are not finite.
 pub fn run(params: &Params, cams: &Cams, thresholds: &Thresholds, masks: &Masks) -> Result<Scores, StageError> {
-    score(params, cams, thresholds, &overlaps(cams, masks, thresholds.scale)?)
+    let overlaps = overlaps(cams, masks, thresholds.scale)?;
+    let rows = rows_by_name("thresholds", &thresholds.names, "cams", &cams.names)?;
+    let scored = scored(params, cams);
+    let mut scores = of_cams(cams, &scored);
+    fill(&mut scores, scored.iter().map(|&row| overlaps[row].agreement(thresholds.thresholds[rows[row]])));
+    Ok(scores)
 }
 
 /// The histograms of each image of `cams`, from which the scores at any threshold follow.
@@ -70,38 +75,32 @@ fn overlaps(cams: &Cams, masks: &Masks, scale: Scale) -> Result<Vec<Overlap>, St
     })
 }
 
-fn score(params: &Params, cams: &Cams, thresholds: &Thresholds, overlaps: &[Overlap]) -> Result<Scores, StageError> {
-    let threshold_rows = rows_by_name("thresholds", &thresholds.names, "cams", &cams.names)?;
-    let scored: Vec<usize> = (0..cams.names.len())
-        .filter(|&row| params.images == Which::All || cams.labels[row] == cams.predicted[row])
-        .collect();
-    let agreements: Vec<_> =
-        scored.iter().map(|&row| overlaps[row].agreement(thresholds.thresholds[threshold_rows[row]])).collect();
-    Ok(assemble(&scored, &cams.names, &cams.labels, &cams.predicted, &cams.classes, &agreements))
+/// Rows of the images that are scored.
+fn scored(params: &Params, cams: &Cams) -> Vec<usize> {
+    let is_scored = |row: &usize| params.images == Which::All || cams.labels[*row] == cams.predicted[*row];
+    (0..cams.names.len()).filter(is_scored).collect()
 }
 
-/// One row for each of the images that are `scored`, whose agreements are given in that order.
-fn assemble(
-    scored: &[usize],
-    names: &[String],
-    labels: &[u32],
-    predicted: &[u32],
-    classes: &[String],
-    agreements: &[Agreement],
-) -> Scores {
-    let metric = |index: usize| agreements.iter().map(|agreement| Some(agreement.metrics?[index])).collect();
+/// A row for each image that is scored, still without scores.
+fn of_cams(cams: &Cams, scored: &[usize]) -> Scores {
     Scores {
-        names: scored.iter().map(|&row| names[row].clone()).collect(),
-        labels: scored.iter().map(|&row| labels[row]).collect(),
-        predicted: scored.iter().map(|&row| predicted[row]).collect(),
-        classes: classes.to_vec(),
-        iou: metric(0),
-        dice: metric(1),
-        precision: metric(2),
-        recall: metric(3),
-        mask_pixels: agreements.iter().map(|agreement| agreement.mask_pixels).collect(),
-        truth_pixels: agreements.iter().map(|agreement| agreement.truth_pixels).collect(),
+        names: scored.iter().map(|&row| cams.names[row].clone()).collect(),
+        labels: scored.iter().map(|&row| cams.labels[row]).collect(),
+        predicted: scored.iter().map(|&row| cams.predicted[row]).collect(),
+        classes: cams.classes.clone(),
+        ..Scores::default()
     }
+}
+
+/// Puts in the scores of the images, in their order.
+fn fill(scores: &mut Scores, agreements: impl Iterator<Item = Agreement> + Clone) {
+    let metric = |index: usize| agreements.clone().map(|agreement| Some(agreement.metrics?[index])).collect();
+    scores.iou = metric(0);
+    scores.dice = metric(1);
+    scores.precision = metric(2);
+    scores.recall = metric(3);
+    scores.mask_pixels = agreements.clone().map(|agreement| agreement.mask_pixels).collect();
+    scores.truth_pixels = agreements.map(|agreement| agreement.truth_pixels).collect();
 }
 
 /// Fails unless the ground truth has that size; `why` reads after "but".
@@ -149,7 +148,7 @@ struct Member<'a> {
     params: &'a Params,
     action: &'a Action,
     /// `None` where masks are scored that a network predicts itself.
-    thresholds: Option<Thresholds>,
+    thresholds: Option<(Rows, Scale)>,
 }
 
 impl<'a> Member<'a> {
@@ -157,10 +156,26 @@ impl<'a> Member<'a> {
         let connected: Vec<&str> = action.inputs.iter().map(|input| input.port.as_str()).collect();
         check_ports(&connected).map_err(StageError::new)?;
         let thresholds = match action.input("thresholds") {
-            Some(_) => Some(Thresholds::from_item(action.one("thresholds")?)?),
+            Some(_) => {
+                let rows = Thresholds::open(action.one("thresholds")?)?;
+                let scale = Thresholds::scale(&rows)?;
+                Some((rows, scale))
+            }
             None => None,
         };
         Ok(Self { params, action, thresholds })
+    }
+
+    /// The threshold of each image of `cams`.
+    fn levels(&self, cams: &Cams) -> Result<Vec<f64>, StageError> {
+        let (rows, _) = self.thresholds.as_ref().expect("members of a group are alike");
+        // Comparing costs less than reading the names once more for each of hundreds of thresholds.
+        if rows.has_texts("image", &cams.names)? {
+            return Thresholds::levels(rows, |row| cams.names[row].clone());
+        }
+        let thresholds = Thresholds::from_rows(rows)?;
+        let rows = rows_by_name("thresholds", &thresholds.names, "cams", &cams.names)?;
+        Ok(rows.into_iter().map(|row| thresholds.thresholds[row]).collect())
     }
 }
 
@@ -183,7 +198,7 @@ pub(crate) static STAGE: Adaptor<Score> = Adaptor::new();
 
 impl Typed for Score {
     const KIND: &'static str = "score";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: &'static str =
         "scores thresholded heatmaps, or predicted masks, against expert masks: IoU, Dice, pixel precision and recall";
     const PORTS: &'static [Port] = &[
@@ -202,17 +217,17 @@ impl Typed for Score {
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
         in_groups(
-            batch.iter().map(|(params, action)| Member::new(params, action)).collect(),
+            batch.par_iter().map(|(params, action)| Member::new(params, action)).collect(),
             |member| {
                 let read = ["cams", "predicted", "masks"].map(|port| digests(member.action, port));
-                (read, member.thresholds.as_ref().map(|thresholds| thresholds.scale))
+                (read, member.thresholds.as_ref().map(|(_, scale)| *scale), member.params.images)
             },
             |group| {
                 if (context.cancelled)() {
                     return Err(StageError::Cancelled);
                 }
                 match &group[0].thresholds {
-                    Some(thresholds) => score_maps(group, thresholds.scale),
+                    Some((_, scale)) => score_maps(group, *scale),
                     None => score_predicted(group),
                 }
             },
@@ -220,17 +235,20 @@ impl Typed for Score {
     }
 }
 
-/// Members that share maps, ground truth and scale, each with its thresholds.
+/// Members that share maps, ground truth, scale and the choice of images, each with its thresholds.
 fn score_maps(group: &[Member<'_>], scale: Scale) -> Result<Vec<Outcome>, StageError> {
-    let action = group[0].action;
+    let Member { params, action, .. } = &group[0];
     let cams = Cams::from_item(action.one("cams")?)?;
     let masks = masks_of(action, &cams.names)?;
     let overlaps = overlaps(&cams, &masks, scale)?;
-    let outcome = |member: &Member<'_>| -> Outcome {
-        let thresholds = member.thresholds.as_ref().expect("members of a group are alike");
-        Ok(vec![score(member.params, &cams, thresholds, &overlaps)?.output()?])
+    let scored = scored(params, &cams);
+    // The rows are the same for all members: each thread copies them once.
+    let outcome = |scores: &mut Scores, member: &Member<'_>| -> Outcome {
+        let levels = member.levels(&cams)?;
+        fill(scores, scored.iter().map(|&row| overlaps[row].agreement(levels[row])));
+        Ok(vec![scores.output()?])
     };
-    Ok(group.par_iter().map(outcome).collect())
+    Ok(group.par_iter().map_init(|| of_cams(&cams, &scored), outcome).collect())
 }
 
 /// Members that share predicted masks and ground truth: they differ in nothing that counts.

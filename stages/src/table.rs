@@ -32,7 +32,7 @@ pub use params::{IntervalMethod, Params};
 pub(crate) use params::{digits_problem, fold, three};
 pub use published::Reference;
 pub(crate) use source::{Figure, read};
-pub(crate) use summary::{Groups, gather};
+pub(crate) use summary::{Groups, cell, gather, mean_sd};
 pub(crate) use unit::Units;
 
 /// Makes the table of what a port received: inputs with the labels of gathered axes.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Cams, Table, Thresholds};
 use crate::batch::{digests, in_groups};
-use crate::heatmap::{Histogram, Scale, each_heatmap};
+use crate::heatmap::{Heatmap, Histogram, Scale, each_heatmap, each_is_constant};
 use crate::typed::{Adaptor, Typed};
 
 pub use rule::Rule;
@@ -35,24 +35,42 @@ impl params::Params for Params {}
 ///
 /// A constant map gives 0, whatever the rule, and thus an empty mask. Errors: a map that is not finite, by its image.
 pub fn run(params: &Params, cams: &Cams) -> Result<Thresholds, StageError> {
-    Ok(resolve(params, cams, &histograms(cams, params.scale)?))
+    let maps = Maps::of(cams, params.scale, [params.threshold])?;
+    Ok(Thresholds { names: cams.names.clone(), thresholds: resolve(params.threshold, &maps), scale: params.scale })
 }
 
-/// The grey levels of each heatmap; `None` where the map is constant.
-fn histograms(cams: &Cams, scale: Scale) -> Result<Vec<Option<Histogram>>, StageError> {
-    each_heatmap(cams, scale, |_, heatmap| Ok((!heatmap.constant).then(|| Histogram::of(heatmap.pixels))))
+/// What rules must know of each map.
+enum Maps {
+    /// Whether it is constant, which is all that fixed grey levels ask.
+    Constant(Vec<bool>),
+    /// The grey levels of its heatmap; `None` where the map is constant.
+    Levels(Vec<Option<Histogram>>),
 }
 
-fn resolve(params: &Params, cams: &Cams, histograms: &[Option<Histogram>]) -> Thresholds {
-    let level = |histogram: &Histogram| match params.threshold {
+impl Maps {
+    /// As much as the rules ask for.
+    fn of(cams: &Cams, scale: Scale, rules: impl IntoIterator<Item = Rule>) -> Result<Self, StageError> {
+        if rules.into_iter().all(|rule| matches!(rule, Rule::Fixed(_))) {
+            return each_is_constant(cams).map(Self::Constant);
+        }
+        let histogram = |_, heatmap: Heatmap| Ok((!heatmap.constant).then(|| Histogram::of_slice(&heatmap.pixels)));
+        each_heatmap(cams, scale, histogram).map(Self::Levels)
+    }
+}
+
+/// One threshold a map.
+fn resolve(rule: Rule, maps: &Maps) -> Vec<f64> {
+    let of_histogram = |histogram: &Histogram| match rule {
         Rule::Fixed(level) => level,
         Rule::Percentile(q) => level::percentile(histogram, q),
         Rule::Otsu => level::otsu(histogram),
     };
-    Thresholds {
-        names: cams.names.clone(),
-        thresholds: histograms.iter().map(|histogram| histogram.as_ref().map_or(0.0, level)).collect(),
-        scale: params.scale,
+    match (maps, rule) {
+        (Maps::Constant(constant), Rule::Fixed(level)) => {
+            constant.iter().map(|&constant| if constant { 0.0 } else { level }).collect()
+        }
+        (Maps::Constant(_), _) => unreachable!("grey levels are there for a rule that asks for them"),
+        (Maps::Levels(levels), _) => levels.iter().map(|levels| levels.as_ref().map_or(0.0, of_histogram)).collect(),
     }
 }
 
@@ -62,7 +80,7 @@ pub(crate) static STAGE: Adaptor<Threshold> = Adaptor::new();
 
 impl Typed for Threshold {
     const KIND: &'static str = "threshold";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: &'static str = "finds the grey level above which a pixel of each heatmap counts as foreground";
     const PORTS: &'static [Port] = &[Port { name: "cams", reads: &[Cams::OUTPUT], optional: false, many: false }];
     const OUTPUTS: &'static [&'static str] = &[Thresholds::OUTPUT];
@@ -80,10 +98,14 @@ impl Typed for Threshold {
                 }
                 let (params, action) = group[0];
                 let cams = Cams::from_item(action.one("cams")?)?;
-                let histograms = histograms(&cams, params.scale)?;
-                let outcome =
-                    |(params, _): &&(Params, &Action)| Ok(vec![resolve(params, &cams, &histograms).output()?]);
-                Ok(group.par_iter().map(outcome).collect())
+                let maps = Maps::of(&cams, params.scale, group.iter().map(|(params, _)| params.threshold))?;
+                // The names are the same for all members: each thread copies them once.
+                let of_none = || Thresholds { names: cams.names.clone(), thresholds: Vec::new(), scale: params.scale };
+                let outcome = |thresholds: &mut Thresholds, (params, _): &&(Params, &Action)| {
+                    thresholds.thresholds = resolve(params.threshold, &maps);
+                    Ok(vec![thresholds.output()?])
+                };
+                Ok(group.par_iter().map_init(of_none, outcome).collect())
             },
         )
     }

@@ -15,4 +15,5 @@ mod sandbox;
 mod share;
 mod store;
 mod study;
+mod sweep;
 mod unet;

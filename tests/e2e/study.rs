@@ -3,7 +3,7 @@
 use crate::sandbox::Sandbox;
 
 /// Two models, two folds, two thresholds; small enough to train in seconds.
-const STUDY: &str = r#"
+pub(crate) const STUDY: &str = r#"
 [experiment]
 name = "study"
 seed = 7

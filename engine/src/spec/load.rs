@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::limits::PROJECT_FILE;
 use super::parse::{self, Parts};
+use super::sweep::Sweep;
 use super::{Located, Spec, overrides};
 use crate::diagnostic::{Diagnostic, Span, SpecError};
 use crate::source::{self, SourceMap};
@@ -18,6 +19,18 @@ use crate::source::{self, SourceMap};
 /// Problems of single sections are left in [`Spec::findings`], so that those of the plan can join them; an error means
 /// that nothing could be read.
 pub fn load(path: &Path, overrides: &[String]) -> Result<Spec, SpecError> {
+    read(path, overrides, None).map(|(spec, _)| spec)
+}
+
+/// [`load`] with the values of one axis replaced (`threshold=0..=255`); gives the name of the axis, with its place, too.
+///
+/// Errors also: a sweep that cannot be understood, and an axis that the spec does not have.
+pub fn load_swept(path: &Path, overrides: &[String], sweep: &str) -> Result<(Spec, Spanned<String>), SpecError> {
+    let (spec, axis) = read(path, overrides, Some(sweep))?;
+    Ok((spec, axis.expect("what is swept has an axis, else it is an error")))
+}
+
+fn read(path: &Path, overrides: &[String], sweep: Option<&str>) -> Result<(Spec, Option<Spanned<String>>), SpecError> {
     let mut loader = Loader { sources: SourceMap::default(), problems: Vec::new(), chain: Vec::new() };
     let mut table = loader.file(path, None);
     let is_unreadable = table.is_empty() && !loader.problems.is_empty();
@@ -27,17 +40,31 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Spec, SpecError> {
             merge(&mut table, set);
         }
     }
-    let Loader { sources, mut problems, .. } = loader;
+    let Loader { mut sources, mut problems, .. } = loader;
     // A file that is not TOML is reported without what it seems to lack, which would only distract.
     if is_unreadable {
         return Err(SpecError::new(sources, problems));
     }
+    let mut overrides = overrides.to_vec();
+    let mut axis = None;
+    if let Some(text) = sweep {
+        let parsed = Sweep::parse(text, &working_dir, &mut sources, &mut problems);
+        let Some(sweep) = parsed else { return Err(SpecError::new(sources, problems)) };
+        if let Err(problem) = sweep.check(&table) {
+            problems.push(problem);
+            return Err(SpecError::new(sources, problems));
+        }
+        merge(&mut table, sweep.table);
+        overrides.push(sweep.as_override);
+        axis = Some(sweep.axis);
+    }
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let root = project_root(&absolute);
     let Parts { name, seed, axes, exclude, zip, stages, broken } = parse::parts(&table, &mut problems);
-    let overrides = overrides.to_vec();
     let findings = problems;
-    Ok(Spec { path: absolute, root, name, seed, axes, exclude, zip, stages, sources, overrides, findings, broken })
+    let spec =
+        Spec { path: absolute, root, name, seed, axes, exclude, zip, stages, sources, overrides, findings, broken };
+    Ok((spec, axis))
 }
 
 struct Loader {

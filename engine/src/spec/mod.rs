@@ -8,6 +8,7 @@ mod load;
 mod overrides;
 mod parse;
 mod reader;
+mod sweep;
 
 use std::path::PathBuf;
 
@@ -22,7 +23,7 @@ use crate::source::SourceMap;
 use axis::Axis;
 
 pub use limits::StoreLimits;
-pub use load::load;
+pub use load::{load, load_swept};
 pub(crate) use parse::STAGE_FIELDS;
 
 /// A parsed experiment.

@@ -3,7 +3,8 @@
 //! - zstd at one level, `created_by = "orchestrate"`, no statistics, no indexes and no Arrow schema: nothing but the columns
 //!   and the notes is in the file, and small tables stay small;
 //! - notes are key-value metadata of the file, sorted by key;
-//! - one thread writes; row groups and pages end where the widths of the columns say.
+//! - one thread writes; row groups and pages end where the widths of the columns say;
+//! - tables of which a sweep makes thousands have no compression, see [`Columns::many`].
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,7 +16,7 @@ use arrow_buffer::{Buffer, OffsetBuffer};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use orchestrate_engine::stage::StageError;
 use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -28,11 +29,15 @@ const CHUNKS_PER_GROUP: usize = 8;
 const ROWS_PER_CHUNK_MAX: usize = 1 << 16;
 const ZSTD_LEVEL: i32 = 3;
 
+/// Distinct values of a float up to which a table of which there are many lists them once.
+const LISTED_MAX: usize = 16;
+
 /// Named columns of equal length and notes about all of them, ready to be encoded.
 #[derive(Default)]
 pub struct Columns<'a> {
     columns: Vec<(String, Column<'a>)>,
     notes: BTreeMap<String, String>,
+    many: bool,
 }
 
 enum Column<'a> {
@@ -123,6 +128,13 @@ impl<'a> Columns<'a> {
         Ok(self.list_note("classes", classes))
     }
 
+    /// Says that there will be many such tables, each small: columns are not compressed but encoded by the differences between
+    /// neighbours, as setting up a compressor for each column takes longer than all else, and saves little on such tables.
+    pub fn many(mut self) -> Self {
+        self.many = true;
+        self
+    }
+
     /// Adds a note: a text about the whole table.
     pub fn note(mut self, key: &str, value: impl Into<String>) -> Self {
         self.notes.insert(key.to_owned(), value.into());
@@ -196,7 +208,7 @@ impl<'a> Columns<'a> {
         let wide = self.columns.iter().any(|(_, column)| matches!(column, Column::Bytes { .. }));
         let mut properties = WriterProperties::builder()
             .set_created_by("orchestrate".to_owned())
-            .set_compression(zstd())
+            .set_compression(if self.many { Compression::UNCOMPRESSED } else { zstd() })
             .set_statistics_enabled(EnabledStatistics::None)
             .set_offset_index_disabled(true)
             .set_max_row_group_row_count(None)
@@ -207,7 +219,13 @@ impl<'a> Columns<'a> {
             if let Column::Bytes { compression, .. } = column {
                 properties = properties.set_column_compression(ColumnPath::new(vec![name.clone()]), *compression);
             }
-            if matches!(
+            if self.many {
+                if let Some(encoding) = column.compact_encoding(name) {
+                    let path = ColumnPath::new(vec![name.clone()]);
+                    properties = properties.set_column_dictionary_enabled(path.clone(), false);
+                    properties = properties.set_column_encoding(path, encoding);
+                }
+            } else if matches!(
                 column,
                 Column::Bytes { .. } | Column::Floats { .. } | Column::Float(_) | Column::OptionalFloat(_)
             ) || name == "image"
@@ -262,6 +280,17 @@ impl Column<'_> {
         }
     }
 
+    /// How it is encoded in a table of which there are many; `None` for a list of distinct values and indices into it.
+    fn compact_encoding(&self, name: &str) -> Option<Encoding> {
+        match self {
+            Self::Text(_) | Self::OptionalText(_) => (name == "image").then_some(Encoding::DELTA_BYTE_ARRAY),
+            Self::Integer(_) => Some(Encoding::DELTA_BINARY_PACKED),
+            Self::Float(values) => is_varied(values.iter().copied()).then_some(Encoding::PLAIN),
+            Self::OptionalFloat(values) => is_varied(values.iter().flatten().copied()).then_some(Encoding::PLAIN),
+            Self::Bool(_) | Self::Bytes { .. } | Self::Floats { .. } => Some(Encoding::PLAIN),
+        }
+    }
+
     fn field(&self, name: &str) -> Field {
         let (data_type, nullable) = match self {
             Self::Text(_) => (DataType::Utf8, false),
@@ -305,6 +334,20 @@ impl Column<'_> {
 
 fn zstd() -> Compression {
     Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL).expect("it is a level of zstd"))
+}
+
+/// Whether there are more distinct values than are worth listing.
+fn is_varied(values: impl Iterator<Item = f64>) -> bool {
+    let mut seen = Vec::with_capacity(LISTED_MAX);
+    for value in values {
+        if !seen.contains(&value.to_bits()) {
+            if seen.len() == LISTED_MAX {
+                return true;
+            }
+            seen.push(value.to_bits());
+        }
+    }
+    false
 }
 
 fn element() -> Field {

@@ -145,6 +145,7 @@ impl Table for Thresholds {
 
     fn columns(&self) -> Result<Columns<'_>, StageError> {
         Ok(Columns::new()
+            .many()
             .text("image", &self.names)
             .float("threshold", self.thresholds.iter().copied())
             .note("scale", self.scale.name()))
@@ -152,16 +153,29 @@ impl Table for Thresholds {
 
     fn from_rows(rows: &Rows) -> Result<Self, StageError> {
         let names = rows.text("image")?;
+        let thresholds = Self::levels(rows, |row| names[row].clone())?;
+        Ok(Self { names, thresholds, scale: Self::scale(rows)? })
+    }
+}
+
+impl Thresholds {
+    /// How the heatmaps are scaled to which the thresholds of a table apply.
+    pub(crate) fn scale(rows: &Rows) -> Result<Scale, StageError> {
+        let scale = rows.note("scale").map(Scale::from_name).unwrap_or(Some(Scale::default()));
+        scale.ok_or_else(|| rows.error("note `scale` must be `after` or `before`"))
+    }
+
+    /// The thresholds of a table, in the order of its rows; `name` gives that of the image of a row.
+    pub(crate) fn levels(rows: &Rows, name: impl Fn(usize) -> String) -> Result<Vec<f64>, StageError> {
         let thresholds = rows.float("threshold")?;
         if let Some(row) = thresholds.iter().position(|threshold| !(0.0..=255.0).contains(threshold)) {
             return Err(rows.error(format!(
                 "the threshold of image `{}` is {}; it must be in 0..=255",
-                names[row], thresholds[row]
+                name(row),
+                thresholds[row]
             )));
         }
-        let scale = rows.note("scale").map(Scale::from_name).unwrap_or(Some(Scale::default()));
-        let scale = scale.ok_or_else(|| rows.error("note `scale` must be `after` or `before`"))?;
-        Ok(Self { names, thresholds, scale })
+        Ok(thresholds)
     }
 }
 

@@ -101,7 +101,12 @@ impl Table for Confusion {
 
 /// Whether images are those of the phantom, whose names say so.
 pub fn is_synthetic(names: &[String]) -> bool {
-    names.iter().any(|name| name.starts_with("phantom-"))
+    names.iter().any(|name| is_synthetic_name(name))
+}
+
+/// Whether an image is one of the phantom.
+pub(crate) fn is_synthetic_name(name: &str) -> bool {
+    name.starts_with("phantom-")
 }
 
 fn axis_columns(axes: &AxisColumns) -> Columns<'_> {

@@ -25,6 +25,7 @@ pub use curve::{Curve, Epoch, SegmentCurve, SegmentEpoch};
 pub use figures::{Cell, Figures, Interval, Levels, PairedTest, Published, Resampling, Statistic, Unit};
 pub use images::{Images, Labels, Masks};
 pub use maps::{Cams, Predictions, Thresholds};
+pub(crate) use metrics::is_synthetic_name;
 pub use metrics::{ALL, AxisColumns, Confusion, Metrics, is_synthetic};
 pub use predicted::PredictedMasks;
 pub use rows::Rows;

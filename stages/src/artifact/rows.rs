@@ -1,6 +1,7 @@
 //! Parquet bytes to columns, one column at a time, whoever wrote the file: pandas and pyarrow differ from us in the width of
 //! integers and in the notes. What does not fit is an error that names the file, the column and what was found.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -12,10 +13,16 @@ use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
 use orchestrate_engine::stage::StageError;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
+};
+use rayon::prelude::*;
 
 /// Rows that are decoded at a time.
 const BATCH_ROWS: usize = 256;
+
+/// The same of columns of pictures, so that what is decoded stays in the processor's cache.
+const GROUP_BATCH_ROWS: usize = 16;
 
 /// A Parquet table whose columns are decoded when asked for.
 pub struct Rows {
@@ -82,6 +89,28 @@ impl Rows {
         })
     }
 
+    /// Whether a column holds exactly those texts, in that order.
+    pub fn has_texts(&self, name: &str, texts: &[String]) -> Result<bool, StageError> {
+        let mut expected = texts.iter();
+        let mut equal = texts.len() == self.count;
+        self.read(name, "texts", |array| {
+            let found = array.as_string_opt::<i32>()?.iter();
+            equal &= found.zip(expected.by_ref()).all(|(found, expected)| found == Some(expected.as_str()));
+            Some(())
+        })?;
+        Ok(equal)
+    }
+
+    /// Whether a text in a column is such as is looked for.
+    pub fn any_text(&self, name: &str, is_wanted: impl Fn(&str) -> bool) -> Result<bool, StageError> {
+        let mut any = false;
+        self.read(name, "texts", |array| {
+            any |= array.as_string_opt::<i32>()?.iter().flatten().any(&is_wanted);
+            Some(())
+        })?;
+        Ok(any)
+    }
+
     /// A column of integers.
     pub fn integer(&self, name: &str) -> Result<Vec<i64>, StageError> {
         self.required(name, self.collect(name, "integers", integers)?)
@@ -124,17 +153,52 @@ impl Rows {
         self.required(name, values)
     }
 
-    /// Gives each byte string of a column, with its row, to `each`.
-    pub fn each_bytes(&self, name: &str, mut each: impl FnMut(usize, &[u8])) -> Result<(), StageError> {
-        let mut row = 0;
-        self.read_as(name, "byte strings", viewed, |array| {
-            let values = array.as_binary_view_opt()?;
-            for value in values {
-                each(row, value.unwrap_or_default());
-                row += 1;
-            }
-            Some(())
-        })
+    /// The byte strings of a column in the rows to `keep`, one after the other; each must have `width` bytes.
+    ///
+    /// Row groups are read in parallel: a column of pictures is most of its table. Errors: a string of another length, with its row.
+    pub fn bytes(&self, name: &str, keep: &[bool], width: usize) -> Result<Vec<u8>, StageError> {
+        let kept = |keep: &[bool]| keep.iter().filter(|&&keep| keep).count();
+        let too_large = || self.error(format!("{} values of {width} bytes do not fit in memory", kept(keep)));
+        let size = kept(keep).checked_mul(width).ok_or_else(too_large)?;
+        // Asked first, as the second call would abort; that one takes pages that the system has zeroed, in parallel below.
+        Vec::<u8>::new().try_reserve_exact(size).map_err(|_| too_large())?;
+        let mut values = vec![0; size];
+        let mut places = Vec::new();
+        let (mut start, mut rest) = (0, values.as_mut_slice());
+        for (group, metadata) in self.metadata.metadata().row_groups().iter().enumerate() {
+            let rows = usize::try_from(metadata.num_rows()).unwrap_or(0).min(keep.len() - start);
+            let (own, others) = rest.split_at_mut(kept(&keep[start..start + rows]) * width);
+            places.push((group, start, &keep[start..start + rows], own));
+            (start, rest) = (start + rows, others);
+        }
+        if start < keep.len() {
+            return Err(self.error(format!("column `{name}` has {start} rows of {}", keep.len())));
+        }
+        places.into_par_iter().filter(|(_, _, keep, _)| keep.contains(&true)).try_for_each(
+            |(group, start, keep, own)| {
+                let mut rows = (start..).zip(keep).filter(|(_, keep)| **keep).map(|(row, _)| row);
+                let mut places = own.chunks_exact_mut(width.max(1));
+                let mut unequal = None;
+                self.read_group(name, "byte strings", Some((group, keep)), &mut |array| {
+                    for value in array.as_binary_view_opt()? {
+                        let (value, row) = (value.unwrap_or_default(), rows.next());
+                        match places.next() {
+                            Some(place) if place.len() == value.len() => place.copy_from_slice(value),
+                            _ if value.is_empty() && width == 0 => {}
+                            _ => unequal = unequal.or(Some((row.unwrap_or_default(), value.len()))),
+                        }
+                    }
+                    Some(())
+                })?;
+                match unequal {
+                    Some((row, length)) => {
+                        Err(self.error(format!("`{name}` of row {row} has {length} bytes, not {width}")))
+                    }
+                    None => Ok(()),
+                }
+            },
+        )?;
+        Ok(values)
     }
 
     /// A column of equally long lists of floats, one after the other, and that length; 0 where there are no rows.
@@ -220,37 +284,53 @@ impl Rows {
         Ok(out)
     }
 
-    fn read(&self, name: &str, expected: &str, take: impl FnMut(&ArrayRef) -> Option<()>) -> Result<(), StageError> {
-        self.read_as(name, expected, |found| found.clone(), take)
-    }
-
-    /// Decodes one column batch by batch, as the type that `wanted` makes of its own; `take` gives `None` where the type is not the `expected` one.
-    fn read_as(
+    /// Decodes one column batch by batch; `take` gives `None` where the type is not the `expected` one.
+    fn read(
         &self,
         name: &str,
         expected: &str,
-        wanted: impl Fn(&DataType) -> DataType,
         mut take: impl FnMut(&ArrayRef) -> Option<()>,
+    ) -> Result<(), StageError> {
+        self.read_group(name, expected, None, &mut take)
+    }
+
+    /// The schema with byte strings of a column as parts of the pages in which they lie, where they need not be copied.
+    fn viewed(&self, index: usize) -> Result<ArrowReaderMetadata, String> {
+        let mut fields: Vec<_> = self.metadata.schema().fields().iter().cloned().collect();
+        if *fields[index].data_type() == DataType::Binary {
+            fields[index] = Arc::new(Field::clone(&fields[index]).with_data_type(DataType::BinaryView));
+        }
+        let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields)));
+        ArrowReaderMetadata::try_new(Arc::clone(self.metadata.metadata()), options).map_err(|error| error.to_string())
+    }
+
+    /// [`Rows::read`] of all rows, or of those to keep in one row group.
+    fn read_group(
+        &self,
+        name: &str,
+        expected: &str,
+        group: Option<(usize, &[bool])>,
+        take: &mut dyn FnMut(&ArrayRef) -> Option<()>,
     ) -> Result<(), StageError> {
         let Some((index, field)) = self.metadata.schema().fields().find(name) else {
             let names = self.names().join(", ");
             return Err(self.error(format!("there is no column `{name}`; the columns are: {names}")));
         };
         let found = field.data_type().clone();
+        let count = group.map_or(self.count, |(_, keep)| keep.iter().filter(|&&keep| keep).count());
         let result = guarded(|| -> Result<usize, String> {
             let mask = ProjectionMask::roots(self.metadata.parquet_schema(), [index]);
-            let mut fields: Vec<_> = self.metadata.schema().fields().iter().cloned().collect();
-            fields[index] = Arc::new(Field::clone(&fields[index]).with_data_type(wanted(&found)));
-            let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields)));
-            let metadata = ArrowReaderMetadata::try_new(Arc::clone(self.metadata.metadata()), options)
-                .map_err(|error| error.to_string())?;
-            let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.bytes.clone(), metadata)
+            let metadata = if group.is_some() { self.viewed(index)? } else { self.metadata.clone() };
+            let mut reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.bytes.clone(), metadata)
                 .with_projection(mask)
-                .with_batch_size(BATCH_ROWS)
-                .build()
-                .map_err(|error| error.to_string())?;
+                .with_batch_size(BATCH_ROWS);
+            if let Some((group, keep)) = group {
+                let selection = RowSelection::from_consecutive_ranges(ranges(keep).into_iter(), keep.len());
+                reader =
+                    reader.with_row_groups(vec![group]).with_row_selection(selection).with_batch_size(GROUP_BATCH_ROWS);
+            }
             let mut rows = 0;
-            for batch in reader {
+            for batch in reader.build().map_err(|error| error.to_string())? {
                 let batch = batch.map_err(|error| error.to_string())?;
                 rows += batch.num_rows();
                 take(batch.column(0)).ok_or_else(|| format!("{expected} were expected, found {}", name_of(&found)))?;
@@ -258,19 +338,21 @@ impl Rows {
             Ok(rows)
         });
         match result {
-            Ok(rows) if rows == self.count => Ok(()),
-            Ok(rows) => Err(self.error(format!("column `{name}` has {rows} rows of {}", self.count))),
+            Ok(rows) if rows == count => Ok(()),
+            Ok(rows) => Err(self.error(format!("column `{name}` has {rows} rows of {count}"))),
             Err(error) => Err(self.error(format!("column `{name}`: {error}"))),
         }
     }
 }
 
-/// Byte strings as parts of the pages in which they lie, where they need not be copied.
-fn viewed(found: &DataType) -> DataType {
-    match found {
-        DataType::Binary => DataType::BinaryView,
-        other => other.clone(),
-    }
+/// Rows to keep that follow each other.
+fn ranges(keep: &[bool]) -> Vec<Range<usize>> {
+    let mut end = 0;
+    let runs = keep.chunk_by(|a, b| a == b).map(|run| {
+        end += run.len();
+        (run[0], end - run.len()..end)
+    });
+    runs.filter(|(keep, _)| *keep).map(|(_, range)| range).collect()
 }
 
 fn name_of(data_type: &DataType) -> String {

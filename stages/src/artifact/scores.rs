@@ -8,7 +8,7 @@ use super::{Columns, Rows, Table};
 ///
 /// Columns: `image`, `label` and `predicted` (class names), `correct`, `iou`, `dice`, `precision`, `recall` (0..=1, missing
 /// where the ground truth is empty, so that a mean leaves such images out), `mask_pixels`, `truth_pixels`. Notes: `classes`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scores {
     /// Names of the images.
     pub names: Vec<String>,
@@ -43,6 +43,7 @@ impl Table for Scores {
     fn columns(&self) -> Result<Columns<'_>, StageError> {
         let correct = self.labels.iter().zip(&self.predicted).map(|(label, predicted)| label == predicted);
         Columns::new()
+            .many()
             .text("image", &self.names)
             .class("label", &self.labels, &self.classes)?
             .class("predicted", &self.predicted, &self.classes)?

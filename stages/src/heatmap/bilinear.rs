@@ -12,10 +12,12 @@ pub(super) fn resize(values: &[f32], size: (usize, usize), to: (usize, usize)) -
     let (height, width) = size;
     let columns = taps(width, to.1);
     // Every row is stretched once; two stretched rows then make each row of the result.
-    let stretched: Vec<f32> = values
-        .chunks_exact(width)
-        .flat_map(|row| columns.iter().map(|tap| mix(row[tap.first], row[tap.second], tap.weight)))
-        .collect();
+    let mut stretched = vec![0.0; height * to.1];
+    for (out, row) in stretched.chunks_exact_mut(to.1).zip(values.chunks_exact(width)) {
+        for (out, tap) in out.iter_mut().zip(&columns) {
+            *out = mix(row[tap.first], row[tap.second], tap.weight);
+        }
+    }
     let row = |index: usize| &stretched[index * to.1..(index + 1) * to.1];
     let mut result = vec![0.0; to.0 * to.1];
     for (out, tap) in result.chunks_exact_mut(to.1).zip(taps(height, to.0)) {

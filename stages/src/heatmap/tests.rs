@@ -85,3 +85,30 @@ fn maps_that_are_not_finite_are_refused_by_the_name_of_their_image() {
     let error = each_heatmap(&cams, Scale::After, |_, _| Ok(())).unwrap_err();
     assert_eq!(error.to_string(), "image `b.png`: the class activation map has values that are not finite");
 }
+
+#[test]
+fn truncation_is_that_of_a_cast() {
+    let mut value = 0.0_f32;
+    while value <= 255.0 {
+        assert_eq!(truncated(value), value as u8, "{value}");
+        for near in [value.next_down().max(0.0), value.next_up().min(255.0)] {
+            assert_eq!(truncated(near), near as u8, "{near}");
+        }
+        value += 1.0 / 64.0;
+    }
+}
+
+#[test]
+fn extremes_are_found_wherever_they_are() {
+    for length in [1, 15, 16, 17, 100] {
+        for at in 0..length {
+            let mut values = vec![0.5_f32; length];
+            values[at] = -3.0;
+            values[length - 1 - at] = if 2 * at + 1 == length { -3.0 } else { 7.0 };
+            let plain = values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), &v| (a.min(v), b.max(v)));
+            assert_eq!(range(&values), plain);
+        }
+    }
+    assert_eq!(range(&[f32::NAN, 2.0]), (2.0, 2.0));
+    assert_eq!(range(&[]), (f32::INFINITY, f32::NEG_INFINITY));
+}

@@ -18,7 +18,7 @@ const BOTTOM: f64 = 48.0;
 const LEGEND_LINE: f64 = 20.0;
 
 /// Colours of series on white: those of Okabe and Ito, the pale ones darkened.
-pub(super) const COLOURS: [&str; 8] =
+pub(crate) const COLOURS: [&str; 8] =
     ["#0072b2", "#d55e00", "#008a64", "#b5548c", "#b07d00", "#2f93cf", "#555555", "#7a6a00"];
 
 /// Dashes of series beyond the number of colours.
@@ -26,55 +26,55 @@ const DASHES: [&str; 4] = ["", "7 3", "2 3", "9 3 2 3"];
 
 /// What a series looks like, by its index.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Look(pub(super) usize);
+pub(crate) struct Look(pub(crate) usize);
 
 impl Look {
     /// Class in the style sheet.
-    pub(super) fn class(self) -> String {
+    pub(crate) fn class(self) -> String {
         format!("c{}", self.0 % COLOURS.len())
     }
 
     /// Colour on white.
-    pub(super) fn colour(self) -> &'static str {
+    pub(crate) fn colour(self) -> &'static str {
         COLOURS[self.0 % COLOURS.len()]
     }
 
     /// Dashes on and off; empty for a solid line.
-    pub(super) fn dash(self) -> &'static str {
+    pub(crate) fn dash(self) -> &'static str {
         DASHES[self.0 / COLOURS.len() % DASHES.len()]
     }
 }
 
 /// The axes of a chart.
 #[derive(Clone, Debug)]
-pub(super) struct Axes {
+pub(crate) struct Axes {
     /// What the chart shows, for people who do not see it.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// What is along the horizontal axis, with its unit.
-    pub(super) x_label: String,
+    pub(crate) x_label: String,
     /// What is along the vertical axis.
-    pub(super) y_label: String,
+    pub(crate) y_label: String,
     /// Smallest and largest value along the horizontal axis.
-    pub(super) x: (f64, f64),
+    pub(crate) x: (f64, f64),
     /// Smallest and largest value along the vertical axis.
-    pub(super) y: (f64, f64),
+    pub(crate) y: (f64, f64),
     /// Values that are marked along the horizontal axis, with their texts.
-    pub(super) x_ticks: Vec<(f64, String)>,
+    pub(crate) x_ticks: Vec<(f64, String)>,
 }
 
 impl Axes {
     /// The place of a value along the horizontal axis.
-    pub(super) fn x(&self, value: f64) -> f64 {
+    pub(crate) fn x(&self, value: f64) -> f64 {
         LEFT + share(value, self.x) * (WIDTH - LEFT - RIGHT)
     }
 
     /// The place of a value along the vertical axis.
-    pub(super) fn y(&self, value: f64) -> f64 {
+    pub(crate) fn y(&self, value: f64) -> f64 {
         HEIGHT - BOTTOM - share(value, self.y) * (HEIGHT - TOP - BOTTOM)
     }
 
     /// A line through points, with a class and a look.
-    pub(super) fn line(&self, points: &[(f64, f64)], look: Look, class: &str, dash: Option<&str>) -> Markup {
+    pub(crate) fn line(&self, points: &[(f64, f64)], look: Look, class: &str, dash: Option<&str>) -> Markup {
         let points: Vec<String> =
             points.iter().map(|&(x, y)| format!("{},{}", number(self.x(x)), number(self.y(y)))).collect();
         let dash = dash.unwrap_or(look.dash());
@@ -85,7 +85,7 @@ impl Axes {
     }
 
     /// A point with whiskers of `sd` in both directions, moved sideways by so many pixels.
-    pub(super) fn point(&self, (x, y): (f64, f64), sd: Option<f64>, look: Look, shift: f64, tip: &str) -> Markup {
+    pub(crate) fn point(&self, (x, y): (f64, f64), sd: Option<f64>, look: Look, shift: f64, tip: &str) -> Markup {
         let (x, low, high) = (self.x(x) + shift, sd.map(|sd| y - sd), sd.map(|sd| y + sd));
         let clamp = |value: f64| number(self.y(value.clamp(self.y.0, self.y.1)));
         html! {
@@ -116,24 +116,24 @@ fn marker(look: Look, x: f64, y: f64) -> Markup {
 
 /// A chart: frame, axes, and what is drawn in it.
 #[derive(Clone)]
-pub(super) struct Chart {
-    pub(super) axes: Axes,
+pub(crate) struct Chart {
+    pub(crate) axes: Axes,
     /// What is drawn.
-    pub(super) marks: Markup,
+    pub(crate) marks: Markup,
     /// Series that are drawn, for the legend.
-    pub(super) legend: Vec<(Look, String)>,
+    pub(crate) legend: Vec<(Look, String)>,
 }
 
 impl Chart {
     /// For the page, whose legend is beside it.
-    pub(super) fn inline(&self) -> Markup {
+    pub(crate) fn inline(&self) -> Markup {
         html! {
             svg class="chart" viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(self.axes.name) { (self.body()) }
         }
     }
 
     /// As a file of its own, with its legend below.
-    pub(super) fn file(&self) -> Vec<u8> {
+    pub(crate) fn file(&self) -> Vec<u8> {
         let columns = 2;
         let lines = self.legend.len().div_ceil(columns) as f64;
         let height = HEIGHT + if self.legend.is_empty() { 0.0 } else { lines * LEGEND_LINE + 8.0 };
@@ -183,7 +183,7 @@ impl Chart {
 }
 
 /// Values at round steps within a range, with their texts: some five of them.
-pub(super) fn ticks((low, high): (f64, f64)) -> Vec<(f64, String)> {
+pub(crate) fn ticks((low, high): (f64, f64)) -> Vec<(f64, String)> {
     let span = high - low;
     if !span.is_finite() || span <= 0.0 {
         return vec![(low, format!("{low}"))];
@@ -198,14 +198,14 @@ pub(super) fn ticks((low, high): (f64, f64)) -> Vec<(f64, String)> {
 }
 
 /// A round number that is no less than all values, at least `least`.
-pub(super) fn round_above(values: impl Iterator<Item = f64>, least: f64) -> f64 {
+pub(crate) fn round_above(values: impl Iterator<Item = f64>, least: f64) -> f64 {
     let largest = values.filter(|value| value.is_finite()).fold(least, f64::max);
     let step = 10_f64.powi(largest.log10().floor() as i32) / 4.0;
     (largest / step - 1e-9).ceil() * step
 }
 
 /// A coordinate with one digit after the point: a tenth of a pixel.
-pub(super) fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let text = format!("{value:.1}");
     if text == "-0.0" { "0.0".to_owned() } else { text }
 }

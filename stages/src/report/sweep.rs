@@ -85,14 +85,14 @@ fn tip(figure: &Figure) -> String {
 }
 
 /// A threshold along the axis.
-struct Level<'a> {
-    label: &'a str,
+pub(crate) struct Level<'a> {
+    pub(crate) label: &'a str,
     /// Whether it is a grey level, not a rule.
-    is_fixed: bool,
+    pub(crate) is_fixed: bool,
 }
 
 /// Where thresholds lie along the axis: grey levels at their value, rules after them.
-fn places(labels: &[String]) -> Option<Vec<(f64, Level<'_>)>> {
+pub(crate) fn places(labels: &[String]) -> Option<Vec<(f64, Level<'_>)>> {
     let fixed: Vec<(f64, Level<'_>)> = labels
         .iter()
         .filter_map(|label| Some((label.parse().ok()?, Level { label, is_fixed: true })))
@@ -117,7 +117,7 @@ fn places(labels: &[String]) -> Option<Vec<(f64, Level<'_>)>> {
 }
 
 /// Leaves out texts that would lie on each other.
-fn thinned(ticks: Vec<(f64, String)>) -> Vec<(f64, String)> {
+pub(crate) fn thinned(ticks: Vec<(f64, String)>) -> Vec<(f64, String)> {
     const SHOWN_MAX: f64 = 11.0;
     let low = ticks.iter().map(|(x, _)| *x).fold(f64::INFINITY, f64::min);
     let high = ticks.iter().map(|(x, _)| *x).fold(f64::NEG_INFINITY, f64::max);

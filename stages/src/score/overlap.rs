@@ -2,12 +2,18 @@
 
 use crate::heatmap::Histogram;
 
-/// The grey levels of one heatmap, of all its pixels and of those in the ground truth.
+/// Pixels that are looked at together.
+const STRETCH: usize = 64;
+
+/// How many pixels of one heatmap lie above each grey level, of all its pixels and of those in the ground truth.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Overlap {
-    all: Histogram,
-    truth: Histogram,
+    all: Above,
+    truth: Above,
 }
+
+/// Pixels of at least the grey level 0..=256.
+type Above = [u32; 257];
 
 /// How well one mask agrees with the ground truth. Source of `iou`: Kang et al. 2021, Eq. 8.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,14 +27,28 @@ pub(super) struct Agreement {
 impl Overlap {
     /// From a heatmap and its ground truth (1 = foreground), pixel by pixel.
     pub(super) fn of(heatmap: &[u8], truth: &[u8]) -> Self {
-        let inside = heatmap.iter().zip(truth).filter(|&(_, &truth)| truth != 0);
-        Self { all: Histogram::of(heatmap.iter().copied()), truth: Histogram::of(inside.map(|(&level, _)| level)) }
+        let whole = Histogram::of_slice(heatmap);
+        let mut foreground = [0_u32; 256];
+        // Lesions are small, and a stretch without foreground is seen many pixels at a time.
+        for (levels, truths) in heatmap.chunks(STRETCH).zip(truth.chunks(STRETCH)) {
+            if truths.iter().fold(0, |any, &truth| any | truth) != 0 {
+                for (&level, _) in levels.iter().zip(truths).filter(|&(_, &truth)| truth != 0) {
+                    foreground[usize::from(level)] += 1;
+                }
+            }
+        }
+        let (mut all, mut inside) = ([0; 257], [0; 257]);
+        for level in (0..256).rev() {
+            inside[level] = inside[level + 1] + foreground[level];
+            all[level] = all[level + 1] + whole.counts()[level];
+        }
+        Self { all, truth: inside }
     }
 
-    /// The mask is `heatmap > threshold`, strictly; zero division is 0.
+    /// The mask is `heatmap > threshold`, strictly, with a threshold in 0..=255; zero division is 0.
     pub(super) fn agreement(&self, threshold: f64) -> Agreement {
-        let (mask, truth) = (self.all.above(threshold), self.truth.total());
-        Agreement::of(self.truth.above(threshold), mask, truth)
+        let first = (threshold.floor() as usize + 1).min(256);
+        Agreement::of(self.truth[first].into(), self.all[first].into(), self.truth[0].into())
     }
 }
 
@@ -66,6 +86,29 @@ mod tests {
         let expected = Agreement { metrics: Some([0.5, 2.0 / 3.0, 1.0, 0.5]), mask_pixels: 1, truth_pixels: 2 };
         assert_eq!(agreement, expected);
         assert_eq!(overlap.agreement(199.5).metrics, Some([1.0; 4]));
+    }
+
+    #[test]
+    fn only_pixels_strictly_above_the_threshold_count() {
+        let overlap = Overlap::of(&[0, 10, 10, 11, 255], &[0, 0, 1, 0, 1]);
+        let pixels = |threshold| {
+            let Agreement { mask_pixels, truth_pixels, .. } = overlap.agreement(threshold);
+            (mask_pixels, truth_pixels)
+        };
+        let masks = [0.0, 9.5, 10.0, 10.5, 11.0, 254.0, 255.0].map(pixels);
+        assert_eq!(masks, [4, 4, 2, 2, 1, 1, 0].map(|mask| (mask, 2)));
+    }
+
+    /// Foreground in the first, in a middle and in the last stretch, and none in others.
+    #[test]
+    fn stretches_without_foreground_are_passed_over_and_no_others() {
+        let heatmap: Vec<u8> = (0..300_u32).map(|index| (index * 7 % 256) as u8).collect();
+        let truth: Vec<u8> = (0..300).map(|index| u8::from([0, 63, 150, 151, 299].contains(&index))).collect();
+        let overlap = Overlap::of(&heatmap, &truth);
+        for threshold in 0..=255_u8 {
+            let mask: Vec<u8> = heatmap.iter().map(|&level| u8::from(level > threshold)).collect();
+            assert_eq!(overlap.agreement(threshold.into()), Agreement::of_masks(&mask, &truth));
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use orchestrate_engine::stage::StageError;
 use rayon::prelude::*;
 
 use super::overlap::Agreement;
-use super::{assemble, check_size, rows_by_name};
+use super::{check_size, fill, rows_by_name};
 use crate::artifact::{Masks, PredictedMasks, Scores};
 
 /// Scores the predicted mask of each image against its ground truth.
@@ -29,6 +29,13 @@ pub fn run_predicted(predicted: &PredictedMasks, masks: &Masks) -> Result<Scores
             Agreement::of_masks(mask, &masks.pixels[rows[row] * size..(rows[row] + 1) * size])
         })
         .collect();
-    let images: Vec<usize> = (0..predicted.names.len()).collect();
-    Ok(assemble(&images, &predicted.names, &predicted.labels, &predicted.labels, &predicted.classes, &agreements))
+    let mut scores = Scores {
+        names: predicted.names.clone(),
+        labels: predicted.labels.clone(),
+        predicted: predicted.labels.clone(),
+        classes: predicted.classes.clone(),
+        ..Scores::default()
+    };
+    fill(&mut scores, agreements.iter().copied());
+    Ok(scores)
 }

@@ -11,7 +11,7 @@ use super::image::Images;
 use super::label::Dimension;
 use super::layout::Layout;
 use super::lesion::LESION_SIZE;
-use crate::artifact::{ALL, Levels, Metrics, Scores, Table, is_synthetic};
+use crate::artifact::{ALL, Levels, Metrics, Scores, Table, is_synthetic_name};
 
 /// A figure of one input.
 #[derive(Clone, Debug, PartialEq)]
@@ -151,12 +151,15 @@ fn scores(layout: &Layout, images: &Images, item: &Item) -> Result<Part, StageEr
     if classes.iter().any(|class| class == ALL) {
         return Err(rows.error("a class is named `all`, which stands for all classes together; rename it"));
     }
-    let classes_of_rows = rows.class("label", &classes)?;
-    let names = rows.text("image")?;
-    let ids: Vec<Option<u32>> = names.iter().map(|name| images.id(name)).collect();
+    // Of what no cell asks for nothing is read: a sweep has thousands of inputs.
+    let classes_of_rows = if layout.uses("label") { rows.class("label", &classes)? } else { vec![0; rows.len()] };
+    let ids: Vec<Option<u32>> = match images.names.is_empty() {
+        true => vec![None; rows.len()],
+        false => rows.text("image")?.iter().map(|name| images.id(name)).collect(),
+    };
     let sizes_of_rows: Vec<Option<usize>> = match &images.parts {
         Some(parts) => rows.unsigned::<u32>("truth_pixels")?.into_iter().map(|pixels| parts.part(pixels)).collect(),
-        None => vec![None; names.len()],
+        None => vec![None; rows.len()],
     };
     let all = || std::iter::once(ALL.to_owned());
     let labels: Vec<String> = all().chain(classes.into_iter().filter(|_| layout.uses("label"))).collect();
@@ -181,7 +184,7 @@ fn scores(layout: &Layout, images: &Images, item: &Item) -> Result<Part, StageEr
             entries.push(entry(item, &inner, sums.figure()));
         }
     }
-    Ok(Part { entries, is_scores: true, synthetic: is_synthetic(&names) })
+    Ok(Part { entries, is_scores: true, synthetic: rows.any_text("image", is_synthetic_name)? })
 }
 
 /// The metrics that the table may show, so that no other column is read.

@@ -108,21 +108,27 @@ fn sample(statistic: Statistic, bound: f64, groups: &Groups<'_>, units: &Units) 
 }
 
 /// A value per group first (it is one already: the mean over the images of a fold, or of a fold and seed), then mean and sample standard deviation over groups; shares are pooled.
-fn cell(statistic: Statistic, groups: &Groups<'_>) -> Cell {
+pub(crate) fn cell(statistic: Statistic, groups: &Groups<'_>) -> Cell {
     let total = |count: fn(&Figure) -> u64| groups.values().map(|&figure| count(figure)).sum::<u64>();
     let values: Vec<f64> = groups.values().filter_map(|figure| figure.value).collect();
-    let (n, k) = (total(|figure| figure.n), values.len() as f64);
+    let n = total(|figure| figure.n);
     let (mean, sd) = match statistic {
         Statistic::Share => ((n > 0).then(|| total(|figure| figure.at_most) as f64 / n as f64), None),
-        _ if values.is_empty() => (None, None),
-        Statistic::Mean | Statistic::Difference => {
-            let mean = values.iter().sum::<f64>() / k;
-            let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-            (Some(mean), (values.len() > 1).then(|| (squares / (k - 1.0)).sqrt()))
-        }
+        Statistic::Mean | Statistic::Difference => mean_sd(&values),
     };
     let excluded = total(|figure| figure.excluded);
     Cell { mean, sd, n, excluded, groups: values.len() as u64, ..Cell::default() }
+}
+
+/// Mean of one value a group, and sample standard deviation (ddof = 1); nothing of too few values.
+pub(crate) fn mean_sd(values: &[f64]) -> (Option<f64>, Option<f64>) {
+    if values.is_empty() {
+        return (None, None);
+    }
+    let k = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / k;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (Some(mean), (values.len() > 1).then(|| (squares / (k - 1.0)).sqrt()))
 }
 
 /// The entries that `only` keeps; an input that does not vary along a name is kept. Without a choice, all classes together.

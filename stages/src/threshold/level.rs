@@ -20,14 +20,15 @@ pub(super) fn otsu(histogram: &Histogram) -> f64 {
     let (Some(first), Some(last)) = (counts.iter().position(|&n| n > 0), counts.iter().rposition(|&n| n > 0)) else {
         return 0.0;
     };
-    let pixels = |range: std::ops::RangeInclusive<usize>| counts[range].iter().map(|&n| u64::from(n)).sum::<u64>();
-    let moment = |range: std::ops::RangeInclusive<usize>| {
-        range.map(|level| level as u64 * u64::from(counts[level])).sum::<u64>() as f64
-    };
+    let all = counts.iter().map(|&n| u64::from(n)).sum::<u64>();
+    let all_moment: u64 = (0..).zip(counts).map(|(level, &n)| level * u64::from(n)).sum();
+    let (mut below, mut moment) = (0, 0);
     let mut best = (first, f64::NEG_INFINITY);
-    for level in first..last {
-        let (below, above) = (pixels(first..=level), pixels(level + 1..=last));
-        let distance = moment(first..=level) / below as f64 - moment(level + 1..=last) / above as f64;
+    for (level, &n) in counts.iter().enumerate().take(last).skip(first) {
+        below += u64::from(n);
+        moment += level as u64 * u64::from(n);
+        let above = all - below;
+        let distance = moment as f64 / below as f64 - (all_moment - moment) as f64 / above as f64;
         // scikit-image multiplies the two weights in f32; near a tie that decides.
         let variance = f64::from(below as f32 * above as f32) * (distance * distance);
         if variance > best.1 {

@@ -1,0 +1,174 @@
+//! `orchestrate sweep SPEC AXIS=VALUES`: which value of an axis scores best, and the curve.
+//!
+//! It runs the spec with other values of the axis, only as far as the scores that vary over it, and publishes nothing.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use orchestrate_cache::Access;
+use orchestrate_engine::diagnostic::{Diagnostic, SpecError};
+use orchestrate_engine::node::NodeId;
+use orchestrate_engine::observe::Observed;
+use orchestrate_engine::plan::{self, Plan};
+use orchestrate_engine::run::{ActionMaker, Selection, Summary};
+use orchestrate_engine::spec::{self, Spec};
+use orchestrate_engine::stage::Item;
+use orchestrate_stages::sweep::{self, Input, KIND, Question, Swept};
+
+use super::export::write;
+use super::run::{closing, execute, for_people, outcome, stop_on_signals};
+use super::study::{self, Study};
+use crate::Kinds;
+use crate::args::SweepArgs;
+use crate::outcome::{Outcome, UsageError};
+use crate::terminal;
+
+pub(crate) fn sweep(kinds: Kinds, args: SweepArgs) -> anyhow::Result<Outcome> {
+    let stop = stop_on_signals()?;
+    let (plan, axis, folds) = plan(kinds, &args)?;
+    let scores: Vec<usize> = score_stages(&plan).filter(|stage| varies(&plan, *stage, &axis)).collect();
+    if args.nested {
+        check_other_folds(&plan, &folds, &scores)?;
+    }
+    let nodes: Vec<NodeId> = scores.iter().flat_map(|stage| plan.stage_nodes(*stage)).collect();
+    let selection = Selection::closure(&plan, &nodes);
+    let devices = args.how.device.find()?;
+    let study = Study::open(plan, &args.spec.store, Access::ReadWrite)?;
+    let mut listener = for_people(&study, &selection);
+    let summary = execute(&study, &selection, Vec::new(), &args.how, devices, listener.as_mut(), &stop)?;
+    drop(listener);
+    terminal::complain(&closing(&study, &summary));
+    let outcome = outcome(&summary);
+    if outcome != Outcome::Done {
+        return Ok(outcome);
+    }
+    let question = Question { axis: &axis, folds: &folds, metric: &args.metric, nested: args.nested };
+    let swept = sweep::sweep(&question, &inputs(&study, &study.observed, &summary, &scores)?)?;
+    let plot = draw(&study.plan, &args, &swept)?;
+    if args.json {
+        terminal::say(&format!("{}\n", serde_json::to_string(&swept)?))?;
+        return Ok(Outcome::Done);
+    }
+    let drawn = plot.map(|path| format!("{}\n", path.display())).unwrap_or_default();
+    terminal::say(&format!("{}\n{drawn}", sweep::text(&swept)))?;
+    Ok(Outcome::Done)
+}
+
+/// Plans the spec with the axis replaced; gives the names of the axis, and of those that have the folds.
+fn plan(kinds: Kinds, args: &SweepArgs) -> anyhow::Result<(Plan, String, Vec<String>)> {
+    let mut overrides = args.spec.overrides.clone();
+    let folds = folds(&spec::load(&args.spec.spec, &overrides)?);
+    let (mut spec, axis) = spec::load_swept(&args.spec.spec, &overrides, &args.sweep)?;
+    if folds.contains(axis.get_ref()) {
+        let axis_name = axis.get_ref();
+        let message =
+            format!("axis `{axis_name}` has the folds, over which means are taken: no value of it can be best");
+        let problem = Diagnostic::error(message).at(axis.span()).help("sweep another axis");
+        return Err(SpecError { sources: spec.sources, diagnostics: vec![problem] }.into());
+    }
+    if let Some(images) = &args.images {
+        overrides.extend(images_overrides(&spec, axis.get_ref(), images));
+        (spec, _) = spec::load_swept(&args.spec.spec, &overrides, &args.sweep)?;
+    }
+    for stage in &mut spec.stages {
+        stage.publish = None;
+    }
+    let plan = plan::build(spec, kinds)?;
+    if let Some(problem) = unswept(&plan, axis.get_ref()) {
+        let diagnostics = vec![problem.at(axis.span())];
+        return Err(SpecError { sources: plan.spec.sources.clone(), diagnostics }.into());
+    }
+    study::warn(&plan);
+    Ok((plan, axis.into_inner(), folds))
+}
+
+/// What is wrong where no scores vary over the axis.
+fn unswept(plan: &Plan, axis: &str) -> Option<Diagnostic> {
+    let stages: Vec<usize> = score_stages(plan).collect();
+    if stages.iter().any(|stage| varies(plan, *stage, axis)) {
+        return None;
+    }
+    if stages.is_empty() {
+        let message = format!("the spec has no stage of kind `{KIND}`, so no value of `{axis}` can be best");
+        return Some(Diagnostic::error(message).help(format!("add one that varies over `{axis}`")));
+    }
+    let problem = Diagnostic::error(format!("no stage of kind `{KIND}` varies over `{axis}`"));
+    Some(stages.into_iter().fold(problem, |problem, stage| {
+        let stage = &plan.stages[stage];
+        let axes = stage.points.axes().iter().map(|axis| plan.spec.axes[*axis].name.get_ref().as_str());
+        let axes = axes.collect::<Vec<_>>().join(", ");
+        let axes = if axes.is_empty() { "no axis" } else { &axes };
+        problem.note(format!("stage `{}` varies over {axes}", stage.name))
+    }))
+}
+
+/// What `--images` sets: a param of every score stage that is swept.
+fn images_overrides(spec: &Spec, axis: &str, images: &str) -> Vec<String> {
+    let swept = spec
+        .stages
+        .iter()
+        .filter(|stage| stage.kind.get_ref() == KIND && stage.over.iter().any(|over| over.get_ref() == axis));
+    swept.map(|stage| format!("stages.{}.images=\"{images}\"", stage.name.get_ref())).collect()
+}
+
+fn score_stages(plan: &Plan) -> impl Iterator<Item = usize> + '_ {
+    let mut stages: Vec<usize> =
+        (0..plan.stages.len()).filter(|stage| plan.stages[*stage].kind.kind() == KIND).collect();
+    stages.sort_by_key(|stage| plan.stages[*stage].declared);
+    stages.into_iter()
+}
+
+fn varies(plan: &Plan, stage: usize, axis: &str) -> bool {
+    plan.stages[stage].points.axes().iter().any(|own| plan.spec.axes[*own].name.get_ref() == axis)
+}
+
+/// Axes over which means are taken: those that are declared as folds, and one of that name.
+fn folds(spec: &Spec) -> Vec<String> {
+    let folds = spec.axes.iter().filter(|axis| axis.folds.is_some() || axis.name.get_ref() == "fold");
+    folds.map(|axis| axis.name.get_ref().clone()).collect()
+}
+
+/// Refuses a nested choice where there are no other folds to choose on.
+fn check_other_folds(plan: &Plan, folds: &[String], scores: &[usize]) -> Result<(), UsageError> {
+    for stage in scores {
+        let axes = plan.stages[*stage].points.axes().iter().map(|own| &plan.spec.axes[*own]);
+        let own_folds = axes.filter(|own| folds.contains(own.name.get_ref()));
+        // Without any axis of folds the product is 1, as there is one value for all images.
+        if own_folds.map(|own| own.values.len()).product::<usize>() < 2 {
+            return Err(UsageError(format!(
+                "--nested chooses on other folds than it scores on, but stage `{}` has no others\n\
+                 help: let it vary over an axis such as `fold = {{ folds = 5 }}`, or leave --nested out",
+                plan.stages[*stage].name
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The scores that the run gave or found, with the labels of their points.
+fn inputs(study: &Study, observed: &Observed, summary: &Summary, stages: &[usize]) -> anyhow::Result<Vec<Input>> {
+    let plan = &study.plan;
+    let mut maker = ActionMaker::new(plan, observed, &study.store);
+    let mut item = |id: NodeId| -> anyhow::Result<Item> {
+        let lost = || format!("the store has lost what `{}` gave; run again", plan.name(id));
+        let digest = summary.outputs.digests(id).and_then(|digests| digests.first()).with_context(lost)?;
+        let labels = plan.point(id).into_iter().map(|(axis, label)| (axis.to_owned(), label.to_owned())).collect();
+        Ok(Item { labels, files: maker.files(*digest).with_context(lost)? })
+    };
+    let input = |stage: &usize| -> anyhow::Result<Input> {
+        let items = plan.stage_nodes(*stage).map(&mut item).collect::<anyhow::Result<_>>()?;
+        Ok(Input { stage: plan.stages[*stage].name.clone(), items })
+    };
+    stages.iter().map(input).collect()
+}
+
+/// Draws the chart; gives where, unless there is nothing to draw.
+fn draw(plan: &Plan, args: &SweepArgs, swept: &Swept) -> anyhow::Result<Option<PathBuf>> {
+    let Some(svg) = sweep::svg(swept) else { return Ok(None) };
+    let path = args.plot.clone().unwrap_or_else(|| {
+        let file = format!("sweep-{}-{}.svg", swept.axis, swept.metric);
+        plan.spec.root.join("results").join(&plan.spec.name).join(file)
+    });
+    write(&path, &svg)?;
+    Ok(Some(path))
+}
