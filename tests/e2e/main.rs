@@ -7,6 +7,8 @@ mod data;
 mod device;
 mod errors;
 mod experiments;
+mod input;
+mod long;
 mod report;
 mod rerun;
 mod sandbox;
