@@ -16,6 +16,11 @@ fmt:
 test *arguments:
     cargo test --release --workspace {{ arguments }}
 
+# Gives a reader of files other people's bytes, for a minute: `just fuzz picture`; see CONTRIBUTING.md.
+fuzz target *arguments='-max_total_time=60':
+    cp Cargo.lock fuzz/Cargo.lock
+    cd fuzz && cargo +nightly fuzz run --fuzz-dir . --features stages {{ target }} -- {{ arguments }}
+
 # The documentation of the crates, opened in a browser.
 doc:
     cargo doc --no-deps --workspace --release --open

@@ -7,6 +7,8 @@ mod args;
 mod command;
 mod device;
 mod diagnostic;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod outcome;
 mod progress;
 mod reporter;

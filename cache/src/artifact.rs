@@ -48,7 +48,21 @@ impl Artifact {
 
     /// The length of all files together.
     pub fn size_bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.size_bytes).sum()
+        self.files.iter().fold(0, |sum, file| sum.saturating_add(file.size_bytes))
+    }
+}
+
+/// Refuses names that would lead out of an artifact, or that some filesystem could not hold; the error says why.
+pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
+    let bad = |part: &str| part.is_empty() || part == "." || part == "..";
+    if name.split('/').any(bad) {
+        Err("it is absolute, or has an empty, `.` or `..` part")
+    } else if name.contains(['\\', '\0']) {
+        Err("it has a backslash or a zero byte")
+    } else if name.len() > 4096 || name.split('/').any(|part| part.len() > 255) {
+        Err("it is too long")
+    } else {
+        Ok(())
     }
 }
 

@@ -43,6 +43,8 @@ mod file_digest;
 
 #[cfg(test)]
 mod crash;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 
 pub use artifact::{ActionKey, ActionResult, Artifact, FileEntry, OutputDigest};
 pub use blob::{BlobError, BlobLocation};

@@ -21,7 +21,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{ActionKey, ActionResult, Artifact, FileEntry, OutputDigest};
+use crate::artifact::{ActionKey, ActionResult, Artifact, FileEntry, OutputDigest, check_name};
 use crate::digest::Digest;
 
 /// Length of a head before its part by kind.
@@ -152,13 +152,14 @@ impl<'a> Head<'a> {
         Reader(self.fixed).digest()
     }
 
-    /// The files of an artifact.
+    /// The files of an artifact; none where a name would lead out of it, whoever wrote that record.
     pub(crate) fn files(&self) -> Option<Vec<FileEntry>> {
         let mut reader = Reader(self.fixed.get(32..)?);
         let count = reader.u32()?;
         let file = |reader: &mut Reader<'a>| {
             let (digest, size_bytes) = (reader.digest()?, reader.u64()?);
-            Some(FileEntry { name: reader.text()?, digest, size_bytes })
+            let name = reader.text().filter(|name| check_name(name).is_ok())?;
+            Some(FileEntry { name, digest, size_bytes })
         };
         (0..count).map(|_| file(&mut reader)).collect()
     }
@@ -289,5 +290,25 @@ impl<'a> Reader<'a> {
     fn text(&mut self) -> Option<String> {
         let len = self.u32()? as usize;
         String::from_utf8(self.take(len)?.to_vec()).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn artifact_with_a_name_that_leads_out_has_no_files() {
+        let files = |name: &str| {
+            let entry = FileEntry { name: name.to_owned(), digest: Digest::of(b"x"), size_bytes: 1 };
+            let artifact = Artifact { files: vec![entry] };
+            let mut head = Vec::new();
+            Draft::artifact(&artifact.digest(), &artifact).encode_head(&mut head);
+            Head::parse(&head).expect("it was just encoded").files()
+        };
+        assert!(files("a/b.png").is_some());
+        for name in ["../b", "/b", "a/../../b", "", "a\\b"] {
+            assert_eq!(files(name), None, "{name}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde::Serialize;
 
-use crate::artifact::{ActionKey, ActionResult, Artifact, FileEntry, OutputDigest};
+use crate::artifact::{self, ActionKey, ActionResult, Artifact, FileEntry, OutputDigest};
 use crate::blob::{BlobError, BlobLocation};
 use crate::clock;
 use crate::digest::Digest;
@@ -494,17 +494,6 @@ fn lock_shared(layout: &Layout, access: Access) -> Result<Option<File>> {
     }
 }
 
-/// Refuses names that would lead out of an artifact, or that some filesystem could not hold.
 fn check_name(name: &str) -> Result<()> {
-    let bad = |part: &str| part.is_empty() || part == "." || part == "..";
-    let reason = if name.split('/').any(bad) {
-        "it is absolute, or has an empty, `.` or `..` part"
-    } else if name.contains(['\\', '\0']) {
-        "it has a backslash or a zero byte"
-    } else if name.len() > 4096 || name.split('/').any(|part| part.len() > 255) {
-        "it is too long"
-    } else {
-        return Ok(());
-    };
-    Err(StoreError::FileName { name: name.to_owned(), reason })
+    artifact::check_name(name).map_err(|reason| StoreError::FileName { name: name.to_owned(), reason })
 }

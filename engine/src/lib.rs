@@ -23,6 +23,9 @@ pub mod spec;
 pub mod stage;
 pub mod survey;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+
 #[cfg(test)]
 mod fake;
 

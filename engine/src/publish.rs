@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use orchestrate_cache::{ActionKey, OutputDigest, Store, StoreError};
 use serde::{Deserialize, Serialize};
@@ -95,7 +95,10 @@ pub fn publish(
             files.push(relative);
         }
     }
-    for gone in previous.iter().flat_map(|sidecar| &sidecar.files).filter(|file| !files.contains(file)) {
+    // A sidecar comes from a folder where anybody may write, and what it names is removed.
+    let is_inside = |name: &&String| Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+    let before = previous.iter().flat_map(|sidecar| &sidecar.files).filter(is_inside);
+    for gone in before.filter(|file| !files.contains(file)) {
         let path = target.join(gone);
         if let Err(source) = fs::remove_file(&path).or_else(ignore_missing) {
             return Err(PublishError::Io { path, source });

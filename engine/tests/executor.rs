@@ -88,6 +88,22 @@ fn act(context: &Context<'_>, action: &Action) -> Result<Vec<u8>, StageError> {
             let _ = nix::sys::signal::kill(nix::unistd::getpid(), nix::sys::signal::Signal::SIGKILL);
             unreachable("SIGKILL")
         }
+        "fault" => {
+            // As a driver ends a process whose GPU is gone.
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), b"DriverError(CUDA_ERROR_ILLEGAL_ADDRESS)\n");
+            std::process::exit(134)
+        }
+        "flood" => {
+            // The descriptor of the messages, which no stage should know: bytes without end, broken messages, then silence.
+            let pipe = messages();
+            let mut garbage: Vec<u8> =
+                (0..1_u32 << 20).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+            garbage.extend(b"\n\x1e{\"Results\":[{\"Ok\":[]},{\"Ok\":[]}]}\n\x1e{\"Results\":\n\x1e[[[[\n");
+            for _ in 0..with().parse().unwrap_or(1) {
+                fs::write(&pipe, &garbage).map_err(|error| StageError::new(error.to_string()))?;
+            }
+            Ok(b"still heard".to_vec())
+        }
         "print" => {
             #[expect(clippy::print_stdout, reason = "stages are not to print, and some will")]
             {
@@ -118,6 +134,12 @@ fn act(context: &Context<'_>, action: &Action) -> Result<Vec<u8>, StageError> {
             }
             Err(StageError::Cancelled)
         }
+        "wait for a file" => {
+            while !Path::new(with()).exists() {
+                thread::sleep(Duration::from_millis(5));
+            }
+            Ok(b"done".to_vec())
+        }
         "hang" => {
             tell_pid(with());
             thread::sleep(Duration::from_secs(600));
@@ -137,6 +159,23 @@ fn act(context: &Context<'_>, action: &Action) -> Result<Vec<u8>, StageError> {
         }
         other => Err(StageError::new(format!("no such act: {other}"))),
     }
+}
+
+/// The file that the messages of this process go to: the one pipe for writing that is neither output nor error.
+fn messages() -> PathBuf {
+    let is_for_writing = |number: &str| {
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
+        info.lines().any(|line| line.starts_with("flags:") && line.trim_end().ends_with(['1', '2']))
+    };
+    let open = fs::read_dir("/proc/self/fd").expect("there is /proc").flatten();
+    let pipe = open.map(|entry| entry.path()).find(|path| {
+        let number = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let target = fs::read_link(path).unwrap_or_default();
+        number.parse::<u32>().is_ok_and(|number| number > 2)
+            && target.to_string_lossy().starts_with("pipe:")
+            && is_for_writing(number)
+    });
+    pipe.expect("a worker has such a pipe")
 }
 
 fn unreachable(what: &str) -> Result<Vec<u8>, StageError> {
@@ -370,6 +409,45 @@ fn worker_that_dies_costs_its_batch_and_its_end_is_told_apart() {
 }
 
 #[test]
+fn fault_of_a_gpu_is_told_with_what_to_do_and_the_next_batch_runs() {
+    let bench = Bench::new();
+    let message = only_failure(bench.in_worker("fault", "")).to_string();
+    assert!(
+        message.starts_with("the worker ended without a result (exit status: 134); the GPU reported a fault"),
+        "{message}"
+    );
+    assert!(message.contains("; its last lines:\n"), "{message}");
+    assert!(message.contains("DriverError(CUDA_ERROR_ILLEGAL_ADDRESS)"), "{message}");
+    assert_eq!(bytes(&bench.in_worker("echo", "fine").results[0]), b"fine");
+}
+
+/// Results for two nodes where one was asked for are no results either.
+#[test]
+fn garbage_among_the_messages_ends_in_the_log_and_disturbs_nothing() {
+    let bench = Bench::new();
+    let finished = bench.in_worker("flood", "3");
+    assert_eq!(bytes(&finished.results[0]), b"still heard");
+    let log = fs::read(bench.file("logs/fake.log")).expect("there is a log");
+    assert!(log.len() > 3 << 20, "{}", log.len());
+}
+
+#[test]
+fn worker_that_dies_disturbs_no_other_batch() {
+    let bench = Bench::new();
+    let file = bench.text("pid");
+    bench.processes.start(bench.request(0, [("wait for a file", file.as_str())]));
+    for (batch, act) in (1..).zip(["abort", "exit", "kill itself", "panic", "fault"]) {
+        bench.processes.start(bench.request(batch, [(act, "")]));
+        let (_, finished) = bench.finish();
+        assert_eq!(finished.batch, BatchId(batch), "{act}");
+        only_failure(finished);
+    }
+    fs::write(&file, "go").expect("the folder is writable");
+    let (_, finished) = bench.finish();
+    assert_eq!((finished.batch, bytes(&finished.results[0])), (BatchId(0), b"done".to_vec()));
+}
+
+#[test]
 fn memory_limit_fails_the_node_that_exceeds_it_and_says_so() {
     let bench = Bench::new();
     let limit = Some(1_000_000_000);
@@ -406,7 +484,7 @@ fn timeout_kills_the_worker_and_its_children() {
     let (_, finished) = bench.finish();
     assert!(finished.elapsed < Duration::from_secs(10));
     let failure = only_failure(finished);
-    assert_eq!(failure.to_string(), "it ran longer than its timeout of 800 ms");
+    assert!(failure.to_string().starts_with("it ran longer than its timeout of 800 ms; "), "{failure}");
     let child = wait_for_text(&bench.file("pid"));
     eventually("the child is dead", || !is_alive(&child));
 }

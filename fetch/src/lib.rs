@@ -23,6 +23,8 @@ mod download;
 mod error;
 mod event;
 mod fetch;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod lock;
 #[cfg(test)]
 mod testing;

@@ -33,7 +33,7 @@ mod child;
 mod code;
 mod environment;
 mod folder;
-mod template;
+pub(crate) mod template;
 #[cfg(test)]
 mod tests;
 

@@ -11,7 +11,10 @@ pub mod command;
 pub mod compare;
 pub mod dataset;
 pub mod export;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod gpu;
+mod hdf5;
 pub mod heatmap;
 pub mod model;
 pub mod predict_masks;

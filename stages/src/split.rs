@@ -6,7 +6,7 @@ mod column;
 mod folds_from;
 mod grouped;
 mod leakage;
-mod matlab;
+pub(crate) mod matlab;
 mod stratified;
 #[cfg(test)]
 mod tests;

@@ -14,13 +14,13 @@ pub enum Failure {
     #[error(transparent)]
     Stage(StageError),
     /// The stage has a bug, or met data that its author did not think of.
-    #[error("the stage panicked: {message}")]
+    #[error("the stage panicked: {message}{}", advice(message))]
     Panicked {
         /// The message of the panic with its place in the source.
         message: String,
     },
     /// A signal ended the worker, and the run did not send it.
-    #[error("the worker was killed by {signal}{}", tail(stderr))]
+    #[error("the worker was killed by {signal}{}{}", advice(stderr), tail(stderr))]
     Killed {
         /// Name of the signal, `SIGSEGV` for example.
         signal: String,
@@ -36,13 +36,13 @@ pub enum Failure {
         stderr: String,
     },
     /// It took longer than it may.
-    #[error("it ran longer than its timeout of {}", display_duration(*limit))]
+    #[error("it ran longer than its timeout of {}; raise `timeout` of the stage if it needs more", display_duration(*limit))]
     TimedOut {
         /// How long the batch may take.
         limit: Duration,
     },
     /// The worker ended by itself and gave no result.
-    #[error("the worker ended without a result ({status}){}", tail(stderr))]
+    #[error("the worker ended without a result ({status}){}{}", advice(stderr), tail(stderr))]
     NoResult {
         /// How it ended, `exit status: 2` for example.
         status: String,
@@ -107,6 +107,18 @@ fn out_of_memory(limit_bytes: Option<u64>) -> String {
     }
 }
 
+/// What to do about a fault of a GPU, which its driver tells in capitals wherever it comes out.
+fn advice(message: &str) -> &'static str {
+    if message.contains("CUDA_ERROR_OUT_OF_MEMORY") {
+        "; the memory of the GPU ran out: lower `batch_size`, and see with `nvidia-smi` who else uses it"
+    } else if message.contains("CUDA_ERROR") {
+        "; the GPU reported a fault: the kernel's log has an `Xid` if the card or its driver is to blame; run again, and a \
+         training goes on from its last checkpoint"
+    } else {
+        ""
+    }
+}
+
 fn tail(stderr: &str) -> String {
     if stderr.is_empty() { String::new() } else { format!("; its last lines:\n{stderr}") }
 }
@@ -149,6 +161,24 @@ mod tests {
         let failure = Failure::OutOfMemory { limit_bytes: Some(2_000_000_000), stderr: String::new() };
         assert_eq!(failure.to_string(), "the worker ran out of the 2 GB of memory that it may use");
         let failure = Failure::TimedOut { limit: Duration::from_secs(90) };
-        assert_eq!(failure.to_string(), "it ran longer than its timeout of 1m 30s");
+        let message = "it ran longer than its timeout of 1m 30s; raise `timeout` of the stage if it needs more";
+        assert_eq!(failure.to_string(), message);
+    }
+
+    #[test]
+    fn fault_of_a_gpu_says_what_to_do() {
+        let said = |error: &str| {
+            let message = format!("called `Result::unwrap()` on an `Err` value: DriverError({error})");
+            Failure::Panicked { message }.to_string()
+        };
+        assert!(said("CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\"").contains("lower `batch_size`"));
+        assert!(said("CUDA_ERROR_ILLEGAL_ADDRESS, \"…\"").contains("goes on from its last checkpoint"));
+        let failure =
+            Failure::NoResult { status: "exit status: 134".to_owned(), stderr: "CUDA_ERROR_LAUNCH_FAILED".to_owned() };
+        let text = failure.to_string();
+        assert!(
+            text.contains("the GPU reported a fault") && text.ends_with("last lines:\nCUDA_ERROR_LAUNCH_FAILED"),
+            "{text}"
+        );
     }
 }

@@ -32,6 +32,11 @@ impl Log {
         path.and_then(|path| append(path).ok()).map_or_else(|| append(&scratch_dir.join("stderr")), Ok)
     }
 
+    /// The same log for another writer; both append.
+    pub(super) fn again(&self) -> io::Result<Self> {
+        Ok(Self { file: self.file.try_clone()?, path: self.path.clone(), start: self.start })
+    }
+
     /// The log as the standard error of a process.
     pub(super) fn to_stdio(&self) -> io::Result<Stdio> {
         self.file.try_clone().map(Stdio::from)

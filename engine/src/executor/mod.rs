@@ -6,6 +6,8 @@
 
 mod attempt;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod log;
 mod panic;
 mod process;

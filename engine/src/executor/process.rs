@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufReader, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
@@ -21,7 +21,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 use super::log::{Log, last_lines};
-use super::protocol::{StoredOutput, WorkerRequest};
+use super::protocol::{StoredOutput, WorkerRequest, read_messages};
 use super::supervisor::{DRAIN, EndedBy, GRACE, Notice, Outcome, Supervisor};
 use super::{Executor, Failure, Finished, Report, Request, ScratchRoot, Sink};
 use crate::schedule::BatchId;
@@ -149,8 +149,9 @@ impl Shared {
             Ok(scratch) => scratch,
             Err(error) => return not_started(error),
         };
-        let mut log = match Log::open(request.log.as_deref(), scratch.path()) {
-            Ok(log) => log,
+        let log = Log::open(request.log.as_deref(), scratch.path());
+        let (log, foreign_log) = match log.and_then(|log| Ok((log.again()?, log))) {
+            Ok(logs) => logs,
             Err(error) => return not_started(error),
         };
         let (mut child, stdin, stdout) = match self.spawn(request, &log) {
@@ -161,9 +162,9 @@ impl Shared {
         let pid = Pid::from_raw(child.id().cast_signed());
         let lines = write_lines(stdin);
         let _ = lines.send(request_line(request, scratch.path()));
-        read_lines(stdout, sender.clone());
+        listen(stdout, foreign_log, sender.clone());
         wait_for_exit(pid, sender);
-        let supervisor = Supervisor::new(request, &self.sink, pid, lines, &mut log)
+        let supervisor = Supervisor::new(request, &self.sink, pid, lines)
             .with_grace(self.grace)
             .with_deadline(request.time_limit().map(|limit| started + limit));
         let outcome = supervisor.watch(&notices);
@@ -234,16 +235,12 @@ fn write_lines(mut stdin: ChildStdin) -> Sender<Vec<u8>> {
     sender
 }
 
-fn read_lines(stdout: ChildStdout, sender: Sender<Notice>) {
+/// Hands on the messages of the worker; what else it prints goes to the log from here, so that a flood of it waits for
+/// the disk and not in memory.
+fn listen(stdout: ChildStdout, mut log: Log, sender: Sender<Notice>) {
     thread::spawn(move || {
-        let mut stdout = BufReader::new(stdout);
-        loop {
-            let mut line = Vec::new();
-            match stdout.read_until(b'\n', &mut line) {
-                Ok(1..) if sender.send(Notice::Line(line)).is_ok() => {}
-                _ => break,
-            }
-        }
+        let take = |message| sender.send(Notice::Message(message)).is_ok();
+        read_messages(BufReader::new(stdout), |line| log.add(line), take);
         let _ = sender.send(Notice::OutputEnd);
     });
 }

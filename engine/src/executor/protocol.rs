@@ -6,7 +6,7 @@
 //! The worker writes [`Message`]s to its standard output, each as a JSON text sequence (RFC 7464): the byte 0x1E, JSON, a
 //! line end. Whatever else a stage or a library prints there is not preceded by 0x1E and ends in the log of the node.
 
-use std::io::{self, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,9 @@ pub(super) const STOP: &str = "stop";
 
 /// The byte before each message.
 const RECORD_SEPARATOR: u8 = 0x1e;
+
+/// A longer line is taken in parts, none of which is a message: who prints without end must not fill the engine's memory.
+const LINE_MAX_BYTES: u64 = 16 << 20;
 
 /// What a worker is to run.
 #[derive(Debug, Serialize, Deserialize)]
@@ -99,6 +102,25 @@ impl Message {
     }
 }
 
+/// Reads messages until the output ends, it cannot be read, or `take` wants no more; gives all else to `foreign`, by lines.
+pub(super) fn read_messages(
+    mut output: impl BufRead,
+    mut foreign: impl FnMut(&[u8]),
+    mut take: impl FnMut(Message) -> bool,
+) {
+    let mut line = Vec::new();
+    while let Ok(1..) = output.by_ref().take(LINE_MAX_BYTES).read_until(b'\n', &mut line) {
+        let (message, rest) = Message::parse(&line);
+        if !rest.trim_ascii().is_empty() {
+            foreign(rest);
+        }
+        if message.is_some_and(|message| !take(message)) {
+            return;
+        }
+        line.clear();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +142,24 @@ mod tests {
             assert!(message.is_none());
             assert_eq!(rest, line);
         }
+    }
+
+    #[test]
+    fn line_without_end_is_taken_in_parts_and_what_follows_is_heard() {
+        let mut last = b"\n".to_vec();
+        Message::Device("cpu".to_owned()).write(&mut last).expect("memory is writable");
+        let length = 2 * LINE_MAX_BYTES + 5;
+        let output = io::BufReader::new(io::repeat(b'x').take(length).chain(last.as_slice()));
+        let (mut parts, mut heard) = (Vec::new(), 0);
+        read_messages(
+            output,
+            |part| parts.push(part.trim_ascii_end().len() as u64),
+            |_| {
+                heard += 1;
+                true
+            },
+        );
+        assert_eq!((parts, heard), (vec![LINE_MAX_BYTES, LINE_MAX_BYTES, 5], 1));
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use super::log::Log;
 use super::protocol::{Message, STOP, StoredOutput};
 use super::{Failure, Report, Request, Sink};
 
@@ -21,8 +20,8 @@ pub(super) const DRAIN: Duration = Duration::from_secs(2);
 
 /// What a supervisor hears.
 pub(super) enum Notice {
-    /// The worker wrote a line.
-    Line(Vec<u8>),
+    /// The worker wrote a message.
+    Message(Message),
     /// The worker and all who could write in its place closed its output.
     OutputEnd,
     /// The worker ended.
@@ -55,7 +54,6 @@ pub(super) struct Supervisor<'a> {
     grace: Duration,
     pid: Pid,
     lines: Sender<Vec<u8>>,
-    log: &'a mut Log,
     /// When to kill.
     deadline: Option<Instant>,
     results: Option<Results>,
@@ -64,14 +62,8 @@ pub(super) struct Supervisor<'a> {
 
 impl<'a> Supervisor<'a> {
     /// Looks after the worker `pid`, to which `lines` are written.
-    pub(super) fn new(
-        request: &'a Request,
-        sink: &'a Sink,
-        pid: Pid,
-        lines: Sender<Vec<u8>>,
-        log: &'a mut Log,
-    ) -> Self {
-        Self { request, sink, grace: GRACE, pid, lines, log, deadline: None, results: None, ended_by: None }
+    pub(super) fn new(request: &'a Request, sink: &'a Sink, pid: Pid, lines: Sender<Vec<u8>>) -> Self {
+        Self { request, sink, grace: GRACE, pid, lines, deadline: None, results: None, ended_by: None }
     }
 
     /// Kills the worker so long after it was told to stop.
@@ -95,7 +87,7 @@ impl<'a> Supervisor<'a> {
                 None => notices.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match notice {
-                Ok(Notice::Line(line)) => self.read(&line),
+                Ok(Notice::Message(message)) => self.take(message),
                 Ok(Notice::OutputEnd) => output_ended = true,
                 Ok(Notice::Exited) => {
                     exited = true;
@@ -133,26 +125,22 @@ impl<'a> Supervisor<'a> {
         self.deadline = None;
     }
 
-    fn read(&mut self, line: &[u8]) {
-        let (message, rest) = Message::parse(line);
-        if !rest.trim_ascii().is_empty() {
-            self.log.add(rest);
-        }
+    fn take(&mut self, message: Message) {
         match message {
-            Some(Message::Progress(progress)) => {
+            Message::Progress(progress) => {
                 (self.sink)(Report::Progress { batch: self.request.batch, progress });
             }
-            Some(Message::Device(description)) => {
+            Message::Device(description) => {
                 (self.sink)(Report::Device { batch: self.request.batch, description });
             }
             // What arrives after the deadline is too late.
-            Some(Message::Results(results))
+            Message::Results(results)
                 if results.len() == self.request.actions.len() && self.ended_by != Some(EndedBy::Timeout) =>
             {
                 self.results = Some(results);
                 self.deadline = Some(Instant::now() + LINGER);
             }
-            Some(Message::Results(_)) | None => {}
+            Message::Results(_) => {}
         }
     }
 }

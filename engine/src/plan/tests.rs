@@ -268,3 +268,41 @@ fn file_that_is_missing_is_named() {
     let error = crate::spec::load(std::path::Path::new("no/such.toml"), &[]).unwrap_err();
     assert!(error.to_string().contains("cannot read no/such.toml"));
 }
+
+/// Ten files that each extend the next twice would be read a thousand times.
+#[test]
+fn extends_that_double_with_each_file_end() {
+    let dir = tempfile::tempdir().unwrap();
+    for file in 0..30 {
+        let next = format!("extends = [\"{0}.toml\", \"{0}.toml\"]", file + 1);
+        std::fs::write(dir.path().join(format!("{file}.toml")), next).unwrap();
+    }
+    std::fs::write(dir.path().join("30.toml"), "").unwrap();
+    let spec = "extends = \"0.toml\"\n[experiment]\nname = \"x\"";
+    let Err(error) = crate::fake::plan_in(dir.path(), spec, &[]) else { panic!("it is refused") };
+    let said: Vec<_> = error.diagnostics.iter().map(|diagnostic| diagnostic.message.as_str()).collect();
+    assert_eq!(
+        said.iter().filter(|message| **message == "`extends` leads to more than 200 files").count(),
+        1,
+        "{said:?}"
+    );
+}
+
+#[test]
+fn spec_without_end_is_not_read_to_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let spec = "extends = \"/dev/zero\"\n[experiment]\nname = \"x\"";
+    let Err(error) = crate::fake::plan_in(dir.path(), spec, &[]) else { panic!("it is refused") };
+    let said: Vec<_> = error.diagnostics.iter().map(|diagnostic| diagnostic.message.as_str()).collect();
+    assert!(said.contains(&"cannot read /dev/zero: it has more than 16.8 MB, too much for a spec"), "{said:?}");
+}
+
+/// Tables within tables are read by functions within functions.
+#[test]
+fn depth_of_a_spec_is_bounded() {
+    for deep in [format!("[{}]", "a.".repeat(200_000) + "a"), format!("a = {}", "[".repeat(200_000))] {
+        assert!(crate::fake::plan(&deep, &[]).is_err());
+    }
+    let key = "stages.".to_owned() + &"a.".repeat(200_000);
+    assert!(crate::fake::plan(crate::fake::STUDY, &[&format!("{key}a=1")]).is_err());
+}

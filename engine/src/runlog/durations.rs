@@ -43,7 +43,7 @@ impl Durations {
         }
         let (sum_ms, count) = self.by_stage.get_mut(node.stage()).expect("it was just put there");
         *sum_ms = sum_ms.saturating_add(elapsed_ms);
-        *count += 1;
+        *count = count.saturating_add(1);
     }
 
     /// Takes over those of an earlier run.
@@ -54,7 +54,7 @@ impl Durations {
         for (stage, (sum_ms, count)) in earlier.by_stage {
             let (sum, all) = self.by_stage.entry(stage).or_default();
             *sum = sum.saturating_add(sum_ms);
-            *all += count;
+            *all = all.saturating_add(count);
         }
     }
 

@@ -8,8 +8,8 @@ use super::reader::{Reader, integer};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::source;
 
-/// More values than this on one axis is a slip of the pen.
-const MAX_VALUES: i64 = 10_000_000;
+/// More values than this on one axis is a slip of the pen; as many take 0.2 GB.
+const MAX_VALUES: i64 = 1_000_000;
 
 /// One swept list.
 #[derive(Clone, Debug)]

@@ -2,6 +2,8 @@
 //!
 //! Tables merge, arrays and scalars replace: parent < file < `--set`. Every value keeps the place where it was written.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde_spanned::Spanned;
@@ -12,7 +14,14 @@ use super::parse::{self, Parts};
 use super::sweep::Sweep;
 use super::{Located, Spec, overrides};
 use crate::diagnostic::{Diagnostic, Span, SpecError};
+use crate::resources::display_size;
 use crate::source::{self, SourceMap};
+
+/// A larger spec is no spec; what has no end, such as a device, is not read to its end.
+const BYTES_MAX: u64 = 16 << 20;
+
+/// Specs that extend each other twice over double with each file.
+const FILES_MAX: usize = 200;
 
 /// Reads and parses a spec with its overrides (`stages.train.epochs=3`).
 ///
@@ -31,7 +40,7 @@ pub fn load_swept(path: &Path, overrides: &[String], sweep: &str) -> Result<(Spe
 }
 
 fn read(path: &Path, overrides: &[String], sweep: Option<&str>) -> Result<(Spec, Option<Spanned<String>>), SpecError> {
-    let mut loader = Loader { sources: SourceMap::default(), problems: Vec::new(), chain: Vec::new() };
+    let mut loader = Loader { sources: SourceMap::default(), problems: Vec::new(), chain: Vec::new(), files: 0 };
     let mut table = loader.file(path, None);
     let is_unreadable = table.is_empty() && !loader.problems.is_empty();
     let working_dir = std::env::current_dir().unwrap_or_default();
@@ -72,6 +81,8 @@ struct Loader {
     problems: Vec<Diagnostic>,
     /// Files that are being read, the outermost first, by absolute path and as shown.
     chain: Vec<(PathBuf, String)>,
+    /// How many were read, each as often as it was.
+    files: usize,
 }
 
 impl Loader {
@@ -85,7 +96,16 @@ impl Loader {
             self.problems.push(at(problem, asked_at).help("remove one of these `extends`"));
             return DeTable::new();
         }
-        let text = match std::fs::read_to_string(path) {
+        self.files += 1;
+        if self.files > FILES_MAX {
+            if self.files == FILES_MAX + 1 {
+                let problem = Diagnostic::error(format!("`extends` leads to more than {FILES_MAX} files"));
+                let help = "a file that several others extend is read once for each of them";
+                self.problems.push(at(problem, asked_at).help(help));
+            }
+            return DeTable::new();
+        }
+        let text = match read_text(path) {
             Ok(text) => text,
             Err(error) => {
                 self.problems.push(at(Diagnostic::error(format!("cannot read {shown}: {error}")), asked_at));
@@ -135,6 +155,16 @@ impl Loader {
         }
         parents
     }
+}
+
+fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > BYTES_MAX {
+        let message = format!("it has more than {}, too much for a spec", display_size(BYTES_MAX));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(text)
 }
 
 fn at(diagnostic: Diagnostic, span: Option<Span>) -> Diagnostic {

@@ -1,5 +1,6 @@
 //! The program as a child process: started without a shell, listened to, stopped when the run is, and heard out when it fails.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -23,6 +24,10 @@ const GRACE: Duration = Duration::from_secs(5);
 const LEFTOVER: Duration = Duration::from_millis(500);
 /// How long a program may take to tell its version.
 const VERSION_LIMIT: Duration = Duration::from_secs(60);
+/// Most bytes of a line; the rest is left out, so that a program that never ends its line does not fill the memory.
+const LINE_MAX: usize = 1 << 20;
+/// Most bytes that a program may say of its version.
+const VERSION_MAX: usize = 1 << 16;
 /// Lines of standard error that a failure quotes, and characters of each.
 const QUOTED_LINES: usize = 20;
 const QUOTED_CHARS: usize = 400;
@@ -38,7 +43,14 @@ pub(super) struct Invocation<'a> {
 pub(super) fn run(context: &Context<'_>, invocation: &Invocation<'_>, log: &mut dyn Write) -> Result<(), StageError> {
     let mut last_lines = VecDeque::new();
     let end = supervise(invocation, context.cancelled, &mut |stream, line| {
-        let line = invocation.environment.redact(&String::from_utf8_lossy(line));
+        let text = String::from_utf8_lossy(&line.bytes);
+        let line = match line.left_out {
+            0 => invocation.environment.redact(&text),
+            bytes => {
+                let kept = invocation.environment.redact_cut(&text);
+                format!("{kept}… ({bytes} more bytes of this line are left out)")
+            }
+        };
         // A log that cannot be written is no reason to lose the work.
         let _ = writeln!(log, "{line}");
         match stream {
@@ -68,14 +80,22 @@ pub(super) fn version(argv: &[String], environment: &Environment) -> Result<Stri
     let program = argv.join(" ");
     let started = Instant::now();
     let (mut out, mut err) = (String::new(), String::new());
+    let said = Cell::new(0);
+    let stop = || started.elapsed() > VERSION_LIMIT || said.get() > VERSION_MAX;
     let invocation = Invocation { argv, dir: Path::new("/"), environment };
-    let end = supervise(&invocation, &|| started.elapsed() > VERSION_LIMIT, &mut |stream, line| {
-        let text = if stream == Stream::Out { &mut out } else { &mut err };
-        text.push_str(&String::from_utf8_lossy(line));
-        text.push('\n');
+    let end = supervise(&invocation, &stop, &mut |stream, line| {
+        said.set(said.get() + line.bytes.len() + 1);
+        if said.get() <= VERSION_MAX {
+            let text = if stream == Stream::Out { &mut out } else { &mut err };
+            text.push_str(&String::from_utf8_lossy(&line.bytes));
+            text.push('\n');
+        }
     })
     .map_err(|message| format!("version: {message}"))?;
     match end {
+        _ if said.get() > VERSION_MAX => {
+            Err(format!("version: `{program}` says more than {} KiB; print less", VERSION_MAX >> 10))
+        }
         End::Ended(status) if status.success() => Ok(format!("{out}{err}").trim().to_owned()),
         End::Ended(status) => Err(format!("version: `{program}` {}: {}", describe(status), err.trim())),
         End::Stopped => Err(format!("version: `{program}` did not end within {} s", VERSION_LIMIT.as_secs())),
@@ -86,6 +106,14 @@ pub(super) fn version(argv: &[String], environment: &Environment) -> Result<Stri
 enum Stream {
     Out,
     Err,
+}
+
+/// A line without its end.
+#[derive(Debug, Default, PartialEq)]
+struct Line {
+    bytes: Vec<u8>,
+    /// Bytes after the first [`LINE_MAX`].
+    left_out: usize,
 }
 
 enum End {
@@ -99,7 +127,7 @@ enum End {
 fn supervise(
     invocation: &Invocation<'_>,
     stop: &dyn Fn() -> bool,
-    take: &mut dyn FnMut(Stream, &[u8]),
+    take: &mut dyn FnMut(Stream, &Line),
 ) -> Result<End, String> {
     let mut child = spawn(invocation)?;
     let failed = |error: io::Error| format!("cannot wait for `{}`: {error}", invocation.argv[0]);
@@ -177,7 +205,7 @@ fn spawn(invocation: &Invocation<'_>) -> Result<std::process::Child, String> {
 fn listen<O: Read + Send + 'static, E: Read + Send + 'static>(
     stdout: Option<O>,
     stderr: Option<E>,
-) -> Receiver<(Stream, Vec<u8>)> {
+) -> Receiver<(Stream, Line)> {
     let (sender, lines) = sync_channel(1024);
     if let Some(stdout) = stdout {
         let sender = sender.clone();
@@ -190,9 +218,9 @@ fn listen<O: Read + Send + 'static, E: Read + Send + 'static>(
 }
 
 /// Progress bars end their lines with a carriage return, so that ends a line too; empty lines between the two are left out.
-fn send_lines(stream: impl Read, kind: Stream, sender: &SyncSender<(Stream, Vec<u8>)>) {
+fn send_lines(stream: impl Read, kind: Stream, sender: &SyncSender<(Stream, Line)>) {
     let mut reader = BufReader::new(stream);
-    let mut line = Vec::new();
+    let mut line = Line::default();
     let mut after_return = false;
     loop {
         let bytes = match reader.fill_buf() {
@@ -201,11 +229,14 @@ fn send_lines(stream: impl Read, kind: Stream, sender: &SyncSender<(Stream, Vec<
             Err(_) => &[],
         };
         let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
-        line.extend_from_slice(&bytes[..end.unwrap_or(bytes.len())]);
+        let part = &bytes[..end.unwrap_or(bytes.len())];
+        let (kept, rest) = part.split_at(part.len().min(LINE_MAX - line.bytes.len()));
+        line.bytes.extend_from_slice(kept);
+        line.left_out += rest.len();
         let (ended, terminator) = (bytes.is_empty(), end.map(|end| bytes[end]));
         let used = end.map_or(bytes.len(), |end| end + 1);
         reader.consume(used);
-        let skip = line.is_empty() && (ended || (after_return && terminator == Some(b'\n')));
+        let skip = line.bytes.is_empty() && (ended || (after_return && terminator == Some(b'\n')));
         if (terminator.is_some() || ended) && !skip && sender.send((kind, std::mem::take(&mut line))).is_err() {
             return;
         }
@@ -261,7 +292,7 @@ mod tests {
 
     fn lines(bytes: &'static [u8]) -> Vec<String> {
         let lines = listen(Some(bytes), None::<&[u8]>);
-        lines.iter().map(|(_, line)| String::from_utf8_lossy(&line).into_owned()).collect()
+        lines.iter().map(|(_, line)| String::from_utf8_lossy(&line.bytes).into_owned()).collect()
     }
 
     #[test]
@@ -269,6 +300,20 @@ mod tests {
         assert_eq!(lines(b"a\nb\r\nc\rd"), ["a", "b", "c", "d"]);
         assert_eq!(lines(b"a\n\nb\n"), ["a", "", "b"]);
         assert_eq!(lines(b""), [""; 0]);
+    }
+
+    #[test]
+    fn line_without_end_is_cut() {
+        let lines = listen(Some(std::io::repeat(b'x').take(3 * LINE_MAX as u64).chain(&b"\nnext"[..])), None::<&[u8]>);
+        let lengths: Vec<_> = lines.iter().map(|(_, line)| (line.bytes.len(), line.left_out)).collect();
+        assert_eq!(lengths, [(LINE_MAX, 2 * LINE_MAX), (4, 0)]);
+    }
+
+    #[test]
+    fn a_version_without_end_is_refused() {
+        let environment = Environment::new(&[], &[], |name| std::env::var_os(name));
+        let error = version(&["yes".to_owned()], &environment).unwrap_err();
+        assert_eq!(error, "version: `yes` says more than 64 KiB; print less");
     }
 
     #[test]

@@ -66,6 +66,18 @@ impl Environment {
     pub(super) fn redact(&self, text: &str) -> String {
         self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
+
+    /// The same for a text that was cut, which may end within a secret.
+    pub(super) fn redact_cut(&self, text: &str) -> String {
+        let mut text = self.redact(text);
+        let begun = |secret: &String| {
+            let ends = secret.char_indices().map(|(end, _)| end).rev().filter(|&end| end > 0);
+            ends.into_iter().find(|&end| text.ends_with(&secret[..end]))
+        };
+        let cut = self.secrets.iter().filter_map(begun).max().unwrap_or(0);
+        text.truncate(text.len() - cut);
+        text
+    }
 }
 
 #[cfg(test)]
@@ -90,6 +102,8 @@ mod tests {
         let secrets = ["SHORT", "KEY", "NONE"].map(str::to_owned);
         let environment = Environment::new(&[], &secrets, value_of);
         assert_eq!(environment.redact("abc: xabcx -----BEGIN, ab"), "***: *** ***, ab");
+        assert_eq!(environment.redact_cut("abc, then xab"), "***, then ", "the rest of `xabcx` was cut off");
+        assert_eq!(environment.redact_cut("no secret"), "no secret");
         assert_eq!(environment.unset_secrets, ["NONE"]);
     }
 }

@@ -10,7 +10,7 @@ use super::code::Code;
 
 /// A part of an item.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Piece {
+pub(crate) enum Piece {
     /// Stands for itself.
     Text(String),
     /// Is filled in when the program runs.
@@ -19,7 +19,7 @@ pub(super) enum Piece {
 
 /// What a placeholder stands for.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Hole {
+pub(crate) enum Hole {
     /// `{params.NAME}` or `{NAME}`.
     Param(String),
     /// `{in.PORT}`.
@@ -50,7 +50,7 @@ impl Hole {
 }
 
 /// Splits an item into its pieces; the error is about its braces.
-pub(super) fn parse(item: &str) -> Result<Vec<Piece>, String> {
+pub(crate) fn parse(item: &str) -> Result<Vec<Piece>, String> {
     let mut pieces = Vec::new();
     let mut text = String::new();
     let mut rest = item;

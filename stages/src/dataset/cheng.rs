@@ -16,12 +16,13 @@ use super::listing::{Entry, Listing};
 use super::natural;
 use super::resize::Grid;
 use super::scale::min_max;
+use crate::hdf5::bounded_shape;
 
 /// Class names by `label` − 1.
 pub(super) const CLASSES: [&str; 3] = ["meningioma", "glioma", "pituitary"];
 
 /// Most values of a picture, so that a damaged file cannot ask for all memory.
-const VALUES_MAX: u64 = 1 << 26;
+const VALUES_MAX: u64 = 1 << 24;
 
 /// Every `N.mat` in the folder, in the order of the numbers.
 pub(super) fn files(path: &Path) -> Result<Vec<FileName>, Vec<String>> {
@@ -109,11 +110,7 @@ fn field<T>(
     let what = format!("cjdata/{name}");
     let wrong = |error: hdf5_pure::Error| format!("cannot read `{what}`: {error}");
     let dataset = file.dataset(&what).map_err(wrong)?;
-    let shape = dataset.shape().map_err(wrong)?;
-    let values = shape.iter().try_fold(1_u64, |product, &length| product.checked_mul(length));
-    if values.is_none_or(|values| values > VALUES_MAX) {
-        return Err(format!("`{what}` claims to have the shape {shape:?}, which is too large"));
-    }
+    bounded_shape(&dataset, VALUES_MAX).map_err(|problem| format!("cannot read `{what}`: {problem}"))?;
     read(&dataset).map_err(wrong)
 }
 
@@ -225,6 +222,15 @@ mod tests {
             }
         }
         assert!(open(b"MATLAB 5.0 MAT-file".to_vec()).err().unwrap().starts_with("it is no MATLAB v7.3 file: "));
+    }
+
+    /// Found by fuzzing: numbers that claim to have ninety bytes each would have taken 1.5 GB.
+    #[test]
+    fn numbers_of_many_bytes_are_refused_before_memory_is_taken() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/found/matlab-elements-of-many-bytes");
+        let error = read_slice(std::fs::read(path).unwrap()).unwrap_err();
+        assert!(error.starts_with("cannot read `cjdata/"), "{error}");
+        assert!(error.contains("it claims to have "), "{error}");
     }
 
     #[test]

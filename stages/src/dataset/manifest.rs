@@ -2,7 +2,9 @@
 //!
 //! The file has a header, is in UTF-8 and separates with commas. Its columns are named by the params `image`, `label`,
 //! `mask` and `patient`; all others are kept in `labels`. Files are named relative to the manifest, with `/`, and lie
-//! beside or below it. PNG, JPEG and TIFF are read; see [`super::picture`].
+//! beside or below it: `..` and absolute paths are refused, as names are parts of results and must mean the same wherever
+//! the folder lies. A link is followed, wherever it leads: data sets are put together from links, and what counts is the
+//! contents of what is found. PNG, JPEG and TIFF are read; see [`super::picture`].
 
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
@@ -24,15 +26,25 @@ pub(super) fn files(params: &Params, path: &Path) -> Result<Vec<FileName>, Vec<S
     let bytes = std::fs::read(&csv).map_err(cannot_read)?;
     let name = csv.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let folder = csv.parent().unwrap_or(Path::new(""));
-    let listing = read(params, &bytes)
-        .map_err(|problems| {
-            problems.into_iter().map(|problem| format!("{}: {problem}", csv.display())).collect::<Vec<_>>()
-        })?
-        .limited(params.limit);
+    let rows = Rows::scan(params, &bytes);
+    let named: Vec<String> = match (&rows, params.limit) {
+        // Which of the files would be kept is not known, so all that are named are looked for, unless few are wanted.
+        (Ok(rows), None) if !rows.problems.is_empty() => rows.files(),
+        _ => Vec::new(),
+    };
+    let listing = rows.and_then(|rows| rows.listing(params));
+    let (named, mut problems) = match listing {
+        Ok(listing) => {
+            let entries = listing.limited(params.limit).entries.into_iter();
+            (entries.flat_map(|entry| [Some(entry.name), entry.mask]).flatten().collect(), Vec::new())
+        }
+        Err(problems) => {
+            (named, problems.into_iter().map(|problem| format!("{}: {problem}", csv.display())).collect::<Vec<_>>())
+        }
+    };
     let mut seen = std::collections::HashSet::from([name.clone()]);
     let mut files = vec![FileName { name, path: csv.clone() }];
-    let mut problems = Vec::new();
-    for file in listing.entries.into_iter().flat_map(|entry| [Some(entry.name), entry.mask]).flatten() {
+    for file in named {
         if !seen.insert(file.clone()) {
             continue;
         }
@@ -48,83 +60,122 @@ pub(super) fn files(params: &Params, path: &Path) -> Result<Vec<FileName>, Vec<S
 
 /// Reads the rows; errors are one sentence each, with the line in the file.
 pub(super) fn read(params: &Params, bytes: &[u8]) -> Result<Listing, Vec<String>> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(bytes);
-    let header: Vec<String> = match reader.headers() {
-        Ok(header) => header.iter().map(str::to_owned).collect(),
-        Err(error) => return Err(vec![format!("the header cannot be read: {error}")]),
-    };
-    let columns = Columns::find(params, &header)?;
-    let mut problems = Vec::new();
-    let mut first_line: HashMap<String, u64> = HashMap::new();
-    let mut rows = Vec::new();
-    for record in reader.records() {
-        let record = match record {
-            Ok(record) => record,
-            Err(error) => {
-                problems.push(error.to_string());
+    Rows::scan(params, bytes)?.listing(params)
+}
+
+/// The rows that could be read, and what is wrong with the others.
+struct Rows {
+    header: Vec<String>,
+    columns: Columns,
+    rows: Vec<Row>,
+    problems: Vec<String>,
+}
+
+struct Row {
+    line: u64,
+    image: String,
+    mask: Option<String>,
+    label: String,
+    record: csv::StringRecord,
+}
+
+impl Rows {
+    /// Reads as many rows as can be; fails where the columns cannot be told.
+    fn scan(params: &Params, bytes: &[u8]) -> Result<Self, Vec<String>> {
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(bytes);
+        let header: Vec<String> = match reader.headers() {
+            Ok(header) => header.iter().map(str::to_owned).collect(),
+            Err(error) => return Err(vec![format!("the header cannot be read: {error}")]),
+        };
+        let columns = Columns::find(params, &header)?;
+        let mut problems = Vec::new();
+        let mut first_line: HashMap<String, u64> = HashMap::new();
+        let mut rows = Vec::new();
+        for record in reader.records() {
+            let record = match record {
+                Ok(record) => record,
+                Err(error) => {
+                    let line = error.position().map_or(0, |position| line_of(position, bytes));
+                    match error.kind() {
+                        csv::ErrorKind::Utf8 { .. } => problems.push(format!("line {line} is not in UTF-8")),
+                        _ => problems.push(format!("line {line}: {error}")),
+                    }
+                    continue;
+                }
+            };
+            let line = record.position().map_or(0, |position| line_of(position, bytes));
+            if record.len() != header.len() {
+                problems.push(format!("line {line} has {} cells, but the header {}", record.len(), header.len()));
                 continue;
             }
-        };
-        let line = record.position().map_or(0, csv::Position::line);
-        if record.len() != header.len() {
-            problems.push(format!("line {line} has {} cells, but the header {}", record.len(), header.len()));
-            continue;
-        }
-        let mut wrong = |problem: String| problems.push(format!("line {line}: {problem}"));
-        let mut file = |column: usize| match relative(&record[column]) {
-            Ok(name) => Some(name),
-            Err(problem) => {
-                wrong(format!("column `{}` {problem}", header[column]));
-                None
+            let mut wrong = |problem: String| problems.push(format!("line {line}: {problem}"));
+            let mut file = |column: usize| match relative(&record[column]) {
+                Ok(name) => Some(name),
+                Err(problem) => {
+                    wrong(format!("column `{}` {problem}", header[column]));
+                    None
+                }
+            };
+            let image = file(columns.image);
+            let mask = columns.mask.filter(|&column| !record[column].is_empty()).and_then(&mut file);
+            let label = record[columns.label].to_owned();
+            if label.is_empty() {
+                wrong(format!("column `{}` is empty", header[columns.label]));
             }
-        };
-        let image = file(columns.image);
-        let mask = columns.mask.filter(|&column| !record[column].is_empty()).and_then(&mut file);
-        let label = record[columns.label].to_owned();
-        if label.is_empty() {
-            wrong(format!("column `{}` is empty", header[columns.label]));
+            let Some(image) = image else { continue };
+            if let Some(first) = first_line.insert(image.clone(), line) {
+                wrong(format!("image `{image}` is also in line {first}"));
+                first_line.insert(image.clone(), first);
+            }
+            rows.push(Row { line, image, mask, label, record });
         }
-        let Some(image) = image else { continue };
-        if let Some(first) = first_line.insert(image.clone(), line) {
-            wrong(format!("image `{image}` is also in line {first}"));
-            first_line.insert(image.clone(), first);
+        if rows.is_empty() && problems.is_empty() {
+            problems.push("it has no rows".to_owned());
         }
-        rows.push((line, image, mask, label, record));
+        Ok(Self { header, columns, rows, problems })
     }
-    if rows.is_empty() && problems.is_empty() {
-        problems.push("it has no rows".to_owned());
+
+    /// All images and masks that are named.
+    fn files(&self) -> Vec<String> {
+        self.rows.iter().flat_map(|row| [Some(row.image.clone()), row.mask.clone()]).flatten().collect()
     }
-    let labels: Vec<_> = rows
-        .iter()
-        .filter(|(_, _, _, label, _)| !label.is_empty())
-        .map(|(line, _, _, label, _)| (format!("line {line}"), label.clone()))
-        .collect();
-    let (indices, classes) = match classify(&labels, params.classes.as_deref()) {
-        Ok(classified) => classified,
-        Err(unknown) => {
+
+    /// The listing, where nothing is wrong.
+    fn listing(self, params: &Params) -> Result<Listing, Vec<String>> {
+        let Self { header, columns, rows, mut problems } = self;
+        let labels: Vec<_> = rows
+            .iter()
+            .filter(|row| !row.label.is_empty())
+            .map(|row| (format!("line {}", row.line), row.label.clone()))
+            .collect();
+        let (indices, classes) = classify(&labels, params.classes.as_deref()).unwrap_or_else(|unknown| {
             problems.extend(unknown);
+            (Vec::new(), Vec::new())
+        });
+        if !problems.is_empty() {
             return Err(problems);
         }
-    };
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    let values = |column: usize| rows.iter().map(|(_, _, _, _, record)| record[column].to_owned()).collect();
-    let further = columns.further.iter().map(|&column| (header[column].clone(), values(column))).collect();
-    let patient = |record: &csv::StringRecord| {
-        columns.patient.map(|column| record[column].to_owned()).filter(|patient| !patient.is_empty())
-    };
-    let entries = rows
-        .iter()
-        .zip(indices)
-        .map(|((_, image, mask, _, record), label)| Entry {
-            name: image.clone(),
+        let values = |column: usize| rows.iter().map(|row| row.record[column].to_owned()).collect();
+        let further = columns.further.iter().map(|&column| (header[column].clone(), values(column))).collect();
+        let patient = |record: &csv::StringRecord| {
+            columns.patient.map(|column| record[column].to_owned()).filter(|patient| !patient.is_empty())
+        };
+        let entry = |(row, label): (&Row, u32)| Entry {
+            name: row.image.clone(),
             label,
-            patient: patient(record),
-            mask: mask.clone(),
-        })
-        .collect();
-    Ok(Listing { entries, classes, columns: further })
+            patient: patient(&row.record),
+            mask: row.mask.clone(),
+        };
+        let entries = rows.iter().zip(indices).map(entry).collect();
+        Ok(Listing { entries, classes, columns: further })
+    }
+}
+
+/// The line, from 1, in which a record begins: its position is that of the empty lines before it.
+fn line_of(position: &csv::Position, bytes: &[u8]) -> u64 {
+    let rest = usize::try_from(position.byte()).ok().and_then(|start| bytes.get(start..)).unwrap_or_default();
+    let empty = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).filter(|byte| **byte == b'\n');
+    position.line() + empty.count() as u64
 }
 
 /// Places of the columns in the header.
@@ -241,6 +292,12 @@ mod tests {
     }
 
     #[test]
+    fn a_row_that_is_not_in_utf_8_is_named_and_empty_lines_count() {
+        let problems = read(&params(""), b"image,label\na.png,x\nb\xff.png,x\n\nc.png,\n").unwrap_err();
+        assert_eq!(problems, ["line 3 is not in UTF-8", "line 5: column `label` is empty"]);
+    }
+
+    #[test]
     fn missing_columns_are_named_at_once() {
         let problems = read(&params(r#", "mask": "roi""#), b"file,kind\na.png,x\n").unwrap_err();
         let columns = "the columns are: file, kind";
@@ -271,6 +328,15 @@ mod tests {
         assert_eq!(problems.len(), 2);
         assert!(problems[0].starts_with(&format!("cannot read {}: ", root.join("b.png").display())), "{}", problems[0]);
         assert_eq!(problems[1], format!("{} is no file", root.join("c.png").display()));
+
+        // Rows that are wrong are told with the files that others lack.
+        std::fs::write(root.join("rows.csv"), "image,mask,label\na.png,m.png,x\nb.png,,\nd.png,../m.png,y\n").unwrap();
+        let rows = root.join("rows.csv");
+        let problems = super::files(&params(""), &rows).unwrap_err();
+        assert_eq!(problems.len(), 4, "{problems:?}");
+        assert_eq!(problems[0], format!("{}: line 3: column `label` is empty", rows.display()));
+        assert!(problems[1].contains("line 4: column `mask` names `../m.png`"), "{problems:?}");
+        assert!(problems[2].starts_with(&format!("cannot read {}: ", root.join("b.png").display())), "{problems:?}");
 
         std::fs::write(root.join("b.png"), "").unwrap();
         // Only what the limit keeps is read.

@@ -8,6 +8,8 @@
 mod census;
 mod cheng;
 mod folders;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod listing;
 mod manifest;
 mod natural;

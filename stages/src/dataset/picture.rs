@@ -1,6 +1,7 @@
 //! PNG, JPEG and TIFF files to grey levels and masks.
 
 use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::{DynamicImage, ImageError, ImageReader, Limits};
 
@@ -74,7 +75,10 @@ fn decode(bytes: &[u8]) -> Result<Levels, String> {
     limits.max_image_height = Some(SIDE_MAX);
     limits.max_alloc = Some(ALLOC_MAX_BYTES);
     reader.limits(limits);
-    let picture = reader.decode().map_err(|error| match error {
+    // png 0.18 panics where a palette ends within a colour.
+    let decoded = catch_unwind(AssertUnwindSafe(|| reader.decode()))
+        .map_err(|_| "cannot decode it: the file is damaged".to_owned())?;
+    let picture = decoded.map_err(|error| match error {
         ImageError::Limits(error) => {
             format!("the picture is too large ({error}); at most {SIDE_MAX} × {SIDE_MAX} is read")
         }
@@ -175,6 +179,58 @@ mod tests {
         bytes[29..33].copy_from_slice(&checksum.to_be_bytes());
         let error = decode_image(&bytes).unwrap_err();
         assert!(error.starts_with("the picture is too large"), "{error}");
+    }
+
+    /// Found by fuzzing: a PNG file whose palette has a byte.
+    #[test]
+    fn a_palette_that_ends_within_a_colour_is_an_error() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/found/picture-palette-of-a-byte");
+        let error = decode_image(&std::fs::read(path).unwrap()).unwrap_err();
+        assert!(error.starts_with("cannot decode it: "), "{error}");
+    }
+
+    /// Start of frame with so many rows and columns in a JPEG file.
+    fn enlarged(mut jpeg: Vec<u8>, side: u16) -> Vec<u8> {
+        let frame = jpeg.windows(2).position(|pair| matches!(pair, [0xFF, 0xC0..=0xC2])).unwrap();
+        jpeg[frame + 5..frame + 7].copy_from_slice(&side.to_be_bytes());
+        jpeg[frame + 7..frame + 9].copy_from_slice(&side.to_be_bytes());
+        jpeg
+    }
+
+    #[test]
+    fn a_jpeg_or_tiff_that_claims_to_be_huge_is_refused() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/picture");
+        let mut seen = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "jpg") {
+                let error = decode_image(&enlarged(std::fs::read(&path).unwrap(), 60_000)).unwrap_err();
+                assert!(error.starts_with("the picture is too large"), "{}: {error}", path.display());
+                seen += 1;
+            }
+        }
+        assert!(seen > 0);
+        // Width and length, tags 256 and 257, each of type 3 or 4 with one value in the entry itself.
+        let mut tiff = read(&tiff_name());
+        for tag in [[0, 1], [1, 1]] {
+            let places: Vec<_> = (0..tiff.len() - 12)
+                .filter(|&at| tiff[at..at + 2] == tag && matches!(tiff[at + 2..at + 8], [3 | 4, 0, 1, 0, 0, 0]))
+                .collect();
+            for at in places {
+                tiff[at + 2..at + 12].copy_from_slice(&[4, 0, 1, 0, 0, 0, 0x60, 0xEA, 0, 0]);
+            }
+        }
+        // Whether its size or the lengths of its strips are looked at first is the decoder's business.
+        let error = decode_image(&tiff).unwrap_err();
+        assert!(error.starts_with("the picture is too large") || error.starts_with("cannot decode it"), "{error}");
+    }
+
+    fn tiff_name() -> String {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/picture");
+        let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.filter(|name| name.ends_with(".tif")).collect();
+        names.sort();
+        names.remove(0)
     }
 
     fn crc32(bytes: &[u8]) -> u32 {

@@ -85,17 +85,17 @@ impl<'a> Training<'a> {
         let device = session.device.clone().autodiff();
         let encoder = params.encoder;
         let seed = Seed::new("segment", params.seed, &[encoder.name(), &params.fold.to_string()]);
-        let mut optimizer = optimizer(params.optimizer, params.weight_decay, params.momentum);
-        let mut curve = SegmentCurve::default();
-        let mut unet = match session.checkpoints.as_ref().and_then(|checkpoints| checkpoints.latest()) {
-            Some(checkpoint) => {
-                optimizer = checkpoint.restore(optimizer)?;
-                curve = checkpoint.curve;
-                Unet::from_tensors(encoder, &checkpoint.tensors, &device)
-                    .map_err(|error| StageError::new(format!("a checkpoint of this training does not fit: {error}")))?
-            }
-            None => initial(params, published, &seed, &device)?,
+        let new_optimizer = || optimizer(params.optimizer, params.weight_decay, params.momentum);
+        let restore = |checkpoint: Checkpoint<SegmentCurve>| {
+            let unet = Unet::from_tensors(encoder, &checkpoint.tensors, &device).map_err(StageError::new)?;
+            let optimizer = checkpoint.restore(new_optimizer())?;
+            Ok((unet, optimizer, checkpoint.curve))
         };
+        let (mut unet, optimizer, curve) =
+            match session.checkpoints.as_ref().and_then(|checkpoints| checkpoints.resume(restore)) {
+                Some(resumed) => resumed,
+                None => (initial(params, published, &seed, &device)?, new_optimizer(), SegmentCurve::default()),
+            };
         if params.freeze == Freeze::Encoder {
             unet = unet.freeze_encoder();
         }

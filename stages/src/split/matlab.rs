@@ -6,13 +6,18 @@
 //! element of type matrix, whose data are elements again: flags with the class, dimensions, name, values. A compressed
 //! variable is such an element in a zlib stream.
 
+use std::borrow::Cow;
 use std::io::Read;
 
 use flate2::read::ZlibDecoder;
 use hdf5_pure::File;
 
-/// Most bytes of a variable, so that a small file cannot ask for all memory.
+use crate::hdf5::bounded_shape;
+
+/// Most bytes of all variables, so that a small file cannot ask for all memory.
 const BYTES_MAX: u64 = 1 << 26;
+/// Most bytes of the variable that is read; as numbers they may take eight times as many.
+const VALUES_MAX: u64 = 1 << 23;
 
 const HEADER: usize = 128;
 const MATRIX: u32 = 14;
@@ -21,7 +26,7 @@ const COMPRESSED: u32 = 15;
 /// The numbers of a variable; of a file with one variable, that one, whatever its name.
 ///
 /// Errors: no MATLAB file; no such variable (the variables are listed); a variable that is no vector of real numbers.
-pub(super) fn vector(bytes: &[u8], name: &str) -> Result<Vec<f64>, String> {
+pub(crate) fn vector(bytes: &[u8], name: &str) -> Result<Vec<f64>, String> {
     let level_5 = bytes.len() >= HEADER && bytes.starts_with(b"MATLAB 5.0");
     let (shape, values) = if level_5 { level_5_variable(bytes, name)? } else { hdf5_variable(bytes, name)? };
     if shape.iter().filter(|&&length| length != 1).count() > 1 {
@@ -49,11 +54,7 @@ fn hdf5_variable(bytes: &[u8], wanted: &str) -> Result<(Vec<u64>, Vec<f64>), Str
     let names = file.root().datasets().map_err(wrong)?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let dataset = file.dataset(choose(&names, wanted)?).map_err(wrong)?;
-    let shape = dataset.shape().map_err(wrong)?;
-    let length = shape.iter().try_fold(8_u64, |product, &length| product.checked_mul(length));
-    if length.is_none_or(|length| length > BYTES_MAX) {
-        return Err(format!("`{wanted}` claims to have the shape {shape:?}, which is too large"));
-    }
+    let shape = bounded_shape(&dataset, VALUES_MAX).map_err(|problem| format!("cannot read `{wanted}`: {problem}"))?;
     Ok((shape, dataset.read_f64().map_err(wrong)?))
 }
 
@@ -63,30 +64,38 @@ fn level_5_variable(bytes: &[u8], wanted: &str) -> Result<(Vec<u64>, Vec<f64>), 
         b"MI" => Order::Big,
         _ => return Err("its header names no order of bytes".to_owned()),
     };
-    let mut matrices = Vec::new();
+    let mut variables: Vec<Cow<'_, [u8]>> = Vec::new();
+    let mut left = BYTES_MAX;
     let mut rest = &bytes[HEADER..];
     while !rest.is_empty() {
         let (element, after) = Element::read(rest, order).ok_or("it is cut short")?;
         rest = after;
         match element.kind {
-            MATRIX => matrices.push(Matrix::read(element.data, order).ok_or("a variable is damaged")?),
+            MATRIX => variables.push(element.data.into()),
             COMPRESSED => {
                 let mut inflated = Vec::new();
-                let mut reader = ZlibDecoder::new(element.data).take(BYTES_MAX);
+                let mut reader = ZlibDecoder::new(element.data).take(left + 1);
                 reader.read_to_end(&mut inflated).map_err(|error| format!("a variable is damaged: {error}"))?;
-                let (element, _) = Element::read(&inflated, order).ok_or("a variable is cut short, or too large")?;
+                let too_large = || format!("its variables have more than {} MiB", BYTES_MAX >> 20);
+                left = left.checked_sub(inflated.len() as u64).ok_or_else(too_large)?;
+                let (element, _) = Element::read(&inflated, order).ok_or("a variable is cut short")?;
                 if element.kind == MATRIX {
-                    matrices.push(Matrix::read(element.data, order).ok_or("a variable is damaged")?);
+                    variables.push(element.data.to_vec().into());
                 }
             }
             _ => {}
         }
     }
+    let matrices = variables.iter().map(|data| Matrix::read(data, order));
+    let matrices: Vec<_> = matrices.collect::<Option<_>>().ok_or("a variable is damaged")?;
     let names: Vec<&str> = matrices.iter().map(|matrix| matrix.name.as_str()).collect();
     let chosen = choose(&names, wanted)?.to_owned();
     let matrix = matrices.into_iter().find(|matrix| matrix.name == chosen).expect("the name was chosen among them");
     let values = matrix.values.ok_or_else(|| format!("`{chosen}` is no matrix of real numbers"))?;
-    Ok((matrix.shape, values))
+    if values.data.len() as u64 > VALUES_MAX {
+        return Err(format!("`{chosen}` has {} bytes, too many for one number an image", values.data.len()));
+    }
+    Ok((matrix.shape, numbers(values, order).ok_or_else(|| format!("`{chosen}` is damaged"))?))
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -139,14 +148,14 @@ impl<'a> Element<'a> {
 }
 
 /// A variable; only matrices of real numbers have values.
-struct Matrix {
+struct Matrix<'a> {
     name: String,
     shape: Vec<u64>,
-    values: Option<Vec<f64>>,
+    values: Option<Element<'a>>,
 }
 
-impl Matrix {
-    fn read(data: &[u8], order: Order) -> Option<Self> {
+impl<'a> Matrix<'a> {
+    fn read(data: &'a [u8], order: Order) -> Option<Self> {
         let (flags, rest) = Element::read(data, order)?;
         let flags = order.u32(flags.data)?;
         let (class, complex) = (flags & 0xFF, flags & 0x0800 != 0);
@@ -160,7 +169,7 @@ impl Matrix {
             return Some(Self { name, shape, values: None });
         }
         let (values, _) = Element::read(rest, order)?;
-        Some(Self { name, shape, values: Some(numbers(values, order)?) })
+        Some(Self { name, shape, values: Some(values) })
     }
 }
 
@@ -251,6 +260,35 @@ mod tests {
         assert_eq!(vector(&other, "note").unwrap_err(), "`note` is no matrix of real numbers");
         let error = vector(b"image,fold\n", "cvind").unwrap_err();
         assert!(error.starts_with("it is no MATLAB file of level 5 or v7.3: "), "{error}");
+    }
+
+    /// A compressed variable of zeros takes a thousandth of what comes out of it.
+    #[test]
+    fn a_small_file_that_inflates_to_a_large_one_is_refused() {
+        let element = |kind: u32, data: &[u8]| {
+            [&kind.to_le_bytes(), &(data.len() as u32).to_le_bytes(), data, &vec![0; data.len().wrapping_neg() % 8]]
+                .concat()
+        };
+        let zeros = |count: usize| {
+            let shape = [(count as u32).to_le_bytes(), 1_u32.to_le_bytes()].concat();
+            let flags = element(6, &[9_u32.to_le_bytes(), [0; 4]].concat());
+            let matrix = [flags, element(5, &shape), element(1, b"cvind"), element(2, &vec![0; count])].concat();
+            let mut stream = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut stream, &element(MATRIX, &matrix)).unwrap();
+            let stream = stream.finish().unwrap();
+            [&COMPRESSED.to_le_bytes(), &(stream.len() as u32).to_le_bytes(), stream.as_slice()].concat()
+        };
+        let mut file = b"MATLAB 5.0 MAT-file".to_vec();
+        file.resize(HEADER, b' ');
+        file[126..].copy_from_slice(b"IM");
+        let with = |variable: &[u8], times: usize| [&file[..], &variable.repeat(times)].concat();
+        assert_eq!(vector(&with(&zeros(3), 1), "cvind"), Ok(vec![0.0; 3]));
+        let large = zeros(1 << 24);
+        let error = vector(&with(&large, 1), "cvind").unwrap_err();
+        assert_eq!(error, "`cvind` has 16777216 bytes, too many for one number an image");
+        let bomb = with(&large, 5);
+        assert!(bomb.len() < 1 << 20, "{}", bomb.len());
+        assert_eq!(vector(&bomb, "cvind").unwrap_err(), "its variables have more than 64 MiB");
     }
 
     #[test]

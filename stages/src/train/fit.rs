@@ -97,14 +97,15 @@ impl<'a> Training<'a> {
             })?;
         }
         params.precision.check(&session.device, classifier.tensors().keys())?;
-        let mut optimizer = optimizer(params.optimizer, params.weight_decay, params.momentum);
-        let mut curve = Curve::default();
-        if let Some(checkpoint) = session.checkpoints.as_ref().and_then(|checkpoints| checkpoints.latest()) {
-            classifier = Classifier::from_tensors(params.model, data.classes, &checkpoint.tensors, &device)
-                .map_err(|error| StageError::new(format!("a checkpoint of this training does not fit: {error}")))?;
-            optimizer = checkpoint.restore(optimizer)?;
-            curve = checkpoint.curve;
-        }
+        let new_optimizer = || optimizer(params.optimizer, params.weight_decay, params.momentum);
+        let restore = |checkpoint: Checkpoint<Curve>| {
+            let classifier = Classifier::from_tensors(params.model, data.classes, &checkpoint.tensors, &device);
+            let optimizer = checkpoint.restore(new_optimizer())?;
+            Ok((classifier.map_err(StageError::new)?, optimizer, checkpoint.curve))
+        };
+        let resumed = session.checkpoints.as_ref().and_then(|checkpoints| checkpoints.resume(restore));
+        let (mut classifier, optimizer, curve) =
+            resumed.unwrap_or_else(|| (classifier, new_optimizer(), Curve::default()));
         classifier = classifier.with_precision(params.precision);
         if let (Freeze::Trunk, Some(tensors)) = (params.freeze, trunk) {
             classifier = classifier.freeze_trunk(tensors);

@@ -10,7 +10,8 @@
 //! | 3 × (8 + n) | length and bytes of: tensors (safetensors), state of the optimiser (burnpack), curve (Parquet) |
 //!
 //! A file is written beside its place, synced and renamed, so that a kill leaves an old one or a new one. The latest two are
-//! kept; one that is damaged or of another key is passed over with a warning. Failing to write one is a warning too: it costs
+//! kept; one that is damaged, of another key or
+//! that cannot be restored is passed over with a warning. Failing to write one is a warning too: it costs
 //! time after a kill, and the training is right without it.
 
 use std::fs::{self, File};
@@ -87,7 +88,7 @@ impl<C: History> Checkpoint<C> {
         Ok(bytes)
     }
 
-    fn decode(bytes: &[u8], key: ActionKey) -> Result<Self, String> {
+    pub(crate) fn decode(bytes: &[u8], key: ActionKey) -> Result<Self, String> {
         let rest = bytes.strip_prefix(MAGIC).ok_or("it is no checkpoint")?;
         let (digest, body) = rest.split_at_checked(DIGEST_BYTES).ok_or("it is cut short")?;
         if Digest::of(body).as_bytes() != digest {
@@ -111,6 +112,13 @@ impl<C: History> Checkpoint<C> {
     }
 }
 
+/// A checkpoint with these bytes after its key, behind a right checksum.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn sealed(key: ActionKey, sections: &[u8]) -> Vec<u8> {
+    let body = [key.0.as_bytes(), sections].concat();
+    [&MAGIC[..], Digest::of(&body).as_bytes(), &body].concat()
+}
+
 /// The checkpoints of one training.
 pub(crate) struct Checkpoints {
     dir: PathBuf,
@@ -122,12 +130,19 @@ impl Checkpoints {
         Self { dir: dir.to_owned(), key }
     }
 
-    /// The checkpoint of the latest epoch that can be used.
-    pub(crate) fn latest<C: History>(&self) -> Option<Checkpoint<C>> {
+    /// What `restore` makes of the latest checkpoint that can be used.
+    ///
+    /// One that `restore` refuses is passed over as a damaged one is: a later version of a library may not read it, and then
+    /// the training starts afresh and does not fail for ever.
+    pub(crate) fn resume<C: History, T>(
+        &self,
+        mut restore: impl FnMut(Checkpoint<C>) -> Result<T, StageError>,
+    ) -> Option<T> {
         self.files().into_iter().rev().find_map(|path| {
             let read = fs::read(&path).map_err(|error| error.to_string());
-            match read.and_then(|bytes| Checkpoint::decode(&bytes, self.key)) {
-                Ok(checkpoint) => Some(checkpoint),
+            let checkpoint = read.and_then(|bytes| Checkpoint::decode(&bytes, self.key));
+            match checkpoint.and_then(|checkpoint| restore(checkpoint).map_err(|error| error.to_string())) {
+                Ok(restored) => Some(restored),
                 Err(error) => {
                     tracing::warn!("checkpoint {} is not used: {error}", path.display());
                     None
@@ -176,5 +191,84 @@ impl Checkpoints {
             .collect();
         paths.sort();
         paths
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::Epoch;
+    use crate::model::Values;
+    use crate::train::OptimizerKind;
+    use crate::training::optimizer;
+
+    const KEY: ActionKey = ActionKey(Digest::from_bytes([7; 32]));
+
+    fn checkpoint(epochs: u32) -> Checkpoint<Curve> {
+        let values = Values { shape: vec![2], values: vec![0.5, epochs as f32] };
+        let tensors = Tensors::from([("head.bias".to_owned(), values)]);
+        let epoch = |epoch| Epoch {
+            epoch,
+            learning_rate: 0.1,
+            train_loss: 1.0,
+            validation_loss: 1.0,
+            validation_accuracy: 0.5,
+        };
+        let curve = Curve { epochs: (1..=epochs).map(epoch).collect() };
+        Checkpoint::new(tensors, &optimizer(OptimizerKind::Adam, 0.0, 0.0), curve).unwrap()
+    }
+
+    fn epochs(checkpoints: &Checkpoints) -> Option<usize> {
+        checkpoints.resume(|checkpoint: Checkpoint<Curve>| Ok(checkpoint.curve.epochs.len()))
+    }
+
+    /// What a kill or a bad disk can leave: the file ends anywhere, or has a wrong byte anywhere.
+    #[test]
+    fn a_checkpoint_that_is_cut_or_changed_anywhere_is_not_used() {
+        let whole = checkpoint(3).encode(KEY).unwrap();
+        assert!(Checkpoint::<Curve>::decode(&whole, KEY).is_ok());
+        for place in 0..whole.len() {
+            assert!(Checkpoint::<Curve>::decode(&whole[..place], KEY).is_err(), "cut at {place}");
+            let mut changed = whole.clone();
+            changed[place] ^= 1 << (place % 8);
+            assert!(Checkpoint::<Curve>::decode(&changed, KEY).is_err(), "changed at {place}");
+        }
+    }
+
+    /// Its checksum is right, so that lengths and contents of the sections are looked at.
+    #[test]
+    fn sections_that_do_not_fit_are_an_error() {
+        let whole = checkpoint(2).encode(KEY).unwrap();
+        let sections = &whole[MAGIC.len() + 2 * DIGEST_BYTES..];
+        assert!(Checkpoint::<Curve>::decode(&sealed(KEY, sections), KEY).is_ok());
+        for end in 0..sections.len() {
+            assert!(Checkpoint::<Curve>::decode(&sealed(KEY, &sections[..end]), KEY).is_err(), "cut at {end}");
+        }
+        for place in 0..sections.len() {
+            let mut changed = sections.to_vec();
+            changed[place] ^= 0x81;
+            // Some bytes are only numbers.
+            let _ = Checkpoint::<Curve>::decode(&sealed(KEY, &changed), KEY);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_passed_over_for_the_one_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::new(dir.path(), KEY);
+        assert_eq!(epochs(&checkpoints), None);
+        (1..=4).for_each(|epochs| checkpoints.save(&checkpoint(epochs)));
+        assert_eq!(checkpoints.files().len(), KEPT);
+        // Half of one that was being written.
+        fs::write(dir.path().join("epoch-000005.checkpoint.tmp"), b"orchckp1").unwrap();
+        assert_eq!(epochs(&checkpoints), Some(4));
+        let refuse_4 = |checkpoint: Checkpoint<Curve>| match checkpoint.curve.epochs.len() {
+            4 => Err(StageError::new("the optimiser of a later version")),
+            epochs => Ok(epochs),
+        };
+        assert_eq!(checkpoints.resume(refuse_4), Some(3));
+        fs::write(dir.path().join("epoch-000004.checkpoint"), b"").unwrap();
+        assert_eq!(epochs(&checkpoints), Some(3));
+        assert_eq!(epochs(&Checkpoints::new(dir.path(), ActionKey(Digest::of(b"other")))), None);
     }
 }

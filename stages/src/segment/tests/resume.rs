@@ -24,18 +24,21 @@ fn a_stopped_training_goes_on_to_the_same_bytes() {
     let params = with(params(), &changes);
     let undisturbed = Run::new(params.clone(), &data).outcome().unwrap();
 
-    let dir = tempfile::tempdir().unwrap();
-    let count = AtomicUsize::new(0);
-    let cancelled = || count.fetch_add(1, Ordering::Relaxed) > ASKED_PER_EPOCH;
-    let stopped = Run::new(params.clone(), &data).checkpoints(dir.path()).cancelled(&cancelled).outcome();
-    assert!(matches!(stopped, Err(StageError::Cancelled)));
+    // Before the end of the first epoch, at once after it, and at the last batch of all.
+    for (asked, epochs_done) in [(2, 0), (3, 1), (5, 1)] {
+        let dir = tempfile::tempdir().unwrap();
+        let count = AtomicUsize::new(0);
+        let cancelled = || count.fetch_add(1, Ordering::Relaxed) >= asked;
+        let stopped = Run::new(params.clone(), &data).checkpoints(dir.path()).cancelled(&cancelled).outcome();
+        assert!(matches!(stopped, Err(StageError::Cancelled)));
 
-    let count = AtomicUsize::new(0);
-    let counted = || {
-        count.fetch_add(1, Ordering::Relaxed);
-        false
-    };
-    let resumed = Run::new(params, &data).checkpoints(dir.path()).cancelled(&counted).outcome().unwrap();
-    assert!(resumed == undisturbed);
-    assert_eq!(count.load(Ordering::Relaxed), ASKED_PER_EPOCH, "only the second epoch ran again");
+        let count = AtomicUsize::new(0);
+        let counted = || {
+            count.fetch_add(1, Ordering::Relaxed);
+            false
+        };
+        let resumed = Run::new(params.clone(), &data).checkpoints(dir.path()).cancelled(&counted).outcome().unwrap();
+        assert!(resumed == undisturbed, "stopped after {asked}");
+        assert_eq!(count.load(Ordering::Relaxed), (2 - epochs_done) * ASKED_PER_EPOCH, "epochs that ran again");
+    }
 }

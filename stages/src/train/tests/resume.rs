@@ -8,7 +8,7 @@ use orchestrate_engine::stage::StageError;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Outcome, Run, params, stripes, with};
+use super::{Outcome, Run, params, stripes, stripes_of, with};
 use crate::artifact::{Images, Split};
 
 /// How often a training of one epoch asks whether it is cancelled: two batches of training, one of validation.
@@ -80,6 +80,33 @@ fn a_stopped_training_in_half_precision_goes_on_to_the_same_bytes() {
     stop_after(4, &params, &data, &dir);
     let (resumed, _) = go_on(&params, &data, &dir);
     assert!(resumed == Run::new(params, &data).outcome().unwrap());
+}
+
+/// Batch normalisation has running statistics, which a checkpoint must hold too: stopped within the first epoch, and within
+/// the second.
+#[test]
+fn a_network_with_running_statistics_goes_on_to_the_same_bytes() {
+    let data = stripes_of(18, 32);
+    let params = with(changed("sgd"), &[("model", json!("resnet18")), ("epochs", json!(2))]);
+    let undisturbed = Run::new(params.clone(), &data).outcome().unwrap();
+    for asked in [2, 4] {
+        let dir = tempfile::tempdir().unwrap();
+        stop_after(asked, &params, &data, &dir);
+        let (resumed, _) = go_on(&params, &data, &dir);
+        assert!(resumed == undisturbed, "stopped after {asked}");
+    }
+}
+
+#[test]
+fn a_training_whose_checkpoints_are_lost_starts_afresh() {
+    let data = stripes(18);
+    let params = changed("adam");
+    let dir = tempfile::tempdir().unwrap();
+    stop_after(7, &params, &data, &dir);
+    checkpoints(&dir).iter().for_each(|path| fs::remove_file(path).unwrap());
+    let (again, asked) = go_on(&params, &data, &dir);
+    assert!(again == Run::new(params, &data).outcome().unwrap());
+    assert_eq!(asked, 3 * ASKED_PER_EPOCH);
 }
 
 #[test]

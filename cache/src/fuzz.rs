@@ -1,0 +1,99 @@
+//! What must return whatever the bytes that it is given: for the targets in `fuzz/` and for tests of properties.
+#![allow(clippy::missing_panics_doc, reason = "a panic is what is looked for")]
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::file_digest::FileDigests;
+use crate::layout::Layout;
+use crate::pack::Pack;
+use crate::record::{Draft, Kind};
+use crate::store::{Access, Store};
+
+/// Opens and verifies a store with a pack of these bytes.
+///
+/// An odd first byte says that the rest is the pack; else the rest is made into records with right checksums: kind, length of
+/// the head, length of the body, a byte each, then both.
+pub fn pack(bytes: &[u8]) {
+    const ID: &str = "1-1";
+    let Some((mode, rest)) = bytes.split_first() else { return };
+    let pack = if mode % 2 == 1 { rest.to_vec() } else { Pack::new(ID, PathBuf::new()).encode(&drafts(rest)) };
+    with_store(|layout| fs::write(layout.pack(ID), &pack).expect("a temporary folder is writable"));
+}
+
+/// Opens and verifies a store whose lists, of uses and of digests of external files, hold these bytes behind right checksums.
+pub fn lists(bytes: &[u8]) {
+    let crc = |bytes: &[u8]| crc32fast::hash(bytes).to_le_bytes();
+    let (head, keys) = bytes.split_at(bytes.len().min(44));
+    let uses = [b"LUSE", head].concat();
+    let uses = [&uses[..], &crc(&[&uses[..], keys].concat()), keys].concat();
+    let stats = [&b"OST1"[..], &crc(bytes), bytes].concat();
+    with_store(|layout| {
+        for (name, bytes) in [("last-use", &uses), ("stat-cache", &stats)] {
+            fs::write(layout.dir.join(name), bytes).expect("a temporary folder is writable");
+        }
+    });
+}
+
+fn drafts(mut rest: &[u8]) -> Vec<Draft> {
+    let mut drafts = Vec::new();
+    while let [kind, fixed_len, body_len, after @ ..] = rest {
+        let (fixed, after) = after.split_at(after.len().min(usize::from(*fixed_len)));
+        let (body, after) = after.split_at(after.len().min(usize::from(*body_len)));
+        let kinds = [Kind::Blob, Kind::Artifact, Kind::Result, Kind::Forget];
+        drafts.push(Draft { kind: kinds[usize::from(*kind) % 4], fixed: fixed.to_vec(), body: body.to_vec() });
+        rest = after;
+    }
+    drafts
+}
+
+fn with_store(change: impl FnOnce(&Layout)) {
+    let dir = tempfile::tempdir().expect("there is a temporary folder");
+    drop(Store::open(dir.path(), Access::ReadWrite).expect("a new folder can be a store"));
+    change(&Layout { dir: dir.path().to_owned() });
+    for access in [Access::ReadOnly, Access::ReadWrite] {
+        let Ok(store) = Store::open(dir.path(), access) else { continue };
+        let _ = store.stats();
+        for (key, result, _) in store.results() {
+            let _ = (store.hit(&key), store.lookup(&key), store.find(&key.0.short()));
+            for (_, output) in result.outputs {
+                for file in store.artifact(&output).into_iter().flat_map(|artifact| artifact.files) {
+                    let _ = store.read(&file.digest);
+                }
+            }
+        }
+        let _ = store.verify();
+        let _ = FileDigests::open(dir.path()).digest(&dir.path().join("format"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_store_with_any_bytes_as_a_pack_opens(bytes in vec(any::<u8>(), 0..300)) {
+            pack(&bytes);
+        }
+
+        /// Counts and lengths that claim anything, behind a checksum that is right.
+        #[test]
+        fn a_store_with_any_records_opens(records in vec((0..4_u8, vec(any::<u8>(), 0..90), vec(any::<u8>(), 0..20)), 0..6)) {
+            let record = |(kind, fixed, body): &(u8, Vec<u8>, Vec<u8>)| {
+                [&[*kind, fixed.len() as u8, body.len() as u8][..], fixed, body].concat()
+            };
+            pack(&[vec![0], records.iter().flat_map(record).collect()].concat());
+        }
+
+        #[test]
+        fn a_store_with_any_bytes_as_its_lists_opens(bytes in vec(any::<u8>(), 0..200)) {
+            lists(&bytes);
+        }
+    }
+}

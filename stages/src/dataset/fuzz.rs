@@ -1,0 +1,26 @@
+//! Files of data sets with any bytes in them; see `crate::fuzz`.
+
+use super::params::Params;
+use super::{cheng, folders, manifest as csv, picture as pictures};
+
+pub(crate) fn picture(bytes: &[u8]) {
+    let _ = (pictures::decode_image(bytes), pictures::decode_mask(bytes));
+}
+
+pub(crate) fn cheng(bytes: &[u8]) {
+    let _ = (cheng::read_card(bytes.to_vec()), cheng::read_slice(bytes.to_vec()));
+}
+
+pub(crate) fn manifest(bytes: &[u8]) {
+    let params = |json: &str| serde_json::from_str::<Params>(json).expect("these are params");
+    let plain = params(r#"{"format": "manifest", "path": "x"}"#);
+    let named =
+        params(r#"{"format": "manifest", "path": "x", "mask": "roi", "patient": "pid", "classes": ["a", "b"]}"#);
+    for params in [&plain, &named] {
+        if let Ok(listing) = csv::read(params, bytes) {
+            let _ = listing.limited(Some(3)).labels();
+        }
+    }
+    let names: Vec<String> = String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect();
+    let _ = folders::read(&params(r#"{"format": "folders", "path": "x"}"#), &names);
+}

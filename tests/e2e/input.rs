@@ -1,0 +1,263 @@
+//! Data that are wrong, hostile or careless: all that is wrong is named at once, and the rest of a run is not disturbed.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use image::{GrayImage, Luma};
+
+use crate::sandbox::Sandbox;
+
+const IMAGES: &str = "\
+[experiment]
+name = \"input\"
+
+[stages.images]
+kind = \"dataset\"
+format = \"manifest\"
+path = \"data\"
+";
+
+/// A study of two folds from a manifest; the folds are those of the column `fold`.
+const STUDY: &str = "
+[axes]
+fold = { folds = 2 }
+
+[stages.split]
+kind = \"split\"
+inputs = { labels = \"images\" }
+folds_from = \"fold\"
+
+[stages.train]
+kind = \"train\"
+over = [\"fold\"]
+inputs = { images = \"images\", split = \"split\" }
+model = \"tiny\"
+epochs = 1
+batch_size = 4
+";
+
+fn picture(path: &Path, side: u32, level: u8) {
+    fs::create_dir_all(path.parent().expect("a file has a folder")).expect("tests can make folders");
+    let noise = |x: u32, y: u32| Luma([level.wrapping_add((x * 31 + y * 97) as u8 % 60)]);
+    GrayImage::from_fn(side, side, noise).save(path).expect("tests can write");
+}
+
+#[test]
+fn all_that_is_wrong_with_a_manifest_and_its_files_is_named_before_anything_runs() {
+    let sandbox = Sandbox::with_spec(IMAGES);
+    picture(&sandbox.path("data/a.png"), 16, 0);
+    picture(&sandbox.path("secret.png"), 16, 0);
+    let mut csv = b"image,mask,label\na.png,,x\n../secret.png,,x\n/etc/passwd,,x\na.png,,y\nb.png,m.png,\n".to_vec();
+    csv.extend(b",,x\nc\xff.png,,x\nd.png,x\na.png/../../secret.png,,x\n");
+    sandbox.write("data/labels.csv", csv);
+    let said = sandbox.orchestrate(&["run", "spec.toml"]);
+    assert_eq!(said.code, Some(2), "{}", said.err);
+    for problem in [
+        "line 3: column `image` names `../secret.png`, which is not below the manifest's folder",
+        "line 4: column `image` names `/etc/passwd`, which is not below the manifest's folder",
+        "line 5: image `a.png` is also in line 2",
+        "line 6: column `label` is empty",
+        "line 7: column `image` is empty",
+        "line 8 is not in UTF-8",
+        "line 9 has 2 cells, but the header 3",
+        "line 10: column `image` names `a.png/../../secret.png`",
+        "cannot read DIR/data/b.png",
+        "cannot read DIR/data/m.png",
+    ] {
+        assert!(said.err.contains(problem), "{problem} is not in:\n{}", said.err);
+    }
+    assert!(!sandbox.path(".orchestrate").exists(), "nothing ran");
+}
+
+#[test]
+fn all_files_that_cannot_be_decoded_are_named_and_other_stages_run() {
+    let sandbox = Sandbox::with_spec(IMAGES);
+    let other = "\n[stages.other]\nkind = \"dataset\"\nformat = \"phantom\"\ncount = 3\nsize = 16\n";
+    sandbox.edit("spec.toml", "path = \"data\"\n", &format!("path = \"data\"\n{other}"));
+    for name in ["good", "bomb", "cut", "masked"] {
+        picture(&sandbox.path(&format!("data/{name}.png")), 16, 0);
+    }
+    picture(&sandbox.path("data/mask.png"), 12, 200);
+    sandbox.write("data/empty.png", "");
+    sandbox.write("data/text.png", "no picture");
+    let whole = fs::read(sandbox.path("data/cut.png")).unwrap();
+    sandbox.write("data/cut.png", &whole[..whole.len() / 2]);
+    sandbox.write("data/bomb.png", bomb(60_000));
+    let rows = "good.png,\nbomb.png,\ncut.png,\nempty.png,\ntext.png,\nmasked.png,mask.png\n";
+    sandbox.write("data/labels.csv", format!("image,mask,label\n{}", rows.replace('\n', ",x\n")));
+
+    let run = sandbox.run(&[]);
+    assert_eq!((run.said.code, run.with("failed")), (Some(1), vec!["images"]));
+    assert_eq!(run.ran(), ["other"]);
+    let said = sandbox.orchestrate(&["run", "spec.toml"]);
+    assert!(said.err.contains("5 files cannot be used:"), "{}", said.err);
+    for problem in [
+        "bomb.png: the picture is too large",
+        "cut.png: cannot decode it: ",
+        "empty.png: the file is no PNG, JPEG or TIFF",
+        "text.png: the file is no PNG, JPEG or TIFF",
+        "masked.png: the mask is 12 × 12, but the image 16 × 16",
+    ] {
+        assert!(said.err.contains(problem), "{problem} is not in:\n{}", said.err);
+    }
+}
+
+/// A PNG file of some hundred bytes whose header claims a square of so many pixels.
+fn bomb(side: u32) -> Vec<u8> {
+    let mut file = std::io::Cursor::new(Vec::new());
+    GrayImage::new(8, 8).write_to(&mut file, image::ImageFormat::Png).expect("memory is writable");
+    let mut bytes = file.into_inner();
+    bytes[16..20].copy_from_slice(&side.to_be_bytes());
+    bytes[20..24].copy_from_slice(&side.to_be_bytes());
+    let crc = !bytes[12..29].iter().fold(!0_u32, |mut crc, &byte| {
+        crc ^= u32::from(byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg());
+        }
+        crc
+    });
+    bytes[29..33].copy_from_slice(&crc.to_be_bytes());
+    bytes
+}
+
+#[test]
+fn names_that_are_not_in_utf_8_are_all_told() {
+    let sandbox = Sandbox::with_spec(&IMAGES.replace("manifest", "folders"));
+    picture(&sandbox.path("data/x/a.png"), 16, 0);
+    for name in [&b"x/\xff.png"[..], b"x/\xfe_mask.png"] {
+        fs::copy(sandbox.path("data/x/a.png"), sandbox.path("data").join(OsStr::from_bytes(name))).unwrap();
+    }
+    let said = sandbox.orchestrate(&["run", "spec.toml"]);
+    assert_eq!(said.code, Some(2), "{}", said.err);
+    assert_eq!(said.err.matches("is not in UTF-8").count(), 2, "{}", said.err);
+}
+
+#[test]
+fn links_are_followed_and_count_by_what_they_lead_to() {
+    let sandbox = Sandbox::with_spec(IMAGES);
+    picture(&sandbox.path("elsewhere/1.png"), 16, 0);
+    picture(&sandbox.path("elsewhere/2.png"), 16, 90);
+    fs::create_dir(sandbox.path("data")).unwrap();
+    let link = |to: &str| {
+        let _ = fs::remove_file(sandbox.path("data/a.png"));
+        symlink(sandbox.path(to), sandbox.path("data/a.png")).unwrap();
+    };
+    sandbox.write("data/labels.csv", "image,label\na.png,x\n");
+    link("elsewhere/1.png");
+    assert_eq!(sandbox.run_well(&[]).ran(), ["images"]);
+    link("elsewhere/2.png");
+    assert_eq!(sandbox.run_well(&[]).ran(), ["images"], "other contents");
+    fs::copy(sandbox.path("elsewhere/1.png"), sandbox.path("elsewhere/3.png")).unwrap();
+    link("elsewhere/3.png");
+    assert_eq!(sandbox.run_well(&[]).ran(), [""; 0], "the contents of before");
+
+    for (to, said_so) in
+        [("elsewhere/gone.png", "cannot read DIR/data/a.png"), ("elsewhere", "DIR/data/a.png is no file")]
+    {
+        link(to);
+        let said = sandbox.orchestrate(&["run", "spec.toml"]);
+        assert_eq!(said.code, Some(2), "{}", said.err);
+        assert!(said.err.contains(said_so), "{}", said.err);
+    }
+}
+
+#[test]
+fn class_that_is_missing_on_one_side_of_a_fold_and_losses_that_diverge_fail_their_node_only() {
+    let sandbox = Sandbox::with_spec(&format!("{IMAGES}{STUDY}"));
+    let mut csv = "image,label,fold\n".to_owned();
+    for image in 0..12 {
+        let (class, fold) = (image % 2, image / 6 + 1);
+        // All images of the class `rare` are in fold 1, so a training without fold 1 knows nothing of it.
+        let label = if image < 2 { "rare" } else { ["dark", "bright"][class] };
+        picture(&sandbox.path(&format!("data/{image}.png")), 16, 120 * class as u8);
+        csv += &format!("{image}.png,{label},{fold}\n");
+    }
+    sandbox.write("data/labels.csv", csv);
+    let run = sandbox.run(&[]);
+    assert_eq!((run.said.code, run.with("failed")), (Some(1), vec!["train[fold=1]"]));
+    assert_eq!(run.ran(), ["images", "split", "train[fold=2]"]);
+    let said = sandbox.orchestrate(&["run", "spec.toml"]);
+    assert!(said.err.contains("no training image of class `rare` is left outside fold 1"), "{}", said.err);
+
+    sandbox.edit("spec.toml", "fold = { folds = 2 }", "fold = { folds = 2 }\nlearning_rate = [0.001, 1e20]");
+    sandbox.edit("spec.toml", "over = [\"fold\"]", "over = [\"learning_rate\"]\nfold = 2\noptimizer = \"sgd\"");
+    let run = sandbox.run(&["--set", "stages.split.folds=2"]);
+    assert_eq!((run.said.code, run.with("failed")), (Some(1), vec!["train[learning_rate=100000000000000000000]"]));
+    assert_eq!(run.ran(), ["train[learning_rate=0.001]"]);
+    let said = sandbox.orchestrate(&["run", "spec.toml", "--set", "stages.split.folds=2"]);
+    assert!(said.err.contains("in epoch 1, batch 2: the training diverged; lower `learning_rate`"), "{}", said.err);
+}
+
+#[test]
+fn secret_is_in_no_file_and_no_message_and_another_one_is_the_same_key() {
+    const SECRET: &str = "hunter2-f4d1c0ffee";
+    const SPEC: &str = r#"
+[experiment]
+name = "secret"
+
+[stages.good]
+kind = "command"
+argv = ["sh", "-c", 'echo "with $TOKEN"; echo "progress 1/2 $TOKEN"; echo "and $TOKEN" >&2; echo x > "$1/x"', "sh", "{out}"]
+secret_env = ["TOKEN"]
+
+[stages.bad]
+kind = "command"
+argv = ["sh", "-c", 'printf "%01048570d%s" 0 "$TOKEN"; echo; echo "no $TOKEN" >&2; exit 3', "sh", "{out}"]
+secret_env = ["TOKEN"]
+"#;
+    let sandbox = Sandbox::with_spec(SPEC);
+    let run = |secret: &str, args: &[&str]| {
+        let mut all = vec!["run", "spec.toml"];
+        all.extend(args);
+        let output = sandbox.command(&all).env("TOKEN", secret).env("RUST_LOG", "trace").output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(!said.contains(secret), "{said}");
+        said
+    };
+    assert!(run(SECRET, &[]).contains("no ***"));
+    let again = run("another-5ec2e7-one", &["--json"]);
+    assert!(again.contains(r#""status":"hit""#), "{again}");
+    let _ = sandbox.orchestrate(&["report", "spec.toml"]);
+    let mut files = 0;
+    each_file(&sandbox.path(""), &mut |path| {
+        let bytes = fs::read(path).unwrap();
+        files += 1;
+        // A prefix of it is what a line that is cut may leave.
+        for part in [&SECRET[..9], "another-5"] {
+            let found = bytes.windows(part.len()).any(|window| window == part.as_bytes());
+            assert!(!found, "`{part}` is in {}", path.display());
+        }
+    });
+    assert!(files > 5, "there is a store");
+}
+
+fn each_file(dir: &Path, see: &mut dyn FnMut(&Path)) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { each_file(&path, see) } else { see(&path) }
+    }
+}
+
+/// A folder of publications may be anybody's, and its sidecar says which files of it are out of date.
+#[test]
+fn sidecar_that_names_files_elsewhere_removes_none_of_them() {
+    let spec = "[experiment]\nname = \"x\"\n[stages.a]\nkind = \"command\"\npublish = \"results\"\n\
+                argv = [\"sh\", \"-c\", 'echo $1 > $2/x', \"sh\", \"{params.text}\", \"{out}\"]\nparams = { text = \"1\" }\n";
+    let sandbox = Sandbox::with_spec(spec);
+    sandbox.run_well(&[]);
+    sandbox.write("precious", "");
+    let absolute = sandbox.path("precious").display().to_string();
+    let sidecar = sandbox.read("results/provenance.json");
+    let hostile = sidecar.replace("\"x\"\n", &format!("\"../precious\", \"{absolute}\", \"old\"\n"));
+    assert_ne!(hostile, sidecar);
+    sandbox.write("results/provenance.json", hostile);
+    sandbox.write("results/old", "");
+    sandbox.run_well(&["--set", "stages.a.params.text=2"]);
+    assert_eq!(sandbox.read("results/x"), "2\n");
+    assert!(sandbox.path("precious").exists(), "it lies outside");
+    assert!(!sandbox.path("results/old").exists(), "an earlier publication's");
+}
