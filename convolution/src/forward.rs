@@ -9,13 +9,13 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::geometry::{Geometry, Runs};
-use crate::kernel::{COLUMNS, Cpu, Left, ROWS, Right, STEP, Tile, multiply};
+use crate::kernel::{COLUMNS, Cpu, DEPTH, LEFT, Left, ROWS, Right, TILE, Tile, multiply};
 
 /// Tiles side by side in a block of places.
 const TILES: usize = 8;
 const PLACES: usize = TILES * COLUMNS;
-/// Blocks of depth that are multiplied at a time.
-const STEPS: usize = 32;
+/// What a block of places sees at one depth. It is longer than needed, so that depths do not meet in one set of the cache.
+type Row = [Right; TILES + 1];
 
 /// What is done to a sum before it is stored.
 #[derive(Clone, Copy, Debug)]
@@ -48,23 +48,16 @@ pub(crate) fn convolve(
     numbers
 }
 
-/// Weights in the order in which they are read: blocks of [`STEPS`], then panels of [`ROWS`] units.
+/// Weights in the order in which they are read: `[block of depth, panel of units]`.
 fn pack(geometry: &Geometry, weight: impl Fn(usize, usize) -> f32 + Sync) -> Vec<Left> {
     let (depth, panels) = (geometry.depth(), geometry.units.div_ceil(ROWS));
-    let steps = depth.div_ceil(STEP);
-    let mut packed: Vec<Left> = vec![[[0.0; STEP]; ROWS]; steps * panels];
-    let fill = |(block, part): (usize, &mut [Left])| {
-        let length = part.len() / panels;
-        for (panel, lefts) in part.chunks_exact_mut(length).enumerate() {
-            for (step, left) in lefts.iter_mut().enumerate() {
-                let start = (block * STEPS + step) * STEP;
-                for (row, unit) in left.iter_mut().zip(panel * ROWS..geometry.units) {
-                    row.iter_mut().zip(start..depth).for_each(|(to, depth)| *to = weight(unit, depth));
-                }
-            }
+    let mut packed = vec![LEFT; depth.div_ceil(DEPTH) * panels];
+    packed.par_iter_mut().enumerate().for_each(|(index, left)| {
+        let (start, first) = (index / panels * DEPTH, index % panels * ROWS);
+        for (row, unit) in left.iter_mut().zip(first..geometry.units) {
+            row.iter_mut().zip(start..depth.min(start + DEPTH)).for_each(|(to, depth)| *to = weight(unit, depth));
         }
-    };
-    packed.par_chunks_mut(STEPS * panels).enumerate().for_each(fill);
+    });
     packed
 }
 
@@ -98,8 +91,8 @@ fn blocks<'a>(numbers: &'a mut [f32], geometry: &Geometry, plane: usize) -> Vec<
 struct Scratch {
     /// Of every weight of a channel of the kernel.
     runs: Vec<Runs>,
-    /// `[tile, step]`.
-    right: Vec<[Right; STEPS]>,
+    /// `[depth]`.
+    right: Vec<Row>,
     /// `[panel, tile]`.
     tiles: Vec<[Tile; TILES]>,
 }
@@ -108,8 +101,8 @@ impl Scratch {
     fn new(geometry: &Geometry, panels: usize) -> Self {
         Self {
             runs: vec![Runs::default(); geometry.taps()],
-            right: vec![[[[0.0; COLUMNS]; STEP]; STEPS]; TILES],
-            tiles: vec![[[[0.0; COLUMNS]; ROWS]; TILES]; panels],
+            right: vec![[[0.0; COLUMNS]; TILES + 1]; DEPTH],
+            tiles: vec![[TILE; TILES]; panels],
         }
     }
 }
@@ -135,45 +128,21 @@ impl WithSimd for Work<'_, '_> {
         for (tap, runs) in runs.iter_mut().enumerate() {
             self.geometry.runs(tap, self.block.places.clone(), self.output, runs);
         }
-        tiles.fill([[[0.0; COLUMNS]; ROWS]; TILES]);
-        let panels = tiles.len();
-        for (index, weights) in self.weights.chunks(STEPS * panels).enumerate() {
-            let steps = weights.len() / panels;
-            see(self.geometry, self.input, runs, index * STEPS * STEP, steps, self.block.places.len(), right);
-            for (left, tiles) in weights.chunks_exact(steps).zip(tiles.iter_mut()) {
-                for (right, tile) in right[..count].iter().zip(tiles) {
-                    multiply(simd, left, &right[..steps], tile);
+        let (panels, depth) = (tiles.len(), self.geometry.depth());
+        for (index, weights) in self.weights.chunks_exact(panels).enumerate() {
+            let depths = index * DEPTH..depth.min((index + 1) * DEPTH);
+            let right = &mut right[..depths.len()];
+            for (row, depth) in right.iter_mut().zip(depths) {
+                let (channel, tap) = (depth / runs.len(), depth % runs.len());
+                runs[tap].copy(self.input, channel * self.geometry.plane(), row.as_flattened_mut());
+            }
+            for (left, tiles) in weights.iter().zip(tiles.iter_mut()) {
+                for (tile, product) in tiles[..count].iter_mut().enumerate() {
+                    multiply(simd, left, right, tile, product, index == 0);
                 }
             }
         }
         store(self.geometry.units, self.finish, tiles, &mut self.block.parts);
-    }
-}
-
-/// Copies what places see from one depth on.
-#[inline(always)]
-fn see(
-    geometry: &Geometry,
-    input: &[f32],
-    runs: &[Runs],
-    depth: usize,
-    steps: usize,
-    places: usize,
-    right: &mut [[Right; STEPS]],
-) {
-    let mut row = [0.0; PLACES];
-    for index in 0..steps * STEP {
-        let depth = depth + index;
-        if depth < geometry.depth() {
-            let (channel, tap) = (depth / runs.len(), depth % runs.len());
-            runs[tap].copy(input, channel * geometry.plane(), &mut row[..places]);
-        } else {
-            row.fill(0.0);
-        }
-        let (rows, _) = row.as_chunks::<COLUMNS>();
-        for (right, row) in right.iter_mut().zip(rows) {
-            right[index / STEP][index % STEP] = *row;
-        }
     }
 }
 

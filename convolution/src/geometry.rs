@@ -65,7 +65,7 @@ impl Geometry {
     pub(crate) fn runs(&self, tap: usize, places: Range<usize>, output: [usize; 2], runs: &mut Runs) {
         let [rows, columns] = output;
         let [height, width] = self.size;
-        runs.clear(self.stride[1], places.len());
+        runs.clear(self.stride[1]);
         let (down, along) = (tap / self.kernel[1] * self.dilation[0], tap % self.kernel[1] * self.dilation[1]);
         let step = self.stride[1];
         // Columns of the output whose number is inside the row.
@@ -84,12 +84,13 @@ impl Geometry {
             }
             place += end - column;
         }
+        runs.close(places.len());
     }
 }
 
 /// Numbers side by side in the output, and in the input but for the stride.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Run {
+struct Run {
     to: usize,
     from: usize,
     count: usize,
@@ -98,48 +99,65 @@ pub(crate) struct Run {
 /// The runs of one weight of the kernel.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Runs {
-    runs: Vec<Run>,
     step: usize,
-    /// Whether some place has no number.
-    gaps: bool,
-    missing: usize,
+    runs: Vec<Run>,
+    /// First and number of the places between runs, which see padding.
+    gaps: Vec<(usize, usize)>,
 }
 
 impl Runs {
-    fn clear(&mut self, step: usize, places: usize) {
+    fn clear(&mut self, step: usize) {
+        self.step = step;
         self.runs.clear();
-        (self.step, self.missing, self.gaps) = (step, places, places > 0);
+        self.gaps.clear();
     }
 
     fn push(&mut self, run: Run) {
-        self.missing -= run.count;
-        self.gaps = self.missing > 0;
-        if let Some(last) = self.runs.last_mut().filter(|_| self.step == 1)
-            && last.to + last.count == run.to
-            && last.from + last.count == run.from
-        {
+        let last = self.runs.last_mut();
+        let end = last.as_ref().map_or(0, |last| last.to + last.count);
+        if end < run.to {
+            self.gaps.push((end, run.to - end));
+        } else if let Some(last) = last.filter(|last| self.step == 1 && last.from + last.count == run.from) {
             last.count += run.count;
             return;
         }
         self.runs.push(run);
     }
 
+    fn close(&mut self, places: usize) {
+        let end = self.runs.last().map_or(0, |last| last.to + last.count);
+        if end < places {
+            self.gaps.push((end, places - end));
+        }
+    }
+
     /// Copies what the places see in the channel that starts `offset` numbers after channel 0, zero for padding.
     #[inline(always)]
     pub(crate) fn copy(&self, input: &[f32], offset: usize, row: &mut [f32]) {
-        if self.gaps {
-            row.fill(0.0);
+        for &(first, count) in &self.gaps {
+            row[first..first + count].iter_mut().for_each(|number| *number = 0.0);
         }
         let input = &input[offset..];
-        if self.step == 1 {
-            for run in &self.runs {
-                row[run.to..run.to + run.count].copy_from_slice(&input[run.from..run.from + run.count]);
-            }
-        } else {
-            for run in &self.runs {
-                let numbers = input[run.from..].iter().step_by(self.step);
-                row[run.to..run.to + run.count].iter_mut().zip(numbers).for_each(|(to, from)| *to = *from);
+        for run in &self.runs {
+            let to = &mut row[run.to..run.to + run.count];
+            if self.step == 1 {
+                copy(to, &input[run.from..run.from + run.count]);
+            } else {
+                to.iter_mut().zip(input[run.from..].iter().step_by(self.step)).for_each(|(to, from)| *to = *from);
             }
         }
+    }
+}
+
+/// Copies a short run without a call; the last eight numbers overlap the ones before.
+#[inline(always)]
+fn copy(to: &mut [f32], from: &[f32]) {
+    const LANES: usize = 8;
+    let (chunks, _) = to.as_chunks_mut::<LANES>();
+    let (numbers, _) = from.as_chunks::<LANES>();
+    chunks.iter_mut().zip(numbers).for_each(|(to, from)| *to = *from);
+    match (to.last_chunk_mut::<LANES>(), from.last_chunk::<LANES>()) {
+        (Some(to), Some(from)) => *to = *from,
+        _ => to.iter_mut().zip(from).for_each(|(to, from)| *to = *from),
     }
 }

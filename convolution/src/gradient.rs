@@ -12,11 +12,10 @@ use rayon::prelude::*;
 
 use crate::forward::{Finish, convolve};
 use crate::geometry::{Geometry, Runs};
-use crate::kernel::{COLUMNS, Cpu, Left, ROWS, Right, STEP, Tile, multiply};
+use crate::kernel::{COLUMNS, Cpu, DEPTH, LEFT, Left, ROWS, Right, TILE, Tile, multiply};
 
-/// Places that are multiplied at a time.
-const PLACES: usize = 256;
-const STEPS: usize = PLACES / STEP;
+/// Places that are multiplied at a time: the depth of this product.
+const PLACES: usize = DEPTH;
 /// Panels of depth that one thread has at a time.
 const PANELS: usize = 8;
 /// Numbers of the output's gradient that are turned round at a time: 4 MB.
@@ -38,7 +37,7 @@ pub(crate) fn of_weight(cpu: Cpu, geometry: &Geometry, input: &[f32], gradient: 
     let output = geometry.output().expect("BUG: a convolution without an output was not refused");
     let (depth, units) = (geometry.depth(), geometry.units);
     let (panels, across) = (depth.div_ceil(ROWS), units.div_ceil(COLUMNS));
-    let mut tiles: Vec<Tile> = vec![[[0.0; COLUMNS]; ROWS]; panels * across];
+    let mut tiles: Vec<Tile> = vec![TILE; panels * across];
     let total = geometry.batch * output[0] * output[1];
     let part = (PART / units / PLACES).max(1) * PLACES;
     // The gradient as the input of a convolution that gives it back: its runs are what places have of it.
@@ -51,8 +50,7 @@ pub(crate) fn of_weight(cpu: Cpu, geometry: &Geometry, input: &[f32], gradient: 
         dilation: [1, 1],
         ..*geometry
     };
-    let blank: [Right; STEPS] = [[[0.0; COLUMNS]; STEP]; STEPS];
-    let mut turned = vec![blank; part.min(total.div_ceil(PLACES) * PLACES) / PLACES * across];
+    let mut turned: Vec<Turned> = vec![[[[0.0; COLUMNS]]; PLACES]; part.min(total.div_ceil(PLACES) * PLACES) / PLACES * across];
     for start in (0..total).step_by(part) {
         let places = start..total.min(start + part);
         let chunks = chunks(places);
@@ -105,12 +103,15 @@ fn chunks(places: Range<usize>) -> Vec<Range<usize>> {
     places.step_by(PLACES).map(|start| start..end.min(start + PLACES)).collect()
 }
 
+/// A panel of the output's gradient, `[place, unit]`.
+type Turned = [[Right; 1]; PLACES];
+
 /// Turns `[unit, place]` to panels of `[place, unit]`.
 struct Turn<'a> {
     geometry: &'a Geometry,
     gradient: &'a [f32],
     places: Range<usize>,
-    right: &'a mut [[Right; STEPS]],
+    right: &'a mut [Turned],
 }
 
 impl WithSimd for Turn<'_> {
@@ -131,7 +132,7 @@ impl WithSimd for Turn<'_> {
                     row.fill(0.0);
                 }
             }
-            for (place, numbers) in right.as_flattened_mut().iter_mut().enumerate() {
+            for (place, numbers) in right.as_flattened_mut()[..count].iter_mut().enumerate() {
                 *numbers = std::array::from_fn(|column| rows[column][place]);
             }
         }
@@ -141,12 +142,12 @@ impl WithSimd for Turn<'_> {
 /// Memory of one thread.
 struct Scratch {
     runs: Vec<Runs>,
-    left: Vec<[Left; STEPS]>,
+    left: Vec<Left>,
 }
 
 impl Scratch {
     fn new(geometry: &Geometry) -> Self {
-        Self { runs: vec![Runs::default(); geometry.taps()], left: vec![[[[0.0; STEP]; ROWS]; STEPS]; PANELS] }
+        Self { runs: vec![Runs::default(); geometry.taps()], left: vec![LEFT; PANELS] }
     }
 }
 
@@ -157,7 +158,7 @@ struct Work<'a> {
     output: [usize; 2],
     chunks: &'a [Range<usize>],
     /// `[chunk, across]`.
-    turned: &'a [[Right; STEPS]],
+    turned: &'a [Turned],
     across: usize,
     first: usize,
     /// `[panel, across]`.
@@ -171,29 +172,19 @@ impl WithSimd for Work<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Scratch { runs, left } = self.scratch;
-        let mut row = [0.0; PLACES];
+        let panels = self.tiles.len() / self.across;
         for (chunk, right) in self.chunks.iter().zip(self.turned.chunks_exact(self.across)) {
             for (tap, runs) in runs.iter_mut().enumerate() {
                 self.geometry.runs(tap, chunk.clone(), self.output, runs);
             }
-            row[chunk.len()..].fill(0.0);
-            let panels = self.tiles.len() / self.across;
-            for index in 0..panels * ROWS {
-                let depth = self.first * ROWS + index;
-                if depth < self.geometry.depth() {
-                    let (channel, tap) = (depth / runs.len(), depth % runs.len());
-                    runs[tap].copy(self.input, channel * self.geometry.plane(), &mut row[..chunk.len()]);
-                } else {
-                    row.fill(0.0);
-                }
-                let (steps, _) = row.as_chunks::<STEP>();
-                for (left, step) in left[index / ROWS].iter_mut().zip(steps) {
-                    left[index % ROWS] = *step;
-                }
+            let rows = left[..panels].as_flattened_mut();
+            for (row, depth) in rows.iter_mut().zip(self.first * ROWS..self.geometry.depth()) {
+                let (channel, tap) = (depth / runs.len(), depth % runs.len());
+                runs[tap].copy(self.input, channel * self.geometry.plane(), &mut row[..chunk.len()]);
             }
             for (column, right) in right.iter().enumerate() {
                 for (left, tiles) in left.iter().zip(self.tiles.chunks_exact_mut(self.across)) {
-                    multiply(simd, left, right, &mut tiles[column]);
+                    multiply(simd, left, &right[..chunk.len()], 0, &mut tiles[column], false);
                 }
             }
         }

@@ -9,15 +9,20 @@ use pulp::{Simd, WithSimd};
 pub(crate) const ROWS: usize = 6;
 /// Columns of a tile: two registers of AVX2.
 pub(crate) const COLUMNS: usize = 16;
-/// Depth of a block of operands.
-pub(crate) const STEP: usize = 8;
+/// Depth that is multiplied at a time.
+pub(crate) const DEPTH: usize = 256;
 
-/// `[row, depth]` of the left operand.
-pub(crate) type Left = [[f32; STEP]; ROWS];
-/// `[depth, column]` of the right operand.
-pub(crate) type Right = [[f32; COLUMNS]; STEP];
+/// `[row, depth]` of the left operand. Rows are longer than needed, so that they do not meet in one set of the cache.
+pub(crate) type Left = [[f32; DEPTH + 8]; ROWS];
+/// `[column]` of the right operand.
+pub(crate) type Right = [f32; COLUMNS];
 /// `[row, column]` of the product.
 pub(crate) type Tile = [[f32; COLUMNS]; ROWS];
+
+/// A left operand of zeros.
+pub(crate) const LEFT: Left = [[0.0; DEPTH + 8]; ROWS];
+/// A product of zeros.
+pub(crate) const TILE: Tile = [[0.0; COLUMNS]; ROWS];
 
 /// Instructions of this machine that the product is made for.
 #[derive(Clone, Copy, Debug)]
@@ -46,28 +51,36 @@ impl Cpu {
     }
 }
 
-/// Adds the product of two panels of equal depth to a tile.
+/// Adds a product to a tile, or puts it there if it is the first.
+///
+/// `right` is `[depth, tile, column]`, of which one tile is read, and no deeper than [`DEPTH`].
 #[inline(always)]
-pub(crate) fn multiply<S: Simd>(simd: S, left: &[Left], right: &[Right], tile: &mut Tile) {
+pub(crate) fn multiply<S: Simd, const W: usize>(
+    simd: S,
+    left: &Left,
+    right: &[[Right; W]],
+    tile: usize,
+    product: &mut Tile,
+    first: bool,
+) {
     const REGISTERS: usize = 2;
     assert_eq!(REGISTERS * S::F32_LANES, COLUMNS, "BUG: registers of another width");
+    assert!(tile < W && right.len() <= DEPTH, "BUG: a tile or a depth that the operands do not have");
     let mut sums = [[simd.splat_f32s(0.0); REGISTERS]; ROWS];
-    for (left, right) in left.iter().zip(right) {
-        for depth in 0..STEP {
-            let (columns, _) = S::as_simd_f32s(&right[depth]);
-            let columns: [S::f32s; REGISTERS] = [columns[0], columns[1]];
-            for row in 0..ROWS {
-                let number = simd.splat_f32s(left[row][depth]);
-                for register in 0..REGISTERS {
-                    sums[row][register] = simd.mul_add_f32s(number, columns[register], sums[row][register]);
-                }
+    for depth in 0..right.len().min(DEPTH) {
+        let (columns, _) = S::as_simd_f32s(&right[depth][tile]);
+        let columns: [S::f32s; REGISTERS] = [columns[0], columns[1]];
+        for (sums, left) in sums.iter_mut().zip(left) {
+            let number = simd.splat_f32s(left[depth]);
+            for (sum, columns) in sums.iter_mut().zip(columns) {
+                *sum = simd.mul_add_f32s(number, columns, *sum);
             }
         }
     }
-    for row in 0..ROWS {
-        let (columns, _) = S::as_mut_simd_f32s(&mut tile[row]);
-        for register in 0..REGISTERS {
-            columns[register] = simd.add_f32s(columns[register], sums[row][register]);
+    for (row, sums) in product.iter_mut().zip(sums) {
+        let (columns, _) = S::as_mut_simd_f32s(row);
+        for (column, sum) in columns.iter_mut().zip(sums) {
+            *column = if first { sum } else { simd.add_f32s(*column, sum) };
         }
     }
 }

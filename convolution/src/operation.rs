@@ -226,10 +226,10 @@ impl<const N: usize> Backward<Flex, N> for Gradient {
 }
 
 /// The numbers of a contiguous tensor.
-fn numbers(tensor: &FlexTensor) -> &[f32] {
+pub(crate) fn numbers(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice().expect("BUG: the tensor was made contiguous")
 }
 
-fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
+pub(crate) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))
 }

@@ -1,7 +1,7 @@
 //! DenseNet-121. Source: Huang et al. 2017, arXiv 1608.06993, in torchvision's arrangement and names.
 
 use burn::module::Module;
-use burn::nn::pool::{AvgPool2d, AvgPool2dConfig, MaxPool2d};
+use burn::nn::pool::{AvgPool2d, AvgPool2dConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
@@ -9,7 +9,7 @@ use super::architecture::Architecture;
 use super::batch_norm::BatchNorm;
 use super::classifier::Trunk;
 use super::input::Normalisation;
-use super::layer::{Conv, conv_unbiased, max_pool_padded};
+use super::layer::{Conv, MaxPool, conv_unbiased, max_pool_padded};
 
 /// DenseNet-121's trunk with this project's head.
 pub(super) const DENSENET121: Architecture = Architecture {
@@ -41,7 +41,7 @@ pub struct DenseNet {
 struct Features {
     conv0: Conv,
     norm0: BatchNorm,
-    pool0: MaxPool2d,
+    pool0: MaxPool,
     denseblock1: Vec<DenseLayer>,
     transition1: Transition,
     denseblock2: Vec<DenseLayer>,

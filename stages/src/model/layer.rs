@@ -1,9 +1,9 @@
 //! Plain layers in a row, numbered as in torchvision's `features`, so that the names of the tensors agree.
 
 use burn::module::Module;
-use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
-use burn::nn::{PaddingConfig2d, Relu};
+use burn::nn::Relu;
 use burn::tensor::Tensor;
+use orchestrate_convolution::{Windows, max_pool2d};
 
 use super::batch_norm::BatchNorm;
 pub(super) use super::conv::{Conv, conv, conv_unbiased};
@@ -14,7 +14,7 @@ pub(super) enum Layer {
     Conv(Conv),
     Norm(BatchNorm),
     Relu(Relu),
-    MaxPool(MaxPool2d),
+    MaxPool(MaxPool),
 }
 
 impl Layer {
@@ -40,15 +40,29 @@ pub(super) fn forward(mut layers: &[Layer], mut map: Tensor<4>) -> Tensor<4> {
     }
 }
 
+/// Square max pooling.
+#[derive(Module, Debug)]
+pub(super) struct MaxPool {
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+    ceil: bool,
+}
+
+impl MaxPool {
+    /// `[batch, channels, height, width]` to the same with another height and width.
+    pub(super) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let Self { kernel, stride, padding, ceil } = *self;
+        max_pool2d(input, Windows { kernel, stride, padding, ceil })
+    }
+}
+
 /// Square max pooling; `ceil` keeps what does not fill a window.
-pub(super) fn max_pool(kernel: usize, stride: usize, ceil: bool) -> MaxPool2d {
-    MaxPool2dConfig::new([kernel, kernel]).with_strides([stride, stride]).with_ceil_mode(ceil).init()
+pub(super) fn max_pool(kernel: usize, stride: usize, ceil: bool) -> MaxPool {
+    MaxPool { kernel, stride, padding: 0, ceil }
 }
 
 /// Square max pooling with places around the map that are never the largest.
-pub(super) fn max_pool_padded(kernel: usize, stride: usize, padding: usize) -> MaxPool2d {
-    MaxPool2dConfig::new([kernel, kernel])
-        .with_strides([stride, stride])
-        .with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding))
-        .init()
+pub(super) fn max_pool_padded(kernel: usize, stride: usize, padding: usize) -> MaxPool {
+    MaxPool { kernel, stride, padding, ceil: false }
 }

@@ -3,7 +3,6 @@
 //! As in torchvision, a bottleneck has its stride in the 3×3 convolution ("v1.5").
 
 use burn::module::Module;
-use burn::nn::pool::MaxPool2d;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
@@ -11,7 +10,7 @@ use super::architecture::Architecture;
 use super::batch_norm::BatchNorm;
 use super::classifier::Trunk;
 use super::input::Normalisation;
-use super::layer::{self, Conv, Layer, conv_unbiased, max_pool_padded};
+use super::layer::{self, Conv, Layer, MaxPool, conv_unbiased, max_pool_padded};
 
 pub(super) const RESNET18: Architecture = Architecture {
     name: "resnet18",
@@ -73,7 +72,7 @@ impl Depth {
 pub struct ResNet {
     conv1: Conv,
     bn1: BatchNorm,
-    maxpool: MaxPool2d,
+    maxpool: MaxPool,
     layer1: Vec<Block>,
     layer2: Vec<Block>,
     layer3: Vec<Block>,
