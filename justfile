@@ -25,6 +25,16 @@ bench-noop *arguments:
     cargo build --release -p orchestrate-bench-noop
     python3 benches/noop/bench.py {{ arguments }}
 
+# Training on the CPU beside PyTorch; `--python` names a Python that has it, see benches/README.md.
+bench-train *arguments:
+    cargo build --release --workspace --bin orchestrate-network
+    python3 benches/train/bench.py {{ arguments }}
+
+# Class activation maps on the CPU beside PyTorch, in the same way.
+bench-cam *arguments:
+    cargo build --release --workspace --bin orchestrate-network
+    python3 benches/cam/bench.py {{ arguments }}
+
 # A small study from phantom images to tables.
 quickstart:
     cargo run --release -- run experiments/quickstart.toml

@@ -50,7 +50,8 @@ pub(crate) fn of_weight(cpu: Cpu, geometry: &Geometry, input: &[f32], gradient: 
         dilation: [1, 1],
         ..*geometry
     };
-    let mut turned: Vec<Turned> = vec![[[[0.0; COLUMNS]]; PLACES]; part.min(total.div_ceil(PLACES) * PLACES) / PLACES * across];
+    let mut turned: Vec<Turned> =
+        vec![[[[0.0; COLUMNS]]; PLACES]; part.min(total.div_ceil(PLACES) * PLACES) / PLACES * across];
     for start in (0..total).step_by(part) {
         let places = start..total.min(start + part);
         let chunks = chunks(places);

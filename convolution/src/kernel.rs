@@ -67,8 +67,8 @@ pub(crate) fn multiply<S: Simd, const W: usize>(
     assert_eq!(REGISTERS * S::F32_LANES, COLUMNS, "BUG: registers of another width");
     assert!(tile < W && right.len() <= DEPTH, "BUG: a tile or a depth that the operands do not have");
     let mut sums = [[simd.splat_f32s(0.0); REGISTERS]; ROWS];
-    for depth in 0..right.len().min(DEPTH) {
-        let (columns, _) = S::as_simd_f32s(&right[depth][tile]);
+    for (depth, row) in (0..DEPTH).zip(right) {
+        let (columns, _) = S::as_simd_f32s(&row[tile]);
         let columns: [S::f32s; REGISTERS] = [columns[0], columns[1]];
         for (sums, left) in sums.iter_mut().zip(left) {
             let number = simd.splat_f32s(left[depth]);

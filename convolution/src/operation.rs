@@ -202,12 +202,7 @@ impl<const N: usize> Backward<Flex, N> for Gradient {
                 Some(values) => tensor(values, [geometry.batch, geometry.channels, height, width]),
                 None => {
                     let options = ConvOptions::new(options.stride, options.padding, options.dilation, 1);
-                    Flex::conv2d_x_backward(
-                        input.clone(),
-                        weight.clone(),
-                        gradient.clone(),
-                        options,
-                    )
+                    Flex::conv2d_x_backward(input.clone(), weight.clone(), gradient.clone(), options)
                 }
             };
             gradients.register::<Flex>(node.id, of_input);

@@ -84,8 +84,7 @@ impl Bench {
     /// `[batch, channel, size, size]`, uniform from −1 to 1.
     fn images(&self, generator: &mut Generator) -> TensorData {
         let shape = [self.batch, self.model.architecture().channels, self.size, self.size];
-        let values: Vec<f32> =
-            (0..shape.iter().product()).map(|_| (2.0 * generator.unit() - 1.0) as f32).collect();
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_| (2.0 * generator.unit() - 1.0) as f32).collect();
         TensorData::new(values, shape)
     }
 
@@ -104,7 +103,8 @@ impl Bench {
 /// The most memory that the process had, from Linux's record of it.
 fn peak_mb() -> Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status").context("/proc/self/status cannot be read")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel tells no peak memory")?;
+    let line =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel tells no peak memory")?;
     let kilobytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kilobytes / 1000.0)
 }

@@ -44,14 +44,14 @@ fn reference() -> Reference {
     serde_json::from_str(include_str!("../../tests/reference/convolution.json")).expect("the script wrote it")
 }
 
-/// Compares the values that the script keeps, within 1e-6 of the largest.
+/// Compares the values that the script keeps, within 4e-6 of the largest: sums of thousands, rounded to 32 bits.
 fn assert_close<const D: usize>(ours: Tensor<D>, theirs: &[f32], what: &str) {
     let ours = values(ours);
     let ours: Vec<f32> = ours.iter().step_by((ours.len() / 100).max(1)).copied().collect();
     assert_eq!(ours.len(), theirs.len(), "{what}");
     let largest = theirs.iter().fold(1.0_f32, |largest, value| largest.max(value.abs()));
     for (index, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
-        assert!((ours - theirs).abs() <= 1e-6 * largest, "{what}, value {index}: {ours}, PyTorch {theirs}");
+        assert!((ours - theirs).abs() <= 4e-6 * largest, "{what}, value {index}: {ours}, PyTorch {theirs}");
     }
 }
 
@@ -59,8 +59,7 @@ fn assert_close<const D: usize>(ours: Tensor<D>, theirs: &[f32], what: &str) {
 fn convolutions_and_their_gradients_are_pytorchs() {
     let device = Device::flex().autodiff();
     for case in reference().convolutions {
-        let options =
-            Options { stride: [case.stride; 2], padding: [case.padding; 2], dilation: [case.dilation; 2] };
+        let options = Options { stride: [case.stride; 2], padding: [case.padding; 2], dilation: [case.dilation; 2] };
         let input = formula_tensor(case.shape, 1, &device).require_grad();
         let weight = formula_tensor([case.units, case.shape[1], case.kernel, case.kernel], 2, &device).require_grad();
         let bias = formula_tensor([case.units], 3, &device).require_grad();

@@ -2,7 +2,8 @@
 
     python convolution.py > convolution.json
 
-Inputs follow a formula, and the gradient of the output does too, so that they need not be stored.
+Inputs follow a formula, and the gradient of the output does too, so that they need not be stored. They are 32-bit numbers, computed with
+in 64 bits.
 """
 
 import json
@@ -36,7 +37,7 @@ POOLINGS = [
 def formula(shape, seed, levels=2003):
     count = torch.Size(shape).numel()
     values = [((index + 1) * (2 * seed + 1) * 7919 % levels) / (levels / 2) - 1 for index in range(count)]
-    return torch.tensor(values, dtype=torch.float32).reshape(shape)
+    return torch.tensor(values, dtype=torch.float32).double().reshape(shape)
 
 
 def some(tensor):

@@ -79,7 +79,9 @@ impl SqueezeNet {
         loop {
             (map, blocks) = match blocks {
                 [] => return map,
-                [Block::Plain(Layer::Conv(conv)), Block::Plain(Layer::Relu(_)), rest @ ..] => (conv.forward_relu(map), rest),
+                [Block::Plain(Layer::Conv(conv)), Block::Plain(Layer::Relu(_)), rest @ ..] => {
+                    (conv.forward_relu(map), rest)
+                }
                 [Block::Plain(layer), rest @ ..] => (layer.forward(map), rest),
                 [Block::Fire(fire), rest @ ..] => (fire.forward(map), rest),
             };
