@@ -40,6 +40,16 @@ bench-sweep *arguments:
     cargo build --release --workspace
     python3 benches/sweep/bench.py {{ arguments }}
 
+# Training on the CPU beside PyTorch; `--python` names a Python that has it, see benches/README.md.
+bench-train *arguments:
+    cargo build --release --workspace --bin orchestrate-network
+    python3 benches/train/bench.py {{ arguments }}
+
+# Class activation maps on the CPU beside PyTorch, in the same way.
+bench-cam *arguments:
+    cargo build --release --workspace --bin orchestrate-network
+    python3 benches/cam/bench.py {{ arguments }}
+
 # A small study from phantom images to tables.
 quickstart:
     cargo run --release -- run experiments/quickstart.toml

@@ -69,7 +69,7 @@ pub(crate) struct Cam;
 
 impl Typed for Cam {
     const KIND: &'static str = "cam";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: &'static str = "makes the class activation map of the predicted class of each validation image";
     const PORTS: &'static [Port] = &[
         Port { name: "images", reads: &["images"], optional: false, many: false },

@@ -65,7 +65,7 @@ pub(crate) struct PredictMasks;
 
 impl Typed for PredictMasks {
     const KIND: &'static str = "predict-masks";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: &'static str = "predicts the mask of each validation image by a U-Net";
     const PORTS: &'static [Port] = &[
         Port { name: "images", reads: &[Images::OUTPUT], optional: false, many: false },

@@ -1,8 +1,7 @@
 //! DenseNet-121. Source: Huang et al. 2017, arXiv 1608.06993, in torchvision's arrangement and names.
 
 use burn::module::Module;
-use burn::nn::conv::Conv2d;
-use burn::nn::pool::{AvgPool2d, AvgPool2dConfig, MaxPool2d};
+use burn::nn::pool::{AvgPool2d, AvgPool2dConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
@@ -10,7 +9,7 @@ use super::architecture::Architecture;
 use super::batch_norm::BatchNorm;
 use super::classifier::Trunk;
 use super::input::Normalisation;
-use super::layer::{conv_unbiased, max_pool_padded};
+use super::layer::{Conv, MaxPool, conv_unbiased, max_pool_padded};
 
 /// DenseNet-121's trunk with this project's head.
 pub(super) const DENSENET121: Architecture = Architecture {
@@ -40,9 +39,9 @@ pub struct DenseNet {
 
 #[derive(Module, Debug)]
 struct Features {
-    conv0: Conv2d,
+    conv0: Conv,
     norm0: BatchNorm,
-    pool0: MaxPool2d,
+    pool0: MaxPool,
     denseblock1: Vec<DenseLayer>,
     transition1: Transition,
     denseblock2: Vec<DenseLayer>,
@@ -57,16 +56,16 @@ struct Features {
 #[derive(Module, Debug)]
 struct DenseLayer {
     norm1: BatchNorm,
-    conv1: Conv2d,
+    conv1: Conv,
     norm2: BatchNorm,
-    conv2: Conv2d,
+    conv2: Conv,
 }
 
 /// Halves the channels and the size.
 #[derive(Module, Debug)]
 struct Transition {
     norm: BatchNorm,
-    conv: Conv2d,
+    conv: Conv,
     pool: AvgPool2d,
 }
 

@@ -1,20 +1,20 @@
 //! Plain layers in a row, numbered as in torchvision's `features`, so that the names of the tensors agree.
 
-use burn::module::{Initializer, Module};
-use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
-use burn::nn::{PaddingConfig2d, Relu};
-use burn::tensor::{Device, Tensor};
+use burn::module::Module;
+use burn::nn::Relu;
+use burn::tensor::Tensor;
+use orchestrate_convolution::{Windows, max_pool2d};
 
 use super::batch_norm::BatchNorm;
+pub(super) use super::conv::{Conv, conv, conv_unbiased};
 
 /// A layer of a trunk.
 #[derive(Module, Debug)]
 pub(super) enum Layer {
-    Conv(Conv2d),
+    Conv(Conv),
     Norm(BatchNorm),
     Relu(Relu),
-    MaxPool(MaxPool2d),
+    MaxPool(MaxPool),
 }
 
 impl Layer {
@@ -29,43 +29,40 @@ impl Layer {
     }
 }
 
-/// One layer after the other.
-pub(super) fn forward(layers: &[Layer], input: Tensor<4>) -> Tensor<4> {
-    layers.iter().fold(input, |map, layer| layer.forward(map))
+/// One layer after the other; a ReLU after a convolution is done with it.
+pub(super) fn forward(mut layers: &[Layer], mut map: Tensor<4>) -> Tensor<4> {
+    loop {
+        (map, layers) = match layers {
+            [] => return map,
+            [Layer::Conv(conv), Layer::Relu(_), rest @ ..] => (conv.forward_relu(map), rest),
+            [layer, rest @ ..] => (layer.forward(map), rest),
+        };
+    }
 }
 
-/// A square convolution with a bias and zero weights; [`super::Classifier::drawn`] or a file fills them.
-pub(super) fn conv(channels: [usize; 2], kernel: usize, stride: usize, padding: usize, device: &Device) -> Conv2d {
-    config(channels, kernel, stride, padding).init(device)
-}
-
-/// [`conv`] without a bias, which a normalisation after it would take away again.
-pub(super) fn conv_unbiased(
-    channels: [usize; 2],
+/// Square max pooling.
+#[derive(Module, Debug)]
+pub(super) struct MaxPool {
     kernel: usize,
     stride: usize,
     padding: usize,
-    device: &Device,
-) -> Conv2d {
-    config(channels, kernel, stride, padding).with_bias(false).init(device)
+    ceil: bool,
 }
 
-fn config(channels: [usize; 2], kernel: usize, stride: usize, padding: usize) -> Conv2dConfig {
-    Conv2dConfig::new(channels, [kernel, kernel])
-        .with_stride([stride, stride])
-        .with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding))
-        .with_initializer(Initializer::Zeros)
+impl MaxPool {
+    /// `[batch, channels, height, width]` to the same with another height and width.
+    pub(super) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let Self { kernel, stride, padding, ceil } = *self;
+        max_pool2d(input, Windows { kernel, stride, padding, ceil })
+    }
 }
 
 /// Square max pooling; `ceil` keeps what does not fill a window.
-pub(super) fn max_pool(kernel: usize, stride: usize, ceil: bool) -> MaxPool2d {
-    MaxPool2dConfig::new([kernel, kernel]).with_strides([stride, stride]).with_ceil_mode(ceil).init()
+pub(super) fn max_pool(kernel: usize, stride: usize, ceil: bool) -> MaxPool {
+    MaxPool { kernel, stride, padding: 0, ceil }
 }
 
 /// Square max pooling with places around the map that are never the largest.
-pub(super) fn max_pool_padded(kernel: usize, stride: usize, padding: usize) -> MaxPool2d {
-    MaxPool2dConfig::new([kernel, kernel])
-        .with_strides([stride, stride])
-        .with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding))
-        .init()
+pub(super) fn max_pool_padded(kernel: usize, stride: usize, padding: usize) -> MaxPool {
+    MaxPool { kernel, stride, padding, ceil: false }
 }

@@ -11,6 +11,7 @@ mod alexnet;
 mod architecture;
 mod batch_norm;
 mod classifier;
+mod conv;
 mod densenet;
 mod device;
 mod encoder;

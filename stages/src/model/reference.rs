@@ -35,7 +35,13 @@ impl Sample {
     pub(crate) fn assert_close<const D: usize>(&self, tensor: Tensor<D>, what: &str) {
         assert_eq!(tensor.dims().to_vec(), self.shape, "shape of {what}");
         let values: Vec<f32> = tensor.into_data().try_into_vec_as().expect("f32");
-        assert_close(&self.pick(&values), &self.values, TOLERANCE, what);
+        assert_close(&self.pick(&values), &self.values, self.tolerance(), what);
+    }
+
+    /// [`TOLERANCE`], and more where numbers are large: 32 bits round sums of numbers in the hundreds by about as much. PyTorch's
+    /// own features of the cat, up to 304, are 2e-4 from those that it computes in 64 bits.
+    fn tolerance(&self) -> f32 {
+        TOLERANCE.max(5e-6 * self.values.iter().fold(0.0, |largest: f32, value| largest.max(value.abs())))
     }
 }
 

@@ -3,8 +3,6 @@
 //! As in torchvision, a bottleneck has its stride in the 3×3 convolution ("v1.5").
 
 use burn::module::Module;
-use burn::nn::conv::Conv2d;
-use burn::nn::pool::MaxPool2d;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
@@ -12,7 +10,7 @@ use super::architecture::Architecture;
 use super::batch_norm::BatchNorm;
 use super::classifier::Trunk;
 use super::input::Normalisation;
-use super::layer::{self, Layer, conv_unbiased, max_pool_padded};
+use super::layer::{self, Conv, Layer, MaxPool, conv_unbiased, max_pool_padded};
 
 pub(super) const RESNET18: Architecture = Architecture {
     name: "resnet18",
@@ -72,9 +70,9 @@ impl Depth {
 /// The trunk of a ResNet.
 #[derive(Module, Debug)]
 pub struct ResNet {
-    conv1: Conv2d,
+    conv1: Conv,
     bn1: BatchNorm,
-    maxpool: MaxPool2d,
+    maxpool: MaxPool,
     layer1: Vec<Block>,
     layer2: Vec<Block>,
     layer3: Vec<Block>,
@@ -92,9 +90,9 @@ enum Block {
 /// Two 3×3 convolutions.
 #[derive(Module, Debug)]
 struct Basic {
-    conv1: Conv2d,
+    conv1: Conv,
     bn1: BatchNorm,
-    conv2: Conv2d,
+    conv2: Conv,
     bn2: BatchNorm,
     downsample: Vec<Layer>,
 }
@@ -102,11 +100,11 @@ struct Basic {
 /// 1×1, 3×3 and 1×1 convolutions, the last to four times as many channels.
 #[derive(Module, Debug)]
 struct Bottleneck {
-    conv1: Conv2d,
+    conv1: Conv,
     bn1: BatchNorm,
-    conv2: Conv2d,
+    conv2: Conv,
     bn2: BatchNorm,
-    conv3: Conv2d,
+    conv3: Conv,
     bn3: BatchNorm,
     downsample: Vec<Layer>,
 }

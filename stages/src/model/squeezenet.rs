@@ -2,7 +2,6 @@
 
 use burn::module::Module;
 use burn::nn::Relu;
-use burn::nn::conv::Conv2d;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
@@ -10,7 +9,7 @@ use super::architecture::Architecture;
 use super::classifier::Trunk;
 use super::head::pool;
 use super::input::Normalisation;
-use super::layer::{Layer, conv, max_pool};
+use super::layer::{Conv, Layer, conv, max_pool};
 use super::tensors::{self, Tensors};
 
 /// SqueezeNet 1.1 with this project's head: trunk, global average pooling, linear layer.
@@ -43,9 +42,9 @@ enum Block {
 /// Squeezes the channels by a 1×1 convolution, then expands them by 1×1 and 3×3 ones side by side.
 #[derive(Module, Debug)]
 struct Fire {
-    squeeze: Conv2d,
-    expand1x1: Conv2d,
-    expand3x3: Conv2d,
+    squeeze: Conv,
+    expand1x1: Conv,
+    expand3x3: Conv,
 }
 
 impl SqueezeNet {
@@ -76,10 +75,17 @@ impl SqueezeNet {
     /// - `images`: `[batch, 3, height, width]`
     /// - returns: `[batch, 512, h, w]`, 13×13 for images of 224×224
     pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
-        self.features.iter().fold(images, |map, block| match block {
-            Block::Plain(layer) => layer.forward(map),
-            Block::Fire(fire) => fire.forward(map),
-        })
+        let (mut blocks, mut map) = (self.features.as_slice(), images);
+        loop {
+            (map, blocks) = match blocks {
+                [] => return map,
+                [Block::Plain(Layer::Conv(conv)), Block::Plain(Layer::Relu(_)), rest @ ..] => {
+                    (conv.forward_relu(map), rest)
+                }
+                [Block::Plain(layer), rest @ ..] => (layer.forward(map), rest),
+                [Block::Fire(fire), rest @ ..] => (fire.forward(map), rest),
+            };
+        }
     }
 }
 
@@ -93,9 +99,9 @@ impl Fire {
     }
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let squeezed = relu(self.squeeze.forward(input));
-        let point = relu(self.expand1x1.forward(squeezed.clone()));
-        let square = relu(self.expand3x3.forward(squeezed));
+        let squeezed = self.squeeze.forward_relu(input);
+        let point = self.expand1x1.forward_relu(squeezed.clone());
+        let square = self.expand3x3.forward_relu(squeezed);
         Tensor::cat(vec![point, square], 1)
     }
 }
@@ -107,7 +113,7 @@ impl Fire {
 #[derive(Module, Debug)]
 pub struct SqueezeNet1000 {
     trunk: SqueezeNet,
-    classifier: Conv2d,
+    classifier: Conv,
 }
 
 impl SqueezeNet1000 {

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::architecture::Architecture;
 use super::classifier::Trunk;
-use super::layer::{Layer, conv, max_pool};
+use super::layer::{self, Layer, conv, max_pool};
 
 /// Four convolutions, each with ReLU: 7×7 at stride 4, then 3×3; 2×2 max pooling after the second and the fourth.
 pub(super) const TINY: Architecture = Architecture {
@@ -61,7 +61,7 @@ impl Tiny {
     /// - `images`: `[batch, 1, height, width]`
     /// - returns: `[batch, 64, height / 16, width / 16]`, where modified `/ 8`
     pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
-        self.features.iter().fold(images, |map, layer| layer.forward(map))
+        layer::forward(&self.features, images)
     }
 }
 

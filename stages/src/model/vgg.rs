@@ -148,11 +148,14 @@ impl Vgg {
     pub fn maps(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
         let mut maps = Vec::with_capacity(Self::MAPS);
         let mut map = images;
-        for layer in &self.features {
-            if matches!(layer, Layer::MaxPool(_)) {
-                maps.push(map.clone());
+        for block in self.features.split_inclusive(|layer| matches!(layer, Layer::MaxPool(_))) {
+            match block {
+                [layers @ .., Layer::MaxPool(pool)] => {
+                    maps.push(layer::forward(layers, map));
+                    map = pool.forward(maps[maps.len() - 1].clone());
+                }
+                layers => map = layer::forward(layers, map),
             }
-            map = layer.forward(map);
         }
         maps.push(map);
         maps

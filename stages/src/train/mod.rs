@@ -31,7 +31,7 @@ pub use params::{Augment, ClassWeights, Flip, Freeze, Init, OptimizerKind, Param
 pub(crate) static STAGE: Adaptor<Train> = Adaptor::new();
 
 /// Raised when the same inputs would give other weights.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The stage; see the module.
 pub(crate) struct Train;

@@ -1,0 +1,110 @@
+//! Times steps of training or the making of class activation maps, with random weights on random images; see
+//! `benches/README.md`.
+//!
+//! `orchestrate-network train|cam MODEL SIZE BATCH THREADS STEPS` prints milliseconds of each step after a first one that is
+//! not counted, and last the peak memory of the process in MB.
+
+#![expect(clippy::print_stdout, reason = "what it prints is its result")]
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use burn::nn::loss::CrossEntropyLossConfig;
+use burn::optim::{AdamConfig, GradientsParams};
+use burn::tensor::activation::softmax;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use orchestrate_stages::cam::class_activation_map;
+use orchestrate_stages::model::{Classifier, Generator, ModelName, Seed, device, pool, with_threads};
+
+/// As many as the tumours of Cheng's data set.
+const CLASSES: usize = 3;
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [mode, model, size, batch, threads, steps] = arguments.as_slice() else {
+        bail!("usage: orchestrate-network train|cam MODEL SIZE BATCH THREADS STEPS");
+    };
+    let model = ModelName::new(model).map_err(anyhow::Error::msg)?;
+    let number = |text: &str| text.parse::<usize>().with_context(|| format!("`{text}` is no number"));
+    let (size, batch, steps) = (number(size)?, number(batch)?, number(steps)?);
+    let bench = Bench { model, size, batch, steps };
+    let times = match mode.as_str() {
+        "train" => with_threads(number(threads)?, || Ok(bench.train(&device("cpu")?.autodiff())))?,
+        "cam" => with_threads(number(threads)?, || Ok(bench.cam(&device("cpu")?)))?,
+        other => bail!("`{other}` is neither `train` nor `cam`"),
+    };
+    for time in &times[1..] {
+        println!("{time:.3}");
+    }
+    println!("{:.0}", peak_mb()?);
+    Ok(())
+}
+
+struct Bench {
+    model: ModelName,
+    size: usize,
+    batch: usize,
+    steps: usize,
+}
+
+impl Bench {
+    /// What the stage `train` does with a batch.
+    fn train(&self, device: &Device) -> Vec<f64> {
+        let seed = Seed::new("bench", 0, &[]);
+        let mut classifier = Classifier::drawn(self.model, CLASSES, &seed, device);
+        let mut optimizer = AdamConfig::new().with_epsilon(1e-8).init();
+        let loss = CrossEntropyLossConfig::new().init(device);
+        let labels: Vec<i64> = (0..self.batch).map(|image| (image % CLASSES) as i64).collect();
+        let images = self.images(&mut seed.generator("images", ""));
+        self.times(|| {
+            let logits = classifier.logits(Tensor::from_data(images.clone(), device));
+            let targets = Tensor::<1, Int>::from_data(TensorData::new(labels.clone(), [self.batch]), device);
+            let loss = loss.forward(logits, targets);
+            let gradients = GradientsParams::from_grads(loss.backward(), &classifier);
+            classifier = optimizer.step(1e-4, classifier.clone(), gradients);
+            loss.into_scalar::<f32>()
+        })
+    }
+
+    /// What the stage `cam` does with a batch.
+    fn cam(&self, device: &Device) -> Vec<f64> {
+        let seed = Seed::new("bench", 0, &[]);
+        let classifier = Classifier::drawn(self.model, CLASSES, &seed, device);
+        let images = self.images(&mut seed.generator("images", ""));
+        let classes: Vec<u32> = (0..self.batch).map(|image| (image % CLASSES) as u32).collect();
+        self.times(|| {
+            let features = classifier.features(Tensor::from_data(images.clone(), device));
+            let logits = classifier.head().forward(pool(features.clone()));
+            let probability = softmax(logits, 1).max().into_scalar::<f32>();
+            let maps = class_activation_map(features, classifier.head().class_weights(), &classes);
+            probability + maps.into_data().num_elements() as f32
+        })
+    }
+
+    /// `[batch, channel, size, size]`, uniform from −1 to 1.
+    fn images(&self, generator: &mut Generator) -> TensorData {
+        let shape = [self.batch, self.model.architecture().channels, self.size, self.size];
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_| (2.0 * generator.unit() - 1.0) as f32).collect();
+        TensorData::new(values, shape)
+    }
+
+    /// Milliseconds of one step more than asked for.
+    fn times(&self, mut step: impl FnMut() -> f32) -> Vec<f64> {
+        let timed = |_| {
+            let began = Instant::now();
+            let result = step();
+            assert!(result.is_finite(), "the network gave {result}");
+            began.elapsed().as_secs_f64() * 1000.0
+        };
+        (0..=self.steps).map(timed).collect()
+    }
+}
+
+/// The most memory that the process had, from Linux's record of it.
+fn peak_mb() -> Result<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").context("/proc/self/status cannot be read")?;
+    let line =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel tells no peak memory")?;
+    let kilobytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kilobytes / 1000.0)
+}

@@ -1,0 +1,193 @@
+//! Gradients of a convolution.
+//!
+//! That of the input is the convolution of the output's gradient with the kernel mirrored. That of the weights is a product
+//! over all places of all images: what they see, `[depth, place]`, times the output's gradient, `[place, unit]`. A number of
+//! it is summed by one thread, over the places in order; where memory is bounded by taking places a part at a time, the
+//! size of a part depends on nothing but the layer's.
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use crate::forward::{Finish, convolve};
+use crate::geometry::{Geometry, Runs};
+use crate::kernel::{COLUMNS, Cpu, DEPTH, LEFT, Left, ROWS, Right, TILE, Tile, multiply};
+
+/// Places that are multiplied at a time: the depth of this product.
+const PLACES: usize = DEPTH;
+/// Panels of depth that one thread has at a time.
+const PANELS: usize = 8;
+/// Numbers of the output's gradient that are turned round at a time: 4 MB.
+const PART: usize = 1 << 20;
+
+/// The gradient of the input, `[batch, channel, height, width]`; `None` where [`Geometry::backward`] gives none.
+pub(crate) fn of_input(cpu: Cpu, geometry: &Geometry, weight: &[f32], gradient: &[f32]) -> Option<Vec<f32>> {
+    let backward = geometry.backward()?;
+    let taps = geometry.taps();
+    let mirrored = |channel: usize, depth: usize| {
+        let (unit, tap) = (depth / taps, depth % taps);
+        weight[(unit * geometry.channels + channel) * taps + taps - 1 - tap]
+    };
+    Some(convolve(cpu, &backward, gradient, mirrored, Finish { bias: None, relu: false }))
+}
+
+/// The gradient of the weights, `[unit, channel, height, width]` of the kernel.
+pub(crate) fn of_weight(cpu: Cpu, geometry: &Geometry, input: &[f32], gradient: &[f32]) -> Vec<f32> {
+    let output = geometry.output().expect("BUG: a convolution without an output was not refused");
+    let (depth, units) = (geometry.depth(), geometry.units);
+    let (panels, across) = (depth.div_ceil(ROWS), units.div_ceil(COLUMNS));
+    let mut tiles: Vec<Tile> = vec![TILE; panels * across];
+    let total = geometry.batch * output[0] * output[1];
+    let part = (PART / units / PLACES).max(1) * PLACES;
+    // The gradient as the input of a convolution that gives it back: its runs are what places have of it.
+    let turn = Geometry {
+        channels: units,
+        size: output,
+        kernel: [1, 1],
+        stride: [1, 1],
+        padding: [0, 0],
+        dilation: [1, 1],
+        ..*geometry
+    };
+    let mut turned: Vec<Turned> =
+        vec![[[[0.0; COLUMNS]]; PLACES]; part.min(total.div_ceil(PLACES) * PLACES) / PLACES * across];
+    for start in (0..total).step_by(part) {
+        let places = start..total.min(start + part);
+        let chunks = chunks(places);
+        let turned = &mut turned[..chunks.len() * across];
+        turned.par_chunks_mut(across).zip(&chunks).for_each(|(right, places)| {
+            cpu.run(Turn { geometry: &turn, gradient, places: places.clone(), right });
+        });
+        let turned = &*turned;
+        tiles.par_chunks_mut(PANELS * across).enumerate().for_each_init(
+            || Scratch::new(geometry),
+            |scratch, (index, tiles)| {
+                let first = index * PANELS;
+                cpu.run(Work { geometry, input, output, chunks: &chunks, turned, across, first, tiles, scratch });
+            },
+        );
+    }
+    let number = |index: usize| {
+        let (unit, depth) = (index / depth, index % depth);
+        tiles[depth / ROWS * across + unit / COLUMNS][depth % ROWS][unit % COLUMNS]
+    };
+    (0..units * depth).into_par_iter().with_min_len(1 << 14).map(number).collect()
+}
+
+/// The gradient of the bias: the sum over all places, a thousand at a time so that rounding stays small.
+pub(crate) fn of_bias(units: usize, plane: usize, gradient: &[f32]) -> Vec<f32> {
+    let sum = |numbers: &[f32]| -> f32 {
+        let (lanes, rest) = numbers.as_chunks::<16>();
+        let mut sums = [0.0; 16];
+        lanes.iter().for_each(|lane| sums.iter_mut().zip(lane).for_each(|(sum, number)| *sum += number));
+        sums.iter().sum::<f32>() + rest.iter().sum::<f32>()
+    };
+    let of_unit = |unit: usize| {
+        let planes = gradient.chunks_exact(plane).skip(unit).step_by(units);
+        planes.flat_map(|plane| plane.chunks(1024)).map(sum).sum()
+    };
+    (0..units).into_par_iter().map(of_unit).collect()
+}
+
+/// The gradient before a ReLU whose output is known.
+pub(crate) fn before_relu(gradient: &mut [f32], output: &[f32]) {
+    gradient.par_chunks_mut(1 << 14).zip(output.par_chunks(1 << 14)).for_each(|(gradient, output)| {
+        gradient.iter_mut().zip(output).for_each(|(gradient, &output)| {
+            *gradient = if output > 0.0 { *gradient } else { 0.0 };
+        });
+    });
+}
+
+fn chunks(places: Range<usize>) -> Vec<Range<usize>> {
+    let end = places.end;
+    places.step_by(PLACES).map(|start| start..end.min(start + PLACES)).collect()
+}
+
+/// A panel of the output's gradient, `[place, unit]`.
+type Turned = [[Right; 1]; PLACES];
+
+/// Turns `[unit, place]` to panels of `[place, unit]`.
+struct Turn<'a> {
+    geometry: &'a Geometry,
+    gradient: &'a [f32],
+    places: Range<usize>,
+    right: &'a mut [Turned],
+}
+
+impl WithSimd for Turn<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let mut runs = Runs::default();
+        let count = self.places.len();
+        self.geometry.runs(0, self.places, self.geometry.size, &mut runs);
+        let mut rows = [[0.0; PLACES]; COLUMNS];
+        for (panel, right) in self.right.iter_mut().enumerate() {
+            for (column, row) in rows.iter_mut().enumerate() {
+                let unit = panel * COLUMNS + column;
+                if unit < self.geometry.channels {
+                    runs.copy(self.gradient, unit * self.geometry.plane(), &mut row[..count]);
+                } else {
+                    row.fill(0.0);
+                }
+            }
+            for (place, numbers) in right.as_flattened_mut()[..count].iter_mut().enumerate() {
+                *numbers = std::array::from_fn(|column| rows[column][place]);
+            }
+        }
+    }
+}
+
+/// Memory of one thread.
+struct Scratch {
+    runs: Vec<Runs>,
+    left: Vec<Left>,
+}
+
+impl Scratch {
+    fn new(geometry: &Geometry) -> Self {
+        Self { runs: vec![Runs::default(); geometry.taps()], left: vec![LEFT; PANELS] }
+    }
+}
+
+/// Some panels of depth, for all units.
+struct Work<'a> {
+    geometry: &'a Geometry,
+    input: &'a [f32],
+    output: [usize; 2],
+    chunks: &'a [Range<usize>],
+    /// `[chunk, across]`.
+    turned: &'a [Turned],
+    across: usize,
+    first: usize,
+    /// `[panel, across]`.
+    tiles: &'a mut [Tile],
+    scratch: &'a mut Scratch,
+}
+
+impl WithSimd for Work<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Scratch { runs, left } = self.scratch;
+        let panels = self.tiles.len() / self.across;
+        for (chunk, right) in self.chunks.iter().zip(self.turned.chunks_exact(self.across)) {
+            for (tap, runs) in runs.iter_mut().enumerate() {
+                self.geometry.runs(tap, chunk.clone(), self.output, runs);
+            }
+            let rows = left[..panels].as_flattened_mut();
+            for (row, depth) in rows.iter_mut().zip(self.first * ROWS..self.geometry.depth()) {
+                let (channel, tap) = (depth / runs.len(), depth % runs.len());
+                runs[tap].copy(self.input, channel * self.geometry.plane(), &mut row[..chunk.len()]);
+            }
+            for (column, right) in right.iter().enumerate() {
+                for (left, tiles) in left.iter().zip(self.tiles.chunks_exact_mut(self.across)) {
+                    multiply(simd, left, &right[..chunk.len()], 0, &mut tiles[column], false);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What must not change a result: the number of threads, the layout in memory, the type.
+
+use burn::tensor::{DType, Device, Tensor, module, ops::ConvOptions};
+
+use super::{formula_tensor, values};
+use crate::{Options, Windows, conv2d, conv2d_relu, max_pool2d};
+
+const SAME: Options = Options { stride: [1, 1], padding: [1, 1], dilation: [1, 1] };
+
+#[test]
+fn outputs_and_gradients_have_the_same_bytes_on_any_number_of_threads() {
+    let step = || {
+        let device = Device::flex().autodiff();
+        let input = formula_tensor([3, 20, 33, 17], 1, &device).require_grad();
+        let weight = formula_tensor([50, 20, 3, 3], 2, &device).require_grad();
+        let bias = formula_tensor([50], 3, &device).require_grad();
+        let output = conv2d_relu(input.clone(), weight.clone(), Some(bias.clone()), SAME);
+        let pooled = max_pool2d(output, Windows { kernel: 3, stride: 2, padding: 0, ceil: true });
+        let gradients = (pooled.clone() * formula_tensor(pooled.dims(), 4, &device)).sum().backward();
+        let mut bytes = values(pooled);
+        bytes.extend(values(input.grad(&gradients).expect("it was asked for")));
+        bytes.extend(values(weight.grad(&gradients).expect("it was asked for")));
+        bytes.extend(values(bias.grad(&gradients).expect("it was asked for")));
+        bytes.into_iter().map(f32::to_bits).collect::<Vec<u32>>()
+    };
+    let on = |threads: usize| {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads can be started").install(step)
+    };
+    let one = on(1);
+    assert!(on(2) == one && on(4) == one);
+}
+
+#[test]
+fn a_view_is_read_where_its_numbers_are() {
+    let device = Device::flex();
+    let weight = formula_tensor([4, 3, 3, 3], 2, &device);
+    let whole = formula_tensor([3, 3, 8, 7], 1, &device);
+    let part = conv2d(whole.clone().narrow(0, 1, 1), weight.clone(), None, SAME);
+    assert_eq!(values(part), values(conv2d(whole.clone(), weight.clone(), None, SAME).narrow(0, 1, 1)));
+    let turned = conv2d(whole.clone().swap_dims(2, 3), weight.clone().swap_dims(2, 3), None, SAME);
+    let expected = values(conv2d(whole, weight, None, SAME).swap_dims(2, 3));
+    for (turned, expected) in values(turned).iter().zip(&expected) {
+        assert!((turned - expected).abs() < 1e-5, "{turned} is not {expected}");
+    }
+}
+
+#[test]
+fn other_types_are_computed_by_burn() {
+    let device = Device::flex();
+    let input = formula_tensor([1, 2, 6, 6], 1, &device).cast(DType::BF16);
+    let weight = formula_tensor([3, 2, 3, 3], 2, &device).cast(DType::BF16);
+    let ours = conv2d(input.clone(), weight.clone(), None, SAME);
+    let burns: Tensor<4> = module::conv2d(input, weight, None, ConvOptions::new([1, 1], [1, 1], [1, 1], 1));
+    assert_eq!(ours.dtype(), DType::BF16);
+    assert_eq!(values(ours.cast(DType::F32)), values(burns.cast(DType::F32)));
+}
+
+#[test]
+fn nan_is_not_lost() {
+    let device = Device::flex();
+    let numbers = [1.0, f32::NAN, 3.0, 4.0, 2.0, 1.0, 0.0, 1.0, 5.0, 6.0, 7.0, 8.0, 1.0, 1.0, 1.0, 1.0];
+    let input = Tensor::<1>::from_floats(numbers, &device).reshape([1, 1, 4, 4]);
+    let weight = Tensor::<4>::ones([1, 1, 1, 1], &device);
+    let output = conv2d_relu(input, weight, None, Options::default());
+    let pooled = values(max_pool2d(output, Windows { kernel: 2, stride: 2, padding: 0, ceil: false }));
+    assert!(pooled[0].is_nan());
+    assert_eq!(pooled[1..], [4.0, 6.0, 8.0]);
+}
