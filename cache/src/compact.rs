@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::clock;
 use crate::disk;
+use crate::ends;
 use crate::error::StoreError;
 use crate::gc::Kept;
 use crate::index::Index;
@@ -20,12 +21,14 @@ pub(crate) struct PackUse {
     size_bytes: u64,
     pub(crate) dead_bytes: u64,
     damaged: bool,
+    /// Whether it has records of a later version, which only that can copy.
+    pub(crate) foreign: bool,
 }
 
 impl PackUse {
     /// Whether a quarter of the pack or more is not needed, or damage keeps it from growing.
     pub(crate) fn is_worth_rewriting(&self) -> bool {
-        self.damaged || (self.dead_bytes > 0 && self.dead_bytes >= self.size_bytes / 4)
+        !self.foreign && (self.damaged || (self.dead_bytes > 0 && self.dead_bytes >= self.size_bytes / 4))
     }
 }
 
@@ -40,7 +43,10 @@ pub(crate) fn pack_uses(index: &Index, kept: &Kept) -> Result<Vec<PackUse>, Stor
         let headers = (pack.group_count() * GROUP_HEADER_LEN) as u64;
         let damaged = !pack.damage.is_empty() || !pack.bad_bodies.is_empty();
         let dead_bytes = if live == 0 { size_bytes } else { size_bytes.saturating_sub(live + headers) };
-        Ok(PackUse { id: pack.id.clone(), size_bytes, dead_bytes, damaged })
+        let foreign = pack.records(0..pack.group_count()).any(|record| record.head.kind.is_none());
+        // Nothing of such a pack goes, so nothing becomes free.
+        let dead_bytes = if foreign { 0 } else { dead_bytes };
+        Ok(PackUse { id: pack.id.clone(), size_bytes, dead_bytes, damaged, foreign })
     };
     (0..index.packs.len()).map(pack_use).collect()
 }
@@ -71,6 +77,10 @@ pub(crate) fn rewrite(store: &Store, packs: &HashSet<String>, kept: &Kept) -> Re
     }
     store.writer.commit(&store.layout, store.index_lock(), packs)?;
     store.writer.release();
+    // First, so that a crash in between leaves packs of which nothing is known, and none that seems to be lost.
+    let mut ends = ends::read(&store.layout).unwrap_or_default();
+    ends.retain(|id, _| !packs.contains(id));
+    ends::write(&store.layout, &ends)?;
     for id in packs {
         disk::remove_file(&store.layout.pack(id))?;
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::artifact::{ActionKey, ActionResult, OutputDigest};
 use crate::digest::Digest;
-use crate::disk::fault;
+use crate::fault;
 use crate::error::StoreError;
 use crate::gc::GcPolicy;
 use crate::store::{Access, PutContent, Store};

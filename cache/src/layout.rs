@@ -7,11 +7,12 @@
 //! | `packs/ID.pack` | action results, artifacts and small blobs; see `pack.rs` |
 //! | `objects/ab/DIGEST` | blobs of 64 KiB and more, a read-only file each |
 //! | `tmp/SESSION/` | what a running process has not finished; see `session.rs` |
-//! | `checkpoints/KEY/` | what a killed stage resumes from |
+//! | `checkpoints/KEY/` | what a killed stage resumes from; see `checkpoint.rs` |
 //! | `runs/` | logs of runs; the engine's business |
 //! | `quarantine/` | bytes that were not what their digest promised |
 //! | `last-use` | when keys were last needed; see `last_use.rs` |
 //! | `lineage` | a JSON line for each collected result: what it was and where it came from |
+//! | `pack-ends` | how long packs were; see `ends.rs` |
 //! | `stat-cache` | digests of external files; see `file_digest.rs` |
 //! | `leases.d/`, `gc.lock` | empty files that carry kernel locks; see `lease.rs` and `gc.rs` |
 
@@ -112,6 +113,10 @@ impl Layout {
 
     pub(crate) fn pack(&self, id: &str) -> PathBuf {
         self.dir.join("packs").join(format!("{id}.pack"))
+    }
+
+    pub(crate) fn pack_ends(&self) -> PathBuf {
+        self.dir.join("pack-ends")
     }
 
     pub(crate) fn objects(&self) -> PathBuf {

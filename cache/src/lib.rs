@@ -11,14 +11,17 @@ mod error;
 
 // Where they lie.
 mod clock;
-mod disk;
+pub mod disk;
+pub mod fault;
 mod layout;
 mod object;
 mod pack;
 mod record;
 
 // Who works with them.
+mod ends;
 mod index;
+mod checkpoint;
 mod last_use;
 mod lease;
 mod session;
@@ -28,6 +31,8 @@ mod writer;
 mod catalog;
 mod compact;
 mod gc;
+mod repair;
+mod seal;
 mod store;
 mod verify;
 
@@ -41,11 +46,14 @@ pub use artifact::{ActionKey, ActionResult, Artifact, FileEntry, OutputDigest};
 pub use blob::{BlobError, BlobLocation};
 pub use canonical::{CanonicalError, Encoder, Value};
 pub use catalog::StoreStats;
+pub use checkpoint::{CHECKPOINT_HEADER_BYTES, Checkpoints};
 pub use digest::{Digest, ParseDigestError};
 pub use error::StoreError;
 pub use file_digest::FileDigests;
 pub use gc::{Collected, GcPolicy, GcReport};
 pub use lease::Lease;
 pub use record::Hit;
+pub use repair::RepairReport;
+pub use seal::{is_sealed, seal};
 pub use store::{Access, PutContent, Store};
 pub use verify::{Problem, VerifyReport};

@@ -5,7 +5,6 @@
 //! the store is opened next. The time at which `lock` was made says since when the session is live; see `gc.rs`.
 
 use std::fs::{self, File, TryLockError};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::clock;
@@ -50,16 +49,8 @@ fn claim(dir: &Path) -> Result<Option<File>, StoreError> {
         Err(_) if !dir.is_dir() => return Ok(None),
         Err(error) => return Err(error),
     };
-    let ours = lock.try_lock().is_ok() && is_at(&lock, &path);
+    let ours = lock.try_lock().is_ok() && disk::is_at(&lock, &path);
     Ok(ours.then_some(lock))
-}
-
-/// Whether the open file is still the one with this name.
-pub(crate) fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::metadata(path)) {
-        (Ok(open), Ok(named)) => open.ino() == named.ino() && open.dev() == named.dev(),
-        _ => false,
-    }
 }
 
 /// Who else works in the store.

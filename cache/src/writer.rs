@@ -19,7 +19,6 @@ use crate::error::StoreError;
 use crate::index::{Index, pack_ids};
 use crate::layout::Layout;
 use crate::record::{Draft, Hit};
-use crate::session::is_at;
 
 /// A pack of this length gets no further groups.
 const PACK_BYTES: u64 = 64 << 20;
@@ -198,7 +197,7 @@ fn take_over(layout: &Layout, index: &RwLock<Index>, avoid: &HashSet<String>) ->
         let path = layout.pack(&id);
         let Ok(file) = File::options().read(true).write(true).open(&path) else { continue };
         let len = file.metadata().map_err(StoreError::io("read", &path))?.len();
-        if len >= PACK_BYTES || avoid.contains(&id) || file.try_lock().is_err() || !is_at(&file, &path) {
+        if len >= PACK_BYTES || avoid.contains(&id) || file.try_lock().is_err() || !disk::is_at(&file, &path) {
             continue;
         }
         let (end, sound) = {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use orchestrate_cache::{ActionKey, Lease, Store, StoreError};
+use orchestrate_cache::{ActionKey, Lease, Store, StoreError, disk, fault};
 
 use super::action::{ActionMaker, Lost};
 use super::record::{Provenance, RecordError, record};
@@ -426,12 +426,14 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         if recorded.is_empty() {
             return Ok(());
         }
+        fault::between("results are recorded, not durable");
         self.store.commit()?;
         for Recorded { id, outputs, elapsed_ms } in recorded {
+            fault::between("a result is durable, not reported");
             let Pending { key, .. } = self.pending.remove(&id).expect("a node that ran was pending");
             if self.plan.stage(id).kind.checkpoints() {
                 // Of no more use; what cannot be removed now goes with the next collection.
-                let _ = std::fs::remove_dir_all(self.store.checkpoint_dir(&key));
+                let _ = disk::remove_dir(&self.store.checkpoint_dir(&key));
             }
             assert!(self.known.learn(id, &outputs), "BUG: a result lacks an output that its stage declares");
             self.publish(id, key);

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use orchestrate_cache::disk;
 use serde::{Deserialize, Serialize};
 
 use crate::node::NodeName;
@@ -73,7 +74,8 @@ impl Durations {
         if self.by_stage.is_empty() {
             return Ok(());
         }
-        fs::write(path, serde_json::to_vec(self).expect("durations are plain data"))
+        let bytes = serde_json::to_vec(self).expect("durations are plain data");
+        disk::replace(path, &bytes, false).map_err(io::Error::other)
     }
 
     /// Reads them from a file; `None` where there is none that is whole.

@@ -7,10 +7,10 @@
 //! people and estimates, and no result depends on them.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use orchestrate_cache::{ActionKey, Digest, Encoder};
+use orchestrate_cache::{ActionKey, Digest, Encoder, disk};
 
 use crate::event::Hits;
 
@@ -46,10 +46,7 @@ pub(super) fn write(runs_dir: &Path, hits: &Hits<'_>) -> io::Result<Digest> {
     }
     bytes.extend(*Digest::of(&bytes).as_bytes());
     let dir = runs_dir.join(LISTS);
-    fs::create_dir_all(&dir)?;
-    let mut file = tempfile::NamedTempFile::new_in(&dir)?;
-    file.write_all(&bytes)?;
-    file.persist(&path).map_err(|error| error.error)?;
+    disk::create_dir(&dir).and_then(|()| disk::replace(&path, &bytes, false)).map_err(io::Error::other)?;
     Ok(name)
 }
 

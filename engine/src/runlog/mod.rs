@@ -11,12 +11,13 @@ mod history;
 mod hits;
 mod id;
 
-use std::fs::{self, File};
+use std::fmt;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use orchestrate_cache::Digest;
+use orchestrate_cache::disk::{self, Appended};
+use orchestrate_cache::{Digest, StoreError};
 
 use crate::event::{Event, Hits, Record, Reporter};
 use crate::node::NodeName;
@@ -46,7 +47,7 @@ pub struct RunLog {
     runs_dir: PathBuf,
     dir: PathBuf,
     /// None once writing has failed.
-    file: Option<BufWriter<File>>,
+    file: Option<BufWriter<Appended>>,
     flushed: Instant,
     durations: Durations,
     warning: Option<String>,
@@ -76,9 +77,9 @@ impl RunLog {
         log
     }
 
-    fn open(&self) -> io::Result<File> {
-        fs::create_dir_all(self.dir.join(LOGS))?;
-        File::options().append(true).create_new(true).open(self.dir.join(EVENTS))
+    fn open(&self) -> Result<Appended, StoreError> {
+        disk::create_dir(&self.dir.join(LOGS))?;
+        Appended::open(&self.dir.join(EVENTS))
     }
 
     /// The run.
@@ -128,7 +129,7 @@ impl RunLog {
         if self.flushed.elapsed() >= FLUSH_INTERVAL { self.flush() } else { Ok(()) }
     }
 
-    fn give_up(&mut self, error: &io::Error) {
+    fn give_up(&mut self, error: &impl fmt::Display) {
         let path = self.dir.join(EVENTS);
         self.warning =
             Some(format!("the run log {} cannot be written: {error}; the run goes on without it", path.display()));
@@ -178,6 +179,8 @@ fn log_name(node: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::node::Point;
 
@@ -219,7 +222,7 @@ mod tests {
         }
         let runs = tempfile::tempdir().expect("a temporary folder");
         let mut log = RunLog::create(runs.path());
-        let full = File::options().write(true).open("/dev/full").expect("a device that is always full");
+        let full = Appended::open(Path::new("/dev/full")).expect("a device that is always full");
         log.file = Some(BufWriter::new(full));
         log.report(&Record::now(Event::RunFinished { counts: Default::default(), elapsed_ms: 1 }));
         log.report(&Record::now(warning("a")));
