@@ -31,7 +31,7 @@ pub(crate) enum Command {
     Export(ExportCommand),
     /// Show what the latest run of a node wrote to its log
     Logs(LogsArgs),
-    /// List, show, verify or clean the store
+    /// List, show, verify, repair or clean the store
     #[command(subcommand)]
     Store(StoreCommand),
     /// Fetch a published data set
@@ -212,6 +212,8 @@ pub(crate) enum StoreCommand {
     },
     /// Read everything, and name and quarantine what is corrupt
     Verify(StoreArgs),
+    /// Mend what verify names, so that the next run makes again what is lost and only that; nobody else may use the store
+    Repair(StoreArgs),
     /// Delete what was not used for long, or the least recently used until the rest fits
     Gc {
         /// Keep at most this much, for example 20GB

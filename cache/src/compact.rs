@@ -20,7 +20,7 @@ pub(crate) struct PackUse {
     pub(crate) id: String,
     size_bytes: u64,
     pub(crate) dead_bytes: u64,
-    damaged: bool,
+    pub(crate) damaged: bool,
     /// Whether it has records of a later version, which only that can copy.
     pub(crate) foreign: bool,
 }

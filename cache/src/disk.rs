@@ -90,7 +90,7 @@ pub fn remove_dir(path: &Path) -> Result<()> {
 pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
     let dir = path.parent().expect("what is replaced lies in a folder");
     let (new, mut file) = open_new(path)?;
-    let write = || {
+    let mut write = || {
         append(&mut file, bytes, path)?;
         if durable {
             sync(&file, path)?;

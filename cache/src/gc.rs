@@ -15,7 +15,6 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::TryLockError;
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,6 +26,7 @@ use crate::digest::Digest;
 use crate::disk;
 use crate::error::StoreError;
 use crate::index::Index;
+use crate::lineage;
 use crate::record::{Draft, Hit, Kind};
 use crate::session;
 use crate::store::Store;
@@ -287,13 +287,9 @@ impl Store {
                 "outputs": outputs, "elapsed_ms": result.elapsed_ms, "recorded_ms": result.recorded_ms,
                 "last_used_ms": last_used_ms, "collected_ms": now_ms, "manifest": result.manifest,
             });
-            writeln!(lines, "{line}").expect("memory can be written to");
+            lineage::push(&mut lines, &line);
         }
-        let path = self.layout.lineage();
-        let file = disk::open_or_create(&path)?;
-        let end = file.metadata().map_err(StoreError::io("read", &path))?.len();
-        disk::write_at(&file, &lines, end, &path)?;
-        disk::sync(&file, &path)
+        lineage::append(&self.layout, &lines)
     }
 
     /// Takes results out of use, also for those who open the store later; those in packs that go need no words.
@@ -325,10 +321,10 @@ fn is_older(time_ms: u64, max_age: Option<Duration>, now_ms: u64) -> bool {
 }
 
 /// Whether nobody else has the store open; if so, nobody can open it until this is dropped.
-struct Alone<'s>(bool, &'s Store);
+pub(crate) struct Alone<'s>(pub(crate) bool, &'s Store);
 
 impl<'s> Alone<'s> {
-    fn try_take(store: &'s Store) -> Result<Self, StoreError> {
+    pub(crate) fn try_take(store: &'s Store) -> Result<Self, StoreError> {
         let path = store.layout.gc_lock();
         let file = store.gc_lock.as_ref().expect("a store that is open for writing holds the lock");
         match file.try_lock() {

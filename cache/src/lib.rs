@@ -23,6 +23,7 @@ mod ends;
 mod index;
 mod checkpoint;
 mod last_use;
+mod lineage;
 mod lease;
 mod session;
 mod writer;
@@ -38,6 +39,7 @@ mod verify;
 
 // What lies outside of it.
 mod file_digest;
+mod small;
 
 #[cfg(test)]
 mod crash;

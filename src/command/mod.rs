@@ -7,6 +7,7 @@ pub(crate) mod kinds;
 pub(crate) mod logs;
 pub(crate) mod plan;
 mod recorded;
+pub(crate) mod repair;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod store;

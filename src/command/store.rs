@@ -1,11 +1,13 @@
-//! `orchestrate store ls | show | verify | gc`.
+//! `orchestrate store ls | show | verify | gc`; `repair` is a file of its own.
 
 use std::fmt::Write;
 use std::time::Duration;
 
+use anyhow::Context;
 use orchestrate_cache::{Access, ActionResult, GcPolicy, Store, StoreError};
 use orchestrate_engine::event::now_ms;
 use orchestrate_engine::resources::display_size;
+use orchestrate_engine::runlog;
 
 use super::study::nearby_store;
 use crate::args::StoreArgs;
@@ -82,19 +84,30 @@ pub(crate) fn show(prefix: &str, args: StoreArgs) -> anyhow::Result<Outcome> {
 pub(crate) fn verify(args: StoreArgs) -> anyhow::Result<Outcome> {
     let store = nearby_store(&args, Access::ReadWrite)?;
     let report = store.verify()?;
+    let logs = runlog::check(&store.runs_dir()).context("the run logs cannot be read")?;
     let mut text = String::new();
     for problem in &report.problems {
-        let _ = writeln!(text, "{}: {}", problem.path.display(), problem.message);
+        let _ = writeln!(text, "{problem}");
     }
+    for log in &logs {
+        let _ = writeln!(text, "{}: {}", log.path.display(), log.message);
+    }
+    for torn in &report.torn {
+        let _ = writeln!(text, "{torn}, as a crash leaves it; the next process that writes there cuts it");
+    }
+    let problems = report.problems.len() + logs.len();
     let _ = writeln!(
         text,
         "{} and {} read, {}: {}",
         terminal::count(report.records as usize, "record"),
         terminal::count(report.objects as usize, "large file"),
         display_size(report.bytes_read),
-        match report.problems.len() {
+        match problems {
             0 => "all is well".to_owned(),
-            number => format!("{}; the next run makes what it needs again", terminal::count(number, "problem")),
+            number => format!(
+                "{}; the next run makes what it needs again, and `orchestrate store repair` mends the store",
+                terminal::count(number, "problem")
+            ),
         }
     );
     if !report.orphans.is_empty() {
@@ -102,7 +115,7 @@ pub(crate) fn verify(args: StoreArgs) -> anyhow::Result<Outcome> {
         let _ = writeln!(text, "{orphans} that no result needs; `orchestrate store gc` deletes them");
     }
     terminal::say(&text)?;
-    Ok(if report.problems.is_empty() { Outcome::Done } else { Outcome::Failed })
+    Ok(if problems == 0 { Outcome::Done } else { Outcome::Failed })
 }
 
 /// Deletes what was not used for long, or the least recently used until the rest fits.

@@ -20,7 +20,7 @@ use crate::known::{Known, Outputs};
 use crate::node::NodeId;
 use crate::observe::Observed;
 use crate::plan::Plan;
-use crate::publish;
+use crate::publish::{self, PublishError};
 use crate::runlog::{History, RunLog};
 use crate::schedule::{Batch, BatchId, Capacity, NodeState, ScheduleError, Scheduler};
 use crate::stage::{StageError, Weight};
@@ -219,7 +219,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             for number in ready {
                 let id = self.selection.node(number);
                 let key = self.known.key(id).expect("a ready node's inputs have ended well");
-                if !self.forced.contains(&id) && self.known.look_up(self.store, id, &key) {
+                if !self.forced.contains(&id) && self.is_hit(id, key) {
                     self.hit(id, key);
                 } else {
                     self.miss(id, key);
@@ -252,9 +252,26 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         Ok(())
     }
 
+    /// Whether the store has the outputs of a node, published where its stage says so; reading them may show that they are lost.
+    fn is_hit(&mut self, id: NodeId, key: ActionKey) -> bool {
+        if !self.known.look_up(self.store, id, &key) {
+            return false;
+        }
+        match self.publish(id, key) {
+            Err(PublishError::Store(error @ (StoreError::Corrupt { .. } | StoreError::Missing { .. }))) => {
+                self.known.forget(id);
+                self.warn(format!("{}: {error}; it is made again", self.plan.name(id)));
+                false
+            }
+            published => {
+                self.note_unpublished(id, published);
+                true
+            }
+        }
+    }
+
     /// The outputs of a node are known because the store had them.
     fn hit(&mut self, id: NodeId, key: ActionKey) {
-        self.publish(id, key);
         self.scheduler.hit(self.selection.number(id));
         self.hits.push((id, key));
     }
@@ -297,7 +314,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         }
         for id in fresh {
             let key = self.pending[&id].key;
-            if !self.forced.contains(&id) && self.known.look_up(self.store, id, &key) {
+            if !self.forced.contains(&id) && self.is_hit(id, key) {
                 self.pending.remove(&id);
                 self.hit(id, key);
             } else {
@@ -436,7 +453,8 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
                 let _ = disk::remove_dir(&self.store.checkpoint_dir(&key));
             }
             assert!(self.known.learn(id, &outputs), "BUG: a result lacks an output that its stage declares");
-            self.publish(id, key);
+            let published = self.publish(id, key);
+            self.note_unpublished(id, published);
             self.scheduler.finish(self.selection.number(id));
             self.report(Event::NodeRan { node: self.plan.name(id), key, outputs, elapsed_ms });
         }
@@ -528,12 +546,16 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
     }
 
     /// Copies the outputs of a node, which are known, to where its stage says.
-    fn publish(&mut self, id: NodeId, key: ActionKey) {
+    fn publish(&self, id: NodeId, key: ActionKey) -> Result<(), PublishError> {
         if self.plan.spec.stages[self.plan.stage(id).declared].publish.is_none() {
-            return;
+            return Ok(());
         }
         let outputs = &self.known.outputs(id).expect("the outputs of a node that ended well are known");
-        if let Err(error) = publish::publish(self.plan, self.store, id, key, outputs) {
+        publish::publish(self.plan, self.store, id, key, outputs)
+    }
+
+    fn note_unpublished(&mut self, id: NodeId, published: Result<(), PublishError>) {
+        if let Err(error) = published {
             let message = format!("{}: {error}", self.plan.name(id));
             self.warn(message.clone());
             self.unpublished.push(message);

@@ -50,7 +50,7 @@ pub(super) fn write(runs_dir: &Path, hits: &Hits<'_>) -> io::Result<Digest> {
     Ok(name)
 }
 
-fn path(runs_dir: &Path, name: &Digest) -> PathBuf {
+pub(super) fn path(runs_dir: &Path, name: &Digest) -> PathBuf {
     runs_dir.join(LISTS).join(name.to_string())
 }
 

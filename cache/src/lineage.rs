@@ -1,0 +1,58 @@
+//! What is kept of results that were collected: the file `lineage`, a JSON line each, with a seal (`seal.rs`).
+
+use std::fs;
+
+use crate::digest::Digest;
+use crate::disk;
+use crate::error::StoreError;
+use crate::layout::Layout;
+use crate::seal::{is_sealed, seal};
+
+/// Adds a line about one result, given as a JSON object.
+pub(crate) fn push(lines: &mut Vec<u8>, object: &serde_json::Value) {
+    let text = object.to_string();
+    let open = text.strip_suffix('}').expect("an object ends with a brace");
+    lines.extend(format!("{open}{}\n", seal(&Digest::of(open.as_bytes()))).into_bytes());
+}
+
+/// Makes lines durable, on lines of their own also where a crash has left half a line.
+pub(crate) fn append(layout: &Layout, lines: &[u8]) -> Result<(), StoreError> {
+    let path = layout.lineage();
+    let file = disk::open_or_create(&path)?;
+    let before = fs::read(&path).map_err(StoreError::io("read", &path))?;
+    let torn = before.last().is_some_and(|last| *last != b'\n');
+    let bytes = if torn { [b"\n", lines].concat() } else { lines.to_vec() };
+    disk::write_at(&file, &bytes, before.len() as u64, &path)?;
+    disk::sync(&file, &path)
+}
+
+/// What is wrong with the bytes of the file, whether only its end is, and what can be kept.
+pub(crate) fn damage(bytes: &[u8]) -> Option<(String, bool, Vec<u8>)> {
+    let lines: Vec<_> = bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| *line != b"\n").collect();
+    let is_whole = |line: &&&[u8]| line.ends_with(b"\n") && is_sealed(line) == Some(true);
+    let whole: Vec<_> = lines.iter().filter(is_whole).copied().collect();
+    let bad = lines.len() - whole.len();
+    let only_end = bad == 1 && !bytes.ends_with(b"\n");
+    (bad > 0).then(|| (format!("{bad} of {} lines are damaged", lines.len()), only_end, whole.concat()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_line_does_not_spoil_the_next_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout { dir: dir.path().to_owned() };
+        let mut line = Vec::new();
+        push(&mut line, &serde_json::json!({ "node": "score" }));
+        append(&layout, &line).unwrap();
+        append(&layout, &line[..9]).unwrap();
+        append(&layout, &line).unwrap();
+        let (message, only_end, whole) = damage(&fs::read(layout.lineage()).unwrap()).unwrap();
+        assert_eq!((message.as_str(), only_end), ("1 of 3 lines are damaged", false));
+        assert_eq!(whole, [&line[..], &line].concat());
+        assert!(damage(&whole).is_none());
+        assert!(damage(&line[..9]).is_some_and(|(_, only_end, _)| only_end));
+    }
+}
