@@ -104,10 +104,7 @@ fn is_checkpoint(path: &Path) -> bool {
 /// Paths of the checkpoints, the earliest epoch first; none where the folder cannot be read.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let mut paths: Vec<_> = entries
-        .map(|entry| entry.path())
-        .filter(|path| is_checkpoint(path))
-        .collect();
+    let mut paths: Vec<_> = entries.map(|entry| entry.path()).filter(|path| is_checkpoint(path)).collect();
     paths.sort();
     paths
 }

@@ -136,3 +136,64 @@ pub(crate) fn tree(path: &Path) -> Tree {
         modified_ms: sum.modified_ms.max(tree.modified_ms),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::artifact::{ActionKey, ActionResult};
+    use crate::digest::Digest;
+    use crate::gc::GcPolicy;
+    use crate::pack::Pack;
+    use crate::store::{Access, PutContent};
+
+    #[test]
+    fn records_of_a_later_version_are_passed_over_and_outlive_a_collection() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Access::ReadWrite).unwrap();
+        let (output, _) = store.put_artifact(vec![("file".to_owned(), PutContent::Bytes(vec![1; 500]))]).unwrap();
+        let result = ActionResult {
+            outputs: vec![("out".to_owned(), output)],
+            manifest: (),
+            node: "old".to_owned(),
+            kind: "test".to_owned(),
+            run: "run".to_owned(),
+            elapsed_ms: 1,
+            recorded_ms: 1,
+            device: "cpu".to_owned(),
+        };
+        store.put_result(&ActionKey(Digest::of(b"old")), result).unwrap();
+        store.commit().unwrap();
+        drop(store);
+        let foreign = append_foreign(dir.path());
+        let store = Store::open(dir.path(), Access::ReadWrite).unwrap();
+        let policy =
+            GcPolicy { max_age: Some(Duration::from_secs(60)), max_size_bytes: Some(1), ..GcPolicy::default() };
+        let report = store.gc(&policy).unwrap();
+        assert_eq!((report.collected.len(), report.packs), (1, 0));
+        assert!(store.verify().unwrap().problems.is_empty());
+        drop(store);
+        Store::repair(dir.path()).unwrap();
+        let bytes = fs::read(foreign.0).unwrap();
+        assert_eq!(bytes[foreign.1..][..foreign.2.len()], foreign.2);
+    }
+
+    /// Appends a group with one record of kind 200; gives pack, place and bytes.
+    fn append_foreign(dir: &Path) -> (std::path::PathBuf, usize, Vec<u8>) {
+        let path = fs::read_dir(dir.join("packs")).unwrap().next().unwrap().unwrap().path();
+        let id = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let mut pack = Pack::new(&id, path.clone());
+        pack.read_new().unwrap();
+        let mut bytes = pack.encode(&[Draft::blob(&Digest::of(b"later"), b"later".to_vec())]);
+        bytes[GROUP_HEADER_LEN] = 200;
+        let heads = GROUP_HEADER_LEN..bytes.len() - 5;
+        let crc = crc32fast::hash(&bytes[heads]).to_le_bytes();
+        bytes[24..28].copy_from_slice(&crc);
+        let crc = crc32fast::hash(&[id.as_bytes(), &pack.end.to_le_bytes(), &bytes[..28]].concat()).to_le_bytes();
+        bytes[28..32].copy_from_slice(&crc);
+        fs::File::options().write(true).open(&path).unwrap().write_all_at(&bytes, pack.end).unwrap();
+        (path, pack.end as usize, bytes)
+    }
+}

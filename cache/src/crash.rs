@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::artifact::{ActionKey, ActionResult, OutputDigest};
 use crate::digest::Digest;
-use crate::fault;
 use crate::error::StoreError;
+use crate::fault;
 use crate::gc::GcPolicy;
 use crate::store::{Access, PutContent, Store};
 

@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
 use crate::disk;
 use crate::error::StoreError;
+use crate::index::Index;
 use crate::layout::Layout;
 
 /// Lengths of packs by id.
@@ -20,6 +22,19 @@ pub(crate) fn read(layout: &Layout) -> Option<Ends> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(Ends::new()),
         Err(_) => None,
     }
+}
+
+/// Packs that are gone or shorter than they were, with what is wrong.
+pub(crate) fn missing(layout: &Layout, index: &Index) -> Vec<(PathBuf, String)> {
+    let left = |(id, end): (String, u64)| {
+        let path = layout.pack(&id);
+        match index.packs.iter().find(|pack| pack.id == id).map(|pack| pack.end) {
+            None => Some((path, format!("it is gone, and its {end} bytes of records are lost"))),
+            Some(left) if left < end => Some((path, format!("only {left} of {end} bytes are left; records are lost"))),
+            Some(_) => None,
+        }
+    };
+    read(layout).unwrap_or_default().into_iter().filter_map(left).collect()
 }
 
 /// Writes the file anew if a pack is longer than it says.

@@ -77,6 +77,9 @@ impl Layout {
         if !made {
             disk::replace(&self.cachedir_tag(), CACHEDIR_TAG.as_bytes(), false)?;
             // Last: what carries a format is complete.
+            if self.objects().is_dir() && !disk::list(&self.packs())?.is_empty() {
+                tracing::warn!("{} was missing and is written anew", self.format().display());
+            }
             self.write_format()?;
         }
         Ok(())

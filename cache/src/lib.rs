@@ -19,12 +19,12 @@ mod pack;
 mod record;
 
 // Who works with them.
+mod checkpoint;
 mod ends;
 mod index;
-mod checkpoint;
 mod last_use;
-mod lineage;
 mod lease;
+mod lineage;
 mod session;
 mod writer;
 

@@ -43,7 +43,12 @@ pub(crate) fn findings(layout: &Layout) -> Result<Vec<Finding>, StoreError> {
         add(layout.stat_cache(), message, false, None);
     }
     if ends::read(layout).is_none() {
-        add(layout.pack_ends(), "it is damaged, so that a pack that is cut or gone is not missed".to_owned(), false, None);
+        add(
+            layout.pack_ends(),
+            "it is damaged, so that a pack that is cut or gone is not missed".to_owned(),
+            false,
+            None,
+        );
     }
     if read(&layout.cachedir_tag())?.as_deref() != Some(CACHEDIR_TAG.as_bytes()) {
         let message = "it is missing or damaged, so that backups copy the store".to_owned();

@@ -79,7 +79,11 @@ impl Store {
                 (Some(Arc::new(Leases::open(&layout)?)), Some(Session::open(&layout.tmp())?))
             }
         };
-        let index = RwLock::new(Index::read(&layout)?);
+        let index = Index::read(&layout)?;
+        for (path, message) in ends::missing(&layout, &index) {
+            tracing::warn!("{}: {message}; what a run needs of them is made again", path.display());
+        }
+        let index = RwLock::new(index);
         let (objects, writer) = Default::default();
         Ok(Self { layout, access, index, objects, writer, leases, session, gc_lock })
     }

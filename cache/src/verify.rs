@@ -59,15 +59,9 @@ impl Store {
         self.refresh()?;
         let mut report = VerifyReport::default();
         let ids = pack_ids(&self.layout)?;
-        let ends = ends::read(&self.layout).unwrap_or_default();
-        let packs: Vec<_> = ids
-            .par_iter()
-            .map(|id| self.verify_pack(id, ends.get(id).copied().unwrap_or(0)))
-            .collect::<Result<_, _>>()?;
-        for (id, end) in ends.iter().filter(|(id, _)| ids.binary_search(id).is_err()) {
-            let message = format!("it is gone, and its {end} bytes of records are lost");
-            report.problems.push(Problem { path: self.layout.pack(id), message });
-        }
+        let packs: Vec<_> = ids.par_iter().map(|id| self.verify_pack(id)).collect::<Result<_, _>>()?;
+        let missing = ends::missing(&self.layout, &self.index());
+        report.problems.extend(missing.into_iter().map(|(path, message)| Problem { path, message }));
         let mut damaged = false;
         for pack in packs {
             report.records += pack.records;
@@ -98,7 +92,7 @@ impl Store {
         Ok(report)
     }
 
-    fn verify_pack(&self, id: &str, recorded_end: u64) -> Result<PackReport, StoreError> {
+    fn verify_pack(&self, id: &str) -> Result<PackReport, StoreError> {
         let mut pack = Pack::new(id, self.layout.pack(id));
         pack.read_new()?;
         let mut report = PackReport { damaged: !pack.damage.is_empty(), ..PackReport::default() };
@@ -114,7 +108,6 @@ impl Store {
             let index = self.index();
             index.pack_number(id).map_or(0, |number| index.packs[number].end)
         };
-        let known_end = known_end.max(recorded_end);
         if known_end > pack.end {
             report.damaged = true;
             let message = format!("only {} of {known_end} bytes are left; records are lost", pack.end);

@@ -30,7 +30,10 @@ pub(crate) fn repair(args: &StoreArgs) -> anyhow::Result<Outcome> {
         let _ = writeln!(text, "repair   {}", log.mend(&dir.join("quarantine"))?);
     }
     for node in &report.dropped {
-        let _ = writeln!(text, "dropped  the result of {node}, as bytes of it are lost; a run that needs it makes it again");
+        let _ = writeln!(
+            text,
+            "dropped  the result of {node}, as bytes of it are lost; a run that needs it makes it again"
+        );
     }
     let found = report.problems.len() + logs.len();
     let _ = match (found, report.done.len()) {

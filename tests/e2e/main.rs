@@ -5,6 +5,7 @@
 mod crash;
 mod data;
 mod device;
+mod disk;
 mod errors;
 mod experiments;
 mod report;

@@ -15,6 +15,9 @@ use super::hits::{self, HitList};
 use super::{DURATIONS, EVENTS, History};
 use crate::event::{Event, Record};
 
+/// How a line begins.
+const BEGIN: &[u8] = br#"{"at_ms":"#;
+
 /// A file that is not as it was written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DamagedLog {
@@ -22,7 +25,7 @@ pub struct DamagedLog {
     pub path: PathBuf,
     /// What is wrong with it.
     pub message: String,
-    /// Lines that can be read; nothing of a file that is made again when needed.
+    /// What stands for it; nothing of a file that is made again when needed.
     readable: Option<Vec<u8>>,
 }
 
@@ -37,21 +40,27 @@ pub fn check(runs_dir: &Path) -> io::Result<Vec<DamagedLog>> {
             Ok(bytes) => {
                 let records = records(&bytes);
                 named.extend(records.iter().filter_map(list));
-                damaged.extend(problem(&bytes, &records).map(|message| {
-                    DamagedLog { path, message, readable: Some(readable(&bytes)) }
+                damaged.extend(problem(&bytes, &records).map(|message| DamagedLog {
+                    path,
+                    message,
+                    readable: Some(readable(&bytes)),
                 }));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // A run that was killed before its first event has left no more than its folder.
                 if history.dir(&run).join(DURATIONS).exists() {
-                    damaged.push(DamagedLog { path, message: "it is gone".to_owned(), readable: None });
+                    damaged.push(DamagedLog { path, message: "it is gone".to_owned(), readable: Some(Vec::new()) });
                 }
             }
             Err(error) => return Err(error),
         }
         let path = history.dir(&run).join(DURATIONS);
         if path.exists() && Durations::read(&path).is_none() {
-            damaged.push(DamagedLog { path, message: "it is damaged, so estimates are worse".to_owned(), readable: None });
+            damaged.push(DamagedLog {
+                path,
+                message: "it is damaged, so estimates are worse".to_owned(),
+                readable: None,
+            });
         }
     }
     named.sort_unstable();
@@ -61,7 +70,7 @@ pub fn check(runs_dir: &Path) -> io::Result<Vec<DamagedLog>> {
         if HitList::read(runs_dir, &name).is_none() {
             let state = if path.exists() { "it is damaged" } else { "it is gone" };
             let message = format!("{state}: which nodes were hits in some runs is lost");
-            damaged.push(DamagedLog { path, message, readable: None });
+            damaged.push(DamagedLog { path, message, readable: Some(hits::empty()) });
         }
     }
     Ok(damaged)
@@ -72,7 +81,10 @@ impl DamagedLog {
     pub fn mend(&self, quarantine: &Path) -> Result<String, StoreError> {
         let path = &self.path;
         if !path.exists() {
-            return Ok(format!("{} cannot be brought back", path.display()));
+            if let Some(bytes) = &self.readable {
+                disk::replace(path, bytes, true)?;
+            }
+            return Ok(format!("{} cannot be brought back and is empty now", path.display()));
         }
         let run = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -89,9 +101,7 @@ impl DamagedLog {
 }
 
 fn problem(bytes: &[u8], records: &[Option<Record>]) -> Option<String> {
-    let finished = |record: &Option<Record>| {
-        matches!(record, Some(Record { event: Event::RunFinished { .. }, .. }))
-    };
+    let finished = |record: &Option<Record>| matches!(record, Some(Record { event: Event::RunFinished { .. }, .. }));
     match is_sealed(bytes) {
         Some(true) => return None,
         Some(false) => return Some("its seal is broken: some byte has changed".to_owned()),
@@ -100,10 +110,10 @@ fn problem(bytes: &[u8], records: &[Option<Record>]) -> Option<String> {
         }
         None => {}
     }
-    // The last line may be cut.
-    let unreadable = records.iter().rev().skip(1).filter(|record| record.is_none()).count();
-    let cut = records.last().is_some_and(Option::is_none) && bytes.ends_with(b"\n");
-    let unreadable = unreadable + usize::from(cut);
+    // The last line may be cut, if that is how a line begins.
+    let last = bytes.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    let torn = usize::from(last.starts_with(BEGIN) || BEGIN.starts_with(last));
+    let unreadable = records.iter().rev().skip(torn.min(last.len())).filter(|record| record.is_none()).count();
     (unreadable > 0).then(|| format!("{unreadable} of {} lines cannot be read", records.len()))
 }
 
@@ -172,7 +182,11 @@ mod tests {
         let whole = fs::read(&path).expect("it was written");
         for len in 0..whole.len() - 1 {
             fs::write(&path, &whole[..len]).expect("the folder is writable");
-            assert_eq!(check(runs.path()).expect("they can be read"), [], "a run that was killed looks so, cut at {len}");
+            assert_eq!(
+                check(runs.path()).expect("they can be read"),
+                [],
+                "a run that was killed looks so, cut at {len}"
+            );
         }
     }
 
@@ -183,5 +197,7 @@ mod tests {
         fs::remove_file(dir.join(EVENTS)).expect("it was written");
         let damaged = check(runs.path()).expect("they can be read");
         assert_eq!(damaged.iter().map(|log| log.path.clone()).collect::<Vec<_>>(), [dir.join(EVENTS)]);
+        damaged[0].mend(runs.path()).expect("the folder is writable");
+        assert_eq!(check(runs.path()).expect("they can be read"), []);
     }
 }

@@ -5,12 +5,15 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use orchestrate_cache::{Access, ActionKey, ActionResult, Digest, FileDigests, GcPolicy, PutContent, Store};
+use orchestrate_cache::{
+    Access, ActionKey, ActionResult, CHECKPOINT_HEADER_BYTES, Checkpoints, Digest, FileDigests, GcPolicy, PutContent,
+    Store,
+};
 use orchestrate_engine::event::{Event, Record, Reporter};
 use orchestrate_engine::executor::WorkerCommand;
 use orchestrate_engine::observe::observe;
 use orchestrate_engine::run::{self, RunOptions, Selection, Stop};
-use orchestrate_engine::{plan, spec};
+use orchestrate_engine::{plan, runlog, spec};
 
 use crate::result::{Ended, Outputs};
 use crate::stages::STAGES;
@@ -89,6 +92,30 @@ pub(crate) fn check(project: &Path) -> Anyhow<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Names everything in the store that is not as it was written.
+pub(crate) fn verify(project: &Path) -> Anyhow<ExitCode> {
+    let store = Store::open(&project.join(STORE), Access::ReadWrite)?;
+    let report = store.verify()?;
+    report.problems.iter().for_each(|problem| say(&format!("problem {problem}")));
+    report.torn.iter().for_each(|torn| say(&format!("torn {torn}")));
+    for log in runlog::check(&store.runs_dir())? {
+        say(&format!("problem {}: {}", log.path.display(), log.message));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Mends the store.
+pub(crate) fn repair(project: &Path) -> Anyhow<ExitCode> {
+    let dir = project.join(STORE);
+    let report = Store::repair(&dir)?;
+    report.problems.iter().for_each(|problem| say(&format!("problem {problem}")));
+    report.done.iter().for_each(|done| say(&format!("done {done}")));
+    for log in runlog::check(&dir.join("runs"))? {
+        say(&format!("done {}", log.mend(&dir.join("quarantine"))?));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Records what a collection will take: results of long ago, a result that was forgotten, an artifact without one.
 pub(crate) fn litter(project: &Path) -> Anyhow<ExitCode> {
     let store = Store::open(&project.join(STORE), Access::ReadWrite)?;
@@ -116,6 +143,9 @@ pub(crate) fn litter(project: &Path) -> Anyhow<ExitCode> {
         }
     }
     store.commit()?;
+    let key = ActionKey(Digest::of(b"a training that was stopped"));
+    let checkpoints = Checkpoints::new(&store.checkpoint_dir(&key), key);
+    checkpoints.save(1, vec![7; CHECKPOINT_HEADER_BYTES + 999])?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -142,16 +142,20 @@ fn workers(engine: &Child) -> Vec<Pid> {
     let threads = fs::read_dir(format!("/proc/{}/task", engine.id())).into_iter().flatten().flatten();
     let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
     let children: Vec<_> = children.collect();
-    children.iter().flat_map(|list| list.split_whitespace()).filter_map(|pid| pid.parse().ok().map(Pid::from_raw)).collect()
+    children
+        .iter()
+        .flat_map(|list| list.split_whitespace())
+        .filter_map(|pid| pid.parse().ok().map(Pid::from_raw))
+        .collect()
 }
 
 /// A situation in which each change is hit once.
-struct Situation {
-    name: &'static str,
+pub(crate) struct Situation {
+    pub(crate) name: &'static str,
     /// What is done before, undisturbed.
     before: &'static [&'static str],
-    command: &'static str,
-    variable: &'static str,
+    pub(crate) command: &'static str,
+    pub(crate) variable: &'static str,
 }
 
 const SITUATIONS: [Situation; 5] = [
@@ -168,11 +172,8 @@ pub(crate) fn enumerated(stride: u64, tell: impl Fn(&str)) -> Verdict {
     let (mut all, mut places) = (Verdict::default(), BTreeSet::new());
     for situation in &SITUATIONS {
         let mut verdict = Verdict::default();
-        let project = situation.prepare();
-        let worker = situation.variable == "FAILPOINT_WORKER";
-        let trace = project.trace(situation.command);
-        let steps = trace.iter().filter(|line| line.starts_with("worker") == worker).count() as u64;
-        let steps = if worker { steps / 4 } else { steps };
+        let trace = situation.trace();
+        let steps = situation.steps(&trace);
         places.extend(trace);
         for step in (0..steps).step_by(stride.max(1) as usize) {
             let project = situation.prepare();
@@ -183,7 +184,11 @@ pub(crate) fn enumerated(stride: u64, tell: impl Fn(&str)) -> Verdict {
                 promised.extend(expected.results.clone());
             }
             let mut one = judge::finish(&project, &promised, &expected);
-            one.kills = if worker { killed.lines("failed").count() as u64 } else { u64::from(killed.was_killed()) };
+            one.kills = if situation.is_of_workers() {
+                killed.lines("failed").count() as u64
+            } else {
+                u64::from(killed.was_killed())
+            };
             one.faults.iter().for_each(|fault| tell(&format!("{} at change {step}: {fault}", situation.name)));
             verdict.add(one);
         }
@@ -195,7 +200,26 @@ pub(crate) fn enumerated(stride: u64, tell: impl Fn(&str)) -> Verdict {
 }
 
 impl Situation {
-    fn prepare(&self) -> Project {
+    pub(crate) fn all() -> &'static [Self] {
+        &SITUATIONS
+    }
+
+    fn is_of_workers(&self) -> bool {
+        self.variable == "FAILPOINT_WORKER"
+    }
+
+    /// The changes of an undisturbed process.
+    pub(crate) fn trace(&self) -> Vec<String> {
+        self.prepare().trace(self.command)
+    }
+
+    /// How many of them one process makes that is to be disturbed; four workers do the same each.
+    pub(crate) fn steps(&self, trace: &[String]) -> u64 {
+        let steps = trace.iter().filter(|line| line.starts_with("worker") == self.is_of_workers()).count() as u64;
+        if self.is_of_workers() { steps / 4 } else { steps }
+    }
+
+    pub(crate) fn prepare(&self) -> Project {
         let project = Project::new();
         for step in self.before {
             let said = match *step {

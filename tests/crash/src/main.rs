@@ -4,6 +4,8 @@
 //! (`run`), its workers, a collection, and a fresh process that opens the store afterwards (`check`).
 
 mod child;
+mod corrupt;
+mod full;
 mod judge;
 mod kill;
 mod project;
@@ -25,19 +27,29 @@ fn main() -> ExitCode {
             ExitCode::from(1)
         })
     };
-    if matches!(words.as_slice(), ["run" | "check" | "litter" | "gc", _]) {
-        tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing_subscriber::filter::LevelFilter::WARN).init();
+    if matches!(words.as_slice(), ["run" | "check" | "verify" | "repair" | "litter" | "gc", _]) {
+        tracing_subscriber::fmt()
+            .with_writer(std::io::stderr)
+            .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+            .init();
     }
     match words.as_slice() {
         ["worker"] => worker_main(stages::STAGES),
         ["run", project] => child(child::run(Path::new(project))),
         ["check", project] => child(child::check(Path::new(project))),
+        ["verify", project] => child(child::verify(Path::new(project))),
+        ["repair", project] => child(child::repair(Path::new(project))),
         ["litter", project] => child(child::litter(Path::new(project))),
         ["gc", project] => child(child::gc(Path::new(project))),
         ["kill", count] => kill(count, "1"),
         ["kill", count, seed] => kill(count, seed),
         ["points"] => points("1"),
         ["points", stride] => points(stride),
+        ["full"] => full("1"),
+        ["full", stride] => full(stride),
+        ["corrupt"] => corrupt("0", "1", "1"),
+        ["corrupt", start, stride] => corrupt(start, stride, "1"),
+        ["corrupt", start, stride, seed] => corrupt(start, stride, seed),
         _ => usage(),
     }
 }
@@ -56,12 +68,29 @@ fn points(stride: &str) -> ExitCode {
     ended(verdict.faults.is_empty())
 }
 
+fn full(stride: &str) -> ExitCode {
+    let Ok(stride) = stride.parse() else { return usage() };
+    let verdict = full::full(stride, tell);
+    tell(&format!("lost {} of {}", verdict.faults.len(), verdict.kills));
+    ended(verdict.faults.is_empty())
+}
+
+fn corrupt(start: &str, stride: &str, seed: &str) -> ExitCode {
+    let (Ok(start), Ok(stride), Ok(seed)) = (start.parse(), stride.parse(), seed.parse()) else { return usage() };
+    let tally = corrupt::corrupt(start, stride, seed, tell);
+    tell(&format!("{} more went wrong", tally.faults.len() as u64 - tally.served));
+    tell(&format!("served {} of {}", tally.served, tally.cases));
+    ended(tally.faults.is_empty())
+}
+
 fn ended(well: bool) -> ExitCode {
     if well { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
 
 fn usage() -> ExitCode {
-    complain("usage: orchestrate-crash kill N [SEED] | points [STRIDE]");
+    complain(
+        "usage: orchestrate-crash kill N [SEED] | points [STRIDE] | full [STRIDE] | corrupt [START STRIDE [SEED]]",
+    );
     ExitCode::from(2)
 }
 
