@@ -59,7 +59,7 @@ impl Checkpoints {
     }
 
     /// The latest one that is whole and that `read` understands; it is given what the stage wrote.
-    pub fn latest<T>(&self, read: impl Fn(&[u8]) -> Result<T, String>) -> Option<T> {
+    pub fn latest<T>(&self, mut read: impl FnMut(&[u8]) -> Result<T, String>) -> Option<T> {
         files(&self.dir).into_iter().rev().find_map(|path| {
             let bytes = fs::read(&path).map_err(|error| error.to_string());
             let checkpoint = bytes.and_then(|bytes| {

@@ -9,7 +9,7 @@
 //! recorded or stored since the oldest live session began stays. A run touches what it needs; should it need something
 //! old in the moment in which it goes, then it finds bytes missing, which is a miss: work is repeated, nothing is wrong.
 //!
-//! Order: lineage first; then results are forgotten; then bytes go. A crash in between leaves bytes that the next
+//! Order: lineage first; then results are forgotten, by words or with their pack; then large blobs go. A crash in between leaves bytes that the next
 //! collection finds.
 
 use std::collections::{HashMap, HashSet};
@@ -261,13 +261,14 @@ impl Store {
     fn run_gc(&self, plan: &Plan, now_ms: u64) -> Result<(), StoreError> {
         self.write_lineage(&plan.report.collected, now_ms)?;
         self.forget_collected(plan)?;
+        // Before objects go: a result that goes with its pack is in use until then, and must not lack bytes after a crash.
+        if !plan.packs.is_empty() {
+            compact::rewrite(self, &plan.packs, &plan.kept)?;
+        }
         for object in &plan.objects {
             disk::remove_file(&self.layout.object(&object.digest))?;
         }
         self.forget_objects();
-        if !plan.packs.is_empty() {
-            compact::rewrite(self, &plan.packs, &plan.kept)?;
-        }
         for path in &plan.paths {
             if path.is_dir() { disk::remove_dir(path)? } else { disk::remove_file(path)? }
         }

@@ -15,14 +15,16 @@ pub(crate) fn push(lines: &mut Vec<u8>, object: &serde_json::Value) {
     lines.extend(format!("{open}{}\n", seal(&Digest::of(open.as_bytes()))).into_bytes());
 }
 
-/// Makes lines durable, on lines of their own also where a crash has left half a line.
+/// Makes lines durable, in place of half a line that a crash has left.
 pub(crate) fn append(layout: &Layout, lines: &[u8]) -> Result<(), StoreError> {
     let path = layout.lineage();
     let file = disk::open_or_create(&path)?;
     let before = fs::read(&path).map_err(StoreError::io("read", &path))?;
-    let torn = before.last().is_some_and(|last| *last != b'\n');
-    let bytes = if torn { [b"\n", lines].concat() } else { lines.to_vec() };
-    disk::write_at(&file, &bytes, before.len() as u64, &path)?;
+    let end = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+    if end < before.len() {
+        disk::truncate(&file, end as u64, &path)?;
+    }
+    disk::write_at(&file, lines, end as u64, &path)?;
     disk::sync(&file, &path)
 }
 
@@ -48,11 +50,14 @@ mod tests {
         push(&mut line, &serde_json::json!({ "node": "score" }));
         append(&layout, &line).unwrap();
         append(&layout, &line[..9]).unwrap();
+        assert!(damage(&fs::read(layout.lineage()).unwrap()).is_some_and(|(_, only_end, _)| only_end));
         append(&layout, &line).unwrap();
-        let (message, only_end, whole) = damage(&fs::read(layout.lineage()).unwrap()).unwrap();
-        assert_eq!((message.as_str(), only_end), ("1 of 3 lines are damaged", false));
-        assert_eq!(whole, [&line[..], &line].concat());
-        assert!(damage(&whole).is_none());
-        assert!(damage(&line[..9]).is_some_and(|(_, only_end, _)| only_end));
+        let twice = [&line[..], &line].concat();
+        assert_eq!(fs::read(layout.lineage()).unwrap(), twice);
+        let mut flipped = twice.clone();
+        flipped[9] ^= 1;
+        let (message, only_end, whole) = damage(&flipped).unwrap();
+        assert_eq!((message.as_str(), only_end, whole), ("1 of 2 lines are damaged", false, line));
+        assert!(damage(&twice).is_none());
     }
 }
