@@ -53,6 +53,19 @@ fn claim(dir: &Path) -> Result<Option<File>, StoreError> {
     Ok(ours.then_some(lock))
 }
 
+/// Removes the folder of a dead session, its lock last. A worker that has not yet noticed that its engine is dead may still write
+/// there; then the next sweep goes on, and nobody is kept from the store.
+fn remove_rest(dir: &Path) {
+    let remove = || {
+        for name in disk::list(dir)?.iter().filter(|name| *name != "lock") {
+            let path = dir.join(name);
+            if path.is_dir() { disk::remove_dir(&path)? } else { disk::remove_file(&path)? }
+        }
+        disk::remove_dir(dir)
+    };
+    remove().unwrap_or_else(|error: StoreError| tracing::debug!("{error}"));
+}
+
 /// Who else works in the store.
 #[derive(Debug, Default)]
 pub(crate) struct Neighbours {
@@ -69,15 +82,17 @@ pub(crate) fn sweep(tmp: &Path, own: Option<&Path>, remove: bool) -> Result<Neig
             continue;
         }
         let path = dir.join("lock");
-        let Ok(lock) = File::options().read(true).write(true).open(&path) else {
-            // Its owner died, or is about to make the lock; it tries again under another name if the folder is gone.
-            if remove {
-                fs::remove_dir(&dir).unwrap_or_else(|error| tracing::debug!("{}: {error}", dir.display()));
+        let open = || File::options().read(true).write(true).open(&path);
+        let Ok(lock) = open() else {
+            // Its owner died, or is about to make the lock; it tries again under another name if the folder is gone. The lock is
+            // the first file in it, so what has others and still no lock is a rest that a dying worker wrote.
+            if remove && fs::remove_dir(&dir).is_err() && open().is_err() {
+                remove_rest(&dir);
             }
             continue;
         };
         match lock.try_lock() {
-            Ok(()) if remove => disk::remove_dir(&dir)?,
+            Ok(()) if remove => remove_rest(&dir),
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let opened = lock.metadata().and_then(|metadata| metadata.modified());
@@ -88,4 +103,41 @@ pub(crate) fn sweep(tmp: &Path, own: Option<&Path>, remove: bool) -> Result<Neig
         }
     }
     Ok(neighbours)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault;
+
+    /// A session whose owner was killed while a worker of it still wrote.
+    fn dead_session(tmp: &Path) -> PathBuf {
+        let dir = tmp.join("1-1-0");
+        fs::create_dir_all(dir.join("scratch-1/stage")).unwrap();
+        fs::write(dir.join("lock"), "").unwrap();
+        dir
+    }
+
+    #[test]
+    fn a_session_that_cannot_be_swept_keeps_nobody_from_the_store_and_goes_later() {
+        for steps in 0..3 {
+            let tmp = tempfile::tempdir().unwrap();
+            let dir = dead_session(tmp.path());
+            fault::after(steps);
+            sweep(tmp.path(), None, true).unwrap();
+            fault::off();
+            assert_eq!(dir.exists(), steps < 2, "{steps}");
+            sweep(tmp.path(), None, true).unwrap();
+            assert!(!dir.exists());
+        }
+    }
+
+    #[test]
+    fn what_a_worker_wrote_after_its_session_was_swept_goes_too() {
+        let tmp = tempfile::tempdir().unwrap();
+        let dir = dead_session(tmp.path());
+        fs::remove_file(dir.join("lock")).unwrap();
+        sweep(tmp.path(), None, true).unwrap();
+        assert!(!dir.exists());
+    }
 }
