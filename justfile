@@ -50,6 +50,22 @@ bench-cam *arguments:
     cargo build --release --workspace --bin orchestrate-network
     python3 benches/cam/bench.py {{ arguments }}
 
+# Kills engines, workers and collections at N random points, and says what was lost.
+crash N="1000" *seed:
+    cargo build --release --workspace --bin orchestrate-crash
+    target/release/orchestrate-crash kill {{ N }} {{ seed }}
+
+# Kills them at every change of the disk once, and then fills the disk at each.
+crash-points:
+    cargo build --release --workspace --bin orchestrate-crash
+    target/release/orchestrate-crash points
+    target/release/orchestrate-crash full
+
+# Flips, cuts, zeroes and deletes every file of a store once, and says whether a wrong byte was served.
+corrupt:
+    cargo build --release --workspace --bin orchestrate-crash
+    target/release/orchestrate-crash corrupt
+
 # A small study from phantom images to tables.
 quickstart:
     cargo run --release -- run experiments/quickstart.toml

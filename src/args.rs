@@ -33,7 +33,7 @@ pub(crate) enum Command {
     Export(ExportCommand),
     /// Show what the latest run of a node wrote to its log
     Logs(LogsArgs),
-    /// List, show, verify, limit or pin what the store holds
+    /// List, show, verify, repair, limit or pin what the store holds
     #[command(subcommand)]
     Store(StoreCommand),
     /// Fetch a published data set
@@ -247,6 +247,8 @@ pub(crate) enum StoreCommand {
     },
     /// Read everything, and name and quarantine what is corrupt
     Verify(StoreArgs),
+    /// Mend what verify names, so that the next run makes again what is lost and only that; nobody else may use the store
+    Repair(StoreArgs),
     /// Delete what was not used for long, or the least recently used until the rest fits
     ///
     /// Deletes no result that is pinned or that a run needs, nor what such a result was made from. Without limits here those in

@@ -46,6 +46,7 @@ pub fn main(kinds: Kinds) -> ExitCode {
         Command::Store(StoreCommand::Ls(args)) => command::store::ls(args),
         Command::Store(StoreCommand::Show { key, store }) => command::store::show(&key, store),
         Command::Store(StoreCommand::Verify(args)) => command::store::verify(args),
+        Command::Store(StoreCommand::Repair(args)) => command::repair::repair(&args),
         Command::Store(StoreCommand::Gc { max_size, max_age, dry_run, store }) => {
             command::gc::gc(StoreLimits { max_size_bytes: max_size, max_age }, dry_run, store)
         }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use orchestrate_cache::StoreError;
 use orchestrate_engine::diagnostic::SpecError;
 
 use crate::{diagnostic, terminal};
@@ -47,7 +48,11 @@ impl Outcome {
             return Self::Usage;
         }
         terminal::complain(&format!("error: {error:#}\n"));
-        let usage = error.downcast_ref::<UsageError>().is_some();
+        let other_store = matches!(
+            error.downcast_ref::<StoreError>(),
+            Some(StoreError::NewerFormat { .. } | StoreError::NotAStore { .. })
+        );
+        let usage = other_store || error.downcast_ref::<UsageError>().is_some();
         if usage { Self::Usage } else { Self::Failed }
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::clock;
 use crate::collect::Kept;
 use crate::disk;
+use crate::ends;
 use crate::error::StoreError;
 use crate::index::Index;
 use crate::pack::{GROUP_HEADER_LEN, Record};
@@ -19,13 +20,15 @@ pub(crate) struct PackUse {
     pub(crate) id: String,
     size_bytes: u64,
     pub(crate) dead_bytes: u64,
-    damaged: bool,
+    pub(crate) damaged: bool,
+    /// Whether it has records of a later version, which only that can copy.
+    pub(crate) foreign: bool,
 }
 
 impl PackUse {
     /// Whether a quarter of the pack or more is not needed, or damage keeps it from growing.
     pub(crate) fn is_worth_rewriting(&self) -> bool {
-        self.damaged || (self.dead_bytes > 0 && self.dead_bytes >= self.size_bytes / 4)
+        !self.foreign && (self.damaged || (self.dead_bytes > 0 && self.dead_bytes >= self.size_bytes / 4))
     }
 }
 
@@ -40,7 +43,10 @@ pub(crate) fn pack_uses(index: &Index, kept: &Kept) -> Result<Vec<PackUse>, Stor
         let headers = (pack.group_count() * GROUP_HEADER_LEN) as u64;
         let damaged = !pack.damage.is_empty() || !pack.bad_bodies.is_empty();
         let dead_bytes = if live == 0 { size_bytes } else { size_bytes.saturating_sub(live + headers) };
-        Ok(PackUse { id: pack.id.clone(), size_bytes, dead_bytes, damaged })
+        let foreign = pack.records(0..pack.group_count()).any(|record| record.head.kind.is_none());
+        // Nothing of such a pack goes, so nothing becomes free.
+        let dead_bytes = if foreign { 0 } else { dead_bytes };
+        Ok(PackUse { id: pack.id.clone(), size_bytes, dead_bytes, damaged, foreign })
     };
     (0..index.packs.len()).map(pack_use).collect()
 }
@@ -71,6 +77,10 @@ pub(crate) fn rewrite(store: &Store, packs: &HashSet<String>, kept: &Kept) -> Re
     }
     store.writer.commit(&store.layout, store.index_lock(), packs)?;
     store.writer.release();
+    // First, so that a crash in between leaves packs of which nothing is known, and none that seems to be lost.
+    let mut ends = ends::read(&store.layout).unwrap_or_default();
+    ends.retain(|id, _| !packs.contains(id));
+    ends::write(&store.layout, &ends)?;
     for id in packs {
         disk::remove_file(&store.layout.pack(id))?;
     }
@@ -125,4 +135,65 @@ pub(crate) fn tree(path: &Path) -> Tree {
         size_bytes: sum.size_bytes + tree.size_bytes,
         modified_ms: sum.modified_ms.max(tree.modified_ms),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::artifact::{ActionKey, ActionResult};
+    use crate::digest::Digest;
+    use crate::gc::GcPolicy;
+    use crate::pack::Pack;
+    use crate::store::{Access, PutContent};
+
+    #[test]
+    fn records_of_a_later_version_are_passed_over_and_outlive_a_collection() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Access::ReadWrite).unwrap();
+        let (output, _) = store.put_artifact(vec![("file".to_owned(), PutContent::Bytes(vec![1; 500]))]).unwrap();
+        let result = ActionResult {
+            outputs: vec![("out".to_owned(), output)],
+            manifest: (),
+            node: "old".to_owned(),
+            kind: "test".to_owned(),
+            run: "run".to_owned(),
+            elapsed_ms: 1,
+            recorded_ms: 1,
+            device: "cpu".to_owned(),
+        };
+        store.put_result(&ActionKey(Digest::of(b"old")), result).unwrap();
+        store.commit().unwrap();
+        drop(store);
+        let foreign = append_foreign(dir.path());
+        let store = Store::open(dir.path(), Access::ReadWrite).unwrap();
+        let policy =
+            GcPolicy { max_age: Some(Duration::from_secs(60)), max_size_bytes: Some(1), ..GcPolicy::default() };
+        let report = store.gc(&policy).unwrap();
+        assert_eq!((report.collected.len(), report.packs), (1, 0));
+        assert!(store.verify().unwrap().problems.is_empty());
+        drop(store);
+        Store::repair(dir.path()).unwrap();
+        let bytes = fs::read(foreign.0).unwrap();
+        assert_eq!(bytes[foreign.1..][..foreign.2.len()], foreign.2);
+    }
+
+    /// Appends a group with one record of kind 200; gives pack, place and bytes.
+    fn append_foreign(dir: &Path) -> (std::path::PathBuf, usize, Vec<u8>) {
+        let path = fs::read_dir(dir.join("packs")).unwrap().next().unwrap().unwrap().path();
+        let id = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let mut pack = Pack::new(&id, path.clone());
+        pack.read_new().unwrap();
+        let mut bytes = pack.encode(&[Draft::blob(&Digest::of(b"later"), b"later".to_vec())]);
+        bytes[GROUP_HEADER_LEN] = 200;
+        let heads = GROUP_HEADER_LEN..bytes.len() - 5;
+        let crc = crc32fast::hash(&bytes[heads]).to_le_bytes();
+        bytes[24..28].copy_from_slice(&crc);
+        let crc = crc32fast::hash(&[id.as_bytes(), &pack.end.to_le_bytes(), &bytes[..28]].concat()).to_le_bytes();
+        bytes[28..32].copy_from_slice(&crc);
+        fs::File::options().write(true).open(&path).unwrap().write_all_at(&bytes, pack.end).unwrap();
+        (path, pack.end as usize, bytes)
+    }
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::artifact::{ActionKey, ActionResult, OutputDigest};
 use crate::digest::Digest;
-use crate::disk::fault;
 use crate::error::StoreError;
+use crate::fault;
 use crate::gc::GcPolicy;
 use crate::store::{Access, PutContent, Store};
 
@@ -169,6 +169,9 @@ fn a_garbage_collection_that_stops_after_any_write_loses_nothing_that_stays() {
             assert!(read.is_some() || !stays, "{name} was lost after {steps} writes");
             assert!(read.is_none_or(|bytes| bytes == contents(name)));
         }
+        // What was to go is gone or whole.
+        let report = store.verify().unwrap();
+        assert!(report.problems.is_empty(), "after {steps} writes: {:?}", report.problems);
         if let Ok(report) = outcome {
             assert_eq!((report.collected.len(), store.stats().unwrap().results), (3, 3));
             return;

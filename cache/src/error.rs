@@ -9,7 +9,7 @@ use crate::digest::Digest;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The operating system refused; disk full, for example.
-    #[error("cannot {action} {path}: {source}")]
+    #[error("cannot {action} {path}: {source}{}", advice(source))]
     Io {
         /// What was tried, for example `write`.
         action: &'static str,
@@ -87,6 +87,12 @@ pub enum StoreError {
         /// Some of them.
         candidates: Vec<String>,
     },
+    /// Another process has the store open, so that it cannot be repaired.
+    #[error("another process has the store {dir} open; repair it when that has ended")]
+    InUse {
+        /// The store's folder.
+        dir: PathBuf,
+    },
     /// Another process collects garbage in this store.
     #[error("another process is collecting garbage in the store {dir}; wait for it to end")]
     GcRunning {
@@ -120,6 +126,20 @@ impl StoreError {
     pub(crate) fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
         let path = path.as_ref().to_owned();
         move |source| Self::Io { action, path, source }
+    }
+}
+
+/// What to do about the cause.
+fn advice(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; make room (`orchestrate store gc` tells what can go) or name a store on another disk, and run again: \
+             what was reported as done stays done"
+        }
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+            "; let this user write there, or name another folder"
+        }
+        _ => "",
     }
 }
 

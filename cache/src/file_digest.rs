@@ -172,6 +172,11 @@ fn encode(known: &HashMap<PathBuf, Entry>, now_ms: u64) -> Vec<u8> {
     bytes
 }
 
+/// Whether the bytes of the file are what was written.
+pub(crate) fn is_whole(bytes: &[u8]) -> bool {
+    decode(bytes).is_some()
+}
+
 fn decode(bytes: &[u8]) -> Option<HashMap<PathBuf, Entry>> {
     let (header, mut rest) = bytes.split_at_checked(8)?;
     if header[..4] != MAGIC || header[4..] != crc32fast::hash(rest).to_le_bytes() {

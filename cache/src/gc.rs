@@ -9,7 +9,7 @@
 //! recorded or stored since the oldest live session began stays, and whatever a live session found and noted (`using.rs`),
 //! each with all that it was made from. What is pinned (`pin.rs`) always stays.
 //!
-//! Order: lineage first; then results are forgotten; then bytes go. A crash in between leaves bytes that the next
+//! Order: lineage first; then results are forgotten, by words or with their pack; then large blobs go. A crash in between leaves bytes that the next
 //! collection finds.
 
 use std::fmt;
@@ -143,13 +143,14 @@ impl Store {
     fn run_gc(&self, plan: &Plan, now_ms: u64) -> Result<(), StoreError> {
         self.write_lineage(&plan.report.collected, now_ms)?;
         self.forget_collected(plan)?;
+        // Before objects go: a result that goes with its pack is in use until then, and must not lack bytes after a crash.
+        if !plan.packs.is_empty() {
+            compact::rewrite(self, &plan.packs, &plan.kept)?;
+        }
         for object in &plan.objects {
             disk::remove_file(&self.layout.object(&object.digest))?;
         }
         self.forget_objects();
-        if !plan.packs.is_empty() {
-            compact::rewrite(self, &plan.packs, &plan.kept)?;
-        }
         for path in &plan.paths {
             if path.is_dir() { disk::remove_dir(path)? } else { disk::remove_file(path)? }
         }
@@ -182,10 +183,10 @@ impl Store {
 }
 
 /// Whether nobody else has the store open; if so, nobody can open it until this is dropped.
-struct Alone<'s>(bool, &'s Store);
+pub(crate) struct Alone<'s>(pub(crate) bool, &'s Store);
 
 impl<'s> Alone<'s> {
-    fn try_take(store: &'s Store) -> Result<Self, StoreError> {
+    pub(crate) fn try_take(store: &'s Store) -> Result<Self, StoreError> {
         let path = store.layout.gc_lock();
         let file = store.gc_lock.as_ref().expect("a store that is open for writing holds the lock");
         match file.try_lock() {

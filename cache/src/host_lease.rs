@@ -27,9 +27,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::ActionKey;
 use crate::disk;
+use crate::disk::is_at;
 use crate::error::StoreError;
 use crate::layout::Layout;
-use crate::session::is_at;
 
 /// How often the holder of a claim shows that it lives.
 const BEAT: Duration = Duration::from_secs(15);

@@ -86,6 +86,19 @@ pub(crate) fn touch(layout: &Layout, keys: &[ActionKey], time_ms: u64) -> Result
     Ok(())
 }
 
+/// What is wrong with the bytes of the file, whether only its end is, and what can be kept.
+pub(crate) fn damage(bytes: &[u8]) -> Option<(String, bool, Vec<u8>)> {
+    let batches = Batches::parse(bytes);
+    if batches.gaps == 0 && batches.len == bytes.len() {
+        return None;
+    }
+    let whole: Vec<u8> =
+        batches.batches.iter().flat_map(|batch| encode(&batch.digest, batch.keys, batch.time_ms)).collect();
+    let lost = bytes.len() - whole.len();
+    let message = format!("{lost} of {} bytes are damaged; some times of use are lost", bytes.len());
+    Some((message, batches.gaps == 0, whole))
+}
+
 /// Writes the file anew with one batch for each time, where that saves at least half.
 fn shorten(file: &File, bytes: &[u8], layout: &Layout) -> Result<(), StoreError> {
     let LastUse(last) = LastUse::of(&Batches::parse(bytes));
@@ -142,26 +155,42 @@ struct Batch<'a> {
     keys: &'a [u8],
 }
 
-/// The batches up to the first that is torn.
+/// The batches that are whole.
 struct Batches<'a> {
     batches: Vec<Batch<'a>>,
     /// Keys by their digest.
     keys: HashMap<Digest, &'a [u8]>,
     /// Where the last batch ends.
     len: usize,
+    /// Parts between batches that are none.
+    gaps: usize,
 }
 
 impl<'a> Batches<'a> {
     fn parse(bytes: &'a [u8]) -> Self {
-        let mut all = Self { batches: Vec::new(), keys: HashMap::new(), len: 0 };
-        while let Some((batch, len)) = Batch::parse(&bytes[all.len..]) {
+        let mut all = Self { batches: Vec::new(), keys: HashMap::new(), len: 0, gaps: 0 };
+        let mut at = 0;
+        while at < bytes.len() {
+            let Some((batch, len)) = Batch::parse(&bytes[at..]) else {
+                // One that is damaged does not hide those that follow.
+                let Some(next) = Self::next(bytes, at + 1) else { break };
+                all.gaps += 1;
+                at = next;
+                continue;
+            };
             if !batch.keys.is_empty() {
                 all.keys.insert(batch.digest, batch.keys);
             }
             all.batches.push(batch);
-            all.len += len;
+            at += len;
+            all.len = at;
         }
         all
+    }
+
+    fn next(bytes: &[u8], from: usize) -> Option<usize> {
+        let mut places = (from..bytes.len()).filter(|place| bytes[*place..].starts_with(&MAGIC));
+        places.find(|place| Batch::parse(&bytes[*place..]).is_some())
     }
 }
 
@@ -231,6 +260,24 @@ mod tests {
                 assert_eq!(fs::read(layout.last_use()).unwrap(), whole);
             }
         }
+    }
+
+    #[test]
+    fn a_batch_that_is_damaged_does_not_hide_those_that_follow() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = layout(dir.path());
+        for time in 1..=3 {
+            touch(&layout, &[key(time)], time).unwrap();
+        }
+        let mut bytes = fs::read(layout.last_use()).unwrap();
+        bytes[HEADER_LEN + 8 + 20] ^= 1;
+        fs::write(layout.last_use(), &bytes).unwrap();
+        touch(&layout, &[key(4)], 4).unwrap();
+        let last = LastUse::read(&layout).unwrap();
+        let times = [1, 2, 3, 4].map(|number| last.of_key(&key(number)));
+        assert_eq!(times, [Some(1), None, Some(3), Some(4)]);
+        let (_, only_end, whole) = damage(&fs::read(layout.last_use()).unwrap()).unwrap();
+        assert!(!only_end && damage(&whole).is_none());
     }
 
     #[test]

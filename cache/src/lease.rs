@@ -168,7 +168,6 @@ mod portable {
 
     use super::{ActionKey, File, PathBuf, StoreError};
     use crate::disk;
-    use crate::session::is_at;
 
     /// A folder of locked files.
     #[derive(Debug)]
@@ -196,7 +195,7 @@ mod portable {
                 let file = disk::open_or_create(&path)?;
                 match file.try_lock() {
                     // Its last holder may have removed the name after we opened the file.
-                    Ok(()) if !is_at(&file, &path) => {}
+                    Ok(()) if !disk::is_at(&file, &path) => {}
                     Ok(()) => return Ok(Some(KernelLock { path, _file: file })),
                     Err(TryLockError::WouldBlock) => return Ok(None),
                     Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", path)(error)),

@@ -12,17 +12,21 @@ mod preimage;
 
 // Where they lie.
 mod clock;
-mod disk;
+pub mod disk;
+pub mod fault;
 mod layout;
 mod object;
 mod pack;
 mod record;
 
 // Who works with them.
+mod checkpoint;
+mod ends;
 mod host_lease;
 mod index;
 mod last_use;
 mod lease;
+mod lineage;
 mod session;
 mod using;
 mod writer;
@@ -32,14 +36,16 @@ mod catalog;
 mod collect;
 mod compact;
 mod gc;
-mod lineage;
 mod pin;
+mod repair;
 mod retention;
+mod seal;
 mod store;
 mod verify;
 
 // What lies outside of it.
 mod file_digest;
+mod small;
 
 #[cfg(test)]
 mod crash;
@@ -50,6 +56,7 @@ pub use artifact::{ActionKey, ActionResult, Artifact, FileEntry, OutputDigest};
 pub use blob::{BlobError, BlobLocation};
 pub use canonical::{CanonicalError, Encoder, Value};
 pub use catalog::StoreStats;
+pub use checkpoint::{CHECKPOINT_HEADER_BYTES, Checkpoints};
 pub use digest::{Digest, ParseDigestError};
 pub use error::StoreError;
 pub use file_digest::FileDigests;
@@ -59,6 +66,8 @@ pub use lineage::Lineage;
 pub use pin::Pin;
 pub use preimage::Preimage;
 pub use record::Hit;
+pub use repair::RepairReport;
+pub use seal::{is_sealed, seal};
 pub use store::{Access, PutContent, Store};
 pub use using::Using;
 pub use verify::{Problem, VerifyReport};

@@ -3,9 +3,9 @@
 //! An object is written under a temporary name and hashed on the way, then synced, renamed, and its folder synced. So
 //! a name that is a digest stands for all of the bytes; a crash leaves a temporary file, which is swept later.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::clock;
@@ -32,7 +32,7 @@ pub(crate) fn put_bytes(layout: &Layout, session: &Path, digest: &Digest, bytes:
     if renew(layout, digest, bytes.len() as u64) {
         return Ok(());
     }
-    let mut temporary = temporary(session)?;
+    let mut temporary = disk::temporary(session, "object-")?;
     let path = temporary.path().to_owned();
     disk::append(temporary.as_file_mut(), bytes, &path)?;
     finish(layout, temporary.into_temp_path(), digest)
@@ -45,7 +45,7 @@ pub(crate) fn put_file(layout: &Layout, session: &Path, path: &Path) -> Result<(
     let metadata = fs::symlink_metadata(path).map_err(StoreError::io("read", path))?;
     let takes_over = path.starts_with(session) && metadata.is_file() && metadata.nlink() == 1;
     let source = disk::open(path)?;
-    let temporary = if takes_over { None } else { Some(temporary(session)?) };
+    let temporary = if takes_over { None } else { Some(disk::temporary(session, "object-")?) };
     let (digest, size) = match &temporary {
         Some(temporary) => hash(&source, path, Some((temporary.as_file(), temporary.path())))?,
         None => hash(&source, path, None)?,
@@ -59,13 +59,6 @@ pub(crate) fn put_file(layout: &Layout, session: &Path, path: &Path) -> Result<(
     };
     finish(layout, temporary, &digest)?;
     Ok((digest, size))
-}
-
-fn temporary(session: &Path) -> Result<tempfile::NamedTempFile> {
-    tempfile::Builder::new()
-        .prefix("object-")
-        .tempfile_in(session)
-        .map_err(StoreError::io("create a temporary file in", session))
 }
 
 /// Hashes a file to its end, and copies it on the way.
@@ -107,8 +100,7 @@ fn renew(layout: &Layout, digest: &Digest, size_bytes: u64) -> bool {
 fn finish(layout: &Layout, temporary: tempfile::TempPath, digest: &Digest) -> Result<()> {
     let file = disk::open(&temporary)?;
     // A file that was taken over may claim to be old, and what is old and not yet referred to may be collected.
-    file.set_modified(clock::now()).map_err(StoreError::io("date", &temporary))?;
-    file.set_permissions(Permissions::from_mode(READ_ONLY)).map_err(StoreError::io("protect", &temporary))?;
+    disk::seal(&file, clock::now(), READ_ONLY, &temporary)?;
     disk::sync(&file, &temporary)?;
     let object = layout.object(digest);
     let dir = object.parent().expect("an object lies in a folder");

@@ -6,7 +6,6 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::clock;
@@ -62,16 +61,21 @@ fn claim(dir: &Path) -> Result<Option<File>, StoreError> {
         Err(_) if !dir.is_dir() => return Ok(None),
         Err(error) => return Err(error),
     };
-    let ours = lock.try_lock().is_ok() && is_at(&lock, &path);
+    let ours = lock.try_lock().is_ok() && disk::is_at(&lock, &path);
     Ok(ours.then_some(lock))
 }
 
-/// Whether the open file is still the one with this name.
-pub(crate) fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::metadata(path)) {
-        (Ok(open), Ok(named)) => open.ino() == named.ino() && open.dev() == named.dev(),
-        _ => false,
-    }
+/// Removes the folder of a dead session, its lock last. A worker that has not yet noticed that its engine is dead may still write
+/// there; then the next sweep goes on, and nobody is kept from the store.
+fn remove_rest(dir: &Path) {
+    let remove = || {
+        for name in disk::list(dir)?.iter().filter(|name| *name != LOCK) {
+            let path = dir.join(name);
+            if path.is_dir() { disk::remove_dir(&path)? } else { disk::remove_file(&path)? }
+        }
+        disk::remove_dir(dir)
+    };
+    remove().unwrap_or_else(|error: StoreError| tracing::debug!("{error}"));
 }
 
 /// Who else works in the store.
@@ -92,15 +96,17 @@ pub(crate) fn sweep(tmp: &Path, own: Option<&Path>, remove: bool) -> Result<Neig
             continue;
         }
         let path = dir.join(LOCK);
-        let Ok(lock) = File::options().read(true).write(true).open(&path) else {
-            // Its owner died, or is about to make the lock; it tries again under another name if the folder is gone.
-            if remove {
-                fs::remove_dir(&dir).unwrap_or_else(|error| tracing::debug!("{}: {error}", dir.display()));
+        let open = || File::options().read(true).write(true).open(&path);
+        let Ok(lock) = open() else {
+            // Its owner died, or is about to make the lock; it tries again under another name if the folder is gone. The lock is
+            // the first file in it, so what has others and still no lock is a rest that a dying worker wrote.
+            if remove && fs::remove_dir(&dir).is_err() && open().is_err() {
+                remove_rest(&dir);
             }
             continue;
         };
         match lock.try_lock() {
-            Ok(()) if remove => discard(&dir),
+            Ok(()) if remove => remove_rest(&dir),
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let opened = lock.metadata().and_then(|metadata| metadata.modified());
@@ -114,49 +120,39 @@ pub(crate) fn sweep(tmp: &Path, own: Option<&Path>, remove: bool) -> Result<Neig
     Ok(neighbours)
 }
 
-/// Removes what a dead session left. What a worker that outlives it for a moment still writes is left to the next sweep, which finds
-/// the session by its lock, so that goes last.
-fn discard(dir: &Path) {
-    let remove = || {
-        for name in disk::list(dir)?.into_iter().filter(|name| name != LOCK) {
-            let path = dir.join(name);
-            if path.is_dir() { disk::remove_dir(&path)? } else { disk::remove_file(&path)? }
-        }
-        disk::remove_file(&dir.join(LOCK))?;
-        match fs::remove_dir(dir) {
-            Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
-                // Something came between; with a lock it is found again.
-                disk::create_new(&dir.join(LOCK), 0o644).map(drop)
-            }
-            _ => Ok(()),
-        }
-    };
-    if let Err(error) = remove() {
-        tracing::debug!("{error}");
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
+    use crate::fault;
+
+    /// A session whose owner was killed while a worker of it still wrote.
+    fn dead_session(tmp: &Path) -> PathBuf {
+        let dir = tmp.join("1-1-0");
+        fs::create_dir_all(dir.join("scratch-1/stage")).unwrap();
+        fs::write(dir.join(LOCK), "").unwrap();
+        dir
+    }
 
     #[test]
-    fn what_a_dead_session_left_and_cannot_be_removed_stops_nobody() {
-        let tmp = tempfile::tempdir().unwrap();
-        let dead = tmp.path().join("dead");
-        fs::create_dir_all(dead.join("scratch/in use")).unwrap();
-        fs::write(dead.join("lock"), "").unwrap();
-        let protect = |mode| fs::set_permissions(dead.join("scratch"), fs::Permissions::from_mode(mode)).unwrap();
-        protect(0o555);
-        sweep(tmp.path(), None, true).unwrap();
-        // Who may do everything has removed it at once.
-        if dead.exists() {
-            assert!(dead.join("lock").exists());
-            protect(0o755);
+    fn a_session_that_cannot_be_swept_keeps_nobody_from_the_store_and_goes_later() {
+        for steps in 0..3 {
+            let tmp = tempfile::tempdir().unwrap();
+            let dir = dead_session(tmp.path());
+            fault::after(steps);
             sweep(tmp.path(), None, true).unwrap();
+            fault::off();
+            assert_eq!(dir.exists(), steps < 2, "{steps}");
+            sweep(tmp.path(), None, true).unwrap();
+            assert!(!dir.exists());
         }
-        assert!(!dead.exists());
+    }
+
+    #[test]
+    fn what_a_worker_wrote_after_its_session_was_swept_goes_too() {
+        let tmp = tempfile::tempdir().unwrap();
+        let dir = dead_session(tmp.path());
+        fs::remove_file(dir.join("lock")).unwrap();
+        sweep(tmp.path(), None, true).unwrap();
+        assert!(!dir.exists());
     }
 }

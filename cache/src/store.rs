@@ -19,6 +19,7 @@ use crate::blob::{BlobError, BlobLocation};
 use crate::clock;
 use crate::digest::Digest;
 use crate::disk;
+use crate::ends;
 use crate::error::StoreError;
 use crate::index::{DigestMap, Index, Place};
 use crate::last_use;
@@ -82,8 +83,12 @@ impl Store {
         };
         // What is read now is what the collections counted so far have left.
         let using = session.as_ref().map(|session| session.uses.share(&session.dir)).transpose()?;
-        let index = RwLock::new(Index::read(&layout)?);
+        let index = Index::read(&layout)?;
         drop(using);
+        for (path, message) in ends::missing(&layout, &index) {
+            tracing::warn!("{}: {message}; what a run needs of them is made again", path.display());
+        }
+        let index = RwLock::new(index);
         let (objects, writer) = Default::default();
         Ok(Self { layout, access, index, objects, writer, leases, session, gc_lock })
     }
@@ -107,9 +112,7 @@ impl Store {
 
     /// Makes an empty folder, which is removed when dropped, or swept later if this process is killed.
     pub fn scratch(&self) -> Result<tempfile::TempDir> {
-        let dir = self.session_dir()?;
-        let scratch = tempfile::Builder::new().prefix("scratch-").tempdir_in(dir);
-        scratch.map_err(StoreError::io("create a folder in", dir))
+        disk::temporary_dir(self.session_dir()?, "scratch-")
     }
 
     /// The outputs recorded for a key, if all of their bytes are there.
@@ -467,6 +470,18 @@ impl Store {
 
     pub(crate) fn read_only(&self) -> StoreError {
         StoreError::ReadOnly { dir: self.layout.dir.clone() }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if self.access == Access::ReadOnly {
+            return;
+        }
+        let ends: Vec<_> = self.index().packs.iter().map(|pack| (pack.id.clone(), pack.end)).collect();
+        if let Err(error) = ends::raise(&self.layout, ends.into_iter()) {
+            tracing::debug!("{error}");
+        }
     }
 }
 

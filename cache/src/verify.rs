@@ -12,11 +12,13 @@ use crate::blob::{BlobError, BlobLocation};
 use crate::catalog::{self, ObjectFile};
 use crate::digest::Digest;
 use crate::disk;
+use crate::ends;
 use crate::error::StoreError;
 use crate::index::pack_ids;
 use crate::object::hash_file;
 use crate::pack::{Pack, Record};
 use crate::record::{Draft, Forget, Kind};
+use crate::small;
 use crate::store::{Access, Store};
 
 /// What was found by reading everything.
@@ -30,6 +32,8 @@ pub struct VerifyReport {
     pub bytes_read: u64,
     /// Everything that is corrupt or missing; what is corrupt is quarantined and counts as a miss from now on.
     pub problems: Vec<Problem>,
+    /// Ends of files that a crash may have left half written; the next process that writes there cuts them.
+    pub torn: Vec<Problem>,
     /// Large blobs that no result needs; not wrong, and removed by the next garbage collection.
     pub orphans: Vec<PathBuf>,
 }
@@ -54,13 +58,16 @@ impl Store {
     pub fn verify(&self) -> Result<VerifyReport, StoreError> {
         self.refresh()?;
         let mut report = VerifyReport::default();
-        let packs: Vec<_> =
-            pack_ids(&self.layout)?.par_iter().map(|id| self.verify_pack(id)).collect::<Result<_, _>>()?;
+        let ids = pack_ids(&self.layout)?;
+        let packs: Vec<_> = ids.par_iter().map(|id| self.verify_pack(id)).collect::<Result<_, _>>()?;
+        let missing = ends::missing(&self.layout, &self.index());
+        report.problems.extend(missing.into_iter().map(|(path, message)| Problem { path, message }));
         let mut damaged = false;
         for pack in packs {
             report.records += pack.records;
             report.bytes_read += pack.bytes_read;
             report.problems.extend(pack.problems);
+            report.torn.extend(pack.torn);
             damaged |= pack.damaged;
             for forget in pack.corrupt {
                 self.index_mut().forget(forget.clone());
@@ -78,6 +85,10 @@ impl Store {
         report.problems.par_extend(objects.par_iter().filter_map(|object| self.verify_object(object)));
         self.forget_objects();
         self.verify_results(&objects, &mut report)?;
+        for finding in small::findings(&self.layout)? {
+            let list = if finding.torn { &mut report.torn } else { &mut report.problems };
+            list.push(finding.problem);
+        }
         Ok(report)
     }
 
@@ -99,8 +110,11 @@ impl Store {
         };
         if known_end > pack.end {
             report.damaged = true;
-            let message = format!("only {} of {known_end} bytes are left", pack.end);
+            let message = format!("only {} of {known_end} bytes are left; records are lost", pack.end);
             report.problems.push(Problem { path: pack.path.clone(), message });
+        } else if let Some(bytes) = torn_tail(&pack, &file)? {
+            let message = format!("its last {bytes} bytes are torn");
+            report.torn.push(Problem { path: pack.path.clone(), message });
         }
         for record in pack.records(0..pack.group_count()) {
             report.records += 1;
@@ -177,7 +191,7 @@ impl Store {
         Ok(())
     }
 
-    fn first_missing(&self, artifact: &Artifact) -> Option<String> {
+    pub(crate) fn first_missing(&self, artifact: &Artifact) -> Option<String> {
         let index = self.index();
         let file = artifact.files.iter().find(|file| !self.has_blob(&index, &file.digest, file.size_bytes))?;
         Some(format!("blob {} (its file {})", file.digest, file.name))
@@ -193,8 +207,15 @@ struct PackReport {
     records: u64,
     bytes_read: u64,
     problems: Vec<Problem>,
+    torn: Vec<Problem>,
     corrupt: Vec<Forget>,
     damaged: bool,
+}
+
+/// How many bytes follow the last group, where nobody is writing them just now.
+fn torn_tail(pack: &Pack, file: &File) -> Result<Option<u64>, StoreError> {
+    let len = file.metadata().map_err(StoreError::io("read", &pack.path))?.len();
+    Ok((len > pack.end && file.try_lock().is_ok()).then(|| len - pack.end))
 }
 
 /// Whether a record holds what its head promises.

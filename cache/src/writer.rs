@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use serde::Serialize;
@@ -19,7 +20,6 @@ use crate::error::StoreError;
 use crate::index::{Index, pack_ids};
 use crate::layout::Layout;
 use crate::record::{Draft, Hit};
-use crate::session::is_at;
 
 /// A pack of this length gets no further groups.
 const PACK_BYTES: u64 = 64 << 20;
@@ -198,7 +198,7 @@ fn take_over(layout: &Layout, index: &RwLock<Index>, avoid: &HashSet<String>) ->
         let path = layout.pack(&id);
         let Ok(file) = File::options().read(true).write(true).open(&path) else { continue };
         let len = file.metadata().map_err(StoreError::io("read", &path))?.len();
-        if len >= PACK_BYTES || avoid.contains(&id) || file.try_lock().is_err() || !is_at(&file, &path) {
+        if len >= PACK_BYTES || avoid.contains(&id) || file.try_lock().is_err() || !disk::is_at(&file, &path) {
             continue;
         }
         let (end, sound) = {
@@ -215,18 +215,20 @@ fn take_over(layout: &Layout, index: &RwLock<Index>, avoid: &HashSet<String>) ->
     Ok(None)
 }
 
-fn cut_tail(layout: &Layout, id: &str, file: &File, end: u64) -> Result<(), StoreError> {
+/// Moves what follows the last group to quarantine; gives its place there.
+pub(crate) fn cut_tail(layout: &Layout, id: &str, file: &File, end: u64) -> Result<Option<PathBuf>, StoreError> {
     let path = layout.pack(id);
     let len = file.metadata().map_err(StoreError::io("read", &path))?.len();
     if len <= end {
-        return Ok(());
+        return Ok(None);
     }
     let mut tail = vec![0; usize::try_from(len - end).expect("packs are shorter than the address space")];
     file.read_exact_at(&mut tail, end).map_err(StoreError::io("read", &path))?;
     let kept = layout.quarantine().join(format!("{id}-{end}.tail"));
     disk::replace(&kept, &tail, true)?;
     tracing::info!("cut a torn tail of {} bytes from {}; it is kept in {}", tail.len(), path.display(), kept.display());
-    disk::truncate(file, end, &path)
+    disk::truncate(file, end, &path)?;
+    Ok(Some(kept))
 }
 
 fn create(layout: &Layout) -> Result<OpenPack, StoreError> {

@@ -5,10 +5,9 @@
 //! its files are there, nothing is written.
 
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 
-use orchestrate_cache::{ActionKey, OutputDigest, Store, StoreError};
+use orchestrate_cache::{ActionKey, OutputDigest, Store, StoreError, disk};
 use serde::{Deserialize, Serialize};
 
 use crate::node::{NodeId, NodeName};
@@ -20,14 +19,9 @@ pub const SIDECAR: &str = "provenance.json";
 /// Why a publication failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// A file or folder cannot be read or written.
-    #[error("cannot publish to {path}: {source}")]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
+    /// A file or folder cannot be written.
+    #[error("cannot publish: {0}")]
+    Target(StoreError),
     /// The artifact cannot be read.
     #[error("cannot publish: {0}")]
     Store(#[from] StoreError),
@@ -99,10 +93,7 @@ pub fn publish(
     let is_inside = |name: &&String| Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
     let before = previous.iter().flat_map(|sidecar| &sidecar.files).filter(is_inside);
     for gone in before.filter(|file| !files.contains(file)) {
-        let path = target.join(gone);
-        if let Err(source) = fs::remove_file(&path).or_else(ignore_missing) {
-            return Err(PublishError::Io { path, source });
-        }
+        disk::remove_file(&target.join(gone)).map_err(PublishError::Target)?;
     }
     let spec = plan.spec.path.strip_prefix(&plan.spec.root).unwrap_or(&plan.spec.path).to_owned();
     let sidecar = Sidecar {
@@ -122,10 +113,6 @@ fn node_name(name: NodeName) -> String {
     name.as_str().to_owned()
 }
 
-fn ignore_missing(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
-}
-
 fn read_sidecar(target: &Path) -> Option<Sidecar> {
     serde_json::from_slice(&fs::read(target.join(SIDECAR)).ok()?).ok()
 }
@@ -136,20 +123,6 @@ fn complete(target: &Path, sidecar: &Sidecar) -> bool {
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), PublishError> {
     let dir = path.parent().unwrap_or(Path::new("/"));
-    let write = || {
-        fs::create_dir_all(dir)?;
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        file.write_all(bytes)?;
-        readable(file.as_file())?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    write().map_err(|source| PublishError::Io { path: path.to_owned(), source })
-}
-
-/// A temporary file is its owner's alone; a publication is for everybody who may read the folder.
-fn readable(file: &fs::File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
+    let written = disk::create_dir(dir).and_then(|()| disk::replace(path, bytes, true));
+    written.map_err(PublishError::Target)
 }

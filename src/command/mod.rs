@@ -9,6 +9,7 @@ pub(crate) mod logs;
 pub(crate) mod pin;
 pub(crate) mod plan;
 mod recorded;
+pub(crate) mod repair;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod store;

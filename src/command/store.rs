@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 
+use anyhow::Context;
 use orchestrate_cache::{Access, ActionKey, ActionResult, Store, StoreError};
 use orchestrate_engine::event::now_ms;
 use orchestrate_engine::resources::display_size;
+use orchestrate_engine::runlog;
 
 use super::study::nearby_store;
 use crate::args::StoreArgs;
@@ -104,19 +106,30 @@ fn find(store: &Store, prefix: &str) -> anyhow::Result<(ActionKey, ActionResult,
 pub(crate) fn verify(args: StoreArgs) -> anyhow::Result<Outcome> {
     let store = nearby_store(&args, Access::ReadWrite)?;
     let report = store.verify()?;
+    let logs = runlog::check(&store.runs_dir()).context("the run logs cannot be read")?;
     let mut text = String::new();
     for problem in &report.problems {
-        let _ = writeln!(text, "{}: {}", problem.path.display(), problem.message);
+        let _ = writeln!(text, "{problem}");
     }
+    for log in &logs {
+        let _ = writeln!(text, "{}: {}", log.path.display(), log.message);
+    }
+    for torn in &report.torn {
+        let _ = writeln!(text, "{torn}, as a crash leaves it; the next process that writes there cuts it");
+    }
+    let problems = report.problems.len() + logs.len();
     let _ = writeln!(
         text,
         "{} and {} read, {}: {}",
         terminal::count(report.records as usize, "record"),
         terminal::count(report.objects as usize, "large file"),
         display_size(report.bytes_read),
-        match report.problems.len() {
+        match problems {
             0 => "all is well".to_owned(),
-            number => format!("{}; the next run makes what it needs again", terminal::count(number, "problem")),
+            number => format!(
+                "{}; the next run makes what it needs again, and `orchestrate store repair` mends the store",
+                terminal::count(number, "problem")
+            ),
         }
     );
     if !report.orphans.is_empty() {
@@ -124,7 +137,7 @@ pub(crate) fn verify(args: StoreArgs) -> anyhow::Result<Outcome> {
         let _ = writeln!(text, "{orphans} that no result needs; `orchestrate store gc` deletes them");
     }
     terminal::say(&text)?;
-    Ok(if report.problems.is_empty() { Outcome::Done } else { Outcome::Failed })
+    Ok(if problems == 0 { Outcome::Done } else { Outcome::Failed })
 }
 
 fn size_bytes(store: &Store, result: &ActionResult) -> u64 {

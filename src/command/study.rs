@@ -96,6 +96,11 @@ fn is_read_only(error: &io::Error) -> bool {
 
 /// The store of a command without a spec: `--store`, or that of the project around the working directory.
 pub(crate) fn nearby_store(args: &StoreArgs, access: Access) -> anyhow::Result<Store> {
+    open(&nearby_dir(args)?, access)
+}
+
+/// The folder of that store.
+pub(crate) fn nearby_dir(args: &StoreArgs) -> anyhow::Result<PathBuf> {
     let dir = match &args.dir {
         Some(dir) => dir.clone(),
         None => nearby()?,
@@ -104,7 +109,7 @@ pub(crate) fn nearby_store(args: &StoreArgs, access: Access) -> anyhow::Result<S
         let help = "run a spec first, or name the store with --store DIR";
         return Err(UsageError(format!("there is no store at {}\nhelp: {help}", dir.display())).into());
     }
-    open(&dir, access)
+    Ok(dir)
 }
 
 fn nearby() -> anyhow::Result<PathBuf> {

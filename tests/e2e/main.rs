@@ -6,6 +6,7 @@ mod crash;
 mod crowd;
 mod data;
 mod device;
+mod disk;
 mod errors;
 mod experiments;
 mod input;

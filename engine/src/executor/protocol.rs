@@ -9,6 +9,7 @@
 use std::io::{self, BufRead, Read, Write};
 use std::path::PathBuf;
 
+use orchestrate_cache::disk;
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
@@ -64,9 +65,7 @@ impl StoredOutput {
                     let mut path = prefix.as_os_str().to_owned();
                     path.push(format!("-{index}"));
                     let path = PathBuf::from(path);
-                    std::fs::write(&path, bytes).map_err(|error| {
-                        io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()))
-                    })?;
+                    disk::write(&path, &bytes).map_err(io::Error::other)?;
                     path
                 }
             };

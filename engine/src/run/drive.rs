@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use orchestrate_cache::{ActionKey, Lease, Preimage, Store, StoreError};
+use orchestrate_cache::{ActionKey, Lease, Preimage, Store, StoreError, disk, fault};
 
 use super::action::{ActionMaker, Lost};
 use super::record::{Provenance, RecordError, record};
@@ -19,7 +19,7 @@ use crate::known::{Known, Outputs};
 use crate::node::NodeId;
 use crate::observe::Observed;
 use crate::plan::Plan;
-use crate::publish;
+use crate::publish::{self, PublishError};
 use crate::runlog::{History, RunLog};
 use crate::schedule::{Batch, BatchId, Capacity, NodeState, ScheduleError, Scheduler};
 use crate::stage::{StageError, Weight};
@@ -222,7 +222,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             });
             let ready: Vec<_> = ready.collect();
             for ((id, key), hit) in ready.iter().zip(self.look_up(&ready)?) {
-                if hit { self.hit(*id, *key) } else { self.miss(*id, *key) }
+                if hit && self.is_published(*id, *key) { self.hit(*id, *key) } else { self.miss(*id, *key) }
             }
         }
     }
@@ -263,9 +263,23 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         Ok(())
     }
 
+    /// Publishes what the store has for a node, where its stage says so; no if reading it shows that it is lost.
+    fn is_published(&mut self, id: NodeId, key: ActionKey) -> bool {
+        match self.publish(id, key) {
+            Err(PublishError::Store(error @ (StoreError::Corrupt { .. } | StoreError::Missing { .. }))) => {
+                self.known.forget(id);
+                self.warn(format!("{}: {error}; it is made again", self.plan.name(id)));
+                false
+            }
+            published => {
+                self.note_unpublished(id, published);
+                true
+            }
+        }
+    }
+
     /// The outputs of a node are known because the store had them.
     fn hit(&mut self, id: NodeId, key: ActionKey) {
-        self.publish(id, key);
         self.scheduler.hit(self.selection.number(id));
         self.hits.push((id, key));
     }
@@ -312,7 +326,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         }
         let fresh: Vec<_> = fresh.into_iter().map(|id| (id, self.pending[&id].key)).collect();
         for ((id, key), hit) in fresh.iter().copied().zip(self.look_up(&fresh)?) {
-            if hit {
+            if hit && self.is_published(id, key) {
                 self.pending.remove(&id);
                 self.hit(id, key);
             } else {
@@ -441,15 +455,18 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         if recorded.is_empty() {
             return Ok(());
         }
+        fault::between("results are recorded, not durable");
         self.store.commit()?;
         for Recorded { id, outputs, elapsed_ms } in recorded {
+            fault::between("a result is durable, not reported");
             let Pending { key, .. } = self.pending.remove(&id).expect("a node that ran was pending");
             if self.plan.stage(id).kind.checkpoints() {
                 // Of no more use; what cannot be removed now goes with the next collection.
-                let _ = std::fs::remove_dir_all(self.store.checkpoint_dir(&key));
+                let _ = disk::remove_dir(&self.store.checkpoint_dir(&key));
             }
             assert!(self.known.learn(id, &outputs), "BUG: a result lacks an output that its stage declares");
-            self.publish(id, key);
+            let published = self.publish(id, key);
+            self.note_unpublished(id, published);
             self.scheduler.finish(self.selection.number(id));
             self.report(Event::NodeRan { node: self.plan.name(id), key, outputs, elapsed_ms });
         }
@@ -462,7 +479,8 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             self.actions.forget();
             let lost = self.plan.inputs(id).iter().copied().find(|input| {
                 let outputs = self.known.digests(*input);
-                outputs.is_some_and(|outputs| outputs.iter().any(|output| self.holds(output, digest)))
+                // Unknown: another batch that read the same bytes has noticed before, and they are being made again.
+                outputs.is_none_or(|outputs| outputs.iter().any(|output| self.holds(output, digest)))
             });
             if let Some(upstream) = lost {
                 self.warn(format!(
@@ -541,12 +559,16 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
     }
 
     /// Copies the outputs of a node, which are known, to where its stage says.
-    fn publish(&mut self, id: NodeId, key: ActionKey) {
+    fn publish(&self, id: NodeId, key: ActionKey) -> Result<(), PublishError> {
         if self.plan.spec.stages[self.plan.stage(id).declared].publish.is_none() {
-            return;
+            return Ok(());
         }
         let outputs = &self.known.outputs(id).expect("the outputs of a node that ended well are known");
-        if let Err(error) = publish::publish(self.plan, self.store, id, key, outputs) {
+        publish::publish(self.plan, self.store, id, key, outputs)
+    }
+
+    fn note_unpublished(&mut self, id: NodeId, published: Result<(), PublishError>) {
+        if let Err(error) = published {
             let message = format!("{}: {error}", self.plan.name(id));
             self.warn(message.clone());
             self.unpublished.push(message);

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use orchestrate_cache::{Digest, disk, is_sealed, seal};
 use serde::{Deserialize, Serialize};
 
 use crate::node::NodeName;
@@ -73,12 +74,16 @@ impl Durations {
         if self.by_stage.is_empty() {
             return Ok(());
         }
-        fs::write(path, serde_json::to_vec(self).expect("durations are plain data"))
+        let mut text = serde_json::to_string(self).expect("durations are plain data");
+        text.truncate(text.len() - 1);
+        text += &seal(&Digest::of(text.as_bytes()));
+        disk::replace(path, text.as_bytes(), false).map_err(io::Error::other)
     }
 
     /// Reads them from a file; `None` where there is none that is whole.
     pub(super) fn read(path: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(path).ok()?).ok()
+        let bytes = fs::read(path).ok().filter(|bytes| is_sealed(bytes) == Some(true))?;
+        serde_json::from_slice(&bytes).ok()
     }
 }
 

@@ -7,10 +7,10 @@
 //! people and estimates, and no result depends on them.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use orchestrate_cache::{ActionKey, Digest, Encoder};
+use orchestrate_cache::{ActionKey, Digest, Encoder, disk};
 
 use crate::event::Hits;
 
@@ -25,7 +25,9 @@ const DIGEST_LEN: usize = 32;
 pub(super) fn write(runs_dir: &Path, hits: &Hits<'_>) -> io::Result<Digest> {
     let name = identity(hits);
     let path = path(runs_dir, &name);
-    if path.is_file() {
+    let len = hits.nodes.len() * ENTRY_LEN + DIGEST_LEN;
+    // One of another length was lost and stands there empty.
+    if fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() == len as u64) {
         return Ok(name);
     }
     let mut text = String::new();
@@ -39,21 +41,18 @@ pub(super) fn write(runs_dir: &Path, hits: &Hits<'_>) -> io::Result<Digest> {
         })
         .collect();
     entries.sort_unstable();
-    let mut bytes = Vec::with_capacity(entries.len() * ENTRY_LEN + DIGEST_LEN);
+    let mut bytes = Vec::with_capacity(len);
     for (name, key) in entries {
         bytes.extend(name);
         bytes.extend(key.0.as_bytes());
     }
     bytes.extend(*Digest::of(&bytes).as_bytes());
     let dir = runs_dir.join(LISTS);
-    fs::create_dir_all(&dir)?;
-    let mut file = tempfile::NamedTempFile::new_in(&dir)?;
-    file.write_all(&bytes)?;
-    file.persist(&path).map_err(|error| error.error)?;
+    disk::create_dir(&dir).and_then(|()| disk::replace(&path, &bytes, false)).map_err(io::Error::other)?;
     Ok(name)
 }
 
-fn path(runs_dir: &Path, name: &Digest) -> PathBuf {
+pub(super) fn path(runs_dir: &Path, name: &Digest) -> PathBuf {
     runs_dir.join(LISTS).join(name.to_string())
 }
 
@@ -85,6 +84,11 @@ fn identity(hits: &Hits<'_>) -> Digest {
         encoder.encoded(key.0.as_bytes());
     }
     encoder.finish()
+}
+
+/// The bytes of a list of nothing, for one that is lost.
+pub(super) fn empty() -> Vec<u8> {
+    Digest::of(&[]).as_bytes().to_vec()
 }
 
 /// A list that was read.

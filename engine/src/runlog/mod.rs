@@ -3,24 +3,30 @@
 //!
 //! `durations.json`, written at the end, sums up how long nodes took, so that estimates need not read whole logs.
 //!
+//! The last line of a log seals it, and so does the end of `durations.json`: `store verify` tells a changed byte; see `check.rs`.
+//!
 //! The log is for people and estimates; no result depends on it. So a log that cannot be written is a warning, never an
 //! error, and a reader skips what it cannot read, such as a line torn by a crash or an event of a later version.
 
+mod check;
 mod durations;
 mod history;
 mod hits;
 mod id;
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use orchestrate_cache::Digest;
+use orchestrate_cache::disk::{self, Appended};
+use orchestrate_cache::{Digest, StoreError, seal};
 
 use crate::event::{Event, Hits, Record, Reporter};
 use crate::node::NodeName;
 
+pub use check::{DamagedLog, check};
 pub use durations::Durations;
 pub use history::{History, Latest, NodeRecord};
 pub use id::{ParseRunIdError, RunId};
@@ -46,7 +52,7 @@ pub struct RunLog {
     runs_dir: PathBuf,
     dir: PathBuf,
     /// None once writing has failed.
-    file: Option<BufWriter<File>>,
+    file: Option<BufWriter<Appended>>,
     flushed: Instant,
     durations: Durations,
     warning: Option<String>,
@@ -76,9 +82,9 @@ impl RunLog {
         log
     }
 
-    fn open(&self) -> io::Result<File> {
-        fs::create_dir_all(self.dir.join(LOGS))?;
-        File::options().append(true).create_new(true).open(self.dir.join(EVENTS))
+    fn open(&self) -> Result<Appended, StoreError> {
+        disk::create_dir(&self.dir.join(LOGS))?;
+        Appended::open(&self.dir.join(EVENTS))
     }
 
     /// The run.
@@ -103,20 +109,32 @@ impl RunLog {
 
     fn write(&mut self, record: &Record) -> io::Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
+        if let Event::RunFinished { .. } = record.event {
+            self.durations.write(&self.dir.join(DURATIONS))?;
+            return self.finish(record);
+        }
         serde_json::to_writer(&mut *file, record)?;
         file.write_all(b"\n")?;
         match &record.event {
             Event::RunStarted(_) => self.flush(),
-            Event::RunFinished { .. } => {
-                self.durations.write(&self.dir.join(DURATIONS))?;
-                self.flush()
-            }
             Event::NodeRan { node, elapsed_ms, .. } => {
                 self.durations.add_summed(node, *elapsed_ms);
                 Ok(())
             }
             _ => Ok(()),
         }
+    }
+
+    /// Writes the last line, which seals all before it.
+    fn finish(&mut self, record: &Record) -> io::Result<()> {
+        self.flush()?;
+        let text = serde_json::to_string(record)?;
+        let open = text.strip_suffix('}').expect("an object ends with a brace");
+        let digest = Digest::of_reader(File::open(self.dir.join(EVENTS))?.chain(open.as_bytes()))?;
+        if let Some(file) = &mut self.file {
+            writeln!(file, "{open}{}", seal(&digest))?;
+        }
+        self.flush()
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -128,7 +146,7 @@ impl RunLog {
         if self.flushed.elapsed() >= FLUSH_INTERVAL { self.flush() } else { Ok(()) }
     }
 
-    fn give_up(&mut self, error: &io::Error) {
+    fn give_up(&mut self, error: &impl fmt::Display) {
         let path = self.dir.join(EVENTS);
         self.warning =
             Some(format!("the run log {} cannot be written: {error}; the run goes on without it", path.display()));
@@ -178,6 +196,8 @@ fn log_name(node: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::node::Point;
 
@@ -219,7 +239,7 @@ mod tests {
         }
         let runs = tempfile::tempdir().expect("a temporary folder");
         let mut log = RunLog::create(runs.path());
-        let full = File::options().write(true).open("/dev/full").expect("a device that is always full");
+        let full = Appended::open(Path::new("/dev/full")).expect("a device that is always full");
         log.file = Some(BufWriter::new(full));
         log.report(&Record::now(Event::RunFinished { counts: Default::default(), elapsed_ms: 1 }));
         log.report(&Record::now(warning("a")));

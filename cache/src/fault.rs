@@ -1,0 +1,224 @@
+//! Failpoints: whatever changes the disk asks here first, so that tests can stop it there.
+//!
+//! In the program that people get all of this is empty. In the unit tests of this crate, one thread stops after its nth
+//! change ([`after`](imp::after)). The programs in `tests/crash/` are built from a second copy of this crate, whose build script sets
+//! `cfg(failpoints)`; there, environment variables say at which change a whole process is killed or finds the disk full. A cargo
+//! feature would not do, and so neither does the crate `fail`: features are unified over a workspace, so that building all
+//! of it would put failpoints into the program.
+
+use std::io;
+use std::path::Path;
+
+/// What is about to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// A file gets its name, or is opened for writing.
+    Create,
+    /// A folder is made.
+    Folder,
+    /// Bytes are written.
+    Write,
+    /// What was written becomes durable.
+    Sync,
+    /// A file gets another name.
+    Rename,
+    /// A file becomes shorter.
+    Cut,
+    /// Permissions or times of a file change.
+    Mark,
+    /// A file or folder is removed.
+    Remove,
+    /// Nothing changes on the disk here, but what is promised about it does.
+    Between,
+}
+
+/// Says where nothing changes on the disk, but what has been promised about it does.
+#[inline]
+pub fn between(promise: &str) {
+    // Only a kill can happen here.
+    let _ = step(Change::Between, Path::new(promise));
+}
+
+/// Passes, or fails as the disk would.
+#[inline]
+pub(crate) fn step(change: Change, path: &Path) -> io::Result<()> {
+    imp::step(change, path)
+}
+
+/// Writes bytes by `write`, or a part of them.
+#[inline]
+pub(crate) fn write(bytes: &[u8], path: &Path, write: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    imp::write(Change::Write, bytes, path, write)
+}
+
+#[cfg(test)]
+pub(crate) use imp::{after, off};
+
+/// Nothing.
+#[cfg(not(any(test, failpoints)))]
+mod imp {
+    use super::{Change, Path, io};
+
+    #[inline]
+    pub(super) fn step(_change: Change, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn write(
+        _change: Change,
+        bytes: &[u8],
+        _path: &Path,
+        mut write: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        write(bytes)
+    }
+}
+
+/// Stops a store after its nth change, as a crash or a full disk does.
+#[cfg(test)]
+mod imp {
+    use std::cell::Cell;
+
+    use super::{Change, Path, io};
+
+    thread_local! {
+        static LEFT: Cell<Option<u64>> = const { Cell::new(None) };
+        static HALF: Cell<bool> = const { Cell::new(true) };
+    }
+
+    /// Lets this thread change the disk `steps` times more; each change after that fails, the first one half done.
+    pub(crate) fn after(steps: u64) {
+        LEFT.set(Some(steps));
+        HALF.set(true);
+    }
+
+    /// Lets every change pass again; gives how many steps were left, `None` if no limit was set.
+    pub(crate) fn off() -> Option<u64> {
+        LEFT.replace(None)
+    }
+
+    pub(super) fn step(_change: Change, _path: &Path) -> io::Result<()> {
+        match LEFT.get() {
+            None => Ok(()),
+            Some(0) => Err(io::Error::new(io::ErrorKind::StorageFull, "stopped by the test")),
+            Some(left) => {
+                LEFT.set(Some(left - 1));
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn write(
+        change: Change,
+        bytes: &[u8],
+        path: &Path,
+        mut write: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let stopping = LEFT.get() == Some(0);
+        match step(change, path) {
+            Ok(()) => write(bytes),
+            // The first write that fails leaves half its bytes; later ones, of a store that is dead, leave none.
+            Err(error) if stopping && HALF.replace(false) => write(&bytes[..bytes.len() / 2]).and(Err(error)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Kills this process at its nth change, or lets it find the disk full from there on, as the environment says.
+///
+/// `FAILPOINT` holds for all processes but workers, `FAILPOINT_WORKER` for workers: `kill=N` or `kill=N:PERCENT` (of
+/// the bytes, where the change is a write), `full=N`. With `FAILPOINT_TRACE=FILE` each change appends a line to the file.
+#[cfg(all(failpoints, not(test)))]
+mod imp {
+    use std::fs::File;
+    use std::io::Write;
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use nix::sys::signal::{Signal, raise};
+
+    use super::{Change, Path, io};
+
+    #[derive(Debug)]
+    enum Mode {
+        Pass,
+        Kill { at: u64, percent: usize },
+        Full { from: u64 },
+    }
+
+    #[derive(Debug)]
+    struct Fault {
+        mode: Mode,
+        trace: Option<File>,
+        worker: bool,
+    }
+
+    static FAULT: OnceLock<Fault> = OnceLock::new();
+    static STEPS: AtomicU64 = AtomicU64::new(0);
+
+    impl Fault {
+        fn from_env() -> Self {
+            let worker = std::env::args().nth(1).is_some_and(|argument| argument == "worker");
+            let text = std::env::var(if worker { "FAILPOINT_WORKER" } else { "FAILPOINT" }).unwrap_or_default();
+            let number = |text: &str| text.parse().expect("a failpoint has a number");
+            let mode = match text.split_once('=') {
+                Some(("full", from)) => Mode::Full { from: number(from) },
+                Some(("kill", at)) => {
+                    let (at, percent) = at.split_once(':').unwrap_or((at, "50"));
+                    Mode::Kill { at: number(at), percent: number(percent) as usize }
+                }
+                _ => Mode::Pass,
+            };
+            let trace = std::env::var_os("FAILPOINT_TRACE");
+            let trace = trace.and_then(|path| File::options().append(true).create(true).open(path).ok());
+            Self { mode, trace, worker }
+        }
+
+        /// How much of a change is done: `None` all, else so many percent before the process dies or an error is given.
+        fn check(&self, change: Change, path: &Path) -> Option<usize> {
+            let number = STEPS.fetch_add(1, Ordering::SeqCst);
+            if let Some(mut trace) = self.trace.as_ref() {
+                let who = if self.worker { "worker" } else { "engine" };
+                let line = format!("{who} {change:?} {}\n", path.display());
+                trace.write_all(line.as_bytes()).expect("the trace can be written");
+            }
+            let grows = matches!(change, Change::Create | Change::Folder | Change::Write);
+            match self.mode {
+                Mode::Kill { at, percent } if number == at => Some(percent),
+                Mode::Full { from } if number >= from && grows => Some(if number == from { 50 } else { 0 }),
+                _ => None,
+            }
+        }
+
+        fn stop(&self) -> io::Result<()> {
+            if let Mode::Kill { .. } = self.mode {
+                raise(Signal::SIGKILL).expect("a process can kill itself");
+            }
+            Err(io::ErrorKind::StorageFull.into())
+        }
+    }
+
+    fn fault() -> &'static Fault {
+        FAULT.get_or_init(Fault::from_env)
+    }
+
+    pub(super) fn step(change: Change, path: &Path) -> io::Result<()> {
+        if fault().check(change, path).is_some() { fault().stop() } else { Ok(()) }
+    }
+
+    pub(super) fn write(
+        change: Change,
+        bytes: &[u8],
+        path: &Path,
+        mut write: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        match fault().check(change, path) {
+            None => write(bytes),
+            Some(percent) => {
+                write(&bytes[..bytes.len() * percent / 100])?;
+                fault().stop()
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What the processes do that are killed, and those that look afterwards.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use orchestrate_cache::{
+    Access, ActionKey, ActionResult, CHECKPOINT_HEADER_BYTES, Checkpoints, Digest, FileDigests, GcPolicy, PutContent,
+    Store,
+};
+use orchestrate_engine::event::{Event, Record, Reporter};
+use orchestrate_engine::executor::WorkerCommand;
+use orchestrate_engine::observe::observe;
+use orchestrate_engine::run::{self, RunOptions, Selection, Stop};
+use orchestrate_engine::{plan, runlog, spec};
+
+use crate::result::{Ended, Outputs};
+use crate::stages::STAGES;
+
+type Anyhow<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// Name of the store in the folder of a project.
+pub(crate) const STORE: &str = "store";
+
+/// Runs the study of a project; tells of each node that ended well as soon as the engine does.
+pub(crate) fn run(project: &Path) -> Anyhow<ExitCode> {
+    let plan = plan::build(spec::load(&project.join("study.toml"), &[])?, STAGES)?;
+    let store = Store::open(&project.join(STORE), Access::ReadWrite)?;
+    let digests = FileDigests::open(store.dir());
+    let observed = observe(&plan, &digests)?;
+    if let Err(error) = digests.save() {
+        say(&format!("warning {error}"));
+    }
+    let options = RunOptions {
+        jobs: Some(2),
+        devices: Vec::new(),
+        fail_fast: false,
+        forced: Vec::new(),
+        worker: WorkerCommand::this_program(["worker"])?,
+        grace: Duration::from_secs(1),
+    };
+    let selection = Selection::all(&plan);
+    let summary = run::run(&plan, &observed, &store, &selection, &options, &mut [&mut Teller], &Stop::default())?;
+    summary.failures.iter().for_each(|failure| say(&format!("failed {}", failure.cause.replace('\n', " "))));
+    summary.unpublished.iter().for_each(|message| say(&format!("unpublished {message}")));
+    let well = summary.counts.failed == 0 && summary.unpublished.is_empty();
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Writes each promise at once, so that it outlives this process.
+struct Teller;
+
+impl Reporter for Teller {
+    fn report(&mut self, record: &Record) {
+        match &record.event {
+            Event::NodeRan { node, key, outputs, .. } => say(&Ended::new("ran", node.as_str(), *key, outputs).line()),
+            Event::NodeHit { node, key, outputs } => say(&Ended::new("hit", node.as_str(), *key, outputs).line()),
+            Event::Warning { message } => say(&format!("warning {message}")),
+            _ => {}
+        }
+    }
+}
+
+fn say(line: &str) {
+    // Nobody may listen any more.
+    let _ = std::io::stdout().write_all(format!("{}\n", line.replace('\n', " ")).as_bytes());
+}
+
+/// Looks through a store in a process of its own: all results that are hits with their outputs, read and verified, then
+/// whatever `verify` finds.
+pub(crate) fn check(project: &Path) -> Anyhow<ExitCode> {
+    let store = Store::open(&project.join(STORE), Access::ReadWrite)?;
+    for (key, result, _) in store.results().collect::<Vec<_>>() {
+        if store.hit(&key).is_none() {
+            continue;
+        }
+        let outputs: Outputs = result.outputs.clone();
+        let whole = outputs.iter().all(|(_, output)| {
+            let files = store.artifact(output).map(|artifact| artifact.files);
+            files.is_some_and(|files| files.iter().all(|file| store.read(&file.digest).is_ok()))
+        });
+        let status = if whole { "hit" } else { "half" };
+        say(&Ended::new(status, &result.node, key, &outputs).line());
+    }
+    let report = store.verify()?;
+    report.problems.iter().for_each(|problem| say(&format!("problem {problem}")));
+    let sessions = std::fs::read_dir(store.dir().join("tmp"))?.count();
+    if sessions != 1 {
+        say(&format!("problem {} sessions are left in tmp/", sessions - 1));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Names everything in the store that is not as it was written.
+pub(crate) fn verify(project: &Path) -> Anyhow<ExitCode> {
+    let store = Store::open(&project.join(STORE), Access::ReadWrite)?;
+    let report = store.verify()?;
+    report.problems.iter().for_each(|problem| say(&format!("problem {problem}")));
+    report.torn.iter().for_each(|torn| say(&format!("torn {torn}")));
+    for log in runlog::check(&store.runs_dir())? {
+        say(&format!("problem {}: {}", log.path.display(), log.message));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Mends the store.
+pub(crate) fn repair(project: &Path) -> Anyhow<ExitCode> {
+    let dir = project.join(STORE);
+    let report = Store::repair(&dir)?;
+    report.problems.iter().for_each(|problem| say(&format!("problem {problem}")));
+    report.done.iter().for_each(|done| say(&format!("done {done}")));
+    for log in runlog::check(&dir.join("runs"))? {
+        say(&format!("done {}", log.mend(&dir.join("quarantine"))?));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Records what a collection will take: results of long ago, a result that was forgotten, an artifact without one.
+pub(crate) fn litter(project: &Path) -> Anyhow<ExitCode> {
+    let store = Store::open(&project.join(STORE), Access::ReadWrite)?;
+    for number in 0..12_u8 {
+        let large = number % 4 == 0;
+        let bytes = vec![number; if large { 80_000 } else { 3_000 }];
+        let (output, _) = store.put_artifact(vec![("file".to_owned(), PutContent::Bytes(bytes))])?;
+        let key = ActionKey(Digest::of(&[number, 99]));
+        let result = ActionResult {
+            outputs: vec![("out".to_owned(), output)],
+            manifest: serde_json::Value::Null,
+            node: format!("litter-{number}"),
+            kind: "litter".to_owned(),
+            run: "litter".to_owned(),
+            elapsed_ms: 1,
+            recorded_ms: 1,
+            device: "cpu".to_owned(),
+        };
+        if number % 3 != 0 {
+            store.put_result(&key, result)?;
+        }
+        if number % 3 == 1 {
+            store.commit()?;
+            store.forget_result(&key);
+        }
+    }
+    store.commit()?;
+    let key = ActionKey(Digest::of(b"a training that was stopped"));
+    let checkpoints = Checkpoints::new(&store.checkpoint_dir(&key), key);
+    checkpoints.save(1, vec![7; CHECKPOINT_HEADER_BYTES + 999])?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Collects what was not used for a day.
+pub(crate) fn gc(project: &Path) -> Anyhow<ExitCode> {
+    let store = Store::open(&project.join(STORE), Access::ReadWrite)?;
+    let day = Some(Duration::from_secs(24 * 60 * 60));
+    let report = store.gc(&GcPolicy { max_age: day, ..GcPolicy::default() })?;
+    say(&format!("gc {report}"));
+    Ok(ExitCode::SUCCESS)
+}

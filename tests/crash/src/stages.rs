@@ -1,0 +1,232 @@
+//! A study whose stages take milliseconds: each output is made of all bytes that the stage read, so that one wrong byte
+//! anywhere shows in everything below it.
+
+use std::path::Path;
+
+use orchestrate_cache::{ActionKey, CHECKPOINT_HEADER_BYTES, Checkpoints, Digest};
+use orchestrate_engine::params::{self, ParamTable, Params, ParamsError};
+use orchestrate_engine::stage::{Action, Content, Context, FileName, Output, Port, Stage, StageError, Weight};
+use serde::{Deserialize, Serialize};
+
+/// The spec of the study.
+pub(crate) const STUDY: &str = r#"
+[experiment]
+name = "crash"
+seed = 7
+
+[axes]
+model = ["a", "b"]
+fold = { folds = 2 }
+threshold = [1, 2, 3]
+
+[stages.images]
+kind = "dataset"
+path = "labels.csv"
+
+[stages.train]
+kind = "train"
+over = ["model", "fold"]
+inputs = { images = "images" }
+epochs = 3
+
+[stages.score]
+kind = "score"
+over = ["model", "fold", "threshold"]
+inputs = { weights = "train", masks = "images" }
+
+[stages.table]
+kind = "table"
+inputs = { scores = "score" }
+publish = "results"
+"#;
+
+/// An external file of the study.
+pub(crate) const LABELS: (&str, &str) = ("labels.csv", "image,label\n1,glioma\n");
+
+/// Every kind.
+pub(crate) static STAGES: &[&dyn Stage] = &[&Chain::Dataset, &Chain::Train, &Chain::Score, &Chain::Table];
+
+/// Longer than what packs hold, so that the store keeps it as a file of its own.
+const LARGE_BYTES: usize = 70_000;
+
+enum Chain {
+    Dataset,
+    Train,
+    Score,
+    Table,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AnyParams {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fold: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    folds: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epochs: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threshold: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+}
+
+impl Params for AnyParams {}
+
+const fn port(name: &'static str, many: bool) -> Port {
+    Port { name, reads: &[], optional: false, many }
+}
+
+impl Stage for Chain {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Dataset => "dataset",
+            Self::Train => "train",
+            Self::Score => "score",
+            Self::Table => "table",
+        }
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn about(&self) -> &'static str {
+        "A stage of the crash tests: its output is a digest of all that it read."
+    }
+
+    fn weight(&self) -> Weight {
+        if matches!(self, Self::Train) { Weight::Heavy } else { Weight::Light }
+    }
+
+    fn ports(&self) -> &'static [Port] {
+        match self {
+            Self::Dataset => &[],
+            Self::Train => const { &[port("images", false)] },
+            Self::Score => const { &[port("weights", false), port("masks", false)] },
+            Self::Table => const { &[port("scores", true)] },
+        }
+    }
+
+    fn outputs(&self, _params: &serde_json::Value) -> Vec<String> {
+        let names: &[&str] = match self {
+            Self::Dataset => &["images", "masks"],
+            Self::Train => &["weights"],
+            Self::Score => &["scores"],
+            Self::Table => &["table"],
+        };
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn fields(&self) -> &'static [&'static str] {
+        match self {
+            Self::Dataset => &["path", "seed"],
+            Self::Train => &["model", "fold", "epochs", "seed"],
+            Self::Score => &["threshold"],
+            Self::Table => &[],
+        }
+    }
+
+    fn path_fields(&self) -> &'static [&'static str] {
+        if matches!(self, Self::Dataset) { &["path"] } else { &[] }
+    }
+
+    fn files(&self, params: &serde_json::Value) -> Result<Vec<FileName>, Vec<String>> {
+        let path = params["path"].as_str().map(Path::new);
+        Ok(path.map(|path| FileName { name: LABELS.0.to_owned(), path: path.to_owned() }).into_iter().collect())
+    }
+
+    fn check(&self, table: &ParamTable) -> Result<serde_json::Value, ParamsError> {
+        params::check::<AnyParams>(table, self.fields())
+    }
+
+    fn batches(&self) -> bool {
+        matches!(self, Self::Score)
+    }
+
+    fn checkpoints(&self) -> bool {
+        matches!(self, Self::Train)
+    }
+
+    fn run(&self, context: &Context<'_>, batch: &[Action]) -> Vec<Result<Vec<Output>, StageError>> {
+        batch.iter().map(|action| self.one(context, action)).collect()
+    }
+}
+
+impl Chain {
+    fn one(&self, context: &Context<'_>, action: &Action) -> Result<Vec<Output>, StageError> {
+        let mut read = Vec::new();
+        for file in &action.files {
+            read.extend(file.read()?);
+        }
+        for file in action.inputs.iter().flat_map(|input| &input.items).flat_map(|item| item.files.iter()) {
+            read.extend(file.read()?);
+        }
+        // Paths differ from folder to folder, and the key tells the rest.
+        read.extend(action.key.0.as_bytes());
+        let state = Digest::of(&read);
+        match self {
+            Self::Dataset => {
+                let images = vec![
+                    ("images".to_owned(), Content::Bytes(stretch(state, LARGE_BYTES))),
+                    ("labels".to_owned(), Content::Bytes(stretch(state, 100))),
+                ];
+                let masks = Output::file("masks", "masks", stretch(Digest::of(b"masks"), LARGE_BYTES));
+                Ok(vec![Output { name: "images".to_owned(), files: images }, masks])
+            }
+            Self::Train => {
+                let weights = train(context, action, state)?;
+                let path = context.scratch_dir.join("weights");
+                std::fs::write(&path, stretch(weights, LARGE_BYTES)).map_err(failed)?;
+                let files = vec![("weights".to_owned(), Content::File(path))];
+                Ok(vec![Output { name: "weights".to_owned(), files }])
+            }
+            Self::Score => Ok(vec![Output::file("scores", "scores", stretch(state, 200))]),
+            Self::Table => Ok(vec![Output::file("table", "table.txt", stretch(state, 64))]),
+        }
+    }
+}
+
+/// Goes on from a checkpoint; an epoch hashes what the one before gave.
+fn train(context: &Context<'_>, action: &Action, start: Digest) -> Result<Digest, StageError> {
+    let epochs = action.params["epochs"].as_u64().unwrap_or(1);
+    let checkpoints = Checkpoints::new(context.checkpoint_dir.unwrap_or(context.scratch_dir), action.key);
+    let (done, mut state) = checkpoints.latest(|body| resume(body, action.key)).unwrap_or((0, start));
+    for epoch in done + 1..=epochs {
+        if (context.cancelled)() {
+            return Err(StageError::Cancelled);
+        }
+        state = Digest::of(state.as_bytes());
+        let mut bytes = vec![0; CHECKPOINT_HEADER_BYTES];
+        bytes.extend(epoch.to_le_bytes());
+        bytes.extend(state.as_bytes());
+        // As in a training: without checkpoints it is right, and slower after a kill.
+        let _ = checkpoints.save(epoch as usize, bytes);
+    }
+    Ok(state)
+}
+
+fn resume(body: &[u8], _key: ActionKey) -> Result<(u64, Digest), String> {
+    let (epoch, state) = body.split_first_chunk().ok_or("it is cut short")?;
+    let state = state.try_into().map_err(|_| "it is cut short")?;
+    Ok((u64::from_le_bytes(*epoch), Digest::from_bytes(state)))
+}
+
+fn stretch(state: Digest, len: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(len + 32);
+    let mut block = state;
+    while bytes.len() < len {
+        bytes.extend(block.as_bytes());
+        block = Digest::of(block.as_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+fn failed(error: std::io::Error) -> StageError {
+    StageError::new(error.to_string())
+}
