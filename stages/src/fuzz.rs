@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use orchestrate_cache::{ActionKey, Digest};
 
 use crate::artifact::{Curve, SegmentCurve};
 use crate::command::template;

@@ -115,6 +115,10 @@ impl Checkpoints {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use orchestrate_cache::Digest;
+
     use super::*;
     use crate::artifact::Epoch;
     use crate::model::Values;
