@@ -257,12 +257,12 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let (one, two) = (Store::open(dir.path(), Access::ReadWrite), Store::open(dir.path(), Access::ReadWrite));
             let (one, two) = (one.unwrap(), two.unwrap());
-            disk::fault::after(steps);
+            crate::fault::after(steps);
             let claimed = one.try_lease_across_hosts(&KEY);
             let done = claimed.is_ok();
             // Given back while it cannot write, as by a process that is killed.
             drop(claimed);
-            disk::fault::off();
+            crate::fault::off();
             assert!(two.try_lease_across_hosts(&KEY).unwrap().is_some(), "after {steps} steps");
             if done {
                 assert!(steps > 2, "the test stopped nothing");

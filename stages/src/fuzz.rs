@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-
 use crate::artifact::{Curve, SegmentCurve};
 use crate::command::template;
 use crate::dataset;
