@@ -27,8 +27,18 @@ doc:
 
 # The engine beside ninja, both with nothing to do; see benches/README.md.
 bench-noop *arguments:
-    cargo build --release -p orchestrate-bench-noop
+    cargo build --release --workspace --bin orchestrate-noop
     python3 benches/noop/bench.py {{ arguments }}
+
+# What a light node that runs costs, beside ninja.
+bench-node *arguments:
+    cargo build --release --workspace --bin orchestrate-noop
+    python3 benches/noop/bench.py --node --thresholds 51 {{ arguments }}
+
+# Looking whether files changed, decoding them, the image table; beside OpenCV, os.stat and cp. Needs a Python with OpenCV.
+bench-data *arguments:
+    cargo build --release --workspace --bin orchestrate --bin orchestrate-image-table
+    python3 benches/data/bench.py {{ arguments }}
 
 # N rounds of eight engines on one store, with kills and collections; prints last `ran twice T, lost L, wrong W of N rounds`.
 crowd rounds="20":

@@ -141,14 +141,50 @@ def bench_size(program, scratch, thresholds, rounds, ratios):
     ratios.append((f"one-changed-{nodes}", median(peer_changed) / median(changed)))
 
 
-def bench_growth(program, scratch):
+def bench_node(program, scratch, thresholds, rounds, ratios):
+    """What a light node that runs costs, durable when it is reported: first runs of both, in turns, each in a new folder."""
+    nodes, times, peer_times = node_count(thresholds), [], []
+    for round in range(rounds):
+        ours, peer = scratch / f"ours-{nodes}-{round}", scratch / f"ninja-{nodes}-{round}"
+        peer_times.append(Ninja(peer, thresholds).run()[0])
+        times.append(Ours(program, ours, thresholds).run()[0])
+        shutil.rmtree(ours)
+        shutil.rmtree(peer)
+    per_node, peer_per_node = (median(values) / nodes * 1e6 for values in (times, peer_times))
+    print(f"{nodes:>9} nodes  a light node that runs {per_node:.1f} µs; ninja, with a process each, {peer_per_node:.1f} µs")
+    ratios.append((f"node-{nodes}", median(peer_times) / median(times)))
+
+
+def plot_growth(points, path):
+    """Draws seconds and megabytes by the number of planned nodes; both axes are logarithmic, so that linear growth is a diagonal."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    nodes, seconds, peaks = zip(*points)
+    figure, axes = pyplot.subplots(1, 2, figsize=(8, 3.5), layout="constrained")
+    for axis, values, label in zip(axes, (seconds, peaks), ("seconds", "peak memory, MB")):
+        linear = [values[-1] * count / nodes[-1] for count in nodes]
+        axis.loglog(nodes, linear, "--", color="grey", label="linear")
+        axis.loglog(nodes, values, "o-", label="plan, the whole process")
+        axis.set(xlabel="nodes", ylabel=label)
+        axis.legend()
+    figure.savefig(path)
+
+
+def bench_growth(program, scratch, plot):
     print("planning alone, by the number of nodes (nothing stored):")
+    points = []
     for thresholds in (16, 166, 1_666, 16_666):
         ours = Ours(program, scratch / f"growth-{thresholds}", thresholds)
         runs = [ours.plan() for _ in range(3)]
         seconds, nodes = median([run[0] for run in runs]), node_count(thresholds)
         peak = median([run[1] for run in runs])
         print(f"{nodes:>9} nodes  {seconds * 1000:>8.1f} ms  {seconds / nodes * 1e6:>6.2f} µs a node  {peak:>5.0f} MB")
+        points.append((nodes, seconds, peak))
+    if plot:
+        plot_growth(points, plot)
 
 
 def main():
@@ -157,6 +193,8 @@ def main():
     parser.add_argument("--thresholds", type=int, nargs="+", default=[5, 51, 1666], help="sizes [default: 5 51 1666]")
     parser.add_argument("--rounds", type=int, default=7, help="no-op runs of each, in turns [default: 7]")
     parser.add_argument("--scratch", type=Path, help="keep what is made in this folder, which must not exist")
+    parser.add_argument("--node", action="store_true", help="only what a light node that runs costs")
+    parser.add_argument("--plot", type=Path, help="draw the growth to this SVG; needs matplotlib")
     parser.add_argument("--no-growth", action="store_true", help="leave out plans of up to a million nodes")
     arguments = parser.parse_args()
     scratch = arguments.scratch or Path(tempfile.mkdtemp(prefix="noop-", dir=ROOT / "target"))
@@ -164,9 +202,10 @@ def main():
     ratios = []
     try:
         for thresholds in arguments.thresholds:
-            bench_size(arguments.program.resolve(), scratch, thresholds, arguments.rounds, ratios)
-        if not arguments.no_growth:
-            bench_growth(arguments.program.resolve(), scratch)
+            bench = bench_node if arguments.node else bench_size
+            bench(arguments.program.resolve(), scratch, thresholds, arguments.rounds, ratios)
+        if not (arguments.no_growth or arguments.node):
+            bench_growth(arguments.program.resolve(), scratch, arguments.plot)
     finally:
         if not arguments.scratch:
             shutil.rmtree(scratch)
