@@ -1,6 +1,7 @@
 //! Pins: results that garbage collection keeps whatever the limits, until they are unpinned.
 //!
-//! A pin is a file `pins/NAME.json` that lists keys. One that cannot be read stops a collection, as what it pins is unknown.
+//! A pin is a file `pins/NAME.json` that lists keys, with a seal (`seal.rs`). One that cannot be read stops a collection, as what it
+//! pins is unknown.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,8 +9,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::ActionKey;
+use crate::digest::Digest;
 use crate::disk;
 use crate::error::StoreError;
+use crate::seal::{is_sealed, seal};
 use crate::store::{Access, Store};
 
 const SUFFIX: &str = ".json";
@@ -35,6 +38,18 @@ impl Pin {
     }
 }
 
+fn parse(bytes: &[u8]) -> Result<Pin, String> {
+    if is_sealed(bytes) != Some(true) {
+        return Err("its checksum does not fit".to_owned());
+    }
+    serde_json::from_slice(bytes).map_err(|error| error.to_string())
+}
+
+/// What is wrong with the bytes of a pin, if anything is.
+pub(crate) fn problem(bytes: &[u8]) -> Option<String> {
+    parse(bytes).err()
+}
+
 impl Store {
     /// Pins results, durably; replaces the pin of that name. Errors: a name that [`Pin::is_name`] refuses.
     pub fn pin(&self, mut pin: Pin) -> Result<(), StoreError> {
@@ -44,8 +59,9 @@ impl Store {
         // A collection that runs now ends first, or sees the pin.
         let _using = self.using()?;
         disk::create_dir(&self.layout.pins())?;
-        let bytes = serde_json::to_vec(&pin).expect("texts and digests can be written as JSON");
-        disk::replace(&path, &bytes, true)
+        let json = serde_json::to_string(&pin).expect("texts and digests can be written as JSON");
+        let open = json.strip_suffix('}').expect("an object ends with a brace");
+        disk::replace(&path, format!("{open}{}\n", seal(&Digest::of(open.as_bytes()))).as_bytes(), true)
     }
 
     /// Removes a pin; says whether there was one.
@@ -65,7 +81,7 @@ impl Store {
     fn read_pin(&self, name: &str) -> Result<Pin, StoreError> {
         let path = self.layout.pins().join(format!("{name}{SUFFIX}"));
         let bytes = fs::read(&path).map_err(StoreError::io("read", &path))?;
-        serde_json::from_slice(&bytes).map_err(|error| StoreError::Pin { path, reason: error.to_string() })
+        parse(&bytes).map_err(|reason| StoreError::Pin { path, reason })
     }
 
     fn pin_path(&self, name: &str) -> Result<PathBuf, StoreError> {

@@ -12,6 +12,7 @@ use crate::file_digest;
 use crate::last_use;
 use crate::layout::{CACHEDIR_TAG, Layout};
 use crate::lineage;
+use crate::pin;
 use crate::verify::Problem;
 
 /// A small file that is not as it was written.
@@ -53,6 +54,12 @@ pub(crate) fn findings(layout: &Layout) -> Result<Vec<Finding>, StoreError> {
     if read(&layout.cachedir_tag())?.as_deref() != Some(CACHEDIR_TAG.as_bytes()) {
         let message = "it is missing or damaged, so that backups copy the store".to_owned();
         add(layout.cachedir_tag(), message, false, Some(CACHEDIR_TAG.as_bytes().to_vec()));
+    }
+    for name in disk::list(&layout.pins())?.into_iter().filter(|name| !name.starts_with(disk::NEW)) {
+        let path = layout.pins().join(name);
+        if let Some(message) = read(&path)?.and_then(|bytes| pin::problem(&bytes)) {
+            add(path, format!("{message}; nothing is collected until it is repaired or unpinned"), false, None);
+        }
     }
     for name in disk::list(&layout.checkpoints())? {
         let Ok(key) = name.parse().map(ActionKey) else { continue };
