@@ -1,8 +1,8 @@
 //! Images with their classes, patients and masks, from four formats. Source of the paper's data: Kang et al. 2021,
 //! section 3.1; Cheng's brain tumour set, figshare 1512427.
 //!
-//! Whatever the format, `dataset` first makes a listing (which images there are), then decodes: one picture a thread at
-//! a time, resized and put among the others at once. Image names are relative to the manifest or folder, so that a
+//! Whatever the format, `dataset` first makes a listing (which images there are), then decodes on all threads of the run, one
+//! picture a thread at a time, resized and put among the others at once. Image names are relative to the manifest or folder, so that a
 //! moved folder gives the same bytes.
 
 mod census;
@@ -29,7 +29,6 @@ use orchestrate_engine::stage::{Action, Context, ExternalFile, FileName, Output,
 use rayon::prelude::*;
 
 use crate::artifact::{Images, Labels, Masks, Table};
-use crate::model::with_threads;
 use crate::typed::{Adaptor, Typed};
 
 use listing::{Entry, Listing};
@@ -70,9 +69,7 @@ impl Typed for Dataset {
     }
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
-        let one = |(params, action): &(Params, &Action)| {
-            with_threads(context.threads, || run(params, &action.files, context).and_then(outputs))
-        };
+        let one = |(params, action): &(Params, &Action)| run(params, &action.files, context).and_then(outputs);
         batch.iter().map(one).collect()
     }
 }
