@@ -1,7 +1,7 @@
 //! Failpoints: whatever changes the disk asks here first, so that tests can stop it there.
 //!
 //! In the program that people get all of this is empty. In the unit tests of this crate, one thread stops after its nth
-//! change ([`after`](imp::after)). The programs in `tests/crash/` are built from a second copy of this crate, whose build script sets
+//! change (`after`). The programs in `tests/crash/` are built from a second copy of this crate, whose build script sets
 //! `cfg(failpoints)`; there, environment variables say at which change a whole process is killed or finds the disk full. A cargo
 //! feature would not do, and so neither does the crate `fail`: features are unified over a workspace, so that building all
 //! of it would put failpoints into the program.

@@ -112,6 +112,28 @@ fn lost_and_corrupt_files_of_the_store_are_made_again() {
     }
 }
 
+/// Several notice it before the first of them has it made again.
+#[test]
+fn a_corrupt_file_that_many_nodes_read_at_once_is_made_again_once() {
+    let sandbox = Sandbox::new();
+    let large = LETTERS.replace("printf %s \"$1\"", "printf \"$1%0200000d\" 0");
+    sandbox.write("spec.toml", large.replace("[\"a\", \"b\"]", "[\"a\"]").replace("[1, 2]", "[2]"));
+    let first = sandbox.run_well(&[]);
+    let is_read = |object: &std::path::PathBuf| {
+        let bytes = std::fs::read(object).unwrap();
+        bytes.len() == 200_001 && bytes.starts_with(b"A")
+    };
+    let object = objects(&sandbox).into_iter().find(is_read).expect("what `upper` gave is large");
+    make_writable(&object);
+    std::fs::write(object, "other bytes").unwrap();
+    sandbox.edit("spec.toml", "times = [2]", "times = \"2..=9\"");
+    let run = sandbox.run_well(&["--jobs", "8"]);
+    let new = (3..=9).map(|times| format!("repeat[letter=a,times={times}]"));
+    let ran: Vec<_> = std::iter::once("all".to_owned()).chain(new).chain(["upper[letter=a]".to_owned()]).collect();
+    assert_eq!(run.ran(), ran);
+    assert_eq!(run.outputs()["upper[letter=a]"], first.outputs()["upper[letter=a]"]);
+}
+
 fn objects(sandbox: &Sandbox) -> Vec<std::path::PathBuf> {
     let shards = std::fs::read_dir(sandbox.path(".orchestrate/objects")).unwrap();
     let files = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap());
