@@ -67,7 +67,7 @@ pub use pin::Pin;
 pub use preimage::Preimage;
 pub use record::Hit;
 pub use repair::RepairReport;
-pub use seal::{is_sealed, seal};
+pub use seal::{is_sealed, seal, sealed};
 pub use store::{Access, PutContent, Store};
 pub use using::Using;
 pub use verify::{Problem, VerifyReport};

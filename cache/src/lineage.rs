@@ -8,12 +8,11 @@ use std::io::{self, BufRead, BufReader};
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{ActionKey, ActionResult, OutputDigest};
-use crate::digest::Digest;
 use crate::disk;
 use crate::error::StoreError;
 use crate::gc::Collected;
 use crate::layout::Layout;
-use crate::seal::{is_sealed, seal};
+use crate::seal::{is_sealed, sealed};
 use crate::store::Store;
 
 /// A result that was collected.
@@ -121,9 +120,8 @@ impl Store {
 
 /// Adds a line about one result, which is a JSON object.
 fn push(lines: &mut Vec<u8>, object: &impl Serialize) {
-    let text = serde_json::to_string(object).expect("texts and JSON values can be written to memory");
-    let open = text.strip_suffix('}').expect("an object ends with a brace");
-    lines.extend(format!("{open}{}\n", seal(&Digest::of(open.as_bytes()))).into_bytes());
+    lines.extend(sealed(object).into_bytes());
+    lines.push(b'\n');
 }
 
 /// Makes lines durable, in place of half a line that a crash has left.

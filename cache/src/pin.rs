@@ -9,10 +9,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::ActionKey;
-use crate::digest::Digest;
 use crate::disk;
 use crate::error::StoreError;
-use crate::seal::{is_sealed, seal};
+use crate::seal::{is_sealed, sealed};
 use crate::store::{Access, Store};
 
 const SUFFIX: &str = ".json";
@@ -59,9 +58,7 @@ impl Store {
         // A collection that runs now ends first, or sees the pin.
         let _using = self.using()?;
         disk::create_dir(&self.layout.pins())?;
-        let json = serde_json::to_string(&pin).expect("texts and digests can be written as JSON");
-        let open = json.strip_suffix('}').expect("an object ends with a brace");
-        disk::replace(&path, format!("{open}{}\n", seal(&Digest::of(open.as_bytes()))).as_bytes(), true)
+        disk::replace(&path, (sealed(&pin) + "\n").as_bytes(), true)
     }
 
     /// Removes a pin; says whether there was one.

@@ -3,6 +3,8 @@
 //! The text `{…}` becomes `{…,"seal":"HEX"}`, where `HEX` is the BLAKE3 digest of everything before the comma. Whoever reads the
 //! JSON and does not know the field passes over it.
 
+use serde::Serialize;
+
 use crate::digest::Digest;
 
 const FIELD: &str = ",\"seal\":\"";
@@ -12,6 +14,14 @@ const END: &str = "\"}";
 /// What is appended to an object without its last brace, given the digest of all that stands before.
 pub fn seal(before: &Digest) -> String {
     format!("{FIELD}{before}{END}")
+}
+
+/// A value that is a JSON object, as text with its seal and without a line end.
+pub fn sealed(object: &impl Serialize) -> String {
+    let mut text = serde_json::to_string(object).expect("texts, numbers and JSON values can be written to memory");
+    assert_eq!(text.pop(), Some('}'), "BUG: only an object is sealed");
+    text += &seal(&Digest::of(text.as_bytes()));
+    text
 }
 
 /// Whether text that may end with line ends has the right seal; `None` if it has none at its end.

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use orchestrate_cache::{Digest, disk, is_sealed, seal};
+use orchestrate_cache::{disk, is_sealed, sealed};
 use serde::{Deserialize, Serialize};
 
 use crate::node::NodeName;
@@ -74,10 +74,7 @@ impl Durations {
         if self.by_stage.is_empty() {
             return Ok(());
         }
-        let mut text = serde_json::to_string(self).expect("durations are plain data");
-        text.truncate(text.len() - 1);
-        text += &seal(&Digest::of(text.as_bytes()));
-        disk::replace(path, text.as_bytes(), false).map_err(io::Error::other)
+        disk::replace(path, sealed(self).as_bytes(), false).map_err(io::Error::other)
     }
 
     /// Reads them from a file; `None` where there is none that is whole.
