@@ -9,7 +9,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::geometry::{Geometry, Runs};
-use crate::kernel::{COLUMNS, Cpu, DEPTH, LEFT, Left, ROWS, Right, TILE, Tile, multiply};
+use crate::kernel::{COLUMNS, Cpu, DEPTH, LEFT, Left, Products, ROWS, Right, TILE, Tile, aligned, multiply, rights};
 
 /// Tiles side by side in a block of places.
 const TILES: usize = 8;
@@ -26,20 +26,14 @@ pub(crate) struct Finish<'a> {
     pub(crate) relu: bool,
 }
 
-/// Convolves `input`, `[batch, channel, height, width]`, with `weight(unit, depth)`, to `[batch, unit, height, width]`.
+/// Convolves `input`, `[batch, channel, height, width]`, with `weights`, `[unit, depth]`, to `[batch, unit, height, width]`.
 ///
 /// Depth counts channels, rows and columns of the kernel. `geometry` has an output.
-pub(crate) fn convolve(
-    cpu: Cpu,
-    geometry: &Geometry,
-    input: &[f32],
-    weight: impl Fn(usize, usize) -> f32 + Sync,
-    finish: Finish<'_>,
-) -> Vec<f32> {
+pub(crate) fn convolve(cpu: Cpu, geometry: &Geometry, input: &[f32], weights: &[f32], finish: Finish<'_>) -> Vec<f32> {
     let output = geometry.output().expect("BUG: a convolution without an output was not refused");
     let plane = output[0] * output[1];
     let panels = geometry.units.div_ceil(ROWS);
-    let weights = pack(geometry, weight);
+    let (input, weights) = (&*geometry.sort(input), pack(geometry, weights));
     let mut numbers = vec![0.0; geometry.batch * geometry.units * plane];
     blocks(&mut numbers, geometry, plane).into_par_iter().for_each_init(
         || Scratch::new(geometry, panels),
@@ -49,13 +43,14 @@ pub(crate) fn convolve(
 }
 
 /// Weights in the order in which they are read: `[block of depth, panel of units]`.
-fn pack(geometry: &Geometry, weight: impl Fn(usize, usize) -> f32 + Sync) -> Vec<Left> {
+fn pack(geometry: &Geometry, weights: &[f32]) -> Vec<Left> {
     let (depth, panels) = (geometry.depth(), geometry.units.div_ceil(ROWS));
     let mut packed = vec![LEFT; depth.div_ceil(DEPTH) * panels];
     packed.par_iter_mut().enumerate().for_each(|(index, left)| {
         let (start, first) = (index / panels * DEPTH, index % panels * ROWS);
-        for (row, unit) in left.iter_mut().zip(first..geometry.units) {
-            row.iter_mut().zip(start..depth.min(start + DEPTH)).for_each(|(to, depth)| *to = weight(unit, depth));
+        let count = DEPTH.min(depth - start);
+        for (row, of_unit) in left.iter_mut().zip(weights.chunks_exact(depth).skip(first)) {
+            row[..count].copy_from_slice(&of_unit[start..start + count]);
         }
     });
     packed
@@ -91,8 +86,8 @@ fn blocks<'a>(numbers: &'a mut [f32], geometry: &Geometry, plane: usize) -> Vec<
 struct Scratch {
     /// Of every weight of a channel of the kernel.
     runs: Vec<Runs>,
-    /// `[depth]`.
-    right: Vec<Row>,
+    /// Rows `[depth]`, once they are [aligned].
+    right: Vec<f32>,
     /// `[panel, tile]`.
     tiles: Vec<[Tile; TILES]>,
 }
@@ -101,7 +96,7 @@ impl Scratch {
     fn new(geometry: &Geometry, panels: usize) -> Self {
         Self {
             runs: vec![Runs::default(); geometry.taps()],
-            right: vec![[[0.0; COLUMNS]; TILES + 1]; DEPTH],
+            right: rights(DEPTH * (TILES + 1)),
             tiles: vec![[TILE; TILES]; panels],
         }
     }
@@ -124,10 +119,9 @@ impl WithSimd for Work<'_, '_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let Scratch { runs, right, tiles } = &mut *self.scratch;
+        let right: &mut [Row] = aligned(right).as_chunks_mut().0;
         let count = self.block.places.len().div_ceil(COLUMNS);
-        for (tap, runs) in runs.iter_mut().enumerate() {
-            self.geometry.runs(tap, self.block.places.clone(), self.output, runs);
-        }
+        self.geometry.runs(self.block.places.clone(), self.output, runs);
         let (panels, depth) = (tiles.len(), self.geometry.depth());
         for (index, weights) in self.weights.chunks_exact(panels).enumerate() {
             let depths = index * DEPTH..depth.min((index + 1) * DEPTH);
@@ -136,25 +130,28 @@ impl WithSimd for Work<'_, '_> {
                 let (channel, tap) = (depth / runs.len(), depth % runs.len());
                 runs[tap].copy(self.input, channel * self.geometry.plane(), row.as_flattened_mut());
             }
-            for (left, tiles) in weights.iter().zip(tiles.iter_mut()) {
-                for (tile, product) in tiles[..count].iter_mut().enumerate() {
-                    multiply(simd, left, right, tile, product, index == 0);
-                }
-            }
+            let products = Products { tiles: tiles.as_flattened_mut(), across: TILES, first: index == 0 };
+            multiply(simd, weights, right, count, products);
         }
-        store(self.geometry.units, self.finish, tiles, &mut self.block.parts);
+        store(simd, self.geometry.units, self.finish, tiles, &mut self.block.parts);
     }
 }
 
 /// Finishes sums and puts them where they belong.
 #[inline(always)]
-fn store(units: usize, finish: Finish<'_>, tiles: &[[Tile; TILES]], parts: &mut [&mut [f32]]) {
+fn store<S: Simd>(simd: S, units: usize, finish: Finish<'_>, tiles: &[[Tile; TILES]], parts: &mut [&mut [f32]]) {
+    let zero = simd.splat_f32s(0.0);
     for unit in 0..units {
-        let bias = finish.bias.map_or(0.0, |bias| bias[unit]);
+        let bias = simd.splat_f32s(finish.bias.map_or(0.0, |bias| bias[unit]));
         let mut row = [[0.0; COLUMNS]; TILES];
         for (row, tile) in row.iter_mut().zip(&tiles[unit / ROWS]) {
-            let sums = tile[unit % ROWS].map(|sum| sum + bias);
-            *row = if finish.relu { sums.map(|sum| if sum < 0.0 { 0.0 } else { sum }) } else { sums };
+            let ((row, _), (sums, _)) = (S::as_mut_simd_f32s(row), S::as_simd_f32s(&tile[unit % ROWS]));
+            for (number, &sum) in row.iter_mut().zip(sums) {
+                let sum = simd.add_f32s(sum, bias);
+                // NaN is not less than zero, and stays.
+                let negative = simd.less_than_f32s(sum, zero);
+                *number = if finish.relu { simd.select_f32s(negative, zero, sum) } else { sum };
+            }
         }
         let mut row = row.as_flattened();
         for part in parts.iter_mut().skip(unit).step_by(units) {

@@ -1,6 +1,9 @@
 //! Which numbers of the input a place of the output sees.
 
+use std::borrow::Cow;
 use std::ops::Range;
+
+use rayon::prelude::*;
 
 /// Sizes of a convolution without groups; lengths are in pixels, `[vertical, horizontal]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,9 +47,35 @@ impl Geometry {
         self.kernel[0] * self.kernel[1]
     }
 
-    /// Numbers in one channel of the input.
+    /// Numbers in one channel of the input that was [sorted](Self::sort).
     pub(crate) fn plane(&self) -> usize {
-        self.size[0] * self.size[1]
+        self.size[0] * self.pitch()
+    }
+
+    /// Numbers in a row of the input that was sorted: as many for each of the columns between two steps.
+    fn pitch(&self) -> usize {
+        self.size[1].next_multiple_of(self.stride[1])
+    }
+
+    /// The input with the columns of each row in the order 0, s, 2 s, …, 1, 1 + s, …: what is a stride apart is side by side.
+    pub(crate) fn sort<'a>(&self, input: &'a [f32]) -> Cow<'a, [f32]> {
+        const ROWS: usize = 64;
+        let (step, width, pitch) = (self.stride[1], self.size[1], self.pitch());
+        if step == 1 {
+            return Cow::Borrowed(input);
+        }
+        let mut sorted = vec![0.0; input.len() / width * pitch];
+        sorted.par_chunks_mut(ROWS * pitch).zip(input.par_chunks(ROWS * width)).for_each(|(sorted, input)| {
+            for (sorted, row) in sorted.chunks_exact_mut(pitch).zip(input.chunks_exact(width)) {
+                for (index, numbers) in row.chunks(step).enumerate() {
+                    numbers
+                        .iter()
+                        .zip(sorted[index..].iter_mut().step_by(pitch / step))
+                        .for_each(|(from, to)| *to = *from);
+                }
+            }
+        });
+        Cow::Owned(sorted)
     }
 
     /// The convolution that gives the gradient of the input from that of the output, by the kernel mirrored.
@@ -59,36 +88,74 @@ impl Geometry {
         Some(Self { channels: self.units, units: self.channels, size, padding, ..*self })
     }
 
-    /// The runs that one weight of the kernel sees, for `places` of the output counted over rows and images.
+    /// The runs that each weight of a channel of the kernel sees, for `places` of the output counted over rows and images.
     ///
-    /// `tap` counts the weights of a channel row by row. Places whose number is padding have no run. Runs are for channel 0.
-    pub(crate) fn runs(&self, tap: usize, places: Range<usize>, output: [usize; 2], runs: &mut Runs) {
-        let [rows, columns] = output;
-        let [height, width] = self.size;
-        runs.clear(self.stride[1]);
-        let (down, along) = (tap / self.kernel[1] * self.dilation[0], tap % self.kernel[1] * self.dilation[1]);
-        let step = self.stride[1];
-        // Columns of the output whose number is inside the row.
-        let left = self.padding[1].saturating_sub(along).div_ceil(step);
-        let right = (width + self.padding[1]).saturating_sub(along).div_ceil(step).min(columns);
-        let mut place = places.start;
-        while place < places.end {
-            let (line, column) = (place / columns, place % columns);
-            let end = columns.min(column + places.end - place);
-            let (image, row) = (line / rows, line % rows);
-            let y = (row * self.stride[0] + down).wrapping_sub(self.padding[0]);
-            let (first, last) = (column.max(left), end.min(right));
-            if y < height && first < last {
-                let start = (image * self.channels * height + y) * width + first * step + along - self.padding[1];
-                runs.push(Run { to: place - places.start + first - column, from: start, count: last - first });
-            }
-            place += end - column;
+    /// Weights are counted row by row. Runs are in channel 0 of the input that was [sorted](Self::sort).
+    pub(crate) fn runs(&self, places: Range<usize>, output: [usize; 2], runs: &mut [Runs]) {
+        let lines = lines(places.clone(), output);
+        for (tap, runs) in runs.iter_mut().enumerate() {
+            let view = self.view(tap, output[1]);
+            runs.clear();
+            lines.iter().filter_map(|line| self.run(&view, line)).for_each(|run| runs.push(run));
+            runs.close(places.len());
         }
-        runs.close(places.len());
+    }
+
+    /// Where a weight sees more than padding, in an output of so many columns.
+    fn view(&self, tap: usize, columns: usize) -> View {
+        let (step, padding) = (self.stride[1], self.padding[1]);
+        let (down, along) = (tap / self.kernel[1] * self.dilation[0], tap % self.kernel[1] * self.dilation[1]);
+        let first = padding.saturating_sub(along).div_ceil(step);
+        let end = (self.size[1] + padding).saturating_sub(along).div_ceil(step).min(columns);
+        let column = first * step + along - padding;
+        View { down, columns: first..end, from: column % step * (self.pitch() / step) + column / step }
+    }
+
+    /// What a weight sees of a line, if it sees more than padding.
+    fn run(&self, view: &View, line: &Line) -> Option<Run> {
+        let row = (line.row * self.stride[0] + view.down).checked_sub(self.padding[0]);
+        let row = row.filter(|&row| row < self.size[0])?;
+        let (first, end) = (line.column.max(view.columns.start), view.columns.end.min(line.column + line.count));
+        let count = end.checked_sub(first).filter(|&count| count > 0)?;
+        let from = (line.image * self.channels * self.size[0] + row) * self.pitch() + view.from;
+        Some(Run { to: line.to + first - line.column, from: from + first - view.columns.start, count })
     }
 }
 
-/// Numbers side by side in the output, and in the input but for the stride.
+/// What a weight of the kernel sees of a row.
+#[derive(Clone, Debug)]
+struct View {
+    /// Rows below the kernel's first.
+    down: usize,
+    /// Columns of the output whose number is in the row.
+    columns: Range<usize>,
+    /// Where the number of the first of them is in the sorted row.
+    from: usize,
+}
+
+/// Consecutive places in one row of the output.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    to: usize,
+    image: usize,
+    row: usize,
+    column: usize,
+    count: usize,
+}
+
+fn lines(places: Range<usize>, [rows, columns]: [usize; 2]) -> Vec<Line> {
+    let mut lines = Vec::with_capacity(places.len().div_ceil(columns) + 1);
+    let mut place = places.start;
+    while place < places.end {
+        let (line, column) = (place / columns, place % columns);
+        let count = (columns - column).min(places.end - place);
+        lines.push(Line { to: place - places.start, image: line / rows, row: line % rows, column, count });
+        place += count;
+    }
+    lines
+}
+
+/// Numbers side by side in the output and in the input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Run {
     to: usize,
@@ -99,52 +166,47 @@ struct Run {
 /// The runs of one weight of the kernel.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Runs {
-    step: usize,
     runs: Vec<Run>,
-    /// First and number of the places between runs, which see padding.
-    gaps: Vec<(usize, usize)>,
+    /// Places that see padding.
+    padding: Vec<usize>,
 }
 
 impl Runs {
-    fn clear(&mut self, step: usize) {
-        self.step = step;
+    fn clear(&mut self) {
         self.runs.clear();
-        self.gaps.clear();
+        self.padding.clear();
     }
 
     fn push(&mut self, run: Run) {
-        let last = self.runs.last_mut();
-        let end = last.as_ref().map_or(0, |last| last.to + last.count);
-        if end < run.to {
-            self.gaps.push((end, run.to - end));
-        } else if let Some(last) = last.filter(|last| self.step == 1 && last.from + last.count == run.from) {
-            last.count += run.count;
-            return;
+        let Some(last) = self.runs.last_mut() else {
+            self.padding.extend(0..run.to);
+            return self.runs.push(run);
+        };
+        let (to, from) = (last.to + last.count, last.from + last.count);
+        let gap = run.to - to;
+        // Rows that are as far from each other in the input are one run: what is between them is copied too, then cleared.
+        if run.from.checked_sub(from) == Some(gap) {
+            last.count += gap + run.count;
+        } else {
+            self.runs.push(run);
         }
-        self.runs.push(run);
+        self.padding.extend(to..to + gap);
     }
 
     fn close(&mut self, places: usize) {
         let end = self.runs.last().map_or(0, |last| last.to + last.count);
-        if end < places {
-            self.gaps.push((end, places - end));
-        }
+        self.padding.extend(end..places);
     }
 
     /// Copies what the places see in the channel that starts `offset` numbers after channel 0, zero for padding.
     #[inline(always)]
     pub(crate) fn copy(&self, input: &[f32], offset: usize, row: &mut [f32]) {
-        for &(first, count) in &self.gaps {
-            row[first..first + count].iter_mut().for_each(|number| *number = 0.0);
-        }
         let input = &input[offset..];
         for run in &self.runs {
-            let to = &mut row[run.to..run.to + run.count];
-            if self.step == 1 {
-                copy(to, &input[run.from..run.from + run.count]);
-            } else {
-                to.iter_mut().zip(input[run.from..].iter().step_by(self.step)).for_each(|(to, from)| *to = *from);
-            }
+            copy(&mut row[run.to..run.to + run.count], &input[run.from..run.from + run.count]);
+        }
+        for &place in &self.padding {
+            row[place] = 0.0;
         }
     }
 }

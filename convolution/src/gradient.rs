@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use crate::forward::{Finish, convolve};
 use crate::geometry::{Geometry, Runs};
-use crate::kernel::{COLUMNS, Cpu, DEPTH, LEFT, Left, ROWS, Right, TILE, Tile, multiply};
+use crate::kernel::{COLUMNS, Cpu, DEPTH, LEFT, Left, Products, ROWS, Right, TILE, Tile, aligned, multiply, rights};
 
 /// Places that are multiplied at a time: the depth of this product.
 const PLACES: usize = DEPTH;
@@ -25,16 +25,20 @@ const PART: usize = 1 << 20;
 pub(crate) fn of_input(cpu: Cpu, geometry: &Geometry, weight: &[f32], gradient: &[f32]) -> Option<Vec<f32>> {
     let backward = geometry.backward()?;
     let taps = geometry.taps();
-    let mirrored = |channel: usize, depth: usize| {
-        let (unit, tap) = (depth / taps, depth % taps);
-        weight[(unit * geometry.channels + channel) * taps + taps - 1 - tap]
-    };
-    Some(convolve(cpu, &backward, gradient, mirrored, Finish { bias: None, relu: false }))
+    let mut mirrored = vec![0.0; weight.len()];
+    mirrored.par_chunks_exact_mut(geometry.units * taps).enumerate().for_each(|(channel, of_channel)| {
+        let of_units = weight.chunks_exact(taps).skip(channel).step_by(geometry.channels);
+        for (to, from) in of_channel.chunks_exact_mut(taps).zip(of_units) {
+            to.iter_mut().zip(from.iter().rev()).for_each(|(to, from)| *to = *from);
+        }
+    });
+    Some(convolve(cpu, &backward, gradient, &mirrored, Finish { bias: None, relu: false }))
 }
 
 /// The gradient of the weights, `[unit, channel, height, width]` of the kernel.
 pub(crate) fn of_weight(cpu: Cpu, geometry: &Geometry, input: &[f32], gradient: &[f32]) -> Vec<f32> {
     let output = geometry.output().expect("BUG: a convolution without an output was not refused");
+    let input = &*geometry.sort(input);
     let (depth, units) = (geometry.depth(), geometry.units);
     let (panels, across) = (depth.div_ceil(ROWS), units.div_ceil(COLUMNS));
     let mut tiles: Vec<Tile> = vec![TILE; panels * across];
@@ -50,8 +54,8 @@ pub(crate) fn of_weight(cpu: Cpu, geometry: &Geometry, input: &[f32], gradient: 
         dilation: [1, 1],
         ..*geometry
     };
-    let mut turned: Vec<Turned> =
-        vec![[[[0.0; COLUMNS]]; PLACES]; part.min(total.div_ceil(PLACES) * PLACES) / PLACES * across];
+    let mut turned = rights(part.min(total.next_multiple_of(PLACES)) * across);
+    let turned: &mut [Turned] = aligned(&mut turned).as_chunks_mut::<1>().0.as_chunks_mut().0;
     for start in (0..total).step_by(part) {
         let places = start..total.min(start + part);
         let chunks = chunks(places);
@@ -68,11 +72,14 @@ pub(crate) fn of_weight(cpu: Cpu, geometry: &Geometry, input: &[f32], gradient: 
             },
         );
     }
-    let number = |index: usize| {
-        let (unit, depth) = (index / depth, index % depth);
-        tiles[depth / ROWS * across + unit / COLUMNS][depth % ROWS][unit % COLUMNS]
-    };
-    (0..units * depth).into_par_iter().with_min_len(1 << 14).map(number).collect()
+    let mut of_weight = vec![0.0; units * depth];
+    of_weight.par_chunks_exact_mut(depth).enumerate().for_each(|(unit, of_unit)| {
+        let of_panels = tiles.iter().skip(unit / COLUMNS).step_by(across);
+        for (numbers, tile) in of_unit.chunks_mut(ROWS).zip(of_panels) {
+            numbers.iter_mut().zip(tile).for_each(|(number, row)| *number = row[unit % COLUMNS]);
+        }
+    });
+    of_weight
 }
 
 /// The gradient of the bias: the sum over all places, a thousand at a time so that rounding stays small.
@@ -122,7 +129,7 @@ impl WithSimd for Turn<'_> {
     fn with_simd<S: Simd>(self, _simd: S) {
         let mut runs = Runs::default();
         let count = self.places.len();
-        self.geometry.runs(0, self.places, self.geometry.size, &mut runs);
+        self.geometry.runs(self.places, self.geometry.size, std::slice::from_mut(&mut runs));
         let mut rows = [[0.0; PLACES]; COLUMNS];
         for (panel, right) in self.right.iter_mut().enumerate() {
             for (column, row) in rows.iter_mut().enumerate() {
@@ -175,18 +182,15 @@ impl WithSimd for Work<'_> {
         let Scratch { runs, left } = self.scratch;
         let panels = self.tiles.len() / self.across;
         for (chunk, right) in self.chunks.iter().zip(self.turned.chunks_exact(self.across)) {
-            for (tap, runs) in runs.iter_mut().enumerate() {
-                self.geometry.runs(tap, chunk.clone(), self.output, runs);
-            }
+            self.geometry.runs(chunk.clone(), self.output, runs);
             let rows = left[..panels].as_flattened_mut();
             for (row, depth) in rows.iter_mut().zip(self.first * ROWS..self.geometry.depth()) {
                 let (channel, tap) = (depth / runs.len(), depth % runs.len());
                 runs[tap].copy(self.input, channel * self.geometry.plane(), &mut row[..chunk.len()]);
             }
             for (column, right) in right.iter().enumerate() {
-                for (left, tiles) in left.iter().zip(self.tiles.chunks_exact_mut(self.across)) {
-                    multiply(simd, left, &right[..chunk.len()], 0, &mut tiles[column], false);
-                }
+                let products = Products { tiles: &mut self.tiles[column..], across: self.across, first: false };
+                multiply(simd, &left[..panels], &right[..chunk.len()], 1, products);
             }
         }
     }

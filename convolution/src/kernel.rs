@@ -1,86 +1,164 @@
-//! The innermost product: a tile of 6 × 16 numbers that stays in registers while the sums run.
+//! The innermost product: blocks of numbers that stay in registers while the sums run.
 //!
-//! Operands are copied beforehand into the order in which they are read. The sum of every number of a tile runs in order of
-//! depth, in blocks that start from zero, so that nothing but the operands' sizes decides how numbers are rounded.
+//! Operands are copied beforehand into the order in which they are read. The sum of every number runs in order of depth, in
+//! parts that start from zero, so that nothing but the operands' sizes decides how numbers are rounded: neither where a block
+//! begins nor how wide the registers are.
 
 use pulp::{Simd, WithSimd};
 
 /// Rows of a tile.
 pub(crate) const ROWS: usize = 6;
-/// Columns of a tile: two registers of AVX2.
+/// Columns of a tile: two registers of AVX2, one of AVX-512.
 pub(crate) const COLUMNS: usize = 16;
 /// Depth that is multiplied at a time.
 pub(crate) const DEPTH: usize = 256;
 
-/// `[row, depth]` of the left operand. Rows are longer than needed, so that they do not meet in one set of the cache.
+/// A panel of the left operand, `[row, depth]`. Rows are longer than needed, so that they do not meet in one set of the cache.
 pub(crate) type Left = [[f32; DEPTH + 8]; ROWS];
 /// `[column]` of the right operand.
 pub(crate) type Right = [f32; COLUMNS];
 /// `[row, column]` of the product.
 pub(crate) type Tile = [[f32; COLUMNS]; ROWS];
 
+/// Memory for so many columns of the right operand, of zeros.
+pub(crate) fn rights(count: usize) -> Vec<f32> {
+    vec![0.0; (count + 1) * COLUMNS]
+}
+
+/// That memory from where a line of the cache starts, which is as long as a register of AVX-512.
+pub(crate) fn aligned(rights: &mut [f32]) -> &mut [Right] {
+    let start = rights.as_ptr().align_offset(size_of::<Right>()).min(COLUMNS);
+    rights[start..].as_chunks_mut().0
+}
+
 /// A left operand of zeros.
 pub(crate) const LEFT: Left = [[0.0; DEPTH + 8]; ROWS];
 /// A product of zeros.
 pub(crate) const TILE: Tile = [[0.0; COLUMNS]; ROWS];
 
-/// Instructions of this machine that the product is made for.
+/// Instructions of this machine that the product is made for. All give the same numbers, to the last bit.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Cpu {
+pub(crate) enum Cpu {
+    /// AVX-512.
     #[cfg(target_arch = "x86_64")]
-    simd: pulp::x86::V3,
-    #[cfg(not(target_arch = "x86_64"))]
-    simd: std::convert::Infallible,
+    V4(pulp::x86::V4),
+    /// AVX2 with FMA.
+    #[cfg(target_arch = "x86_64")]
+    V3(pulp::x86::V3),
 }
 
 impl Cpu {
-    /// AVX2 with FMA; `None` where the machine has none, as a product without them would be slower than Burn's.
+    /// The best that there is; `None` where there is none, as a product without them would be slower than Burn's.
     pub(crate) fn detect() -> Option<Self> {
+        Self::available().next()
+    }
+
+    /// Those that this machine has, the best first.
+    pub(crate) fn available() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
-        return pulp::x86::V3::try_new().map(|simd| Self { simd });
+        let all = [pulp::x86::V4::try_new().map(Self::V4), pulp::x86::V3::try_new().map(Self::V3)];
         #[cfg(not(target_arch = "x86_64"))]
-        None
+        let all = [const { None::<Self> }; 0];
+        all.into_iter().flatten()
     }
 
     /// Runs something that was compiled for those instructions.
     pub(crate) fn run<W: WithSimd>(self, work: W) -> W::Output {
-        #[cfg(target_arch = "x86_64")]
-        return Simd::vectorize(self.simd, work);
-        #[cfg(not(target_arch = "x86_64"))]
-        match self.simd {}
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::V4(simd) => Simd::vectorize(simd, work),
+            #[cfg(target_arch = "x86_64")]
+            Self::V3(simd) => Simd::vectorize(simd, work),
+        }
     }
 }
 
-/// Adds a product to a tile, or puts it there if it is the first.
+/// Adds products of panels and tiles to `products`, or puts them there if they are the first.
 ///
-/// `right` is `[depth, tile, column]`, of which one tile is read, and no deeper than [`DEPTH`].
+/// - `left`: `[panel]`
+/// - `right`: `[depth, tile]`, no deeper than [`DEPTH`]; of each depth the first `count` tiles are multiplied, or one more
+/// - `products`: `[panel, tile]`, `across` tiles a panel; the last panel may have fewer
 #[inline(always)]
 pub(crate) fn multiply<S: Simd, const W: usize>(
     simd: S,
-    left: &Left,
+    left: &[Left],
     right: &[[Right; W]],
-    tile: usize,
-    product: &mut Tile,
-    first: bool,
+    count: usize,
+    products: Products<'_>,
 ) {
-    const REGISTERS: usize = 2;
-    assert_eq!(REGISTERS * S::F32_LANES, COLUMNS, "BUG: registers of another width");
-    assert!(tile < W && right.len() <= DEPTH, "BUG: a tile or a depth that the operands do not have");
-    let mut sums = [[simd.splat_f32s(0.0); REGISTERS]; ROWS];
+    // As many sums as there are registers for, 32 in AVX-512 and 16 in AVX2, and operands.
+    match (S::F32_LANES == COLUMNS, W > 1) {
+        (true, true) => blocks::<S, 2, 2, W>(simd, left, right, count, products),
+        (true, false) => blocks::<S, 4, 1, W>(simd, left, right, count, products),
+        (false, _) => blocks::<S, 1, 2, W>(simd, left, right, count, products),
+    }
+}
+
+/// Where products go.
+pub(crate) struct Products<'a> {
+    /// `[panel, tile]`; the last panel may have fewer tiles.
+    pub(crate) tiles: &'a mut [Tile],
+    /// Tiles of a panel.
+    pub(crate) across: usize,
+    /// Whether the products are the first, and what was there is of no use.
+    pub(crate) first: bool,
+}
+
+/// Takes blocks of `P` panels and `N` registers one after the other, and panels that are left one by one.
+#[inline(always)]
+fn blocks<S: Simd, const P: usize, const N: usize, const W: usize>(
+    simd: S,
+    left: &[Left],
+    right: &[[Right; W]],
+    count: usize,
+    mut products: Products<'_>,
+) {
+    let (wide, rest) = left.as_chunks::<P>();
+    for tile in (0..count).step_by(N * S::F32_LANES / COLUMNS) {
+        for (index, left) in wide.iter().enumerate() {
+            block::<S, P, N, W>(simd, left, right, index * P, tile, &mut products);
+        }
+        for (index, left) in rest.iter().enumerate() {
+            block::<S, 1, N, W>(simd, std::array::from_ref(left), right, wide.len() * P + index, tile, &mut products);
+        }
+    }
+}
+
+/// The products of panels from `panel` on with the tiles from `tile` on.
+#[inline(always)]
+fn block<S: Simd, const P: usize, const N: usize, const W: usize>(
+    simd: S,
+    left: &[Left; P],
+    right: &[[Right; W]],
+    panel: usize,
+    tile: usize,
+    products: &mut Products<'_>,
+) {
+    let register = tile * COLUMNS / S::F32_LANES;
+    let fits = right.len() <= DEPTH && register + N <= W * COLUMNS / S::F32_LANES;
+    assert!(fits, "BUG: a depth or tiles that the operands do not have");
+    let mut sums = [[[simd.splat_f32s(0.0); N]; ROWS]; P];
     for (depth, row) in (0..DEPTH).zip(right) {
-        let (columns, _) = S::as_simd_f32s(&row[tile]);
-        let columns: [S::f32s; REGISTERS] = [columns[0], columns[1]];
+        let (registers, _) = S::as_simd_f32s(row.as_flattened());
+        let columns: [S::f32s; N] = std::array::from_fn(|index| registers[register + index]);
         for (sums, left) in sums.iter_mut().zip(left) {
-            let number = simd.splat_f32s(left[depth]);
-            for (sum, columns) in sums.iter_mut().zip(columns) {
-                *sum = simd.mul_add_f32s(number, columns, *sum);
+            for (sums, left) in sums.iter_mut().zip(left) {
+                let number = simd.splat_f32s(left[depth]);
+                for (sum, columns) in sums.iter_mut().zip(columns) {
+                    *sum = simd.mul_add_f32s(number, columns, *sum);
+                }
             }
         }
     }
-    for (row, sums) in product.iter_mut().zip(sums) {
-        let (columns, _) = S::as_mut_simd_f32s(row);
-        for (column, sum) in columns.iter_mut().zip(sums) {
-            *column = if first { sum } else { simd.add_f32s(*column, sum) };
+    for (index, sums) in sums.into_iter().enumerate() {
+        let tiles = &mut products.tiles[(panel + index) * products.across + tile..];
+        for (row, sums) in sums.into_iter().enumerate() {
+            for (index, sum) in sums.into_iter().enumerate() {
+                let column = index * S::F32_LANES;
+                let (registers, _) = S::as_mut_simd_f32s(&mut tiles[column / COLUMNS][row]);
+                let to = &mut registers[column % COLUMNS / S::F32_LANES];
+                *to = if products.first { sum } else { simd.add_f32s(*to, sum) };
+            }
         }
     }
 }

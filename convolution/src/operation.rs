@@ -128,9 +128,7 @@ impl Operation {
         let (input, weight) = (input.to_contiguous(), weight.to_contiguous());
         let bias = bias.map(FlexTensor::to_contiguous);
         let finish = Finish { bias: bias.as_ref().map(numbers), relu: self.rectified };
-        let (depth, weights) = (self.geometry.depth(), numbers(&weight));
-        let weight = |unit: usize, index: usize| weights[unit * depth + index];
-        let sums = convolve(self.cpu, &self.geometry, numbers(&input), weight, finish);
+        let sums = convolve(self.cpu, &self.geometry, numbers(&input), numbers(&weight), finish);
         let [height, width] = self.geometry.output().expect("BUG: `new` refuses a convolution without an output");
         tensor(sums, [self.geometry.batch, self.geometry.units, height, width])
     }

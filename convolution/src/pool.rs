@@ -130,56 +130,88 @@ impl<const PLACES: bool> WithSimd for Plane<'_, PLACES> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) {
-        let Pooling { windows: Windows { kernel, stride, padding, .. }, size: [height, width], output, .. } =
-            *self.pooling;
-        let mut places = vec![0; output[1]];
-        for (row, largest) in self.largest.chunks_exact_mut(output[1]).enumerate() {
-            largest.iter_mut().for_each(|number| *number = f32::NEG_INFINITY);
-            for down in 0..kernel {
-                let Some(y) = (row * stride + down).checked_sub(padding).filter(|&y| y < height) else { continue };
-                for along in 0..kernel {
-                    // Windows whose column of that number is inside the map.
-                    let first = padding.saturating_sub(along).div_ceil(stride);
-                    let end = (width + padding).saturating_sub(along).div_ceil(stride).min(output[1]);
-                    if first >= end {
-                        continue;
-                    }
-                    let line = &self.input[y * width..(y + 1) * width][first * stride + along - padding..];
-                    let tap = (down * kernel + along) as u32;
-                    compare::<PLACES>(&mut largest[first..end], &mut places[first..end], line, stride, tap);
-                }
-            }
-            if PLACES {
-                let taps = &mut self.taps[row * output[1]..(row + 1) * output[1]];
-                taps.iter_mut().zip(&places).for_each(|(tap, &place)| *tap = place as u8);
-            }
+        match (self.pooling.windows.kernel, self.pooling.windows.stride) {
+            (2, 2) => self.pool::<2, 2>(),
+            (3, 2) => self.pool::<3, 2>(),
+            _ => self.pool::<0, 0>(),
         }
     }
 }
 
-/// Replaces numbers by larger ones.
-#[inline(always)]
-fn compare<const PLACES: bool>(largest: &mut [f32], places: &mut [u32], line: &[f32], stride: usize, tap: u32) {
-    let one = |largest: &mut f32, place: &mut u32, number: f32| {
-        let larger = number > *largest || number.is_nan() || (PLACES && *largest == f32::NEG_INFINITY);
-        *largest = if larger { number } else { *largest };
-        if PLACES {
-            *place = if larger { tap } else { *place };
+impl<const PLACES: bool> Plane<'_, PLACES> {
+    /// `K` and `S` are kernel and stride of windows that are taken side by side, or zero for others.
+    #[inline(always)]
+    fn pool<const K: usize, const S: usize>(mut self) {
+        let Pooling { windows: Windows { padding, .. }, size: [height, width], output: [rows, columns], .. } =
+            *self.pooling;
+        // Columns whose windows are inside the map.
+        let first = if K == 0 { columns } else { padding.div_ceil(S).min(columns) };
+        let room = (width + padding).checked_sub(K).filter(|_| K > 0);
+        let end = room.map_or(first, |room| (room / S + 1).clamp(first, columns));
+        for row in 0..rows {
+            let y = (row * S).checked_sub(padding).filter(|y| K > 0 && y + K <= height && end - first >= LANES);
+            let Some(y) = y else {
+                (0..columns).for_each(|column| self.window(row, column));
+                continue;
+            };
+            (0..first).chain(end..columns).for_each(|column| self.window(row, column));
+            // The last windows overlap the ones before.
+            for column in (first..end).step_by(LANES).map(|column| column.min(end - LANES)) {
+                let start = y * width + column * S - padding;
+                let lines = std::array::from_fn(|down| &self.input[start + down * width..]);
+                let (largest, taps) = side_by_side::<K, S>(lines);
+                let at = row * columns + column;
+                self.largest[at..at + LANES].copy_from_slice(&largest);
+                if PLACES {
+                    self.taps[at..at + LANES].copy_from_slice(&taps.map(|tap| tap as u8));
+                }
+            }
         }
-    };
-    let pairs = line.as_chunks::<2>().0;
-    if stride == 2 && pairs.len() + 1 >= largest.len() {
-        // The last window may see the last number of a line of odd length.
-        let count = pairs.len().min(largest.len());
-        let windows = largest[..count].iter_mut().zip(&mut places[..count]);
-        windows.zip(pairs).for_each(|((largest, place), pair)| one(largest, place, pair[0]));
-        if count < largest.len() {
-            one(&mut largest[count], &mut places[count], line[2 * count]);
-        }
-    } else {
-        let windows = largest.iter_mut().zip(places);
-        windows.zip(line.iter().step_by(stride)).for_each(|((largest, place), &number)| one(largest, place, number));
     }
+
+    /// One window, wherever it is.
+    #[inline(always)]
+    fn window(&mut self, row: usize, column: usize) {
+        let Pooling { windows: Windows { kernel, stride, padding, .. }, size: [height, width], output, .. } =
+            *self.pooling;
+        // Numbers of the window that are inside the map.
+        let inside = |start: usize, size: usize| padding.saturating_sub(start)..kernel.min(size + padding - start);
+        let (down, along) = (inside(row * stride, height), inside(column * stride, width));
+        let mut best = (f32::NEG_INFINITY, down.start * kernel + along.start);
+        for tap in down.flat_map(|down| along.clone().map(move |along| down * kernel + along)) {
+            let [y, x] = [row * stride + tap / kernel - padding, column * stride + tap % kernel - padding];
+            let number = self.input[y * width + x];
+            if number > best.0 || number.is_nan() {
+                best = (number, tap);
+            }
+        }
+        let at = row * output[1] + column;
+        self.largest[at] = best.0;
+        if PLACES {
+            self.taps[at] = best.1 as u8;
+        }
+    }
+}
+
+/// Windows that are computed together.
+const LANES: usize = 8;
+
+/// The largest numbers of windows side by side inside the map, and their places; lines start with the first window.
+#[inline(always)]
+fn side_by_side<const K: usize, const S: usize>(lines: [&[f32]; K]) -> ([f32; LANES], [u32; LANES]) {
+    let (mut largest, mut taps) = ([f32::NEG_INFINITY; LANES], [0; LANES]);
+    for (down, line) in lines.into_iter().enumerate() {
+        let line = &line[..(LANES - 1) * S + K];
+        for along in 0..K {
+            for lane in 0..LANES {
+                let number = line[lane * S + along];
+                let larger = (number > largest[lane]) | number.is_nan();
+                largest[lane] = if larger { number } else { largest[lane] };
+                taps[lane] = if larger { (down * K + along) as u32 } else { taps[lane] };
+            }
+        }
+    }
+    (largest, taps)
 }
 
 /// What the gradient is computed from.

@@ -1,4 +1,5 @@
 mod gradient;
+mod pooling;
 mod reference;
 mod same;
 

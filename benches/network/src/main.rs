@@ -6,6 +6,7 @@
 
 #![expect(clippy::print_stdout, reason = "what it prints is its result")]
 
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -14,13 +15,20 @@ use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use orchestrate_stages::cam::class_activation_map;
-use orchestrate_stages::model::{Classifier, Generator, ModelName, Seed, device, pool, with_threads};
+use orchestrate_stages::model::{CPU, Classifier, Generator, ModelName, Seed, device, environment, pool, with_threads};
 
 /// As many as the tumours of Cheng's data set.
 const CLASSES: usize = 3;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let variables = environment(CPU);
+    if variables.iter().any(|(name, _)| std::env::var_os(name).is_none()) {
+        // A worker process starts with these, so this one starts once more.
+        let mut again = Command::new(std::env::current_exe()?);
+        let status = again.args(&arguments).envs(variables).status().context("the program cannot start itself")?;
+        std::process::exit(status.code().unwrap_or(1));
+    }
     let [mode, model, size, batch, threads, steps] = arguments.as_slice() else {
         bail!("usage: orchestrate-network train|cam MODEL SIZE BATCH THREADS STEPS");
     };
@@ -29,8 +37,8 @@ fn main() -> Result<()> {
     let (size, batch, steps) = (number(size)?, number(batch)?, number(steps)?);
     let bench = Bench { model, size, batch, steps };
     let times = match mode.as_str() {
-        "train" => with_threads(number(threads)?, || Ok(bench.train(&device("cpu")?.autodiff())))?,
-        "cam" => with_threads(number(threads)?, || Ok(bench.cam(&device("cpu")?)))?,
+        "train" => with_threads(number(threads)?, || Ok(bench.train(&device(CPU)?.autodiff())))?,
+        "cam" => with_threads(number(threads)?, || Ok(bench.cam(&device(CPU)?)))?,
         other => bail!("`{other}` is neither `train` nor `cam`"),
     };
     for time in &times[1..] {

@@ -1,9 +1,12 @@
-//! What must not change a result: the number of threads, the layout in memory, the type.
+//! What must not change a result: the number of threads, the machine's instructions, the layout in memory, the type.
 
 use burn::tensor::{DType, Device, Tensor, module, ops::ConvOptions};
 
-use super::{formula_tensor, values};
-use crate::{Options, Windows, conv2d, conv2d_relu, max_pool2d};
+use super::{formula, formula_tensor, values};
+use crate::forward::{Finish, convolve};
+use crate::geometry::Geometry;
+use crate::kernel::Cpu;
+use crate::{Options, Windows, conv2d, conv2d_relu, gradient, max_pool2d};
 
 const SAME: Options = Options { stride: [1, 1], padding: [1, 1], dilation: [1, 1] };
 
@@ -28,6 +31,38 @@ fn outputs_and_gradients_have_the_same_bytes_on_any_number_of_threads() {
     };
     let one = on(1);
     assert!(on(2) == one && on(4) == one);
+}
+
+/// Panels and tiles that no block divides, more than one part of the depth, and a stride.
+#[test]
+fn outputs_and_gradients_have_the_same_bytes_with_all_instructions_of_the_machine() {
+    for (units, stride) in [(50, 1), (33, 2), (5, 1)] {
+        let geometry = Geometry {
+            batch: 3,
+            channels: 31,
+            units,
+            size: [13, 11],
+            kernel: [3, 3],
+            stride: [stride; 2],
+            padding: [1, 1],
+            dilation: [1, 1],
+        };
+        let input = formula(3 * 31 * 13 * 11, 1, 2003);
+        let weight = formula(units * geometry.depth(), 2, 2003);
+        let bias = formula(units, 3, 2003);
+        let [height, width] = geometry.output().expect("it has an output");
+        let gradient = formula(3 * units * height * width, 4, 2003);
+        let on = |cpu: Cpu| {
+            let finish = Finish { bias: Some(&bias), relu: true };
+            let mut numbers = convolve(cpu, &geometry, &input, &weight, finish);
+            numbers.extend(gradient::of_input(cpu, &geometry, &weight, &gradient).unwrap_or_default());
+            numbers.extend(gradient::of_weight(cpu, &geometry, &input, &gradient));
+            numbers.into_iter().map(f32::to_bits).collect::<Vec<u32>>()
+        };
+        let mut all = Cpu::available().map(on);
+        let first = all.next();
+        assert!(all.all(|other| Some(other) == first));
+    }
 }
 
 #[test]
