@@ -16,6 +16,7 @@ pub mod fuzz;
 mod gpu;
 mod hdf5;
 pub mod heatmap;
+mod memo;
 pub mod model;
 pub mod predict_masks;
 pub mod report;

@@ -5,15 +5,18 @@ mod overlap;
 mod predicted;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
+use orchestrate_cache::Digest;
 use orchestrate_engine::params;
 use orchestrate_engine::stage::{Action, Context, Output, Port, StageError};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{Cams, Masks, PredictedMasks, Rows, Scores, Table, Thresholds};
+use crate::artifact::{Cams, Foreground, Masks, PredictedMasks, Rows, Scores, Series, Table, Thresholds, Truths};
 use crate::batch::{Outcome, digests, in_groups};
-use crate::heatmap::{Scale, each_heatmap};
+use crate::heatmap::{Profile, Scale, profiles, recent, within};
+use crate::memo::Memo;
 use crate::typed::{Adaptor, Typed};
 
 use overlap::{Agreement, Overlap};
@@ -53,7 +56,9 @@ impl params::Params for Params {}
 /// Images are matched by name. Empty ground truth has a row without scores. Errors: masks of another size, images that
 /// `thresholds` or `masks` lack, and maps that are not finite.
 pub fn run(params: &Params, cams: &Cams, thresholds: &Thresholds, masks: &Masks) -> Result<Scores, StageError> {
-    let overlaps = overlaps(cams, masks, thresholds.scale)?;
+    let truths = Truths::of(masks);
+    let truth_of = truth_of(cams, &truths)?;
+    let overlaps = overlaps(cams, thresholds.scale, &profiles(cams, thresholds.scale)?, &truth_of);
     let rows = rows_by_name("thresholds", &thresholds.names, "cams", &cams.names)?;
     let scored = scored(params, cams);
     let mut scores = of_cams(cams, &scored);
@@ -61,18 +66,20 @@ pub fn run(params: &Params, cams: &Cams, thresholds: &Thresholds, masks: &Masks)
     Ok(scores)
 }
 
-/// The histograms of each image of `cams`, from which the scores at any threshold follow.
-fn overlaps(cams: &Cams, masks: &Masks, scale: Scale) -> Result<Vec<Overlap>, StageError> {
-    let (height, width) = (cams.input_height, cams.input_width);
-    if !cams.names.is_empty() {
-        check_size(masks, height, width, "the maps are compared at the network's input size")?;
+/// The ground truth of each image of `cams`.
+fn truth_of<'t>(cams: &Cams, truths: &'t Truths) -> Result<Vec<&'t Foreground>, StageError> {
+    if !cams.names.is_empty() && !truths.names.is_empty() {
+        let why = "the maps are compared at the network's input size";
+        check_size((truths.height, truths.width), (cams.input_height, cams.input_width), why)?;
     }
-    let rows = rows_by_name("masks", &masks.names, "cams", &cams.names)?;
-    let size = height * width;
-    each_heatmap(cams, scale, |row, heatmap| {
-        let truth = &masks.pixels[rows[row] * size..(rows[row] + 1) * size];
-        Ok(Overlap::of(&heatmap.pixels, truth))
-    })
+    let rows = rows_by_name("masks", &truths.names, "cams", &cams.names)?;
+    truths.foregrounds(&rows)
+}
+
+/// The histograms of each image of `cams`, from which the scores at any threshold follow.
+fn overlaps(cams: &Cams, scale: Scale, profiles: &[Profile], truth_of: &[&Foreground]) -> Vec<Overlap> {
+    let inside = within(cams, scale, profiles, |row| truth_of[row]);
+    profiles.iter().zip(&inside).map(|(profile, inside)| Overlap::of(&profile.histogram, inside)).collect()
 }
 
 /// Rows of the images that are scored.
@@ -103,17 +110,22 @@ fn fill(scores: &mut Scores, agreements: impl Iterator<Item = Agreement> + Clone
     scores.truth_pixels = agreements.map(|agreement| agreement.truth_pixels).collect();
 }
 
-/// Fails unless the ground truth has that size; `why` reads after "but".
-fn check_size(masks: &Masks, height: usize, width: usize, why: &str) -> Result<(), StageError> {
-    if (masks.height, masks.width) == (height, width) || masks.names.is_empty() {
+/// Fails unless the ground truth has the `wanted` size, (height, width); `why` reads after "but".
+fn check_size(found: (usize, usize), wanted: (usize, usize), why: &str) -> Result<(), StageError> {
+    if found == wanted {
         return Ok(());
     }
-    let size = if height == width { height.to_string() } else { format!("[{height}, {width}]") };
+    let ((height, width), (wanted_height, wanted_width)) = (found, wanted);
+    let size = if wanted_height == wanted_width {
+        wanted_height.to_string()
+    } else {
+        format!("[{wanted_height}, {wanted_width}]")
+    };
     Err(StageError::input(
         "masks",
         format!(
-            "the masks are {} × {}, but {why}, {height} × {width}; set `size = {size}` in the `dataset` stage that gives the masks",
-            masks.height, masks.width
+            "the masks are {height} × {width}, but {why}, {wanted_height} × {wanted_width}; set `size = {size}` in the `dataset` \
+             stage that gives the masks"
         ),
     ))
 }
@@ -239,16 +251,18 @@ impl Typed for Score {
 fn score_maps(group: &[Member<'_>], scale: Scale) -> Result<Vec<Outcome>, StageError> {
     let Member { params, action, .. } = &group[0];
     let cams = Cams::from_item(action.one("cams")?)?;
-    let masks = masks_of(action, &cams.names)?;
-    let overlaps = overlaps(&cams, &masks, scale)?;
+    let truths = recent_truths(action)?;
+    let truth_of = truth_of(&cams, &truths)?;
+    let profiles = recent(&cams, digests(action, "cams"), scale)?;
+    let overlaps = overlaps(&cams, scale, &profiles, &truth_of);
     let scored = scored(params, &cams);
     // The rows are the same for all members: each thread copies them once.
-    let outcome = |scores: &mut Scores, member: &Member<'_>| -> Outcome {
+    let outcome = |(scores, series): &mut (Scores, Series), member: &Member<'_>| -> Outcome {
         let levels = member.levels(&cams)?;
         fill(scores, scored.iter().map(|&row| overlaps[row].agreement(levels[row])));
-        Ok(vec![scores.output()?])
+        Ok(vec![series.output(scores)?])
     };
-    Ok(group.par_iter().map_init(|| of_cams(&cams, &scored), outcome).collect())
+    Ok(group.par_iter().map_init(|| (of_cams(&cams, &scored), Series::default()), outcome).collect())
 }
 
 /// Members that share predicted masks and ground truth: they differ in nothing that counts.
@@ -257,6 +271,17 @@ fn score_predicted(group: &[Member<'_>]) -> Result<Vec<Outcome>, StageError> {
     let predicted = PredictedMasks::from_item(action.one("predicted")?)?;
     let scores = run_predicted(&predicted, &masks_of(action, &predicted.names)?)?;
     Ok(group.iter().map(|_| Ok(vec![scores.output()?])).collect())
+}
+
+/// Ground truth that was read lately, by the digests of the masks: every fold needs some of a data set, and so does every network.
+static RECENT: Memo<Vec<Digest>, Truths> = Memo::new(64 << 20);
+
+fn recent_truths(action: &Action) -> Result<Arc<Truths>, StageError> {
+    RECENT.get(&digests(action, "masks"), || {
+        let truths = Truths::open(Masks::open(action.one("masks")?)?)?;
+        let size_bytes = truths.size_bytes();
+        Ok((truths, size_bytes))
+    })
 }
 
 /// The ground truth of the images of that name.

@@ -3,14 +3,16 @@
 mod level;
 mod rule;
 
+use std::sync::Arc;
+
 use orchestrate_engine::params;
 use orchestrate_engine::stage::{Action, Context, Output, Port, StageError};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{Cams, Table, Thresholds};
+use crate::artifact::{Cams, Series, Table, Thresholds};
 use crate::batch::{digests, in_groups};
-use crate::heatmap::{Heatmap, Histogram, Scale, each_heatmap, each_is_constant};
+use crate::heatmap::{Histogram, Profile, Scale, each_is_constant, profiles, recent};
 use crate::typed::{Adaptor, Typed};
 
 pub use rule::Rule;
@@ -35,7 +37,7 @@ impl params::Params for Params {}
 ///
 /// A constant map gives 0, whatever the rule, and thus an empty mask. Errors: a map that is not finite, by its image.
 pub fn run(params: &Params, cams: &Cams) -> Result<Thresholds, StageError> {
-    let maps = Maps::of(cams, params.scale, [params.threshold])?;
+    let maps = Maps::of(cams, [params.threshold], || Ok(Arc::new(profiles(cams, params.scale)?)))?;
     Ok(Thresholds { names: cams.names.clone(), thresholds: resolve(params.threshold, &maps), scale: params.scale })
 }
 
@@ -43,18 +45,21 @@ pub fn run(params: &Params, cams: &Cams) -> Result<Thresholds, StageError> {
 enum Maps {
     /// Whether it is constant, which is all that fixed grey levels ask.
     Constant(Vec<bool>),
-    /// The grey levels of its heatmap; `None` where the map is constant.
-    Levels(Vec<Option<Histogram>>),
+    /// The grey levels of its heatmap.
+    Levels(Arc<Vec<Profile>>),
 }
 
 impl Maps {
     /// As much as the rules ask for.
-    fn of(cams: &Cams, scale: Scale, rules: impl IntoIterator<Item = Rule>) -> Result<Self, StageError> {
+    fn of(
+        cams: &Cams,
+        rules: impl IntoIterator<Item = Rule>,
+        profiles: impl FnOnce() -> Result<Arc<Vec<Profile>>, StageError>,
+    ) -> Result<Self, StageError> {
         if rules.into_iter().all(|rule| matches!(rule, Rule::Fixed(_))) {
             return each_is_constant(cams).map(Self::Constant);
         }
-        let histogram = |_, heatmap: Heatmap| Ok((!heatmap.constant).then(|| Histogram::of_slice(&heatmap.pixels)));
-        each_heatmap(cams, scale, histogram).map(Self::Levels)
+        profiles().map(Self::Levels)
     }
 }
 
@@ -70,7 +75,10 @@ fn resolve(rule: Rule, maps: &Maps) -> Vec<f64> {
             constant.iter().map(|&constant| if constant { 0.0 } else { level }).collect()
         }
         (Maps::Constant(_), _) => unreachable!("grey levels are there for a rule that asks for them"),
-        (Maps::Levels(levels), _) => levels.iter().map(|levels| levels.as_ref().map_or(0.0, of_histogram)).collect(),
+        (Maps::Levels(profiles), _) => {
+            let level = |profile: &Profile| if profile.is_constant() { 0.0 } else { of_histogram(&profile.histogram) };
+            profiles.iter().map(level).collect()
+        }
     }
 }
 
@@ -98,12 +106,16 @@ impl Typed for Threshold {
                 }
                 let (params, action) = group[0];
                 let cams = Cams::from_item(action.one("cams")?)?;
-                let maps = Maps::of(&cams, params.scale, group.iter().map(|(params, _)| params.threshold))?;
+                let rules = group.iter().map(|(params, _)| params.threshold);
+                let maps = Maps::of(&cams, rules, || recent(&cams, digests(action, "cams"), params.scale))?;
                 // The names are the same for all members: each thread copies them once.
-                let of_none = || Thresholds { names: cams.names.clone(), thresholds: Vec::new(), scale: params.scale };
-                let outcome = |thresholds: &mut Thresholds, (params, _): &&(Params, &Action)| {
+                let of_none = || {
+                    let of_none = Thresholds { names: cams.names.clone(), thresholds: Vec::new(), scale: params.scale };
+                    (of_none, Series::default())
+                };
+                let outcome = |(thresholds, series): &mut (Thresholds, Series), (params, _): &&(Params, &Action)| {
                     thresholds.thresholds = resolve(params.threshold, &maps);
-                    Ok(vec![thresholds.output()?])
+                    Ok(vec![series.output(thresholds)?])
                 };
                 Ok(group.par_iter().map_init(of_none, outcome).collect())
             },

@@ -18,7 +18,7 @@ use orchestrate_engine::stage::StageError;
 use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::KeyValue;
+use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
@@ -150,7 +150,8 @@ impl<'a> Columns<'a> {
     /// Encodes as Parquet.
     pub fn encode(&self) -> Result<Vec<u8>, StageError> {
         let rows = self.check()?;
-        self.write(rows).map_err(|error| StageError::new(format!("cannot encode as Parquet: {error}")))
+        let encoded = self.write(rows, |_| true).map(|(bytes, _)| bytes);
+        encoded.map_err(|error| StageError::new(format!("cannot encode as Parquet: {error}")))
     }
 
     fn with(mut self, name: &str, column: Column<'a>) -> Self {
@@ -159,7 +160,7 @@ impl<'a> Columns<'a> {
     }
 
     /// The number of rows, after checking that all columns agree on it and that no two share a name.
-    fn check(&self) -> Result<usize, StageError> {
+    pub(super) fn check(&self) -> Result<usize, StageError> {
         if let Some(name) = repeated(self.columns.iter().map(|(name, _)| name.as_str())) {
             return Err(StageError::new(format!("two columns are named `{name}`; rename one of them")));
         }
@@ -182,28 +183,56 @@ impl<'a> Columns<'a> {
         Ok(rows)
     }
 
-    fn write(&self, rows: usize) -> Result<Vec<u8>, ParquetError> {
-        let schema: SchemaRef =
-            Arc::new(Schema::new(self.columns.iter().map(|(name, column)| column.field(name)).collect::<Vec<_>>()));
+    /// The bytes of a file with the chosen columns, and what is in it.
+    pub(super) fn write(
+        &self,
+        rows: usize,
+        is_chosen: impl Fn(usize) -> bool,
+    ) -> Result<(Vec<u8>, ParquetMetaData), ParquetError> {
+        let schema = self.schema(&is_chosen);
+        let columns: Vec<_> = self.chosen(is_chosen).collect();
         let options = ArrowWriterOptions::new().with_properties(self.properties()?).with_skip_arrow_metadata(true);
-        let plain = self.columns.iter().filter(|(_, column)| column.is_plain()).map(|(_, column)| column.values());
+        let plain = columns.iter().filter(|(_, column)| column.is_plain()).map(|(_, column)| column.values());
         let mut bytes = Vec::with_capacity(plain.sum::<usize>() + (1 << 12));
         let mut writer = ArrowWriter::try_new_with_options(&mut bytes, Arc::clone(&schema), options)?;
-        let row_bytes: usize = self.columns.iter().map(|(_, column)| column.row_bytes()).sum();
-        let step = (CHUNK_BYTES / row_bytes.max(1)).clamp(1, ROWS_PER_CHUNK_MAX);
+        let step = self.rows_at_a_time();
         for (chunk, start) in (0..rows).step_by(step).enumerate() {
             if chunk > 0 && chunk % CHUNKS_PER_GROUP == 0 {
                 writer.flush()?;
             }
             let range = start..rows.min(start + step);
-            let arrays = self.columns.iter().map(|(_, column)| column.array(range.clone())).collect();
+            let arrays = columns.iter().map(|(_, column)| column.array(range.clone())).collect();
             writer.write(&RecordBatch::try_new(Arc::clone(&schema), arrays)?)?;
         }
-        writer.close()?;
-        Ok(bytes)
+        let metadata = writer.close()?;
+        Ok((bytes, metadata))
     }
 
-    fn properties(&self) -> Result<WriterProperties, ParquetError> {
+    /// Rows that are turned into arrays at a time.
+    pub(super) fn rows_at_a_time(&self) -> usize {
+        let row_bytes: usize = self.columns.iter().map(|(_, column)| column.row_bytes()).sum();
+        (CHUNK_BYTES / row_bytes.max(1)).clamp(1, ROWS_PER_CHUNK_MAX)
+    }
+
+    fn chosen(&self, is_chosen: impl Fn(usize) -> bool) -> impl Iterator<Item = &(String, Column<'a>)> {
+        self.columns.iter().enumerate().filter(move |(index, _)| is_chosen(*index)).map(|(_, column)| column)
+    }
+
+    /// Names and types of the chosen columns.
+    pub(super) fn schema(&self, is_chosen: impl Fn(usize) -> bool) -> SchemaRef {
+        Arc::new(Schema::new(self.chosen(is_chosen).map(|(name, column)| column.field(name)).collect::<Vec<_>>()))
+    }
+
+    /// All columns.
+    pub(super) fn arrays(&self, rows: usize) -> Vec<ArrayRef> {
+        self.columns.iter().map(|(_, column)| column.array(0..rows)).collect()
+    }
+
+    pub(super) fn notes(&self) -> &BTreeMap<String, String> {
+        &self.notes
+    }
+
+    pub(super) fn properties(&self) -> Result<WriterProperties, ParquetError> {
         let notes: Vec<_> = self.notes.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
         let wide = self.columns.iter().any(|(_, column)| matches!(column, Column::Bytes { .. }));
         let mut properties = WriterProperties::builder()

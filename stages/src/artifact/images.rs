@@ -166,28 +166,39 @@ fn frame_columns<'a>(
         .integer("width", std::iter::repeat_n(width as i64, rows)))
 }
 
+/// What is wrong with masks that are none.
+pub(super) const NOT_A_MASK: &str = "column `pixels` has values other than 0 and 1; a mask is 1 where the tumour is";
+
 /// [`grids`] whose pixels are 0 or 1.
 pub(super) fn mask_grids(
     rows: &Rows,
     wanted: impl Fn(&str) -> bool,
 ) -> Result<(Vec<String>, usize, usize, Vec<u8>), StageError> {
     let grids = grids(rows, wanted)?;
+    if is_mask(&grids.3) { Ok(grids) } else { Err(rows.error(NOT_A_MASK)) }
+}
+
+/// Whether no pixel is other than 0 or 1.
+pub(super) fn is_mask(pixels: &[u8]) -> bool {
     // By the largest of many at a time, which processors find much faster than the first that is too large.
-    if grids.3.chunks(1 << 12).any(|pixels| pixels.iter().fold(0, |max, &pixel| max.max(pixel)) > 1) {
-        return Err(rows.error("column `pixels` has values other than 0 and 1; a mask is 1 where the tumour is"));
-    }
-    Ok(grids)
+    pixels.chunks(1 << 12).all(|pixels| pixels.iter().fold(0, |max, &pixel| max.max(pixel)) <= 1)
 }
 
 /// Names, height, width and pixels of the rows whose name is `wanted`.
 fn grids(rows: &Rows, wanted: impl Fn(&str) -> bool) -> Result<(Vec<String>, usize, usize, Vec<u8>), StageError> {
-    let mut names = rows.text("image")?;
-    let (height, width) = (rows.constant("height")?, rows.constant("width")?);
+    let (mut names, height, width, size) = frame(rows)?;
     let keep: Vec<bool> = names.iter().map(|name| wanted(name)).collect();
-    let too_large = || rows.error(format!("{} images of {height} × {width} do not fit in memory", names.len()));
-    let size = height.checked_mul(width).ok_or_else(too_large)?;
     let pixels = rows.bytes("pixels", &keep, size)?;
     let mut kept = keep.into_iter();
     names.retain(|_| kept.next() == Some(true));
     Ok((names, height, width, pixels))
+}
+
+/// Names, height, width and pixels of an image.
+pub(super) fn frame(rows: &Rows) -> Result<(Vec<String>, usize, usize, usize), StageError> {
+    let names = rows.text("image")?;
+    let (height, width) = (rows.constant("height")?, rows.constant("width")?);
+    let too_large = || rows.error(format!("{} images of {height} × {width} do not fit in memory", names.len()));
+    let size = height.checked_mul(width).ok_or_else(too_large)?;
+    Ok((names, height, width, size))
 }

@@ -12,9 +12,11 @@ mod metrics;
 mod predicted;
 mod rows;
 mod scores;
+mod series;
 mod split;
 #[cfg(test)]
 mod tests;
+mod truths;
 
 use bytes::Bytes;
 use orchestrate_engine::stage::{Item, Output, StageError};
@@ -30,7 +32,9 @@ pub use metrics::{ALL, AxisColumns, Confusion, Metrics, is_synthetic};
 pub use predicted::PredictedMasks;
 pub use rows::Rows;
 pub use scores::Scores;
+pub(crate) use series::Series;
 pub use split::Split;
+pub(crate) use truths::{Foreground, Run, Truths};
 
 /// An artifact that is one Parquet file, `OUTPUT.parquet`.
 pub trait Table: Sized {

@@ -22,7 +22,22 @@ use rayon::prelude::*;
 const BATCH_ROWS: usize = 256;
 
 /// The same of columns of pictures, so that what is decoded stays in the processor's cache.
-const GROUP_BATCH_ROWS: usize = 16;
+const PART_BATCH_ROWS: usize = 16;
+
+/// Rows of pictures that one thread reads before others may take what is left of the row group; a page that two of them share is
+/// read by both, so that it should have many pages.
+const PART_ROWS: usize = 256;
+
+/// Some rows of one row group that follow each other.
+struct Part<'k> {
+    group: usize,
+    /// Rows of the group before them.
+    skipped: usize,
+    /// The first of them, counted from the start of the table.
+    start: usize,
+    /// Which of them are wanted.
+    keep: &'k [bool],
+}
 
 /// A Parquet table whose columns are decoded when asked for.
 pub struct Rows {
@@ -47,6 +62,11 @@ impl Rows {
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.count
+    }
+
+    /// Length of the file.
+    pub fn size_bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Whether there are no rows.
@@ -155,7 +175,7 @@ impl Rows {
 
     /// The byte strings of a column in the rows to `keep`, one after the other; each must have `width` bytes.
     ///
-    /// Row groups are read in parallel: a column of pictures is most of its table. Errors: a string of another length, with its row.
+    /// Errors: a string of another length, with its row.
     pub fn bytes(&self, name: &str, keep: &[bool], width: usize) -> Result<Vec<u8>, StageError> {
         let kept = |keep: &[bool]| keep.iter().filter(|&&keep| keep).count();
         let too_large = || self.error(format!("{} values of {width} bytes do not fit in memory", kept(keep)));
@@ -164,41 +184,84 @@ impl Rows {
         Vec::<u8>::new().try_reserve_exact(size).map_err(|_| too_large())?;
         let mut values = vec![0; size];
         let mut places = Vec::new();
-        let (mut start, mut rest) = (0, values.as_mut_slice());
+        let mut rest = values.as_mut_slice();
+        for part in self.parts(name, keep)? {
+            let (own, others) = rest.split_at_mut(kept(part.keep) * width);
+            places.push((part, own));
+            rest = others;
+        }
+        places.into_par_iter().try_for_each(|(part, own)| {
+            let mut places = own.chunks_exact_mut(width.max(1));
+            self.part_bytes(name, &part, width, |value| {
+                if let Some(place) = places.next() {
+                    place.copy_from_slice(value);
+                }
+            })
+        })?;
+        Ok(values)
+    }
+
+    /// What `map` makes of each byte string of a column in the rows to `keep`; see [`Rows::bytes`].
+    pub fn map_bytes<T: Send>(
+        &self,
+        name: &str,
+        keep: &[bool],
+        width: usize,
+        map: impl Fn(&[u8]) -> T + Sync,
+    ) -> Result<Vec<T>, StageError> {
+        let map_part = |part: Part<'_>| {
+            let mut mapped = Vec::with_capacity(part.keep.len());
+            self.part_bytes(name, &part, width, |value| mapped.push(map(value)))?;
+            Ok(mapped)
+        };
+        let parts: Vec<Vec<T>> =
+            self.parts(name, keep)?.into_par_iter().map(map_part).collect::<Result<_, StageError>>()?;
+        Ok(parts.into_iter().flatten().collect())
+    }
+
+    /// Parts of a column that are read in parallel: a column of pictures is most of its table.
+    fn parts<'k>(&self, name: &str, keep: &'k [bool]) -> Result<Vec<Part<'k>>, StageError> {
+        let mut parts = Vec::new();
+        let mut start = 0;
         for (group, metadata) in self.metadata.metadata().row_groups().iter().enumerate() {
             let rows = usize::try_from(metadata.num_rows()).unwrap_or(0).min(keep.len() - start);
-            let (own, others) = rest.split_at_mut(kept(&keep[start..start + rows]) * width);
-            places.push((group, start, &keep[start..start + rows], own));
-            (start, rest) = (start + rows, others);
+            let pieces =
+                keep[start..start + rows].chunks(PART_ROWS).enumerate().map(|(piece, keep)| (piece * PART_ROWS, keep));
+            parts.extend(pieces.map(|(skipped, keep)| Part { group, skipped, start: start + skipped, keep }));
+            start += rows;
         }
         if start < keep.len() {
             return Err(self.error(format!("column `{name}` has {start} rows of {}", keep.len())));
         }
-        places.into_par_iter().filter(|(_, _, keep, _)| keep.contains(&true)).try_for_each(
-            |(group, start, keep, own)| {
-                let mut rows = (start..).zip(keep).filter(|(_, keep)| **keep).map(|(row, _)| row);
-                let mut places = own.chunks_exact_mut(width.max(1));
-                let mut unequal = None;
-                self.read_group(name, "byte strings", Some((group, keep)), &mut |array| {
-                    for value in array.as_binary_view_opt()? {
-                        let (value, row) = (value.unwrap_or_default(), rows.next());
-                        match places.next() {
-                            Some(place) if place.len() == value.len() => place.copy_from_slice(value),
-                            _ if value.is_empty() && width == 0 => {}
-                            _ => unequal = unequal.or(Some((row.unwrap_or_default(), value.len()))),
-                        }
-                    }
-                    Some(())
-                })?;
-                match unequal {
-                    Some((row, length)) => {
-                        Err(self.error(format!("`{name}` of row {row} has {length} bytes, not {width}")))
-                    }
-                    None => Ok(()),
+        parts.retain(|part| part.keep.contains(&true));
+        Ok(parts)
+    }
+
+    /// Gives the byte strings of a part to `take`, one after the other.
+    fn part_bytes(
+        &self,
+        name: &str,
+        part: &Part<'_>,
+        width: usize,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<(), StageError> {
+        let mut rows = (part.start..).zip(part.keep).filter(|(_, keep)| **keep).map(|(row, _)| row);
+        let mut unequal = None;
+        self.read_part(name, "byte strings", Some(part), &mut |array| {
+            for value in array.as_binary_view_opt()? {
+                let (value, row) = (value.unwrap_or_default(), rows.next());
+                if value.len() == width {
+                    take(value);
+                } else {
+                    unequal = unequal.or(Some((row.unwrap_or_default(), value.len())));
                 }
-            },
-        )?;
-        Ok(values)
+            }
+            Some(())
+        })?;
+        match unequal {
+            Some((row, length)) => Err(self.error(format!("`{name}` of row {row} has {length} bytes, not {width}"))),
+            None => Ok(()),
+        }
     }
 
     /// A column of equally long lists of floats, one after the other, and that length; 0 where there are no rows.
@@ -291,7 +354,7 @@ impl Rows {
         expected: &str,
         mut take: impl FnMut(&ArrayRef) -> Option<()>,
     ) -> Result<(), StageError> {
-        self.read_group(name, expected, None, &mut take)
+        self.read_part(name, expected, None, &mut take)
     }
 
     /// The schema with byte strings of a column as parts of the pages in which they lie, where they need not be copied.
@@ -304,12 +367,12 @@ impl Rows {
         ArrowReaderMetadata::try_new(Arc::clone(self.metadata.metadata()), options).map_err(|error| error.to_string())
     }
 
-    /// [`Rows::read`] of all rows, or of those to keep in one row group.
-    fn read_group(
+    /// [`Rows::read`] of all rows, or of those to keep in a part.
+    fn read_part(
         &self,
         name: &str,
         expected: &str,
-        group: Option<(usize, &[bool])>,
+        part: Option<&Part<'_>>,
         take: &mut dyn FnMut(&ArrayRef) -> Option<()>,
     ) -> Result<(), StageError> {
         let Some((index, field)) = self.metadata.schema().fields().find(name) else {
@@ -317,17 +380,18 @@ impl Rows {
             return Err(self.error(format!("there is no column `{name}`; the columns are: {names}")));
         };
         let found = field.data_type().clone();
-        let count = group.map_or(self.count, |(_, keep)| keep.iter().filter(|&&keep| keep).count());
+        let count = part.map_or(self.count, |part| part.keep.iter().filter(|&&keep| keep).count());
         let result = guarded(|| -> Result<usize, String> {
             let mask = ProjectionMask::roots(self.metadata.parquet_schema(), [index]);
-            let metadata = if group.is_some() { self.viewed(index)? } else { self.metadata.clone() };
+            let metadata = if part.is_some() { self.viewed(index)? } else { self.metadata.clone() };
             let mut reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.bytes.clone(), metadata)
                 .with_projection(mask)
                 .with_batch_size(BATCH_ROWS);
-            if let Some((group, keep)) = group {
-                let selection = RowSelection::from_consecutive_ranges(ranges(keep).into_iter(), keep.len());
+            if let Some(Part { group, skipped, keep, .. }) = part {
+                let wanted = ranges(keep).into_iter().map(|range| range.start + skipped..range.end + skipped);
+                let selection = RowSelection::from_consecutive_ranges(wanted, skipped + keep.len());
                 reader =
-                    reader.with_row_groups(vec![group]).with_row_selection(selection).with_batch_size(GROUP_BATCH_ROWS);
+                    reader.with_row_groups(vec![*group]).with_row_selection(selection).with_batch_size(PART_BATCH_ROWS);
             }
             let mut rows = 0;
             for batch in reader.build().map_err(|error| error.to_string())? {

@@ -1,5 +1,25 @@
 //! Bilinear resampling of f32 values, as PyTorch's `interpolate(mode="bilinear", align_corners=False)` without antialiasing.
 
+/// From one size to another: what the sizes decide is found once for all maps.
+pub(super) struct Bilinear {
+    /// By the row of the result.
+    rows: Vec<Tap>,
+    /// Columns of the result from left to right.
+    columns: Vec<Span>,
+    /// Columns of what is resized.
+    from_width: usize,
+    /// Columns of the result.
+    width: usize,
+}
+
+/// Target positions that follow each other and lie between the same two source positions.
+struct Span {
+    first: usize,
+    second: usize,
+    /// The weight of the second for each of them.
+    weights: Vec<f32>,
+}
+
 /// The two source positions of a target position and the weight of the second.
 struct Tap {
     first: usize,
@@ -7,27 +27,51 @@ struct Tap {
     weight: f32,
 }
 
-/// Resizes values `[height, width]` from `size` to `to`, both (height, width), at least 1.
-pub(super) fn resize(values: &[f32], size: (usize, usize), to: (usize, usize)) -> Vec<f32> {
-    let (height, width) = size;
-    let columns = taps(width, to.1);
-    // Every row is stretched once; two stretched rows then make each row of the result.
-    let mut stretched = vec![0.0; height * to.1];
-    for (out, row) in stretched.chunks_exact_mut(to.1).zip(values.chunks_exact(width)) {
-        for (out, tap) in out.iter_mut().zip(&columns) {
-            *out = mix(row[tap.first], row[tap.second], tap.weight);
+impl Bilinear {
+    /// Resizes from `size` to `to`, both (height, width), at least 1.
+    pub(super) fn new(size: (usize, usize), to: (usize, usize)) -> Self {
+        let span = |taps: &[Tap]| {
+            let weights = taps.iter().map(|tap| tap.weight).collect();
+            Span { first: taps[0].first, second: taps[0].second, weights }
+        };
+        let columns = taps(size.1, to.1).chunk_by(|a, b| a.first == b.first).map(span).collect();
+        Self { rows: taps(size.0, to.0), columns, from_width: size.1, width: to.1 }
+    }
+
+    /// Stretches every row of `values` to the width of the result; two stretched rows then make each row of it.
+    pub(super) fn stretch(&self, values: &[f32], stretched: &mut Vec<f32>) {
+        stretched.clear();
+        for row in values.chunks_exact(self.from_width) {
+            for Span { first, second, weights } in &self.columns {
+                let (first, second) = (row[*first], row[*second]);
+                stretched.extend(weights.iter().map(|&weight| mix(first, second, weight)));
+            }
         }
     }
-    let row = |index: usize| &stretched[index * to.1..(index + 1) * to.1];
-    let mut result = vec![0.0; to.0 * to.1];
-    for (out, tap) in result.chunks_exact_mut(to.1).zip(taps(height, to.0)) {
-        for ((out, &first), &second) in out.iter_mut().zip(row(tap.first)).zip(row(tap.second)) {
-            *out = mix(first, second, tap.weight);
+
+    /// Makes some rows of the result in `row`, and gives each to `take` with its number.
+    #[inline(always)]
+    pub(super) fn rows(
+        &self,
+        stretched: &[f32],
+        wanted: impl Iterator<Item = usize>,
+        row: &mut Vec<f32>,
+        mut take: impl FnMut(usize, &[f32]),
+    ) {
+        let width = self.width;
+        row.resize(width, 0.0);
+        for number in wanted {
+            let tap = &self.rows[number];
+            let [first, second] = [tap.first, tap.second].map(|from| &stretched[from * width..(from + 1) * width]);
+            for ((out, &first), &second) in row.iter_mut().zip(first).zip(second) {
+                *out = mix(first, second, tap.weight);
+            }
+            take(number, row);
         }
     }
-    result
 }
 
+#[inline(always)]
 fn mix(first: f32, second: f32, weight: f32) -> f32 {
     (1.0 - weight) * first + weight * second
 }

@@ -6,24 +6,41 @@ pub struct Histogram {
     counts: [u32; 256],
 }
 
-impl Histogram {
+/// Counts pixels on the way.
+///
+/// Equal pixels often follow each other; counting them in turns in four places spares waiting for the last count.
+pub(super) struct Counter {
+    lanes: [[u32; 256]; 4],
+}
+
+impl Default for Counter {
+    fn default() -> Self {
+        Self { lanes: [[0; 256]; 4] }
+    }
+}
+
+impl Counter {
     /// Counts pixels that lie in memory one after the other.
-    pub fn of_slice(pixels: &[u8]) -> Self {
-        // Equal pixels often follow each other; counting them in turns in four places spares waiting for the last count.
-        let mut lanes = [[0_u32; 256]; 4];
+    pub(super) fn add(&mut self, pixels: &[u8]) {
+        let [first, second, third, fourth] = &mut self.lanes;
         let (chunks, rest) = pixels.as_chunks::<4>();
-        for &[first, second, third, fourth] in chunks {
-            lanes[0][usize::from(first)] += 1;
-            lanes[1][usize::from(second)] += 1;
-            lanes[2][usize::from(third)] += 1;
-            lanes[3][usize::from(fourth)] += 1;
+        for pixels in chunks {
+            first[usize::from(pixels[0])] += 1;
+            second[usize::from(pixels[1])] += 1;
+            third[usize::from(pixels[2])] += 1;
+            fourth[usize::from(pixels[3])] += 1;
         }
         for &pixel in rest {
-            lanes[0][usize::from(pixel)] += 1;
+            first[usize::from(pixel)] += 1;
         }
-        Self { counts: std::array::from_fn(|level| lanes.iter().map(|lane| lane[level]).sum()) }
     }
 
+    pub(super) fn histogram(&self) -> Histogram {
+        Histogram { counts: std::array::from_fn(|level| self.lanes.iter().map(|lane| lane[level]).sum()) }
+    }
+}
+
+impl Histogram {
     /// Counts pixels.
     pub fn of(pixels: impl IntoIterator<Item = u8>) -> Self {
         let mut counts = [0; 256];
@@ -64,7 +81,11 @@ mod tests {
     fn pixels_in_a_row_are_counted_as_they_are_one_by_one() {
         let pixels: Vec<u8> = (0..1003_u32).map(|index| (index * index % 251) as u8).collect();
         for length in [0, 1, 3, 4, 1000, 1003] {
-            assert_eq!(Histogram::of_slice(&pixels[..length]), Histogram::of(pixels[..length].iter().copied()));
+            let mut counter = Counter::default();
+            let (front, back) = pixels[..length].split_at(length / 3);
+            counter.add(front);
+            counter.add(back);
+            assert_eq!(counter.histogram(), Histogram::of(pixels[..length].iter().copied()));
         }
     }
 

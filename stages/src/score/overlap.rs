@@ -2,9 +2,6 @@
 
 use crate::heatmap::Histogram;
 
-/// Pixels that are looked at together.
-const STRETCH: usize = 64;
-
 /// How many pixels of one heatmap lie above each grey level, of all its pixels and of those in the ground truth.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Overlap {
@@ -25,24 +22,9 @@ pub(super) struct Agreement {
 }
 
 impl Overlap {
-    /// From a heatmap and its ground truth (1 = foreground), pixel by pixel.
-    pub(super) fn of(heatmap: &[u8], truth: &[u8]) -> Self {
-        let whole = Histogram::of_slice(heatmap);
-        let mut foreground = [0_u32; 256];
-        // Lesions are small, and a stretch without foreground is seen many pixels at a time.
-        for (levels, truths) in heatmap.chunks(STRETCH).zip(truth.chunks(STRETCH)) {
-            if truths.iter().fold(0, |any, &truth| any | truth) != 0 {
-                for (&level, _) in levels.iter().zip(truths).filter(|&(_, &truth)| truth != 0) {
-                    foreground[usize::from(level)] += 1;
-                }
-            }
-        }
-        let (mut all, mut inside) = ([0; 257], [0; 257]);
-        for level in (0..256).rev() {
-            inside[level] = inside[level + 1] + foreground[level];
-            all[level] = all[level + 1] + whole.counts()[level];
-        }
-        Self { all, truth: inside }
+    /// From the grey levels of all pixels of a heatmap, and of those in the ground truth.
+    pub(super) fn of(all: &Histogram, truth: &Histogram) -> Self {
+        Self { all: above(all), truth: above(truth) }
     }
 
     /// The mask is `heatmap > threshold`, strictly, with a threshold in 0..=255; zero division is 0.
@@ -50,6 +32,14 @@ impl Overlap {
         let first = (threshold.floor() as usize + 1).min(256);
         Agreement::of(self.truth[first].into(), self.all[first].into(), self.truth[0].into())
     }
+}
+
+fn above(histogram: &Histogram) -> Above {
+    let mut above = [0; 257];
+    for (level, count) in histogram.counts().iter().enumerate().rev() {
+        above[level] = above[level + 1] + count;
+    }
+    above
 }
 
 impl Agreement {
@@ -75,13 +65,19 @@ mod tests {
 
     use super::*;
 
+    /// From a heatmap and its ground truth (1 = foreground), pixel by pixel.
+    fn overlap(heatmap: &[u8], truth: &[u8]) -> Overlap {
+        let inside = heatmap.iter().zip(truth).filter(|&(_, &truth)| truth != 0).map(|(&level, _)| level);
+        Overlap::of(&Histogram::of(heatmap.iter().copied()), &Histogram::of(inside))
+    }
+
     /// ```text
     /// heatmap  0 200   truth  0 1   T = 200: mask 0 0   both 1 of mask 1, truth 2
     ///        201 100          1 0                 1 0
     /// ```
     #[test]
     fn a_mask_worked_by_hand() {
-        let overlap = Overlap::of(&[0, 200, 201, 100], &[0, 1, 1, 0]);
+        let overlap = overlap(&[0, 200, 201, 100], &[0, 1, 1, 0]);
         let agreement = overlap.agreement(200.0);
         let expected = Agreement { metrics: Some([0.5, 2.0 / 3.0, 1.0, 0.5]), mask_pixels: 1, truth_pixels: 2 };
         assert_eq!(agreement, expected);
@@ -90,7 +86,7 @@ mod tests {
 
     #[test]
     fn only_pixels_strictly_above_the_threshold_count() {
-        let overlap = Overlap::of(&[0, 10, 10, 11, 255], &[0, 0, 1, 0, 1]);
+        let overlap = overlap(&[0, 10, 10, 11, 255], &[0, 0, 1, 0, 1]);
         let pixels = |threshold| {
             let Agreement { mask_pixels, truth_pixels, .. } = overlap.agreement(threshold);
             (mask_pixels, truth_pixels)
@@ -99,22 +95,10 @@ mod tests {
         assert_eq!(masks, [4, 4, 2, 2, 1, 1, 0].map(|mask| (mask, 2)));
     }
 
-    /// Foreground in the first, in a middle and in the last stretch, and none in others.
-    #[test]
-    fn stretches_without_foreground_are_passed_over_and_no_others() {
-        let heatmap: Vec<u8> = (0..300_u32).map(|index| (index * 7 % 256) as u8).collect();
-        let truth: Vec<u8> = (0..300).map(|index| u8::from([0, 63, 150, 151, 299].contains(&index))).collect();
-        let overlap = Overlap::of(&heatmap, &truth);
-        for threshold in 0..=255_u8 {
-            let mask: Vec<u8> = heatmap.iter().map(|&level| u8::from(level > threshold)).collect();
-            assert_eq!(overlap.agreement(threshold.into()), Agreement::of_masks(&mask, &truth));
-        }
-    }
-
     #[test]
     fn an_empty_mask_scores_zero_and_an_empty_truth_nothing() {
-        assert_eq!(Overlap::of(&[0, 9], &[0, 1]).agreement(255.0).metrics, Some([0.0; 4]));
-        let empty = Overlap::of(&[0, 9], &[0, 0]).agreement(1.0);
+        assert_eq!(overlap(&[0, 9], &[0, 1]).agreement(255.0).metrics, Some([0.0; 4]));
+        let empty = overlap(&[0, 9], &[0, 0]).agreement(1.0);
         assert_eq!(empty, Agreement { metrics: None, mask_pixels: 1, truth_pixels: 0 });
     }
 
@@ -134,7 +118,7 @@ mod tests {
     fn scores_are_those_of_scikit_learn() {
         let reference: Reference = serde_json::from_str(include_str!("../../tests/reference/score.json")).unwrap();
         for case in reference.cases {
-            let overlap = Overlap::of(&case.heatmap, &case.truth);
+            let overlap = overlap(&case.heatmap, &case.truth);
             for (threshold, theirs) in case.scores {
                 let ours = overlap.agreement(threshold).metrics.unwrap();
                 for (ours, theirs) in ours.iter().zip(theirs) {

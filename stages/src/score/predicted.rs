@@ -17,8 +17,9 @@ use crate::artifact::{Masks, PredictedMasks, Scores};
 /// the true one. Images are matched by name. Errors: masks of another size, and images that `masks` lacks.
 pub fn run_predicted(predicted: &PredictedMasks, masks: &Masks) -> Result<Scores, StageError> {
     let (height, width) = (predicted.height, predicted.width);
-    if !predicted.names.is_empty() {
-        check_size(masks, height, width, "the predicted masks have the size of the network's input")?;
+    if !predicted.names.is_empty() && !masks.names.is_empty() {
+        let why = "the predicted masks have the size of the network's input";
+        check_size((masks.height, masks.width), (height, width), why)?;
     }
     let rows = rows_by_name("masks", &masks.names, "predicted", &predicted.names)?;
     let size = height * width;

@@ -1,0 +1,151 @@
+//! Tables of which a sweep makes hundreds: columns that are the same in all of them are encoded once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::ArrayRef;
+use arrow_schema::SchemaRef;
+use bytes::Bytes;
+use orchestrate_engine::stage::{Output, StageError};
+use parquet::column::writer::ColumnCloseResult;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::file::writer::SerializedFileWriter;
+
+use super::{Columns, Table, file};
+
+/// Encodes tables to the bytes that [`Columns::encode`] gives, and copies from the first what later ones have in common with it.
+#[derive(Default)]
+pub(crate) struct Series {
+    first: Option<First>,
+}
+
+/// The first table of a series.
+struct First {
+    notes: BTreeMap<String, String>,
+    schema: SchemaRef,
+    /// By column.
+    arrays: Vec<ArrayRef>,
+    bytes: Bytes,
+    metadata: ParquetMetaData,
+}
+
+impl Series {
+    /// The output that holds the next table; see [`Table::output`].
+    pub(crate) fn output<T: Table>(&mut self, table: &T) -> Result<Output, StageError> {
+        Ok(Output::file(T::OUTPUT, &file::<T>(), self.encode(&table.columns()?)?))
+    }
+
+    /// Encodes the next table as Parquet.
+    fn encode(&mut self, columns: &Columns<'_>) -> Result<Vec<u8>, StageError> {
+        let rows = columns.check()?;
+        // A large table is written in parts, which is what takes the time then.
+        if rows > columns.rows_at_a_time() {
+            return columns.encode();
+        }
+        let encoded = match &self.first {
+            Some(first) => first.alike(columns, rows),
+            None => First::new(columns, rows).map(|first| {
+                let bytes = first.bytes.to_vec();
+                self.first = Some(first);
+                bytes
+            }),
+        };
+        encoded.map_err(|error| StageError::new(format!("cannot encode as Parquet: {error}")))
+    }
+}
+
+impl First {
+    fn new(columns: &Columns<'_>, rows: usize) -> Result<Self, ParquetError> {
+        let (bytes, metadata) = columns.write(rows, |_| true)?;
+        let (notes, schema, arrays) = (columns.notes().clone(), columns.schema(|_| true), columns.arrays(rows));
+        Ok(Self { notes, schema, arrays, bytes: bytes.into(), metadata })
+    }
+
+    /// Encodes another table, and of it no more than what differs.
+    fn alike(&self, columns: &Columns<'_>, rows: usize) -> Result<Vec<u8>, ParquetError> {
+        let is_alike = columns.schema(|_| true) == self.schema && *columns.notes() == self.notes;
+        if !is_alike || self.metadata.num_row_groups() != 1 {
+            return Ok(columns.write(rows, |_| true)?.0);
+        }
+        let differs: Vec<bool> =
+            columns.arrays(rows).iter().zip(&self.arrays).map(|(own, first)| own != first).collect();
+        if !differs.contains(&true) {
+            return Ok(self.bytes.to_vec());
+        }
+        let (bytes, metadata) = columns.write(rows, |column| differs[column])?;
+        let own_bytes = Bytes::from(bytes);
+        let mut own = metadata.row_groups().iter().flat_map(|group| group.columns());
+
+        let mut bytes = Vec::with_capacity(self.bytes.len() + own_bytes.len());
+        let schema = self.metadata.file_metadata().schema_descr().root_schema_ptr();
+        let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::new(columns.properties()?))?;
+        let mut group = writer.next_row_group()?;
+        for (chunk, differs) in self.metadata.row_group(0).columns().iter().zip(differs) {
+            let own = differs.then(|| own.next()).flatten();
+            let from = if own.is_some() { &own_bytes } else { &self.bytes };
+            group.append_column(from, encoded(own.unwrap_or(chunk)))?;
+        }
+        group.close()?;
+        writer.close()?;
+        Ok(bytes)
+    }
+}
+
+/// A chunk that lies encoded in another file.
+fn encoded(chunk: &ColumnChunkMetaData) -> ColumnCloseResult {
+    ColumnCloseResult {
+        bytes_written: chunk.compressed_size() as u64,
+        rows_written: chunk.num_values() as u64,
+        metadata: chunk.clone(),
+        bloom_filter: None,
+        column_index: None,
+        offset_index: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::Scores;
+
+    fn scores(shift: u32, names: &str) -> Scores {
+        let rows = 0..100_u32;
+        let shifted = |row: u32| (row != 7).then(|| f64::from(row + shift).sin().abs());
+        Scores {
+            names: rows.clone().map(|row| format!("{names}{row}")).collect(),
+            labels: rows.clone().map(|row| row % 2).collect(),
+            predicted: rows.clone().map(|row| row % 3 % 2).collect(),
+            classes: ["x", "y"].map(str::to_owned).to_vec(),
+            iou: rows.clone().map(shifted).collect(),
+            dice: rows.clone().map(|_| Some(0.5)).collect(),
+            precision: rows.clone().map(|row| Some(f64::from(row % 3 * shift))).collect(),
+            recall: rows.clone().map(|_| None).collect(),
+            mask_pixels: rows.clone().map(|row| row * shift).collect(),
+            truth_pixels: rows.collect(),
+        }
+    }
+
+    #[test]
+    fn tables_of_a_series_have_the_bytes_that_they_have_alone() {
+        let mut series = Series::default();
+        let fewer = Scores { names: vec!["a".to_owned()], labels: vec![1], predicted: vec![0], ..Scores::default() };
+        let fewer = Scores { classes: scores(0, "").classes, ..fewer };
+        let fewer = Scores { iou: vec![None], dice: vec![None], precision: vec![None], recall: vec![None], ..fewer };
+        let fewer = Scores { mask_pixels: vec![1], truth_pixels: vec![0], ..fewer };
+        for table in [scores(1, "a"), scores(2, "a"), scores(0, "a"), scores(0, "b"), fewer, scores(1, "a")] {
+            assert!(series.encode(&table.columns().unwrap()).unwrap() == table.encode().unwrap());
+        }
+    }
+
+    #[test]
+    fn tables_with_other_columns_or_notes_are_no_less_right() {
+        let names = ["a".to_owned(), "b".to_owned()];
+        let with = |note: &str| Columns::new().many().text("image", &names).note("scale", note);
+        let others = [with("after"), with("before"), with("after").integer("rank", [2, 1]), with("after")];
+        let mut series = Series::default();
+        for columns in others {
+            assert!(series.encode(&columns).unwrap() == columns.encode().unwrap());
+        }
+    }
+}
