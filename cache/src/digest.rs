@@ -41,6 +41,22 @@ impl Digest {
     }
 }
 
+/// The digest of bytes that come piece by piece.
+#[derive(Clone, Debug, Default)]
+pub struct Digester(blake3::Hasher);
+
+impl Digester {
+    /// Appends bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all bytes so far.
+    pub fn digest(&self) -> Digest {
+        Digest(*self.0.finalize().as_bytes())
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&blake3::Hash::from_bytes(self.0).to_hex())
@@ -97,8 +113,11 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_has_the_digest_of_its_bytes() {
+    fn a_reader_and_pieces_have_the_digest_of_the_whole() {
         let bytes = [7; 100_000];
         assert_eq!(Digest::of_reader(bytes.as_slice()).expect("memory can be read"), Digest::of(&bytes));
+        let mut digester = Digester::default();
+        bytes.chunks(999).for_each(|piece| digester.update(piece));
+        assert_eq!(digester.digest(), Digest::of(&bytes));
     }
 }
