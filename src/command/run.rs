@@ -36,25 +36,16 @@ pub(crate) fn run(kinds: Kinds, args: RunArgs) -> anyhow::Result<Outcome> {
     let forced = study::select(&plan, &args.select.force)?;
     let devices = args.how.device.find()?;
     let study = Study::open(plan, &args.spec.store, Access::ReadWrite)?;
-    let limits = StoreLimits::of_store(study.store.dir())?;
     let mut listener: Box<dyn Reporter + '_> =
         if args.json { Box::new(Json::new(io::BufWriter::new(io::stdout()))) } else { for_people(&study, &selection) };
-    let summary = execute(&study, &selection, forced, &args.how, devices, listener.as_mut(), &stop)?;
-    if !args.json {
-        terminal::say(&tables(&study, &summary)?)?;
-        terminal::complain(&closing(&study, &summary));
-    }
-    keep(&study, &limits, &summary);
-    Ok(outcome(&summary))
-}
-
-/// What follows a run in the store: the pin of its spec takes in what it made, and once a day what is over the limits goes.
-pub(super) fn keep(study: &Study, limits: &StoreLimits, summary: &Summary) {
-    if let Err(error) = pin::follow(&study.store, &study.plan, &summary.run) {
-        terminal::complain(&format!("warning: the pin of this spec does not hold what this run made: {error:#}\n"));
-    } else if !summary.interrupted {
-        terminal::complain(&gc::after_run(&study.store, limits).unwrap_or_default());
-    }
+    let order = Order { study: &study, selection: &selection, forced, how: &args.how, devices };
+    execute(order, listener.as_mut(), &stop, |summary| {
+        if !args.json {
+            terminal::say(&tables(&study, summary)?)?;
+            terminal::complain(&closing(&study, summary));
+        }
+        Ok(outcome(summary))
+    })
 }
 
 /// Tells people of a run: bars on a terminal, lines elsewhere.
@@ -66,16 +57,26 @@ pub(super) fn for_people<'a>(study: &'a Study, selection: &'a Selection) -> Box<
     }
 }
 
-/// Runs the selected nodes.
+/// What is to run, and how.
+pub(super) struct Order<'a> {
+    pub(super) study: &'a Study,
+    pub(super) selection: &'a Selection,
+    /// Nodes that run even where the store has their results.
+    pub(super) forced: Vec<NodeId>,
+    pub(super) how: &'a HowArgs,
+    pub(super) devices: Devices,
+}
+
+/// Runs the selected nodes, lets the caller tell people of it, and then does what follows a run in the store.
 pub(super) fn execute(
-    study: &Study,
-    selection: &Selection,
-    forced: Vec<NodeId>,
-    how: &HowArgs,
-    devices: Devices,
+    order: Order<'_>,
     listener: &mut dyn Reporter,
     stop: &Stop,
-) -> anyhow::Result<Summary> {
+    tell: impl FnOnce(&Summary) -> anyhow::Result<Outcome>,
+) -> anyhow::Result<Outcome> {
+    let Order { study, selection, forced, how, devices } = order;
+    // Before anything runs, as they may be wrong.
+    let limits = StoreLimits::of_store(study.store.dir())?;
     if let Some(notice) = &devices.notice {
         terminal::complain(&format!("{notice}\n"));
     }
@@ -95,7 +96,18 @@ pub(super) fn execute(
     let summary =
         run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut [&mut *listener], stop)?;
     listener.tick();
-    Ok(summary)
+    let told = tell(&summary);
+    keep(study, &limits, &summary);
+    told
+}
+
+/// What follows a run in the store: the pin of its spec takes in what it made, and once a day what is over the limits goes.
+fn keep(study: &Study, limits: &StoreLimits, summary: &Summary) {
+    if let Err(error) = pin::follow(&study.store, &study.plan, &summary.run) {
+        terminal::complain(&format!("warning: the pin of this spec does not hold what this run made: {error:#}\n"));
+    } else if !summary.interrupted {
+        terminal::complain(&gc::after_run(&study.store, limits).unwrap_or_default());
+    }
 }
 
 /// How a run ended.
