@@ -1,6 +1,8 @@
 //! BLAKE3 digests: the names of bytes.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::io::{self, Read};
 use std::str::FromStr;
 
@@ -39,6 +41,28 @@ impl Digest {
         hex.truncate(12);
         hex
     }
+}
+
+/// A map by digest.
+pub(crate) type DigestMap<V> = HashMap<Digest, V, BuildHasherDefault<DigestHasher>>;
+
+/// A digest is already as random as a hash can be, so its first bytes serve.
+#[derive(Debug, Default)]
+pub(crate) struct DigestHasher(u64);
+
+impl Hasher for DigestHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    /// The length of the digest, which is the same for all.
+    fn write_usize(&mut self, _length: usize) {}
 }
 
 /// The digest of bytes that come piece by piece.

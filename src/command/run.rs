@@ -5,10 +5,11 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use anyhow::Context;
-use orchestrate_cache::{Access, OutputDigest};
+use orchestrate_cache::Access;
 use orchestrate_engine::event::Reporter;
 use orchestrate_engine::executor::WorkerCommand;
 use orchestrate_engine::node::NodeId;
+use orchestrate_engine::parallel;
 use orchestrate_engine::run::{self, RunOptions, Selection, Stop, Summary};
 use orchestrate_engine::runlog::History;
 use orchestrate_engine::spec::StoreLimits;
@@ -31,6 +32,7 @@ const PRINTED: &str = "table.txt";
 
 pub(crate) fn run(kinds: Kinds, args: RunArgs) -> anyhow::Result<Outcome> {
     let stop = stop_on_signals()?;
+    bound_threads(&args.how);
     let plan = study::plan(kinds, &args.spec.spec, &args.spec.overrides)?;
     let selection = study::selection(&plan, &args.select)?;
     let forced = study::select(&plan, &args.select.force)?;
@@ -46,6 +48,15 @@ pub(crate) fn run(kinds: Kinds, args: RunArgs) -> anyhow::Result<Outcome> {
         }
         Ok(outcome(summary))
     })
+}
+
+/// Gives rayon's own pool as many threads as may be used. Parallel loops of the store and of light stages run there; the first of them
+/// would start it with all.
+pub(super) fn bound_threads(how: &HowArgs) {
+    if let Some(jobs) = how.jobs {
+        // A second pool of the same name is no error.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(jobs)).build_global();
+    }
 }
 
 /// Tells people of a run: bars on a terminal, lines elsewhere.
@@ -79,10 +90,6 @@ pub(super) fn execute(
     let limits = StoreLimits::of_store(study.store.dir())?;
     if let Some(notice) = &devices.notice {
         terminal::complain(&format!("{notice}\n"));
-    }
-    if let Some(jobs) = how.jobs {
-        // Parallel loops of light stages run in rayon's own pool; a second pool of the same name is no error.
-        let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(jobs)).build_global();
     }
     let worker = WorkerCommand::this_program(["worker"]).context("cannot tell where this program lies")?;
     let options = RunOptions {
@@ -137,13 +144,16 @@ pub(super) fn stop_on_signals() -> anyhow::Result<Stop> {
 /// The printed form of every table of the run, in the order of the spec.
 fn tables(study: &Study, summary: &Summary) -> anyhow::Result<String> {
     let mut text = String::new();
-    let printed = |digest: &OutputDigest| study.store.has_file(digest, PRINTED);
-    let mut tables: Vec<_> = study
-        .plan
-        .ids()
-        .flat_map(|id| summary.outputs.digests(id).unwrap_or_default().iter().map(move |digest| (id, digest)))
-        .filter(|(_, digest)| printed(digest))
-        .collect();
+    let ids: Vec<_> = study.plan.ids().collect();
+    let printed = parallel::parts(&ids, |ids| {
+        let lookup = study.store.look_up();
+        let outputs = |id: &NodeId| {
+            let digests = summary.outputs.digests(*id).unwrap_or_default().iter();
+            digests.filter(|digest| lookup.has_file(digest, PRINTED)).map(|digest| (*id, digest)).collect::<Vec<_>>()
+        };
+        ids.iter().flat_map(outputs).collect::<Vec<_>>()
+    });
+    let mut tables = printed.concat();
     tables.sort_by_key(|(id, _)| (study.plan.stage(*id).declared, *id));
     for (id, digest) in tables {
         let artifact = study.store.artifact(digest).unwrap_or_default();
