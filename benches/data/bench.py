@@ -21,6 +21,10 @@ import numpy
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+sys.path.insert(0, str(HERE.parent))
+
+from spawn import spawn  # noqa: E402
+
 SIDE, SIZE = 512, 224
 
 SPEC = """
@@ -33,20 +37,6 @@ format = "manifest"
 path = "labels.csv"
 {size}
 """
-
-
-def spawn(command, cwd):
-    """Runs a command; gives seconds on the wall clock, seconds of all its threads, and peak memory in MB."""
-    with tempfile.TemporaryFile() as said:
-        began = time.perf_counter()
-        child = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
-        _, status, usage = os.wait4(child.pid, 0)
-        seconds = time.perf_counter() - began
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode != 0:
-            said.seek(0)
-            sys.exit(f"{' '.join(map(str, command))} failed:\n{said.read().decode(errors='replace')}")
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000
 
 
 def project(folder, size=None):
@@ -102,7 +92,7 @@ def bench_decoding(programs, scratch, count, rounds, ratios):
         shutil.rmtree(folder / ".orchestrate", ignore_errors=True)
         peers.append(peer_decodes(folder, names))
         ours.append(spawn([programs / "orchestrate", "run", "spec.toml"], folder))
-    seconds, busy, peak = (statistics.median(values) for values in zip(*ours))
+    seconds, busy, peak = (statistics.median(getattr(run, what) for run in ours) for what in ("seconds", "cpu_seconds", "peak_mb"))
     print(f"{count} JPEGs of {SIDE} px to one table of {SIZE} px: {seconds:.2f} s, {busy / seconds:.2f} cores busy, {peak:.0f} MB;")
     print(f"    imread and resize in a loop of Python, not stored: {statistics.median(peers):.2f} s")
     ratios.append(("decode-and-store", statistics.median(peers) / seconds))
@@ -114,7 +104,7 @@ def bench_table(programs, folder, rounds, ratios):
     copy, written = folder / "copy", folder / "written.parquet"
     reads, writes, copies = [], [], []
     for _ in range(rounds):
-        copies.append(spawn(["cp", table, copy], folder)[0])
+        copies.append(spawn(["cp", table, copy], folder).seconds)
         said = subprocess.run(
             [programs / "orchestrate-image-table", table, written, "1"], check=True, capture_output=True, text=True
         )
@@ -145,9 +135,9 @@ def bench_recheck(programs, scratch, count, rounds, ratios):
     for _ in range(rounds):
         peers.append(peer_stats(large, all_names))
         ours.append(spawn([programs / "orchestrate", "run", "spec.toml"], large))
-        base.append(spawn([programs / "orchestrate", "run", "spec.toml"], small)[0])
-    seconds = statistics.median(run[0] for run in ours)
-    peak = statistics.median(run[2] for run in ours)
+        base.append(spawn([programs / "orchestrate", "run", "spec.toml"], small).seconds)
+    seconds = statistics.median(run.seconds for run in ours)
+    peak = statistics.median(run.peak_mb for run in ours)
     own, peer = seconds - statistics.median(base), statistics.median(peers)
     print(
         f"{count} unchanged files: {seconds * 1000:.1f} ms, {peak:.0f} MB, {own / count * 1e6:.2f} µs a file;"

@@ -12,31 +12,20 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+sys.path.insert(0, str(HERE.parent))
+
+from spawn import spawn  # noqa: E402
+
 MODELS = ["alexnet", "vgg16", "vgg19", "modified-alexnet", "modified-vgg16", "modified-vgg19"]
 FOLDS = range(1, 6)
 
 
 def node_count(thresholds):
     return 63 + 60 * thresholds
-
-
-def spawn(command, cwd):
-    """Runs a command; gives seconds on the wall clock, peak memory in MB, and when it started."""
-    with tempfile.TemporaryFile() as said:
-        began_at, began = time.time(), time.perf_counter()
-        child = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
-        _, status, usage = os.wait4(child.pid, 0)
-        seconds = time.perf_counter() - began
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode != 0:
-            said.seek(0)
-            sys.exit(f"{' '.join(map(str, command))} failed:\n{said.read().decode(errors='replace')}")
-    return seconds, usage.ru_maxrss / 1000, began_at
 
 
 class Ours:
@@ -111,20 +100,20 @@ def bench_size(program, scratch, thresholds, rounds, ratios):
     nodes = node_count(thresholds)
     ours = Ours(program, scratch / f"ours-{nodes}", thresholds)
     peer = Ninja(scratch / f"ninja-{nodes}", thresholds)
-    first, memory, began_at = ours.run()
+    first = ours.run()
     started = ours.first_started_ms()
-    print(f"{nodes:>9} nodes  first run {first:.3f} s, {first / nodes * 1e6:.1f} µs a node, {memory:.0f} MB")
-    print(f"{'':>9}        process start to first stage started {started - began_at * 1000:.1f} ms")
-    peer_first, _, _ = peer.run()
+    print(f"{nodes:>9} nodes  first run {first.seconds:.3f} s, {first.seconds / nodes * 1e6:.1f} µs a node, {first.peak_mb:.0f} MB")
+    print(f"{'':>9}        process start to first stage started {started - first.began_at * 1000:.1f} ms")
+    peer_first = peer.run().seconds
     print(f"{'':>9}        ninja's first run {peer_first:.3f} s")
-    ratios.append((f"first-run-{nodes}", peer_first / first))
+    ratios.append((f"first-run-{nodes}", peer_first / first.seconds))
 
     times, peaks, peer_times = [], [], []
     for _ in range(rounds):
-        peer_times.append(peer.run()[0])
-        seconds, peak, _ = ours.run()
-        times.append(seconds)
-        peaks.append(peak)
+        peer_times.append(peer.run().seconds)
+        spent = ours.run()
+        times.append(spent.seconds)
+        peaks.append(spent.peak_mb)
     print(
         f"{'':>9}        no-op {median(times) * 1000:.1f} ms, {median(peaks):.0f} MB;"
         f" ninja {median(peer_times) * 1000:.1f} ms"
@@ -134,9 +123,9 @@ def bench_size(program, scratch, thresholds, rounds, ratios):
     changed, peer_changed = [], []
     for round in range(min(rounds, 3)):
         peer.write(range(1, thresholds + 1), changed=set(range(1, round + 2)))
-        peer_changed.append(peer.run()[0])
+        peer_changed.append(peer.run().seconds)
         ours.write(f'["2..={thresholds}", {10_000_000 + round}]')
-        changed.append(ours.run()[0])
+        changed.append(ours.run().seconds)
     print(f"{'':>9}        one threshold changed {median(changed) * 1000:.1f} ms; ninja {median(peer_changed) * 1000:.1f} ms")
     ratios.append((f"one-changed-{nodes}", median(peer_changed) / median(changed)))
 
@@ -146,8 +135,8 @@ def bench_node(program, scratch, thresholds, rounds, ratios):
     nodes, times, peer_times = node_count(thresholds), [], []
     for round in range(rounds):
         ours, peer = scratch / f"ours-{nodes}-{round}", scratch / f"ninja-{nodes}-{round}"
-        peer_times.append(Ninja(peer, thresholds).run()[0])
-        times.append(Ours(program, ours, thresholds).run()[0])
+        peer_times.append(Ninja(peer, thresholds).run().seconds)
+        times.append(Ours(program, ours, thresholds).run().seconds)
         shutil.rmtree(ours)
         shutil.rmtree(peer)
     per_node, peer_per_node = (median(values) / nodes * 1e6 for values in (times, peer_times))
@@ -179,8 +168,8 @@ def bench_growth(program, scratch, plot):
     for thresholds in (16, 166, 1_666, 16_666):
         ours = Ours(program, scratch / f"growth-{thresholds}", thresholds)
         runs = [ours.plan() for _ in range(3)]
-        seconds, nodes = median([run[0] for run in runs]), node_count(thresholds)
-        peak = median([run[1] for run in runs])
+        seconds, nodes = median([run.seconds for run in runs]), node_count(thresholds)
+        peak = median([run.peak_mb for run in runs])
         print(f"{nodes:>9} nodes  {seconds * 1000:>8.1f} ms  {seconds / nodes * 1e6:>6.2f} µs a node  {peak:>5.0f} MB")
         points.append((nodes, seconds, peak))
     if plot:

@@ -8,9 +8,10 @@ use crate::artifact::{ActionKey, ActionResult};
 use crate::digest::Digest;
 use crate::disk;
 use crate::error::StoreError;
-use crate::index::Place;
 use crate::last_use::LastUse;
 use crate::layout::Layout;
+use crate::places::Place;
+use crate::record::Kind;
 use crate::store::Store;
 
 /// How many keys an error lists.
@@ -41,7 +42,7 @@ impl Store {
     /// All recorded results in the order of recording, with the time of last use in milliseconds since 1970.
     pub fn results(&self) -> impl Iterator<Item = (ActionKey, ActionResult, u64)> + '_ {
         let last_use = self.last_use();
-        let mut places: Vec<(Digest, Place)> = self.index().results.iter().map(|(key, place)| (*key, *place)).collect();
+        let mut places: Vec<(Digest, Place)> = self.index().all(Kind::Result).collect();
         places.sort_unstable_by_key(|(_, place)| (place.pack, place.body_at));
         let mut open: Option<(u32, File)> = None;
         let mut read = move |place: &Place| {
@@ -69,7 +70,7 @@ impl Store {
     /// The one key whose hexadecimal digits begin with `prefix`.
     pub fn find(&self, prefix: &str) -> Result<ActionKey, StoreError> {
         let prefix = prefix.to_ascii_lowercase();
-        let mut keys: Vec<String> = self.index().results.keys().map(Digest::to_string).collect();
+        let mut keys: Vec<String> = self.index().all(Kind::Result).map(|(key, _)| key.to_string()).collect();
         keys.sort_unstable();
         let with = |prefix: &str| -> Vec<&String> {
             let from = keys.partition_point(|key| key.as_str() < prefix);
@@ -94,9 +95,9 @@ impl Store {
         let index = self.index();
         let pack_bytes = index.packs.iter().filter_map(|pack| fs::metadata(&pack.path).ok()).map(|file| file.len());
         Ok(StoreStats {
-            results: index.results.len() as u64,
-            artifacts: index.artifacts.len() as u64,
-            small_blobs: index.blobs.len() as u64,
+            results: index.count(Kind::Result) as u64,
+            artifacts: index.count(Kind::Artifact) as u64,
+            small_blobs: index.count(Kind::Blob) as u64,
             packs: index.packs.len() as u64,
             pack_bytes: pack_bytes.sum(),
             objects: objects.len() as u64,

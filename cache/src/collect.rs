@@ -13,7 +13,7 @@ use crate::error::StoreError;
 use crate::gc::{Collected, GcPolicy, GcReport};
 use crate::last_use::prefix;
 use crate::pin::Pin;
-use crate::record::Hit;
+use crate::record::{Hit, Kind};
 use crate::retention::{Use, digests_in, rank};
 use crate::store::Store;
 
@@ -135,7 +135,7 @@ impl Store {
             names.insert(key, (result.node, result.kind));
         }
         let index = self.index();
-        let keys = index.results.keys().map(|key| ActionKey(*key));
+        let keys = index.all(Kind::Result).map(|(key, _)| ActionKey(key));
         let uses = keys.filter_map(|key| {
             let Hit { outputs, elapsed_ms, recorded_ms } = index.hit(&key)?;
             let last_used_ms = last_use.of_key(&key).unwrap_or_default().max(recorded_ms);
@@ -151,12 +151,12 @@ impl Store {
     fn bytes_without(&self, one: &Use, kept: &Kept) -> u64 {
         let index = self.index();
         let mut seen = HashSet::new();
-        let mut size = index.results.get(&one.key.0).map_or(0, |place| index.record_bytes(place));
+        let mut size = index.place(Kind::Result, &one.key.0).map_or(0, |place| index.record_bytes(&place));
         for output in one.outputs.iter().filter(|output| !kept.artifacts.contains(&output.0)) {
-            size += index.artifacts.get(&output.0).map_or(0, |place| index.record_bytes(place));
+            size += index.place(Kind::Artifact, &output.0).map_or(0, |place| index.record_bytes(&place));
             for file in index.artifact(output).unwrap_or_default().files {
                 if !kept.blobs.contains(&file.digest) && seen.insert(file.digest) {
-                    let in_pack = index.blobs.get(&file.digest).map(|place| index.record_bytes(place));
+                    let in_pack = index.place(Kind::Blob, &file.digest).map(|place| index.record_bytes(&place));
                     size += in_pack.unwrap_or(file.size_bytes);
                 }
             }
@@ -180,7 +180,7 @@ impl Store {
             let content = compact::tree(&path);
             let old = is_older(content.modified_ms, policy.max_age, now_ms);
             // Whoever works on the key just now holds its lease.
-            let has_result = self.index().results.contains_key(&key.0);
+            let has_result = self.index().place(Kind::Result, &key.0).is_some();
             if (has_result || old) && self.try_lease(&key)?.is_some() {
                 plan.report.checkpoints += 1;
                 plan.report.bytes_freed += content.size_bytes;

@@ -1,6 +1,8 @@
 //! BLAKE3 digests: the names of bytes.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::io::{self, Read};
 use std::str::FromStr;
 
@@ -38,6 +40,44 @@ impl Digest {
         let mut hex = self.to_string();
         hex.truncate(12);
         hex
+    }
+}
+
+/// A map by digest.
+pub(crate) type DigestMap<V> = HashMap<Digest, V, BuildHasherDefault<DigestHasher>>;
+
+/// A digest is already as random as a hash can be, so its first bytes serve.
+#[derive(Debug, Default)]
+pub(crate) struct DigestHasher(u64);
+
+impl Hasher for DigestHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    /// The length of the digest, which is the same for all.
+    fn write_usize(&mut self, _length: usize) {}
+}
+
+/// The digest of bytes that come piece by piece.
+#[derive(Clone, Debug, Default)]
+pub struct Digester(blake3::Hasher);
+
+impl Digester {
+    /// Appends bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all bytes so far.
+    pub fn digest(&self) -> Digest {
+        Digest(*self.0.finalize().as_bytes())
     }
 }
 
@@ -97,8 +137,11 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_has_the_digest_of_its_bytes() {
+    fn a_reader_and_pieces_have_the_digest_of_the_whole() {
         let bytes = [7; 100_000];
         assert_eq!(Digest::of_reader(bytes.as_slice()).expect("memory can be read"), Digest::of(&bytes));
+        let mut digester = Digester::default();
+        bytes.chunks(999).for_each(|piece| digester.update(piece));
+        assert_eq!(digester.digest(), Digest::of(&bytes));
     }
 }

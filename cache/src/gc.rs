@@ -162,7 +162,7 @@ impl Store {
     fn forget_collected(&self, plan: &Plan) -> Result<(), StoreError> {
         for Collected { key, .. } in &plan.report.collected {
             let mut index = self.index_mut();
-            let Some(place) = index.results.get(&key.0).copied() else { continue };
+            let Some(place) = index.place(Kind::Result, &key.0) else { continue };
             let forget = index.forget_of(Kind::Result, key.0, &place);
             let written_anew = plan.packs.contains(&forget.pack);
             index.forget(forget.clone());

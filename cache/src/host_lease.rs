@@ -43,7 +43,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 pub(crate) struct HostLeases {
     layout: Layout,
     session: PathBuf,
-    me: Holder,
+    /// Known once it is asked for.
+    me: OnceLock<Holder>,
     claims: Arc<Mutex<HashMap<ActionKey, File>>>,
     /// When a claim of another host was last found alive.
     seen: Mutex<HashMap<ActionKey, Instant>>,
@@ -65,16 +66,22 @@ struct Holder {
 
 impl HostLeases {
     pub(crate) fn new(layout: &Layout, session: &Path) -> Self {
-        let (host, boot) = this_host();
-        let name = session.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Self {
             layout: layout.clone(),
             session: session.to_owned(),
-            me: Holder { host, boot, process: std::process::id(), session: name },
+            me: OnceLock::new(),
             claims: Arc::default(),
             seen: Mutex::default(),
             heart: OnceLock::new(),
         }
+    }
+
+    fn me(&self) -> &Holder {
+        self.me.get_or_init(|| {
+            let (host, boot) = this_host();
+            let session = self.session.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Holder { host, boot, process: std::process::id(), session }
+        })
     }
 
     /// Makes the claim; false if a host that lives has it. The caller holds the kernel's lock of the key.
@@ -134,7 +141,7 @@ impl HostLeases {
     }
 
     fn line(&self) -> Vec<u8> {
-        let mut line = serde_json::to_vec(&self.me).expect("texts can be written as JSON");
+        let mut line = serde_json::to_vec(self.me()).expect("texts can be written as JSON");
         line.push(b'\n');
         line
     }
@@ -169,7 +176,7 @@ impl HostLeases {
         let beat = file.metadata().and_then(|metadata| metadata.modified()).map_err(StoreError::io("read", path))?;
         let text = io::read_to_string(&file).unwrap_or_default();
         let holder: Option<Holder> = serde_json::from_str(&text).ok();
-        if holder.as_ref().is_some_and(|holder| holder.boot == self.me.boot) {
+        if holder.as_ref().is_some_and(|holder| holder.boot == self.me().boot) {
             return Ok(false);
         }
         let age = self.filesystem_time()?.duration_since(beat).unwrap_or_default();

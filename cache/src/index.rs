@@ -1,8 +1,7 @@
 //! All that a store knows of its packs, in memory: where each blob, artifact and result is.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs::File;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -14,24 +13,19 @@ use crate::disk;
 use crate::error::StoreError;
 use crate::layout::Layout;
 use crate::pack::{Pack, Record};
+use crate::places::{Place, Places};
 use crate::record::{Forget, Head, Hit, Kind};
 
-/// Where a record is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// Number of the pack in [`Index::packs`].
-    pub(crate) pack: u32,
-    head_at: u32,
-    pub(crate) body_at: u64,
-}
+/// Fewer records are taken by one thread: starting others costs more than it saves.
+const RECORDS_IN_PARALLEL: usize = 20_000;
 
 /// All records of all packs. Where a digest or key has several records, the first one known is used.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     pub(crate) packs: Vec<Pack>,
-    pub(crate) blobs: DigestMap<Place>,
-    pub(crate) artifacts: DigestMap<Place>,
-    pub(crate) results: DigestMap<Place>,
+    blobs: Places,
+    artifacts: Places,
+    results: Places,
     forgotten: HashSet<Forget>,
 }
 
@@ -53,10 +47,7 @@ impl Index {
         for pack in 0..index.packs.len() {
             index.take_forgets(pack, 0..index.packs[pack].group_count());
         }
-        index.reserve();
-        for pack in 0..index.packs.len() {
-            index.take_records(pack, 0..index.packs[pack].group_count());
-        }
+        index.take_all();
         Ok(index)
     }
 
@@ -90,22 +81,30 @@ impl Index {
         self.packs.iter().position(|pack| pack.id == id)
     }
 
-    /// Reserves room at once: growing step by step would move each entry several times.
-    fn reserve(&mut self) {
-        let mut counts = [0usize; 3];
-        for pack in &self.packs {
-            for record in pack.records(0..pack.group_count()) {
-                if let Some(kind @ (Kind::Blob | Kind::Artifact | Kind::Result)) = record.head.kind {
-                    counts[kind as usize - 1] += 1;
-                }
+    /// Takes the records of all packs, where none is taken yet.
+    fn take_all(&mut self) {
+        let Self { packs, blobs, artifacts, results, forgotten } = self;
+        let all = |kind| {
+            let mut places = Places::default();
+            // At once, as growing step by step would move each place several times.
+            places.reserve(packs, packs.iter().map(|pack| pack.count(kind)).sum());
+            for (number, pack) in packs.iter().enumerate() {
+                take(packs, number, 0..pack.group_count(), kind, forgotten, &mut places);
             }
-        }
-        self.blobs.reserve(counts[0]);
-        self.artifacts.reserve(counts[1]);
-        self.results.reserve(counts[2]);
+            places
+        };
+        let records: usize = packs.iter().map(Pack::record_count).sum();
+        (*blobs, (*artifacts, *results)) = if records < RECORDS_IN_PARALLEL {
+            (all(Kind::Blob), (all(Kind::Artifact), all(Kind::Result)))
+        } else {
+            rayon::join(|| all(Kind::Blob), || rayon::join(|| all(Kind::Artifact), || all(Kind::Result)))
+        };
     }
 
     fn take_forgets(&mut self, number: usize, groups: Range<usize>) {
+        if self.packs[number].count(Kind::Forget) == 0 {
+            return;
+        }
         let forgets: Vec<_> = self.packs[number]
             .records(groups)
             .filter(|record| record.head.kind == Some(Kind::Forget))
@@ -116,37 +115,27 @@ impl Index {
 
     fn take_records(&mut self, number: usize, groups: Range<usize>) {
         let Self { packs, blobs, artifacts, results, forgotten } = self;
-        let pack = &packs[number];
-        for record in pack.records(groups) {
-            let map = match record.head.kind {
-                Some(Kind::Blob) => &mut *blobs,
-                Some(Kind::Artifact) => &mut *artifacts,
-                Some(Kind::Result) => &mut *results,
-                Some(Kind::Forget) | None => continue,
-            };
-            let Some(digest) = record.head.digest() else { continue };
-            if in_use(pack, &record, digest, forgotten) {
-                let place = Place { pack: number as u32, head_at: record.head_at, body_at: record.body_at };
-                map.entry(digest).or_insert(place);
-            }
+        for (kind, places) in [(Kind::Blob, blobs), (Kind::Artifact, artifacts), (Kind::Result, results)] {
+            take(packs, number, groups.clone(), kind, forgotten, places);
         }
     }
 
     /// Takes a record out of use.
     pub(crate) fn forget(&mut self, forget: Forget) {
+        let Self { packs, blobs, artifacts, results, forgotten } = self;
         let map = match forget.kind {
-            Kind::Blob => &mut self.blobs,
-            Kind::Artifact => &mut self.artifacts,
-            Kind::Result => &mut self.results,
+            Kind::Blob => blobs,
+            Kind::Artifact => artifacts,
+            Kind::Result => results,
             Kind::Forget => return,
         };
-        if let Some(place) = map.get(&forget.digest) {
-            let pack = &self.packs[place.pack as usize];
-            if pack.id == forget.pack && place.body_at == forget.body_at {
-                map.remove(&forget.digest);
-            }
+        if let Some(place) = map.get(packs, &forget.digest)
+            && packs[place.pack as usize].id == forget.pack
+            && place.body_at == forget.body_at
+        {
+            map.remove(packs, &forget.digest);
         }
-        self.forgotten.insert(forget);
+        forgotten.insert(forget);
     }
 
     /// Whether the record was taken out of use.
@@ -161,52 +150,72 @@ impl Index {
 
     /// Whether the record is the one that is used for its digest or key.
     pub(crate) fn uses(&self, number: usize, record: &Record<'_>) -> bool {
-        let map = match record.head.kind {
-            Some(Kind::Blob) => &self.blobs,
-            Some(Kind::Artifact) => &self.artifacts,
-            Some(Kind::Result) => &self.results,
-            Some(Kind::Forget) | None => return false,
-        };
         let place = Place { pack: number as u32, head_at: record.head_at, body_at: record.body_at };
-        record.head.digest().and_then(|digest| map.get(&digest)) == Some(&place)
+        let digest = record.head.kind.zip(record.head.digest());
+        digest.and_then(|(kind, digest)| self.place(kind, &digest)) == Some(place)
+    }
+
+    /// The record that is used for a digest or key.
+    pub(crate) fn place(&self, kind: Kind, digest: &Digest) -> Option<Place> {
+        self.places(kind)?.get(&self.packs, digest)
+    }
+
+    /// All records of a kind that are in use, by digest or key, in no order.
+    pub(crate) fn all(&self, kind: Kind) -> impl Iterator<Item = (Digest, Place)> {
+        let places = self.places(kind).into_iter().flat_map(Places::iter);
+        places.map(|place| (Digest::from_bytes(*place.digest(&self.packs)), place))
+    }
+
+    /// How many records of a kind are in use.
+    pub(crate) fn count(&self, kind: Kind) -> usize {
+        self.places(kind).map_or(0, Places::len)
+    }
+
+    fn places(&self, kind: Kind) -> Option<&Places> {
+        match kind {
+            Kind::Blob => Some(&self.blobs),
+            Kind::Artifact => Some(&self.artifacts),
+            Kind::Result => Some(&self.results),
+            Kind::Forget => None,
+        }
     }
 
     pub(crate) fn hit(&self, key: &ActionKey) -> Option<Hit> {
-        self.head(self.results.get(&key.0)?)?.hit()
-    }
-
-    /// The head of the result of a key.
-    pub(crate) fn result_head(&self, key: &ActionKey) -> Option<Head<'_>> {
-        self.head(self.results.get(&key.0)?)
+        self.head(&self.place(Kind::Result, &key.0)?)?.hit()
     }
 
     /// Whether the artifact is known and has a file of that name.
     pub(crate) fn has_file(&self, digest: &OutputDigest, name: &str) -> bool {
-        let head = self.artifacts.get(&digest.0).and_then(|place| self.head(place));
+        let head = self.place(Kind::Artifact, &digest.0).and_then(|place| self.head(&place));
         head.is_some_and(|head| head.file_names().any(|file| file == Some(name.as_bytes())))
     }
 
     pub(crate) fn artifact(&self, digest: &OutputDigest) -> Option<Artifact> {
-        let files = self.head(self.artifacts.get(&digest.0)?)?.files()?;
+        let files = self.head(&self.place(Kind::Artifact, &digest.0)?)?.files()?;
         Some(Artifact { files })
     }
 
     /// Whether the artifact is known and `has` all of its blobs.
     pub(crate) fn is_complete(&self, digest: &OutputDigest, has: impl Fn(&Digest, u64) -> bool) -> bool {
-        let head = self.artifacts.get(&digest.0).and_then(|place| self.head(place));
-        head.is_some_and(|head| head.blobs().all(|blob| blob.is_some_and(|(digest, size)| has(&digest, size))))
+        self.place(Kind::Artifact, &digest.0).is_some_and(|place| self.has_blobs(&place, has))
+    }
+
+    /// Whether `has` all blobs of the artifact at a place.
+    pub(crate) fn has_blobs(&self, artifact: &Place, has: impl Fn(&Digest, u64) -> bool) -> bool {
+        let is_there = |blob: Option<(Digest, u64)>| blob.is_some_and(|(digest, size)| has(&digest, size));
+        self.head(artifact).is_some_and(|head| head.blobs().all(is_there))
     }
 
     pub(crate) fn locate(&self, digest: &Digest) -> Option<BlobLocation> {
-        let place = self.blobs.get(digest)?;
-        let size_bytes = self.head(place)?.body_len.into();
+        let place = self.place(Kind::Blob, digest)?;
+        let size_bytes = self.head(&place)?.body_len.into();
         let path = self.packs[place.pack as usize].path.clone();
         Some(BlobLocation { path, offset: place.body_at, size_bytes })
     }
 
     /// The length of a blob in a pack.
     pub(crate) fn blob_size(&self, digest: &Digest) -> Option<u64> {
-        Some(self.head(self.blobs.get(digest)?)?.body_len.into())
+        Some(self.head(&self.place(Kind::Blob, digest)?)?.body_len.into())
     }
 
     /// The length of a record, head and body.
@@ -221,8 +230,27 @@ impl Index {
         Ok(body.and_then(|body| head.result(&body)))
     }
 
-    fn head(&self, place: &Place) -> Option<Head<'_>> {
+    pub(crate) fn head(&self, place: &Place) -> Option<Head<'_>> {
         self.packs.get(place.pack as usize)?.head(place.head_at)
+    }
+}
+
+/// Adds the records of one kind in some groups of a pack to the places of that kind.
+fn take(
+    packs: &[Pack],
+    number: usize,
+    groups: Range<usize>,
+    kind: Kind,
+    forgotten: &HashSet<Forget>,
+    places: &mut Places,
+) {
+    let pack = &packs[number];
+    for record in pack.records(groups).filter(|record| record.head.kind == Some(kind)) {
+        let Some(digest) = record.head.digest() else { continue };
+        if in_use(pack, &record, digest, forgotten) {
+            let place = Place { pack: number as u32, head_at: record.head_at, body_at: record.body_at };
+            places.insert_first(packs, &digest, place);
+        }
     }
 }
 
@@ -240,26 +268,4 @@ fn in_use(pack: &Pack, record: &Record<'_>, digest: Digest, forgotten: &HashSet<
 pub(crate) fn pack_ids(layout: &Layout) -> Result<Vec<String>, StoreError> {
     let names = disk::list(&layout.packs())?;
     Ok(names.iter().filter_map(|name| name.strip_suffix(".pack")).map(str::to_owned).collect())
-}
-
-/// A map by digest.
-pub(crate) type DigestMap<V> = HashMap<Digest, V, BuildHasherDefault<DigestHasher>>;
-
-/// A digest is already as random as a hash can be, so its first bytes serve.
-#[derive(Debug, Default)]
-pub(crate) struct DigestHasher(u64);
-
-impl Hasher for DigestHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk() {
-            self.0 = u64::from_le_bytes(*first);
-        }
-    }
-
-    /// The length of the digest, which is the same for all.
-    fn write_usize(&mut self, _length: usize) {}
 }

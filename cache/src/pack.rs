@@ -38,7 +38,7 @@ use std::path::{Path, PathBuf};
 
 use crate::disk;
 use crate::error::StoreError;
-use crate::record::{Draft, Head};
+use crate::record::{Draft, HEAD_LEN, Head, Kind};
 
 const MAGIC: [u8; 4] = [0x89, b'O', b'G', b'R'];
 /// Length of a group's header.
@@ -56,6 +56,7 @@ pub(crate) struct Pack {
     /// The heads of all groups, one after the other.
     heads: Vec<u8>,
     groups: Vec<Group>,
+    counts: Counts,
     /// Where the next group begins.
     pub(crate) end: u64,
     /// Number of the last commit.
@@ -65,6 +66,9 @@ pub(crate) struct Pack {
     /// Places of bodies of the last commit that are not what their heads say.
     pub(crate) bad_bodies: HashSet<u64>,
 }
+
+/// Numbers of records by kind; those of later versions come first.
+type Counts = [usize; Kind::Forget as usize + 1];
 
 #[derive(Clone, Debug)]
 struct Group {
@@ -95,7 +99,7 @@ impl Pack {
     pub(crate) fn new(id: &str, path: PathBuf) -> Self {
         let (id, heads) = (id.to_owned(), Vec::new());
         let (groups, damage, bad_bodies) = (Vec::new(), Vec::new(), HashSet::new());
-        Self { id, path, heads, groups, end: 0, commit: 0, damage, bad_bodies }
+        Self { id, path, heads, groups, counts: Counts::default(), end: 0, commit: 0, damage, bad_bodies }
     }
 
     /// Reads the groups that were appended since; gives their numbers.
@@ -125,7 +129,9 @@ impl Pack {
         let heads = window.bytes(self.end + HEADER_LEN as u64, header.heads_len as usize)?;
         let start = self.heads.len();
         let fits = u32::try_from(start + heads.len()).is_ok();
-        if fits && crc32fast::hash(heads) == header.heads_crc && header.describes(heads) {
+        let is_whole = fits && crc32fast::hash(heads) == header.heads_crc;
+        if let Some(counts) = Some(heads).filter(|_| is_whole).and_then(|heads| header.counts(heads)) {
+            self.counts.iter_mut().zip(counts).for_each(|(all, count)| *all += count);
             self.heads.extend_from_slice(heads);
             let heads = start as u32..self.heads.len() as u32;
             let bodies_at = self.end + HEADER_LEN as u64 + u64::from(header.heads_len);
@@ -165,8 +171,7 @@ impl Pack {
         let Some(first) = first else { return Ok(()) };
         let mut bad = HashSet::new();
         for record in self.records(known + first..self.groups.len()) {
-            let body = window.bytes(record.body_at, record.head.body_len as usize)?;
-            if body.len() != record.head.body_len as usize || crc32fast::hash(body) != record.head.body_crc {
+            if window.crc(record.body_at, record.head.body_len as usize)? != Some(record.head.body_crc) {
                 bad.insert(record.body_at);
             }
         }
@@ -193,6 +198,21 @@ impl Pack {
                 Some(record)
             })
         })
+    }
+
+    /// How many records of a kind there are.
+    pub(crate) fn count(&self, kind: Kind) -> usize {
+        self.counts[kind as usize]
+    }
+
+    /// How many records there are in all.
+    pub(crate) fn record_count(&self) -> usize {
+        self.counts.iter().sum()
+    }
+
+    /// The digest or key in the head at a place among the heads.
+    pub(crate) fn digest_at(&self, head_at: u32) -> Option<&[u8; 32]> {
+        self.heads.get(head_at as usize + HEAD_LEN..)?.first_chunk()
     }
 
     /// The head at a place among the heads.
@@ -274,16 +294,19 @@ impl Header {
         Some(Self { commit, count, heads_len, bodies_len, heads_crc: u32_at(24), end })
     }
 
-    /// Whether count and lengths are those of the heads.
-    fn describes(&self, heads: &[u8]) -> bool {
+    /// How many heads of each kind there are; `None` where count and lengths are not those of the heads.
+    fn counts(&self, heads: &[u8]) -> Option<Counts> {
         let (mut at, mut count, mut bodies) = (0, 0, 0);
+        let mut counts = Counts::default();
         while at < heads.len() {
-            let Some(head) = Head::parse(&heads[at..]) else { return false };
+            let head = Head::parse(&heads[at..])?;
             at += head.len();
             count += 1;
             bodies += u64::from(head.body_len);
+            counts[head.kind.map_or(0, |kind| kind as usize)] += 1;
         }
-        heads.len() == self.heads_len as usize && count == self.count && bodies == self.bodies_len
+        let described = heads.len() == self.heads_len as usize && count == self.count && bodies == self.bodies_len;
+        described.then_some(counts)
     }
 }
 
@@ -324,6 +347,21 @@ impl<'f> Window<'f> {
         Ok(&self.bytes[from.min(self.bytes.len())..(from + want).min(self.bytes.len())])
     }
 
+    /// The checksum of so many bytes at an offset; `None` where the file ends before. A part of them is in memory at a time.
+    fn crc(&mut self, at: u64, len: usize) -> Result<Option<u32>, StoreError> {
+        let mut hasher = crc32fast::Hasher::new();
+        let mut done = 0;
+        while done < len {
+            let part = self.bytes(at + done as u64, CHUNK.min(len - done))?;
+            if part.is_empty() {
+                return Ok(None);
+            }
+            hasher.update(part);
+            done += part.len();
+        }
+        Ok(Some(hasher.finalize()))
+    }
+
     fn fill(&mut self, at: u64, want: usize) -> std::io::Result<()> {
         let room = usize::try_from(self.len - at.min(self.len)).unwrap_or(usize::MAX);
         self.bytes.resize(want.max(CHUNK).min(room), 0);
@@ -339,5 +377,29 @@ impl<'f> Window<'f> {
         }
         self.bytes.truncate(filled);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+
+    #[test]
+    fn bodies_of_the_last_commit_are_checked_to_their_last_byte_however_long() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.pack");
+        for len in [0, 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7] {
+            let body = vec![7; len];
+            let whole = Pack::new("a", path.clone()).encode(&[Draft::blob(&Digest::of(&body), body)]);
+            let mut flipped = whole.clone();
+            *flipped.last_mut().unwrap() ^= 1;
+            for (bytes, bad) in [(&whole, 0), (&flipped, usize::from(len > 0))] {
+                std::fs::write(&path, bytes).unwrap();
+                let mut pack = Pack::new("a", path.clone());
+                pack.read_new().unwrap();
+                assert_eq!(pack.bad_bodies.len(), bad, "{len} bytes");
+            }
+        }
     }
 }

@@ -63,7 +63,7 @@ impl Store {
 
     /// Takes results out of use that lack bytes.
     fn drop_incomplete(&self, report: &mut RepairReport) -> Result<(), StoreError> {
-        let mut keys: Vec<_> = self.index().results.keys().map(|key| ActionKey(*key)).collect();
+        let mut keys: Vec<_> = self.index().all(Kind::Result).map(|(key, _)| ActionKey(key)).collect();
         keys.sort_unstable();
         for key in keys {
             let recorded = self.recorded(&key);
@@ -71,7 +71,7 @@ impl Store {
                 continue;
             }
             // One whose record was corrupt is out of use by now.
-            let Some(place) = self.index().results.get(&key.0).copied() else { continue };
+            let Some(place) = self.index().place(Kind::Result, &key.0) else { continue };
             let node = recorded.map_or_else(|| format!("key {}", key.0), |result| result.node);
             report.dropped.push(node);
             self.forget(Kind::Result, &key.0, &place);
@@ -114,9 +114,9 @@ impl Store {
     fn all_kept(&self) -> Kept {
         let index = self.index();
         let mut kept = Kept::default();
-        for key in index.results.keys() {
-            kept.results.insert(*key);
-            for (_, output) in index.hit(&ActionKey(*key)).map(|hit| hit.outputs).unwrap_or_default() {
+        for (key, _) in index.all(Kind::Result) {
+            kept.results.insert(key);
+            for (_, output) in index.hit(&ActionKey(key)).map(|hit| hit.outputs).unwrap_or_default() {
                 kept.artifacts.insert(output.0);
                 let files = index.artifact(&output).unwrap_or_default().files;
                 kept.blobs.extend(files.into_iter().map(|file| file.digest));

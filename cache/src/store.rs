@@ -17,15 +17,16 @@ use serde::Serialize;
 use crate::artifact::{self, ActionKey, ActionResult, Artifact, FileEntry, OutputDigest};
 use crate::blob::{BlobError, BlobLocation};
 use crate::clock;
-use crate::digest::Digest;
+use crate::digest::{Digest, DigestMap};
 use crate::disk;
 use crate::ends;
 use crate::error::StoreError;
-use crate::index::{DigestMap, Index, Place};
+use crate::index::Index;
 use crate::last_use;
 use crate::layout::Layout;
 use crate::lease::{Lease, Leases};
 use crate::object::{self, OBJECT_MIN_BYTES};
+use crate::places::Place;
 use crate::record::{Draft, Hit, Kind};
 use crate::session::{self, Session};
 use crate::using::{UseLock, Using};
@@ -125,30 +126,6 @@ impl Store {
         hit.outputs.iter().all(|(_, output)| index.is_complete(output, has)).then_some(hit)
     }
 
-    /// The same as [`Store::hit`] without copies of names: writes the digest of each named output to its place, and says
-    /// whether the store has all of them.
-    pub fn hit_outputs(&self, key: &ActionKey, names: &[String], digests: &mut [OutputDigest]) -> bool {
-        let index = self.index();
-        let Some(head) = index.result_head(key) else { return false };
-        let has = |digest: &Digest, size_bytes| self.has_blob(&index, digest, size_bytes);
-        let mut found = 0;
-        for output in head.outputs() {
-            let Some((name, digest)) = output.filter(|(_, digest)| index.is_complete(digest, has)) else {
-                return false;
-            };
-            if let Some(place) = names.iter().position(|known| known.as_bytes() == name) {
-                digests[place] = digest;
-                found += 1;
-            }
-        }
-        found == names.len()
-    }
-
-    /// Whether a committed artifact has a file of that name.
-    pub fn has_file(&self, digest: &OutputDigest, name: &str) -> bool {
-        self.index().has_file(digest, name)
-    }
-
     /// The result recorded for a key, if all of its bytes are there; see [`Store::hit`] for the quicker way.
     pub fn lookup(&self, key: &ActionKey) -> Option<ActionResult> {
         self.hit(key)?;
@@ -224,7 +201,7 @@ impl Store {
                 return Ok(earlier.clone());
             }
             // Asked while nothing can move from `pending` to the index.
-            let recorded = self.index().results.get(&key.0).copied();
+            let recorded = self.index().place(Kind::Result, &key.0);
             let Some(place) = recorded else {
                 return Ok(pending.add_result(*key, result));
             };
@@ -241,7 +218,7 @@ impl Store {
 
     /// Takes the result recorded for a key out of use, so that another one can be recorded for it.
     pub fn forget_result(&self, key: &ActionKey) {
-        let recorded = self.index().results.get(&key.0).copied();
+        let recorded = self.index().place(Kind::Result, &key.0);
         if let Some(place) = recorded {
             self.forget(Kind::Result, &key.0, &place);
         }
@@ -376,7 +353,7 @@ impl Store {
     /// Reads the record of a key; one that is corrupt is forgotten.
     fn read_result(&self, key: &ActionKey) -> Result<Option<ActionResult>> {
         let index = self.index();
-        let Some(place) = index.results.get(&key.0).copied() else { return Ok(None) };
+        let Some(place) = index.place(Kind::Result, &key.0) else { return Ok(None) };
         let file = disk::open(&index.packs[place.pack as usize].path)?;
         let result = index.result(&place, &file)?;
         drop(index);
@@ -432,7 +409,7 @@ impl Store {
             }
         };
         let kept = self.quarantine(digest, location, unreadable);
-        let place = self.index().blobs.get(digest).copied();
+        let place = self.index().place(Kind::Blob, digest);
         match place {
             Some(place) => self.forget(Kind::Blob, digest, &place),
             None => drop(write(&self.objects).remove(digest)),

@@ -122,6 +122,41 @@ fn record_digest() -> orchestrate_cache::OutputDigest {
 }
 
 #[test]
+fn keys_that_are_looked_up_together_get_the_answers_that_each_gets_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    // So many that several threads read the records.
+    let names: Vec<String> = (0..7_000).map(|number| number.to_string()).collect();
+    {
+        let store = open(dir.path());
+        for name in &names {
+            record(&store, name, name.as_bytes());
+        }
+        record(&store, "large", &large(1));
+        record(&store, "lost", &large(2));
+        store.commit().unwrap();
+        store.forget_result(&key("7"));
+    }
+    let object = Digest::of(&large(2)).to_string();
+    fs::remove_file(dir.path().join("objects").join(&object[..2]).join(&object)).unwrap();
+
+    let store = open(dir.path());
+    let (out, more) = (["out".to_owned()], ["out".to_owned(), "more".to_owned()]);
+    let mut wanted: Vec<_> = names.iter().map(|name| (key(name), &out[..])).collect();
+    wanted.extend(["large", "lost", "unknown"].map(|name| (key(name), &out[..])));
+    wanted.extend([(key("8"), &more[..]), (key("9"), &[][..])]);
+    let (hits, digests) = store.look_up().outputs(&wanted);
+    assert_eq!((hits.len(), digests.len()), (wanted.len(), wanted.len()));
+    for ((asked, names), (hit, digest)) in wanted.iter().zip(hits.iter().zip(&digests)).take(names.len() + 3) {
+        let alone = store.hit(asked);
+        assert_eq!(*hit, alone.is_some(), "{asked:?}");
+        assert!(alone.is_none_or(|alone| alone.outputs == [(names[0].clone(), *digest)]));
+    }
+    assert_eq!(hits.iter().filter(|hit| !**hit).count(), 4, "one forgotten, one lost, one unknown, one without `more`");
+    assert_eq!(hits[wanted.len() - 2..], [false, true], "none wanted of it is no miss");
+    assert_eq!(store.stats().unwrap().results, 7_001);
+}
+
+#[test]
 fn a_store_of_a_later_format_is_refused_untouched() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("format"), "orchestrate store 2\n").unwrap();

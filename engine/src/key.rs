@@ -26,6 +26,7 @@ use orchestrate_cache::{ActionKey, CanonicalError, Encoder, OutputDigest, Preima
 
 use crate::node::NodeId;
 use crate::observe::{Observed, Seen};
+use crate::parallel;
 use crate::plan::{Feed, ParamSet, Plan, PlannedStage};
 use sink::{Builder, Sink};
 
@@ -58,21 +59,12 @@ pub fn manifest(
 /// Makes keys. What all nodes of one set of params share is encoded once.
 pub(crate) struct KeyMaker {
     encoder: Encoder,
-    stages: Vec<StageFrames>,
-}
-
-/// What is known of the manifests of one stage.
-struct StageFrames {
-    ports: Vec<Range<usize>>,
-    /// By set of params: what stands before the inputs, and what behind.
-    frames: Vec<Option<(Vec<u8>, Vec<u8>)>>,
+    frames: Frames,
 }
 
 impl KeyMaker {
     pub(crate) fn new(plan: &Plan) -> Self {
-        let frames = |stage: &PlannedStage| vec![None; stage.param_sets.len()];
-        let stages = plan.stages.iter().map(|stage| StageFrames { ports: ports(stage), frames: frames(stage) });
-        Self { encoder: Encoder::default(), stages: stages.collect() }
+        Self { encoder: Encoder::default(), frames: Frames::new(plan) }
     }
 
     /// The key of a node: the digest of its manifest. `None` while an output that it reads is unknown.
@@ -84,6 +76,27 @@ impl KeyMaker {
         output: impl Fn(NodeId, &str) -> Option<OutputDigest>,
     ) -> Option<ActionKey> {
         self.encode(plan, id, observed, output).map(|encoder| ActionKey(encoder.finish()))
+    }
+
+    /// The keys of some nodes: the digests of their manifests. `None` while an output that a node reads is unknown.
+    pub(crate) fn keys(
+        &mut self,
+        plan: &Plan,
+        ids: &[NodeId],
+        observed: &Observed,
+        output: impl Fn(NodeId, &str) -> Option<OutputDigest> + Sync,
+    ) -> Vec<Option<ActionKey>> {
+        let Self { encoder, frames } = self;
+        ids.iter().for_each(|id| frames.prepare(plan, *id, observed, encoder));
+        let keys = parallel::parts(ids, |ids| {
+            let mut encoder = Encoder::default();
+            let key = |id: &NodeId| {
+                frames.encode(plan, *id, &output, &mut encoder)?;
+                Some(ActionKey(encoder.finish()))
+            };
+            ids.iter().map(key).collect::<Vec<_>>()
+        });
+        keys.concat()
     }
 
     /// The manifest of a node, encoded. `None` while an output that it reads is unknown.
@@ -104,21 +117,57 @@ impl KeyMaker {
         observed: &Observed,
         output: impl Fn(NodeId, &str) -> Option<OutputDigest>,
     ) -> Option<&mut Encoder> {
-        let Self { encoder, stages } = self;
+        let Self { encoder, frames } = self;
+        frames.prepare(plan, id, observed, encoder);
+        frames.encode(plan, id, output, encoder)?;
+        Some(encoder)
+    }
+}
+
+/// What is known of the manifests of each stage.
+struct Frames(Vec<StageFrames>);
+
+struct StageFrames {
+    ports: Vec<Range<usize>>,
+    /// By set of params: what stands before the inputs, and what behind.
+    frames: Vec<Option<(Vec<u8>, Vec<u8>)>>,
+}
+
+impl Frames {
+    fn new(plan: &Plan) -> Self {
+        let frames = |stage: &PlannedStage| vec![None; stage.param_sets.len()];
+        let stages = plan.stages.iter().map(|stage| StageFrames { ports: ports(stage), frames: frames(stage) });
+        Self(stages.collect())
+    }
+
+    /// Encodes what a node shares with others, unless it was done for one of them.
+    fn prepare(&mut self, plan: &Plan, id: NodeId, observed: &Observed, encoder: &mut Encoder) {
         let node = plan.node(id);
-        let StageFrames { ports, frames } = &mut stages[node.stage as usize];
-        let (before, after) = frames[node.params as usize].get_or_insert_with(|| {
+        self.0[node.stage as usize].frames[node.params as usize].get_or_insert_with(|| {
             encoder.clear();
             before_inputs(observed.of(plan, id), encoder);
             let before = encoder.take();
             after_inputs(plan.stage(id), plan.params(id), observed.of(plan, id), encoder);
             (before, encoder.take())
         });
+    }
+
+    /// Gives the manifest of a node, which is prepared, to an encoder. `None` while an output that it reads is unknown.
+    fn encode(
+        &self,
+        plan: &Plan,
+        id: NodeId,
+        output: impl Fn(NodeId, &str) -> Option<OutputDigest>,
+        encoder: &mut Encoder,
+    ) -> Option<()> {
+        let node = plan.node(id);
+        let StageFrames { ports, frames } = &self.0[node.stage as usize];
+        let (before, after) = frames[node.params as usize].as_ref().expect("its frames are prepared");
         encoder.clear();
         encoder.encoded(before);
         inputs(plan, id, ports, output, encoder)?;
         encoder.encoded(after);
-        Some(encoder)
+        Some(())
     }
 }
 

@@ -5,6 +5,7 @@ use orchestrate_cache::{ActionKey, Digest, OutputDigest, Preimage, Store};
 use crate::key::{KeyMaker, Manifest, manifest};
 use crate::node::NodeId;
 use crate::observe::Observed;
+use crate::parallel;
 use crate::plan::Plan;
 
 /// Named outputs, in the order in which the stage declares them.
@@ -93,12 +94,24 @@ impl<'a> Known<'a> {
         true
     }
 
-    /// Takes note of the recorded outputs of a node's key, if the store has them all; says whether it has.
-    pub fn look_up(&mut self, store: &Store, id: NodeId, key: &ActionKey) -> bool {
-        let range = self.outputs.range(id);
-        let hit = store.hit_outputs(key, &self.plan.params(id).outputs, &mut self.outputs.digests[range]);
-        self.outputs.known[id.index()] = hit;
-        hit
+    /// Takes note of the recorded outputs of nodes' keys where the store has them all; says for each node whether it has.
+    pub fn look_up(&mut self, store: &Store, nodes: &[(NodeId, ActionKey)]) -> Vec<bool> {
+        let plan = self.plan;
+        let parts = parallel::parts(nodes, |nodes| {
+            let wanted = |(id, key): &(NodeId, ActionKey)| (*key, plan.params(*id).outputs.as_slice());
+            store.look_up().outputs(&nodes.iter().map(wanted).collect::<Vec<_>>())
+        });
+        let (hits, digests): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+        let (hits, digests) = (hits.concat(), digests.concat());
+        let mut begin = 0;
+        for ((id, _), hit) in nodes.iter().zip(&hits) {
+            let range = self.outputs.range(*id);
+            let end = begin + range.len();
+            self.outputs.digests[range].copy_from_slice(&digests[begin..end]);
+            self.outputs.known[id.index()] = *hit;
+            begin = end;
+        }
+        hits
     }
 
     /// Forgets a node's outputs: its bytes turned out to be lost.
@@ -110,6 +123,14 @@ impl<'a> Known<'a> {
     pub fn key(&mut self, id: NodeId) -> Option<ActionKey> {
         let Self { plan, observed, keys, outputs } = self;
         keys.key(plan, id, observed, |input, output| outputs.output(plan, input, output))
+    }
+
+    /// Some nodes with their keys. Panics where an output that they read is unknown.
+    pub fn keys(&mut self, ids: &[NodeId]) -> Vec<(NodeId, ActionKey)> {
+        let Self { plan, observed, keys, outputs } = self;
+        let keys = keys.keys(plan, ids, observed, |input, output| outputs.output(plan, input, output));
+        let key = |key: Option<ActionKey>| key.expect("BUG: a key is made once all that it depends on is known");
+        ids.iter().copied().zip(keys.into_iter().map(key)).collect()
     }
 
     /// The manifest of a node as it is recorded; `None` while an output that it reads is unknown.

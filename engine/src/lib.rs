@@ -11,6 +11,7 @@ pub mod known;
 mod nearest;
 pub mod node;
 pub mod observe;
+pub mod parallel;
 pub mod params;
 pub mod plan;
 pub mod publish;

@@ -113,7 +113,7 @@ pub fn survey(plan: &Plan, observed: &Observed, store: &Store, history: &History
                 Answer::Unknown { waits_for: *waits_for.expect("the key is unknown because an input is") }
             }
             Some(key) if forced.contains(&id) => Answer::Miss { key, reason: MissReason::Forced },
-            Some(key) if known.look_up(store, id, &key) => {
+            Some(key) if known.look_up(store, &[(id, key)])[0] => {
                 Answer::Hit { key, outputs: known.outputs(id).expect("it was just looked up") }
             }
             Some(key) => {

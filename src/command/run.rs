@@ -5,10 +5,11 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use anyhow::Context;
-use orchestrate_cache::{Access, OutputDigest};
+use orchestrate_cache::Access;
 use orchestrate_engine::event::Reporter;
 use orchestrate_engine::executor::WorkerCommand;
 use orchestrate_engine::node::NodeId;
+use orchestrate_engine::parallel;
 use orchestrate_engine::run::{self, RunOptions, Selection, Stop, Summary};
 use orchestrate_engine::runlog::History;
 use orchestrate_engine::spec::StoreLimits;
@@ -31,29 +32,30 @@ const PRINTED: &str = "table.txt";
 
 pub(crate) fn run(kinds: Kinds, args: RunArgs) -> anyhow::Result<Outcome> {
     let stop = stop_on_signals()?;
+    bound_threads(&args.how);
     let plan = study::plan(kinds, &args.spec.spec, &args.spec.overrides)?;
     let selection = study::selection(&plan, &args.select)?;
     let forced = study::select(&plan, &args.select.force)?;
     let devices = args.how.device.find()?;
     let study = Study::open(plan, &args.spec.store, Access::ReadWrite)?;
-    let limits = StoreLimits::of_store(study.store.dir())?;
     let mut listener: Box<dyn Reporter + '_> =
         if args.json { Box::new(Json::new(io::BufWriter::new(io::stdout()))) } else { for_people(&study, &selection) };
-    let summary = execute(&study, &selection, forced, &args.how, devices, listener.as_mut(), &stop)?;
-    if !args.json {
-        terminal::say(&tables(&study, &summary)?)?;
-        terminal::complain(&closing(&study, &summary));
-    }
-    keep(&study, &limits, &summary);
-    Ok(outcome(&summary))
+    let order = Order { study: &study, selection: &selection, forced, how: &args.how, devices };
+    execute(order, listener.as_mut(), &stop, |summary| {
+        if !args.json {
+            terminal::say(&tables(&study, summary)?)?;
+            terminal::complain(&closing(&study, summary));
+        }
+        Ok(outcome(summary))
+    })
 }
 
-/// What follows a run in the store: the pin of its spec takes in what it made, and once a day what is over the limits goes.
-pub(super) fn keep(study: &Study, limits: &StoreLimits, summary: &Summary) {
-    if let Err(error) = pin::follow(&study.store, &study.plan, &summary.run) {
-        terminal::complain(&format!("warning: the pin of this spec does not hold what this run made: {error:#}\n"));
-    } else if !summary.interrupted {
-        terminal::complain(&gc::after_run(&study.store, limits).unwrap_or_default());
+/// Gives rayon's own pool as many threads as may be used. Parallel loops of the store and of light stages run there; the first of them
+/// would start it with all.
+pub(super) fn bound_threads(how: &HowArgs) {
+    if let Some(jobs) = how.jobs {
+        // A second pool of the same name is no error.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(jobs)).build_global();
     }
 }
 
@@ -66,22 +68,28 @@ pub(super) fn for_people<'a>(study: &'a Study, selection: &'a Selection) -> Box<
     }
 }
 
-/// Runs the selected nodes.
+/// What is to run, and how.
+pub(super) struct Order<'a> {
+    pub(super) study: &'a Study,
+    pub(super) selection: &'a Selection,
+    /// Nodes that run even where the store has their results.
+    pub(super) forced: Vec<NodeId>,
+    pub(super) how: &'a HowArgs,
+    pub(super) devices: Devices,
+}
+
+/// Runs the selected nodes, lets the caller tell people of it, and then does what follows a run in the store.
 pub(super) fn execute(
-    study: &Study,
-    selection: &Selection,
-    forced: Vec<NodeId>,
-    how: &HowArgs,
-    devices: Devices,
+    order: Order<'_>,
     listener: &mut dyn Reporter,
     stop: &Stop,
-) -> anyhow::Result<Summary> {
+    tell: impl FnOnce(&Summary) -> anyhow::Result<Outcome>,
+) -> anyhow::Result<Outcome> {
+    let Order { study, selection, forced, how, devices } = order;
+    // Before anything runs, as they may be wrong.
+    let limits = StoreLimits::of_store(study.store.dir())?;
     if let Some(notice) = &devices.notice {
         terminal::complain(&format!("{notice}\n"));
-    }
-    if let Some(jobs) = how.jobs {
-        // Parallel loops of light stages run in rayon's own pool; a second pool of the same name is no error.
-        let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(jobs)).build_global();
     }
     let worker = WorkerCommand::this_program(["worker"]).context("cannot tell where this program lies")?;
     let options = RunOptions {
@@ -95,7 +103,18 @@ pub(super) fn execute(
     let summary =
         run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut [&mut *listener], stop)?;
     listener.tick();
-    Ok(summary)
+    let told = tell(&summary);
+    keep(study, &limits, &summary);
+    told
+}
+
+/// What follows a run in the store: the pin of its spec takes in what it made, and once a day what is over the limits goes.
+fn keep(study: &Study, limits: &StoreLimits, summary: &Summary) {
+    if let Err(error) = pin::follow(&study.store, &study.plan, &summary.run) {
+        terminal::complain(&format!("warning: the pin of this spec does not hold what this run made: {error:#}\n"));
+    } else if !summary.interrupted {
+        terminal::complain(&gc::after_run(&study.store, limits).unwrap_or_default());
+    }
 }
 
 /// How a run ended.
@@ -125,13 +144,16 @@ pub(super) fn stop_on_signals() -> anyhow::Result<Stop> {
 /// The printed form of every table of the run, in the order of the spec.
 fn tables(study: &Study, summary: &Summary) -> anyhow::Result<String> {
     let mut text = String::new();
-    let printed = |digest: &OutputDigest| study.store.has_file(digest, PRINTED);
-    let mut tables: Vec<_> = study
-        .plan
-        .ids()
-        .flat_map(|id| summary.outputs.digests(id).unwrap_or_default().iter().map(move |digest| (id, digest)))
-        .filter(|(_, digest)| printed(digest))
-        .collect();
+    let ids: Vec<_> = study.plan.ids().collect();
+    let printed = parallel::parts(&ids, |ids| {
+        let lookup = study.store.look_up();
+        let outputs = |id: &NodeId| {
+            let digests = summary.outputs.digests(*id).unwrap_or_default().iter();
+            digests.filter(|digest| lookup.has_file(digest, PRINTED)).map(|digest| (*id, digest)).collect::<Vec<_>>()
+        };
+        ids.iter().flat_map(outputs).collect::<Vec<_>>()
+    });
+    let mut tables = printed.concat();
     tables.sort_by_key(|(id, _)| (study.plan.stage(*id).declared, *id));
     for (id, digest) in tables {
         let artifact = study.store.artifact(digest).unwrap_or_default();

@@ -8,7 +8,6 @@ use anyhow::Context;
 use orchestrate_cache::Access;
 use orchestrate_engine::diagnostic::{Diagnostic, SpecError};
 use orchestrate_engine::node::NodeId;
-use orchestrate_engine::observe::Observed;
 use orchestrate_engine::plan::{self, Plan};
 use orchestrate_engine::run::{ActionMaker, Selection, Summary};
 use orchestrate_engine::spec::{self, Spec};
@@ -16,7 +15,7 @@ use orchestrate_engine::stage::Item;
 use orchestrate_stages::sweep::{self, Input, KIND, Question, Swept};
 
 use super::export::write;
-use super::run::{closing, execute, for_people, outcome, stop_on_signals};
+use super::run::{Order, bound_threads, closing, execute, for_people, outcome, stop_on_signals};
 use super::study::{self, Study};
 use crate::Kinds;
 use crate::args::SweepArgs;
@@ -25,6 +24,7 @@ use crate::terminal;
 
 pub(crate) fn sweep(kinds: Kinds, args: SweepArgs) -> anyhow::Result<Outcome> {
     let stop = stop_on_signals()?;
+    bound_threads(&args.how);
     let (plan, axis, folds) = plan(kinds, &args)?;
     let scores: Vec<usize> = score_stages(&plan).filter(|stage| varies(&plan, *stage, &axis)).collect();
     if args.nested {
@@ -34,24 +34,28 @@ pub(crate) fn sweep(kinds: Kinds, args: SweepArgs) -> anyhow::Result<Outcome> {
     let selection = Selection::closure(&plan, &nodes);
     let devices = args.how.device.find()?;
     let study = Study::open(plan, &args.spec.store, Access::ReadWrite)?;
-    let mut listener = for_people(&study, &selection);
-    let summary = execute(&study, &selection, Vec::new(), &args.how, devices, listener.as_mut(), &stop)?;
-    drop(listener);
-    terminal::complain(&closing(&study, &summary));
-    let outcome = outcome(&summary);
-    if outcome != Outcome::Done {
-        return Ok(outcome);
-    }
     let question = Question { axis: &axis, folds: &folds, metric: &args.metric, nested: args.nested };
-    let swept = sweep::sweep(&question, &inputs(&study, &study.observed, &summary, &scores)?)?;
-    let plot = draw(&study.plan, &args, &swept)?;
+    let mut listener = for_people(&study, &selection);
+    let order = Order { study: &study, selection: &selection, forced: Vec::new(), how: &args.how, devices };
+    execute(order, listener.as_mut(), &stop, |summary| {
+        terminal::complain(&closing(&study, summary));
+        let outcome = outcome(summary);
+        if outcome == Outcome::Done {
+            let swept = sweep::sweep(&question, &inputs(&study, summary, &scores)?)?;
+            terminal::say(&answer(&study.plan, &args, &swept)?)?;
+        }
+        Ok(outcome)
+    })
+}
+
+/// What is printed of a sweep; draws its chart too.
+fn answer(plan: &Plan, args: &SweepArgs, swept: &Swept) -> anyhow::Result<String> {
+    let plot = draw(plan, args, swept)?;
     if args.json {
-        terminal::say(&format!("{}\n", serde_json::to_string(&swept)?))?;
-        return Ok(Outcome::Done);
+        return Ok(serde_json::to_string(swept)? + "\n");
     }
     let drawn = plot.map(|path| format!("{}\n", path.display())).unwrap_or_default();
-    terminal::say(&format!("{}\n{drawn}", sweep::text(&swept)))?;
-    Ok(Outcome::Done)
+    Ok(format!("{}\n{drawn}", sweep::text(swept)))
 }
 
 /// Plans the spec with the axis replaced; gives the names of the axis, and of those that have the folds.
@@ -146,9 +150,9 @@ fn check_other_folds(plan: &Plan, folds: &[String], scores: &[usize]) -> Result<
 }
 
 /// The scores that the run gave or found, with the labels of their points.
-fn inputs(study: &Study, observed: &Observed, summary: &Summary, stages: &[usize]) -> anyhow::Result<Vec<Input>> {
+fn inputs(study: &Study, summary: &Summary, stages: &[usize]) -> anyhow::Result<Vec<Input>> {
     let plan = &study.plan;
-    let mut maker = ActionMaker::new(plan, observed, &study.store);
+    let mut maker = ActionMaker::new(plan, &study.observed, &study.store);
     let mut item = |id: NodeId| -> anyhow::Result<Item> {
         let lost = || format!("the store has lost what `{}` gave; run again", plan.name(id));
         let digest = summary.outputs.digests(id).and_then(|digests| digests.first()).with_context(lost)?;

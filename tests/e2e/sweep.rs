@@ -48,6 +48,25 @@ fn sweep_runs_only_missing_thresholds_and_scores_and_a_second_one_runs_nothing()
 }
 
 #[test]
+fn sweep_widens_the_pin_of_its_spec_and_keeps_the_limits_of_the_store() {
+    let sandbox = Sandbox::with_spec(STUDY);
+    sandbox.run_well(&["--until", "cam"]);
+    let pinned = sandbox.orchestrate(&["store", "pin", "spec.toml", "--set", "axes.threshold=[50, 100]"]);
+    assert!(pinned.out.starts_with("pinned 10 results of spec"), "{}{}", pinned.out, pinned.err);
+    let sweep = |values| sandbox.orchestrate(&["sweep", "spec.toml", values]);
+    assert_eq!(counts(&sweep("threshold=50,100")), "26 nodes: 10 hit, 16 ran");
+    let pins = sandbox.orchestrate(&["store", "pins"]).out;
+    assert!(pins.lines().any(|line| line.starts_with("study ") && line.contains(" 26 ")), "{pins}");
+
+    assert_eq!(counts(&sweep("threshold=0")), "18 nodes: 10 hit, 8 ran");
+    sandbox.write("orchestrate.toml", "[store]\nmax_size = \"1 B\"\n");
+    sandbox.write(".orchestrate/last-gc", "0\n");
+    let collected = sweep("threshold=50,100");
+    assert_eq!(counts(&collected), "26 nodes: 26 hit");
+    assert!(collected.err.contains("store limits: deleted 8 results"), "{}", collected.err);
+}
+
+#[test]
 fn sweep_as_json_has_every_score_and_images_can_be_chosen() {
     let sandbox = Sandbox::with_spec(STUDY);
     let args = ["sweep", "spec.toml", "threshold=200,otsu", "--metric", "dice", "--json", "--nested"];

@@ -259,14 +259,15 @@ impl<'a> Builder<'a> {
     /// The distinct params of a stage, and which of them each point has.
     fn param_sets(&mut self, binder: &Binder<'_>, points: &Points) -> (Vec<ParamSet>, Vec<u32>) {
         let mut sets = Vec::new();
-        let mut known: HashMap<Vec<usize>, Option<u32>> = HashMap::new();
+        // By the code of a point with the first value on each axis that binds nothing.
+        let mut known: HashMap<u32, Option<u32>> = HashMap::new();
         let mut params = Vec::with_capacity(points.len());
-        let positions: Vec<_> = binder.axes.iter().filter_map(|axis| points.position(*axis)).collect();
+        let binds = |position: &usize| binder.axes.contains(&points.axes()[*position]);
+        let free: Vec<usize> = (0..points.axes().len()).filter(|position| !binds(position)).collect();
         for code in points.codes() {
-            let chosen: Vec<_> = positions.iter().map(|position| points.value(code, *position)).collect();
             let (used, problems) = (&mut self.used_keys, &mut self.problems);
-            let set = *known.entry(chosen.clone()).or_insert_with(|| {
-                let value = |axis| chosen[binder.axes.iter().position(|own| *own == axis).expect("it binds")];
+            let set = *known.entry(points.without(code, &free)).or_insert_with(|| {
+                let value = |axis| points.value(code, points.position(axis).expect("a stage binds its own axes"));
                 let set = binder.params(value, used, problems)?;
                 sets.push(set);
                 u32::try_from(sets.len() - 1).ok()
@@ -333,16 +334,24 @@ impl<'a> Builder<'a> {
     fn nodes(&mut self, link: &Link, params: &[u32]) {
         let index = self.stages.len() - 1;
         let stage = &self.stages[index];
+        let gathers: Vec<_> = stage
+            .feeds
+            .iter()
+            .map(|feed| Gather::new(&stage.points, &self.stages[feed.stage], &feed.gathered))
+            .collect();
+        self.nodes.reserve(stage.len());
+        self.feed_starts.reserve(stage.len() * gathers.len());
         let mut starved = None;
         for (code, params) in stage.points.codes().zip(params) {
             let feeds = u32::try_from(self.feed_starts.len() - 1).expect("fewer than 2^32 feeds");
             self.nodes.push(Node { stage: u32::try_from(index).expect("few stages"), code, params: *params, feeds });
-            for (position, feed) in stage.feeds.iter().enumerate() {
+            for (position, gather) in gathers.iter().enumerate() {
                 let before = self.items.len();
-                gather(&stage.points, code, &self.stages[feed.stage], &feed.gathered, &mut self.items);
+                gather.push(&stage.points, code, &mut self.items);
                 self.feed_starts.push(u32::try_from(self.items.len()).expect("fewer than 2^32 inputs"));
-                let alone = stage.feeds.iter().filter(|other| other.port == feed.port).count() == 1;
-                if self.items.len() == before && alone {
+                let port = &stage.feeds[position].port;
+                let is_alone = || stage.feeds.iter().filter(|other| other.port == *port).count() == 1;
+                if self.items.len() == before && is_alone() {
                     starved = starved.or(Some(position));
                 }
             }
@@ -394,30 +403,35 @@ fn quoted(names: &[&str]) -> String {
     names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
 }
 
-/// Appends the nodes of an upstream stage that agree with a point on the shared axes, in gather order.
-fn gather(points: &Points, code: u32, upstream: &PlannedStage, gathered: &[usize], items: &mut Vec<NodeId>) {
-    let own = &upstream.points;
-    let joined: u32 = own
-        .axes()
-        .iter()
-        .enumerate()
-        .filter_map(|(position, axis)| Some((position, points.position(*axis)?)))
-        .map(|(theirs, ours)| own.weight(theirs) * u32::try_from(points.value(code, ours)).expect("a digit"))
-        .sum();
-    let mut push = |code: u32| {
-        if let Some(rank) = own.rank(code) {
-            items.push(NodeId::from_index(upstream.first_node.index() + rank));
+/// Finds the nodes of an upstream stage that agree with a point on the shared axes.
+struct Gather<'a> {
+    upstream: &'a PlannedStage,
+    /// For each shared axis what a step along it adds to a code of the upstream stage, and where it stands among our axes.
+    shared: Vec<(u32, usize)>,
+    /// What each combination of values of the gathered axes adds to a code, in gather order.
+    offsets: Vec<u32>,
+}
+
+impl<'a> Gather<'a> {
+    fn new(points: &Points, upstream: &'a PlannedStage, gathered: &[usize]) -> Self {
+        let own = &upstream.points;
+        let axes = own.axes().iter().enumerate();
+        let shared = axes.filter_map(|(theirs, axis)| Some((own.weight(theirs), points.position(*axis)?))).collect();
+        let mut offsets = vec![0];
+        for position in gathered {
+            let steps =
+                |offset: u32| (0..own.radix(*position)).map(move |digit| offset + digit * own.weight(*position));
+            offsets = offsets.into_iter().flat_map(steps).collect();
         }
-    };
-    let combinations: u32 = gathered.iter().map(|position| own.radix(*position)).product();
-    for combination in 0..combinations {
-        let mut rest = combination;
-        let mut offset = 0;
-        for position in gathered.iter().rev() {
-            offset += rest % own.radix(*position) * own.weight(*position);
-            rest /= own.radix(*position);
-        }
-        push(joined + offset);
+        Self { upstream, shared, offsets }
+    }
+
+    /// Appends the nodes in gather order.
+    fn push(&self, points: &Points, code: u32, items: &mut Vec<NodeId>) {
+        let digit = |ours: usize| u32::try_from(points.value(code, ours)).expect("a digit");
+        let joined: u32 = self.shared.iter().map(|(weight, ours)| weight * digit(*ours)).sum();
+        let node = |rank: usize| NodeId::from_index(self.upstream.first_node.index() + rank);
+        items.extend(self.offsets.iter().filter_map(|offset| self.upstream.points.rank(joined + offset)).map(node));
     }
 }
 

@@ -12,6 +12,8 @@ pub struct Points {
     axes: Vec<usize>,
     /// Number of values of each axis.
     radices: Vec<u32>,
+    /// What one step along each axis adds to a code.
+    weights: Vec<u32>,
     /// Codes that exist, ascending; `None` where all do.
     codes: Option<Vec<u32>>,
     total: usize,
@@ -27,8 +29,14 @@ impl Points {
         if total > MAX_POINTS {
             return Err(total);
         }
-        let radices = lengths.iter().map(|length| u32::try_from(*length).expect("at most MAX_POINTS")).collect();
-        let mut points = Self { axes, radices, codes: None, total };
+        let radices: Vec<u32> =
+            lengths.iter().map(|length| u32::try_from(*length).expect("at most MAX_POINTS")).collect();
+        // Without any point there is no code, and the product may not fit.
+        let weight = |position: usize| {
+            radices[position + 1..].iter().fold(1, |product: u32, radix| product.wrapping_mul(*radix))
+        };
+        let weights = (0..radices.len()).map(weight).collect();
+        let mut points = Self { axes, radices, weights, codes: None, total };
         let filter = Filter::new(spec, &points.axes);
         if !filter.is_empty() {
             let last = u32::try_from(total).expect("at most MAX_POINTS");
@@ -81,7 +89,7 @@ impl Points {
 
     /// What one step along the axis at a position adds to a code.
     pub(super) fn weight(&self, position: usize) -> u32 {
-        self.radices[position + 1..].iter().product()
+        self.weights[position]
     }
 
     /// Number of values of the axis at a position.

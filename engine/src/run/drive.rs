@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use orchestrate_cache::{ActionKey, Lease, Preimage, Store, StoreError, disk, fault};
+use orchestrate_cache::{ActionKey, Lease, Preimage, Store, StoreError, Using, disk, fault};
 
 use super::action::{ActionMaker, Lost};
 use super::record::{Provenance, RecordError, record};
@@ -13,7 +13,8 @@ use super::{NodeFailure, RunError, RunOptions, Selection, Stop, Summary, prepare
 use crate::diagnostic::{Diagnostic, SpecError};
 use crate::event::{Event, Hits, Record, Reporter, RunStarted};
 use crate::executor::{
-    Executor, Failure, Finished, ProcessExecutor, Report, Request, ScratchRoot, ThreadExecutor, Verdict, report_channel,
+    Executor, Failure, Finished, ProcessExecutor, Report, Request, ScratchRoot, Sink, ThreadExecutor, Verdict,
+    report_channel,
 };
 use crate::known::{Known, Outputs};
 use crate::node::NodeId;
@@ -66,6 +67,8 @@ pub(super) struct Drive<'a, 'l, 'r> {
     store: &'a Store,
     selection: &'a Selection,
     options: &'a RunOptions,
+    /// CPU threads that light nodes may use.
+    threads: usize,
     listeners: &'l mut [&'r mut dyn Reporter],
     log: RunLog,
     scheduler: Scheduler,
@@ -76,8 +79,9 @@ pub(super) struct Drive<'a, 'l, 'r> {
     /// Nodes that another process was once seen to compute.
     deferred: HashSet<NodeId>,
     active: HashMap<BatchId, Active>,
-    light: ThreadExecutor,
-    heavy: ProcessExecutor,
+    /// Made when the first node is to run; a run of hits needs none.
+    executors: Option<Executors>,
+    sink: Sink,
     reports: Receiver<Report>,
     failures: Vec<NodeFailure>,
     unpublished: Vec<String>,
@@ -92,8 +96,24 @@ pub(super) struct Drive<'a, 'l, 'r> {
     /// When deferred nodes were last looked up.
     rechecked: Instant,
     started: Instant,
+}
+
+/// Who runs batches.
+struct Executors {
+    light: ThreadExecutor,
+    heavy: ProcessExecutor,
     /// Dropped last: removes what is left in it.
-    _scratch_dir: Option<tempfile::TempDir>,
+    _scratch_dir: tempfile::TempDir,
+}
+
+impl Executors {
+    fn new(store: &Store, options: &RunOptions, threads: usize, sink: &Sink) -> Result<Self, StoreError> {
+        let scratch_dir = store.scratch()?;
+        let scratch = ScratchRoot::new(scratch_dir.path());
+        let heavy = ProcessExecutor::new(options.worker.clone(), Arc::clone(&scratch), Arc::clone(sink));
+        let light = ThreadExecutor::new(threads, scratch, Arc::clone(sink));
+        Ok(Self { light, heavy: heavy.with_grace(options.grace), _scratch_dir: scratch_dir })
+    }
 }
 
 impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
@@ -105,20 +125,12 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         options: &'a RunOptions,
         listeners: &'l mut [&'r mut dyn Reporter],
     ) -> Result<Self, RunError> {
-        let capacity = Capacity::of_machine(options.jobs, options.devices.clone());
+        let asks_for_memory = plan.spec.stages.iter().any(|stage| stage.resources.memory_bytes.is_some());
+        let capacity = Capacity::of_machine(options.jobs, options.devices.clone(), asks_for_memory);
         let threads = capacity.threads;
         let scheduler = prepare::scheduler(plan, selection, capacity).map_err(|error| unschedulable(plan, error))?;
-        let scratch_dir = match store.scratch() {
-            // A store that may only be read serves hits, and those need no scratch folder.
-            Err(StoreError::ReadOnly { .. }) => None,
-            other => Some(other?),
-        };
-        let scratch = ScratchRoot::new(scratch_dir.as_ref().map_or(store.dir(), tempfile::TempDir::path));
         let (sink, reports) = report_channel();
-        let heavy = ProcessExecutor::new(options.worker.clone(), Arc::clone(&scratch), Arc::clone(&sink))
-            .with_grace(options.grace);
         let mut drive = Self {
-            light: ThreadExecutor::new(threads, scratch, sink),
             known: Known::new(plan, observed),
             actions: ActionMaker::new(plan, observed, store),
             forced: options.forced.iter().copied().collect(),
@@ -135,14 +147,15 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             estimated: false,
             rechecked: Instant::now(),
             started: Instant::now(),
-            _scratch_dir: scratch_dir,
+            executors: None,
+            threads,
             plan,
             store,
             selection,
             options,
             listeners,
             scheduler,
-            heavy,
+            sink,
             reports,
         };
         drive.report(Event::RunStarted(RunStarted {
@@ -159,9 +172,9 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
 
     pub(super) fn drive(mut self, stop: &Stop) -> Result<Summary, RunError> {
         let outcome = self.turn_until_done(stop);
-        if outcome.is_err() {
+        if let (Err(_), Some(executors)) = (&outcome, &self.executors) {
             // The store fails: nothing that still runs could be recorded.
-            self.heavy.kill();
+            executors.heavy.kill();
         }
         outcome?;
         self.store.commit()?;
@@ -211,32 +224,52 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
     /// Looks up nodes as long as hits make others ready.
     fn look_up_ready(&mut self) -> Result<(), RunError> {
         loop {
-            let ready = self.scheduler.take_ready();
-            if ready.is_empty() {
+            let rest = self.pass_hits()?;
+            if rest.is_empty() {
                 self.tell_hits();
                 return Ok(());
             }
-            let ready = ready.into_iter().map(|number| {
-                let id = self.selection.node(number);
-                (id, self.known.key(id).expect("a ready node's inputs have ended well"))
-            });
-            let ready: Vec<_> = ready.collect();
-            for ((id, key), hit) in ready.iter().zip(self.look_up(&ready)?) {
-                if hit && self.is_published(*id, *key) { self.hit(*id, *key) } else { self.miss(*id, *key) }
+            for (id, key, hit) in rest {
+                if hit && self.is_published(id, key) { self.hit(id, key) } else { self.miss(id, key) }
             }
         }
     }
 
-    /// Looks nodes up, and keeps garbage collection from what is found until this run ends.
-    fn look_up(&mut self, nodes: &[(NodeId, ActionKey)]) -> Result<Vec<bool>, StoreError> {
-        let using = self.store.using()?;
-        let mut look_up = |id, key| !self.forced.contains(&id) && self.known.look_up(self.store, id, key);
-        let hits: Vec<_> = nodes.iter().map(|(id, key)| look_up(*id, key)).collect();
-        let found: Vec<_> = nodes.iter().zip(&hits).filter(|(_, hit)| **hit).map(|((_, key), _)| *key).collect();
-        if let Err(error) = using.note(&found) {
-            tracing::warn!("{error}; a garbage collection beside this run may take what it needs");
+    /// Looks up what is ready, and what that makes ready in turn; gives misses, and hits of which something is published.
+    ///
+    /// What is found is noted once, before garbage collection may go on, so that it stays until this run ends.
+    fn pass_hits(&mut self) -> Result<Vec<(NodeId, ActionKey, bool)>, StoreError> {
+        let mut ready = self.scheduler.take_ready();
+        if ready.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(hits)
+        let using = self.store.using()?;
+        let (mut found, mut rest) = (Vec::new(), Vec::new());
+        while !ready.is_empty() {
+            let ids: Vec<_> = ready.into_iter().map(|number| self.selection.node(number)).collect();
+            let nodes = self.known.keys(&ids);
+            for ((id, key), hit) in nodes.iter().copied().zip(self.look_up(&nodes)) {
+                if hit {
+                    found.push(key);
+                }
+                if hit && !self.publishes(id) { self.hit(id, key) } else { rest.push((id, key, hit)) }
+            }
+            ready = self.scheduler.take_ready();
+        }
+        note(&using, &found);
+        Ok(rest)
+    }
+
+    /// Whether each node is a hit. Nobody may collect garbage meanwhile.
+    fn look_up(&mut self, nodes: &[(NodeId, ActionKey)]) -> Vec<bool> {
+        let mut hits = self.known.look_up(self.store, nodes);
+        if !self.forced.is_empty() {
+            for ((id, _), hit) in nodes.iter().zip(&mut hits).filter(|((id, _), _)| self.forced.contains(id)) {
+                self.known.forget(*id);
+                *hit = false;
+            }
+        }
+        hits
     }
 
     fn miss(&mut self, id: NodeId, key: ActionKey) {
@@ -325,7 +358,14 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             self.store.refresh()?;
         }
         let fresh: Vec<_> = fresh.into_iter().map(|id| (id, self.pending[&id].key)).collect();
-        for ((id, key), hit) in fresh.iter().copied().zip(self.look_up(&fresh)?) {
+        let hits = {
+            let using = self.store.using()?;
+            let hits = self.look_up(&fresh);
+            let found: Vec<_> = fresh.iter().zip(&hits).filter(|(_, hit)| **hit).map(|((_, key), _)| *key).collect();
+            note(&using, &found);
+            hits
+        };
+        for ((id, key), hit) in fresh.into_iter().zip(hits) {
             if hit && self.is_published(id, key) {
                 self.pending.remove(&id);
                 self.hit(id, key);
@@ -392,10 +432,14 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         if self.touched.is_none_or(|touched| touched.elapsed() >= TOUCH_INTERVAL) {
             self.touch();
         }
+        let executors = match &mut self.executors {
+            Some(executors) => executors,
+            none => none.insert(Executors::new(self.store, self.options, self.threads, &self.sink)?),
+        };
         if heavy {
-            self.heavy.start(request)
+            executors.heavy.start(request)
         } else {
-            self.light.start(request)
+            executors.light.start(request)
         }
         Ok(())
     }
@@ -554,13 +598,20 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             self.pending.remove(&id);
             self.report(Event::NodeCancelled { node: self.plan.name(id) });
         }
-        self.light.stop();
-        self.heavy.stop();
+        if let Some(executors) = &self.executors {
+            executors.light.stop();
+            executors.heavy.stop();
+        }
+    }
+
+    /// Whether outputs of a node are copied out of the store.
+    fn publishes(&self, id: NodeId) -> bool {
+        self.plan.spec.stages[self.plan.stage(id).declared].publish.is_some()
     }
 
     /// Copies the outputs of a node, which are known, to where its stage says.
     fn publish(&self, id: NodeId, key: ActionKey) -> Result<(), PublishError> {
-        if self.plan.spec.stages[self.plan.stage(id).declared].publish.is_none() {
+        if !self.publishes(id) {
             return Ok(());
         }
         let outputs = &self.known.outputs(id).expect("the outputs of a node that ended well are known");
@@ -611,6 +662,13 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         for listener in self.listeners.iter_mut() {
             listener.tick();
         }
+    }
+}
+
+/// Keeps garbage collection from what was found, until this run ends.
+fn note(using: &Using<'_>, found: &[ActionKey]) {
+    if let Err(error) = using.note(found) {
+        tracing::warn!("{error}; a garbage collection beside this run may take what it needs");
     }
 }
 

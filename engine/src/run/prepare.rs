@@ -48,6 +48,8 @@ pub(super) fn estimate_ms(plan: &Plan, id: NodeId, durations: Option<&Durations>
 #[derive(Default)]
 struct Groups {
     numbers: HashMap<(u32, u32), u32>,
+    /// The latest one: neighbours are often siblings.
+    last: Option<((u32, u32), u32)>,
 }
 
 impl Groups {
@@ -57,9 +59,14 @@ impl Groups {
         if stage.batch_axes.is_empty() {
             return None;
         }
-        let rest = stage.points.without(node.code, &stage.batch_axes);
-        let next = u32::try_from(self.numbers.len()).expect("fewer groups than nodes");
-        Some(*self.numbers.entry((node.stage, rest)).or_insert(next))
+        let siblings = (node.stage, stage.points.without(node.code, &stage.batch_axes));
+        let last = self.last.filter(|(known, _)| *known == siblings).map(|(_, number)| number);
+        let number = last.unwrap_or_else(|| {
+            let next = u32::try_from(self.numbers.len()).expect("fewer groups than nodes");
+            *self.numbers.entry(siblings).or_insert(next)
+        });
+        self.last = Some((siblings, number));
+        Some(number)
     }
 }
 

@@ -191,6 +191,21 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_that_changed_before_the_log_was_sealed_is_found() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        let mut log = RunLog::create(runs.path());
+        let warning = |message: &str| Record::now(Event::Warning { message: message.to_owned() });
+        log.report(&warning("the disk is full"));
+        log.flush().expect("the folder is writable");
+        let path = log.dir().join(EVENTS);
+        let text = fs::read_to_string(&path).expect("it was written");
+        fs::write(&path, text.replace("full", "null")).expect("the folder is writable");
+        log.report(&Record::now(Event::RunFinished { counts: Default::default(), elapsed_ms: 900 }));
+        let damaged = check(runs.path()).expect("they can be read");
+        assert_eq!(damaged.len(), 1, "a seal is of what was meant, not of what is there");
+    }
+
+    #[test]
     fn a_log_that_is_gone_is_named() {
         let runs = tempfile::tempdir().expect("a temporary folder");
         let dir = finished_run(runs.path());

@@ -15,13 +15,12 @@ mod hits;
 mod id;
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use orchestrate_cache::disk::{self, Appended};
-use orchestrate_cache::{Digest, StoreError, seal};
+use orchestrate_cache::{Digest, Digester, StoreError, seal};
 
 use crate::event::{Event, Hits, Record, Reporter};
 use crate::node::NodeName;
@@ -52,7 +51,7 @@ pub struct RunLog {
     runs_dir: PathBuf,
     dir: PathBuf,
     /// None once writing has failed.
-    file: Option<BufWriter<Appended>>,
+    file: Option<BufWriter<Digested>>,
     flushed: Instant,
     durations: Durations,
     warning: Option<String>,
@@ -82,9 +81,9 @@ impl RunLog {
         log
     }
 
-    fn open(&self) -> Result<Appended, StoreError> {
+    fn open(&self) -> Result<Digested, StoreError> {
         disk::create_dir(&self.dir.join(LOGS))?;
-        Appended::open(&self.dir.join(EVENTS))
+        Ok(Digested { file: Appended::open(&self.dir.join(EVENTS))?, digester: Digester::default() })
     }
 
     /// The run.
@@ -128,12 +127,12 @@ impl RunLog {
     /// Writes the last line, which seals all before it.
     fn finish(&mut self, record: &Record) -> io::Result<()> {
         self.flush()?;
+        let Some(file) = &mut self.file else { return Ok(()) };
         let text = serde_json::to_string(record)?;
         let open = text.strip_suffix('}').expect("an object ends with a brace");
-        let digest = Digest::of_reader(File::open(self.dir.join(EVENTS))?.chain(open.as_bytes()))?;
-        if let Some(file) = &mut self.file {
-            writeln!(file, "{open}{}", seal(&digest))?;
-        }
+        let mut digester = file.get_ref().digester.clone();
+        digester.update(open.as_bytes());
+        writeln!(file, "{open}{}", seal(&digester.digest()))?;
         self.flush()
     }
 
@@ -184,6 +183,24 @@ impl Reporter for RunLog {
         if let Err(error) = self.flush_if_due() {
             self.give_up(&error);
         }
+    }
+}
+
+/// A log of which the digest is known as it grows.
+struct Digested {
+    file: Appended,
+    digester: Digester,
+}
+
+impl Write for Digested {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.digester.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 
@@ -240,7 +257,7 @@ mod tests {
         let runs = tempfile::tempdir().expect("a temporary folder");
         let mut log = RunLog::create(runs.path());
         let full = Appended::open(Path::new("/dev/full")).expect("a device that is always full");
-        log.file = Some(BufWriter::new(full));
+        log.file = Some(BufWriter::new(Digested { file: full, digester: Digester::default() }));
         log.report(&Record::now(Event::RunFinished { counts: Default::default(), elapsed_ms: 1 }));
         log.report(&Record::now(warning("a")));
         assert!(log.take_warning().expect("it says why").contains("No space left"));

@@ -47,10 +47,11 @@ pub enum ResourceError {
 }
 
 impl Capacity {
-    /// All that this machine has, or fewer threads, with the given devices.
-    pub fn of_machine(jobs: Option<usize>, devices: Vec<String>) -> Self {
+    /// All that this machine has, or fewer threads, with the given devices; memory is looked at only where a stage asks for some.
+    pub fn of_machine(jobs: Option<usize>, devices: Vec<String>, asks_for_memory: bool) -> Self {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        Self { threads: jobs.unwrap_or_else(cores).max(1), memory_bytes: machine_memory(), devices }
+        let memory_bytes = if asks_for_memory { machine_memory() } else { None };
+        Self { threads: jobs.unwrap_or_else(cores).max(1), memory_bytes, devices }
     }
 
     /// What a stage asks for, with the share of a device that it gets where it says nothing.
@@ -357,7 +358,16 @@ mod tests {
 
     #[test]
     fn machine_has_threads_and_jobs_bounds_them() {
-        assert!(Capacity::of_machine(None, vec![]).threads >= 1);
-        assert_eq!(Capacity::of_machine(Some(3), vec![]).threads, 3);
+        assert!(Capacity::of_machine(None, vec![], false).threads >= 1);
+        assert_eq!(Capacity::of_machine(Some(3), vec![], false).threads, 3);
+    }
+
+    #[test]
+    fn memory_of_the_machine_bounds_stages_that_ask_for_some() {
+        let asks = Resources { memory_bytes: Some(u64::MAX), ..Resources::default() };
+        let capacity = Capacity::of_machine(None, vec![], true);
+        let is_known = capacity.memory_bytes.is_some();
+        assert_eq!(capacity.check(&asks).is_err(), is_known, "{capacity:?}");
+        assert_eq!(is_known, std::path::Path::new("/proc/meminfo").exists());
     }
 }

@@ -158,7 +158,8 @@ impl Loader {
 }
 
 fn read_text(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
+    // Room for most specs, which are then read at once.
+    let mut text = String::with_capacity(16 << 10);
     File::open(path)?.take(BYTES_MAX + 1).read_to_string(&mut text)?;
     if text.len() as u64 > BYTES_MAX {
         let message = format!("it has more than {}, too much for a spec", display_size(BYTES_MAX));

@@ -1,0 +1,31 @@
+"""Runs a program and says what it took; shared by the benchmarks that measure whole processes."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from typing import NamedTuple
+
+
+class Spent(NamedTuple):
+    """What one process took."""
+
+    seconds: float  # on the wall clock
+    cpu_seconds: float  # of all its threads and of the children that it waited for
+    peak_mb: float  # of its memory
+    began_at: float  # seconds since 1970
+
+
+def spawn(command, cwd):
+    """Runs a command to its end, which must be a good one."""
+    with tempfile.TemporaryFile() as said:
+        began_at, began = time.time(), time.perf_counter()
+        child = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        _, status, usage = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - began
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode != 0:
+            said.seek(0)
+            sys.exit(f"{' '.join(map(str, command))} failed:\n{said.read().decode(errors='replace')}")
+    return Spent(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000, began_at)
