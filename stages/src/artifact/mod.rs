@@ -9,6 +9,7 @@ mod figures;
 mod images;
 mod maps;
 mod metrics;
+mod plain;
 mod predicted;
 mod rows;
 mod scores;
