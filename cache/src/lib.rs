@@ -46,6 +46,7 @@ mod verify;
 // What lies outside of it.
 mod file_digest;
 mod small;
+mod stat_cache;
 
 #[cfg(test)]
 mod crash;
@@ -59,7 +60,7 @@ pub use catalog::StoreStats;
 pub use checkpoint::{CHECKPOINT_HEADER_BYTES, Checkpoints};
 pub use digest::{Digest, ParseDigestError};
 pub use error::StoreError;
-pub use file_digest::FileDigests;
+pub use file_digest::{FileDigests, FileStat};
 pub use gc::{Collected, GcPolicy, GcReport};
 pub use lease::Lease;
 pub use lineage::Lineage;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use orchestrate_cache::{ActionKey, BlobLocation, Digest};
+use orchestrate_cache::{ActionKey, BlobLocation, Digest, FileStat};
 use serde::{Deserialize, Serialize};
 
 use crate::params::{ParamTable, ParamsError};
@@ -156,6 +156,15 @@ pub struct FileName {
     pub name: String,
     /// Absolute path; stays out of the key.
     pub path: PathBuf,
+    /// What the filesystem said of it, where the stage has looked at it, so that nobody looks a second time.
+    pub stat: Option<FileStat>,
+}
+
+impl FileName {
+    /// A file that nobody has looked at.
+    pub fn new(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        Self { name: name.into(), path: path.into(), stat: None }
+    }
 }
 
 /// One node's work, ready to run.
