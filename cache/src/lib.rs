@@ -16,6 +16,7 @@ pub mod disk;
 pub mod fault;
 mod layout;
 mod object;
+mod open_blob;
 mod pack;
 mod record;
 
@@ -64,6 +65,7 @@ pub use file_digest::{FileDigests, FileStat};
 pub use gc::{Collected, GcPolicy, GcReport};
 pub use lease::Lease;
 pub use lineage::Lineage;
+pub use open_blob::OpenBlob;
 pub use pin::Pin;
 pub use preimage::Preimage;
 pub use record::Hit;

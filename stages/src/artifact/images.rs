@@ -179,13 +179,21 @@ pub(super) fn mask_grids(
     Ok(grids)
 }
 
+impl Rows {
+    /// Names, height, width and number of pixels of a table of images or masks.
+    pub(super) fn frame(&self) -> Result<(Vec<String>, usize, usize, usize), StageError> {
+        let names = self.text("image")?;
+        let (height, width) = (self.constant("height")?, self.constant("width")?);
+        let too_large = || self.error(format!("{} images of {height} × {width} do not fit in memory", names.len()));
+        let size = height.checked_mul(width).ok_or_else(too_large)?;
+        Ok((names, height, width, size))
+    }
+}
+
 /// Names, height, width and pixels of the rows whose name is `wanted`.
 fn grids(rows: &Rows, wanted: impl Fn(&str) -> bool) -> Result<(Vec<String>, usize, usize, Vec<u8>), StageError> {
-    let mut names = rows.text("image")?;
-    let (height, width) = (rows.constant("height")?, rows.constant("width")?);
+    let (mut names, height, width, size) = rows.frame()?;
     let keep: Vec<bool> = names.iter().map(|name| wanted(name)).collect();
-    let too_large = || rows.error(format!("{} images of {height} × {width} do not fit in memory", names.len()));
-    let size = height.checked_mul(width).ok_or_else(too_large)?;
     let pixels = rows.bytes("pixels", &keep, size)?;
     let mut kept = keep.into_iter();
     names.retain(|_| kept.next() == Some(true));
