@@ -8,18 +8,14 @@
 //! a younger file is read again next time. The status-change time cannot be set by a program, so copying with old
 //! times does not deceive. (git's index has the same problem and calls such entries racy.)
 //!
-//! The file `stat-cache` is `4F 53 54 31`, CRC-32 of the rest (4), then for each file: digest (32), size, mtime_ns,
-//! ctime_ns, inode, device, last_seen_ms (8 each, little-endian), length of the path (4), path. It is replaced as a whole;
-//! one that is damaged counts as empty.
+//! They are kept in the file [`stat-cache`](crate::stat_cache).
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use rayon::prelude::*;
@@ -29,39 +25,29 @@ use crate::digest::Digest;
 use crate::disk;
 use crate::error::StoreError;
 use crate::object::hash;
+use crate::stat_cache::{Entry, StatCache};
 
 /// Two seconds, the coarsest tick of a filesystem in use (FAT).
 const RACY_NS: i64 = 2_000_000_000;
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-/// Files that nobody asked for in so long are forgotten.
-const FORGET_MS: u64 = 90 * DAY_MS;
-const MAGIC: [u8; 4] = *b"OST1";
-const ENTRY_LEN: usize = 32 + 6 * 8 + 4;
 const ATTEMPTS: usize = 3;
 
 /// Digests of external files, remembered in a store.
 #[derive(Debug)]
 pub struct FileDigests {
     path: PathBuf,
-    known: RwLock<HashMap<PathBuf, Entry>>,
-    changed: AtomicBool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
-    digest: Digest,
-    stat: Stat,
-    seen_ms: u64,
+    /// What was remembered before.
+    known: StatCache,
+    newer: RwLock<HashMap<PathBuf, Entry>>,
 }
 
 /// What tells one state of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stat {
-    size_bytes: u64,
-    mtime_ns: i64,
-    ctime_ns: i64,
-    inode: u64,
-    device: u64,
+pub struct FileStat {
+    pub(crate) size_bytes: u64,
+    pub(crate) mtime_ns: i64,
+    pub(crate) ctime_ns: i64,
+    pub(crate) inode: u64,
+    pub(crate) device: u64,
 }
 
 impl FileDigests {
@@ -74,25 +60,47 @@ impl FileDigests {
             }
             Vec::new()
         });
-        let known = decode(&bytes).unwrap_or_else(|| {
-            if !bytes.is_empty() {
+        let is_new = bytes.is_empty();
+        let known = StatCache::decode(bytes).unwrap_or_else(|| {
+            if !is_new {
                 tracing::warn!("{} is damaged, so all external files are read anew", path.display());
             }
-            HashMap::new()
+            StatCache::default()
         });
-        Self { path, known: RwLock::new(known), changed: AtomicBool::new(false) }
+        Self { path, known, newer: RwLock::default() }
     }
 
     /// The digest of a file's contents.
     pub fn digest(&self, path: &Path) -> Result<Digest, StoreError> {
-        let path = std::path::absolute(path).map_err(StoreError::io("find", path))?;
+        self.digest_of(path, None, clock::now_ms(), &mut 0)
+    }
+
+    /// The digests of many files in the order given, read by all threads; each with what the filesystem said of it, if somebody
+    /// has looked already.
+    ///
+    /// What was seen before may be as old as the process: a file that has changed since is one that changes during a run.
+    pub fn digest_many(&self, files: &[(&Path, Option<FileStat>)]) -> Vec<Result<Digest, StoreError>> {
         let now_ms = clock::now_ms();
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&path).copied();
-        if let Some(entry) = known
-            && let Ok(metadata) = fs::metadata(&path)
-            && Stat::of(&metadata) == entry.stat
+        let digest = |next: &mut usize, (path, stat): &(&Path, _)| self.digest_of(path, *stat, now_ms, next);
+        files.par_iter().map_init(|| 0, digest).collect()
+    }
+
+    fn digest_of(
+        &self,
+        path: &Path,
+        stat: Option<FileStat>,
+        now_ms: u64,
+        next: &mut usize,
+    ) -> Result<Digest, StoreError> {
+        let path = if path.is_absolute() {
+            Cow::Borrowed(path)
+        } else {
+            Cow::Owned(std::path::absolute(path).map_err(StoreError::io("find", path))?)
+        };
+        if let Some(entry) = self.remembered(&path, next)
+            && stat.or_else(|| fs::metadata(&path).ok().as_ref().map(FileStat::of)) == Some(entry.stat)
         {
-            if now_ms.saturating_sub(entry.seen_ms) > DAY_MS {
+            if entry.is_old(now_ms) {
                 self.remember(&path, Entry { seen_ms: now_ms, ..entry });
             }
             return Ok(entry.digest);
@@ -100,7 +108,7 @@ impl FileDigests {
         for _ in 0..ATTEMPTS {
             let looked_ns = i64::try_from(clock::now_ns()).unwrap_or(i64::MAX);
             let file = File::open(&path).map_err(StoreError::io("open", &path))?;
-            let stat = |file: &File| Ok(Stat::of(&file.metadata().map_err(StoreError::io("read", &path))?));
+            let stat = |file: &File| Ok(FileStat::of(&file.metadata().map_err(StoreError::io("read", &path))?));
             let before = stat(&file)?;
             let (digest, _) = hash(&file, &path, None)?;
             if stat(&file)? == before {
@@ -110,31 +118,31 @@ impl FileDigests {
                 return Ok(digest);
             }
         }
-        Err(StoreError::Changing { path })
-    }
-
-    /// The digests of many files in the order given, read by all threads.
-    pub fn digest_many(&self, paths: &[PathBuf]) -> Vec<Result<Digest, StoreError>> {
-        paths.par_iter().map(|path| self.digest(path)).collect()
+        Err(StoreError::Changing { path: path.into_owned() })
     }
 
     /// Writes what is remembered, if anything is new.
     pub fn save(&self) -> Result<(), StoreError> {
-        if !self.changed.swap(false, Ordering::Relaxed) {
+        let newer = self.newer.read().unwrap_or_else(PoisonError::into_inner);
+        if newer.is_empty() {
             return Ok(());
         }
-        let bytes = encode(&self.known.read().unwrap_or_else(PoisonError::into_inner), clock::now_ms());
-        disk::replace(&self.path, &bytes, false)
+        disk::replace(&self.path, &self.known.encode(&newer, clock::now_ms()), false)
+    }
+
+    fn remembered(&self, path: &Path, next: &mut usize) -> Option<Entry> {
+        let newer = self.newer.read().unwrap_or_else(PoisonError::into_inner);
+        newer.get(path).copied().or_else(|| self.known.find(path, next))
     }
 
     fn remember(&self, path: &Path, entry: Entry) {
-        self.known.write().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), entry);
-        self.changed.store(true, Ordering::Relaxed);
+        self.newer.write().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), entry);
     }
 }
 
-impl Stat {
-    fn of(metadata: &Metadata) -> Self {
+impl FileStat {
+    /// What the filesystem says of a file.
+    pub fn of(metadata: &Metadata) -> Self {
         let ns = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
         Self {
             size_bytes: metadata.size(),
@@ -151,66 +159,21 @@ impl Stat {
     }
 }
 
-fn encode(known: &HashMap<PathBuf, Entry>, now_ms: u64) -> Vec<u8> {
-    let mut rest = Vec::new();
-    for (path, entry) in known.iter().filter(|(_, entry)| now_ms.saturating_sub(entry.seen_ms) < FORGET_MS) {
-        let stat = entry.stat;
-        rest.extend(entry.digest.as_bytes());
-        rest.extend(stat.size_bytes.to_le_bytes());
-        rest.extend(stat.mtime_ns.to_le_bytes());
-        rest.extend(stat.ctime_ns.to_le_bytes());
-        rest.extend(stat.inode.to_le_bytes());
-        rest.extend(stat.device.to_le_bytes());
-        rest.extend(entry.seen_ms.to_le_bytes());
-        let path = path.as_os_str().as_bytes();
-        rest.extend(u32::try_from(path.len()).expect("the system limits paths to a few KiB").to_le_bytes());
-        rest.extend(path);
-    }
-    let mut bytes = MAGIC.to_vec();
-    bytes.extend(crc32fast::hash(&rest).to_le_bytes());
-    bytes.extend(rest);
-    bytes
-}
-
 /// Whether the bytes of the file are what was written.
-pub(crate) fn is_whole(bytes: &[u8]) -> bool {
-    decode(bytes).is_some()
-}
-
-fn decode(bytes: &[u8]) -> Option<HashMap<PathBuf, Entry>> {
-    let (header, mut rest) = bytes.split_at_checked(8)?;
-    if header[..4] != MAGIC || header[4..] != crc32fast::hash(rest).to_le_bytes() {
-        return None;
-    }
-    let mut known = HashMap::new();
-    while let Some((fixed, after)) = rest.split_at_checked(ENTRY_LEN) {
-        let (digest, numbers) = fixed.split_first_chunk::<32>()?;
-        let number = |place: usize| Some(u64::from_le_bytes(*numbers.get(place * 8..)?.first_chunk()?));
-        let stat = Stat {
-            size_bytes: number(0)?,
-            mtime_ns: number(1)?.cast_signed(),
-            ctime_ns: number(2)?.cast_signed(),
-            inode: number(3)?,
-            device: number(4)?,
-        };
-        let entry = Entry { digest: Digest::from_bytes(*digest), stat, seen_ms: number(5)? };
-        let path_len = u32::from_le_bytes(*numbers.last_chunk()?) as usize;
-        let (path, after) = after.split_at_checked(path_len)?;
-        known.insert(PathBuf::from(OsStr::from_bytes(path)), entry);
-        rest = after;
-    }
-    rest.is_empty().then_some(known)
+pub(crate) fn is_whole(bytes: Vec<u8>) -> bool {
+    StatCache::decode(bytes).is_some()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt;
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
 
     fn settled(path: &Path, digests: &FileDigests) -> Entry {
         // Tests cannot wait for the window to pass, so this entry claims that it has.
-        let stat = Stat::of(&fs::metadata(path).unwrap());
+        let stat = FileStat::of(&fs::metadata(path).unwrap());
         let entry = Entry { digest: Digest::of(b"remembered"), stat, seen_ms: clock::now_ms() };
         digests.remember(path, entry);
         entry
@@ -235,7 +198,7 @@ mod tests {
         fs::write(&file, b"first").unwrap();
         let digests = FileDigests::open(dir.path());
         assert_eq!(digests.digest(&file).unwrap(), Digest::of(b"first"));
-        assert!(digests.known.read().unwrap().is_empty());
+        assert!(digests.newer.read().unwrap().is_empty());
         // As long as before, and perhaps within the same tick.
         fs::write(&file, b"other").unwrap();
         assert_eq!(digests.digest(&file).unwrap(), Digest::of(b"other"));
@@ -243,11 +206,11 @@ mod tests {
 
     #[test]
     fn the_racy_window_ends_where_a_later_write_must_show() {
-        let stat = Stat { size_bytes: 1, mtime_ns: 10 * RACY_NS, ctime_ns: 9 * RACY_NS, inode: 1, device: 1 };
+        let stat = FileStat { size_bytes: 1, mtime_ns: 10 * RACY_NS, ctime_ns: 9 * RACY_NS, inode: 1, device: 1 };
         assert!(!stat.is_settled(10 * RACY_NS));
         assert!(!stat.is_settled(11 * RACY_NS - 1));
         assert!(stat.is_settled(11 * RACY_NS));
-        assert!(!Stat { ctime_ns: 12 * RACY_NS, ..stat }.is_settled(11 * RACY_NS));
+        assert!(!FileStat { ctime_ns: 12 * RACY_NS, ..stat }.is_settled(11 * RACY_NS));
     }
 
     #[test]
@@ -259,11 +222,11 @@ mod tests {
         let digests = FileDigests::open(dir.path());
         let entry = settled(&file, &digests);
         // Wait until the filesystem's clock has ticked; then forge the time of modification.
-        while Stat::of(&fs::metadata(&file).unwrap()).ctime_ns == entry.stat.ctime_ns {
+        while FileStat::of(&fs::metadata(&file).unwrap()).ctime_ns == entry.stat.ctime_ns {
             fs::write(&file, b"other").unwrap();
             File::options().write(true).open(&file).unwrap().set_modified(modified).unwrap();
         }
-        assert_eq!(Stat::of(&fs::metadata(&file).unwrap()).mtime_ns, entry.stat.mtime_ns);
+        assert_eq!(FileStat::of(&fs::metadata(&file).unwrap()).mtime_ns, entry.stat.mtime_ns);
         assert_eq!(digests.digest(&file).unwrap(), Digest::of(b"other"));
     }
 
@@ -277,13 +240,30 @@ mod tests {
         settled(&system, &digests);
         digests.save().unwrap();
         let path = dir.path().join("stat-cache");
-        let whole = fs::read(&path).unwrap();
-        for place in 0..whole.len() {
-            let mut bytes = whole.clone();
-            bytes[place] ^= 1;
-            assert_eq!(decode(&bytes), None, "a flipped bit at {place}");
-            assert!(place == 0 || decode(&whole[..place]).is_none(), "cut at {place}");
-        }
+        let mut bytes = fs::read(&path).unwrap();
+        let stands = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            FileDigests::open(dir.path()).digest(&system).unwrap() == Digest::of(b"remembered")
+        };
+        assert!(stands(&bytes));
+        bytes[20] ^= 1;
+        assert!(!stands(&bytes));
+    }
+
+    #[test]
+    fn what_was_seen_of_a_file_before_stands_for_a_look_and_never_for_its_contents() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("image.png");
+        fs::write(&file, b"pixels").unwrap();
+        let digests = FileDigests::open(dir.path());
+        let Entry { stat, .. } = settled(&file, &digests);
+        let other = FileStat { ctime_ns: stat.ctime_ns + 1, ..stat };
+        let digest = |stat| digests.digest_many(&[(&file, stat)]).remove(0).unwrap();
+        assert_eq!([None, Some(stat)].map(digest), [Digest::of(b"remembered"); 2]);
+        assert_eq!(digest(Some(other)), Digest::of(b"pixels"));
+        fs::remove_file(&file).unwrap();
+        assert_eq!(digest(Some(stat)), Digest::of(b"remembered"), "nobody looked again");
+        assert!(digests.digest_many(&[(&file, None)])[0].is_err());
     }
 
     #[test]
@@ -294,7 +274,8 @@ mod tests {
             fs::write(path, path.file_name().unwrap().as_bytes()).unwrap();
             File::open(path).unwrap().set_modified(UNIX_EPOCH + Duration::from_secs(1)).unwrap();
         }
-        let digests = FileDigests::open(dir.path()).digest_many(&paths);
+        let files: Vec<(&Path, _)> = paths.iter().map(|path| (path.as_path(), None)).collect();
+        let digests = FileDigests::open(dir.path()).digest_many(&files);
         assert!(digests[0].as_ref().unwrap_err().to_string().contains(&*paths[0].to_string_lossy()));
         for (number, digest) in digests.iter().enumerate().skip(1) {
             assert_eq!(digest.as_ref().unwrap(), &Digest::of(number.to_string().as_bytes()));

@@ -16,6 +16,7 @@ pub mod disk;
 pub mod fault;
 mod layout;
 mod object;
+mod open_blob;
 mod pack;
 mod record;
 
@@ -48,6 +49,7 @@ mod verify;
 // What lies outside of it.
 mod file_digest;
 mod small;
+mod stat_cache;
 
 #[cfg(test)]
 mod crash;
@@ -61,11 +63,12 @@ pub use catalog::StoreStats;
 pub use checkpoint::{CHECKPOINT_HEADER_BYTES, Checkpoints};
 pub use digest::{Digest, Digester, ParseDigestError};
 pub use error::StoreError;
-pub use file_digest::FileDigests;
+pub use file_digest::{FileDigests, FileStat};
 pub use gc::{Collected, GcPolicy, GcReport};
 pub use lease::Lease;
 pub use lineage::Lineage;
 pub use lookup::Lookup;
+pub use open_blob::OpenBlob;
 pub use pin::Pin;
 pub use preimage::Preimage;
 pub use record::Hit;

@@ -39,7 +39,7 @@ pub(crate) fn findings(layout: &Layout) -> Result<Vec<Finding>, StoreError> {
             add(path, message, torn, Some(whole));
         }
     }
-    if read(&layout.stat_cache())?.is_some_and(|bytes| !file_digest::is_whole(&bytes)) {
+    if read(&layout.stat_cache())?.is_some_and(|bytes| !file_digest::is_whole(bytes)) {
         let message = "it is damaged, so that all external files are read anew".to_owned();
         add(layout.stat_cache(), message, false, None);
     }

@@ -50,7 +50,7 @@ pub fn manifest(
 ) -> Option<Manifest> {
     let (stage, set) = (plan.stage(id), plan.params(id));
     let mut builder = Builder::default();
-    before_inputs(observed.of(plan, id), &mut builder);
+    before_inputs(set, observed.of(plan, id), &mut builder);
     inputs(plan, id, &ports(stage), output, &mut builder)?;
     after_inputs(stage, set, observed.of(plan, id), &mut builder);
     Some(Manifest(builder.finish()))
@@ -145,7 +145,7 @@ impl Frames {
         let node = plan.node(id);
         self.0[node.stage as usize].frames[node.params as usize].get_or_insert_with(|| {
             encoder.clear();
-            before_inputs(observed.of(plan, id), encoder);
+            before_inputs(plan.params(id), observed.of(plan, id), encoder);
             let before = encoder.take();
             after_inputs(plan.stage(id), plan.params(id), observed.of(plan, id), encoder);
             (before, encoder.take())
@@ -173,7 +173,7 @@ impl Frames {
 
 // The fields of a manifest are told in the order of their names, as a canonical map holds them.
 
-fn before_inputs(seen: &Seen, sink: &mut impl Sink) {
+fn before_inputs(set: &ParamSet, seen: &Seen, sink: &mut impl Sink) {
     let optional = [seen.env.is_empty(), seen.files.is_empty(), seen.files.is_empty(), seen.probes.is_empty()];
     sink.map(4 + optional.iter().filter(|is_empty| !**is_empty).count());
     if !seen.env.is_empty() {
@@ -184,9 +184,19 @@ fn before_inputs(seen: &Seen, sink: &mut impl Sink) {
     if !seen.files.is_empty() {
         // A manifest of images is a list: the same files in another order are other inputs.
         sink.text("file_order");
-        sink.value(&Value::List(seen.files.iter().map(|file| Value::text(&file.name)).collect()));
+        sink.list(set.files.len());
+        set.files.iter().for_each(|file| sink.text(&file.name));
+        let mut files: Vec<_> = set.files.iter().map(|file| file.name.as_str()).zip(&seen.files).collect();
+        // Of two files of one name the last counts, as in a map.
+        files.reverse();
+        files.sort_by_key(|(name, _)| *name);
+        files.dedup_by_key(|(name, _)| *name);
         sink.text("files");
-        sink.value(&Value::map(seen.files.iter().map(|file| (file.name.as_str(), Value::Digest(file.digest)))));
+        sink.map(files.len());
+        for (name, digest) in files {
+            sink.text(name);
+            sink.digest(digest);
+        }
     }
     sink.text("inputs");
 }

@@ -1,13 +1,11 @@
 //! What lies outside the store and still belongs to keys: files, environment variables, versions of programs.
 
-use std::path::PathBuf;
-
 use orchestrate_cache::{Digest, FileDigests};
 
 use crate::diagnostic::{Diagnostic, SpecError};
 use crate::node::NodeId;
 use crate::plan::Plan;
-use crate::stage::ExternalFile;
+use crate::stage::{ExternalFile, FileName};
 
 /// What was seen for every set of params of a plan.
 #[derive(Debug, Default)]
@@ -19,8 +17,8 @@ pub struct Observed {
 /// What was seen for one set of params.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    /// External files with their digests, in the order of the stage.
-    pub files: Vec<ExternalFile>,
+    /// Digests of the external files of the params, in the order of the stage.
+    pub files: Vec<Digest>,
     /// Keyed environment variables.
     pub env: Vec<(String, Option<String>)>,
     /// Observations by name.
@@ -33,6 +31,17 @@ impl Observed {
         let node = plan.node(id);
         &self.seen[node.stage as usize][node.params as usize]
     }
+
+    /// The external files of a node, in the order of the stage.
+    pub fn files(&self, plan: &Plan, id: NodeId) -> Vec<ExternalFile> {
+        let files = plan.params(id).files.iter().zip(&self.of(plan, id).files);
+        let file = |(file, digest): (&FileName, &Digest)| ExternalFile {
+            name: file.name.clone(),
+            path: file.path.clone(),
+            digest: *digest,
+        };
+        files.map(file).collect()
+    }
 }
 
 /// Digests the external files of a plan, all that cannot be read named at once.
@@ -43,15 +52,13 @@ pub fn observe(plan: &Plan, digests: &FileDigests) -> Result<Observed, SpecError
         let declared = &plan.spec.stages[stage.declared];
         let mut sets = Vec::with_capacity(stage.param_sets.len());
         for set in &stage.param_sets {
-            let paths: Vec<PathBuf> = set.files.iter().map(|file| file.path.clone()).collect();
+            let files: Vec<_> = set.files.iter().map(|file| (file.path.as_path(), file.stat)).collect();
             let results: Vec<Result<Digest, _>> =
-                if paths.is_empty() { Vec::new() } else { digests.digest_many(&paths) };
+                if files.is_empty() { Vec::new() } else { digests.digest_many(&files) };
             let mut seen = Seen::default();
-            for (file, digest) in set.files.iter().zip(results) {
+            for digest in results {
                 match digest {
-                    Ok(digest) => {
-                        seen.files.push(ExternalFile { name: file.name.clone(), path: file.path.clone(), digest });
-                    }
+                    Ok(digest) => seen.files.push(digest),
                     Err(error) => problems
                         .push(Diagnostic::error(format!("stage `{}`: {error}", stage.name)).at(declared.name.span())),
                 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use orchestrate_cache::{ActionKey, BlobLocation, Digest};
+use orchestrate_cache::{ActionKey, BlobError, BlobLocation, Digest, FileStat, OpenBlob};
 use serde::{Deserialize, Serialize};
 
 use crate::params::{ParamTable, ParamsError};
@@ -156,6 +156,15 @@ pub struct FileName {
     pub name: String,
     /// Absolute path; stays out of the key.
     pub path: PathBuf,
+    /// What the filesystem said of it, where the stage has looked at it, so that nobody looks a second time.
+    pub stat: Option<FileStat>,
+}
+
+impl FileName {
+    /// A file that nobody has looked at.
+    pub fn new(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        Self { name: name.into(), path: path.into(), stat: None }
+    }
 }
 
 /// One node's work, ready to run.
@@ -223,11 +232,19 @@ impl Item {
 
     /// Reads and verifies the file of that name.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, StageError> {
-        let file = self.files.iter().find(|file| file.name == name).ok_or_else(|| {
+        self.file(name)?.read()
+    }
+
+    /// Verifies the file of that name, which is then read in parts.
+    pub fn open(&self, name: &str) -> Result<OpenBlob, StageError> {
+        self.file(name)?.open()
+    }
+
+    fn file(&self, name: &str) -> Result<&InputFile, StageError> {
+        self.files.iter().find(|file| file.name == name).ok_or_else(|| {
             let names: Vec<_> = self.files.iter().map(|file| file.name.as_str()).collect();
             StageError::new(format!("the input has no file `{name}`, only: {}", names.join(", ")))
-        })?;
-        file.read()
+        })
     }
 }
 
@@ -247,9 +264,12 @@ pub struct InputFile {
 impl InputFile {
     /// Reads the contents and checks them against the digest.
     pub fn read(&self) -> Result<Vec<u8>, StageError> {
-        self.location
-            .read_verified(&self.digest)
-            .map_err(|error| StageError::Corrupt { digest: self.digest, message: error.to_string() })
+        self.location.read_verified(&self.digest).map_err(|error| StageError::corrupt(self.digest, &error))
+    }
+
+    /// Checks the contents against the digest, and leaves them in the file; see [`OpenBlob`].
+    pub fn open(&self) -> Result<OpenBlob, StageError> {
+        self.location.open_verified(&self.digest).map_err(|error| StageError::corrupt(self.digest, &error))
     }
 }
 
@@ -360,6 +380,11 @@ impl StageError {
     /// A failure with a message.
     pub fn new(message: impl Into<String>) -> Self {
         Self::Failed(message.into())
+    }
+
+    /// A failure caused by stored bytes that cannot be served.
+    pub fn corrupt(digest: Digest, error: &BlobError) -> Self {
+        Self::Corrupt { digest, message: error.to_string() }
     }
 
     /// A failure caused by what a port received.

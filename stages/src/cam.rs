@@ -9,7 +9,7 @@ use orchestrate_engine::params;
 use orchestrate_engine::stage::{Action, Context, Output, Port, Progress, StageError, Weight};
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{Cams, Images, Predictions, Split, Table};
+use crate::artifact::{Cams, ImageReader, Predictions, Split, Table};
 use crate::model::{Classifier, Precision, Weights, device, image_data, pool, with_threads};
 use crate::train::check_names;
 use crate::training::ahead;
@@ -83,7 +83,7 @@ impl Typed for Cam {
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
         let one = |(params, action): &(Params, &Action)| {
-            let images = Images::from_item(action.one("images")?)?;
+            let images = ImageReader::from_item(action.one("images")?)?;
             let split = Split::from_item(action.one("split")?)?;
             let weights = Weights::from_item(action.one("weights")?)?;
             let device = device(context.device)?;
@@ -100,7 +100,7 @@ impl Typed for Cam {
 /// infinity, with the name of the image.
 fn run(
     params: &Params,
-    images: &Images,
+    images: &ImageReader,
     split: &Split,
     weights: &Weights,
     device: &Device,
@@ -126,17 +126,15 @@ fn run(
         input_width: images.width,
         maps: Vec::new(),
     };
-    let size = images.height * images.width;
     let prepared = indices.chunks(params.batch_size).map(|batch| {
-        let pixels = batch.iter().flat_map(|&image| &images.pixels[image * size..(image + 1) * size]);
-        let pixels: Vec<u8> = pixels.copied().collect();
-        (batch, image_data(&pixels, images.height, images.width, &weights.card.normalisation))
+        let data = |pixels: Vec<u8>| image_data(&pixels, images.height, images.width, &weights.card.normalisation);
+        (batch, images.batch(batch).map(data))
     });
     ahead(prepared, |(batch, input)| {
         if (context.cancelled)() {
             return Err(StageError::Cancelled);
         }
-        let mapped = map(&classifier, Tensor::from_data(input, device))?;
+        let mapped = map(&classifier, Tensor::from_data(input?, device))?;
         if let Some(bad) = mapped.first_not_finite() {
             let name = &images.names[batch[bad]];
             return Err(StageError::new(format!(
@@ -155,7 +153,7 @@ fn run(
 }
 
 /// The fold to map, once everything fits together.
-fn check(params: &Params, images: &Images, split: &Split, weights: &Weights) -> Result<u32, StageError> {
+fn check(params: &Params, images: &ImageReader, split: &Split, weights: &Weights) -> Result<u32, StageError> {
     check_names(images, split)?;
     let card = &weights.card;
     if card.classes != split.classes {

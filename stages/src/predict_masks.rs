@@ -5,7 +5,7 @@ use orchestrate_engine::params;
 use orchestrate_engine::stage::{Action, Context, Port, Progress, StageError, Weight};
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{Images, PredictedMasks, Split, Table};
+use crate::artifact::{ImageReader, Images, PredictedMasks, Split, Table};
 use crate::batch::{Outcome, digests, in_groups};
 use crate::cam::Which;
 use crate::model::{UnetWeights, device, image_tensor, with_threads};
@@ -88,7 +88,7 @@ impl Typed for PredictMasks {
             },
             |group| {
                 let (params, action) = group[0];
-                let images = Images::from_item(action.one("images")?)?;
+                let images = ImageReader::from_item(action.one("images")?)?;
                 let split = Split::from_item(action.one("split")?)?;
                 let weights = UnetWeights::from_item(action.one("weights")?)?;
                 let device = device(context.device)?;
@@ -123,7 +123,7 @@ impl Logits {
 /// infinity, with the name of the image.
 fn predict(
     params: &Params,
-    images: &Images,
+    images: &ImageReader,
     split: &Split,
     weights: &UnetWeights,
     device: &Device,
@@ -142,9 +142,7 @@ fn predict(
         if (context.cancelled)() {
             return Err(StageError::Cancelled);
         }
-        let pixels: Vec<u8> =
-            batch.iter().flat_map(|&image| &images.pixels[image * size..(image + 1) * size]).copied().collect();
-        let tensor = image_tensor(&pixels, height, width, &weights.card.normalisation, device);
+        let tensor = image_tensor(&images.batch(batch)?, height, width, &weights.card.normalisation, device);
         let logits: Vec<f32> = unet.logits(tensor).into_data().try_into_vec_as().map_err(unreadable)?;
         if let Some(bad) = logits.iter().position(|logit| !logit.is_finite()) {
             let name = &images.names[batch[bad / size]];
@@ -168,7 +166,7 @@ fn predict(
 }
 
 /// The fold to predict, once everything fits together.
-fn check(params: &Params, images: &Images, split: &Split, weights: &UnetWeights) -> Result<u32, StageError> {
+fn check(params: &Params, images: &ImageReader, split: &Split, weights: &UnetWeights) -> Result<u32, StageError> {
     check_names(images, split)?;
     check_size(images)?;
     let card = &weights.card;

@@ -86,7 +86,7 @@ impl Typed for Table {
         // What is wrong with the file is told before anything runs.
         Reference::read(&bytes, &params.layout())
             .map_err(|problems| problems.into_iter().map(about).collect::<Vec<_>>())?;
-        Ok(vec![FileName { name: file_name(path), path: path.clone() }])
+        Ok(vec![FileName::new(file_name(path), path)])
     }
 
     fn run(_context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {

@@ -60,7 +60,7 @@ impl<'a> ActionMaker<'a> {
             node: self.plan.name(id).to_string(),
             params: self.plan.params(id).params.clone(),
             inputs,
-            files: seen.files.clone(),
+            files: self.observed.files(self.plan, id),
             env: seen.env.clone(),
         })
     }

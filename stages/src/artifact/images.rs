@@ -184,21 +184,23 @@ pub(super) fn is_mask(pixels: &[u8]) -> bool {
     pixels.chunks(1 << 12).all(|pixels| pixels.iter().fold(0, |max, &pixel| max.max(pixel)) <= 1)
 }
 
+impl Rows {
+    /// Names, height, width and number of pixels of a table of images or masks.
+    pub(super) fn frame(&self) -> Result<(Vec<String>, usize, usize, usize), StageError> {
+        let names = self.text("image")?;
+        let (height, width) = (self.constant("height")?, self.constant("width")?);
+        let too_large = || self.error(format!("{} images of {height} × {width} do not fit in memory", names.len()));
+        let size = height.checked_mul(width).ok_or_else(too_large)?;
+        Ok((names, height, width, size))
+    }
+}
+
 /// Names, height, width and pixels of the rows whose name is `wanted`.
 fn grids(rows: &Rows, wanted: impl Fn(&str) -> bool) -> Result<(Vec<String>, usize, usize, Vec<u8>), StageError> {
-    let (mut names, height, width, size) = frame(rows)?;
+    let (mut names, height, width, size) = rows.frame()?;
     let keep: Vec<bool> = names.iter().map(|name| wanted(name)).collect();
     let pixels = rows.bytes("pixels", &keep, size)?;
     let mut kept = keep.into_iter();
     names.retain(|_| kept.next() == Some(true));
     Ok((names, height, width, pixels))
-}
-
-/// Names, height, width and pixels of an image.
-pub(super) fn frame(rows: &Rows) -> Result<(Vec<String>, usize, usize, usize), StageError> {
-    let names = rows.text("image")?;
-    let (height, width) = (rows.constant("height")?, rows.constant("width")?);
-    let too_large = || rows.error(format!("{} images of {height} × {width} do not fit in memory", names.len()));
-    let size = height.checked_mul(width).ok_or_else(too_large)?;
-    Ok((names, height, width, size))
 }

@@ -6,13 +6,17 @@
 mod column;
 mod curve;
 mod figures;
+mod image_reader;
 mod images;
 mod maps;
 mod metrics;
+mod place;
+mod plain;
 mod predicted;
 mod rows;
 mod scores;
 mod series;
+mod source;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -25,6 +29,7 @@ pub use column::Columns;
 pub(crate) use column::repeated;
 pub use curve::{Curve, Epoch, SegmentCurve, SegmentEpoch};
 pub use figures::{Cell, Figures, Interval, Levels, PairedTest, Published, Resampling, Statistic, Unit};
+pub use image_reader::ImageReader;
 pub use images::{Images, Labels, Masks};
 pub use maps::{Cams, Predictions, Thresholds};
 pub(crate) use metrics::is_synthetic_name;

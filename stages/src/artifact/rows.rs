@@ -11,12 +11,17 @@ use arrow_array::types::{UInt8Type, UInt16Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
+use orchestrate_cache::OpenBlob;
 use orchestrate_engine::stage::StageError;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
 };
+use parquet::file::reader::Length;
 use rayon::prelude::*;
+
+use super::place;
+use super::source::Source;
 
 /// Rows that are decoded at a time.
 const BATCH_ROWS: usize = 256;
@@ -42,7 +47,7 @@ struct Part<'k> {
 /// A Parquet table whose columns are decoded when asked for.
 pub struct Rows {
     what: String,
-    bytes: Bytes,
+    source: Source,
     metadata: ArrowReaderMetadata,
     count: usize,
 }
@@ -50,13 +55,22 @@ pub struct Rows {
 impl Rows {
     /// Reads the schema; `what` is the name of the file in errors.
     pub fn open(what: &str, bytes: Bytes) -> Result<Self, StageError> {
+        Self::of_source(what, Source::Memory(bytes))
+    }
+
+    /// [`Rows::open`] of a file in the store, of which only what is asked for is read.
+    pub fn open_stored(what: &str, blob: Arc<OpenBlob>) -> Result<Self, StageError> {
+        Self::of_source(what, Source::Stored(blob))
+    }
+
+    fn of_source(what: &str, source: Source) -> Result<Self, StageError> {
         let not_parquet = |error: String| StageError::new(format!("`{what}` is no readable Parquet file: {error}"));
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let metadata = guarded(|| ArrowReaderMetadata::load(&bytes, options).map_err(|error| error.to_string()))
+        let metadata = guarded(|| ArrowReaderMetadata::load(&source, options).map_err(|error| error.to_string()))
             .map_err(not_parquet)?;
         let count = usize::try_from(metadata.metadata().file_metadata().num_rows())
             .map_err(|_| not_parquet("the number of rows is negative".to_owned()))?;
-        Ok(Self { what: what.to_owned(), bytes, metadata, count })
+        Ok(Self { what: what.to_owned(), source, metadata, count })
     }
 
     /// Number of rows.
@@ -66,7 +80,7 @@ impl Rows {
 
     /// Length of the file.
     pub fn size_bytes(&self) -> usize {
-        self.bytes.len()
+        usize::try_from(self.source.len()).unwrap_or(usize::MAX)
     }
 
     /// Whether there are no rows.
@@ -264,6 +278,21 @@ impl Rows {
         }
     }
 
+    /// Where the byte strings of a column, of `width` bytes each, lie in the store, row by row; `None` where they do not lie there
+    /// as they are, or the table is not in the store.
+    pub fn places(&self, name: &str, width: usize) -> Result<Option<Vec<u64>>, StageError> {
+        let Source::Stored(blob) = &self.source else { return Ok(None) };
+        let places = || Ok(place::places(self.metadata.metadata(), blob, name, width));
+        match guarded(places) {
+            Ok(places) => {
+                let places = places.map_err(|error| StageError::corrupt(*blob.digest(), &error))?;
+                Ok(places.filter(|places| places.len() == self.count))
+            }
+            // What cannot be walked through is decoded, which says what is wrong.
+            Err(_) => Ok(None),
+        }
+    }
+
     /// A column of equally long lists of floats, one after the other, and that length; 0 where there are no rows.
     pub fn floats(&self, name: &str) -> Result<(Vec<f32>, usize), StageError> {
         let mut values = Vec::new();
@@ -384,7 +413,7 @@ impl Rows {
         let result = guarded(|| -> Result<usize, String> {
             let mask = ProjectionMask::roots(self.metadata.parquet_schema(), [index]);
             let metadata = if part.is_some() { self.viewed(index)? } else { self.metadata.clone() };
-            let mut reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.bytes.clone(), metadata)
+            let mut reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.source.clone(), metadata)
                 .with_projection(mask)
                 .with_batch_size(BATCH_ROWS);
             if let Some(Part { group, skipped, keep, .. }) = part {

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use orchestrate_engine::stage::StageError;
 
-use super::images::{NOT_A_MASK, frame, is_mask};
+use super::images::{NOT_A_MASK, is_mask};
 use super::{Masks, Rows};
 
 /// The foreground of each image of [`Masks`], in their order; some thousandths of the memory.
@@ -49,7 +49,7 @@ impl Truths {
 
     /// Reads the columns of [`Masks`] but the pixels, which are read when they are asked for.
     pub(crate) fn open(rows: Rows) -> Result<Self, StageError> {
-        let (names, height, width, _) = frame(&rows)?;
+        let (names, height, width, _) = rows.frame()?;
         let foregrounds = vec![OnceLock::new(); names.len()];
         Ok(Self { names, height, width, foregrounds, rows: Some(rows) })
     }

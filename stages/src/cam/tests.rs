@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::artifact::Images;
 use crate::model::reference::{Sample, assert_close, formula_images, formula_tensors};
 use crate::model::{InitialWeights, ModelCard, ModelName, Normalisation, Precision, Seed};
 use crate::testing::Bench;

@@ -71,7 +71,7 @@ impl Code {
         if !errors.is_empty() {
             return Err(errors);
         }
-        Ok(files.into_iter().map(|(name, path)| FileName { name, path }).collect())
+        Ok(files.into_iter().map(|(name, path)| FileName::new(name, path)).collect())
     }
 
     fn name(&self, path: &Path) -> String {

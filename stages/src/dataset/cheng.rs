@@ -33,7 +33,7 @@ pub(super) fn files(path: &Path) -> Result<Vec<FileName>, Vec<String>> {
     if names.is_empty() {
         return Err(vec![format!("{} has no files 1.mat, 2.mat and so on", path.display())]);
     }
-    Ok(names.into_iter().map(|name| FileName { path: path.join(&name), name }).collect())
+    Ok(names.into_iter().map(|name| FileName::new(&name, path.join(&name))).collect())
 }
 
 /// The command that fetches the files into this folder.

@@ -45,7 +45,7 @@ pub(super) fn files(params: &Params, path: &Path) -> Result<Vec<FileName>, Vec<S
         })?
         .limited(params.limit);
     let kept = listing.entries.into_iter().flat_map(|entry| [Some(entry.name), entry.mask]).flatten();
-    Ok(kept.map(|name| FileName { path: path.join(&name), name }).collect())
+    Ok(kept.map(|name| FileName::new(&name, path.join(&name))).collect())
 }
 
 /// The listing that these files make, whatever their order.
@@ -72,8 +72,8 @@ pub(super) fn read(params: &Params, names: &[String]) -> Result<Listing, Vec<Str
         images.push((name, mask));
     }
     problems.extend(masks.values().filter(|(_, used)| !used).map(|(mask, _)| format!("mask `{mask}` has no image")));
-    let class = |name: &str| name.split_once('/').map_or(String::new(), |(class, _)| class.to_owned());
-    let labels: Vec<_> = images.iter().map(|(name, _)| (format!("`{name}`"), class(name))).collect();
+    let labels: Vec<_> =
+        images.iter().map(|(name, _)| (format!("`{name}`"), name.split_once('/').unwrap_or_default().0)).collect();
     let (indices, classes) = match classify(&labels, params.classes.as_deref()) {
         Ok(classified) => classified,
         Err(unknown) => {

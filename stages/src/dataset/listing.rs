@@ -1,5 +1,7 @@
 //! Which images a data set has, before any of them is decoded.
 
+use std::fmt::Display;
+
 use crate::artifact::Labels;
 
 /// Images in order, with their classes.
@@ -84,24 +86,24 @@ fn retain<T>(items: &mut Vec<T>, keep: &[bool]) {
 /// Class index of each label, and the class names: those given, else in order of first appearance.
 ///
 /// Errors: one sentence for each label that is no class, with the first place that has it.
-pub(super) fn classify(
-    labels: &[(String, String)],
+pub(super) fn classify<P: Display>(
+    labels: &[(P, &str)],
     classes: Option<&[String]>,
 ) -> Result<(Vec<u32>, Vec<String>), Vec<String>> {
     let mut names = classes.map(<[String]>::to_vec).unwrap_or_default();
     let mut indices = Vec::with_capacity(labels.len());
     let mut unknown: Vec<&str> = Vec::new();
     let mut problems = Vec::new();
-    for (place, label) in labels {
+    for &(ref place, label) in labels {
         let index = names.iter().position(|name| name == label).or_else(|| {
             classes.is_none().then(|| {
-                names.push(label.clone());
+                names.push(label.to_owned());
                 names.len() - 1
             })
         });
         match index {
             Some(index) => indices.push(index as u32),
-            None if unknown.contains(&label.as_str()) => {}
+            None if unknown.contains(&label) => {}
             None => {
                 unknown.push(label);
                 problems.push(format!("{place}: class `{label}` is not in `classes`, which has {}", names.join(", ")));
@@ -144,8 +146,7 @@ mod tests {
 
     #[test]
     fn classes_come_in_order_of_appearance_unless_they_are_given() {
-        let labels: Vec<_> =
-            [("1", "b"), ("2", "a"), ("3", "b")].map(|(place, label)| (place.to_owned(), label.to_owned())).to_vec();
+        let labels = [(1, "b"), (2, "a"), (3, "b")];
         assert_eq!(classify(&labels, None), Ok((vec![0, 1, 0], vec!["b".to_owned(), "a".to_owned()])));
         let given = ["a", "b", "c"].map(str::to_owned);
         assert_eq!(classify(&labels, Some(&given)), Ok((vec![1, 0, 1], given.to_vec())));

@@ -6,10 +6,13 @@
 //! the folder lies. A link is followed, wherever it leads: data sets are put together from links, and what counts is the
 //! contents of what is found. PNG, JPEG and TIFF are read; see [`super::picture`].
 
-use std::collections::HashMap;
-use std::path::{Component, Path, PathBuf};
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::path::{Component, Path};
 
+use orchestrate_cache::FileStat;
 use orchestrate_engine::stage::FileName;
+use rayon::prelude::*;
 
 use super::Params;
 use super::listing::{Entry, Listing, classify};
@@ -42,20 +45,28 @@ pub(super) fn files(params: &Params, path: &Path) -> Result<Vec<FileName>, Vec<S
             (named, problems.into_iter().map(|problem| format!("{}: {problem}", csv.display())).collect::<Vec<_>>())
         }
     };
-    let mut seen = std::collections::HashSet::from([name.clone()]);
-    let mut files = vec![FileName { name, path: csv.clone() }];
-    for file in named {
-        if !seen.insert(file.clone()) {
-            continue;
-        }
-        let path: PathBuf = folder.join(&file);
-        match std::fs::metadata(&path) {
-            Ok(metadata) if metadata.is_file() => files.push(FileName { name: file, path }),
-            Ok(_) => problems.push(format!("{} is no file", path.display())),
-            Err(error) => problems.push(format!("cannot read {}: {error}", path.display())),
+    let mut seen = HashSet::from([name.as_str()]);
+    let is_first: Vec<bool> = named.iter().map(|file| seen.insert(file)).collect();
+    let mut files = vec![FileName::new(&name, &csv)];
+    let found =
+        named.into_par_iter().zip(is_first).filter(|(_, is_first)| *is_first).map(|(name, _)| find(folder, name));
+    for found in found.collect::<Vec<_>>() {
+        match found {
+            Ok(file) => files.push(file),
+            Err(problem) => problems.push(problem),
         }
     }
     if problems.is_empty() { Ok(files) } else { Err(problems) }
+}
+
+/// A file of the folder; the error is one sentence.
+fn find(folder: &Path, name: String) -> Result<FileName, String> {
+    let path = folder.join(&name);
+    match std::fs::metadata(&path) {
+        Ok(metadata) if metadata.is_file() => Ok(FileName { name, path, stat: Some(FileStat::of(&metadata)) }),
+        Ok(_) => Err(format!("{} is no file", path.display())),
+        Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+    }
 }
 
 /// Reads the rows; errors are one sentence each, with the line in the file.
@@ -76,40 +87,48 @@ struct Row {
     image: String,
     mask: Option<String>,
     label: String,
-    record: csv::StringRecord,
+    patient: Option<String>,
+    /// Values of the further columns.
+    further: Vec<String>,
 }
 
 impl Rows {
     /// Reads as many rows as can be; fails where the columns cannot be told.
     fn scan(params: &Params, bytes: &[u8]) -> Result<Self, Vec<String>> {
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(bytes);
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
         let header: Vec<String> = match reader.headers() {
-            Ok(header) => header.iter().map(str::to_owned).collect(),
+            Ok(header) => header.iter().map(|name| name.trim().to_owned()).collect(),
             Err(error) => return Err(vec![format!("the header cannot be read: {error}")]),
         };
         let columns = Columns::find(params, &header)?;
-        let mut problems = Vec::new();
-        let mut first_line: HashMap<String, u64> = HashMap::new();
-        let mut rows = Vec::new();
-        for record in reader.records() {
-            let record = match record {
-                Ok(record) => record,
+        // With their lines.
+        let mut problems: Vec<(u64, String)> = Vec::new();
+        let mut rows: Vec<Row> = Vec::new();
+        // One for all rows, as there may be a hundred thousand.
+        let mut record = csv::StringRecord::new();
+        loop {
+            match reader.read_record(&mut record) {
+                Ok(true) => {}
+                Ok(false) => break,
                 Err(error) => {
                     let line = error.position().map_or(0, |position| line_of(position, bytes));
-                    match error.kind() {
-                        csv::ErrorKind::Utf8 { .. } => problems.push(format!("line {line} is not in UTF-8")),
-                        _ => problems.push(format!("line {line}: {error}")),
-                    }
+                    let problem = match error.kind() {
+                        csv::ErrorKind::Utf8 { .. } => format!("line {line} is not in UTF-8"),
+                        _ => format!("line {line}: {error}"),
+                    };
+                    problems.push((line, problem));
                     continue;
                 }
-            };
+            }
             let line = record.position().map_or(0, |position| line_of(position, bytes));
             if record.len() != header.len() {
-                problems.push(format!("line {line} has {} cells, but the header {}", record.len(), header.len()));
+                problems
+                    .push((line, format!("line {line} has {} cells, but the header {}", record.len(), header.len())));
                 continue;
             }
-            let mut wrong = |problem: String| problems.push(format!("line {line}: {problem}"));
-            let mut file = |column: usize| match relative(&record[column]) {
+            let cell = |column: usize| record[column].trim();
+            let mut wrong = |problem: String| problems.push((line, format!("line {line}: {problem}")));
+            let mut file = |column: usize| match relative(cell(column)) {
                 Ok(name) => Some(name),
                 Err(problem) => {
                     wrong(format!("column `{}` {problem}", header[column]));
@@ -117,21 +136,28 @@ impl Rows {
                 }
             };
             let image = file(columns.image);
-            let mask = columns.mask.filter(|&column| !record[column].is_empty()).and_then(&mut file);
-            let label = record[columns.label].to_owned();
+            let mask = columns.mask.filter(|&column| !cell(column).is_empty()).and_then(&mut file);
+            let label = cell(columns.label).to_owned();
             if label.is_empty() {
                 wrong(format!("column `{}` is empty", header[columns.label]));
             }
             let Some(image) = image else { continue };
-            if let Some(first) = first_line.insert(image.clone(), line) {
-                wrong(format!("image `{image}` is also in line {first}"));
-                first_line.insert(image.clone(), first);
-            }
-            rows.push(Row { line, image, mask, label, record });
+            let patient = columns.patient.map(cell).filter(|patient| !patient.is_empty()).map(str::to_owned);
+            let further = columns.further.iter().map(|&column| cell(column).to_owned()).collect();
+            rows.push(Row { line, image, mask, label, patient, further });
         }
         if rows.is_empty() && problems.is_empty() {
-            problems.push("it has no rows".to_owned());
+            problems.push((0, "it has no rows".to_owned()));
         }
+        let mut first_line: HashMap<&str, u64> = HashMap::with_capacity(rows.len());
+        for Row { line, image, .. } in &rows {
+            let first = first_line.entry(image).or_insert(*line);
+            if first != line {
+                problems.push((*line, format!("line {line}: image `{image}` is also in line {first}")));
+            }
+        }
+        problems.sort_by_key(|(line, _)| *line);
+        let problems = problems.into_iter().map(|(_, problem)| problem).collect();
         Ok(Self { header, columns, rows, problems })
     }
 
@@ -143,11 +169,8 @@ impl Rows {
     /// The listing, where nothing is wrong.
     fn listing(self, params: &Params) -> Result<Listing, Vec<String>> {
         let Self { header, columns, rows, mut problems } = self;
-        let labels: Vec<_> = rows
-            .iter()
-            .filter(|row| !row.label.is_empty())
-            .map(|row| (format!("line {}", row.line), row.label.clone()))
-            .collect();
+        let with_label = rows.iter().filter(|row| !row.label.is_empty());
+        let labels: Vec<_> = with_label.map(|row| (Line(row.line), row.label.as_str())).collect();
         let (indices, classes) = classify(&labels, params.classes.as_deref()).unwrap_or_else(|unknown| {
             problems.extend(unknown);
             (Vec::new(), Vec::new())
@@ -155,19 +178,24 @@ impl Rows {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let values = |column: usize| rows.iter().map(|row| row.record[column].to_owned()).collect();
-        let further = columns.further.iter().map(|&column| (header[column].clone(), values(column))).collect();
-        let patient = |record: &csv::StringRecord| {
-            columns.patient.map(|column| record[column].to_owned()).filter(|patient| !patient.is_empty())
-        };
-        let entry = |(row, label): (&Row, u32)| Entry {
-            name: row.image.clone(),
-            label,
-            patient: patient(&row.record),
-            mask: row.mask.clone(),
-        };
-        let entries = rows.iter().zip(indices).map(entry).collect();
+        let mut further: Vec<(String, Vec<String>)> =
+            columns.further.iter().map(|&column| (header[column].clone(), Vec::with_capacity(rows.len()))).collect();
+        let mut entries = Vec::with_capacity(rows.len());
+        for (row, label) in rows.into_iter().zip(indices) {
+            let Row { image, mask, patient, .. } = row;
+            entries.push(Entry { name: image, label, patient, mask });
+            further.iter_mut().zip(row.further).for_each(|((_, values), value)| values.push(value));
+        }
         Ok(Listing { entries, classes, columns: further })
+    }
+}
+
+/// Where a label stands.
+struct Line(u64);
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}", self.0)
     }
 }
 
@@ -224,6 +252,10 @@ impl Columns {
 fn relative(cell: &str) -> Result<String, String> {
     if cell.is_empty() {
         return Err("is empty".to_owned());
+    }
+    // As most names are written.
+    if cell.split('/').all(|part| !matches!(part, "" | "." | "..")) {
+        return Ok(cell.to_owned());
     }
     let mut parts = Vec::new();
     for component in Path::new(cell).components() {

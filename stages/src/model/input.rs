@@ -19,10 +19,12 @@ impl Normalisation {
     }
 
     /// One channel with the mean and sd of the given grey levels; the sd of constant levels is taken as 1.
-    pub fn of<'a>(images: impl Iterator<Item = &'a [u8]>) -> Self {
+    ///
+    /// Errors: the first of an image that cannot be read.
+    pub fn of<T: AsRef<[u8]>, E>(images: impl Iterator<Item = Result<T, E>>) -> Result<Self, E> {
         let mut counts = [0_u64; 256];
         for image in images {
-            image.iter().for_each(|&level| counts[usize::from(level)] += 1);
+            image?.as_ref().iter().for_each(|&level| counts[usize::from(level)] += 1);
         }
         let n = counts.iter().sum::<u64>().max(1) as f64;
         let moment = |power: i32| -> f64 {
@@ -32,7 +34,7 @@ impl Normalisation {
         let mean = moment(1);
         let variance = moment(2) - mean * mean;
         let sd = if variance > 1e-12 { variance.sqrt() } else { 1.0 };
-        Self { mean: vec![mean as f32], sd: vec![sd as f32] }
+        Ok(Self { mean: vec![mean as f32], sd: vec![sd as f32] })
     }
 }
 
@@ -75,7 +77,7 @@ mod tests {
     #[test]
     fn normalised_training_images_have_mean_0_and_sd_1() {
         let pixels = [0_u8, 255, 255, 0, 51, 204];
-        let normalisation = Normalisation::of(pixels.chunks(2));
+        let normalisation = Normalisation::of(pixels.chunks(2).map(Ok::<_, ()>)).unwrap();
         let tensor = image_tensor(&pixels, 1, 2, &normalisation, &Device::flex());
         assert_eq!(tensor.dims(), [3, 1, 1, 2]);
         let values: Vec<f32> = tensor.into_data().try_into_vec_as().expect("f32");
@@ -95,6 +97,7 @@ mod tests {
 
     #[test]
     fn constant_images_are_not_divided_by_zero() {
-        assert_eq!(Normalisation::of([[0_u8; 4].as_slice()].into_iter()).sd, [1.0]);
+        assert_eq!(Normalisation::of([Ok::<_, ()>([0; 4])].into_iter()).unwrap().sd, [1.0]);
+        assert_eq!(Normalisation::of([Ok([0; 4]), Err("unreadable")].into_iter()), Err("unreadable"));
     }
 }

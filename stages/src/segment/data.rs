@@ -2,15 +2,16 @@
 
 use orchestrate_engine::stage::StageError;
 
+use super::packed::Packed;
 use super::params::Params;
-use crate::artifact::{Images, Masks, Split};
+use crate::artifact::{ImageReader, Masks, Split};
 use crate::model::Unet;
 use crate::train::{check_names, divide};
 
 /// The images of one training, and their masks.
 pub(super) struct Data<'a> {
-    images: &'a Images,
-    masks: &'a Masks,
+    pub(super) images: &'a ImageReader,
+    masks: Packed,
     /// Indices of the images outside the fold, in data set order.
     pub(super) train: Vec<usize>,
     /// Indices of the images of the fold, in data set order.
@@ -20,15 +21,15 @@ pub(super) struct Data<'a> {
 impl<'a> Data<'a> {
     pub(super) fn new(
         params: &Params,
-        images: &'a Images,
-        masks: &'a Masks,
-        split: &'a Split,
+        images: &'a ImageReader,
+        masks: Masks,
+        split: &Split,
     ) -> Result<Self, StageError> {
         check_names(images, split)?;
         check_size(images)?;
-        check_masks(images, masks)?;
+        check_masks(images, &masks)?;
         let (train, validation) = divide(split, params.fold)?;
-        let data = Self { images, masks, train, validation };
+        let data = Self { images, masks: Packed::new(&masks), train, validation };
         data.check_training(params)?;
         Ok(data)
     }
@@ -38,19 +39,9 @@ impl<'a> Data<'a> {
         (self.images.height, self.images.width)
     }
 
-    /// The grey levels of an image, row by row.
-    pub(super) fn pixels(&self, image: usize) -> &'a [u8] {
-        &self.images.pixels[self.places(image)]
-    }
-
     /// The mask of an image, 0 or 1, row by row.
-    pub(super) fn mask(&self, image: usize) -> &'a [u8] {
-        &self.masks.pixels[self.places(image)]
-    }
-
-    fn places(&self, image: usize) -> std::ops::Range<usize> {
-        let size = self.images.height * self.images.width;
-        image * size..(image + 1) * size
+    pub(super) fn mask(&self, image: usize) -> Vec<u8> {
+        self.masks.mask(image)
     }
 
     fn check_training(&self, params: &Params) -> Result<(), StageError> {
@@ -58,7 +49,7 @@ impl<'a> Data<'a> {
         if self.train.is_empty() {
             return Err(StageError::new(format!("no training image is left outside fold {fold}; use more folds")));
         }
-        if self.train.iter().all(|&image| self.mask(image).iter().all(|&pixel| pixel == 0)) {
+        if self.train.iter().all(|&image| self.masks.is_empty(image)) {
             return Err(StageError::input(
                 "masks",
                 format!("no image outside fold {fold} has a mask, so there is nothing to learn"),
@@ -80,7 +71,7 @@ impl<'a> Data<'a> {
 }
 
 /// Fails unless a U-Net can take images of this size.
-pub(crate) fn check_size(images: &Images) -> Result<(), StageError> {
+pub(crate) fn check_size(images: &ImageReader) -> Result<(), StageError> {
     let (height, width, multiple) = (images.height, images.width, Unet::SIZE_MULTIPLE);
     if height > 0 && width > 0 && height.is_multiple_of(multiple) && width.is_multiple_of(multiple) {
         return Ok(());
@@ -99,7 +90,7 @@ pub(crate) fn check_size(images: &Images) -> Result<(), StageError> {
     ))
 }
 
-fn check_masks(images: &Images, masks: &Masks) -> Result<(), StageError> {
+fn check_masks(images: &ImageReader, masks: &Masks) -> Result<(), StageError> {
     if images.names != masks.names {
         let first = images.names.iter().find(|name| !masks.names.contains(name));
         return Err(StageError::input(

@@ -55,23 +55,24 @@ struct Inputs<'a> {
 
 impl Inputs<'_> {
     /// Images `[batch, 3, height, width]` and masks `[batch, 1, height, width]`, changed alike.
-    fn of(&self, batch: &[usize], generator: &mut Generator) -> (TensorData, TensorData) {
+    fn of(&self, batch: &[usize], generator: &mut Generator) -> Result<(TensorData, TensorData), StageError> {
         let (height, width) = self.data.size();
         let size = batch.len() * height * width;
         let (mut pixels, mut truth) = (Vec::with_capacity(size), Vec::with_capacity(size));
         for &image in batch {
+            let (grey, mask) = (self.data.images.pixels(image)?, self.data.mask(image));
             if self.augment.is_none() {
-                pixels.extend(self.data.pixels(image));
-                truth.extend(self.data.mask(image));
+                pixels.extend_from_slice(&grey);
+                truth.extend_from_slice(&mask);
             } else {
                 let change = Change::draw(self.augment, generator);
-                change.append(&mut pixels, self.data.pixels(image), width);
-                change.append(&mut truth, self.data.mask(image), width);
+                change.append(&mut pixels, &grey, width);
+                change.append(&mut truth, &mask, width);
             }
         }
         let truth: Vec<f32> = truth.into_iter().map(f32::from).collect();
         let images = image_data(&pixels, height, width, &self.normalisation);
-        (images, TensorData::new(truth, [batch.len(), 1, height, width]))
+        Ok((images, TensorData::new(truth, [batch.len(), 1, height, width])))
     }
 }
 
@@ -122,7 +123,7 @@ impl<'a> Training<'a> {
         let prepared = images.map(|(index, images)| (index, images.len(), inputs.of(images, &mut generator)));
         ahead(prepared, |(index, images, input)| {
             self.session.check_cancelled()?;
-            let loss = self.step(input, learning_rate)?;
+            let loss = self.step(input?, learning_rate)?;
             if !loss.is_finite() {
                 return Err(diverged(loss, epoch, index + 1, learning_rate));
             }
@@ -162,13 +163,13 @@ impl<'a> Training<'a> {
         let mut ious = Vec::new();
         for batch in self.data.validation.chunks(self.params.batch_size) {
             self.session.check_cancelled()?;
-            let pixels: Vec<u8> = batch.iter().flat_map(|&image| self.data.pixels(image)).copied().collect();
+            let pixels = self.data.images.batch(batch)?;
             let images = image_tensor(&pixels, height, width, &self.normalisation, &self.session.device);
             let logits: Vec<f32> = unet.logits(images).into_data().try_into_vec_as().map_err(unreadable)?;
             for (logits, &image) in logits.chunks_exact(height * width).zip(batch) {
                 let truth = self.data.mask(image);
-                tally.add(logits, truth);
-                ious.extend(mask::iou(logits, truth, Level::HALF));
+                tally.add(logits, &truth);
+                ious.extend(mask::iou(logits, &truth, Level::HALF));
             }
         }
         let iou = (!ious.is_empty()).then(|| ious.iter().sum::<f64>() / ious.len() as f64);

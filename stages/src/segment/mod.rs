@@ -9,6 +9,7 @@ mod data;
 mod fit;
 pub(crate) mod loss;
 pub(crate) mod mask;
+mod packed;
 mod params;
 
 #[cfg(test)]
@@ -16,7 +17,7 @@ mod tests;
 
 use orchestrate_engine::stage::{Action, Context, FileName, Output, Port, StageError, Weight};
 
-use crate::artifact::{Images, Masks, Split, Table};
+use crate::artifact::{ImageReader, Images, Masks, Split, Table};
 use crate::model::{InitialWeights, UnetCard, UnetWeights, device, with_threads};
 use crate::training::published::{self, INIT_WEIGHTS};
 use crate::training::{Checkpoints, Session};
@@ -61,10 +62,10 @@ impl Typed for Segment {
 }
 
 fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Output>, StageError> {
-    let images = Images::from_item(action.one("images")?)?;
+    let images = ImageReader::from_item(action.one("images")?)?;
     let masks = Masks::from_item(action.one("masks")?)?;
     let split = Split::from_item(action.one("split")?)?;
-    let data = Data::new(params, &images, &masks, &split)?;
+    let data = Data::new(params, &images, masks, &split)?;
     let published = published::published(action, |name| !params.encoder.is_head(name))?;
     let session = Session {
         device: device(context.device)?,

@@ -41,7 +41,7 @@ impl FoldsFrom {
     pub(super) fn files(&self) -> Result<Vec<FileName>, Vec<String>> {
         match self {
             Self::Column(_) => Ok(Vec::new()),
-            Self::File(path) if path.is_file() => Ok(vec![FileName { name: FILE.to_owned(), path: path.clone() }]),
+            Self::File(path) if path.is_file() => Ok(vec![FileName::new(FILE, path)]),
             Self::File(path) => Err(vec![format!("`folds_from`: there is no file {}", path.display())]),
         }
     }

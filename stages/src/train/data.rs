@@ -3,12 +3,12 @@
 use orchestrate_engine::stage::StageError;
 
 use super::params::{ClassWeights, Params};
-use crate::artifact::{Images, Split};
+use crate::artifact::{ImageReader, Split};
 use crate::model::Normalisation;
 
 /// The images of one training.
 pub(super) struct Data<'a> {
-    pub(super) images: &'a Images,
+    pub(super) images: &'a ImageReader,
     /// Class index of each image.
     pub(super) labels: &'a [u32],
     pub(super) classes: usize,
@@ -22,7 +22,7 @@ pub(super) struct Data<'a> {
 }
 
 impl<'a> Data<'a> {
-    pub(super) fn new(params: &Params, images: &'a Images, split: &'a Split) -> Result<Self, StageError> {
+    pub(super) fn new(params: &Params, images: &'a ImageReader, split: &'a Split) -> Result<Self, StageError> {
         check_names(images, split)?;
         check_size(params, images)?;
         let (train, validation) = divide(split, params.fold)?;
@@ -30,7 +30,7 @@ impl<'a> Data<'a> {
         let architecture = params.model.architecture();
         let normalisation = match architecture.normalisation {
             Some(published) => published(),
-            None => Normalisation::of(train.iter().map(|&image| pixels(images, image))),
+            None => Normalisation::of(train.iter().map(|&image| images.pixels(image)))?,
         };
         Ok(Self {
             images,
@@ -42,16 +42,6 @@ impl<'a> Data<'a> {
             normalisation,
         })
     }
-
-    /// The grey levels of an image, row by row.
-    pub(super) fn pixels(&self, image: usize) -> &'a [u8] {
-        pixels(self.images, image)
-    }
-}
-
-fn pixels(images: &Images, image: usize) -> &[u8] {
-    let size = images.height * images.width;
-    &images.pixels[image * size..(image + 1) * size]
 }
 
 /// Indices of the images outside and inside a fold, in data set order; fails where the fold has none.
@@ -66,7 +56,7 @@ pub(crate) fn divide(split: &Split, fold: u32) -> Result<(Vec<usize>, Vec<usize>
 }
 
 /// Fails unless the split is of these images.
-pub(crate) fn check_names(images: &Images, split: &Split) -> Result<(), StageError> {
+pub(crate) fn check_names(images: &ImageReader, split: &Split) -> Result<(), StageError> {
     if images.names == split.names {
         return Ok(());
     }
@@ -86,7 +76,7 @@ pub(crate) fn check_names(images: &Images, split: &Split) -> Result<(), StageErr
     ))
 }
 
-fn check_size(params: &Params, images: &Images) -> Result<(), StageError> {
+fn check_size(params: &Params, images: &ImageReader) -> Result<(), StageError> {
     let architecture = params.model.architecture();
     let (height, width, min) = (images.height, images.width, architecture.size_min);
     if height.min(width) >= min {

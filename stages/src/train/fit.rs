@@ -63,21 +63,22 @@ struct Inputs<'a> {
 impl Inputs<'_> {
     /// What the network is given of a batch: pooled features `[batch, feature]` where they are known, or else normalised images
     /// `[batch, channel, height, width]`, changed at random where a generator is given.
-    fn of(&self, batch: &[usize], generator: Option<&mut Generator>) -> TensorData {
+    fn of(&self, batch: &[usize], generator: Option<&mut Generator>) -> Result<TensorData, StageError> {
         if let Some(pooled) = &self.pooled {
             let Pooled { values, features } = pooled.as_ref();
             let rows = batch.iter().flat_map(|&image| &values[image * features..(image + 1) * features]);
-            return TensorData::new(rows.copied().collect::<Vec<f32>>(), [batch.len(), *features]);
+            return Ok(TensorData::new(rows.copied().collect::<Vec<f32>>(), [batch.len(), *features]));
         }
-        let (height, width) = (self.data.images.height, self.data.images.width);
-        let mut pixels = Vec::with_capacity(batch.len() * height * width);
-        match generator {
-            Some(generator) if !self.augment.is_none() => batch.iter().for_each(|&image| {
-                Change::draw(self.augment, generator).append(&mut pixels, self.data.pixels(image), width);
-            }),
-            _ => batch.iter().for_each(|&image| pixels.extend(self.data.pixels(image))),
+        let images = self.data.images;
+        let mut pixels = images.batch(batch)?;
+        if let Some(generator) = generator.filter(|_| !self.augment.is_none()) {
+            let mut changed = Vec::with_capacity(pixels.len());
+            for image in pixels.chunks_exact(images.height * images.width) {
+                Change::draw(self.augment, generator).append(&mut changed, image, images.width);
+            }
+            pixels = changed;
         }
-        image_data(&pixels, height, width, &self.data.normalisation)
+        Ok(image_data(&pixels, images.height, images.width, &self.data.normalisation))
     }
 }
 
@@ -134,7 +135,7 @@ impl<'a> Training<'a> {
         let prepared = batches.map(|(index, images)| (index, images, inputs.of(images, Some(&mut generator))));
         ahead(prepared, |(index, images, input)| {
             self.session.check_cancelled()?;
-            let loss = self.step(images, input, learning_rate)?;
+            let loss = self.step(images, input?, learning_rate)?;
             if !loss.is_finite() {
                 return Err(diverged(loss, epoch, index + 1, learning_rate));
             }
@@ -174,7 +175,7 @@ impl<'a> Training<'a> {
         let prepared = self.batches(&self.data.validation).map(|(_, images)| (images, inputs.of(images, None)));
         ahead(prepared, |(images, input)| {
             self.session.check_cancelled()?;
-            let logits = self.logits(&classifier, input, device);
+            let logits = self.logits(&classifier, input?, device);
             // The loss of a batch is a mean over class weights, and so is the loss of all.
             let batch_weight: f64 = images.iter().map(|&image| self.class_weight(image)).sum();
             sum += batch_weight * scalar(loss.forward(logits.clone(), self.targets(images, device)))?;
@@ -214,7 +215,7 @@ impl<'a> Training<'a> {
         let prepared = self.batches(&images).map(|(_, images)| inputs.of(images, None));
         ahead(prepared, |input| {
             self.session.check_cancelled()?;
-            let pooled = pool(classifier.features(Tensor::from_data(input, &self.session.device)));
+            let pooled = pool(classifier.features(Tensor::from_data(input?, &self.session.device)));
             let pooled: Vec<f32> = pooled.into_data().try_into_vec_as().map_err(unreadable)?;
             values.extend(pooled);
             let message = format!("features {}/{}", values.len() / features, images.len());

@@ -16,7 +16,7 @@ mod tests;
 
 use orchestrate_engine::stage::{Action, Context, FileName, Output, Port, StageError, Weight};
 
-use crate::artifact::{Images, Split, Table};
+use crate::artifact::{ImageReader, Split, Table};
 use crate::model::{InitialWeights, ModelCard, Weights, device, with_threads};
 use crate::training::published::{self, INIT_WEIGHTS};
 use crate::training::{Checkpoints, Session};
@@ -61,7 +61,7 @@ impl Typed for Train {
 }
 
 fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Output>, StageError> {
-    let images = Images::from_item(action.one("images")?)?;
+    let images = ImageReader::from_item(action.one("images")?)?;
     let split = Split::from_item(action.one("split")?)?;
     let data = Data::new(params, &images, &split)?;
     let trunk = published::published(action, |name| params.model.is_of_trunk(name))?;

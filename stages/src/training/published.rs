@@ -11,7 +11,7 @@ pub(crate) const INIT_WEIGHTS: &str = "init.weights";
 
 /// The file as an external one of the stage.
 pub(crate) fn files(path: Option<&Path>) -> Vec<FileName> {
-    let file = path.map(|path| FileName { name: INIT_WEIGHTS.to_owned(), path: path.to_owned() });
+    let file = path.map(|path| FileName::new(INIT_WEIGHTS, path));
     file.into_iter().collect()
 }
 

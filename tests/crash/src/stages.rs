@@ -137,7 +137,7 @@ impl Stage for Chain {
 
     fn files(&self, params: &serde_json::Value) -> Result<Vec<FileName>, Vec<String>> {
         let path = params["path"].as_str().map(Path::new);
-        Ok(path.map(|path| FileName { name: LABELS.0.to_owned(), path: path.to_owned() }).into_iter().collect())
+        Ok(path.map(|path| FileName::new(LABELS.0, path)).into_iter().collect())
     }
 
     fn check(&self, table: &ParamTable) -> Result<serde_json::Value, ParamsError> {

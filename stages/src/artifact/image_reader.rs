@@ -1,0 +1,212 @@
+//! Images that are read when a batch wants them.
+//!
+//! Trainings of a study run at the same time, each in a process of its own, and read the same images. So none of them holds the
+//! pixels: they stay in the file of the table, of which the kernel keeps one copy in memory for all. A table whose pixels do not lie
+//! there as they are, as other programs may write it, is held by each that reads it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use orchestrate_cache::OpenBlob;
+use orchestrate_engine::stage::{Item, StageError};
+
+use super::{Images, Rows, Table, file};
+
+/// Grey images of one size, in data set order: [`Images`] whose pixels are read when asked for.
+pub struct ImageReader {
+    /// Unique names, one an image.
+    pub names: Vec<String>,
+    /// Height of every image, in pixels.
+    pub height: usize,
+    /// Width of every image, in pixels.
+    pub width: usize,
+    pixels: Pixels,
+}
+
+enum Pixels {
+    /// In the file, each image from its place on.
+    Stored { blob: Arc<OpenBlob>, places: Vec<u64> },
+    /// `[image, height, width]`.
+    Held(Vec<u8>),
+}
+
+impl ImageReader {
+    /// Opens what a port received: its bytes are checked, and all columns but the pixels are read.
+    pub fn from_item(item: &Item) -> Result<Self, StageError> {
+        let name = file::<Images>();
+        let blob = Arc::new(item.open(&name)?);
+        let rows = Rows::open_stored(&name, Arc::clone(&blob))?;
+        let (names, height, width, size) = rows.frame()?;
+        match rows.places("pixels", size)? {
+            Some(places) => Ok(Self { names, height, width, pixels: Pixels::Stored { blob, places } }),
+            None => Ok(Images::from_rows(&rows)?.into()),
+        }
+    }
+
+    /// The grey levels 0..=255 of an image, row by row.
+    ///
+    /// Errors: bytes that are no longer those that were checked.
+    pub fn pixels(&self, image: usize) -> Result<Cow<'_, [u8]>, StageError> {
+        match &self.pixels {
+            Pixels::Stored { .. } => self.batch(&[image]).map(Cow::Owned),
+            Pixels::Held(pixels) => {
+                let size = self.height * self.width;
+                Ok(pixels[image * size..(image + 1) * size].into())
+            }
+        }
+    }
+
+    /// The grey levels of several images, one after the other.
+    pub fn batch(&self, images: &[usize]) -> Result<Vec<u8>, StageError> {
+        let size = self.height * self.width;
+        let mut batch = vec![0; images.len() * size];
+        for (&image, own) in images.iter().zip(batch.chunks_exact_mut(size.max(1))) {
+            match &self.pixels {
+                Pixels::Stored { blob, places } => {
+                    let read = blob.read_exact_at(own, places[image]);
+                    read.map_err(|error| StageError::corrupt(*blob.digest(), &error))?;
+                }
+                Pixels::Held(pixels) => own.copy_from_slice(&pixels[image * size..(image + 1) * size]),
+            }
+        }
+        Ok(batch)
+    }
+}
+
+impl From<Images> for ImageReader {
+    fn from(Images { names, height, width, pixels }: Images) -> Self {
+        Self { names, height, width, pixels: Pixels::Held(pixels) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{File, OpenOptions};
+    use std::os::unix::fs::FileExt;
+
+    use arrow_array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray};
+    use orchestrate_engine::stage::Output;
+    use parquet::arrow::ArrowWriter;
+    use parquet::basic::{Compression, Encoding};
+    use parquet::file::properties::{WriterProperties, WriterVersion};
+
+    use super::*;
+    use crate::testing::Bench;
+
+    fn images(count: usize, height: usize, width: usize) -> Images {
+        let pixels = (0..count * height * width).map(|place| ((place * 7919) >> 5) as u8).collect();
+        Images { names: (0..count).map(|image| format!("{image}.png")).collect(), height, width, pixels }
+    }
+
+    fn stored(bench: &Bench, bytes: Vec<u8>) -> Item {
+        Item { labels: Vec::new(), files: bench.store(Output::file("images", "images.parquet", bytes)) }
+    }
+
+    fn is_stored(reader: &ImageReader) -> bool {
+        matches!(reader.pixels, Pixels::Stored { .. })
+    }
+
+    /// A table as another program may write it; each string of pixels has its own length.
+    fn written(pixels: &[&[u8]], nullable: bool, properties: WriterProperties) -> Vec<u8> {
+        let rows = pixels.len();
+        let columns: [(&str, ArrayRef, bool); 4] = [
+            ("image", Arc::new(StringArray::from_iter_values((0..rows).map(|row| format!("{row}.png")))), true),
+            ("height", Arc::new(Int64Array::from_iter_values(vec![2; rows])), true),
+            ("width", Arc::new(Int64Array::from_iter_values(vec![3; rows])), true),
+            ("pixels", Arc::new(BinaryArray::from_iter_values(pixels)), nullable),
+        ];
+        let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.into_inner().unwrap()
+    }
+
+    #[test]
+    fn pixels_of_our_own_tables_stay_in_the_file() {
+        // Of 40 MB, so that there are several row groups, and many pages in each.
+        for images in [images(800, 224, 224), images(7, 3, 5), images(0, 0, 0), images(3, 0, 4)] {
+            let bench = Bench::new();
+            let reader = ImageReader::from_item(&bench.item(&images, &[])).unwrap();
+            assert!(is_stored(&reader));
+            assert_eq!((&reader.names, reader.height, reader.width), (&images.names, images.height, images.width));
+            let all: Vec<usize> = (0..images.names.len()).collect();
+            assert!(reader.batch(&all).unwrap() == images.pixels);
+            let size = images.height * images.width;
+            for (image, _) in images.names.iter().enumerate().skip(all.len().saturating_sub(3)) {
+                assert_eq!(*reader.pixels(image).unwrap(), images.pixels[image * size..(image + 1) * size]);
+            }
+        }
+    }
+
+    #[test]
+    fn tables_of_other_writers_are_read_alike_and_held_where_pixels_do_not_lie_as_they_are() {
+        let pixels: [&[u8]; 3] = [b"abcdef", b"ghijkl", b"abcdef"];
+        let plain = || {
+            let properties = WriterProperties::builder().set_dictionary_enabled(false);
+            properties.set_compression(Compression::UNCOMPRESSED)
+        };
+        let second = WriterVersion::PARQUET_2_0;
+        let delta = Encoding::DELTA_BYTE_ARRAY;
+        let cases = [
+            (true, false, plain()),
+            (true, false, plain().set_writer_version(second).set_encoding(Encoding::PLAIN)),
+            (true, false, plain().set_data_page_row_count_limit(1).set_write_batch_size(1)),
+            (false, false, plain().set_writer_version(second).set_column_encoding("pixels".into(), delta)),
+            (false, false, plain().set_compression(Compression::SNAPPY)),
+            (false, false, plain().set_dictionary_enabled(true)),
+            (false, true, plain()),
+        ];
+        for (case, (stays, nullable, properties)) in cases.into_iter().enumerate() {
+            let bench = Bench::new();
+            let item = stored(&bench, written(&pixels, nullable, properties.build()));
+            let reader = ImageReader::from_item(&item).unwrap();
+            assert_eq!(is_stored(&reader), stays, "case {case}");
+            assert_eq!(reader.batch(&[2, 1]).unwrap(), b"abcdefghijkl", "case {case}");
+        }
+    }
+
+    #[test]
+    fn strings_of_other_lengths_are_named_even_if_they_add_up() {
+        let properties = WriterProperties::builder().set_dictionary_enabled(false).build();
+        let bench = Bench::new();
+        let item = stored(&bench, written(&[b"abcde", b"fghijkl"], false, properties));
+        let error = ImageReader::from_item(&item).err().expect("a row is too short").to_string();
+        assert_eq!(error, "`images.parquet`: `pixels` of row 0 has 5 bytes, not 6");
+    }
+
+    #[test]
+    fn pixels_that_change_after_they_were_checked_are_an_error_that_names_the_file() {
+        let bench = Bench::new();
+        let item = bench.item(&images(40, 64, 64), &[]);
+        let path = &item.files[0].location.path;
+        let reader = ImageReader::from_item(&item).unwrap();
+        let before = reader.batch(&[0, 39]).unwrap();
+        let file = OpenOptions::new().write(true).open(path).unwrap();
+        let mut byte = [0];
+        File::open(path).unwrap().read_exact_at(&mut byte, 90_000).unwrap();
+        file.write_all_at(&[byte[0] ^ 4], 90_000).unwrap();
+        let error = reader.pixels(21).unwrap_err();
+        assert!(matches!(error, StageError::Corrupt { digest, .. } if digest == item.files[0].digest));
+        assert!(error.to_string().contains(&*path.to_string_lossy()), "{error}");
+        assert!(reader.batch(&[0, 39]).unwrap() == before);
+        file.set_len(1000).unwrap();
+        assert!(matches!(reader.batch(&[0, 39]), Err(StageError::Corrupt { .. })));
+        assert!(matches!(ImageReader::from_item(&item).err(), Some(StageError::Corrupt { .. })));
+    }
+
+    #[test]
+    fn damaged_tables_are_an_error_or_other_values_but_no_panic() {
+        let whole = images(2, 2, 3).encode().unwrap();
+        for place in 0..whole.len() {
+            for bit in [0, 3, 7] {
+                let mut damaged = whole.clone();
+                damaged[place] ^= 1 << bit;
+                let bench = Bench::new();
+                let Ok(reader) = ImageReader::from_item(&stored(&bench, damaged)) else { continue };
+                for image in 0..reader.names.len() {
+                    let _ = reader.pixels(image);
+                }
+            }
+        }
+    }
+}
