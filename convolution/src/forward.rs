@@ -36,7 +36,7 @@ pub(crate) fn convolve(cpu: Cpu, geometry: &Geometry, input: &[f32], weights: &[
     let (input, weights) = (&*geometry.sort(input), pack(geometry, weights));
     let mut numbers = vec![0.0; geometry.batch * geometry.units * plane];
     blocks(&mut numbers, geometry, plane).into_par_iter().for_each_init(
-        || Scratch::new(geometry, panels),
+        || Scratch::new(panels),
         |scratch, block| cpu.run(Work { geometry, input, output, weights: &weights, finish, block, scratch }),
     );
     numbers
@@ -84,8 +84,7 @@ fn blocks<'a>(numbers: &'a mut [f32], geometry: &Geometry, plane: usize) -> Vec<
 
 /// Memory of one thread.
 struct Scratch {
-    /// Of every weight of a channel of the kernel.
-    runs: Vec<Runs>,
+    runs: Runs,
     /// Rows `[depth]`, once they are [aligned].
     right: Vec<f32>,
     /// `[panel, tile]`.
@@ -93,12 +92,8 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn new(geometry: &Geometry, panels: usize) -> Self {
-        Self {
-            runs: vec![Runs::default(); geometry.taps()],
-            right: rights(DEPTH * (TILES + 1)),
-            tiles: vec![[TILE; TILES]; panels],
-        }
+    fn new(panels: usize) -> Self {
+        Self { runs: Runs::default(), right: rights(DEPTH * (TILES + 1)), tiles: vec![[TILE; TILES]; panels] }
     }
 }
 
@@ -127,8 +122,8 @@ impl WithSimd for Work<'_, '_> {
             let depths = index * DEPTH..depth.min((index + 1) * DEPTH);
             let right = &mut right[..depths.len()];
             for (row, depth) in right.iter_mut().zip(depths) {
-                let (channel, tap) = (depth / runs.len(), depth % runs.len());
-                runs[tap].copy(self.input, channel * self.geometry.plane(), row.as_flattened_mut());
+                let (channel, tap) = (depth / runs.taps(), depth % runs.taps());
+                runs.copy(tap, self.input, channel * self.geometry.plane(), row.as_flattened_mut());
             }
             let products = Products { tiles: tiles.as_flattened_mut(), across: TILES, first: index == 0 };
             multiply(simd, weights, right, count, products);

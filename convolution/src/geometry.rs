@@ -88,14 +88,14 @@ impl Geometry {
         Some(Self { channels: self.units, units: self.channels, size, padding, ..*self })
     }
 
-    /// The runs that each weight of a channel of the kernel sees, for `places` of the output counted over rows and images.
+    /// What each weight of a channel of the kernel sees, for `places` of the output counted over rows and images.
     ///
     /// Weights are counted row by row. Runs are in channel 0 of the input that was [sorted](Self::sort).
-    pub(crate) fn runs(&self, places: Range<usize>, output: [usize; 2], runs: &mut [Runs]) {
+    pub(crate) fn runs(&self, places: Range<usize>, output: [usize; 2], runs: &mut Runs) {
         let lines = lines(places.clone(), output);
-        for (tap, runs) in runs.iter_mut().enumerate() {
+        runs.clear();
+        for tap in 0..self.taps() {
             let view = self.view(tap, output[1]);
-            runs.clear();
             lines.iter().filter_map(|line| self.run(&view, line)).for_each(|run| runs.push(run));
             runs.close(places.len());
         }
@@ -163,22 +163,32 @@ struct Run {
     count: usize,
 }
 
-/// The runs of one weight of the kernel.
+/// The runs of all weights of a channel of the kernel.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Runs {
     runs: Vec<Run>,
     /// Places that see padding.
     padding: Vec<usize>,
+    /// Where runs and padding of each weight end.
+    ends: Vec<(usize, usize)>,
 }
 
 impl Runs {
+    /// Number of weights.
+    pub(crate) fn taps(&self) -> usize {
+        self.ends.len()
+    }
+
     fn clear(&mut self) {
         self.runs.clear();
         self.padding.clear();
+        self.ends.clear();
     }
 
+    /// Adds a run of the weight that is not closed yet.
     fn push(&mut self, run: Run) {
-        let Some(last) = self.runs.last_mut() else {
+        let first = self.ends.last().map_or(0, |end| end.0);
+        let Some(last) = self.runs[first..].last_mut() else {
             self.padding.extend(0..run.to);
             return self.runs.push(run);
         };
@@ -194,18 +204,21 @@ impl Runs {
     }
 
     fn close(&mut self, places: usize) {
-        let end = self.runs.last().map_or(0, |last| last.to + last.count);
+        let first = self.ends.last().map_or(0, |end| end.0);
+        let end = self.runs[first..].last().map_or(0, |last| last.to + last.count);
         self.padding.extend(end..places);
+        self.ends.push((self.runs.len(), self.padding.len()));
     }
 
-    /// Copies what the places see in the channel that starts `offset` numbers after channel 0, zero for padding.
+    /// Copies what the places see by a weight in the channel that starts `offset` numbers after channel 0, zero for padding.
     #[inline(always)]
-    pub(crate) fn copy(&self, input: &[f32], offset: usize, row: &mut [f32]) {
+    pub(crate) fn copy(&self, tap: usize, input: &[f32], offset: usize, row: &mut [f32]) {
         let input = &input[offset..];
-        for run in &self.runs {
+        let (first, end) = (tap.checked_sub(1).map_or((0, 0), |before| self.ends[before]), self.ends[tap]);
+        for run in &self.runs[first.0..end.0] {
             copy(&mut row[run.to..run.to + run.count], &input[run.from..run.from + run.count]);
         }
-        for &place in &self.padding {
+        for &place in &self.padding[first.1..end.1] {
             row[place] = 0.0;
         }
     }

@@ -64,11 +64,17 @@ pub(crate) fn of_weight(cpu: Cpu, geometry: &Geometry, input: &[f32], gradient: 
             cpu.run(Turn { geometry: &turn, gradient, places: places.clone(), right });
         });
         let turned = &*turned;
+        let runs_of = |places: &Range<usize>| {
+            let mut runs = Runs::default();
+            geometry.runs(places.clone(), output, &mut runs);
+            runs
+        };
+        let runs: Vec<Runs> = chunks.par_iter().map(runs_of).collect();
         tiles.par_chunks_mut(PANELS * across).enumerate().for_each_init(
-            || Scratch::new(geometry),
-            |scratch, (index, tiles)| {
+            || vec![LEFT; PANELS],
+            |left, (index, tiles)| {
                 let first = index * PANELS;
-                cpu.run(Work { geometry, input, output, chunks: &chunks, turned, across, first, tiles, scratch });
+                cpu.run(Work { geometry, input, chunks: &chunks, runs: &runs, turned, across, first, tiles, left });
             },
         );
     }
@@ -83,18 +89,29 @@ pub(crate) fn of_weight(cpu: Cpu, geometry: &Geometry, input: &[f32], gradient: 
 }
 
 /// The gradient of the bias: the sum over all places, a thousand at a time so that rounding stays small.
-pub(crate) fn of_bias(units: usize, plane: usize, gradient: &[f32]) -> Vec<f32> {
-    let sum = |numbers: &[f32]| -> f32 {
-        let (lanes, rest) = numbers.as_chunks::<16>();
+pub(crate) fn of_bias(cpu: Cpu, units: usize, plane: usize, gradient: &[f32]) -> Vec<f32> {
+    let of_unit = |unit: usize| {
+        let planes = gradient.chunks_exact(plane).skip(unit).step_by(units);
+        planes.flat_map(|plane| plane.chunks(1024)).map(|numbers| cpu.run(Sum { numbers })).sum()
+    };
+    (0..units).into_par_iter().map(of_unit).collect()
+}
+
+/// A sum in sixteen parts.
+struct Sum<'a> {
+    numbers: &'a [f32],
+}
+
+impl WithSimd for Sum<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> f32 {
+        let (lanes, rest) = self.numbers.as_chunks::<16>();
         let mut sums = [0.0; 16];
         lanes.iter().for_each(|lane| sums.iter_mut().zip(lane).for_each(|(sum, number)| *sum += number));
         sums.iter().sum::<f32>() + rest.iter().sum::<f32>()
-    };
-    let of_unit = |unit: usize| {
-        let planes = gradient.chunks_exact(plane).skip(unit).step_by(units);
-        planes.flat_map(|plane| plane.chunks(1024)).map(sum).sum()
-    };
-    (0..units).into_par_iter().map(of_unit).collect()
+    }
 }
 
 /// The gradient before a ReLU whose output is known.
@@ -129,13 +146,13 @@ impl WithSimd for Turn<'_> {
     fn with_simd<S: Simd>(self, _simd: S) {
         let mut runs = Runs::default();
         let count = self.places.len();
-        self.geometry.runs(self.places, self.geometry.size, std::slice::from_mut(&mut runs));
+        self.geometry.runs(self.places, self.geometry.size, &mut runs);
         let mut rows = [[0.0; PLACES]; COLUMNS];
         for (panel, right) in self.right.iter_mut().enumerate() {
             for (column, row) in rows.iter_mut().enumerate() {
                 let unit = panel * COLUMNS + column;
                 if unit < self.geometry.channels {
-                    runs.copy(self.gradient, unit * self.geometry.plane(), &mut row[..count]);
+                    runs.copy(0, self.gradient, unit * self.geometry.plane(), &mut row[..count]);
                 } else {
                     row.fill(0.0);
                 }
@@ -147,31 +164,21 @@ impl WithSimd for Turn<'_> {
     }
 }
 
-/// Memory of one thread.
-struct Scratch {
-    runs: Vec<Runs>,
-    left: Vec<Left>,
-}
-
-impl Scratch {
-    fn new(geometry: &Geometry) -> Self {
-        Self { runs: vec![Runs::default(); geometry.taps()], left: vec![LEFT; PANELS] }
-    }
-}
-
 /// Some panels of depth, for all units.
 struct Work<'a> {
     geometry: &'a Geometry,
     input: &'a [f32],
-    output: [usize; 2],
     chunks: &'a [Range<usize>],
+    /// `[chunk]`.
+    runs: &'a [Runs],
     /// `[chunk, across]`.
     turned: &'a [Turned],
     across: usize,
     first: usize,
     /// `[panel, across]`.
     tiles: &'a mut [Tile],
-    scratch: &'a mut Scratch,
+    /// Memory of one thread, `[panel]`.
+    left: &'a mut [Left],
 }
 
 impl WithSimd for Work<'_> {
@@ -179,18 +186,17 @@ impl WithSimd for Work<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Scratch { runs, left } = self.scratch;
         let panels = self.tiles.len() / self.across;
-        for (chunk, right) in self.chunks.iter().zip(self.turned.chunks_exact(self.across)) {
-            self.geometry.runs(chunk.clone(), self.output, runs);
-            let rows = left[..panels].as_flattened_mut();
+        let chunks = self.chunks.iter().zip(self.runs).zip(self.turned.chunks_exact(self.across));
+        for ((chunk, runs), right) in chunks {
+            let rows = self.left[..panels].as_flattened_mut();
             for (row, depth) in rows.iter_mut().zip(self.first * ROWS..self.geometry.depth()) {
-                let (channel, tap) = (depth / runs.len(), depth % runs.len());
-                runs[tap].copy(self.input, channel * self.geometry.plane(), &mut row[..chunk.len()]);
+                let (channel, tap) = (depth / runs.taps(), depth % runs.taps());
+                runs.copy(tap, self.input, channel * self.geometry.plane(), &mut row[..chunk.len()]);
             }
             for (column, right) in right.iter().enumerate() {
                 let products = Products { tiles: &mut self.tiles[column..], across: self.across, first: false };
-                multiply(simd, &left[..panels], &right[..chunk.len()], 1, products);
+                multiply(simd, &self.left[..panels], &right[..chunk.len()], 1, products);
             }
         }
     }

@@ -212,7 +212,7 @@ impl<const N: usize> Backward<Flex, N> for Gradient {
         }
         if let Some(node) = parent(2) {
             let plane = numbers(&gradient).len() / (geometry.batch * geometry.units);
-            let values = gradient::of_bias(geometry.units, plane, numbers(&gradient));
+            let values = gradient::of_bias(cpu, geometry.units, plane, numbers(&gradient));
             gradients.register::<Flex>(node.id, tensor(values, [geometry.units]));
         }
     }

@@ -13,9 +13,11 @@
 //! outputs = ["out"]                            # the default; with several: {out.NAME}
 //! ```
 //!
-//! `argv` never goes through a shell. In its items `{params.NAME}` (or `{NAME}`) is a param, `{in.PORT}` and `{out.NAME}`
-//! are folders, `{code.NAME}` is the code file whose path ends in NAME, `{out}` and `{code}` are the only output and the
-//! only code file, `{threads}` is the number of threads that the program may use, `{{` and `}}` are braces.
+//! `argv` never goes through a shell; one that is asked for needs `-e`, as in `["sh", "-ec", …]`, or it reports success
+//! whenever its last command had some, and an incomplete output is recorded. In the items of `argv`, `{params.NAME}` (or
+//! `{NAME}`) is a param, `{in.PORT}` and `{out.NAME}` are folders, `{code.NAME}` is the code file whose path ends in NAME,
+//! `{out}` and `{code}` are the only output and the only code file, `{threads}` is the number of threads that the program may
+//! use, `{{` and `}}` are braces.
 //!
 //! The program sees what is in its key and nothing else that we can keep from it. It starts in an empty folder; code files
 //! are copied (read-only and executable, at the same places relative to each other), so an import of a file that `code`

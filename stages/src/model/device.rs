@@ -39,7 +39,7 @@ pub(crate) fn describe(name: &str) -> String {
 /// Environment variables with which a process that computes on a device starts.
 ///
 /// Burn reads the state of an optimiser to its default device, which is a GPU in a build that knows GPUs. `BURN_DEVICE`
-/// makes it the CPU where that was asked for. What was set for [`ALLOCATOR`] outside stays.
+/// makes it the CPU where that was asked for. What was set for the allocator outside stays.
 pub fn environment(name: &str) -> Vec<(&'static str, String)> {
     let default = if name == CPU { "flex" } else { "cuda" };
     let unset = ALLOCATOR.into_iter().filter(|(variable, _)| std::env::var_os(variable).is_none());
