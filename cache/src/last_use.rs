@@ -11,7 +11,7 @@
 //! | 48 | 4 | CRC-32 of bytes 0 to 47 and of the keys |
 //! | 52 | 8 × count | the first eight bytes of each key, sorted |
 //!
-//! So a run that needs what an earlier run needed adds 52 bytes, and a row of such runs adds them once. Eight bytes of a key are enough: if two keys share them,
+//! So a run that needs what an earlier run needed adds 52 bytes. Eight bytes of a key are enough: if two keys share them,
 //! one of them counts as used more lately than it was. Nothing is synced, as losing a batch costs little.
 
 use std::collections::HashMap;
@@ -75,14 +75,11 @@ pub(crate) fn touch(layout: &Layout, keys: &[ActionKey], time_ms: u64) -> Result
     let digest = Digest::of(&keys);
     let known = batches.keys.contains_key(&digest);
     let batch = encode(&digest, if known { &[] } else { &keys }, time_ms);
-    // One after the other, runs that need the same only move the time of the last batch.
-    let again = batches.batches.last().is_some_and(|last| last.keys.is_empty() && last.digest == digest && known);
-    let begin = if again { batches.len - HEADER_LEN } else { batches.len };
-    disk::write_at(&file, &batch, begin as u64, &path)?;
-    let len = begin + batch.len();
+    disk::write_at(&file, &batch, batches.len as u64, &path)?;
+    let len = batches.len + batch.len();
     disk::truncate(&file, len as u64, &path)?;
     if len > LONG_BYTES {
-        bytes.truncate(begin);
+        bytes.truncate(batches.len);
         bytes.extend(&batch);
         shorten(&file, &bytes, layout)?;
     }
@@ -242,22 +239,6 @@ mod tests {
         let last = LastUse::read(&layout).unwrap();
         assert!(forth.iter().all(|key| last.of_key(key) == Some(3)));
         assert_eq!(last.of_key(&key(100)), None);
-    }
-
-    #[test]
-    fn a_row_of_runs_that_need_the_same_adds_one_header() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = layout(dir.path());
-        touch(&layout, &[key(1), key(2)], 1).unwrap();
-        for time in 2..=9 {
-            touch(&layout, &[key(2), key(1)], time).unwrap();
-            assert_eq!(len(&layout), (2 * HEADER_LEN + 2 * 8) as u64);
-            assert_eq!(LastUse::read(&layout).unwrap().of_key(&key(1)), Some(time));
-        }
-        // Of two rows neither hides the other.
-        touch(&layout, &[key(2)], 10).unwrap();
-        touch(&layout, &[key(1), key(2)], 11).unwrap();
-        assert_eq!(len(&layout), (4 * HEADER_LEN + 3 * 8) as u64);
     }
 
     #[test]

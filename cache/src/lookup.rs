@@ -8,7 +8,7 @@ use crate::index::Index;
 use crate::record::{Head, Kind};
 use crate::store::Store;
 
-/// Looks results up in what the store knows now; who holds one must not record anything.
+/// Looks results up in what the store knows now; who holds one must not ask anything else of the store, as some of that waits for it.
 #[derive(Debug)]
 pub struct Lookup<'s> {
     store: &'s Store,

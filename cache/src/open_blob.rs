@@ -90,6 +90,16 @@ impl OpenBlob {
         Ok(())
     }
 
+    /// Reads all bytes once more, and checks them.
+    pub fn check(&self) -> Result<(), BlobError> {
+        let mut group = [0; GROUP];
+        for start in (0..self.size_bytes()).step_by(GROUP) {
+            let length = usize::try_from(self.size_bytes() - start).map_or(GROUP, |rest| rest.min(GROUP));
+            self.read_group(&mut group[..length], start)?;
+        }
+        Ok(())
+    }
+
     /// Fills `bytes` with the group that begins at `start`.
     fn read_group(&self, bytes: &mut [u8], start: u64) -> Result<(), BlobError> {
         self.read_unchecked(bytes, start)?;
@@ -175,6 +185,7 @@ mod tests {
                 }
             }
             assert!(blob.read_exact_at(&mut [0], u64::MAX).is_err());
+            blob.check().unwrap();
         }
     }
 
@@ -201,6 +212,7 @@ mod tests {
         let file = File::options().write(true).open(&location.path).unwrap();
         file.write_all_at(&[bytes[GROUP + 9] ^ 1], 6 + GROUP as u64 + 9).unwrap();
         let mut part = [0; 4];
+        assert!(matches!(blob.check(), Err(BlobError::Mismatch { .. })));
         assert!(matches!(blob.read_exact_at(&mut part, GROUP as u64 + 20), Err(BlobError::Mismatch { .. })));
         blob.read_exact_at(&mut part, GROUP as u64 - 4).unwrap();
         assert_eq!(part, bytes[GROUP - 4..GROUP]);

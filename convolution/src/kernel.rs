@@ -20,7 +20,7 @@ pub(crate) type Right = [f32; COLUMNS];
 /// `[row, column]` of the product.
 pub(crate) type Tile = [[f32; COLUMNS]; ROWS];
 
-/// Memory for so many columns of the right operand, of zeros.
+/// Memory for so many [`Right`]s of zeros, once they are [aligned].
 pub(crate) fn rights(count: usize) -> Vec<f32> {
     vec![0.0; (count + 1) * COLUMNS]
 }

@@ -72,7 +72,8 @@ impl Pooling {
         let [batch, channels, height, width] = input.dims();
         let Windows { kernel, stride, padding, ceil } = windows;
         // The number of a place in its window is kept in a byte.
-        let fits = (1..=15).contains(&kernel) && stride > 0 && padding <= kernel / 2 && batch * channels > 0;
+        let fits =
+            (1..=15).contains(&kernel) && stride > 0 && padding <= kernel / 2 && batch * channels * height * width > 0;
         let length = |size: usize| {
             let room = (size + 2 * padding).checked_sub(kernel)?;
             let windows = if ceil { room.div_ceil(stride) } else { room / stride } + 1;

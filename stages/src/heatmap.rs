@@ -89,9 +89,9 @@ fn map(cams: &Cams, row: usize) -> &[f32] {
 ///
 /// Errors: values that are not finite, with the image's name.
 pub(crate) fn each_is_constant(cams: &Cams) -> Result<Vec<bool>, StageError> {
-    let method = Method::of(cams, Scale::default());
-    let is_constant = |row| method.is_constant(map(cams, row)).map_err(|error| not_finite(cams, row, error));
-    (0..cams.names.len()).map(is_constant).collect()
+    let nothing = cams.input_height * cams.input_width == 0;
+    let is_constant = |row| is_constant(map(cams, row)).map_err(|error| not_finite(cams, row, error));
+    (0..cams.names.len()).map(|row| Ok(is_constant(row)? || nothing)).collect()
 }
 
 fn not_finite(cams: &Cams, row: usize, error: NotFinite) -> StageError {
@@ -118,7 +118,7 @@ struct Method {
     bilinear: Bilinear,
 }
 
-/// Smallest and largest value of an up-sampled map.
+/// Smallest and largest of the values that become grey levels: of the up-sampled map, or of the map where it is scaled before.
 type Range = (f32, f32);
 
 /// What a map leaves behind for the next one, so that no memory is asked for in between.
@@ -162,7 +162,7 @@ impl Method {
 
     /// Gives the grey levels of some rows of the heatmap of a map, which is not constant, to `take`, each with its number.
     ///
-    /// `range` is what an earlier call for the map gave; without it, all rows are looked at.
+    /// `range` is what an earlier call for the map gave; without it, all rows of an up-sampled map are looked at.
     fn rows(
         &self,
         map: &[f32],

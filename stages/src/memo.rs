@@ -27,7 +27,7 @@ impl<K: Clone + PartialEq, V> Memo<K, V> {
 
     /// The value of a key; `make` computes it, with its size in bytes, where it is not kept. Who asks meanwhile waits.
     ///
-    /// Errors are not kept.
+    /// Errors are not kept. Where `make` computes on several threads, no job of theirs may ask, as it would wait for itself.
     pub(crate) fn get(
         &self,
         key: &K,
@@ -38,10 +38,10 @@ impl<K: Clone + PartialEq, V> Memo<K, V> {
         if let Some(value) = &*place {
             return Ok(Arc::clone(value));
         }
-        let (value, size_bytes) = make()?;
-        let value = Arc::new(value);
+        let made = make().inspect_err(|_| self.forget(key))?;
+        let value = Arc::new(made.0);
         *place = Some(Arc::clone(&value));
-        self.settle(key, size_bytes);
+        self.settle(key, made.1);
         Ok(value)
     }
 
@@ -55,15 +55,23 @@ impl<K: Clone + PartialEq, V> Memo<K, V> {
         place
     }
 
-    /// Notes the size of a value, and drops the oldest ones until all fit.
+    /// Notes the size of a value, and drops the oldest ones until all fit; one that is too large alone is dropped itself.
     fn settle(&self, key: &K, size_bytes: usize) {
+        if size_bytes > self.size_max_bytes {
+            return self.forget(key);
+        }
         let mut entries = lock(&self.entries);
         if let Some(entry) = entries.iter_mut().find(|entry| entry.key == *key) {
             entry.size_bytes = size_bytes;
         }
         while entries.iter().map(|entry| entry.size_bytes).sum::<usize>() > self.size_max_bytes {
-            entries.remove(0);
+            let oldest = entries.iter().position(|entry| entry.size_bytes > 0).expect("some have a size");
+            entries.remove(oldest);
         }
+    }
+
+    fn forget(&self, key: &K) {
+        lock(&self.entries).retain(|entry| entry.key != *key);
     }
 }
 
@@ -95,6 +103,7 @@ mod tests {
         }
         assert_eq!([1, 2].map(|key| *memo.get(&key, never).unwrap()), [1, 2]);
         assert_eq!(*memo.get(&0, || Ok((8, 11))).unwrap(), 8, "what is too large is given, and not kept");
+        assert_eq!([1, 2].map(|key| *memo.get(&key, never).unwrap()), [1, 2], "nor does it drive others out");
         assert_eq!(*memo.get(&0, || Ok((9, 4))).unwrap(), 9);
     }
 }

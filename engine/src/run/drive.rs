@@ -405,6 +405,9 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             }
         }
         let Some(first) = runnable.first().copied() else { return Ok(()) };
+        if self.executors.is_none() {
+            self.executors = Some(Executors::new(self.store, self.options, self.threads, &self.sink)?);
+        }
         let stage = self.plan.stage(first);
         let declared = &self.plan.spec.stages[stage.declared];
         let heavy = stage.kind.weight() == Weight::Heavy;
@@ -432,10 +435,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         if self.touched.is_none_or(|touched| touched.elapsed() >= TOUCH_INTERVAL) {
             self.touch();
         }
-        let executors = match &mut self.executors {
-            Some(executors) => executors,
-            none => none.insert(Executors::new(self.store, self.options, self.threads, &self.sink)?),
-        };
+        let executors = self.executors.as_ref().expect("they were made above");
         if heavy {
             executors.heavy.start(request)
         } else {

@@ -195,6 +195,16 @@ mod tests {
     }
 
     #[test]
+    fn columns_that_change_after_they_were_checked_are_corrupt_and_not_only_unreadable() {
+        let bench = Bench::new();
+        let item = bench.item(&images(40, 64, 64), &[]);
+        let rows = Rows::open_stored("images.parquet", Arc::new(item.open("images.parquet").unwrap())).unwrap();
+        OpenOptions::new().write(true).open(&item.files[0].location.path).unwrap().write_all_at(&[0; 900], 0).unwrap();
+        let error = rows.text("image").unwrap_err();
+        assert!(matches!(error, StageError::Corrupt { digest, .. } if digest == item.files[0].digest), "{error}");
+    }
+
+    #[test]
     fn damaged_tables_are_an_error_or_other_values_but_no_panic() {
         let whole = images(2, 2, 3).encode().unwrap();
         for place in 0..whole.len() {

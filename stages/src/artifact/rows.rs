@@ -67,7 +67,7 @@ impl Rows {
         let not_parquet = |error: String| StageError::new(format!("`{what}` is no readable Parquet file: {error}"));
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let metadata = guarded(|| ArrowReaderMetadata::load(&source, options).map_err(|error| error.to_string()))
-            .map_err(not_parquet)?;
+            .map_err(|error| source.failed(not_parquet(error)))?;
         let count = usize::try_from(metadata.metadata().file_metadata().num_rows())
             .map_err(|_| not_parquet("the number of rows is negative".to_owned()))?;
         Ok(Self { what: what.to_owned(), source, metadata, count })
@@ -433,7 +433,7 @@ impl Rows {
         match result {
             Ok(rows) if rows == count => Ok(()),
             Ok(rows) => Err(self.error(format!("column `{name}` has {rows} rows of {count}"))),
-            Err(error) => Err(self.error(format!("column `{name}`: {error}"))),
+            Err(error) => Err(self.source.failed(self.error(format!("column `{name}`: {error}")))),
         }
     }
 }

@@ -65,7 +65,8 @@ impl First {
     /// Encodes another table, and of it no more than what differs.
     fn alike(&self, columns: &Columns<'_>, rows: usize) -> Result<Vec<u8>, ParquetError> {
         let is_alike = columns.schema(|_| true) == self.schema && *columns.notes() == self.notes;
-        if !is_alike || self.metadata.num_row_groups() != 1 {
+        let of_first = self.metadata.file_metadata().num_rows();
+        if !is_alike || usize::try_from(of_first) != Ok(rows) || self.metadata.num_row_groups() != 1 {
             return Ok(columns.write(rows, |_| true)?.0);
         }
         let differs: Vec<bool> =
@@ -82,9 +83,11 @@ impl First {
         let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::new(columns.properties()?))?;
         let mut group = writer.next_row_group()?;
         for (chunk, differs) in self.metadata.row_group(0).columns().iter().zip(differs) {
-            let own = differs.then(|| own.next()).flatten();
-            let from = if own.is_some() { &own_bytes } else { &self.bytes };
-            group.append_column(from, encoded(own.unwrap_or(chunk)))?;
+            let (from, chunk) = match differs {
+                true => (&own_bytes, own.next().expect("a column that differs was written")),
+                false => (&self.bytes, chunk),
+            };
+            group.append_column(from, encoded(chunk))?;
         }
         group.close()?;
         writer.close()?;
@@ -133,7 +136,8 @@ mod tests {
         let fewer = Scores { classes: scores(0, "").classes, ..fewer };
         let fewer = Scores { iou: vec![None], dice: vec![None], precision: vec![None], recall: vec![None], ..fewer };
         let fewer = Scores { mask_pixels: vec![1], truth_pixels: vec![0], ..fewer };
-        for table in [scores(1, "a"), scores(2, "a"), scores(0, "a"), scores(0, "b"), fewer, scores(1, "a")] {
+        let none = Scores { classes: scores(0, "").classes, ..Scores::default() };
+        for table in [scores(1, "a"), scores(2, "a"), scores(0, "a"), scores(0, "b"), fewer, none, scores(1, "a")] {
             assert!(series.encode(&table.columns().unwrap()).unwrap() == table.encode().unwrap());
         }
     }

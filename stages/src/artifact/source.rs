@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use orchestrate_cache::OpenBlob;
+use orchestrate_engine::stage::StageError;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
@@ -15,6 +16,19 @@ pub(super) enum Source {
     Memory(Bytes),
     /// In the store, from which parts are read.
     Stored(Arc<OpenBlob>),
+}
+
+impl Source {
+    /// The error of a read that failed: where the bytes are no longer those that were checked, that, and not what followed from it.
+    pub(super) fn failed(&self, otherwise: StageError) -> StageError {
+        match self {
+            Self::Memory(_) => otherwise,
+            Self::Stored(blob) => match blob.check() {
+                Ok(()) => otherwise,
+                Err(error) => StageError::corrupt(*blob.digest(), &error),
+            },
+        }
+    }
 }
 
 impl Length for Source {

@@ -56,7 +56,8 @@ impl Truths {
 
     /// The foreground of the images in those rows; none where an image has no mask.
     ///
-    /// Nothing is read twice, and of what is read no more pixels are held than one thread looks at. Errors: pixels that are no mask.
+    /// What is known is not read again, and of what is read no more pixels are held than one thread looks at. Errors: pixels that are
+    /// no mask.
     pub(crate) fn foregrounds(&self, wanted: &[usize]) -> Result<Vec<&Foreground>, StageError> {
         if let Some(rows) = &self.rows {
             let mut keep = vec![false; self.names.len()];

@@ -16,7 +16,7 @@ use crate::memo::Memo;
 pub(crate) struct Profile {
     /// How many pixels have each grey level.
     pub(crate) histogram: Histogram,
-    /// Of the up-sampled map; `None` where the map is constant and thus the heatmap 0 everywhere.
+    /// Of what becomes grey levels; `None` where the map is constant and thus the heatmap 0 everywhere.
     range: Option<Range>,
 }
 

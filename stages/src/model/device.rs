@@ -42,12 +42,17 @@ pub(crate) fn describe(name: &str) -> String {
 /// makes it the CPU where that was asked for. What was set for the allocator outside stays.
 pub fn environment(name: &str) -> Vec<(&'static str, String)> {
     let default = if name == CPU { "flex" } else { "cuda" };
-    let unset = ALLOCATOR.into_iter().filter(|(variable, _)| std::env::var_os(variable).is_none());
-    let allocator = unset.map(|(variable, bytes)| (variable, bytes.to_string()));
-    [("BURN_DEVICE", default.to_owned()), (gpu::VISIBLE, gpu::visible_to(name))].into_iter().chain(allocator).collect()
+    let mut variables = vec![("BURN_DEVICE", default.to_owned()), (gpu::VISIBLE, gpu::visible_to(name))];
+    variables.extend(allocator(|variable| std::env::var_os(variable).is_some()));
+    variables
 }
 
-/// Bytes above which glibc's allocator gives memory back to the system at once, where it would do so for a hundredth of them.
+fn allocator(is_set: impl Fn(&str) -> bool) -> impl Iterator<Item = (&'static str, String)> {
+    let unset = ALLOCATOR.into_iter().filter(move |(variable, _)| !is_set(variable));
+    unset.map(|(variable, bytes)| (variable, bytes.to_string()))
+}
+
+/// Bytes of free memory that glibc's allocator keeps, and bytes up to which it takes memory from what it keeps.
 ///
 /// Every step of a training takes tensors of the same sizes again, and pages that come anew from the system are cleared first: a tenth
 /// of the time of a small network. The second is the most that glibc allows; both mean nothing to other allocators.
@@ -113,8 +118,14 @@ mod tests {
         let environment = environment(CPU);
         assert!(environment.contains(&("BURN_DEVICE", "flex".to_owned())), "{environment:?}");
         assert!(environment.contains(&("CUDA_VISIBLE_DEVICES", String::new())), "{environment:?}");
-        assert!(environment.contains(&("MALLOC_MMAP_THRESHOLD_", "33554432".to_owned())), "{environment:?}");
         assert_eq!(describe(CPU), "cpu");
+    }
+
+    #[test]
+    fn freed_memory_is_kept_unless_somebody_decided_otherwise() {
+        let kept = [("MALLOC_TRIM_THRESHOLD_", "4294967296"), ("MALLOC_MMAP_THRESHOLD_", "33554432")];
+        assert!(allocator(|_| false).eq(kept.map(|(variable, bytes)| (variable, bytes.to_owned()))));
+        assert_eq!(allocator(|variable| variable == "MALLOC_TRIM_THRESHOLD_").count(), 1);
     }
 
     #[test]
