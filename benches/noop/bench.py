@@ -6,7 +6,6 @@ Needs Python 3.9 or later, ninja on the PATH, and the program, built by `just be
 
 import argparse
 import json
-import os
 import shutil
 import statistics
 import subprocess

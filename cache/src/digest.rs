@@ -43,6 +43,11 @@ impl Digest {
     }
 }
 
+/// The first eight bytes of a digest as a number: it is as random as a hash can be.
+pub(crate) fn prefix(digest: &[u8; 32]) -> u64 {
+    u64::from_le_bytes(*digest.first_chunk().expect("a digest has 32 bytes"))
+}
+
 /// A map by digest.
 pub(crate) type DigestMap<V> = HashMap<Digest, V, BuildHasherDefault<DigestHasher>>;
 

@@ -19,7 +19,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 
 use crate::artifact::ActionKey;
-use crate::digest::Digest;
+use crate::digest::{self, Digest};
 use crate::disk;
 use crate::error::StoreError;
 use crate::layout::Layout;
@@ -146,7 +146,7 @@ fn checksum(header: &[u8], keys: &[u8]) -> u32 {
 
 /// The part of a key that stands for it in notes of use.
 pub(crate) fn prefix(key: &ActionKey) -> u64 {
-    u64::from_le_bytes(*key.0.as_bytes().first_chunk().expect("a digest has 32 bytes"))
+    digest::prefix(key.0.as_bytes())
 }
 
 struct Batch<'a> {

@@ -5,7 +5,7 @@
 
 use hashbrown::HashTable;
 
-use crate::digest::Digest;
+use crate::digest::{Digest, prefix};
 use crate::pack::Pack;
 
 /// Where a record is.
@@ -31,24 +31,24 @@ pub(crate) struct Places(HashTable<Place>);
 impl Places {
     /// Makes room at once: growing step by step would move each place several times.
     pub(crate) fn reserve(&mut self, packs: &[Pack], additional: usize) {
-        self.0.reserve(additional, |place| hash(place.digest(packs)));
+        self.0.reserve(additional, |place| prefix(place.digest(packs)));
     }
 
     /// Adds a record, unless there is one with that digest.
     pub(crate) fn insert_first(&mut self, packs: &[Pack], digest: &Digest, place: Place) {
         let is_same = |known: &Place| known.digest(packs) == digest.as_bytes();
-        let entry = self.0.entry(hash(digest.as_bytes()), is_same, |place| hash(place.digest(packs)));
+        let entry = self.0.entry(prefix(digest.as_bytes()), is_same, |place| prefix(place.digest(packs)));
         entry.or_insert(place);
     }
 
     pub(crate) fn get(&self, packs: &[Pack], digest: &Digest) -> Option<Place> {
         let is_same = |known: &Place| known.digest(packs) == digest.as_bytes();
-        self.0.find(hash(digest.as_bytes()), is_same).copied()
+        self.0.find(prefix(digest.as_bytes()), is_same).copied()
     }
 
     pub(crate) fn remove(&mut self, packs: &[Pack], digest: &Digest) {
         let is_same = |known: &Place| known.digest(packs) == digest.as_bytes();
-        if let Ok(entry) = self.0.find_entry(hash(digest.as_bytes()), is_same) {
+        if let Ok(entry) = self.0.find_entry(prefix(digest.as_bytes()), is_same) {
             entry.remove();
         }
     }
@@ -61,9 +61,4 @@ impl Places {
     pub(crate) fn iter(&self) -> impl Iterator<Item = Place> + '_ {
         self.0.iter().copied()
     }
-}
-
-/// A digest is already as random as a hash can be, so its first bytes serve.
-fn hash(digest: &[u8; 32]) -> u64 {
-    u64::from_le_bytes(*digest.first_chunk().expect("a digest has 32 bytes"))
 }
