@@ -24,12 +24,6 @@ pub(crate) fn open_or_create(path: &Path) -> Result<File> {
     fault::step(Change::Create, path).and_then(|()| options.open(path)).map_err(StoreError::io("open", path))
 }
 
-/// Opens a file to append to, made if it is missing.
-pub(crate) fn open_to_append(path: &Path) -> Result<File> {
-    let options = OpenOptions::new().append(true).create(true).clone();
-    fault::step(Change::Create, path).and_then(|()| options.open(path)).map_err(StoreError::io("open", path))
-}
-
 /// Makes a new file; fails if there is one.
 pub(crate) fn create_new(path: &Path, mode: u32) -> Result<File> {
     let options = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).clone();

@@ -114,7 +114,7 @@ impl Store {
         let alone = Alone::try_take(self)?;
         self.refresh()?;
         self.forget_objects();
-        let neighbours = session::sweep(&self.layout.tmp(), Some(&session.dir), !policy.dry_run)?;
+        let neighbours = session::sweep(&self.layout.tmp(), Some(session.name()), !policy.dry_run)?;
         let now_ms = clock::now_ms();
         let mut protection = Protection::of_pins(&self.pins()?);
         if !alone.0 {
@@ -125,7 +125,7 @@ impl Store {
         }
         if policy.keep_own {
             protection.since(session.opened_ms);
-            protection.noted.extend(using::notes(&session.dir));
+            protection.noted.extend(using::notes(session.notes.path()));
         }
         let plan = self.plan_gc(policy, now_ms, !alone.0, &protection)?;
         if !policy.dry_run {

@@ -18,7 +18,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -30,6 +30,7 @@ use crate::disk;
 use crate::disk::is_at;
 use crate::error::StoreError;
 use crate::layout::Layout;
+use crate::session::SessionDir;
 
 /// How often the holder of a claim shows that it lives.
 const BEAT: Duration = Duration::from_secs(15);
@@ -42,7 +43,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct HostLeases {
     layout: Layout,
-    session: PathBuf,
+    session: Arc<SessionDir>,
     /// Known once it is asked for.
     me: OnceLock<Holder>,
     claims: Arc<Mutex<HashMap<ActionKey, File>>>,
@@ -65,10 +66,10 @@ struct Holder {
 }
 
 impl HostLeases {
-    pub(crate) fn new(layout: &Layout, session: &Path) -> Self {
+    pub(crate) fn new(layout: &Layout, session: &Arc<SessionDir>) -> Self {
         Self {
             layout: layout.clone(),
-            session: session.to_owned(),
+            session: Arc::clone(session),
             me: OnceLock::new(),
             claims: Arc::default(),
             seen: Mutex::default(),
@@ -79,8 +80,7 @@ impl HostLeases {
     fn me(&self) -> &Holder {
         self.me.get_or_init(|| {
             let (host, boot) = this_host();
-            let session = self.session.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Holder { host, boot, process: std::process::id(), session }
+            Holder { host, boot, process: std::process::id(), session: self.session.name().to_owned() }
         })
     }
 
@@ -113,8 +113,7 @@ impl HostLeases {
     /// Makes the file of a claim with its line, both or neither, as who dies in between would seem to be another host; `None` if
     /// there is one.
     fn make(&self, path: &Path, line: &[u8]) -> Result<Option<File>, StoreError> {
-        let temporary = tempfile::Builder::new().prefix("claim-").tempfile_in(&self.session);
-        let mut temporary = temporary.map_err(StoreError::io("create a temporary file in", &self.session))?;
+        let mut temporary = disk::temporary(self.session.path()?, "claim-")?;
         disk::append(temporary.as_file_mut(), line, path)?;
         match disk::link(temporary.path(), path) {
             Ok(()) => Ok(Some(temporary.into_file())),
@@ -190,7 +189,7 @@ impl HostLeases {
 
     /// The time as the filesystem tells it.
     fn filesystem_time(&self) -> Result<SystemTime, StoreError> {
-        let path = self.session.join("clock");
+        let path = self.session.path()?.join("clock");
         let file = disk::open_or_create(&path)?;
         disk::write_at(&file, b"\n", 0, &path)?;
         file.metadata().and_then(|metadata| metadata.modified()).map_err(StoreError::io("read", path))
@@ -211,6 +210,8 @@ fn this_host() -> (String, String) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::digest::Digest;
     use crate::store::{Access, Store};

@@ -12,13 +12,14 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::artifact::ActionKey;
 use crate::error::StoreError;
 use crate::host_lease::HostLeases;
 use crate::layout::Layout;
+use crate::session::SessionDir;
 
 /// The leases that this process holds in one store.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ pub struct Lease {
 }
 
 impl Leases {
-    pub(crate) fn open(layout: &Layout, session: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(layout: &Layout, session: &Arc<SessionDir>) -> Result<Self, StoreError> {
         let hosts = HostLeases::new(layout, session);
         Ok(Self { kernel: KernelLocks::open(layout.leases())?, hosts, held: Mutex::default() })
     }

@@ -83,7 +83,7 @@ impl Store {
             }
         };
         // What is read now is what the collections counted so far have left.
-        let using = session.as_ref().map(|session| session.uses.share(&session.dir)).transpose()?;
+        let using = session.as_ref().map(|session| session.uses.share(&session.notes)).transpose()?;
         let index = Index::read(&layout)?;
         drop(using);
         for (path, message) in ends::missing(&layout, &index) {
@@ -194,7 +194,7 @@ impl Store {
     ///
     /// A recorded result whose bytes are lost is replaced.
     pub fn put_result<M: Serialize>(&self, key: &ActionKey, result: ActionResult<M>) -> Result<Hit> {
-        self.session_dir()?;
+        self.session()?;
         loop {
             let mut pending = self.writer.pending();
             if let Some(earlier) = pending.result(key) {
@@ -246,7 +246,7 @@ impl Store {
     /// anything.
     pub fn using(&self) -> Result<Using<'_>> {
         let Some(session) = &self.session else { return Ok(Using::nothing()) };
-        let (using, collected) = session.uses.share(&session.dir)?;
+        let (using, collected) = session.uses.share(&session.notes)?;
         if collected {
             self.forget_objects();
             self.refresh()?;
@@ -311,8 +311,9 @@ impl Store {
         self.session.as_ref().ok_or_else(|| self.read_only())
     }
 
+    /// Where unfinished files go.
     pub(crate) fn session_dir(&self) -> Result<&Path> {
-        Ok(&self.session()?.dir)
+        self.session()?.dir.path()
     }
 
     pub(crate) fn use_lock(&self) -> Result<&UseLock> {

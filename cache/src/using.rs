@@ -5,7 +5,7 @@
 //! collection looks, or was gone before the engine did. `use.lock` also counts the collections, in eight bytes: an engine
 //! that finds another number than last time reads the index anew before it looks anything up.
 //!
-//! Notes are the first eight bytes of each key, appended to `tmp/SESSION/uses`; they vanish with their session.
+//! Notes are the first eight bytes of each key, appended to `tmp/SESSION.lock`; they vanish with their session.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -19,8 +19,14 @@ use crate::error::StoreError;
 use crate::last_use::prefix;
 use crate::layout::Layout;
 
-/// Name of the notes in the folder of a session.
-const NOTES: &str = "uses";
+/// The file of a session, which carries its lock, and in which it notes what it needs.
+#[derive(Debug)]
+pub(crate) struct Notes {
+    file: File,
+    path: PathBuf,
+    /// Bytes of whole notes; what a full disk cut off behind them is written over.
+    end: Mutex<u64>,
+}
 
 /// The lock between those who look up and the one who collects.
 #[derive(Debug)]
@@ -50,7 +56,7 @@ pub struct Using<'s>(Option<Held<'s>>);
 struct Held<'s> {
     lock: &'s UseLock,
     _thread: RwLockReadGuard<'s, ()>,
-    session: &'s Path,
+    notes: &'s Notes,
 }
 
 /// Nobody looks anything up while this lives.
@@ -74,14 +80,14 @@ impl UseLock {
     }
 
     /// Also says whether something was collected since this was last asked.
-    pub(crate) fn share<'s>(&'s self, session: &'s Path) -> Result<(Using<'s>, bool), StoreError> {
+    pub(crate) fn share<'s>(&'s self, notes: &'s Notes) -> Result<(Using<'s>, bool), StoreError> {
         let thread = self.threads.read().unwrap_or_else(PoisonError::into_inner);
         let mut kernel = self.kernel();
         if kernel.users == 0 {
             kernel.file.lock_shared().map_err(StoreError::io("lock", &self.path))?;
         }
         kernel.users += 1;
-        let using = Using(Some(Held { lock: self, _thread: thread, session }));
+        let using = Using(Some(Held { lock: self, _thread: thread, notes }));
         let collections = match count(&kernel.file, &self.path) {
             Ok(collections) => collections,
             Err(error) => {
@@ -124,14 +130,33 @@ impl Using<'_> {
 
     /// Notes that this session needs the results of these keys, until it ends.
     pub fn note(&self, keys: &[ActionKey]) -> Result<(), StoreError> {
-        let Some(Held { session, .. }) = &self.0 else { return Ok(()) };
-        if keys.is_empty() {
+        let Some(Held { notes, .. }) = &self.0 else { return Ok(()) };
+        let prefixes: Vec<_> = keys.iter().map(prefix).collect();
+        notes.add(&prefixes)
+    }
+}
+
+impl Notes {
+    /// In a new file.
+    pub(crate) fn new(file: File, path: &Path) -> Self {
+        Self { file, path: path.to_owned(), end: Mutex::new(0) }
+    }
+
+    /// Where they are.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds beginnings of keys.
+    pub(crate) fn add(&self, prefixes: &[u64]) -> Result<(), StoreError> {
+        let bytes: Vec<u8> = prefixes.iter().flat_map(|prefix| prefix.to_le_bytes()).collect();
+        if bytes.is_empty() {
             return Ok(());
         }
-        let path = session.join(NOTES);
-        let bytes: Vec<u8> = keys.iter().flat_map(|key| prefix(key).to_le_bytes()).collect();
-        let mut file = disk::open_to_append(&path)?;
-        disk::append(&mut file, &bytes, &path)
+        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        disk::write_at(&self.file, &bytes, *end, &self.path)?;
+        *end += bytes.len() as u64;
+        Ok(())
     }
 }
 
@@ -145,9 +170,9 @@ impl Drop for Held<'_> {
     }
 }
 
-/// The notes of the session in a folder; those of a session that ends meanwhile are not needed any more.
-pub(crate) fn notes(session: &Path) -> HashSet<u64> {
-    let bytes = fs::read(session.join(NOTES)).unwrap_or_default();
+/// What is noted in the file of a session; notes of one that ends meanwhile are not needed any more.
+pub(crate) fn notes(path: &Path) -> HashSet<u64> {
+    let bytes = fs::read(path).unwrap_or_default();
     bytes.chunks_exact(8).map(|prefix| u64::from_le_bytes(prefix.try_into().expect("chunks of eight"))).collect()
 }
 
@@ -185,7 +210,7 @@ mod tests {
             assert!(!opening.is_finished());
             drop(exclusive);
             let store = opening.join().unwrap();
-            let (_, collected) = store.use_lock().unwrap().share(store.session_dir().unwrap()).unwrap();
+            let (_, collected) = store.use_lock().unwrap().share(&store.session().unwrap().notes).unwrap();
             assert!(!collected, "it has read what that collection left");
         });
     }
