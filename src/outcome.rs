@@ -27,16 +27,21 @@ pub(crate) struct UsageError(pub(crate) String);
 
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
-        Self::from(match outcome {
-            Outcome::Done => 0,
-            Outcome::Failed => 1,
-            Outcome::Usage => 2,
-            Outcome::Interrupted => 130,
-        })
+        Self::from(outcome.code())
     }
 }
 
 impl Outcome {
+    /// The exit code.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Interrupted => 130,
+        }
+    }
+
     /// Shows an error and gives its exit code.
     pub(crate) fn from_error(error: anyhow::Error) -> Self {
         // A closed pipe (`| head`) is the reader's wish, not an error.

@@ -142,7 +142,13 @@ impl Reporter for Bars<'_> {
             Event::NodeCancelled { node } => self.ended(node),
             _ => {}
         }
-        if let Event::NodeFailed { .. } | Event::NodeRetried { .. } | Event::Warning { .. } = record.event
+        let is_said = |event: &Event| {
+            matches!(
+                event,
+                Event::NodeFailed { .. } | Event::NodeRetried { .. } | Event::RunStopping | Event::Warning { .. }
+            )
+        };
+        if is_said(&record.event)
             && let Some(text) = reporter::line(&record.event)
         {
             let _ = self.bars.println(text);

@@ -14,9 +14,7 @@ pub(crate) struct Plain;
 
 impl Reporter for Plain {
     fn report(&mut self, record: &Record) {
-        if let Some(line) = line(&record.event) {
-            terminal::complain(&(line + "\n"));
-        }
+        tell(&record.event);
     }
 
     fn hits(&mut self, _hits: &Hits<'_>) {}
@@ -31,9 +29,18 @@ pub(crate) fn line(event: &Event) -> Option<String> {
         Event::NodeFailed { node, cause, .. } => format!("   failed  {node}: {}", first_line(cause)),
         Event::NodeRetried { node, cause } => format!("    again  {node}: {}", first_line(cause)),
         Event::NodeDeferred { node, .. } => format!("     wait  {node}: another process computes it"),
+        Event::RunStopping => {
+            "stopping: running nodes get a few seconds; press Ctrl-C again to stop at once".to_owned()
+        }
         Event::Warning { message } => format!("warning: {message}"),
         _ => return None,
     })
+}
+
+fn tell(event: &Event) {
+    if let Some(line) = line(event) {
+        terminal::complain(&(line + "\n"));
+    }
 }
 
 fn first_line(text: &str) -> &str {
@@ -56,7 +63,7 @@ impl<W: Write> Reporter for Json<W> {
         match (&record.event, record.event.json_line()) {
             // A reader that went away wants no more lines; the run goes on for the store.
             (_, Some(line)) => drop(writeln!(self.out, "{line}")),
-            (Event::Warning { message }, None) => terminal::complain(&format!("warning: {message}\n")),
+            (event @ (Event::RunStopping | Event::Warning { .. }), None) => tell(event),
             _ => {}
         }
     }

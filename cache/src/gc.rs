@@ -27,7 +27,6 @@ use crate::index::Index;
 use crate::record::{Draft, Kind};
 use crate::session;
 use crate::store::Store;
-use crate::using;
 
 /// What may go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,18 +113,22 @@ impl Store {
         let alone = Alone::try_take(self)?;
         self.refresh()?;
         self.forget_objects();
-        let neighbours = session::sweep(&self.layout.tmp(), Some(session.name()), !policy.dry_run)?;
+        if !policy.dry_run {
+            session::sweep(&self.layout.tmp(), Some(session))?;
+        }
         let now_ms = clock::now_ms();
         let mut protection = Protection::of_pins(&self.pins()?);
         if !alone.0 {
             // Readers have no session, so that their age is unknown; an hour is long for one.
             let hour_ago_ms = now_ms.saturating_sub(60 * 60 * 1000);
-            protection.since(neighbours.oldest_ms.unwrap_or(hour_ago_ms));
-            protection.noted.extend(neighbours.notes);
+            let neighbours = session::neighbours(&self.layout.tmp(), session)?;
+            let oldest_ms = neighbours.iter().map(|noted| noted.opened_ms).min();
+            protection.since(oldest_ms.unwrap_or(hour_ago_ms));
+            protection.noted.extend(neighbours.into_iter().flat_map(|noted| noted.prefixes));
         }
         if policy.keep_own {
             protection.since(session.opened_ms);
-            protection.noted.extend(using::notes(session.notes.path()));
+            protection.noted.extend(session.notes.read().prefixes);
         }
         let plan = self.plan_gc(policy, now_ms, !alone.0, &protection)?;
         if !policy.dry_run {

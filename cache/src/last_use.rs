@@ -77,7 +77,9 @@ pub(crate) fn touch(layout: &Layout, keys: &[ActionKey], time_ms: u64) -> Result
     let batch = encode(&digest, if known { &[] } else { &keys }, time_ms);
     disk::write_at(&file, &batch, batches.len as u64, &path)?;
     let len = batches.len + batch.len();
-    disk::truncate(&file, len as u64, &path)?;
+    if len < bytes.len() {
+        disk::truncate(&file, len as u64, &path)?;
+    }
     if len > LONG_BYTES {
         bytes.truncate(batches.len);
         bytes.extend(&batch);

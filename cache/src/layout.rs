@@ -6,7 +6,7 @@
 //! | `CACHEDIR.TAG` | tells backup programs that all of this can be made again |
 //! | `packs/ID.pack` | action results, artifacts and small blobs; see `pack.rs` |
 //! | `objects/ab/DIGEST` | blobs of 64 KiB and more, a read-only file each |
-//! | `tmp/SESSION/` | what a running process has not finished; see `session.rs` |
+//! | `tmp/NUMBER/`, `tmp/NUMBER.lock` | what a running process has not finished, and what it needs; see `session.rs` |
 //! | `claims/KEY` | who works on a key, for other hosts; see `host_lease.rs` |
 //! | `checkpoints/KEY/` | what a killed stage resumes from; see `checkpoint.rs` |
 //! | `runs/` | logs of runs; the engine's business |

@@ -15,6 +15,7 @@ mod clock;
 pub mod disk;
 pub mod fault;
 mod layout;
+mod notes;
 mod object;
 mod open_blob;
 mod pack;

@@ -46,7 +46,7 @@ impl Store {
             return Err(StoreError::InUse { dir: store.layout.dir.clone() });
         }
         let mut report = RepairReport { done: format.into_iter().collect(), ..RepairReport::default() };
-        session::sweep(&store.layout.tmp(), Some(store.session()?.name()), true)?;
+        session::sweep(&store.layout.tmp(), Some(store.session()?))?;
         let found = store.verify()?;
         report.problems.extend(found.problems);
         report.problems.extend(found.torn);

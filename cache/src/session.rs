@@ -1,11 +1,10 @@
 //! What one open store has not finished: scratch folders and objects on their way in.
 //!
-//! Each store that is open for writing owns a file `tmp/SESSION.lock` and holds a kernel lock on it; in the file it notes what
-//! it needs (`using.rs`). What is unfinished lies in the folder `tmp/SESSION/`, which is made when it is first needed: a run
-//! of hits needs none. The lock vanishes with its holder, so a session whose lock is free was left by a process that died;
-//! it is removed when the store is opened next. The name says since when the session is live; see `gc.rs`.
+//! Each store that is open for writing is a session. It holds a kernel lock on a file `tmp/NUMBER.lock`, with the first
+//! number that is free, in which it notes what it needs (`notes.rs`). What is unfinished lies in the folder `tmp/NUMBER/`,
+//! which is made when it is first needed: a run of hits needs none. The lock vanishes with its holder, so a folder whose lock
+//! is free was left by a process that died; it is removed when the store is opened next. The files stay.
 
-use std::collections::{BTreeSet, HashSet};
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,9 +14,10 @@ use crate::clock;
 use crate::disk;
 use crate::error::StoreError;
 use crate::layout::Layout;
-use crate::using::{self, Notes, UseLock};
+use crate::notes::{Noted, Notes};
+use crate::using::UseLock;
 
-/// How the name of the file with the lock ends.
+/// How the name of a file with a lock ends.
 const LOCK: &str = ".lock";
 
 /// Our right to a folder for unfinished files, as long as this lives.
@@ -40,23 +40,19 @@ pub(crate) struct SessionDir {
 }
 
 impl Session {
-    /// Takes a name below `tmp`.
+    /// Takes a number.
     pub(crate) fn open(layout: &Layout) -> Result<Self, StoreError> {
         let uses = UseLock::open(layout)?;
-        for attempt in 0.. {
-            let opened_ns = clock::now_ns();
-            let path = layout.tmp().join(format!("{}-{opened_ns:x}-{attempt}", std::process::id()));
-            if let Some(notes) = claim(&lock_of(&path))? {
+        let opened_ms = clock::now_ms();
+        for number in 0.. {
+            let path = layout.tmp().join(number.to_string());
+            if let Some(file) = claim(&lock_of(&path))? {
+                let notes = Notes::begin(file, lock_of(&path), opened_ms)?;
                 let dir = Arc::new(SessionDir { path, made: OnceLock::new() });
-                return Ok(Self { dir, opened_ms: opened_ns / 1_000_000, uses, notes });
+                return Ok(Self { dir, opened_ms, uses, notes });
             }
         }
-        unreachable!("an attempt for each number")
-    }
-
-    /// The name, which no other session has.
-    pub(crate) fn name(&self) -> &str {
-        self.dir.name()
+        unreachable!("a number is free")
     }
 }
 
@@ -78,9 +74,11 @@ impl SessionDir {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let dir = if self.dir.made.get().is_some() { disk::remove_dir(&self.dir.path) } else { Ok(()) };
-        // The lock last: a folder without one is a rest.
-        dir.and_then(|()| disk::remove_file(self.notes.path())).unwrap_or_else(|error| tracing::debug!("{error}"));
+        if self.dir.made.get().is_some()
+            && let Err(error) = disk::remove_dir(&self.dir.path)
+        {
+            tracing::debug!("{error}");
+        }
     }
 }
 
@@ -91,78 +89,67 @@ fn lock_of(dir: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Makes and locks a file; `None` if a sweeper was quicker between the two.
-fn claim(path: &Path) -> Result<Option<Notes>, StoreError> {
-    let file = disk::create_new(path, 0o644)?;
-    let ours = file.try_lock().is_ok() && disk::is_at(&file, path);
-    Ok(ours.then(|| Notes::new(file, path)))
-}
-
-/// Who owns a session.
-enum Owner {
-    Lives,
-    /// With the lock, which nobody else can take while this is held; `None` if there is no file.
-    Died(Option<File>),
-}
-
-/// The lock is made first and removed last, so a folder without one is what a dying worker wrote afterwards.
-fn owner(path: &Path) -> Result<Owner, StoreError> {
-    let options = File::options().read(true).clone();
-    // Some filesystems lock only what may be written; the files of others may only be read.
-    let lock = match options.clone().write(true).open(path).or_else(|_| options.open(path)) {
-        Ok(lock) => lock,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Owner::Died(None)),
-        Err(error) => {
-            tracing::debug!("{}: {error}", path.display());
-            return Ok(Owner::Lives);
-        }
-    };
-    match lock.try_lock() {
-        Ok(()) => Ok(Owner::Died(Some(lock))),
-        Err(TryLockError::WouldBlock) => Ok(Owner::Lives),
+/// Locks a file, made if it is missing; `None` if another session has it.
+fn claim(path: &Path) -> Result<Option<File>, StoreError> {
+    let file = disk::open_or_create(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(StoreError::io("lock", path)(error)),
     }
 }
 
-/// Removes what a dead session left, its lock last. A worker that has not yet noticed that its engine is dead may still write
-/// there; then the next sweep goes on, and nobody is kept from the store.
-fn remove_rest(dir: &Path) {
-    let removed = disk::remove_dir(dir).and_then(|()| disk::remove_file(&lock_of(dir)));
-    removed.unwrap_or_else(|error| tracing::debug!("{error}"));
+/// Who has a number.
+enum Owner {
+    Lives,
+    /// Nobody; with the lock, which nobody else can take while this is held, if there is a file.
+    None(Option<File>),
 }
 
-/// When the session of this name was opened, in milliseconds since 1970.
-fn opened_ms(name: &str) -> Option<u64> {
-    let opened_ns = u64::from_str_radix(name.split('-').nth(1)?, 16).ok()?;
-    Some(opened_ns / 1_000_000)
+fn owner(lock: &Path) -> Result<Owner, StoreError> {
+    let options = File::options().read(true).clone();
+    // Some filesystems lock only what may be written; the files of others may only be read.
+    let file = match options.clone().write(true).open(lock).or_else(|_| options.open(lock)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Owner::None(None)),
+        Err(error) => {
+            tracing::debug!("{}: {error}", lock.display());
+            return Ok(Owner::Lives);
+        }
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Owner::None(Some(file))),
+        Err(TryLockError::WouldBlock) => Ok(Owner::Lives),
+        Err(TryLockError::Error(error)) => Err(StoreError::io("lock", lock)(error)),
+    }
 }
 
-/// Who else works in the store.
-#[derive(Debug, Default)]
-pub(crate) struct Neighbours {
-    /// When the oldest live session was opened, in milliseconds since 1970.
-    pub(crate) oldest_ms: Option<u64>,
-    /// Beginnings of the keys that live sessions need.
-    pub(crate) notes: HashSet<u64>,
-}
-
-/// Removes what dead sessions left if it may, and tells of the live ones apart from our own.
-pub(crate) fn sweep(tmp: &Path, own: Option<&str>, remove: bool) -> Result<Neighbours, StoreError> {
-    let mut neighbours = Neighbours::default();
-    let names = disk::list(tmp)?;
-    let sessions: BTreeSet<_> = names.iter().map(|name| name.strip_suffix(LOCK).unwrap_or(name)).collect();
-    for name in sessions.into_iter().filter(|name| own != Some(*name)) {
+/// Removes the folders of sessions that died.
+///
+/// A worker that has not yet noticed that its engine is dead may still write there; then the next sweep goes on, and nobody is
+/// kept from the store.
+pub(crate) fn sweep(tmp: &Path, own: Option<&Session>) -> Result<(), StoreError> {
+    for name in disk::list(tmp)?.iter().filter(|name| !name.ends_with(LOCK)) {
         let dir = tmp.join(name);
-        let path = lock_of(&dir);
-        match owner(&path)? {
-            Owner::Died(_lock) if remove => remove_rest(&dir),
-            Owner::Died(_) => {}
-            Owner::Lives => {
-                // A name that tells no time may be older than all else.
-                let opened_ms = opened_ms(name).unwrap_or(0);
-                neighbours.notes.extend(using::notes(&path));
-                neighbours.oldest_ms = Some(neighbours.oldest_ms.map_or(opened_ms, |oldest| oldest.min(opened_ms)));
-            }
+        if own.is_none_or(|own| own.dir.path != dir)
+            && let Owner::None(_lock) = owner(&lock_of(&dir))?
+            && let Err(error) = disk::remove_dir(&dir)
+        {
+            tracing::debug!("{error}");
+        }
+    }
+    Ok(())
+}
+
+/// What live sessions need, apart from our own.
+pub(crate) fn neighbours(tmp: &Path, own: &Session) -> Result<Vec<Noted>, StoreError> {
+    let mut neighbours = Vec::new();
+    for name in disk::list(tmp)?.iter().filter(|name| name.ends_with(LOCK)) {
+        let lock = tmp.join(name);
+        if lock != lock_of(&own.dir.path)
+            && let Owner::Lives = owner(&lock)?
+        {
+            neighbours.push(Noted::read(&lock));
         }
     }
     Ok(neighbours)
@@ -178,28 +165,22 @@ mod tests {
 
     /// A session whose owner was killed while a worker of it still wrote.
     fn dead_session(tmp: &Path) -> PathBuf {
-        let dir = tmp.join("1-1-0");
+        let dir = tmp.join("0");
         fs::create_dir_all(dir.join("scratch-1/stage")).unwrap();
         fs::write(lock_of(&dir), "").unwrap();
         dir
     }
 
-    fn is_left(dir: &Path) -> bool {
-        dir.exists() || lock_of(dir).exists()
-    }
-
     #[test]
     fn a_session_that_cannot_be_swept_keeps_nobody_from_the_store_and_goes_later() {
-        for steps in 0..3 {
-            let tmp = tempfile::tempdir().unwrap();
-            let dir = dead_session(tmp.path());
-            fault::after(steps);
-            sweep(tmp.path(), None, true).unwrap();
-            fault::off();
-            assert_eq!(is_left(&dir), steps < 2, "{steps}");
-            sweep(tmp.path(), None, true).unwrap();
-            assert!(!is_left(&dir));
-        }
+        let tmp = tempfile::tempdir().unwrap();
+        let dir = dead_session(tmp.path());
+        fault::after(0);
+        sweep(tmp.path(), None).unwrap();
+        fault::off();
+        assert!(dir.exists());
+        sweep(tmp.path(), None).unwrap();
+        assert!(!dir.exists());
     }
 
     #[test]
@@ -207,34 +188,36 @@ mod tests {
         let tmp = tempfile::tempdir().unwrap();
         let dir = dead_session(tmp.path());
         fs::remove_file(lock_of(&dir)).unwrap();
-        sweep(tmp.path(), None, true).unwrap();
-        assert!(!is_left(&dir));
+        sweep(tmp.path(), None).unwrap();
+        assert!(!dir.exists());
     }
 
     #[test]
     fn a_live_session_is_left_alone_and_tells_its_age_and_what_it_needs() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), Access::ReadWrite).unwrap();
-        let session = store.session().unwrap();
-        let scratch = store.scratch().unwrap();
-        session.notes.add(&[7, 9]).unwrap();
-        let neighbours = sweep(&store.layout.tmp(), None, true).unwrap();
-        assert_eq!(neighbours.oldest_ms, Some(session.opened_ms));
-        assert_eq!(neighbours.notes, HashSet::from([7, 9]));
+        let open = || Store::open(dir.path(), Access::ReadWrite).unwrap();
+        let (one, two) = (open(), open());
+        let scratch = one.scratch().unwrap();
+        let (first, second) = (one.session().unwrap(), two.session().unwrap());
+        first.notes.add(&[7, 9]).unwrap();
+        sweep(&two.layout.tmp(), Some(second)).unwrap();
         assert!(scratch.path().exists());
-        assert_eq!(sweep(&store.layout.tmp(), Some(session.name()), true).unwrap().oldest_ms, None);
+        assert_eq!(neighbours(&two.layout.tmp(), second).unwrap(), [first.notes.read()]);
+        assert_eq!(first.notes.read().opened_ms, first.opened_ms);
+        drop((scratch, one));
+        assert_eq!(neighbours(&two.layout.tmp(), second).unwrap(), []);
     }
 
     #[test]
-    fn a_session_leaves_nothing_behind() {
+    fn sessions_one_after_the_other_take_the_same_file_and_leave_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
-        for needs_folder in [false, true] {
+        for needs_folder in [false, true, false] {
             let store = Store::open(dir.path(), Access::ReadWrite).unwrap();
+            let scratch = needs_folder.then(|| store.scratch().unwrap().keep());
+            assert_eq!(scratch.is_some_and(|path| path.exists()), needs_folder);
             let tmp = store.layout.tmp();
-            let left = needs_folder.then(|| store.scratch().unwrap().keep());
-            assert_eq!(fs::read_dir(&tmp).unwrap().count(), if left.is_some() { 2 } else { 1 });
             drop(store);
-            assert_eq!(fs::read_dir(&tmp).unwrap().count(), 0);
+            assert_eq!(disk::list(&tmp).unwrap(), ["0.lock"]);
         }
     }
 }

@@ -77,7 +77,7 @@ impl Store {
         let (leases, session) = match access {
             Access::ReadOnly => (None, None),
             Access::ReadWrite => {
-                session::sweep(&layout.tmp(), None, true)?;
+                session::sweep(&layout.tmp(), None)?;
                 let session = Session::open(&layout)?;
                 (Some(Arc::new(Leases::open(&layout, &session.dir)?)), Some(session))
             }

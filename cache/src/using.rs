@@ -5,10 +5,9 @@
 //! collection looks, or was gone before the engine did. `use.lock` also counts the collections, in eight bytes: an engine
 //! that finds another number than last time reads the index anew before it looks anything up.
 //!
-//! Notes are the first eight bytes of each key, appended to `tmp/SESSION.lock`; they vanish with their session.
+//! Notes are the first eight bytes of each key, in `tmp/SESSION.lock`; they count until their session ends.
 
-use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -18,15 +17,7 @@ use crate::disk;
 use crate::error::StoreError;
 use crate::last_use::prefix;
 use crate::layout::Layout;
-
-/// The file of a session, which carries its lock, and in which it notes what it needs.
-#[derive(Debug)]
-pub(crate) struct Notes {
-    file: File,
-    path: PathBuf,
-    /// Bytes of whole notes; what a full disk cut off behind them is written over.
-    end: Mutex<u64>,
-}
+use crate::notes::Notes;
 
 /// The lock between those who look up and the one who collects.
 #[derive(Debug)]
@@ -136,30 +127,6 @@ impl Using<'_> {
     }
 }
 
-impl Notes {
-    /// In a new file.
-    pub(crate) fn new(file: File, path: &Path) -> Self {
-        Self { file, path: path.to_owned(), end: Mutex::new(0) }
-    }
-
-    /// Where they are.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Adds beginnings of keys.
-    pub(crate) fn add(&self, prefixes: &[u64]) -> Result<(), StoreError> {
-        let bytes: Vec<u8> = prefixes.iter().flat_map(|prefix| prefix.to_le_bytes()).collect();
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-        disk::write_at(&self.file, &bytes, *end, &self.path)?;
-        *end += bytes.len() as u64;
-        Ok(())
-    }
-}
-
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         let mut kernel = self.lock.kernel();
@@ -168,12 +135,6 @@ impl Drop for Held<'_> {
             unlock(&kernel.file, &self.lock.path);
         }
     }
-}
-
-/// What is noted in the file of a session; notes of one that ends meanwhile are not needed any more.
-pub(crate) fn notes(path: &Path) -> HashSet<u64> {
-    let bytes = fs::read(path).unwrap_or_default();
-    bytes.chunks_exact(8).map(|prefix| u64::from_le_bytes(prefix.try_into().expect("chunks of eight"))).collect()
 }
 
 fn count(file: &File, path: &Path) -> Result<u64, StoreError> {

@@ -133,6 +133,8 @@ pub enum Event {
         /// The node.
         node: NodeName,
     },
+    /// Somebody asked the run to stop; what runs has a while to end.
+    RunStopping,
     /// Something that people should know and that stops nothing.
     Warning {
         /// What.
@@ -270,7 +272,11 @@ impl Event {
             | Self::NodeFailed { node, .. }
             | Self::NodeBlocked { node, .. }
             | Self::NodeCancelled { node } => Some(node),
-            Self::RunStarted(_) | Self::NodesHit { .. } | Self::Warning { .. } | Self::RunFinished { .. } => None,
+            Self::RunStarted(_)
+            | Self::NodesHit { .. }
+            | Self::RunStopping
+            | Self::Warning { .. }
+            | Self::RunFinished { .. } => None,
         }
     }
 }

@@ -224,7 +224,7 @@ impl Bench {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let scratch = ScratchRoot::new(dir.path().join("scratch"));
         let (sink, reports) = report_channel();
-        let command = WorkerCommand::this_program(harness_args("act_as_worker")).expect("this program has a file");
+        let command = WorkerCommand::this_program(harness_args("act_as_worker"));
         let threads = ThreadExecutor::new(2, scratch.clone(), sink.clone());
         let processes = ProcessExecutor::new(command, scratch, sink).with_grace(Duration::from_millis(300));
         Self { threads, processes, reports, dir }
@@ -581,7 +581,7 @@ fn program_that_is_no_worker_is_a_failure_that_names_it() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let bench = Bench::new();
     let attempt = |program: &str| {
-        let command = WorkerCommand { program: program.into(), args: vec![] };
+        let command = WorkerCommand { program: Some(program.into()), args: vec![] };
         let (sink, reports) = report_channel();
         let executor = ProcessExecutor::new(command, ScratchRoot::new(dir.path()), sink);
         executor.start(bench.request(0, [("echo", "")]));

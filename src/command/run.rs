@@ -13,6 +13,8 @@ use orchestrate_engine::parallel;
 use orchestrate_engine::run::{self, RunOptions, Selection, Stop, Summary};
 use orchestrate_engine::runlog::History;
 use orchestrate_engine::spec::StoreLimits;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use super::study::{self, Study};
 use super::{gc, pin};
@@ -31,7 +33,6 @@ const GRACE: Duration = Duration::from_secs(5);
 const PRINTED: &str = "table.txt";
 
 pub(crate) fn run(kinds: Kinds, args: RunArgs) -> anyhow::Result<Outcome> {
-    let stop = stop_on_signals()?;
     bound_threads(&args.how);
     let plan = study::plan(kinds, &args.spec.spec, &args.spec.overrides)?;
     let selection = study::selection(&plan, &args.select)?;
@@ -41,7 +42,7 @@ pub(crate) fn run(kinds: Kinds, args: RunArgs) -> anyhow::Result<Outcome> {
     let mut listener: Box<dyn Reporter + '_> =
         if args.json { Box::new(Json::new(io::BufWriter::new(io::stdout()))) } else { for_people(&study, &selection) };
     let order = Order { study: &study, selection: &selection, forced, how: &args.how, devices };
-    execute(order, listener.as_mut(), &stop, |summary| {
+    execute(order, listener.as_mut(), |summary| {
         if !args.json {
             terminal::say(&tables(&study, summary)?)?;
             terminal::complain(&closing(&study, summary));
@@ -82,7 +83,6 @@ pub(super) struct Order<'a> {
 pub(super) fn execute(
     order: Order<'_>,
     listener: &mut dyn Reporter,
-    stop: &Stop,
     tell: impl FnOnce(&Summary) -> anyhow::Result<Outcome>,
 ) -> anyhow::Result<Outcome> {
     let Order { study, selection, forced, how, devices } = order;
@@ -91,7 +91,7 @@ pub(super) fn execute(
     if let Some(notice) = &devices.notice {
         terminal::complain(&format!("{notice}\n"));
     }
-    let worker = WorkerCommand::this_program(["worker"]).context("cannot tell where this program lies")?;
+    let worker = WorkerCommand::this_program(["worker"]);
     let options = RunOptions {
         jobs: how.jobs.map(usize::from),
         devices: devices.names,
@@ -100,8 +100,9 @@ pub(super) fn execute(
         worker,
         grace: GRACE,
     };
+    let stop = stop_on_signals()?;
     let summary =
-        run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut [&mut *listener], stop)?;
+        run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut [&mut *listener], &stop)?;
     listener.tick();
     let told = tell(&summary);
     keep(study, &limits, &summary);
@@ -127,17 +128,19 @@ pub(super) fn outcome(summary: &Summary) -> Outcome {
     }
 }
 
-/// The first Ctrl-C (or SIGTERM) stops cleanly, a second one at once: workers end when their engine does.
-pub(super) fn stop_on_signals() -> anyhow::Result<Stop> {
+/// From here on the first Ctrl-C (or SIGTERM, SIGHUP) stops cleanly, a second one at once: workers end when their engine does.
+///
+/// Before, when files are read and nothing runs, the first one ends the program, which the store survives.
+fn stop_on_signals() -> anyhow::Result<Stop> {
     let stop = Stop::default();
-    let asked = stop.clone();
-    ctrlc::set_handler(move || {
-        if asked.ask() > 0 {
-            std::process::exit(130);
-        }
-        terminal::complain("\nstopping: running nodes get a few seconds; press Ctrl-C again to stop at once\n");
-    })
-    .context("cannot listen for Ctrl-C")?;
+    let listen = |signal| {
+        // The order matters: the first signal finds nothing asked for, and asks.
+        flag::register_conditional_shutdown(signal, Outcome::Interrupted.code().into(), stop.flag())?;
+        flag::register(signal, stop.flag())
+    };
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        listen(signal).context("cannot listen for Ctrl-C")?;
+    }
     Ok(stop)
 }
 

@@ -15,7 +15,7 @@ use orchestrate_engine::stage::Item;
 use orchestrate_stages::sweep::{self, Input, KIND, Question, Swept};
 
 use super::export::write;
-use super::run::{Order, bound_threads, closing, execute, for_people, outcome, stop_on_signals};
+use super::run::{Order, bound_threads, closing, execute, for_people, outcome};
 use super::study::{self, Study};
 use crate::Kinds;
 use crate::args::SweepArgs;
@@ -23,7 +23,6 @@ use crate::outcome::{Outcome, UsageError};
 use crate::terminal;
 
 pub(crate) fn sweep(kinds: Kinds, args: SweepArgs) -> anyhow::Result<Outcome> {
-    let stop = stop_on_signals()?;
     bound_threads(&args.how);
     let (plan, axis, folds) = plan(kinds, &args)?;
     let scores: Vec<usize> = score_stages(&plan).filter(|stage| varies(&plan, *stage, &axis)).collect();
@@ -37,7 +36,7 @@ pub(crate) fn sweep(kinds: Kinds, args: SweepArgs) -> anyhow::Result<Outcome> {
     let question = Question { axis: &axis, folds: &folds, metric: &args.metric, nested: args.nested };
     let mut listener = for_people(&study, &selection);
     let order = Order { study: &study, selection: &selection, forced: Vec::new(), how: &args.how, devices };
-    execute(order, listener.as_mut(), &stop, |summary| {
+    execute(order, listener.as_mut(), |summary| {
         terminal::complain(&closing(&study, summary));
         let outcome = outcome(summary);
         if outcome == Outcome::Done {

@@ -79,11 +79,33 @@ fn first_interrupt_ends_cleanly_with_exit_code_130() {
     signal(engine.id(), "-INT");
     let run = Run::from(Said::from(engine.wait_with_output().unwrap(), &sandbox.path("")));
     assert_eq!(run.said.code, Some(130));
+    assert!(run.said.err.contains("stopping: running nodes get a few seconds"), "{}", run.said.err);
     let done = run.ran().len();
     assert!(done >= 2);
     assert_eq!(run.summary["cancelled"], 9 - done);
     sandbox.write("go", "");
     assert_eq!(sandbox.run_well(&[]).with("hit").len(), done);
+}
+
+#[test]
+fn second_interrupt_ends_at_once_and_takes_the_workers_along() {
+    let sandbox = Sandbox::new();
+    // Nodes that do not care for the first one.
+    sandbox.write("spec.toml", slow(&sandbox).replace("echo began", "trap : TERM; echo began"));
+    let mut command = sandbox.command(&["run", "spec.toml"]);
+    let mut engine = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    wait_for("a repeat to begin", || sandbox.path("began").exists());
+    signal(engine.id(), "-INT");
+    let logs = || std::fs::read_dir(sandbox.path(".orchestrate/runs")).unwrap();
+    let asked = |dir: std::fs::DirEntry| {
+        std::fs::read_to_string(dir.path().join("events.jsonl")).is_ok_and(|log| log.contains("run_stopping"))
+    };
+    wait_for("the run to stop", || logs().any(|dir| asked(dir.unwrap())));
+    assert!(engine.try_wait().unwrap().is_none(), "it waits for what runs");
+    signal(engine.id(), "-INT");
+    assert_eq!(engine.wait().unwrap().code(), Some(130));
+    let marker = sandbox.path("began").display().to_string();
+    wait_for("the workers to end", || !alive(&marker));
 }
 
 #[test]

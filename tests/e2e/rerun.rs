@@ -1,5 +1,7 @@
 //! What runs again after a change, and what does not.
 
+use std::collections::BTreeSet;
+
 use crate::sandbox::Sandbox;
 
 /// letters → upper (over letter) → repeat (over letter, times) → all (gathers).
@@ -45,6 +47,25 @@ fn second_run_is_all_hits_and_changes_no_byte() {
     assert_eq!(second.ran(), [""; 0]);
     assert_eq!(second.summary["hit"], 9);
     assert_eq!(first.outputs(), second.outputs());
+}
+
+#[test]
+fn run_of_hits_leaves_one_new_file() {
+    let sandbox = Sandbox::with_spec(LETTERS);
+    sandbox.run_well(&[]);
+    // The first of them makes the file of last uses.
+    sandbox.run_well(&[]);
+    let files = || {
+        let found =
+            std::process::Command::new("find").arg(sandbox.path(".orchestrate")).output().expect("there is a `find`");
+        BTreeSet::from_iter(String::from_utf8(found.stdout).unwrap().lines().map(str::to_owned))
+    };
+    let before = files();
+    sandbox.run_well(&[]);
+    let after = files();
+    let new: Vec<_> = after.difference(&before).collect();
+    assert!(before.is_subset(&after));
+    assert!(matches!(new[..], [dir, log] if *log == format!("{dir}/events.jsonl")), "{new:?}");
 }
 
 #[test]

@@ -29,18 +29,25 @@ use crate::schedule::BatchId;
 /// How to start a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerCommand {
-    /// The program.
-    pub program: PathBuf,
+    /// The program; this one if `None`.
+    pub program: Option<PathBuf>,
     /// Its arguments, such as the name of the hidden subcommand.
     pub args: Vec<OsString>,
 }
 
 impl WorkerCommand {
     /// This program with other arguments, also where its file was replaced since it started.
-    pub fn this_program(args: impl IntoIterator<Item = impl Into<OsString>>) -> io::Result<Self> {
+    pub fn this_program(args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        Self { program: None, args: args.into_iter().map(Into::into).collect() }
+    }
+
+    fn program(&self) -> io::Result<PathBuf> {
         let own = Path::new("/proc/self/exe");
-        let program = if own.exists() { own.to_owned() } else { std::env::current_exe()? };
-        Ok(Self { program, args: args.into_iter().map(Into::into).collect() })
+        match &self.program {
+            Some(program) => Ok(program.clone()),
+            None if own.exists() => Ok(own.to_owned()),
+            None => std::env::current_exe(),
+        }
     }
 }
 
@@ -188,7 +195,8 @@ impl Shared {
     }
 
     fn spawn(&self, request: &Request, log: &Log) -> io::Result<(Child, ChildStdin, ChildStdout)> {
-        let mut child = Command::new(&self.command.program)
+        let program = self.command.program()?;
+        let mut child = Command::new(&program)
             .arg0("orchestrate")
             .args(&self.command.args)
             .env("RAYON_NUM_THREADS", request.threads.to_string())
@@ -199,8 +207,7 @@ impl Shared {
             .process_group(0)
             .spawn()
             .map_err(|error| {
-                let program = self.command.program.display();
-                io::Error::new(error.kind(), format!("cannot run {program} as a worker: {error}"))
+                io::Error::new(error.kind(), format!("cannot run {} as a worker: {error}", program.display()))
             })?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (stdin, stdout) = pipes.expect("both were asked for");

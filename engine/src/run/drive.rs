@@ -196,6 +196,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
     fn turn_until_done(&mut self, stop: &Stop) -> Result<(), RunError> {
         loop {
             if stop.asked() && !self.stopping {
+                self.report(Event::RunStopping);
                 self.stop();
             }
             self.look_up_ready()?;

@@ -16,7 +16,7 @@ mod select;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use orchestrate_cache::{Store, StoreError};
@@ -93,19 +93,19 @@ pub enum RunError {
     Spec(#[from] SpecError),
 }
 
-/// The wish to stop, from another thread: 0 none, 1 cleanly.
+/// The wish to stop, from a signal handler or another thread.
 #[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<AtomicU8>);
+pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// Asks once more; gives how often it was asked before.
-    pub fn ask(&self) -> u8 {
-        self.0.fetch_add(1, Ordering::SeqCst)
+    /// What is set to ask.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
     }
 
     /// Whether somebody asked.
     pub fn asked(&self) -> bool {
-        self.0.load(Ordering::SeqCst) > 0
+        self.0.load(Ordering::SeqCst)
     }
 }
 

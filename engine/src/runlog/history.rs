@@ -399,6 +399,7 @@ mod tests {
         let runs = tempfile::tempdir().expect("a temporary folder");
         let first = RunLog::create(runs.path());
         let path = first.node_log(&score(1));
+        fs::create_dir(path.parent().expect("it lies in a folder")).expect("the folder of the run is writable");
         fs::write(&path, "epoch 1").expect("the folder is writable");
         write_run(runs.path(), vec![]);
         assert_eq!(History::new(runs.path()).node_log("score[fold=1]"), Some(path));

@@ -37,7 +37,7 @@ pub(crate) fn run(project: &Path) -> Anyhow<ExitCode> {
         devices: Vec::new(),
         fail_fast: false,
         forced: Vec::new(),
-        worker: WorkerCommand::this_program(["worker"])?,
+        worker: WorkerCommand::this_program(["worker"]),
         grace: Duration::from_secs(1),
     };
     let selection = Selection::all(&plan);
@@ -85,9 +85,11 @@ pub(crate) fn check(project: &Path) -> Anyhow<ExitCode> {
     }
     let report = store.verify()?;
     report.problems.iter().for_each(|problem| say(&format!("problem {problem}")));
-    let sessions = std::fs::read_dir(store.dir().join("tmp"))?.count();
-    if sessions != 1 {
-        say(&format!("problem {} sessions are left in tmp/", sessions - 1));
+    for entry in std::fs::read_dir(store.dir().join("tmp"))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            say(&format!("problem {} is left by a dead session", path.display()));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -17,8 +17,8 @@ const KINDS: [&str; 4] = ["flip", "cut", "zero", "delete"];
 /// Files of which only the names or locks matter, or whose loss costs nothing that anybody could miss: deleting them is no damage.
 const MAY_GO: [&str; 7] = ["leases.d/", "gc.lock", "last-use", "lineage", "stat-cache", "pack-ends", "runs/"];
 
-/// A count of collections and a time: another one costs a moment, and nobody could tell that it is another.
-const HARMLESS: [&str; 2] = ["use.lock", "last-gc"];
+/// Notes of no living session, a count of collections and a time: others cost a moment, and nobody could tell that they are others.
+const HARMLESS: [&str; 3] = ["tmp/", "use.lock", "last-gc"];
 
 /// What became of all damages.
 #[derive(Debug, Default)]
@@ -72,9 +72,10 @@ pub(crate) fn corrupt(start: usize, stride: usize, seed: u64, tell: impl Fn(&str
         // Bytes that no result needs, and that nothing had to be made for again.
         let spare = again == 0 && starts(&["objects/", "checkpoints/"]);
         let missable = starts(&HARMLESS) || kind == "delete" && (starts(&MAY_GO) || spare);
-        // A pack or log that is cut looks as a killed process leaves it; nodes print to logs what they like.
-        let log =
-            file.starts_with("runs") && (kind == "cut" || file.components().any(|part| part.as_os_str() == "logs"));
+        // A log that is cut looks as a killed process leaves it, and what that leaves has no seal; nodes print to logs what they like.
+        let has_seal = orchestrate_cache::is_sealed(&bytes).is_some();
+        let is_of_node = file.components().any(|part| part.as_os_str() == "logs");
+        let log = file.starts_with("runs") && (kind == "cut" || kind == "flip" && !has_seal || is_of_node);
         if !named && !missable && !log {
             faults.push(format!("verify does not name it: {}{}", found.out, found.err));
         }

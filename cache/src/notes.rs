@@ -1,0 +1,97 @@
+//! What a session needs, in the file that carries its lock: when it was opened, in milliseconds since 1970, then the first
+//! eight bytes of each key that it found, then a zero. All numbers have eight bytes, the lowest first.
+//!
+//! The file outlives its session, and the next one that takes it writes over what stands there: nothing is made, cut or
+//! removed, so that a session costs two writes, also on a full disk. Behind the zero may be notes of earlier sessions.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use crate::disk;
+use crate::error::StoreError;
+
+/// The file of our own session.
+#[derive(Debug)]
+pub(crate) struct Notes {
+    file: File,
+    path: PathBuf,
+    /// Where the zero stands.
+    end: Mutex<u64>,
+}
+
+impl Notes {
+    /// Begins anew in a file whose lock we have.
+    pub(crate) fn begin(file: File, path: PathBuf, opened_ms: u64) -> Result<Self, StoreError> {
+        disk::write_at(&file, &bytes_of([opened_ms, 0]), 0, &path)?;
+        Ok(Self { file, path, end: Mutex::new(8) })
+    }
+
+    /// Adds beginnings of keys.
+    pub(crate) fn add(&self, prefixes: &[u64]) -> Result<(), StoreError> {
+        if prefixes.is_empty() {
+            return Ok(());
+        }
+        let bytes = bytes_of(prefixes.iter().copied().chain([0]));
+        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        disk::write_at(&self.file, &bytes, *end, &self.path)?;
+        *end += bytes.len() as u64 - 8;
+        Ok(())
+    }
+
+    /// What is noted.
+    pub(crate) fn read(&self) -> Noted {
+        Noted::read(&self.path)
+    }
+}
+
+/// What the file of a session says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Noted {
+    /// When it was opened; 0, older than all that may go, if it has just been taken.
+    pub(crate) opened_ms: u64,
+    /// Beginnings of the keys that it needs.
+    pub(crate) prefixes: HashSet<u64>,
+}
+
+impl Noted {
+    /// Whoever takes the file meanwhile has looked nothing up yet, so that older notes in place of its own keep only too much.
+    pub(crate) fn read(path: &Path) -> Self {
+        let bytes = fs::read(path).unwrap_or_default();
+        let mut numbers =
+            bytes.chunks_exact(8).map(|number| u64::from_le_bytes(number.try_into().expect("chunks of eight")));
+        let opened_ms = numbers.next().unwrap_or(0);
+        Self { opened_ms, prefixes: numbers.take_while(|prefix| *prefix != 0).collect() }
+    }
+}
+
+fn bytes_of(numbers: impl IntoIterator<Item = u64>) -> Vec<u8> {
+    numbers.into_iter().flat_map(u64::to_le_bytes).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_of_an_earlier_session_count_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("0.lock");
+        let begin = |opened_ms| {
+            let file = disk::open_or_create(&path).unwrap();
+            Notes::begin(file, path.clone(), opened_ms).unwrap()
+        };
+        let noted = |opened_ms, prefixes: &[u64]| Noted { opened_ms, prefixes: prefixes.iter().copied().collect() };
+        assert_eq!(Noted::read(&path), noted(0, &[]));
+        let first = begin(5);
+        first.add(&[7, 8]).unwrap();
+        first.add(&[]).unwrap();
+        first.add(&[9]).unwrap();
+        assert_eq!(first.read(), noted(5, &[7, 8, 9]));
+        let second = begin(6);
+        assert_eq!(second.read(), noted(6, &[]));
+        second.add(&[10]).unwrap();
+        assert_eq!(second.read(), noted(6, &[10]));
+    }
+}
