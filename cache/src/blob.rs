@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +12,9 @@ use crate::digest::Digest;
 /// A whole object file, or a slice of a pack. It can cross to a worker process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlobLocation {
-    /// The file.
-    pub path: PathBuf,
+    /// The file; blobs of one pack share the text.
+    #[serde(with = "shared")]
+    pub path: Arc<Path>,
     /// Where the blob begins in it.
     pub offset: u64,
     /// Length of the blob.
@@ -43,11 +45,11 @@ pub enum BlobError {
 impl BlobLocation {
     /// Reads the bytes and checks them against their digest.
     pub fn read_verified(&self, digest: &Digest) -> Result<Vec<u8>, BlobError> {
-        let bytes = self.read().map_err(|source| BlobError::Read { path: self.path.clone(), source })?;
+        let bytes = self.read().map_err(|source| BlobError::Read { path: self.path.to_path_buf(), source })?;
         if Digest::of(&bytes) == *digest {
             Ok(bytes)
         } else {
-            Err(BlobError::Mismatch { path: self.path.clone(), expected: *digest })
+            Err(BlobError::Mismatch { path: self.path.to_path_buf(), expected: *digest })
         }
     }
 
@@ -60,5 +62,21 @@ impl BlobLocation {
         bytes.try_reserve_exact(length).map_err(io::Error::other)?;
         file.take(self.size_bytes).read_to_end(&mut bytes)?;
         Ok(bytes)
+    }
+}
+
+/// How another process is told of a path that is shared here.
+mod shared {
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(path: &Arc<Path>, serializer: S) -> Result<S::Ok, S::Error> {
+        path.as_ref().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Path>, D::Error> {
+        PathBuf::deserialize(deserializer).map(Into::into)
     }
 }

@@ -49,11 +49,11 @@ pub(crate) fn prefix(digest: &[u8; 32]) -> u64 {
 }
 
 /// A map by digest.
-pub(crate) type DigestMap<V> = HashMap<Digest, V, BuildHasherDefault<DigestHasher>>;
+pub type DigestMap<V> = HashMap<Digest, V, BuildHasherDefault<DigestHasher>>;
 
 /// A digest is already as random as a hash can be, so its first bytes serve.
 #[derive(Debug, Default)]
-pub(crate) struct DigestHasher(u64);
+pub struct DigestHasher(u64);
 
 impl Hasher for DigestHasher {
     fn finish(&self) -> u64 {

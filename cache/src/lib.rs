@@ -62,7 +62,7 @@ pub use blob::{BlobError, BlobLocation};
 pub use canonical::{CanonicalError, Encoder, Value};
 pub use catalog::StoreStats;
 pub use checkpoint::{CHECKPOINT_HEADER_BYTES, Checkpoints};
-pub use digest::{Digest, Digester, ParseDigestError};
+pub use digest::{Digest, DigestMap, Digester, ParseDigestError};
 pub use error::StoreError;
 pub use file_digest::{FileDigests, FileStat};
 pub use gc::{Collected, GcPolicy, GcReport};

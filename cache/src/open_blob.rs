@@ -34,7 +34,7 @@ pub struct OpenBlob {
 impl BlobLocation {
     /// Checks the bytes against their digest without keeping them.
     pub fn open_verified(&self, digest: &Digest) -> Result<OpenBlob, BlobError> {
-        let failed = |source| BlobError::Read { path: self.path.clone(), source };
+        let failed = |source| BlobError::Read { path: self.path.to_path_buf(), source };
         let file = File::open(&self.path).map_err(failed)?;
         let mut blob = OpenBlob { file, location: self.clone(), digest: *digest, nodes: Vec::new() };
         let mut buffer = vec![0; usize::try_from(self.size_bytes).map_or(CHUNK, |size| size.min(CHUNK))];
@@ -69,7 +69,7 @@ impl OpenBlob {
     pub fn read_exact_at(&self, part: &mut [u8], start: u64) -> Result<(), BlobError> {
         if start.checked_add(part.len() as u64).is_none_or(|end| end > self.size_bytes()) {
             let wanted = format!("{} bytes at {start} are beyond the end at {}", part.len(), self.size_bytes());
-            return Err(BlobError::Read { path: self.location.path.clone(), source: io::Error::other(wanted) });
+            return Err(BlobError::Read { path: self.location.path.to_path_buf(), source: io::Error::other(wanted) });
         }
         // Group by group: what fills one is read to its place; where the part begins or ends within one, the rest is read beside it.
         let mut beside = [0; GROUP];
@@ -110,12 +110,12 @@ impl OpenBlob {
     fn read_unchecked(&self, bytes: &mut [u8], start: u64) -> Result<(), BlobError> {
         self.file.read_exact_at(bytes, self.location.offset + start).map_err(|source| match source.kind() {
             io::ErrorKind::UnexpectedEof => self.mismatch(),
-            _ => BlobError::Read { path: self.location.path.clone(), source },
+            _ => BlobError::Read { path: self.location.path.to_path_buf(), source },
         })
     }
 
     fn mismatch(&self) -> BlobError {
-        BlobError::Mismatch { path: self.location.path.clone(), expected: self.digest }
+        BlobError::Mismatch { path: self.location.path.to_path_buf(), expected: self.digest }
     }
 }
 
@@ -158,7 +158,7 @@ mod tests {
     fn stored(folder: &Path, bytes: &[u8]) -> BlobLocation {
         let path = folder.join("file");
         std::fs::write(&path, [b"before", bytes, b"behind"].concat()).unwrap();
-        BlobLocation { path, offset: 6, size_bytes: bytes.len() as u64 }
+        BlobLocation { path: path.into(), offset: 6, size_bytes: bytes.len() as u64 }
     }
 
     #[test]

@@ -35,6 +35,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::disk;
 use crate::error::StoreError;
@@ -52,7 +53,7 @@ const GROUP_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Pack {
     pub(crate) id: String,
-    pub(crate) path: PathBuf,
+    pub(crate) path: Arc<Path>,
     /// The heads of all groups, one after the other.
     heads: Vec<u8>,
     groups: Vec<Group>,
@@ -96,8 +97,8 @@ impl Record<'_> {
 
 impl Pack {
     /// A pack of which nothing is read yet.
-    pub(crate) fn new(id: &str, path: PathBuf) -> Self {
-        let (id, heads) = (id.to_owned(), Vec::new());
+    pub(crate) fn new(id: &str, path: impl Into<Arc<Path>>) -> Self {
+        let (id, path, heads) = (id.to_owned(), path.into(), Vec::new());
         let (groups, damage, bad_bodies) = (Vec::new(), Vec::new(), HashSet::new());
         Self { id, path, heads, groups, counts: Counts::default(), end: 0, commit: 0, damage, bad_bodies }
     }

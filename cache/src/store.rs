@@ -151,7 +151,7 @@ impl Store {
         let in_pack = self.index().locate(digest);
         in_pack.or_else(|| {
             let size_bytes = object::size(&self.layout, digest)?;
-            Some(BlobLocation { path: self.layout.object(digest), offset: 0, size_bytes })
+            Some(BlobLocation { path: self.layout.object(digest).into(), offset: 0, size_bytes })
         })
     }
 
@@ -415,7 +415,7 @@ impl Store {
             Some(place) => self.forget(Kind::Blob, digest, &place),
             None => drop(write(&self.objects).remove(digest)),
         }
-        let error = StoreError::Corrupt { digest: *digest, path: location.path.clone(), kept };
+        let error = StoreError::Corrupt { digest: *digest, path: location.path.to_path_buf(), kept };
         tracing::warn!("{error}");
         error
     }

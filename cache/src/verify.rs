@@ -102,7 +102,7 @@ impl Store {
             let place = BlobLocation { path: pack.path.clone(), offset: range.start, size_bytes };
             let kept = self.keep_bytes(&format!("{id}-{}.damage", range.start), &place);
             let message = format!("bytes {} to {} are damaged, {kept}; their records are lost", range.start, range.end);
-            report.problems.push(Problem { path: pack.path.clone(), message });
+            report.problems.push(Problem { path: pack.path.to_path_buf(), message });
         }
         let known_end = {
             let index = self.index();
@@ -111,10 +111,10 @@ impl Store {
         if known_end > pack.end {
             report.damaged = true;
             let message = format!("only {} of {known_end} bytes are left; records are lost", pack.end);
-            report.problems.push(Problem { path: pack.path.clone(), message });
+            report.problems.push(Problem { path: pack.path.to_path_buf(), message });
         } else if let Some(bytes) = torn_tail(&pack, &file)? {
             let message = format!("its last {bytes} bytes are torn");
-            report.torn.push(Problem { path: pack.path.clone(), message });
+            report.torn.push(Problem { path: pack.path.to_path_buf(), message });
         }
         for record in pack.records(0..pack.group_count()) {
             report.records += 1;
@@ -134,7 +134,7 @@ impl Store {
             let place = BlobLocation { path: pack.path.clone(), offset: record.body_at, size_bytes };
             let kept = self.keep_bytes(&digest.to_string(), &place);
             let message = format!("{name} {digest} at byte {} is corrupt, {kept}", record.body_at);
-            report.problems.push(Problem { path: pack.path.clone(), message });
+            report.problems.push(Problem { path: pack.path.to_path_buf(), message });
             report.corrupt.push(forget);
         }
         Ok(report)
@@ -163,7 +163,7 @@ impl Store {
             Err(StoreError::Io { path, source, .. }) => BlobError::Read { path, source },
             Err(error) => return Some(Problem { path, message: error.to_string() }),
         };
-        let location = BlobLocation { path: path.clone(), offset: 0, size_bytes: object.size_bytes };
+        let location = BlobLocation { path: path.as_path().into(), offset: 0, size_bytes: object.size_bytes };
         let message = self.discard(&object.digest, &location, error).to_string();
         Some(Problem { path, message })
     }

@@ -286,7 +286,7 @@ fn verify_names_what_is_corrupt_missing_and_not_needed() {
     assert!(messages[0].contains(&Digest::of(&large(1)).to_string()) && messages[0].contains("is corrupt"));
     assert!(messages[1..].iter().any(|message| message.contains("score[name=flipped]")));
     assert!(messages[1..].iter().any(|message| message.contains("score[name=deleted]")));
-    assert_eq!(report.orphans, [orphan]);
+    assert_eq!(report.orphans, [orphan.to_path_buf()]);
     assert!(dir.path().join("quarantine").join(Digest::of(&large(1)).to_string()).exists());
     assert_eq!((store.lookup(&key("flipped")), store.lookup(&key("deleted"))), (None, None));
     assert_eq!(contents(&store, "sound").unwrap(), large(0));

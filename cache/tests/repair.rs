@@ -94,9 +94,9 @@ proptest! {
         apply(path, damaged.as_deref());
         let name = path.strip_prefix(dir.path()).unwrap().to_owned();
         let changed = damaged.as_ref().is_none_or(|damaged| damaged != bytes);
-        let missable = ["last-use", "lineage", "stat-cache", "pack-ends", "gc.lock", "leases.d", "checkpoints", "pins", "tmp"];
-        // A count that differs from the last one seen, and a time that says that garbage is due.
-        let harmless = ["use.lock", "last-gc"].iter().any(|part| name.starts_with(part));
+        let missable = ["last-use", "lineage", "stat-cache", "pack-ends", "gc.lock", "leases.d", "checkpoints", "pins"];
+        // Notes of no living session, a count that differs from the last one seen, a time that says that garbage is due.
+        let harmless = ["tmp", "use.lock", "last-gc"].iter().any(|part| name.starts_with(part));
         let may_go = harmless || damaged.is_none() && missable.iter().any(|part| name.starts_with(part));
 
         match Store::open(dir.path(), Access::ReadWrite) {

@@ -214,11 +214,15 @@ pub struct Input {
     pub items: Vec<Item>,
 }
 
+/// Axis and value label. A table of a sweep gathers tens of thousands of artifacts, which share these texts.
+pub type Label = (Arc<str>, Arc<str>);
+
 /// One artifact at a port.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Item {
     /// Axis and value label of each gathered axis, in the order of declaration; empty where the input is joined.
-    pub labels: Vec<(String, String)>,
+    #[serde(with = "shared_labels")]
+    pub labels: Vec<Label>,
     /// The artifact's files, sorted by name; all nodes that read an artifact share them.
     #[serde(with = "shared")]
     pub files: Arc<[InputFile]>,
@@ -227,7 +231,7 @@ pub struct Item {
 impl Item {
     /// The label of a gathered axis.
     pub fn label(&self, axis: &str) -> Option<&str> {
-        self.labels.iter().find(|(name, _)| name == axis).map(|(_, label)| label.as_str())
+        self.labels.iter().find(|(name, _)| **name == *axis).map(|(_, label)| &**label)
     }
 
     /// Reads and verifies the file of that name.
@@ -393,7 +397,23 @@ impl StageError {
     }
 }
 
-/// How a worker process is told of what is shared here.
+/// How a worker process is told of labels that are shared here.
+mod shared_labels {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Label;
+
+    pub(super) fn serialize<S: Serializer>(labels: &[Label], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(labels.iter().map(|(axis, label)| (&**axis, &**label)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Label>, D::Error> {
+        let labels = Vec::<(String, String)>::deserialize(deserializer)?;
+        Ok(labels.into_iter().map(|(axis, label)| (axis.into(), label.into())).collect())
+    }
+}
+
+/// The same of a list.
 mod shared {
     use std::sync::Arc;
 

@@ -71,8 +71,8 @@ impl<'a> Recorded<'a> {
         let lost = |upstream: NodeId| format!("the store has lost what `{}` gave; run again", plan.name(upstream));
         let action = maker.action(id, key, &self.known).map_err(|error| anyhow::anyhow!(lost(error.upstream)))?;
         let items = outputs.iter().map(|(output, digest)| {
-            let files = maker.files(*digest).with_context(|| lost(id))?;
-            Ok((output.clone(), Item { labels: Vec::new(), files }))
+            let item = maker.item(id, *digest).with_context(|| lost(id))?;
+            Ok((output.clone(), Item { labels: Vec::new(), ..item }))
         });
         Ok((action, items.collect::<anyhow::Result<_>>()?))
     }

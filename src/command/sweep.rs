@@ -151,15 +151,14 @@ fn check_other_folds(plan: &Plan, folds: &[String], scores: &[usize]) -> Result<
 /// The scores that the run gave or found, with the labels of their points.
 fn inputs(study: &Study, summary: &Summary, stages: &[usize]) -> anyhow::Result<Vec<Input>> {
     let plan = &study.plan;
-    let mut maker = ActionMaker::new(plan, &study.observed, &study.store);
-    let mut item = |id: NodeId| -> anyhow::Result<Item> {
+    let maker = ActionMaker::new(plan, &study.observed, &study.store);
+    let item = |id: NodeId| -> anyhow::Result<Item> {
         let lost = || format!("the store has lost what `{}` gave; run again", plan.name(id));
         let digest = summary.outputs.digests(id).and_then(|digests| digests.first()).with_context(lost)?;
-        let labels = plan.point(id).into_iter().map(|(axis, label)| (axis.to_owned(), label.to_owned())).collect();
-        Ok(Item { labels, files: maker.files(*digest).with_context(lost)? })
+        maker.item(id, *digest).with_context(lost)
     };
     let input = |stage: &usize| -> anyhow::Result<Input> {
-        let items = plan.stage_nodes(*stage).map(&mut item).collect::<anyhow::Result<_>>()?;
+        let items = plan.stage_nodes(*stage).map(item).collect::<anyhow::Result<_>>()?;
         Ok(Input { stage: plan.stages[*stage].name.clone(), items })
     };
     stages.iter().map(input).collect()

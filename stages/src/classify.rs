@@ -1,7 +1,7 @@
 //! How well the classes were predicted. Source: Kang et al. 2021, Eq. 4–7, as scikit-learn computes them.
 
 use orchestrate_engine::params;
-use orchestrate_engine::stage::{Action, Context, Item, Output, Port, StageError};
+use orchestrate_engine::stage::{Action, Context, Item, Label, Output, Port, StageError};
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{ALL, AxisColumns, Confusion, Metrics, Predictions, Table, is_synthetic};
@@ -15,7 +15,7 @@ pub struct Params {}
 impl params::Params for Params {}
 
 /// The labels of gathered axes of one input, in the order of the axes.
-pub type AxisLabels = Vec<(String, String)>;
+pub type AxisLabels = Vec<Label>;
 
 /// Accuracy, and precision, recall and F1 by class and averaged over classes, of each input on its own.
 ///
@@ -147,8 +147,8 @@ fn classes(inputs: &[(AxisLabels, Predictions)]) -> Result<Vec<String>, StageErr
 fn axes(inputs: &[(AxisLabels, Predictions)]) -> AxisColumns {
     let mut axes: AxisColumns = Vec::new();
     for (axis, _) in inputs.iter().flat_map(|(labels, _)| labels) {
-        if axes.iter().all(|(other, _)| other != axis) {
-            axes.push((axis.clone(), Vec::new()));
+        if axes.iter().all(|(other, _)| **other != **axis) {
+            axes.push((axis.to_string(), Vec::new()));
         }
     }
     axes
@@ -157,7 +157,7 @@ fn axes(inputs: &[(AxisLabels, Predictions)]) -> AxisColumns {
 /// Adds a row; an axis that the input does not have is empty.
 fn push_labels(axes: &mut AxisColumns, labels: &AxisLabels) {
     for (axis, column) in axes {
-        let label = labels.iter().find(|(other, _)| other == axis).map(|(_, label)| label.clone());
+        let label = labels.iter().find(|(other, _)| **other == **axis).map(|(_, label)| label.to_string());
         column.push(label.unwrap_or_default());
     }
 }

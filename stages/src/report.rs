@@ -206,7 +206,7 @@ fn confusions(params: &Params, items: &[Item]) -> Result<Vec<ConfusionMatrix>, S
     for item in items {
         let confusion = Confusion::from_item(item)?;
         for row in 0..confusion.counts.len() {
-            let inner = confusion.axes.iter().map(|(axis, labels)| (axis.clone(), labels[row].clone()));
+            let inner = confusion.axes.iter().map(|(axis, labels)| (axis.as_str().into(), labels[row].as_str().into()));
             let labels: AxisLabels = item.labels.iter().cloned().chain(inner).collect();
             let series = Place::of(params, &labels).series;
             let index = matrices.iter().position(|matrix| matrix.series == series).unwrap_or_else(|| {

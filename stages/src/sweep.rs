@@ -115,7 +115,7 @@ pub fn sweep(question: &Question<'_>, inputs: &[Input]) -> Result<Swept, StageEr
 
 fn add(swept: &mut Swept, question: &Question<'_>, input: &Input, several: bool) -> Result<(), StageError> {
     let Some(first) = input.items.first() else { return Ok(()) };
-    let axes: Vec<&str> = first.labels.iter().map(|(axis, _)| axis.as_str()).collect();
+    let axes: Vec<&str> = first.labels.iter().map(|(axis, _)| &**axis).collect();
     let (folds, others): (Vec<&str>, Vec<&str>) = axes
         .into_iter()
         .filter(|axis| *axis != question.axis)

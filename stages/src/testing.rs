@@ -23,7 +23,7 @@ impl Bench {
 
     /// Stores a table, as an item with labels of gathered axes.
     pub(crate) fn item<T: Table>(&self, table: &T, labels: &[(&str, &str)]) -> Item {
-        let labels = labels.iter().map(|&(axis, label)| (axis.to_owned(), label.to_owned())).collect();
+        let labels = labels.iter().map(|&(axis, label)| (axis.into(), label.into())).collect();
         Item { labels, files: self.store(table.output().unwrap()) }
     }
 
@@ -86,7 +86,7 @@ impl Bench {
                 let path: PathBuf = self.folder.path().join(self.stored.fetch_add(1, Ordering::Relaxed).to_string());
                 std::fs::write(&path, &bytes).unwrap();
                 let size_bytes = bytes.len() as u64;
-                let location = BlobLocation { path, offset: 0, size_bytes };
+                let location = BlobLocation { path: path.into(), offset: 0, size_bytes };
                 InputFile { name, digest: Digest::of(&bytes), size_bytes, location }
             })
             .collect()

@@ -161,9 +161,15 @@ impl Plan {
 
     /// Axis name and value label at one position among the axes of the node's stage.
     pub fn label(&self, id: NodeId, position: usize) -> (&str, &str) {
+        let (axis, value) = self.value(id, position);
+        let axis = &self.spec.axes[axis];
+        (axis.name.get_ref(), &axis.values[value].label)
+    }
+
+    /// The same as indices into the axes of the spec and the values of that axis.
+    pub(crate) fn value(&self, id: NodeId, position: usize) -> (usize, usize) {
         let points = &self.stage(id).points;
-        let axis = &self.spec.axes[points.axes()[position]];
-        (axis.name.get_ref(), &axis.values[points.value(self.node(id).code, position)].label)
+        (points.axes()[position], points.value(self.node(id).code, position))
     }
 
     /// Appends the text of [`Plan::name`], without the parts that it keeps.

@@ -1,16 +1,16 @@
 //! From a node whose inputs are known to an [`Action`] that can run anywhere.
 
-use std::collections::HashMap;
+use std::cell::OnceCell;
 use std::sync::Arc;
 
-use orchestrate_cache::{ActionKey, OutputDigest, Store};
+use orchestrate_cache::{ActionKey, DigestMap, FileEntry, OutputDigest, Store};
 
-use crate::key::gathered_labels;
 use crate::known::Known;
 use crate::node::NodeId;
 use crate::observe::Observed;
-use crate::plan::Plan;
-use crate::stage::{Action, Input, InputFile, Item};
+use crate::parallel;
+use crate::plan::{Feed, Plan};
+use crate::stage::{Action, Input, InputFile, Item, Label};
 
 /// A stored artifact that the store has lost since it was looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,13 +24,15 @@ pub struct ActionMaker<'a> {
     plan: &'a Plan,
     observed: &'a Observed,
     store: &'a Store,
-    files: HashMap<OutputDigest, Arc<[InputFile]>>,
+    files: DigestMap<Arc<[InputFile]>>,
+    /// By axis and value; made when something is gathered for the first time.
+    labels: OnceCell<Vec<Vec<Label>>>,
 }
 
 impl<'a> ActionMaker<'a> {
     /// No artifact is resolved yet.
     pub fn new(plan: &'a Plan, observed: &'a Observed, store: &'a Store) -> Self {
-        Self { plan, observed, store, files: HashMap::new() }
+        Self { plan, observed, store, files: DigestMap::default(), labels: OnceCell::new() }
     }
 
     /// Forgets where an artifact lies, after it turned out to be corrupt.
@@ -40,48 +42,70 @@ impl<'a> ActionMaker<'a> {
 
     /// The action of a node whose inputs are known. Errors: an input that the store has lost.
     pub fn action(&mut self, id: NodeId, key: ActionKey, known: &Known<'_>) -> Result<Action, Lost> {
+        let plan = self.plan;
         let mut inputs: Vec<Input> = Vec::new();
-        for (position, feed) in self.plan.stage(id).feeds.iter().enumerate() {
+        for (position, feed) in plan.stage(id).feeds.iter().enumerate() {
             if inputs.last().is_none_or(|input| input.port != feed.port) {
                 inputs.push(Input { port: feed.port.clone(), items: Vec::new() });
             }
-            for item in self.plan.feed_items(id, position) {
-                let lost = Lost { upstream: *item };
-                let digest = known.output(*item, &feed.output).ok_or(lost)?;
-                let files = self.files(digest).ok_or(lost)?;
-                let labels = gathered_labels(self.plan, *item, feed);
-                let labels = labels.map(|(axis, label)| (axis.to_owned(), label.to_owned())).collect();
-                inputs.last_mut().expect("an input was pushed").items.push(Item { labels, files });
-            }
+            let items = self.items(feed, plan.feed_items(id, position), known)?;
+            inputs.last_mut().expect("an input was pushed").items.extend(items);
         }
-        let seen = self.observed.of(self.plan, id);
+        let seen = self.observed.of(plan, id);
         Ok(Action {
             key,
-            node: self.plan.name(id).to_string(),
-            params: self.plan.params(id).params.clone(),
+            node: plan.name(id).to_string(),
+            params: plan.params(id).params.clone(),
             inputs,
-            files: self.observed.files(self.plan, id),
+            files: self.observed.files(plan, id),
             env: seen.env.clone(),
         })
     }
 
-    /// The files of an artifact and where they lie; `None` where the store has lost one.
-    pub fn files(&mut self, digest: OutputDigest) -> Option<Arc<[InputFile]>> {
-        if let Some(files) = self.files.get(&digest) {
-            return Some(Arc::clone(files));
-        }
-        let artifact = self.store.artifact(&digest)?;
-        let files: Option<Arc<[_]>> = artifact
-            .files
-            .iter()
-            .map(|file| {
-                let location = self.store.locate(&file.digest)?;
-                let (name, digest, size_bytes) = (file.name.clone(), file.digest, file.size_bytes);
-                Some(InputFile { name, digest, size_bytes, location })
-            })
-            .collect();
-        let files = files?;
-        self.files.insert(digest, Arc::clone(&files));
-        Some(files)
+    /// An output of a node, labelled by all of its axes; `None` where the store has lost it.
+    pub fn item(&self, node: NodeId, output: OutputDigest) -> Option<Item> {
+        let plan = self.plan;
+        let labels = self.labels.get_or_init(|| labels(plan));
+        let places = (0..plan.stage(node).points.axes().len()).map(|position| plan.value(node, position));
+        let labels = places.map(|(axis, value)| labels[axis][value].clone()).collect();
+        Some(Item { labels, files: resolve(self.store, &output)? })
     }
+
+    /// What some nodes give to a feed, by all threads where there are many.
+    fn items(&mut self, feed: &Feed, nodes: &[NodeId], known: &Known<'_>) -> Result<Vec<Item>, Lost> {
+        let plan = self.plan;
+        let labels = if feed.gathered.is_empty() { &[] } else { &**self.labels.get_or_init(|| labels(plan)) };
+        let (store, files) = (self.store, &self.files);
+        let item = |node: &NodeId| {
+            let lost = Lost { upstream: *node };
+            let digest = known.output(*node, &feed.output).ok_or(lost)?;
+            let files = files.get(&digest.0).cloned().or_else(|| resolve(store, &digest)).ok_or(lost)?;
+            let places = feed.gathered.iter().map(|position| plan.value(*node, *position));
+            Ok((digest, Item { labels: places.map(|(axis, value)| labels[axis][value].clone()).collect(), files }))
+        };
+        let parts = parallel::parts(nodes, |nodes| nodes.iter().map(item).collect::<Result<Vec<_>, Lost>>());
+        let mut items = Vec::with_capacity(nodes.len());
+        for part in parts {
+            for (digest, item) in part? {
+                self.files.entry(digest.0).or_insert_with(|| Arc::clone(&item.files));
+                items.push(item);
+            }
+        }
+        Ok(items)
+    }
+}
+
+/// Labels of the values of all axes.
+fn labels(plan: &Plan) -> Vec<Vec<Label>> {
+    let axes = plan.spec.axes.iter().map(|axis| (Arc::<str>::from(axis.name.get_ref().as_str()), &axis.values));
+    axes.map(|(axis, values)| values.iter().map(|value| (Arc::clone(&axis), value.label.as_str().into())).collect())
+        .collect()
+}
+
+/// The files of an artifact and where they lie; `None` where the store has lost one.
+fn resolve(store: &Store, digest: &OutputDigest) -> Option<Arc<[InputFile]>> {
+    let located = |FileEntry { name, digest, size_bytes }| {
+        Some(InputFile { name, digest, size_bytes, location: store.locate(&digest)? })
+    };
+    store.artifact(digest)?.files.into_iter().map(located).collect()
 }

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use orchestrate_cache::{ActionKey, Digest, Encoder, disk};
 
 use crate::event::Hits;
+use crate::node::NodeId;
+use crate::parallel;
 
 /// Folder of the lists among those of the runs.
 const LISTS: &str = "hits";
@@ -30,16 +32,17 @@ pub(super) fn write(runs_dir: &Path, hits: &Hits<'_>) -> io::Result<Digest> {
     if fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() == len as u64) {
         return Ok(name);
     }
-    let mut text = String::new();
-    let mut entries: Vec<_> = hits
-        .nodes
-        .iter()
-        .map(|(id, key)| {
+    let plan = hits.plan;
+    let named = |nodes: &[(NodeId, ActionKey)]| {
+        let mut text = String::new();
+        let name = |(id, key): &(NodeId, ActionKey)| {
             text.clear();
-            hits.plan.write_name(*id, &mut text);
-            (prefix(&text), key)
-        })
-        .collect();
+            plan.write_name(*id, &mut text);
+            (prefix(&text), *key)
+        };
+        nodes.iter().map(name).collect::<Vec<_>>()
+    };
+    let mut entries = parallel::parts(hits.nodes, named).concat();
     entries.sort_unstable();
     let mut bytes = Vec::with_capacity(len);
     for (name, key) in entries {

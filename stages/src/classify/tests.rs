@@ -16,7 +16,7 @@ fn predictions(labels: &[u32], predicted: &[u32]) -> Predictions {
 }
 
 fn fold(number: &str) -> AxisLabels {
-    vec![("fold".to_owned(), number.to_owned())]
+    vec![("fold".into(), number.into())]
 }
 
 fn figure(metrics: &Metrics, metric: &str, label: &str) -> (Option<f64>, u64) {

@@ -94,7 +94,7 @@ fn write_item(dir: &Path, item: &Item) -> Result<(), StageError> {
 fn index(input: &Input, folders: &[String]) -> Result<Vec<u8>, StageError> {
     let mut axes: Vec<&str> = Vec::new();
     for (axis, _) in input.items.iter().flat_map(|item| &item.labels) {
-        if !axes.contains(&axis.as_str()) {
+        if !axes.contains(&&**axis) {
             axes.push(axis);
         }
     }

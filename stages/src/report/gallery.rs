@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use orchestrate_engine::stage::{Action, Item, StageError};
+use orchestrate_engine::stage::{Action, Item, Label, StageError};
 use rayon::prelude::*;
 
 use super::case::{Case, Pick};
@@ -305,7 +305,7 @@ struct Cut<'a> {
 }
 
 /// The item whose labels are all among those given; of several, the one with the most labels.
-fn belonging<'a>(items: &'a [Item], labels: &[(String, String)]) -> Option<&'a Item> {
+fn belonging<'a>(items: &'a [Item], labels: &[Label]) -> Option<&'a Item> {
     let fits = |item: &&Item| item.labels.iter().all(|label| labels.contains(label));
     items.iter().filter(fits).max_by_key(|item| item.labels.len())
 }
@@ -329,7 +329,7 @@ mod tests {
     use super::*;
 
     fn item(labels: &[(&str, &str)]) -> Item {
-        let labels = labels.iter().map(|&(axis, label)| (axis.to_owned(), label.to_owned())).collect();
+        let labels = labels.iter().map(|&(axis, label)| (axis.into(), label.into())).collect();
         Item { labels, files: Vec::new().into() }
     }
 

@@ -5,14 +5,11 @@
 
 use std::collections::HashMap;
 
-use orchestrate_engine::stage::{Item, StageError};
+use orchestrate_engine::stage::{Item, Label, StageError};
 use rayon::prelude::*;
 
 use super::Params;
 use crate::artifact::{Scores, Table, is_synthetic};
-
-/// Axis and label of each gathered axis.
-pub(super) type Labels = Vec<(String, String)>;
 
 /// Where an input belongs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,17 +24,17 @@ pub(super) struct Place {
 
 impl Place {
     /// Reads it off the labels of an input.
-    pub(super) fn of(params: &Params, labels: &[(String, String)]) -> Self {
+    pub(super) fn of(params: &Params, labels: &[Label]) -> Self {
         let is_group = |axis: &str| params.across.0.iter().any(|other| other == axis);
         let joined = |group: bool| {
-            let kept = labels.iter().filter(|(axis, _)| *axis != params.threshold && is_group(axis) == group);
-            kept.map(|(_, label)| label.as_str()).collect::<Vec<_>>().join(" · ")
+            let kept = labels.iter().filter(|(axis, _)| **axis != *params.threshold && is_group(axis) == group);
+            kept.map(|(_, label)| &**label).collect::<Vec<_>>().join(" · ")
         };
         let series = joined(false);
         Self {
             series: if series.is_empty() { "study".to_owned() } else { series },
             group: joined(true),
-            threshold: labels.iter().find(|(axis, _)| *axis == params.threshold).map(|(_, label)| label.clone()),
+            threshold: labels.iter().find(|(axis, _)| **axis == *params.threshold).map(|(_, label)| label.to_string()),
         }
     }
 }
@@ -46,7 +43,7 @@ impl Place {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Scored {
     /// Labels of its gathered axes.
-    pub(super) labels: Labels,
+    pub(super) labels: Vec<Label>,
     /// Where it belongs.
     pub(super) place: Place,
     /// Its images, in the order of the input.
@@ -278,7 +275,7 @@ pub(super) mod tests {
     #[test]
     fn axes_that_are_no_folds_and_no_thresholds_make_the_series() {
         let labels = [("protocol", "shuffled"), ("model", "m"), ("seed", "7"), ("fold", "1")];
-        let labels: Vec<_> = labels.map(|(axis, label)| (axis.to_owned(), label.to_owned())).to_vec();
+        let labels: Vec<_> = labels.map(|(axis, label)| (axis.into(), label.into())).to_vec();
         let place = |json| Place::of(&params(json), &labels);
         assert_eq!(place(serde_json::json!({})).series, "shuffled · m · 7");
         let across_seeds = place(serde_json::json!({ "across": ["fold", "seed"] }));

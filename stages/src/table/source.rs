@@ -242,7 +242,7 @@ fn metrics(layout: &Layout, item: &Item) -> Result<Part, StageError> {
 }
 
 fn entry(item: &Item, inner: &[(&str, &str)], figure: Figure) -> Entry {
-    let outer = item.labels.iter().map(|(axis, label)| (axis.as_str(), label.as_str()));
+    let outer = item.labels.iter().map(|(axis, label)| (&**axis, &**label));
     let labels = outer.chain(inner.iter().copied()).filter(|(_, label)| !label.is_empty());
     Entry { labels: labels.map(|(name, label)| (name.to_owned(), label.to_owned())).collect(), figure }
 }

@@ -53,9 +53,9 @@ fn study(bench: &Bench) -> (Value, Vec<Item>) {
     let mut items: Vec<(AxisLabels, Vec<Image>)> = Vec::new();
     for row in reference["scores"].as_array().unwrap() {
         let labels = vec![
-            ("model".to_owned(), row[0].as_str().unwrap().to_owned()),
-            ("fold".to_owned(), row[1].to_string()),
-            ("threshold".to_owned(), row[2].as_str().unwrap().to_owned()),
+            ("model".into(), row[0].as_str().unwrap().into()),
+            ("fold".into(), row[1].to_string().into()),
+            ("threshold".into(), row[2].as_str().unwrap().into()),
         ];
         let class = CLASSES.iter().position(|class| row[4] == *class).unwrap() as u32;
         let image = (class, row[5].as_f64());
@@ -65,7 +65,7 @@ fn study(bench: &Bench) -> (Value, Vec<Item>) {
         }
     }
     let items = items.into_iter().map(|(labels, images)| {
-        let labels: Vec<_> = labels.iter().map(|(axis, label)| (axis.as_str(), label.as_str())).collect();
+        let labels: Vec<_> = labels.iter().map(|(axis, label)| (&**axis, &**label)).collect();
         bench.item(&scores(&images), &labels)
     });
     let items = items.collect();
@@ -372,7 +372,7 @@ pituitary   – (n = 0)  – (n = 0)  – (n = 0)  – (n = 0)    0
 fn tertiles_are_those_of_the_distinct_images_of_all_inputs() {
     let bench = Bench::new();
     let model = |name: &str, images: &[(u32, f64, u32)]| Item {
-        labels: vec![("model".to_owned(), name.to_owned())],
+        labels: vec![("model".into(), name.into())],
         ..sized(&bench, images)
     };
     let items = [
@@ -463,7 +463,7 @@ fn metrics_of_classify_make_a_table_of_their_own() {
         classes: texts(&CLASSES),
         probabilities: vec![0.0; 12],
     };
-    let fold = |number: &str| vec![("fold".to_owned(), number.to_owned())];
+    let fold = |number: &str| vec![("fold".into(), number.into())];
     let inputs = [(fold("1"), predictions(&[0, 0, 1, 2])), (fold("2"), predictions(&[0, 1, 1, 2]))];
     let (metrics, _) = crate::classify::run(&inputs).unwrap();
     let items = [bench.item(&metrics, &[("model", "tiny")])];
@@ -555,7 +555,7 @@ fn seconds_for_15360_scores_of_613_images() {
         for fold in 1..=5 {
             for threshold in 0..512 {
                 let labels = [("model", model), ("fold", fold), ("threshold", threshold)];
-                let labels = labels.map(|(axis, label)| (axis.to_owned(), label.to_string())).to_vec();
+                let labels = labels.map(|(axis, label)| (axis.into(), label.to_string().into())).to_vec();
                 items.push(Item { labels, files: one.files.clone() });
             }
         }

@@ -71,7 +71,7 @@ impl Bench {
     }
 
     pub(super) fn item(&self, labels: &[(&str, &str)], files: &[(&str, &str)]) -> Item {
-        let labels = labels.iter().map(|(axis, label)| ((*axis).to_owned(), (*label).to_owned())).collect();
+        let labels = labels.iter().map(|(axis, label)| ((*axis).into(), (*label).into())).collect();
         let file = |(name, text): &(&str, &str)| {
             let digest = Digest::of(text.as_bytes());
             let path = self.write(&format!("store/{digest}"), text);
@@ -80,7 +80,7 @@ impl Bench {
                 name: (*name).to_owned(),
                 digest,
                 size_bytes,
-                location: BlobLocation { path, offset: 0, size_bytes },
+                location: BlobLocation { path: path.into(), offset: 0, size_bytes },
             }
         };
         Item { labels, files: files.iter().map(file).collect() }

@@ -28,10 +28,10 @@ fn the_example_script_summarises_gathered_scores() {
         let path = bench.dir.path().join(format!("{digest}"));
         std::fs::write(&path, &bytes).expect("a file can be written");
         let size_bytes = bytes.len() as u64;
-        let location = BlobLocation { path, offset: 0, size_bytes };
+        let location = BlobLocation { path: path.into(), offset: 0, size_bytes };
         let labels = [("model", model), ("fold", fold), ("threshold", "q90")];
         Item {
-            labels: labels.map(|(axis, label)| (axis.to_owned(), label.to_owned())).to_vec(),
+            labels: labels.map(|(axis, label)| (axis.into(), label.into())).to_vec(),
             files: vec![InputFile { name: "scores.parquet".to_owned(), digest, size_bytes, location }].into(),
         }
     };
