@@ -20,7 +20,7 @@ fn main() -> anyhow::Result<()> {
         let images = Images::from_rows(&Rows::open("images.parquet", fs::read(&table)?.into())?)?;
         let read = began.elapsed();
         let began = Instant::now();
-        fs::write(&scratch, images.encode()?)?;
+        images.columns()?.save(&scratch)?;
         let written = began.elapsed();
         black_box(&images);
         let raw = images.pixels.len();

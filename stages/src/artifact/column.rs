@@ -8,7 +8,10 @@
 //! - tables of which a sweep makes thousands have no compression, see [`Columns::many`].
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::builder::{Float32Builder, ListBuilder};
@@ -35,6 +38,8 @@ const ROWS_PER_CHUNK_MAX: usize = 1 << 16;
 const WRITE_BATCH: usize = 1024;
 const WRITE_BATCH_WIDE: usize = 16;
 const ZSTD_LEVEL: i32 = 3;
+/// Bytes that are given to the system at a time: few enough to stay in a processor's cache.
+const SAVE_BYTES: usize = 1 << 18;
 
 /// Distinct values of a float up to which a table of which there are many lists them once.
 const LISTED_MAX: usize = 16;
@@ -161,6 +166,17 @@ impl<'a> Columns<'a> {
         encoded.map_err(|error| StageError::new(format!("cannot encode as Parquet: {error}")))
     }
 
+    /// Encodes as Parquet into a new file, to the same bytes; they are never in memory together.
+    pub fn save(&self, path: &Path) -> Result<(), StageError> {
+        let rows = self.check()?;
+        let save = || {
+            let mut file = BufWriter::with_capacity(SAVE_BYTES, File::create(path)?);
+            self.write_to(&mut file, rows, |_| true)?;
+            file.flush().map_err(ParquetError::from)
+        };
+        save().map_err(|error| StageError::new(format!("cannot write {} as Parquet: {error}", path.display())))
+    }
+
     fn with(mut self, name: &str, column: Column<'a>) -> Self {
         self.columns.push((name.to_owned(), column));
         self
@@ -196,13 +212,22 @@ impl<'a> Columns<'a> {
         rows: usize,
         is_chosen: impl Fn(usize) -> bool,
     ) -> Result<(Vec<u8>, ParquetMetaData), ParquetError> {
+        let plain = self.chosen(&is_chosen).filter_map(|(_, column)| column.plain());
+        let mut bytes = Vec::with_capacity(plain.map(|plain| plain.values.len()).sum::<usize>() + (1 << 12));
+        let metadata = self.write_to(&mut bytes, rows, is_chosen)?;
+        Ok((bytes, metadata))
+    }
+
+    fn write_to<W: Write + Send>(
+        &self,
+        sink: W,
+        rows: usize,
+        is_chosen: impl Fn(usize) -> bool,
+    ) -> Result<ParquetMetaData, ParquetError> {
         let schema = self.schema(&is_chosen);
         let columns: Vec<_> = self.chosen(is_chosen).collect();
         let options = ArrowWriterOptions::new().with_properties(self.properties()?).with_skip_arrow_metadata(true);
-        let plain: usize =
-            columns.iter().filter_map(|(_, column)| column.plain()).map(|plain| plain.values.len()).sum();
-        let mut bytes = Vec::with_capacity(plain + (1 << 12));
-        let writer = ArrowWriter::try_new_with_options(&mut bytes, Arc::clone(&schema), options)?;
+        let writer = ArrowWriter::try_new_with_options(sink, Arc::clone(&schema), options)?;
         let (mut file, encoders) = writer.into_serialized_writer()?;
         let step = self.rows_at_a_time();
         let chunks: Vec<_> = (0..rows).step_by(step).map(|start| start..rows.min(start + step)).collect();
@@ -210,8 +235,7 @@ impl<'a> Columns<'a> {
             let encoders = encoders.create_column_writers(number)?;
             write_group(&columns, &mut file, &schema, encoders, chunks)?;
         }
-        let metadata = file.close()?;
-        Ok((bytes, metadata))
+        file.close()
     }
 
     /// Rows that are turned into arrays at a time.
@@ -276,9 +300,9 @@ impl<'a> Columns<'a> {
 }
 
 /// Writes the rows of one row group.
-fn write_group(
+fn write_group<W: Write + Send>(
     columns: &[&(String, Column<'_>)],
-    file: &mut SerializedFileWriter<&mut Vec<u8>>,
+    file: &mut SerializedFileWriter<W>,
     schema: &Schema,
     encoders: Vec<ArrowColumnWriter>,
     chunks: &[Range<usize>],
@@ -454,7 +478,8 @@ mod tests {
 
     #[test]
     fn plain_byte_strings_are_written_as_parquets_own_writer_writes_them() {
-        let page = 1 << 20;
+        let dir = tempfile::tempdir().unwrap();
+        let (page, path) = (1 << 20, dir.path().join("table.parquet"));
         let tables = [
             (0, 0),
             (70_000, 0),
@@ -480,7 +505,10 @@ mod tests {
                 .float("weight", (0..rows).map(|row| row as f64))
                 .plain_bytes("more", rows, &values)
                 .note("made", "here");
-            assert!(columns.encode().unwrap() == written(&columns, rows), "{rows} rows of {width} bytes");
+            let expected = written(&columns, rows);
+            assert!(columns.encode().unwrap() == expected, "{rows} rows of {width} bytes");
+            columns.save(&path).unwrap();
+            assert!(std::fs::read(&path).unwrap() == expected, "{rows} rows of {width} bytes in a file");
         }
     }
 }

@@ -22,8 +22,10 @@ mod split;
 mod tests;
 mod truths;
 
+use std::path::Path;
+
 use bytes::Bytes;
-use orchestrate_engine::stage::{Item, Output, StageError};
+use orchestrate_engine::stage::{Content, Item, Output, StageError};
 
 pub use column::Columns;
 pub(crate) use column::repeated;
@@ -65,6 +67,17 @@ pub trait Table: Sized {
     /// The output that holds it.
     fn output(&self) -> Result<Output, StageError> {
         Ok(Output::file(Self::OUTPUT, &file::<Self>(), self.encode()?))
+    }
+
+    /// The output that holds it, in a file in [`Context::scratch_dir`]: for what is worth no second copy in memory, of stages
+    /// that run one node at a time.
+    ///
+    /// [`Context::scratch_dir`]: orchestrate_engine::stage::Context::scratch_dir
+    fn saved(&self, scratch_dir: &Path) -> Result<Output, StageError> {
+        let name = file::<Self>();
+        let path = scratch_dir.join(&name);
+        self.columns()?.save(&path)?;
+        Ok(Output { name: Self::OUTPUT.to_owned(), files: vec![(name, Content::File(path))] })
     }
 
     /// Opens what a port received, without decoding its columns.

@@ -69,7 +69,7 @@ impl Typed for Dataset {
     }
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
-        let one = |(params, action): &(Params, &Action)| run(params, &action.files, context).and_then(outputs);
+        let one = |(params, action): &(Params, &Action)| outputs(run(params, &action.files, context)?, context);
         batch.iter().map(one).collect()
     }
 }
@@ -161,10 +161,10 @@ fn listing(params: &Params, files: &[ExternalFile], context: &Context<'_>) -> Re
     }
 }
 
-/// Encodes one artifact after the other, so that no two are held in both forms.
-fn outputs((listing, stack): (Listing, Stack)) -> Result<Vec<Output>, StageError> {
+/// Images go to a file; masks, which are packed to a hundredth, stay in memory.
+fn outputs((listing, stack): (Listing, Stack), context: &Context<'_>) -> Result<Vec<Output>, StageError> {
     let Stack { height, width, images, masks } = stack;
-    let images = Images { names: listing.names(), height, width, pixels: images }.output()?;
+    let images = Images { names: listing.names(), height, width, pixels: images }.saved(context.scratch_dir)?;
     let masks = Masks { names: listing.names(), height, width, pixels: masks }.output()?;
     Ok(vec![images, listing.labels().output()?, masks])
 }
