@@ -17,9 +17,14 @@ class Spent(NamedTuple):
     began_at: float  # seconds since 1970
 
 
+def scratch():
+    """An empty file for what a process prints; in memory, as filesystems search long for a new file where many were just deleted."""
+    return open(os.memfd_create("said"), "w+b") if hasattr(os, "memfd_create") else tempfile.TemporaryFile()
+
+
 def spawn(command, cwd):
     """Runs a command to its end, which must be a good one."""
-    with tempfile.TemporaryFile() as said:
+    with scratch() as said:
         began_at, began = time.time(), time.perf_counter()
         child = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
         _, status, usage = os.wait4(child.pid, 0)

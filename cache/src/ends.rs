@@ -25,23 +25,31 @@ pub(crate) fn read(layout: &Layout) -> Option<Ends> {
 }
 
 /// Packs that are gone or shorter than they were, with what is wrong.
-pub(crate) fn missing(layout: &Layout, index: &Index) -> Vec<(PathBuf, String)> {
-    let left = |(id, end): (String, u64)| {
-        let path = layout.pack(&id);
-        match index.packs.iter().find(|pack| pack.id == id).map(|pack| pack.end) {
+pub(crate) fn missing(ends: &Ends, layout: &Layout, index: &Index) -> Vec<(PathBuf, String)> {
+    let left = |(id, end): (&String, &u64)| {
+        let path = layout.pack(id);
+        match index.packs.iter().find(|pack| pack.id == *id).map(|pack| pack.end) {
             None => Some((path, format!("it is gone, and its {end} bytes of records are lost"))),
-            Some(left) if left < end => Some((path, format!("only {left} of {end} bytes are left; records are lost"))),
+            Some(left) if left < *end => Some((path, format!("only {left} of {end} bytes are left; records are lost"))),
             Some(_) => None,
         }
     };
-    read(layout).unwrap_or_default().into_iter().filter_map(left).collect()
+    ends.iter().filter_map(left).collect()
 }
 
-/// Writes the file anew if a pack is longer than it says.
-pub(crate) fn raise(layout: &Layout, packs: impl Iterator<Item = (String, u64)>) -> Result<(), StoreError> {
+/// Writes the file anew if a pack is longer than it says; `said` is what it said when it was read last.
+pub(crate) fn raise(
+    layout: &Layout,
+    said: &Ends,
+    packs: impl Iterator<Item = (String, u64)>,
+) -> Result<(), StoreError> {
+    let packs: Ends = packs.collect();
+    if packs.iter().all(|pack| said.get(pack.0) == Some(pack.1)) {
+        return Ok(());
+    }
     let known = read(layout);
     let mut ends = known.clone().unwrap_or_default();
-    for (id, end) in packs.filter(|(_, end)| *end > 0) {
+    for (id, end) in packs.into_iter().filter(|(_, end)| *end > 0) {
         let known = ends.entry(id).or_default();
         *known = end.max(*known);
     }
@@ -78,8 +86,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let layout = Store::open(dir.path(), Access::ReadWrite).unwrap().layout.clone();
         let ends = |a, b| Ends::from([("a".to_owned(), a), ("b".to_owned(), b)]);
-        raise(&layout, ends(3, 5).into_iter()).unwrap();
-        raise(&layout, ends(4, 2).into_iter()).unwrap();
+        raise(&layout, &Ends::new(), ends(3, 5).into_iter()).unwrap();
+        raise(&layout, &ends(3, 4), ends(4, 2).into_iter()).unwrap();
         assert_eq!(read(&layout), Some(ends(4, 5)));
         let whole = fs::read(layout.pack_ends()).unwrap();
         for place in 0..whole.len() {

@@ -19,7 +19,7 @@ use crate::blob::{BlobError, BlobLocation};
 use crate::clock;
 use crate::digest::{Digest, DigestMap};
 use crate::disk;
-use crate::ends;
+use crate::ends::{self, Ends};
 use crate::error::StoreError;
 use crate::index::Index;
 use crate::last_use;
@@ -56,6 +56,8 @@ pub struct Store {
     pub(crate) layout: Layout,
     access: Access,
     index: RwLock<Index>,
+    /// How long packs were when this was opened.
+    ends: Ends,
     /// Objects that were seen, with their lengths.
     objects: RwLock<DigestMap<u64>>,
     pub(crate) writer: Writer,
@@ -86,12 +88,13 @@ impl Store {
         let using = session.as_ref().map(|session| session.uses.share(&session.notes)).transpose()?;
         let index = Index::read(&layout)?;
         drop(using);
-        for (path, message) in ends::missing(&layout, &index) {
+        let ends = ends::read(&layout).unwrap_or_default();
+        for (path, message) in ends::missing(&ends, &layout, &index) {
             tracing::warn!("{}: {message}; what a run needs of them is made again", path.display());
         }
         let index = RwLock::new(index);
         let (objects, writer) = Default::default();
-        Ok(Self { layout, access, index, objects, writer, leases, session, gc_lock })
+        Ok(Self { layout, access, index, ends, objects, writer, leases, session, gc_lock })
     }
 
     /// The folder, as an absolute path.
@@ -457,7 +460,7 @@ impl Drop for Store {
             return;
         }
         let ends: Vec<_> = self.index().packs.iter().map(|pack| (pack.id.clone(), pack.end)).collect();
-        if let Err(error) = ends::raise(&self.layout, ends.into_iter()) {
+        if let Err(error) = ends::raise(&self.layout, &self.ends, ends.into_iter()) {
             tracing::debug!("{error}");
         }
     }

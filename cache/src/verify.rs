@@ -60,7 +60,7 @@ impl Store {
         let mut report = VerifyReport::default();
         let ids = pack_ids(&self.layout)?;
         let packs: Vec<_> = ids.par_iter().map(|id| self.verify_pack(id)).collect::<Result<_, _>>()?;
-        let missing = ends::missing(&self.layout, &self.index());
+        let missing = ends::missing(&ends::read(&self.layout).unwrap_or_default(), &self.layout, &self.index());
         report.problems.extend(missing.into_iter().map(|(path, message)| Problem { path, message }));
         let mut damaged = false;
         for pack in packs {
