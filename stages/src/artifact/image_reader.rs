@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn pixels_of_our_own_tables_stay_in_the_file() {
         // Of 40 MB, so that there are several row groups, and many pages in each.
-        for images in [images(800, 224, 224), images(7, 3, 5), images(0, 0, 0), images(3, 0, 4)] {
+        for images in [images(800, 224, 224), images(9000, 9, 9), images(7, 3, 5), images(0, 0, 0), images(3, 0, 4)] {
             let bench = Bench::new();
             let reader = ImageReader::from_item(&bench.item(&images, &[])).unwrap();
             assert!(is_stored(&reader));

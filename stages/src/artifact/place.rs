@@ -16,10 +16,13 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
 
+use super::plain::LENGTH_BYTES;
 use super::source::Source;
 
-/// Bytes before each string that say how long it is.
-const LENGTH_BYTES: u64 = 4;
+/// Where strings are shorter than this, the lengths of several are read at once.
+const SHORT_BYTES: u64 = 1 << 13;
+/// How much is read then.
+const AT_ONCE_BYTES: u64 = 1 << 16;
 
 /// The place of each string of `width` bytes in a column of a file, in the order of rows; `None` where some lie otherwise.
 pub(super) fn places(
@@ -29,11 +32,20 @@ pub(super) fn places(
     width: usize,
 ) -> Result<Option<Vec<u64>>, BlobError> {
     let Some(places) = expected(metadata, blob, name, width) else { return Ok(None) };
-    let Ok(width) = u32::try_from(width) else { return Ok(None) };
+    let Ok(length) = u32::try_from(width) else { return Ok(None) };
+    let at_once = if width as u64 <= SHORT_BYTES { AT_ONCE_BYTES } else { LENGTH_BYTES as u64 };
+    let mut read = Vec::new();
+    let mut start = 0;
     for place in &places {
-        let mut length = [0; LENGTH_BYTES as usize];
-        blob.read_exact_at(&mut length, place - LENGTH_BYTES)?;
-        if u32::from_le_bytes(length) != width {
+        let at = place - LENGTH_BYTES as u64;
+        if at < start || *place > start + read.len() as u64 {
+            start = at;
+            let rest = blob.size_bytes().saturating_sub(at).max(LENGTH_BYTES as u64);
+            read.resize(at_once.min(rest) as usize, 0);
+            blob.read_exact_at(&mut read, at)?;
+        }
+        let from = (at - start) as usize;
+        if read[from..from + LENGTH_BYTES] != length.to_le_bytes() {
             return Ok(None);
         }
     }
@@ -82,10 +94,10 @@ fn append(
     let starts = headers.starts.lock().unwrap_or_else(PoisonError::into_inner);
     let (first, length) = chunk.byte_range();
     let ends = starts.iter().skip(1).copied().chain([first.checked_add(length)?]);
-    let step = width.checked_add(LENGTH_BYTES)?;
+    let step = width.checked_add(LENGTH_BYTES as u64)?;
     for ((&start, end), &count) in starts.iter().zip(ends).zip(&counts) {
         let body = end.checked_sub(count.checked_mul(step)?).filter(|&body| body > start)?;
-        places.extend((0..count).map(|row| body + row * step + LENGTH_BYTES));
+        places.extend((0..count).map(|row| body + row * step + LENGTH_BYTES as u64));
     }
     Some(starts.len() == counts.len() && counts.iter().sum::<u64>() == rows as u64)
 }
