@@ -128,7 +128,7 @@ impl Store {
         }
         if policy.keep_own {
             protection.since(session.opened_ms);
-            protection.noted.extend(session.notes.read().prefixes);
+            protection.noted.extend(session.notes.read()?.prefixes);
         }
         let plan = self.plan_gc(policy, now_ms, !alone.0, &protection)?;
         if !policy.dry_run {

@@ -61,7 +61,7 @@ struct Holder {
     /// Differs between hosts, and between two starts of one.
     boot: String,
     process: u32,
-    /// Differs between two stores that one process opens.
+    /// Differs between two stores that one process has open.
     session: String,
 }
 

@@ -1,11 +1,12 @@
 //! What a session needs, in the file that carries its lock: when it was opened, in milliseconds since 1970, then the first
 //! eight bytes of each key that it found, then a zero. All numbers have eight bytes, the lowest first.
 //!
-//! The file outlives its session, and the next one that takes it writes over what stands there: nothing is made, cut or
-//! removed, so that a session costs two writes, also on a full disk. Behind the zero may be notes of earlier sessions.
+//! The file outlives its session, and the next one that takes it writes over what stands there, so that a session of hits
+//! costs two writes and makes, cuts and removes nothing. Behind the zero may be notes of earlier sessions.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -41,8 +42,16 @@ impl Notes {
     }
 
     /// What is noted.
-    pub(crate) fn read(&self) -> Noted {
-        Noted::read(&self.path)
+    pub(crate) fn read(&self) -> Result<Noted, StoreError> {
+        let end = *self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bytes = vec![0; end as usize];
+        self.file.read_exact_at(&mut bytes, 0).map_err(StoreError::io("read", &self.path))?;
+        Ok(Noted::parse(&bytes))
+    }
+
+    /// Whether the file still has this name.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        disk::is_at(&self.file, path)
     }
 }
 
@@ -58,7 +67,10 @@ pub(crate) struct Noted {
 impl Noted {
     /// Whoever takes the file meanwhile has looked nothing up yet, so that older notes in place of its own keep only too much.
     pub(crate) fn read(path: &Path) -> Self {
-        let bytes = fs::read(path).unwrap_or_default();
+        Self::parse(&fs::read(path).unwrap_or_default())
+    }
+
+    fn parse(bytes: &[u8]) -> Self {
         let mut numbers =
             bytes.chunks_exact(8).map(|number| u64::from_le_bytes(number.try_into().expect("chunks of eight")));
         let opened_ms = numbers.next().unwrap_or(0);
@@ -73,6 +85,7 @@ fn bytes_of(numbers: impl IntoIterator<Item = u64>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault;
 
     #[test]
     fn notes_of_an_earlier_session_count_no_more() {
@@ -88,10 +101,15 @@ mod tests {
         first.add(&[7, 8]).unwrap();
         first.add(&[]).unwrap();
         first.add(&[9]).unwrap();
-        assert_eq!(first.read(), noted(5, &[7, 8, 9]));
+        assert_eq!(Noted::read(&path), noted(5, &[7, 8, 9]));
+        assert_eq!(first.read().unwrap(), noted(5, &[7, 8, 9]));
         let second = begin(6);
-        assert_eq!(second.read(), noted(6, &[]));
+        assert_eq!(Noted::read(&path), noted(6, &[]));
+        fault::after(0);
+        assert!(second.add(&[11, 12]).is_err());
+        fault::off();
         second.add(&[10]).unwrap();
-        assert_eq!(second.read(), noted(6, &[10]));
+        assert_eq!(Noted::read(&path), noted(6, &[10]));
+        assert_eq!(second.read().unwrap(), noted(6, &[10]));
     }
 }

@@ -44,7 +44,7 @@ impl Session {
     pub(crate) fn open(layout: &Layout) -> Result<Self, StoreError> {
         let uses = UseLock::open(layout)?;
         let opened_ms = clock::now_ms();
-        for number in 0.. {
+        for number in 0_u32.. {
             let path = layout.tmp().join(number.to_string());
             if let Some(file) = claim(&lock_of(&path))? {
                 let notes = Notes::begin(file, lock_of(&path), opened_ms)?;
@@ -74,10 +74,9 @@ impl SessionDir {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if self.dir.made.get().is_some()
-            && let Err(error) = disk::remove_dir(&self.dir.path)
-        {
-            tracing::debug!("{error}");
+        // Whoever empties `tmp` gives our number to another session.
+        if self.dir.made.get().is_some() && self.notes.is_at(&lock_of(&self.dir.path)) {
+            remove(&self.dir.path);
         }
     }
 }
@@ -89,9 +88,20 @@ fn lock_of(dir: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Locks a file, made if it is missing; `None` if another session has it.
+fn remove(dir: &Path) {
+    if let Err(error) = disk::remove_dir(dir) {
+        tracing::debug!("{error}");
+    }
+}
+
+/// Locks a file, made if it is missing; `None` if another session has it, or another user for whom alone it was made.
 fn claim(path: &Path) -> Result<Option<File>, StoreError> {
-    let file = disk::open_or_create(path)?;
+    let file = match disk::open_or_create(path) {
+        Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied && path.exists() => {
+            return Ok(None);
+        }
+        opened => opened?,
+    };
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -99,43 +109,37 @@ fn claim(path: &Path) -> Result<Option<File>, StoreError> {
     }
 }
 
-/// Who has a number.
-enum Owner {
-    Lives,
-    /// Nobody; with the lock, which nobody else can take while this is held, if there is a file.
-    None(Option<File>),
-}
-
-fn owner(lock: &Path) -> Result<Owner, StoreError> {
+/// Whether somebody holds a lock, as far as can be seen.
+fn is_held(lock: &Path) -> bool {
     let options = File::options().read(true).clone();
     // Some filesystems lock only what may be written; the files of others may only be read.
-    let file = match options.clone().write(true).open(lock).or_else(|_| options.open(lock)) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Owner::None(None)),
-        Err(error) => {
-            tracing::debug!("{}: {error}", lock.display());
-            return Ok(Owner::Lives);
-        }
-    };
-    match file.try_lock() {
-        Ok(()) => Ok(Owner::None(Some(file))),
-        Err(TryLockError::WouldBlock) => Ok(Owner::Lives),
-        Err(TryLockError::Error(error)) => Err(StoreError::io("lock", lock)(error)),
+    match options.clone().write(true).open(lock).or_else(|_| options.open(lock)) {
+        Ok(file) => file.try_lock().is_err(),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
     }
 }
 
-/// Removes the folders of sessions that died.
+/// Removes the folders of sessions that died, each while nobody else can take its number.
 ///
 /// A worker that has not yet noticed that its engine is dead may still write there; then the next sweep goes on, and nobody is
 /// kept from the store.
 pub(crate) fn sweep(tmp: &Path, own: Option<&Session>) -> Result<(), StoreError> {
     for name in disk::list(tmp)?.iter().filter(|name| !name.ends_with(LOCK)) {
         let dir = tmp.join(name);
-        if own.is_none_or(|own| own.dir.path != dir)
-            && let Owner::None(_lock) = owner(&lock_of(&dir))?
-            && let Err(error) = disk::remove_dir(&dir)
-        {
-            tracing::debug!("{error}");
+        if own.is_some_and(|own| own.dir.path == dir) {
+            continue;
+        }
+        if name.parse::<u32>().is_err() {
+            // Development versions of 0.1.0 kept the lock in the folder.
+            if !is_held(&dir.join("lock")) {
+                remove(&dir);
+            }
+            continue;
+        }
+        match claim(&lock_of(&dir)) {
+            Ok(Some(_lock)) => remove(&dir),
+            Ok(None) => {}
+            Err(error) => tracing::debug!("{error}"),
         }
     }
     Ok(())
@@ -146,9 +150,7 @@ pub(crate) fn neighbours(tmp: &Path, own: &Session) -> Result<Vec<Noted>, StoreE
     let mut neighbours = Vec::new();
     for name in disk::list(tmp)?.iter().filter(|name| name.ends_with(LOCK)) {
         let lock = tmp.join(name);
-        if lock != lock_of(&own.dir.path)
-            && let Owner::Lives = owner(&lock)?
-        {
+        if lock != lock_of(&own.dir.path) && is_held(&lock) {
             neighbours.push(Noted::read(&lock));
         }
     }
@@ -193,6 +195,47 @@ mod tests {
     }
 
     #[test]
+    fn session_with_the_number_of_a_dead_one_removes_its_rest() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Store::open(dir.path(), Access::ReadWrite).unwrap());
+        let rest = dead_session(&dir.path().join("tmp"));
+        let layout = Layout::open(dir.path(), Access::ReadWrite).unwrap();
+        let session = Session::open(&layout).unwrap();
+        assert_eq!(session.dir.path().unwrap(), rest);
+        sweep(&layout.tmp(), Some(&session)).unwrap();
+        assert!(rest.exists(), "it is in use");
+        drop(session);
+        assert!(!rest.exists());
+    }
+
+    #[test]
+    fn who_empties_the_folder_of_sessions_takes_nothing_from_the_next_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Store::open(dir.path(), Access::ReadWrite).unwrap();
+        let first = open();
+        drop(first.scratch().unwrap());
+        fs::remove_dir_all(first.layout.tmp()).unwrap();
+        let second = open();
+        let scratch = second.scratch().unwrap();
+        drop(first);
+        assert!(scratch.path().exists());
+    }
+
+    #[test]
+    fn folders_of_sessions_of_a_development_version_are_left_while_they_live() {
+        let tmp = tempfile::tempdir().unwrap();
+        let dir = tmp.path().join("77-abc-0");
+        fs::create_dir(&dir).unwrap();
+        let lock = File::create(dir.join("lock")).unwrap();
+        lock.lock().unwrap();
+        sweep(tmp.path(), None).unwrap();
+        assert!(dir.exists());
+        drop(lock);
+        sweep(tmp.path(), None).unwrap();
+        assert!(!dir.exists());
+    }
+
+    #[test]
     fn a_live_session_is_left_alone_and_tells_its_age_and_what_it_needs() {
         let dir = tempfile::tempdir().unwrap();
         let open = || Store::open(dir.path(), Access::ReadWrite).unwrap();
@@ -202,8 +245,9 @@ mod tests {
         first.notes.add(&[7, 9]).unwrap();
         sweep(&two.layout.tmp(), Some(second)).unwrap();
         assert!(scratch.path().exists());
-        assert_eq!(neighbours(&two.layout.tmp(), second).unwrap(), [first.notes.read()]);
-        assert_eq!(first.notes.read().opened_ms, first.opened_ms);
+        let noted = first.notes.read().unwrap();
+        assert_eq!(noted.opened_ms, first.opened_ms);
+        assert_eq!(neighbours(&two.layout.tmp(), second).unwrap(), [noted]);
         drop((scratch, one));
         assert_eq!(neighbours(&two.layout.tmp(), second).unwrap(), []);
     }

@@ -5,7 +5,7 @@
 //! collection looks, or was gone before the engine did. `use.lock` also counts the collections, in eight bytes: an engine
 //! that finds another number than last time reads the index anew before it looks anything up.
 //!
-//! Notes are the first eight bytes of each key, in `tmp/SESSION.lock`; they count until their session ends.
+//! Notes are the first eight bytes of each key, in `tmp/NUMBER.lock` (`notes.rs`); they count until their session ends.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

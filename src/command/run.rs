@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -103,6 +104,8 @@ pub(super) fn execute(
     let stop = stop_on_signals()?;
     let summary =
         run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut [&mut *listener], &stop)?;
+    // Nothing runs any more, and the store survives whatever ends what follows.
+    stop.flag().store(true, Ordering::SeqCst);
     listener.tick();
     let told = tell(&summary);
     keep(study, &limits, &summary);

@@ -86,9 +86,9 @@ impl<'a> ActionMaker<'a> {
         let parts = parallel::parts(nodes, |nodes| nodes.iter().map(item).collect::<Result<Vec<_>, Lost>>());
         let mut items = Vec::with_capacity(nodes.len());
         for part in parts {
-            for (digest, item) in part? {
-                self.files.entry(digest.0).or_insert_with(|| Arc::clone(&item.files));
-                items.push(item);
+            for (digest, Item { labels, files }) in part? {
+                let files = Arc::clone(self.files.entry(digest.0).or_insert(files));
+                items.push(Item { labels, files });
             }
         }
         Ok(items)

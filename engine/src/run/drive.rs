@@ -91,6 +91,8 @@ pub(super) struct Drive<'a, 'l, 'r> {
     untouched: Vec<ActionKey>,
     touched: Option<Instant>,
     stopping: bool,
+    /// Whether somebody asked it to stop, and was told so.
+    interrupted: bool,
     /// Whether durations of earlier runs were read; a run without misses needs none.
     estimated: bool,
     /// When deferred nodes were last looked up.
@@ -144,6 +146,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             untouched: Vec::new(),
             touched: None,
             stopping: false,
+            interrupted: false,
             estimated: false,
             rechecked: Instant::now(),
             started: Instant::now(),
@@ -195,9 +198,12 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
 
     fn turn_until_done(&mut self, stop: &Stop) -> Result<(), RunError> {
         loop {
-            if stop.asked() && !self.stopping {
+            if stop.asked() && !self.interrupted {
+                self.interrupted = true;
                 self.report(Event::RunStopping);
-                self.stop();
+                if !self.stopping {
+                    self.stop();
+                }
             }
             self.look_up_ready()?;
             while let Some(batch) = self.scheduler.next_batch() {

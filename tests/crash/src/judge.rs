@@ -37,7 +37,7 @@ pub(crate) fn check(project: &Project, promised: &Results, expected: &Expected) 
     let mut said = project.call("check", &[]);
     for _ in 0..20 {
         // A worker needs a moment to see that its engine was killed; what it wrote meanwhile goes with the next sweep.
-        if !said.lines("problem").any(|problem| problem.ends_with("are left in tmp/")) {
+        if !said.lines("problem").any(|problem| problem.ends_with("is left by a dead session")) {
             break;
         }
         std::thread::sleep(Duration::from_millis(50));
