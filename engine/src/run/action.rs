@@ -109,3 +109,52 @@ fn resolve(store: &Store, digest: &OutputDigest) -> Option<Arc<[InputFile]>> {
     };
     store.artifact(digest)?.files.into_iter().map(located).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use orchestrate_cache::{Access, Digest, FileDigests, PutContent};
+
+    use super::*;
+    use crate::fake::{STUDY, plan};
+    use crate::observe::observe;
+
+    /// Enough for several threads to take part.
+    const THRESHOLDS: usize = 1000;
+
+    #[test]
+    fn gathered_items_come_in_order_with_their_labels_share_artifacts_and_name_what_is_lost() {
+        let study = STUDY.replace("threshold = [200, 225]", &format!("threshold = \"1..={THRESHOLDS}\""));
+        let plan = plan(&study, &[]).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Access::ReadWrite).unwrap();
+        let observed = observe(&plan, &FileDigests::open(dir.path())).unwrap();
+        let table = plan.ids().last().unwrap();
+        let scores = plan.feed_items(table, 0);
+        let mut known = Known::new(&plan, &observed);
+        let name = |number: usize| format!("{}.txt", number % 3);
+        for (number, score) in scores.iter().enumerate() {
+            let file = (name(number), PutContent::Bytes(name(number).into_bytes()));
+            let (digest, _) = store.put_artifact(vec![file]).unwrap();
+            assert!(known.learn(*score, &[("scores".to_owned(), digest)]));
+        }
+        store.commit().unwrap();
+
+        let key = ActionKey(Digest::of(b"a key"));
+        let mut maker = ActionMaker::new(&plan, &observed, &store);
+        let action = maker.action(table, key, &known).unwrap();
+        let items = &action.input("scores").unwrap().items;
+        assert_eq!(items.len(), 2 * 3 * THRESHOLDS);
+        for (number, (item, score)) in items.iter().zip(scores).enumerate() {
+            let labels: Vec<_> = item.labels.iter().map(|(axis, label)| (&**axis, &**label)).collect();
+            assert_eq!(labels, plan.point(*score));
+            assert_eq!(item.files[0].name, name(number));
+            assert_eq!(item.read(&name(number)).unwrap(), name(number).into_bytes());
+            assert!(Arc::ptr_eq(&item.files, &items[number % 3].files), "{number}");
+        }
+
+        for number in [5999, 4321] {
+            known.forget(scores[number]);
+            assert_eq!(maker.action(table, key, &known).unwrap_err().upstream, scores[number]);
+        }
+    }
+}
