@@ -146,3 +146,18 @@ fn unsafe_code_is_forbidden_in_every_crate() {
         assert!(inherits, "{manifest} lacks `[lints] workspace = true`");
     }
 }
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that is left out says why")]
+fn program_brings_its_unwinder_along_where_gcc_has_one_to_link() {
+    let said = |program: &str, arg: &str| -> Option<String> {
+        let output = Command::new(program).arg(arg).output().ok().filter(|output| output.status.success())?;
+        String::from_utf8(output.stdout).ok()
+    };
+    let archive = said("cc", "-print-file-name=libgcc_eh.a").filter(|path| path.starts_with('/'));
+    let (Some(_), Some(libraries)) = (archive, said("ldd", env!("CARGO_BIN_EXE_orchestrate"))) else {
+        eprintln!("skipped: there is no libgcc_eh.a, or no ldd that reads the program");
+        return;
+    };
+    assert!(libraries.contains("libc.so") && !libraries.contains("libgcc_s"), "{libraries}");
+}
