@@ -37,13 +37,13 @@ pub(crate) fn missing(ends: &Ends, layout: &Layout, index: &Index) -> Vec<(PathB
     ends.iter().filter_map(left).collect()
 }
 
+/// How long the packs are that an index has read.
+pub(crate) fn of(index: &Index) -> Ends {
+    index.packs.iter().map(|pack| (pack.id.clone(), pack.end)).collect()
+}
+
 /// Writes the file anew if a pack is longer than it says; `said` is what it said when it was read last.
-pub(crate) fn raise(
-    layout: &Layout,
-    said: &Ends,
-    packs: impl Iterator<Item = (String, u64)>,
-) -> Result<(), StoreError> {
-    let packs: Ends = packs.collect();
+pub(crate) fn raise(layout: &Layout, said: &Ends, packs: Ends) -> Result<(), StoreError> {
     if packs.iter().all(|pack| said.get(pack.0) == Some(pack.1)) {
         return Ok(());
     }
@@ -86,8 +86,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let layout = Store::open(dir.path(), Access::ReadWrite).unwrap().layout.clone();
         let ends = |a, b| Ends::from([("a".to_owned(), a), ("b".to_owned(), b)]);
-        raise(&layout, &Ends::new(), ends(3, 5).into_iter()).unwrap();
-        raise(&layout, &ends(3, 4), ends(4, 2).into_iter()).unwrap();
+        raise(&layout, &Ends::new(), ends(3, 5)).unwrap();
+        raise(&layout, &ends(3, 4), ends(4, 2)).unwrap();
         assert_eq!(read(&layout), Some(ends(4, 5)));
         let whole = fs::read(layout.pack_ends()).unwrap();
         for place in 0..whole.len() {

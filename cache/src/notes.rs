@@ -49,9 +49,9 @@ impl Notes {
         Ok(Noted::parse(&bytes))
     }
 
-    /// Whether the file still has this name.
-    pub(crate) fn is_at(&self, path: &Path) -> bool {
-        disk::is_at(&self.file, path)
+    /// Whether the file still has its name.
+    pub(crate) fn is_in_place(&self) -> bool {
+        disk::is_at(&self.file, &self.path)
     }
 }
 
@@ -71,8 +71,7 @@ impl Noted {
     }
 
     fn parse(bytes: &[u8]) -> Self {
-        let mut numbers =
-            bytes.chunks_exact(8).map(|number| u64::from_le_bytes(number.try_into().expect("chunks of eight")));
+        let mut numbers = bytes.as_chunks().0.iter().copied().map(u64::from_le_bytes);
         let opened_ms = numbers.next().unwrap_or(0);
         Self { opened_ms, prefixes: numbers.take_while(|prefix| *prefix != 0).collect() }
     }

@@ -55,8 +55,7 @@ impl Store {
         for finding in small::findings(&store.layout)? {
             report.done.push(finding.mend(&store.layout)?);
         }
-        let packs = store.index().packs.iter().map(|pack| (pack.id.clone(), pack.end)).collect();
-        ends::write(&store.layout, &packs)?;
+        ends::write(&store.layout, &ends::of(&store.index()))?;
         store.sweep_new(&store.layout.dir, &mut report)?;
         Ok(report)
     }

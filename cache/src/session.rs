@@ -75,7 +75,7 @@ impl SessionDir {
 impl Drop for Session {
     fn drop(&mut self) {
         // Whoever empties `tmp` gives our number to another session.
-        if self.dir.made.get().is_some() && self.notes.is_at(&lock_of(&self.dir.path)) {
+        if self.dir.made.get().is_some() && self.notes.is_in_place() {
             remove(&self.dir.path);
         }
     }

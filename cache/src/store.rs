@@ -459,8 +459,8 @@ impl Drop for Store {
         if self.access == Access::ReadOnly {
             return;
         }
-        let ends: Vec<_> = self.index().packs.iter().map(|pack| (pack.id.clone(), pack.end)).collect();
-        if let Err(error) = ends::raise(&self.layout, &self.ends, ends.into_iter()) {
+        let packs = ends::of(&self.index());
+        if let Err(error) = ends::raise(&self.layout, &self.ends, packs) {
             tracing::debug!("{error}");
         }
     }

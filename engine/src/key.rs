@@ -264,11 +264,7 @@ fn inputs(
 }
 
 /// Axis and label of each axis that was gathered, in the order of declaration.
-pub(crate) fn gathered_labels<'a>(
-    plan: &'a Plan,
-    item: NodeId,
-    feed: &'a Feed,
-) -> impl Iterator<Item = (&'a str, &'a str)> {
+fn gathered_labels<'a>(plan: &'a Plan, item: NodeId, feed: &'a Feed) -> impl Iterator<Item = (&'a str, &'a str)> {
     feed.gathered.iter().map(move |position| plan.label(item, *position))
 }
 

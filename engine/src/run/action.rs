@@ -66,8 +66,7 @@ impl<'a> ActionMaker<'a> {
     pub fn item(&self, node: NodeId, output: OutputDigest) -> Option<Item> {
         let plan = self.plan;
         let labels = self.labels.get_or_init(|| labels(plan));
-        let places = (0..plan.stage(node).points.axes().len()).map(|position| plan.value(node, position));
-        let labels = places.map(|(axis, value)| labels[axis][value].clone()).collect();
+        let labels = labels_of(plan, labels, node, 0..plan.stage(node).points.axes().len());
         Some(Item { labels, files: resolve(self.store, &output)? })
     }
 
@@ -80,8 +79,8 @@ impl<'a> ActionMaker<'a> {
             let lost = Lost { upstream: *node };
             let digest = known.output(*node, &feed.output).ok_or(lost)?;
             let files = files.get(&digest.0).cloned().or_else(|| resolve(store, &digest)).ok_or(lost)?;
-            let places = feed.gathered.iter().map(|position| plan.value(*node, *position));
-            Ok((digest, Item { labels: places.map(|(axis, value)| labels[axis][value].clone()).collect(), files }))
+            let labels = labels_of(plan, labels, *node, feed.gathered.iter().copied());
+            Ok((digest, Item { labels, files }))
         };
         let parts = parallel::parts(nodes, |nodes| nodes.iter().map(item).collect::<Result<Vec<_>, Lost>>());
         let mut items = Vec::with_capacity(nodes.len());
@@ -100,6 +99,12 @@ fn labels(plan: &Plan) -> Vec<Vec<Label>> {
     let axes = plan.spec.axes.iter().map(|axis| (Arc::<str>::from(axis.name.get_ref().as_str()), &axis.values));
     axes.map(|(axis, values)| values.iter().map(|value| (Arc::clone(&axis), value.label.as_str().into())).collect())
         .collect()
+}
+
+/// Those of a node at some positions among the axes of its stage.
+fn labels_of(plan: &Plan, labels: &[Vec<Label>], node: NodeId, positions: impl Iterator<Item = usize>) -> Vec<Label> {
+    let places = positions.map(|position| plan.value(node, position));
+    places.map(|(axis, value)| labels[axis][value].clone()).collect()
 }
 
 /// The files of an artifact and where they lie; `None` where the store has lost one.
