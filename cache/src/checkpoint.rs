@@ -48,7 +48,7 @@ impl Checkpoints {
         bytes[DIGEST_END..CHECKPOINT_HEADER_BYTES].copy_from_slice(self.key.0.as_bytes());
         let digest = Digest::of(&bytes[DIGEST_END..]);
         bytes[MAGIC.len()..DIGEST_END].copy_from_slice(digest.as_bytes());
-        disk::create_dir(&self.dir)?;
+        disk::create_dir_durably(&self.dir)?;
         disk::replace(&self.dir.join(format!("epoch-{epochs:06}{EXTENSION}")), &bytes, true)?;
         let files = files(&self.dir);
         for path in &files[..files.len().saturating_sub(KEPT)] {

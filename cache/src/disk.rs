@@ -36,6 +36,30 @@ pub fn create_dir(path: &Path) -> Result<()> {
     made.map_err(StoreError::io("create the folder", path))
 }
 
+/// Makes a folder and those above it, with durable names; costs a look if it is there.
+pub(crate) fn create_dir_durably(path: &Path) -> Result<()> {
+    let missing: Vec<_> = path.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.is_dir()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    create_dir(path)?;
+    missing.iter().filter_map(|dir| dir.parent()).try_for_each(sync_dir)
+}
+
+/// Makes the names of a folder and of those above it durable, as far as they lie on its filesystem and may be read.
+pub(crate) fn sync_above(dir: &Path) -> Result<()> {
+    let device = |dir: &Path| fs::metadata(dir).map(|metadata| metadata.dev()).ok();
+    let own = device(dir);
+    for parent in dir.ancestors().skip(1).take_while(|parent| device(parent) == own) {
+        match sync_dir(parent) {
+            // Nobody could have made the folder below it just now.
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {}
+            outcome => outcome?,
+        }
+    }
+    Ok(())
+}
+
 /// Writes all bytes at an offset.
 pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64, path: &Path) -> Result<()> {
     fault::write(bytes, path, |bytes| file.write_all_at(bytes, offset)).map_err(StoreError::io("write", path))

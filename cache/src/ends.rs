@@ -1,7 +1,9 @@
-//! How long packs were: so that `verify` misses a pack that was deleted, and one that was cut where a group ends.
+//! How long packs were: so that `verify` misses a pack that was deleted, and one that was cut where a group ends, and so that a run of
+//! hits knows without a sync that what it found is durable.
 //!
 //! The file `pack-ends` has a line `ID LENGTH` for each pack and ends with `crc` and the CRC-32 of all that stands before. It is written
-//! when a store is closed that found packs longer than it says, and never synced: one that is old, or none, knows less.
+//! when a store is closed that knows of more durable bytes than it says (`durable.rs`), and never synced: one that is old, or none, knows
+//! less.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -37,12 +39,12 @@ pub(crate) fn missing(ends: &Ends, layout: &Layout, index: &Index) -> Vec<(PathB
     ends.iter().filter_map(left).collect()
 }
 
-/// How long the packs are that an index has read.
+/// Up to where the packs are durable that an index has read, as far as it knows.
 pub(crate) fn of(index: &Index) -> Ends {
-    index.packs.iter().map(|pack| (pack.id.clone(), pack.end)).collect()
+    index.packs.iter().map(|pack| (pack.id.clone(), pack.durable)).collect()
 }
 
-/// Writes the file anew if a pack is longer than it says; `said` is what it said when it was read last.
+/// Writes the file anew if more of a pack is durable than it says; `said` is what it said when it was read last.
 pub(crate) fn raise(layout: &Layout, said: &Ends, packs: Ends) -> Result<(), StoreError> {
     if packs.iter().all(|pack| said.get(pack.0) == Some(pack.1)) {
         return Ok(());

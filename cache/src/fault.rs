@@ -1,7 +1,7 @@
 //! Failpoints: whatever changes the disk asks here first, so that tests can stop it there.
 //!
 //! In the program that people get all of this is empty. In the unit tests of this crate, one thread stops after its nth
-//! change (`after`). The programs in `tests/crash/` are built from a second copy of this crate, whose build script sets
+//! change (`after`), or tells what it synced (`synced`). The programs in `tests/crash/` are built from a second copy of this crate, whose build script sets
 //! `cfg(failpoints)`; there, environment variables say at which change a whole process is killed or finds the disk full. A cargo
 //! feature would not do, and so neither does the crate `fail`: features are unified over a workspace, so that building all
 //! of it would put failpoints into the program.
@@ -52,7 +52,7 @@ pub(crate) fn write(bytes: &[u8], path: &Path, write: impl FnMut(&[u8]) -> io::R
 }
 
 #[cfg(test)]
-pub(crate) use imp::{after, off};
+pub(crate) use imp::{after, off, synced};
 
 /// Nothing.
 #[cfg(not(any(test, failpoints)))]
@@ -78,11 +78,13 @@ mod imp {
 /// Stops a store after its nth change, as a crash or a full disk does.
 #[cfg(test)]
 mod imp {
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
+    use std::path::PathBuf;
 
     use super::{Change, Path, io};
 
     thread_local! {
+        static SYNCED: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
         static LEFT: Cell<Option<u64>> = const { Cell::new(None) };
         static HALF: Cell<bool> = const { Cell::new(true) };
     }
@@ -98,7 +100,15 @@ mod imp {
         LEFT.replace(None)
     }
 
-    pub(super) fn step(_change: Change, _path: &Path) -> io::Result<()> {
+    /// What this thread has made durable since it last asked, in order.
+    pub(crate) fn synced() -> Vec<PathBuf> {
+        SYNCED.take()
+    }
+
+    pub(super) fn step(change: Change, path: &Path) -> io::Result<()> {
+        if change == Change::Sync {
+            SYNCED.with_borrow_mut(|synced| synced.push(path.to_owned()));
+        }
         match LEFT.get() {
             None => Ok(()),
             Some(0) => Err(io::Error::new(io::ErrorKind::StorageFull, "stopped by the test")),

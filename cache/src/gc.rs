@@ -22,6 +22,7 @@ use crate::collect::{Plan, Protection};
 use crate::compact;
 use crate::digest::Digest;
 use crate::disk;
+use crate::ends;
 use crate::error::StoreError;
 use crate::index::Index;
 use crate::record::{Draft, Kind};
@@ -179,8 +180,8 @@ impl Store {
 
     /// Reads all packs anew.
     pub(crate) fn reload(&self) -> Result<(), StoreError> {
-        let index = Index::read(&self.layout)?;
-        *self.index_mut() = index;
+        let mut index = self.index_mut();
+        *index = Index::read(&self.layout, &ends::of(&index))?;
         Ok(())
     }
 }

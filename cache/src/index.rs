@@ -10,6 +10,7 @@ use crate::artifact::{ActionKey, ActionResult, Artifact, OutputDigest};
 use crate::blob::BlobLocation;
 use crate::digest::Digest;
 use crate::disk;
+use crate::ends::{self, Ends};
 use crate::error::StoreError;
 use crate::layout::Layout;
 use crate::pack::{Pack, Record};
@@ -30,12 +31,16 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// Reads all packs, each once from begin to end.
-    pub(crate) fn read(layout: &Layout) -> Result<Self, StoreError> {
+    /// Reads all packs, each once from begin to end; `durable` says up to where they are known to be durable.
+    pub(crate) fn read(layout: &Layout, durable: &Ends) -> Result<Self, StoreError> {
         let ids = pack_ids(layout)?;
         let read = |id: &String| {
             let mut pack = Pack::new(id, layout.pack(id));
-            pack.read_new().map(|_| pack)
+            pack.durable = durable.get(id).copied().unwrap_or_default();
+            pack.read_new()?;
+            // One that was cut may grow again.
+            pack.durable = pack.durable.min(pack.end);
+            Ok(pack)
         };
         // One pack, the usual case, is not worth the start of a pool of threads.
         let packs = match ids.as_slice() {
@@ -55,7 +60,7 @@ impl Index {
     pub(crate) fn read_new(&mut self, layout: &Layout) -> Result<(), StoreError> {
         let ids = pack_ids(layout)?;
         if self.packs.iter().any(|pack| ids.binary_search(&pack.id).is_err()) {
-            *self = Self::read(layout)?;
+            *self = Self::read(layout, &ends::of(self))?;
             return Ok(());
         }
         for id in &ids {
@@ -105,9 +110,12 @@ impl Index {
         if self.packs[number].count(Kind::Forget) == 0 {
             return;
         }
-        let forgets: Vec<_> = self.packs[number]
+        let pack = &self.packs[number];
+        let forgets: Vec<_> = pack
             .records(groups)
             .filter(|record| record.head.kind == Some(Kind::Forget))
+            // What is looked up from now on depends on it.
+            .inspect(|record| pack.note_use(record.body_at))
             .filter_map(|record| record.head.forget())
             .collect();
         forgets.into_iter().for_each(|forget| self.forget(forget));
@@ -230,8 +238,11 @@ impl Index {
         Ok(body.and_then(|body| head.result(&body)))
     }
 
+    /// The head of a record, which thereby counts as used.
     pub(crate) fn head(&self, place: &Place) -> Option<Head<'_>> {
-        self.packs.get(place.pack as usize)?.head(place.head_at)
+        let pack = self.packs.get(place.pack as usize)?;
+        pack.note_use(place.body_at);
+        pack.head(place.head_at)
     }
 }
 

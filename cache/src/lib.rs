@@ -23,6 +23,7 @@ mod record;
 
 // Who works with them.
 mod checkpoint;
+mod durable;
 mod ends;
 mod host_lease;
 mod index;

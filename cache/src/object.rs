@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::clock;
 use crate::digest::Digest;
@@ -27,10 +27,24 @@ pub(crate) fn size(layout: &Layout, digest: &Digest) -> Option<u64> {
     metadata.is_file().then_some(metadata.len())
 }
 
+/// How an object came to be where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Put {
+    /// It was written, and is durable.
+    Made,
+    /// It was there; its bytes are durable, its name may not be before its folder is synced.
+    Found,
+}
+
+/// The folder that an object lies in.
+pub(crate) fn folder(layout: &Layout, digest: &Digest) -> PathBuf {
+    layout.object(digest).parent().expect("an object lies in a folder").to_owned()
+}
+
 /// Stores bytes as an object.
-pub(crate) fn put_bytes(layout: &Layout, session: &Path, digest: &Digest, bytes: &[u8]) -> Result<()> {
+pub(crate) fn put_bytes(layout: &Layout, session: &Path, digest: &Digest, bytes: &[u8]) -> Result<Put> {
     if renew(layout, digest, bytes.len() as u64) {
-        return Ok(());
+        return Ok(Put::Found);
     }
     let mut temporary = disk::temporary(session, "object-")?;
     let path = temporary.path().to_owned();
@@ -41,7 +55,7 @@ pub(crate) fn put_bytes(layout: &Layout, session: &Path, digest: &Digest, bytes:
 /// Stores a file as an object, and gives its digest and length.
 ///
 /// A file in `session` is taken over by renaming; any other is copied.
-pub(crate) fn put_file(layout: &Layout, session: &Path, path: &Path) -> Result<(Digest, u64)> {
+pub(crate) fn put_file(layout: &Layout, session: &Path, path: &Path) -> Result<(Digest, u64, Put)> {
     let metadata = fs::symlink_metadata(path).map_err(StoreError::io("read", path))?;
     let takes_over = path.starts_with(session) && metadata.is_file() && metadata.nlink() == 1;
     let source = disk::open(path)?;
@@ -51,14 +65,13 @@ pub(crate) fn put_file(layout: &Layout, session: &Path, path: &Path) -> Result<(
         None => hash(&source, path, None)?,
     };
     if renew(layout, &digest, size) {
-        return Ok((digest, size));
+        return Ok((digest, size, Put::Found));
     }
     let temporary = match temporary {
         Some(temporary) => temporary.into_temp_path(),
         None => tempfile::TempPath::try_from_path(path).map_err(StoreError::io("take over", path))?,
     };
-    finish(layout, temporary, &digest)?;
-    Ok((digest, size))
+    Ok((digest, size, finish(layout, temporary, &digest)?))
 }
 
 /// Hashes a file to its end, and copies it on the way.
@@ -97,19 +110,20 @@ fn renew(layout: &Layout, digest: &Digest, size_bytes: u64) -> bool {
     renewed.is_ok() && size(layout, digest) == Some(size_bytes)
 }
 
-fn finish(layout: &Layout, temporary: tempfile::TempPath, digest: &Digest) -> Result<()> {
+fn finish(layout: &Layout, temporary: tempfile::TempPath, digest: &Digest) -> Result<Put> {
     let file = disk::open(&temporary)?;
     // A file that was taken over may claim to be old, and what is old and not yet referred to may be collected.
     disk::seal(&file, clock::now(), READ_ONLY, &temporary)?;
     disk::sync(&file, &temporary)?;
-    let object = layout.object(digest);
-    let dir = object.parent().expect("an object lies in a folder");
-    if !dir.is_dir() {
-        disk::create_dir(dir)?;
+    let dir = folder(layout, digest);
+    // One that holds an object was synced with its name before; an empty one may have been made just now by another process.
+    if fs::read_dir(&dir).map_or(true, |mut entries| entries.next().is_none()) {
+        disk::create_dir(&dir)?;
         disk::sync_dir(&layout.objects())?;
     }
-    disk::rename(&temporary, &object)?;
+    disk::rename(&temporary, &layout.object(digest))?;
     // The name is gone, so there is nothing left to remove.
     let _ = temporary.keep();
-    disk::sync_dir(dir)
+    disk::sync_dir(&dir)?;
+    Ok(Put::Made)
 }

@@ -24,7 +24,7 @@
 //!   pack that is stored as a blob in another pack is never taken for groups.
 //! - Header right, heads wrong: the group is damaged; the next one follows.
 //! - Bodies are checked when they are read. Those of the *last* commit are checked at opening too, as a crash of the
-//!   machine may have left holes in it. Every earlier commit was durable before the next began.
+//!   machine may have left holes in it. Every earlier commit was durable before the next began; see `durable.rs`.
 //!
 //! Records are in the order of recording: blobs come before the artifact that needs them, and artifacts before the result,
 //! so that whatever a crash leaves has no result without its artifact and no artifact without its blobs. A pack with
@@ -36,6 +36,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::disk;
 use crate::error::StoreError;
@@ -62,6 +63,10 @@ pub(crate) struct Pack {
     pub(crate) end: u64,
     /// Number of the last commit.
     pub(crate) commit: u32,
+    /// Up to here its bytes are known to be durable, and so is its name where this is not 0.
+    pub(crate) durable: u64,
+    /// Where the last body begins of those that are in use and not known to be durable, or were not when they were used.
+    used: AtomicU64,
     /// Parts that are no group, though groups follow.
     pub(crate) damage: Vec<Range<u64>>,
     /// Places of bodies of the last commit that are not what their heads say.
@@ -100,7 +105,8 @@ impl Pack {
     pub(crate) fn new(id: &str, path: impl Into<Arc<Path>>) -> Self {
         let (id, path, heads) = (id.to_owned(), path.into(), Vec::new());
         let (groups, damage, bad_bodies) = (Vec::new(), Vec::new(), HashSet::new());
-        Self { id, path, heads, groups, counts: Counts::default(), end: 0, commit: 0, damage, bad_bodies }
+        let (counts, used) = Default::default();
+        Self { id, path, heads, groups, counts, end: 0, commit: 0, durable: 0, used, damage, bad_bodies }
     }
 
     /// Reads the groups that were appended since; gives their numbers.
@@ -140,9 +146,28 @@ impl Pack {
         } else {
             self.damage.push(self.end..header.end);
         }
-        self.commit = self.commit.max(header.commit);
+        if header.commit > self.commit {
+            self.commit = header.commit;
+            if header.commit > 1 {
+                self.durable = self.durable.max(self.end);
+            }
+        }
         self.end = header.end;
         Ok(())
+    }
+
+    /// Takes note that a record is used.
+    #[inline]
+    pub(crate) fn note_use(&self, body_at: u64) {
+        // Bodies of the next commit begin after its header, and an empty one of this commit may begin at its end.
+        if body_at > self.durable {
+            self.used.fetch_max(body_at, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether records are used that are not known to be durable.
+    pub(crate) fn is_owed(&self) -> bool {
+        self.used.load(Ordering::Relaxed) > self.durable
     }
 
     /// Finds the next place where a group begins.

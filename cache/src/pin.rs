@@ -57,7 +57,7 @@ impl Store {
         pin.keys.dedup();
         // A collection that runs now ends first, or sees the pin.
         let _using = self.using()?;
-        disk::create_dir(&self.layout.pins())?;
+        disk::create_dir_durably(&self.layout.pins())?;
         disk::replace(&path, (sealed(&pin) + "\n").as_bytes(), true)
     }
 

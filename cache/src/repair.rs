@@ -97,16 +97,16 @@ impl Store {
         for id in pack_ids(&self.layout)? {
             let path = self.layout.pack(&id);
             let file = File::options().read(true).write(true).open(&path).map_err(StoreError::io("open", &path))?;
-            let end = {
-                let mut index = self.index_mut();
-                let number = index.read_pack(&self.layout, &id)?;
-                index.packs[number].end
-            };
+            let mut index = self.index_mut();
+            let number = index.read_pack(&self.layout, &id)?;
+            let end = index.packs[number].end;
             if let Some(kept) = cut_tail(&self.layout, &id, &file, end)? {
                 report.done.push(format!("cut the torn end of the pack {id} (kept as {})", kept.display()));
             }
+            disk::sync(&file, &path)?;
+            index.packs[number].durable = end;
         }
-        Ok(())
+        disk::sync_dir(&self.layout.packs())
     }
 
     /// All results, and the artifacts and blobs that they need.

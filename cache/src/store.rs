@@ -2,7 +2,7 @@
 //!
 //! How bytes get in: small blobs, artifacts and results wait in memory until [`Store::commit`] appends them to a pack and
 //! syncs it once (`writer.rs`); large blobs are files of their own, durable before their artifact is recorded
-//! (`object.rs`). How they get out: an index of all records is in memory (`index.rs`); bodies are read when asked for and
+//! (`object.rs`); what is found there may be of others, and is made durable too (`durable.rs`). How they get out: an index of all records is in memory (`index.rs`); bodies are read when asked for and
 //! compared with their digest or checksum. What does not match is moved to `quarantine/`, named in a warning and
 //! forgotten, so that the next lookup is a miss.
 
@@ -19,13 +19,14 @@ use crate::blob::{BlobError, BlobLocation};
 use crate::clock;
 use crate::digest::{Digest, DigestMap};
 use crate::disk;
+use crate::durable;
 use crate::ends::{self, Ends};
 use crate::error::StoreError;
 use crate::index::Index;
 use crate::last_use;
 use crate::layout::Layout;
 use crate::lease::{Lease, Leases};
-use crate::object::{self, OBJECT_MIN_BYTES};
+use crate::object::{self, OBJECT_MIN_BYTES, Put};
 use crate::places::Place;
 use crate::record::{Draft, Hit, Kind};
 use crate::session::{self, Session};
@@ -56,7 +57,7 @@ pub struct Store {
     pub(crate) layout: Layout,
     access: Access,
     index: RwLock<Index>,
-    /// How long packs were when this was opened.
+    /// How long packs were known to be when this was opened.
     ends: Ends,
     /// Objects that were seen, with their lengths.
     objects: RwLock<DigestMap<u64>>,
@@ -86,9 +87,9 @@ impl Store {
         };
         // What is read now is what the collections counted so far have left.
         let using = session.as_ref().map(|session| session.uses.share(&session.notes)).transpose()?;
-        let index = Index::read(&layout)?;
-        drop(using);
         let ends = ends::read(&layout).unwrap_or_default();
+        let index = Index::read(&layout, &ends)?;
+        drop(using);
         for (path, message) in ends::missing(&ends, &layout, &index) {
             tracing::warn!("{}: {message}; what a run needs of them is made again", path.display());
         }
@@ -227,15 +228,23 @@ impl Store {
         }
     }
 
-    /// Makes durable all that was recorded before; cheap if nothing waits.
+    /// Makes durable all that was recorded or looked up before, whoever wrote it; cheap if it is known to be.
     ///
     /// Threads that commit at the same time share one write and one sync. After an error the records wait on, and the
     /// next commit tries again.
     pub fn commit(&self) -> Result<()> {
-        if self.access == Access::ReadOnly {
-            return Ok(());
+        if self.access == Access::ReadWrite {
+            return self.writer.commit(&self.layout, &self.index, &HashSet::new());
         }
-        self.writer.commit(&self.layout, &self.index, &HashSet::new())
+        match durable::sync_used(&self.layout, &self.index) {
+            // What cannot be written to has nothing to be made durable.
+            Err(StoreError::Io { source, .. })
+                if matches!(source.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::InvalidInput) =>
+            {
+                Ok(())
+            }
+            outcome => outcome,
+        }
     }
 
     /// Learns what other processes have recorded since.
@@ -336,7 +345,9 @@ impl Store {
                 if size >= OBJECT_MIN_BYTES {
                     // One that is there already must not go between the look at it and the new date that keeps it.
                     let _using = self.using()?;
-                    return object::put_file(&self.layout, session, &path);
+                    let (digest, size_bytes, put) = object::put_file(&self.layout, session, &path)?;
+                    self.note_found(&digest, put);
+                    return Ok((digest, size_bytes));
                 }
                 std::fs::read(&path).map_err(StoreError::io("read", &path))?
             }
@@ -344,7 +355,8 @@ impl Store {
         let (digest, size_bytes) = (Digest::of(&bytes), bytes.len() as u64);
         if size_bytes >= OBJECT_MIN_BYTES {
             let _using = self.using()?;
-            object::put_bytes(&self.layout, session, &digest, &bytes)?;
+            let put = object::put_bytes(&self.layout, session, &digest, &bytes)?;
+            self.note_found(&digest, put);
         } else {
             let mut pending = self.writer.pending();
             if !pending.has_blob(&digest) && self.index().blob_size(&digest).is_none() {
@@ -352,6 +364,13 @@ impl Store {
             }
         }
         Ok((digest, size_bytes))
+    }
+
+    /// Takes note of an object that another process may have put there without having synced its folder yet.
+    fn note_found(&self, digest: &Digest, put: Put) {
+        if put == Put::Found {
+            self.writer.pending().add_folder(object::folder(&self.layout, digest));
+        }
     }
 
     /// Reads the record of a key; one that is corrupt is forgotten.

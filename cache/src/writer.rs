@@ -4,7 +4,7 @@
 //! the waiting records until they are durable and known to the index. So a thread that gets `pack` and finds nothing
 //! waiting knows that what it had recorded is durable.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ use crate::artifact::{ActionKey, ActionResult, Artifact, OutputDigest};
 use crate::clock;
 use crate::digest::Digest;
 use crate::disk;
+use crate::durable;
 use crate::error::StoreError;
 use crate::index::{Index, pack_ids};
 use crate::layout::Layout;
@@ -46,6 +47,8 @@ struct OpenPack {
 pub(crate) struct Pending {
     waiting: Buffer,
     flying: Buffer,
+    /// Folders of objects that others may have put there, to be synced before what names them is written.
+    folders: BTreeSet<PathBuf>,
 }
 
 #[derive(Debug, Default)]
@@ -89,6 +92,11 @@ impl Pending {
         hit
     }
 
+    /// Adds the folder of an object that was there already; before the artifact that names it.
+    pub(crate) fn add_folder(&mut self, folder: PathBuf) {
+        self.folders.insert(folder);
+    }
+
     /// Adds a record as it is: a forget, or one that moves to another pack.
     pub(crate) fn add(&mut self, draft: Draft) {
         self.waiting.add(draft);
@@ -120,7 +128,7 @@ impl Writer {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes durable what waits; packs in `avoid` are not appended to.
+    /// Makes durable what waits and what is used of others; packs in `avoid` are not appended to.
     pub(crate) fn commit(
         &self,
         layout: &Layout,
@@ -128,20 +136,24 @@ impl Writer {
         avoid: &HashSet<String>,
     ) -> Result<(), StoreError> {
         let mut pack = self.pack.lock().unwrap_or_else(PoisonError::into_inner);
-        let drafts = {
+        let (drafts, folders) = {
             let mut pending = self.pending();
             pending.flying = std::mem::take(&mut pending.waiting);
-            std::mem::take(&mut pending.flying.drafts)
+            (std::mem::take(&mut pending.flying.drafts), std::mem::take(&mut pending.folders))
         };
-        if drafts.is_empty() {
+        // First what the drafts name, then the drafts.
+        let named = folders.iter().try_for_each(|folder| disk::sync_dir(folder));
+        let named = named.and_then(|()| durable::sync_used(layout, index));
+        if named.is_ok() && drafts.is_empty() {
             return Ok(());
         }
-        let outcome = write(&mut pack, &drafts, layout, index, avoid);
+        let outcome = named.and_then(|()| write(&mut pack, &drafts, layout, index, avoid));
         let mut pending = self.pending();
         let mut flying = std::mem::take(&mut pending.flying);
         if outcome.is_err() {
             // After a failed sync the kernel may have dropped the bytes and forgotten it, so this pack is left alone.
             *pack = None;
+            pending.folders.extend(folders);
             flying.drafts = drafts;
             flying.append(std::mem::take(&mut pending.waiting));
             pending.waiting = flying;
@@ -172,8 +184,8 @@ fn write(
         let number = index.read_pack(layout, &open.id)?;
         (index.packs[number].encode(drafts), index.packs[number].end)
     };
-    let written = disk::write_at(&open.file, &bytes, start, &path).and_then(|()| disk::sync(&open.file, &path));
-    let written = if start == 0 { written.and_then(|()| disk::sync_dir(&layout.packs())) } else { written };
+    let written = disk::write_at(&open.file, &bytes, start, &path);
+    let written = written.and_then(|()| durable::sync(layout, index, &open.id, &open.file, start + bytes.len() as u64));
     if let Err(error) = written {
         if let Err(error) = disk::truncate(&open.file, start, &path) {
             tracing::debug!("{error}");
@@ -201,14 +213,19 @@ fn take_over(layout: &Layout, index: &RwLock<Index>, avoid: &HashSet<String>) ->
         if len >= PACK_BYTES || avoid.contains(&id) || file.try_lock().is_err() || !disk::is_at(&file, &path) {
             continue;
         }
-        let (end, sound) = {
+        let (end, durable, sound) = {
             let mut index = write_lock(index);
             let number = index.read_pack(layout, &id)?;
             let pack = &index.packs[number];
-            (pack.end, pack.damage.is_empty() && pack.bad_bodies.is_empty())
+            let whole = pack.damage.is_empty() && pack.bad_bodies.is_empty();
+            (pack.end, pack.durable, whole)
         };
-        if sound {
-            cut_tail(layout, &id, &file, end)?;
+        if !sound {
+            continue;
+        }
+        cut_tail(layout, &id, &file, end)?;
+        // Its last writer may have been killed before it synced, and no commit begins before the one before it is durable.
+        if end == durable || durable::sync(layout, index, &id, &file, end).is_ok() {
             return Ok(Some(OpenPack { id, file }));
         }
     }

@@ -233,7 +233,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         loop {
             let rest = self.pass_hits()?;
             if rest.is_empty() {
-                self.tell_hits();
+                self.tell_hits()?;
                 return Ok(());
             }
             for (id, key, hit) in rest {
@@ -324,11 +324,12 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         self.hits.push((id, key));
     }
 
-    /// Tells of the hits since it was last called, all at once.
-    fn tell_hits(&mut self) {
+    /// Tells of the hits since it was last called, all at once, once they are durable: another process may have written them just now.
+    fn tell_hits(&mut self) -> Result<(), StoreError> {
         if self.hits.is_empty() {
-            return;
+            return Ok(());
         }
+        self.store.commit()?;
         let nodes = std::mem::take(&mut self.hits);
         let at_ms = Record::now_ms();
         let hits = Hits { plan: self.plan, outputs: self.known.all_outputs(), nodes: &nodes, at_ms };
@@ -338,6 +339,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         }
         self.untouched.extend(nodes.iter().map(|(_, key)| *key));
         self.warn_of_log();
+        Ok(())
     }
 
     /// Leases the keys of nodes that are about to run; gives those that this process is to compute. The others are left
@@ -380,7 +382,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
                 ours.push(id);
             }
         }
-        self.tell_hits();
+        self.tell_hits()?;
         Ok(ours)
     }
 
