@@ -71,6 +71,11 @@ crash-points:
     target/release/orchestrate-crash points
     target/release/orchestrate-crash full
 
+# Cuts the power of a filesystem in a file at N steps of two engines (Linux, root), and says what was lost that one of them reported.
+power N="200" *seed:
+    cargo build --release --workspace --bin orchestrate-crash
+    target/release/orchestrate-crash power {{ N }} {{ seed }}
+
 # Flips, cuts, zeroes and deletes every file of a store once, and says whether a wrong byte was served.
 corrupt:
     cargo build --release --workspace --bin orchestrate-crash

@@ -138,13 +138,14 @@ mod imp {
 /// Kills this process at its nth change, or lets it find the disk full from there on, as the environment says.
 ///
 /// `FAILPOINT` holds for all processes but workers, `FAILPOINT_WORKER` for workers: `kill=N` or `kill=N:PERCENT` (of
-/// the bytes, where the change is a write), `full=N`. With `FAILPOINT_TRACE=FILE` each change appends a line to the file.
+/// the bytes, where the change is a write), `full=N`, `ask`: before each change it writes `step CHANGE PATH` to its standard
+/// output and waits for a line. With `FAILPOINT_TRACE=FILE` each change appends a line to the file.
 #[cfg(all(failpoints, not(test)))]
 mod imp {
     use std::fs::File;
     use std::io::Write;
-    use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Mutex, OnceLock, PoisonError};
 
     use nix::sys::signal::{Signal, raise};
 
@@ -155,6 +156,7 @@ mod imp {
         Pass,
         Kill { at: u64, percent: usize },
         Full { from: u64 },
+        Ask,
     }
 
     #[derive(Debug)]
@@ -166,6 +168,8 @@ mod imp {
 
     static FAULT: OnceLock<Fault> = OnceLock::new();
     static STEPS: AtomicU64 = AtomicU64::new(0);
+    /// One thread asks at a time.
+    static ASKING: Mutex<()> = Mutex::new(());
 
     impl Fault {
         fn from_env() -> Self {
@@ -178,6 +182,7 @@ mod imp {
                     let (at, percent) = at.split_once(':').unwrap_or((at, "50"));
                     Mode::Kill { at: number(at), percent: number(percent) as usize }
                 }
+                _ if text == "ask" => Mode::Ask,
                 _ => Mode::Pass,
             };
             let trace = std::env::var_os("FAILPOINT_TRACE");
@@ -197,6 +202,15 @@ mod imp {
             match self.mode {
                 Mode::Kill { at, percent } if number == at => Some(percent),
                 Mode::Full { from } if number >= from && grows => Some(if number == from { 50 } else { 0 }),
+                Mode::Ask => {
+                    let _one = ASKING.lock().unwrap_or_else(PoisonError::into_inner);
+                    // Where nobody answers any more, all passes.
+                    let line = format!("step {change:?} {}\n", path.display());
+                    if io::stdout().write_all(line.as_bytes()).is_ok() {
+                        let _ = io::stdin().read_line(&mut String::new());
+                    }
+                    None
+                }
                 _ => None,
             }
         }

@@ -23,9 +23,13 @@ type Anyhow<T> = Result<T, Box<dyn std::error::Error>>;
 /// Name of the store in the folder of a project.
 pub(crate) const STORE: &str = "store";
 
+/// Variable of the environment with a value of the study that is to be another, as `--set` takes it.
+pub(crate) const SET: &str = "STUDY_SET";
+
 /// Runs the study of a project; tells of each node that ended well as soon as the engine does.
 pub(crate) fn run(project: &Path) -> Anyhow<ExitCode> {
-    let plan = plan::build(spec::load(&project.join("study.toml"), &[])?, STAGES)?;
+    let set: Vec<String> = std::env::var(SET).into_iter().collect();
+    let plan = plan::build(spec::load(&project.join("study.toml"), &set)?, STAGES)?;
     let store = Store::open(&project.join(STORE), Access::ReadWrite)?;
     let digests = FileDigests::open(store.dir());
     let observed = observe(&plan, &digests)?;

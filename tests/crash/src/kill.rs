@@ -138,7 +138,7 @@ impl Random {
 }
 
 /// The worker processes of an engine; each leads a group of its own.
-fn workers(engine: &Child) -> Vec<Pid> {
+pub(crate) fn workers(engine: &Child) -> Vec<Pid> {
     let threads = fs::read_dir(format!("/proc/{}/task", engine.id())).into_iter().flatten().flatten();
     let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
     let children: Vec<_> = children.collect();

@@ -1,6 +1,6 @@
 //! `orchestrate-crash`: kills, full disks and damage, for a study whose stages take milliseconds. See CONTRIBUTING.md.
 //!
-//! The program plays all parts: the one who disturbs and looks (`kill`, `points`, `full`, `corrupt`), and, started by it, the engine
+//! The program plays all parts: the one who disturbs and looks (`kill`, `points`, `full`, `power`, `corrupt`), and, started by it, the engine
 //! (`run`), its workers, a collection, and a fresh process that opens the store afterwards (`check`).
 
 mod child;
@@ -8,6 +8,7 @@ mod corrupt;
 mod full;
 mod judge;
 mod kill;
+mod power;
 mod project;
 mod result;
 mod stages;
@@ -47,6 +48,9 @@ fn main() -> ExitCode {
         ["points", stride] => points(stride),
         ["full"] => full("1"),
         ["full", stride] => full(stride),
+        ["power"] => power("100", "1"),
+        ["power", cuts] => power(cuts, "1"),
+        ["power", cuts, seed] => power(cuts, seed),
         ["corrupt"] => corrupt("0", "1", "1"),
         ["corrupt", start, stride] => corrupt(start, stride, "1"),
         ["corrupt", start, stride, seed] => corrupt(start, stride, seed),
@@ -75,6 +79,28 @@ fn full(stride: &str) -> ExitCode {
     ended(verdict.faults.is_empty())
 }
 
+fn power(cuts: &str, seed: &str) -> ExitCode {
+    let (Ok(number), Ok(seed_number)) = (cuts.parse(), seed.parse()) else { return usage() };
+    match power::with_own_mounts(&["power", cuts, seed]) {
+        Ok(None) => {}
+        Ok(Some(code)) => return code,
+        Err(missing) => {
+            tell(&format!("skipped: a filesystem in a file needs Linux, root, loop devices and mkfs.ext4: {missing}"));
+            return ExitCode::SUCCESS;
+        }
+    }
+    match power::power(number, seed_number, tell) {
+        Ok(verdict) => {
+            tell(&format!("lost {} of {}", verdict.faults.len(), verdict.promised));
+            ended(verdict.faults.is_empty())
+        }
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            ExitCode::from(1)
+        }
+    }
+}
+
 fn corrupt(start: &str, stride: &str, seed: &str) -> ExitCode {
     let (Ok(start), Ok(stride), Ok(seed)) = (start.parse(), stride.parse(), seed.parse()) else { return usage() };
     let tally = corrupt::corrupt(start, stride, seed, tell);
@@ -89,7 +115,8 @@ fn ended(well: bool) -> ExitCode {
 
 fn usage() -> ExitCode {
     complain(
-        "usage: orchestrate-crash kill N [SEED] | points [STRIDE] | full [STRIDE] | corrupt [START STRIDE [SEED]]",
+        "usage: orchestrate-crash kill N [SEED] | points [STRIDE] | full [STRIDE] | power [CUTS [SEED]] | corrupt [START \
+         STRIDE [SEED]]",
     );
     ExitCode::from(2)
 }

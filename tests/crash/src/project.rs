@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::child::STORE;
+use crate::child::{SET, STORE};
 use crate::result::{Ended, Results};
 use crate::stages::{LABELS, STUDY};
 
@@ -77,12 +77,17 @@ impl Project {
 
     /// This program with a command for the project and settings of the environment; see `cache/src/fault.rs`.
     pub(crate) fn start(&self, command: &str, env: &[(&str, String)]) -> Child {
+        self.command(command, env).spawn().expect("this program can be started")
+    }
+
+    /// The same, not yet started.
+    pub(crate) fn command(&self, command: &str, env: &[(&str, String)]) -> Command {
         let program = std::env::current_exe().expect("a program knows where it lies");
         let mut child = Command::new(program);
         child.arg(command).arg(&self.dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        child.env_remove("FAILPOINT").env_remove("FAILPOINT_WORKER").env_remove("FAILPOINT_TRACE");
+        child.env_remove("FAILPOINT").env_remove("FAILPOINT_WORKER").env_remove("FAILPOINT_TRACE").env_remove(SET);
         child.envs(env.iter().map(|(name, value)| (*name, value.as_str())));
-        child.spawn().expect("this program can be started")
+        child
     }
 
     /// Runs a command to its end.
@@ -92,8 +97,13 @@ impl Project {
 
     /// Runs the study undisturbed.
     pub(crate) fn expect(&self) -> Expected {
+        self.expect_with(&[])
+    }
+
+    /// Runs the study undisturbed, with settings of the environment.
+    pub(crate) fn expect_with(&self, env: &[(&str, String)]) -> Expected {
         let began = Instant::now();
-        let run = self.call("run", &[]);
+        let run = self.call("run", env);
         assert!(run.status.success(), "an undisturbed run fails: {run:?}");
         let results = run.results().into_iter().map(|ended| (ended.key, ended.outputs)).collect();
         Expected { results, published: self.published(), elapsed: began.elapsed() }

@@ -1,4 +1,4 @@
-//! A few seconds of what `just crash`, `just full` and `just corrupt` do at length.
+//! A few seconds of what `just crash`, `just crash-points`, `just power` and `just corrupt` do at length.
 
 use std::process::Command;
 
@@ -6,6 +6,7 @@ fn nothing_is_lost(arguments: &[&str]) {
     let output = Command::new(env!("CARGO_BIN_EXE_orchestrate-crash")).args(arguments).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    print!("{said}");
 }
 
 #[test]
@@ -21,6 +22,11 @@ fn kills_at_changes_of_the_disk_lose_nothing() {
 #[test]
 fn full_disks_lose_nothing() {
     nothing_is_lost(&["full", "41"]);
+}
+
+#[test]
+fn power_cuts_lose_nothing_that_one_of_two_engines_reported() {
+    nothing_is_lost(&["power", "16", "5"]);
 }
 
 #[test]
