@@ -79,9 +79,8 @@ impl Layout {
         }
         if !made {
             // What carries a format is durable, with all folders in it and above it.
-            disk::sync_dir(&self.dir)?;
+            disk::replace(&self.cachedir_tag(), CACHEDIR_TAG.as_bytes(), true)?;
             disk::sync_above(&self.dir)?;
-            disk::replace(&self.cachedir_tag(), CACHEDIR_TAG.as_bytes(), false)?;
             // Last: what carries a format is complete.
             if self.objects().is_dir() && !disk::list(&self.packs())?.is_empty() {
                 tracing::warn!("{} was missing and is written anew", self.format().display());

@@ -309,7 +309,7 @@ impl<'a> Trial<'a> {
         }
         let first = usize::from(left > 0 && turn == 0 || left == 0 && self.one_in(2)) % self.engines.len();
         let next = [first, self.engines.len() - 1 - first].into_iter().find(|who| waiting(&self.engines[*who]))?;
-        self.turn = (next, self.draw.next_u64() % 60);
+        self.turn = (next, self.draw.next_u64() % 120);
         Some(next)
     }
 

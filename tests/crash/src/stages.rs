@@ -182,18 +182,23 @@ impl Chain {
                 let weights = train(context, action, state)?;
                 let path = context.scratch_dir.join("weights");
                 std::fs::write(&path, stretch(weights, LARGE_BYTES)).map_err(failed)?;
-                let files = vec![("weights".to_owned(), Content::File(path))];
+                let files = vec![shared(action), ("weights".to_owned(), Content::File(path))];
                 Ok(vec![Output { name: "weights".to_owned(), files }])
             }
             Self::Score => {
                 let scores = ("scores".to_owned(), Content::Bytes(stretch(state, 200)));
-                // Small and the same in all studies, so that each shares it with whoever was first.
-                let columns = ("columns".to_owned(), Content::Bytes(stretch(Digest::of(b"columns"), 100)));
-                Ok(vec![Output { name: "scores".to_owned(), files: vec![columns, scores] }])
+                Ok(vec![Output { name: "scores".to_owned(), files: vec![scores, shared(action)] }])
             }
             Self::Table => Ok(vec![Output::file("table", "table.txt", stretch(state, 64))]),
         }
     }
+}
+
+/// A small file that is the same in studies which differ in the seed alone, so that the second one shares the bytes of the first.
+fn shared(action: &Action) -> (String, Content) {
+    let mut params = action.params.clone();
+    params.as_object_mut().expect("params are a table").remove("seed");
+    ("shared".to_owned(), Content::Bytes(stretch(Digest::of(params.to_string().as_bytes()), 100)))
 }
 
 /// Goes on from a checkpoint; an epoch hashes what the one before gave.
