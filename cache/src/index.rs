@@ -12,6 +12,7 @@ use crate::digest::Digest;
 use crate::disk;
 use crate::error::StoreError;
 use crate::layout::Layout;
+use crate::names::pack_id;
 use crate::pack::{Pack, Record};
 use crate::places::{Place, Places};
 use crate::record::{Forget, Head, Hit, Kind};
@@ -267,5 +268,5 @@ fn in_use(pack: &Pack, record: &Record<'_>, digest: Digest, forgotten: &HashSet<
 /// The ids of all packs, sorted; as an id begins with the time of its making, the oldest comes first.
 pub(crate) fn pack_ids(layout: &Layout) -> Result<Vec<String>, StoreError> {
     let names = disk::list(&layout.packs())?;
-    Ok(names.iter().filter_map(|name| name.strip_suffix(".pack")).map(str::to_owned).collect())
+    Ok(names.iter().filter_map(|name| pack_id(name)).map(str::to_owned).collect())
 }
