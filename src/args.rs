@@ -61,9 +61,18 @@ pub(crate) struct SpecArgs {
 /// Where artifacts lie.
 #[derive(Debug, Args)]
 pub(crate) struct StoreArgs {
-    /// Folder of the store [default: .orchestrate beside the project's root]
-    #[arg(long = "store", value_name = "DIR", env = "ORCHESTRATE_STORE")]
-    pub(crate) dir: Option<PathBuf>,
+    /// Folder of the store [env: ORCHESTRATE_STORE] [default: .orchestrate beside the project's root]
+    #[arg(long = "store", value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+impl StoreArgs {
+    /// The folder that was named, here or by `ORCHESTRATE_STORE`; a variable that is empty names none, as where it is not set.
+    pub(crate) fn dir(&self) -> Option<PathBuf> {
+        // Not by clap, which takes an empty variable for an argument without a value.
+        let of_environment = || std::env::var_os("ORCHESTRATE_STORE").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+        self.dir.clone().or_else(of_environment)
+    }
 }
 
 /// Which nodes.

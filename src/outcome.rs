@@ -55,7 +55,7 @@ impl Outcome {
         terminal::complain(&format!("error: {error:#}\n"));
         let other_store = matches!(
             error.downcast_ref::<StoreError>(),
-            Some(StoreError::NewerFormat { .. } | StoreError::NotAStore { .. })
+            Some(StoreError::NewerFormat { .. } | StoreError::NotAStore { .. } | StoreError::WrongKind { .. })
         );
         let usage = other_store || error.downcast_ref::<UsageError>().is_some();
         if usage { Self::Usage } else { Self::Failed }

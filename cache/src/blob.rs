@@ -1,6 +1,5 @@
 //! Where the bytes of a blob lie, and reading them so that a wrong byte is never served.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::regular;
 
 /// A whole object file, or a slice of a pack. It can cross to a worker process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ impl BlobLocation {
 
     /// Reads the bytes as they are.
     pub(crate) fn read(&self) -> io::Result<Vec<u8>> {
-        let mut file = File::open(&self.path)?;
+        let mut file = regular::open_to_read(&self.path)?;
         file.seek(SeekFrom::Start(self.offset))?;
         let length = usize::try_from(self.size_bytes).map_err(io::Error::other)?;
         let mut bytes = Vec::new();

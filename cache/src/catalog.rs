@@ -1,6 +1,6 @@
 //! What people ask about a store: which results there are, and how much there is.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 
 use rayon::prelude::*;
 
@@ -10,6 +10,7 @@ use crate::disk;
 use crate::error::StoreError;
 use crate::last_use::LastUse;
 use crate::layout::Layout;
+use crate::names::is_prefix;
 use crate::places::Place;
 use crate::record::Kind;
 use crate::store::Store;
@@ -118,7 +119,10 @@ pub(crate) struct ObjectFile {
 
 /// All objects, sorted by digest. Files that no digest names are not the store's, and are left alone.
 pub(crate) fn objects(layout: &Layout) -> Result<Vec<ObjectFile>, StoreError> {
-    let folders = disk::list(&layout.objects())?;
+    let folders = disk::entries(&layout.objects())?.into_iter().filter(|(_, kind)| kind.is_dir());
+    let folders = folders.filter_map(|(name, _)| name.into_string().ok().filter(|name| is_prefix(name)));
+    let mut folders: Vec<_> = folders.collect();
+    folders.sort_unstable();
     let in_folder = |folder: &String| -> Result<Vec<ObjectFile>, StoreError> {
         let names = disk::list(&layout.objects().join(folder))?;
         Ok(names.iter().filter_map(|name| object(layout, folder, name)).collect())
@@ -129,7 +133,7 @@ pub(crate) fn objects(layout: &Layout) -> Result<Vec<ObjectFile>, StoreError> {
 
 fn object(layout: &Layout, folder: &str, name: &str) -> Option<ObjectFile> {
     let digest: Digest = name.parse().ok()?;
-    let metadata = fs::metadata(layout.object(&digest)).ok()?;
+    let metadata = fs::symlink_metadata(layout.object(&digest)).ok().filter(Metadata::is_file)?;
     let modified_ms = crate::clock::ms_of(metadata.modified().ok()?);
     (name.starts_with(folder)).then_some(ObjectFile { digest, size_bytes: metadata.len(), modified_ms })
 }

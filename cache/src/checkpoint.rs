@@ -17,13 +17,16 @@ use std::path::{Path, PathBuf};
 
 use crate::artifact::ActionKey;
 use crate::digest::Digest;
-use crate::disk;
+use crate::disk::{self, finished_name};
 use crate::error::StoreError;
+use crate::layout::Layout;
 
 const MAGIC: &[u8; 8] = b"orchckp1";
 const DIGEST_END: usize = MAGIC.len() + 32;
 const EXTENSION: &str = ".checkpoint";
 const KEPT: usize = 2;
+/// A longer file is no checkpoint.
+const BYTES_MAX: u64 = 1 << 35;
 
 /// Room that bytes leave at their start for what identifies them.
 pub const CHECKPOINT_HEADER_BYTES: usize = DIGEST_END + 32;
@@ -48,7 +51,7 @@ impl Checkpoints {
         bytes[DIGEST_END..CHECKPOINT_HEADER_BYTES].copy_from_slice(self.key.0.as_bytes());
         let digest = Digest::of(&bytes[DIGEST_END..]);
         bytes[MAGIC.len()..DIGEST_END].copy_from_slice(digest.as_bytes());
-        disk::create_dir_durably(&self.dir)?;
+        disk::create_folder_durably(&self.dir)?;
         disk::replace(&self.dir.join(format!("epoch-{epochs:06}{EXTENSION}")), &bytes, true)?;
         let files = files(&self.dir);
         for path in &files[..files.len().saturating_sub(KEPT)] {
@@ -58,10 +61,24 @@ impl Checkpoints {
         Ok(())
     }
 
+    /// Removes them all, and their folder if nothing else lies there.
+    pub fn remove(&self) -> Result<(), StoreError> {
+        self.all_files()?.iter().try_for_each(|path| disk::remove_file(path))?;
+        disk::remove_empty_dir(&self.dir)
+    }
+
+    /// Their files, those that were never finished included.
+    pub(crate) fn all_files(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let is_ours = |name: &str| is_name(finished_name(name).unwrap_or(name));
+        let entries = disk::entries(&self.dir)?.into_iter();
+        let files = entries.filter(|(name, kind)| kind.is_file() && name.to_str().is_some_and(is_ours));
+        Ok(files.map(|(name, _)| self.dir.join(name)).collect())
+    }
+
     /// The latest one that is whole and that `read` understands; it is given what the stage wrote.
     pub fn latest<T>(&self, mut read: impl FnMut(&[u8]) -> Result<T, String>) -> Option<T> {
         files(&self.dir).into_iter().rev().find_map(|path| {
-            let bytes = fs::read(&path).map_err(|error| error.to_string());
+            let bytes = disk::read(&path, BYTES_MAX).map_err(|error| error.to_string());
             let checkpoint = bytes.and_then(|bytes| {
                 let (key, body) = open(&bytes)?;
                 if key == self.key { read(body) } else { Err("it belongs to another key".to_owned()) }
@@ -87,7 +104,7 @@ pub(crate) fn problem(path: &Path, key: &ActionKey) -> Option<String> {
     if !is_checkpoint(path) {
         return None;
     }
-    let bytes = fs::read(path).map_err(|error| format!("it cannot be read: {error}"));
+    let bytes = disk::read(path, BYTES_MAX).map_err(|error| format!("it cannot be read: {error}"));
     match bytes.and_then(|bytes| open(&bytes).map(|(found, _)| found)) {
         Ok(found) if found == *key => None,
         Ok(_) => Some("it belongs to another key".to_owned()),
@@ -95,10 +112,23 @@ pub(crate) fn problem(path: &Path, key: &ActionKey) -> Option<String> {
     }
 }
 
-/// Files that are half written have another beginning, files of stages that keep their own another end.
+/// Keys that have a folder for checkpoints.
+pub(crate) fn keys(layout: &Layout) -> Result<Vec<ActionKey>, StoreError> {
+    let entries = disk::entries(&layout.checkpoints())?.into_iter();
+    let names = entries.filter(|(_, kind)| kind.is_dir()).filter_map(|(name, _)| name.into_string().ok());
+    let mut keys: Vec<_> = names.filter_map(|name| name.parse().ok().map(ActionKey)).collect();
+    keys.sort_unstable();
+    Ok(keys)
+}
+
+/// Whether that is the name of a checkpoint.
+pub(crate) fn is_name(name: &str) -> bool {
+    let number = name.strip_prefix("epoch-").and_then(|rest| rest.strip_suffix(EXTENSION));
+    number.is_some_and(|number| number.len() >= 6 && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 fn is_checkpoint(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.ends_with(EXTENSION) && !name.starts_with(disk::NEW)
+    path.file_name().and_then(|name| name.to_str()).is_some_and(is_name)
 }
 
 /// Paths of the checkpoints, the earliest epoch first; none where the folder cannot be read.

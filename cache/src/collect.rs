@@ -1,17 +1,22 @@
 //! Plans a garbage collection: which results go under the limits, which bytes are then needed by nobody.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::fs::FileType;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::artifact::{ActionKey, OutputDigest};
 use crate::catalog::{self, ObjectFile};
+use crate::checkpoint::{self, Checkpoints};
+use crate::clock;
 use crate::compact::{self, PackUse};
 use crate::digest::Digest;
 use crate::disk;
 use crate::error::StoreError;
 use crate::gc::{Collected, GcPolicy, GcReport};
 use crate::last_use::prefix;
+use crate::names;
 use crate::pin::Pin;
 use crate::record::{Hit, Kind};
 use crate::retention::{Use, digests_in, rank};
@@ -24,7 +29,9 @@ pub(crate) struct Plan {
     pub(crate) kept: Kept,
     pub(crate) objects: Vec<ObjectFile>,
     pub(crate) packs: HashSet<String>,
-    /// Folders and files that go.
+    /// Keys whose checkpoints go.
+    pub(crate) checkpoints: Vec<ActionKey>,
+    /// Files that go.
     pub(crate) paths: Vec<PathBuf>,
 }
 
@@ -119,7 +126,7 @@ impl Store {
             }
         }
         report.packs = packs.len() as u64;
-        let mut plan = Plan { report, kept, objects, packs, paths: Vec::new() };
+        let mut plan = Plan { report, kept, objects, packs, checkpoints: Vec::new(), paths: Vec::new() };
         self.plan_checkpoints(policy, now_ms, &mut plan)?;
         self.plan_leftovers(policy, now_ms, &mut plan)?;
         Ok(plan)
@@ -174,39 +181,63 @@ impl Store {
     }
 
     fn plan_checkpoints(&self, policy: &GcPolicy, now_ms: u64, plan: &mut Plan) -> Result<(), StoreError> {
-        for name in disk::list(&self.layout.checkpoints())? {
-            let Ok(key) = name.parse().map(ActionKey) else { continue };
-            let path = self.layout.checkpoint(&key);
-            let content = compact::tree(&path);
-            let old = is_older(content.modified_ms, policy.max_age, now_ms);
+        for key in checkpoint::keys(&self.layout)? {
+            let files = Checkpoints::new(&self.layout.checkpoint(&key), key).all_files()?;
+            let extent = Extent::of(&files);
+            let old = is_older(extent.modified_ms, policy.max_age, now_ms);
             // Whoever works on the key just now holds its lease.
             let has_result = self.index().place(Kind::Result, &key.0).is_some();
-            if (has_result || old) && self.try_lease(&key)?.is_some() {
+            if !files.is_empty() && (has_result || old) && self.try_lease(&key)?.is_some() {
                 plan.report.checkpoints += 1;
-                plan.report.bytes_freed += content.size_bytes;
-                plan.paths.push(path);
+                plan.report.bytes_freed += extent.size_bytes;
+                plan.checkpoints.push(key);
             }
         }
         Ok(())
     }
 
     fn plan_leftovers(&self, policy: &GcPolicy, now_ms: u64, plan: &mut Plan) -> Result<(), StoreError> {
-        let quarantine = self.layout.quarantine();
-        let quarantined = disk::list(&quarantine)?.into_iter().map(|name| (quarantine.join(name), policy.max_age));
+        // A claim lives minutes without its holder, and a file that is being written seconds.
         let day = Some(Duration::from_secs(24 * 60 * 60));
-        let names = disk::list(&self.layout.dir)?.into_iter().filter(|name| name.starts_with(".new-"));
-        let temporary = names.map(|name| (self.layout.dir.join(name), day));
-        // A claim lives minutes without its holder.
-        let claims = disk::list(&self.layout.claims())?.into_iter().map(|name| (self.layout.claims().join(name), day));
-        for (path, max_age) in quarantined.chain(temporary).chain(claims) {
-            let content = compact::tree(&path);
-            if is_older(content.modified_ms, max_age, now_ms) {
+        let (quarantine, claims) = (self.layout.quarantine(), self.layout.claims());
+        let quarantined = files(&quarantine, names::is_quarantined)?.map(|path| (path, policy.max_age));
+        let claims = files(&claims, names::is_digest)?.map(|path| (path, day));
+        let unfinished = names::unfinished(&self.layout)?.into_iter().map(|path| (path, day));
+        for (path, max_age) in quarantined.chain(claims).chain(unfinished) {
+            let extent = Extent::of([&path]);
+            if is_older(extent.modified_ms, max_age, now_ms) {
                 plan.report.leftovers += 1;
-                plan.report.bytes_freed += content.size_bytes;
+                plan.report.bytes_freed += extent.size_bytes;
                 plan.paths.push(path);
             }
         }
         Ok(())
+    }
+}
+
+/// The files in a folder that have such names.
+fn files(dir: &Path, is_ours: fn(&str) -> bool) -> Result<impl Iterator<Item = PathBuf>, StoreError> {
+    let dir = dir.to_owned();
+    let is_ours = move |(name, kind): &(OsString, FileType)| kind.is_file() && name.to_str().is_some_and(is_ours);
+    Ok(disk::entries(&dir)?.into_iter().filter(is_ours).map(move |(name, _)| dir.join(name)))
+}
+
+/// How much files hold, and when the last of them changed; one that is gone counts as empty.
+#[derive(Clone, Copy, Debug, Default)]
+struct Extent {
+    size_bytes: u64,
+    /// Milliseconds since 1970.
+    modified_ms: u64,
+}
+
+impl Extent {
+    fn of<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Self {
+        let mut extent = Self::default();
+        for metadata in paths.into_iter().filter_map(|path| path.symlink_metadata().ok()) {
+            extent.size_bytes += metadata.len();
+            extent.modified_ms = metadata.modified().map_or(0, clock::ms_of).max(extent.modified_ms);
+        }
+        extent
     }
 }
 

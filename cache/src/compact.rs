@@ -2,9 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
 
-use crate::clock;
 use crate::collect::Kept;
 use crate::disk;
 use crate::ends;
@@ -115,31 +113,10 @@ fn copy(store: &Store, number: usize, packs: &HashSet<String>, kept: &Kept) -> R
     Ok(())
 }
 
-/// How much is in a file or folder, and when it last changed.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tree {
-    pub(crate) size_bytes: u64,
-    /// Milliseconds since 1970.
-    pub(crate) modified_ms: u64,
-}
-
-/// Looks through a folder; what cannot be read counts as empty.
-pub(crate) fn tree(path: &Path) -> Tree {
-    let Ok(metadata) = fs::symlink_metadata(path) else { return Tree::default() };
-    let modified_ms = metadata.modified().map_or(0, clock::ms_of);
-    if !metadata.is_dir() {
-        return Tree { size_bytes: metadata.len(), modified_ms };
-    }
-    let inside = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| tree(&entry.path()));
-    inside.fold(Tree { size_bytes: 0, modified_ms }, |sum, tree| Tree {
-        size_bytes: sum.size_bytes + tree.size_bytes,
-        modified_ms: sum.modified_ms.max(tree.modified_ms),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::FileExt;
+    use std::path::Path;
     use std::time::Duration;
 
     use super::*;

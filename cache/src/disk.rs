@@ -1,8 +1,10 @@
 //! The few ways in which files change, of the store and of what others keep in its folder; every error names its path.
 //!
-//! All writes pass through here, so that a test can stop a store after its nth one; see `fault.rs`.
+//! All writes pass through here, so that a test can stop a store after its nth one; see `fault.rs`. No link is followed in the
+//! last component of a path, and only regular files are opened; see `regular.rs`.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::ffi::OsString;
+use std::fs::{self, File, FileType, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -10,24 +12,52 @@ use std::time::SystemTime;
 
 use crate::error::StoreError;
 use crate::fault::{self, Change};
+use crate::regular::{self, Irregular};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
 /// Opens a file for reading.
-pub(crate) fn open(path: &Path) -> Result<File> {
-    File::open(path).map_err(StoreError::io("open", path))
+pub fn open(path: &Path) -> Result<File> {
+    regular::open_to_read(path).map_err(StoreError::io("open", path))
+}
+
+/// Opens a file for reading and writing.
+pub(crate) fn open_to_write(path: &Path) -> Result<File> {
+    regular::open(OpenOptions::new().read(true).write(true), path).map_err(StoreError::io("open", path))
 }
 
 /// Opens a file for reading and writing, made if it is missing.
 pub(crate) fn open_or_create(path: &Path) -> Result<File> {
     let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
-    fault::step(Change::Create, path).and_then(|()| options.open(path)).map_err(StoreError::io("open", path))
+    fault::step(Change::Create, path).and_then(|()| regular::open(&options, path)).map_err(StoreError::io("open", path))
 }
 
-/// Makes a new file; fails if there is one.
-pub(crate) fn create_new(path: &Path, mode: u32) -> Result<File> {
+/// Makes a new file; fails if there is one, or anything else of that name.
+pub fn create_new(path: &Path, mode: u32) -> Result<File> {
     let options = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).clone();
     fault::step(Change::Create, path).and_then(|()| options.open(path)).map_err(StoreError::io("create", path))
+}
+
+/// Reads a file of at most so many bytes; a longer one is an error.
+pub fn read(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
+    regular::read(path, max_bytes)
+}
+
+/// Whether that is why a file could not be opened: it is a link, or anything else but a regular file, or too long.
+pub fn is_irregular(error: &io::Error) -> bool {
+    Irregular::is_cause_of(error)
+}
+
+/// Makes a folder in one that is there; one of that name is fine, a link to one is not.
+pub fn create_folder(path: &Path) -> Result<()> {
+    let make = || match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let kind = fs::symlink_metadata(path)?.file_type();
+            if kind.is_dir() { Ok(()) } else { Err(Irregular::Kind(regular::name_of(kind)).into()) }
+        }
+        made => made,
+    };
+    fault::step(Change::Folder, path).and_then(|()| make()).map_err(StoreError::io("create the folder", path))
 }
 
 /// Makes a folder and those above it; one that is there is fine.
@@ -36,14 +66,11 @@ pub fn create_dir(path: &Path) -> Result<()> {
     made.map_err(StoreError::io("create the folder", path))
 }
 
-/// Makes a folder and those above it, with durable names; costs a look if it is there.
-pub(crate) fn create_dir_durably(path: &Path) -> Result<()> {
-    let missing: Vec<_> = path.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.is_dir()).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    create_dir(path)?;
-    missing.iter().filter_map(|dir| dir.parent()).try_for_each(sync_dir)
+/// Makes a folder with a durable name in one that is there; costs a look more if it is there.
+pub(crate) fn create_folder_durably(path: &Path) -> Result<()> {
+    let is_new = fs::symlink_metadata(path).is_err();
+    create_folder(path)?;
+    if is_new { sync_dir(path.parent().expect("a folder lies in another")) } else { Ok(()) }
 }
 
 /// Makes the names of a folder and of those above it durable, as far as they lie on its filesystem and may be read.
@@ -87,7 +114,7 @@ pub(crate) fn truncate(file: &File, len: u64, path: &Path) -> Result<()> {
 }
 
 /// Renames within one filesystem, replacing what is there.
-pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
     fault::step(Change::Rename, to).and_then(|()| fs::rename(from, to)).map_err(StoreError::io("move a file to", to))
 }
 
@@ -114,13 +141,25 @@ pub fn remove_dir(path: &Path) -> Result<()> {
     }
 }
 
+/// Removes a folder if it is empty; one that is not, or is gone already, is fine.
+pub fn remove_empty_dir(path: &Path) -> Result<()> {
+    use io::ErrorKind::{DirectoryNotEmpty, NotFound};
+    match fault::step(Change::Remove, path).and_then(|()| fs::remove_dir(path)) {
+        Err(error) if !matches!(error.kind(), DirectoryNotEmpty | NotFound) => {
+            Err(StoreError::io("remove the folder", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Replaces a file as a whole: readers see the old bytes or the new ones, also after a crash if it is to be durable.
 ///
-/// The folder must exist. The new bytes are first written to `.new-NAME` beside it, under a lock; what a killed process left
-/// there, the next one overwrites, so that nothing piles up where people look.
+/// The folder must exist. The new bytes are first written to a new file `.new-NAME` beside it, under a lock; what a killed process
+/// left there goes, so that nothing piles up where people look. Where something else has that name, or somebody else's
+/// process has it just now, it is `.new-NAME~1` and so on: nobody waits, and nobody is kept from writing.
 pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
     let dir = path.parent().expect("what is replaced lies in a folder");
-    let (new, mut file) = open_new(path)?;
+    let (new, mut file) = create_unfinished(path).map_err(StoreError::io("write", path))?;
     let mut write = || {
         append(&mut file, bytes, path)?;
         if durable {
@@ -129,7 +168,7 @@ pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
         fault::step(Change::Rename, path).and_then(|()| fs::rename(&new, path)).map_err(StoreError::io("write", path))
     };
     if let Err(error) = write() {
-        // A full disk is not to be filled further; whoever comes next would overwrite it.
+        // A full disk is not to be filled further.
         let _ = fs::remove_file(&new);
         return Err(error);
     }
@@ -137,47 +176,77 @@ pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
 }
 
 /// How the names of files begin that [`replace`] writes to.
-pub(crate) const NEW: &str = ".new-";
+const NEW: &str = ".new-";
 
-/// Opens and locks the file that is to become `path`, empty.
-fn open_new(path: &Path) -> Result<(PathBuf, File)> {
-    let mut name = std::ffi::OsString::from(NEW);
-    name.push(path.file_name().expect("what is replaced has a name"));
-    let new = path.with_file_name(name);
-    let open = || {
-        fault::step(Change::Create, path)?;
-        File::options().write(true).create(true).truncate(false).open(&new)
-    };
-    loop {
-        let file = match open() {
-            // Another user's process died here.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && fs::remove_file(&new).is_ok() => open(),
-            opened => opened,
+/// How many of them there can be beside one file: as many processes may write it in one moment.
+const UNFINISHED_MAX: u32 = 1000;
+
+/// The file that one of this name was to become, if [`replace`] makes such names.
+pub fn finished_name(name: &str) -> Option<&str> {
+    let rest = name.strip_prefix(NEW)?;
+    match rest.rsplit_once('~') {
+        Some((finished, number)) if number.parse::<u32>().is_ok_and(|parsed| parsed.to_string() == number) => {
+            Some(finished)
+        }
+        _ => Some(rest),
+    }
+}
+
+/// Makes and locks a file that is to become `path`.
+fn create_unfinished(path: &Path) -> io::Result<(PathBuf, File)> {
+    let name = path.file_name().expect("what is replaced has a name");
+    for number in 0..UNFINISHED_MAX {
+        let mut new = OsString::from(NEW);
+        new.push(name);
+        if number > 0 {
+            new.push(format!("~{number}"));
+        }
+        let new = path.with_file_name(new);
+        let create = || {
+            fault::step(Change::Create, path)?;
+            File::options().write(true).create_new(true).open(&new)
         };
-        let file = file.map_err(StoreError::io("write", path))?;
-        // Where files cannot be locked, writers at the same time are as unlikely as elsewhere.
-        let _ = file.lock();
-        // Its last holder may have given it its final name after we opened it.
-        if is_at(&file, &new) {
-            file.set_len(0).map_err(StoreError::io("write", path))?;
+        let file = match create() {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if !remove_unfinished(&new) {
+                    continue;
+                }
+                match create() {
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                    created => created?,
+                }
+            }
+            created => created?,
+        };
+        // Whoever found it before it was locked took it for one of a killed process. Where files cannot be locked, nobody does.
+        if !matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)) && is_at(&file, &new) {
             return Ok((new, file));
         }
     }
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("there are {UNFINISHED_MAX} files `{NEW}…` beside it")))
+}
+
+/// Removes a file that a killed process has not finished; false if it lives, or if it is no such file.
+fn remove_unfinished(new: &Path) -> bool {
+    let Ok(file) = regular::open(OpenOptions::new().read(true).write(true), new) else { return false };
+    // Under the lock, so that of those who find it only one removes it, and nobody what the next one makes.
+    let is_left = file.try_lock().is_ok() && is_at(&file, new);
+    is_left && fault::step(Change::Remove, new).and_then(|()| fs::remove_file(new)).is_ok()
 }
 
 /// Whether the open file is still the one with this name.
 pub(crate) fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::metadata(path)) {
+    match (file.metadata(), fs::symlink_metadata(path)) {
         (Ok(open), Ok(named)) => open.ino() == named.ino() && open.dev() == named.dev(),
         _ => false,
     }
 }
 
-/// Writes a file that nobody else sees yet.
+/// Writes a new file, which nobody else sees yet.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || {
         fault::step(Change::Create, path)?;
-        let mut file = File::create(path)?;
+        let mut file = File::create_new(path)?;
         fault::write(bytes, path, |bytes| file.write_all(bytes))
     };
     write().map_err(StoreError::io("write", path))
@@ -215,11 +284,16 @@ pub struct Appended {
 }
 
 impl Appended {
-    /// Makes the file if it is missing.
-    pub fn open(path: &Path) -> Result<Self> {
-        let open = || File::options().append(true).create(true).open(path);
-        let file = fault::step(Change::Create, path).and_then(|()| open()).map_err(StoreError::io("open", path))?;
-        Ok(Self { file, path: path.to_owned() })
+    /// Makes the file; fails if there is one.
+    pub fn create(path: &Path) -> Result<Self> {
+        let open = || File::options().append(true).create_new(true).open(path);
+        let file = fault::step(Change::Create, path).and_then(|()| open()).map_err(StoreError::io("create", path))?;
+        Ok(Self::new(file, path))
+    }
+
+    /// One that is open.
+    pub fn new(file: File, path: &Path) -> Self {
+        Self { file, path: path.to_owned() }
     }
 }
 
@@ -234,18 +308,30 @@ impl Write for Appended {
     }
 }
 
-/// Names and types of what is in a folder; a missing folder is empty. Names that are not UTF-8 are not the store's.
+/// Names of what is in a folder, sorted; a missing folder is empty. Names that are not UTF-8 are not the store's.
 pub(crate) fn list(dir: &Path) -> Result<Vec<String>> {
+    let names = entries(dir)?.into_iter().filter_map(|(name, _)| name.into_string().ok());
+    let mut names: Vec<_> = names.collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Names and types of what is in a folder, in no order; links count as links. A missing folder is empty.
+pub(crate) fn entries(dir: &Path) -> Result<Vec<(OsString, FileType)>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(StoreError::io("list", dir)(error)),
     };
-    let mut names = Vec::new();
+    let mut found = Vec::new();
     for entry in entries {
         let entry = entry.map_err(StoreError::io("list", dir))?;
-        names.extend(entry.file_name().into_string().ok());
+        match entry.file_type() {
+            Ok(kind) => found.push((entry.file_name(), kind)),
+            // Not every filesystem tells it with the name, and the file may be gone since.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(StoreError::io("list", dir)(error)),
+        }
     }
-    names.sort_unstable();
-    Ok(names)
+    Ok(found)
 }

@@ -13,7 +13,8 @@
 //! A pack of which some length is durable has a durable name too, as a sync of it is followed by one of its folder if there was none
 //! before. Objects and folders: an object is synced before it gets its name. Who finds it there syncs its folder before it commits
 //! an artifact that names it (`object.rs`), so every artifact that is recorded has its objects. A folder of objects
-//! that holds one has a durable name, and so has a store that holds the file `format`, with all folders above it (`layout.rs`).
+//! that holds one has a durable name, and so has a store that holds the file `format`, with all folders above it (`layout.rs`). The
+//! folders in a store get theirs with its first pack.
 
 use std::fs::File;
 use std::io;
@@ -46,9 +47,15 @@ pub(crate) fn sync_used(layout: &Layout, index: &RwLock<Index>) -> Result<(), St
 /// Makes a pack durable, with its name, and takes note that it is up to `end`.
 pub(crate) fn sync(layout: &Layout, index: &RwLock<Index>, id: &str, file: &File, end: u64) -> Result<(), StoreError> {
     disk::sync(file, &layout.pack(id))?;
-    let durable = |index: &Index| index.pack_number(id).map_or(0, |number| index.packs[number].durable);
-    if durable(&index.read().unwrap_or_else(PoisonError::into_inner)) == 0 {
+    let (durable, is_only) = {
+        let index = index.read().unwrap_or_else(PoisonError::into_inner);
+        (index.pack_number(id).map_or(0, |number| index.packs[number].durable), index.packs.len() <= 1)
+    };
+    if durable == 0 {
         disk::sync_dir(&layout.packs())?;
+    }
+    if durable == 0 && is_only {
+        disk::sync_dir(&layout.dir)?;
     }
     let mut index = index.write().unwrap_or_else(PoisonError::into_inner);
     if let Some(number) = index.pack_number(id) {
@@ -81,6 +88,10 @@ mod tests {
             let store = Store::open(self.0.path(), access).unwrap();
             synced();
             store
+        }
+
+        fn root(&self) -> PathBuf {
+            self.0.path().to_owned()
         }
 
         fn packs(&self) -> PathBuf {
@@ -130,7 +141,7 @@ mod tests {
             assert!(synced().is_empty(), "nothing was looked up");
             assert!(reader.hit(&key("a")).is_some());
             reader.commit().unwrap();
-            assert_eq!(synced(), [dir.pack(), dir.packs()]);
+            assert_eq!(synced(), [dir.pack(), dir.packs(), dir.root()]);
             assert!(reader.look_up().outputs(&[(key("a"), &["out".to_owned()])]).0[0]);
             reader.commit().unwrap();
             assert!(synced().is_empty(), "it is known to be durable");
@@ -192,8 +203,8 @@ mod tests {
         record(&two, "b", b"same");
         two.commit().unwrap();
         let paths = synced();
-        assert_eq!(paths[..2], [pack, dir.packs()]);
-        assert_eq!(paths.len(), 4, "its own pack is new: {paths:?}");
+        assert_eq!(paths[..3], [pack, dir.packs(), dir.root()]);
+        assert_eq!(paths.len(), 5, "its own pack is new: {paths:?}");
     }
 
     #[test]
@@ -206,7 +217,7 @@ mod tests {
         let next = dir.open(Access::ReadWrite);
         record(&next, "b", b"b");
         next.commit().unwrap();
-        assert_eq!(synced(), [dir.pack(), dir.packs(), dir.pack()]);
+        assert_eq!(synced(), [dir.pack(), dir.packs(), dir.root(), dir.pack()]);
         std::mem::forget(killed);
     }
 

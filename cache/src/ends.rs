@@ -6,7 +6,6 @@
 //! less.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
 
 use crate::disk;
@@ -17,10 +16,13 @@ use crate::layout::Layout;
 /// Lengths of packs by id.
 pub(crate) type Ends = BTreeMap<String, u64>;
 
+/// A longer file is none: there are not that many packs.
+const BYTES_MAX: u64 = 1 << 26;
+
 /// What the file says; `None` if it is damaged.
 pub(crate) fn read(layout: &Layout) -> Option<Ends> {
-    match fs::read_to_string(layout.pack_ends()) {
-        Ok(text) => parse(&text),
+    match disk::read(&layout.pack_ends(), BYTES_MAX) {
+        Ok(bytes) => parse(std::str::from_utf8(&bytes).ok()?),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(Ends::new()),
         Err(_) => None,
     }
@@ -80,6 +82,8 @@ fn parse(text: &str) -> Option<Ends> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::store::{Access, Store};
 

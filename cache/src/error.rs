@@ -39,6 +39,21 @@ pub enum StoreError {
         /// How that shows, and what to do.
         reason: String,
     },
+    /// Something in the store is of another kind than what a store makes; nothing was touched.
+    #[error(
+        "{path} is {found}, where the store {dir} has {made}: no link is followed below the root of a store; \
+         remove it, or put back what was there"
+    )]
+    WrongKind {
+        /// The store's folder.
+        dir: PathBuf,
+        /// What lies in it.
+        path: PathBuf,
+        /// What it would be.
+        made: &'static str,
+        /// What it is.
+        found: &'static str,
+    },
     /// The store was opened for reading only.
     #[error("the store {dir} is open for reading only, so nothing can be recorded in it")]
     ReadOnly {

@@ -30,6 +30,8 @@ use crate::stat_cache::{Entry, StatCache};
 /// Two seconds, the coarsest tick of a filesystem in use (FAT).
 const RACY_NS: i64 = 2_000_000_000;
 const ATTEMPTS: usize = 3;
+/// A longer file is none: that would be a data set of millions of files.
+const BYTES_MAX: u64 = 1 << 30;
 
 /// Digests of external files, remembered in a store.
 #[derive(Debug)]
@@ -54,7 +56,7 @@ impl FileDigests {
     /// Reads what is remembered in the store in this folder; one that is missing, damaged or unreadable is empty.
     pub fn open(store_dir: &Path) -> Self {
         let path = store_dir.join("stat-cache");
-        let bytes = fs::read(&path).unwrap_or_else(|error| {
+        let bytes = disk::read(&path, BYTES_MAX).unwrap_or_else(|error| {
             if error.kind() != io::ErrorKind::NotFound {
                 tracing::warn!("{}", StoreError::io("read", &path)(error));
             }

@@ -15,7 +15,7 @@ use crate::store::{Access, Store};
 /// An odd first byte says that the rest is the pack; else the rest is made into records with right checksums: kind, length of
 /// the head, length of the body, a byte each, then both.
 pub fn pack(bytes: &[u8]) {
-    const ID: &str = "1-1";
+    const ID: &str = "000000000001-1-1";
     let Some((mode, rest)) = bytes.split_first() else { return };
     let pack = if mode % 2 == 1 { rest.to_vec() } else { Pack::new(ID, PathBuf::new()).encode(&drafts(rest)) };
     with_store(|layout| fs::write(layout.pack(ID), &pack).expect("a temporary folder is writable"));

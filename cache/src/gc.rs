@@ -13,10 +13,11 @@
 //! collection finds.
 
 use std::fmt;
-use std::fs::{self, TryLockError};
+use std::fs::TryLockError;
 use std::time::Duration;
 
 use crate::artifact::ActionKey;
+use crate::checkpoint::Checkpoints;
 use crate::clock;
 use crate::collect::{Plan, Protection};
 use crate::compact;
@@ -28,6 +29,10 @@ use crate::index::Index;
 use crate::record::{Draft, Kind};
 use crate::session;
 use crate::store::Store;
+use crate::wait::{self, Hold};
+
+/// A longer file is no time.
+const LAST_GC_BYTES: u64 = 100;
 
 /// What may go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -141,7 +146,8 @@ impl Store {
 
     /// When garbage was last collected, in milliseconds since 1970.
     pub fn last_gc_ms(&self) -> Option<u64> {
-        fs::read_to_string(self.layout.last_gc()).ok()?.trim_end().parse().ok()
+        let bytes = disk::read(&self.layout.last_gc(), LAST_GC_BYTES).ok()?;
+        std::str::from_utf8(&bytes).ok()?.trim_end().parse().ok()
     }
 
     fn run_gc(&self, plan: &Plan, now_ms: u64) -> Result<(), StoreError> {
@@ -156,7 +162,10 @@ impl Store {
         }
         self.forget_objects();
         for path in &plan.paths {
-            if path.is_dir() { disk::remove_dir(path)? } else { disk::remove_file(path)? }
+            disk::remove_file(path)?;
+        }
+        for key in &plan.checkpoints {
+            Checkpoints::new(&self.layout.checkpoint(key), *key).remove()?;
         }
         // Last: one that was killed is done again as soon as may be.
         disk::replace(&self.layout.last_gc(), format!("{now_ms}\n").as_bytes(), false)
@@ -197,7 +206,7 @@ impl<'s> Alone<'s> {
             Ok(()) => Ok(Self(true, store)),
             Err(TryLockError::WouldBlock) => {
                 // The attempt gave up our share. Nobody collects meanwhile, as we hold the lease.
-                file.lock_shared().map_err(StoreError::io("lock", path))?;
+                wait::lock(file, Hold::Shared, "the end of a garbage collection", &path)?;
                 Ok(Self(false, store))
             }
             Err(TryLockError::Error(error)) => Err(StoreError::io("lock", path)(error)),

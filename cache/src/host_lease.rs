@@ -17,7 +17,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -29,6 +29,7 @@ use crate::artifact::ActionKey;
 use crate::disk;
 use crate::disk::is_at;
 use crate::error::StoreError;
+use crate::holder;
 use crate::layout::Layout;
 use crate::session::SessionDir;
 
@@ -38,6 +39,9 @@ const BEAT: Duration = Duration::from_secs(15);
 const DEAD_AFTER: Duration = Duration::from_secs(120);
 /// How often a claim of another host is looked at, at most: it is a question to a file server.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// A longer file is no claim.
+const CLAIM_BYTES: u64 = 1 << 16;
 
 /// The claims of one open store.
 #[derive(Debug)]
@@ -91,7 +95,7 @@ impl HostLeases {
         }
         let path = self.layout.claim(key);
         let line = self.line();
-        disk::create_dir(&self.layout.claims())?;
+        disk::create_folder(&self.layout.claims())?;
         if let Some(file) = self.make(&path, &line)? {
             self.hold(key, file);
             return Ok(true);
@@ -103,7 +107,7 @@ impl HostLeases {
         disk::replace(&path, &line, false)?;
         let file = disk::open_or_create(&path)?;
         // Another host may have taken it over in the same moment; then its line stands there.
-        let ours = fs::read(&path).is_ok_and(|read| read == line);
+        let ours = disk::read(&path, CLAIM_BYTES).is_ok_and(|read| read == line);
         if ours {
             self.hold(key, file);
         }
@@ -164,16 +168,22 @@ impl HostLeases {
         });
     }
 
+    /// Who has claimed a key, in words.
+    pub(crate) fn holder(&self, key: &ActionKey) -> Option<String> {
+        let line = disk::read(&self.layout.claim(key), CLAIM_BYTES).ok()?;
+        let Holder { host, process, .. } = serde_json::from_slice(&line).ok()?;
+        Some(format!("process {process} on {}", holder::plain(&host)))
+    }
+
     /// Whether another host works on the key of this claim.
     fn is_alive(&self, path: &Path) -> Result<bool, StoreError> {
         // Opened, not only asked for its time: what a file server answers then is fresh.
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(StoreError::io("open", path)(error)),
+        let file = match disk::open(path) {
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(false),
+            opened => opened?,
         };
         let beat = file.metadata().and_then(|metadata| metadata.modified()).map_err(StoreError::io("read", path))?;
-        let text = io::read_to_string(&file).unwrap_or_default();
+        let text = io::read_to_string(file.take(CLAIM_BYTES)).unwrap_or_default();
         let holder: Option<Holder> = serde_json::from_str(&text).ok();
         if holder.as_ref().is_some_and(|holder| holder.boot == self.me().boot) {
             return Ok(false);
@@ -202,7 +212,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The name of this host, and what tells this start of it from all other hosts.
 fn this_host() -> (String, String) {
-    let name = nix::unistd::gethostname().map_or_else(|_| "unknown".to_owned(), |name| name.to_string_lossy().into());
+    let name = holder::host();
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim_end().to_owned());
     let boot = boot.unwrap_or_else(|_| name.clone());
     (name, boot)

@@ -13,6 +13,7 @@ use crate::disk;
 use crate::ends::{self, Ends};
 use crate::error::StoreError;
 use crate::layout::Layout;
+use crate::names::pack_id;
 use crate::pack::{Pack, Record};
 use crate::places::{Place, Places};
 use crate::record::{Forget, Head, Hit, Kind};
@@ -278,5 +279,5 @@ fn in_use(pack: &Pack, record: &Record<'_>, digest: Digest, forgotten: &HashSet<
 /// The ids of all packs, sorted; as an id begins with the time of its making, the oldest comes first.
 pub(crate) fn pack_ids(layout: &Layout) -> Result<Vec<String>, StoreError> {
     let names = disk::list(&layout.packs())?;
-    Ok(names.iter().filter_map(|name| name.strip_suffix(".pack")).map(str::to_owned).collect())
+    Ok(names.iter().filter_map(|name| pack_id(name)).map(str::to_owned).collect())
 }

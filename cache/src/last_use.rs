@@ -15,7 +15,7 @@
 //! one of them counts as used more lately than it was. Nothing is synced, as losing a batch costs little.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 
 use crate::artifact::ActionKey;
@@ -23,9 +23,12 @@ use crate::digest::{self, Digest};
 use crate::disk;
 use crate::error::StoreError;
 use crate::layout::Layout;
+use crate::wait::{self, Hold};
 
 const MAGIC: [u8; 4] = *b"LUSE";
 const HEADER_LEN: usize = 52;
+/// A longer file is none: no list of uses grows to this, as it is shortened.
+const BYTES_MAX: u64 = 1 << 30;
 /// A longer file is written anew, if that makes it much shorter.
 const LONG_BYTES: usize = 8 << 20;
 
@@ -36,7 +39,7 @@ pub(crate) struct LastUse(HashMap<u64, u64>);
 impl LastUse {
     pub(crate) fn read(layout: &Layout) -> Result<Self, StoreError> {
         let path = layout.last_use();
-        match fs::read(&path) {
+        match disk::read(&path, BYTES_MAX) {
             Ok(bytes) => Ok(Self::of(&Batches::parse(&bytes))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(StoreError::io("read", path)(error)),
@@ -66,7 +69,7 @@ pub(crate) fn touch(layout: &Layout, keys: &[ActionKey], time_ms: u64) -> Result
     let path = layout.last_use();
     let mut file = lock(layout)?;
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(StoreError::io("read", &path))?;
+    (&mut file).take(BYTES_MAX).read_to_end(&mut bytes).map_err(StoreError::io("read", &path))?;
     let batches = Batches::parse(&bytes);
     let mut prefixes: Vec<u64> = keys.iter().map(prefix).collect();
     prefixes.sort_unstable();
@@ -124,7 +127,7 @@ fn shorten(file: &File, bytes: &[u8], layout: &Layout) -> Result<(), StoreError>
 fn lock(layout: &Layout) -> Result<File, StoreError> {
     let path = layout.last_use();
     let file = disk::open_or_create(&path)?;
-    file.lock().map_err(StoreError::io("lock", path))?;
+    wait::lock(&file, Hold::Alone, "the list of when results were last used", &path)?;
     Ok(file)
 }
 
@@ -213,6 +216,8 @@ impl<'a> Batch<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::store::{Access, Store};
 

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::artifact::ActionKey;
 use crate::error::StoreError;
+use crate::holder;
 use crate::host_lease::HostLeases;
 use crate::layout::Layout;
 use crate::session::SessionDir;
@@ -55,6 +56,14 @@ impl Leases {
             held.insert(*key);
             Lease { key: *key, leases: Arc::clone(self), lock: Some(lock), across_hosts: false }
         }))
+    }
+
+    /// Who has a key that cannot be claimed, in words.
+    pub(crate) fn holder(&self, key: &ActionKey) -> String {
+        if self.held.lock().unwrap_or_else(PoisonError::into_inner).contains(key) {
+            return "another node of this run, with the same key".to_owned();
+        }
+        self.kernel.holder(key).or_else(|| self.hosts.holder(key)).unwrap_or_else(|| holder::UNKNOWN.to_owned())
     }
 
     /// Claims a key for this host too; `None` if a thread, a process or another host holds it.
@@ -104,7 +113,7 @@ mod linux {
     use nix::fcntl::{FcntlArg, fcntl};
     use nix::libc;
 
-    use super::{ActionKey, File, PathBuf, StoreError};
+    use super::{ActionKey, File, PathBuf, StoreError, holder};
     use crate::disk;
 
     /// Among how many files the locks are spread.
@@ -137,11 +146,13 @@ mod linux {
             Ok(self.files[number].get_or_init(|| file))
         }
 
+        pub(super) fn holder(&self, key: &ActionKey) -> Option<String> {
+            let (number, offset) = place(key);
+            holder::of_byte(&self.path(number), offset.cast_unsigned())
+        }
+
         pub(super) fn try_lock(&self, key: &ActionKey) -> Result<Option<KernelLock>, StoreError> {
-            let bytes = key.0.as_bytes();
-            let number = usize::from(bytes[31]) % FILES;
-            let first = bytes.first_chunk().expect("a digest has 32 bytes");
-            let offset = libc::off_t::from_le_bytes(*first) & (libc::off_t::MAX >> 1);
+            let (number, offset) = place(key);
             match fcntl(self.file(number)?, FcntlArg::F_OFD_SETLK(&byte(libc::F_WRLCK, offset))) {
                 Ok(_) => Ok(Some(KernelLock(number, offset))),
                 Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
@@ -157,6 +168,13 @@ mod linux {
         }
     }
 
+    /// Number of the file, and offset of the byte that stands for a key.
+    fn place(key: &ActionKey) -> (usize, libc::off_t) {
+        let bytes = key.0.as_bytes();
+        let first = bytes.first_chunk().expect("a digest has 32 bytes");
+        (usize::from(bytes[31]) % FILES, libc::off_t::from_le_bytes(*first) & (libc::off_t::MAX >> 1))
+    }
+
     fn byte(kind: libc::c_int, offset: libc::off_t) -> libc::flock {
         let (l_type, l_whence) = (kind as libc::c_short, libc::SEEK_SET as libc::c_short);
         libc::flock { l_type, l_whence, l_start: offset, l_len: 1, l_pid: 0 }
@@ -167,7 +185,7 @@ mod linux {
 mod portable {
     use std::fs::TryLockError;
 
-    use super::{ActionKey, File, PathBuf, StoreError};
+    use super::{ActionKey, File, PathBuf, StoreError, holder};
     use crate::disk;
 
     /// A folder of locked files.
@@ -186,8 +204,13 @@ mod portable {
     impl KernelLocks {
         pub(super) fn open(path: PathBuf) -> Result<Self, StoreError> {
             let dir = path.with_file_name("lease-files");
-            disk::create_dir(&dir)?;
+            disk::create_folder(&dir)?;
             Ok(Self { dir })
+        }
+
+        #[cfg_attr(target_os = "linux", expect(dead_code, reason = "only its locks are tested there"))]
+        pub(super) fn holder(&self, key: &ActionKey) -> Option<String> {
+            Some(holder::of_file(&self.dir.join(key.0.to_string())))
         }
 
         pub(super) fn try_lock(&self, key: &ActionKey) -> Result<Option<KernelLock>, StoreError> {

@@ -15,16 +15,19 @@ mod clock;
 pub mod disk;
 pub mod fault;
 mod layout;
+mod names;
 mod notes;
 mod object;
 mod open_blob;
 mod pack;
 mod record;
+mod regular;
 
 // Who works with them.
 mod checkpoint;
 mod durable;
 mod ends;
+mod holder;
 mod host_lease;
 mod index;
 mod last_use;
@@ -33,6 +36,7 @@ mod lineage;
 mod places;
 mod session;
 mod using;
+mod wait;
 mod writer;
 
 // What can be asked of a store.
@@ -79,3 +83,4 @@ pub use seal::{is_sealed, seal, sealed};
 pub use store::{Access, PutContent, Store};
 pub use using::Using;
 pub use verify::{Problem, VerifyReport};
+pub use wait::{Patience, stop_waiting_on};

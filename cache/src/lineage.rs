@@ -2,7 +2,6 @@
 //! provenance, so that it can still be told where a number came from. Each has a seal (`seal.rs`).
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::io::{self, BufRead, BufReader};
 
 use serde::{Deserialize, Serialize};
@@ -12,8 +11,12 @@ use crate::disk;
 use crate::error::StoreError;
 use crate::gc::Collected;
 use crate::layout::Layout;
+use crate::regular;
 use crate::seal::{is_sealed, sealed};
 use crate::store::Store;
+
+/// A longer file is none.
+pub(crate) const BYTES_MAX: u64 = 1 << 32;
 
 /// A result that was collected.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,8 +72,8 @@ impl Store {
     /// Lines that cannot be read, as a crash may leave one, are skipped.
     pub fn lineage(&self) -> Result<impl Iterator<Item = Lineage> + use<>, StoreError> {
         let path = self.layout.lineage();
-        let file = match fs::File::open(&path) {
-            Ok(file) => Some(file),
+        let file = match regular::open_bounded(&path, BYTES_MAX) {
+            Ok((file, _)) => Some(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(StoreError::io("read", path)(error)),
         };
@@ -128,7 +131,7 @@ fn push(lines: &mut Vec<u8>, object: &impl Serialize) {
 fn append(layout: &Layout, lines: &[u8]) -> Result<(), StoreError> {
     let path = layout.lineage();
     let file = disk::open_or_create(&path)?;
-    let before = fs::read(&path).map_err(StoreError::io("read", &path))?;
+    let before = disk::read(&path, BYTES_MAX).map_err(StoreError::io("read", &path))?;
     let end = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
     if end < before.len() {
         disk::truncate(&file, end as u64, &path)?;
@@ -149,6 +152,8 @@ pub(crate) fn damage(bytes: &[u8]) -> Option<(String, bool, Vec<u8>)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

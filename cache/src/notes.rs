@@ -5,13 +5,16 @@
 //! costs two writes and makes, cuts and removes nothing. Behind the zero may be notes of earlier sessions.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::disk;
 use crate::error::StoreError;
+
+/// A longer file is none: a run has fewer than a hundred million nodes.
+const BYTES_MAX: u64 = 1 << 30;
 
 /// The file of our own session.
 #[derive(Debug)]
@@ -67,7 +70,7 @@ pub(crate) struct Noted {
 impl Noted {
     /// Whoever takes the file meanwhile has looked nothing up yet, so that older notes in place of its own keep only too much.
     pub(crate) fn read(path: &Path) -> Self {
-        Self::parse(&fs::read(path).unwrap_or_default())
+        Self::parse(&disk::read(path, BYTES_MAX).unwrap_or_default())
     }
 
     fn parse(bytes: &[u8]) -> Self {

@@ -13,6 +13,7 @@ use crate::digest::Digest;
 use crate::disk;
 use crate::error::StoreError;
 use crate::layout::Layout;
+use crate::regular;
 
 /// Blobs of this length and more are objects.
 pub(crate) const OBJECT_MIN_BYTES: u64 = 64 << 10;
@@ -23,7 +24,7 @@ type Result<T> = std::result::Result<T, StoreError>;
 
 /// The length of an object, `None` if there is none.
 pub(crate) fn size(layout: &Layout, digest: &Digest) -> Option<u64> {
-    let metadata = fs::metadata(layout.object(digest)).ok()?;
+    let metadata = fs::symlink_metadata(layout.object(digest)).ok()?;
     metadata.is_file().then_some(metadata.len())
 }
 
@@ -58,7 +59,8 @@ pub(crate) fn put_bytes(layout: &Layout, session: &Path, digest: &Digest, bytes:
 pub(crate) fn put_file(layout: &Layout, session: &Path, path: &Path) -> Result<(Digest, u64, Put)> {
     let metadata = fs::symlink_metadata(path).map_err(StoreError::io("read", path))?;
     let takes_over = path.starts_with(session) && metadata.is_file() && metadata.nlink() == 1;
-    let source = disk::open(path)?;
+    // What a stage gives may lie anywhere, and be reached by links.
+    let source = File::open(path).map_err(StoreError::io("open", path))?;
     let temporary = if takes_over { None } else { Some(disk::temporary(session, "object-")?) };
     let (digest, size) = match &temporary {
         Some(temporary) => hash(&source, path, Some((temporary.as_file(), temporary.path())))?,
@@ -106,7 +108,7 @@ fn renew(layout: &Layout, digest: &Digest, size_bytes: u64) -> bool {
         return false;
     }
     let path = layout.object(digest);
-    let renewed = File::open(&path).and_then(|file| file.set_modified(clock::now()));
+    let renewed = regular::open_to_read(&path).and_then(|file| file.set_modified(clock::now()));
     renewed.is_ok() && size(layout, digest) == Some(size_bytes)
 }
 
@@ -116,9 +118,9 @@ fn finish(layout: &Layout, temporary: tempfile::TempPath, digest: &Digest) -> Re
     disk::seal(&file, clock::now(), READ_ONLY, &temporary)?;
     disk::sync(&file, &temporary)?;
     let dir = folder(layout, digest);
+    disk::create_folder(&dir)?;
     // One that holds an object was synced with its name before; an empty one may have been made just now by another process.
     if fs::read_dir(&dir).map_or(true, |mut entries| entries.next().is_none()) {
-        disk::create_dir(&dir)?;
         disk::sync_dir(&layout.objects())?;
     }
     disk::rename(&temporary, &layout.object(digest))?;

@@ -15,6 +15,7 @@ use blake3::hazmat::{ChainingValue, HasherExt, Mode, left_subtree_len, merge_sub
 
 use crate::blob::{BlobError, BlobLocation};
 use crate::digest::Digest;
+use crate::regular;
 
 /// Bytes under one node that is kept: as many as processors hash side by side. A part is read with the rest of its groups.
 const GROUP: usize = 16 << 10;
@@ -35,7 +36,7 @@ impl BlobLocation {
     /// Checks the bytes against their digest without keeping them.
     pub fn open_verified(&self, digest: &Digest) -> Result<OpenBlob, BlobError> {
         let failed = |source| BlobError::Read { path: self.path.to_path_buf(), source };
-        let file = File::open(&self.path).map_err(failed)?;
+        let file = regular::open_to_read(&self.path).map_err(failed)?;
         let mut blob = OpenBlob { file, location: self.clone(), digest: *digest, nodes: Vec::new() };
         let mut buffer = vec![0; usize::try_from(self.size_bytes).map_or(CHUNK, |size| size.min(CHUNK))];
         for start in (0..self.size_bytes).step_by(CHUNK) {

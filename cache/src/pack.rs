@@ -174,6 +174,8 @@ impl Pack {
     fn next_header(&self, window: &mut Window<'_>, from: u64) -> Result<Option<u64>, StoreError> {
         let mut at = from;
         loop {
+            let Some(data) = window.data_from(at)? else { return Ok(None) };
+            at = data;
             let bytes = window.bytes(at, CHUNK)?;
             if bytes.len() < HEADER_LEN {
                 return Ok(None);
@@ -373,6 +375,25 @@ impl<'f> Window<'f> {
         Ok(&self.bytes[from.min(self.bytes.len())..(from + want).min(self.bytes.len())])
     }
 
+    /// Where something was written, at an offset or behind it; `None` if nothing was. So a hole of terabytes takes no time.
+    #[cfg(target_os = "linux")]
+    fn data_from(&self, at: u64) -> Result<Option<u64>, StoreError> {
+        use nix::errno::Errno;
+        use nix::unistd::{Whence, lseek};
+        match lseek(self.file, at.cast_signed(), Whence::SeekData) {
+            Ok(data) => Ok(Some(data.cast_unsigned())),
+            Err(Errno::ENXIO) => Ok(None),
+            // Not every filesystem knows its holes.
+            Err(Errno::EINVAL | Errno::EOPNOTSUPP) => Ok(Some(at)),
+            Err(error) => Err(StoreError::io("read", &self.path)(error.into())),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn data_from(&self, at: u64) -> Result<Option<u64>, StoreError> {
+        Ok(Some(at))
+    }
+
     /// The checksum of so many bytes at an offset; `None` where the file ends before. A part of them is in memory at a time.
     fn crc(&mut self, at: u64, len: usize) -> Result<Option<u32>, StoreError> {
         let mut hasher = crc32fast::Hasher::new();
@@ -427,5 +448,17 @@ mod tests {
                 assert_eq!(pack.bad_bodies.len(), bad, "{len} bytes");
             }
         }
+    }
+
+    #[test]
+    fn a_hole_of_terabytes_behind_a_pack_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.pack");
+        let group = Pack::new("a", path.clone()).encode(&[Draft::blob(&Digest::of(b"1"), b"1".to_vec())]);
+        std::fs::write(&path, &group).unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(1 << 42).unwrap();
+        let mut pack = Pack::new("a", path);
+        pack.read_new().unwrap();
+        assert_eq!((pack.group_count(), pack.end), (1, group.len() as u64));
     }
 }

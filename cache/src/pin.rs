@@ -3,7 +3,6 @@
 //! A pin is a file `pins/NAME.json` that lists keys, with a seal (`seal.rs`). One that cannot be read stops a collection, as what it
 //! pins is unknown.
 
-use std::fs;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -11,10 +10,13 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::ActionKey;
 use crate::disk;
 use crate::error::StoreError;
+use crate::names;
 use crate::seal::{is_sealed, sealed};
 use crate::store::{Access, Store};
 
 const SUFFIX: &str = ".json";
+/// A longer file is no pin: that would be ten million keys.
+const BYTES_MAX: u64 = 1 << 30;
 
 /// Results that stay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,27 +59,28 @@ impl Store {
         pin.keys.dedup();
         // A collection that runs now ends first, or sees the pin.
         let _using = self.using()?;
-        disk::create_dir_durably(&self.layout.pins())?;
+        disk::create_folder_durably(&self.layout.pins())?;
         disk::replace(&path, (sealed(&pin) + "\n").as_bytes(), true)
     }
 
     /// Removes a pin; says whether there was one.
     pub fn unpin(&self, name: &str) -> Result<bool, StoreError> {
         let path = self.pin_path(name)?;
-        let found = path.exists();
+        let found = path.symlink_metadata().is_ok();
         disk::remove_file(&path)?;
         Ok(found)
     }
 
     /// All pins, by name. Errors: one that cannot be read.
     pub fn pins(&self) -> Result<Vec<Pin>, StoreError> {
-        let names = disk::list(&self.layout.pins())?;
-        names.iter().filter_map(|name| name.strip_suffix(SUFFIX)).map(|name| self.read_pin(name)).collect()
+        let files = disk::list(&self.layout.pins())?;
+        let pins = files.iter().filter(|name| names::is_pin(name)).filter_map(|name| name.strip_suffix(SUFFIX));
+        pins.map(|name| self.read_pin(name)).collect()
     }
 
     fn read_pin(&self, name: &str) -> Result<Pin, StoreError> {
         let path = self.layout.pins().join(format!("{name}{SUFFIX}"));
-        let bytes = fs::read(&path).map_err(StoreError::io("read", &path))?;
+        let bytes = disk::read(&path, BYTES_MAX).map_err(StoreError::io("read", &path))?;
         parse(&bytes).map_err(|reason| StoreError::Pin { path, reason })
     }
 

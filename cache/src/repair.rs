@@ -4,7 +4,6 @@
 //! lack bytes: they are forgotten, and what they were stands in the report.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
 use std::path::Path;
 
 use crate::artifact::ActionKey;
@@ -16,6 +15,7 @@ use crate::error::StoreError;
 use crate::gc::Alone;
 use crate::index::pack_ids;
 use crate::layout::Layout;
+use crate::names;
 use crate::record::Kind;
 use crate::session;
 use crate::small;
@@ -56,7 +56,7 @@ impl Store {
             report.done.push(finding.mend(&store.layout)?);
         }
         ends::write(&store.layout, &ends::of(&store.index()))?;
-        store.sweep_new(&store.layout.dir, &mut report)?;
+        store.sweep_unfinished(&mut report)?;
         Ok(report)
     }
 
@@ -85,8 +85,9 @@ impl Store {
         let damaged = uses.iter().filter(|pack| pack.damaged && !pack.foreign);
         let damaged: HashSet<String> = damaged.map(|pack| pack.id.clone()).collect();
         for id in &damaged {
-            let bytes = fs::read(self.layout.pack(id)).map_err(StoreError::io("read", self.layout.pack(id)))?;
             let copy = self.layout.quarantine().join(format!("{id}.pack"));
+            let bytes =
+                disk::read(&self.layout.pack(id), u64::MAX).map_err(StoreError::io("read", self.layout.pack(id)))?;
             disk::replace(&copy, &bytes, true)?;
             report.done.push(format!("wrote the pack {id} anew without what is damaged (kept as {})", copy.display()));
         }
@@ -96,7 +97,7 @@ impl Store {
         self.writer.release();
         for id in pack_ids(&self.layout)? {
             let path = self.layout.pack(&id);
-            let file = File::options().read(true).write(true).open(&path).map_err(StoreError::io("open", &path))?;
+            let file = disk::open_to_write(&path)?;
             let mut index = self.index_mut();
             let number = index.read_pack(&self.layout, &id)?;
             let end = index.packs[number].end;
@@ -125,17 +126,10 @@ impl Store {
     }
 
     /// Removes what killed processes left beside files that they were about to replace.
-    fn sweep_new(&self, dir: &Path, report: &mut RepairReport) -> Result<(), StoreError> {
-        for name in disk::list(dir)? {
-            let path = dir.join(&name);
-            if path.is_dir() {
-                if !path.is_symlink() {
-                    self.sweep_new(&path, report)?;
-                }
-            } else if name.starts_with(disk::NEW) {
-                disk::remove_file(&path)?;
-                report.done.push(format!("removed {}, which was never finished", path.display()));
-            }
+    fn sweep_unfinished(&self, report: &mut RepairReport) -> Result<(), StoreError> {
+        for path in names::unfinished(&self.layout)? {
+            disk::remove_file(&path)?;
+            report.done.push(format!("removed {}, which was never finished", path.display()));
         }
         Ok(())
     }

@@ -3,9 +3,10 @@
 //! Each store that is open for writing is a session. It holds a kernel lock on a file `tmp/NUMBER.lock`, with the first
 //! number that is free, in which it notes what it needs (`notes.rs`). What is unfinished lies in the folder `tmp/NUMBER/`,
 //! which is made when it is first needed: a run of hits needs none. The lock vanishes with its holder, so a folder whose lock
-//! is free was left by a process that died; it is removed when the store is opened next. The files stay.
+//! is free was left by a process that died; it is removed when the store is opened next. The files stay. A folder without such a
+//! file beside it is none of ours, whatever its name: it stays, and its number is taken by no session.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -14,7 +15,9 @@ use crate::clock;
 use crate::disk;
 use crate::error::StoreError;
 use crate::layout::Layout;
+use crate::names::{is_lock, session_number};
 use crate::notes::{Noted, Notes};
+use crate::regular::{self, Irregular};
 use crate::using::UseLock;
 
 /// How the name of a file with a lock ends.
@@ -46,7 +49,7 @@ impl Session {
         let opened_ms = clock::now_ms();
         for number in 0_u32.. {
             let path = layout.tmp().join(number.to_string());
-            if let Some(file) = claim(&lock_of(&path))? {
+            if let Some(file) = claim(&path)? {
                 let notes = Notes::begin(file, lock_of(&path), opened_ms)?;
                 let dir = Arc::new(SessionDir { path, made: OnceLock::new() });
                 return Ok(Self { dir, opened_ms, uses, notes });
@@ -64,7 +67,7 @@ impl SessionDir {
     /// The folder; made if it was not asked for before.
     pub(crate) fn path(&self) -> Result<&Path, StoreError> {
         if self.made.get().is_none() {
-            disk::create_dir(&self.path)?;
+            disk::create_folder(&self.path)?;
             // Another thread may have been quicker.
             let _ = self.made.set(());
         }
@@ -94,12 +97,26 @@ fn remove(dir: &Path) {
     }
 }
 
-/// Locks a file, made if it is missing; `None` if another session has it, or another user for whom alone it was made.
-fn claim(path: &Path) -> Result<Option<File>, StoreError> {
-    let file = match disk::open_or_create(path) {
+/// Locks the file of a session with this folder, made if it is missing.
+///
+/// `None` if another session has it, or another user for whom alone it was made, or if something lies there that is no session's.
+fn claim(dir: &Path) -> Result<Option<File>, StoreError> {
+    let path = lock_of(dir);
+    let opened = match disk::open_to_write(&path) {
+        Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            // A folder without a lock is nobody's that we know, and whoever takes the lock removes it.
+            if dir.symlink_metadata().is_ok() {
+                return Ok(None);
+            }
+            disk::open_or_create(&path)
+        }
+        opened => opened,
+    };
+    let file = match opened {
         Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied && path.exists() => {
             return Ok(None);
         }
+        Err(StoreError::Io { source, .. }) if Irregular::is_cause_of(&source) => return Ok(None),
         opened => opened?,
     };
     match file.try_lock() {
@@ -111,32 +128,27 @@ fn claim(path: &Path) -> Result<Option<File>, StoreError> {
 
 /// Whether somebody holds a lock, as far as can be seen.
 fn is_held(lock: &Path) -> bool {
-    let options = File::options().read(true).clone();
+    let options = OpenOptions::new().read(true).clone();
     // Some filesystems lock only what may be written; the files of others may only be read.
-    match options.clone().write(true).open(lock).or_else(|_| options.open(lock)) {
+    match regular::open(options.clone().write(true), lock).or_else(|_| regular::open(&options, lock)) {
         Ok(file) => file.try_lock().is_err(),
-        Err(error) => error.kind() != io::ErrorKind::NotFound,
+        Err(error) => error.kind() != io::ErrorKind::NotFound && !Irregular::is_cause_of(&error),
     }
 }
 
-/// Removes the folders of sessions that died, each while nobody else can take its number.
+/// Removes the folders of sessions that died, each while nobody else can take its number. Whatever has no lock beside it is not
+/// a session's, and stays.
 ///
 /// A worker that has not yet noticed that its engine is dead may still write there; then the next sweep goes on, and nobody is
 /// kept from the store.
 pub(crate) fn sweep(tmp: &Path, own: Option<&Session>) -> Result<(), StoreError> {
-    for name in disk::list(tmp)?.iter().filter(|name| !name.ends_with(LOCK)) {
-        let dir = tmp.join(name);
-        if own.is_some_and(|own| own.dir.path == dir) {
+    for (name, kind) in disk::entries(tmp)? {
+        let dir = tmp.join(&name);
+        let is_session = kind.is_dir() && name.to_str().is_some_and(|name| session_number(name).is_some());
+        if !is_session || own.is_some_and(|own| own.dir.path == dir) {
             continue;
         }
-        if name.parse::<u32>().is_err() {
-            // Development versions of 0.1.0 kept the lock in the folder.
-            if !is_held(&dir.join("lock")) {
-                remove(&dir);
-            }
-            continue;
-        }
-        match claim(&lock_of(&dir)) {
+        match claim(&dir) {
             Ok(Some(_lock)) => remove(&dir),
             Ok(None) => {}
             Err(error) => tracing::debug!("{error}"),
@@ -148,7 +160,7 @@ pub(crate) fn sweep(tmp: &Path, own: Option<&Session>) -> Result<(), StoreError>
 /// What live sessions need, apart from our own.
 pub(crate) fn neighbours(tmp: &Path, own: &Session) -> Result<Vec<Noted>, StoreError> {
     let mut neighbours = Vec::new();
-    for name in disk::list(tmp)?.iter().filter(|name| name.ends_with(LOCK)) {
+    for name in disk::list(tmp)?.iter().filter(|name| is_lock(name)) {
         let lock = tmp.join(name);
         if lock != lock_of(&own.dir.path) && is_held(&lock) {
             neighbours.push(Noted::read(&lock));
@@ -189,9 +201,31 @@ mod tests {
     fn what_a_worker_wrote_after_its_session_was_swept_goes_too() {
         let tmp = tempfile::tempdir().unwrap();
         let dir = dead_session(tmp.path());
-        fs::remove_file(lock_of(&dir)).unwrap();
+        sweep(tmp.path(), None).unwrap();
+        fs::create_dir_all(dir.join("scratch-1")).unwrap();
         sweep(tmp.path(), None).unwrap();
         assert!(!dir.exists());
+    }
+
+    #[test]
+    fn folders_without_a_lock_are_somebodys_and_no_session_takes_their_numbers() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Store::open(dir.path(), Access::ReadWrite).unwrap());
+        let tmp = dir.path().join("tmp");
+        fs::remove_file(tmp.join("0.lock")).unwrap();
+        for name in ["0", "2024", "007", "+1", "1-abc-0", "thesis"] {
+            fs::create_dir(tmp.join(name)).unwrap();
+            fs::write(tmp.join(name).join("scan"), "precious").unwrap();
+        }
+        std::os::unix::fs::symlink("../runs", tmp.join("1")).unwrap();
+        std::os::unix::fs::symlink("../../victim", tmp.join("2.lock")).unwrap();
+        let store = Store::open(dir.path(), Access::ReadWrite).unwrap();
+        assert_eq!(store.session_dir().unwrap(), tmp.join("3"));
+        drop(store);
+        let mut left = disk::list(&tmp).unwrap();
+        left.retain(|name| tmp.join(name).join("scan").exists());
+        assert_eq!(left, ["+1", "0", "007", "1-abc-0", "2024", "thesis"]);
+        assert!(tmp.join("1").is_symlink() && tmp.join("2.lock").is_symlink());
     }
 
     #[test]
@@ -200,6 +234,7 @@ mod tests {
         drop(Store::open(dir.path(), Access::ReadWrite).unwrap());
         let rest = dead_session(&dir.path().join("tmp"));
         let layout = Layout::open(dir.path(), Access::ReadWrite).unwrap();
+        assert!(rest.exists());
         let session = Session::open(&layout).unwrap();
         assert_eq!(session.dir.path().unwrap(), rest);
         sweep(&layout.tmp(), Some(&session)).unwrap();
@@ -219,20 +254,6 @@ mod tests {
         let scratch = second.scratch().unwrap();
         drop(first);
         assert!(scratch.path().exists());
-    }
-
-    #[test]
-    fn folders_of_sessions_of_a_development_version_are_left_while_they_live() {
-        let tmp = tempfile::tempdir().unwrap();
-        let dir = tmp.path().join("77-abc-0");
-        fs::create_dir(&dir).unwrap();
-        let lock = File::create(dir.join("lock")).unwrap();
-        lock.lock().unwrap();
-        sweep(tmp.path(), None).unwrap();
-        assert!(dir.exists());
-        drop(lock);
-        sweep(tmp.path(), None).unwrap();
-        assert!(!dir.exists());
     }
 
     #[test]

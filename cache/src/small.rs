@@ -1,9 +1,7 @@
 //! What is wrong with the small files of a store, beside packs and objects, and how each is mended.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::artifact::ActionKey;
 use crate::checkpoint;
 use crate::disk;
 use crate::ends;
@@ -12,8 +10,13 @@ use crate::file_digest;
 use crate::last_use;
 use crate::layout::{CACHEDIR_TAG, Layout};
 use crate::lineage;
+use crate::names;
 use crate::pin;
+use crate::regular::Irregular;
 use crate::verify::Problem;
+
+/// A longer file is not read: none of them grows to this.
+const BYTES_MAX: u64 = lineage::BYTES_MAX;
 
 /// A small file that is not as it was written.
 #[derive(Debug)]
@@ -35,13 +38,25 @@ pub(crate) fn findings(layout: &Layout) -> Result<Vec<Finding>, StoreError> {
         (layout.last_use(), last_use::damage as fn(&[u8]) -> Option<(String, bool, Vec<u8>)>),
         (layout.lineage(), lineage::damage),
     ] {
-        if let Some((message, torn, whole)) = read(&path)?.and_then(|bytes| damage(&bytes)) {
-            add(path, message, torn, Some(whole));
+        match read(&path)? {
+            Read::Bytes(bytes) => {
+                if let Some((message, torn, whole)) = damage(&bytes) {
+                    add(path, message, torn, Some(whole));
+                }
+            }
+            Read::Nothing => {}
+            Read::Refused(message) => add(path, message, false, None),
         }
     }
-    if read(&layout.stat_cache())?.is_some_and(|bytes| !file_digest::is_whole(bytes)) {
-        let message = "it is damaged, so that all external files are read anew".to_owned();
-        add(layout.stat_cache(), message, false, None);
+    match read(&layout.stat_cache())? {
+        Read::Bytes(bytes) => {
+            if !file_digest::is_whole(bytes) {
+                let message = "it is damaged, so that all external files are read anew".to_owned();
+                add(layout.stat_cache(), message, false, None);
+            }
+        }
+        Read::Refused(message) => add(layout.stat_cache(), message, false, None),
+        Read::Nothing => {}
     }
     if ends::read(layout).is_none() {
         add(
@@ -51,18 +66,22 @@ pub(crate) fn findings(layout: &Layout) -> Result<Vec<Finding>, StoreError> {
             None,
         );
     }
-    if read(&layout.cachedir_tag())?.as_deref() != Some(CACHEDIR_TAG.as_bytes()) {
+    if !matches!(read(&layout.cachedir_tag())?, Read::Bytes(bytes) if bytes == CACHEDIR_TAG.as_bytes()) {
         let message = "it is missing or damaged, so that backups copy the store".to_owned();
         add(layout.cachedir_tag(), message, false, Some(CACHEDIR_TAG.as_bytes().to_vec()));
     }
-    for name in disk::list(&layout.pins())?.into_iter().filter(|name| !name.starts_with(disk::NEW)) {
+    for name in disk::list(&layout.pins())?.into_iter().filter(|name| names::is_pin(name)) {
         let path = layout.pins().join(name);
-        if let Some(message) = read(&path)?.and_then(|bytes| pin::problem(&bytes)) {
+        let message = match read(&path)? {
+            Read::Bytes(bytes) => pin::problem(&bytes),
+            Read::Nothing => None,
+            Read::Refused(message) => Some(message),
+        };
+        if let Some(message) = message {
             add(path, format!("{message}; nothing is collected until it is repaired or unpinned"), false, None);
         }
     }
-    for name in disk::list(&layout.checkpoints())? {
-        let Ok(key) = name.parse().map(ActionKey) else { continue };
+    for key in checkpoint::keys(layout)? {
         for file in disk::list(&layout.checkpoint(&key))? {
             let path = layout.checkpoint(&key).join(file);
             if let Some(message) = checkpoint::problem(&path, &key) {
@@ -73,10 +92,19 @@ pub(crate) fn findings(layout: &Layout) -> Result<Vec<Finding>, StoreError> {
     Ok(findings)
 }
 
-fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+/// What there is to read of a file.
+enum Read {
+    Bytes(Vec<u8>),
+    Nothing,
+    /// Why it is not read.
+    Refused(String),
+}
+
+fn read(path: &Path) -> Result<Read, StoreError> {
+    match disk::read(path, BYTES_MAX) {
+        Ok(bytes) => Ok(Read::Bytes(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Read::Nothing),
+        Err(error) if Irregular::is_cause_of(&error) => Ok(Read::Refused(error.to_string())),
         Err(error) => Err(StoreError::io("read", path)(error)),
     }
 }
@@ -85,13 +113,17 @@ impl Finding {
     /// Keeps the file in quarantine and puts what can be kept of it in its place; says so.
     pub(crate) fn mend(&self, layout: &Layout) -> Result<String, StoreError> {
         let path = &self.problem.path;
+        let quarantined = layout.quarantine_of(path);
         let kept = match read(path)? {
-            Some(bytes) => {
-                let kept = layout.quarantine_of(path);
-                disk::replace(&kept, &bytes, true)?;
-                format!("kept as {}", kept.display())
+            Read::Bytes(bytes) => {
+                disk::replace(&quarantined, &bytes, true)?;
+                format!("kept as {}", quarantined.display())
             }
-            None => "it was not there".to_owned(),
+            Read::Nothing => "it was not there".to_owned(),
+            Read::Refused(_) => {
+                disk::rename(path, &quarantined)?;
+                format!("kept as {}", quarantined.display())
+            }
         };
         match &self.mended {
             Some(bytes) => disk::replace(path, bytes, true)?,

@@ -7,7 +7,7 @@
 //! forgotten, so that the next lookup is a miss.
 
 use std::collections::HashSet;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -31,6 +31,7 @@ use crate::places::Place;
 use crate::record::{Draft, Hit, Kind};
 use crate::session::{self, Session};
 use crate::using::{UseLock, Using};
+use crate::wait::{self, Hold};
 use crate::writer::Writer;
 
 /// What a store may be used for.
@@ -285,6 +286,11 @@ impl Store {
         }
     }
 
+    /// Who computes the result of a key whose lease cannot be had, in words.
+    pub fn who_computes(&self, key: &ActionKey) -> String {
+        self.leases.as_ref().map_or_else(|| "nobody".to_owned(), |leases| leases.holder(key))
+    }
+
     /// Takes note that a reader found a blob corrupt or missing; looks itself, and forgets the blob if that is so.
     pub fn invalidate(&self, digest: &Digest) {
         // `read` names the blob in a warning and forgets it; the caller has an error of its own to show.
@@ -494,18 +500,19 @@ fn lock_shared(layout: &Layout, access: Access) -> Result<Option<File>> {
     let path = layout.gc_lock();
     let file = match access {
         Access::ReadWrite => disk::open_or_create(&path)?,
-        Access::ReadOnly => match File::open(&path) {
+        Access::ReadOnly => match disk::open(&path) {
             Ok(file) => file,
             Err(_) => return Ok(None),
         },
     };
-    if matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
-        tracing::info!("waiting for the end of a garbage collection in {}", layout.dir.display());
-    }
-    match file.lock_shared() {
+    match wait::lock(&file, Hold::Shared, "the end of a garbage collection", &path) {
         Ok(()) => Ok(Some(file)),
-        Err(_) if access == Access::ReadOnly => Ok(None),
-        Err(error) => Err(StoreError::io("lock", path)(error)),
+        Err(StoreError::Io { source, .. })
+            if access == Access::ReadOnly && source.kind() != io::ErrorKind::Interrupted =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

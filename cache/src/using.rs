@@ -18,6 +18,7 @@ use crate::error::StoreError;
 use crate::last_use::prefix;
 use crate::layout::Layout;
 use crate::notes::Notes;
+use crate::wait::{self, Hold};
 
 /// The lock between those who look up and the one who collects.
 #[derive(Debug)]
@@ -75,7 +76,7 @@ impl UseLock {
         let thread = self.threads.read().unwrap_or_else(PoisonError::into_inner);
         let mut kernel = self.kernel();
         if kernel.users == 0 {
-            kernel.file.lock_shared().map_err(StoreError::io("lock", &self.path))?;
+            wait::lock(&kernel.file, Hold::Shared, "a garbage collection to remove what it removes", &self.path)?;
         }
         kernel.users += 1;
         let using = Using(Some(Held { lock: self, _thread: thread, notes }));
@@ -94,7 +95,7 @@ impl UseLock {
     pub(crate) fn exclude(&self) -> Result<Exclusive<'_>, StoreError> {
         let threads = self.threads.write().unwrap_or_else(PoisonError::into_inner);
         let kernel = self.kernel();
-        kernel.file.lock().map_err(StoreError::io("lock", &self.path))?;
+        wait::lock(&kernel.file, Hold::Alone, "those who look results up", &self.path)?;
         Ok(Exclusive { _threads: threads, kernel, path: &self.path })
     }
 }

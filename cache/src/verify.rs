@@ -15,6 +15,7 @@ use crate::disk;
 use crate::ends;
 use crate::error::StoreError;
 use crate::index::pack_ids;
+use crate::names;
 use crate::object::hash_file;
 use crate::pack::{Pack, Record};
 use crate::record::{Draft, Forget, Kind};
@@ -36,6 +37,8 @@ pub struct VerifyReport {
     pub torn: Vec<Problem>,
     /// Large blobs that no result needs; not wrong, and removed by the next garbage collection.
     pub orphans: Vec<PathBuf>,
+    /// Files and folders that the store did not make; they are somebody's, and nothing touches them.
+    pub strange: Vec<PathBuf>,
 }
 
 /// Something corrupt or missing.
@@ -79,6 +82,7 @@ impl Store {
             // Records may have been lost that were in memory still.
             self.reload()?;
         }
+        report.strange = names::strange(&self.layout)?;
         let objects = catalog::objects(&self.layout)?;
         report.objects = objects.len() as u64;
         report.bytes_read += objects.iter().map(|object| object.size_bytes).sum::<u64>();

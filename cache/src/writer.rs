@@ -24,6 +24,8 @@ use crate::record::{Draft, Hit};
 
 /// A pack of this length gets no further groups.
 const PACK_BYTES: u64 = 64 << 20;
+/// So much of a torn tail is kept.
+const TAIL_BYTES: usize = 256 << 20;
 /// Records that wait take at most about this much memory; then they are committed unasked.
 pub(crate) const PENDING_BYTES: usize = 16 << 20;
 
@@ -208,7 +210,7 @@ fn write(
 fn take_over(layout: &Layout, index: &RwLock<Index>, avoid: &HashSet<String>) -> Result<Option<OpenPack>, StoreError> {
     for id in pack_ids(layout)? {
         let path = layout.pack(&id);
-        let Ok(file) = File::options().read(true).write(true).open(&path) else { continue };
+        let Ok(file) = disk::open_to_write(&path) else { continue };
         let len = file.metadata().map_err(StoreError::io("read", &path))?.len();
         if len >= PACK_BYTES || avoid.contains(&id) || file.try_lock().is_err() || !disk::is_at(&file, &path) {
             continue;
@@ -239,7 +241,8 @@ pub(crate) fn cut_tail(layout: &Layout, id: &str, file: &File, end: u64) -> Resu
     if len <= end {
         return Ok(None);
     }
-    let mut tail = vec![0; usize::try_from(len - end).expect("packs are shorter than the address space")];
+    // Of a longer one, which no crash leaves, the beginning has to do.
+    let mut tail = vec![0; usize::try_from(len - end).map_or(TAIL_BYTES, |tail| tail.min(TAIL_BYTES))];
     file.read_exact_at(&mut tail, end).map_err(StoreError::io("read", &path))?;
     let kept = layout.quarantine().join(format!("{id}-{end}.tail"));
     disk::replace(&kept, &tail, true)?;

@@ -98,7 +98,7 @@ fn without_a_policy_only_what_no_result_needs_goes() {
     for name in ["a", "b"] {
         let checkpoint = store.checkpoint_dir(&key(name));
         fs::create_dir_all(&checkpoint).unwrap();
-        fs::write(checkpoint.join("epoch-1"), [0; 1000]).unwrap();
+        fs::write(checkpoint.join("epoch-000001.checkpoint"), [0; 1000]).unwrap();
     }
     let report = store.gc(&GcPolicy::default()).unwrap();
     assert_eq!((report.collected.len(), report.objects, report.checkpoints), (0, 1, 1));

@@ -110,9 +110,8 @@ proptest! {
                 let is_blob = name.starts_with("objects") || name.starts_with("packs");
                 // What a reader has noticed is out of use before `verify` looks.
                 let noticed = is_blob && before.len() < NAMES.len();
-                let format_gone = name.as_os_str() == "format" && damaged.is_none();
                 prop_assert!(
-                    named.contains(path) || (is_blob && by_result) || noticed || !changed || may_go || format_gone,
+                    named.contains(path) || (is_blob && by_result) || noticed || !changed || may_go,
                     "{name:?} {kind} is not named: {:?}", report.problems
                 );
                 let after = served(&store);

@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
-use orchestrate_cache::Access;
+use orchestrate_cache::{Access, StoreError};
 use orchestrate_engine::event::Reporter;
 use orchestrate_engine::executor::WorkerCommand;
 use orchestrate_engine::node::NodeId;
 use orchestrate_engine::parallel;
-use orchestrate_engine::run::{self, RunOptions, Selection, Stop, Summary};
+use orchestrate_engine::run::{self, RunError, RunOptions, Selection, Stop, Summary};
 use orchestrate_engine::runlog::History;
 use orchestrate_engine::spec::StoreLimits;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -102,8 +102,16 @@ pub(super) fn execute(
         grace: GRACE,
     };
     let stop = stop_on_signals()?;
-    let summary =
-        run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut [&mut *listener], &stop)?;
+    let ran = run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut [&mut *listener], &stop);
+    let summary = match ran {
+        // It waited for a lock when it was stopped, and nothing is lost.
+        Err(RunError::Store(StoreError::Io { source, .. }))
+            if stop.asked() && source.kind() == io::ErrorKind::Interrupted =>
+        {
+            return Ok(Outcome::Interrupted);
+        }
+        ran => ran?,
+    };
     // Nothing runs any more, and the store survives whatever ends what follows.
     stop.flag().store(true, Ordering::SeqCst);
     listener.tick();
@@ -144,6 +152,7 @@ fn stop_on_signals() -> anyhow::Result<Stop> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         listen(signal).context("cannot listen for Ctrl-C")?;
     }
+    orchestrate_cache::stop_waiting_on(stop.flag());
     Ok(stop)
 }
 

@@ -136,6 +136,10 @@ pub(crate) fn verify(args: StoreArgs) -> anyhow::Result<Outcome> {
         let orphans = terminal::count(report.orphans.len(), "file");
         let _ = writeln!(text, "{orphans} that no result needs; `orchestrate store gc` deletes them");
     }
+    let strange = report.strange.iter().map(|path| path.display());
+    for path in strange {
+        let _ = writeln!(text, "{path}: not made by the store, which leaves it alone");
+    }
     terminal::say(&text)?;
     Ok(if problems == 0 { Outcome::Done } else { Outcome::Failed })
 }

@@ -46,7 +46,7 @@ pub(crate) fn selection(plan: &Plan, args: &SelectArgs) -> anyhow::Result<Select
 impl Study {
     /// Opens the store beside a plan, and digests external files.
     pub(crate) fn open(plan: Plan, store: &StoreArgs, access: Access) -> anyhow::Result<Self> {
-        let dir = store.dir.clone().unwrap_or_else(|| plan.spec.root.join(STORE));
+        let dir = store.dir().unwrap_or_else(|| plan.spec.root.join(STORE));
         let store = open(&dir, access)?;
         let digests = FileDigests::open(store.dir());
         let observed = observe(&plan, &digests)?;
@@ -101,8 +101,8 @@ pub(crate) fn nearby_store(args: &StoreArgs, access: Access) -> anyhow::Result<S
 
 /// The folder of that store.
 pub(crate) fn nearby_dir(args: &StoreArgs) -> anyhow::Result<PathBuf> {
-    let dir = match &args.dir {
-        Some(dir) => dir.clone(),
+    let dir = match args.dir() {
+        Some(dir) => dir,
         None => nearby()?,
     };
     if !dir.is_dir() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use orchestrate_cache::{ActionKey, Lease, Preimage, Store, StoreError, Using, disk, fault};
+use orchestrate_cache::{ActionKey, Checkpoints, Lease, Patience, Preimage, Store, StoreError, Using, fault};
 
 use super::action::{ActionMaker, Lost};
 use super::record::{Provenance, RecordError, record};
@@ -97,6 +97,8 @@ pub(super) struct Drive<'a, 'l, 'r> {
     estimated: bool,
     /// When deferred nodes were last looked up.
     rechecked: Instant,
+    /// How long this run has had nothing to do but wait for other processes.
+    waiting: Option<Patience>,
     started: Instant,
 }
 
@@ -149,6 +151,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             interrupted: false,
             estimated: false,
             rechecked: Instant::now(),
+            waiting: None,
             started: Instant::now(),
             executors: None,
             threads,
@@ -297,10 +300,29 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
     fn recheck(&mut self) -> Result<(), RunError> {
         if self.scheduler.count(NodeState::Deferred) > 0 && self.rechecked.elapsed() >= TICK {
             self.rechecked = Instant::now();
+            self.tell_of_wait();
             self.store.refresh()?;
             self.scheduler.recheck();
         }
         Ok(())
+    }
+
+    /// Says for whom this run waits, when it does nothing else for long.
+    fn tell_of_wait(&mut self) {
+        if !self.active.is_empty() {
+            self.waiting = None;
+            return;
+        }
+        let Some(seconds) = self.waiting.get_or_insert_default().is_over() else { return };
+        let numbers: Vec<_> = self.scheduler.deferred().collect();
+        let Some(id) = numbers.iter().min().map(|number| self.selection.node(*number)) else { return };
+        let key = self.known.keys(&[id])[0].1;
+        let more = match numbers.len() - 1 {
+            0 => String::new(),
+            more => format!(" (and {more} more)"),
+        };
+        let (node, holder) = (self.plan.name(id), self.store.who_computes(&key));
+        tracing::warn!("waiting for {seconds} s for {node}{more}: {holder} computes it");
     }
 
     /// Publishes what the store has for a node, where its stage says so; no if reading it shows that it is lost.
@@ -515,7 +537,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             let Pending { key, .. } = self.pending.remove(&id).expect("a node that ran was pending");
             if self.plan.stage(id).kind.checkpoints() {
                 // Of no more use; what cannot be removed now goes with the next collection.
-                let _ = disk::remove_dir(&self.store.checkpoint_dir(&key));
+                let _ = Checkpoints::new(&self.store.checkpoint_dir(&key), key).remove();
             }
             assert!(self.known.learn(id, &outputs), "BUG: a result lacks an output that its stage declares");
             let published = self.publish(id, key);

@@ -4,7 +4,6 @@
 //! A log that was not finished has no seal: its whole lines must be readable, and its last line may be cut. What stages print
 //! (`logs/`) is text without a checksum.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +11,7 @@ use orchestrate_cache::{Digest, StoreError, disk, is_sealed};
 
 use super::durations::Durations;
 use super::hits::{self, HitList};
-use super::{DURATIONS, EVENTS, History};
+use super::{DURATIONS, EVENTS, EVENTS_BYTES_MAX, History};
 use crate::event::{Event, Record};
 
 /// How a line begins.
@@ -36,7 +35,7 @@ pub fn check(runs_dir: &Path) -> io::Result<Vec<DamagedLog>> {
     let mut named = Vec::new();
     for run in history.runs().into_iter().rev() {
         let path = history.dir(&run).join(EVENTS);
-        match fs::read(&path) {
+        match disk::read(&path, EVENTS_BYTES_MAX) {
             Ok(bytes) => {
                 let records = records(&bytes);
                 named.extend(records.iter().filter_map(list));
@@ -52,10 +51,13 @@ pub fn check(runs_dir: &Path) -> io::Result<Vec<DamagedLog>> {
                     damaged.push(DamagedLog { path, message: "it is gone".to_owned(), readable: Some(Vec::new()) });
                 }
             }
+            Err(error) if disk::is_irregular(&error) => {
+                damaged.push(DamagedLog { path, message: error.to_string(), readable: Some(Vec::new()) });
+            }
             Err(error) => return Err(error),
         }
         let path = history.dir(&run).join(DURATIONS);
-        if path.exists() && Durations::read(&path).is_none() {
+        if path.symlink_metadata().is_ok() && Durations::read(&path).is_none() {
             damaged.push(DamagedLog {
                 path,
                 message: "it is damaged, so estimates are worse".to_owned(),
@@ -68,7 +70,7 @@ pub fn check(runs_dir: &Path) -> io::Result<Vec<DamagedLog>> {
     for name in named {
         let path = hits::path(runs_dir, &name);
         if HitList::read(runs_dir, &name).is_none() {
-            let state = if path.exists() { "it is damaged" } else { "it is gone" };
+            let state = if path.symlink_metadata().is_ok() { "it is damaged" } else { "it is gone" };
             let message = format!("{state}: which nodes were hits in some runs is lost");
             damaged.push(DamagedLog { path, message, readable: Some(hits::empty()) });
         }
@@ -80,7 +82,7 @@ impl DamagedLog {
     /// Keeps the file in a folder and leaves what can be read of it in its place; says so.
     pub fn mend(&self, quarantine: &Path) -> Result<String, StoreError> {
         let path = &self.path;
-        if !path.exists() {
+        if path.symlink_metadata().is_err() {
             if let Some(bytes) = &self.readable {
                 disk::replace(path, bytes, true)?;
             }
@@ -89,8 +91,11 @@ impl DamagedLog {
         let run = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let kept = quarantine.join(format!("{run}-{name}"));
-        let bytes = fs::read(path).map_err(|source| StoreError::Io { action: "read", path: path.clone(), source })?;
-        disk::replace(&kept, &bytes, true)?;
+        match disk::read(path, EVENTS_BYTES_MAX) {
+            Ok(bytes) => disk::replace(&kept, &bytes, true)?,
+            Err(error) if disk::is_irregular(&error) => disk::rename(path, &kept)?,
+            Err(source) => return Err(StoreError::Io { action: "read", path: path.clone(), source }),
+        }
         match &self.readable {
             Some(bytes) => disk::replace(path, bytes, true)?,
             None => disk::remove_file(path)?,
@@ -141,6 +146,8 @@ fn list(record: &Option<Record>) -> Option<Digest> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::event::Reporter;
     use crate::node::{NodeName, Point};

@@ -1,7 +1,6 @@
 //! How long nodes took, for estimates.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -12,6 +11,8 @@ use crate::node::NodeName;
 
 /// A node that ran for less is no better known by itself than by the mean of its stage, and there are many of them.
 const SHORT_MS: u64 = 100;
+/// A longer file is none.
+const BYTES_MAX: u64 = 1 << 30;
 
 /// How long nodes took, for estimates.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -79,7 +80,7 @@ impl Durations {
 
     /// Reads them from a file; `None` where there is none that is whole.
     pub(super) fn read(path: &Path) -> Option<Self> {
-        let bytes = fs::read(path).ok().filter(|bytes| is_sealed(bytes) == Some(true))?;
+        let bytes = disk::read(path, BYTES_MAX).ok().filter(|bytes| is_sealed(bytes) == Some(true))?;
         serde_json::from_slice(&bytes).ok()
     }
 }

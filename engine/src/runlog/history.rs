@@ -5,11 +5,11 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
-use orchestrate_cache::ActionKey;
+use orchestrate_cache::{ActionKey, disk};
 use serde::Deserialize;
 
 use super::hits::HitList;
-use super::{DURATIONS, Durations, EVENTS, LOGS, RunId, log_name};
+use super::{DURATIONS, Durations, EVENTS, EVENTS_BYTES_MAX, LOGS, RunId, log_name};
 use crate::event::{Event, Record, RunStarted};
 use crate::node::NodeName;
 
@@ -18,6 +18,9 @@ const NODE: &str = r#""node":{"name":"#;
 
 /// What a line that names a list of hits has in it.
 const NODES_HIT: &str = r#""event":"nodes_hit""#;
+
+/// The first line of a log, with all overrides of a run, is shorter.
+const LINE_BYTES_MAX: u64 = 1 << 26;
 
 /// The logs of all runs of a store.
 #[derive(Clone, Debug)]
@@ -76,7 +79,8 @@ impl History {
     /// What a run was asked to do: the first event of its log that can be read.
     pub fn started(&self, run: &RunId) -> io::Result<Option<RunStarted>> {
         let mut first = String::new();
-        BufReader::new(fs::File::open(self.dir(run).join(EVENTS))?).read_line(&mut first)?;
+        let file = disk::open(&self.dir(run).join(EVENTS)).map_err(io::Error::other)?;
+        BufReader::new(file.take(LINE_BYTES_MAX)).read_line(&mut first)?;
         Ok(match serde_json::from_str(first.trim_end()) {
             Ok(Record { event: Event::RunStarted(started), .. }) => Some(started),
             _ => None,
@@ -193,7 +197,7 @@ impl History {
     fn only_hits(&self, run: &RunId) -> bool {
         const SUMMARY_BYTES_MAX: u64 = 1024;
         let read_end = || -> io::Result<Vec<u8>> {
-            let mut file = fs::File::open(self.dir(run).join(EVENTS))?;
+            let mut file = disk::open(&self.dir(run).join(EVENTS)).map_err(io::Error::other)?;
             let size_bytes = file.metadata()?.len();
             file.seek(SeekFrom::Start(size_bytes.saturating_sub(SUMMARY_BYTES_MAX)))?;
             let mut bytes = Vec::new();
@@ -217,7 +221,7 @@ impl History {
     }
 
     fn text(&self, run: &RunId) -> io::Result<String> {
-        let bytes = fs::read(self.dir(run).join(EVENTS))?;
+        let bytes = disk::read(&self.dir(run).join(EVENTS), EVENTS_BYTES_MAX)?;
         // A torn line can end inside a character.
         Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     }

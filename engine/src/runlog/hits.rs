@@ -19,6 +19,8 @@ use crate::parallel;
 /// Folder of the lists among those of the runs.
 const LISTS: &str = "hits";
 
+/// A longer file is no list: that would be a hundred million nodes.
+const BYTES_MAX: u64 = 1 << 32;
 const NAME_LEN: usize = 8;
 const ENTRY_LEN: usize = NAME_LEN + 32;
 const DIGEST_LEN: usize = 32;
@@ -29,7 +31,7 @@ pub(super) fn write(runs_dir: &Path, hits: &Hits<'_>) -> io::Result<Digest> {
     let path = path(runs_dir, &name);
     let len = hits.nodes.len() * ENTRY_LEN + DIGEST_LEN;
     // One of another length was lost and stands there empty.
-    if fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() == len as u64) {
+    if fs::symlink_metadata(&path).is_ok_and(|file| file.is_file() && file.len() == len as u64) {
         return Ok(name);
     }
     let plan = hits.plan;
@@ -51,7 +53,7 @@ pub(super) fn write(runs_dir: &Path, hits: &Hits<'_>) -> io::Result<Digest> {
     }
     bytes.extend(*Digest::of(&bytes).as_bytes());
     let dir = runs_dir.join(LISTS);
-    disk::create_dir(&dir).and_then(|()| disk::replace(&path, &bytes, false)).map_err(io::Error::other)?;
+    disk::create_folder(&dir).and_then(|()| disk::replace(&path, &bytes, false)).map_err(io::Error::other)?;
     Ok(name)
 }
 
@@ -100,7 +102,7 @@ pub(super) struct HitList(Vec<u8>);
 impl HitList {
     /// Reads a list; `None` where there is none that is whole.
     pub(super) fn read(runs_dir: &Path, name: &Digest) -> Option<Self> {
-        let mut bytes = fs::read(path(runs_dir, name)).ok()?;
+        let mut bytes = disk::read(&path(runs_dir, name), BYTES_MAX).ok()?;
         let end = bytes.len().checked_sub(DIGEST_LEN)?;
         let whole = bytes[end..] == *Digest::of(&bytes[..end]).as_bytes() && end % ENTRY_LEN == 0;
         bytes.truncate(end);

@@ -33,6 +33,9 @@ pub use id::{ParseRunIdError, RunId};
 /// Name of the event log in the folder of a run.
 const EVENTS: &str = "events.jsonl";
 
+/// A longer file is no event log: that would be tens of millions of nodes.
+const EVENTS_BYTES_MAX: u64 = 1 << 34;
+
 /// Name of the summary of durations in the folder of a run.
 const DURATIONS: &str = "durations.json";
 
@@ -83,7 +86,7 @@ impl RunLog {
 
     fn open(&self) -> Result<Digested, StoreError> {
         disk::create_dir(&self.dir)?;
-        Ok(Digested { file: Appended::open(&self.dir.join(EVENTS))?, digester: Digester::default() })
+        Ok(Digested { file: Appended::create(&self.dir.join(EVENTS))?, digester: Digester::default() })
     }
 
     /// The run.
@@ -256,7 +259,9 @@ mod tests {
         }
         let runs = tempfile::tempdir().expect("a temporary folder");
         let mut log = RunLog::create(runs.path());
-        let full = Appended::open(Path::new("/dev/full")).expect("a device that is always full");
+        let path = Path::new("/dev/full");
+        let full = fs::File::options().append(true).open(path).expect("a device that is always full");
+        let full = Appended::new(full, path);
         log.file = Some(BufWriter::new(Digested { file: full, digester: Digester::default() }));
         log.report(&Record::now(Event::RunFinished { counts: Default::default(), elapsed_ms: 1 }));
         log.report(&Record::now(warning("a")));

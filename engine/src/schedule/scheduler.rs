@@ -161,6 +161,11 @@ impl Scheduler {
         true
     }
 
+    /// The nodes that were left to other processes, in no order.
+    pub fn deferred(&self) -> impl Iterator<Item = NodeId> {
+        self.deferred.iter().copied().filter(|node| self.state(*node) == NodeState::Deferred)
+    }
+
     /// All deferred nodes are ready again.
     pub fn recheck(&mut self) {
         for node in std::mem::take(&mut self.deferred) {
