@@ -58,7 +58,7 @@ pub(crate) fn put_bytes(layout: &Layout, session: &Path, digest: &Digest, bytes:
 /// A file in `session` is taken over by renaming; any other is copied.
 pub(crate) fn put_file(layout: &Layout, session: &Path, path: &Path) -> Result<(Digest, u64, Put)> {
     let metadata = fs::symlink_metadata(path).map_err(StoreError::io("read", path))?;
-    let takes_over = path.starts_with(session) && metadata.is_file() && metadata.nlink() == 1;
+    let takes_over = metadata.is_file() && metadata.nlink() == 1 && lies_in(session, path);
     // What a stage gives may lie anywhere, and be reached by links.
     let source = File::open(path).map_err(StoreError::io("open", path))?;
     let temporary = if takes_over { None } else { Some(disk::temporary(session, "object-")?) };
@@ -74,6 +74,13 @@ pub(crate) fn put_file(layout: &Layout, session: &Path, path: &Path) -> Result<(
         None => tempfile::TempPath::try_from_path(path).map_err(StoreError::io("take over", path))?,
     };
     Ok((digest, size, finish(layout, temporary, &digest)?))
+}
+
+/// Whether a path is below a folder, also where links are followed: what a link leads to is somebody else's.
+fn lies_in(dir: &Path, path: &Path) -> bool {
+    let parent = path.parent().unwrap_or(path);
+    let both = fs::canonicalize(dir).and_then(|dir| Ok((dir, fs::canonicalize(parent)?)));
+    path.starts_with(dir) && both.is_ok_and(|(dir, parent)| parent.starts_with(dir))
 }
 
 /// Hashes a file to its end, and copies it on the way.
@@ -128,4 +135,30 @@ fn finish(layout: &Layout, temporary: tempfile::TempPath, digest: &Digest) -> Re
     let _ = temporary.keep();
     disk::sync_dir(&dir)?;
     Ok(Put::Made)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::store::{Access, PutContent, Store};
+
+    #[test]
+    fn file_behind_a_link_is_copied_and_stays_where_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mine, file) = (dir.path().join("mine"), dir.path().join("mine/big"));
+        fs::create_dir(&mine).unwrap();
+        fs::write(&file, vec![7; 100_000]).unwrap();
+        let store = Store::open(&dir.path().join("store"), Access::ReadWrite).unwrap();
+        let scratch = store.scratch().unwrap();
+        symlink(&mine, scratch.path().join("out")).unwrap();
+        symlink(&file, scratch.path().join("file")).unwrap();
+        for path in ["out/big", "file"] {
+            let content = PutContent::File(scratch.path().join(path));
+            let (_, artifact) = store.put_artifact(vec![("big".to_owned(), content)]).unwrap();
+            assert_eq!(artifact.files[0].digest, Digest::of(&[7; 100_000]));
+            assert_eq!(fs::read(&file).unwrap(), [7; 100_000], "{path}");
+        }
+    }
 }

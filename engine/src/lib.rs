@@ -8,6 +8,7 @@ pub mod executor;
 pub mod explain;
 pub mod key;
 pub mod known;
+pub mod modes;
 mod nearest;
 pub mod node;
 pub mod observe;

@@ -344,6 +344,8 @@ pub struct Context<'a> {
     pub threads: usize,
     /// The device it was given: `cpu`, or `cuda:0` and so on.
     pub device: &'a str,
+    /// Most bytes of the node's log; for a stage that hands on what another program prints.
+    pub log_max_bytes: u64,
     /// Tells people how far it is.
     pub progress: &'a (dyn Fn(Progress) + Sync),
     /// Whether the run is being stopped; a long stage looks at it often and then returns [`StageError::Cancelled`].

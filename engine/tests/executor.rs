@@ -257,6 +257,7 @@ impl Bench {
             timeout: None,
             checkpoint_dir: None,
             log: Some(self.file("logs/fake.log")),
+            log_max_bytes: u64::MAX,
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use orchestrate_cache::{Access, StoreError};
 use orchestrate_engine::event::Reporter;
-use orchestrate_engine::executor::WorkerCommand;
+use orchestrate_engine::executor::{LOG_MAX_BYTES, WorkerCommand};
 use orchestrate_engine::node::NodeId;
 use orchestrate_engine::parallel;
 use orchestrate_engine::run::{self, RunError, RunOptions, Selection, Stop, Summary};
@@ -100,6 +100,7 @@ pub(super) fn execute(
         forced,
         worker,
         grace: GRACE,
+        log_max_bytes: LOG_MAX_BYTES,
     };
     let stop = stop_on_signals()?;
     let ran = run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut [&mut *listener], &stop);

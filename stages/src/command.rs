@@ -33,8 +33,13 @@
 mod check;
 mod child;
 mod code;
+mod collect;
 mod environment;
 mod folder;
+mod leftover;
+mod lines;
+mod log;
+mod start;
 pub(crate) mod template;
 #[cfg(test)]
 mod tests;
@@ -54,6 +59,8 @@ use child::Invocation;
 use code::Code;
 use environment::Environment;
 use folder::Folder;
+use leftover::{Children, Leftovers};
+use log::NodeLog;
 
 use crate::gpu;
 
@@ -84,6 +91,9 @@ pub struct Params {
     /// Names of the outputs.
     #[serde(default = "one_output")]
     pub outputs: Vec<String>,
+    /// What becomes of a node whose program leaves processes running.
+    #[serde(default, skip_serializing_if = "Leftovers::is_default")]
+    pub leftovers: Leftovers,
 }
 
 fn one_output() -> Vec<String> {
@@ -184,10 +194,21 @@ impl Stage for Command {
     }
 
     fn run(&self, context: &Context<'_>, batch: &[Action]) -> Vec<Result<Vec<Output>, StageError>> {
-        let log = &mut std::io::stderr();
+        let mut log = match NodeLog::of_process(context.log_max_bytes) {
+            Ok(log) => log,
+            Err(error) => {
+                let error = StageError::new(format!("standard error cannot be used: {error}"));
+                return batch.iter().map(|_| Err(error.clone())).collect();
+            }
+        };
+        let children = Children::of_worker();
         let dir = |index| context.scratch_dir.join(format!("{index}"));
         let runs = batch.iter().enumerate();
-        runs.map(|(index, action)| run(context, action, &dir(index), environment::of_process, log)).collect()
+        let results =
+            runs.map(|(index, action)| run(context, action, &dir(index), environment::of_process, children, &mut log));
+        let results = results.collect();
+        log.finish();
+        results
     }
 }
 
@@ -197,6 +218,7 @@ fn run(
     action: &Action,
     dir: &Path,
     value_of: impl Fn(&str) -> Option<OsString>,
+    children: Children,
     log: &mut dyn Write,
 ) -> Result<Vec<Output>, StageError> {
     let params = read(&action.params)?;
@@ -212,7 +234,8 @@ fn run(
     let argv = params.argv.iter().map(|item| names.render(item)).collect::<Result<Vec<_>, _>>()?;
     let environment =
         Environment::new(&action.env, &params.secret_env, value_of).with_gpus(&gpu::visible_to(context.device));
-    child::run(context, &Invocation { argv: &argv, dir: &folder.work_dir(), environment: &environment }, log)?;
+    let invocation = Invocation { argv: &argv, dir: &folder.work_dir(), environment: &environment };
+    child::run(context, &invocation, children, params.leftovers, log)?;
     params.outputs.iter().map(|name| folder.collect(name)).collect()
 }
 

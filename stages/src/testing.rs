@@ -59,6 +59,7 @@ impl Bench {
             checkpoint_dir: None,
             threads: 1,
             device: "cpu",
+            log_max_bytes: u64::MAX,
             progress: &|_| (),
             cancelled: &|| false,
         };

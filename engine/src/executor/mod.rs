@@ -30,6 +30,9 @@ pub use process::{ProcessExecutor, WorkerCommand};
 pub use scratch::{Scratch, ScratchRoot};
 pub use thread::ThreadExecutor;
 
+/// Most bytes of a node's log where nobody says otherwise.
+pub const LOG_MAX_BYTES: u64 = 64 << 20;
+
 /// Runs batches of actions.
 pub trait Executor: Send + Sync {
     /// Starts a batch and returns at once.
@@ -64,6 +67,8 @@ pub struct Request {
     pub checkpoint_dir: Option<PathBuf>,
     /// A file to which a worker appends what the stage prints; a batch in a thread prints nothing.
     pub log: Option<PathBuf>,
+    /// Most bytes of that file; see [`Context::log_max_bytes`](crate::stage::Context::log_max_bytes).
+    pub log_max_bytes: u64,
 }
 
 /// What became of a batch.

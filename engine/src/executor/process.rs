@@ -224,6 +224,7 @@ fn request_line(request: &Request, scratch_dir: &Path) -> Vec<u8> {
         scratch_dir: scratch_dir.to_owned(),
         checkpoint_dir: request.checkpoint_dir.clone(),
         memory_limit_bytes: request.memory_limit_bytes,
+        log_max_bytes: request.log_max_bytes,
     };
     let mut line = serde_json::to_vec(&request).expect("a request is plain data");
     line.push(b'\n');

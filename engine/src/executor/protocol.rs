@@ -35,6 +35,7 @@ pub(super) struct WorkerRequest {
     pub(super) scratch_dir: PathBuf,
     pub(super) checkpoint_dir: Option<PathBuf>,
     pub(super) memory_limit_bytes: Option<u64>,
+    pub(super) log_max_bytes: u64,
 }
 
 /// What a worker says.

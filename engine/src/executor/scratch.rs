@@ -1,8 +1,9 @@
 //! Empty folders for attempts. A folder that is still empty afterwards is used again, so that a light node, which seldom
 //! writes there, costs no new folder.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Debug)]
 pub struct ScratchRoot {
     dir: PathBuf,
+    /// The same without links, so that a folder above it which a program replaced by a link is noticed.
+    real_dir: PathBuf,
     made: AtomicU64,
     /// Folders that are empty.
     free: Mutex<Vec<PathBuf>>,
@@ -21,7 +24,9 @@ impl ScratchRoot {
     ///
     /// It should be on the file system of the store, so that the store can take files over without a copy.
     pub fn new(dir: impl Into<PathBuf>) -> Arc<Self> {
-        Arc::new(Self { dir: dir.into(), made: AtomicU64::new(0), free: Mutex::default() })
+        let dir = dir.into();
+        let real_dir = fs::canonicalize(&dir).unwrap_or_else(|_| dir.clone());
+        Arc::new(Self { dir, real_dir, made: AtomicU64::new(0), free: Mutex::default() })
     }
 
     /// An empty folder.
@@ -60,9 +65,31 @@ impl Drop for Scratch {
         let is_empty = fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_none());
         if is_empty {
             self.root.free.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(&mut self.path));
-        } else {
+        } else if self.is_where_it_was_made() {
             // What cannot be removed now goes with the root.
-            let _ = fs::remove_dir_all(&self.path);
+            let _ = fs::remove_dir_all(&self.path).or_else(|_| {
+                open_folders(&self.path);
+                fs::remove_dir_all(&self.path)
+            });
+        }
+    }
+}
+
+impl Scratch {
+    /// Returns false if a program replaced a folder above by a link: what lies there is somebody else's.
+    fn is_where_it_was_made(&self) -> bool {
+        let made = self.path.file_name().map(|name| self.root.real_dir.join(name));
+        fs::canonicalize(&self.path).ok() == made
+    }
+}
+
+/// Lets the owner of folders remove what is in them, which programs deny for what they unpack read-only.
+fn open_folders(dir: &Path) {
+    let _ = fs::set_permissions(dir, Permissions::from_mode(0o700));
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        // Links are no folders, so none is followed.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_folders(&entry.path());
         }
     }
 }

@@ -126,6 +126,7 @@ fn run(
         checkpoint_dir: request.checkpoint_dir.as_deref(),
         threads: request.threads,
         device: &request.device,
+        log_max_bytes: request.log_max_bytes,
         progress: &progress,
         cancelled: &cancelled,
     };

@@ -455,6 +455,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             timeout: declared.timeout_ms.map(Duration::from_millis),
             checkpoint_dir,
             log: log.clone(),
+            log_max_bytes: self.options.log_max_bytes,
         };
         for id in &runnable {
             self.pending.get_mut(id).expect("a node that starts is pending").attempts += 1;

@@ -48,6 +48,8 @@ pub struct RunOptions {
     pub worker: WorkerCommand,
     /// How long stopped workers may go on before they are killed.
     pub grace: Duration,
+    /// Most bytes of a node's log; [`LOG_MAX_BYTES`](crate::executor::LOG_MAX_BYTES) where nobody says otherwise.
+    pub log_max_bytes: u64,
 }
 
 /// How a run ended.

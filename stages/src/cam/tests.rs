@@ -185,6 +185,7 @@ fn a_cancelled_run_stops_before_the_next_batch() {
         checkpoint_dir: None,
         threads: 1,
         device: "cpu",
+        log_max_bytes: u64::MAX,
         progress: &|_| (),
         cancelled: &|| true,
     };

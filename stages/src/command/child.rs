@@ -1,12 +1,13 @@
 //! The program as a child process: started without a shell, listened to, stopped when the run is, and heard out when it fails.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::io::{self, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::process::ExitStatus;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,17 +16,20 @@ use nix::unistd::Pid;
 use orchestrate_engine::stage::{Context, Progress, StageError};
 
 use super::environment::Environment;
+use super::leftover::{Children, Leftovers};
+use super::lines::{Lines, Stream, listen};
+use super::start;
 
 /// How often a quiet program is looked at.
 const TICK: Duration = Duration::from_millis(20);
 /// How long a program may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long the output of what a program left running is listened to.
-const LEFTOVER: Duration = Duration::from_millis(500);
+/// How long what a program left running may take to end by itself.
+const LEFTOVER: Duration = Duration::from_secs(2);
+/// How long streams are listened to that stay open when all has ended.
+const DRAIN: Duration = Duration::from_millis(500);
 /// How long a program may take to tell its version.
 const VERSION_LIMIT: Duration = Duration::from_secs(60);
-/// Most bytes of a line; the rest is left out, so that a program that never ends its line does not fill the memory.
-const LINE_MAX: usize = 1 << 20;
 /// Most bytes that a program may say of its version.
 const VERSION_MAX: usize = 1 << 16;
 /// Lines of standard error that a failure quotes, and characters of each.
@@ -39,39 +43,68 @@ pub(super) struct Invocation<'a> {
     pub(super) environment: &'a Environment,
 }
 
-/// Runs a program to its end; what it prints goes to `log`, line by line, without secrets.
-pub(super) fn run(context: &Context<'_>, invocation: &Invocation<'_>, log: &mut dyn Write) -> Result<(), StageError> {
+/// Runs a program to its end; what it prints goes to `log`, without secrets, and is flushed whenever it pauses.
+pub(super) fn run(
+    context: &Context<'_>,
+    invocation: &Invocation<'_>,
+    children: Children,
+    leftovers: Leftovers,
+    log: &mut dyn Write,
+) -> Result<(), StageError> {
+    let environment = invocation.environment;
+    // A log that cannot be written is no reason to lose the work.
+    for name in &environment.short_secrets {
+        let _ = writeln!(
+            log,
+            "orchestrate: the value of {name} is too short to be told from other text, and is not hidden here"
+        );
+    }
     let mut last_lines = VecDeque::new();
-    let end = supervise(invocation, context.cancelled, &mut |stream, line| {
-        let text = String::from_utf8_lossy(&line.bytes);
-        let line = match line.left_out {
-            0 => invocation.environment.redact(&text),
-            bytes => {
-                let kept = invocation.environment.redact_cut(&text);
-                format!("{kept}… ({bytes} more bytes of this line are left out)")
-            }
+    let end = supervise(invocation, children, context.cancelled, &mut |heard| {
+        let Heard::Lines(lines) = heard else {
+            let _ = log.flush();
+            return;
         };
-        // A log that cannot be written is no reason to lose the work.
-        let _ = writeln!(log, "{line}");
-        match stream {
-            Stream::Out => {
-                if let Some(progress) = progress(&line) {
-                    (context.progress)(progress);
-                }
-            }
+        let text = printable(&lines, environment);
+        let _ = log.write_all(text.as_bytes());
+        match lines.stream {
+            Stream::Out => text.lines().filter_map(progress).for_each(|progress| (context.progress)(progress)),
             Stream::Err => {
-                last_lines.push_back(line);
-                if last_lines.len() > QUOTED_LINES {
-                    last_lines.pop_front();
-                }
+                let mut latest: Vec<_> = text.lines().rev().take(QUOTED_LINES).map(str::to_owned).collect();
+                latest.reverse();
+                last_lines.extend(latest);
+                last_lines.drain(..last_lines.len().saturating_sub(QUOTED_LINES));
             }
         }
     })
-    .map_err(StageError::new)?;
+    .map_err(|message| StageError::new(environment.redact(&message)))?;
     match end {
         End::Stopped => Err(StageError::Cancelled),
         End::Ended(status) if status.success() => Ok(()),
         End::Ended(status) => Err(StageError::new(failure(invocation, status, &last_lines))),
+        End::Left(left) => {
+            let left = environment.redact(&left);
+            let _ = writeln!(log, "orchestrate: the program ended and left {left} running, which was ended");
+            match leftovers {
+                Leftovers::End => Ok(()),
+                Leftovers::Fail => Err(StageError::new(format!(
+                    "the program ended and left {left} running, so its output may be incomplete; wait for it in the program, or \
+                     set `leftovers = \"end\"` for a result without it"
+                ))),
+            }
+        }
+    }
+}
+
+/// Lines as they are logged: without secrets, each with its end.
+fn printable<'a>(lines: &'a Lines, environment: &Environment) -> Cow<'a, str> {
+    let text = String::from_utf8_lossy(&lines.bytes);
+    match lines.left_out {
+        0 => environment.redact(text),
+        bytes => {
+            let kept = environment.redact_cut(text.trim_end_matches('\n'));
+            format!("{kept}… ({bytes} more bytes of this line are left out)\n").into()
+        }
     }
 }
 
@@ -83,12 +116,12 @@ pub(super) fn version(argv: &[String], environment: &Environment) -> Result<Stri
     let said = Cell::new(0);
     let stop = || started.elapsed() > VERSION_LIMIT || said.get() > VERSION_MAX;
     let invocation = Invocation { argv, dir: Path::new("/"), environment };
-    let end = supervise(&invocation, &stop, &mut |stream, line| {
-        said.set(said.get() + line.bytes.len() + 1);
+    let end = supervise(&invocation, Children::Mixed, &stop, &mut |heard| {
+        let Heard::Lines(lines) = heard else { return };
+        said.set(said.get() + lines.bytes.len());
         if said.get() <= VERSION_MAX {
-            let text = if stream == Stream::Out { &mut out } else { &mut err };
-            text.push_str(&String::from_utf8_lossy(&line.bytes));
-            text.push('\n');
+            let text = if lines.stream == Stream::Out { &mut out } else { &mut err };
+            text.push_str(&String::from_utf8_lossy(&lines.bytes));
         }
     })
     .map_err(|message| format!("version: {message}"))?;
@@ -98,51 +131,43 @@ pub(super) fn version(argv: &[String], environment: &Environment) -> Result<Stri
         }
         End::Ended(status) if status.success() => Ok(format!("{out}{err}").trim().to_owned()),
         End::Ended(status) => Err(format!("version: `{program}` {}: {}", describe(status), err.trim())),
-        End::Stopped => Err(format!("version: `{program}` did not end within {} s", VERSION_LIMIT.as_secs())),
+        End::Stopped | End::Left(_) => {
+            Err(format!("version: `{program}` did not end within {} s", VERSION_LIMIT.as_secs()))
+        }
     }
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Stream {
-    Out,
-    Err,
-}
-
-/// A line without its end.
-#[derive(Debug, Default, PartialEq)]
-struct Line {
-    bytes: Vec<u8>,
-    /// Bytes after the first [`LINE_MAX`].
-    left_out: usize,
 }
 
 enum End {
     Ended(ExitStatus),
     Stopped,
+    /// The program ended well and left these running, which are ended.
+    Left(String),
 }
 
-/// Starts a program and hands over its lines until it has ended. Once `stop` says so, it gets SIGTERM, then SIGKILL.
+/// What there is to hear of a program.
+enum Heard {
+    Lines(Lines),
+    /// Nothing is waiting just now.
+    Silence,
+}
+
+/// Starts a program and hands over what it prints until it has ended, and all that it started. Once `stop` says so, it gets
+/// SIGTERM, then SIGKILL.
 ///
 /// The program stays in the process group of its worker, so whoever kills the group reaches what the program started too.
 fn supervise(
     invocation: &Invocation<'_>,
+    children: Children,
     stop: &dyn Fn() -> bool,
-    take: &mut dyn FnMut(Stream, &Line),
+    hear: &mut dyn FnMut(Heard),
 ) -> Result<End, String> {
-    let mut child = spawn(invocation)?;
+    let mut child = start::spawn(invocation)?;
     let failed = |error: io::Error| format!("cannot wait for `{}`: {error}", invocation.argv[0]);
-    let lines = listen(child.stdout.take(), child.stderr.take());
+    let mut ear = Ear { lines: listen(child.stdout.take(), child.stderr.take()), open: true, hear };
     let mut stopped_at: Option<Instant> = None;
-    let mut open = true;
     let status = loop {
-        if open {
-            match lines.recv_timeout(TICK) {
-                Ok((stream, line)) => take(stream, &line),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => open = false,
-            }
-        }
-        if let Some(status) = child.try_wait().map_err(failed)? {
+        ear.listen(TICK);
+        if let Some(status) = children.try_wait(&mut child).map_err(failed)? {
             break status;
         }
         match stopped_at {
@@ -153,97 +178,63 @@ fn supervise(
             }
             Some(at) if at.elapsed() > GRACE => {
                 child.kill().map_err(failed)?;
-                child.wait().map_err(failed)?;
-                return Ok(End::Stopped);
+                break child.wait().map_err(failed)?;
             }
             _ => {}
         }
-        if !open {
-            thread::sleep(TICK / 10);
-        }
     };
-    let deadline = Instant::now() + LEFTOVER;
-    while let Ok((stream, line)) = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-        take(stream, &line);
+    let ended_at = Instant::now();
+    let is_well = stopped_at.is_none() && status.success();
+    while is_well && children.remain() && ended_at.elapsed() < LEFTOVER && !stop() {
+        ear.listen(TICK / 10);
     }
-    Ok(if stopped_at.is_some() { End::Stopped } else { End::Ended(status) })
+    let left = children.remain().then(|| children.name());
+    children
+        .end()
+        .map_err(|left| format!("`{}` ended and left {left} running, which cannot be killed", invocation.argv[0]))?;
+    ear.listen_to_the_end();
+    Ok(match left {
+        _ if stopped_at.is_some() => End::Stopped,
+        Some(_) if is_well && stop() => End::Stopped,
+        Some(left) if is_well => End::Left(left),
+        _ => End::Ended(status),
+    })
 }
 
-fn spawn(invocation: &Invocation<'_>) -> Result<std::process::Child, String> {
-    let [program, arguments @ ..] = invocation.argv else { return Err("`argv` names no program".to_owned()) };
-    // A relative path means the folder in which the program starts, not that of this process.
-    let path = if program.contains('/') { invocation.dir.join(program) } else { program.into() };
-    let mut command = Command::new(path);
-    command
-        .arg0(program)
-        .args(arguments)
-        .current_dir(invocation.dir)
-        .env_clear()
-        .envs(invocation.environment.variables.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let started = Instant::now();
-    loop {
-        match command.spawn() {
-            // A code file that was just written is busy while another thread's child still holds it open.
-            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && started.elapsed() < GRACE => {
-                thread::sleep(TICK);
+/// Listens to a program.
+struct Ear<'a> {
+    lines: Receiver<Lines>,
+    open: bool,
+    hear: &'a mut dyn FnMut(Heard),
+}
+
+impl Ear<'_> {
+    /// Hears what is printed next; waits so long for it.
+    fn listen(&mut self, wait: Duration) {
+        if !self.open {
+            return thread::sleep(wait.min(TICK / 10));
+        }
+        let lines = self.lines.try_recv().or_else(|error| match error {
+            TryRecvError::Empty => {
+                (self.hear)(Heard::Silence);
+                self.lines.recv_timeout(wait)
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(format!(
-                    "cannot start `{program}`: no such program on PATH; one that lies beside the spec goes into `code` and is \
-                     started by `{{code}}`, and the interpreter that its first line names must exist"
-                ));
-            }
-            spawned => return spawned.map_err(|error| format!("cannot start `{program}`: {error}")),
+            TryRecvError::Disconnected => Err(RecvTimeoutError::Disconnected),
+        });
+        match lines {
+            Ok(lines) => (self.hear)(Heard::Lines(lines)),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => self.open = false,
         }
     }
-}
 
-/// Lines of both streams as they come; the channel closes when both have ended.
-fn listen<O: Read + Send + 'static, E: Read + Send + 'static>(
-    stdout: Option<O>,
-    stderr: Option<E>,
-) -> Receiver<(Stream, Line)> {
-    let (sender, lines) = sync_channel(1024);
-    if let Some(stdout) = stdout {
-        let sender = sender.clone();
-        thread::spawn(move || send_lines(stdout, Stream::Out, &sender));
-    }
-    if let Some(stderr) = stderr {
-        thread::spawn(move || send_lines(stderr, Stream::Err, &sender));
-    }
-    lines
-}
-
-/// Progress bars end their lines with a carriage return, so that ends a line too; empty lines between the two are left out.
-fn send_lines(stream: impl Read, kind: Stream, sender: &SyncSender<(Stream, Line)>) {
-    let mut reader = BufReader::new(stream);
-    let mut line = Line::default();
-    let mut after_return = false;
-    loop {
-        let bytes = match reader.fill_buf() {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(_) => &[],
-        };
-        let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
-        let part = &bytes[..end.unwrap_or(bytes.len())];
-        let (kept, rest) = part.split_at(part.len().min(LINE_MAX - line.bytes.len()));
-        line.bytes.extend_from_slice(kept);
-        line.left_out += rest.len();
-        let (ended, terminator) = (bytes.is_empty(), end.map(|end| bytes[end]));
-        let used = end.map_or(bytes.len(), |end| end + 1);
-        reader.consume(used);
-        let skip = line.bytes.is_empty() && (ended || (after_return && terminator == Some(b'\n')));
-        if (terminator.is_some() || ended) && !skip && sender.send((kind, std::mem::take(&mut line))).is_err() {
-            return;
+    /// Hears the rest. The streams end with the last process that has them, which may be one that the program did not start.
+    fn listen_to_the_end(&mut self) {
+        let deadline = Instant::now() + DRAIN;
+        while let Ok(lines) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            (self.hear)(Heard::Lines(lines));
         }
-        if ended {
-            return;
-        }
-        after_return = terminator == Some(b'\r');
+        (self.hear)(Heard::Silence);
     }
 }
 
@@ -260,6 +251,10 @@ fn failure(invocation: &Invocation<'_>, status: ExitStatus, last_lines: &VecDequ
     let mut message = format!("`{}` {}", environment.redact(&invocation.argv[0]), describe(status));
     for name in &environment.unset_secrets {
         message.push_str(&format!("; `secret_env` names {name}, which is not set here"));
+    }
+    if let Some(advice) = start::advice(invocation) {
+        message.push_str("; ");
+        message.push_str(&advice);
     }
     if last_lines.is_empty() {
         message.push_str(", and wrote nothing to its standard error");
@@ -289,25 +284,6 @@ fn describe(status: ExitStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn lines(bytes: &'static [u8]) -> Vec<String> {
-        let lines = listen(Some(bytes), None::<&[u8]>);
-        lines.iter().map(|(_, line)| String::from_utf8_lossy(&line.bytes).into_owned()).collect()
-    }
-
-    #[test]
-    fn lines_end_with_newline_carriage_return_both_or_the_stream() {
-        assert_eq!(lines(b"a\nb\r\nc\rd"), ["a", "b", "c", "d"]);
-        assert_eq!(lines(b"a\n\nb\n"), ["a", "", "b"]);
-        assert_eq!(lines(b""), [""; 0]);
-    }
-
-    #[test]
-    fn line_without_end_is_cut() {
-        let lines = listen(Some(std::io::repeat(b'x').take(3 * LINE_MAX as u64).chain(&b"\nnext"[..])), None::<&[u8]>);
-        let lengths: Vec<_> = lines.iter().map(|(_, line)| (line.bytes.len(), line.left_out)).collect();
-        assert_eq!(lengths, [(LINE_MAX, 2 * LINE_MAX), (4, 0)]);
-    }
 
     #[test]
     fn a_version_without_end_is_refused() {

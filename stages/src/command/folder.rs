@@ -1,20 +1,27 @@
 //! The folder of one program: `work`, in which it starts, beside `in`, `code` and `out`.
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
-use orchestrate_engine::stage::{Action, Content, ExternalFile, Input, Item, Output, StageError};
+use orchestrate_engine::modes::{MODES, Modes};
+use orchestrate_engine::stage::{Action, ExternalFile, Input, Item, Output, StageError};
+
+use super::collect::collect;
 
 pub(super) struct Folder {
     dir: PathBuf,
+    /// The same without links, so that one which a program puts in its place is noticed.
+    real_dir: PathBuf,
 }
 
 impl Folder {
     /// Makes the folder and fills `in` and `code`, each file checked against its digest.
     pub(super) fn create(dir: &Path, action: &Action, outputs: &[String]) -> Result<Self, StageError> {
-        let folder = Self { dir: dir.to_owned() };
+        make_dir(dir)?;
+        let real_dir = fs::canonicalize(dir)
+            .map_err(|error| StageError::new(format!("cannot find {}: {error}", dir.display())))?;
+        let folder = Self { dir: dir.to_owned(), real_dir };
         make_dir(&folder.work_dir())?;
         for file in &action.files {
             folder.write_code(file)?;
@@ -23,7 +30,7 @@ impl Folder {
             folder.write_input(input)?;
         }
         for output in outputs {
-            make_dir(&folder.output_dir(output))?;
+            make_dir(&dir.join("out").join(output))?;
         }
         Ok(folder)
     }
@@ -31,10 +38,6 @@ impl Folder {
     /// Where the program starts.
     pub(super) fn work_dir(&self) -> PathBuf {
         self.dir.join("work")
-    }
-
-    fn output_dir(&self, output: &str) -> PathBuf {
-        self.dir.join("out").join(output)
     }
 
     fn write_code(&self, file: &ExternalFile) -> Result<(), StageError> {
@@ -64,20 +67,10 @@ impl Folder {
         }
     }
 
-    /// The files that the program wrote to an output, sorted by name.
+    /// What the program wrote to an output; no process of it may be left.
     pub(super) fn collect(&self, output: &str) -> Result<Output, StageError> {
-        let dir = self.output_dir(output);
-        let mut files = Vec::new();
-        collect_dir(&dir, "", &mut files)
-            .map_err(|message| StageError::new(format!("output `{output}`: {message}")))?;
-        if files.is_empty() {
-            return Err(StageError::new(format!(
-                "the program ended well but wrote no file to output `{output}`; it writes to the folder that `{{out}}` gives it"
-            )));
-        }
-        files.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let files = files.into_iter().map(|(name, path)| (name, Content::File(path))).collect();
-        Ok(Output { name: output.to_owned(), files })
+        let place = Path::new("out").join(output);
+        collect(output, &self.dir, &place, &self.real_dir.join(&place))
     }
 }
 
@@ -87,7 +80,17 @@ pub(super) fn is_name(text: &str) -> bool {
 }
 
 fn write_item(dir: &Path, item: &Item) -> Result<(), StageError> {
-    item.files.iter().try_for_each(|file| write(dir, &file.name, &file.read()?, 0o444))
+    let (modes, files): (Vec<_>, Vec<_>) = item.files.iter().partition(|file| file.name == MODES);
+    let modes = match modes.first() {
+        Some(file) => Modes::from_bytes(&file.read()?)
+            .map_err(|error| StageError::new(format!("the modes of an input cannot be read: {error}")))?,
+        None => Modes::default(),
+    };
+    for file in files {
+        let mode = if modes.executable.contains(&file.name) { 0o555 } else { 0o444 };
+        write(dir, &file.name, &file.read()?, mode)?;
+    }
+    modes.empty_folders.iter().try_for_each(|name| make_dir(&dir.join(name)))
 }
 
 /// `folder`, then a column for each axis that any item is labelled with, in the order in which they appear.
@@ -112,34 +115,6 @@ fn index(input: &Input, folders: &[String]) -> Result<Vec<u8>, StageError> {
         table.write_record(std::iter::once(folder.as_str()).chain(labels)).map_err(failed)?;
     }
     table.into_inner().map_err(|error| StageError::input(&input.port, format!("cannot write index.csv: {error}")))
-}
-
-fn collect_dir(dir: &Path, prefix: &str, files: &mut Vec<(String, PathBuf)>) -> Result<(), String> {
-    let failed = |path: &Path, error: io::Error| format!("cannot read {}: {error}", path.display());
-    for entry in fs::read_dir(dir).map_err(|error| failed(dir, error))? {
-        let path = entry.map_err(|error| failed(dir, error))?.path();
-        let name = path.file_name().and_then(|name| name.to_str());
-        let name = name.ok_or_else(|| format!("the name of {} is not UTF-8", path.display()))?;
-        let name = format!("{prefix}{name}");
-        let metadata = fs::symlink_metadata(&path).map_err(|error| failed(&path, error))?;
-        if metadata.is_dir() {
-            collect_dir(&path, &format!("{name}/"), files)?;
-        } else if metadata.is_symlink() {
-            return Err(format!(
-                "`{name}` is a symbolic link, and what it points to is not kept; write a file instead"
-            ));
-        } else if !metadata.is_file() {
-            return Err(format!("`{name}` is neither a file nor a folder"));
-        } else if metadata.nlink() > 1 {
-            // Another name of the same bytes could change them after they were hashed.
-            let copy = dir.join(".orchestrate-copy");
-            fs::copy(&path, &copy).and_then(|_| fs::rename(&copy, &path)).map_err(|error| failed(&path, error))?;
-            files.push((name, path));
-        } else {
-            files.push((name, path));
-        }
-    }
-    Ok(())
 }
 
 fn make_dir(dir: &Path) -> Result<(), StageError> {

@@ -164,8 +164,8 @@ fn outputs_that_are_missing_or_lead_elsewhere_are_refused() {
         ("mkdir {out}/empty", "the program ended well but wrote no file to output `out`"),
         ("ln -s /etc/passwd {out}/link", "output `out`: `link` is a symbolic link"),
         ("mkdir {out}/d; ln -s / {out}/d/all", "output `out`: `d/all` is a symbolic link"),
-        ("mkfifo {out}/pipe", "output `out`: `pipe` is neither a file nor a folder"),
-        ("rm -r {out}", "output `out`: cannot read"),
+        ("mkfifo {out}/pipe", "output `out`: `pipe` is neither a file nor a folder but a named pipe"),
+        ("rm -r {out}", "output `out`: its folder is gone"),
     ] {
         let bench = Bench::new();
         let params = serde_json::json!({ "argv": ["sh", "-c", script], "code": [] });

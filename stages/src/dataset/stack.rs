@@ -140,6 +140,7 @@ mod tests {
             checkpoint_dir: None,
             threads: 1,
             device: "cpu",
+            log_max_bytes: u64::MAX,
             progress: &|_| (),
             cancelled,
         }

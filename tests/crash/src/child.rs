@@ -10,7 +10,7 @@ use orchestrate_cache::{
     Store,
 };
 use orchestrate_engine::event::{Event, Record, Reporter};
-use orchestrate_engine::executor::WorkerCommand;
+use orchestrate_engine::executor::{LOG_MAX_BYTES, WorkerCommand};
 use orchestrate_engine::observe::observe;
 use orchestrate_engine::run::{self, RunOptions, Selection, Stop};
 use orchestrate_engine::{plan, runlog, spec};
@@ -43,6 +43,7 @@ pub(crate) fn run(project: &Path) -> Anyhow<ExitCode> {
         forced: Vec::new(),
         worker: WorkerCommand::this_program(["worker"]),
         grace: Duration::from_secs(1),
+        log_max_bytes: LOG_MAX_BYTES,
     };
     let selection = Selection::all(&plan);
     let summary = run::run(&plan, &observed, &store, &selection, &options, &mut [&mut Teller], &Stop::default())?;

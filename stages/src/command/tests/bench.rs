@@ -10,6 +10,7 @@ use orchestrate_engine::stage::{
 };
 use toml::de::DeTable;
 
+use crate::command::leftover::Children;
 use crate::command::{Command, environment, run};
 
 pub(super) static COMMAND: Command = Command::new();
@@ -122,6 +123,7 @@ impl Bench {
             checkpoint_dir: None,
             threads: 3,
             device: "cpu",
+            log_max_bytes: u64::MAX,
             progress: &|progress| seen.lock().expect("no test panics here").push(progress),
             cancelled,
         };
@@ -131,7 +133,7 @@ impl Bench {
             "HOME" => Some("/home/somebody".into()),
             _ => value(name).map(Into::into),
         };
-        let outputs = run(&context, &action, &scratch.join("0"), value_of, &mut log);
+        let outputs = run(&context, &action, &scratch.join("0"), value_of, Children::Mixed, &mut log);
         self.progress.borrow_mut().extend(seen.into_inner().expect("no test panics here"));
         Ran { outputs, log: String::from_utf8(log).expect("the log is UTF-8") }
     }

@@ -84,6 +84,7 @@ impl<'a> Run<'a> {
             checkpoint_dir: self.checkpoint_dir,
             threads: self.threads,
             device: "cpu",
+            log_max_bytes: u64::MAX,
             progress: &|_: Progress| (),
             cancelled: self.cancelled,
         };

@@ -115,6 +115,7 @@ impl<'a> Run<'a> {
             checkpoint_dir: self.checkpoint_dir,
             threads: self.threads,
             device: "cpu",
+            log_max_bytes: u64::MAX,
             progress: &|progress: Progress| messages.lock().unwrap().push(progress.message),
             cancelled: self.cancelled,
         };

@@ -1,0 +1,178 @@
+//! Processes that a program leaves running when it ends: seen, ended, and named.
+//!
+//! A worker runs one program. On Linux it is the reaper of its descendants, so whoever loses its parent becomes its child,
+//! sessions and double forks included, and while it has a child, something still runs. Only its own children are killed,
+//! again and again: their numbers cannot be those of other processes, as nobody else can free them.
+
+use std::process::{Child, ExitStatus};
+use std::thread;
+use std::time::{Duration, Instant};
+use std::{fs, io};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+/// How long killed processes may take to end, as one in a system call does.
+const KILL_LIMIT: Duration = Duration::from_secs(10);
+/// How long it takes one generation of them, most often.
+const KILL_TICK: Duration = Duration::from_millis(2);
+/// Most processes that are named, and most letters of each.
+const NAMED: usize = 3;
+const NAME_MAX: usize = 100;
+
+/// What becomes of a node whose program leaves processes running.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Leftovers {
+    /// They are ended, and the node fails.
+    #[default]
+    Fail,
+    /// They are ended, and the result counts.
+    End,
+}
+
+impl Leftovers {
+    pub(super) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Whose children this process has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Children {
+    /// The program's alone: this process is a worker.
+    Programs,
+    /// Others' too, who wait for them themselves.
+    Mixed,
+}
+
+impl Children {
+    /// The children of a worker, the orphans of its program included.
+    pub(super) fn of_worker() -> Self {
+        #[cfg(target_os = "linux")]
+        if let Err(error) = nix::sys::prctl::set_child_subreaper(true) {
+            tracing::debug!("orphans of programs are not seen: {error}");
+        }
+        Self::Programs
+    }
+
+    /// The status of the program if it has ended; frees the numbers of orphans that have.
+    pub(super) fn try_wait(self, program: &mut Child) -> io::Result<Option<ExitStatus>> {
+        let seen = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        while self == Self::Programs {
+            match waitid(Id::All, seen) {
+                Ok(status) if status.pid().is_some_and(|pid| pid.as_raw() != program.id().cast_signed()) => {
+                    let _ = waitpid(status.pid(), Some(WaitPidFlag::WNOHANG));
+                }
+                Err(Errno::EINTR) => {}
+                // It is the program, nothing, or one that a signal without a name has ended.
+                _ => break,
+            }
+        }
+        program.try_wait()
+    }
+
+    /// Whether something still runs once the program has ended.
+    pub(super) fn remain(self) -> bool {
+        while self == Self::Programs {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) => return true,
+                Err(Errno::ECHILD) => return false,
+                // One was freed, also where the signal that ended it has no name.
+                _ => {}
+            }
+        }
+        false
+    }
+
+    /// Kills what remains, and waits until nothing is left; the error names what cannot be ended.
+    pub(super) fn end(self) -> Result<(), String> {
+        let started = Instant::now();
+        while self.remain() {
+            let left = children();
+            if started.elapsed() > KILL_LIMIT {
+                return Err(list(&left));
+            }
+            for child in left {
+                // One of another user cannot be killed, which the limit above tells.
+                let _ = kill(child.pid, Signal::SIGKILL);
+            }
+            thread::sleep(KILL_TICK);
+        }
+        Ok(())
+    }
+
+    /// Names what remains: `sleep 100` (process 123).
+    pub(super) fn name(self) -> String {
+        list(&children())
+    }
+}
+
+struct Process {
+    pid: Pid,
+    command: String,
+}
+
+fn list(processes: &[Process]) -> String {
+    let named = processes.iter().take(NAMED).map(|process| {
+        let cut: String = process.command.chars().take(NAME_MAX).collect();
+        let more = if cut.len() < process.command.len() { "…" } else { "" };
+        format!("`{cut}{more}` (process {})", process.pid)
+    });
+    let named: Vec<_> = named.collect();
+    match processes.len() {
+        0 => "a process without a name".to_owned(),
+        1..=NAMED => named.join(" and "),
+        all => format!("{} and {} more", named.join(", "), all - NAMED),
+    }
+}
+
+/// The children of this process that still run.
+fn children() -> Vec<Process> {
+    let of_entry = |entry: io::Result<fs::DirEntry>| {
+        let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        let (state, parent, name) = status(&String::from_utf8_lossy(&stat))?;
+        (parent == std::process::id() && state != 'Z')
+            .then(|| Process { pid: Pid::from_raw(pid), command: arguments(pid).unwrap_or(name) })
+    };
+    fs::read_dir("/proc").into_iter().flatten().filter_map(of_entry).collect()
+}
+
+/// State, parent and name of a process as `/proc/PID/stat` tells them; the name stands in brackets and may hold any.
+fn status(stat: &str) -> Option<(char, u32, String)> {
+    let (before, after) = stat.rsplit_once(") ")?;
+    let mut fields = after.split(' ');
+    let state = fields.next()?.chars().next()?;
+    Some((state, fields.next()?.parse().ok()?, before.split_once('(')?.1.to_owned()))
+}
+
+fn arguments(pid: i32) -> Option<String> {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let words: Vec<_> = bytes.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+    let line = words.join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
+    (!line.is_empty()).then_some(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_and_parent_are_found_behind_any_name() {
+        assert_eq!(status("12 (a) S 3 (b)) R 7 12 12 0"), Some(('R', 7, "a) S 3 (b)".to_owned())));
+        assert_eq!(status("12 (sleep) Z 1 12"), Some(('Z', 1, "sleep".to_owned())));
+        assert_eq!(status("12 (sleep"), None);
+    }
+
+    #[test]
+    fn three_are_named_and_the_rest_counted() {
+        let process = |pid| Process { pid: Pid::from_raw(pid), command: "sleep 9".to_owned() };
+        assert_eq!(list(&[process(1), process(2)]), "`sleep 9` (process 1) and `sleep 9` (process 2)");
+        let named = "`sleep 9` (process 1), `sleep 9` (process 2), `sleep 9` (process 3) and 2 more";
+        assert_eq!(list(&[1, 2, 3, 4, 5].map(process)), named);
+    }
+}
