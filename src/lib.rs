@@ -48,7 +48,7 @@ pub fn main(kinds: Kinds) -> ExitCode {
         Command::Store(StoreCommand::Verify(args)) => command::store::verify(args),
         Command::Store(StoreCommand::Repair(args)) => command::repair::repair(&args),
         Command::Store(StoreCommand::Gc { max_size, max_age, dry_run, store }) => {
-            command::gc::gc(StoreLimits { max_size_bytes: max_size, max_age }, dry_run, store)
+            command::gc::gc(StoreLimits { max_size_bytes: max_size, max_age, ..StoreLimits::default() }, dry_run, store)
         }
         Command::Store(StoreCommand::Pin(args)) => command::pin::pin(kinds, args),
         Command::Store(StoreCommand::Unpin { name, store }) => command::pin::unpin(&name, store),

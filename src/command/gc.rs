@@ -55,7 +55,7 @@ pub(super) fn after_run(store: &Store, limits: &StoreLimits) -> Option<String> {
 }
 
 fn policy(limits: &StoreLimits) -> GcPolicy {
-    let StoreLimits { max_size_bytes, max_age } = *limits;
+    let StoreLimits { max_size_bytes, max_age, .. } = *limits;
     GcPolicy { max_size_bytes, max_age, ..GcPolicy::default() }
 }
 
