@@ -8,6 +8,11 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use nix::fcntl::AT_FDCWD;
+use nix::sys::stat::UtimensatFlags::NoFollowSymlink;
+use nix::sys::stat::utimensat;
+use nix::sys::time::TimeSpec;
+
 use crate::error::StoreError;
 use crate::fault::{self, Change};
 
@@ -88,6 +93,25 @@ pub fn remove_dir(path: &Path) -> Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove the folder", path)(error)),
         _ => Ok(()),
     }
+}
+
+/// Removes a folder if nothing is in it; one that is gone already, or in which somebody put something, is fine.
+pub fn remove_empty_dir(path: &Path) -> Result<()> {
+    use io::ErrorKind::{DirectoryNotEmpty, NotFound};
+    match fault::step(Change::Remove, path).and_then(|()| fs::remove_dir(path)) {
+        Err(error) if !matches!(error.kind(), DirectoryNotEmpty | NotFound) => {
+            Err(StoreError::io("remove the folder", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Gives a file the time of now, as its filesystem has it.
+pub fn touch(path: &Path) -> Result<()> {
+    let touch = || utimensat(AT_FDCWD, path, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW, NoFollowSymlink);
+    fault::step(Change::Mark, path)
+        .and_then(|()| touch().map_err(io::Error::from))
+        .map_err(StoreError::io("date", path))
 }
 
 /// Replaces a file as a whole: readers see the old bytes or the new ones, also after a crash if it is to be durable.
@@ -196,6 +220,15 @@ impl Appended {
         let open = || File::options().append(true).create(true).open(path);
         let file = fault::step(Change::Create, path).and_then(|()| open()).map_err(StoreError::io("open", path))?;
         Ok(Self { file, path: path.to_owned() })
+    }
+
+    /// Locks it as long as it is open, so that [`is_held`](crate::is_held) tells others that somebody still writes it.
+    ///
+    /// Where files cannot be locked it goes on without.
+    pub fn hold(&self) {
+        if let Err(error) = self.file.try_lock() {
+            tracing::debug!("cannot lock {}: {error}", self.path.display());
+        }
     }
 }
 

@@ -110,7 +110,7 @@ fn claim(path: &Path) -> Result<Option<File>, StoreError> {
 }
 
 /// Whether somebody holds a lock, as far as can be seen.
-fn is_held(lock: &Path) -> bool {
+pub fn is_held(lock: &Path) -> bool {
     let options = File::options().read(true).clone();
     // Some filesystems lock only what may be written; the files of others may only be read.
     match options.clone().write(true).open(lock).or_else(|_| options.open(lock)) {
