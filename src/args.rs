@@ -89,7 +89,16 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) how: HowArgs,
     /// One JSON object a line instead of text
-    #[arg(long)]
+    ///
+    /// What a line is about stands in `reason`:
+    /// node: `stage`, `point`, `status` (hit, ran, failed, blocked or cancelled), `key` and `output` (null where there is none;
+    /// `output` is an object by name where there are several), `elapsed_ms`; of a failed node `cause`, and `log` if it has
+    /// one; of a blocked one `by`, the node that failed.
+    /// warning: `message`, and `at` if it is about a place in the spec.
+    /// error: the same, for what is wrong with the spec, the store, the arguments or what is published.
+    /// summary: `nodes`, `hit`, `ran`, `failed`, `blocked`, `cancelled`, `elapsed_ms`; once, when the run has ended.
+    /// A later version may add fields and reasons.
+    #[arg(long, verbatim_doc_comment)]
     pub(crate) json: bool,
 }
 
@@ -205,6 +214,12 @@ pub(crate) struct ExportArgs {
 pub(crate) struct LogsArgs {
     /// The node, for example 'train[model=tiny,fold=3]'
     pub(crate) node: String,
+    /// Only the last lines
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) tail: Option<u64>,
+    /// As the program wrote it, instead of with control characters shown as \u{1b}
+    #[arg(long)]
+    pub(crate) raw: bool,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 }

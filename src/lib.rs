@@ -30,7 +30,10 @@ pub type Kinds = &'static [&'static dyn Stage];
 
 /// Reads the arguments of this process, does what they ask for, and gives the exit code.
 pub fn main(kinds: Kinds) -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return Outcome::of_arguments(&said).into(),
+    };
     if let Command::Worker = cli.command {
         return worker_main(kinds);
     }
@@ -66,8 +69,8 @@ fn start_tracing() {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(terminal::colours_on_stderr())
+        .with_writer(|| terminal::Visible(std::io::stderr()))
+        .with_ansi(false)
         .without_time()
         .with_target(false)
         .init();
