@@ -91,14 +91,19 @@ pub(crate) struct RunArgs {
     /// One JSON object a line instead of text
     ///
     /// What a line is about stands in `reason`:
-    /// node: `stage`, `point`, `status` (hit, ran, failed, blocked or cancelled), `key` and `output` (null where there is none;
-    /// `output` is an object by name where there are several), `elapsed_ms`; of a failed node `cause`, and `log` if it has
-    /// one; of a blocked one `by`, the node that failed.
-    /// warning: `message`, and `at` if it is about a place in the spec.
-    /// error: the same, for what is wrong with the spec, the store, the arguments or what is published.
-    /// summary: `nodes`, `hit`, `ran`, `failed`, `blocked`, `cancelled`, `elapsed_ms`; once, when the run has ended.
-    /// A later version may add fields and reasons.
-    #[arg(long, verbatim_doc_comment)]
+    ///
+    /// node: how a node ended. `stage`, `point`, `status` (hit, ran, failed, blocked or cancelled), `key`, `output` (null without one; an
+    /// object by name where there are several), `elapsed_ms`; `cause` and `log` of one that failed; `by`, which names the node that failed,
+    /// of one that is blocked.
+    ///
+    /// warning: `message`, and `at` where it is about a place in the spec.
+    ///
+    /// error: the same, of what is wrong other than nodes: the spec, the arguments, the store, what is published.
+    ///
+    /// summary: `nodes`, `hit`, `ran`, `failed`, `blocked`, `cancelled`, `elapsed_ms`; once, when the nodes have ended.
+    ///
+    /// A later version may add reasons and fields.
+    #[arg(long)]
     pub(crate) json: bool,
 }
 
@@ -266,7 +271,8 @@ pub(crate) enum StoreCommand {
     Repair(StoreArgs),
     /// Delete what was not used for long, or the least recently used until the rest fits
     ///
-    /// Deletes no result that is pinned or that a run needs, nor what such a result was made from. Without limits here those in
+    /// Deletes no result that is pinned or that a run needs, nor what such a result was made from. Logs of runs count and go as results
+    /// do. Without limits here those in
     /// `orchestrate.toml` hold: `[store]` with `max_size = "200 GB"`, `max_age = "90 days"`. With such limits each
     /// day's first run collects by itself, and says so.
     Gc {

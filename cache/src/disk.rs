@@ -68,7 +68,7 @@ pub(crate) fn truncate(file: &File, len: u64, path: &Path) -> Result<()> {
 }
 
 /// Renames within one filesystem, replacing what is there.
-pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
     fault::step(Change::Rename, to).and_then(|()| fs::rename(from, to)).map_err(StoreError::io("move a file to", to))
 }
 

@@ -4,7 +4,6 @@
 //! A log that was not finished has no seal: its whole lines must be readable, and its last line may be cut. What stages print
 //! (`logs/`) is text without a checksum.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +35,7 @@ pub fn check(runs_dir: &Path) -> io::Result<Vec<DamagedLog>> {
     let mut named = Vec::new();
     for run in history.runs().into_iter().rev() {
         let path = history.dir(&run).join(EVENTS);
-        match fs::read(&path) {
+        match super::read(&path) {
             Ok(bytes) => {
                 let records = records(&bytes);
                 named.extend(records.iter().filter_map(list));
@@ -51,6 +50,9 @@ pub fn check(runs_dir: &Path) -> io::Result<Vec<DamagedLog>> {
                 if history.dir(&run).join(DURATIONS).exists() {
                     damaged.push(DamagedLog { path, message: "it is gone".to_owned(), readable: Some(Vec::new()) });
                 }
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                damaged.push(DamagedLog { path, message: error.to_string(), readable: Some(Vec::new()) });
             }
             Err(error) => return Err(error),
         }
@@ -89,8 +91,11 @@ impl DamagedLog {
         let run = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let kept = quarantine.join(format!("{run}-{name}"));
-        let bytes = fs::read(path).map_err(|source| StoreError::Io { action: "read", path: path.clone(), source })?;
-        disk::replace(&kept, &bytes, true)?;
+        match super::read(path) {
+            Ok(bytes) => disk::replace(&kept, &bytes, true)?,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => disk::rename(path, &kept)?,
+            Err(source) => return Err(StoreError::Io { action: "read", path: path.clone(), source }),
+        }
         match &self.readable {
             Some(bytes) => disk::replace(path, bytes, true)?,
             None => disk::remove_file(path)?,
@@ -141,6 +146,8 @@ fn list(record: &Option<Record>) -> Option<Digest> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::event::Reporter;
     use crate::node::{NodeName, Point};
@@ -203,6 +210,20 @@ mod tests {
         log.report(&Record::now(Event::RunFinished { counts: Default::default(), elapsed_ms: 900 }));
         let damaged = check(runs.path()).expect("they can be read");
         assert_eq!(damaged.len(), 1, "a seal is of what was meant, not of what is there");
+    }
+
+    #[test]
+    fn what_is_no_file_is_named_and_put_aside_unread() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        let path = finished_run(runs.path()).join(EVENTS);
+        fs::remove_file(&path).expect("the folder is writable");
+        let pipe = std::process::Command::new("mkfifo").arg(&path).status().expect("there is a `mkfifo`");
+        assert!(pipe.success());
+        let damaged = check(runs.path()).expect("they can be read");
+        assert_eq!((damaged.len(), damaged[0].message.as_str()), (1, "it is no file that a run writes"));
+        assert_eq!(History::new(runs.path()).latest("train"), None);
+        damaged[0].mend(runs.path()).expect("the folder is writable");
+        assert!(check(runs.path()).expect("they can be read").is_empty() && path.is_file());
     }
 
     #[test]

@@ -9,7 +9,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -29,7 +29,7 @@ const NEW_DURATIONS: &str = ".new-durations.json";
 pub struct Collection {
     /// Of results and logs.
     pub report: GcReport,
-    /// Runs of which something goes.
+    /// Runs of which bytes go.
     pub runs: usize,
 }
 
@@ -76,7 +76,8 @@ pub fn collect(store: &Store, policy: &GcPolicy, pinned: &HashSet<RunId>) -> Res
         removal.remove(&unneeded.map(|list| hits::path(&runs_dir, list)).collect::<Vec<_>>(), &[]);
         removal.warn();
     }
-    let runs: HashSet<_> = going.iter().map(|part| part.run()).collect();
+    let is_more_than_names = |number: &&usize| uses[**number].size_bytes > 0;
+    let runs: HashSet<_> = report.logs.iter().filter(is_more_than_names).map(|number| parts[*number].run()).collect();
     Ok(Collection { report, runs: runs.len() })
 }
 
@@ -204,7 +205,7 @@ impl RunFiles {
         if !self.has_events {
             return;
         }
-        let Ok(file) = File::open(self.dir.join(EVENTS)) else { return };
+        let Ok(file) = super::open(&self.dir.join(EVENTS)) else { return };
         let mut named = HashSet::new();
         let mut is_finished = false;
         let mut line = Vec::new();
@@ -280,6 +281,7 @@ impl Removal {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Write;
     use std::time::{Duration, SystemTime};
 

@@ -1,7 +1,6 @@
 //! How long nodes took, for estimates.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -79,7 +78,7 @@ impl Durations {
 
     /// Reads them from a file; `None` where there is none that is whole.
     pub(super) fn read(path: &Path) -> Option<Self> {
-        let bytes = fs::read(path).ok().filter(|bytes| is_sealed(bytes) == Some(true))?;
+        let bytes = super::read(path).ok().filter(|bytes| is_sealed(bytes) == Some(true))?;
         serde_json::from_slice(&bytes).ok()
     }
 }

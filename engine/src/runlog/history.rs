@@ -19,6 +19,9 @@ const NODE: &str = r#""node":{"name":"#;
 /// What a line that names a list of hits has in it.
 const NODES_HIT: &str = r#""event":"nodes_hit""#;
 
+/// More than the first event of a run takes.
+const FIRST_BYTES_MAX: u64 = 1 << 24;
+
 /// Runs that are searched for durations, most of which may be of hits only.
 const RUNS_SEARCHED: usize = 1000;
 
@@ -79,7 +82,8 @@ impl History {
     /// What a run was asked to do: the first event of its log that can be read.
     pub fn started(&self, run: &RunId) -> io::Result<Option<RunStarted>> {
         let mut first = String::new();
-        BufReader::new(fs::File::open(self.dir(run).join(EVENTS))?).read_line(&mut first)?;
+        let events = super::open(&self.dir(run).join(EVENTS))?;
+        BufReader::new(events.take(FIRST_BYTES_MAX)).read_line(&mut first)?;
         Ok(match serde_json::from_str(first.trim_end()) {
             Ok(Record { event: Event::RunStarted(started), .. }) => Some(started),
             _ => None,
@@ -197,7 +201,7 @@ impl History {
     fn only_hits(&self, run: &RunId) -> bool {
         const SUMMARY_BYTES_MAX: u64 = 1024;
         let read_end = || -> io::Result<Vec<u8>> {
-            let mut file = fs::File::open(self.dir(run).join(EVENTS))?;
+            let mut file = super::open(&self.dir(run).join(EVENTS))?;
             let size_bytes = file.metadata()?.len();
             file.seek(SeekFrom::Start(size_bytes.saturating_sub(SUMMARY_BYTES_MAX)))?;
             let mut bytes = Vec::new();
@@ -221,7 +225,7 @@ impl History {
     }
 
     fn text(&self, run: &RunId) -> io::Result<String> {
-        let bytes = fs::read(self.dir(run).join(EVENTS))?;
+        let bytes = super::read(&self.dir(run).join(EVENTS))?;
         // A torn line can end inside a character.
         Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     }

@@ -136,7 +136,7 @@ pub(super) struct HitList(Vec<u8>);
 impl HitList {
     /// Reads a list; `None` where there is none that is whole.
     pub(super) fn read(runs_dir: &Path, name: &Digest) -> Option<Self> {
-        let mut bytes = fs::read(path(runs_dir, name)).ok()?;
+        let mut bytes = super::read(&path(runs_dir, name)).ok()?;
         let end = bytes.len().checked_sub(DIGEST_LEN)?;
         let whole = bytes[end..] == *Digest::of(&bytes[..end]).as_bytes() && end % ENTRY_LEN == 0;
         bytes.truncate(end);

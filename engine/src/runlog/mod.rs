@@ -18,7 +18,8 @@ mod hits;
 mod id;
 
 use std::fmt;
-use std::io::{self, BufWriter, Write};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,9 @@ const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
 
 /// More hits than this at once are listed apart.
 const HITS_IN_LINE: usize = 100;
+
+/// A million nodes take a tenth of it.
+const FILE_MAX_BYTES: u64 = 1 << 32;
 
 /// Writes the event log of one run.
 pub struct RunLog {
@@ -211,6 +215,21 @@ impl Write for Digested {
     }
 }
 
+/// Opens a file of a run; one that is none, such as a pipe, or of a length that no run writes, is an error of invalid data.
+fn open(path: &Path) -> io::Result<File> {
+    let file = fs::metadata(path)?;
+    match file.is_file() && file.len() <= FILE_MAX_BYTES {
+        true => File::open(path),
+        false => Err(io::Error::new(io::ErrorKind::InvalidData, "it is no file that a run writes")),
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// A file name for the log of a node: readable, and different for different nodes.
 fn log_name(node: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._=,+-[]".contains(c);
@@ -220,8 +239,6 @@ fn log_name(node: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
     use crate::node::Point;
 
