@@ -98,6 +98,20 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) how: HowArgs,
     /// One JSON object a line instead of text
+    ///
+    /// What a line is about stands in `reason`:
+    ///
+    /// node: how a node ended. `stage`, `point`, `status` (hit, ran, failed, blocked or cancelled), `key`, `output` (null without one; an
+    /// object by name where there are several), `elapsed_ms`; `cause` and `log` of one that failed; `by`, which names the node that failed,
+    /// of one that is blocked.
+    ///
+    /// warning: `message`, and `at` where it is about a place in the spec.
+    ///
+    /// error: the same, of what is wrong other than nodes: the spec, the arguments, the store, what is published.
+    ///
+    /// summary: `nodes`, `hit`, `ran`, `failed`, `blocked`, `cancelled`, `elapsed_ms`; once, when the nodes have ended.
+    ///
+    /// A later version may add reasons and fields.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -214,6 +228,12 @@ pub(crate) struct ExportArgs {
 pub(crate) struct LogsArgs {
     /// The node, for example 'train[model=tiny,fold=3]'
     pub(crate) node: String,
+    /// Only the last lines
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) tail: Option<u64>,
+    /// As the program wrote it, instead of with control characters shown as \u{1b}
+    #[arg(long)]
+    pub(crate) raw: bool,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 }
@@ -260,7 +280,8 @@ pub(crate) enum StoreCommand {
     Repair(StoreArgs),
     /// Delete what was not used for long, or the least recently used until the rest fits
     ///
-    /// Deletes no result that is pinned or that a run needs, nor what such a result was made from. Without limits here those in
+    /// Deletes no result that is pinned or that a run needs, nor what such a result was made from. Logs of runs count and go as results
+    /// do. Without limits here those in
     /// `orchestrate.toml` hold: `[store]` with `max_size = "200 GB"`, `max_age = "90 days"`. With such limits each
     /// day's first run collects by itself, and says so.
     Gc {

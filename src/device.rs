@@ -35,7 +35,7 @@ impl FromStr for Asked {
 }
 
 /// What a run uses.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Devices {
     /// Names of GPUs; none for the CPU.
     pub(crate) names: Vec<String>,

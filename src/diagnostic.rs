@@ -1,10 +1,13 @@
 //! Shows what is wrong with a spec: message, place with the line and a caret, facts, and what to do.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 use orchestrate_engine::diagnostic::{Diagnostic, Severity, SpecError};
 use orchestrate_engine::source::SourceMap;
+
+use crate::terminal::{is_hidden, visible};
 
 /// Everything that was found, in order, a blank line between two; if any of it is an error, a last line counts the errors.
 pub(crate) fn render(found: &SpecError, colour: bool) -> String {
@@ -24,7 +27,7 @@ fn last_line(found: &SpecError, colour: bool) -> Option<String> {
         1 => "1 problem".to_owned(),
         _ => format!("{errors} problems"),
     };
-    let title = Level::ERROR.primary_title(format!("{problems} in {spec}"));
+    let title = Level::ERROR.primary_title(format!("{problems} in {}", visible(spec)));
     Some(renderer(colour).render(&[Group::with_title(title)]))
 }
 
@@ -33,14 +36,14 @@ fn render_one(sources: &SourceMap, diagnostic: &Diagnostic, colour: bool) -> Str
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let title = level.primary_title(&diagnostic.message);
+    let title = level.primary_title(visible(&diagnostic.message));
     let mut elements: Vec<Element<'_>> = Vec::new();
     if let Some(span) = &diagnostic.span {
         elements.extend(place(sources, span));
     }
-    elements.extend(diagnostic.notes.iter().map(|note| Level::NOTE.no_name().message(note).into()));
+    elements.extend(diagnostic.notes.iter().map(|note| Level::NOTE.no_name().message(visible(note)).into()));
     let mut groups = vec![Group::with_title(title).elements(elements)];
-    groups.extend(diagnostic.help.iter().map(|help| Group::with_title(Level::HELP.secondary_title(help))));
+    groups.extend(diagnostic.help.iter().map(|help| Group::with_title(Level::HELP.secondary_title(visible(help)))));
     renderer(colour).render(&groups)
 }
 
@@ -50,10 +53,23 @@ fn place<'a>(sources: &'a SourceMap, span: &Range<usize>) -> Option<Element<'a>>
     // What is missing at the end of a text is missed on its last line, not on the empty one after it.
     let start = (span.start - source.base).min(source.text.trim_end_matches(['\n', '\r']).len());
     let end = span.end.saturating_sub(source.base).clamp(start, source.text.len());
-    let Some(text) = source.text.get(start..end) else { return Some(Origin::path(&source.name).into()) };
+    let Some(text) = source.text.get(start..end) else { return Some(Origin::path(visible(&source.name)).into()) };
     let line = text.lines().next().unwrap_or_default().trim_end();
     let annotation = AnnotationKind::Primary.span(start..start + line.len());
-    Some(Snippet::source(source.text.as_str()).path(source.name.as_str()).annotation(annotation).into())
+    Some(Snippet::source(shown(&source.text)).path(visible(&source.name)).annotation(annotation).into())
+}
+
+/// A source without what acts on a terminal. Places in it stay where they are; the renderer shows the characters of one byte.
+fn shown(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| is_hidden(c) && !c.is_ascii();
+    if !text.contains(acts) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if acts(c) { shown.extend(std::iter::repeat_n('?', c.len_utf8())) } else { shown.push(c) }
+    }
+    Cow::Owned(shown)
 }
 
 fn renderer(colour: bool) -> Renderer {

@@ -30,7 +30,10 @@ pub type Kinds = &'static [&'static dyn Stage];
 
 /// Reads the arguments of this process, does what they ask for, and gives the exit code.
 pub fn main(kinds: Kinds) -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return Outcome::of_arguments(&said).into(),
+    };
     if let Command::Worker = cli.command {
         return worker_main(kinds);
     }
@@ -48,7 +51,7 @@ pub fn main(kinds: Kinds) -> ExitCode {
         Command::Store(StoreCommand::Verify(args)) => command::store::verify(args),
         Command::Store(StoreCommand::Repair(args)) => command::repair::repair(&args),
         Command::Store(StoreCommand::Gc { max_size, max_age, dry_run, store }) => {
-            command::gc::gc(StoreLimits { max_size_bytes: max_size, max_age }, dry_run, store)
+            command::gc::gc(StoreLimits { max_size_bytes: max_size, max_age, ..StoreLimits::default() }, dry_run, store)
         }
         Command::Store(StoreCommand::Pin(args)) => command::pin::pin(kinds, args),
         Command::Store(StoreCommand::Unpin { name, store }) => command::pin::unpin(&name, store),
@@ -66,8 +69,8 @@ fn start_tracing() {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(terminal::colours_on_stderr())
+        .with_writer(|| terminal::Visible(std::io::stderr()))
+        .with_ansi(false)
         .without_time()
         .with_target(false)
         .init();

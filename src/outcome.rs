@@ -42,14 +42,36 @@ impl Outcome {
         }
     }
 
+    /// Shows what clap has to say: help and versions on standard output, which may fail, and what is wrong with the arguments.
+    pub(crate) fn of_arguments(said: &clap::Error) -> Self {
+        let (plain, coloured) = (said.render().to_string(), said.render().ansi().to_string());
+        let wanted = if said.use_stderr() { terminal::colours_on_stderr() } else { terminal::colours_on_stdout() };
+        // Arguments and variables of the environment are repeated in it.
+        let text =
+            if wanted && !plain.contains(terminal::is_hidden) { coloured.into() } else { terminal::visible(&plain) };
+        if said.use_stderr() {
+            terminal::complain_as_is(&text);
+            return Self::Usage;
+        }
+        terminal::say_as_is(&text).map_or_else(Self::from_error, |()| Self::Done)
+    }
+
+    /// What a command came to that ended like this and then could not write all of what it had to say: at least a failure.
+    pub(crate) fn after_saying(self, said: anyhow::Result<()>) -> anyhow::Result<Self> {
+        match (self, said) {
+            (Self::Done, Err(error)) => Err(error),
+            (ended, Err(error)) => {
+                terminal::complain(&format!("error: {error:#}\n"));
+                Ok(ended)
+            }
+            (ended, Ok(())) => Ok(ended),
+        }
+    }
+
     /// Shows an error and gives its exit code.
     pub(crate) fn from_error(error: anyhow::Error) -> Self {
-        // A closed pipe (`| head`) is the reader's wish, not an error.
-        if error.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe) {
-            return Self::Done;
-        }
         if let Some(error) = error.downcast_ref::<SpecError>() {
-            terminal::complain(&diagnostic::render(error, terminal::colours_on_stderr()));
+            terminal::complain_as_is(&diagnostic::render(error, terminal::colours_on_stderr()));
             return Self::Usage;
         }
         terminal::complain(&format!("error: {error:#}\n"));

@@ -11,6 +11,7 @@ use orchestrate_engine::run::Selection;
 use orchestrate_engine::runlog::History;
 
 use crate::reporter;
+use crate::terminal::{visible, visible_line};
 
 /// Nodes that end sooner are not worth a line of their own.
 const SHOWN_AFTER: Duration = Duration::from_millis(300);
@@ -124,7 +125,7 @@ impl Reporter for Bars<'_> {
                     let bar = running.bar.get_or_insert_with(|| line(&self.bars, node.as_str()));
                     bar.set_length(progress.total);
                     bar.set_position(progress.done);
-                    bar.set_message(progress.message.clone());
+                    bar.set_message(visible_line(&progress.message));
                 }
             }
             Event::NodeRan { node, .. } => {
@@ -151,7 +152,7 @@ impl Reporter for Bars<'_> {
         if is_said(&record.event)
             && let Some(text) = reporter::line(&record.event)
         {
-            let _ = self.bars.println(text);
+            let _ = self.bars.println(visible(&text));
         }
         if let Event::RunFinished { .. } = record.event {
             self.finish();
@@ -180,7 +181,7 @@ impl Reporter for Bars<'_> {
 fn line(bars: &MultiProgress, node: &str) -> ProgressBar {
     let bar = bars.add(ProgressBar::new(0));
     bar.set_style(style("  {prefix}  {elapsed}  {pos}/{len}  {msg}"));
-    bar.set_prefix(node.to_owned());
+    bar.set_prefix(visible_line(node));
     bar
 }
 

@@ -1,9 +1,13 @@
 //! Who listens to a run when no terminal does: plain lines, or one JSON object a line.
 
-use std::io::Write;
+use std::io::{self, Write};
 
+use orchestrate_engine::diagnostic::{Diagnostic, Severity, SpecError};
 use orchestrate_engine::event::{Event, Hits, Record, Reporter};
+use orchestrate_engine::source::SourceMap;
+use serde_json::json;
 
+use crate::outcome::Outcome;
 use crate::terminal;
 
 /// Nodes that ran for less are only counted: a sweep has thousands of them.
@@ -47,28 +51,121 @@ fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-/// One JSON object a line on standard output.
+/// One JSON object a line; what the lines are is said in the help of `run --json`.
 pub(crate) struct Json<W> {
     out: W,
+    /// The first line that could not be written was the last one: the run goes on for the store.
+    written: io::Result<()>,
 }
 
 impl<W: Write> Json<W> {
     pub(crate) fn new(out: W) -> Self {
-        Self { out }
+        Self { out, written: Ok(()) }
+    }
+
+    fn line(&mut self, line: &str) {
+        if self.written.is_ok() {
+            self.written = writeln!(self.out, "{line}");
+        }
+    }
+
+    /// A line for something other than a node that is wrong.
+    pub(crate) fn error(&mut self, message: &str) {
+        self.line(&json!({"reason": "error", "message": message}).to_string());
+    }
+
+    /// A line for each finding about a spec.
+    pub(crate) fn findings(&mut self, sources: &SourceMap, findings: &[Diagnostic]) {
+        for finding in findings {
+            let reason = match finding.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            };
+            let mut line = json!({"reason": reason, "message": finding.message});
+            let place = finding.span.as_ref().and_then(|span| sources.line_column(span.start));
+            if let Some((source, row, column)) = place {
+                line["at"] = json!(format!("{}:{row}:{column}", source.name));
+            }
+            self.line(&line.to_string());
+        }
+    }
+
+    /// Writes what ended the command, if an error did, and gives what it came to: a failure if lines could not be written.
+    pub(crate) fn end(mut self, ended: anyhow::Result<Outcome>) -> anyhow::Result<Outcome> {
+        if let Err(error) = &ended {
+            match error.downcast_ref::<SpecError>() {
+                Some(found) => self.findings(&found.sources, &found.diagnostics),
+                None => self.error(&format!("{error:#}")),
+            }
+        }
+        let flushed = self.out.flush();
+        let written = terminal::written(self.written.and(flushed));
+        match ended {
+            Ok(outcome) => outcome.after_saying(written),
+            Err(error) => Err(error),
+        }
     }
 }
 
 impl<W: Write> Reporter for Json<W> {
     fn report(&mut self, record: &Record) {
-        match (&record.event, record.event.json_line()) {
-            // A reader that went away wants no more lines; the run goes on for the store.
-            (_, Some(line)) => drop(writeln!(self.out, "{line}")),
-            (event @ (Event::RunStopping | Event::Warning { .. }), None) => tell(event),
-            _ => {}
+        if let Some(line) = record.event.json_line() {
+            self.line(&line);
+        }
+        if let Event::RunStopping | Event::Warning { .. } = record.event {
+            tell(&record.event);
         }
     }
 
     fn tick(&mut self) {
-        let _ = self.out.flush();
+        if self.written.is_ok() {
+            self.written = self.out.flush();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk with room for so many bytes.
+    struct Full(usize);
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn end_after_two_lines(out: impl Write, ended: anyhow::Result<Outcome>) -> anyhow::Result<Outcome> {
+        let mut json = Json::new(out);
+        for _ in 0..2 {
+            json.error("a line of some thirty bytes");
+            json.tick();
+        }
+        json.end(ended)
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_written_fails_the_command_when_it_ends() {
+        assert_eq!(end_after_two_lines(Full(1000), Ok(Outcome::Done)).unwrap(), Outcome::Done);
+        let error = end_after_two_lines(Full(80), Ok(Outcome::Done)).unwrap_err();
+        assert!(format!("{error:#}").starts_with("cannot write to standard output: "), "{error:#}");
+        assert_eq!(end_after_two_lines(Full(0), Ok(Outcome::Interrupted)).unwrap(), Outcome::Interrupted);
+        let error = end_after_two_lines(Full(0), Err(anyhow::anyhow!("the store fails"))).unwrap_err();
+        assert_eq!(error.to_string(), "the store fails");
+    }
+
+    #[test]
+    fn what_ended_a_command_is_a_line() {
+        let mut out = Vec::new();
+        assert!(Json::new(&mut out).end(Err(anyhow::anyhow!("the store fails").context("cannot run"))).is_err());
+        let expected = "{\"message\":\"cannot run: the store fails\",\"reason\":\"error\"}\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }

@@ -1,6 +1,12 @@
 //! Writing to people: standard output and error, with colours only where they are wanted.
+//!
+//! Much of what is written came from elsewhere: causes, names, paths, what programs print. None of it acts on a terminal.
 
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
+
+use anyhow::Context;
 
 /// Whether standard error takes colours: it is a terminal and `NO_COLOR` is not set.
 pub(crate) fn colours_on_stderr() -> bool {
@@ -16,21 +22,126 @@ fn wanted() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Writes to standard output; a closed pipe is an error that ends the command quietly.
-pub(crate) fn say(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+/// Writes to standard output, control characters [made visible](visible).
+///
+/// That the reader went away (`| head`) is no error, as it is the reader's wish; that the disk is full is one.
+pub(crate) fn say(text: &str) -> anyhow::Result<()> {
+    say_as_is(&visible(text))
 }
 
-/// Writes to standard error; if even that is impossible there is nobody left to tell.
+/// Writes to standard output what is made for programs, such as JSON, or is visible already.
+pub(crate) fn say_as_is(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// What writing to standard output came to.
+pub(crate) fn written(outcome: io::Result<()>) -> anyhow::Result<()> {
+    match outcome {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes to standard error, control characters [made visible](visible).
 pub(crate) fn complain(text: &str) {
+    complain_as_is(&visible(text));
+}
+
+/// Writes to standard error what is visible already; if even that is impossible there is nobody left to tell.
+pub(crate) fn complain_as_is(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Paints a text for a terminal.
-pub(crate) fn paint(text: &str, colour: Colour, coloured: bool) -> String {
-    if coloured { format!("\u{1b}[{}m{text}\u{1b}[0m", colour as u8) } else { text.to_owned() }
+/// Text for people with colours: what is written to it is [made visible](visible), so that colours come from here alone.
+#[derive(Debug)]
+pub(crate) struct Text {
+    shown: String,
+    coloured: bool,
+}
+
+impl Text {
+    pub(crate) fn new(coloured: bool) -> Self {
+        Self { shown: String::new(), coloured }
+    }
+
+    pub(crate) fn paint(&mut self, text: &str, colour: Colour) {
+        let text = visible(text);
+        if self.coloured {
+            let _ = write!(self.shown, "\u{1b}[{}m{text}\u{1b}[0m", colour as u8);
+        } else {
+            self.shown += &text;
+        }
+    }
+
+    /// `3 hit, 1 ran`: numbers that are not 0, with their words.
+    pub(crate) fn tally(&mut self, parts: &[(usize, &str, Colour)]) {
+        let mut between = "";
+        for (number, word, colour) in parts.iter().filter(|(number, ..)| *number > 0) {
+            self.shown += between;
+            self.paint(&format!("{number} {word}"), *colour);
+            between = ", ";
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.shown
+    }
+}
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.shown += &visible(text);
+        Ok(())
+    }
+}
+
+/// Writes what is [made visible](visible) piece by piece; a character must not be cut.
+pub(crate) struct Visible<W>(pub(crate) W);
+
+impl<W: Write> Write for Visible<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_all(visible(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Shows as escapes (`\u{1b}`) what others could move the cursor, colour, reorder or hide text with: control characters except
+/// line ends and tabs, marks of direction, and characters without width.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    // Bytes are quicker to look through than characters: most text has none with which a hidden one begins.
+    let may_hide = |byte: u8| matches!(byte, 0..=8 | 11..=31 | 127 | 0xc2 | 0xd8 | 0xe1 | 0xe2 | 0xef | 0xf3);
+    if !text.bytes().any(may_hide) || !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    // Lines of other systems end in two characters.
+    let text = text.replace("\r\n", "\n");
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_hidden(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    Cow::Owned(shown)
+}
+
+/// The same in one line.
+pub(crate) fn visible_line(text: &str) -> String {
+    visible(text).replace('\n', " ")
+}
+
+/// Whether a terminal would not show a character as such.
+pub(crate) fn is_hidden(c: char) -> bool {
+    match c {
+        '\n' | '\t' => false,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' => true,
+        '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => true,
+        c => c.is_control(),
+    }
 }
 
 /// The few colours in use, by their SGR codes.
@@ -63,7 +174,7 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::duration;
+    use super::*;
 
     #[test]
     fn durations_have_the_precision_that_people_need() {
@@ -71,5 +182,38 @@ mod tests {
         assert_eq!(duration(12_345), "12.3 s");
         assert_eq!(duration(245_000), "4 min 05 s");
         assert_eq!(duration(7_260_000), "2 h 01 min");
+    }
+
+    #[test]
+    fn what_acts_on_a_terminal_is_shown_as_an_escape() {
+        let shown = [
+            ("plain, größte – ± µ\n\tnext", "plain, größte – ± µ\n\tnext"),
+            ("\u{1b}]52;c;cm0=\u{7}", "\\u{1b}]52;c;cm0=\\u{7}"),
+            ("\u{1b}[31mred\u{1b}[0m", "\\u{1b}[31mred\\u{1b}[0m"),
+            ("c1 \u{9b}2J, del \u{7f}", "c1 \\u{9b}2J, del \\u{7f}"),
+            ("epoch 1\rloss", "epoch 1\\rloss"),
+            ("a line of DOS\r\nand one", "a line of DOS\nand one"),
+            ("a\u{202e}b\u{2066}c", "a\\u{202e}b\\u{2066}c"),
+            ("no\u{200b}width\u{feff}", "no\\u{200b}width\\u{feff}"),
+        ];
+        for (text, expected) in shown {
+            assert_eq!(visible(text), expected);
+        }
+        assert!(matches!(visible("nothing to do"), Cow::Borrowed(_)));
+        for hidden in ('\0'..=char::MAX).filter(|c| is_hidden(*c)) {
+            assert_ne!(visible(hidden.encode_utf8(&mut [0; 4])), hidden.to_string());
+        }
+        assert_eq!(visible_line("one\ntwo\u{7}"), "one two\\u{7}");
+    }
+
+    #[test]
+    fn colours_are_those_that_are_painted_and_no_others() {
+        let mut text = Text::new(true);
+        text.paint("error:\u{1b}[0m", Colour::Red);
+        let _ = write!(text, " {} failed", "a\u{1b}[32m");
+        assert_eq!(text.as_str(), "\u{1b}[31merror:\\u{1b}[0m\u{1b}[0m a\\u{1b}[32m failed");
+        let mut text = Text::new(false);
+        text.paint("error:", Colour::Red);
+        assert_eq!(text.as_str(), "error:");
     }
 }

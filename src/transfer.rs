@@ -23,7 +23,7 @@ impl Bars {
             Event::Started { name, done, total } => {
                 let bar =
                     self.start(total, "{msg}  {bar:24.cyan/dim} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left");
-                bar.set_message(name.to_owned());
+                bar.set_message(terminal::visible_line(name));
                 // What was there before is no speed of this run.
                 bar.set_position(done);
                 bar.reset_eta();
@@ -36,7 +36,7 @@ impl Bars {
             Event::Unpacking { name, done, total } => {
                 if done == 1 || self.bar.is_none() {
                     let bar = self.start(total as u64, "{msg}  {bar:24.cyan/dim} {pos}/{len}");
-                    bar.set_message(format!("unpacking {name}"));
+                    bar.set_message(terminal::visible_line(&format!("unpacking {name}")));
                 }
                 if let Some(bar) = &self.bar {
                     bar.set_position(done as u64);

@@ -1,5 +1,6 @@
-//! Plans a garbage collection: which results go under the limits, which bytes are then needed by nobody.
+//! Plans a garbage collection: which results and logs go under the limits, which bytes are then needed by nobody.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs::FileType;
@@ -14,7 +15,7 @@ use crate::compact::{self, PackUse};
 use crate::digest::Digest;
 use crate::disk;
 use crate::error::StoreError;
-use crate::gc::{Collected, GcPolicy, GcReport};
+use crate::gc::{Collected, GcPolicy, GcReport, LogUse};
 use crate::last_use::prefix;
 use crate::names;
 use crate::pin::Pin;
@@ -75,6 +76,7 @@ impl Store {
     pub(crate) fn plan_gc(
         &self,
         policy: &GcPolicy,
+        logs: &[LogUse],
         now_ms: u64,
         in_use: bool,
         protection: &Protection,
@@ -82,9 +84,11 @@ impl Store {
         let mut report = GcReport { in_use, ..GcReport::default() };
         let mut kept = Kept::default();
         let mut full = false;
+        let mut logs = RankedLogs::new(logs, policy, now_ms, protection);
         let (uses, mut names) = self.uses(protection);
         let mut going = Vec::new();
         for one in rank(uses) {
+            logs.pass(Some((one.protected, one.last_used_ms)), full, &mut report);
             let size = report.bytes_kept + self.bytes_without(&one, &kept);
             full |= policy.max_size_bytes.is_some_and(|max| size > max) && !one.protected;
             if !one.protected && (full || is_older(one.last_used_ms, policy.max_age, now_ms)) {
@@ -97,6 +101,7 @@ impl Store {
             }
             self.keep(&one, &mut kept);
         }
+        logs.pass(None, full, &mut report);
         let mut counted = kept.clone();
         for one in going.into_iter().rev() {
             let size_bytes = self.bytes_without(&one, &counted);
@@ -113,7 +118,7 @@ impl Store {
         };
         let objects: Vec<_> = catalog::objects(&self.layout)?.into_iter().filter(unneeded).collect();
         report.objects = objects.len() as u64;
-        report.bytes_freed = objects.iter().map(|object| object.size_bytes).sum();
+        report.bytes_freed = report.log_bytes_freed + objects.iter().map(|object| object.size_bytes).sum::<u64>();
 
         let mut packs = HashSet::new();
         if !report.in_use {
@@ -238,6 +243,48 @@ impl Extent {
             extent.modified_ms = metadata.modified().map_or(0, clock::ms_of).max(extent.modified_ms);
         }
         extent
+    }
+}
+
+/// Logs in the order of what they are worth, taken up between the results as that goes on.
+struct RankedLogs<'a> {
+    /// Those that are worth the most last, with their places in the list that was given.
+    left: Vec<(usize, LogUse)>,
+    /// Whether one did not fit: older ones do not stay in its place. Results do, as they are worth more.
+    full: bool,
+    policy: &'a GcPolicy,
+    now_ms: u64,
+}
+
+impl<'a> RankedLogs<'a> {
+    fn new(logs: &[LogUse], policy: &'a GcPolicy, now_ms: u64, protection: &Protection) -> Self {
+        let protect = |log: &LogUse| {
+            let is_young = protection.since_ms.is_some_and(|since| log.written_ms >= since);
+            LogUse { protected: log.protected || is_young, ..*log }
+        };
+        let mut left: Vec<_> = logs.iter().map(protect).enumerate().collect();
+        // Of those of one time the first in the list is worth the most.
+        left.sort_by_key(|(number, log)| ((log.protected, log.began_ms), Reverse(*number)));
+        Self { left, full: false, policy, now_ms }
+    }
+
+    /// Decides on those that are worth more than a result with this protection and time of last use; on all after the last one.
+    fn pass(&mut self, result: Option<(bool, u64)>, results_full: bool, report: &mut GcReport) {
+        self.full |= results_full;
+        let is_worth_more = |log: &LogUse| result.is_none_or(|worth| (log.protected, log.began_ms) > worth);
+        while let Some((number, log)) = self.left.pop_if(|(_, log)| is_worth_more(log)) {
+            let size = report.bytes_kept + log.size_bytes;
+            self.full |= self.policy.max_size_bytes.is_some_and(|max| size > max) && !log.protected;
+            if !log.protected && (self.full || is_older(log.written_ms, self.policy.max_age, self.now_ms)) {
+                report.logs.push(number);
+                report.log_bytes_freed += log.size_bytes;
+                continue;
+            }
+            report.bytes_kept = size;
+            if log.protected {
+                report.bytes_protected = size;
+            }
+        }
     }
 }
 

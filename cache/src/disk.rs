@@ -10,6 +10,11 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use nix::fcntl::AT_FDCWD;
+use nix::sys::stat::UtimensatFlags::NoFollowSymlink;
+use nix::sys::stat::utimensat;
+use nix::sys::time::TimeSpec;
+
 use crate::error::StoreError;
 use crate::fault::{self, Change};
 use crate::regular::{self, Irregular};
@@ -150,6 +155,14 @@ pub fn remove_empty_dir(path: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Gives a file the time of now, as its filesystem has it.
+pub fn touch(path: &Path) -> Result<()> {
+    let touch = || utimensat(AT_FDCWD, path, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW, NoFollowSymlink);
+    fault::step(Change::Mark, path)
+        .and_then(|()| touch().map_err(io::Error::from))
+        .map_err(StoreError::io("date", path))
 }
 
 /// Replaces a file as a whole: readers see the old bytes or the new ones, also after a crash if it is to be durable.
@@ -294,6 +307,15 @@ impl Appended {
     /// One that is open.
     pub fn new(file: File, path: &Path) -> Self {
         Self { file, path: path.to_owned() }
+    }
+
+    /// Locks it as long as it is open, so that [`is_held`](crate::is_held) tells others that somebody still writes it.
+    ///
+    /// Where files cannot be locked it goes on without.
+    pub fn hold(&self) {
+        if let Err(error) = self.file.try_lock() {
+            tracing::debug!("cannot lock {}: {error}", self.path.display());
+        }
     }
 }
 

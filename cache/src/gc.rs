@@ -9,6 +9,9 @@
 //! recorded or stored since the oldest live session began stays, and whatever a live session found and noted (`using.rs`),
 //! each with all that it was made from. What is pinned (`pin.rs`) always stays.
 //!
+//! **Logs.** What runs wrote for people counts in the limits and goes like results. Which files these are is the engine's
+//! business: it says how much there is of each run, and removes what is to go.
+//!
 //! Order: lineage first; then results are forgotten, by words or with their pack; then large blobs go. A crash in between leaves bytes that the next
 //! collection finds.
 
@@ -47,6 +50,19 @@ pub struct GcPolicy {
     pub dry_run: bool,
 }
 
+/// What one run wrote for people, as far as a collection is concerned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogUse {
+    /// Its length on disk.
+    pub size_bytes: u64,
+    /// When the run began, in milliseconds since 1970. Results that it needed or made were used later, and stay longer.
+    pub began_ms: u64,
+    /// When it was last written to, in milliseconds since 1970: its age counts from there.
+    pub written_ms: u64,
+    /// Whether it stays whatever the limits.
+    pub protected: bool,
+}
+
 /// What went, or would go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GcReport {
@@ -60,9 +76,13 @@ pub struct GcReport {
     pub checkpoints: u64,
     /// Files in quarantine that are too old, and temporary files and claims of dead processes.
     pub leftovers: u64,
+    /// Logs that go, by their places in the list that was given; who gave it removes them.
+    pub logs: Vec<usize>,
+    /// Bytes of logs among those that become free.
+    pub log_bytes_freed: u64,
     /// Bytes on disk that become free.
     pub bytes_freed: u64,
-    /// Bytes that the remaining results need.
+    /// Bytes that the remaining results need, and those of the remaining logs.
     pub bytes_kept: u64,
     /// Bytes of them that are pinned, or that a run needs, and that no limit can free.
     pub bytes_protected: u64,
@@ -96,7 +116,8 @@ impl fmt::Display for GcReport {
         write!(f, "{} results (recomputing them would take {seconds:.1} s), ", collected.len())?;
         write!(
             f,
-            "{objects} large blobs, {checkpoints} checkpoints, {leftovers} leftovers, {packs} packs rewritten; "
+            "{objects} large blobs, {} logs, {checkpoints} checkpoints, {leftovers} leftovers, {packs} packs rewritten; ",
+            self.logs.len()
         )?;
         write!(f, "{bytes_freed} bytes freed, {bytes_kept} bytes kept")?;
         if self.in_use {
@@ -109,6 +130,11 @@ impl fmt::Display for GcReport {
 impl Store {
     /// Removes what the policy gives up, and what no result needs.
     pub fn gc(&self, policy: &GcPolicy) -> Result<GcReport, StoreError> {
+        self.gc_with_logs(policy, &[])
+    }
+
+    /// The same for a store with logs: they count as the results do, and the report says which are to be removed.
+    pub fn gc_with_logs(&self, policy: &GcPolicy, logs: &[LogUse]) -> Result<GcReport, StoreError> {
         let session = self.session()?;
         // A key that no stage can have, so that one process at a time collects.
         let Some(_lease) = self.try_lease(&ActionKey(Digest::of(b"orchestrate gc")))? else {
@@ -136,7 +162,7 @@ impl Store {
             protection.since(session.opened_ms);
             protection.noted.extend(session.notes.read()?.prefixes);
         }
-        let plan = self.plan_gc(policy, now_ms, !alone.0, &protection)?;
+        let plan = self.plan_gc(policy, logs, now_ms, !alone.0, &protection)?;
         if !policy.dry_run {
             nobody_looks_up.announce()?;
             self.run_gc(&plan, now_ms)?;

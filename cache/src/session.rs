@@ -127,7 +127,7 @@ fn claim(dir: &Path) -> Result<Option<File>, StoreError> {
 }
 
 /// Whether somebody holds a lock, as far as can be seen.
-fn is_held(lock: &Path) -> bool {
+pub fn is_held(lock: &Path) -> bool {
     let options = OpenOptions::new().read(true).clone();
     // Some filesystems lock only what may be written; the files of others may only be read.
     match regular::open(options.clone().write(true), lock).or_else(|_| regular::open(&options, lock)) {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::{contents, key, large, open, record, result, tree};
-use orchestrate_cache::{Access, ActionKey, GcPolicy, GcReport, OutputDigest, PutContent, Store, StoreError};
+use orchestrate_cache::{Access, ActionKey, GcPolicy, GcReport, LogUse, OutputDigest, PutContent, Store, StoreError};
 use proptest::prelude::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -252,4 +252,56 @@ proptest! {
         }
         prop_assert!(size(&dir.path().join("objects")) + size(&dir.path().join("packs")) <= report.bytes_kept + 5000);
     }
+}
+
+/// A log of 100 kB of a run that began and ended then.
+fn log(at_ms: u64) -> LogUse {
+    LogUse { size_bytes: 100_000, began_ms: at_ms, written_ms: at_ms, protected: false }
+}
+
+#[test]
+fn logs_count_and_the_oldest_go_first_together_with_results() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    // Of 100 kB each, used in 2023.
+    record(&store, "old", &large(0));
+    record(&store, "young", &large(1));
+    store.commit().unwrap();
+    let between_ms = clock_ms();
+    store.touch(&[key("young")]).unwrap();
+    let max = |max_size_bytes| GcPolicy { max_size_bytes: Some(max_size_bytes), dry_run: true, ..GcPolicy::default() };
+    let logs = [log(1), log(between_ms), LogUse { protected: true, ..log(2) }];
+    let collect = |policy: &GcPolicy| {
+        let report = store.gc_with_logs(policy, &logs).unwrap();
+        (keys(&report), report.logs, report.log_bytes_freed)
+    };
+    assert_eq!(collect(&max(1_000_000)), (vec![], vec![], 0));
+    assert_eq!(collect(&max(450_000)), (vec![], vec![0], 100_000), "what began in 1970");
+    assert_eq!(collect(&max(350_000)), (vec![key("old")], vec![0], 100_000), "the result of 2023");
+    assert_eq!(collect(&max(250_000)), (vec![key("old")], vec![1, 0], 200_000), "the result that the run made stays");
+    let mut all = vec![key("old"), key("young")];
+    all.sort_unstable();
+    assert_eq!(collect(&max(150_000)), (all, vec![1, 0], 200_000));
+    let report = store.gc_with_logs(&max(150_000), &logs).unwrap();
+    assert_eq!((report.bytes_kept, report.bytes_protected), (100_000, 100_000));
+    assert!(report.bytes_freed > 400_000);
+}
+
+#[test]
+fn a_log_that_does_not_fit_takes_no_result_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    record(&store, "old", &large(0));
+    store.commit().unwrap();
+    let logs = [LogUse { size_bytes: 150_000, ..log(clock_ms()) }, log(0)];
+    let policy = GcPolicy { max_size_bytes: Some(210_000), ..GcPolicy::default() };
+    let huge = LogUse { size_bytes: 1 << 30, ..logs[0] };
+    assert_eq!(store.gc_with_logs(&policy, &[huge, logs[1]]).unwrap().logs, [0, 1]);
+    assert!(contents(&store, "old").is_some());
+    assert_eq!(store.gc_with_logs(&by_age(false), &logs).unwrap().logs, [1]);
+}
+
+fn clock_ms() -> u64 {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap();
+    now.as_millis() as u64
 }

@@ -1,6 +1,6 @@
 //! What happened in a run, and when. Progress, `--json`, the run log and history all read these events.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use orchestrate_cache::{ActionKey, Digest, OutputDigest};
@@ -228,36 +228,34 @@ impl Hits<'_> {
 }
 
 impl Event {
-    /// The event as a line of `--json`, without its line end; most events have none.
+    /// The event as a line of `run --json`, without its line end; most events have none.
     pub fn json_line(&self) -> Option<String> {
-        let node = |node: &NodeName, status, key: Option<&ActionKey>, outputs: &[_], elapsed_ms| {
-            let line = NodeLine {
-                reason: "node",
-                stage: node.stage(),
-                point: node.point(),
-                status,
-                key,
-                output: output_json(outputs),
-                elapsed_ms,
-            };
-            Some(serde_json::to_string(&line).expect("a line is plain data"))
-        };
-        match self {
-            Self::NodeHit { node: name, key, outputs } => node(name, "hit", Some(key), outputs, 0),
-            Self::NodeRan { node: name, key, outputs, elapsed_ms } => {
-                node(name, "ran", Some(key), outputs, *elapsed_ms)
+        let line = match self {
+            Self::NodeHit { node, key, outputs } => {
+                NodeLine { key: Some(key), output: output_json(outputs), ..NodeLine::new(node, "hit") }.json()
             }
-            Self::NodeFailed { node: name, key, elapsed_ms, .. } => {
-                node(name, "failed", key.as_ref(), &[], *elapsed_ms)
+            Self::NodeRan { node, key, outputs, elapsed_ms } => {
+                let output = output_json(outputs);
+                NodeLine { key: Some(key), output, elapsed_ms: *elapsed_ms, ..NodeLine::new(node, "ran") }.json()
             }
-            Self::NodeBlocked { node: name, .. } => node(name, "blocked", None, &[], 0),
-            Self::NodeCancelled { node: name } => node(name, "cancelled", None, &[], 0),
+            Self::NodeFailed { node, key, cause, log, elapsed_ms } => NodeLine {
+                key: key.as_ref(),
+                elapsed_ms: *elapsed_ms,
+                cause: Some(cause),
+                log: log.as_deref(),
+                ..NodeLine::new(node, "failed")
+            }
+            .json(),
+            Self::NodeBlocked { node, by } => NodeLine { by: Some(by), ..NodeLine::new(node, "blocked") }.json(),
+            Self::NodeCancelled { node } => NodeLine::new(node, "cancelled").json(),
+            Self::Warning { message } => serde_json::to_string(&MessageLine { reason: "warning", message }),
             Self::RunFinished { counts, elapsed_ms } => {
                 let line = SummaryLine { reason: "summary", counts: *counts, elapsed_ms: *elapsed_ms };
-                Some(serde_json::to_string(&line).expect("a line is plain data"))
+                serde_json::to_string(&line)
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        Some(line.expect("a line is plain data"))
     }
 
     /// The node that the event is about.
@@ -290,6 +288,41 @@ struct NodeLine<'a> {
     key: Option<&'a ActionKey>,
     output: serde_json::Value,
     elapsed_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<&'a Path>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'a str>,
+}
+
+impl<'a> NodeLine<'a> {
+    fn new(node: &'a NodeName, status: &'static str) -> Self {
+        let (stage, point) = (node.stage(), node.point());
+        let output = serde_json::Value::Null;
+        Self {
+            reason: "node",
+            stage,
+            point,
+            status,
+            key: None,
+            output,
+            elapsed_ms: 0,
+            cause: None,
+            log: None,
+            by: None,
+        }
+    }
+
+    fn json(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self)
+    }
+}
+
+#[derive(Serialize)]
+struct MessageLine<'a> {
+    reason: &'static str,
+    message: &'a str,
 }
 
 #[derive(Serialize)]
@@ -343,6 +376,22 @@ mod tests {
         let line = Event::NodeBlocked { node: score(), by: "train".into() }.json_line().expect("it ends a node");
         let line: Value = serde_json::from_str(&line).expect("a line is JSON");
         assert_eq!((&line["status"], &line["key"], &line["output"]), (&json!("blocked"), &Value::Null, &Value::Null));
+    }
+
+    #[test]
+    fn a_node_that_did_not_end_well_says_why() {
+        let log = Some(PathBuf::from("runs/1/logs/score.log"));
+        let failed =
+            Event::NodeFailed { node: score(), key: None, cause: "exit code 1\nboom".into(), log, elapsed_ms: 5 };
+        let blocked = Event::NodeBlocked { node: score(), by: "train[model=tiny]".into() };
+        let value = |event: Event| -> Value {
+            serde_json::from_str(&event.json_line().expect("it ends a node")).expect("a line is JSON")
+        };
+        let (failed, blocked) = (value(failed), value(blocked));
+        assert_eq!((&failed["cause"], &failed["log"]), (&json!("exit code 1\nboom"), &json!("runs/1/logs/score.log")));
+        assert_eq!((&blocked["by"], blocked.get("cause")), (&json!("train[model=tiny]"), None));
+        let warning = Event::Warning { message: "the disk is nearly full".into() };
+        assert_eq!(value(warning), json!({"reason": "warning", "message": "the disk is nearly full"}));
     }
 
     #[test]

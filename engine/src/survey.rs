@@ -126,13 +126,16 @@ pub fn survey(plan: &Plan, observed: &Observed, store: &Store, history: &History
     let names: Vec<_> = missed.iter().map(|(id, _)| plan.name(*id).to_string()).collect();
     let wanted: HashSet<_> = names.iter().map(String::as_str).collect();
     let latest = if wanted.is_empty() { HashMap::new() } else { history.latest_of(&wanted, RUNS_SEARCHED) };
-    let collected = collected(store, latest.values());
+    let collected = collected(store, latest.values(), missed.iter().map(|(_, key)| *key));
     for ((id, key), name) in missed.into_iter().zip(&names) {
-        if let Some(latest) = latest.get(name) {
-            let manifest = || known.manifest(id).expect("its key is known");
-            answers[id.index()] =
-                Answer::Miss { key, reason: reason(plan, id, &key, manifest, latest, store, &collected) };
-        }
+        let manifest = || known.manifest(id).expect("its key is known");
+        let reason = match (latest.get(name), collected.get(&key)) {
+            (Some(latest), _) => reason(plan, id, &key, manifest, latest, store, &collected),
+            // The log of the run that knew it was collected too.
+            (None, Some(lineage)) => MissReason::Collected(lineage.collected_ms),
+            (None, None) => continue,
+        };
+        answers[id.index()] = Answer::Miss { key, reason };
     }
     Survey { answers }
 }
@@ -162,9 +165,13 @@ fn reason(
     }
 }
 
-/// What is left of results that runs knew and that garbage collection deleted.
-fn collected<'l>(store: &Store, latest: impl Iterator<Item = &'l Latest>) -> HashMap<ActionKey, Lineage> {
-    let done = latest.filter_map(|latest| latest.done.as_ref().map(|done| done.key));
+/// What is left of results that runs knew, or that are missed, and that garbage collection deleted.
+fn collected<'l>(
+    store: &Store,
+    latest: impl Iterator<Item = &'l Latest>,
+    missed: impl Iterator<Item = ActionKey>,
+) -> HashMap<ActionKey, Lineage> {
+    let done = latest.filter_map(|latest| latest.done.as_ref().map(|done| done.key)).chain(missed);
     let gone: HashSet<_> = done.filter(|key| store.hit(key).is_none()).collect();
     store.collected(&gone).unwrap_or_else(|error| {
         tracing::warn!("{error}");

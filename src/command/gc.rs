@@ -7,8 +7,10 @@ use std::time::Duration;
 use orchestrate_cache::{Access, Collected, GcPolicy, GcReport, Store, StoreError};
 use orchestrate_engine::event::now_ms;
 use orchestrate_engine::resources::display_size;
+use orchestrate_engine::runlog::{self, Collection};
 use orchestrate_engine::spec::StoreLimits;
 
+use super::pin;
 use super::store::ago;
 use super::study::nearby_store;
 use crate::args::StoreArgs;
@@ -29,10 +31,11 @@ pub(crate) fn gc(limits: StoreLimits, dry_run: bool, args: StoreArgs) -> anyhow:
         let help = "say how much to keep: --max-size 20GB, --max-age 30d, or both; or `[store]` in orchestrate.toml";
         return Err(UsageError(format!("nothing limits the store\nhelp: {help}")).into());
     }
-    let report = store.gc(&GcPolicy { dry_run, ..policy(&limits) })?;
-    terminal::say(&(results(&report.collected) + &by_kind(&report.collected) + &total(&report, dry_run)))?;
-    terminal::complain(&over_limit(&report, &limits).unwrap_or_default());
-    Ok(Outcome::Done)
+    let done = collect(&store, &GcPolicy { dry_run, ..policy(&limits) })?;
+    let collected = &done.report.collected;
+    let said = terminal::say(&(results(collected) + &by_kind(collected) + &total(&done, dry_run)));
+    terminal::complain(&over_limit(&done.report, &limits).unwrap_or_default());
+    Outcome::Done.after_saying(said)
 }
 
 /// Collects after a run, if the store is limited and was not collected for a day; says what went.
@@ -42,20 +45,26 @@ pub(super) fn after_run(store: &Store, limits: &StoreLimits) -> Option<String> {
     if !limits.is_some() || store.access() == Access::ReadOnly || !is_due(store.last_gc_ms(), now_ms()) {
         return None;
     }
-    let report = match store.gc(&GcPolicy { keep_own: true, ..policy(limits) }) {
-        Ok(report) => report,
+    let done = match collect(store, &GcPolicy { keep_own: true, ..policy(limits) }) {
+        Ok(done) => done,
         // Who collects now does it for us.
         Err(StoreError::GcRunning { .. }) => return None,
         Err(error) => return Some(format!("warning: the store's limits are not kept: {error}\n")),
     };
-    let went = report.bytes_freed > 0 || !report.collected.is_empty();
-    let line = went.then(|| format!("store limits: {}", total(&report, false)));
-    let over = over_limit(&report, limits);
+    let went = done.report.bytes_freed > 0 || !done.report.collected.is_empty();
+    let line = went.then(|| format!("store limits: {}", total(&done, false)));
+    let over = over_limit(&done.report, limits);
     (line.is_some() || over.is_some()).then(|| line.unwrap_or_default() + &over.unwrap_or_default())
 }
 
+/// Collects results and logs; what runs that are pinned did stays known.
+fn collect(store: &Store, policy: &GcPolicy) -> Result<Collection, StoreError> {
+    let pinned = store.pins()?.iter().filter_map(pin::run_of).collect();
+    runlog::collect(store, policy, &pinned)
+}
+
 fn policy(limits: &StoreLimits) -> GcPolicy {
-    let StoreLimits { max_size_bytes, max_age } = *limits;
+    let StoreLimits { max_size_bytes, max_age, .. } = *limits;
     GcPolicy { max_size_bytes, max_age, ..GcPolicy::default() }
 }
 
@@ -99,13 +108,22 @@ fn by_kind(collected: &[Collected]) -> String {
     text
 }
 
-fn total(report: &GcReport, dry_run: bool) -> String {
+fn total(done: &Collection, dry_run: bool) -> String {
+    let report = &done.report;
     let (verb, free, keep) =
         if dry_run { ("would delete", "would free", "would keep") } else { ("deleted", "freed", "kept") };
+    let results = terminal::count(report.collected.len(), "result");
+    let files = terminal::count(report.objects as usize, "large file");
+    let what = match done.runs {
+        0 => format!("{results} and {files}"),
+        runs => format!(
+            "{results}, {files} and logs of {} ({})",
+            terminal::count(runs, "run"),
+            display_size(report.log_bytes_freed)
+        ),
+    };
     let mut text = format!(
-        "{verb} {} and {}, {free} {}, {keep} {}; computing it again would take {}\n",
-        terminal::count(report.collected.len(), "result"),
-        terminal::count(report.objects as usize, "large file"),
+        "{verb} {what}, {free} {}, {keep} {}; computing it again would take {}\n",
         display_size(report.bytes_freed),
         display_size(report.bytes_kept),
         terminal::duration(report.recompute_ms),
@@ -120,7 +138,7 @@ fn total(report: &GcReport, dry_run: bool) -> String {
 fn over_limit(report: &GcReport, limits: &StoreLimits) -> Option<String> {
     let max = limits.max_size_bytes.filter(|max| report.bytes_kept > *max)?;
     Some(format!(
-        "warning: pinned results and what runs need take {}, more than the {} that the store may hold\n",
+        "warning: pinned results, what runs need and the record of the latest run take {}, more than the {} that the store may hold\n",
         display_size(report.bytes_protected),
         display_size(max),
     ))

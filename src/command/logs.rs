@@ -1,5 +1,8 @@
 //! `orchestrate logs NODE`: what a node wrote, in the newest run where it has a log.
 
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+
 use anyhow::Context;
 use orchestrate_cache::Access;
 use orchestrate_engine::runlog::History;
@@ -7,7 +10,10 @@ use orchestrate_engine::runlog::History;
 use super::study::nearby_store;
 use crate::args::LogsArgs;
 use crate::outcome::{Outcome, UsageError};
-use crate::terminal;
+use crate::terminal::{self, Visible};
+
+/// How much of a log is held in memory.
+const PIECE_BYTES: usize = 1 << 16;
 
 pub(crate) fn logs(args: LogsArgs) -> anyhow::Result<Outcome> {
     let store = nearby_store(&args.store, Access::ReadOnly)?;
@@ -15,13 +21,137 @@ pub(crate) fn logs(args: LogsArgs) -> anyhow::Result<Outcome> {
     let Some(path) = history.node_log(&args.node) else {
         let known = history.latest(&args.node).is_some();
         let message = match known {
-            true => format!("`{}` has no log: light stages run inside the engine and write none", args.node),
+            true => format!(
+                "`{}` has no log: light stages run inside the engine and write none, and the store's limits delete old ones",
+                args.node
+            ),
             false => format!("no run of `{}` is recorded in {}", args.node, store.dir().display()),
         };
         return Err(UsageError(message).into());
     };
-    let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let unreadable = || format!("cannot read {}", path.display());
+    let mut file = File::open(&path).with_context(unreadable)?;
+    // A program that still writes must not keep us for ever.
+    let end = file.metadata().with_context(unreadable)?.len();
+    let start = args.tail.map_or(Ok(0), |lines| last_lines(&mut file, end, lines)).with_context(unreadable)?;
+    file.seek(SeekFrom::Start(start)).with_context(unreadable)?;
     terminal::complain(&format!("{}\n", path.display()));
-    terminal::say(&String::from_utf8_lossy(&text))?;
-    Ok(Outcome::Done)
+    let out = io::stdout().lock();
+    let text = file.take(end - start);
+    match if args.raw { copy(text, out) } else { copy_text(text, Visible(out)) } {
+        Ok(()) => Ok(Outcome::Done),
+        Err(Copied::Unread(error)) => Err(error).with_context(unreadable),
+        Err(Copied::Unwritten(error)) => terminal::written(Err(error)).map(|()| Outcome::Done),
+    }
+}
+
+/// Where the last lines of a file begin.
+fn last_lines(file: &mut (impl Read + Seek), end: u64, lines: u64) -> io::Result<u64> {
+    let mut piece = vec![0; PIECE_BYTES];
+    let (mut start, mut left) = (end, lines);
+    while start > 0 {
+        let length = start.min(PIECE_BYTES as u64);
+        start -= length;
+        let piece = &mut piece[..length as usize];
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(piece)?;
+        for at in (0..piece.len()).rev().filter(|at| piece[*at] == b'\n') {
+            let after = start + at as u64 + 1;
+            // The end of the last line begins no other.
+            if after == end {
+                continue;
+            }
+            left = left.saturating_sub(1);
+            if left == 0 {
+                return Ok(after);
+            }
+        }
+    }
+    Ok(0)
+}
+
+/// Why not all was copied.
+#[derive(Debug)]
+enum Copied {
+    Unread(io::Error),
+    Unwritten(io::Error),
+}
+
+fn copy(mut text: impl Read, mut out: impl Write) -> Result<(), Copied> {
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        match text.read(&mut piece).map_err(Copied::Unread)? {
+            0 => return out.flush().map_err(Copied::Unwritten),
+            length => out.write_all(&piece[..length]).map_err(Copied::Unwritten)?,
+        }
+    }
+}
+
+/// Copies without cutting a character, or a line end of two characters, in two.
+fn copy_text(mut text: impl Read, mut out: impl Write) -> Result<(), Copied> {
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut kept = 0;
+    loop {
+        let read = text.read(&mut piece[kept..]).map_err(Copied::Unread)?;
+        let bytes = &piece[..kept + read];
+        let cut = match read {
+            0 => 0,
+            _ if bytes.ends_with(b"\r") => 1,
+            _ => bytes.utf8_chunks().last().map_or(0, |last| last.invalid().len()),
+        };
+        let whole = bytes.len() - cut;
+        out.write_all(&bytes[..whole]).map_err(Copied::Unwritten)?;
+        if read == 0 {
+            return out.flush().map_err(Copied::Unwritten);
+        }
+        piece.copy_within(whole..whole + cut, 0);
+        kept = cut;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives a few bytes at a time.
+    struct Slow<'a>(&'a [u8], usize);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let length = self.1.min(self.0.len()).min(buffer.len());
+            let (now, later) = self.0.split_at(length);
+            buffer[..length].copy_from_slice(now);
+            self.0 = later;
+            Ok(length)
+        }
+    }
+
+    #[test]
+    fn a_log_is_shown_the_same_in_whatever_pieces_it_is_read() {
+        let log = "größte\r\n\u{1b}[2J € 🧠\rlast\u{202e}".as_bytes();
+        let log = [log, b"\xff\xe2\x82 torn \xf0\x9f"].concat();
+        for length in 1..=log.len() {
+            let mut shown = Vec::new();
+            copy_text(Slow(&log, length), Visible(&mut shown)).unwrap();
+            let shown = String::from_utf8(shown).unwrap();
+            let expected = "größte\n\\u{1b}[2J € 🧠\\rlast\\u{202e}\u{fffd}\u{fffd} torn \u{fffd}";
+            assert_eq!(shown, expected, "in pieces of {length}");
+        }
+    }
+
+    #[test]
+    fn the_last_lines_are_found_from_the_end() {
+        let long = "x".repeat(PIECE_BYTES);
+        let log = format!("one\n{long}\n\nlast\n");
+        for text in [log.as_str(), log.trim_end()] {
+            let tail = |lines| {
+                let start = last_lines(&mut io::Cursor::new(text), text.len() as u64, lines).unwrap();
+                text[start as usize..].trim_end()
+            };
+            assert_eq!((tail(1), tail(2)), ("last", "\nlast"));
+            assert_eq!(tail(3), format!("{long}\n\nlast"));
+            assert_eq!((tail(4), tail(9)), (log.trim_end(), log.trim_end()));
+        }
+        assert_eq!(last_lines(&mut io::Cursor::new(""), 0, 3).unwrap(), 0);
+    }
 }

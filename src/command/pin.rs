@@ -19,6 +19,9 @@ use crate::args::{PinArgs, StoreArgs};
 use crate::outcome::{Outcome, UsageError};
 use crate::terminal;
 
+/// How the source of a pin begins that is a run.
+const OF_RUN: &str = "run ";
+
 /// Pins what a run used and made, or what the store holds of a spec.
 pub(crate) fn pin(kinds: Kinds, args: PinArgs) -> anyhow::Result<Outcome> {
     let (store, name, source, keys) = match args.what.parse::<RunId>() {
@@ -59,7 +62,12 @@ fn of_run(run: &RunId, args: &PinArgs) -> anyhow::Result<Found> {
     if keys.is_empty() {
         return Err(UsageError(format!("run {run} has no result")).into());
     }
-    Ok((store, run.to_string(), format!("run {run}"), keys))
+    Ok((store, run.to_string(), format!("{OF_RUN}{run}"), keys))
+}
+
+/// The run whose results a pin keeps, if it is the pin of a run.
+pub(super) fn run_of(pin: &Pin) -> Option<RunId> {
+    pin.source.strip_prefix(OF_RUN)?.parse().ok()
 }
 
 fn of_spec(kinds: Kinds, args: &PinArgs) -> anyhow::Result<Found> {

@@ -15,7 +15,7 @@ use super::study::{self, Study};
 use crate::Kinds;
 use crate::args::PlanArgs;
 use crate::outcome::Outcome;
-use crate::terminal::{self, Colour, paint};
+use crate::terminal::{self, Colour, Text};
 
 /// Runs whose durations are read for the estimate.
 const RUNS_FOR_ESTIMATE: usize = 20;
@@ -27,19 +27,19 @@ pub(crate) fn plan(kinds: Kinds, args: PlanArgs) -> anyhow::Result<Outcome> {
     let study = Study::open(plan, &args.spec.store, Access::ReadOnly)?;
     let history = History::new(study.store.runs_dir());
     let answers = survey(&study.plan, &study.observed, &study.store, &history, &forced);
-    let text = if args.json {
-        json_lines(&study.plan, &selection, &answers)
+    if args.json {
+        terminal::say_as_is(&json_lines(&study.plan, &selection, &answers))?;
+        return Ok(Outcome::Done);
+    }
+    let durations = history.durations(RUNS_FOR_ESTIMATE);
+    let mut text = Text::new(terminal::colours_on_stdout());
+    if args.verbose {
+        nodes(&study.plan, &selection, &answers, &mut text);
     } else {
-        let durations = history.durations(RUNS_FOR_ESTIMATE);
-        let coloured = terminal::colours_on_stdout();
-        let listing = if args.verbose {
-            nodes(&study.plan, &selection, &answers, coloured)
-        } else {
-            stages(&study.plan, &selection, &answers, coloured)
-        };
-        listing + &summary(&study.plan, &selection, &answers, &durations)
-    };
-    terminal::say(&text)?;
+        stages(&study.plan, &selection, &answers, &mut text);
+    }
+    summary(&study.plan, &selection, &answers, &durations, &mut text);
+    terminal::say_as_is(text.as_str())?;
     Ok(Outcome::Done)
 }
 
@@ -59,24 +59,14 @@ impl Tally {
         }
     }
 
-    fn text(self, coloured: bool) -> String {
-        let parts = [
-            (self.hit, "hit", Colour::Green),
-            (self.miss, "miss", Colour::Yellow),
-            (self.unknown, "unknown", Colour::Cyan),
-        ];
-        let shown = parts.into_iter().filter(|(number, ..)| *number > 0);
-        shown
-            .map(|(number, word, colour)| paint(&format!("{number} {word}"), colour, coloured))
-            .collect::<Vec<_>>()
-            .join(", ")
+    fn parts(self) -> [(usize, &'static str, Colour); 3] {
+        [(self.hit, "hit", Colour::Green), (self.miss, "miss", Colour::Yellow), (self.unknown, "unknown", Colour::Cyan)]
     }
 }
 
 /// One line a stage: how many nodes, what would become of them, and the reasons.
-fn stages(plan: &Plan, selection: &Selection, survey: &Survey, coloured: bool) -> String {
+fn stages(plan: &Plan, selection: &Selection, survey: &Survey, text: &mut Text) {
     let width = plan.stages.iter().map(|stage| stage.name.len()).max().unwrap_or(0);
-    let mut text = String::new();
     for (index, stage) in plan.stages.iter().enumerate() {
         let nodes: Vec<_> = plan.stage_nodes(index).filter(|id| selection.contains(*id)).collect();
         if nodes.is_empty() {
@@ -94,28 +84,26 @@ fn stages(plan: &Plan, selection: &Selection, survey: &Survey, coloured: bool) -
             }
         }
         let nodes = terminal::count(nodes.len(), "node");
-        let _ = writeln!(text, "{:width$}  {nodes:>10}  {}", stage.name, tally.text(coloured));
+        let _ = write!(text, "{:width$}  {nodes:>10}  ", stage.name);
+        text.tally(&tally.parts());
+        let _ = writeln!(text);
+        let mut dim = |line: &str| {
+            let _ = write!(text, "{:width$}  {:>10}  ", "", "");
+            text.paint(line, Colour::Dim);
+            let _ = writeln!(text);
+        };
         for (reason, number) in reasons.iter().take(3) {
             let times = if *number > 1 { format!(" (×{number})") } else { String::new() };
-            let _ = writeln!(
-                text,
-                "{:width$}  {:>10}  {}",
-                "",
-                "",
-                paint(&format!("{reason}{times}"), Colour::Dim, coloured)
-            );
+            dim(&format!("{reason}{times}"));
         }
         if reasons.len() > 3 {
-            let more = format!("and {} more reasons; --verbose lists them", reasons.len() - 3);
-            let _ = writeln!(text, "{:width$}  {:>10}  {}", "", "", paint(&more, Colour::Dim, coloured));
+            dim(&format!("and {} more reasons; --verbose lists them", reasons.len() - 3));
         }
     }
-    text
 }
 
 /// One line a node.
-fn nodes(plan: &Plan, selection: &Selection, survey: &Survey, coloured: bool) -> String {
-    let mut text = String::new();
+fn nodes(plan: &Plan, selection: &Selection, survey: &Survey, text: &mut Text) {
     for id in selection.nodes() {
         let answer = &survey.answers[id.index()];
         let colour = match answer {
@@ -123,14 +111,17 @@ fn nodes(plan: &Plan, selection: &Selection, survey: &Survey, coloured: bool) ->
             Answer::Miss { .. } => Colour::Yellow,
             Answer::Unknown { .. } => Colour::Cyan,
         };
-        let status = paint(&format!("{:7}", word(answer)), colour, coloured);
-        let why = why(plan, answer).map(|why| format!("  {}", paint(&why, Colour::Dim, coloured))).unwrap_or_default();
-        let _ = writeln!(text, "{status}  {}{why}", plan.name(*id));
+        text.paint(&format!("{:7}", word(answer)), colour);
+        let _ = write!(text, "  {}", plan.name(*id));
+        if let Some(why) = why(plan, answer) {
+            let _ = write!(text, "  ");
+            text.paint(&why, Colour::Dim);
+        }
+        let _ = writeln!(text);
     }
-    text
 }
 
-fn summary(plan: &Plan, selection: &Selection, survey: &Survey, durations: &Durations) -> String {
+fn summary(plan: &Plan, selection: &Selection, survey: &Survey, durations: &Durations, text: &mut Text) {
     let mut tally = Tally::default();
     let mut cost_ms = Some(0);
     for id in selection.nodes() {
@@ -145,7 +136,9 @@ fn summary(plan: &Plan, selection: &Selection, survey: &Survey, durations: &Dura
         Some(0) | None => String::new(),
         Some(cost) => format!("; about {} of work, as earlier runs went", terminal::duration(cost)),
     };
-    format!("{nodes}: {}{cost}\n", tally.text(false))
+    let parts = tally.parts().into_iter().filter(|(number, ..)| *number > 0);
+    let parts: Vec<_> = parts.map(|(number, word, _)| format!("{number} {word}")).collect();
+    let _ = writeln!(text, "{nodes}: {}{cost}", parts.join(", "));
 }
 
 fn word(answer: &Answer) -> &'static str {

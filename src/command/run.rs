@@ -8,9 +8,10 @@ use std::time::Duration;
 use anyhow::Context;
 use orchestrate_cache::{Access, StoreError};
 use orchestrate_engine::event::Reporter;
-use orchestrate_engine::executor::{LOG_MAX_BYTES, WorkerCommand};
+use orchestrate_engine::executor::WorkerCommand;
 use orchestrate_engine::node::NodeId;
 use orchestrate_engine::parallel;
+use orchestrate_engine::plan::Plan;
 use orchestrate_engine::run::{self, RunError, RunOptions, Selection, Stop, Summary};
 use orchestrate_engine::runlog::History;
 use orchestrate_engine::spec::StoreLimits;
@@ -25,7 +26,7 @@ use crate::device::Devices;
 use crate::outcome::Outcome;
 use crate::progress::Bars;
 use crate::reporter::{Json, Plain};
-use crate::terminal::{self, Colour, paint};
+use crate::terminal::{self, Colour, Text};
 
 /// How long workers may go on after the first Ctrl-C, so that a training can end its batch.
 const GRACE: Duration = Duration::from_secs(5);
@@ -35,21 +36,58 @@ const PRINTED: &str = "table.txt";
 
 pub(crate) fn run(kinds: Kinds, args: RunArgs) -> anyhow::Result<Outcome> {
     bound_threads(&args.how);
+    if !args.json {
+        return for_people(kinds, &args);
+    }
+    let mut json = Json::new(io::BufWriter::new(io::stdout()));
+    let ended = for_programs(kinds, &args, &mut json);
+    json.end(ended)
+}
+
+fn for_people(kinds: Kinds, args: &RunArgs) -> anyhow::Result<Outcome> {
     let plan = study::plan(kinds, &args.spec.spec, &args.spec.overrides)?;
-    let selection = study::selection(&plan, &args.select)?;
-    let forced = study::select(&plan, &args.select.force)?;
-    let devices = args.how.device.find()?;
-    let study = Study::open(plan, &args.spec.store, Access::ReadWrite)?;
-    let mut listener: Box<dyn Reporter + '_> =
-        if args.json { Box::new(Json::new(io::BufWriter::new(io::stdout()))) } else { for_people(&study, &selection) };
-    let order = Order { study: &study, selection: &selection, forced, how: &args.how, devices };
-    execute(order, listener.as_mut(), |summary| {
-        if !args.json {
-            terminal::say(&tables(&study, summary)?)?;
-            terminal::complain(&closing(&study, summary));
-        }
-        Ok(outcome(summary))
+    let prepared = Prepared::new(plan, args)?;
+    let mut listener = progress(&prepared.study, &prepared.selection);
+    execute(prepared.order(args), listener.as_mut(), |summary| {
+        let said = tables(&prepared.study, summary).and_then(|tables| terminal::say(&tables));
+        terminal::complain_as_is(closing(&prepared.study, summary).as_str());
+        outcome(summary).after_saying(said)
     })
+}
+
+fn for_programs<W: io::Write>(kinds: Kinds, args: &RunArgs, json: &mut Json<W>) -> anyhow::Result<Outcome> {
+    let plan = study::plan(kinds, &args.spec.spec, &args.spec.overrides)?;
+    json.findings(&plan.spec.sources, &plan.spec.findings);
+    let prepared = Prepared::new(plan, args)?;
+    let mut unpublished = Vec::new();
+    let ended = execute(prepared.order(args), json, |summary| {
+        unpublished.clone_from(&summary.unpublished);
+        Ok(outcome(summary))
+    });
+    unpublished.iter().for_each(|message| json.error(message));
+    ended
+}
+
+/// What a run needs, found before it begins.
+struct Prepared {
+    study: Study,
+    selection: Selection,
+    forced: Vec<NodeId>,
+    devices: Devices,
+}
+
+impl Prepared {
+    fn new(plan: Plan, args: &RunArgs) -> anyhow::Result<Self> {
+        let selection = study::selection(&plan, &args.select)?;
+        let forced = study::select(&plan, &args.select.force)?;
+        let devices = args.how.device.find()?;
+        Ok(Self { study: Study::open(plan, &args.spec.store, Access::ReadWrite)?, selection, forced, devices })
+    }
+
+    fn order<'a>(&'a self, args: &'a RunArgs) -> Order<'a> {
+        let (forced, devices) = (self.forced.clone(), self.devices.clone());
+        Order { study: &self.study, selection: &self.selection, forced, how: &args.how, devices }
+    }
 }
 
 /// Gives rayon's own pool as many threads as may be used. Parallel loops of the store and of light stages run there; the first of them
@@ -62,7 +100,7 @@ pub(super) fn bound_threads(how: &HowArgs) {
 }
 
 /// Tells people of a run: bars on a terminal, lines elsewhere.
-pub(super) fn for_people<'a>(study: &'a Study, selection: &'a Selection) -> Box<dyn Reporter + 'a> {
+pub(super) fn progress<'a>(study: &'a Study, selection: &'a Selection) -> Box<dyn Reporter + 'a> {
     if io::stderr().is_terminal() {
         Box::new(Bars::new(&study.plan, selection, History::new(study.store.runs_dir())))
     } else {
@@ -100,7 +138,7 @@ pub(super) fn execute(
         forced,
         worker,
         grace: GRACE,
-        log_max_bytes: LOG_MAX_BYTES,
+        log_max_bytes: limits.log_max_bytes(),
     };
     let stop = stop_on_signals()?;
     let ran = run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut [&mut *listener], &stop);
@@ -182,12 +220,12 @@ fn tables(study: &Study, summary: &Summary) -> anyhow::Result<String> {
 }
 
 /// What people are told at the end of a run: what failed, and the counts.
-pub(super) fn closing(study: &Study, summary: &Summary) -> String {
-    let coloured = terminal::colours_on_stderr();
-    let mut text = String::new();
+pub(super) fn closing(study: &Study, summary: &Summary) -> Text {
+    let mut text = Text::new(terminal::colours_on_stderr());
     for failure in &summary.failures {
         let node = study.plan.name(failure.node);
-        let _ = writeln!(text, "{} {node} failed: {}", paint("error:", Colour::Red, coloured), failure.cause);
+        text.paint("error:", Colour::Red);
+        let _ = writeln!(text, " {node} failed: {}", failure.cause);
         if failure.blocked > 0 {
             let _ = writeln!(text, "  = it blocks {}", terminal::count(failure.blocked, "node"));
         }
@@ -196,7 +234,8 @@ pub(super) fn closing(study: &Study, summary: &Summary) -> String {
         }
     }
     for message in &summary.unpublished {
-        let _ = writeln!(text, "{} {message}", paint("error:", Colour::Red, coloured));
+        text.paint("error:", Colour::Red);
+        let _ = writeln!(text, " {message}");
     }
     let counts = summary.counts;
     let parts = [
@@ -206,10 +245,8 @@ pub(super) fn closing(study: &Study, summary: &Summary) -> String {
         (counts.blocked, "blocked", Colour::Yellow),
         (counts.cancelled, "cancelled", Colour::Yellow),
     ];
-    let shown = parts.into_iter().filter(|(number, ..)| *number > 0);
-    let shown: Vec<_> =
-        shown.map(|(number, word, colour)| paint(&format!("{number} {word}"), colour, coloured)).collect();
-    let nodes = terminal::count(counts.nodes, "node");
-    let _ = writeln!(text, "{nodes}: {} in {}", shown.join(", "), terminal::duration(summary.elapsed_ms));
+    let _ = write!(text, "{}: ", terminal::count(counts.nodes, "node"));
+    text.tally(&parts);
+    let _ = writeln!(text, " in {}", terminal::duration(summary.elapsed_ms));
     text
 }

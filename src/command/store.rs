@@ -6,7 +6,7 @@ use anyhow::Context;
 use orchestrate_cache::{Access, ActionKey, ActionResult, Store, StoreError};
 use orchestrate_engine::event::now_ms;
 use orchestrate_engine::resources::display_size;
-use orchestrate_engine::runlog;
+use orchestrate_engine::runlog::{self, LogUsage};
 
 use super::study::nearby_store;
 use crate::args::StoreArgs;
@@ -38,9 +38,15 @@ pub(crate) fn ls(args: StoreArgs) -> anyhow::Result<Outcome> {
         0 => String::new(),
         number => format!(", {}", terminal::count(number, "pin")),
     };
+    let logs = match runlog::usage(&store.runs_dir()) {
+        LogUsage { runs: 0, .. } => String::new(),
+        LogUsage { runs, size_bytes } => {
+            format!(", logs of {} {}", terminal::count(runs, "run"), display_size(size_bytes))
+        }
+    };
     let _ = writeln!(
         text,
-        "{} in {}, {}, {}{pins}{quarantined}",
+        "{} in {}, {}, {}{logs}{pins}{quarantined}",
         terminal::count(results.len(), "result"),
         store.dir().display(),
         terminal::count(stats.objects as usize, "large file"),
@@ -140,8 +146,8 @@ pub(crate) fn verify(args: StoreArgs) -> anyhow::Result<Outcome> {
     for path in strange {
         let _ = writeln!(text, "{path}: not made by the store, which leaves it alone");
     }
-    terminal::say(&text)?;
-    Ok(if problems == 0 { Outcome::Done } else { Outcome::Failed })
+    let outcome = if problems == 0 { Outcome::Done } else { Outcome::Failed };
+    outcome.after_saying(terminal::say(&text))
 }
 
 fn size_bytes(store: &Store, result: &ActionResult) -> u64 {

@@ -75,7 +75,7 @@ pub(super) fn warn(plan: &Plan) {
         plan.spec.findings.iter().filter(|finding| finding.severity == Severity::Warning).cloned().collect();
     if !diagnostics.is_empty() {
         let warnings = SpecError { sources: plan.spec.sources.clone(), diagnostics };
-        terminal::complain(&diagnostic::render(&warnings, terminal::colours_on_stderr()));
+        terminal::complain_as_is(&diagnostic::render(&warnings, terminal::colours_on_stderr()));
     }
 }
 

@@ -15,7 +15,7 @@ use orchestrate_engine::stage::Item;
 use orchestrate_stages::sweep::{self, Input, KIND, Question, Swept};
 
 use super::export::write;
-use super::run::{Order, bound_threads, closing, execute, for_people, outcome};
+use super::run::{Order, bound_threads, closing, execute, outcome, progress};
 use super::study::{self, Study};
 use crate::Kinds;
 use crate::args::SweepArgs;
@@ -34,14 +34,15 @@ pub(crate) fn sweep(kinds: Kinds, args: SweepArgs) -> anyhow::Result<Outcome> {
     let devices = args.how.device.find()?;
     let study = Study::open(plan, &args.spec.store, Access::ReadWrite)?;
     let question = Question { axis: &axis, folds: &folds, metric: &args.metric, nested: args.nested };
-    let mut listener = for_people(&study, &selection);
+    let mut listener = progress(&study, &selection);
     let order = Order { study: &study, selection: &selection, forced: Vec::new(), how: &args.how, devices };
     execute(order, listener.as_mut(), |summary| {
-        terminal::complain(&closing(&study, summary));
+        terminal::complain_as_is(closing(&study, summary).as_str());
         let outcome = outcome(summary);
         if outcome == Outcome::Done {
             let swept = sweep::sweep(&question, &inputs(&study, summary, &scores)?)?;
-            terminal::say(&answer(&study.plan, &args, &swept)?)?;
+            let answer = answer(&study.plan, &args, &swept)?;
+            if args.json { terminal::say_as_is(&answer)? } else { terminal::say(&answer)? }
         }
         Ok(outcome)
     })

@@ -27,7 +27,8 @@ fn first_run_of_a_day_frees_the_oldest_and_a_rerun_computes_just_that() {
     let third = sandbox.run_well(&["--set", &b]);
     assert_eq!(third.ran(), [""; 0]);
     let line = &third.said.err;
-    assert!(line.starts_with("store limits: deleted 2 results and 2 large files, freed 1 MB, kept 1.8 MB;"), "{line}");
+    assert!(line.starts_with("store limits: deleted 2 results, 2 large files and logs of 3 runs ("), "{line}");
+    assert!(line.contains(", freed 1 MB, kept 1.8 MB;"), "{line}");
     assert!(line.contains("computing it again would take"), "{line}");
     // The inputs fit, and come before what was made from them.
     let again = sandbox.run_well(&["--set", &a]);
@@ -41,7 +42,8 @@ fn what_a_run_used_stays_though_it_is_more_than_the_limit() {
     let sandbox = Sandbox::with_spec(LETTERS);
     sandbox.write("orchestrate.toml", "[store]\nmax_size = \"100 B\"\n");
     let run = sandbox.run_well(&[]);
-    assert!(run.said.err.contains("warning: pinned results and what runs need take"), "{}", run.said.err);
+    let warning = "warning: pinned results, what runs need and the record of the latest run take";
+    assert!(run.said.err.contains(warning), "{}", run.said.err);
     assert_eq!(sandbox.run_well(&[]).ran(), [""; 0]);
 }
 
@@ -105,7 +107,7 @@ fn limits_that_cannot_be_read_are_shown_before_anything_runs() {
     3 | max_aeg = "90 days"
       | ^^^^^^^
       |
-      = fields: max_size, max_age
+      = fields: max_size, max_age, log_max_size
     help: did you mean `max_age`?
 
     error: 2 problems in DIR/orchestrate.toml

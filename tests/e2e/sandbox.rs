@@ -97,22 +97,25 @@ pub(crate) struct Run {
     /// Status, key and output of each node by name; axes in the order of their names.
     pub(crate) nodes: BTreeMap<String, Value>,
     pub(crate) summary: Value,
+    /// Lines that are about no node: `error` and `warning`.
+    pub(crate) messages: Vec<Value>,
     pub(crate) said: Said,
 }
 
 impl Run {
     pub(crate) fn from(said: Said) -> Self {
         let mut nodes = BTreeMap::new();
-        let mut summary = Value::Null;
+        let (mut summary, mut messages) = (Value::Null, Vec::new());
         for line in said.out.lines() {
             let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
             match line["reason"].as_str() {
                 Some("node") => drop(nodes.insert(name(&line), line)),
                 Some("summary") => summary = line,
+                Some("error" | "warning") => messages.push(line),
                 other => panic!("a line has the reason {other:?}"),
             }
         }
-        Self { nodes, summary, said }
+        Self { nodes, summary, messages, said }
     }
 
     /// Names of the nodes with a status, sorted.

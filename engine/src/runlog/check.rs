@@ -213,6 +213,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_file_is_named_and_put_aside_unread() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        let path = finished_run(runs.path()).join(EVENTS);
+        fs::remove_file(&path).expect("the folder is writable");
+        let pipe = std::process::Command::new("mkfifo").arg(&path).status().expect("there is a `mkfifo`");
+        assert!(pipe.success());
+        let damaged = check(runs.path()).expect("they can be read");
+        assert_eq!((damaged.len(), damaged[0].message.as_str()), (1, "it is no file that a run writes"));
+        assert_eq!(History::new(runs.path()).latest("train"), None);
+        damaged[0].mend(runs.path()).expect("the folder is writable");
+        assert!(check(runs.path()).expect("they can be read").is_empty() && path.is_file());
+    }
+
+    #[test]
     fn a_log_that_is_gone_is_named() {
         let runs = tempfile::tempdir().expect("a temporary folder");
         let dir = finished_run(runs.path());

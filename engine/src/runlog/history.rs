@@ -21,6 +21,8 @@ const NODES_HIT: &str = r#""event":"nodes_hit""#;
 
 /// The first line of a log, with all overrides of a run, is shorter.
 const LINE_BYTES_MAX: u64 = 1 << 26;
+/// Runs that are searched for durations, most of which may be of hits only.
+const RUNS_SEARCHED: usize = 1000;
 
 /// The logs of all runs of a store.
 #[derive(Clone, Debug)]
@@ -169,11 +171,12 @@ impl History {
 
     /// How long nodes took in the newest `max_runs` runs in which a node ran.
     ///
-    /// Runs of hits only are passed over without reading them, and reading ends after a quarter of a gigabyte.
+    /// Runs of hits only are passed over without reading them, and the search ends after a thousand runs or a quarter of a gigabyte.
     pub fn durations(&self, max_runs: usize) -> Durations {
         let mut durations = Durations::default();
         let mut bytes_left = 1_usize << 28;
-        for run in self.runs().into_iter().filter(|run| !self.only_hits(run)).take(max_runs) {
+        let runs = self.runs().into_iter().take(RUNS_SEARCHED);
+        for run in runs.filter(|run| !self.only_hits(run)).take(max_runs) {
             if let Some(summed) = Durations::read(&self.dir(&run).join(DURATIONS)) {
                 durations.extend(summed);
                 continue;

@@ -5,11 +5,17 @@
 //! a run that finds its list there writes none. It has 40 bytes a node, sorted: the first eight bytes of the digest of the
 //! node's name, and its key. The digest of all that ends the file; a list that does not match it is no list. Like the logs, lists are for
 //! people and estimates, and no result depends on them.
+//!
+//! A list goes when no run names it any more and it was not dated for an hour (`collect.rs`). A run that finds an older list dates
+//! it, as its own name of it may reach the disk only later.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use orchestrate_cache::{ActionKey, Digest, Encoder, disk};
 
 use crate::event::Hits;
@@ -21,6 +27,12 @@ const LISTS: &str = "hits";
 
 /// A longer file is no list: that would be a hundred million nodes.
 const BYTES_MAX: u64 = 1 << 32;
+/// How old a list may be for a run to name it as it is.
+const DATED_EVERY: Duration = Duration::from_secs(600);
+
+/// How old a list must be to be removed; more than a run takes to name what it found.
+const KEPT_FOR: Duration = Duration::from_secs(3600);
+
 const NAME_LEN: usize = 8;
 const ENTRY_LEN: usize = NAME_LEN + 32;
 const DIGEST_LEN: usize = 32;
@@ -31,7 +43,8 @@ pub(super) fn write(runs_dir: &Path, hits: &Hits<'_>) -> io::Result<Digest> {
     let path = path(runs_dir, &name);
     let len = hits.nodes.len() * ENTRY_LEN + DIGEST_LEN;
     // One of another length was lost and stands there empty.
-    if fs::symlink_metadata(&path).is_ok_and(|file| file.is_file() && file.len() == len as u64) {
+    let found = fs::symlink_metadata(&path).ok().filter(|file| file.is_file() && file.len() == len as u64);
+    if found.is_some_and(|file| !is_older(&file, DATED_EVERY) || disk::touch(&path).is_ok()) {
         return Ok(name);
     }
     let plan = hits.plan;
@@ -89,6 +102,29 @@ fn identity(hits: &Hits<'_>) -> Digest {
         encoder.encoded(key.0.as_bytes());
     }
     encoder.finish()
+}
+
+fn is_older(file: &fs::Metadata, age: Duration) -> bool {
+    let age = i64::try_from(age.as_millis()).expect("ages are hours");
+    file.modified()
+        .ok()
+        .and_then(|time| Timestamp::try_from(time).ok())
+        .is_some_and(|time| Timestamp::now().as_millisecond() - time.as_millisecond() > age)
+}
+
+/// Name and length of each list that goes if no run names it.
+pub(super) fn collectable(runs_dir: &Path) -> HashMap<Digest, u64> {
+    lists(runs_dir).filter(|(_, file)| is_older(file, KEPT_FOR)).map(|(name, file)| (name, file.len())).collect()
+}
+
+/// All lists.
+pub(super) fn lists(runs_dir: &Path) -> impl Iterator<Item = (Digest, fs::Metadata)> {
+    let entries = fs::read_dir(runs_dir.join(LISTS)).into_iter().flatten().flatten();
+    let list = |entry: fs::DirEntry| {
+        let name = entry.file_name().to_str()?.parse().ok()?;
+        entry.metadata().ok().filter(fs::Metadata::is_file).map(|file| (name, file))
+    };
+    entries.filter_map(list)
 }
 
 /// The bytes of a list of nothing, for one that is lost.

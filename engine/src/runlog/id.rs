@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -27,6 +28,14 @@ impl RunId {
         let time = start.to_zoned(TimeZone::UTC).strftime("%Y%m%d-%H%M%S");
         let millisecond = start.as_millisecond().rem_euclid(1000);
         Self(format!("{time}-{millisecond:03}-{random:06x}"))
+    }
+
+    /// When the run began, in milliseconds since 1970; 0 where the name is none that a clock gave.
+    pub fn began_ms(&self) -> u64 {
+        let time = self.0.get(..15).and_then(|text| DateTime::strptime("%Y%m%d-%H%M%S", text).ok());
+        let start = time.and_then(|time| time.to_zoned(TimeZone::UTC).ok()).map(|time| time.timestamp());
+        let millisecond: i64 = self.0.get(16..19).and_then(|text| text.parse().ok()).unwrap_or(0);
+        start.map_or(0, |start| u64::try_from(start.as_millisecond() + millisecond).unwrap_or(0))
     }
 
     /// The text.
@@ -91,6 +100,8 @@ mod tests {
         let ids = [id(1_700_000_000_007), id(1_700_000_000_010), id(1_700_000_001_000), id(1_800_000_000_000)];
         assert!(ids.is_sorted());
         assert!(ids[0].as_str().starts_with("20231114-221320-007-"), "{}", ids[0]);
+        assert_eq!(ids[1].began_ms(), 1_700_000_000_010);
+        assert_eq!("99999999-999999-999-9f02ac".parse().map(|id: RunId| id.began_ms()), Ok(0));
     }
 
     #[test]

@@ -3,12 +3,15 @@
 //!
 //! `durations.json`, written at the end, sums up how long nodes took, so that estimates need not read whole logs.
 //!
+//! A run holds a lock on its log as long as it lives; garbage collection removes logs of runs together with results, see `collect.rs`.
+//!
 //! The last line of a log seals it, and so does the end of `durations.json`: `store verify` tells a changed byte; see `check.rs`.
 //!
 //! The log is for people and estimates; no result depends on it. So a log that cannot be written is a warning, never an
 //! error, and a reader skips what it cannot read, such as a line torn by a crash or an event of a later version.
 
 mod check;
+mod collect;
 mod durations;
 mod history;
 mod hits;
@@ -26,6 +29,7 @@ use crate::event::{Event, Hits, Record, Reporter};
 use crate::node::NodeName;
 
 pub use check::{DamagedLog, check};
+pub use collect::{Collection, LogUsage, collect, usage};
 pub use durations::Durations;
 pub use history::{History, Latest, NodeRecord};
 pub use id::{ParseRunIdError, RunId};
@@ -86,7 +90,9 @@ impl RunLog {
 
     fn open(&self) -> Result<Digested, StoreError> {
         disk::create_dir(&self.dir)?;
-        Ok(Digested { file: Appended::create(&self.dir.join(EVENTS))?, digester: Digester::default() })
+        let file = Appended::create(&self.dir.join(EVENTS))?;
+        file.hold();
+        Ok(Digested { file, digester: Digester::default() })
     }
 
     /// The run.
@@ -118,7 +124,8 @@ impl RunLog {
         serde_json::to_writer(&mut *file, record)?;
         file.write_all(b"\n")?;
         match &record.event {
-            Event::RunStarted(_) => self.flush(),
+            // A log is named before it is made, so that a collection knows it even of a run that was killed.
+            Event::RunStarted(_) | Event::NodeStarted { log: Some(_), .. } => self.flush(),
             Event::NodeRan { node, elapsed_ms, .. } => {
                 self.durations.add_summed(node, *elapsed_ms);
                 Ok(())

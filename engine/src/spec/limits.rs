@@ -4,6 +4,7 @@
 //! [store]
 //! max_size = "200 GB"
 //! max_age = "90 days"
+//! log_max_size = "100 MB"
 //! ```
 //!
 //! The file is the nearest one in or above the store's folder, so all who share a store share its limits.
@@ -11,21 +12,26 @@
 use std::path::Path;
 use std::time::Duration;
 
+use toml::de::DeTable;
+
 use super::reader::Reader;
 use crate::diagnostic::{Diagnostic, SpecError};
+use crate::executor::LOG_MAX_BYTES;
 use crate::resources::{parse_duration, parse_size};
 use crate::source::{self, SourceMap};
 
 /// Name of the file that marks a project's root.
 pub(super) const PROJECT_FILE: &str = "orchestrate.toml";
 
-/// What a store may hold; without limits nothing is ever deleted.
+/// What a store may hold; without limits of size or age nothing is ever deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreLimits {
     /// `max_size`: the least recently used results go until the rest needs at most this much.
     pub max_size_bytes: Option<u64>,
     /// `max_age`: results that were not used for longer go.
     pub max_age: Option<Duration>,
+    /// `log_max_size`: what a node prints beyond it is left out of its log.
+    pub log_max_bytes: Option<u64>,
 }
 
 impl StoreLimits {
@@ -38,7 +44,12 @@ impl StoreLimits {
         }
     }
 
-    /// Whether there are any.
+    /// How large the log of one node may grow; 64 MiB by default.
+    pub fn log_max_bytes(&self) -> u64 {
+        self.log_max_bytes.unwrap_or(LOG_MAX_BYTES)
+    }
+
+    /// Whether anything is deleted.
     pub fn is_some(&self) -> bool {
         self.max_size_bytes.is_some() || self.max_age.is_some()
     }
@@ -74,20 +85,26 @@ impl StoreLimits {
         let Some(store) = table.get("store").and_then(|value| reader.table("`store`", value)) else {
             return Self::default();
         };
-        reader.unknown_keys("`store`", store, &["max_size", "max_age"]);
-        let mut read = |name: &str| {
-            let text = reader.text(&format!("`{name}`"), store.get(name)?)?;
-            Some((text.get_ref().clone(), text.span()))
-        };
-        let (size, age) = (read("max_size"), read("max_age"));
-        let mut problem = |name: &str, error: String, span| {
-            problems.push(Diagnostic::error(format!("`{name}`: {error}")).at(span));
-        };
-        let max_size_bytes =
-            size.and_then(|(text, span)| parse_size(&text).map_err(|error| problem("max_size", error, span)).ok());
-        let max_age =
-            age.and_then(|(text, span)| parse_duration(&text).map_err(|error| problem("max_age", error, span)).ok());
-        Self { max_size_bytes, max_age }
+        reader.unknown_keys("`store`", store, &["max_size", "max_age", "log_max_size"]);
+        Self {
+            max_size_bytes: reader.parsed(store, "max_size", parse_size),
+            max_age: reader.parsed(store, "max_age", parse_duration),
+            log_max_bytes: reader.parsed(store, "log_max_size", parse_size),
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// Reads a field that is a text with a number and a unit; `None` where it is missing or wrong.
+    fn parsed<T>(&mut self, table: &DeTable<'static>, name: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {
+        let text = self.text(&format!("`{name}`"), table.get(name)?)?;
+        match parse(text.get_ref()) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.problem(Diagnostic::error(format!("`{name}`: {error}")).at(text.span()));
+                None
+            }
+        }
     }
 }
 
@@ -106,23 +123,28 @@ mod tests {
     #[test]
     fn limits_stand_in_the_nearest_project_file() {
         let day = Duration::from_secs(86_400);
-        let both = StoreLimits { max_size_bytes: Some(200_000_000_000), max_age: Some(90 * day) };
+        let both =
+            StoreLimits { max_size_bytes: Some(200_000_000_000), max_age: Some(90 * day), ..StoreLimits::default() };
         assert_eq!(limits("[store]\nmax_size = \"200 GB\"\nmax_age = \"90 days\"\n"), Ok(both));
         assert_eq!(limits("[store]\nmax_age = \"36h\"\n").map(|limits| limits.max_age), Ok(Some(day * 3 / 2)));
         assert_eq!(limits(""), Ok(StoreLimits::default()));
+        let logs = limits("[store]\nlog_max_size = \"100 MB\"\n").expect("it is right");
+        assert_eq!((logs.log_max_bytes(), logs.is_some()), (100_000_000, false));
+        assert_eq!(StoreLimits::default().log_max_bytes(), 64 << 20);
         assert!(both.is_some() && !StoreLimits::default().is_some());
     }
 
     #[test]
     fn all_mistakes_are_named_with_their_places() {
-        let text = "[store]\nmax_sise = \"2 GB\"\nmax_size = \"2\"\nmax_age = 90\n\n[shop]\n";
+        let text = "[store]\nmax_sise = \"2 GB\"\nmax_size = \"2\"\nmax_age = 90\nlog_max_size = \"big\"\n\n[shop]\n";
         insta::assert_snapshot!(limits(text).unwrap_err(), @r#"
         orchestrate.toml:2:1: unknown field `max_sise` in `store`
-          = fields: max_size, max_age
+          = fields: max_size, max_age, log_max_size
           help: did you mean `max_size`?
         orchestrate.toml:3:12: `max_size`: `2` is not a size; write a number and a unit, for example "2GB" or "512MiB"
         orchestrate.toml:4:11: `max_age` must be a text, found integer
-        orchestrate.toml:6:2: unknown field `shop` in the project file
+        orchestrate.toml:5:16: `log_max_size`: `big` is not a size; write a number and a unit, for example "2GB" or "512MiB"
+        orchestrate.toml:7:2: unknown field `shop` in the project file
           = fields: store
         "#);
         for (text, problem) in [
