@@ -25,7 +25,7 @@ pub(crate) fn open_or_create(path: &Path) -> Result<File> {
 }
 
 /// Makes a new file; fails if there is one.
-pub(crate) fn create_new(path: &Path, mode: u32) -> Result<File> {
+pub fn create_new(path: &Path, mode: u32) -> Result<File> {
     let options = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).clone();
     fault::step(Change::Create, path).and_then(|()| options.open(path)).map_err(StoreError::io("create", path))
 }
@@ -34,6 +34,30 @@ pub(crate) fn create_new(path: &Path, mode: u32) -> Result<File> {
 pub fn create_dir(path: &Path) -> Result<()> {
     let made = fault::step(Change::Folder, path).and_then(|()| fs::create_dir_all(path));
     made.map_err(StoreError::io("create the folder", path))
+}
+
+/// Makes one folder; fails if there is something of that name, a link included.
+pub fn create_new_dir(path: &Path) -> Result<()> {
+    let made = fault::step(Change::Folder, path).and_then(|()| fs::create_dir(path));
+    made.map_err(StoreError::io("create the folder", path))
+}
+
+/// Opens a file that only grows, to read it too; made if it is missing. A link of that name is not followed.
+pub fn open_to_append(path: &Path) -> Result<File> {
+    let options = OpenOptions::new().read(true).append(true).create(true).custom_flags(nix::libc::O_NOFOLLOW).clone();
+    fault::step(Change::Create, path).and_then(|()| options.open(path)).map_err(StoreError::io("open", path))
+}
+
+/// Makes durable all that was written to the filesystem of a folder, where the system can do that at once.
+pub fn sync_filesystem(dir: &Path) -> Result<()> {
+    let sync = || {
+        let dir = File::open(dir)?;
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        nix::unistd::syncfs(&dir)?;
+        drop(dir);
+        Ok(())
+    };
+    fault::step(Change::Sync, dir).and_then(|()| sync()).map_err(StoreError::io("sync the filesystem of", dir))
 }
 
 /// Writes all bytes at an offset.
@@ -47,7 +71,7 @@ pub fn append(file: &mut File, bytes: &[u8], path: &Path) -> Result<()> {
 }
 
 /// Makes the contents of a file durable.
-pub(crate) fn sync(file: &File, path: &Path) -> Result<()> {
+pub fn sync(file: &File, path: &Path) -> Result<()> {
     fault::step(Change::Sync, path).and_then(|()| file.sync_data()).map_err(StoreError::io("sync", path))
 }
 
@@ -58,17 +82,17 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
 }
 
 /// Cuts a file.
-pub(crate) fn truncate(file: &File, len: u64, path: &Path) -> Result<()> {
+pub fn truncate(file: &File, len: u64, path: &Path) -> Result<()> {
     fault::step(Change::Cut, path).and_then(|()| file.set_len(len)).map_err(StoreError::io("cut", path))
 }
 
 /// Renames within one filesystem, replacing what is there.
-pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
     fault::step(Change::Rename, to).and_then(|()| fs::rename(from, to)).map_err(StoreError::io("move a file to", to))
 }
 
 /// Gives a file a second name on the same filesystem; fails if something has it.
-pub(crate) fn link(from: &Path, to: &Path) -> Result<()> {
+pub fn link(from: &Path, to: &Path) -> Result<()> {
     fault::step(Change::Create, to)
         .and_then(|()| fs::hard_link(from, to))
         .map_err(StoreError::io("give another name to", from))
@@ -79,6 +103,16 @@ pub fn remove_file(path: &Path) -> Result<()> {
     match fault::step(Change::Remove, path).and_then(|()| fs::remove_file(path)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove", path)(error)),
         _ => Ok(()),
+    }
+}
+
+/// Removes a folder if it is empty; says whether it is gone.
+pub fn remove_empty_dir(path: &Path) -> Result<bool> {
+    match fault::step(Change::Remove, path).and_then(|()| fs::remove_dir(path)) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
+        Err(error) => Err(StoreError::io("remove the folder", path)(error)),
     }
 }
 
@@ -142,7 +176,7 @@ fn open_new(path: &Path) -> Result<(PathBuf, File)> {
 }
 
 /// Whether the open file is still the one with this name.
-pub(crate) fn is_at(file: &File, path: &Path) -> bool {
+pub fn is_at(file: &File, path: &Path) -> bool {
     match (file.metadata(), fs::metadata(path)) {
         (Ok(open), Ok(named)) => open.ino() == named.ino() && open.dev() == named.dev(),
         _ => false,

@@ -100,6 +100,7 @@ pub(super) fn execute(
         forced,
         worker,
         grace: GRACE,
+        merge_tables: Some(orchestrate_stages::tidy::merge),
     };
     let stop = stop_on_signals()?;
     let summary =

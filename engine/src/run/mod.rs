@@ -28,6 +28,7 @@ use crate::known::KnownOutputs;
 use crate::node::NodeId;
 use crate::observe::Observed;
 use crate::plan::Plan;
+use crate::publish::MergeTables;
 use crate::runlog::RunId;
 
 pub use action::{ActionMaker, Lost};
@@ -48,6 +49,8 @@ pub struct RunOptions {
     pub worker: WorkerCommand,
     /// How long stopped workers may go on before they are killed.
     pub grace: Duration,
+    /// How tables of the points of a published stage are joined; they are not without it.
+    pub merge_tables: Option<MergeTables>,
 }
 
 /// How a run ended.

@@ -39,6 +39,7 @@ pub(crate) fn run(project: &Path) -> Anyhow<ExitCode> {
         forced: Vec::new(),
         worker: WorkerCommand::this_program(["worker"]),
         grace: Duration::from_secs(1),
+        merge_tables: None,
     };
     let selection = Selection::all(&plan);
     let summary = run::run(&plan, &observed, &store, &selection, &options, &mut [&mut Teller], &Stop::default())?;
