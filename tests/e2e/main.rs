@@ -12,6 +12,7 @@ mod experiments;
 mod input;
 mod limits;
 mod long;
+mod publish;
 mod report;
 mod rerun;
 mod sandbox;

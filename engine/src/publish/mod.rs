@@ -16,6 +16,8 @@ mod folder;
 pub mod name;
 mod place;
 mod record;
+#[cfg(test)]
+mod tests;
 pub mod tidy;
 
 use std::collections::HashSet;

@@ -338,7 +338,7 @@ mod tests {
     fn a_record_that_is_cut_anywhere_has_all_whole_blocks_but_the_last() {
         let record = record();
         let text = record.head() + &entry("model=a").block() + &entry("model=b").block();
-        for end in 0..text.len() {
+        for end in 0..text.len() - 1 {
             let points = Record::parse(&text[..end]).unwrap().map_or(0, |read| read.points.len());
             // The last line end is not missed.
             let whole = usize::from(end + 1 >= record.head().len() + entry("model=a").block().len());
