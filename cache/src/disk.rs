@@ -48,18 +48,6 @@ pub fn open_to_append(path: &Path) -> Result<File> {
     fault::step(Change::Create, path).and_then(|()| options.open(path)).map_err(StoreError::io("open", path))
 }
 
-/// Makes durable all that was written to the filesystem of a folder, where the system can do that at once.
-pub fn sync_filesystem(dir: &Path) -> Result<()> {
-    let sync = || {
-        let dir = File::open(dir)?;
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        nix::unistd::syncfs(&dir)?;
-        drop(dir);
-        Ok(())
-    };
-    fault::step(Change::Sync, dir).and_then(|()| sync()).map_err(StoreError::io("sync the filesystem of", dir))
-}
-
 /// Writes all bytes at an offset.
 pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64, path: &Path) -> Result<()> {
     fault::write(bytes, path, |bytes| file.write_all_at(bytes, offset)).map_err(StoreError::io("write", path))

@@ -11,7 +11,7 @@ use orchestrate_engine::event::Reporter;
 use orchestrate_engine::executor::WorkerCommand;
 use orchestrate_engine::node::NodeId;
 use orchestrate_engine::parallel;
-use orchestrate_engine::run::{self, RunOptions, Selection, Stop, Summary};
+use orchestrate_engine::run::{self, RunError, RunOptions, Selection, Stop, Summary};
 use orchestrate_engine::runlog::History;
 use orchestrate_engine::spec::StoreLimits;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -104,7 +104,11 @@ pub(super) fn execute(
     };
     let stop = stop_on_signals()?;
     let summary =
-        run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut [&mut *listener], &stop)?;
+        run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut [&mut *listener], &stop);
+    let summary = summary.map_err(|error| match error {
+        RunError::Spec(error) => anyhow::Error::new(error),
+        RunError::Store(error) => error.into(),
+    })?;
     // Nothing runs any more, and the store survives whatever ends what follows.
     stop.flag().store(true, Ordering::SeqCst);
     listener.tick();

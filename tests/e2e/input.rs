@@ -256,9 +256,7 @@ fn record_or_sidecar_that_names_files_elsewhere_removes_none_of_them() {
         let absolute = sandbox.path("precious").display().to_string();
         let digest = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"; // of nothing
         if with_record {
-            let named = |name: &str| {
-                format!("files = [\n  {{ name = \"{name}\", size = 0, mtime_ns = 0, digest = \"{digest}\" }},\n")
-            };
+            let named = |name: &str| format!("files = [\n  \"0 0 {digest} {name}\",\n");
             for name in ["../precious", &absolute, "old"] {
                 sandbox.edit(record, "files = [\n", &named(name));
             }

@@ -98,8 +98,7 @@ fn files_of_a_person_survive_every_story() {
     assert_eq!((deleted.ran(), warnings(&deleted)), (Vec::new(), Vec::new()));
     assert_eq!(published(&sandbox), points(&["a", "b"]));
 
-    let older =
-        ["DIR/results/make: 1 point is of an older run, which this one did not publish anew; the sidecars say so"];
+    let older = ["DIR/results/make: 1 point is of an older run, which this one did not publish anew"];
     let fail = sandbox.run(&["--set", "stages.make.params.text=fail"]);
     assert_eq!(fail.said.code, Some(1));
     let said: Vec<_> = warnings(&fail);
@@ -185,7 +184,7 @@ fn folders_that_cannot_be_published_into_are_errors_of_the_spec() {
         ("{stage}/x", "the placeholder `{stage}`, which stands for nothing"),
     ] {
         let images = "[stages.images]\nkind = \"dataset\"\nformat = \"folders\"\npath = \"pictures\"\n";
-        fs::create_dir_all(sandbox.path("pictures/tumour")).unwrap();
+        sandbox.write("pictures/tumour/1.png", "a picture");
         sandbox.write("spec.toml", LETTERS.replace("results/make", publish) + images);
         let said = refused(&sandbox);
         assert!(said.err.contains(problem), "{publish}: {}", said.err);
@@ -237,8 +236,13 @@ fn an_output_named_like_the_sidecar_is_published_as_it_is() {
 fn what_was_published_among_code_is_no_code() {
     let sandbox = Sandbox::with_spec(LETTERS);
     sandbox.edit("spec.toml", "params = { text = \"1\" }", "params = { text = \"1\" }\ncode = [\".\"]");
-    sandbox.run_well(&[]);
-    assert_eq!(sandbox.run_well(&[]).ran(), [""; 0]);
+    let first = sandbox.run_well(&[]);
+    let again = sandbox.run_well(&[]);
+    assert_eq!(again.ran(), [""; 0]);
+    for run in [first, again] {
+        let said = "which lies in DIR, which stage `make` reads; what is published is left out there";
+        assert!(run.said.err.contains(said), "{}", run.said.err);
+    }
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub fn build(spec: Spec, kinds: &[&'static dyn Stage]) -> Result<Plan, SpecError
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
         return Err(SpecError::new(spec.sources, problems));
     }
+    // Only warnings are left.
+    let spec = Spec { findings: problems, ..spec };
     Ok(Plan { spec, stages, nodes, items, feed_starts })
 }
 

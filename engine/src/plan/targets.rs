@@ -1,10 +1,11 @@
 //! Where stages publish, before anything is: each has a folder of its own, apart from what the study reads and is made of.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use super::{Plan, PlannedStage};
-use crate::diagnostic::{Diagnostic, Span, SpecError};
+use crate::diagnostic::{Diagnostic, Severity, Span, SpecError};
 use crate::spec::Spec;
 
 /// The folder of one stage.
@@ -22,24 +23,27 @@ impl Target<'_> {
     }
 }
 
-fn targets(spec: &Spec) -> Vec<Target<'_>> {
+fn targets<'s>(spec: &'s Spec, resolver: &mut Resolver) -> Vec<Target<'s>> {
     let publish = spec.stages.iter().filter_map(|stage| Some((stage, stage.publish.as_ref()?)));
     publish
         .map(|(stage, publish)| Target {
             stage: stage.name.get_ref(),
             span: publish.span(),
             written: publish.get_ref(),
-            path: resolved(&spec.root.join(publish.get_ref())),
+            path: resolver.resolved(&spec.root.join(publish.get_ref())),
         })
         .collect()
 }
 
 /// Finds folders that two stages share, and folders where a study's own files lie.
 pub(super) fn check(spec: &Spec, stages: &[PlannedStage], problems: &mut Vec<Diagnostic>) {
-    let targets = targets(spec);
+    let mut resolver = Resolver::default();
+    let targets = targets(spec, &mut resolver);
     if targets.is_empty() {
         return;
     }
+    let dir = resolver.resolved(spec.path.parent().unwrap_or(Path::new("/")));
+    let root = resolver.resolved(&spec.root);
     for (index, target) in targets.iter().enumerate() {
         for earlier in &targets[..index] {
             if let Some(how) = relation(&target.path, &earlier.path) {
@@ -52,9 +56,7 @@ pub(super) fn check(spec: &Spec, stages: &[PlannedStage], problems: &mut Vec<Dia
                 );
             }
         }
-        let dir = resolved(spec.path.parent().unwrap_or(Path::new("/")));
-        let root = resolved(&spec.root);
-        for (own, what) in [(root, "the project's root"), (dir, "the folder of the spec")] {
+        for (own, what) in [(&root, "the project's root"), (&dir, "the folder of the spec")] {
             if own.starts_with(&target.path) {
                 let help = "name a folder below it that holds nothing else, such as \"results/{experiment}/STAGE\"";
                 problems.push(target.error(format!("which holds {what}")).help(help));
@@ -62,11 +64,17 @@ pub(super) fn check(spec: &Spec, stages: &[PlannedStage], problems: &mut Vec<Dia
             }
         }
     }
-    read_paths(spec, stages, &targets, problems);
+    read_paths(spec, stages, &targets, &mut resolver, problems);
 }
 
 /// Finds folders where a stage publishes in what a stage reads, or the other way round.
-fn read_paths(spec: &Spec, stages: &[PlannedStage], targets: &[Target<'_>], problems: &mut Vec<Diagnostic>) {
+fn read_paths(
+    spec: &Spec,
+    stages: &[PlannedStage],
+    targets: &[Target<'_>],
+    resolver: &mut Resolver,
+    problems: &mut Vec<Diagnostic>,
+) {
     for stage in stages {
         let declared = &spec.stages[stage.declared];
         let mut seen = HashSet::new();
@@ -79,21 +87,26 @@ fn read_paths(spec: &Spec, stages: &[PlannedStage], targets: &[Target<'_>], prob
                 let span = set.spans.iter().find(|(name, _)| field.split('.').next() == Some(name));
                 let span = span.map_or(declared.name.span(), |(_, span)| span.clone());
                 let place = spec.sources.short(&span);
-                let read = resolved(path);
+                let read = resolver.resolved(path);
                 let note = format!("`{field}` of stage `{}`, {place}", stage.name);
                 for target in targets {
                     let inside = target.path.starts_with(&read) && read.is_dir();
                     let around = read.starts_with(&target.path);
-                    if around || inside && !stage.kind.leaves_out_published() {
-                        let how = if around { "which holds" } else { "which lies in" };
-                        let what = format!("{how} {}, which stage `{}` reads", path.display(), stage.name);
+                    let how = if around { "which holds" } else { "which lies in" };
+                    let what = format!("{how} {}, which stage `{}` reads", path.display(), stage.name);
+                    if !around && inside && stage.kind.leaves_out_published() {
+                        let problem = target.error(format!("{what}; what is published is left out there"));
+                        let help = format!("name the files in `{field}` one by one, or publish to another folder");
+                        problems
+                            .push(Diagnostic { severity: Severity::Warning, ..problem.note(note.clone()).help(help) });
+                    } else if around || inside {
                         let help = "publish to a folder that holds nothing else, and that nothing is read from";
                         problems.push(target.error(what).note(note.clone()).help(help));
                     }
                 }
             }
             let folders: Vec<&Path> = written.iter().map(|(_, path)| *path).collect();
-            listed(stage, &folders, set, targets, problems);
+            listed(stage, &folders, set, targets, resolver, problems);
         }
     }
 }
@@ -104,6 +117,7 @@ fn listed(
     folders: &[&Path],
     set: &super::ParamSet,
     targets: &[Target<'_>],
+    resolver: &mut Resolver,
     problems: &mut Vec<Diagnostic>,
 ) {
     let mut before: Option<&Path> = None;
@@ -113,7 +127,7 @@ fn listed(
             continue;
         }
         before = Some(dir);
-        let lies = resolved(dir);
+        let lies = resolver.resolved(dir);
         for target in targets.iter().filter(|target| lies.starts_with(&target.path)) {
             let what = format!("which holds {}, which stage `{}` reads", file.path.display(), stage.name);
             let help = "publish to a folder that holds nothing else, and that nothing is read from";
@@ -135,11 +149,12 @@ fn paths<'p>(params: &'p serde_json::Value, field: &str) -> Vec<&'p Path> {
 
 /// Finds folders where a stage publishes into a store.
 pub fn check_store(plan: &Plan, dir: &Path) -> Result<(), SpecError> {
-    let targets = targets(&plan.spec);
+    let mut resolver = Resolver::default();
+    let targets = targets(&plan.spec, &mut resolver);
     if targets.is_empty() {
         return Ok(());
     }
-    let store = resolved(&std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()));
+    let store = resolver.resolved(&std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()));
     let inside = targets.iter().filter(|target| target.path.starts_with(&store));
     let help = "publish to a folder outside of the store";
     let problems: Vec<_> =
@@ -162,28 +177,43 @@ fn relation(path: &Path, other: &Path) -> Option<&'static str> {
     }
 }
 
-/// An absolute path without `.` and `..`, with the links resolved of as much of it as exists.
-fn resolved(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => drop(plain.pop()),
-            other => plain.push(other),
+/// Resolves paths; what several have in common is looked at once.
+#[derive(Default)]
+struct Resolver {
+    known: HashMap<PathBuf, PathBuf>,
+}
+
+impl Resolver {
+    /// An absolute path without `.` and `..`, with the links resolved of as much of it as exists.
+    fn resolved(&mut self, path: &Path) -> PathBuf {
+        let mut plain = PathBuf::new();
+        for part in path.components() {
+            match part {
+                Component::CurDir => {}
+                Component::ParentDir => drop(plain.pop()),
+                other => plain.push(other),
+            }
         }
+        self.real(&plain)
     }
-    for above in plain.ancestors() {
-        if let (Ok(real), Ok(rest)) = (above.canonicalize(), plain.strip_prefix(above)) {
-            return real.join(rest);
+
+    fn real(&mut self, path: &Path) -> PathBuf {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return path.to_owned() };
+        if let Some(real) = self.known.get(path) {
+            return real.clone();
         }
+        let real = match fs::symlink_metadata(path) {
+            Ok(metadata) if metadata.is_symlink() => path.canonicalize().ok(),
+            _ => None,
+        };
+        let real = real.unwrap_or_else(|| self.real(parent).join(name));
+        self.known.insert(path.to_owned(), real.clone());
+        real
     }
-    plain
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
     use crate::fake::{STUDY, plan_in};
 

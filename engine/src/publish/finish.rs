@@ -73,10 +73,11 @@ impl Publication {
         }
         let root = self.folder.root.display().to_string();
         if !older.is_empty() {
-            warnings.push(format!(
-                "{root}: {} of an older run, which this one did not publish anew; the sidecars say so",
-                points(older.len(), "is", "are")
-            ));
+            let what = match self.is_single(plan, stage) {
+                true => format!("{root} is"),
+                false => format!("{root}: {}", points(older.len(), "is", "are")),
+            };
+            warnings.push(format!("{what} of an older run, which this one did not publish anew"));
         }
         older.retain(|name| !self.folder.record.points[name].older_run);
         let tables = merge.filter(|_| !current.is_empty());

@@ -13,6 +13,10 @@ use super::PublishError;
 use super::place::{Change, Placer, Prepared, Wanted, target};
 use super::record::{Entry, FileRecord, Owner, RECORD, Record, STAGING, Table, Unreadable, staging_block};
 
+/// As many files are made durable at the end of a run. Of more, those that a power cut leaves short are seen by their size and
+/// made again from the store, as syncing thousands takes longer than the run.
+const SYNCED_MAX: usize = 64;
+
 /// Who waits longer for a lock says so.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -26,6 +30,8 @@ pub(super) struct Folder {
     staging: String,
     /// Whether the file of the record lacks something that is known.
     pub(super) changed: bool,
+    /// What was written and not synced; `None` where it is too much.
+    unsynced: Option<Vec<PathBuf>>,
 }
 
 /// What tells whether another process has changed a record.
@@ -98,7 +104,8 @@ impl Folder {
         // One of this process and moment, so that what is in it is of nobody else.
         let token = format!("{} {} {}", std::process::id(), jiff::Timestamp::now(), root.display());
         let staging = format!("{STAGING}{}", Digest::of(token.as_bytes()).short());
-        let mut folder = Self { root, record: Record::new(owner), seen: None, staging, changed: false };
+        let mut folder =
+            Self { root, record: Record::new(owner), seen: None, staging, changed: false, unsynced: Some(Vec::new()) };
         let path = folder.record_path();
         let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
         match File::options().read(true).custom_flags(flags).open(&path) {
@@ -218,8 +225,13 @@ impl Locked<'_> {
         }
         let staging = root.join(name);
         let mut placer = Placer::new(&root, &staging);
-        let done = work(self, &mut placer)?;
-        Ok((done, placer.warnings))
+        let done = work(self, &mut placer);
+        let Placer { written, warnings, .. } = placer;
+        if let Some(unsynced) = &mut self.folder.unsynced {
+            unsynced.extend(written);
+        }
+        self.folder.unsynced.take_if(|unsynced| unsynced.len() > SYNCED_MAX);
+        Ok((done?, warnings))
     }
 
     /// Makes changes to points, each as a whole or not at all; gives what people should know.
@@ -313,11 +325,16 @@ impl Locked<'_> {
         applied
     }
 
-    /// Makes what was published durable, and writes the record anew, at once.
+    /// Makes what was published durable where that is little, and writes the record anew, at once.
     pub(super) fn sum_up(mut self) -> Result<(), PublishError> {
         self.clear()?;
         let path = self.folder.record_path();
-        disk::sync_filesystem(&self.folder.root).map_err(PublishError::Target)?;
+        for file in self.folder.unsynced.replace(Vec::new()).unwrap_or_default() {
+            match File::open(&file) {
+                Ok(open) => disk::sync(&open, &file).map_err(PublishError::Target)?,
+                Err(error) => tracing::debug!("{} is not synced: {error}", file.display()),
+            }
+        }
         self.folder.record.staging.clear();
         let text = self.folder.record.text();
         disk::replace(&path, text.as_bytes(), true).map_err(PublishError::Target)?;

@@ -103,6 +103,8 @@ pub(super) struct Placer<'a> {
     folders: HashSet<PathBuf>,
     /// Files in the hidden folder.
     staged: usize,
+    /// Files that got their names.
+    pub(super) written: Vec<PathBuf>,
     /// What people should know.
     pub(super) warnings: Vec<String>,
 }
@@ -110,7 +112,7 @@ pub(super) struct Placer<'a> {
 impl<'a> Placer<'a> {
     /// `staging` is an empty folder below the root.
     pub(super) fn new(root: &'a Path, staging: &'a Path) -> Self {
-        Self { root, staging, folders: HashSet::new(), staged: 0, warnings: Vec::new() }
+        Self { root, staging, folders: HashSet::new(), staged: 0, written: Vec::new(), warnings: Vec::new() }
     }
 
     /// Looks whether a change can be made, and writes what it needs. Nothing that is there changes.
@@ -221,6 +223,7 @@ impl<'a> Placer<'a> {
             }
             self.make_parents(&relative)?;
             disk::rename(staged, &path).map_err(PublishError::Target)?;
+            self.written.push(path);
         }
         Ok(())
     }

@@ -239,10 +239,7 @@ fn points_that_a_run_did_not_come_to_stay_and_say_so() {
     study.run(SPEC, "1");
     let some = |node: &str| node.contains("threshold=1");
     let said = study.run_some(SPEC, "2", some, false);
-    assert_eq!(
-        said.warnings,
-        ["DIR/res: 2 points are of an older run, which this one did not publish anew; the sidecars say so"]
-    );
+    assert_eq!(said.warnings, ["DIR/res: 2 points are of an older run, which this one did not publish anew"]);
     assert_eq!(study.files(), Study::points(&ALL, &["scores.parquet"]));
     let older = |point: &str| study.read(&format!("res/{point}/provenance.json")).contains("\"older_run\": true");
     assert_eq!(ALL.map(older), [false, true, false, true]);
