@@ -64,7 +64,7 @@ impl Checkpoints {
     /// Removes them all, and their folder if nothing else lies there.
     pub fn remove(&self) -> Result<(), StoreError> {
         self.all_files()?.iter().try_for_each(|path| disk::remove_file(path))?;
-        disk::remove_empty_dir(&self.dir)
+        disk::remove_empty_dir(&self.dir).map(drop)
     }
 
     /// Their files, those that were never finished included.

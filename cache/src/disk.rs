@@ -92,6 +92,18 @@ pub(crate) fn sync_above(dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Makes one folder; fails if there is something of that name, a link included.
+pub fn create_new_dir(path: &Path) -> Result<()> {
+    let made = fault::step(Change::Folder, path).and_then(|()| fs::create_dir(path));
+    made.map_err(StoreError::io("create the folder", path))
+}
+
+/// Opens a file that only grows, to read it too; made if it is missing. A link of that name is not followed.
+pub fn open_to_append(path: &Path) -> Result<File> {
+    let options = OpenOptions::new().read(true).append(true).create(true).clone();
+    fault::step(Change::Create, path).and_then(|()| regular::open(&options, path)).map_err(StoreError::io("open", path))
+}
+
 /// Writes all bytes at an offset.
 pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64, path: &Path) -> Result<()> {
     fault::write(bytes, path, |bytes| file.write_all_at(bytes, offset)).map_err(StoreError::io("write", path))
@@ -103,7 +115,7 @@ pub fn append(file: &mut File, bytes: &[u8], path: &Path) -> Result<()> {
 }
 
 /// Makes the contents of a file durable.
-pub(crate) fn sync(file: &File, path: &Path) -> Result<()> {
+pub fn sync(file: &File, path: &Path) -> Result<()> {
     fault::step(Change::Sync, path).and_then(|()| file.sync_data()).map_err(StoreError::io("sync", path))
 }
 
@@ -114,7 +126,7 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
 }
 
 /// Cuts a file.
-pub(crate) fn truncate(file: &File, len: u64, path: &Path) -> Result<()> {
+pub fn truncate(file: &File, len: u64, path: &Path) -> Result<()> {
     fault::step(Change::Cut, path).and_then(|()| file.set_len(len)).map_err(StoreError::io("cut", path))
 }
 
@@ -124,7 +136,7 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Gives a file a second name on the same filesystem; fails if something has it.
-pub(crate) fn link(from: &Path, to: &Path) -> Result<()> {
+pub fn link(from: &Path, to: &Path) -> Result<()> {
     fault::step(Change::Create, to)
         .and_then(|()| fs::hard_link(from, to))
         .map_err(StoreError::io("give another name to", from))
@@ -138,21 +150,20 @@ pub fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
+/// Removes a folder if it is empty; says whether it is gone.
+pub fn remove_empty_dir(path: &Path) -> Result<bool> {
+    match fault::step(Change::Remove, path).and_then(|()| fs::remove_dir(path)) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
+        Err(error) => Err(StoreError::io("remove the folder", path)(error)),
+    }
+}
+
 /// Removes a folder with all that is in it; one that is gone already is fine.
 pub fn remove_dir(path: &Path) -> Result<()> {
     match fault::step(Change::Remove, path).and_then(|()| fs::remove_dir_all(path)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove the folder", path)(error)),
-        _ => Ok(()),
-    }
-}
-
-/// Removes a folder if it is empty; one that is not, or is gone already, is fine.
-pub fn remove_empty_dir(path: &Path) -> Result<()> {
-    use io::ErrorKind::{DirectoryNotEmpty, NotFound};
-    match fault::step(Change::Remove, path).and_then(|()| fs::remove_dir(path)) {
-        Err(error) if !matches!(error.kind(), DirectoryNotEmpty | NotFound) => {
-            Err(StoreError::io("remove the folder", path)(error))
-        }
         _ => Ok(()),
     }
 }
@@ -248,7 +259,7 @@ fn remove_unfinished(new: &Path) -> bool {
 }
 
 /// Whether the open file is still the one with this name.
-pub(crate) fn is_at(file: &File, path: &Path) -> bool {
+pub fn is_at(file: &File, path: &Path) -> bool {
     match (file.metadata(), fs::symlink_metadata(path)) {
         (Ok(open), Ok(named)) => open.ino() == named.ino() && open.dev() == named.dev(),
         _ => false,

@@ -65,6 +65,12 @@ pub trait Stage: Send + Sync {
     /// Reads the params, with their defaults filled in, as JSON; all that is wrong with them at once.
     fn check(&self, params: &ParamTable) -> Result<serde_json::Value, ParamsError>;
 
+    /// Whether folders among those paths are read without the folders below them that hold what was published (those with a
+    /// file of the name [`crate::publish::RECORD`]), so that a stage may publish there.
+    fn leaves_out_published(&self) -> bool {
+        false
+    }
+
     /// External files that a run will read, given the checked params with absolute paths.
     ///
     /// Each error is one sentence about one file.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use orchestrate_cache::Access;
-use orchestrate_engine::publish;
+use orchestrate_engine::publish::PointNames;
 use orchestrate_stages::export::{self, Format, Source, What};
 
 use super::recorded::Recorded;
@@ -32,12 +32,14 @@ pub(crate) fn export(kinds: Kinds, command: ExportCommand) -> anyhow::Result<Out
     let recorded = Recorded::look_up(&study);
     recorded.require(&nodes, &run)?;
     let several = nodes.len() > 1;
+    // A selector names one stage.
+    let names = PointNames::new(&study.plan, study.plan.node(nodes[0]).stage as usize);
     let mut written = 0;
     for id in nodes {
         let (action, outputs) = recorded.action(id)?;
         let source = Source { kind: study.plan.stage(id).kind.kind(), action: &action, outputs: &outputs };
         let files = export::export(what, &source).map_err(|error| UsageError(error.to_string()))?;
-        let dir = if several { args.to.join(publish::folder(&study.plan.point(id))) } else { args.to.clone() };
+        let dir = if several { args.to.join(names.folder(&study.plan, id)) } else { args.to.clone() };
         for (name, bytes) in &files {
             write(&dir.join(name), bytes)?;
         }

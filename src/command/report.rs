@@ -8,13 +8,12 @@ use orchestrate_cache::Access;
 use orchestrate_engine::event::{Event, RunStarted};
 use orchestrate_engine::node::NodeId;
 use orchestrate_engine::plan::Plan;
-use orchestrate_engine::publish;
+use orchestrate_engine::publish::{self, Annotated, PointNames, PublishError};
 use orchestrate_engine::run::Selection;
 use orchestrate_engine::runlog::History;
 use orchestrate_stages::report::KIND;
 use orchestrate_stages::report::provenance::{self, NodeSource, Provenance};
 
-use super::export::write;
 use super::recorded::Recorded;
 use super::study::{self, Study};
 use crate::Kinds;
@@ -46,16 +45,26 @@ pub(crate) fn report(kinds: Kinds, args: ReportArgs) -> anyhow::Result<Outcome> 
     recorded.require(&nodes, &run_command(&args))?;
     let mut said = String::new();
     for id in &nodes {
-        let dir = target(&study.plan, *id, args.to.as_deref(), nodes.len() > 1);
-        let (_, outputs) = recorded.action(*id)?;
-        for file in outputs.iter().flat_map(|(_, item)| item.files.iter()) {
-            let mut bytes = file.read()?;
-            if file.name == PAGE {
-                bytes = page(&study, &recorded, *id, &bytes)?;
-            }
-            write(&dir.join(&file.name), &bytes)?;
+        let (root, folder) = target(&study.plan, *id, args.to.as_deref(), nodes.len() > 1);
+        let (_, items) = recorded.action(*id)?;
+        let mut files = Vec::new();
+        for file in items.iter().flat_map(|(_, item)| item.files.iter()).filter(|file| file.name == PAGE) {
+            files.push((PAGE.to_owned(), page(&study, &recorded, *id, &file.read()?)?));
         }
-        said += &format!("{}\n", dir.join(PAGE).display());
+        let (key, outputs) = recorded.result(*id).context("BUG: what is missing was told above")?;
+        let run = History::new(study.store.runs_dir()).latest(study.plan.name(*id).as_str()).map(|latest| latest.run);
+        let run = run.map(|run| run.to_string()).unwrap_or_default();
+        let node = Annotated { node: *id, key, outputs, run: &run, files };
+        let published = publish::publish_annotated(&study.plan, &study.store, &root, &folder, node);
+        let warnings = published.map_err(|error| match error {
+            // As in a run: nothing was done, and something else is to be asked for.
+            PublishError::Refused(refusal) => {
+                anyhow::Error::new(UsageError(format!("{}\nhelp: {}", refusal.message, refusal.help)))
+            }
+            error => error.into(),
+        })?;
+        warnings.iter().for_each(|warning| terminal::complain(&format!("warning: {warning}\n")));
+        said += &format!("{}\n", root.join(folder).join(PAGE).display());
     }
     terminal::say(&said)?;
     Ok(Outcome::Done)
@@ -66,21 +75,19 @@ fn run_command(args: &ReportArgs) -> String {
     format!("orchestrate run {}{overrides}", args.spec.spec.display())
 }
 
-/// Where a report goes: a folder a point, if there are several in one place.
-fn target(plan: &Plan, id: NodeId, to: Option<&Path>, several: bool) -> PathBuf {
-    let base = match to {
-        Some(dir) => dir.to_owned(),
-        None => match publish::target(plan, id) {
-            Some(target) => return target,
-            None => plan.spec.root.join("results").join(&plan.spec.name).join(&plan.stage(id).name),
-        },
-    };
-    let point = plan.point(id);
-    match several {
-        // Two stages of this kind may have the same points.
-        true if point.is_empty() => base.join(&plan.stage(id).name),
-        true => base.join(&plan.stage(id).name).join(publish::folder(&point)),
-        false => base,
+/// Where a report goes: the folder of its stage, and in it that of its point.
+fn target(plan: &Plan, id: NodeId, to: Option<&Path>, several: bool) -> (PathBuf, String) {
+    let stage = plan.node(id).stage as usize;
+    let point = PointNames::new(plan, stage).folder(plan, id);
+    let name = &plan.stages[stage].name;
+    match to {
+        // Each stage owns a folder.
+        Some(dir) if several => (dir.join(name), point),
+        Some(dir) => (dir.to_owned(), String::new()),
+        None => {
+            let root = publish::root(plan, stage);
+            (root.unwrap_or_else(|| plan.spec.root.join("results").join(&plan.spec.name).join(name)), point)
+        }
     }
 }
 

@@ -139,6 +139,7 @@ pub(super) fn execute(
         worker,
         grace: GRACE,
         log_max_bytes: limits.log_max_bytes(),
+        merge_tables: Some(orchestrate_stages::tidy::merge),
     };
     let stop = stop_on_signals()?;
     let ran = run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut [&mut *listener], &stop);
@@ -149,7 +150,9 @@ pub(super) fn execute(
         {
             return Ok(Outcome::Interrupted);
         }
-        ran => ran?,
+        Err(RunError::Spec(error)) => return Err(error.into()),
+        Err(RunError::Store(error)) => return Err(error.into()),
+        Ok(summary) => summary,
     };
     // Nothing runs any more, and the store survives whatever ends what follows.
     stop.flag().store(true, Ordering::SeqCst);

@@ -47,6 +47,7 @@ impl Study {
     /// Opens the store beside a plan, and digests external files.
     pub(crate) fn open(plan: Plan, store: &StoreArgs, access: Access) -> anyhow::Result<Self> {
         let dir = store.dir().unwrap_or_else(|| plan.spec.root.join(STORE));
+        plan::check_store(&plan, &dir)?;
         let store = open(&dir, access)?;
         let digests = FileDigests::open(store.dir());
         let observed = observe(&plan, &digests)?;

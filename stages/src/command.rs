@@ -160,6 +160,10 @@ impl Stage for Command {
         &["code"]
     }
 
+    fn leaves_out_published(&self) -> bool {
+        true
+    }
+
     fn check(&self, table: &ParamTable) -> Result<serde_json::Value, ParamsError> {
         let mut problems = check::problems(table);
         match params::check::<Params>(table, self.fields()) {

@@ -242,22 +242,32 @@ fn each_file(dir: &Path, see: &mut dyn FnMut(&Path)) {
     }
 }
 
-/// A folder of publications may be anybody's, and its sidecar says which files of it are out of date.
+/// A folder of publications may be anybody's, and its record, or the sidecar of an earlier program, says what we may remove.
 #[test]
-fn sidecar_that_names_files_elsewhere_removes_none_of_them() {
+fn record_or_sidecar_that_names_files_elsewhere_removes_none_of_them() {
     let spec = "[experiment]\nname = \"x\"\n[stages.a]\nkind = \"command\"\npublish = \"results\"\n\
                 argv = [\"sh\", \"-c\", 'echo $1 > $2/x', \"sh\", \"{params.text}\", \"{out}\"]\nparams = { text = \"1\" }\n";
-    let sandbox = Sandbox::with_spec(spec);
-    sandbox.run_well(&[]);
-    sandbox.write("precious", "");
-    let absolute = sandbox.path("precious").display().to_string();
-    let sidecar = sandbox.read("results/provenance.json");
-    let hostile = sidecar.replace("\"x\"\n", &format!("\"../precious\", \"{absolute}\", \"old\"\n"));
-    assert_ne!(hostile, sidecar);
-    sandbox.write("results/provenance.json", hostile);
-    sandbox.write("results/old", "");
-    sandbox.run_well(&["--set", "stages.a.params.text=2"]);
-    assert_eq!(sandbox.read("results/x"), "2\n");
-    assert!(sandbox.path("precious").exists(), "it lies outside");
-    assert!(!sandbox.path("results/old").exists(), "an earlier publication's");
+    let record = "results/.orchestrate-published.toml";
+    for with_record in [true, false] {
+        let sandbox = Sandbox::with_spec(spec);
+        sandbox.run_well(&[]);
+        sandbox.write("precious", "");
+        sandbox.write("results/old", "");
+        let absolute = sandbox.path("precious").display().to_string();
+        let digest = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"; // of nothing
+        if with_record {
+            let named = |name: &str| format!("files = [\n  \"0 0 {digest} {name}\",\n");
+            for name in ["../precious", &absolute, "old"] {
+                sandbox.edit(record, "files = [\n", &named(name));
+            }
+        } else {
+            std::fs::remove_file(sandbox.path(record)).unwrap();
+            let named = format!("\"../precious\", \"{absolute}\", \"old\", \"x\"\n");
+            sandbox.edit("results/provenance.json", "\"x\"\n", &named);
+        }
+        sandbox.run_well(&["--set", "stages.a.params.text=2"]);
+        assert_eq!(sandbox.read("results/x"), "2\n");
+        assert!(sandbox.path("precious").exists(), "it lies outside");
+        assert!(!sandbox.path("results/old").exists(), "an earlier publication's");
+    }
 }

@@ -14,6 +14,7 @@ mod input;
 mod limits;
 mod logs;
 mod long;
+mod publish;
 mod report;
 mod rerun;
 mod sandbox;

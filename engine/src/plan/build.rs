@@ -7,7 +7,7 @@ use serde_spanned::Spanned;
 
 use super::bind::{self, Binder, UsedKeys, push_once};
 use super::order::order;
-use super::{Feed, Node, ParamSet, Plan, PlannedStage, Points};
+use super::{Feed, Node, ParamSet, Plan, PlannedStage, Points, targets};
 use crate::diagnostic::{Diagnostic, Severity, SpecError};
 use crate::node::NodeId;
 use crate::spec::axis::Binding;
@@ -24,10 +24,13 @@ pub fn build(spec: Spec, kinds: &[&'static dyn Stage]) -> Result<Plan, SpecError
         builder.stage(declared, &links[declared]);
     }
     builder.unused_keys();
+    targets::check(&spec, &builder.stages, &mut builder.problems);
     let Builder { problems, stages, nodes, items, feed_starts, .. } = builder;
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
         return Err(SpecError::new(spec.sources, problems));
     }
+    // Only warnings are left.
+    let spec = Spec { findings: problems, ..spec };
     Ok(Plan { spec, stages, nodes, items, feed_starts })
 }
 

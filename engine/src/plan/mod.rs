@@ -8,6 +8,7 @@ mod build;
 mod order;
 mod point;
 mod select;
+mod targets;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use crate::stage::{FileName, Stage};
 pub use build::build;
 pub use point::Points;
 pub use select::{SelectError, Selector};
+pub use targets::check_store;
 
 /// The immutable graph of nodes.
 pub struct Plan {

@@ -20,7 +20,7 @@ use crate::known::{Known, Outputs};
 use crate::node::NodeId;
 use crate::observe::Observed;
 use crate::plan::Plan;
-use crate::publish::{self, PublishError};
+use crate::publish::{PublishError, Publisher};
 use crate::runlog::{History, RunLog};
 use crate::schedule::{Batch, BatchId, Capacity, NodeState, ScheduleError, Scheduler};
 use crate::stage::{StageError, Weight};
@@ -84,6 +84,7 @@ pub(super) struct Drive<'a, 'l, 'r> {
     sink: Sink,
     reports: Receiver<Report>,
     failures: Vec<NodeFailure>,
+    publisher: Publisher<'a>,
     unpublished: Vec<String>,
     /// Hits that are not yet told of.
     hits: Vec<(NodeId, ActionKey)>,
@@ -133,6 +134,8 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         let capacity = Capacity::of_machine(options.jobs, options.devices.clone(), asks_for_memory);
         let threads = capacity.threads;
         let scheduler = prepare::scheduler(plan, selection, capacity).map_err(|error| unschedulable(plan, error))?;
+        // Before anything runs, as a folder may be another's.
+        let publisher = Publisher::open(plan, store, selection)?;
         let (sink, reports) = report_channel();
         let mut drive = Self {
             known: Known::new(plan, observed),
@@ -143,6 +146,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             deferred: HashSet::new(),
             active: HashMap::new(),
             failures: Vec::new(),
+            publisher,
             unpublished: Vec::new(),
             hits: Vec::new(),
             untouched: Vec::new(),
@@ -185,6 +189,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         outcome?;
         self.store.commit()?;
         self.touch();
+        self.finish_published(stop.asked());
         let counts = self.scheduler.counts();
         let elapsed_ms = milliseconds(self.started.elapsed());
         self.report(Event::RunFinished { counts, elapsed_ms });
@@ -239,8 +244,9 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
                 self.tell_hits()?;
                 return Ok(());
             }
-            for (id, key, hit) in rest {
-                if hit && self.is_published(id, key) { self.hit(id, key) } else { self.miss(id, key) }
+            let published = self.publish_hits(&rest);
+            for ((id, key, _), published) in rest.into_iter().zip(published) {
+                if published { self.hit(id, key) } else { self.miss(id, key) }
             }
         }
     }
@@ -262,7 +268,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
                 if hit {
                     found.push(key);
                 }
-                if hit && !self.publishes(id) { self.hit(id, key) } else { rest.push((id, key, hit)) }
+                if hit && !self.publisher.publishes(id) { self.hit(id, key) } else { rest.push((id, key, hit)) }
             }
             ready = self.scheduler.take_ready();
         }
@@ -325,19 +331,28 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         tracing::warn!("waiting for {seconds} s for {node}{more}: {holder} computes it");
     }
 
-    /// Publishes what the store has for a node, where its stage says so; no if reading it shows that it is lost.
-    fn is_published(&mut self, id: NodeId, key: ActionKey) -> bool {
-        match self.publish(id, key) {
-            Err(PublishError::Store(error @ (StoreError::Corrupt { .. } | StoreError::Missing { .. }))) => {
-                self.known.forget(id);
-                self.warn(format!("{}: {error}; it is made again", self.plan.name(id)));
-                false
+    /// Publishes what the store has for those nodes that are hits; says for each whether it is one after all, which it is not if
+    /// reading shows that it is lost.
+    fn publish_hits(&mut self, nodes: &[(NodeId, ActionKey, bool)]) -> Vec<bool> {
+        let hits: Vec<_> = nodes.iter().filter(|(.., hit)| *hit).map(|(id, key, _)| (*id, *key)).collect();
+        let mut published = self.publish(&hits).into_iter();
+        let mut is_hit = |(id, _, hit): &(NodeId, ActionKey, bool)| {
+            if !hit {
+                return false;
             }
-            published => {
-                self.note_unpublished(id, published);
-                true
+            match published.next().expect("each hit was published") {
+                Err(PublishError::Store(error @ (StoreError::Corrupt { .. } | StoreError::Missing { .. }))) => {
+                    self.known.forget(*id);
+                    self.warn(format!("{}: {error}; it is made again", self.plan.name(*id)));
+                    false
+                }
+                published => {
+                    self.note_unpublished(*id, published);
+                    true
+                }
             }
-        }
+        };
+        nodes.iter().map(&mut is_hit).collect()
     }
 
     /// The outputs of a node are known because the store had them.
@@ -396,8 +411,10 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             note(&using, &found);
             hits
         };
-        for ((id, key), hit) in fresh.into_iter().zip(hits) {
-            if hit && self.is_published(id, key) {
+        let fresh: Vec<_> = fresh.into_iter().zip(hits).map(|((id, key), hit)| (id, key, hit)).collect();
+        let published = self.publish_hits(&fresh);
+        for ((id, key, _), published) in fresh.into_iter().zip(published) {
+            if published {
                 self.pending.remove(&id);
                 self.hit(id, key);
             } else {
@@ -533,15 +550,22 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         }
         fault::between("results are recorded, not durable");
         self.store.commit()?;
-        for Recorded { id, outputs, elapsed_ms } in recorded {
-            fault::between("a result is durable, not reported");
-            let Pending { key, .. } = self.pending.remove(&id).expect("a node that ran was pending");
-            if self.plan.stage(id).kind.checkpoints() {
+        let mut nodes = Vec::with_capacity(recorded.len());
+        for Recorded { id, outputs, .. } in &recorded {
+            let Pending { key, .. } = self.pending.remove(id).expect("a node that ran was pending");
+            if self.plan.stage(*id).kind.checkpoints() {
                 // Of no more use; what cannot be removed now goes with the next collection.
                 let _ = Checkpoints::new(&self.store.checkpoint_dir(&key), key).remove();
             }
-            assert!(self.known.learn(id, &outputs), "BUG: a result lacks an output that its stage declares");
-            let published = self.publish(id, key);
+            assert!(self.known.learn(*id, outputs), "BUG: a result lacks an output that its stage declares");
+            nodes.push((*id, key));
+        }
+        fault::between("results are durable, not published");
+        let published = self.publish(&nodes);
+        for ((Recorded { id, outputs, elapsed_ms }, (_, key)), published) in
+            recorded.into_iter().zip(nodes).zip(published)
+        {
+            fault::between("a result is durable, not reported");
             self.note_unpublished(id, published);
             self.scheduler.finish(self.selection.number(id));
             self.report(Event::NodeRan { node: self.plan.name(id), key, outputs, elapsed_ms });
@@ -636,18 +660,26 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         }
     }
 
-    /// Whether outputs of a node are copied out of the store.
-    fn publishes(&self, id: NodeId) -> bool {
-        self.plan.spec.stages[self.plan.stage(id).declared].publish.is_some()
+    /// Copies the outputs of nodes, which are known, to where their stages say; one result for each.
+    fn publish(&mut self, nodes: &[(NodeId, ActionKey)]) -> Vec<Result<(), PublishError>> {
+        let outputs = |id: &NodeId| match self.publisher.publishes(*id) {
+            true => self.known.outputs(*id).expect("the outputs of a node that ended well are known"),
+            false => Vec::new(),
+        };
+        let nodes: Vec<_> = nodes.iter().map(|(id, key)| (*id, *key, outputs(id))).collect();
+        let published = self.publisher.publish(self.log.id().as_str(), &nodes);
+        self.publisher.take_warnings().into_iter().for_each(|warning| self.warn(warning));
+        published
     }
 
-    /// Copies the outputs of a node, which are known, to where its stage says.
-    fn publish(&self, id: NodeId, key: ActionKey) -> Result<(), PublishError> {
-        if !self.publishes(id) {
-            return Ok(());
+    /// Brings published folders to one state.
+    fn finish_published(&mut self, interrupted: bool) {
+        let finished = self.publisher.finish(interrupted, self.options.merge_tables);
+        for message in finished.failures {
+            self.warn(message.clone());
+            self.unpublished.push(message);
         }
-        let outputs = &self.known.outputs(id).expect("the outputs of a node that ended well are known");
-        publish::publish(self.plan, self.store, id, key, outputs)
+        finished.warnings.into_iter().for_each(|warning| self.warn(warning));
     }
 
     fn note_unpublished(&mut self, id: NodeId, published: Result<(), PublishError>) {

@@ -28,6 +28,7 @@ use crate::known::KnownOutputs;
 use crate::node::NodeId;
 use crate::observe::Observed;
 use crate::plan::Plan;
+use crate::publish::MergeTables;
 use crate::runlog::RunId;
 
 pub use action::{ActionMaker, Lost};
@@ -50,6 +51,8 @@ pub struct RunOptions {
     pub grace: Duration,
     /// Most bytes of a node's log; [`LOG_MAX_BYTES`](crate::executor::LOG_MAX_BYTES) where nobody says otherwise.
     pub log_max_bytes: u64,
+    /// How tables of the points of a published stage are joined; they are not without it.
+    pub merge_tables: Option<MergeTables>,
 }
 
 /// How a run ended.

@@ -267,7 +267,7 @@ impl Removal {
         for removed in files
             .iter()
             .map(|path| disk::remove_file(path))
-            .chain(then_dirs.iter().map(|dir| disk::remove_empty_dir(dir)))
+            .chain(then_dirs.iter().map(|dir| disk::remove_empty_dir(dir).map(drop)))
         {
             if let Err(error) = removed {
                 self.failed += 1;

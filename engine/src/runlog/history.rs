@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
-use orchestrate_cache::{ActionKey, disk};
+use orchestrate_cache::{ActionKey, Digest, disk};
 use serde::Deserialize;
 
 use super::hits::HitList;
@@ -165,8 +165,10 @@ impl History {
 
     /// The newest log of the node of that name, among all runs where it has one.
     pub fn node_log(&self, node: &str) -> Option<PathBuf> {
-        let name = log_name(node);
-        self.runs().iter().map(|run| self.dir(run).join(LOGS).join(&name)).find(|path| path.is_file())
+        let runs = self.runs();
+        let find =
+            |name: String| runs.iter().map(|run| self.dir(run).join(LOGS).join(&name)).find(|path| path.is_file());
+        find(log_name(node)).or_else(|| find(earlier_log_name(node)))
     }
 
     /// How long nodes took in the newest `max_runs` runs in which a node ran.
@@ -280,6 +282,13 @@ fn lines(text: &str) -> impl DoubleEndedIterator<Item = &str> {
 fn name_in(line: &str) -> Option<String> {
     let (_, rest) = line.split_once(NODE)?;
     serde_json::Deserializer::from_str(rest).into_iter().next()?.ok()
+}
+
+/// How programs before percent-encoding named the log of a node.
+fn earlier_log_name(node: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._=,+-[]".contains(c);
+    let safe: String = node.chars().map(|c| if plain(c) { c } else { '_' }).take(150).collect();
+    if safe == node { format!("{safe}.log") } else { format!("{safe}-{}.log", Digest::of(node.as_bytes()).short()) }
 }
 
 #[cfg(test)]

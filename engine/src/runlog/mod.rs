@@ -23,10 +23,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use orchestrate_cache::disk::{self, Appended};
-use orchestrate_cache::{Digest, Digester, StoreError, seal};
+use orchestrate_cache::{Digester, StoreError, seal};
 
 use crate::event::{Event, Hits, Record, Reporter};
 use crate::node::NodeName;
+use crate::publish::name::node_file;
 
 pub use check::{DamagedLog, check};
 pub use collect::{Collection, LogUsage, collect, usage};
@@ -216,9 +217,7 @@ impl Write for Digested {
 
 /// A file name for the log of a node: readable, and different for different nodes.
 fn log_name(node: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._=,+-[]".contains(c);
-    let safe: String = node.chars().map(|c| if plain(c) { c } else { '_' }).take(150).collect();
-    if safe == node { format!("{safe}.log") } else { format!("{safe}-{}.log", Digest::of(node.as_bytes()).short()) }
+    format!("{}.log", node_file(node))
 }
 
 #[cfg(test)]
@@ -273,15 +272,6 @@ mod tests {
         log.report(&Record::now(Event::RunFinished { counts: Default::default(), elapsed_ms: 1 }));
         log.report(&Record::now(warning("a")));
         assert!(log.take_warning().expect("it says why").contains("No space left"));
-    }
-
-    #[test]
-    fn names_of_node_logs_are_safe_and_distinct() {
-        assert_eq!(log_name("score[model=tiny,fold=3]"), "score[model=tiny,fold=3].log");
-        let odd = ["a/../b", "a_.._b", "a\u{0}b", "äb", &"x".repeat(400), &"x".repeat(401)];
-        let names: std::collections::HashSet<_> = odd.iter().map(|name| log_name(name)).collect();
-        assert_eq!(names.len(), odd.len());
-        assert!(names.iter().all(|name| !name.contains('/') && name.len() < 200 && name.is_ascii()), "{names:?}");
     }
 
     #[test]

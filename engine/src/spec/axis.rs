@@ -52,6 +52,20 @@ impl AxisValue {
     }
 }
 
+impl AxisValue {
+    /// The value as JSON: a number, a truth value or a text; the label where it is a table.
+    pub fn json_value(&self) -> serde_json::Value {
+        let Binding::Scalar(value) = &self.binding else { return self.label.as_str().into() };
+        match value.get_ref() {
+            DeValue::Integer(_) => integer(value.get_ref()).map_or_else(|| self.label.as_str().into(), Into::into),
+            // The label is the number as it was read.
+            DeValue::Float(_) => self.label.parse::<f64>().map_or_else(|_| self.label.as_str().into(), Into::into),
+            DeValue::Boolean(truth) => (*truth).into(),
+            _ => self.label.as_str().into(),
+        }
+    }
+}
+
 impl Axis {
     /// The index of the value with a label.
     pub fn position(&self, label: &str) -> Option<usize> {

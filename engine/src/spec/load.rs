@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::limits::PROJECT_FILE;
 use super::parse::{self, Parts};
 use super::sweep::Sweep;
-use super::{Located, Spec, overrides};
+use super::{Located, Spec, overrides, publish};
 use crate::diagnostic::{Diagnostic, Span, SpecError};
 use crate::resources::display_size;
 use crate::source::{self, SourceMap};
@@ -40,7 +40,7 @@ pub fn load_swept(path: &Path, overrides: &[String], sweep: &str) -> Result<(Spe
 }
 
 fn read(path: &Path, overrides: &[String], sweep: Option<&str>) -> Result<(Spec, Option<Spanned<String>>), SpecError> {
-    let mut loader = Loader { sources: SourceMap::default(), problems: Vec::new(), chain: Vec::new(), files: 0 };
+    let mut loader = Loader { sources: SourceMap::default(), problems: Vec::new(), ..Loader::default() };
     let mut table = loader.file(path, None);
     let is_unreadable = table.is_empty() && !loader.problems.is_empty();
     let working_dir = std::env::current_dir().unwrap_or_default();
@@ -49,7 +49,7 @@ fn read(path: &Path, overrides: &[String], sweep: Option<&str>) -> Result<(Spec,
             merge(&mut table, set);
         }
     }
-    let Loader { mut sources, mut problems, .. } = loader;
+    let Loader { mut sources, mut problems, experiments, .. } = loader;
     // A file that is not TOML is reported without what it seems to lack, which would only distract.
     if is_unreadable {
         return Err(SpecError::new(sources, problems));
@@ -69,13 +69,15 @@ fn read(path: &Path, overrides: &[String], sweep: Option<&str>) -> Result<(Spec,
     }
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let root = project_root(&absolute);
-    let Parts { name, seed, axes, exclude, zip, stages, broken } = parse::parts(&table, &mut problems);
+    let Parts { name, seed, axes, exclude, zip, mut stages, broken } = parse::parts(&table, &mut problems);
+    publish::fill_in(&mut stages, &name, &sources, &experiments, &mut problems);
     let findings = problems;
     let spec =
         Spec { path: absolute, root, name, seed, axes, exclude, zip, stages, sources, overrides, findings, broken };
     Ok((spec, axis))
 }
 
+#[derive(Default)]
 struct Loader {
     sources: SourceMap,
     problems: Vec<Diagnostic>,
@@ -83,6 +85,8 @@ struct Loader {
     chain: Vec<(PathBuf, String)>,
     /// How many were read, each as often as it was.
     files: usize,
+    /// The names of experiments with the sources that give them.
+    experiments: Vec<(usize, String)>,
 }
 
 impl Loader {
@@ -124,6 +128,7 @@ impl Loader {
         if broken {
             return DeTable::new();
         }
+        self.experiments.extend(experiment(&table).map(|name| (base, name)));
         let Some(extends) = table.remove("extends") else { return table };
         self.chain.push((absolute, shown));
         let mut merged = DeTable::new();
@@ -193,6 +198,11 @@ fn merge_value(below: &mut Located, above: Located) {
         (DeValue::Table(below), DeValue::Table(above)) => merge(below, above),
         (_, above) => *below = Spanned::new(span, above),
     }
+}
+
+/// The name that a file gives its experiment.
+fn experiment(table: &DeTable<'static>) -> Option<String> {
+    table.get("experiment")?.get_ref().get("name")?.get_ref().as_str().map(str::to_owned)
 }
 
 fn project_root(spec: &Path) -> PathBuf {

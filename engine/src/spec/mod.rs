@@ -7,6 +7,7 @@ mod limits;
 mod load;
 mod overrides;
 mod parse;
+mod publish;
 mod reader;
 mod sweep;
 
@@ -76,7 +77,7 @@ pub struct StageSpec {
     pub retries: u32,
     /// After how long a node is stopped.
     pub timeout_ms: Option<u64>,
-    /// Where its artifacts are copied, relative to the spec's root.
+    /// Where its artifacts are copied, relative to the spec's root, with the experiment's name filled in.
     pub publish: Option<Spanned<String>>,
 }
 

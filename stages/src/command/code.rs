@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use orchestrate_engine::publish::RECORD;
 use orchestrate_engine::stage::FileName;
 
 /// The entries of `code`.
@@ -54,7 +55,8 @@ impl Code {
         }
     }
 
-    /// Every file with its name in the key; folders are read recursively, without hidden entries and `__pycache__`.
+    /// Every file with its name in the key; folders are read recursively, without hidden entries, `__pycache__` and
+    /// folders that hold what was published.
     pub(super) fn files(&self) -> Result<Vec<FileName>, Vec<String>> {
         let mut files = BTreeMap::new();
         let errors: Vec<_> = self
@@ -110,6 +112,10 @@ fn list_files(path: &Path, found: &mut impl FnMut(&Path)) -> Result<(), (PathBuf
         if entry.file_type().map_err(at(path))?.is_symlink() && entry.path().is_dir() {
             return Err((entry.path(), io::Error::other("it is a symbolic link to a folder; list the folder itself")));
         }
+        // What a program gave is not what it consists of; else it would change with each run.
+        if entry.path().join(RECORD).exists() {
+            continue;
+        }
         list_files(&entry.path(), found)?;
     }
     Ok(())
@@ -161,16 +167,25 @@ mod tests {
     }
 
     #[test]
-    fn folders_give_their_files_without_hidden_ones_and_bytecode() {
+    fn folders_give_their_files_without_hidden_ones_bytecode_and_what_was_published() {
         let dir = tempfile::tempdir().expect("a temporary folder can be made");
         let write = |name: &str| {
             let path = dir.path().join(name);
             std::fs::create_dir_all(path.parent().expect("it has a parent")).expect("a folder can be made");
             std::fs::write(path, name).expect("a file can be written");
         };
-        for name in ["run.py", "lib/b.py", "lib/deep/a.py", "lib/.cache", "lib/__pycache__/b.pyc", "other.py"] {
+        for name in [
+            "run.py",
+            "lib/b.py",
+            "lib/deep/a.py",
+            "lib/.cache",
+            "lib/__pycache__/b.pyc",
+            "other.py",
+            "lib/results/v=1/out",
+        ] {
             write(name);
         }
+        write(&format!("lib/results/{RECORD}"));
         let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
         let files = Code::new(&[path("run.py"), path("lib")]).files().expect("all of it exists");
         let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();

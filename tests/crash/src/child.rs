@@ -46,6 +46,7 @@ pub(crate) fn run(project: &Path) -> Anyhow<ExitCode> {
         worker: WorkerCommand::this_program(["worker"]),
         grace: Duration::from_secs(1),
         log_max_bytes: LOG_MAX_BYTES,
+        merge_tables: None,
     };
     let selection = Selection::all(&plan);
     let summary = run::run(&plan, &observed, &store, &selection, &options, &mut [&mut Teller], &Stop::default())?;

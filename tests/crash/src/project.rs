@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use orchestrate_engine::publish::RECORD;
+
 use crate::child::{SET, STORE};
 use crate::result::{Ended, Results};
 use crate::stages::{LABELS, STUDY};
@@ -109,10 +111,13 @@ impl Project {
         Expected { results, published: self.published(), elapsed: began.elapsed() }
     }
 
-    /// The files of the folder to which the study publishes, apart from those that a kill left half written.
+    /// The files of the folder to which the study publishes, but the record of them, which has times.
     pub(crate) fn published(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut files = BTreeMap::new();
         for path in tree(&self.dir.join("results")) {
+            if path.ends_with(RECORD) {
+                continue;
+            }
             let bytes = fs::read(&path).expect("a published file can be read");
             files.insert(path.strip_prefix(&self.dir).expect("it lies there").to_owned(), bytes);
         }

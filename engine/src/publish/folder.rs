@@ -1,0 +1,384 @@
+//! One published folder with its record, and the lock under which both change.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use orchestrate_cache::{Digest, Store, disk};
+
+use super::PublishError;
+use super::place::{Change, Placer, Prepared, Wanted, target};
+use super::record::{Entry, FileRecord, Owner, RECORD, Record, STAGING, Table, Unreadable, staging_block};
+
+/// As many files are made durable at the end of a run. Of more, those that a power cut leaves short are seen by their size and
+/// made again from the store, as syncing thousands takes longer than the run.
+const SYNCED_MAX: usize = 64;
+
+/// Who waits longer for a lock says so.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// One published folder.
+pub(super) struct Folder {
+    pub(super) root: PathBuf,
+    pub(super) record: Record,
+    /// The file of the record as it was read; `None` where there was none.
+    seen: Option<Seen>,
+    /// The hidden folder in which this process writes, below the root.
+    staging: String,
+    /// Whether the file of the record lacks something that is known.
+    pub(super) changed: bool,
+    /// What was written and not synced; `None` where it is too much.
+    unsynced: Option<Vec<PathBuf>>,
+}
+
+/// What tells whether another process has changed a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    device: u64,
+    inode: u64,
+    size: u64,
+}
+
+/// Why a folder cannot be published into.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}; {help}")]
+pub struct Refusal {
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub help: String,
+}
+
+impl Refusal {
+    /// The folder is another stage's.
+    pub(super) fn owned(root: &Path, owner: &Owner, by: &Path) -> Self {
+        let Owner { experiment, stage, spec } = owner;
+        Self {
+            message: format!(
+                "{} belongs to stage `{stage}` of experiment `{experiment}`, spec {spec}: nothing of another stage is \
+                 published there",
+                root.display()
+            ),
+            help: format!(
+                "name another folder in `publish` (`{{experiment}}` in it stands for the experiment's name), or delete {} to \
+                 hand the folder over",
+                by.display()
+            ),
+        }
+    }
+
+    fn unreadable(path: &Path, why: &dyn std::fmt::Display) -> Self {
+        Self {
+            message: format!("{} cannot be read: {why}", path.display()),
+            help: "it says which files may be replaced; mend it, or delete it, and files that differ count as yours"
+                .to_owned(),
+        }
+    }
+}
+
+/// A change to the files of one point.
+pub(super) struct PointChange {
+    /// The entry as it is to be, without its files.
+    pub(super) entry: Entry,
+    pub(super) wanted: Vec<Wanted>,
+    /// Whether files that are as they were recorded stay, whatever is wanted.
+    pub(super) keep: bool,
+    /// Whether the other files of the point stay as they are and as they are recorded.
+    pub(super) only: bool,
+}
+
+/// A change that is ready to be made, with the entry as it is while that is done.
+struct Ready {
+    entry: Entry,
+    /// What may be there instead of files even afterwards.
+    before: Vec<FileRecord>,
+    prepared: Prepared,
+}
+
+impl Folder {
+    /// Reads the record of a folder, if there is one. Errors: the folder is another's, or nobody can tell.
+    pub(super) fn open(root: PathBuf, owner: Owner) -> Result<Self, Refusal> {
+        // One of this process and moment, so that what is in it is of nobody else.
+        let token = format!("{} {} {}", std::process::id(), jiff::Timestamp::now(), root.display());
+        let staging = format!("{STAGING}{}", Digest::of(token.as_bytes()).short());
+        let mut folder =
+            Self { root, record: Record::new(owner), seen: None, staging, changed: false, unsynced: Some(Vec::new()) };
+        let path = folder.record_path();
+        let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
+        match File::options().read(true).custom_flags(flags).open(&path) {
+            Ok(mut file) => folder.read(&mut file)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Refusal::unreadable(&path, &error)),
+        }
+        Ok(folder)
+    }
+
+    /// Whether there is no record yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.seen.is_none()
+    }
+
+    fn record_path(&self) -> PathBuf {
+        self.root.join(RECORD)
+    }
+
+    fn read(&mut self, file: &mut File) -> Result<(), Refusal> {
+        let path = self.record_path();
+        let unreadable = |error: &dyn std::fmt::Display| Refusal::unreadable(&path, error);
+        let metadata = file.metadata().map_err(|error| unreadable(&error))?;
+        if !metadata.is_file() {
+            return Err(unreadable(&"it is no file"));
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(|error| unreadable(&error))?;
+        match Record::parse(&text) {
+            Ok(Some(record)) if record.owner != self.record.owner => {
+                return Err(Refusal::owned(&self.root, &record.owner, &path));
+            }
+            Ok(Some(record)) => {
+                let size = text.len() as u64;
+                self.seen = Some(Seen { device: metadata.dev(), inode: metadata.ino(), size });
+                self.changed |= !record.whole;
+                self.record = record;
+            }
+            // Whoever made it was killed before it named anything.
+            Ok(None) => {}
+            Err(error @ (Unreadable::Newer | Unreadable::Wrong(_))) => return Err(unreadable(&error)),
+        }
+        Ok(())
+    }
+
+    /// Locks the folder, and takes note of what other processes published meanwhile.
+    pub(super) fn lock(&mut self) -> Result<Locked<'_>, PublishError> {
+        disk::create_dir(&self.root).map_err(PublishError::Target)?;
+        let path = self.record_path();
+        let mut file = loop {
+            let file = disk::open_to_append(&path).map_err(PublishError::Target)?;
+            lock(&file, &path);
+            // Its last holder may have put a new one in its place.
+            if disk::is_at(&file, &path) {
+                break file;
+            }
+        };
+        let metadata = file.metadata().map_err(target("look at", &path))?;
+        let now = Seen { device: metadata.dev(), inode: metadata.ino(), size: metadata.size() };
+        if self.seen != Some(now) {
+            self.seen = None;
+            self.read(&mut file)?;
+            if self.seen.is_none() {
+                // What somebody left who was killed at once.
+                disk::truncate(&file, 0, &path).map_err(PublishError::Target)?;
+            }
+        }
+        let mut locked = Locked { folder: self, file, is_staging: false };
+        locked.begin()?;
+        Ok(locked)
+    }
+}
+
+/// A published folder that nobody else changes.
+pub(super) struct Locked<'a> {
+    pub(super) folder: &'a mut Folder,
+    file: File,
+    /// Whether the hidden folder is there.
+    is_staging: bool,
+}
+
+impl Locked<'_> {
+    /// Begins the record where there is none, and removes what killed processes left.
+    fn begin(&mut self) -> Result<(), PublishError> {
+        if self.folder.seen.is_none() {
+            let entries: String = self.folder.record.points.values().map(Entry::block).collect();
+            let text = self.folder.record.head() + &entries;
+            self.append(&text)?;
+        }
+        for left in std::mem::take(&mut self.folder.record.staging) {
+            self.folder.changed = true;
+            disk::remove_dir(&self.folder.root.join(left)).map_err(PublishError::Target)?;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, text: &str) -> Result<(), PublishError> {
+        let path = self.folder.record_path();
+        // Even half of it makes the record another one.
+        self.folder.changed = true;
+        let appended = disk::append(&mut self.file, text.as_bytes(), &path);
+        let metadata = self.file.metadata().map_err(target("look at", &path))?;
+        self.folder.seen = Some(Seen { device: metadata.dev(), inode: metadata.ino(), size: metadata.size() });
+        appended.map_err(PublishError::Target)
+    }
+
+    /// Works with files, in a hidden folder that is recorded first.
+    pub(super) fn place<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self, &mut Placer<'_>) -> Result<T, PublishError>,
+    ) -> Result<(T, Vec<String>), PublishError> {
+        let (root, name) = (self.folder.root.clone(), self.folder.staging.clone());
+        if !self.is_staging {
+            self.append(&staging_block(&name))?;
+            disk::create_new_dir(&root.join(&name)).map_err(PublishError::Target)?;
+            self.is_staging = true;
+        }
+        let staging = root.join(name);
+        let mut placer = Placer::new(&root, &staging);
+        let done = work(self, &mut placer);
+        let Placer { written, warnings, .. } = placer;
+        if let Some(unsynced) = &mut self.folder.unsynced {
+            unsynced.extend(written);
+        }
+        self.folder.unsynced.take_if(|unsynced| unsynced.len() > SYNCED_MAX);
+        Ok((done?, warnings))
+    }
+
+    /// Makes changes to points, each as a whole or not at all; gives what people should know.
+    pub(super) fn change(
+        &mut self,
+        changes: Vec<PointChange>,
+        store: &Store,
+    ) -> (Vec<Result<(), PublishError>>, Vec<String>) {
+        let count = changes.len();
+        let placed = self.place(|locked, placer| {
+            let ready: Vec<_> = changes.into_iter().map(|change| locked.prepare(change, placer, store)).collect();
+            let blocks: String = ready.iter().flatten().map(|ready| ready.entry.block()).collect();
+            locked.record(&blocks)?;
+            let mut finals = String::new();
+            let applied = ready.into_iter().map(|ready| {
+                let Ready { mut entry, before, prepared } = ready?;
+                let applied = placer.apply(&prepared);
+                if applied.is_ok() && entry.before != before {
+                    entry.before = before;
+                    finals.push_str(&entry.block());
+                }
+                locked.folder.record.points.insert(entry.folder.clone(), entry);
+                applied
+            });
+            let applied = applied.collect();
+            if !finals.is_empty() {
+                locked.append(&finals)?;
+            }
+            Ok(applied)
+        });
+        match placed {
+            Ok((results, warnings)) => (results, warnings),
+            Err(error) => {
+                let message = error.to_string();
+                ((0..count).map(|_| Err(PublishError::Folder(message.clone()))).collect(), Vec::new())
+            }
+        }
+    }
+
+    fn prepare(&self, change: PointChange, placer: &mut Placer<'_>, store: &Store) -> Result<Ready, PublishError> {
+        let PointChange { mut entry, wanted, keep, only } = change;
+        let (mut files, mut before) = match self.folder.record.points.get(&entry.folder) {
+            Some(recorded) => (recorded.files.clone(), recorded.before.clone()),
+            None => (Vec::new(), Vec::new()),
+        };
+        let names: HashSet<&str> = wanted.iter().map(|file| file.name.as_str()).collect();
+        let is_old = |file: &mut FileRecord| !only || names.contains(file.name.as_str());
+        let old = files.extract_if(.., is_old).chain(before.extract_if(.., is_old)).collect();
+        let change = Change { dir: entry.folder.clone(), old, wanted, keep };
+        let prepared = placer.prepare(change, store)?;
+        entry.files = files.into_iter().chain(prepared.files()).collect();
+        entry.before = before.iter().cloned().chain(prepared.before()).collect();
+        Ok(Ready { entry, before, prepared })
+    }
+
+    /// Appends blocks, which are durable before the files that they name get their names.
+    fn record(&mut self, blocks: &str) -> Result<(), PublishError> {
+        self.append(blocks)?;
+        disk::sync(&self.file, &self.folder.record_path()).map_err(PublishError::Target)
+    }
+
+    /// Takes a point's files away.
+    pub(super) fn remove(&mut self, folder: &str, placer: &mut Placer<'_>, store: &Store) -> Result<(), PublishError> {
+        let Some(entry) = self.folder.record.points.get(folder) else { return Ok(()) };
+        let old = entry.files.iter().chain(&entry.before).cloned().collect();
+        let gone = placer.prepare(Change { dir: folder.to_owned(), old, wanted: Vec::new(), keep: false }, store)?;
+        placer.apply(&gone)?;
+        self.folder.record.points.shift_remove(folder);
+        self.folder.changed = true;
+        Ok(())
+    }
+
+    /// Puts a table beside the points, or takes it away.
+    pub(super) fn put_table(
+        &mut self,
+        mut table: Table,
+        wanted: Option<Wanted>,
+        placer: &mut Placer<'_>,
+        store: &Store,
+    ) -> Result<(), PublishError> {
+        let old = self.folder.record.tables.get(&table.name).map(|table| table.files.clone()).unwrap_or_default();
+        let change = Change { dir: String::new(), old, wanted: wanted.into_iter().collect(), keep: false };
+        let prepared = placer.prepare(change, store)?;
+        table.files = prepared.files().into_iter().chain(prepared.before()).collect();
+        self.record(&table.block())?;
+        let applied = placer.apply(&prepared);
+        if applied.is_ok() {
+            table.files = prepared.files();
+        }
+        self.folder.record.tables.insert(table.name.clone(), table);
+        applied
+    }
+
+    /// Makes what was published durable where that is little, and writes the record anew, at once.
+    pub(super) fn sum_up(mut self) -> Result<(), PublishError> {
+        self.clear()?;
+        let path = self.folder.record_path();
+        for file in self.folder.unsynced.replace(Vec::new()).unwrap_or_default() {
+            match File::open(&file) {
+                Ok(open) => disk::sync(&open, &file).map_err(PublishError::Target)?,
+                Err(error) => tracing::debug!("{} is not synced: {error}", file.display()),
+            }
+        }
+        self.folder.record.staging.clear();
+        let text = self.folder.record.text();
+        disk::replace(&path, text.as_bytes(), true).map_err(PublishError::Target)?;
+        let metadata = fs::symlink_metadata(&path).map_err(target("look at", &path))?;
+        self.folder.seen = Some(Seen { device: metadata.dev(), inode: metadata.ino(), size: metadata.size() });
+        self.folder.changed = false;
+        Ok(())
+    }
+
+    /// Removes the hidden folder.
+    fn clear(&mut self) -> Result<(), PublishError> {
+        if std::mem::take(&mut self.is_staging) {
+            disk::remove_dir(&self.folder.root.join(&self.folder.staging)).map_err(PublishError::Target)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // The record names it, so the next one who publishes here removes what cannot be removed now.
+        if let Err(error) = self.clear() {
+            tracing::debug!("{error}");
+        }
+    }
+}
+
+/// Waits for the lock of a record; who waits long says so.
+fn lock(file: &File, path: &Path) {
+    let began = Instant::now();
+    let mut said = false;
+    loop {
+        match file.try_lock() {
+            Err(fs::TryLockError::WouldBlock) => {}
+            // Where files cannot be locked, two runs at the same time are as unlikely as elsewhere.
+            Ok(()) | Err(fs::TryLockError::Error(_)) => return,
+        }
+        if !said && began.elapsed() >= PATIENCE {
+            said = true;
+            tracing::warn!(
+                "waiting for another process that publishes into {}",
+                path.parent().unwrap_or(path).display()
+            );
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,171 @@
+//! How the folder of a point is called, `model=tiny,fold=1`, and in the same way the log of a node.
+//!
+//! Labels that differ give names that differ. What a filesystem, a shell glob or a reader that splits at `,` and `=` could
+//! take for something else is percent-encoded (`a/b` is `a%2Fb`, which `urllib.parse.unquote` reads back); a name that differs
+//! from an earlier one only by case, and a name that is too long, end in `~` and digits of a hash.
+
+use std::collections::HashSet;
+
+use orchestrate_cache::Digest;
+
+use crate::node::NodeId;
+use crate::plan::Plan;
+use crate::spec::axis::Axis;
+
+/// The longest name; most filesystems take 255 bytes, and other names are made from this one.
+const BYTES_MAX: usize = 200;
+
+/// ASCII characters that are percent-encoded though they can be seen; `~` begins a hash.
+const ENCODED: &str = "/\\%,=[]<>:\"|?*~";
+
+/// The names of the folders of a stage's points.
+#[derive(Debug)]
+pub struct PointNames {
+    /// Of each of the stage's axes what each of its values adds, `model=tiny`.
+    parts: Vec<Vec<String>>,
+}
+
+impl PointNames {
+    /// The names of a planned stage, by its index.
+    pub fn new(plan: &Plan, stage: usize) -> Self {
+        let axes = plan.stages[stage].points.axes().iter();
+        Self { parts: axes.map(|axis| parts(&plan.spec.axes[*axis])).collect() }
+    }
+
+    /// The name of one of the stage's points; empty where the stage has no axes.
+    pub fn folder(&self, plan: &Plan, id: NodeId) -> String {
+        let mut name = String::new();
+        for (position, parts) in self.parts.iter().enumerate() {
+            let (_, value) = plan.value(id, position);
+            name.push_str(if position == 0 { "" } else { "," });
+            name.push_str(&parts[value]);
+        }
+        shorten(name)
+    }
+}
+
+fn parts(axis: &Axis) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let part = |label: &str| {
+        let encoded = encode(label, "");
+        let name = axis.name.get_ref();
+        if seen.insert(encoded.to_lowercase()) {
+            format!("{name}={encoded}")
+        } else {
+            format!("{name}={encoded}~{}", hash(label, 6))
+        }
+    };
+    axis.values.iter().map(|value| value.label.as_str()).map(part).collect()
+}
+
+/// The name of a file for a node, without its extension.
+///
+/// Whoever looks for it knows no plan, so every name with capital letters ends in a hash.
+pub(crate) fn node_file(node: &str) -> String {
+    let encoded = encode(node, "[]=,");
+    shorten(if node.to_lowercase() == node { encoded } else { format!("{encoded}~{}", hash(node, 6)) })
+}
+
+/// Percent-encodes what is not plain, apart from some characters.
+fn encode(text: &str, kept: &str) -> String {
+    let last = text.chars().count().saturating_sub(1);
+    let mut encoded = String::with_capacity(text.len());
+    for (place, c) in text.chars().enumerate() {
+        let at_an_end = place == 0 && c == '.' || place == last && (c == '.' || c == ' ');
+        let plain = match c {
+            _ if kept.contains(c) => true,
+            ' '..='~' => !ENCODED.contains(c),
+            _ => c.is_alphanumeric(),
+        };
+        if plain && !at_an_end {
+            encoded.push(c);
+            continue;
+        }
+        let mut bytes = [0; 4];
+        for byte in c.encode_utf8(&mut bytes).bytes() {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+fn shorten(name: String) -> String {
+    if name.len() <= BYTES_MAX {
+        return name;
+    }
+    let hash = hash(&name, 12);
+    let mut end = BYTES_MAX - 1 - hash.len();
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    // `%2F` is kept or left out as a whole.
+    if let Some(percent) = name[..end].rfind('%').filter(|percent| percent + 3 > end) {
+        end = percent;
+    }
+    format!("{}~{hash}", &name[..end])
+}
+
+fn hash(text: &str, digits: usize) -> String {
+    let mut hash = Digest::of(text.as_bytes()).to_string();
+    hash.truncate(digits);
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{STUDY, plan};
+
+    /// Folders of the points of `train`, which varies over a model with these labels and one fold.
+    fn folders(labels: &[&str]) -> Vec<String> {
+        let list: Vec<_> = labels.iter().map(|label| toml::Value::from(*label).to_string()).collect();
+        let study =
+            STUDY.replace("[\"a\", \"b\"]", &format!("[{}]", list.join(", "))).replace("folds = 3", "folds = 2");
+        let plan = plan(&study, &[]).unwrap();
+        let stage = plan.stages.iter().position(|stage| stage.name == "train").unwrap();
+        let names = PointNames::new(&plan, stage);
+        plan.stage_nodes(stage).step_by(2).map(|id| names.folder(&plan, id)).collect()
+    }
+
+    #[test]
+    fn ordinary_labels_stand_as_they_are() {
+        let labels = ["tiny", "tiny-modified", "q90", "0.5", "patient_wise", "größe", "a b", "1e-05", "x+(y)", "日本"];
+        let expected: Vec<_> = labels.iter().map(|label| format!("model={label},fold=1")).collect();
+        assert_eq!(folders(&labels), expected);
+    }
+
+    #[test]
+    fn what_is_not_plain_is_percent_encoded() {
+        let labels = ["a/b", "a\\b", "..", ".x", "x.", "x ", "100%", "a:b", "a~1", "e\u{301}", "\u{202e}x"];
+        let encoded =
+            ["a%2Fb", "a%5Cb", "%2E%2E", "%2Ex", "x%2E", "x%20", "100%25", "a%3Ab", "a%7E1", "e%CC%81", "%E2%80%AEx"];
+        let expected: Vec<_> = encoded.iter().map(|label| format!("model={label},fold=1")).collect();
+        assert_eq!(folders(&labels), expected);
+    }
+
+    #[test]
+    fn labels_that_differ_give_folders_that_differ_even_where_case_counts_for_nothing() {
+        let long = "x".repeat(300);
+        let (one, two) = (format!("{long}1"), format!("{long}2"));
+        let percents = "/".repeat(300);
+        let labels = [
+            "a/b", "a_b", "a%2Fb", "a%2fb", "tiny", "Tiny", "TINY", "É", "é", "a~1", "a", "A", ".", "..", "…", &one,
+            &two, &percents,
+        ];
+        let folders = folders(&labels);
+        let distinct: HashSet<_> = folders.iter().map(|folder| folder.to_lowercase()).collect();
+        assert_eq!(distinct.len(), labels.len(), "{folders:?}");
+        assert!(folders.iter().all(|folder| folder.len() <= BYTES_MAX && !folder.contains(['/', '\\'])), "{folders:?}");
+        assert_eq!(folders[4], "model=tiny,fold=1", "the first keeps its name");
+    }
+
+    #[test]
+    fn files_of_nodes_are_named_alike() {
+        assert_eq!(node_file("score[model=tiny,fold=3]"), "score[model=tiny,fold=3]");
+        assert_eq!(node_file("a[v=a/b]"), "a[v=a%2Fb]");
+        let odd = ["a/../b", "a_.._b", "a\u{0}b", "äb", "a", "A", &"x".repeat(400), &"x".repeat(401)];
+        let names: HashSet<_> = odd.iter().map(|name| node_file(name).to_lowercase()).collect();
+        assert_eq!(names.len(), odd.len());
+        assert!(names.iter().all(|name| !name.contains(['/', '\0']) && name.len() <= BYTES_MAX), "{names:?}");
+    }
+}

@@ -1,0 +1,535 @@
+//! Stories of one published folder, in which a person keeps files of their own.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use orchestrate_cache::{Access, FileEntry, PutContent};
+
+use super::record::{FileRecord, Record};
+use super::*;
+use crate::fake::plan_in;
+use crate::publish::finish::Finished;
+use crate::stage::StageError;
+
+/// A study that publishes its scores, of which each has two files.
+struct Study {
+    dir: tempfile::TempDir,
+    store: Store,
+}
+
+/// What a run said.
+#[derive(Debug)]
+struct Said {
+    failed: Vec<String>,
+    warnings: Vec<String>,
+}
+
+const SPEC: &str = r#"
+[experiment]
+name = "study"
+[axes]
+model = ["a", "b"]
+threshold = [1, 2]
+[stages.images]
+kind = "dataset"
+[stages.split]
+kind = "split"
+inputs = { labels = "images" }
+[stages.train]
+kind = "train"
+over = ["model"]
+inputs = { images = "images", split = "split" }
+[stages.threshold]
+kind = "threshold"
+over = ["model", "threshold"]
+inputs = { cams = "train" }
+publish = "res"
+"#;
+
+impl Study {
+    /// With a file and a folder of a person's where it publishes.
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store"), Access::ReadWrite).unwrap();
+        let study = Self { dir, store };
+        study.plant();
+        study
+    }
+
+    fn plant(&self) {
+        for name in ["notes.txt", "mine/notes.txt", "model=a,threshold=1/notes.txt"] {
+            self.write(&format!("res/{name}"), "mine");
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// All files of the published folder but the person's, which must be there.
+    fn files(&self) -> Vec<String> {
+        let mut files = Vec::new();
+        list(&self.path("res"), &mut files);
+        let mut files: Vec<_> =
+            files.iter().map(|path| path.strip_prefix(self.path("res")).unwrap().display().to_string()).collect();
+        files.sort();
+        for mine in ["notes.txt", "mine/notes.txt", "model=a,threshold=1/notes.txt"] {
+            assert_eq!(self.read(&format!("res/{mine}")), "mine");
+            files.retain(|file| file != mine);
+        }
+        files.retain(|file| file != RECORD);
+        files
+    }
+
+    /// The files of points that were published whole.
+    fn points(points: &[&str], others: &[&str]) -> Vec<String> {
+        let files =
+            |point: &&str| ["deep/text", "provenance.json", "scores.parquet"].map(|file| format!("{point}/{file}"));
+        let mut files: Vec<_> = points.iter().flat_map(files).chain(others.iter().map(|it| (*it).to_owned())).collect();
+        files.sort();
+        files
+    }
+
+    fn outputs(&self, node: &str, version: &str) -> (ActionKey, Vec<(String, OutputDigest)>) {
+        let put =
+            |name: &str| (name.to_owned(), PutContent::Bytes(format!("{name} of {node}, {version}").into_bytes()));
+        let files = match version {
+            "other" => vec![put("scores.parquet"), put("text")],
+            _ => vec![put("scores.parquet"), put("deep/text")],
+        };
+        let (digest, _) = self.store.put_artifact(files).unwrap();
+        self.store.commit().unwrap();
+        (ActionKey(Digest::of(format!("{node} {version}").as_bytes())), vec![("thresholds".to_owned(), digest)])
+    }
+
+    /// A run in which some nodes end well.
+    fn run_some(&self, spec: &str, version: &str, ends_well: impl Fn(&str) -> bool, interrupted: bool) -> Said {
+        let plan = plan_in(self.dir.path(), spec, &[]).unwrap();
+        let selection = Selection::all(&plan);
+        let mut publisher = Publisher::open(&plan, &self.store, &selection).unwrap();
+        let ids = plan.ids().filter(|id| publisher.publishes(*id) && ends_well(plan.name(*id).as_str()));
+        let nodes: Vec<_> = ids
+            .map(|id| {
+                let (key, outputs) = self.outputs(plan.name(id).as_str(), version);
+                (id, key, outputs)
+            })
+            .collect();
+        let results = publisher.publish("run", &nodes);
+        let mut failed: Vec<String> =
+            results.into_iter().filter_map(|result| Some(result.err()?.to_string())).collect();
+        let Finished { warnings, failures } = publisher.finish(interrupted, Some(join));
+        failed.extend(failures);
+        let dir = self.dir.path().display().to_string();
+        let short = |texts: Vec<String>| texts.into_iter().map(|text| text.replace(&dir, "DIR")).collect();
+        Said { failed: short(failed), warnings: short(warnings) }
+    }
+
+    fn run(&self, spec: &str, version: &str) -> Said {
+        let said = self.run_some(spec, version, |_| true, false);
+        assert_eq!(said.failed, [""; 0]);
+        said
+    }
+
+    /// Runs again, and nothing in the folder changes.
+    fn run_idly(&self, spec: &str, version: &str) -> Said {
+        let stat = |path: &PathBuf| {
+            let metadata = fs::symlink_metadata(path).unwrap();
+            (path.clone(), std::os::unix::fs::MetadataExt::ino(&metadata), metadata.modified().unwrap())
+        };
+        let stats = || {
+            let mut files = vec![self.path("res")];
+            list(&self.path("res"), &mut files);
+            files.iter().map(stat).collect::<Vec<_>>()
+        };
+        let before = stats();
+        let said = self.run(spec, version);
+        assert_eq!(stats(), before);
+        said
+    }
+
+    fn refusal(&self, spec: &str) -> String {
+        let plan = plan_in(self.dir.path(), spec, &[]).unwrap();
+        let error = Publisher::open(&plan, &self.store, &Selection::all(&plan)).err().expect("it is refused");
+        error.to_string().replace(&self.dir.path().display().to_string(), "DIR")
+    }
+}
+
+fn list(dir: &Path, files: &mut Vec<PathBuf>) {
+    let mut paths: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() && !path.is_symlink() { list(&path, files) } else { files.push(path) }
+    }
+}
+
+/// A line a point, with its values as JSON.
+fn join(axes: &[&str], points: &[TidyPoint], out: &mut (dyn std::io::Write + Send)) -> Result<(), StageError> {
+    for TidyPoint { values, file } in points {
+        let bytes = file.read()?;
+        if bytes.ends_with(b"refused") {
+            return Err(StageError::new("the tables do not fit"));
+        }
+        let _ = writeln!(out, "{} {} {}", axes.join(","), serde_json::json!(values), String::from_utf8_lossy(&bytes));
+    }
+    Ok(())
+}
+
+const ALL: [&str; 4] = ["model=a,threshold=1", "model=a,threshold=2", "model=b,threshold=1", "model=b,threshold=2"];
+
+#[test]
+fn a_run_publishes_all_points_and_one_table_and_the_next_one_touches_nothing() {
+    let study = Study::new();
+    let said = study.run(SPEC, "1");
+    assert_eq!(said.warnings, [""; 0]);
+    assert_eq!(study.files(), Study::points(&ALL, &["scores.parquet"]));
+    assert_eq!(
+        study.read("res/scores.parquet").lines().collect::<Vec<_>>(),
+        [
+            "model,threshold [\"a\",1] scores.parquet of threshold[model=a,threshold=1], 1",
+            "model,threshold [\"a\",2] scores.parquet of threshold[model=a,threshold=2], 1",
+            "model,threshold [\"b\",1] scores.parquet of threshold[model=b,threshold=1], 1",
+            "model,threshold [\"b\",2] scores.parquet of threshold[model=b,threshold=2], 1",
+        ]
+    );
+    assert_eq!(study.run_idly(SPEC, "1").warnings, [""; 0]);
+    study.run(SPEC, "2");
+    assert_eq!(study.files(), Study::points(&ALL, &["scores.parquet"]));
+    assert!(study.read("res/scores.parquet").lines().all(|line| line.ends_with(", 2")));
+}
+
+#[test]
+fn files_that_a_later_result_lacks_go() {
+    let study = Study::new();
+    study.run(SPEC, "1");
+    study.run(SPEC, "other");
+    let files = study.files();
+    assert!(files.contains(&"model=b,threshold=2/text".to_owned()) && files.iter().all(|file| !file.contains("deep")));
+    assert!(!study.path("res/model=b,threshold=2/deep").exists(), "an empty folder of ours goes too");
+}
+
+#[test]
+fn points_that_the_plan_no_longer_has_go_and_what_a_person_put_there_stays() {
+    let study = Study::new();
+    study.run(SPEC, "1");
+    let said = study.run(&SPEC.replace("[1, 2]", "[2, 3]"), "2");
+    assert_eq!(said.warnings, ["DIR/res: 2 points were removed, which the plan no longer has"]);
+    let points = ["model=a,threshold=2", "model=a,threshold=3", "model=b,threshold=2", "model=b,threshold=3"];
+    assert_eq!(study.files(), Study::points(&points, &["scores.parquet"]));
+    assert!(study.path("res/model=a,threshold=1").exists(), "it holds a person's file");
+    assert!(!study.path("res/model=b,threshold=1").exists());
+    assert_eq!(study.read("res/scores.parquet").lines().count(), 4);
+    let back = study.run(SPEC, "2");
+    assert_eq!(back.warnings, ["DIR/res: 2 points were removed, which the plan no longer has"]);
+    assert_eq!(study.files(), Study::points(&ALL, &["scores.parquet"]));
+}
+
+#[test]
+fn points_that_a_run_did_not_come_to_stay_and_say_so() {
+    let study = Study::new();
+    study.run(SPEC, "1");
+    let some = |node: &str| node.contains("threshold=1");
+    let said = study.run_some(SPEC, "2", some, false);
+    assert_eq!(said.warnings, ["DIR/res: 2 points are of an older run, which this one did not publish anew"]);
+    assert_eq!(study.files(), Study::points(&ALL, &["scores.parquet"]));
+    let older = |point: &str| study.read(&format!("res/{point}/provenance.json")).contains("\"older_run\": true");
+    assert_eq!(ALL.map(older), [false, true, false, true]);
+    assert!(study.read("res/model=a,threshold=2/scores.parquet").ends_with(", 1"));
+    assert_eq!(study.read("res/scores.parquet").lines().count(), 2, "the table mixes no two runs");
+    // Nothing more is to be marked; the warning stays.
+    let again = study.run_some(SPEC, "2", some, false);
+    assert_eq!(again.warnings.len(), 1);
+    let all = study.run(SPEC, "2");
+    assert_eq!(all.warnings, [""; 0]);
+    assert_eq!(ALL.map(older), [false; 4]);
+    assert_eq!(study.read("res/scores.parquet").lines().count(), 4);
+    study.run_idly(SPEC, "2");
+}
+
+#[test]
+fn an_interrupted_run_removes_nothing_and_the_next_one_does() {
+    let study = Study::new();
+    study.run(SPEC, "1");
+    let spec = SPEC.replace("[1, 2]", "[2]");
+    study.run_some(&spec, "1", |_| true, true);
+    assert_eq!(study.files(), Study::points(&ALL, &["scores.parquet"]));
+    let said = study.run(&spec, "1");
+    assert_eq!(said.warnings.len(), 1);
+    assert_eq!(study.files(), Study::points(&[ALL[1], ALL[3]], &["scores.parquet"]));
+    assert_eq!(study.read("res/scores.parquet").lines().count(), 2);
+    // One that ended before the table was made.
+    study.run_some(&spec, "2", |_| true, true);
+    study.run(&spec, "2");
+    assert!(study.read("res/scores.parquet").lines().all(|line| line.ends_with(", 2")));
+}
+
+#[test]
+fn a_file_of_ours_that_was_edited_comes_back_and_the_edited_one_is_kept() {
+    let study = Study::new();
+    study.run(SPEC, "1");
+    for round in 1..=3 {
+        study.write("res/model=a,threshold=2/deep/text", &format!("edited {round}"));
+        let said = study.run(SPEC, "1");
+        let kept = if round == 1 { "text.edited".to_owned() } else { format!("text.edited-{round}") };
+        assert_eq!(
+            said.warnings,
+            [format!(
+                "DIR/res/model=a,threshold=2/deep/text was edited after it was published; it is there again as it was \
+                 published, and yours is kept as {kept}"
+            )]
+        );
+        assert_eq!(study.read(&format!("res/model=a,threshold=2/deep/{kept}")), format!("edited {round}"));
+        assert_eq!(study.read("res/model=a,threshold=2/deep/text"), "deep/text of threshold[model=a,threshold=2], 1");
+    }
+    // Also where it is replaced, or goes.
+    study.write("res/scores.parquet", "edited");
+    study.write("res/model=b,threshold=1/scores.parquet", "edited");
+    study.write("res/model=b,threshold=2/scores.parquet", "edited");
+    study.run(&SPEC.replace("[1, 2]", "[2]"), "2");
+    for kept in ["scores.parquet", "model=b,threshold=1/scores.parquet", "model=b,threshold=2/scores.parquet"] {
+        assert_eq!(study.read(&format!("res/{kept}.edited")), "edited");
+    }
+    assert!(!study.path("res/model=b,threshold=1/scores.parquet").exists());
+    study.run_idly(&SPEC.replace("[1, 2]", "[2]"), "2");
+}
+
+#[test]
+fn a_missing_file_comes_back_and_one_with_the_same_bytes_is_only_recorded() {
+    let study = Study::new();
+    study.run(SPEC, "1");
+    fs::remove_file(study.path("res/model=a,threshold=2/scores.parquet")).unwrap();
+    fs::remove_file(study.path("res/scores.parquet")).unwrap();
+    fs::remove_dir_all(study.path("res/model=b,threshold=1")).unwrap();
+    let touched = study.path("res/model=b,threshold=2/deep/text");
+    let file = fs::File::options().write(true).open(&touched).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    assert_eq!(study.run(SPEC, "1").warnings, [""; 0]);
+    assert_eq!(study.files(), Study::points(&ALL, &["scores.parquet"]));
+    assert_eq!(fs::metadata(&touched).unwrap().modified().unwrap(), std::time::UNIX_EPOCH, "it was not written");
+    study.run_idly(SPEC, "1");
+    fs::remove_dir_all(study.path("res")).unwrap();
+    study.plant();
+    study.run(SPEC, "1");
+    assert_eq!(study.files(), Study::points(&ALL, &["scores.parquet"]));
+}
+
+#[test]
+fn a_file_of_a_person_that_has_the_name_of_one_of_ours_is_in_the_way() {
+    let study = Study::new();
+    study.write("res/model=a,threshold=2/deep", "mine");
+    study.write("res/model=b,threshold=1/scores.parquet/x", "mine");
+    study.write("res/model=b,threshold=2/scores.parquet", "mine");
+    // The same bytes are as good as ours.
+    study.write("res/model=a,threshold=1/scores.parquet", "scores.parquet of threshold[model=a,threshold=1], 1");
+    let said = study.run_some(SPEC, "1", |_| true, false);
+    let why = |path: &str| {
+        format!(
+            "cannot publish: DIR/res/{path} is in the way, which this stage did not publish; move it elsewhere, or name another \
+             folder in `publish`"
+        )
+    };
+    assert_eq!(
+        said.failed,
+        [
+            why("model=a,threshold=2/deep"),
+            why("model=b,threshold=1/scores.parquet"),
+            why("model=b,threshold=2/scores.parquet")
+        ]
+    );
+    assert_eq!(study.read("res/model=b,threshold=2/scores.parquet"), "mine");
+    assert_eq!(study.read("res/scores.parquet").lines().count(), 1);
+    assert!(!study.path("res/model=b,threshold=2/provenance.json").exists(), "a point is published whole or not");
+    fs::remove_file(study.path("res/model=a,threshold=2/deep")).unwrap();
+    fs::remove_dir_all(study.path("res/model=b,threshold=1")).unwrap();
+    fs::remove_file(study.path("res/model=b,threshold=2/scores.parquet")).unwrap();
+    study.run(SPEC, "1");
+    assert_eq!(study.files(), Study::points(&ALL, &["scores.parquet"]));
+}
+
+#[test]
+fn no_link_is_followed_and_a_root_may_be_one() {
+    let study = Study::new();
+    let outside = study.path("outside");
+    fs::create_dir(&outside).unwrap();
+    study.write("outside/text", "victim");
+    symlink(&outside, study.path("res/model=a,threshold=2")).unwrap();
+    fs::create_dir(study.path("res/model=b,threshold=1")).unwrap();
+    symlink(outside.join("text"), study.path("res/model=b,threshold=1/scores.parquet")).unwrap();
+    let said = study.run_some(SPEC, "1", |_| true, false);
+    assert!(said.failed[0].contains("DIR/res/model=a,threshold=2 is a link, and no link"), "{said:?}");
+    assert!(said.failed[1].contains("DIR/res/model=b,threshold=1/scores.parquet is in the way"), "{said:?}");
+    assert_eq!((said.failed.len(), study.read("outside/text").as_str()), (2, "victim"));
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
+    fs::remove_file(study.path("res/model=a,threshold=2")).unwrap();
+    fs::remove_file(study.path("res/model=b,threshold=1/scores.parquet")).unwrap();
+    study.run(SPEC, "1");
+
+    // A published file that became a link is as good as edited.
+    fs::remove_file(study.path("res/model=b,threshold=1/scores.parquet")).unwrap();
+    symlink(outside.join("text"), study.path("res/model=b,threshold=1/scores.parquet")).unwrap();
+    study.run(SPEC, "2");
+    assert_eq!(study.read("outside/text"), "victim");
+    assert!(study.path("res/model=b,threshold=1/scores.parquet.edited").is_symlink());
+
+    fs::rename(study.path("res"), study.path("elsewhere")).unwrap();
+    symlink(study.path("elsewhere"), study.path("res")).unwrap();
+    study.run(SPEC, "3");
+    assert!(study.path("res").is_symlink());
+    assert!(study.read("elsewhere/model=b,threshold=1/scores.parquet").ends_with(", 3"));
+}
+
+#[test]
+fn a_folder_of_another_stage_study_or_spec_is_refused() {
+    let study = Study::new();
+    study.run(SPEC, "1");
+    let before = study.files();
+    for (other, whose) in [
+        (SPEC.replace("\"study\"", "\"child\""), "belongs to stage `threshold` of experiment `study`, spec spec.toml"),
+        (SPEC.replace("[stages.threshold]", "[stages.other]"), "belongs to stage `threshold` of experiment `study`"),
+    ] {
+        let said = study.refusal(&other);
+        assert!(said.contains("spec.toml:20:11: DIR/res ") && said.contains(whose), "{said}");
+        assert!(
+            said.contains("help: name another folder in `publish`")
+                && said.contains(&format!("delete DIR/res/{RECORD}"))
+        );
+    }
+    assert_eq!(study.files(), before);
+    fs::remove_file(study.path(&format!("res/{RECORD}"))).unwrap();
+    let said = study.refusal(&SPEC.replace("\"study\"", "\"child\""));
+    assert!(said.contains("delete DIR/res/model=a,threshold=1/provenance.json"), "{said}");
+    study.write(&format!("res/{RECORD}"), "what?");
+    assert!(study.refusal(SPEC).contains("cannot be read"), "{}", study.refusal(SPEC));
+}
+
+#[test]
+fn a_folder_of_an_earlier_program_is_adopted() {
+    let study = Study::new();
+    study.run(SPEC, "1");
+    let before = study.files();
+    fs::remove_file(study.path(&format!("res/{RECORD}"))).unwrap();
+    fs::remove_file(study.path("res/scores.parquet")).unwrap();
+    study.write("res/model=b,threshold=2/deep/text", "edited");
+    let said = study.run(SPEC, "1");
+    assert_eq!(said.warnings.len(), 1, "{said:?}");
+    assert_eq!(study.read("res/model=b,threshold=2/deep/text.edited"), "edited");
+    fs::remove_file(study.path("res/model=b,threshold=2/deep/text.edited")).unwrap();
+    assert_eq!(study.files(), before);
+    study.run_idly(SPEC, "1");
+    fs::remove_file(study.path(&format!("res/{RECORD}"))).unwrap();
+    fs::remove_file(study.path("res/scores.parquet")).unwrap();
+    study.run(&SPEC.replace("[1, 2]", "[2]"), "2");
+    assert_eq!(study.files(), Study::points(&[ALL[1], ALL[3]], &["scores.parquet"]));
+}
+
+/// A process that dies leaves what it had recorded and written until then.
+#[test]
+fn after_a_kill_nothing_of_ours_is_taken_for_a_persons() {
+    let (staging, point) = (".orchestrate-new-dead", ALL[3]);
+    let record = format!("res/{RECORD}");
+    for (renamed, torn, next) in [
+        (&[][..], true, "1"),
+        (&[], false, "1"),
+        (&[], false, "2"),
+        (&["scores.parquet"], false, "1"),
+        (&["scores.parquet"], false, "2"),
+        (&["scores.parquet"], false, "3"),
+        (&["scores.parquet", "deep/text"], false, "1"),
+    ] {
+        let study = Study::new();
+        study.run(SPEC, "1");
+        let whole = Record::parse(&study.read(&record)).unwrap().unwrap();
+        let (key, outputs) = study.outputs("threshold[model=b,threshold=2]", "2");
+        let mut entry = whole.points[point].clone();
+        entry.key = key;
+        entry.before = std::mem::take(&mut entry.files);
+        for FileEntry { name, digest, size_bytes } in study.store.artifact(&outputs[0].1).unwrap().files {
+            let path = format!("res/{point}/{name}");
+            if renamed.contains(&name.as_str()) {
+                study.write(&path, &String::from_utf8(study.store.read(&digest).unwrap()).unwrap());
+            }
+            entry.files.push(FileRecord { name, digest, size: size_bytes, mtime_ns: 1 });
+        }
+        let text = study.read(&record) + &record::staging_block(staging) + &entry.block();
+        study.write(&record, if torn { &text[..text.len() - 9] } else { &text });
+        study.write(&format!("res/{staging}/1"), "half");
+        let said = study.run(SPEC, next);
+        assert_eq!(said.warnings, [""; 0], "{renamed:?} {torn} {next}");
+        assert_eq!(study.files(), Study::points(&ALL, &["scores.parquet"]), "{renamed:?} {torn} {next}");
+        assert!(!study.path(&format!("res/{staging}")).exists());
+        assert!(study.read(&format!("res/{point}/scores.parquet")).ends_with(&format!(", {next}")));
+        study.run_idly(SPEC, next);
+    }
+}
+
+#[test]
+fn two_runs_publish_into_one_folder_one_after_the_other() {
+    let study = Study::new();
+    study.run(SPEC, "1");
+    let plan = plan_in(study.dir.path(), SPEC, &[]).unwrap();
+    let selection = Selection::all(&plan);
+    let mut runs = ["2", "3"].map(|version| (version, Publisher::open(&plan, &study.store, &selection).unwrap()));
+    let ids: Vec<_> = plan.ids().filter(|id| runs[0].1.publishes(*id)).collect();
+    for id in ids {
+        for (version, publisher) in &mut runs {
+            let (key, outputs) = study.outputs(plan.name(id).as_str(), version);
+            publisher.publish("run", &[(id, key, outputs)]).into_iter().for_each(Result::unwrap);
+        }
+    }
+    for (_, mut publisher) in runs {
+        let Finished { warnings, failures } = publisher.finish(false, Some(join));
+        assert_eq!((warnings, failures), (Vec::new(), Vec::new()));
+    }
+    assert_eq!(study.files(), Study::points(&ALL, &["scores.parquet"]));
+    assert!(study.read("res/scores.parquet").lines().all(|line| line.ends_with(", 3")));
+    study.run_idly(SPEC, "3");
+}
+
+#[test]
+fn tables_that_do_not_fit_are_left_out_and_said_each_time() {
+    let study = Study::new();
+    study.run(SPEC, "1");
+    for _ in 0..2 {
+        let said = study.run(SPEC, "refused");
+        assert_eq!(said.warnings, ["there is no DIR/res/scores.parquet: the tables do not fit"]);
+        assert_eq!(study.files(), Study::points(&ALL, &[]));
+    }
+    assert_eq!(study.run(SPEC, "1").warnings, [""; 0]);
+    assert_eq!(study.files(), Study::points(&ALL, &["scores.parquet"]));
+}
+
+#[test]
+fn a_page_with_additions_is_ours_and_all_files_are_of_one_result() {
+    let study = Study::new();
+    study.run(SPEC, "1");
+    let plan = plan_in(study.dir.path(), SPEC, &["experiment.seed=8"]).unwrap();
+    let node = plan.ids().find(|id| plan.name(*id).as_str() == "threshold[model=b,threshold=1]").unwrap();
+    let annotate = |version: &str, folder: &str| {
+        let (key, outputs) = study.outputs("threshold[model=b,threshold=1]", version);
+        let files = vec![("scores.parquet".to_owned(), b"annotated".to_vec())];
+        let node = Annotated { node, key, outputs: &outputs, run: "run", files };
+        publish_annotated(&plan, &study.store, &study.path(folder), ALL[2], node)
+    };
+    assert_eq!(annotate("1", "res").unwrap(), [""; 0]);
+    assert_eq!(study.read(&format!("res/{}/scores.parquet", ALL[2])), "annotated");
+    study.run_idly(SPEC, "1");
+
+    annotate("other", "res").unwrap();
+    let files: Vec<_> = study.files().into_iter().filter(|file| file.starts_with(ALL[2])).collect();
+    assert_eq!(files, ["provenance.json", "scores.parquet", "text"].map(|file| format!("{}/{file}", ALL[2])));
+    assert!(study.read(&format!("res/{}/provenance.json", ALL[2])).contains("experiment.seed=8"));
+    study.run(SPEC, "1");
+    assert_eq!(study.files(), Study::points(&ALL, &["scores.parquet"]));
+
+    annotate("1", "elsewhere").unwrap();
+    assert!(study.path(&format!("elsewhere/{RECORD}")).is_file());
+}
