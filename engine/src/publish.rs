@@ -4,6 +4,8 @@
 //! one lacks are removed, and nothing else in the folder is touched. Where the sidecar already names the same outputs and
 //! its files are there, nothing is written.
 
+pub mod tidy;
+
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 

@@ -28,6 +28,7 @@ pub mod table;
 #[cfg(test)]
 mod testing;
 pub mod threshold;
+pub mod tidy;
 pub mod train;
 mod training;
 mod typed;
