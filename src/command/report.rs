@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use orchestrate_cache::Access;
-use orchestrate_engine::event::{Event, RunStarted};
+use orchestrate_cache::{Access, ActionKey};
+use orchestrate_engine::event::Event;
 use orchestrate_engine::node::NodeId;
 use orchestrate_engine::plan::Plan;
 use orchestrate_engine::publish::{self, Annotated, PointNames, PublishError};
@@ -93,7 +93,9 @@ fn target(plan: &Plan, id: NodeId, to: Option<&Path>, several: bool) -> (PathBuf
 
 /// The page with its provenance.
 fn page(study: &Study, recorded: &Recorded<'_>, id: NodeId, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let provenance = Provenance { facts: facts(study, id), nodes: sources(study, recorded, id)? };
+    let (key, _) = recorded.result(id).context("the report has no result")?;
+    let overrides = study.plan.spec.overrides.clone();
+    let provenance = Provenance { overrides, facts: facts(study, &key)?, nodes: sources(study, recorded, id)? };
     let page = std::str::from_utf8(bytes).context("the page is no text")?;
     let page = provenance::add(page, &provenance).context("the page has no place for where its numbers came from")?;
     Ok(page.into_bytes())
@@ -138,33 +140,38 @@ fn sources(study: &Study, recorded: &Recorded<'_>, id: NodeId) -> anyhow::Result
 }
 
 /// What there is to know of the study and of the run that made the report.
-fn facts(study: &Study, id: NodeId) -> Vec<(String, String)> {
+fn facts(study: &Study, key: &ActionKey) -> anyhow::Result<Vec<(String, String)>> {
     let spec = &study.plan.spec;
-    let path = spec.path.strip_prefix(&spec.root).unwrap_or(&spec.path);
-    let mut facts = vec![("experiment".to_owned(), spec.name.clone()), ("spec".to_owned(), path.display().to_string())];
+    let shown = |path: &Path| path.strip_prefix(&spec.root).unwrap_or(path).display().to_string();
+    let mut facts = vec![("experiment".to_owned(), spec.name.clone()), ("spec".to_owned(), shown(&spec.path))];
     let mut add = |name: &str, value: String| facts.push((name.to_owned(), value));
     if !spec.overrides.is_empty() {
         add("overrides", spec.overrides.join(", "));
     }
-    let history = History::new(study.store.runs_dir());
-    if let Some(latest) = history.latest(study.plan.name(id).as_str()) {
-        add("latest run", latest.run.to_string());
-        for record in history.records(&latest.run).unwrap_or_default() {
-            match record.event {
-                Event::RunStarted(RunStarted { device, jobs, version, .. }) => {
-                    add("device and threads", format!("{device}, {jobs}"));
-                    add("orchestrate", version);
+    // Not the latest run of that name: with other overrides it made another page.
+    let result = study.store.recorded(key).context("the result of the report cannot be read")?;
+    add("made by run", result.run.clone());
+    let records = result.run.parse().ok().and_then(|run| History::new(study.store.runs_dir()).records(&run).ok());
+    for record in records.unwrap_or_default() {
+        match record.event {
+            Event::RunStarted(started) => {
+                if started.spec != spec.path {
+                    add("spec of that run", shown(&started.spec));
                 }
-                Event::RunFinished { counts, elapsed_ms } => {
-                    let took = terminal::duration(elapsed_ms);
-                    add(
-                        "that run",
-                        format!("{took}: {} hit, {} ran, {} failed", counts.hit, counts.ran, counts.failed),
-                    );
+                if started.overrides != spec.overrides {
+                    let none = || "none".to_owned();
+                    let overrides = Some(started.overrides.join(", ")).filter(|text| !text.is_empty());
+                    add("overrides of that run", overrides.unwrap_or_else(none));
                 }
-                _ => {}
+                add("device and threads", format!("{}, {}", started.device, started.jobs));
+                add("orchestrate", started.version);
             }
+            Event::RunFinished { counts, elapsed_ms } => {
+                let took = terminal::duration(elapsed_ms);
+                add("that run", format!("{took}: {} hit, {} ran, {} failed", counts.hit, counts.ran, counts.failed));
+            }
+            _ => {}
         }
     }
-    facts
+    Ok(facts)
 }

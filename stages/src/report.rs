@@ -102,6 +102,18 @@ impl params::Params for Params {
     }
 }
 
+impl Params {
+    /// What means are taken over, as people call one of them.
+    fn group(&self) -> String {
+        if self.across.0 == ["fold"] { "fold".to_owned() } else { format!("value of {}", self.across.0.join(" × ")) }
+    }
+
+    /// The same for several.
+    fn groups(&self) -> String {
+        if self.across.0 == ["fold"] { "folds".to_owned() } else { format!("values of {}", self.across.0.join(" × ")) }
+    }
+}
+
 /// What the page is made from.
 struct Content<'a> {
     params: &'a Params,
@@ -235,7 +247,7 @@ impl Report {
 
 impl Typed for Report {
     const KIND: &'static str = KIND;
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: &'static str =
         "makes one page of tables, figures and cases; `orchestrate report` adds where they came from";
     const PORTS: &'static [Port] = &[

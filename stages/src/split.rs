@@ -87,9 +87,11 @@ impl params::Params for Params {
 /// - `file`: contents of the `.mat` file that `folds_from` names
 /// - returns: one fold in 1..=k an image in the same order, and what both sides of each fold share
 ///
-/// Without `shuffle` and `group`, these are the test indices of scikit-learn's `StratifiedKFold(k)`; with `group`,
-/// those of `StratifiedGroupKFold(k)`, classes numbered by their indices. With `shuffle`, scikit-learn's counts per
-/// fold and class, in an order of our own. Leakage is counted over `group`, by default over patients.
+/// Without `shuffle` and `group`, these are the test indices of scikit-learn's `StratifiedKFold(k)`. With `group`, they are
+/// those of `StratifiedGroupKFold(k)` if that is given the groups as texts and the classes as their indices, of which there are
+/// two to seven; `split/grouped.rs` says where other folds come out. With `shuffle`, counts per fold and class are those of
+/// `StratifiedKFold`, in an order of our own; with `shuffle` and `group` the folds are our own altogether. Leakage is
+/// counted over `group`, by default over patients.
 ///
 /// Errors: a class with fewer images than folds; fewer groups than folds; a fold without images; a missing column;
 /// images without a group or with a fold outside 1..=k, by name; a file with another number of folds than images.

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::sync::OnceLock;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::sandbox::Sandbox;
 
@@ -82,12 +82,20 @@ columns = ["label"]
 only = { threshold = 200 }
 reference = "published.csv"
 
+[stages.wide]
+kind = "table"
+title = "mIoU by threshold and class"
+inputs = { scores = "score" }
+rows = ["model"]
+columns = ["threshold", "label"]
+reference = "published.csv"
+
 [stages.report]
 kind = "report"
 title = "A study & its page"
 
 [stages.report.inputs]
-tables = "iou"
+tables = ["iou", "wide"]
 scores = ["score", "unet-score"]
 cams = "cam"
 thresholds = "threshold"
@@ -149,13 +157,46 @@ fn report_names_nodes_keys_and_times_and_runs_nothing() {
     assert_eq!(run.ran(), [""; 0], "a report changes nothing that a run sees");
 }
 
+/// What the page says under a name in "Computing".
+fn fact(page: &str, name: &str) -> Option<String> {
+    let rest = page.split(&format!("<dt>{name}</dt><dd>")).nth(1)?;
+    Some(rest.split("</dd>").next()?.to_owned())
+}
+
+#[test]
+fn page_cites_the_run_that_made_it_and_has_its_overrides_in_the_header() {
+    let of_study = page("cited");
+    let overrides = ["--set", "stages.report.cases=2"];
+    let run = study().run_well(&overrides);
+    assert_eq!(run.ran(), ["report"]);
+    let made_by = fact(&of_study, "made by run").expect("it was made by a run");
+    assert_eq!(fact(&page("cited"), "made by run").as_ref(), Some(&made_by), "the latest run made another page");
+    assert!(!of_study.contains("class=\"overrides\"") && fact(&of_study, "overrides").is_none());
+
+    let said = study().orchestrate(&[&["report", "spec.toml", "--to", "overridden"], overrides.as_slice()].concat());
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let overridden = study().read("overridden/report.html");
+    let header = overridden.split("</header>").next().unwrap_or_default();
+    assert!(header.contains("The spec with <code>") && header.contains(" stages.report.cases=2</code>"), "{header}");
+    assert_ne!(fact(&overridden, "made by run"), Some(made_by));
+    assert_eq!(fact(&overridden, "overrides").as_deref(), Some("stages.report.cases=2"));
+    let of_run = ["overrides of that run", "spec of that run"].map(|name| fact(&overridden, name));
+    assert_eq!(of_run, [None, None], "they are the same");
+    assert!(fact(&overridden, "that run").is_some_and(|run| run.contains("36 hit, 1 ran")), "{overridden:?}");
+
+    // Set to what it is anyway, it is the same page of the same run.
+    let said = study().orchestrate(&["report", "spec.toml", "--to", "same", "--set", "stages.report.cases=4"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert_eq!(fact(&study().read("same/report.html"), "overrides of that run").as_deref(), Some("none"));
+}
+
 #[test]
 fn report_of_what_did_not_run_names_what_is_missing() {
     let sandbox = Sandbox::with_spec(STUDY);
     sandbox.write("published.csv", PUBLISHED);
     let said = sandbox.orchestrate(&["report", "spec.toml"]);
     assert_eq!(said.code, Some(2));
-    assert!(said.err.contains("the store lacks 36 results of 36 nodes: images,"), "{}", said.err);
+    assert!(said.err.contains("the store lacks 37 results of 37 nodes: images,"), "{}", said.err);
     assert!(said.err.contains("orchestrate run spec.toml"), "{}", said.err);
 
     let (before, _) = STUDY.split_once("[stages.report]").expect("the study has a report");
@@ -213,6 +254,7 @@ const PROBE: &str = r##"<script>addEventListener("load", () => setTimeout(() => 
     charts: document.querySelectorAll("svg.chart").length,
     matrices: document.querySelectorAll("table.matrix").length,
     cells,
+    scrolled: [...document.querySelectorAll("main .scroll")].filter((it) => it.scrollWidth > it.clientWidth).map(text),
     count: document.getElementById("count").textContent,
     ious: shown.map((it) => Number(it.dataset.iou)),
     classes: [...new Set(shown.map((it) => it.dataset.class))],
@@ -288,11 +330,17 @@ fn page_is_readable_in_a_browser_at_both_widths_and_its_filters_work() {
     assert_eq!((&wide["loaded"], &wide["dangling"]), (&0.into(), &0.into()), "{wide}");
     // One sweep, three histograms, loss and another measure of three series; two classifiers have a matrix.
     assert_eq!((&wide["charts"], &wide["matrices"]), (&10.into(), &2.into()), "{wide}");
-    assert_eq!(wide["nodes"], 36, "{wide}");
+    assert_eq!(wide["nodes"], 37, "{wide}");
+    assert_eq!(wide["scrolled"], json!([]), "a table of ten columns fits, so that none hides behind a scroll bar");
     let cells = wide["cells"].as_array().expect("rows of cells");
-    assert_eq!(cells.iter().map(|row| texts(row)[0]).collect::<Vec<_>>(), ["tiny", "tiny-modified", "unet-vgg16"]);
+    assert_eq!(
+        cells.iter().map(|row| texts(row)[0]).collect::<Vec<_>>(),
+        ["tiny", "tiny-modified", "unet-vgg16", "tiny", "tiny-modified"]
+    );
     let first = texts(&cells[0]);
-    assert!(first.len() == 6 && first[1].contains("published 0.999 (0.001) ▼ −"), "{first:?}");
+    // The images are synthetic, so that how far a figure is from a published one would say nothing.
+    assert!(first.len() == 6 && first[1].ends_with("published 0.999 (0.001)"), "{first:?}");
+    assert!(texts(&cells[3]).len() == 10 && texts(&cells[3])[1].ends_with("published 0.999 (0.001)"), "{cells:?}");
     assert!(!texts(&cells[1])[1].contains("published"), "{cells:?}");
     assert_eq!(texts(&wide["series"]), ["tiny", "tiny-modified", "unet-vgg16"]);
     let panels = texts(&wide["panels"]);

@@ -23,7 +23,7 @@ use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowWriter, ArrowWriterOp
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 
@@ -263,16 +263,9 @@ impl<'a> Columns<'a> {
     }
 
     pub(super) fn properties(&self) -> Result<WriterProperties, ParquetError> {
-        let notes: Vec<_> = self.notes.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
         let wide = self.columns.iter().any(|(_, column)| matches!(column, Column::Bytes { .. }));
-        let mut properties = WriterProperties::builder()
-            .set_created_by("orchestrate".to_owned())
-            .set_compression(if self.many { Compression::UNCOMPRESSED } else { zstd() })
-            .set_statistics_enabled(EnabledStatistics::None)
-            .set_offset_index_disabled(true)
-            .set_max_row_group_row_count(None)
-            .set_write_batch_size(if wide { WRITE_BATCH_WIDE } else { WRITE_BATCH })
-            .set_key_value_metadata((!notes.is_empty()).then_some(notes));
+        let mut properties =
+            properties(&self.notes, wide).set_compression(if self.many { Compression::UNCOMPRESSED } else { zstd() });
         for (name, column) in &self.columns {
             if let Column::Bytes { compression, .. } = column {
                 properties = properties.set_column_compression(ColumnPath::new(vec![name.clone()]), *compression);
@@ -420,6 +413,19 @@ impl Column<'_> {
             }
         }
     }
+}
+
+/// What all our tables have in common; `wide` where a value can be as large as a picture.
+pub(crate) fn properties(notes: &BTreeMap<String, String>, wide: bool) -> WriterPropertiesBuilder {
+    let notes: Vec<_> = notes.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
+    WriterProperties::builder()
+        .set_created_by("orchestrate".to_owned())
+        .set_compression(zstd())
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_offset_index_disabled(true)
+        .set_max_row_group_row_count(None)
+        .set_write_batch_size(if wide { WRITE_BATCH_WIDE } else { WRITE_BATCH })
+        .set_key_value_metadata((!notes.is_empty()).then_some(notes))
 }
 
 fn zstd() -> Compression {

@@ -28,7 +28,7 @@ use bytes::Bytes;
 use orchestrate_engine::stage::{Content, Item, Output, StageError};
 
 pub use column::Columns;
-pub(crate) use column::repeated;
+pub(crate) use column::{properties, repeated};
 pub use curve::{Curve, Epoch, SegmentCurve, SegmentEpoch};
 pub use figures::{Cell, Figures, Interval, Levels, PairedTest, Published, Resampling, Statistic, Unit};
 pub use image_reader::ImageReader;
@@ -38,6 +38,7 @@ pub(crate) use metrics::is_synthetic_name;
 pub use metrics::{ALL, AxisColumns, Confusion, Metrics, is_synthetic};
 pub use predicted::PredictedMasks;
 pub use rows::Rows;
+pub(crate) use rows::{cause, name_of};
 pub use scores::Scores;
 pub(crate) use series::Series;
 pub use split::Split;

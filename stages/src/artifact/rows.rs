@@ -1,6 +1,8 @@
 //! Parquet bytes to columns, one column at a time, whoever wrote the file: pandas and pyarrow differ from us in the width of
 //! integers and in the notes. What does not fit is an error that names the file, the column and what was found.
 
+mod batches;
+
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
 };
+use parquet::errors::ParquetError;
 use parquet::file::reader::Length;
 use rayon::prelude::*;
 
@@ -66,7 +69,7 @@ impl Rows {
     fn of_source(what: &str, source: Source) -> Result<Self, StageError> {
         let not_parquet = |error: String| StageError::new(format!("`{what}` is no readable Parquet file: {error}"));
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let metadata = guarded(|| ArrowReaderMetadata::load(&source, options).map_err(|error| error.to_string()))
+        let metadata = guarded(|| ArrowReaderMetadata::load(&source, options).map_err(|error| cause(&error)))
             .map_err(|error| source.failed(not_parquet(error)))?;
         let count = usize::try_from(metadata.metadata().file_metadata().num_rows())
             .map_err(|_| not_parquet("the number of rows is negative".to_owned()))?;
@@ -448,11 +451,23 @@ fn ranges(keep: &[bool]) -> Vec<Range<usize>> {
     runs.filter(|(keep, _)| *keep).map(|(_, range)| range).collect()
 }
 
-fn name_of(data_type: &DataType) -> String {
+/// What people call a type of column.
+pub(crate) fn name_of(data_type: &DataType) -> String {
     match data_type {
         DataType::Utf8 => "texts".to_owned(),
         DataType::Binary => "byte strings".to_owned(),
         other => other.to_string(),
+    }
+}
+
+/// What went wrong, without the words that say again that it is about Parquet.
+pub(crate) fn cause(error: &ParquetError) -> String {
+    match error {
+        ParquetError::General(message) | ParquetError::EOF(message) => {
+            message.trim_start_matches("Invalid Parquet file. ").to_owned()
+        }
+        ParquetError::External(error) => error.to_string(),
+        error => error.to_string(),
     }
 }
 

@@ -184,3 +184,15 @@ fn a_file_that_pandas_wrote_is_read() {
     assert_eq!((cams.classes, cams.labels), (texts(&["glioma", "meningioma"]), vec![0, 1]));
     assert_eq!((cams.input_height, cams.maps), (4, vec![1.0, 2.0, -3.0, 4.5]));
 }
+
+#[test]
+fn what_is_no_parquet_is_said_once() {
+    for bytes in [&b"nonsense"[..], b"PAR1", &[0; 64]] {
+        let error = Cams::decode(bytes).unwrap_err().to_string();
+        assert!(error.starts_with("`cams.parquet` is no readable Parquet file: "), "{error}");
+        assert!(
+            !error.contains("Parquet error") && !error.contains("Invalid Parquet") && !error.contains("EOF:"),
+            "{error}"
+        );
+    }
+}

@@ -62,8 +62,13 @@ fn from_safetensors(bytes: &[u8], wanted: impl Fn(&str) -> bool) -> Result<Tenso
 }
 
 fn from_torch(path: &Path, size_bytes: u64, wanted: impl Fn(&str) -> bool) -> Result<Tensors, String> {
-    let reader = PytorchReader::new(path)
-        .map_err(|error| format!("neither a safetensors file nor a state dict that torch.save wrote: {error}"))?;
+    let reader = PytorchReader::new(path).map_err(|error| {
+        // Its own words for the same are not said again.
+        let said = ["invalid PyTorch file format: ", "not a PyTorch checkpoint: "];
+        let error = error.to_string();
+        let cause = said.iter().fold(error.as_str(), |cause, words| cause.strip_prefix(words).unwrap_or(cause));
+        format!("neither a safetensors file nor a state dict that torch.save wrote: {cause}")
+    })?;
     let tensors: Vec<Tensor> = reader.into_tensors().into_values().filter(|tensor| wanted(&tensor.name)).collect();
     let declared = tensors.iter().fold(0_u64, |sum, tensor| sum.saturating_add(tensor.byte_len() as u64));
     if declared > size_bytes {

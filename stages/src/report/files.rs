@@ -75,7 +75,7 @@ pub(super) fn output(content: &Content<'_>) -> Result<Output, StageError> {
 fn charts(content: &Content<'_>) -> Charts {
     let study = &content.study;
     let figures = sweep::figures(study);
-    let sweep = sweep::chart(study, &figures, |series| content.look(series));
+    let sweep = sweep::chart(study, &figures, &content.params.groups(), |series| content.look(series));
     let histograms: Vec<Vec<Histogram>> =
         (0..study.classes.len()).map(|class| class_histograms(content, class as u32)).collect();
     let top = histograms.iter().flatten().flat_map(Histogram::shares).fold(0.0, f64::max);

@@ -59,7 +59,8 @@ pub(super) fn page(content: &Content<'_>, charts: &Charts) -> String {
                 a class="skip" href="#main" { "Skip to the content" }
                 header {
                     h1 { (title) }
-                    (summary(content))
+                    (summary(content, &charts.figures))
+                    (PreEscaped(provenance::HEADER_MARK))
                     @if content.synthetic {
                         p class="synthetic" role="note" {
                             strong { "Synthetic phantom data." }
@@ -115,8 +116,8 @@ fn sections(content: &Content<'_>, charts: &Charts) -> Vec<Section> {
     sections
 }
 
-/// The study in a few figures.
-fn summary(content: &Content<'_>) -> Markup {
+/// The study in a few figures: those of the tables, so that no row of one is higher than the highest mean.
+fn summary(content: &Content<'_>, figures: &[sweep::Figure]) -> Markup {
     let study = &content.study;
     let images = content.labels.first().map_or(study.names.len(), |labels| labels.names.len());
     let classes = content.labels.first().map_or(&study.classes, |labels| &labels.classes);
@@ -125,35 +126,30 @@ fn summary(content: &Content<'_>) -> Markup {
     groups.retain(|group| !group.is_empty());
     groups.sort_unstable();
     groups.dedup();
-    let across = content.params.across.0.join(" × ");
     let facts: Vec<(usize, String)> = vec![
         (images, plural(images, "image", "images")),
         (classes.len(), plural(classes.len(), "class", "classes")),
         (content.series.len(), plural(content.series.len(), "series", "series")),
-        (
-            groups.len(),
-            if across == "fold" { plural(groups.len(), "fold", "folds") } else { format!("values of {across}") },
-        ),
+        (groups.len(), if groups.len() == 1 { content.params.group() } else { content.params.groups() }),
         (study.thresholds.len(), plural(study.thresholds.len(), "threshold", "thresholds")),
         (content.ranked, "scored cases".to_owned()),
     ];
-    let best = study
-        .series
-        .iter()
-        .filter_map(|series| Some((series, study.mean_iou(series, study.at.as_deref())?)))
-        .max_by(|(_, a), (_, b)| a.mean.total_cmp(&b.mean));
+    let best = sweep::highest(figures);
     html! {
         dl class="facts" {
             @for (number, text) in facts.iter().filter(|(number, _)| *number > 0) {
                 div { dt { (text) } dd { (thousands(*number)) } }
             }
         }
-        @if let Some((series, mean)) = best {
+        @if let Some(sweep::Figure { series, threshold, mean }) = best {
             p class="lede" {
-                "Highest mean IoU" @if let Some(at) = &study.at { " at threshold " b { (at) } } ": "
-                b { (format!("{:.3}", mean.mean)) }
-                @if let Some(sd) = mean.sd { (format!(" (sd {sd:.3} over {})", across)) }
-                ", " b { (series) } ", n = " (thousands(mean.n as usize)) " images."
+                "Highest mean IoU: " b { (format!("{:.3}", mean.mean)) }
+                @if let Some(sd) = mean.sd { (format!(" (sd {sd:.3} over {})", content.params.groups())) }
+                ", " b { (series) } @if let Some(threshold) = threshold { " at threshold " b { (threshold) } }
+                ", n = " (thousands(mean.n as usize)) " images."
+                @if threshold.is_some() && study.thresholds.len() > 1 {
+                    span class="quiet" { " Of " (study.thresholds.len()) " thresholds, chosen on the images that it is scored on: optimistic." }
+                }
             }
         }
     }
@@ -162,9 +158,14 @@ fn summary(content: &Content<'_>) -> Markup {
 fn by_threshold(content: &Content<'_>, chart: &Chart) -> Markup {
     let names: Vec<&String> = content.study.series.iter().collect();
     html! {
-        p { "Mean over folds of the mean IoU of each fold's images; whiskers are one standard deviation over folds. Fixed grey "
-            "levels are joined by a line; rules such as " code { "q90" } " give another level for each image. Numbers: "
-            code { "tables/iou-by-threshold.csv" } "." }
+        p {
+            @if content.study.inputs.iter().any(|input| !input.place.group.is_empty()) {
+                "Mean over " (content.params.groups()) " of the mean IoU over the images of each; whiskers are one standard deviation "
+                "over " (content.params.groups()) "."
+            } @else { "Mean IoU over the images." }
+            " Fixed grey levels are joined by a line; rules such as " code { "q90" } " give another level for each image. Numbers: "
+            code { "tables/iou-by-threshold.csv" } "."
+        }
         (legend(content, &names))
         figure class="wide" data-source=(content.sources.of(&["scores"])) { (chart.inline()) }
     }
@@ -173,7 +174,7 @@ fn by_threshold(content: &Content<'_>, chart: &Chart) -> Markup {
 fn histograms(content: &Content<'_>, charts: &Charts) -> Markup {
     let names: Vec<&String> = content.study.series.iter().collect();
     html! {
-        p { "Share of the images of a class whose IoU lies in each bin of 0.05, all folds together"
+        p { "Share of the images of a class whose IoU lies in each bin of 0.05, all " (content.params.groups()) " together"
             @if let Some(at) = &content.study.at { ", at threshold " b { (at) } } ". A bin holds its lower edge. Numbers: "
             code { "tables/iou-histogram.csv" } "." }
         (legend(content, &names))
@@ -202,7 +203,7 @@ fn counted(series: &[String], counts: &[Histogram]) -> String {
 
 fn curves(content: &Content<'_>, charts: &Charts) -> Markup {
     html! {
-        p { "One line a fold. Loss: validation solid, training dotted." }
+        p { "One line a " (content.params.group()) ". Loss: validation solid, training dotted." }
         @for (series, of_series) in &charts.curves {
             h3 { (swatch(content.look(series))) (series) }
             div class="charts" {

@@ -1,12 +1,16 @@
 //! What a stage cannot see, added to its page afterwards: which node each number came from, with its key and params, where it
 //! ran and for how long.
 //!
-//! The page names its inputs by output digest (`data-source`) and cells of tables by their labels (`data-cell`); two marks
+//! The page names its inputs by output digest (`data-source`) and cells of tables by their labels (`data-cell`); three marks
 //! in it are replaced. `orchestrate report` knows the nodes and calls [`add`].
+
+use std::collections::HashSet;
 
 use maud::{Markup, PreEscaped, html};
 use serde::Serialize;
 
+/// Where it is said how the spec was changed for this study.
+pub(super) const HEADER_MARK: &str = "<!--orchestrate:header-->";
 /// Where links to the added sections go.
 pub(super) const CONTENTS_MARK: &str = "<!--orchestrate:contents-->";
 /// Where the added sections go.
@@ -15,7 +19,9 @@ pub(super) const BODY_MARK: &str = "<!--orchestrate:provenance-->";
 /// Where the numbers of a report came from.
 #[derive(Clone, Debug, Default)]
 pub struct Provenance {
-    /// Facts about the study and its run, as (name, value): spec, version, store and so on.
+    /// `--set` values, which belong to the heading: without them it is another study.
+    pub overrides: Vec<String>,
+    /// Facts about the study and the run that made the report, as (name, value): spec, version, devices and so on.
     pub facts: Vec<(String, String)>,
     /// The report's own node first, then all nodes that it hangs on, directly or not, in the order of the plan.
     pub nodes: Vec<NodeSource>,
@@ -61,10 +67,23 @@ struct StageSum<'a> {
 
 /// Adds where its numbers came from to a page of the `report` stage; `None` if the page has no place for it.
 pub fn add(page: &str, provenance: &Provenance) -> Option<String> {
-    let (before, rest) = page.split_once(CONTENTS_MARK)?;
+    let (before, rest) = page.split_once(HEADER_MARK)?;
+    let (header, rest) = rest.split_once(CONTENTS_MARK)?;
     let (between, after) = rest.split_once(BODY_MARK)?;
     let contents = html! { a href="#computing" { "Computing" } " " a href="#provenance" { "Where numbers come from" } };
-    Some([before, &contents.into_string(), between, &sections(provenance).into_string(), after].concat())
+    let overrides = overrides(&provenance.overrides).into_string();
+    Some(
+        [before, &overrides, header, &contents.into_string(), between, &sections(provenance).into_string(), after]
+            .concat(),
+    )
+}
+
+fn overrides(overrides: &[String]) -> Markup {
+    html! {
+        @if !overrides.is_empty() {
+            p class="overrides" { "The spec with " @for text in overrides { code { span class="flag" { "--set" } " " (text) } " " } }
+        }
+    }
 }
 
 fn sections(provenance: &Provenance) -> Markup {
@@ -131,6 +150,8 @@ fn json(nodes: &[NodeSource]) -> String {
 
 fn sums(nodes: &[NodeSource]) -> Vec<StageSum<'_>> {
     let mut sums: Vec<StageSum<'_>> = Vec::new();
+    // Nodes of one key share one result, which took its time once.
+    let mut seen = HashSet::new();
     for node in nodes {
         let index = sums.iter().position(|sum| sum.stage == node.stage).unwrap_or_else(|| {
             let (stage, kind) = (&node.stage, &node.kind);
@@ -148,7 +169,7 @@ fn sums(nodes: &[NodeSource]) -> Vec<StageSum<'_>> {
         });
         let sum = &mut sums[index];
         sum.nodes += 1;
-        sum.elapsed_ms += node.elapsed_ms;
+        sum.elapsed_ms += if seen.insert(&node.key) { node.elapsed_ms } else { 0 };
         sum.longest_ms = sum.longest_ms.max(node.elapsed_ms);
         if !sum.devices.contains(&node.device.as_str()) {
             sum.devices.push(&node.device);
@@ -187,7 +208,7 @@ mod tests {
             stage: name.split('[').next().unwrap_or_default().to_owned(),
             kind: "train".to_owned(),
             point: vec![("model".to_owned(), "</script><b>".to_owned())],
-            key: "0123456789abcdef".to_owned(),
+            key: format!("0123456789abcdef {name}"),
             params: serde_json::json!({ "precision": "f32", "epochs": 3 }),
             outputs: vec![("weights".to_owned(), "fedcba".to_owned())],
             inputs: Vec::new(),
@@ -199,18 +220,32 @@ mod tests {
 
     #[test]
     fn sections_take_the_place_of_the_marks_and_nothing_ends_the_script() {
-        let page = format!("<nav>{CONTENTS_MARK}</nav><main>{BODY_MARK}</main>");
+        let page = format!("{HEADER_MARK}<nav>{CONTENTS_MARK}</nav><main>{BODY_MARK}</main>");
         let provenance = Provenance {
+            overrides: vec!["axes.fold=[\"<i>\"]".to_owned()],
             facts: vec![("spec".to_owned(), "a<b>.toml".to_owned())],
             nodes: vec![node("train[fold=1]", 61_000), node("train[fold=2]", 60_000)],
         };
         let page = add(&page, &provenance).unwrap();
         assert!(!page.contains("orchestrate:") && page.contains("a&lt;b&gt;.toml"), "{page}");
+        assert!(
+            page.starts_with("<p class=\"overrides\">")
+                && page.contains("--set</span> axes.fold=[&quot;&lt;i&gt;&quot;]"),
+            "{page}"
+        );
         assert!(page.contains("2 min 01 s") && page.contains(">cpu<") && page.contains(">f32<"), "{page}");
         assert_eq!(page.matches("</script>").count(), 1);
         let data = page.split("provenance-data\">").nth(1).unwrap().split("</script>").next().unwrap();
         let data: serde_json::Value = serde_json::from_str(data).unwrap();
         assert_eq!(data[0]["point"][0][1], "</script><b>");
+    }
+
+    #[test]
+    fn time_of_a_result_that_nodes_share_is_counted_once() {
+        let twin = NodeSource { name: "train[fold=3]".to_owned(), ..node("train[fold=2]", 60_000) };
+        let nodes = [node("train[fold=1]", 61_000), node("train[fold=2]", 60_000), twin];
+        let [sum] = &sums(&nodes)[..] else { panic!("there is one stage") };
+        assert_eq!((sum.nodes, sum.elapsed_ms, sum.longest_ms), (3, 121_000, 61_000));
     }
 
     #[test]

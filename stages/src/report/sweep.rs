@@ -33,8 +33,13 @@ pub(super) fn figures(study: &Study) -> Vec<Figure> {
     figures
 }
 
-/// The chart; `None` where nothing varies along thresholds.
-pub(super) fn chart(study: &Study, figures: &[Figure], look: impl Fn(&str) -> Look) -> Option<Chart> {
+/// The figure with the largest mean, be its threshold a grey level or a rule; the first of equals.
+pub(super) fn highest(figures: &[Figure]) -> Option<&Figure> {
+    figures.iter().reduce(|best, figure| if figure.mean.mean > best.mean.mean { figure } else { best })
+}
+
+/// The chart; `None` where nothing varies along thresholds. `groups` are what means are taken over.
+pub(super) fn chart(study: &Study, figures: &[Figure], groups: &str, look: impl Fn(&str) -> Look) -> Option<Chart> {
     let places = places(&study.thresholds)?;
     let top = round_above(figures.iter().map(|figure| figure.mean.mean + figure.mean.sd.unwrap_or(0.0)), 0.05).min(1.0);
     let low = places.iter().map(|(x, _)| *x).fold(f64::INFINITY, f64::min);
@@ -43,7 +48,7 @@ pub(super) fn chart(study: &Study, figures: &[Figure], look: impl Fn(&str) -> Lo
     let axes = Axes {
         name: "Mean IoU by threshold, one line or row of points a series".to_owned(),
         x_label: "threshold: grey level (0 to 255), then rules".to_owned(),
-        y_label: "mean IoU (whiskers: sd over folds)".to_owned(),
+        y_label: format!("mean IoU (whiskers: sd over {groups})"),
         x: (low - margin, high + margin),
         y: (0.0, top),
         x_ticks: thinned(places.iter().map(|(x, level)| (*x, level.label.to_owned())).collect()),
@@ -64,10 +69,10 @@ pub(super) fn chart(study: &Study, figures: &[Figure], look: impl Fn(&str) -> Lo
             @for figure in of_series {
                 @if let Some((x, level)) = at(figure) {
                     @if few || !level.is_fixed {
-                        (axes.point((*x, figure.mean.mean), figure.mean.sd, look(series), shift, &tip(figure)))
+                        (axes.point((*x, figure.mean.mean), figure.mean.sd, look(series), shift, &tip(figure, groups)))
                     }
                 } @else {
-                    g { title { (tip(figure)) }
+                    g { title { (tip(figure, groups)) }
                         (axes.line(&[(axes.x.0, figure.mean.mean), (axes.x.1, figure.mean.mean)], look(series), "", Some("6 4"))) }
                 }
             }
@@ -77,11 +82,11 @@ pub(super) fn chart(study: &Study, figures: &[Figure], look: impl Fn(&str) -> Lo
     Some(Chart { axes, marks, legend })
 }
 
-fn tip(figure: &Figure) -> String {
-    let Mean { mean, sd, n, groups } = figure.mean;
+fn tip(figure: &Figure, groups: &str) -> String {
+    let Mean { mean, sd, n, groups: count } = figure.mean;
     let threshold = figure.threshold.as_deref().map(|label| format!(" at {label}")).unwrap_or_default();
     let sd = sd.map(|sd| format!(" (sd {sd:.3})")).unwrap_or_default();
-    format!("{}{threshold}: {mean:.3}{sd}, n = {n} images in {groups} folds", figure.series)
+    format!("{}{threshold}: {mean:.3}{sd}, n = {n} images in {count} {groups}", figure.series)
 }
 
 /// A threshold along the axis.

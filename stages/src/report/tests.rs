@@ -151,10 +151,70 @@ fn masks_of_cases_are_those_that_were_scored() {
 fn published_value_stands_below_ours_and_only_a_large_difference_is_coloured() {
     let files = files(&Bench::new(), "{}");
     let page = page(&files);
-    assert!(page.contains("published 0.122 (0.027)") && page.contains("published 0.369 (0.027)"));
+    assert!(
+        page.contains("0.122 <span class=\"sd\">(0.027)</span>")
+            && page.contains("0.369 <span class=\"sd\">(0.027)</span>")
+    );
     assert!(page.contains("<span class=\"difference\">−0.001</span>"), "within ±0.005");
     assert!(page.contains("<span class=\"difference more\">▲ +0.131</span>"));
     assert!(page.contains("exceeds the precision of the published value, ±0.005"));
+}
+
+/// The page of what some ports receive.
+fn page_of(bench: &Bench, params: serde_json::Value, port: &str, items: &[Item]) -> String {
+    let params = serde_json::from_value(params).expect("the params are right");
+    let output = run(&params, &bench.action("{}", &[(port, items)])).expect("the report is made");
+    let Some((_, FileContent::Bytes(page))) = output.files.into_iter().last() else {
+        panic!("the page is the last file")
+    };
+    String::from_utf8(page).expect("a page is a text")
+}
+
+#[test]
+fn synthetic_figures_have_published_values_beside_them_and_no_difference() {
+    let bench = Bench::new();
+    let page = |synthetic| {
+        let table = bench.item(&Figures { synthetic, ..figures() }, &[]);
+        page_of(&bench, json!({}), "tables", &[table])
+    };
+    let synthetic = page(true);
+    assert!(synthetic.contains("0.122 <span class=\"sd\">(0.027)</span>"), "{synthetic}");
+    assert!(synthetic.contains("the published one, of real images"), "{synthetic}");
+    assert!(!synthetic.contains("class=\"difference") && !synthetic.contains("exceeds the precision"), "{synthetic}");
+    assert!(page(false).contains("class=\"difference"));
+}
+
+#[test]
+fn mean_over_fewer_folds_than_others_has_the_star_of_the_note() {
+    let bench = Bench::new();
+    let mut figures = figures();
+    (figures.cells[0].groups, figures.cells[0].sd) = (1, None);
+    let page = page_of(&bench, json!({}), "tables", &[bench.item(&figures, &[])]);
+    assert!(page.contains("<b>0.121</b>*") && page.contains("* over fewer values of fold than the other 2"), "{page}");
+    assert!(!page.contains("<b>0.500</b> <span class=\"sd\">(0.010)</span>*"));
+}
+
+/// IoU by threshold of one image: 0.5 at 200, 0.75 at otsu; 0.6 of a U-Net, which has no threshold.
+#[test]
+fn headline_names_the_highest_mean_of_all_thresholds_and_rules() {
+    let bench = Bench::new();
+    let scores = |iou: f64, labels: &[(&str, &str)]| bench.item(&study::tests::scores(&[("a", 0, Some(iou))]), labels);
+    let of = |threshold: &str, iou: f64| scores(iou, &[("model", "m"), ("threshold", threshold)]);
+    let headline = |params: serde_json::Value, items: &[Item]| {
+        let page = page_of(&bench, params, "scores", items);
+        let lede = page.split("<p class=\"lede\">").nth(1).expect("it has a headline");
+        lede.split("</p>").next().unwrap_or_default().replace("<b>", "").replace("</b>", "")
+    };
+    let items = [of("200", 0.5), of("otsu", 0.75), scores(0.6, &[("unet", "u")])];
+    for params in [json!({}), json!({ "at": 200 })] {
+        let headline = headline(params, &items);
+        assert!(headline.starts_with("Highest mean IoU: 0.750, m at threshold otsu, n = 1 images."), "{headline}");
+        assert!(headline.contains("Of 2 thresholds, chosen on the images that it is scored on"), "{headline}");
+    }
+    let items = [of("200", 0.5), scores(0.6, &[("unet", "u")])];
+    assert_eq!(headline(json!({}), &items), "Highest mean IoU: 0.600, u, n = 1 images.");
+    let items = [of("200", 0.5), of("otsu", 0.5)];
+    assert!(headline(json!({}), &items).contains("m at threshold 200"), "the first of equals");
 }
 
 #[test]

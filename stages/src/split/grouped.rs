@@ -1,4 +1,16 @@
 //! Stratified k folds that keep groups together, as scikit-learn's `StratifiedGroupKFold` makes them (version 1.9).
+//!
+//! Where two groups, or two folds, are equally good, their order decides, and there the folds can differ from
+//! scikit-learn's. They are no worse, but they are others:
+//!
+//! - groups are sorted as texts: of `2` and `10` the latter is first. A table that pandas read has numbers, which NumPy sorts as
+//!   such; `astype(str)` gives our folds, and so do numbers of equal length, `02` and `10`;
+//! - classes are in the order of the data set; NumPy sorts their names;
+//! - from eight classes on, or with one class and from eight folds on, NumPy adds in another order, so that sums that are equal on
+//!   paper differ in their last bit elsewhere;
+//! - with `shuffle` the random order is our own, and no seed of scikit-learn gives it.
+//!
+//! A fold without images, and a class with fewer images than folds, are errors here and no more than a warning there.
 
 use crate::model::Generator;
 
@@ -6,13 +18,12 @@ use crate::model::Generator;
 ///
 /// - `labels`: class index of each image
 /// - `groups`: group of each image
-/// - `random`: with it, groups that are alike are taken in random order; without it, sorted by name, which gives the
-///   test indices of `StratifiedGroupKFold(k)`
+/// - `random`: with it, groups that are alike are taken in random order; without it, sorted by name, as
+///   `StratifiedGroupKFold(k)` takes them
 ///
 /// Groups whose images are spread least evenly over the classes come first. Each goes where the shares of the classes
 /// then differ least between folds: the smallest mean over classes of the standard deviation over folds, and the
-/// smaller fold where two are equal. Sums run in the order in which NumPy takes them, so that ties fall the same way
-/// (up to 7 classes; from 8 on NumPy adds in another order).
+/// smaller fold where two are equal. Sums run in the order in which NumPy takes them, so that ties fall the same way.
 pub(super) fn grouped(labels: &[u32], groups: &[&str], folds: usize, random: Option<&mut Generator>) -> Vec<usize> {
     let mut classes = labels.to_vec();
     classes.sort_unstable();

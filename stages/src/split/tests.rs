@@ -10,6 +10,7 @@ use crate::testing::Bench;
 #[derive(Deserialize)]
 struct Reference {
     cases: Vec<Case>,
+    numbered: Numbered,
     brain_tumor: BrainTumor,
 }
 
@@ -20,6 +21,15 @@ struct Case {
     groups: Vec<String>,
     stratified: Vec<u32>,
     shuffled_counts: Vec<Vec<usize>>,
+    grouped: Vec<u32>,
+}
+
+/// Groups that scikit-learn was given as numbers.
+#[derive(Deserialize)]
+struct Numbered {
+    folds: u32,
+    labels: Vec<u32>,
+    groups: Vec<u32>,
     grouped: Vec<u32>,
 }
 
@@ -91,6 +101,14 @@ fn grouped_folds_are_those_of_stratified_group_k_fold() {
         assert_eq!(split.folds, case.grouped, "case {index}");
         assert!(leakage.rows.iter().all(|row| row.groups.is_some_and(|groups| groups.shared == 0)), "case {index}");
     }
+}
+
+#[test]
+fn groups_that_are_numbers_are_sorted_as_texts_unless_they_are_as_long_as_each_other() {
+    let Numbered { folds, labels, groups, grouped } = reference().numbered;
+    let split = |names: Vec<String>| run(&patient_wise(folds), &labels_of(&labels, &names), None).unwrap().0.folds;
+    assert_ne!(split(groups.iter().map(u32::to_string).collect()), grouped);
+    assert_eq!(split(groups.iter().map(|group| format!("{group:02}")).collect()), grouped);
 }
 
 /// The real labels, where the development data are at hand.

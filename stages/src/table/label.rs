@@ -71,7 +71,8 @@ impl<'de> Visitor<'de> for LabelsVisitor {
     }
 
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<Labels, E> {
-        self.visit_str(&number.to_string())
+        // Adding zero turns -0.0 into 0.0: they are one value of an axis.
+        self.visit_str(&(number + 0.0).to_string())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Labels, A::Error> {
@@ -80,5 +81,16 @@ impl<'de> Visitor<'de> for LabelsVisitor {
             labels.extend(label.0);
         }
         Ok(Labels(labels))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_those_of_axes_and_minus_zero_is_zero() {
+        let labels: Labels = serde_json::from_str(r#"["q90", 200, 0.5, -0.0, 0.0, true, 1e-4]"#).unwrap();
+        assert_eq!(labels.0, ["q90", "200", "0.5", "0", "0", "true", "0.0001"]);
     }
 }

@@ -59,6 +59,16 @@ def small_cases():
     return cases
 
 
+def numbered_case():
+    """Patients that are numbers, which NumPy sorts as such, and texts in another order: 10 before 2."""
+    random = np.random.default_rng(7)
+    labels = random.integers(0, 3, size=60)
+    groups = random.integers(1, 21, size=60)
+    folds = folds_of(StratifiedGroupKFold(4), labels, groups)
+    assert folds != folds_of(StratifiedGroupKFold(4), labels, groups.astype(str))
+    return {"folds": 4, "labels": labels.tolist(), "groups": groups.tolist(), "grouped": folds}
+
+
 def counts(folds, labels, k, classes):
     table = np.zeros((k, classes), dtype=int)
     np.add.at(table, (np.array(folds) - 1, labels), 1)
@@ -87,12 +97,12 @@ def real_case(path):
 
 
 here = pathlib.Path(__file__).parent
-out = {"made_by": f"split.py, scikit-learn {sklearn.__version__}, NumPy {np.__version__}", "cases": small_cases()}
+out = {"made_by": f"split.py, scikit-learn {sklearn.__version__}, NumPy {np.__version__}", "cases": small_cases(), "numbered": numbered_case()}
 if len(sys.argv) > 1:
     out["brain_tumor"] = real_case(sys.argv[1])
 else:
     out["brain_tumor"] = json.loads((here / "split.json").read_text())["brain_tumor"]
 text = json.dumps(out)
-for key in ['{"folds"', '"brain_tumor"']:
+for key in ['{"folds"', '"numbered"', '"brain_tumor"']:
     text = text.replace(", " + key, ",\n" + key)
 (here / "split.json").write_text(text + "\n")

@@ -8,7 +8,7 @@ use super::{swatch, thousands};
 /// All matrices, one a series.
 pub(super) fn matrices(content: &Content<'_>) -> Markup {
     html! {
-        p { "Images of each class (rows) by predicted class (columns), all folds together; the share is of the row. Numbers: "
+        p { "Images of each class (rows) by predicted class (columns), all " (content.params.groups()) " together; the share is of the row. Numbers: "
             code { "tables/confusion.csv" } "." }
         div class="charts matrices" {
             @for matrix in &content.confusions { (one(content, matrix)) }

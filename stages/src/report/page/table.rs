@@ -1,7 +1,9 @@
 //! Tables of figures, each with the published value below ours where there is one.
 //!
 //! A difference from a published value is coloured only where it is larger than the precision of that value, and says its
-//! direction by a sign and an arrow too.
+//! direction by a sign and an arrow too. Figures of synthetic images have none: they are not of what was published.
+//!
+//! Many columns are set smaller, and the parts of a figure below each other, so that they fit on a screen of 1280 pixels.
 
 use std::collections::HashMap;
 
@@ -14,6 +16,10 @@ use crate::table::render::{Grid, places, range};
 
 /// Digits after the point.
 const DIGITS: u8 = 3;
+
+/// Columns, labels and counts among them, up to which a table has room as it is, and up to which in smaller type.
+const ROOMY_MAX: usize = 6;
+const CLOSE_MAX: usize = 10;
 
 /// All tables.
 pub(super) fn tables(tables: &[(Figures, &Item)]) -> Markup {
@@ -35,11 +41,16 @@ fn one(figures: &Figures, item: &Item) -> Markup {
         figures.cells.iter().map(|cell| (cell.labels.split_at(split), cell)).collect();
     let rows = places(&figures.rows, figures.cells.iter().map(|cell| &cell.labels[..split]));
     let columns = places(&figures.columns, figures.cells.iter().map(|cell| &cell.labels[split..]));
+    let class = match figures.rows.len() + columns.len() + 1 {
+        count if count <= ROOMY_MAX => "figures",
+        count if count <= CLOSE_MAX => "figures close",
+        _ => "figures close stacked",
+    };
     let over: Vec<String> = item.labels.iter().map(|(axis, label)| format!("{axis} {label}")).collect();
     html! {
         div class="table" {
             div class="scroll" tabindex="0" {
-                table class="figures" data-source=(digest(item)) {
+                table class=(class) data-source=(digest(item)) {
                     caption {
                         span class="title" {
                             (title(figures)) @if !over.is_empty() { " · " (over.join(", ")) }
@@ -55,7 +66,7 @@ fn one(figures: &Figures, item: &Item) -> Markup {
                         @for row in &rows {
                             tr {
                                 @for label in *row { th scope="row" { (shown(label)) } }
-                                @for column in &columns { (cell(figures, row, column, cells.get(&(*row, *column)).copied())) }
+                                @for column in &columns { (cell(figures, &grid, row, column, cells.get(&(*row, *column)).copied())) }
                                 td class="n" { (range(columns.iter().filter_map(|column| Some(cells.get(&(*row, *column))?.n)))) }
                             }
                         }
@@ -68,15 +79,15 @@ fn one(figures: &Figures, item: &Item) -> Markup {
 }
 
 fn notes(figures: &Figures, grid: &Grid) -> Markup {
-    let published = figures.cells.iter().filter_map(|cell| cell.published);
-    let precision = published
-        .map(|published| published.precision)
-        .fold(None, |most: Option<f64>, precision| Some(most.map_or(precision, |most| most.max(precision))));
+    let precisions = || figures.cells.iter().filter_map(|cell| Some(cell.published?.precision));
+    let (least, most) = (precisions().fold(f64::INFINITY, f64::min), precisions().fold(0.0, f64::max));
     html! {
         ul class="notes" {
-            @if let Some(precision) = precision {
+            @if figures.has_published() && figures.synthetic {
+                li { "Below each figure: the published one, of real images. These are synthetic, so a difference would say nothing." }
+            } @else if figures.has_published() {
                 li { "Below each figure: the published one, and how far ours is from it. The difference is coloured only where "
-                    "it exceeds the precision of the published value, ±" (precision) "." }
+                    "it exceeds the precision of the published value, ±" (least) @if most > least { " to ±" (most) } "." }
             }
             @for note in grid.notes() { li { (note) } }
         }
@@ -105,16 +116,17 @@ fn labels(figures: &Figures, labels: &[&[String]]) -> String {
     serde_json::to_string(&pairs).expect("texts are JSON")
 }
 
-fn cell(figures: &Figures, row: &[String], column: &[String], cell: Option<&Cell>) -> Markup {
+fn cell(figures: &Figures, grid: &Grid, row: &[String], column: &[String], cell: Option<&Cell>) -> Markup {
     let Some(cell) = cell else { return html! { td { "–" } } };
     let number = |value: f64| match figures.statistic {
         Statistic::Difference => signed(value),
         Statistic::Mean | Statistic::Share => format!("{value:.*}", usize::from(DIGITS)),
     };
     html! {
-        td data-cell=(labels(figures, &[row, column])) title=(tip(cell)) {
+        td data-cell=(labels(figures, &[row, column])) title=(tip(figures, cell)) {
             @if let Some(mean) = cell.mean { b { (number(mean)) } } @else { "–" }
-            @if let Some(sd) = cell.sd { " (" (format!("{sd:.*}", usize::from(DIGITS))) ")" }
+            @if let Some(sd) = cell.sd { " " span class="sd" { "(" (format!("{sd:.*}", usize::from(DIGITS))) ")" } }
+            @if grid.is_partial(cell) { "*" }
             @if let Some(interval) = cell.interval {
                 span class="published" { "[" (number(interval.low)) ", " (number(interval.high)) "]" }
             }
@@ -123,10 +135,12 @@ fn cell(figures: &Figures, row: &[String], column: &[String], cell: Option<&Cell
             }
             @if let Some(published) = cell.published {
                 span class="published" {
-                    "published " (number(published.mean))
-                    @if let Some(sd) = published.sd { " (" (format!("{sd:.*}", usize::from(DIGITS))) ")" }
+                    span class="word" { "published " } (number(published.mean))
+                    @if let Some(sd) = published.sd { " " span class="sd" { "(" (format!("{sd:.*}", usize::from(DIGITS))) ")" } }
                 }
-                @if let Some(mean) = cell.mean { (difference(mean - published.mean, published.precision)) }
+                @if let Some(mean) = cell.mean.filter(|_| !figures.synthetic) {
+                    (difference(mean - published.mean, published.precision))
+                }
             }
         }
     }
@@ -152,10 +166,16 @@ fn signed(value: f64) -> String {
     text.replace('-', "−")
 }
 
-fn tip(cell: &Cell) -> String {
+fn tip(figures: &Figures, cell: &Cell) -> String {
     let excluded = if cell.excluded > 0 { format!(", {} without ground truth", cell.excluded) } else { String::new() };
+    // The groups of a comparison are its images.
+    let groups = match (figures.statistic, figures.across.as_slice()) {
+        (Statistic::Difference, _) | (_, []) => String::new(),
+        (_, [fold]) if fold == "fold" => format!(", {} folds", cell.groups),
+        (_, across) => format!(", {} values of {}", cell.groups, across.join(" × ")),
+    };
     let full = cell.mean.map(|mean| format!("{mean}, ")).unwrap_or_default();
-    format!("{full}n = {} images{excluded}, {} folds or groups", cell.n, cell.groups)
+    format!("{full}n = {} images{excluded}{groups}", cell.n)
 }
 
 fn capitalised(text: &str) -> String {

@@ -16,6 +16,7 @@ pub(crate) struct Grid {
     pub(super) notes: Vec<String>,
     /// Columns at the left that hold labels and are aligned to the left.
     pub(super) labels: usize,
+    pub(super) style: Style,
 }
 
 /// One line of a table.
@@ -80,12 +81,18 @@ impl Grid {
             lines,
             notes: notes(figures, &style),
             labels,
+            style,
         }
     }
 
     /// What the figures are, as a fragment.
     pub(crate) fn description(&self) -> &str {
         &self.description
+    }
+
+    /// Whether a cell has a star, which a note explains.
+    pub(crate) fn is_partial(&self, cell: &Cell) -> bool {
+        self.style.is_partial(cell)
     }
 
     /// What readers must know beside the figures, a sentence each.
@@ -95,7 +102,8 @@ impl Grid {
 }
 
 /// What all cells have in common.
-struct Style {
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Style {
     digits: usize,
     statistic: Statistic,
     shows_sd: bool,
