@@ -25,6 +25,7 @@ use crate::digest::Digest;
 use crate::disk;
 use crate::error::StoreError;
 use crate::object::hash;
+use crate::regular::{self, EXTERNAL_BYTES_MAX};
 use crate::stat_cache::{Entry, StatCache};
 
 /// Two seconds, the coarsest tick of a filesystem in use (FAT).
@@ -107,7 +108,7 @@ impl FileDigests {
         }
         for _ in 0..ATTEMPTS {
             let looked_ns = i64::try_from(clock::now_ns()).unwrap_or(i64::MAX);
-            let file = File::open(&path).map_err(StoreError::io("open", &path))?;
+            let file = regular::open(&path, EXTERNAL_BYTES_MAX).map_err(StoreError::io("read", &path))?;
             let stat = |file: &File| Ok(FileStat::of(&file.metadata().map_err(StoreError::io("read", &path))?));
             let before = stat(&file)?;
             let (digest, _) = hash(&file, &path, None)?;

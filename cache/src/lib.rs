@@ -15,6 +15,7 @@ mod clock;
 pub mod disk;
 pub mod fault;
 mod layout;
+pub mod native_path;
 mod notes;
 mod object;
 mod open_blob;
@@ -49,6 +50,7 @@ mod verify;
 
 // What lies outside of it.
 mod file_digest;
+pub mod regular;
 mod small;
 mod stat_cache;
 
