@@ -28,7 +28,10 @@ pub(crate) fn line(event: &Event) -> Option<String> {
         }
         Event::NodeFailed { node, cause, .. } => format!("   failed  {node}: {}", first_line(cause)),
         Event::NodeRetried { node, cause } => format!("    again  {node}: {}", first_line(cause)),
-        Event::NodeDeferred { node, .. } => format!("     wait  {node}: another process computes it"),
+        Event::NodeDeferred { node, with: Some(with), .. } => {
+            format!("    share  {node}: its result is that of {with}")
+        }
+        Event::NodeDeferred { node, with: None, .. } => format!("     wait  {node}: another process computes it"),
         Event::RunStopping => {
             "stopping: running nodes get a few seconds; press Ctrl-C again to stop at once".to_owned()
         }

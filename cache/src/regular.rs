@@ -38,13 +38,13 @@ pub fn check(metadata: &Metadata, bytes_max: u64) -> io::Result<()> {
     let kind = metadata.file_type();
     let found = match kind {
         _ if kind.is_file() => return check_length(metadata.len(), bytes_max),
-        _ if kind.is_dir() => "a folder",
+        _ if kind.is_dir() => return Err(io::Error::new(ErrorKind::IsADirectory, "it is a folder, not a file")),
         _ if kind.is_fifo() => "a FIFO",
         _ if kind.is_socket() => "a socket",
         _ => "a device",
     };
-    let error = if kind.is_dir() { ErrorKind::IsADirectory } else { ErrorKind::InvalidInput };
-    Err(io::Error::new(error, format!("it is {found}, not a file; write the contents to a file and name that")))
+    let message = format!("it is {found}, not a file; write what it gives to a file and name that");
+    Err(io::Error::new(ErrorKind::InvalidInput, message))
 }
 
 fn check_length(bytes: u64, bytes_max: u64) -> io::Result<()> {

@@ -145,7 +145,8 @@ fn summary(plan: &Plan, selection: &Selection, survey: &Survey, durations: &Dura
         Some(0) | None => String::new(),
         Some(cost) => format!("; about {} of work, as earlier runs went", terminal::duration(cost)),
     };
-    format!("{nodes}: {}{cost}\n", tally.text(false))
+    let answers = if selection.nodes().is_empty() { "nothing to run".to_owned() } else { tally.text(false) };
+    format!("{nodes}: {answers}{cost}\n")
 }
 
 fn word(answer: &Answer) -> &'static str {

@@ -22,7 +22,7 @@ use super::{gc, pin};
 use crate::Kinds;
 use crate::args::{HowArgs, RunArgs};
 use crate::device::Devices;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, sentence};
 use crate::progress::Bars;
 use crate::reporter::{Json, Plain};
 use crate::terminal::{self, Colour, paint};
@@ -34,7 +34,6 @@ const GRACE: Duration = Duration::from_secs(5);
 const PRINTED: &str = "table.txt";
 
 pub(crate) fn run(kinds: Kinds, args: RunArgs) -> anyhow::Result<Outcome> {
-    bound_threads(&args.how);
     let plan = study::plan(kinds, &args.spec.spec, &args.spec.overrides)?;
     let selection = study::selection(&plan, &args.select)?;
     let forced = study::select(&plan, &args.select.force)?;
@@ -50,15 +49,6 @@ pub(crate) fn run(kinds: Kinds, args: RunArgs) -> anyhow::Result<Outcome> {
         }
         Ok(outcome(summary))
     })
-}
-
-/// Gives rayon's own pool as many threads as may be used. Parallel loops of the store and of light stages run there; the first of them
-/// would start it with all.
-pub(super) fn bound_threads(how: &HowArgs) {
-    if let Some(jobs) = how.jobs {
-        // A second pool of the same name is no error.
-        let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(jobs)).build_global();
-    }
 }
 
 /// Tells people of a run: bars on a terminal, lines elsewhere.
@@ -115,7 +105,10 @@ pub(super) fn execute(
 /// What follows a run in the store: the pin of its spec takes in what it made, and once a day what is over the limits goes.
 fn keep(study: &Study, limits: &StoreLimits, summary: &Summary) {
     if let Err(error) = pin::follow(&study.store, &study.plan, &summary.run) {
-        terminal::complain(&format!("warning: the pin of this spec does not hold what this run made: {error:#}\n"));
+        terminal::complain(&format!(
+            "warning: the pin of this spec does not hold what this run made: {}\n",
+            sentence(&error)
+        ));
     } else if !summary.interrupted {
         terminal::complain(&gc::after_run(&study.store, limits).unwrap_or_default());
     }
@@ -200,6 +193,7 @@ pub(super) fn closing(study: &Study, summary: &Summary) -> String {
     let shown: Vec<_> =
         shown.map(|(number, word, colour)| paint(&format!("{number} {word}"), colour, coloured)).collect();
     let nodes = terminal::count(counts.nodes, "node");
-    let _ = writeln!(text, "{nodes}: {} in {}", shown.join(", "), terminal::duration(summary.elapsed_ms));
+    let how = if shown.is_empty() { "nothing to run".to_owned() } else { shown.join(", ") };
+    let _ = writeln!(text, "{nodes}: {how} in {}", terminal::duration(summary.elapsed_ms));
     text
 }

@@ -71,7 +71,8 @@ impl<'de> Visitor<'de> for LabelsVisitor {
     }
 
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<Labels, E> {
-        self.visit_str(&number.to_string())
+        // Adding positive zero turns -0.0 into 0.0.
+        self.visit_str(&(number + 0.0).to_string())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Labels, A::Error> {
