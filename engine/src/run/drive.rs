@@ -131,11 +131,11 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         listeners: &'l mut [&'r mut dyn Reporter],
     ) -> Result<Self, RunError> {
         let asks_for_memory = plan.spec.stages.iter().any(|stage| stage.resources.memory_bytes.is_some());
-        let workers = || {
-            let is_heavy = |id: &&NodeId| plan.stage(**id).kind.weight() == Weight::Heavy;
-            selection.nodes().iter().filter(is_heavy).count()
+        let asked = || {
+            let heavy = selection.nodes().iter().filter(|id| plan.stage(**id).kind.weight() == Weight::Heavy);
+            heavy.map(|id| plan.spec.stages[plan.stage(*id).declared].resources.threads.unwrap_or(1)).sum()
         };
-        let capacity = Capacity::of_machine(options.jobs, options.devices.clone(), asks_for_memory).bounded(workers);
+        let capacity = Capacity::of_machine(options.jobs, options.devices.clone(), asks_for_memory).bounded(asked);
         let (threads, cores) = (capacity.threads, capacity.cores);
         let scheduler = prepare::scheduler(plan, selection, capacity).map_err(|error| unschedulable(plan, error))?;
         let (sink, reports) = report_channel();
@@ -178,10 +178,10 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }));
         if let Some(jobs) = options.jobs.filter(|jobs| *jobs > threads.saturating_mul(JOBS_WITHOUT_A_WORD)) {
-            let workers = workers();
+            let asked = asked();
             drive.warn(format!(
-                "--jobs {jobs} is capped at {threads}: one a core and one a worker process are of use, and this machine has \
-                 {cores} cores, this run {workers} nodes with a worker"
+                "--jobs {jobs} is capped at {threads}, of which use can be made: this machine has {cores} cores, and the \
+                 workers of this run ask for {asked} threads"
             ));
         }
         Ok(drive)

@@ -57,11 +57,11 @@ impl Capacity {
         Self { threads: jobs.unwrap_or(cores).max(1), cores, memory_bytes, devices }
     }
 
-    /// Bounds the threads by what a run can use: one a core, or one a worker process, which may only wait, where there are more.
-    /// `workers` is asked only where more threads than cores are asked for.
-    pub fn bounded(mut self, workers: impl FnOnce() -> usize) -> Self {
+    /// Bounds the threads by what a run can use: one a core, or what all its workers ask for, each at least one, as they may only
+    /// wait. `asked` is called only where more threads than cores are asked for.
+    pub fn bounded(mut self, asked: impl FnOnce() -> usize) -> Self {
         if self.threads > self.cores {
-            self.threads = self.threads.min(self.cores.max(workers()));
+            self.threads = self.threads.min(self.cores.max(asked()));
         }
         self
     }

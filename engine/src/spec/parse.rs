@@ -48,6 +48,7 @@ pub(super) fn parts(table: &DeTable<'static>, problems: &mut Vec<Diagnostic>) ->
     parts.exclude = exclude(table, &mut declared, &mut reader);
     parts.zip = zip(table, &declared, &mut reader);
     parts.stages = stages(table, &mut reader, &mut parts.broken);
+    idle_exclusions(table, &parts, &mut reader);
     let used: HashSet<&str> =
         parts.stages.iter().flat_map(|stage| &stage.over).map(|over| over.get_ref().as_str()).collect();
     for axis in parts.axes.iter().filter(|axis| !used.contains(axis.name.get_ref().as_str())) {
@@ -167,6 +168,25 @@ fn excluded_point(
         excluded.extend(declared.value(axis, value, reader).map(|index| (axis, index)));
     }
     Some(excluded)
+}
+
+/// Warns of points that no stage varies over: they exclude nothing.
+fn idle_exclusions(table: &DeTable<'static>, parts: &Parts, reader: &mut Reader<'_>) {
+    let written = table.get("exclude").and_then(|value| value.get_ref().as_array());
+    // Where a stage is broken, what it varies over is not known.
+    let Some(written) = written.filter(|written| written.len() == parts.exclude.len() && parts.broken.is_empty())
+    else {
+        return;
+    };
+    let mut concerns: HashMap<Vec<&str>, bool> = HashMap::new();
+    for (value, point) in written.iter().zip(&parts.exclude) {
+        let axes: Vec<&str> = point.iter().map(|(axis, _)| parts.axes[*axis].name.get_ref().as_str()).collect();
+        let varies = |stage: &StageSpec| axes.iter().all(|axis| stage.over.iter().any(|over| over.get_ref() == axis));
+        if !*concerns.entry(axes.clone()).or_insert_with(|| parts.stages.iter().any(varies)) {
+            let warning = Diagnostic::warning(format!("no stage varies over {}", axes.join(" and "))).at(value.span());
+            reader.problem(warning.help("so nothing is excluded here; name only axes that one stage varies over"));
+        }
+    }
 }
 
 fn zip(table: &DeTable<'static>, declared: &Declared<'_>, reader: &mut Reader<'_>) -> Vec<Vec<usize>> {

@@ -105,6 +105,14 @@ fn stage_without_points_is_a_warning_with_its_place_and_its_params_are_checked()
 }
 
 #[test]
+fn excluded_point_that_concerns_no_stage_is_a_warning() {
+    let spec = format!("exclude = [{{ model = \"a\" , fold = 2 }}, {{ model = \"b\", speed = 1 }}]\n{STUDY}");
+    let planned = plan(&spec.replace("[axes]", "[axes]\nspeed = [1, 2]"), &[]).unwrap();
+    let said: Vec<_> = planned.spec.findings.iter().map(|finding| finding.message.as_str()).collect();
+    assert_eq!(said, ["no stage varies over model and speed", "no stage varies over axis `speed`"]);
+}
+
+#[test]
 fn node_that_would_gather_nothing_is_an_error_that_names_whom() {
     let table = "[stages.table]\nkind = \"table\"\ninputs = { scores = \"train\" }\n";
     let shown = problems(&(over("[1]", "{ rate = 1 }") + table));
