@@ -1,18 +1,18 @@
 //! Shows what is wrong with a spec: message, place with the line and a caret, facts, and what to do.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 use orchestrate_engine::diagnostic::{Diagnostic, Severity, SpecError};
-use orchestrate_engine::source::SourceMap;
+use orchestrate_engine::source::{Place, Places};
 
 use crate::terminal::{is_hidden, visible};
 
 /// Everything that was found, in order, a blank line between two; if any of it is an error, a last line counts the errors.
 pub(crate) fn render(found: &SpecError, colour: bool) -> String {
-    let diagnostics = &found.diagnostics;
-    let mut texts: Vec<_> = diagnostics.iter().map(|finding| render_one(&found.sources, finding, colour)).collect();
+    let mut places = found.sources.places();
+    let diagnostics = found.diagnostics.iter();
+    let mut texts: Vec<_> = diagnostics.map(|finding| render_one(&mut places, finding, colour)).collect();
     texts.extend(last_line(found, colour));
     texts.join("\n\n") + "\n"
 }
@@ -31,7 +31,7 @@ fn last_line(found: &SpecError, colour: bool) -> Option<String> {
     Some(renderer(colour).render(&[Group::with_title(title)]))
 }
 
-fn render_one(sources: &SourceMap, diagnostic: &Diagnostic, colour: bool) -> String {
+fn render_one(places: &mut Places<'_>, diagnostic: &Diagnostic, colour: bool) -> String {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -39,7 +39,7 @@ fn render_one(sources: &SourceMap, diagnostic: &Diagnostic, colour: bool) -> Str
     let title = level.primary_title(visible(&diagnostic.message));
     let mut elements: Vec<Element<'_>> = Vec::new();
     if let Some(span) = &diagnostic.span {
-        elements.extend(place(sources, span));
+        elements.extend(place(places, span));
     }
     elements.extend(diagnostic.notes.iter().map(|note| Level::NOTE.no_name().message(visible(note)).into()));
     let mut groups = vec![Group::with_title(title).elements(elements)];
@@ -47,29 +47,53 @@ fn render_one(sources: &SourceMap, diagnostic: &Diagnostic, colour: bool) -> Str
     renderer(colour).render(&groups)
 }
 
-/// The line of a place with carets below it. Of a place in several lines, such as a whole table, the first is enough.
-fn place<'a>(sources: &'a SourceMap, span: &Range<usize>) -> Option<Element<'a>> {
-    let source = sources.source_at(span.start)?;
+/// Most bytes of a line that are shown before a place, and from it on: thousands of problems may be in one line.
+const SHOWN_BEFORE: usize = 200;
+const SHOWN_FROM: usize = 300;
+
+/// The line of a place with carets below it. Of a place in several lines, such as a whole table, the first is enough; of a long line
+/// what is around the place.
+fn place<'a>(places: &mut Places<'a>, span: &Range<usize>) -> Vec<Element<'a>> {
+    let Some(source) = places.source_at(span.start) else { return Vec::new() };
     // What is missing at the end of a text is missed on its last line, not on the empty one after it.
     let start = (span.start - source.base).min(source.text.trim_end_matches(['\n', '\r']).len());
-    let end = span.end.saturating_sub(source.base).clamp(start, source.text.len());
-    let Some(text) = source.text.get(start..end) else { return Some(Origin::path(visible(&source.name)).into()) };
-    let line = text.lines().next().unwrap_or_default().trim_end();
-    let annotation = AnnotationKind::Primary.span(start..start + line.len());
-    Some(Snippet::source(shown(&source.text)).path(visible(&source.name)).annotation(annotation).into())
+    let Some(Place { line, column, line_start, .. }) = places.at(source.base + start) else {
+        return vec![Origin::path(visible(&source.name)).into()];
+    };
+    let begin = if start - line_start <= SHOWN_BEFORE {
+        line_start
+    } else {
+        source.text.floor_char_boundary(start - SHOWN_BEFORE / 2)
+    };
+    let from = &source.text[start..source.text.floor_char_boundary(start + SHOWN_FROM)];
+    let from = from.split_once('\n').map_or(from, |(line, _)| line).trim_end_matches('\r');
+    let marked = span.end.saturating_sub(source.base).saturating_sub(start).min(from.len());
+    let marked = from.get(..marked).unwrap_or_default().trim_end().len();
+    let cut = if begin == line_start { "" } else { "…" };
+    let shown = format!("{cut}{}{from}", &source.text[begin..start]);
+    let at = cut.len() + start - begin;
+    let snippet = Snippet::source(without_actions(shown))
+        .line_start(line)
+        .annotation(AnnotationKind::Primary.span(at..at + marked));
+    if cut.is_empty() {
+        vec![snippet.path(visible(&source.name)).into()]
+    } else {
+        // The snippet alone would count columns from where it begins.
+        vec![Origin::path(visible(&source.name)).line(line).char_column(column).into(), snippet.into()]
+    }
 }
 
 /// A source without what acts on a terminal. Places in it stay where they are; the renderer shows the characters of one byte.
-fn shown(text: &str) -> Cow<'_, str> {
+fn without_actions(text: String) -> String {
     let acts = |c: char| is_hidden(c) && !c.is_ascii();
     if !text.contains(acts) {
-        return Cow::Borrowed(text);
+        return text;
     }
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         if acts(c) { shown.extend(std::iter::repeat_n('?', c.len_utf8())) } else { shown.push(c) }
     }
-    Cow::Owned(shown)
+    shown
 }
 
 fn renderer(colour: bool) -> Renderer {
@@ -80,6 +104,7 @@ fn renderer(colour: bool) -> Renderer {
 mod tests {
     use std::path::Path;
 
+    use orchestrate_engine::source::SourceMap;
     use orchestrate_engine::spec;
 
     use super::*;
@@ -224,6 +249,22 @@ images = [
 
         error: 1 problem in kang2021.toml
         "#);
+    }
+
+    #[test]
+    fn long_line_is_shown_around_the_place_with_its_column() {
+        let text = format!("axes = {{ ü = [{}oops] }}\n", "1, ".repeat(400));
+        let start = text.find("oops").expect("it is there");
+        let problem = Diagnostic::error("this is no value").at(start..start + 4);
+        let shown = rendered("long.toml", &text, &[], &[problem], false);
+        assert!(shown.contains("--> long.toml:1:1215"), "{shown}");
+        assert!(shown.contains("1, oops] }\n") && shown.lines().all(|line| line.len() < 300), "{shown}");
+        let caret = shown.lines().find(|line| line.contains('^')).expect("it is marked");
+        let line = shown.lines().find(|line| line.contains("oops")).expect("it is shown");
+        assert_eq!(
+            caret.chars().position(|c| c == '^'),
+            line.split_once("oops").map(|(before, _)| before.chars().count())
+        );
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod outcome;
 mod progress;
 mod reporter;
 mod terminal;
+mod threads;
 mod transfer;
 
 use std::process::ExitCode;
@@ -38,6 +39,10 @@ pub fn main(kinds: Kinds) -> ExitCode {
         return worker_main(kinds);
     }
     start_tracing();
+    threads::explain_panics();
+    if let Err(error) = threads::bound(jobs(&cli.command)) {
+        return Outcome::from_error(error).into();
+    }
     let outcome = match cli.command {
         Command::Run(args) => command::run::run(kinds, args),
         Command::Sweep(args) => command::sweep::sweep(kinds, args),
@@ -61,6 +66,14 @@ pub fn main(kinds: Kinds) -> ExitCode {
         Command::Worker => unreachable!("handled above"),
     };
     outcome.unwrap_or_else(Outcome::from_error).into()
+}
+
+fn jobs(command: &Command) -> Option<u16> {
+    match command {
+        Command::Run(args) => args.how.jobs,
+        Command::Sweep(args) => args.how.jobs,
+        _ => None,
+    }
 }
 
 /// `RUST_LOG=debug` shows what the engine does; warnings are always shown.

@@ -25,6 +25,19 @@ pub(crate) enum Outcome {
 #[error("{0}")]
 pub(crate) struct UsageError(pub(crate) String);
 
+/// An error with its causes, of which each that the text before it tells already is left out.
+pub(crate) fn sentence(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         Self::from(outcome.code())
@@ -61,7 +74,7 @@ impl Outcome {
         match (self, said) {
             (Self::Done, Err(error)) => Err(error),
             (ended, Err(error)) => {
-                terminal::complain(&format!("error: {error:#}\n"));
+                terminal::complain(&format!("error: {}\n", sentence(&error)));
                 Ok(ended)
             }
             (ended, Ok(())) => Ok(ended),
@@ -74,12 +87,51 @@ impl Outcome {
             terminal::complain_as_is(&diagnostic::render(error, terminal::colours_on_stderr()));
             return Self::Usage;
         }
-        terminal::complain(&format!("error: {error:#}\n"));
+        terminal::complain(&format!("error: {}\n", sentence(&error)));
         let other_store = matches!(
             error.downcast_ref::<StoreError>(),
             Some(StoreError::NewerFormat { .. } | StoreError::NotAStore { .. } | StoreError::WrongKind { .. })
         );
         let usage = other_store || error.downcast_ref::<UsageError>().is_some();
         if usage { Self::Usage } else { Self::Failed }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::PathBuf;
+
+    use anyhow::{Context, anyhow};
+    use orchestrate_cache::{BlobError, Digest};
+    use orchestrate_engine::publish::PublishError;
+    use orchestrate_engine::run::RunError;
+    use orchestrate_fetch::FetchError;
+
+    use super::*;
+
+    #[test]
+    fn each_error_tells_its_cause_once() {
+        let cause = "No space left";
+        let io = || io::Error::other(cause);
+        let path = || PathBuf::from("/data/x");
+        let store = || StoreError::Io { action: "write", path: path(), source: io() };
+        let errors = [
+            anyhow!(store()),
+            anyhow!(RunError::Store(store())),
+            anyhow!(PublishError::Store(store())),
+            anyhow!(PublishError::Target(store())),
+            anyhow!(BlobError::Read { path: path(), source: io() }),
+            anyhow!(BlobError::Mismatch { path: path(), expected: Digest::of(b"x") }).context(cause),
+            anyhow!(FetchError::Io { action: "write", path: path(), source: io() }),
+            anyhow!(UsageError(cause.to_owned())),
+            anyhow!(io()).context("cannot read /data/x"),
+            Err::<(), _>(store()).context("cannot pin").unwrap_err(),
+        ];
+        for error in &errors {
+            let text = sentence(error);
+            assert_eq!(text.matches(cause).count(), 1, "{text}");
+            assert!(text.matches("/data/x").count() <= 1, "{text}");
+        }
     }
 }

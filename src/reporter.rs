@@ -7,7 +7,7 @@ use orchestrate_engine::event::{Event, Hits, Record, Reporter};
 use orchestrate_engine::source::SourceMap;
 use serde_json::json;
 
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, sentence};
 use crate::terminal;
 
 /// Nodes that ran for less are only counted: a sweep has thousands of them.
@@ -32,7 +32,10 @@ pub(crate) fn line(event: &Event) -> Option<String> {
         }
         Event::NodeFailed { node, cause, .. } => format!("   failed  {node}: {}", first_line(cause)),
         Event::NodeRetried { node, cause } => format!("    again  {node}: {}", first_line(cause)),
-        Event::NodeDeferred { node, .. } => format!("     wait  {node}: another process computes it"),
+        Event::NodeDeferred { node, with: Some(with), .. } => {
+            format!("    share  {node}: its result is that of {with}")
+        }
+        Event::NodeDeferred { node, with: None, .. } => format!("     wait  {node}: another process computes it"),
         Event::RunStopping => {
             "stopping: running nodes get a few seconds; press Ctrl-C again to stop at once".to_owned()
         }
@@ -76,15 +79,15 @@ impl<W: Write> Json<W> {
 
     /// A line for each finding about a spec.
     pub(crate) fn findings(&mut self, sources: &SourceMap, findings: &[Diagnostic]) {
+        let mut places = sources.places();
         for finding in findings {
             let reason = match finding.severity {
                 Severity::Error => "error",
                 Severity::Warning => "warning",
             };
             let mut line = json!({"reason": reason, "message": finding.message});
-            let place = finding.span.as_ref().and_then(|span| sources.line_column(span.start));
-            if let Some((source, row, column)) = place {
-                line["at"] = json!(format!("{}:{row}:{column}", source.name));
+            if let Some(place) = finding.span.as_ref().and_then(|span| places.at(span.start)) {
+                line["at"] = json!(format!("{}:{}:{}", place.source.name, place.line, place.column));
             }
             self.line(&line.to_string());
         }
@@ -95,7 +98,7 @@ impl<W: Write> Json<W> {
         if let Err(error) = &ended {
             match error.downcast_ref::<SpecError>() {
                 Some(found) => self.findings(&found.sources, &found.diagnostics),
-                None => self.error(&format!("{error:#}")),
+                None => self.error(&sentence(error)),
             }
         }
         let flushed = self.out.flush();

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::native_path;
 use crate::regular;
 
 /// A whole object file, or a slice of a pack. It can cross to a worker process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlobLocation {
     /// The file; blobs of one pack share the text.
-    #[serde(with = "shared")]
+    #[serde(with = "native_path")]
     pub path: Arc<Path>,
     /// Where the blob begins in it.
     pub offset: u64,
@@ -29,8 +30,8 @@ pub enum BlobError {
     Read {
         /// The file.
         path: PathBuf,
-        /// The cause.
-        source: io::Error,
+        /// The cause; a part of the message, so that it is no source beside it.
+        r#source: io::Error,
     },
     /// The bytes do not have the digest that names them.
     #[error("{path} holds other bytes than the digest {expected} promises")]
@@ -62,21 +63,5 @@ impl BlobLocation {
         bytes.try_reserve_exact(length).map_err(io::Error::other)?;
         file.take(self.size_bytes).read_to_end(&mut bytes)?;
         Ok(bytes)
-    }
-}
-
-/// How another process is told of a path that is shared here.
-mod shared {
-    use std::path::{Path, PathBuf};
-    use std::sync::Arc;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(path: &Arc<Path>, serializer: S) -> Result<S::Ok, S::Error> {
-        path.as_ref().serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Path>, D::Error> {
-        PathBuf::deserialize(deserializer).map(Into::into)
     }
 }

@@ -15,8 +15,8 @@ pub enum StoreError {
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// The cause.
-        source: io::Error,
+        /// The cause; a part of the message, so that it is no source beside it.
+        r#source: io::Error,
     },
     /// A later version of this program made the store; nothing in it was touched.
     #[error(

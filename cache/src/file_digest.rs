@@ -24,6 +24,7 @@ use crate::clock;
 use crate::digest::Digest;
 use crate::disk;
 use crate::error::StoreError;
+use crate::external::{self, EXTERNAL_BYTES_MAX};
 use crate::object::hash;
 use crate::stat_cache::{Entry, StatCache};
 
@@ -109,7 +110,7 @@ impl FileDigests {
         }
         for _ in 0..ATTEMPTS {
             let looked_ns = i64::try_from(clock::now_ns()).unwrap_or(i64::MAX);
-            let file = File::open(&path).map_err(StoreError::io("open", &path))?;
+            let file = external::open(&path, EXTERNAL_BYTES_MAX).map_err(StoreError::io("read", &path))?;
             let stat = |file: &File| Ok(FileStat::of(&file.metadata().map_err(StoreError::io("read", &path))?));
             let before = stat(&file)?;
             let (digest, _) = hash(&file, &path, None)?;

@@ -155,7 +155,7 @@ impl HostLeases {
         self.heart.get_or_init(|| {
             let (sender, stop) = channel::<()>();
             let (claims, line) = (Arc::clone(&self.claims), self.line());
-            std::thread::spawn(move || {
+            let beat = move || {
                 while stop.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
                     for (key, file) in lock(&claims).iter() {
                         if let Err(error) = disk::write_at(file, &line, 0, Path::new("a claim")) {
@@ -163,7 +163,10 @@ impl HostLeases {
                         }
                     }
                 }
-            });
+            };
+            if let Err(error) = std::thread::Builder::new().spawn(beat) {
+                tracing::warn!("no thread for the heartbeat of claims ({error}): another host may compute the same");
+            }
             sender
         });
     }

@@ -16,6 +16,7 @@ pub mod disk;
 pub mod fault;
 mod layout;
 mod names;
+pub mod native_path;
 mod notes;
 mod object;
 mod open_blob;
@@ -53,6 +54,7 @@ mod store;
 mod verify;
 
 // What lies outside of it.
+pub mod external;
 mod file_digest;
 mod small;
 mod stat_cache;

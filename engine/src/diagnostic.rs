@@ -3,13 +3,13 @@
 use std::fmt;
 use std::ops::Range;
 
-use crate::source::SourceMap;
+use crate::source::{Place, SourceMap};
 
 /// A place in the sources, in bytes across all of them; see [`SourceMap`].
 pub type Span = Range<usize>;
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Severity {
     /// Nothing can run.
     Error,
@@ -18,7 +18,7 @@ pub enum Severity {
 }
 
 /// One finding.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
@@ -67,13 +67,25 @@ impl Diagnostic {
     /// Suggests the nearest of the valid names, and lists them.
     #[must_use]
     pub fn names<'a>(self, what: &str, written: &str, names: impl IntoIterator<Item = &'a str> + Clone) -> Self {
-        let list: Vec<_> = names.clone().into_iter().collect();
-        let list = if list.is_empty() { "none".to_owned() } else { list.join(", ") };
-        let noted = self.note(format!("{what}: {list}"));
+        let noted = self.note(format!("{what}: {}", listed(names.clone())));
         match crate::nearest(written, names) {
             Some(near) => noted.help(format!("did you mean `{near}`?")),
             None => noted,
         }
+    }
+}
+
+/// How many names a list has; with more, thousands of problems would list thousands of names each.
+const LISTED_MAX: usize = 50;
+
+/// Names with commas between them, and how many are left out.
+pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let mut names = names.into_iter();
+    let list: Vec<_> = names.by_ref().take(LISTED_MAX).collect();
+    match (list.is_empty(), names.count()) {
+        (true, _) => "none".to_owned(),
+        (false, 0) => list.join(", "),
+        (false, more) => format!("{} and {more} more", list.join(", ")),
     }
 }
 
@@ -96,9 +108,10 @@ impl SpecError {
 
 impl fmt::Display for SpecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut places = self.sources.places();
         for diagnostic in &self.diagnostics {
-            match diagnostic.span.as_ref().and_then(|span| self.sources.line_column(span.start)) {
-                Some((source, line, column)) => {
+            match diagnostic.span.as_ref().and_then(|span| places.at(span.start)) {
+                Some(Place { source, line, column, .. }) => {
                     writeln!(f, "{}:{line}:{column}: {}", source.name, diagnostic.message)?;
                 }
                 None => writeln!(f, "{}", diagnostic.message)?,

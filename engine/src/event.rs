@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use orchestrate_cache::{ActionKey, Digest, OutputDigest};
+use orchestrate_cache::{ActionKey, Digest, OutputDigest, native_path};
 use serde::{Deserialize, Serialize};
 
 use crate::known::KnownOutputs;
@@ -64,12 +64,15 @@ pub enum Event {
         /// Names the list of them, see [`crate::runlog`].
         list: Digest,
     },
-    /// Another process is computing the key; this run waits for its result.
+    /// Somebody else is computing the key; this node waits for the result.
     NodeDeferred {
         /// The node.
         node: NodeName,
         /// Its key.
         key: ActionKey,
+        /// The node of this run that has the same key and computes it; another process does where there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        with: Option<String>,
     },
     /// The stage began, for one node or for siblings that run together.
     NodeStarted {
@@ -81,6 +84,7 @@ pub enum Event {
         #[serde(default = "one")]
         members: usize,
         /// Where its output for people goes, if it has any.
+        #[serde(with = "native_path::option", default)]
         log: Option<PathBuf>,
     },
     /// A running stage told how far it is.
@@ -117,6 +121,7 @@ pub enum Event {
         /// Why, as a fragment that reads after "failed: ".
         cause: String,
         /// Where its output for people is, if there is any.
+        #[serde(with = "native_path::option", default)]
         log: Option<PathBuf>,
         /// How long it ran.
         elapsed_ms: u64,
@@ -159,6 +164,7 @@ pub struct RunStarted {
     /// The run.
     pub run: RunId,
     /// Path of the spec.
+    #[serde(with = "native_path")]
     pub spec: PathBuf,
     /// The `--set` values as written.
     pub overrides: Vec<String>,

@@ -102,7 +102,7 @@ mod tests {
             if let Some(Err(error)) = plan(&bytes, &KINDS) {
                 prop_assert!(!error.diagnostics.is_empty());
                 for span in error.diagnostics.iter().filter_map(|diagnostic| diagnostic.span.as_ref()) {
-                    prop_assert!(error.sources.line_column(span.start).is_some());
+                    prop_assert!(error.sources.places().at(span.start).is_some());
                 }
             }
         }

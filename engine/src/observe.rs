@@ -63,8 +63,14 @@ pub fn observe(plan: &Plan, digests: &FileDigests) -> Result<Observed, SpecError
                         .push(Diagnostic::error(format!("stage `{}`: {error}", stage.name)).at(declared.name.span())),
                 }
             }
-            let names = stage.kind.keyed_env(&set.params);
-            seen.env = names.into_iter().map(|name| (name.clone(), std::env::var(&name).ok())).collect();
+            for name in stage.kind.keyed_env(&set.params) {
+                let value = std::env::var(&name);
+                if let Err(std::env::VarError::NotUnicode(_)) = value {
+                    let message = format!("stage `{}`: the environment variable `{name}` is not UTF-8", stage.name);
+                    problems.push(Diagnostic::error(message).at(declared.name.span()));
+                }
+                seen.env.push((name, value.ok()));
+            }
             match stage.kind.probe(&set.params) {
                 Ok(probes) => seen.probes = probes,
                 Err(error) => problems

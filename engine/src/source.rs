@@ -37,22 +37,19 @@ impl SourceMap {
 
     /// The source that holds a place.
     pub fn source_at(&self, offset: usize) -> Option<&Source> {
-        self.sources.iter().find(|source| source.base <= offset && offset <= source.base + source.text.len())
+        let source = &self.sources[..self.sources.partition_point(|source| source.base <= offset)].last()?;
+        (offset <= source.base + source.text.len()).then_some(source)
     }
 
-    /// Source, line and column (both from 1, columns in characters) of a place.
-    pub fn line_column(&self, offset: usize) -> Option<(&Source, usize, usize)> {
-        let source = self.source_at(offset)?;
-        let before = source.text.get(..offset - source.base)?;
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = before.matches('\n').count() + 1;
-        Some((source, line, before[line_start..].chars().count() + 1))
+    /// Finds lines and columns.
+    pub fn places(&self) -> Places<'_> {
+        Places { sources: self, last: None }
     }
 
     /// `file:line` of a place, for notes.
     pub fn short(&self, span: &Span) -> String {
-        match self.line_column(span.start) {
-            Some((source, line, _)) => format!("{}:{line}", source.name),
+        match self.places().at(span.start) {
+            Some(place) => format!("{}:{}", place.source.name, place.line),
             None => "?".to_owned(),
         }
     }
@@ -62,6 +59,54 @@ impl SourceMap {
         self.source_at(span.start)
             .and_then(|source| source.text.get(span.start - source.base..span.end - source.base))
             .unwrap_or_default()
+    }
+}
+
+/// A place in a source.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The source.
+    pub source: &'a Source,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    /// Where the place is in the text of the source, in bytes.
+    pub at: usize,
+    /// Where its line begins there.
+    pub line_start: usize,
+}
+
+/// Finds lines and columns; counts on from the last place, so that many in ascending order cost one pass over the text.
+pub struct Places<'a> {
+    sources: &'a SourceMap,
+    last: Option<Place<'a>>,
+}
+
+impl<'a> Places<'a> {
+    /// The source that holds a place.
+    pub fn source_at(&self, offset: usize) -> Option<&'a Source> {
+        self.sources.source_at(offset)
+    }
+
+    /// The place of an offset among all sources.
+    pub fn at(&mut self, offset: usize) -> Option<Place<'a>> {
+        let source = self.sources.source_at(offset)?;
+        let at = offset - source.base;
+        let goes_on = |last: &Place<'_>| last.source.base == source.base && last.at <= at;
+        let start = Place { source, line: 1, column: 1, at: 0, line_start: 0 };
+        let mut place = self.last.filter(goes_on).unwrap_or(start);
+        let passed = source.text.get(place.at..at)?;
+        if let Some(newline) = passed.rfind('\n') {
+            place.line += passed.matches('\n').count();
+            place.column = 1 + passed[newline + 1..].chars().count();
+            place.line_start = place.at + newline + 1;
+        } else {
+            place.column += passed.chars().count();
+        }
+        place.at = at;
+        self.last = Some(place);
+        Some(place)
     }
 }
 
@@ -105,4 +150,32 @@ fn shift(span: Range<usize>, base: usize) -> Span {
 pub(crate) fn integer(number: i64) -> DeValue<'static> {
     let text: &'static str = number.to_string().leak();
     DeValue::parse(text).expect("the digits of a number are TOML").into_inner()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_in_any_order_have_the_line_and_column_that_a_count_from_the_start_gives() {
+        let text = "a = 1\n\nb = [\"größte\",\r\n  2]\nend";
+        let mut sources = SourceMap::default();
+        sources.add("first", Path::new("/"), text);
+        let second = sources.add("second", Path::new("/"), text);
+        let expected = |at: usize| {
+            let before = &text[..at];
+            let line = before.rsplit('\n').next().unwrap();
+            (before.matches('\n').count() + 1, line.chars().count() + 1, at - line.len())
+        };
+        let offsets: Vec<_> = (0..=text.len()).filter(|at| text.is_char_boundary(*at)).collect();
+        for base in [0, second] {
+            let mut places = sources.places();
+            for at in offsets.iter().chain(offsets.iter().rev()).copied() {
+                let place = places.at(base + at).unwrap();
+                assert_eq!((place.line, place.column, place.line_start), expected(at), "{at}");
+                assert_eq!((place.source.base, place.at), (base, at));
+            }
+        }
+        assert!(sources.places().at(second + text.len() + 1).is_none());
+    }
 }

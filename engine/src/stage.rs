@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use orchestrate_cache::{ActionKey, BlobError, BlobLocation, Digest, FileStat, OpenBlob};
+use orchestrate_cache::external::{self, EXTERNAL_BYTES_MAX};
+use orchestrate_cache::{ActionKey, BlobError, BlobLocation, Digest, FileStat, OpenBlob, native_path};
 use serde::{Deserialize, Serialize};
 
 use crate::params::{ParamTable, ParamsError};
@@ -289,6 +290,7 @@ pub struct ExternalFile {
     /// Name in the key.
     pub name: String,
     /// Absolute path.
+    #[serde(with = "native_path")]
     pub path: PathBuf,
     /// Digest of the contents when the key was made.
     pub digest: Digest,
@@ -297,14 +299,14 @@ pub struct ExternalFile {
 impl ExternalFile {
     /// Reads the contents; fails if they changed since the key was made.
     pub fn read(&self) -> Result<Vec<u8>, StageError> {
-        let bytes = std::fs::read(&self.path)
+        let bytes = external::read(&self.path, EXTERNAL_BYTES_MAX)
             .map_err(|error| StageError::new(format!("cannot read {}: {error}", self.path.display())))?;
         if Digest::of(&bytes) == self.digest { Ok(bytes) } else { Err(self.changed()) }
     }
 
     /// Fails if the contents changed since the key was made; for a reader that takes parts of a large file from its path.
     pub fn check(&self) -> Result<(), StageError> {
-        let digest = std::fs::File::open(&self.path)
+        let digest = external::open(&self.path, EXTERNAL_BYTES_MAX)
             .and_then(Digest::of_reader)
             .map_err(|error| StageError::new(format!("cannot read {}: {error}", self.path.display())))?;
         if digest == self.digest { Ok(()) } else { Err(self.changed()) }

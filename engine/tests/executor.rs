@@ -3,6 +3,7 @@
 //! The worker is this very program: the harness is asked to run the one test `act_as_worker`, which is none. What the
 //! harness prints before it gets there is foreign output, which executors must put up with anyway.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::Receiver;
@@ -44,7 +45,8 @@ impl Stage for Fake {
         &[]
     }
 
-    fn outputs(&self, _params: &Value) -> Vec<String> {
+    fn outputs(&self, params: &Value) -> Vec<String> {
+        assert_ne!(params["do"], "panic in outputs", "the outputs are unknown");
         vec!["out".to_owned()]
     }
 
@@ -57,10 +59,12 @@ impl Stage for Fake {
     }
 
     fn device_env(&self, device: &str) -> Vec<(&'static str, String)> {
+        assert_ne!(device, "broken", "the driver is gone");
         vec![("FAKE_DEVICE", format!("only {device}"))]
     }
 
     fn describe_device(&self, device: &str) -> String {
+        assert_ne!(device, "mute", "the driver says nothing");
         if device == "cpu" { device.to_owned() } else { format!("{device} (a fake one)") }
     }
 
@@ -82,6 +86,15 @@ fn act(context: &Context<'_>, action: &Action) -> Result<Vec<u8>, StageError> {
         "echo" => Ok(with().as_bytes().to_vec()),
         "fail" => Err(StageError::new(with())),
         "panic" => panic!("{}", with()),
+        "panic in outputs" => Ok(vec![]),
+        "panic when dropped" => {
+            let _dropped = PanicsWhenDropped(with());
+            Ok(vec![])
+        }
+        "panic in a helper" => {
+            let helped = thread::scope(|scope| scope.spawn(|| -> Vec<u8> { panic!("{}", with()) }).join());
+            Ok(helped.unwrap_or_else(|payload| std::panic::resume_unwind(payload)))
+        }
         "abort" => std::process::abort(),
         "exit" => std::process::exit(7),
         "kill itself" => {
@@ -158,6 +171,14 @@ fn act(context: &Context<'_>, action: &Action) -> Result<Vec<u8>, StageError> {
             Ok(child.id().to_string().into_bytes())
         }
         other => Err(StageError::new(format!("no such act: {other}"))),
+    }
+}
+
+struct PanicsWhenDropped<'a>(&'a str);
+
+impl Drop for PanicsWhenDropped<'_> {
+    fn drop(&mut self) {
+        panic!("{}", self.0);
     }
 }
 
@@ -395,6 +416,50 @@ fn panic_is_a_failure_with_its_message_and_leaves_the_engine_alone() {
         assert_eq!(bytes(&bench.finish().1.results[0]), b"still there");
     }
     assert!(bench.log().contains("row 7 is empty"), "{}", bench.log());
+}
+
+#[test]
+fn panic_in_an_odd_place_is_a_failure_and_the_next_batch_runs() {
+    let bench = Bench::new();
+    let executors: [&dyn Executor; 2] = [&bench.threads, &bench.processes];
+    for executor in executors {
+        // More than there are threads: one that ended for good would leave the last without an answer.
+        for act in
+            ["panic when dropped", "panic in a helper", "panic in outputs", "panic in outputs", "panic in outputs"]
+        {
+            executor.start(bench.request(0, [(act, "no row is left")]));
+            let text = only_failure(bench.finish().1).to_string();
+            let cause = if act == "panic in outputs" { "the outputs are unknown" } else { "no row is left" };
+            assert!(text.contains(cause), "{act}: {text}");
+        }
+        executor.start(bench.request(1, [("echo", "fine")]));
+        assert_eq!(bytes(&bench.finish().1.results[0]), b"fine");
+    }
+}
+
+#[test]
+fn panic_of_what_a_stage_says_of_a_device_costs_its_batch_or_nothing() {
+    let bench = Bench::new();
+    bench.processes.start(Request { device: "broken".to_owned(), ..bench.request(0, [("echo", "a")]) });
+    let failure = only_failure(bench.finish().1);
+    assert!(matches!(&failure, Failure::Panicked { message } if message.contains("the driver is gone")), "{failure}");
+    bench.processes.start(Request { device: "mute".to_owned(), ..bench.request(1, [("echo", "a")]) });
+    assert_eq!(bytes(&bench.finish().1.results[0]), b"a");
+}
+
+#[test]
+fn folders_whose_names_are_not_utf_8_reach_the_worker() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let odd = dir.path().join(std::ffi::OsStr::from_bytes(b"x\xff\xfe"));
+    let (sink, reports) = report_channel();
+    let command = WorkerCommand::this_program(harness_args("act_as_worker"));
+    let processes = ProcessExecutor::new(command, ScratchRoot::new(odd.join("scratch")), sink);
+    let bench = Bench { processes, reports, ..Bench::new() };
+    let checkpoint_dir = Some(odd.join("checkpoints"));
+    bench.processes.start(Request { checkpoint_dir, ..bench.request(0, [("echo", "a")]) });
+    let finished = bench.finish().1;
+    assert_eq!(bytes(&finished.results[0]), b"a");
+    assert!(odd.join("checkpoints").is_dir());
 }
 
 #[test]

@@ -13,8 +13,8 @@ pub enum FetchError {
         action: &'static str,
         /// On what.
         path: PathBuf,
-        /// What the system says.
-        source: io::Error,
+        /// What the system says; a part of the message, so that it is no source beside it.
+        r#source: io::Error,
     },
     /// A server, after all retries or where retrying cannot help.
     #[error(

@@ -138,7 +138,8 @@ fn summary(plan: &Plan, selection: &Selection, survey: &Survey, durations: &Dura
     };
     let parts = tally.parts().into_iter().filter(|(number, ..)| *number > 0);
     let parts: Vec<_> = parts.map(|(number, word, _)| format!("{number} {word}")).collect();
-    let _ = writeln!(text, "{nodes}: {}{cost}", parts.join(", "));
+    let answers = if parts.is_empty() { "nothing to run".to_owned() } else { parts.join(", ") };
+    let _ = writeln!(text, "{nodes}: {answers}{cost}");
 }
 
 fn word(answer: &Answer) -> &'static str {

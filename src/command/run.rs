@@ -23,7 +23,7 @@ use super::{gc, pin};
 use crate::Kinds;
 use crate::args::{HowArgs, RunArgs};
 use crate::device::Devices;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, sentence};
 use crate::progress::Bars;
 use crate::reporter::{Json, Plain};
 use crate::terminal::{self, Colour, Text};
@@ -35,7 +35,6 @@ const GRACE: Duration = Duration::from_secs(5);
 const PRINTED: &str = "table.txt";
 
 pub(crate) fn run(kinds: Kinds, args: RunArgs) -> anyhow::Result<Outcome> {
-    bound_threads(&args.how);
     if !args.json {
         return for_people(kinds, &args);
     }
@@ -87,15 +86,6 @@ impl Prepared {
     fn order<'a>(&'a self, args: &'a RunArgs) -> Order<'a> {
         let (forced, devices) = (self.forced.clone(), self.devices.clone());
         Order { study: &self.study, selection: &self.selection, forced, how: &args.how, devices }
-    }
-}
-
-/// Gives rayon's own pool as many threads as may be used. Parallel loops of the store and of light stages run there; the first of them
-/// would start it with all.
-pub(super) fn bound_threads(how: &HowArgs) {
-    if let Some(jobs) = how.jobs {
-        // A second pool of the same name is no error.
-        let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(jobs)).build_global();
     }
 }
 
@@ -165,7 +155,10 @@ pub(super) fn execute(
 /// What follows a run in the store: the pin of its spec takes in what it made, and once a day what is over the limits goes.
 fn keep(study: &Study, limits: &StoreLimits, summary: &Summary) {
     if let Err(error) = pin::follow(&study.store, &study.plan, &summary.run) {
-        terminal::complain(&format!("warning: the pin of this spec does not hold what this run made: {error:#}\n"));
+        terminal::complain(&format!(
+            "warning: the pin of this spec does not hold what this run made: {}\n",
+            sentence(&error)
+        ));
     } else if !summary.interrupted {
         terminal::complain(&gc::after_run(&study.store, limits).unwrap_or_default());
     }
@@ -249,7 +242,10 @@ pub(super) fn closing(study: &Study, summary: &Summary) -> Text {
         (counts.cancelled, "cancelled", Colour::Yellow),
     ];
     let _ = write!(text, "{}: ", terminal::count(counts.nodes, "node"));
-    text.tally(&parts);
+    match counts.nodes {
+        0 => drop(text.write_str("nothing to run")),
+        _ => text.tally(&parts),
+    }
     let _ = writeln!(text, " in {}", terminal::duration(summary.elapsed_ms));
     text
 }

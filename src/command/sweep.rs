@@ -15,7 +15,7 @@ use orchestrate_engine::stage::Item;
 use orchestrate_stages::sweep::{self, Input, KIND, Question, Swept};
 
 use super::export::write;
-use super::run::{Order, bound_threads, closing, execute, outcome, progress};
+use super::run::{Order, closing, execute, outcome, progress};
 use super::study::{self, Study};
 use crate::Kinds;
 use crate::args::SweepArgs;
@@ -23,7 +23,6 @@ use crate::outcome::{Outcome, UsageError};
 use crate::terminal;
 
 pub(crate) fn sweep(kinds: Kinds, args: SweepArgs) -> anyhow::Result<Outcome> {
-    bound_threads(&args.how);
     let (plan, axis, folds) = plan(kinds, &args)?;
     let scores: Vec<usize> = score_stages(&plan).filter(|stage| varies(&plan, *stage, &axis)).collect();
     if args.nested {

@@ -20,6 +20,7 @@ mod unit;
 
 use std::path::Path;
 
+use orchestrate_cache::external;
 use orchestrate_engine::stage::{Action, Content, Context, FileName, Input, Item, Output, Port, StageError};
 
 use crate::artifact::{self, Figures, Metrics, Scores, Table as _};
@@ -63,6 +64,9 @@ pub fn output(figures: &Figures, digits: u8) -> Result<Output, StageError> {
     Ok(output)
 }
 
+/// A larger file of published values is none.
+const REFERENCE_BYTES_MAX: u64 = 16 << 20;
+
 pub(crate) struct Table;
 
 pub(crate) static STAGE: Adaptor<Table> = Adaptor::new();
@@ -82,7 +86,8 @@ impl Typed for Table {
     fn files(params: &Params) -> Result<Vec<FileName>, Vec<String>> {
         let Some(path) = &params.reference else { return Ok(Vec::new()) };
         let about = |problem: String| format!("{}: {problem}", path.display());
-        let bytes = std::fs::read(path).map_err(|error| vec![format!("cannot read {}: {error}", path.display())])?;
+        let bytes = external::read(path, REFERENCE_BYTES_MAX)
+            .map_err(|error| vec![format!("cannot read {}: {error}", path.display())])?;
         // What is wrong with the file is told before anything runs.
         Reference::read(&bytes, &params.layout())
             .map_err(|problems| problems.into_iter().map(about).collect::<Vec<_>>())?;

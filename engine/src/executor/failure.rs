@@ -1,5 +1,6 @@
 //! Why an action has no result, and what follows from that.
 
+use std::io;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,12 @@ pub enum Verdict {
 }
 
 impl Failure {
+    /// It could not be started, for want of threads or processes perhaps.
+    pub(super) fn not_started(error: &io::Error) -> Self {
+        let too_few = if error.kind() == io::ErrorKind::WouldBlock { TOO_FEW } else { "" };
+        Self::NotStarted { message: format!("{error}{too_few}") }
+    }
+
     /// What is to become of one of `members` actions that ran together, after `attempts` of its own that failed, this
     /// one included, where `retries` more are allowed.
     pub fn verdict(&self, members: usize, attempts: u32, retries: u32) -> Verdict {
@@ -107,13 +114,20 @@ fn out_of_memory(limit_bytes: Option<u64>) -> String {
     }
 }
 
-/// What to do about a fault of a GPU, which its driver tells in capitals wherever it comes out.
+/// What to do where the system starts no more threads or processes.
+const TOO_FEW: &str = "; a limit of processes and threads is reached: this user's (`ulimit -u`) or that of the control group \
+                       (`pids.max`); raise it, or let fewer nodes run at once with `--jobs`";
+
+/// What to do about a fault of a GPU, which its driver tells in capitals wherever it comes out, and about too few threads, of
+/// which the standard library and rayon tell.
 fn advice(message: &str) -> &'static str {
     if message.contains("CUDA_ERROR_OUT_OF_MEMORY") {
         "; the memory of the GPU ran out: lower `batch_size`, and see with `nvidia-smi` who else uses it"
     } else if message.contains("CUDA_ERROR") {
         "; the GPU reported a fault: the kernel's log has an `Xid` if the card or its driver is to blame; run again, and a \
          training goes on from its last checkpoint"
+    } else if message.contains("failed to spawn thread") || message.contains("ThreadPoolBuildError") {
+        TOO_FEW
     } else {
         ""
     }

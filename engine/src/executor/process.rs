@@ -21,8 +21,9 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 use super::log::{Log, last_lines};
+use super::panic::{self, Print};
 use super::protocol::{StoredOutput, WorkerRequest, read_messages};
-use super::supervisor::{DRAIN, EndedBy, GRACE, Notice, Outcome, Supervisor};
+use super::supervisor::{DRAIN, EndedBy, GRACE, Notice, Outcome, Supervisor, kill_group};
 use super::{Executor, Failure, Finished, Report, Request, ScratchRoot, Sink};
 use crate::schedule::BatchId;
 
@@ -101,15 +102,18 @@ impl Executor for ProcessExecutor {
             }
             state.running.insert(request.batch, sender.clone());
         }
-        let shared = Arc::clone(&self.shared);
-        let batch = request.batch;
-        thread::spawn(move || {
-            let span = tracing::info_span!("worker", kind = request.stage.kind(), members = request.actions.len());
-            let report = span.in_scope(|| shared.run(&request, sender, notices));
-            (shared.sink)(report);
-            shared.lock().running.remove(&batch);
-            shared.ended.notify_all();
-        });
+        let (shared, request) = (Arc::clone(&self.shared), Arc::new(request));
+        let started = Arc::clone(&request);
+        let run = move || {
+            let span = tracing::info_span!("worker", kind = started.stage.kind(), members = started.actions.len());
+            let report = panic::catch(Print::Never, || span.in_scope(|| shared.run(&started, sender, notices)));
+            let report =
+                report.unwrap_or_else(|message| started.failed(&Failure::Panicked { message }, Duration::ZERO));
+            shared.end(started.batch, report);
+        };
+        if let Err(error) = thread::Builder::new().spawn(run) {
+            self.shared.end(request.batch, request.failed(&Failure::not_started(&error), Duration::ZERO));
+        }
     }
 
     fn stop(&self) {
@@ -145,13 +149,17 @@ impl Shared {
         }
     }
 
+    /// Reports how a batch ended.
+    fn end(&self, batch: BatchId, report: Report) {
+        (self.sink)(report);
+        self.lock().running.remove(&batch);
+        self.ended.notify_all();
+    }
+
     /// Runs a batch from the start of its worker to its end.
     fn run(&self, request: &Request, sender: Sender<Notice>, notices: Receiver<Notice>) -> Report {
         let started = Instant::now();
-        let not_started = |error: io::Error| {
-            let failure = Failure::NotStarted { message: error.to_string() };
-            request.failed(&failure, started.elapsed())
-        };
+        let not_started = |error: io::Error| request.failed(&Failure::not_started(&error), started.elapsed());
         let scratch = match self.scratch.take() {
             Ok(scratch) => scratch,
             Err(error) => return not_started(error),
@@ -161,21 +169,27 @@ impl Shared {
             Ok(logs) => logs,
             Err(error) => return not_started(error),
         };
-        let (mut child, stdin, stdout) = match self.spawn(request, &log) {
+        let line = request_line(request, scratch.path());
+        let (mut worker, stdin, stdout) = match self.spawn(request, &log) {
             Ok(spawned) => spawned,
             Err(error) => return not_started(error),
         };
+        let attended = write_lines(stdin).and_then(|lines| {
+            listen(stdout, foreign_log, sender.clone())?;
+            wait_for_exit(worker.pid(), sender)?;
+            Ok(lines)
+        });
+        let lines = match attended {
+            Ok(lines) => lines,
+            Err(error) => return not_started(error),
+        };
         (self.sink)(Report::Started { batch: request.batch });
-        let pid = Pid::from_raw(child.id().cast_signed());
-        let lines = write_lines(stdin);
-        let _ = lines.send(request_line(request, scratch.path()));
-        listen(stdout, foreign_log, sender.clone());
-        wait_for_exit(pid, sender);
-        let supervisor = Supervisor::new(request, &self.sink, pid, lines)
+        let _ = lines.send(line);
+        let supervisor = Supervisor::new(request, &self.sink, worker.pid(), lines)
             .with_grace(self.grace)
             .with_deadline(request.time_limit().map(|limit| started + limit));
         let outcome = supervisor.watch(&notices);
-        let status = reap(&mut child);
+        let status = worker.reap();
         let results = match outcome {
             Outcome::Results(results) => results,
             Outcome::None(ended_by) => {
@@ -194,7 +208,7 @@ impl Shared {
         })
     }
 
-    fn spawn(&self, request: &Request, log: &Log) -> io::Result<(Child, ChildStdin, ChildStdout)> {
+    fn spawn(&self, request: &Request, log: &Log) -> io::Result<(Worker, ChildStdin, ChildStdout)> {
         let program = self.command.program()?;
         let mut child = Command::new(&program)
             .arg0("orchestrate")
@@ -211,7 +225,34 @@ impl Shared {
             })?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (stdin, stdout) = pipes.expect("both were asked for");
-        Ok((child, stdin, stdout))
+        Ok((Worker { child, is_reaped: false }, stdin, stdout))
+    }
+}
+
+/// A worker process; one that nobody waits for any more, because its thread panicked perhaps, is killed.
+struct Worker {
+    child: Child,
+    is_reaped: bool,
+}
+
+impl Worker {
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+
+    /// Frees the number of a worker that has ended.
+    fn reap(&mut self) -> Option<ExitStatus> {
+        self.is_reaped = true;
+        self.child.wait().ok()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if !self.is_reaped {
+            kill_group(self.pid());
+            self.reap();
+        }
     }
 }
 
@@ -232,38 +273,35 @@ fn request_line(request: &Request, scratch_dir: &Path) -> Vec<u8> {
 }
 
 /// Writes what is sent to the worker, and closes its input when nobody can send any more.
-fn write_lines(mut stdin: ChildStdin) -> Sender<Vec<u8>> {
+fn write_lines(mut stdin: ChildStdin) -> io::Result<Sender<Vec<u8>>> {
     let (sender, lines) = mpsc::channel::<Vec<u8>>();
-    thread::spawn(move || {
+    let write = move || {
         for line in lines {
             // A worker that reads no more has ended or is about to.
             let _ = stdin.write_all(&line);
         }
-    });
-    sender
+    };
+    thread::Builder::new().spawn(write).map(|_| sender)
 }
 
 /// Hands on the messages of the worker; what else it prints goes to the log from here, so that a flood of it waits for
 /// the disk and not in memory.
-fn listen(stdout: ChildStdout, mut log: Log, sender: Sender<Notice>) {
-    thread::spawn(move || {
+fn listen(stdout: ChildStdout, mut log: Log, sender: Sender<Notice>) -> io::Result<()> {
+    let listen = move || {
         let take = |message| sender.send(Notice::Message(message)).is_ok();
         read_messages(BufReader::new(stdout), |line| log.add(line), take);
         let _ = sender.send(Notice::OutputEnd);
-    });
+    };
+    thread::Builder::new().spawn(listen).map(drop)
 }
 
 /// Tells when the worker has ended, and leaves its number taken.
-fn wait_for_exit(pid: Pid, sender: Sender<Notice>) {
-    thread::spawn(move || {
+fn wait_for_exit(pid: Pid, sender: Sender<Notice>) -> io::Result<()> {
+    let wait = move || {
         while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(Errno::EINTR) {}
         let _ = sender.send(Notice::Exited);
-    });
-}
-
-/// Frees the number of a worker that has ended.
-fn reap(child: &mut Child) -> Option<ExitStatus> {
-    child.wait().ok()
+    };
+    thread::Builder::new().spawn(wait).map(drop)
 }
 
 /// Why there are no results.

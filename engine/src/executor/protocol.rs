@@ -10,6 +10,7 @@ use std::io::{self, BufRead, Read, Write};
 use std::path::PathBuf;
 
 use orchestrate_cache::disk;
+use orchestrate_cache::native_path::{self, NativePath};
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
@@ -32,7 +33,9 @@ pub(super) struct WorkerRequest {
     pub(super) threads: usize,
     pub(super) device: String,
     /// An empty folder, which the worker divides into one for the stage and one for outputs.
+    #[serde(with = "native_path")]
     pub(super) scratch_dir: PathBuf,
+    #[serde(with = "native_path::option")]
     pub(super) checkpoint_dir: Option<PathBuf>,
     pub(super) memory_limit_bytes: Option<u64>,
     pub(super) log_max_bytes: u64,
@@ -52,7 +55,7 @@ pub(super) enum Message {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct StoredOutput {
     name: String,
-    files: Vec<(String, PathBuf)>,
+    files: Vec<(String, NativePath<PathBuf>)>,
 }
 
 impl StoredOutput {
@@ -70,14 +73,14 @@ impl StoredOutput {
                     path
                 }
             };
-            files.push((name, path));
+            files.push((name, NativePath(path)));
         }
         Ok(Self { name: output.name, files })
     }
 
     /// The output as a stage gives it.
     pub(super) fn into_output(self) -> Output {
-        let files = self.files.into_iter().map(|(name, path)| (name, Content::File(path)));
+        let files = self.files.into_iter().map(|(name, NativePath(path))| (name, Content::File(path)));
         Output { name: self.name, files: files.collect() }
     }
 }

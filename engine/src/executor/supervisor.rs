@@ -145,7 +145,8 @@ impl<'a> Supervisor<'a> {
     }
 }
 
-fn kill_group(pid: Pid) {
+/// Kills all processes of a worker.
+pub(super) fn kill_group(pid: Pid) {
     // There is no such group any more where all have ended.
     let _ = killpg(pid, Signal::SIGKILL);
 }

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::attempt::{self, Thinned};
-use super::panic::Print;
+use super::panic::{self, Print};
 use super::{Executor, Failure, Finished, Report, Request, ScratchRoot, Sink};
 use crate::stage::{Context, Progress, StageError};
 
@@ -67,7 +67,7 @@ impl Executor for ThreadExecutor {
             // The threads that there are take it up; without any it fails.
             Err(_) if state.threads > 0 => {}
             Err(error) => {
-                let failure = Failure::NotStarted { message: format!("no thread: {error}") };
+                let failure = Failure::not_started(&error);
                 if let Some(request) = state.queue.pop_back() {
                     (self.shared.sink)(request.failed(&failure, Duration::ZERO));
                 }
@@ -111,7 +111,9 @@ impl Shared {
             let report = if self.stopped.load(Ordering::Relaxed) {
                 request.failed(&Failure::Cancelled, Duration::ZERO)
             } else {
-                self.run(&request, started)
+                // What a stage does beside its run may panic too, and a thread that ended would never answer.
+                panic::catch(Print::Never, || self.run(&request, started))
+                    .unwrap_or_else(|message| request.failed(&Failure::Panicked { message }, started.elapsed()))
             };
             (self.sink)(report);
         }
@@ -136,7 +138,7 @@ impl Shared {
         let scratch = match self.scratch.take() {
             Ok(scratch) => scratch,
             Err(error) => {
-                let failure = Failure::NotStarted { message: error.to_string() };
+                let failure = Failure::not_started(&error);
                 return request.failed(&failure, started.elapsed());
             }
         };

@@ -14,7 +14,7 @@ use nix::unistd::{dup2_stdout, getpgrp, getpid};
 
 use super::attempt::{self, Thinned};
 use super::failure::Failure;
-use super::panic::Print;
+use super::panic::{self, Print};
 use super::protocol::{Message, STOP, StoredOutput, WorkerRequest};
 use crate::stage::{Context, Output, Progress, Stage, StageError};
 
@@ -77,7 +77,9 @@ fn serve(
     }
     let stopped = Arc::new(AtomicBool::new(false));
     let heard = Arc::clone(&stopped);
-    thread::spawn(move || listen(input, &heard, orphaned));
+    if let Err(error) = thread::Builder::new().spawn(move || listen(input, &heard, orphaned)) {
+        return complain(&Failure::not_started(&error).to_string());
+    }
     let output = Mutex::new(output);
     let results = run(*stage, &request, &stopped, &output);
     // Where the engine is gone, nobody is left to be told that it cannot be told.
@@ -132,7 +134,9 @@ fn run(
     };
     let results = attempt::run(stage, &context, &request.actions, Print::AsUsual);
     if stage.uses_device() && results.iter().any(Result::is_ok) {
-        let description = stage.describe_device(&request.device);
+        // What it computed is not lost because a driver says nothing of its card.
+        let described = panic::catch(Print::AsUsual, || stage.describe_device(&request.device));
+        let description = described.unwrap_or_else(|_| request.device.clone());
         if description != request.device {
             let message = Message::Device(description);
             let _ = message.write(&mut *output.lock().unwrap_or_else(PoisonError::into_inner));

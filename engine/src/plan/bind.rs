@@ -1,7 +1,7 @@
 //! From the params of a stage and the axis values of a point to checked params.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use orchestrate_cache::Value;
 use serde_json::Value as Json;
@@ -9,6 +9,7 @@ use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::ParamSet;
+use super::problems::Problems;
 use crate::diagnostic::Diagnostic;
 use crate::params::{ParamProblem, ParamTable};
 use crate::source::SourceMap;
@@ -108,6 +109,17 @@ impl<'a> Binder<'a> {
             })
     }
 
+    /// Keys of axis tables that it takes at some point, be it excluded or not.
+    pub(super) fn used_keys(&self) -> impl Iterator<Item = (usize, usize)> {
+        let values = self.axes.iter().flat_map(|axis| &self.spec.axes[*axis].values);
+        let tables = values.filter_map(|value| match &value.binding {
+            Binding::Table(table) => Some(table),
+            Binding::Scalar(_) => None,
+        });
+        let keys = tables.flat_map(|table| table.keys()).filter(|key| self.has(key.get_ref()));
+        keys.map(|key| (key.span().start, key.span().end))
+    }
+
     fn supply_folds(&mut self) {
         // A spec with two lists of folds must say which one it means.
         let mut declared = self.spec.axes.iter().filter_map(|axis| axis.folds.as_ref());
@@ -124,12 +136,7 @@ impl<'a> Binder<'a> {
     }
 
     /// Params at one point: `value` gives the value index of each axis that binds.
-    pub(super) fn params(
-        &self,
-        value: impl Fn(usize) -> usize,
-        used: &mut UsedKeys,
-        problems: &mut Vec<Diagnostic>,
-    ) -> Option<ParamSet> {
+    pub(super) fn params(&self, value: impl Fn(usize) -> usize, problems: &mut Problems) -> Option<ParamSet> {
         let mut table = self.base.clone();
         for &index in &self.axes {
             let axis = &self.spec.axes[index];
@@ -148,13 +155,12 @@ impl<'a> Binder<'a> {
                     let name = axis.name.get_ref();
                     if let Some((written, _)) = self.stage.params.get_ref().get_key_value(name.as_str()) {
                         let message = format!("param `{name}` is set here and bound by axis `{name}`");
-                        push_once(problems, Diagnostic::error(message).at(written.span()).help("remove one of them"));
+                        problems.push_once(Diagnostic::error(message).at(written.span()).help("remove one of them"));
                     }
                     self.bind(&mut table, name, value.clone());
                 }
                 Binding::Table(params) => {
                     for (key, value) in params.iter().filter(|(key, _)| self.has(key.get_ref())) {
-                        used.insert((key.span().start, key.span().end));
                         self.bind(&mut table, key.get_ref(), value.clone());
                     }
                 }
@@ -184,26 +190,40 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn check(&self, table: &ParamTable, problems: &mut Vec<Diagnostic>) -> Option<ParamSet> {
+    fn check(&self, table: &ParamTable, problems: &mut Problems) -> Option<ParamSet> {
+        if let Some(number) = not_finite(table.get_ref()) {
+            let message = format!("stage `{}`: a number is not finite", self.stage.name.get_ref());
+            let help = "neither JSON nor a key can hold it; write a text such as \"inf\", or leave the param out";
+            problems.push_once(Diagnostic::error(message).at(number.span()).help(help));
+            return None;
+        }
         let mut params = match self.kind.check(table) {
             Ok(params) => params,
             Err(error) => {
-                error.problems.into_iter().for_each(|problem| report(self.stage, self.kind, problem, problems));
+                let diagnostics = error.problems.into_iter().map(|problem| diagnostic(self.stage, self.kind, problem));
+                diagnostics.for_each(|diagnostic| problems.push_once(diagnostic));
                 return None;
             }
         };
+        fold_zeros(&mut params);
         let mut keyed = params.clone();
         let mut path_span = None;
         for field in self.kind.path_fields() {
             let written = located(table.get_ref(), field);
             path_span = path_span.or(written.map(Spanned::span));
-            resolve(&mut params, field, written, &self.spec.sources);
+            if let Err(path) = resolve(&mut params, field, written, &self.spec.sources) {
+                let message =
+                    format!("stage `{}`: the path {} is not UTF-8", self.stage.name.get_ref(), path.display());
+                let help = "rename the folder, or set the param to a path without it";
+                problems.push_once(Diagnostic::error(message).at(path_span.unwrap_or(table.span())).help(help));
+                return None;
+            }
             remove(&mut keyed, field);
         }
         let keyed = match Value::from_json(&keyed) {
             Ok(keyed) => keyed,
             Err(error) => {
-                push_once(problems, Diagnostic::error(error.to_string()).at(table.span()));
+                problems.push_once(Diagnostic::error(error.to_string()).at(table.span()));
                 return None;
             }
         };
@@ -213,7 +233,7 @@ impl<'a> Binder<'a> {
                 for error in errors {
                     let message = format!("stage `{}`: {error}", self.stage.name.get_ref());
                     let diagnostic = Diagnostic { help: self.kind.files_help(&params), ..Diagnostic::error(message) };
-                    push_once(problems, diagnostic.at(path_span.clone().unwrap_or(table.span())));
+                    problems.push_once(diagnostic.at(path_span.clone().unwrap_or(table.span())));
                 }
                 return None;
             }
@@ -225,25 +245,43 @@ impl<'a> Binder<'a> {
 
 /// Checks what a stage sets, where it is not known what its axes and inputs would add: a param that is missing is no problem,
 /// and a kind with free params may refer to such ones, so nothing is said of it.
-pub(super) fn check_written(stage: &StageSpec, kind: &'static dyn Stage, problems: &mut Vec<Diagnostic>) {
+pub(super) fn check_written(stage: &StageSpec, kind: &'static dyn Stage, problems: &mut Problems) {
     if kind.free_fields().is_some() {
         return;
     }
     let error = kind.check(&stage.params).err().unwrap_or_default();
     let of_a_field = error.problems.into_iter().filter(|problem| problem.span != stage.params.span());
-    of_a_field.for_each(|problem| report(stage, kind, problem, problems));
+    of_a_field.for_each(|problem| problems.push_once(diagnostic(stage, kind, problem)));
 }
 
-fn report(stage: &StageSpec, kind: &dyn Stage, problem: ParamProblem, problems: &mut Vec<Diagnostic>) {
+fn diagnostic(stage: &StageSpec, kind: &dyn Stage, problem: ParamProblem) -> Diagnostic {
     let message = format!("stage `{}` (kind {}): {}", stage.name.get_ref(), kind.kind(), problem.message);
-    let diagnostic = Diagnostic { help: problem.help, ..Diagnostic::error(message) };
-    push_once(problems, diagnostic.at(problem.span));
+    Diagnostic { help: problem.help, ..Diagnostic::error(message) }.at(problem.span)
 }
 
-/// The same slip at a hundred points is one problem.
-pub(super) fn push_once(problems: &mut Vec<Diagnostic>, diagnostic: Diagnostic) {
-    if !problems.contains(&diagnostic) {
-        problems.push(diagnostic);
+/// A number of a table, at any depth, that JSON cannot hold: it would reach the stage as `null`.
+fn not_finite<'t>(table: &'t DeTable<'static>) -> Option<&'t Located> {
+    fn find(value: &Located) -> Option<&Located> {
+        match value.get_ref() {
+            DeValue::Float(number) => {
+                let number = number.as_str().replace('_', "").parse::<f64>();
+                (!number.is_ok_and(f64::is_finite)).then_some(value)
+            }
+            DeValue::Array(items) => items.iter().find_map(find),
+            DeValue::Table(table) => not_finite(table),
+            _ => None,
+        }
+    }
+    table.values().find_map(find)
+}
+
+/// Turns -0.0 into 0.0, as the key does: who has one key is given one value.
+fn fold_zeros(params: &mut Json) {
+    match params {
+        Json::Number(number) if number.as_f64() == Some(0.0) && number.is_f64() => *params = Json::from(0.0),
+        Json::Array(items) => items.iter_mut().for_each(fold_zeros),
+        Json::Object(fields) => fields.values_mut().for_each(fold_zeros),
+        _ => {}
     }
 }
 
@@ -259,25 +297,28 @@ fn located<'t>(table: &'t DeTable<'static>, field: &str) -> Option<&'t Located> 
     }
 }
 
-/// Makes the path, or each of the paths, at a dotted name absolute, against the source that wrote it.
-fn resolve(params: &mut Json, field: &str, written: Option<&Located>, sources: &SourceMap) {
-    let Some(value) = params.pointer_mut(&pointer(field)) else { return };
+/// Makes the path, or each of the paths, at a dotted name absolute, against the source that wrote it. Errors: one that is not
+/// UTF-8, which JSON cannot hold.
+fn resolve(params: &mut Json, field: &str, written: Option<&Located>, sources: &SourceMap) -> Result<(), PathBuf> {
+    let Some(value) = params.pointer_mut(&pointer(field)) else { return Ok(()) };
     let dir = written.and_then(|written| sources.source_at(written.span().start)).map(|source| source.dir.as_path());
     let absolute = |path: &str| {
         let joined = dir.unwrap_or(Path::new("")).join(path);
-        std::path::absolute(&joined).unwrap_or(joined).to_string_lossy().into_owned()
+        let absolute = std::path::absolute(&joined).unwrap_or(joined);
+        absolute.into_os_string().into_string().map_err(PathBuf::from)
     };
     match value {
-        Json::String(path) => *path = absolute(path),
+        Json::String(path) => *path = absolute(path)?,
         Json::Array(paths) => {
             for path in paths {
                 if let Json::String(path) = path {
-                    *path = absolute(path);
+                    *path = absolute(path)?;
                 }
             }
         }
         _ => {}
     }
+    Ok(())
 }
 
 fn remove(params: &mut Json, field: &str) {
@@ -289,4 +330,48 @@ fn remove(params: &mut Json, field: &str) {
 
 fn pointer(field: &str) -> String {
     if field.is_empty() { String::new() } else { format!("/{}", field.replace('.', "/")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Pairs of values that differ in the signs of zeros and in the order of fields.
+    fn pairs() -> impl Strategy<Value = (Json, Json)> {
+        let leaf = prop_oneof![
+            Just((json!(0.0), json!(-0.0))),
+            any::<f64>().prop_filter("JSON has no others", |x| x.is_finite()).prop_map(|x| (json!(x), json!(x))),
+            any::<i64>().prop_map(|x| (json!(x), json!(x))),
+            any::<String>().prop_map(|x| (json!(x), json!(x))),
+        ];
+        leaf.prop_recursive(3, 30, 5, |inner| {
+            let pairs = |pairs: Vec<(Json, Json)>| pairs.into_iter().unzip::<_, _, Vec<_>, Vec<_>>();
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(move |items| {
+                    let (a, b) = pairs(items);
+                    (Json::from(a), Json::from(b))
+                }),
+                prop::collection::btree_map("[a-c]{1,2}", inner, 0..5).prop_map(|fields| {
+                    let a = fields.iter().map(|(name, (a, _))| (name.clone(), a.clone())).collect();
+                    let b = fields.iter().rev().map(|(name, (_, b))| (name.clone(), b.clone())).collect();
+                    (Json::Object(a), Json::Object(b))
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn equal_keys_mean_equal_params_as_the_stage_sees_them((mut a, mut b) in pairs()) {
+            let key = |params: &Json| Value::from_json(params).and_then(|value| value.digest());
+            prop_assert_eq!(key(&a), key(&b));
+            let before = key(&a);
+            [&mut a, &mut b].into_iter().for_each(fold_zeros);
+            prop_assert_eq!(a.to_string(), b.to_string());
+            prop_assert_eq!(key(&a), before, "the key stays");
+        }
+    }
 }

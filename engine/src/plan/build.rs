@@ -3,22 +3,21 @@
 
 use std::collections::HashMap;
 
-use serde_spanned::Spanned;
-
-use super::bind::{self, Binder, UsedKeys, push_once};
-use super::order::order;
+use super::bind::{self, Binder, UsedKeys};
+use super::link::{Link, LinkFeed, links, or};
+use super::problems::Problems;
 use super::{Feed, Node, ParamSet, Plan, PlannedStage, Points, targets};
 use crate::diagnostic::{Diagnostic, Severity, SpecError};
+use crate::nearest::Names;
 use crate::node::NodeId;
+use crate::spec::Spec;
 use crate::spec::axis::Binding;
-use crate::spec::{Spec, StageSpec};
-use crate::stage::{Port, Stage};
+use crate::stage::Stage;
 
 /// Makes the plan of a spec from the kinds of stages that exist; all problems at once.
 pub fn build(spec: Spec, kinds: &[&'static dyn Stage]) -> Result<Plan, SpecError> {
-    let mut problems = spec.findings.clone();
-    let mut links: Vec<_> = spec.stages.iter().map(|stage| link(&spec, stage, kinds, &mut problems)).collect();
-    let sorted = sort(&spec, &mut links, &mut problems);
+    let mut problems = Problems::new(spec.findings.clone());
+    let (links, sorted) = links(&spec, kinds, &mut problems);
     let mut builder = Builder { planned: vec![None; links.len()], ..Builder::new(&spec, problems) };
     for declared in sorted {
         builder.stage(declared, &links[declared]);
@@ -26,171 +25,16 @@ pub fn build(spec: Spec, kinds: &[&'static dyn Stage]) -> Result<Plan, SpecError
     builder.unused_keys();
     targets::check(&spec, &builder.stages, &mut builder.problems);
     let Builder { problems, stages, nodes, items, feed_starts, .. } = builder;
+    let problems = problems.all();
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
         return Err(SpecError::new(spec.sources, problems));
     }
-    // Only warnings are left.
-    let spec = Spec { findings: problems, ..spec };
-    Ok(Plan { spec, stages, nodes, items, feed_starts })
-}
-
-/// Orders the stages; those of a cycle are reported, lose their inputs, and are not planned.
-fn sort(spec: &Spec, links: &mut [Link], problems: &mut Vec<Diagnostic>) -> Vec<usize> {
-    loop {
-        let edges = links.iter().enumerate().flat_map(|(to, link)| link.feeds.iter().map(move |feed| (feed.stage, to)));
-        match order(links.len(), &edges.collect::<Vec<_>>()) {
-            Ok(sorted) => return sorted,
-            Err(cycle) => {
-                problems.push(cycle_problem(spec, &cycle));
-                for stage in cycle {
-                    links[stage].feeds.clear();
-                    links[stage].whole = false;
-                }
-            }
-        }
-    }
-}
-
-/// A stage with its names resolved.
-struct Link {
-    kind: Option<&'static dyn Stage>,
-    /// Whether all its axes and inputs are known. One that is not is not planned: what else would be said of it may be wrong.
-    whole: bool,
-    /// Indices into the spec's axes.
-    over: Vec<usize>,
-    feeds: Vec<LinkFeed>,
-}
-
-struct LinkFeed {
-    port: Option<&'static Port>,
-    name: String,
-    stage: usize,
-    /// The output, where the spec names it: `inputs = { masks = "images.masks" }`.
-    output: Option<String>,
-    source: Spanned<String>,
-    several: bool,
-}
-
-fn link(spec: &Spec, stage: &StageSpec, kinds: &[&'static dyn Stage], problems: &mut Vec<Diagnostic>) -> Link {
-    let kind = kinds.iter().copied().find(|kind| kind.kind() == stage.kind.get_ref());
-    if kind.is_none() {
-        let names: Vec<_> = kinds.iter().map(|kind| kind.kind()).collect();
-        problems.push(
-            Diagnostic::error(format!("unknown stage kind `{}`", stage.kind.get_ref())).at(stage.kind.span()).names(
-                "kinds",
-                stage.kind.get_ref(),
-                names,
-            ),
-        );
-    }
-    let mut whole = true;
-    let mut over = Vec::new();
-    for written in &stage.over {
-        match spec.axes.iter().position(|axis| axis.name.get_ref() == written.get_ref()) {
-            Some(axis) => over.push(axis),
-            None if spec.broken.contains(written.get_ref()) => whole = false,
-            None => {
-                whole = false;
-                let names: Vec<_> = spec.axes.iter().map(|axis| axis.name.get_ref().as_str()).collect();
-                let message = format!(
-                    "stage `{}` varies over `{}`, which is not declared",
-                    stage.name.get_ref(),
-                    written.get_ref()
-                );
-                problems.push(Diagnostic::error(message).at(written.span()).names(
-                    "declared axes",
-                    written.get_ref(),
-                    names,
-                ));
-            }
-        }
-    }
-    over.sort_unstable();
-    let mut feeds = Vec::new();
-    for (name, port_spec) in &stage.inputs {
-        let port = kind.and_then(|kind| kind.ports().iter().find(|port| port.name == name));
-        if let Some(kind) = kind.filter(|kind| port.is_none() && !kind.takes_any_port()) {
-            let names: Vec<_> = kind.ports().iter().map(|port| port.name).collect();
-            let message = format!("kind {} has no input `{name}`", kind.kind());
-            problems.push(Diagnostic::error(message).at(port_spec.span.clone()).names("its inputs", name, names));
-        }
-        for source in &port_spec.sources {
-            let Some((feeding, output)) = find_source(spec, stage, source, problems) else {
-                whole = false;
-                continue;
-            };
-            let several = port_spec.sources.len() > 1;
-            let source = source.clone();
-            feeds.push(LinkFeed { port, name: name.clone(), stage: feeding, output, source, several });
-        }
-    }
-    if let Some(kind) = kind {
-        let missing = kind.ports().iter().filter(|port| !port.optional && !stage.inputs.contains_key(port.name));
-        let before = problems.len();
-        for port in missing {
-            whole = false;
-            problems.push(
-                Diagnostic::error(format!("stage `{}` lacks the input `{}`", stage.name.get_ref(), port.name))
-                    .at(stage.name.span())
-                    .help(format!(
-                        "add `inputs = {{ {} = \"STAGE\" }}`, where STAGE gives {}",
-                        port.name,
-                        or(port.reads)
-                    )),
-            );
-        }
-        let connected: Vec<&str> = stage.inputs.keys().map(String::as_str).collect();
-        if let (true, Err(message)) = (problems.len() == before, kind.check_ports(&connected)) {
-            let message = format!("stage `{}`: {message}", stage.name.get_ref());
-            problems.push(Diagnostic::error(message).at(stage.name.span()));
-        }
-        // The order of ports is the stage's, not the spec's, so that reordered keys change no key.
-        let rank = |feed: &LinkFeed| kind.ports().iter().position(|port| port.name == feed.name).unwrap_or(usize::MAX);
-        feeds.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.name.cmp(&b.name)));
-    }
-    Link { kind, whole, over, feeds }
-}
-
-fn or(names: &[&str]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
-}
-
-/// Resolves `STAGE` or `STAGE.OUTPUT`.
-fn find_source(
-    spec: &Spec,
-    stage: &StageSpec,
-    source: &Spanned<String>,
-    problems: &mut Vec<Diagnostic>,
-) -> Option<(usize, Option<String>)> {
-    let written = source.get_ref();
-    let (name, output) =
-        written.split_once('.').map_or((written.as_str(), None), |(name, output)| (name, Some(output)));
-    let found = spec.stages.iter().position(|other| other.name.get_ref() == name);
-    if found.is_none() && !spec.broken.iter().any(|broken| broken == name) {
-        let names: Vec<_> = spec.stages.iter().map(|other| other.name.get_ref().as_str()).collect();
-        let message = format!("stage `{}` reads `{name}`, which is not declared", stage.name.get_ref());
-        problems.push(Diagnostic::error(message).at(source.span()).names("declared stages", name, names));
-    }
-    Some((found?, output.map(str::to_owned)))
-}
-
-fn cycle_problem(spec: &Spec, cycle: &[usize]) -> Diagnostic {
-    let names: Vec<_> = cycle.iter().map(|stage| spec.stages[*stage].name.get_ref().as_str()).collect();
-    let reader = &spec.stages[cycle[1]];
-    let back = reader
-        .inputs
-        .values()
-        .flat_map(|port| &port.sources)
-        .find(|source| source.get_ref().split('.').next() == Some(names[0]));
-    let span = back.map_or(reader.name.span(), Spanned::span);
-    Diagnostic::error(format!("stages feed each other in a circle: {}", names.join(" → ")))
-        .at(span)
-        .help("remove one of these inputs")
+    Ok(Plan { spec: Spec { findings: problems, ..spec }, stages, nodes, items, feed_starts })
 }
 
 struct Builder<'a> {
     spec: &'a Spec,
-    problems: Vec<Diagnostic>,
+    problems: Problems,
     /// Planned index of each declared stage, once it is planned.
     planned: Vec<Option<usize>>,
     used_keys: UsedKeys,
@@ -203,7 +47,7 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(spec: &'a Spec, problems: Vec<Diagnostic>) -> Self {
+    fn new(spec: &'a Spec, problems: Problems) -> Self {
         Self {
             spec,
             problems,
@@ -235,6 +79,7 @@ impl<'a> Builder<'a> {
             })
         };
         let binder = Binder::new(spec, stage, kind, &link.over, shared, &mut self.problems);
+        self.used_keys.extend(binder.used_keys());
         let points = match Points::new(spec, link.over.clone()) {
             Ok(points) => points,
             Err(total) => {
@@ -244,6 +89,12 @@ impl<'a> Builder<'a> {
                 return;
             }
         };
+        if points.is_empty() {
+            let message = format!("stage `{}` has no points: `exclude` or `zip` leaves none", stage.name.get_ref());
+            let warning = Diagnostic::warning(message).at(stage.name.span());
+            self.problems.push(warning.help("nothing of it runs; remove the stage, or exclude fewer points"));
+            bind::check_written(stage, kind, &mut self.problems);
+        }
         let before = self.problems.len();
         let (param_sets, params) = self.param_sets(&binder, &points);
         let feeds: Option<Vec<_>> = link.feeds.iter().map(|feed| self.feed(feed, &points)).collect();
@@ -268,10 +119,10 @@ impl<'a> Builder<'a> {
         let binds = |position: &usize| binder.axes.contains(&points.axes()[*position]);
         let free: Vec<usize> = (0..points.axes().len()).filter(|position| !binds(position)).collect();
         for code in points.codes() {
-            let (used, problems) = (&mut self.used_keys, &mut self.problems);
+            let problems = &mut self.problems;
             let set = *known.entry(points.without(code, &free)).or_insert_with(|| {
                 let value = |axis| points.value(code, points.position(axis).expect("a stage binds its own axes"));
-                let set = binder.params(value, used, problems)?;
+                let set = binder.params(value, problems)?;
                 sets.push(set);
                 u32::try_from(sets.len() - 1).ok()
             });
@@ -286,7 +137,7 @@ impl<'a> Builder<'a> {
         let output = match output(feed, upstream) {
             Ok(output) => output,
             Err(diagnostic) => {
-                push_once(&mut self.problems, *diagnostic);
+                self.problems.push_once(*diagnostic);
                 return None;
             }
         };
@@ -368,7 +219,7 @@ impl<'a> Builder<'a> {
                 feed.source.get_ref(),
             );
             let help = "exclude the point for this stage too, by naming only axes that it varies over";
-            push_once(&mut self.problems, Diagnostic::error(message).at(feed.source.span()).help(help));
+            self.problems.push_once(Diagnostic::error(message).at(feed.source.span()).help(help));
         }
     }
 
@@ -378,23 +229,22 @@ impl<'a> Builder<'a> {
             return;
         }
         for (index, axis) in self.spec.axes.iter().enumerate() {
+            if axis.values.iter().all(|value| matches!(value.binding, Binding::Scalar(_))) {
+                continue;
+            }
             let stages: Vec<_> = self.stages.iter().filter(|stage| stage.points.position(index).is_some()).collect();
             if stages.is_empty() {
                 continue;
             }
+            let fields = Names::new("params", stages.iter().flat_map(|stage| stage.kind.fields().iter().copied()));
             for value in &axis.values {
                 let Binding::Table(table) = &value.binding else { continue };
                 for key in table.keys() {
                     if !self.used_keys.contains(&(key.span().start, key.span().end)) {
-                        let fields = stages.iter().flat_map(|stage| stage.kind.fields().iter().copied());
-                        let fields: Vec<_> = fields.collect();
                         let message =
                             format!("no stage over axis `{}` has a param `{}`", axis.name.get_ref(), key.get_ref());
-                        self.problems.push(Diagnostic::error(message).at(key.span()).names(
-                            "params",
-                            key.get_ref(),
-                            fields,
-                        ));
+                        let problem = Diagnostic::error(message).at(key.span());
+                        self.problems.push(fields.unknown(problem, key.get_ref()));
                     }
                 }
             }
@@ -441,7 +291,11 @@ impl<'a> Gather<'a> {
 /// The output that a port reads: the one that the spec names, else the first that the port asks for, else, for kinds whose
 /// outputs the spec declares, the only one.
 fn output(feed: &LinkFeed, upstream: &PlannedStage) -> Result<String, Box<Diagnostic>> {
-    let outputs = upstream.param_sets.first().map(|set| set.outputs.clone()).unwrap_or_default();
+    let Some(set) = upstream.param_sets.first() else {
+        // It has no nodes, so nobody reads it.
+        return Ok(feed.output.clone().unwrap_or_else(|| feed.name.clone()));
+    };
+    let outputs = &set.outputs;
     let names = || outputs.iter().map(String::as_str).collect::<Vec<_>>();
     if let Some(output) = &feed.output {
         if outputs.contains(output) {

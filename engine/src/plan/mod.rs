@@ -5,8 +5,10 @@
 
 mod bind;
 mod build;
+mod link;
 mod order;
 mod point;
+mod problems;
 mod select;
 mod targets;
 #[cfg(test)]

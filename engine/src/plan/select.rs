@@ -1,6 +1,7 @@
 //! Naming nodes on the command line: `train`, `train[model=tiny]`, `score[model=tiny,fold=3,threshold=200]`.
 
 use super::Plan;
+use crate::diagnostic::listed;
 use crate::nearest;
 use crate::node::NodeId;
 
@@ -52,17 +53,13 @@ impl Selector {
         let index = plan.stages.iter().position(|stage| stage.name == self.stage).ok_or_else(|| {
             let names: Vec<_> = plan.spec.stages.iter().map(|stage| stage.name.get_ref().as_str()).collect();
             SelectError::new(
-                format!("there is no stage `{}`, only: {}", self.stage, names.join(", ")),
+                format!("there is no stage `{}`, only: {}", self.stage, listed(names.iter().copied())),
                 nearest(&self.stage, names.iter().copied()).map(|near| format!("did you mean `{near}`?")),
             )
         })?;
-        for (axis, label) in &self.point {
-            self.check(plan, index, axis, label)?;
-        }
-        let matches = |id: &NodeId| {
-            let point = plan.point(*id);
-            self.point.iter().all(|(axis, label)| point.contains(&(axis.as_str(), label.as_str())))
-        };
+        let point = self.point.iter().map(|(axis, label)| self.value(plan, index, axis, label));
+        let point = point.collect::<Result<Vec<_>, _>>()?;
+        let matches = |id: &NodeId| point.iter().all(|(position, value)| plan.value(*id, *position).1 == *value);
         let nodes: Vec<_> = plan.stage_nodes(index).filter(matches).collect();
         if nodes.is_empty() {
             return Err(SelectError::new("no node has this point: the spec excludes it".to_owned(), None));
@@ -70,19 +67,21 @@ impl Selector {
         Ok(nodes)
     }
 
-    fn check(&self, plan: &Plan, stage: usize, axis: &str, label: &str) -> Result<(), SelectError> {
+    /// A position among the axes of the stage, and the index of a value of that axis.
+    fn value(&self, plan: &Plan, stage: usize, axis: &str, label: &str) -> Result<(usize, usize), SelectError> {
         let axes = plan.stages[stage].points.axes().iter().map(|index| &plan.spec.axes[*index]);
-        let Some(found) = axes.clone().find(|own| own.name.get_ref() == axis) else {
+        let found = axes.clone().enumerate().find(|(_, own)| own.name.get_ref() == axis);
+        let Some((position, found)) = found else {
             let names: Vec<_> = axes.map(|own| own.name.get_ref().as_str()).collect();
             let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             let message = format!("stage `{}` does not vary over `{axis}`; its axes: {names}", self.stage);
             return Err(SelectError::new(message, None));
         };
-        if found.position(label).is_some() {
-            return Ok(());
+        if let Some(value) = found.find(label) {
+            return Ok((position, value));
         }
         let labels: Vec<_> = found.values.iter().map(|value| value.label.as_str()).collect();
         let near = nearest(label, labels.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-        Err(SelectError::new(format!("axis `{axis}` has no value `{label}`, only: {}", labels.join(", ")), near))
+        Err(SelectError::new(format!("axis `{axis}` has no value `{label}`, only: {}", listed(labels)), near))
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
+use super::problems::Problems;
 use super::{Plan, PlannedStage};
 use crate::diagnostic::{Diagnostic, Severity, Span, SpecError};
 use crate::spec::Spec;
@@ -36,7 +37,7 @@ fn targets<'s>(spec: &'s Spec, resolver: &mut Resolver) -> Vec<Target<'s>> {
 }
 
 /// Finds folders that two stages share, and folders where a study's own files lie.
-pub(super) fn check(spec: &Spec, stages: &[PlannedStage], problems: &mut Vec<Diagnostic>) {
+pub(super) fn check(spec: &Spec, stages: &[PlannedStage], problems: &mut Problems) {
     let mut resolver = Resolver::default();
     let targets = targets(spec, &mut resolver);
     if targets.is_empty() {
@@ -73,7 +74,7 @@ fn read_paths(
     stages: &[PlannedStage],
     targets: &[Target<'_>],
     resolver: &mut Resolver,
-    problems: &mut Vec<Diagnostic>,
+    problems: &mut Problems,
 ) {
     for stage in stages {
         let declared = &spec.stages[stage.declared];
@@ -118,7 +119,7 @@ fn listed(
     set: &super::ParamSet,
     targets: &[Target<'_>],
     resolver: &mut Resolver,
-    problems: &mut Vec<Diagnostic>,
+    problems: &mut Problems,
 ) {
     let mut before: Option<&Path> = None;
     for file in &set.files {
@@ -131,7 +132,7 @@ fn listed(
         for target in targets.iter().filter(|target| lies.starts_with(&target.path)) {
             let what = format!("which holds {}, which stage `{}` reads", file.path.display(), stage.name);
             let help = "publish to a folder that holds nothing else, and that nothing is read from";
-            super::bind::push_once(problems, target.error(what).help(help));
+            problems.push_once(target.error(what).help(help));
         }
     }
 }

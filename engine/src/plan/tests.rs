@@ -3,6 +3,8 @@
 use super::{Plan, Selector};
 use crate::fake::{STUDY, plan};
 
+mod borders;
+
 fn names(plan: &Plan, stage: &str) -> Vec<String> {
     let index = plan.stages.iter().position(|planned| planned.name == stage).expect("the stage is planned");
     plan.stage_nodes(index).map(|id| plan.name(id).to_string()).collect()
@@ -294,7 +296,7 @@ fn spec_without_end_is_not_read_to_its_end() {
     let spec = "extends = \"/dev/zero\"\n[experiment]\nname = \"x\"";
     let Err(error) = crate::fake::plan_in(dir.path(), spec, &[]) else { panic!("it is refused") };
     let said: Vec<_> = error.diagnostics.iter().map(|diagnostic| diagnostic.message.as_str()).collect();
-    assert!(said.contains(&"cannot read /dev/zero: it has more than 16.8 MB, too much for a spec"), "{said:?}");
+    assert!(said.iter().any(|message| message.starts_with("cannot read /dev/zero: it is a device")), "{said:?}");
 }
 
 /// Tables within tables are read by functions within functions.

@@ -22,7 +22,7 @@ use crate::observe::Observed;
 use crate::plan::Plan;
 use crate::publish::{PublishError, Publisher};
 use crate::runlog::{History, RunLog};
-use crate::schedule::{Batch, BatchId, Capacity, NodeState, ScheduleError, Scheduler};
+use crate::schedule::{Batch, BatchId, Capacity, NodeState, ScheduleError, Scheduler, cores};
 use crate::stage::{StageError, Weight};
 
 /// How often listeners may redraw and deferred nodes are looked up again.
@@ -30,6 +30,9 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// How often the last use of hits is recorded while nodes run; a run without misses records it once.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A number of jobs is often a habit; only one that is so many times what a run can use gets a word.
+const JOBS_WITHOUT_A_WORD: usize = 8;
 
 /// Runs whose durations estimate those of this one.
 const RUNS_FOR_ESTIMATE: usize = 20;
@@ -76,7 +79,7 @@ pub(super) struct Drive<'a, 'l, 'r> {
     actions: ActionMaker<'a>,
     forced: HashSet<NodeId>,
     pending: HashMap<NodeId, Pending>,
-    /// Nodes that another process was once seen to compute.
+    /// Nodes whose keys others were once seen to compute.
     deferred: HashSet<NodeId>,
     active: HashMap<BatchId, Active>,
     /// Made when the first node is to run; a run of hits needs none.
@@ -116,7 +119,7 @@ impl Executors {
         let scratch_dir = store.scratch()?;
         let scratch = ScratchRoot::new(scratch_dir.path());
         let heavy = ProcessExecutor::new(options.worker.clone(), Arc::clone(&scratch), Arc::clone(sink));
-        let light = ThreadExecutor::new(threads, scratch, Arc::clone(sink));
+        let light = ThreadExecutor::new(threads.min(cores()), scratch, Arc::clone(sink));
         Ok(Self { light, heavy: heavy.with_grace(options.grace), _scratch_dir: scratch_dir })
     }
 }
@@ -131,8 +134,12 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         listeners: &'l mut [&'r mut dyn Reporter],
     ) -> Result<Self, RunError> {
         let asks_for_memory = plan.spec.stages.iter().any(|stage| stage.resources.memory_bytes.is_some());
-        let capacity = Capacity::of_machine(options.jobs, options.devices.clone(), asks_for_memory);
-        let threads = capacity.threads;
+        let asked = || {
+            let heavy = selection.nodes().iter().filter(|id| plan.stage(**id).kind.weight() == Weight::Heavy);
+            heavy.map(|id| plan.spec.stages[plan.stage(*id).declared].resources.threads.unwrap_or(1)).sum()
+        };
+        let capacity = Capacity::of_machine(options.jobs, options.devices.clone(), asks_for_memory).bounded(asked);
+        let (threads, cores) = (capacity.threads, capacity.cores);
         let scheduler = prepare::scheduler(plan, selection, capacity).map_err(|error| unschedulable(plan, error))?;
         // Before anything runs, as a folder may be another's.
         let publisher = Publisher::open(plan, store, selection)?;
@@ -177,6 +184,13 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             device: if options.devices.is_empty() { "cpu".to_owned() } else { options.devices.join(",") },
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }));
+        if let Some(jobs) = options.jobs.filter(|jobs| *jobs > threads.saturating_mul(JOBS_WITHOUT_A_WORD)) {
+            let asked = asked();
+            drive.warn(format!(
+                "--jobs {jobs} is capped at {threads}, of which use can be made: this machine has {cores} cores, and the \
+                 workers of this run ask for {asked} threads"
+            ));
+        }
         Ok(drive)
     }
 
@@ -425,14 +439,16 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         Ok(ours)
     }
 
-    /// Another process computes the node.
+    /// Another process, or another node of this run that has the same key, computes the node.
     fn defer(&mut self, id: NodeId) {
         let pending = self.pending.remove(&id).expect("a node that is queued is pending");
         if !self.scheduler.defer(self.selection.number(id)) {
             return self.fail(id, "an input that was lost could not be made again".to_owned(), None, 0);
         }
         if self.deferred.insert(id) {
-            self.report(Event::NodeDeferred { node: self.plan.name(id), key: pending.key });
+            let computes = |(_, other): &(&NodeId, &Pending)| other.key == pending.key && other.lease.is_some();
+            let with = self.pending.iter().find(computes).map(|(other, _)| self.plan.name(*other).as_str().to_owned());
+            self.report(Event::NodeDeferred { node: self.plan.name(id), key: pending.key, with });
         }
     }
 

@@ -80,7 +80,7 @@ mod tests {
         let plan = plan(STUDY, overrides).expect("the study is valid");
         let selection = Selection::all(&plan);
         let devices = names.iter().map(|name| (*name).to_owned()).collect();
-        let capacity = Capacity { threads: 16, memory_bytes: None, devices };
+        let capacity = Capacity { threads: 16, cores: 16, memory_bytes: None, devices };
         let mut scheduler = scheduler(&plan, &selection, capacity).expect("it can be scheduled");
         loop {
             let ready = scheduler.take_ready();
@@ -137,7 +137,7 @@ mod tests {
     fn other_stages_take_no_device() {
         let plan = plan(STUDY, &[]).expect("the study is valid");
         let selection = Selection::all(&plan);
-        let capacity = Capacity { threads: 16, memory_bytes: None, devices: vec!["cuda:0".to_owned()] };
+        let capacity = Capacity { threads: 16, cores: 16, memory_bytes: None, devices: vec!["cuda:0".to_owned()] };
         let mut scheduler = scheduler(&plan, &selection, capacity).expect("it can be scheduled");
         let dataset = scheduler.take_ready();
         dataset.iter().for_each(|number| scheduler.miss(*number));

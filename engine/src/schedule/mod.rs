@@ -27,7 +27,7 @@ use crate::resources::Resources;
 use crate::stage::Weight;
 
 pub use edges::Edges;
-pub use pool::{Capacity, Grant, ResourceError};
+pub use pool::{Capacity, Grant, ResourceError, cores};
 pub use scheduler::Scheduler;
 
 /// Where a node is on its way.
@@ -118,7 +118,7 @@ pub enum ScheduleError {
     Resources {
         /// Index of the class.
         class: usize,
-        /// What is missing.
-        source: ResourceError,
+        /// What is missing; the whole message, so that it is no source beside it.
+        r#source: ResourceError,
     },
 }

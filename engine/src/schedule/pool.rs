@@ -13,6 +13,8 @@ const WHOLE: u32 = 1000;
 pub struct Capacity {
     /// CPU threads, at least 1 (`--jobs`).
     pub threads: usize,
+    /// Cores of this machine: a node that asks for no threads gets at most as many, as more compute nothing faster.
+    pub cores: usize,
     /// Memory in bytes; unbounded where it is not known.
     pub memory_bytes: Option<u64>,
     /// Names of the devices beside the CPU, for example `cuda:0`.
@@ -47,11 +49,21 @@ pub enum ResourceError {
 }
 
 impl Capacity {
-    /// All that this machine has, or fewer threads, with the given devices; memory is looked at only where a stage asks for some.
+    /// All that this machine has, or as many threads as asked for, with the given devices; memory is looked at only where a
+    /// stage asks for some.
     pub fn of_machine(jobs: Option<usize>, devices: Vec<String>, asks_for_memory: bool) -> Self {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = cores();
         let memory_bytes = if asks_for_memory { machine_memory() } else { None };
-        Self { threads: jobs.unwrap_or_else(cores).max(1), memory_bytes, devices }
+        Self { threads: jobs.unwrap_or(cores).max(1), cores, memory_bytes, devices }
+    }
+
+    /// Bounds the threads by what a run can use: one a core, or what all its workers ask for, each at least one, as they may only
+    /// wait. `asked` is called only where more threads than cores are asked for.
+    pub fn bounded(mut self, asked: impl FnOnce() -> usize) -> Self {
+        if self.threads > self.cores {
+            self.threads = self.threads.min(self.cores.max(asked()));
+        }
+        self
     }
 
     /// What a stage asks for, with the share of a device that it gets where it says nothing.
@@ -83,6 +95,11 @@ impl Capacity {
         }
         Ok(())
     }
+}
+
+/// Cores that this process may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Physical memory, or the limit of the control group if that is less.
@@ -263,7 +280,7 @@ mod tests {
 
     fn capacity(threads: usize, memory_bytes: u64, devices: usize) -> Capacity {
         let devices = (0..devices).map(|index| format!("cuda:{index}")).collect();
-        Capacity { threads, memory_bytes: Some(memory_bytes), devices }
+        Capacity { threads, cores: threads, memory_bytes: Some(memory_bytes), devices }
     }
 
     fn gpu(gpu: f64) -> Resources {
@@ -360,6 +377,17 @@ mod tests {
     fn machine_has_threads_and_jobs_bounds_them() {
         assert!(Capacity::of_machine(None, vec![], false).threads >= 1);
         assert_eq!(Capacity::of_machine(Some(3), vec![], false).threads, 3);
+    }
+
+    #[test]
+    fn no_more_threads_than_cores_or_workers_can_use() {
+        let bounded = |threads: usize, cores: usize, workers: usize| {
+            Capacity { cores, ..capacity(threads, 0, 0) }.bounded(|| workers).threads
+        };
+        assert_eq!(bounded(4000, 2, 1), 2, "one node");
+        assert_eq!(bounded(16, 2, 16), 16, "sixteen commands that only wait");
+        assert_eq!(bounded(4000, 2, 100), 100);
+        assert_eq!(bounded(3, 8, 100), 3, "fewer were asked for");
     }
 
     #[test]

@@ -180,7 +180,9 @@ impl Scheduler {
         let class = self.next_class()?;
         let need = self.needs[class];
         let (_, Reverse(head)) = self.queue.head(class, &self.states)?;
-        let threads = need.threads.unwrap_or_else(|| (self.pool.free_threads() / self.runnable_heavy().max(1)).max(1));
+        let cores = self.pool.capacity().cores;
+        let share = || self.pool.free_threads() / self.runnable_heavy().max(1);
+        let threads = need.threads.unwrap_or_else(|| share().min(cores).max(1));
         let nodes = self.queue.batch(head, &self.demands[head.index()], &self.states);
         let grant = self.pool.acquire(&need, threads);
         let id = BatchId(self.next_batch);

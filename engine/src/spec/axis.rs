@@ -72,6 +72,12 @@ impl Axis {
         self.values.iter().position(|value| value.label == label)
     }
 
+    /// The index of the value that a person names by its label, or as a spec may write it: `1e-4` names the value `0.0001`.
+    pub fn find(&self, text: &str) -> Option<usize> {
+        let value = || label(DeValue::parse(text).ok()?.get_ref()).ok();
+        self.position(text).or_else(|| self.position(&value()?))
+    }
+
     pub(super) fn parse(name: Spanned<String>, value: &Located, reader: &mut Reader<'_>) -> Option<Self> {
         let what = format!("axis `{}`", name.get_ref());
         let (values, folds) = match value.get_ref() {
@@ -115,37 +121,45 @@ fn folds(what: &str, table: &DeTable<'static>, span: Span, reader: &mut Reader<'
 
 fn axis_values(what: &str, item: &Located, reader: &mut Reader<'_>) -> Vec<AxisValue> {
     let span = item.span();
-    let label = match item.get_ref() {
+    match item.get_ref() {
         DeValue::String(text) => match Range::parse(text) {
             Some(Ok(range)) => return numbers(range.first..=range.last, range.step, &span),
             Some(Err(message)) => {
                 reader.problem(Diagnostic::error(format!("{what}: {message}")).at(span));
                 return Vec::new();
             }
-            None => text.to_string(),
+            None => {}
         },
-        DeValue::Integer(_) => match integer(item.get_ref()) {
-            Some(number) => number.to_string(),
-            None => return reader.wrong_type(what, "numbers of 64 bits", item).unwrap_or_default(),
-        },
-        DeValue::Float(number) => match number.as_str().replace('_', "").parse::<f64>() {
-            Ok(number) if number.is_finite() => number.to_string(),
-            _ => return reader.wrong_type(what, "finite numbers", item).unwrap_or_default(),
-        },
-        DeValue::Boolean(truth) => truth.to_string(),
         DeValue::Table(table) => return table_value(what, table, span, reader).into_iter().collect(),
-        DeValue::Array(_) | DeValue::Datetime(_) => {
-            return reader
-                .wrong_type(
-                    &format!("a value of {what}"),
-                    "a text, a number, a truth value or a table with `name`",
-                    item,
-                )
-                .unwrap_or_default();
+        _ => {}
+    }
+    let label = match label(item.get_ref()) {
+        Ok(label) => label,
+        Err(wanted) => {
+            let wanted = format!("{wanted} or a table with `name`");
+            return reader.wrong_type(&format!("a value of {what}"), &wanted, item).unwrap_or_default();
         }
     };
     check_label(what, &label, &span, reader);
     vec![AxisValue { label, span, binding: Binding::Scalar(item.clone()) }]
+}
+
+/// The label of a value without a name: equal values have equal labels, however they are written. The error says what can stand
+/// there.
+pub(super) fn label(value: &DeValue<'_>) -> Result<String, &'static str> {
+    match value {
+        DeValue::String(text) => Ok(text.to_string()),
+        DeValue::Integer(_) => {
+            integer(value).map(|number| number.to_string()).ok_or("a text, a whole number of 64 bits")
+        }
+        DeValue::Float(number) => match number.as_str().replace('_', "").parse::<f64>() {
+            // Adding positive zero turns -0.0 into 0.0, as in keys.
+            Ok(number) if number.is_finite() => Ok((number + 0.0).to_string()),
+            _ => Err("a text, a finite number"),
+        },
+        DeValue::Boolean(truth) => Ok(truth.to_string()),
+        DeValue::Table(_) | DeValue::Array(_) | DeValue::Datetime(_) => Err("a text, a number, a truth value"),
+    }
 }
 
 fn table_value(what: &str, table: &DeTable<'static>, span: Span, reader: &mut Reader<'_>) -> Option<AxisValue> {

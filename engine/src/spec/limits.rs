@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use super::load::read_text;
 use super::reader::Reader;
 use crate::diagnostic::{Diagnostic, SpecError};
 use crate::executor::LOG_MAX_BYTES;
@@ -38,7 +39,7 @@ impl StoreLimits {
     /// Reads the limits of the store in a folder. Errors: all that is wrong with the file, with places.
     pub fn of_store(dir: &Path) -> Result<Self, SpecError> {
         let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-        match dir.ancestors().map(|dir| dir.join(PROJECT_FILE)).find(|path| path.is_file()) {
+        match dir.ancestors().map(|dir| dir.join(PROJECT_FILE)).find(|path| path.exists()) {
             Some(path) => Self::read(&path),
             None => Ok(Self::default()),
         }
@@ -57,7 +58,7 @@ impl StoreLimits {
     fn read(path: &Path) -> Result<Self, SpecError> {
         let mut sources = SourceMap::default();
         let mut problems = Vec::new();
-        let limits = match std::fs::read_to_string(path) {
+        let limits = match read_text(path) {
             Ok(text) => {
                 let base = sources.add(path.display().to_string(), path.parent().unwrap_or(path), &text);
                 Self::parse(&text, base, &mut problems)

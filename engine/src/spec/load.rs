@@ -2,10 +2,10 @@
 //!
 //! Tables merge, arrays and scalars replace: parent < file < `--set`. Every value keeps the place where it was written.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use orchestrate_cache::external;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -14,10 +14,9 @@ use super::parse::{self, Parts};
 use super::sweep::Sweep;
 use super::{Located, Spec, overrides, publish};
 use crate::diagnostic::{Diagnostic, Span, SpecError};
-use crate::resources::display_size;
 use crate::source::{self, SourceMap};
 
-/// A larger spec is no spec; what has no end, such as a device, is not read to its end.
+/// A larger spec is no spec.
 const BYTES_MAX: u64 = 16 << 20;
 
 /// Specs that extend each other twice over double with each file.
@@ -162,15 +161,12 @@ impl Loader {
     }
 }
 
-fn read_text(path: &Path) -> io::Result<String> {
-    // Room for most specs, which are then read at once.
-    let mut text = String::with_capacity(16 << 10);
-    File::open(path)?.take(BYTES_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > BYTES_MAX {
-        let message = format!("it has more than {}, too much for a spec", display_size(BYTES_MAX));
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
-    }
-    Ok(text)
+/// Reads a file that people write.
+pub(super) fn read_text(path: &Path) -> io::Result<String> {
+    String::from_utf8(external::read(path, BYTES_MAX)?).map_err(|error| {
+        let error = error.utf8_error();
+        io::Error::new(io::ErrorKind::InvalidData, format!("it is not UTF-8, from byte {} on", error.valid_up_to()))
+    })
 }
 
 fn at(diagnostic: Diagnostic, span: Option<Span>) -> Diagnostic {

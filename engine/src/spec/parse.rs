@@ -1,14 +1,17 @@
 //! From loose tables to the parts of a spec. Problems are collected; a part with a problem is left out.
 
+use std::collections::{HashMap, HashSet};
+
 use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, ValueDeserializer};
 
-use super::axis::Axis;
-use super::reader::Reader;
+use super::axis::{self, Axis};
+use super::reader::{Reader, unfit_for_a_folder};
 use super::{Located, PortSpec, StageSpec};
 use crate::diagnostic::{Diagnostic, Span};
+use crate::nearest::Names;
 use crate::resources::{RETRIES_MAX, Resources, parse_duration};
 
 const SECTIONS: [&str; 5] = ["experiment", "axes", "stages", "exclude", "zip"];
@@ -41,14 +44,14 @@ pub(super) fn parts(table: &DeTable<'static>, problems: &mut Vec<Diagnostic>) ->
         ),
     }
     parts.axes = axes(table, &mut reader, &mut parts.broken);
-    parts.exclude = exclude(table, &parts.axes, &mut reader);
-    parts.zip = zip(table, &parts.axes, &mut reader);
+    let mut declared = Declared::new(&parts.axes);
+    parts.exclude = exclude(table, &mut declared, &mut reader);
+    parts.zip = zip(table, &declared, &mut reader);
     parts.stages = stages(table, &mut reader, &mut parts.broken);
-    let unused = parts.axes.iter().filter(|axis| {
-        let used = |stage: &StageSpec| stage.over.iter().any(|over| over.get_ref() == axis.name.get_ref());
-        !parts.stages.iter().any(used)
-    });
-    for axis in unused {
+    idle_exclusions(table, &parts, &mut reader);
+    let used: HashSet<&str> =
+        parts.stages.iter().flat_map(|stage| &stage.over).map(|over| over.get_ref().as_str()).collect();
+    for axis in parts.axes.iter().filter(|axis| !used.contains(axis.name.get_ref().as_str())) {
         let warning = Diagnostic::warning(format!("no stage varies over axis `{}`", axis.name.get_ref()));
         reader.problem(warning.at(axis.name.span()).help("add it to the `over` of a stage, or remove it"));
     }
@@ -59,7 +62,7 @@ fn experiment(value: &Located, reader: &mut Reader<'_>) -> (String, (i64, Option
     let Some(table) = reader.table("`experiment`", value) else { return Default::default() };
     reader.unknown_keys("`[experiment]`", table, &["name", "seed"]);
     let name = match table.get("name") {
-        Some(name) => reader.text("`name`", name).map(Spanned::into_inner).unwrap_or_default(),
+        Some(name) => reader.text("`name`", name).map(|name| experiment_name(name, reader)).unwrap_or_default(),
         None => {
             let problem = Diagnostic::error("`[experiment]` has no `name`").at(value.span());
             reader.problem(problem.help("add `name = \"…\"`"));
@@ -69,6 +72,17 @@ fn experiment(value: &Located, reader: &mut Reader<'_>) -> (String, (i64, Option
     let seed =
         table.get("seed").and_then(|seed| Some((reader.integer("`seed`", seed, 0..=i64::MAX)?, Some(seed.span()))));
     (name, seed.unwrap_or_default())
+}
+
+/// Results lie in a folder of that name.
+fn experiment_name(name: Spanned<String>, reader: &mut Reader<'_>) -> String {
+    if let Some(reason) = unfit_for_a_folder(name.get_ref()) {
+        let shown = name.get_ref().escape_debug();
+        let problem = Diagnostic::error(format!("`{shown}` cannot be the name of an experiment: {reason}"));
+        let help = "results lie in a folder of this name; use letters, digits, `-` and `_`, for example `kang-2021`";
+        reader.problem(problem.at(name.span()).help(help));
+    }
+    name.into_inner()
 }
 
 fn section<'t>(table: &'t DeTable<'static>, name: &str, reader: &mut Reader<'_>) -> Option<&'t DeTable<'static>> {
@@ -89,26 +103,60 @@ fn axes(table: &DeTable<'static>, reader: &mut Reader<'_>, broken: &mut Vec<Stri
     parsed
 }
 
-fn axis_index(name: &str, span: Span, axes: &[Axis], reader: &mut Reader<'_>) -> Option<usize> {
-    let index = axes.iter().position(|axis| axis.name.get_ref() == name);
-    if index.is_none() {
-        let names = axes.iter().map(|axis| axis.name.get_ref().as_str());
-        reader.problem(Diagnostic::error(format!("axis `{name}` is not declared")).at(span).names(
-            "declared axes",
-            name,
-            names,
-        ));
-    }
-    index
+/// The axes of a spec, by name.
+struct Declared<'a> {
+    axes: &'a [Axis],
+    names: Names<'a>,
+    /// Labels of the axes of which a value was asked for.
+    labels: HashMap<usize, Names<'a>>,
 }
 
-fn exclude(table: &DeTable<'static>, axes: &[Axis], reader: &mut Reader<'_>) -> Vec<Vec<(usize, usize)>> {
+impl<'a> Declared<'a> {
+    fn new(axes: &'a [Axis]) -> Self {
+        let names = Names::new("declared axes", axes.iter().map(|axis| axis.name.get_ref().as_str()));
+        Self { axes, names, labels: HashMap::new() }
+    }
+
+    fn axis(&self, name: &str, span: Span, reader: &mut Reader<'_>) -> Option<usize> {
+        let index = self.names.position(name);
+        if index.is_none() {
+            let problem = Diagnostic::error(format!("axis `{name}` is not declared")).at(span);
+            reader.problem(self.names.unknown(problem, name));
+        }
+        index
+    }
+
+    /// The index of a value of an axis, which is written as it may be written on the axis.
+    fn value(&mut self, axis: usize, value: &Located, reader: &mut Reader<'_>) -> Option<usize> {
+        let Axis { name, values, .. } = &self.axes[axis];
+        let label = match axis::label(value.get_ref()) {
+            Ok(label) => label,
+            Err(wanted) => {
+                return reader.wrong_type(&format!("a value of axis `{}`", name.get_ref()), wanted, value);
+            }
+        };
+        let labels = values.iter().map(|value| value.label.as_str());
+        let labels = self.labels.entry(axis).or_insert_with(|| Names::new("its values", labels));
+        let index = labels.position(&label);
+        if index.is_none() {
+            let message = format!("axis `{}` has no value `{}`", name.get_ref(), label.escape_debug());
+            reader.problem(labels.unknown(Diagnostic::error(message).at(value.span()), &label));
+        }
+        index
+    }
+}
+
+fn exclude(table: &DeTable<'static>, declared: &mut Declared<'_>, reader: &mut Reader<'_>) -> Vec<Vec<(usize, usize)>> {
     let Some(value) = table.get("exclude") else { return Vec::new() };
     let points = reader.list("`exclude`", value);
-    points.iter().filter_map(|point| excluded_point(point, axes, reader)).collect()
+    points.iter().filter_map(|point| excluded_point(point, declared, reader)).collect()
 }
 
-fn excluded_point(point: &Located, axes: &[Axis], reader: &mut Reader<'_>) -> Option<Vec<(usize, usize)>> {
+fn excluded_point(
+    point: &Located,
+    declared: &mut Declared<'_>,
+    reader: &mut Reader<'_>,
+) -> Option<Vec<(usize, usize)>> {
     let table = reader.table("an entry of `exclude`", point)?;
     if table.is_empty() {
         let problem = Diagnostic::error("an entry of `exclude` names no axis").at(point.span());
@@ -116,33 +164,40 @@ fn excluded_point(point: &Located, axes: &[Axis], reader: &mut Reader<'_>) -> Op
     }
     let mut excluded = Vec::new();
     for (name, value) in table {
-        let axis = axis_index(name.get_ref(), name.span(), axes, reader)?;
-        let label = match (value.get_ref().as_str(), super::reader::integer(value.get_ref())) {
-            (Some(text), _) => text.to_owned(),
-            (None, Some(number)) => number.to_string(),
-            (None, None) => value.get_ref().as_float().map(|number| number.as_str().to_owned()).unwrap_or_default(),
-        };
-        match axes[axis].position(&label) {
-            Some(index) => excluded.push((axis, index)),
-            None => {
-                let labels = axes[axis].values.iter().map(|value| value.label.as_str());
-                let message = format!("axis `{}` has no value `{label}`", name.get_ref());
-                reader.problem(Diagnostic::error(message).at(value.span()).names("its values", &label, labels));
-            }
-        }
+        let axis = declared.axis(name.get_ref(), name.span(), reader)?;
+        excluded.extend(declared.value(axis, value, reader).map(|index| (axis, index)));
     }
     Some(excluded)
 }
 
-fn zip(table: &DeTable<'static>, axes: &[Axis], reader: &mut Reader<'_>) -> Vec<Vec<usize>> {
+/// Warns of points that no stage varies over: they exclude nothing.
+fn idle_exclusions(table: &DeTable<'static>, parts: &Parts, reader: &mut Reader<'_>) {
+    let written = table.get("exclude").and_then(|value| value.get_ref().as_array());
+    // Where a stage is broken, what it varies over is not known.
+    let Some(written) = written.filter(|written| written.len() == parts.exclude.len() && parts.broken.is_empty())
+    else {
+        return;
+    };
+    let mut concerns: HashMap<Vec<&str>, bool> = HashMap::new();
+    for (value, point) in written.iter().zip(&parts.exclude) {
+        let axes: Vec<&str> = point.iter().map(|(axis, _)| parts.axes[*axis].name.get_ref().as_str()).collect();
+        let varies = |stage: &StageSpec| axes.iter().all(|axis| stage.over.iter().any(|over| over.get_ref() == axis));
+        if !*concerns.entry(axes.clone()).or_insert_with(|| parts.stages.iter().any(varies)) {
+            let warning = Diagnostic::warning(format!("no stage varies over {}", axes.join(" and "))).at(value.span());
+            reader.problem(warning.help("so nothing is excluded here; name only axes that one stage varies over"));
+        }
+    }
+}
+
+fn zip(table: &DeTable<'static>, declared: &Declared<'_>, reader: &mut Reader<'_>) -> Vec<Vec<usize>> {
     let Some(value) = table.get("zip") else { return Vec::new() };
     let mut groups = Vec::new();
     for group in reader.list("`zip`", value) {
         let names = reader.list("an entry of `zip`", &group);
         let names: Vec<_> = names.iter().filter_map(|name| reader.text("an axis in `zip`", name)).collect();
         let indices: Vec<_> =
-            names.iter().filter_map(|name| axis_index(name.get_ref(), name.span(), axes, reader)).collect();
-        let lengths: Vec<_> = indices.iter().map(|axis| axes[*axis].values.len()).collect();
+            names.iter().filter_map(|name| declared.axis(name.get_ref(), name.span(), reader)).collect();
+        let lengths: Vec<_> = indices.iter().map(|axis| declared.axes[*axis].values.len()).collect();
         if indices.len() < 2 && indices.len() == names.len() {
             let problem = Diagnostic::error("an entry of `zip` joins fewer than two axes").at(group.span());
             reader.problem(problem.help("write for example `zip = [[\"model\", \"epochs\"]]`"));
@@ -191,8 +246,9 @@ fn stage(name: &str, span: Span, value: &Located, reader: &mut Reader<'_>) -> Op
         }
     };
     let over = table.get("over").map(|over| reader.texts("`over`", over)).unwrap_or_default();
-    for (index, axis) in over.iter().enumerate() {
-        if over[..index].iter().any(|earlier| earlier.get_ref() == axis.get_ref()) {
+    let mut seen = HashSet::new();
+    for axis in &over {
+        if !seen.insert(axis.get_ref()) {
             reader.problem(Diagnostic::error(format!("`over` names axis `{}` twice", axis.get_ref())).at(axis.span()));
         }
     }

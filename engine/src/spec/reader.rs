@@ -82,6 +82,10 @@ impl Reader<'_> {
 
     /// A name that can stand in `score[model=tiny]`.
     pub(super) fn name(&mut self, what: &str, name: &str, span: Span) {
+        if name.len() > NAME_BYTES_MAX {
+            let problem = format!("{what} name is {} bytes long, and {NAME_BYTES_MAX} are enough", name.len());
+            return self.problem(Diagnostic::error(problem).at(span));
+        }
         let valid = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
         if !valid {
             self.problem(
@@ -93,8 +97,41 @@ impl Reader<'_> {
     }
 }
 
+/// The longest name: it is a part of names of files, which have at most 255 bytes.
+const NAME_BYTES_MAX: usize = 200;
+
+/// Why a text cannot name a folder everywhere, or be a part of its path; nothing where it can.
+pub(super) fn unfit_for_a_folder(name: &str) -> Option<&'static str> {
+    match name {
+        "" => Some("it is empty"),
+        "." | ".." => Some("it leads to another folder"),
+        _ if name.len() > NAME_BYTES_MAX => Some("it has more than 200 bytes"),
+        _ if name.contains('/') => Some("it has a slash"),
+        _ if name.contains(char::is_control) => Some("it has a control character"),
+        _ if name.trim() != name => Some("it begins or ends with a blank"),
+        _ if name.ends_with('.') => Some("it ends with a full stop"),
+        _ => None,
+    }
+}
+
 /// The whole number that a value holds.
 pub(super) fn integer(value: &DeValue<'_>) -> Option<i64> {
     let number = value.as_integer()?;
     i64::from_str_radix(number.as_str(), number.radix()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unfit_for_a_folder;
+
+    #[test]
+    fn name_of_a_folder_is_one_component_of_a_path() {
+        let long = "x".repeat(201);
+        for name in ["", ".", "..", "a/b", "/", "a\0", "a\n", "\u{1b}[1m", " a", "a ", "a.", &long] {
+            assert!(unfit_for_a_folder(name).is_some(), "{name:?}");
+        }
+        for name in ["study", "my study", "größe 2.1", ".hidden", "-a", "日本", &long[..200]] {
+            assert_eq!(unfit_for_a_folder(name), None, "{name:?}");
+        }
+    }
 }

@@ -108,6 +108,10 @@ fn list_files(path: &Path, found: &mut impl FnMut(&Path)) -> Result<(), (PathBuf
         if name.as_encoded_bytes().starts_with(b".") || name == "__pycache__" {
             continue;
         }
+        // Names are in keys, as texts: two files could have one.
+        if name.to_str().is_none() {
+            return Err((entry.path(), io::Error::other("its name is not UTF-8; rename it")));
+        }
         // A link to a folder could lead back to where it lies.
         if entry.file_type().map_err(at(path))?.is_symlink() && entry.path().is_dir() {
             return Err((entry.path(), io::Error::other("it is a symbolic link to a folder; list the folder itself")));
@@ -194,5 +198,17 @@ mod tests {
         let errors = Code::new(&[path("none.py"), path("run.py"), path("no")]).files().expect_err("two do not exist");
         assert_eq!(errors.len(), 2);
         assert!(errors[0].contains("none.py: No such file"), "{errors:?}");
+    }
+
+    #[test]
+    fn name_that_is_not_utf_8_is_refused() {
+        use std::os::unix::ffi::OsStrExt;
+        let dir = tempfile::tempdir().expect("a temporary folder can be made");
+        for name in [b"a\xff.py", b"a\xfe.py"] {
+            let path = dir.path().join(std::ffi::OsStr::from_bytes(name));
+            std::fs::write(path, "").expect("a file can be written");
+        }
+        let errors = Code::new(&[dir.path().to_string_lossy().into_owned()]).files().expect_err("both would be one");
+        assert!(errors[0].ends_with("its name is not UTF-8; rename it"), "{errors:?}");
     }
 }

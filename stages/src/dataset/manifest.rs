@@ -11,11 +11,15 @@ use std::fmt;
 use std::path::{Component, Path};
 
 use orchestrate_cache::FileStat;
+use orchestrate_cache::external::{self, EXTERNAL_BYTES_MAX};
 use orchestrate_engine::stage::FileName;
 use rayon::prelude::*;
 
 use super::Params;
 use super::listing::{Entry, Listing, classify};
+
+/// A larger manifest is none: a million rows take some 100 MB.
+const BYTES_MAX: u64 = 1 << 30;
 
 /// The name of the manifest in a folder.
 const DEFAULT_NAME: &str = "labels.csv";
@@ -26,7 +30,7 @@ const DEFAULT_NAME: &str = "labels.csv";
 pub(super) fn files(params: &Params, path: &Path) -> Result<Vec<FileName>, Vec<String>> {
     let csv = if path.is_dir() { path.join(DEFAULT_NAME) } else { path.to_owned() };
     let cannot_read = |error: std::io::Error| vec![format!("cannot read the manifest {}: {error}", csv.display())];
-    let bytes = std::fs::read(&csv).map_err(cannot_read)?;
+    let bytes = external::read(&csv, BYTES_MAX).map_err(cannot_read)?;
     let name = csv.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let folder = csv.parent().unwrap_or(Path::new(""));
     let rows = Rows::scan(params, &bytes);
@@ -63,8 +67,10 @@ pub(super) fn files(params: &Params, path: &Path) -> Result<Vec<FileName>, Vec<S
 fn find(folder: &Path, name: String) -> Result<FileName, String> {
     let path = folder.join(&name);
     match std::fs::metadata(&path) {
-        Ok(metadata) if metadata.is_file() => Ok(FileName { name, path, stat: Some(FileStat::of(&metadata)) }),
-        Ok(_) => Err(format!("{} is no file", path.display())),
+        Ok(metadata) => match external::check(&metadata, EXTERNAL_BYTES_MAX) {
+            Ok(()) => Ok(FileName { name, path, stat: Some(FileStat::of(&metadata)) }),
+            Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+        },
         Err(error) => Err(format!("cannot read {}: {error}", path.display())),
     }
 }
@@ -359,7 +365,7 @@ mod tests {
         let problems = files(&params(""), root).unwrap_err();
         assert_eq!(problems.len(), 2);
         assert!(problems[0].starts_with(&format!("cannot read {}: ", root.join("b.png").display())), "{}", problems[0]);
-        assert_eq!(problems[1], format!("{} is no file", root.join("c.png").display()));
+        assert_eq!(problems[1], format!("cannot read {}: it is a folder, not a file", root.join("c.png").display()));
 
         // Rows that are wrong are told with the files that others lack.
         std::fs::write(root.join("rows.csv"), "image,mask,label\na.png,m.png,x\nb.png,,\nd.png,../m.png,y\n").unwrap();

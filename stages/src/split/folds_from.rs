@@ -2,8 +2,10 @@
 //! tumour set (figshare 1512427), with one number an image.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use orchestrate_cache::external;
 use orchestrate_engine::stage::FileName;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -16,6 +18,9 @@ pub(super) const FILE: &str = "folds.mat";
 
 /// The variable in the file.
 const VARIABLE: &str = "cvind";
+
+/// A larger file is no vector of folds: MATLAB takes eight bytes a number.
+const BYTES_MAX: u64 = 1 << 30;
 
 /// Wrong images that are named; a file of other folds is wrong for all of them.
 const NAMED_MAX: usize = 10;
@@ -41,8 +46,13 @@ impl FoldsFrom {
     pub(super) fn files(&self) -> Result<Vec<FileName>, Vec<String>> {
         match self {
             Self::Column(_) => Ok(Vec::new()),
-            Self::File(path) if path.is_file() => Ok(vec![FileName::new(FILE, path)]),
-            Self::File(path) => Err(vec![format!("`folds_from`: there is no file {}", path.display())]),
+            Self::File(path) => match std::fs::metadata(path).and_then(|found| external::check(&found, BYTES_MAX)) {
+                Ok(()) => Ok(vec![FileName::new(FILE, path)]),
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    Err(vec![format!("`folds_from`: there is no file {}", path.display())])
+                }
+                Err(error) => Err(vec![format!("`folds_from`: cannot read {}: {error}", path.display())]),
+            },
         }
     }
 

@@ -12,7 +12,7 @@ const HEAVY: Class =
     Class { resources: Resources { threads: None, memory_bytes: None, gpu: None }, weight: Weight::Heavy };
 
 fn capacity(threads: usize) -> Capacity {
-    Capacity { threads, memory_bytes: None, devices: vec![] }
+    Capacity { threads, cores: threads, memory_bytes: None, devices: vec![] }
 }
 
 fn demand(class: u32, estimate_ms: u32) -> Demand {
@@ -324,7 +324,7 @@ fn cases() -> impl Strategy<Value = Case> {
                     })
                     .collect(),
                 classes,
-                capacity: Capacity { threads, memory_bytes: Some(100), devices },
+                capacity: Capacity { threads, cores: threads, memory_bytes: Some(100), devices },
                 answers,
             }
         },
