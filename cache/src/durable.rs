@@ -236,6 +236,12 @@ mod tests {
         assert!(synced().is_empty());
         two.commit().unwrap();
         assert_eq!(synced()[0], folder);
+        record(&two, "c", &bytes);
+        two.commit().unwrap();
+        assert_eq!(synced().len(), 1, "its pack alone, as the name is durable by now");
+        record(&one, "d", &bytes);
+        one.commit().unwrap();
+        assert!(!synced().contains(&folder), "it has synced it itself");
     }
 
     #[test]
