@@ -43,6 +43,16 @@ pub(crate) fn sync_used(layout: &Layout, index: &RwLock<Index>) -> Result<(), St
     Ok(())
 }
 
+/// [`sync_used`] of a store that is open for reading only, maybe from a disk where nothing can be written, nor synced.
+pub(crate) fn sync_read(layout: &Layout, index: &RwLock<Index>) -> Result<(), StoreError> {
+    let is_fixed =
+        |error: &io::Error| matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::InvalidInput);
+    match sync_used(layout, index) {
+        Err(StoreError::Io { source, .. }) if is_fixed(&source) => Ok(()),
+        outcome => outcome,
+    }
+}
+
 /// Makes a pack durable, with its name, and takes note that it is up to `end`.
 pub(crate) fn sync(layout: &Layout, index: &RwLock<Index>, id: &str, file: &File, end: u64) -> Result<(), StoreError> {
     disk::sync(file, &layout.pack(id))?;

@@ -233,17 +233,9 @@ impl Store {
     /// Threads that commit at the same time share one write and one sync. After an error the records wait on, and the
     /// next commit tries again.
     pub fn commit(&self) -> Result<()> {
-        if self.access == Access::ReadWrite {
-            return self.writer.commit(&self.layout, &self.index, &HashSet::new());
-        }
-        match durable::sync_used(&self.layout, &self.index) {
-            // What cannot be written to has nothing to be made durable.
-            Err(StoreError::Io { source, .. })
-                if matches!(source.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::InvalidInput) =>
-            {
-                Ok(())
-            }
-            outcome => outcome,
+        match self.access {
+            Access::ReadWrite => self.writer.commit(&self.layout, &self.index, &HashSet::new()),
+            Access::ReadOnly => durable::sync_read(&self.layout, &self.index),
         }
     }
 
