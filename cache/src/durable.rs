@@ -44,6 +44,16 @@ pub(crate) fn sync_used(layout: &Layout, index: &RwLock<Index>) -> Result<(), St
     Ok(())
 }
 
+/// [`sync_used`] of a store that is open for reading only, maybe from a disk where nothing can be written, nor synced.
+pub(crate) fn sync_read(layout: &Layout, index: &RwLock<Index>) -> Result<(), StoreError> {
+    let is_fixed =
+        |error: &io::Error| matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::InvalidInput);
+    match sync_used(layout, index) {
+        Err(StoreError::Io { source, .. }) if is_fixed(&source) => Ok(()),
+        outcome => outcome,
+    }
+}
+
 /// Makes a pack durable, with its name, and takes note that it is up to `end`.
 pub(crate) fn sync(layout: &Layout, index: &RwLock<Index>, id: &str, file: &File, end: u64) -> Result<(), StoreError> {
     disk::sync(file, &layout.pack(id))?;
@@ -247,6 +257,12 @@ mod tests {
         assert!(synced().is_empty());
         two.commit().unwrap();
         assert_eq!(synced()[0], folder);
+        record(&two, "c", &bytes);
+        two.commit().unwrap();
+        assert_eq!(synced().len(), 1, "its pack alone, as the name is durable by now");
+        record(&one, "d", &bytes);
+        one.commit().unwrap();
+        assert!(!synced().contains(&folder), "it has synced it itself");
     }
 
     #[test]

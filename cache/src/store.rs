@@ -234,17 +234,9 @@ impl Store {
     /// Threads that commit at the same time share one write and one sync. After an error the records wait on, and the
     /// next commit tries again.
     pub fn commit(&self) -> Result<()> {
-        if self.access == Access::ReadWrite {
-            return self.writer.commit(&self.layout, &self.index, &HashSet::new());
-        }
-        match durable::sync_used(&self.layout, &self.index) {
-            // What cannot be written to has nothing to be made durable.
-            Err(StoreError::Io { source, .. })
-                if matches!(source.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::InvalidInput) =>
-            {
-                Ok(())
-            }
-            outcome => outcome,
+        match self.access {
+            Access::ReadWrite => self.writer.commit(&self.layout, &self.index, &HashSet::new()),
+            Access::ReadOnly => durable::sync_read(&self.layout, &self.index),
         }
     }
 
@@ -352,7 +344,7 @@ impl Store {
                     // One that is there already must not go between the look at it and the new date that keeps it.
                     let _using = self.using()?;
                     let (digest, size_bytes, put) = object::put_file(&self.layout, session, &path)?;
-                    self.note_found(&digest, put);
+                    self.note_object(digest, size_bytes, put);
                     return Ok((digest, size_bytes));
                 }
                 std::fs::read(&path).map_err(StoreError::io("read", &path))?
@@ -362,7 +354,7 @@ impl Store {
         if size_bytes >= OBJECT_MIN_BYTES {
             let _using = self.using()?;
             let put = object::put_bytes(&self.layout, session, &digest, &bytes)?;
-            self.note_found(&digest, put);
+            self.note_object(digest, size_bytes, put);
         } else {
             let mut pending = self.writer.pending();
             if !pending.has_blob(&digest) && self.index().blob_size(&digest).is_none() {
@@ -372,11 +364,17 @@ impl Store {
         Ok((digest, size_bytes))
     }
 
-    /// Takes note of an object that another process may have put there without having synced its folder yet.
-    fn note_found(&self, digest: &Digest, put: Put) {
-        if put == Put::Found {
-            self.writer.pending().add_folder(object::folder(&self.layout, digest));
+    /// Takes note of an object, which another process may have put there without having synced its folder yet.
+    fn note_object(&self, digest: Digest, size_bytes: u64, put: Put) {
+        // What was seen before was put by this process, or is named by an artifact that is recorded.
+        if self.objects.read().unwrap_or_else(PoisonError::into_inner).get(&digest) == Some(&size_bytes) {
+            return;
         }
+        if put == Put::Found {
+            // First, as other threads will rely on what was seen.
+            self.writer.pending().add_folder(object::folder(&self.layout, &digest));
+        }
+        write(&self.objects).insert(digest, size_bytes);
     }
 
     /// Reads the record of a key; one that is corrupt is forgotten.

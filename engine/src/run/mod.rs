@@ -1,8 +1,8 @@
 //! One run: looks nodes up as their inputs become known, runs what misses, records what ran.
 //!
 //! The loop in `drive.rs` is where scheduler, store and executors meet. The scheduler owns every state and runs
-//! nothing; an executor runs a batch and knows no graph; the store holds what is done. A node is reported as `ran` only
-//! once its result is durable, and results of one turn of the loop share one commit.
+//! nothing; an executor runs a batch and knows no graph; the store holds what is done. A node is reported, as `ran` or as a hit, only
+//! once all that its result names is durable, whoever wrote it, and results of one turn of the loop share one commit.
 //!
 //! Two processes on one store: before a miss runs, its key is leased. Where another process holds the lease, the node is
 //! deferred and looked up again; where the lease is free, the store is read once more, because the other may have just
