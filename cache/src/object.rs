@@ -28,6 +28,12 @@ pub(crate) fn size(layout: &Layout, digest: &Digest) -> Option<u64> {
     metadata.is_file().then_some(metadata.len())
 }
 
+/// Whether the folder of an object is there, and is no link to one.
+pub(crate) fn is_in_folder(object: &Path) -> bool {
+    let dir = object.parent().and_then(|dir| fs::symlink_metadata(dir).ok());
+    dir.is_some_and(|metadata| metadata.is_dir())
+}
+
 /// Stores bytes as an object.
 pub(crate) fn put_bytes(layout: &Layout, session: &Path, digest: &Digest, bytes: &[u8]) -> Result<()> {
     if renew(layout, digest, bytes.len() as u64) {
@@ -106,7 +112,7 @@ fn finish(layout: &Layout, temporary: tempfile::TempPath, digest: &Digest) -> Re
     disk::sync(&file, &temporary)?;
     let object = layout.object(digest);
     let dir = object.parent().expect("an object lies in a folder");
-    if !fs::symlink_metadata(dir).is_ok_and(|metadata| metadata.is_dir()) {
+    if !is_in_folder(&object) {
         disk::create_folder(dir)?;
         disk::sync_dir(&layout.objects())?;
     }

@@ -2,6 +2,7 @@
 //!
 //! One binary that drives the built `orchestrate`. Most stories use `command` stages of `sh`, which need no training.
 
+mod borders;
 mod crash;
 mod crowd;
 mod data;

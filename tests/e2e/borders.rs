@@ -1,0 +1,140 @@
+//! A store's border: what is no store is not touched, and who waits for another process says for whom.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Child, Command};
+
+use crate::crash::{signal, wait_for};
+use crate::rerun::LETTERS;
+use crate::sandbox::Sandbox;
+
+#[test]
+fn a_home_with_a_folder_tmp_is_taken_for_no_store_by_any_command() {
+    let sandbox = Sandbox::with_spec(LETTERS);
+    for file in ["home/tmp/thesis/scan1.dcm", "home/tmp/notes", "home/runs/marathon.txt", "home/.config/settings"] {
+        sandbox.write(file, "precious");
+    }
+    let commands: [&[&str]; 7] = [
+        &["run", "spec.toml"],
+        &["plan", "spec.toml"],
+        &["store", "ls"],
+        &["store", "verify"],
+        &["store", "repair"],
+        &["store", "pins"],
+        &["store", "gc", "--max-size", "1B"],
+    ];
+    for command in commands {
+        let said = sandbox.orchestrate(&[command, &["--store", "home"]].concat());
+        assert_eq!(said.code, Some(2), "{command:?}: {}", said.err);
+        assert!(
+            said.err.contains("is not a store") && said.err.contains("name an empty or a new folder"),
+            "{}",
+            said.err
+        );
+    }
+    assert_eq!(sandbox.read("home/tmp/thesis/scan1.dcm"), "precious");
+    assert_eq!(fs::read_dir(sandbox.path("home")).unwrap().count(), 3);
+}
+
+#[test]
+fn a_variable_that_is_empty_names_no_store_and_an_empty_argument_is_an_error() {
+    let sandbox = Sandbox::with_spec(LETTERS);
+    let output = sandbox.command(&["run", "spec.toml"]).env("ORCHESTRATE_STORE", "").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(sandbox.path(".orchestrate/format").exists());
+    let output = sandbox.command(&["store", "ls"]).env("ORCHESTRATE_STORE", "").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = sandbox.command(&["run", "spec.toml"]).env("ORCHESTRATE_STORE", "other").output().unwrap();
+    assert!(output.status.success() && sandbox.path("other/format").exists());
+    assert_eq!(sandbox.orchestrate(&["run", "spec.toml", "--store="]).code, Some(2));
+}
+
+#[test]
+fn links_that_somebody_leaves_in_a_shared_store_lead_to_nothing_that_changes() {
+    let sandbox = Sandbox::with_spec(LETTERS);
+    sandbox.run_well(&[]);
+    sandbox.write("victim", "AAAA precious");
+    for link in [".new-pack-ends", ".new-stat-cache", "tmp/0.lock"] {
+        let link = sandbox.path(".orchestrate").join(link);
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(sandbox.path("victim"), link).unwrap();
+    }
+    let run = sandbox.run_well(&["--set", "axes.times=[3]"]);
+    assert!(!run.ran().is_empty());
+    assert_eq!(sandbox.read("victim"), "AAAA precious");
+    let said = sandbox.orchestrate(&["store", "verify"]);
+    assert_eq!(said.code, Some(0), "{}", said.out);
+    assert!(said.out.contains("tmp/0.lock: not made by the store"), "{}", said.out);
+}
+
+/// Starts a command with what it says in a file.
+fn start(mut command: Command, errors: &Path) -> Child {
+    command.stderr(File::create(errors).unwrap()).spawn().expect("the program starts")
+}
+
+#[test]
+fn who_waits_for_a_collection_says_so_and_who_collects_and_can_be_stopped() {
+    let sandbox = Sandbox::with_spec(LETTERS);
+    sandbox.run_well(&[]);
+    let commands: [&[&str]; 3] = [&["run", "spec.toml"], &["plan", "spec.toml"], &["store", "ls"]];
+    let collector = File::options().read(true).write(true).open(sandbox.path(".orchestrate/gc.lock")).unwrap();
+    collector.lock().unwrap();
+    let errors = |number: usize| sandbox.path(&format!("errors-{number}"));
+    let mut waiting: Vec<_> = (0..3).map(|number| start(sandbox.command(commands[number]), &errors(number))).collect();
+    for number in 0..3 {
+        wait_for("a word", || fs::read_to_string(errors(number)).unwrap().contains("waiting for"));
+        let said = fs::read_to_string(errors(number)).unwrap();
+        assert!(said.contains("the end of a garbage collection") && said.contains("gc.lock"), "{said}");
+        if cfg!(target_os = "linux") {
+            assert!(said.contains(&format!("process {} on ", std::process::id())), "{said}");
+        }
+    }
+    let last = waiting.pop().unwrap();
+    signal(last.id(), "-INT");
+    assert!(!last.wait_with_output().unwrap().status.success());
+    collector.unlock().unwrap();
+    for mut child in waiting {
+        assert!(child.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn who_waits_for_what_another_host_computes_says_for_whom() {
+    let sandbox = Sandbox::with_spec(LETTERS);
+    let run = sandbox.run_well(&[]);
+    let key = run.nodes["all"]["key"].as_str().expect("a node has a key");
+    sandbox.write("shared/format", "orchestrate store 1\n");
+    let claim = format!("shared/claims/{key}");
+    sandbox.write(&claim, r#"{"host":"node7","boot":"b","process":4711,"session":"1"}"#);
+    let errors = sandbox.path("errors");
+    let child = start(sandbox.command(&["run", "spec.toml", "--store", "shared"]), &errors);
+    wait_for("a word", || fs::read_to_string(&errors).unwrap().contains("process 4711 on node7 computes it"));
+    fs::remove_file(sandbox.path(&claim)).unwrap();
+    assert!(child.wait_with_output().unwrap().status.success());
+}
+
+#[test]
+fn a_run_that_waits_in_its_middle_ends_with_the_first_interrupt() {
+    let sandbox = Sandbox::new();
+    let (began, go, errors) = (sandbox.path("began"), sandbox.path("go"), sandbox.path("errors"));
+    let script =
+        format!("echo > {}; while [ ! -e {} ]; do sleep 0.05; done; echo 1 > $0/x", began.display(), go.display());
+    sandbox.write(
+        "spec.toml",
+        format!(
+            "[experiment]\nname = \"wait\"\n[stages.first]\nkind = \"command\"\nargv = [\"sh\", \"-ec\", \"{script}\", \"{{out}}\"]\n\
+             [stages.second]\nkind = \"command\"\ninputs = {{ first = \"first\" }}\nargv = [\"cp\", \"-r\", \"{{in.first}}\", \"{{out}}/x\"]\n"
+        ),
+    );
+    let child = start(sandbox.command(&["run", "spec.toml"]), &errors);
+    wait_for("the first stage", || began.exists());
+    let collector = File::options().read(true).write(true).open(sandbox.path(".orchestrate/use.lock")).unwrap();
+    collector.lock().unwrap();
+    sandbox.write("go", "");
+    wait_for("a word", || fs::read_to_string(&errors).unwrap().contains("the end of a garbage collection"));
+    signal(child.id(), "-INT");
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+    drop(collector);
+    let run = sandbox.run_well(&[]);
+    assert_eq!((run.with("hit"), run.ran()), (vec!["first"], vec!["second"]));
+}
