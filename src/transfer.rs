@@ -86,7 +86,10 @@ impl Plain {
 /// What is worth a line wherever it is shown.
 fn line(event: &Event<'_>) -> Option<String> {
     Some(match event {
-        Event::Waiting { dir } => format!("another fetch fills {}; waiting for it", dir.display()),
+        Event::Waiting { dir } => {
+            let holder = orchestrate_cache::lock_holder(&dir.join(".lock"));
+            format!("another fetch fills {}; waiting for it: {holder}", dir.display())
+        }
         Event::Damaged { name } => format!("{name} is gone or was changed; it is fetched again"),
         Event::Needed { files, bytes } => {
             format!("fetching {}, {}", terminal::count(*files, "file"), display_size(*bytes))

@@ -220,10 +220,10 @@ impl Store {
     }
 }
 
-/// The files in a folder that have such names.
+/// What is no folder in a folder and has such names.
 fn files(dir: &Path, is_ours: fn(&str) -> bool) -> Result<impl Iterator<Item = PathBuf>, StoreError> {
     let dir = dir.to_owned();
-    let is_ours = move |(name, kind): &(OsString, FileType)| kind.is_file() && name.to_str().is_some_and(is_ours);
+    let is_ours = move |(name, kind): &(OsString, FileType)| !kind.is_dir() && name.to_str().is_some_and(is_ours);
     Ok(disk::entries(&dir)?.into_iter().filter(is_ours).map(move |(name, _)| dir.join(name)))
 }
 

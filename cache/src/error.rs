@@ -41,8 +41,8 @@ pub enum StoreError {
     },
     /// Something in the store is of another kind than what a store makes; nothing was touched.
     #[error(
-        "{path} is {found}, where the store {dir} has {made}: no link is followed below the root of a store; \
-         remove it, or put back what was there"
+        "{path} is {found}, where the store {dir} has {made}; remove it, or put back what was there \
+         (below its root a store follows no links)"
     )]
     WrongKind {
         /// The store's folder.

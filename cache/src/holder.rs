@@ -8,14 +8,14 @@ use std::path::Path;
 /// Where nobody can tell.
 pub(crate) const UNKNOWN: &str = "a process of another host, or one that cannot be seen from here";
 
-/// Whoever has a lock on the whole file, in words.
-pub(crate) fn of_file(path: &Path) -> String {
-    name(linux::pids_with_file(path))
+/// Whoever has a lock on a whole file, in words.
+pub fn of_file(path: &Path) -> String {
+    name(kernel::pids_with_file(path))
 }
 
 /// Whoever has a lock on one byte of the file, in words; `None` if that cannot be told.
 pub(crate) fn of_byte(path: &Path, offset: u64) -> Option<String> {
-    let pids = linux::pids_with_byte(path, offset);
+    let pids = kernel::pids_with_byte(path, offset);
     if pids.is_empty() { None } else { Some(name(pids)) }
 }
 
@@ -23,8 +23,8 @@ fn name(pids: Vec<u32>) -> String {
     let mut pids = pids.into_iter();
     let Some(first) = pids.next() else { return UNKNOWN.to_owned() };
     match pids.count() {
-        0 => linux::describe(first),
-        more => format!("{} (and {more} more)", linux::describe(first)),
+        0 => kernel::describe(first),
+        more => format!("{} (and {more} more)", kernel::describe(first)),
     }
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn plain(text: &str) -> String {
 }
 
 #[cfg(target_os = "linux")]
-mod linux {
+mod kernel {
     use std::fs::{self, Metadata};
     use std::os::unix::fs::MetadataExt;
     use std::path::Path;
@@ -146,7 +146,7 @@ mod linux {
 }
 
 #[cfg(not(target_os = "linux"))]
-mod linux {
+mod kernel {
     use std::path::Path;
 
     pub(super) fn pids_with_file(_path: &Path) -> Vec<u32> {

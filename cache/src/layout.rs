@@ -103,12 +103,12 @@ impl Layout {
                 "format" => format_text(),
                 _ => return IGNORED.contains(&name),
             };
-            kind.is_file()
-                && match disk::read(&self.dir.join(name), SMALL_BYTES) {
-                    Ok(begun) => text.as_bytes().starts_with(&begun),
-                    // Another process has finished it since.
-                    Err(error) => error.kind() == io::ErrorKind::NotFound,
-                }
+            let is_begun = match disk::read(&self.dir.join(name), SMALL_BYTES) {
+                Ok(begun) => text.as_bytes().starts_with(&begun),
+                // Whoever makes the store just now has given it its final name.
+                Err(error) => error.kind() == io::ErrorKind::NotFound,
+            };
+            kind.is_file() && is_begun
         })
     }
 

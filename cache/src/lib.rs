@@ -73,6 +73,7 @@ pub use digest::{Digest, DigestMap, Digester, ParseDigestError};
 pub use error::StoreError;
 pub use file_digest::{FileDigests, FileStat};
 pub use gc::{Collected, GcPolicy, GcReport, LogUse};
+pub use holder::of_file as lock_holder;
 pub use lease::Lease;
 pub use lineage::Lineage;
 pub use lookup::Lookup;

@@ -143,22 +143,24 @@ struct Folder {
     path: PathBuf,
     is_file: Is,
     is_folder: Is,
+    /// Whether a link or a FIFO that has the name of a file may have it.
+    any_kind: bool,
 }
 
 impl Folder {
     fn new(path: PathBuf, is_file: Is) -> Self {
-        Self { path, is_file, is_folder: |_| false }
+        Self { path, is_file, is_folder: |_| false, any_kind: false }
     }
 
-    fn of_folders(path: PathBuf, is_folder: Is) -> Self {
-        Self { path, is_file: |_| false, is_folder }
+    fn and_folders(self, is_folder: Is) -> Self {
+        Self { is_folder, ..self }
     }
 
     fn what_is(&self, name: &OsStr, kind: FileType) -> Name {
         let Some(name) = name.to_str() else { return Name::Strange };
         match kind {
             kind if kind.is_dir() && (self.is_folder)(name) => Name::Ours,
-            kind if kind.is_file() && (self.is_file)(name) => Name::Ours,
+            kind if (kind.is_file() || self.any_kind && !kind.is_dir()) && (self.is_file)(name) => Name::Ours,
             kind if kind.is_file() && finished_name(name).is_some_and(self.is_file) => Name::Unfinished,
             _ => Name::Strange,
         }
@@ -169,12 +171,13 @@ impl Folder {
 fn folders(layout: &Layout) -> Result<Vec<Folder>, StoreError> {
     let root_folder = |name: &str| FOLDERS.contains(&name) || LATER_FOLDERS.contains(&name);
     let mut folders = vec![
-        Folder { path: layout.dir.clone(), is_file: |name| FILES.contains(&name), is_folder: root_folder },
+        Folder::new(layout.dir.clone(), |name| FILES.contains(&name)).and_folders(root_folder),
         Folder::new(layout.packs(), |name| pack_id(name).is_some()),
-        Folder::of_folders(layout.objects(), is_prefix),
-        Folder { path: layout.tmp(), is_file: is_lock, is_folder: |name| session_number(name).is_some() },
-        Folder::new(layout.quarantine(), is_quarantined),
-        Folder::of_folders(layout.checkpoints(), is_digest),
+        Folder::new(layout.objects(), |_| false).and_folders(is_prefix),
+        Folder::new(layout.tmp(), is_lock).and_folders(|name| session_number(name).is_some()),
+        // A repair moves there what lies in the place of a file.
+        Folder { any_kind: true, ..Folder::new(layout.quarantine(), is_quarantined) },
+        Folder::new(layout.checkpoints(), |_| false).and_folders(is_digest),
         Folder::new(layout.claims(), is_digest),
         Folder::new(layout.leases(), is_prefix),
         Folder::new(layout.dir.join("lease-files"), is_digest),

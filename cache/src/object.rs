@@ -42,6 +42,12 @@ pub(crate) fn folder(layout: &Layout, digest: &Digest) -> PathBuf {
     layout.object(digest).parent().expect("an object lies in a folder").to_owned()
 }
 
+/// Whether the folder of an object is there, and is no link to one.
+pub(crate) fn is_in_folder(object: &Path) -> bool {
+    let dir = object.parent().and_then(|dir| fs::symlink_metadata(dir).ok());
+    dir.is_some_and(|metadata| metadata.is_dir())
+}
+
 /// Stores bytes as an object.
 pub(crate) fn put_bytes(layout: &Layout, session: &Path, digest: &Digest, bytes: &[u8]) -> Result<Put> {
     if renew(layout, digest, bytes.len() as u64) {

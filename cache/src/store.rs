@@ -453,6 +453,9 @@ impl Store {
         }
         let kept = self.layout.quarantine().join(digest.to_string());
         let moved = if location.path.starts_with(self.layout.objects()) {
+            if !object::is_in_folder(&location.path) {
+                return "left there, as its folder is a link".to_owned();
+            }
             disk::rename(&location.path, &kept)
         } else if unreadable {
             return "its bytes cannot be read".to_owned();

@@ -76,7 +76,7 @@ impl UseLock {
         let thread = self.threads.read().unwrap_or_else(PoisonError::into_inner);
         let mut kernel = self.kernel();
         if kernel.users == 0 {
-            wait::lock(&kernel.file, Hold::Shared, "a garbage collection to remove what it removes", &self.path)?;
+            wait::lock(&kernel.file, Hold::Shared, "the end of a garbage collection", &self.path)?;
         }
         kernel.users += 1;
         let using = Using(Some(Held { lock: self, _thread: thread, notes }));
@@ -95,7 +95,7 @@ impl UseLock {
     pub(crate) fn exclude(&self) -> Result<Exclusive<'_>, StoreError> {
         let threads = self.threads.write().unwrap_or_else(PoisonError::into_inner);
         let kernel = self.kernel();
-        wait::lock(&kernel.file, Hold::Alone, "those who look results up", &self.path)?;
+        wait::lock(&kernel.file, Hold::Alone, "the end of a lookup", &self.path)?;
         Ok(Exclusive { _threads: threads, kernel, path: &self.path })
     }
 }

@@ -323,7 +323,13 @@ fn a_folder_of_objects_that_is_a_link_gets_no_object_and_loses_none() {
     store.gc(&GcPolicy { max_size_bytes: Some(1), ..GcPolicy::default() }).unwrap();
     assert_eq!(tree(&elsewhere), before);
     assert!(store.verify().unwrap().strange.contains(&prefix));
-    fs::remove_file(elsewhere.join(Digest::of(&large(3)).to_string())).unwrap();
+    // One that is damaged is not moved either.
+    let object = elsewhere.join(Digest::of(&large(3)).to_string());
+    fs::remove_file(&object).unwrap();
+    fs::write(&object, "other").unwrap();
+    assert!(open(&store_dir).read(&Digest::of(&large(3))).is_err());
+    assert_eq!(fs::read(&object).unwrap(), b"other");
+    fs::remove_file(&object).unwrap();
     let store = open(&store_dir);
     let files = vec![("file".to_owned(), orchestrate_cache::PutContent::Bytes(large(3)))];
     let error = store.put_artifact(files).unwrap_err();

@@ -67,6 +67,18 @@ fn a_lease_excludes_stores_and_threads_until_it_is_dropped() {
 }
 
 #[test]
+fn who_computes_a_key_is_told_to_those_who_wait_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (open(dir.path()), open(dir.path()));
+    let _lease = one.try_lease(&key("a")).unwrap().unwrap();
+    assert_eq!(one.who_computes(&key("a")), "another node of this run, with the same key");
+    if cfg!(target_os = "linux") {
+        assert_eq!(two.who_computes(&key("a")), "this process itself");
+        assert!(two.who_computes(&key("b")).contains("cannot be seen from here"));
+    }
+}
+
+#[test]
 fn threads_that_commit_together_lose_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());

@@ -22,7 +22,7 @@ pub(crate) fn wait_for(what: &str, done: impl Fn() -> bool) {
     }
 }
 
-fn signal(process: u32, signal: &str) {
+pub(crate) fn signal(process: u32, signal: &str) {
     let status = std::process::Command::new("kill").args([signal, &process.to_string()]).status();
     assert!(status.expect("there is a `kill`").success());
 }

@@ -15,6 +15,7 @@ mod input;
 mod limits;
 mod logs;
 mod long;
+mod machine;
 mod publish;
 mod report;
 mod rerun;
