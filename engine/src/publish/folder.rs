@@ -121,6 +121,21 @@ impl Folder {
         self.seen.is_none()
     }
 
+    /// Looks whether a folder above, below the project's root, is another's.
+    pub(super) fn check_above(&self, project: &Path) -> Result<(), Refusal> {
+        for above in self.root.ancestors().skip(1).take_while(|above| above.starts_with(project)) {
+            let path = above.join(RECORD);
+            let Ok(text) = fs::read_to_string(&path) else { continue };
+            match Record::parse(&text) {
+                Ok(Some(record)) if record.owner != self.record.owner => {
+                    return Err(Refusal::owned(above, &record.owner, &path));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     fn record_path(&self) -> PathBuf {
         self.root.join(RECORD)
     }

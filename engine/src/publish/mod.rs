@@ -27,6 +27,7 @@ use orchestrate_cache::{ActionKey, Digest, OutputDigest, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Diagnostic, SpecError};
+use crate::known::Outputs;
 use crate::node::NodeId;
 use crate::plan::Plan;
 use crate::run::Selection;
@@ -182,7 +183,7 @@ impl<'a> Publisher<'a> {
     pub(crate) fn publish(
         &mut self,
         run: &str,
-        nodes: &[(NodeId, ActionKey, Vec<(String, OutputDigest)>)],
+        nodes: &[(NodeId, ActionKey, Outputs)],
     ) -> Vec<Result<(), PublishError>> {
         let plan = self.plan;
         let mut results: Vec<_> = nodes.iter().map(|_| Ok(())).collect();
@@ -224,6 +225,9 @@ impl Publication {
     fn open(plan: &Plan, store: &Store, stage: usize, root: PathBuf) -> Result<Self, Refusal> {
         let mut folder = Folder::open(root, owner(plan, stage))?;
         let names = PointNames::new(plan, stage);
+        if folder.is_new() {
+            folder.check_above(&plan.spec.root)?;
+        }
         if folder.is_new() && folder.root.is_dir() {
             let ours: HashSet<String> = plan.stage_nodes(stage).map(|id| names.folder(plan, id)).collect();
             adopt::adopt(&mut folder, &ours, store)?;

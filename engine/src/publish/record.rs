@@ -5,12 +5,13 @@
 //! says so. After a kill at any point every file of ours is therefore in the record, perhaps with one that is not there yet,
 //! and a last block that is cut is passed over.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::path::{Component, Path};
 
 use indexmap::IndexMap;
 use orchestrate_cache::{ActionKey, Digest, OutputDigest};
 use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
 
 /// Name of the record in the root of a published folder.
 pub const RECORD: &str = ".orchestrate-published.toml";
@@ -71,20 +72,65 @@ pub(super) struct Entry {
     pub(super) files: Vec<FileRecord>,
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+/// One output of a node, which is written as `DIGEST NAME`.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct NamedOutput {
     pub(super) name: String,
     pub(super) digest: OutputDigest,
 }
 
-/// One file that we wrote.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// One file that we wrote, which is written as `SIZE MTIME_NS DIGEST NAME`: of thousands of texts less is to be parsed than of
+/// tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FileRecord {
     /// Relative to the folder of its point, or for a table to the root.
     pub(super) name: String,
     pub(super) size: u64,
     pub(super) mtime_ns: i64,
     pub(super) digest: Digest,
+}
+
+impl NamedOutput {
+    fn parse(text: &str) -> Option<Self> {
+        let (digest, name) = text.split_once(' ')?;
+        Some(Self { name: name.to_owned(), digest: OutputDigest(digest.parse().ok()?) })
+    }
+}
+
+impl FileRecord {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(4, ' ');
+        let mut next = || parts.next();
+        let (size, mtime_ns, digest) = (next()?.parse().ok()?, next()?.parse().ok()?, next()?.parse().ok()?);
+        Some(Self { name: next()?.to_owned(), size, mtime_ns, digest })
+    }
+}
+
+/// Reads values that are written as texts.
+struct Texts<T>(fn(&str) -> Option<T>, &'static str);
+
+impl<T> Visitor<'_> for Texts<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.1)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        (self.0)(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+    }
+}
+
+impl<'de> Deserialize<'de> for NamedOutput {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Texts(Self::parse, "`DIGEST NAME`"))
+    }
+}
+
+impl<'de> Deserialize<'de> for FileRecord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Texts(Self::parse, "`SIZE MTIME_NS DIGEST NAME`"))
+    }
 }
 
 /// One table of all points.
@@ -191,9 +237,8 @@ impl Entry {
     pub(super) fn block(&self) -> String {
         let Self { folder, node, key, run, sidecar, .. } = self;
         let [folder, node, run, sidecar] = [folder, node, run, sidecar].map(|text| quoted(text));
-        let mut text = format!("\n[[point]]\nfolder = {folder}\nnode = {node}\nkey = \"{}\"\n", key.0);
-        let output =
-            |output: &NamedOutput| format!("{{ name = {}, digest = \"{}\" }}", quoted(&output.name), output.digest.0);
+        let mut text = format!("\n[[point]]\nfolder = {folder}\nnode = {node}\nkey = '{}'\n", key.0);
+        let output = |output: &NamedOutput| quoted(&format!("{} {}", output.digest.0, output.name));
         let outputs: Vec<_> = self.outputs.iter().map(output).collect();
         let _ = writeln!(text, "outputs = [{}]\nrun = {run}", outputs.join(", "));
         if self.older_run {
@@ -210,7 +255,7 @@ impl Entry {
 
 impl Table {
     pub(super) fn block(&self) -> String {
-        let mut text = format!("\n[[table]]\nname = {}\nof = \"{}\"\n", quoted(&self.name), self.of);
+        let mut text = format!("\n[[table]]\nname = {}\nof = '{}'\n", quoted(&self.name), self.of);
         if let Some(missing) = &self.missing {
             let _ = writeln!(text, "missing = {}", quoted(missing));
         }
@@ -240,16 +285,15 @@ pub(super) fn is_inside(name: &str) -> bool {
 fn files(key: &str, files: &[FileRecord], text: &mut String) {
     let _ = writeln!(text, "{key} = [");
     for FileRecord { name, size, mtime_ns, digest } in files {
-        let name = quoted(name);
-        let _ = writeln!(text, "  {{ name = {name}, size = {size}, mtime_ns = {mtime_ns}, digest = \"{digest}\" }},");
+        let _ = writeln!(text, "  {},", quoted(&format!("{size} {mtime_ns} {digest} {name}")));
     }
     text.push_str("]\n");
 }
 
 fn quoted(text: &str) -> String {
-    let plain = |c: char| (' '..='~').contains(&c) && c != '"' && c != '\\';
-    if text.chars().all(plain) {
-        return format!("\"{text}\"");
+    // Where nothing needs an escape, there is none to look for.
+    if text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'\'') {
+        return format!("'{text}'");
     }
     // A text of several lines must not look like a block that begins.
     let mut quoted = String::from('"');
@@ -268,6 +312,9 @@ fn quoted(text: &str) -> String {
 ///
 /// What is appended is written at once, and only a whole block is acted on, so at most the last block is missing a part.
 fn cut(text: &str) -> Option<Option<Blocks>> {
+    if text.ends_with(END) {
+        return None;
+    }
     let text = text.split('\0').next().unwrap_or_default();
     let whole_lines = text.rfind('\n').map(|last| &text[..=last]);
     let whole_blocks = text.rfind("\n[[").map(|last| &text[..=last]);
@@ -350,7 +397,7 @@ mod tests {
     #[test]
     fn a_record_that_is_broken_elsewhere_is_refused() {
         let text = record().text();
-        for broken in [text.replacen("size = 3", "size = three", 1), "something else".to_owned(), "[[x".to_owned()] {
+        for broken in [text.replacen("'3 17", "'three 17", 1), "something else".to_owned(), "[[x".to_owned()] {
             assert!(matches!(Record::parse(&broken), Err(Unreadable::Wrong(_))), "{broken}");
         }
         assert_eq!(Record::parse(&text.replace("format = 1", "format = 2")).unwrap_err(), Unreadable::Newer);

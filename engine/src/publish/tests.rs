@@ -395,6 +395,10 @@ fn a_folder_of_another_stage_study_or_spec_is_refused() {
     for (other, whose) in [
         (SPEC.replace("\"study\"", "\"child\""), "belongs to stage `threshold` of experiment `study`, spec spec.toml"),
         (SPEC.replace("[stages.threshold]", "[stages.other]"), "belongs to stage `threshold` of experiment `study`"),
+        (
+            SPEC.replace("\"study\"", "\"child\"").replace("\"res\"", "\"res/mine/deep\""),
+            "belongs to stage `threshold` of experiment `study`",
+        ),
     ] {
         let said = study.refusal(&other);
         assert!(said.contains("spec.toml:20:11: DIR/res ") && said.contains(whose), "{said}");
