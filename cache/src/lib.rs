@@ -49,6 +49,7 @@ mod verify;
 
 // What lies outside of it.
 mod file_digest;
+mod mounts;
 mod small;
 mod stat_cache;
 
@@ -69,6 +70,7 @@ pub use gc::{Collected, GcPolicy, GcReport};
 pub use lease::Lease;
 pub use lineage::Lineage;
 pub use lookup::Lookup;
+pub use mounts::mounts_below;
 pub use open_blob::OpenBlob;
 pub use pin::Pin;
 pub use preimage::Preimage;
