@@ -17,6 +17,7 @@ use nix::sys::time::TimeSpec;
 
 use crate::error::StoreError;
 use crate::fault::{self, Change};
+use crate::mounts::mounts_below;
 use crate::regular::{self, Irregular};
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -160,8 +161,12 @@ pub fn remove_empty_dir(path: &Path) -> Result<bool> {
     }
 }
 
-/// Removes a folder with all that is in it; one that is gone already is fine.
+/// Removes a folder with all that is in it; one that is gone already is fine, and one in which something is mounted stays.
 pub fn remove_dir(path: &Path) -> Result<()> {
+    if let Some(mount) = mounts_below(path).first() {
+        let error = io::Error::other(format!("a file system is mounted at {}; unmount it", mount.display()));
+        return Err(StoreError::io("remove the folder", path)(error));
+    }
     match fault::step(Change::Remove, path).and_then(|()| fs::remove_dir_all(path)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove the folder", path)(error)),
         _ => Ok(()),

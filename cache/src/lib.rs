@@ -56,6 +56,7 @@ mod verify;
 // What lies outside of it.
 pub mod external;
 mod file_digest;
+mod mounts;
 mod small;
 mod stat_cache;
 
@@ -77,6 +78,7 @@ pub use holder::of_file as lock_holder;
 pub use lease::Lease;
 pub use lineage::Lineage;
 pub use lookup::Lookup;
+pub use mounts::mounts_below;
 pub use open_blob::OpenBlob;
 pub use pin::Pin;
 pub use preimage::Preimage;

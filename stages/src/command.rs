@@ -11,6 +11,7 @@
 //! secret_env = ["API_TOKEN"]                   # values are passed on, never in the key, in a log or in a message
 //! version = ["python3", "--version"]           # its output is in the key
 //! outputs = ["out"]                            # the default; with several: {out.NAME}
+//! leftovers = "fail"                           # the default; "end" where it leaves processes running on purpose
 //! ```
 //!
 //! `argv` never goes through a shell; one that is asked for needs `-e`, as in `["sh", "-ec", …]`, or it reports success
@@ -27,8 +28,20 @@
 //!
 //! `{in.PORT}` holds the artifact's files under their names. Where a port is gathered or reads several stages, it holds a
 //! folder an item, `0000`, `0001` and so on, and `index.csv`: `folder`, then one column of labels for each gathered axis.
-//! Every regular file that lies in `{out.NAME}` when the program has ended belongs to that output; none is an error.
-//! A line `progress DONE/TOTAL MESSAGE` on its standard output tells people how far it is.
+//! Every regular file that lies in `{out.NAME}` when the program has ended belongs to that output; none is an error. Of
+//! permissions the owner's execute bit is kept, and of folders those that are empty: the next program finds both in `{in.PORT}`.
+//! What is neither a file nor a folder is an error, and so is a folder in whose place the program put a link: what lies elsewhere
+//! is never moved. The file name `.orchestrate-modes` is ours.
+//!
+//! A program waits for what it starts. What it leaves running gets 2 s to end by itself and is then killed, before its output is
+//! read, so that nothing that is recorded changes afterwards. That fails the node; with `leftovers = "end"`, which is then in
+//! the key, the result counts. On Linux all descendants are found, also those in sessions of their own; elsewhere the process group
+//! is ended. Processes that are no descendants, such as a container or a job that the program has asked a service to start,
+//! cannot be seen: whoever starts them waits until they write no more.
+//!
+//! What it prints is in the log of its node, without the values of `secret_env`, unless they have fewer than 4 letters, which the
+//! log says. Of more than `log_max_size` (in `[store]`) the first and the last lines are kept. A line
+//! `progress DONE/TOTAL MESSAGE` on its standard output tells people how far it is.
 
 mod check;
 mod child;
@@ -239,7 +252,10 @@ fn run(
     let environment =
         Environment::new(&action.env, &params.secret_env, value_of).with_gpus(&gpu::visible_to(context.device));
     let invocation = Invocation { argv: &argv, dir: &folder.work_dir(), environment: &environment };
-    child::run(context, &invocation, children, params.leftovers, log)?;
+    let ran = child::run(context, &invocation, children, params.leftovers, log);
+    // However it ended, as the folder is going to be emptied.
+    let unmounted = folder.unmount();
+    ran.and(unmounted)?;
     params.outputs.iter().map(|name| folder.collect(name)).collect()
 }
 

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use orchestrate_cache::mounts_below;
+
 /// Where scratch folders are made.
 #[derive(Debug)]
 pub struct ScratchRoot {
@@ -65,7 +67,7 @@ impl Drop for Scratch {
         let is_empty = fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_none());
         if is_empty {
             self.root.free.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(&mut self.path));
-        } else if self.is_where_it_was_made() {
+        } else if self.is_where_it_was_made() && mounts_below(&self.path).is_empty() {
             // What cannot be removed now goes with the root.
             let _ = fs::remove_dir_all(&self.path).or_else(|_| {
                 open_folders(&self.path);
@@ -97,6 +99,32 @@ fn open_folders(dir: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folder_that_a_link_has_moved_elsewhere_is_left_alone() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (root_dir, mine) = (dir.path().join("root"), dir.path().join("mine"));
+        fs::create_dir_all(&root_dir).expect("the folder is writable");
+        let scratch = ScratchRoot::new(&root_dir).take().expect("the root is writable");
+        fs::create_dir_all(mine.join("0")).expect("the folder is writable");
+        fs::write(mine.join("0/file"), "mine").expect("the folder is writable");
+        fs::remove_dir_all(&root_dir).expect("it is ours");
+        std::os::unix::fs::symlink(&mine, &root_dir).expect("the folder is writable");
+        drop(scratch);
+        assert_eq!(fs::read(mine.join("0/file")).expect("it is there"), b"mine");
+    }
+
+    #[test]
+    fn folder_that_a_program_made_read_only_is_removed() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let scratch = ScratchRoot::new(dir.path()).take().expect("the root is writable");
+        let path = scratch.path().to_owned();
+        fs::create_dir_all(path.join("a/b")).expect("the folder is writable");
+        fs::set_permissions(path.join("a/b"), Permissions::from_mode(0o555)).expect("it is ours");
+        fs::set_permissions(path.join("a"), Permissions::from_mode(0)).expect("it is ours");
+        drop(scratch);
+        assert!(!path.exists());
+    }
 
     #[test]
     fn empty_folder_is_used_again_and_a_used_one_is_removed() {

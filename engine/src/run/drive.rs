@@ -111,13 +111,24 @@ struct Executors {
     light: ThreadExecutor,
     heavy: ProcessExecutor,
     /// Dropped last: removes what is left in it.
-    _scratch_dir: tempfile::TempDir,
+    _scratch_dir: ScratchDir,
+}
+
+/// A folder that is removed when this is dropped, unless a program has mounted something in it.
+struct ScratchDir(std::path::PathBuf);
+
+impl Drop for ScratchDir {
+    fn drop(&mut self) {
+        if let Err(error) = disk::remove_dir(&self.0) {
+            tracing::warn!("{error}");
+        }
+    }
 }
 
 impl Executors {
     fn new(store: &Store, options: &RunOptions, threads: usize, sink: &Sink) -> Result<Self, StoreError> {
-        let scratch_dir = store.scratch()?;
-        let scratch = ScratchRoot::new(scratch_dir.path());
+        let scratch_dir = ScratchDir(store.scratch()?.keep());
+        let scratch = ScratchRoot::new(&scratch_dir.0);
         let heavy = ProcessExecutor::new(options.worker.clone(), Arc::clone(&scratch), Arc::clone(sink));
         let light = ThreadExecutor::new(threads.min(cores()), scratch, Arc::clone(sink));
         Ok(Self { light, heavy: heavy.with_grace(options.grace), _scratch_dir: scratch_dir })

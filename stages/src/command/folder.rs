@@ -3,7 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
+use std::process::Command;
 
+use orchestrate_cache::mounts_below;
 use orchestrate_engine::modes::{MODES, Modes};
 use orchestrate_engine::stage::{Action, ExternalFile, Input, Item, Output, StageError};
 
@@ -65,6 +67,21 @@ impl Folder {
                 write(&dir, "index.csv", &index(input, &folders)?, 0o444)
             }
         }
+    }
+
+    /// Unmounts what the program mounted in the folder and left there, which nobody may move or remove; fails if there was any.
+    pub(super) fn unmount(&self) -> Result<(), StageError> {
+        let mounts = mounts_below(&self.real_dir);
+        let Some(first) = mounts.first() else { return Ok(()) };
+        for mount in mounts.iter().rev() {
+            // Where that is not allowed, the folder is left as it is.
+            let _ = Command::new("umount").arg("-l").arg(mount).output();
+        }
+        Err(StageError::new(format!(
+            "the program mounted a file system at {} and left it there; it copies what it needs into the folder, and unmounts \
+             what it mounted",
+            first.display()
+        )))
     }
 
     /// What the program wrote to an output; no process of it may be left.

@@ -62,22 +62,27 @@ impl Children {
     /// The status of the program if it has ended; frees the numbers of orphans that have.
     pub(super) fn try_wait(self, program: &mut Child) -> io::Result<Option<ExitStatus>> {
         let seen = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        while self == Self::Programs {
+        if self == Self::Mixed {
+            return program.try_wait();
+        }
+        loop {
             match waitid(Id::All, seen) {
                 Ok(status) if status.pid().is_some_and(|pid| pid.as_raw() != program.id().cast_signed()) => {
                     let _ = waitpid(status.pid(), Some(WaitPidFlag::WNOHANG));
                 }
                 Err(Errno::EINTR) => {}
                 // It is the program, nothing, or one that a signal without a name has ended.
-                _ => break,
+                _ => return program.try_wait(),
             }
         }
-        program.try_wait()
     }
 
     /// Whether something still runs once the program has ended.
     pub(super) fn remain(self) -> bool {
-        while self == Self::Programs {
+        if self == Self::Mixed {
+            return false;
+        }
+        loop {
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::StillAlive) => return true,
                 Err(Errno::ECHILD) => return false,
@@ -85,7 +90,6 @@ impl Children {
                 _ => {}
             }
         }
-        false
     }
 
     /// Kills what remains, and waits until nothing is left; the error names what cannot be ended.

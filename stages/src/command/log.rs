@@ -15,6 +15,8 @@ use orchestrate_engine::resources::display_size;
 const BUFFER: usize = 64 << 10;
 /// Most bytes of the latest lines.
 const LATEST_MAX: u64 = 1 << 20;
+/// Room for the line that says how much is left out.
+const NOTICE_MAX: u64 = 128;
 /// How often the latest lines are written over the end of the file.
 const INTERVAL: Duration = Duration::from_millis(500);
 
@@ -50,7 +52,7 @@ impl NodeLog {
     fn new(file: File, max_bytes: u64) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let max_bytes = if metadata.is_file() { max_bytes } else { u64::MAX };
-        let free = (max_bytes - latest_max(max_bytes)).saturating_sub(metadata.len());
+        let free = (max_bytes - latest_max(max_bytes)).saturating_sub(NOTICE_MAX + metadata.len());
         Ok(Self { file, max_bytes, free, buffer: Vec::with_capacity(BUFFER), end: None })
     }
 
@@ -178,24 +180,28 @@ mod tests {
     #[test]
     fn first_and_last_lines_are_kept_and_what_is_left_out_is_counted() {
         let dir = tempfile::tempdir().unwrap();
-        let mut log = log(&dir, 40);
+        let mut log = log(&dir, 2 * (NOTICE_MAX + 20));
         for number in 0..1000 {
             log.write_all(format!("line {number}\n").as_bytes()).unwrap();
         }
         log.finish();
-        let notice = "… lines left out here: 996 (8.9 kB); `log_max_size` is 40 B\n";
-        assert_eq!(text(&dir), format!("line 0\nline 1\n{notice}line 998\nline 999\n"));
+        let text = text(&dir);
+        // 20 bytes for the beginning, 148 for the end: of two lines of seven bytes, and of sixteen lines of nine.
+        assert_eq!(text.lines().take(2).collect::<Vec<_>>(), ["line 0", "line 1"]);
+        assert_eq!(text.lines().nth(2), Some("… lines left out here: 982 (8.7 kB); `log_max_size` is 296 B"));
+        assert_eq!((text.lines().nth(3), text.lines().last()), (Some("line 984"), Some("line 999")));
+        assert!(text.len() <= 296);
     }
 
     #[test]
     fn lines_are_there_at_the_next_flush_and_a_second_attempt_has_the_room_that_the_first_left() {
         let dir = tempfile::tempdir().unwrap();
-        let mut first = log(&dir, 40);
+        let mut first = log(&dir, 2 * (NOTICE_MAX + 20));
         first.write_all(b"a line of sixteen\n").unwrap();
         assert_eq!(text(&dir), "");
         first.flush().unwrap();
         assert_eq!(text(&dir), "a line of sixteen\n");
-        let mut second = log(&dir, 40);
+        let mut second = log(&dir, 2 * (NOTICE_MAX + 20));
         second.write_all(b"one\ntwo\n").unwrap();
         second.flush().unwrap();
         assert_eq!(text(&dir), "a line of sixteen\none\ntwo\n", "the rest fits into what is kept of the end");
