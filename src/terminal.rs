@@ -115,7 +115,9 @@ impl<W: Write> Write for Visible<W> {
 /// Shows as escapes (`\u{1b}`) what others could move the cursor, colour, reorder or hide text with: control characters except
 /// line ends and tabs, marks of direction, and characters without width.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_hidden) {
+    // Bytes are quicker to look through than characters: most text has none with which a hidden one begins.
+    let may_hide = |byte: u8| matches!(byte, 0..=8 | 11..=31 | 127 | 0xc2 | 0xd8 | 0xe1 | 0xe2 | 0xef | 0xf3);
+    if !text.bytes().any(may_hide) || !text.contains(is_hidden) {
         return Cow::Borrowed(text);
     }
     // Lines of other systems end in two characters.
@@ -198,6 +200,9 @@ mod tests {
             assert_eq!(visible(text), expected);
         }
         assert!(matches!(visible("nothing to do"), Cow::Borrowed(_)));
+        for hidden in ('\0'..=char::MAX).filter(|c| is_hidden(*c)) {
+            assert_ne!(visible(hidden.encode_utf8(&mut [0; 4])), hidden.to_string());
+        }
         assert_eq!(visible_line("one\ntwo\u{7}"), "one two\\u{7}");
     }
 
@@ -205,7 +210,7 @@ mod tests {
     fn colours_are_those_that_are_painted_and_no_others() {
         let mut text = Text::new(true);
         text.paint("error:\u{1b}[0m", Colour::Red);
-        let _ = write!(text, " {} failed", "a\u{1b}[32m");
+        let _ = write!(text, " a\u{1b}[32m failed");
         assert_eq!(text.as_str(), "\u{1b}[31merror:\\u{1b}[0m\u{1b}[0m a\\u{1b}[32m failed");
         let mut text = Text::new(false);
         text.paint("error:", Colour::Red);

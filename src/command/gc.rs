@@ -59,7 +59,7 @@ pub(super) fn after_run(store: &Store, limits: &StoreLimits) -> Option<String> {
 
 /// Collects results and logs; what runs that are pinned did stays known.
 fn collect(store: &Store, policy: &GcPolicy) -> Result<Collection, StoreError> {
-    let pinned = store.pins()?.iter().filter_map(|pin| pin::run_of(pin)).collect();
+    let pinned = store.pins()?.iter().filter_map(pin::run_of).collect();
     runlog::collect(store, policy, &pinned)
 }
 

@@ -7,22 +7,22 @@ use std::process::{Command, Stdio};
 use crate::rerun::LETTERS;
 use crate::sandbox::{Run, Said, Sandbox};
 
-/// A stage that prints what sets the clipboard, clears the screen, hides and turns text, with a label that does so too.
+/// A stage that prints what sets the clipboard, clears the screen, hides and turns text, with labels that do so too: they cannot hold control characters.
 const HOSTILE: &str = r#"
 [experiment]
 name = "hostile"
 
 [axes]
-label = ["\u001b]52;c;bGFiZWw=\u0007", "b\u202e\u009b"]
+label = ["a\u202e", "b\u200b"]
 
 [stages.bad]
 kind = "command"
 over = ["label"]
-argv = ["sh", "-c", "printf '\\033]52;c;cHJpbnRlZA==\\007\\033[2Jgone \\342\\200\\256 \\302\\233 \\033[8m\\n' >&2; [ $1 = b ] || exit 1", "sh", "{params.n}"]
+argv = ["sh", "-c", "printf '\\033]52;c;cHJpbnRlZA==\\007\\033[2Jgone \\342\\200\\256 \\302\\233 \\033[8m\\n' >&2; echo > $2/x; [ $1 = b ] || exit 1", "sh", "{params.n}", "{out}"]
 params = { n = 1 }
 "#;
 
-/// A run that prints a table would need a training; the names of nodes in JSON are as long as one likes.
+/// A disk that has no room.
 const FULL: &str = "/dev/full";
 
 fn is_plain(text: &str) -> bool {
@@ -40,8 +40,8 @@ fn what_others_wrote_is_shown_escaped_wherever_it_comes_up() {
         "{}",
         said.err
     );
-    assert!(said.err.contains("bad[label=\\u{1b}]52;c;bGFiZWw=\\u{7}] failed"), "{}", said.err);
-    let node = "bad[label=b\u{202e}\u{9b}]";
+    assert!(said.err.contains("bad[label=a\\u{202e}] failed"), "{}", said.err);
+    let node = "bad[label=b\u{200b}]";
     let log = sandbox.orchestrate(&["logs", node]);
     assert!(log.out.starts_with("\\u{1b}]52;c;cHJpbnRlZA==\\u{7}\\u{1b}[2Jgone"), "{}{}", log.out, log.err);
     let raw = sandbox.orchestrate(&["logs", node, "--raw"]);
@@ -75,6 +75,7 @@ fn what_others_wrote_is_shown_escaped_wherever_it_comes_up() {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn a_terminal_gets_no_codes_but_ours() {
     let sandbox = Sandbox::with_spec(HOSTILE);
     // Progress is drawn for nodes that run for a while.
@@ -107,6 +108,7 @@ fn onto_full_disk(sandbox: &Sandbox, args: &[&str]) -> Said {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn what_could_not_be_written_is_no_success() {
     if !Path::new(FULL).exists() {
         eprintln!("skipped: there is no {FULL}");

@@ -164,7 +164,7 @@ impl RunFiles {
             logs: Vec::new(),
             log_bytes: 0,
             lists: Vec::new(),
-            written_ms: milliseconds(&made),
+            written_ms: 0,
             dir,
         };
         // Events last: without them it would be unknown which logs are the run's.
@@ -182,9 +182,13 @@ impl RunFiles {
             let names = fs::read_dir(&logs).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.file_name()));
             run.set_logs(names.filter(|name| Path::new(name).extension().is_some_and(|it| it == "log")).collect());
         }
-        // A run that was killed before its first event has left an empty folder.
-        let is_empty = || fs::read_dir(&run.dir).is_ok_and(|mut entries| entries.next().is_none());
-        (!run.record.is_empty() || !run.logs.is_empty() || is_empty()).then_some(run)
+        if run.record.is_empty() && run.logs.is_empty() {
+            // A run that was killed before its first event has left an empty folder.
+            let is_empty = fs::read_dir(&run.dir).is_ok_and(|mut entries| entries.next().is_none());
+            is_empty.then_some(())?;
+            run.written_ms = milliseconds(&made);
+        }
+        Some(run)
     }
 
     fn set_logs(&mut self, mut names: Vec<OsString>) {
@@ -357,7 +361,7 @@ mod tests {
         let (_dir, store) = store();
         let (old, young, newest) = (finish(begun(&store, 9)), finish(begun(&store, 9)), finish(begun(&store, 9)));
         let hour = Duration::from_secs(3600);
-        for name in ["", EVENTS, "logs/a.log"] {
+        for name in [EVENTS, "logs/a.log"] {
             let file = File::open(old.join(name)).expect("it is there");
             let ago = SystemTime::from(jiff::Timestamp::now()) - 2 * hour;
             file.set_modified(ago).expect("it is ours");

@@ -1,9 +1,11 @@
 //! What the processes do that are killed, and those that look afterwards.
 
+use std::collections::HashSet;
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use orchestrate_cache::{
     Access, ActionKey, ActionResult, CHECKPOINT_HEADER_BYTES, Checkpoints, Digest, FileDigests, GcPolicy, PutContent,
@@ -118,7 +120,7 @@ pub(crate) fn repair(project: &Path) -> Anyhow<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Records what a collection will take: results of long ago, a result that was forgotten, an artifact without one.
+/// Records what a collection will take: results of long ago, a result that was forgotten, an artifact without one, a run of long ago.
 pub(crate) fn litter(project: &Path) -> Anyhow<ExitCode> {
     let store = Store::open(&project.join(STORE), Access::ReadWrite)?;
     for number in 0..12_u8 {
@@ -148,6 +150,12 @@ pub(crate) fn litter(project: &Path) -> Anyhow<ExitCode> {
     let key = ActionKey(Digest::of(b"a training that was stopped"));
     let checkpoints = Checkpoints::new(&store.checkpoint_dir(&key), key);
     checkpoints.save(1, vec![7; CHECKPOINT_HEADER_BYTES + 999])?;
+    let run = store.runs_dir().join("20200131-174502-318-9f02ac");
+    fs::create_dir_all(run.join("logs"))?;
+    for name in ["logs/a.log", "logs/b.log", "events.jsonl"] {
+        let file = File::create(run.join(name))?;
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(1_580_492_702))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -155,7 +163,7 @@ pub(crate) fn litter(project: &Path) -> Anyhow<ExitCode> {
 pub(crate) fn gc(project: &Path) -> Anyhow<ExitCode> {
     let store = Store::open(&project.join(STORE), Access::ReadWrite)?;
     let day = Some(Duration::from_secs(24 * 60 * 60));
-    let report = store.gc(&GcPolicy { max_age: day, ..GcPolicy::default() })?;
-    say(&format!("gc {report}"));
+    let done = runlog::collect(&store, &GcPolicy { max_age: day, ..GcPolicy::default() }, &HashSet::new())?;
+    say(&format!("gc {}", done.report));
     Ok(ExitCode::SUCCESS)
 }
