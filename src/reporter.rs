@@ -3,9 +3,8 @@
 use std::io::{self, Write};
 
 use orchestrate_engine::diagnostic::{Diagnostic, Severity, SpecError};
-use orchestrate_engine::event::{Event, Hits, Record, Reporter};
+use orchestrate_engine::event::{Event, Hits, Record, Reporter, message_line};
 use orchestrate_engine::source::SourceMap;
-use serde_json::json;
 
 use crate::outcome::{Outcome, sentence};
 use crate::terminal;
@@ -74,7 +73,7 @@ impl<W: Write> Json<W> {
 
     /// A line for something other than a node that is wrong.
     pub(crate) fn error(&mut self, message: &str) {
-        self.line(&json!({"reason": "error", "message": message}).to_string());
+        self.line(&message_line("error", message, None));
     }
 
     /// A line for each finding about a spec.
@@ -85,11 +84,9 @@ impl<W: Write> Json<W> {
                 Severity::Error => "error",
                 Severity::Warning => "warning",
             };
-            let mut line = json!({"reason": reason, "message": finding.message});
-            if let Some(place) = finding.span.as_ref().and_then(|span| places.at(span.start)) {
-                line["at"] = json!(format!("{}:{}:{}", place.source.name, place.line, place.column));
-            }
-            self.line(&line.to_string());
+            let place = finding.span.as_ref().and_then(|span| places.at(span.start));
+            let at = place.map(|place| format!("{}:{}:{}", place.source.name, place.line, place.column));
+            self.line(&message_line(reason, &finding.message, at.as_deref()));
         }
     }
 
@@ -168,7 +165,7 @@ mod tests {
     fn what_ended_a_command_is_a_line() {
         let mut out = Vec::new();
         assert!(Json::new(&mut out).end(Err(anyhow::anyhow!("the store fails").context("cannot run"))).is_err());
-        let expected = "{\"message\":\"cannot run: the store fails\",\"reason\":\"error\"}\n";
+        let expected = "{\"reason\":\"error\",\"message\":\"cannot run: the store fails\"}\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }

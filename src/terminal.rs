@@ -210,7 +210,7 @@ mod tests {
     fn colours_are_those_that_are_painted_and_no_others() {
         let mut text = Text::new(true);
         text.paint("error:\u{1b}[0m", Colour::Red);
-        let _ = write!(text, " {} failed", "a\u{1b}[32m");
+        let _ = write!(text, " a\u{1b}[32m failed");
         assert_eq!(text.as_str(), "\u{1b}[31merror:\\u{1b}[0m\u{1b}[0m a\\u{1b}[32m failed");
         let mut text = Text::new(false);
         text.paint("error:", Colour::Red);

@@ -254,7 +254,7 @@ impl Event {
             .json(),
             Self::NodeBlocked { node, by } => NodeLine { by: Some(by), ..NodeLine::new(node, "blocked") }.json(),
             Self::NodeCancelled { node } => NodeLine::new(node, "cancelled").json(),
-            Self::Warning { message } => serde_json::to_string(&MessageLine { reason: "warning", message }),
+            Self::Warning { message } => return Some(message_line("warning", message, None)),
             Self::RunFinished { counts, elapsed_ms } => {
                 let line = SummaryLine { reason: "summary", counts: *counts, elapsed_ms: *elapsed_ms };
                 serde_json::to_string(&line)
@@ -329,6 +329,13 @@ impl<'a> NodeLine<'a> {
 struct MessageLine<'a> {
     reason: &'static str,
     message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<&'a str>,
+}
+
+/// A line of `run --json` that is about no node, without its line end; `at` is a place in the spec.
+pub fn message_line(reason: &'static str, message: &str, at: Option<&str>) -> String {
+    serde_json::to_string(&MessageLine { reason, message, at }).expect("a line is plain data")
 }
 
 #[derive(Serialize)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use orchestrate_cache::{ActionKey, Checkpoints, Lease, Patience, Preimage, Store, StoreError, Using, fault};
+use orchestrate_cache::{ActionKey, Checkpoints, Lease, Patience, Preimage, Store, StoreError, Using, disk, fault};
 
 use super::action::{ActionMaker, Lost};
 use super::record::{Provenance, RecordError, record};
