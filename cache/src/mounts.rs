@@ -41,6 +41,6 @@ mod tests {
 
     #[test]
     fn a_folder_of_ours_has_no_mounts() {
-        assert_eq!(mounts_below(tempfile::tempdir().unwrap().path()), [PathBuf::new(); 0]);
+        assert!(mounts_below(tempfile::tempdir().unwrap().path()).is_empty());
     }
 }

@@ -201,6 +201,7 @@ fn a_secret_of_one_letter_is_named_and_leaves_the_log_readable() {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn a_folder_that_a_program_mounted_is_not_emptied() {
     let sandbox = Sandbox::new();
     let big = "big ".repeat(100_000);

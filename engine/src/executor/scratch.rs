@@ -121,7 +121,7 @@ mod tests {
         let path = scratch.path().to_owned();
         fs::create_dir_all(path.join("a/b")).expect("the folder is writable");
         fs::set_permissions(path.join("a/b"), Permissions::from_mode(0o555)).expect("it is ours");
-        fs::set_permissions(path.join("a"), Permissions::from_mode(0)).expect("it is ours");
+        fs::set_permissions(path.join("a"), Permissions::from_mode(0o000)).expect("it is ours");
         drop(scratch);
         assert!(!path.exists());
     }
