@@ -122,7 +122,11 @@ publish = "res"
     let sandbox = Sandbox::with_spec(&shell(make, next));
     sandbox.run_well(&[]);
     assert_eq!(sandbox.read("res/y"), "works\n");
-    assert_eq!(fs::metadata(sandbox.path("res/y")).unwrap().permissions().mode() & 0o111, 0);
+    let is_executable = |name: &str| fs::metadata(sandbox.path(name)).unwrap().permissions().mode() & 0o100 != 0;
+    assert!(!is_executable("res/y"));
+    sandbox.run_well(&["--set", "stages.a.publish='made'"]);
+    assert!(is_executable("made/tool") && !is_executable("made/plain"));
+    assert!(!sandbox.path("made/.orchestrate-modes").exists());
 
     // Key and digest of one file `x` with `1` and a newline, as they were before there were modes and `leftovers`.
     let sandbox = Sandbox::with_spec(&shell("echo 1 > $1/x; chmod 640 $1/x", ""));

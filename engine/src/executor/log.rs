@@ -5,6 +5,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use orchestrate_cache::disk;
+
 /// How much of a log is looked at after a failure; a backtrace of a parallel loop takes some twenty kilobytes.
 const TAIL_BYTES: u64 = 1 << 16;
 /// How much of it the failure repeats.
@@ -25,7 +27,7 @@ impl Log {
             if let Some(dir) = path.parent() {
                 fs::create_dir_all(dir)?;
             }
-            let mut file = File::options().create(true).append(true).open(path)?;
+            let mut file = disk::open_to_append(path).map_err(io::Error::other)?;
             let start = file.seek(SeekFrom::End(0))?;
             Ok(Self { file, path: path.to_owned(), start })
         };

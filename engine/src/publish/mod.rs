@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Diagnostic, SpecError};
 use crate::known::Outputs;
+use crate::modes::{MODES, Modes};
 use crate::node::NodeId;
 use crate::plan::Plan;
 use crate::run::Selection;
@@ -98,6 +99,7 @@ pub struct Sidecar {
     /// Name of the experiment.
     pub experiment: String,
     /// The spec, relative to the project's root where it lies below it.
+    #[serde(with = "orchestrate_cache::native_path")]
     pub spec: PathBuf,
     /// `--set` values.
     pub overrides: Vec<String>,
@@ -193,8 +195,13 @@ impl<'a> Publisher<'a> {
             let Some(publication) = &mut self.stages[stage] else { continue };
             if !publication.is_current(plan, *id, *key, outputs) {
                 let folder = publication.names.folder(plan, *id);
-                let files = wanted(self.store, outputs);
-                waiting[stage].push((place, publication.change(plan, *id, folder, *key, outputs, run, files)));
+                match wanted(self.store, outputs) {
+                    Ok(files) => {
+                        let change = publication.change(plan, *id, folder, *key, outputs, run, files);
+                        waiting[stage].push((place, change));
+                    }
+                    Err(error) => results[place] = Err(error.into()),
+                }
             }
         }
         for (publication, waiting) in self.stages.iter_mut().zip(waiting) {
@@ -307,16 +314,19 @@ impl Publication {
     }
 }
 
-/// The files of a node as they are published: several outputs get a folder each.
-fn wanted(store: &Store, outputs: &[(String, OutputDigest)]) -> Vec<Wanted> {
+/// The files of a node as they are published: several outputs get a folder each; empty folders are left out.
+fn wanted(store: &Store, outputs: &[(String, OutputDigest)]) -> Result<Vec<Wanted>, StoreError> {
     let mut wanted = Vec::new();
     for (output, digest) in outputs {
-        for file in store.artifact(digest).unwrap_or_default().files {
+        let artifact = store.artifact(digest).unwrap_or_default();
+        let modes = Modes::of(&artifact, store)?;
+        for file in artifact.files.into_iter().filter(|file| file.name != MODES) {
+            let content = Content::Stored { executable: modes.executable.contains(&file.name) };
             let name = if outputs.len() == 1 { file.name } else { format!("{output}/{}", file.name) };
-            wanted.push(Wanted { name, digest: file.digest, content: Content::Stored });
+            wanted.push(Wanted { name, digest: file.digest, content });
         }
     }
-    wanted
+    Ok(wanted)
 }
 
 /// A name for the sidecar that no file has.
@@ -364,7 +374,7 @@ pub fn publish_annotated(
 ) -> Result<Vec<String>, PublishError> {
     let stage = plan.node(node.node).stage as usize;
     let mut publication = Publication::open(plan, store, stage, root.to_owned())?;
-    let mut files = wanted(store, node.outputs);
+    let mut files = wanted(store, node.outputs)?;
     for (name, bytes) in node.files {
         match files.iter_mut().find(|file| file.name == name) {
             Some(file) => *file = in_memory(name, bytes),

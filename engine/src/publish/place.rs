@@ -36,7 +36,7 @@ pub(super) struct Wanted {
 
 pub(super) enum Content {
     /// The store has it under its digest.
-    Stored,
+    Stored { executable: bool },
     Bytes(Vec<u8>),
     /// It lies in the hidden folder already.
     Staged(PathBuf),
@@ -179,8 +179,10 @@ impl<'a> Placer<'a> {
             _ => self.next_staged(),
         };
         let open = match file.content {
-            Content::Stored => new_file(&staged, &store.read(&file.digest)?),
-            Content::Bytes(bytes) => new_file(&staged, &bytes),
+            Content::Stored { executable } => {
+                new_file(&staged, &store.read(&file.digest)?, if executable { 0o777 } else { 0o666 })
+            }
+            Content::Bytes(bytes) => new_file(&staged, &bytes, 0o666),
             Content::Staged(_) => File::open(&staged).map_err(at("open", &staged)),
         };
         let written = open.and_then(|file| file.metadata().map_err(at("look at", &staged)));
@@ -368,8 +370,8 @@ impl Prepared {
     }
 }
 
-fn new_file(path: &Path, bytes: &[u8]) -> Result<File, StoreError> {
-    let mut file = disk::create_new(path, 0o666)?;
+fn new_file(path: &Path, bytes: &[u8], mode: u32) -> Result<File, StoreError> {
+    let mut file = disk::create_new(path, mode)?;
     disk::append(&mut file, bytes, path)?;
     Ok(file)
 }
