@@ -190,7 +190,7 @@ fn json_says_why_a_run_failed() {
     let expected = r#""error" "stage `repeat` reads `uper`, which is not declared" "spec.toml:23:19""#;
     assert_eq!(messages(run), [expected]);
     sandbox.edit("spec.toml", "uper", "upper");
-    sandbox.write("results", "a file in the way of a folder");
+    sandbox.write("results/text", "a file in the way of a published one");
     let run = sandbox.run(&[]);
     assert_eq!((run.said.code, run.ran().len()), (Some(1), 9));
     let messages = messages(run);

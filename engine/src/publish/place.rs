@@ -36,7 +36,9 @@ pub(super) struct Wanted {
 
 pub(super) enum Content {
     /// The store has it under its digest.
-    Stored { executable: bool },
+    Stored {
+        executable: bool,
+    },
     Bytes(Vec<u8>),
     /// It lies in the hidden folder already.
     Staged(PathBuf),
