@@ -3,10 +3,12 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use nix::fcntl::OFlag;
+
+use crate::regular;
 
 /// More than any file that a stage reads has; larger ones are sparse, and reading them would take hours.
 pub const EXTERNAL_BYTES_MAX: u64 = 64 << 30;
@@ -39,9 +41,7 @@ pub fn check(metadata: &Metadata, bytes_max: u64) -> io::Result<()> {
     let found = match kind {
         _ if kind.is_file() => return check_length(metadata.len(), bytes_max),
         _ if kind.is_dir() => return Err(io::Error::new(ErrorKind::IsADirectory, "it is a folder, not a file")),
-        _ if kind.is_fifo() => "a FIFO",
-        _ if kind.is_socket() => "a socket",
-        _ => "a device",
+        _ => regular::name_of(kind),
     };
     let message = format!("it is {found}, not a file; write what it gives to a file and name that");
     Err(io::Error::new(ErrorKind::InvalidInput, message))

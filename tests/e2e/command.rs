@@ -87,6 +87,9 @@ fn what_a_program_leaves_running_is_waited_for_then_ended_and_named() {
     assert!(said.contains("the program ended and left `sh -c trap"), "{said}");
     assert!(said.contains("set `leftovers = \"end\"`"), "{said}");
     assert!(is_gone(), "the daemon runs on");
+    let said = refused(&sandbox, &format!("{daemon}; trap '' TERM; sleep 100; sleep 100"), "timeout = \"1s\"");
+    assert!(said.contains("timeout"), "{said}");
+    assert!(is_gone(), "the daemon of a worker that was killed runs on");
 
     sandbox.write("spec.toml", shell(&daemon, "leftovers = \"end\""));
     let first = sandbox.run_well(&[]);

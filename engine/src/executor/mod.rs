@@ -5,6 +5,7 @@
 //! and it has one result for each action, in order.
 
 mod attempt;
+pub mod descendants;
 mod failure;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;

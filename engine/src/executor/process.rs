@@ -20,10 +20,11 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
+use super::descendants::kill_with_descendants;
 use super::log::{Log, last_lines};
 use super::panic::{self, Print};
 use super::protocol::{StoredOutput, WorkerRequest, read_messages};
-use super::supervisor::{DRAIN, EndedBy, GRACE, Notice, Outcome, Supervisor, kill_group};
+use super::supervisor::{DRAIN, EndedBy, GRACE, Notice, Outcome, Supervisor};
 use super::{Executor, Failure, Finished, Report, Request, ScratchRoot, Sink};
 use crate::schedule::BatchId;
 
@@ -250,7 +251,7 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         if !self.is_reaped {
-            kill_group(self.pid());
+            kill_with_descendants(self.pid());
             self.reap();
         }
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
+use super::descendants::kill_with_descendants;
 use super::protocol::{Message, STOP, StoredOutput};
 use super::{Failure, Report, Request, Sink};
 
@@ -121,7 +122,7 @@ impl<'a> Supervisor<'a> {
     }
 
     fn kill(&mut self) {
-        kill_group(self.pid);
+        kill_with_descendants(self.pid);
         self.deadline = None;
     }
 
@@ -146,7 +147,7 @@ impl<'a> Supervisor<'a> {
 }
 
 /// Kills all processes of a worker.
-pub(super) fn kill_group(pid: Pid) {
+fn kill_group(pid: Pid) {
     // There is no such group any more where all have ended.
     let _ = killpg(pid, Signal::SIGKILL);
 }

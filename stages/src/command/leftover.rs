@@ -4,15 +4,16 @@
 //! sessions and double forks included, and while it has a child, something still runs. Only its own children are killed,
 //! again and again: their numbers cannot be those of other processes, as nobody else can free them.
 
+use std::io;
 use std::process::{Child, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
-use std::{fs, io};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
+use orchestrate_engine::executor::descendants::{self, Process};
 use serde::{Deserialize, Serialize};
 
 /// How long killed processes may take to end, as one in a system call does.
@@ -115,11 +116,6 @@ impl Children {
     }
 }
 
-struct Process {
-    pid: Pid,
-    command: String,
-}
-
 fn list(processes: &[Process]) -> String {
     let named = processes.iter().take(NAMED).map(|process| {
         let cut: String = process.command.chars().take(NAME_MAX).collect();
@@ -136,47 +132,31 @@ fn list(processes: &[Process]) -> String {
 
 /// The children of this process that still run.
 fn children() -> Vec<Process> {
-    let of_entry = |entry: io::Result<fs::DirEntry>| {
-        let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
-        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-        let (state, parent, name) = status(&String::from_utf8_lossy(&stat))?;
-        (parent == std::process::id() && state != 'Z')
-            .then(|| Process { pid: Pid::from_raw(pid), command: arguments(pid).unwrap_or(name) })
-    };
-    fs::read_dir("/proc").into_iter().flatten().filter_map(of_entry).collect()
-}
-
-/// State, parent and name of a process as `/proc/PID/stat` tells them; the name stands in brackets and may hold any.
-fn status(stat: &str) -> Option<(char, u32, String)> {
-    let (before, after) = stat.rsplit_once(") ")?;
-    let mut fields = after.split(' ');
-    let state = fields.next()?.chars().next()?;
-    Some((state, fields.next()?.parse().ok()?, before.split_once('(')?.1.to_owned()))
-}
-
-fn arguments(pid: i32) -> Option<String> {
-    let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let words: Vec<_> = bytes.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
-    let line = words.join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
-    (!line.is_empty()).then_some(line)
+    descendants::children(Pid::this())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     #[test]
-    fn state_and_parent_are_found_behind_any_name() {
-        assert_eq!(status("12 (a) S 3 (b)) R 7 12 12 0"), Some(('R', 7, "a) S 3 (b)".to_owned())));
-        assert_eq!(status("12 (sleep) Z 1 12"), Some(('Z', 1, "sleep".to_owned())));
-        assert_eq!(status("12 (sleep"), None);
-    }
-
-    #[test]
     fn three_are_named_and_the_rest_counted() {
-        let process = |pid| Process { pid: Pid::from_raw(pid), command: "sleep 9".to_owned() };
-        assert_eq!(list(&[process(1), process(2)]), "`sleep 9` (process 1) and `sleep 9` (process 2)");
-        let named = "`sleep 9` (process 1), `sleep 9` (process 2), `sleep 9` (process 3) and 2 more";
-        assert_eq!(list(&[1, 2, 3, 4, 5].map(process)), named);
+        let children: Vec<_> =
+            (0..5).map(|_| Command::new("sleep").arg("60").spawn().expect("there is a `sleep`")).collect();
+        let processes = descendants::children(Pid::this());
+        let mine: Vec<_> = children
+            .iter()
+            .filter_map(|child| {
+                processes.iter().find(|process| process.pid.as_raw() == child.id().cast_signed()).cloned()
+            })
+            .collect();
+        let name = |number: usize| format!("`sleep 60` (process {})", children[number].id());
+        assert_eq!(list(&mine[..2]), format!("{} and {}", name(0), name(1)));
+        assert_eq!(list(&mine), format!("{}, {}, {} and 2 more", name(0), name(1), name(2)));
+        for mut child in children {
+            child.kill().and_then(|()| child.wait()).expect("it runs");
+        }
     }
 }
