@@ -217,6 +217,9 @@ pub(crate) struct ExportArgs {
     /// Folder to write to; several nodes get a folder each below it
     #[arg(long, value_name = "DIR")]
     pub(crate) to: PathBuf,
+    /// Replace files that are there and differ
+    #[arg(long)]
+    pub(crate) overwrite: bool,
     /// Override a value as in `run` (repeatable)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,

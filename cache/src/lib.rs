@@ -89,4 +89,4 @@ pub use session::is_held;
 pub use store::{Access, PutContent, Store};
 pub use using::Using;
 pub use verify::{Problem, VerifyReport};
-pub use wait::{Patience, stop_waiting_on};
+pub use wait::{Patience, lock_alone, stop_waiting_on};

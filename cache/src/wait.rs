@@ -60,6 +60,13 @@ pub(crate) fn lock(file: &File, hold: Hold, what: &str, path: &Path) -> Result<(
     }
 }
 
+/// Locks a file for this process alone as long as it is open, and waits for whoever has it; see [`stop_waiting_on`].
+///
+/// - `what`: for what it waits, such as `its turn to publish`
+pub fn lock_alone(file: &File, what: &str, path: &Path) -> Result<(), StoreError> {
+    lock(file, Hold::Alone, what, path)
+}
+
 /// Waits in another thread, which shares the open file, and so the lock.
 fn wait_apart(file: &File, hold: Hold) -> io::Result<Receiver<io::Result<()>>> {
     let file = file.try_clone()?;

@@ -1,13 +1,10 @@
 //! `orchestrate export masks | heatmaps | weights | table NODE --to DIR`.
 
-use std::fs;
-use std::path::Path;
-
-use anyhow::Context;
 use orchestrate_cache::Access;
 use orchestrate_engine::publish::PointNames;
 use orchestrate_stages::export::{self, Format, Source, What};
 
+use super::place;
 use super::recorded::Recorded;
 use super::study::Study;
 use super::target::Target;
@@ -29,6 +26,11 @@ pub(crate) fn export(kinds: Kinds, command: ExportCommand) -> anyhow::Result<Out
     let node = args.target.last().expect("clap takes one or two");
     let run = format!("orchestrate run {} --only '{node}'", plan.spec.path.display());
     let study = Study::open(plan, &args.store, Access::ReadOnly)?;
+    let to = std::path::absolute(&args.to)?;
+    if to.starts_with(study.store.dir()) {
+        let store = study.store.dir().display();
+        return Err(UsageError(format!("{} lies in the store {store}; name another folder", args.to.display())).into());
+    }
     let recorded = Recorded::look_up(&study);
     recorded.require(&nodes, &run)?;
     let several = nodes.len() > 1;
@@ -40,18 +42,10 @@ pub(crate) fn export(kinds: Kinds, command: ExportCommand) -> anyhow::Result<Out
         let source = Source { kind: study.plan.stage(id).kind.kind(), action: &action, outputs: &outputs };
         let files = export::export(what, &source).map_err(|error| UsageError(error.to_string()))?;
         let dir = if several { args.to.join(names.folder(&study.plan, id)) } else { args.to.clone() };
-        for (name, bytes) in &files {
-            write(&dir.join(name), bytes)?;
-        }
         written += files.len();
+        let files: Vec<_> = files.into_iter().map(|(name, bytes)| (dir.join(name), bytes)).collect();
+        place::files(&files, args.overwrite)?;
     }
     terminal::say(&format!("{} in {}\n", terminal::count(written, "file"), args.to.display()))?;
     Ok(Outcome::Done)
-}
-
-/// Writes a file, and its folder if there is none.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -7,6 +7,7 @@ pub(crate) mod gc;
 pub(crate) mod kinds;
 pub(crate) mod logs;
 pub(crate) mod pin;
+mod place;
 pub(crate) mod plan;
 mod recorded;
 pub(crate) mod repair;

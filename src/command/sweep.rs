@@ -14,7 +14,7 @@ use orchestrate_engine::spec::{self, Spec};
 use orchestrate_engine::stage::Item;
 use orchestrate_stages::sweep::{self, Input, KIND, Question, Swept};
 
-use super::export::write;
+use super::place;
 use super::run::{Order, closing, execute, outcome, progress};
 use super::study::{self, Study};
 use crate::Kinds;
@@ -30,6 +30,7 @@ pub(crate) fn sweep(kinds: Kinds, args: SweepArgs) -> anyhow::Result<Outcome> {
     }
     let nodes: Vec<NodeId> = scores.iter().flat_map(|stage| plan.stage_nodes(*stage)).collect();
     let selection = Selection::closure(&plan, &nodes);
+    place::check_chart(&plot(&plan, &args, &axis))?;
     let devices = args.how.device.find()?;
     let study = Study::open(plan, &args.spec.store, Access::ReadWrite)?;
     let question = Question { axis: &axis, folds: &folds, metric: &args.metric, nested: args.nested };
@@ -167,10 +168,15 @@ fn inputs(study: &Study, summary: &Summary, stages: &[usize]) -> anyhow::Result<
 /// Draws the chart; gives where, unless there is nothing to draw.
 fn draw(plan: &Plan, args: &SweepArgs, swept: &Swept) -> anyhow::Result<Option<PathBuf>> {
     let Some(svg) = sweep::svg(swept) else { return Ok(None) };
-    let path = args.plot.clone().unwrap_or_else(|| {
-        let file = format!("sweep-{}-{}.svg", swept.axis, swept.metric);
-        plan.spec.root.join("results").join(&plan.spec.name).join(file)
-    });
-    write(&path, &svg)?;
+    let path = plot(plan, args, &swept.axis);
+    place::chart(&path, svg)?;
     Ok(Some(path))
+}
+
+/// Where the chart goes.
+fn plot(plan: &Plan, args: &SweepArgs, axis: &str) -> PathBuf {
+    args.plot.clone().unwrap_or_else(|| {
+        let file = format!("sweep-{axis}-{}.svg", args.metric);
+        plan.spec.root.join("results").join(&plan.spec.name).join(file)
+    })
 }

@@ -35,8 +35,14 @@ pub fn children(parent: Pid) -> Vec<Process> {
 pub(super) fn kill_with_descendants(worker: Pid) {
     // There is no such group any more where all have ended.
     let _ = killpg(worker, Signal::SIGSTOP);
+    kill_descendants(worker);
+    let _ = killpg(worker, Signal::SIGKILL);
+}
+
+/// Kills what descends from a process, in whatever session.
+pub(super) fn kill_descendants(of: Pid) {
     for _ in 0..LOOKS {
-        let descendants = descendants(worker);
+        let descendants = descendants(of);
         if descendants.is_empty() {
             break;
         }
@@ -45,7 +51,6 @@ pub(super) fn kill_with_descendants(worker: Pid) {
         }
         thread::sleep(DIES_IN);
     }
-    let _ = killpg(worker, Signal::SIGKILL);
 }
 
 fn descendants(of: Pid) -> Vec<Pid> {

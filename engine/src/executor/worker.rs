@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{dup2_stdout, getpgrp, getpid};
 
 use super::attempt::{self, Thinned};
+use super::descendants::kill_descendants;
 use super::failure::Failure;
 use super::panic::{self, Print};
 use super::protocol::{Message, STOP, StoredOutput, WorkerRequest};
@@ -42,6 +43,7 @@ fn claim_stdout() -> io::Result<File> {
 fn die() {
     // Someone who starts a worker by hand shares a group with it, and is not to be killed.
     if getpgrp() == getpid() {
+        kill_descendants(getpid());
         let _ = killpg(getpid(), Signal::SIGKILL);
     }
     process::exit(1);

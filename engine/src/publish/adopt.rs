@@ -4,12 +4,15 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-use orchestrate_cache::{Digest, Store};
+use orchestrate_cache::{Digest, Store, disk};
 
 use super::folder::{Folder, Refusal};
 use super::place::mtime_ns;
 use super::record::{Entry, FileRecord, NamedOutput, Owner, is_inside};
-use super::{SIDECAR, Sidecar};
+use super::{SIDECAR, Sidecar, spec_text};
+
+/// A longer sidecar is none of ours.
+const SIDECAR_BYTES_MAX: u64 = 1 << 26;
 
 /// Takes over what sidecars name in a folder that has no record; `points` are the folders of the plan's points.
 ///
@@ -25,7 +28,7 @@ pub(super) fn adopt(folder: &mut Folder, points: &HashSet<String>, store: &Store
         let path = root.join(&name).join(SIDECAR);
         let Some(sidecar) = read(&path) else { continue };
         let owner = owner(&sidecar);
-        if owner == folder.record.owner {
+        if folder.is_ours(&owner) {
             let entry = entry(&root.join(&name), name, &sidecar, store);
             folder.record.points.insert(entry.folder.clone(), entry);
         } else if name.is_empty() || points.contains(&name) {
@@ -37,14 +40,13 @@ pub(super) fn adopt(folder: &mut Folder, points: &HashSet<String>, store: &Store
 }
 
 fn read(path: &Path) -> Option<Sidecar> {
-    // A link would lead elsewhere.
-    let is_file = fs::symlink_metadata(path).ok()?.is_file();
-    is_file.then(|| fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()))?
+    // A link would lead elsewhere, and nothing else here is so long.
+    serde_json::from_slice(&disk::read(path, SIDECAR_BYTES_MAX).ok()?).ok()
 }
 
 fn owner(sidecar: &Sidecar) -> Owner {
     let stage = sidecar.node.split('[').next().unwrap_or_default().to_owned();
-    Owner { experiment: sidecar.experiment.clone(), stage, spec: sidecar.spec.to_string_lossy().into_owned() }
+    Owner { experiment: sidecar.experiment.clone(), stage, spec: spec_text(&sidecar.spec) }
 }
 
 /// The entry that a record would have of a point. What the store still knows of a file says whether it was edited; what it
@@ -64,8 +66,12 @@ fn entry(dir: &Path, folder: String, sidecar: &Sidecar, store: &Store) -> Entry 
     let file = |name: &str| {
         let path = dir.join(name);
         let metadata = fs::symlink_metadata(&path).ok().filter(|metadata| metadata.is_file())?;
+        let stored = known.iter().find(|(known, ..)| known == name);
+        if let Some((_, digest, size)) = stored.filter(|(.., size)| *size != metadata.len()) {
+            return Some(FileRecord { name: name.to_owned(), size: *size, mtime_ns: 0, digest: *digest });
+        }
         let digest = fs::File::open(&path).and_then(Digest::of_reader).ok()?;
-        let (digest, size, mtime_ns) = match known.iter().find(|(known, ..)| known == name) {
+        let (digest, size, mtime_ns) = match stored {
             // No file is that old, so this version is compared by its digest.
             Some((_, known, size)) if *known != digest => (*known, *size, 0),
             _ => (digest, metadata.len(), mtime_ns(&metadata)),

@@ -9,7 +9,8 @@ use super::folder::PointChange;
 use super::place::Wanted;
 use super::record::Entry;
 use super::tidy::{self, MergeTables};
-use super::{Publication, PublishError, Publisher, Sidecar, in_memory};
+use super::{Publication, PublishError, Publisher, Sidecar, folder, in_memory, wanted};
+use crate::known::Outputs;
 use crate::node::NodeId;
 use crate::plan::Plan;
 
@@ -25,10 +26,35 @@ pub(crate) struct Finished {
 impl Publisher<'_> {
     /// Removes points that the plan no longer has, marks those that the run did not come to, brings tables up to date and sums
     /// up the records. A run that was interrupted removes nothing and makes no table.
-    pub(crate) fn finish(&mut self, interrupted: bool, merge: Option<MergeTables>) -> Finished {
+    ///
+    /// Of runs of one spec that publish at the same time one after the other does this, each for all of its stages, and makes again
+    /// what an earlier one has removed: the last one has all folders.
+    pub(crate) fn finish(
+        &mut self,
+        run: &str,
+        interrupted: bool,
+        merge: Option<MergeTables>,
+        outputs: &dyn Fn(NodeId) -> Outputs,
+    ) -> Finished {
         let mut finished = Finished { warnings: self.take_warnings(), failures: Vec::new() };
+        let has_published = self.stages.iter().flatten().any(|publication| publication.published);
+        let restores = has_published && !interrupted;
+        let _turn = match restores.then(|| folder::take_turn(&self.plan.spec.path)).transpose() {
+            Ok(turn) => turn,
+            Err(error) => {
+                finished.failures.push(error.to_string());
+                return finished;
+            }
+        };
         for (stage, publication) in self.stages.iter_mut().enumerate() {
             let Some(publication) = publication else { continue };
+            if restores {
+                let restored = publication.restore(self.plan, self.store, stage, run, outputs);
+                match restored {
+                    Ok(said) => finished.warnings.extend(said),
+                    Err(error) => finished.failures.push(format!("{}: {error}", self.plan.stages[stage].name)),
+                }
+            }
             let merge = merge.filter(|_| !interrupted && !publication.is_single(self.plan, stage));
             if let Err(error) =
                 publication.finish(self.plan, self.store, stage, interrupted, merge, &mut finished.warnings)
@@ -41,6 +67,38 @@ impl Publisher<'_> {
 }
 
 impl Publication {
+    /// Publishes again what this run had published and another one has replaced or removed since.
+    fn restore(
+        &mut self,
+        plan: &Plan,
+        store: &Store,
+        stage: usize,
+        run: &str,
+        outputs: &dyn Fn(NodeId) -> Outputs,
+    ) -> Result<Vec<String>, PublishError> {
+        let current: Vec<_> =
+            plan.stage_nodes(stage).zip(&self.current).filter_map(|(id, key)| Some((id, (*key)?))).collect();
+        if current.is_empty() {
+            return Ok(Vec::new());
+        }
+        // This reads the record if another process has changed it.
+        drop(self.folder.lock()?);
+        let mut changes = Vec::new();
+        for (id, key) in current {
+            let (folder, outputs) = (self.names.folder(plan, id), outputs(id));
+            let recorded = self.folder.record.points.get(&folder);
+            if !recorded.is_some_and(|entry| !entry.older_run && entry.is_of(key, &outputs)) {
+                changes.push(self.change(plan, id, folder, key, &outputs, run, wanted(store, &outputs)?));
+            }
+        }
+        if changes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (done, warnings) = self.put(changes, store);
+        done.into_iter().collect::<Result<(), _>>()?;
+        Ok(warnings)
+    }
+
     fn is_single(&self, plan: &Plan, stage: usize) -> bool {
         plan.stages[stage].points.axes().is_empty()
     }
@@ -55,7 +113,8 @@ impl Publication {
         warnings: &mut Vec<String>,
     ) -> Result<(), PublishError> {
         let nodes: Vec<NodeId> = plan.stage_nodes(stage).collect();
-        let (current, others): (Vec<_>, Vec<_>) = nodes.iter().zip(&self.current).partition(|(_, current)| **current);
+        let (current, others): (Vec<_>, Vec<_>) =
+            nodes.iter().zip(&self.current).partition(|(_, current)| current.is_some());
         let current: Vec<NodeId> = current.into_iter().map(|(id, _)| *id).collect();
         let recorded = self.folder.record.points.len();
         // Where the run came to all that is recorded, nothing is of another one.

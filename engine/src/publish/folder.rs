@@ -5,9 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use orchestrate_cache::{Digest, Store, disk};
+use orchestrate_cache::{Digest, Store, StoreError, disk};
 
 use super::PublishError;
 use super::place::{Change, Placer, Prepared, Wanted, target};
@@ -17,13 +16,18 @@ use super::record::{Entry, FileRecord, Owner, RECORD, Record, STAGING, Table, Un
 /// made again from the store, as syncing thousands takes longer than the run.
 const SYNCED_MAX: usize = 64;
 
-/// Who waits longer for a lock says so.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// A longer record is none: that would be of millions of files.
+const BYTES_MAX: u64 = 1 << 30;
+
+/// So many folders are looked at for the records of others; more are not those of a study.
+const LOOKS_MAX: usize = 100_000;
 
 /// One published folder.
 pub(super) struct Folder {
     pub(super) root: PathBuf,
     pub(super) record: Record,
+    /// The project's root.
+    project: PathBuf,
     /// The file of the record as it was read; `None` where there was none.
     seen: Option<Seen>,
     /// The hidden folder in which this process writes, below the root.
@@ -56,6 +60,10 @@ impl Refusal {
     /// The folder is another stage's.
     pub(super) fn owned(root: &Path, owner: &Owner, by: &Path) -> Self {
         let Owner { experiment, stage, spec } = owner;
+        let hand_over = match by.file_name().is_some_and(|name| name == RECORD) {
+            true => format!("write the new owner into {} to hand the folder over", by.display()),
+            false => format!("move what {} tells of elsewhere", by.display()),
+        };
         Self {
             message: format!(
                 "{} belongs to stage `{stage}` of experiment `{experiment}`, spec {spec}: nothing of another stage is \
@@ -63,9 +71,7 @@ impl Refusal {
                 root.display()
             ),
             help: format!(
-                "name another folder in `publish` (`{{experiment}}` in it stands for the experiment's name), or delete {} to \
-                 hand the folder over",
-                by.display()
+                "name another folder in `publish` (`{{experiment}}` in it stands for the experiment's name), or {hand_over}"
             ),
         }
     }
@@ -100,12 +106,13 @@ struct Ready {
 
 impl Folder {
     /// Reads the record of a folder, if there is one. Errors: the folder is another's, or nobody can tell.
-    pub(super) fn open(root: PathBuf, owner: Owner) -> Result<Self, Refusal> {
+    pub(super) fn open(root: PathBuf, owner: Owner, project: PathBuf) -> Result<Self, Refusal> {
         // One of this process and moment, so that what is in it is of nobody else.
         let token = format!("{} {} {}", std::process::id(), jiff::Timestamp::now(), root.display());
         let staging = format!("{STAGING}{}", Digest::of(token.as_bytes()).short());
+        let record = Record::new(owner);
         let mut folder =
-            Self { root, record: Record::new(owner), seen: None, staging, changed: false, unsynced: Some(Vec::new()) };
+            Self { root, record, project, seen: None, staging, changed: false, unsynced: Some(Vec::new()) };
         let path = folder.record_path();
         let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
         match File::options().read(true).custom_flags(flags).open(&path) {
@@ -121,19 +128,37 @@ impl Folder {
         self.seen.is_none()
     }
 
-    /// Looks whether a folder above, below the project's root, is another's.
-    pub(super) fn check_above(&self, project: &Path) -> Result<(), Refusal> {
-        for above in self.root.ancestors().skip(1).take_while(|above| above.starts_with(project)) {
-            let path = above.join(RECORD);
-            let Ok(text) = fs::read_to_string(&path) else { continue };
-            match Record::parse(&text) {
-                Ok(Some(record)) if record.owner != self.record.owner => {
-                    return Err(Refusal::owned(above, &record.owner, &path));
-                }
-                _ => {}
-            }
+    /// Looks whether a folder above, below the project's root, or one that lies in it is another's.
+    pub(super) fn check_neighbours(&self) -> Result<(), Refusal> {
+        for above in self.root.ancestors().skip(1).take_while(|above| above.starts_with(&self.project)) {
+            self.check_record_of(above)?;
+        }
+        let mut looks = 0;
+        let mut below = folders_in(&self.root);
+        while let Some(dir) = below.pop().filter(|_| looks < LOOKS_MAX) {
+            looks += 1;
+            self.check_record_of(&dir)?;
+            below.extend(folders_in(&dir));
         }
         Ok(())
+    }
+
+    fn check_record_of(&self, dir: &Path) -> Result<(), Refusal> {
+        let path = dir.join(RECORD);
+        let Ok(bytes) = disk::read(&path, BYTES_MAX) else { return Ok(()) };
+        match Record::parse(&String::from_utf8_lossy(&bytes)) {
+            Ok(Some(record)) if record.owner != self.record.owner => Err(Refusal::owned(dir, &record.owner, &path)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether an owner is the one who publishes here now: the same, or the same before its spec got another name.
+    pub(super) fn is_ours(&self, found: &Owner) -> bool {
+        let own = &self.record.owner;
+        let is_same_stage = found.experiment == own.experiment && found.stage == own.stage;
+        // What is no UTF-8 stands there in quotes.
+        let has_gone = !found.spec.starts_with('"') && !self.project.join(&found.spec).exists();
+        is_same_stage && (found.spec == own.spec || has_gone)
     }
 
     fn record_path(&self) -> PathBuf {
@@ -147,17 +172,20 @@ impl Folder {
         if !metadata.is_file() {
             return Err(unreadable(&"it is no file"));
         }
+        if metadata.len() > BYTES_MAX {
+            return Err(unreadable(&"it is longer than any that was written here"));
+        }
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(|error| unreadable(&error))?;
         match Record::parse(&text) {
-            Ok(Some(record)) if record.owner != self.record.owner => {
+            Ok(Some(record)) if !self.is_ours(&record.owner) => {
                 return Err(Refusal::owned(&self.root, &record.owner, &path));
             }
             Ok(Some(record)) => {
                 let size = text.len() as u64;
                 self.seen = Some(Seen { device: metadata.dev(), inode: metadata.ino(), size });
-                self.changed |= !record.whole;
-                self.record = record;
+                self.changed |= !record.whole || record.owner != self.record.owner;
+                self.record = Record { owner: self.record.owner.clone(), ..record };
             }
             // Whoever made it was killed before it named anything.
             Ok(None) => {}
@@ -172,7 +200,7 @@ impl Folder {
         let path = self.record_path();
         let mut file = loop {
             let file = disk::open_to_append(&path).map_err(PublishError::Target)?;
-            lock(&file, &path);
+            lock(&file, &path)?;
             // Its last holder may have put a new one in its place.
             if disk::is_at(&file, &path) {
                 break file;
@@ -377,23 +405,26 @@ impl Drop for Locked<'_> {
     }
 }
 
-/// Waits for the lock of a record; who waits long says so.
-fn lock(file: &File, path: &Path) {
-    let began = Instant::now();
-    let mut said = false;
-    loop {
-        match file.try_lock() {
-            Err(fs::TryLockError::WouldBlock) => {}
-            // Where files cannot be locked, two runs at the same time are as unlikely as elsewhere.
-            Ok(()) | Err(fs::TryLockError::Error(_)) => return,
-        }
-        if !said && began.elapsed() >= PATIENCE {
-            said = true;
-            tracing::warn!(
-                "waiting for another process that publishes into {}",
-                path.parent().unwrap_or(path).display()
-            );
-        }
-        std::thread::sleep(Duration::from_millis(5));
+/// Keeps other runs of a spec from bringing published folders to their state, as long as it is open.
+pub(super) fn take_turn(spec: &Path) -> Result<Option<File>, PublishError> {
+    let Ok(file) = File::open(spec) else { return Ok(None) };
+    lock(&file, spec)?;
+    Ok(Some(file))
+}
+
+/// The folders in a folder; none in one that cannot be read.
+fn folders_in(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+}
+
+/// Waits for the lock of a file. Errors: it was interrupted. Where files cannot be locked, two runs at the same time are as unlikely
+/// as elsewhere.
+fn lock(file: &File, path: &Path) -> Result<(), PublishError> {
+    match orchestrate_cache::lock_alone(file, "its turn to publish", path) {
+        Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::Interrupted => Err(PublishError::Folder(
+            format!("it was stopped while it waited for its turn to publish: {}", path.display()),
+        )),
+        _ => Ok(()),
     }
 }

@@ -21,7 +21,7 @@ mod tests;
 pub mod tidy;
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use orchestrate_cache::{ActionKey, Digest, OutputDigest, Store, StoreError};
 use serde::{Deserialize, Serialize};
@@ -124,12 +124,20 @@ pub fn root(plan: &Plan, stage: usize) -> Option<PathBuf> {
 
 /// Who owns what a planned stage publishes.
 fn owner(plan: &Plan, stage: usize) -> Owner {
-    let spec = plan.spec.path.strip_prefix(&plan.spec.root).unwrap_or(&plan.spec.path);
-    Owner {
-        experiment: plan.spec.name.clone(),
-        stage: plan.stages[stage].name.clone(),
-        spec: spec.to_string_lossy().into_owned(),
-    }
+    let is_outside = root(plan, stage).is_some_and(|root| {
+        !root.starts_with(&plan.spec.root) || root.components().any(|part| part == Component::ParentDir)
+    });
+    // Of projects that share a folder outside of them each has the same names.
+    let spec = match plan.spec.path.strip_prefix(&plan.spec.root) {
+        Ok(spec) if !is_outside => spec,
+        _ => &plan.spec.path,
+    };
+    Owner { experiment: plan.spec.name.clone(), stage: plan.stages[stage].name.clone(), spec: spec_text(spec) }
+}
+
+/// A path as a record holds it; one that is not UTF-8 stands in quotes, its bytes escaped.
+fn spec_text(spec: &Path) -> String {
+    spec.to_str().map_or_else(|| format!("{spec:?}"), str::to_owned)
 }
 
 /// Publishes the nodes of one run.
@@ -146,8 +154,8 @@ pub(crate) struct Publisher<'a> {
 struct Publication {
     folder: Folder,
     names: PointNames,
-    /// By the rank of a point, whether this run published it or found it published.
-    current: Vec<bool>,
+    /// By the rank of a point, the key of what this run published or found published.
+    current: Vec<Option<ActionKey>>,
     /// Whether any point was published.
     published: bool,
 }
@@ -200,7 +208,7 @@ impl<'a> Publisher<'a> {
                         let change = publication.change(plan, *id, folder, *key, outputs, run, files);
                         waiting[stage].push((place, change));
                     }
-                    Err(error) => results[place] = Err(error.into()),
+                    Err(error) => results[place] = Err(error),
                 }
             }
         }
@@ -213,7 +221,7 @@ impl<'a> Publisher<'a> {
                 self.warnings.extend(warnings);
                 for (place, done) in places.into_iter().zip(done) {
                     if done.is_ok() {
-                        publication.mark_current(plan, nodes[place].0);
+                        publication.mark_current(plan, nodes[place].0, nodes[place].1);
                     }
                     results[place] = done;
                 }
@@ -230,16 +238,16 @@ impl<'a> Publisher<'a> {
 
 impl Publication {
     fn open(plan: &Plan, store: &Store, stage: usize, root: PathBuf) -> Result<Self, Refusal> {
-        let mut folder = Folder::open(root, owner(plan, stage))?;
+        let mut folder = Folder::open(root, owner(plan, stage), plan.spec.root.clone())?;
         let names = PointNames::new(plan, stage);
         if folder.is_new() {
-            folder.check_above(&plan.spec.root)?;
+            folder.check_neighbours()?;
         }
         if folder.is_new() && folder.root.is_dir() {
             let ours: HashSet<String> = plan.stage_nodes(stage).map(|id| names.folder(plan, id)).collect();
             adopt::adopt(&mut folder, &ours, store)?;
         }
-        Ok(Self { folder, names, current: vec![false; plan.stages[stage].len()], published: false })
+        Ok(Self { folder, names, current: vec![None; plan.stages[stage].len()], published: false })
     }
 
     /// Whether a node is published already, so that nothing is to be done.
@@ -253,13 +261,13 @@ impl Publication {
         let current =
             !entry.files.is_empty() && entry.files.iter().all(|file| is_unchanged(&dir.join(&file.name), file));
         if current {
-            self.mark_current(plan, id);
+            self.mark_current(plan, id, key);
         }
         current
     }
 
-    fn mark_current(&mut self, plan: &Plan, id: NodeId) {
-        self.current[id.index() - plan.stage(id).first_node.index()] = true;
+    fn mark_current(&mut self, plan: &Plan, id: NodeId, key: ActionKey) {
+        self.current[id.index() - plan.stage(id).first_node.index()] = Some(key);
     }
 
     /// The change that publishes files of a node.
@@ -315,7 +323,7 @@ impl Publication {
 }
 
 /// The files of a node as they are published: several outputs get a folder each; empty folders are left out.
-fn wanted(store: &Store, outputs: &[(String, OutputDigest)]) -> Result<Vec<Wanted>, StoreError> {
+fn wanted(store: &Store, outputs: &[(String, OutputDigest)]) -> Result<Vec<Wanted>, PublishError> {
     let mut wanted = Vec::new();
     for (output, digest) in outputs {
         let artifact = store.artifact(digest).unwrap_or_default();
@@ -323,7 +331,12 @@ fn wanted(store: &Store, outputs: &[(String, OutputDigest)]) -> Result<Vec<Wante
         for file in artifact.files.into_iter().filter(|file| file.name != MODES) {
             let content = Content::Stored { executable: modes.executable.contains(&file.name) };
             let name = if outputs.len() == 1 { file.name } else { format!("{output}/{}", file.name) };
-            wanted.push(Wanted { name, digest: file.digest, content });
+            if name == RECORD {
+                return Err(PublishError::Folder(format!(
+                    "cannot publish: an output has a file `{RECORD}`, which is the name of the record of what is published; give it another name"
+                )));
+            }
+            wanted.push(Wanted { name, digest: file.digest, size: file.size_bytes, content });
         }
     }
     Ok(wanted)
@@ -344,7 +357,7 @@ fn sidecar_name(files: &[Wanted]) -> String {
 }
 
 fn in_memory(name: String, bytes: Vec<u8>) -> Wanted {
-    Wanted { name, digest: Digest::of(&bytes), content: Content::Bytes(bytes) }
+    Wanted { name, digest: Digest::of(&bytes), size: bytes.len() as u64, content: Content::Bytes(bytes) }
 }
 
 /// A node with files of which some are not as the store has them, as `orchestrate report` publishes it.

@@ -31,6 +31,7 @@ pub(super) struct Wanted {
     /// Relative to the folder.
     pub(super) name: String,
     pub(super) digest: Digest,
+    pub(super) size: u64,
     pub(super) content: Content,
 }
 
@@ -142,12 +143,18 @@ impl<'a> Placer<'a> {
                 There::Other(_) => return Err(in_the_way()),
                 There::File(metadata) => {
                     let path = self.root.join(&relative);
-                    let digest = match recorded.iter().find(|version| looks_as(&metadata, version)) {
-                        Some(version) => version.digest,
-                        None => digest(&path)?,
+                    // What is to be replaced is read, as an edit may keep size and time.
+                    let stays = |version: &&&FileRecord| {
+                        looks_as(&metadata, version) && (keep || version.digest == file.digest)
                     };
-                    let ours = recorded.iter().any(|version| version.digest == digest);
-                    if digest == file.digest || keep && ours {
+                    let is_known = |size| size == file.size || recorded.iter().any(|version| version.size == size);
+                    let digest = match recorded.iter().find(stays) {
+                        Some(version) => Some(version.digest),
+                        None if is_known(metadata.size()) => Some(digest(&path)?),
+                        None => None,
+                    };
+                    let ours = recorded.iter().any(|version| Some(version.digest) == digest);
+                    if let Some(digest) = digest.filter(|digest| *digest == file.digest || keep && ours) {
                         let (size, mtime_ns) = (metadata.size(), mtime_ns(&metadata));
                         kept.push(FileRecord { name: file.name.clone(), size, mtime_ns, digest });
                         continue;
@@ -238,7 +245,7 @@ impl<'a> Placer<'a> {
         let ours = match self.look(relative)? {
             There::Nothing | There::Folder | There::Blocked(_) => return Ok(()),
             There::Other(_) => false,
-            There::File(metadata) if versions.iter().any(|version| looks_as(&metadata, version)) => true,
+            There::File(metadata) if versions.iter().all(|version| version.size != metadata.size()) => false,
             There::File(_) => {
                 let digest = digest(&path)?;
                 versions.iter().any(|version| version.digest == digest)

@@ -21,7 +21,7 @@ const FORMAT: u32 = 1;
 
 const HEAD: &str = "\
 # What orchestrate published here: only these files are ever replaced or removed.
-# Delete this file to hand the folder over to another stage.
+# To hand the folder over to another stage, write its owner below.
 ";
 
 /// The last line of a record that was written at once.

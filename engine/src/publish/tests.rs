@@ -127,7 +127,8 @@ impl Study {
         let results = publisher.publish("run", &nodes);
         let mut failed: Vec<String> =
             results.into_iter().filter_map(|result| Some(result.err()?.to_string())).collect();
-        let Finished { warnings, failures } = publisher.finish(interrupted, Some(join));
+        let outputs = |id| self.outputs(plan.name(id).as_str(), version).1;
+        let Finished { warnings, failures } = publisher.finish("run", interrupted, Some(join), &outputs);
         failed.extend(failures);
         let dir = self.dir.path().display().to_string();
         let short = |texts: Vec<String>| texts.into_iter().map(|text| text.replace(&dir, "DIR")).collect();
@@ -404,15 +405,55 @@ fn a_folder_of_another_stage_study_or_spec_is_refused() {
         assert!(said.contains("spec.toml:20:11: DIR/res ") && said.contains(whose), "{said}");
         assert!(
             said.contains("help: name another folder in `publish`")
-                && said.contains(&format!("delete DIR/res/{RECORD}"))
+                && said.contains(&format!("write the new owner into DIR/res/{RECORD}"))
         );
     }
     assert_eq!(study.files(), before);
     fs::remove_file(study.path(&format!("res/{RECORD}"))).unwrap();
     let said = study.refusal(&SPEC.replace("\"study\"", "\"child\""));
-    assert!(said.contains("delete DIR/res/model=a,threshold=1/provenance.json"), "{said}");
+    assert!(said.contains("or move what DIR/res/model=a,threshold=1/provenance.json tells of elsewhere"), "{said}");
     study.write(&format!("res/{RECORD}"), "what?");
     assert!(study.refusal(SPEC).contains("cannot be read"), "{}", study.refusal(SPEC));
+}
+
+#[test]
+fn a_folder_in_which_another_study_publishes_is_refused_and_an_owner_may_get_another_spec_or_be_replaced() {
+    let study = Study::new();
+    study.run(&SPEC.replace("\"res\"", "\"res/inner/deep\""), "1");
+    let said = study.refusal(&SPEC.replace("\"study\"", "\"child\""));
+    assert!(said.contains("DIR/res/inner/deep belongs to stage `threshold` of experiment `study`"), "{said}");
+
+    let study = Study::new();
+    study.run(SPEC, "1");
+    let record = study.read(&format!("res/{RECORD}"));
+    assert!(record.contains("\nspec = 'spec.toml'\n"), "{record}");
+    study.write(&format!("res/{RECORD}"), &record.replace("\nspec = 'spec.toml'\n", "\nspec = 'before.toml'\n"));
+    study.write("before.toml", "");
+    assert!(study.refusal(SPEC).contains("spec before.toml"));
+    fs::remove_file(study.path("before.toml")).unwrap();
+    study.run(SPEC, "2");
+    assert_eq!(study.files(), Study::points(&ALL, &["scores.parquet"]));
+    assert!(study.read(&format!("res/{RECORD}")).contains("\nspec = 'spec.toml'\n"));
+
+    let child = SPEC.replace("\"study\"", "\"child\"");
+    study.refusal(&child);
+    let record = study.read(&format!("res/{RECORD}"));
+    study.write(&format!("res/{RECORD}"), &record.replace("experiment = 'study'", "experiment = 'child'"));
+    study.run(&child, "3");
+    assert_eq!(study.files(), Study::points(&ALL, &["scores.parquet"]));
+}
+
+#[test]
+fn an_edit_that_keeps_size_and_time_is_kept_when_the_file_is_replaced() {
+    let study = Study::new();
+    study.run(SPEC, "1");
+    let path = study.path("res/model=a,threshold=1/deep/text");
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    let edited = study.read("res/model=a,threshold=1/deep/text").replace("text", "TEXT");
+    fs::write(&path, &edited).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+    study.run(SPEC, "2");
+    assert_eq!(study.read("res/model=a,threshold=1/deep/text.edited"), edited);
 }
 
 #[test]
@@ -489,13 +530,46 @@ fn two_runs_publish_into_one_folder_one_after_the_other() {
             publisher.publish("run", &[(id, key, outputs)]).into_iter().for_each(Result::unwrap);
         }
     }
-    for (_, mut publisher) in runs {
-        let Finished { warnings, failures } = publisher.finish(false, Some(join));
+    for (version, mut publisher) in runs {
+        let outputs = |id| study.outputs(plan.name(id).as_str(), version).1;
+        let Finished { warnings, failures } = publisher.finish("run", false, Some(join), &outputs);
         assert_eq!((warnings, failures), (Vec::new(), Vec::new()));
     }
     assert_eq!(study.files(), Study::points(&ALL, &["scores.parquet"]));
     assert!(study.read("res/scores.parquet").lines().all(|line| line.ends_with(", 3")));
     study.run_idly(SPEC, "3");
+}
+
+#[test]
+fn of_two_runs_with_other_points_the_last_one_has_the_folder_as_a_whole() {
+    for last in [0, 1] {
+        let study = Study::new();
+        study.run(SPEC, "1");
+        let values = ["[1, 2]", "[2, 3]"];
+        let plan = |values: &str| plan_in(study.dir.path(), SPEC, &[&format!("axes.threshold={values}")]).unwrap();
+        let plans = values.map(plan);
+        let mut runs: Vec<_> = plans
+            .iter()
+            .map(|plan| (plan, Publisher::open(plan, &study.store, &Selection::all(plan)).unwrap()))
+            .collect();
+        for (plan, publisher) in &mut runs {
+            for id in plan.ids().filter(|id| publisher.publishes(*id)).collect::<Vec<_>>() {
+                let (key, outputs) = study.outputs(plan.name(id).as_str(), "2");
+                publisher.publish("run", &[(id, key, outputs)]).into_iter().for_each(Result::unwrap);
+            }
+        }
+        for place in [1 - last, last] {
+            let (plan, publisher) = &mut runs[place];
+            let outputs = |id| study.outputs(plan.name(id).as_str(), "2").1;
+            assert_eq!(publisher.finish("run", false, Some(join), &outputs).failures, [""; 0]);
+        }
+        let points: Vec<String> = ["a", "b"]
+            .iter()
+            .flat_map(|model| [last + 1, last + 2].map(|threshold| format!("model={model},threshold={threshold}")))
+            .collect();
+        let points: Vec<&str> = points.iter().map(String::as_str).collect();
+        assert_eq!(study.files(), Study::points(&points, &["scores.parquet"]), "{last}");
+    }
 }
 
 #[test]

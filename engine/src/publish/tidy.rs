@@ -171,7 +171,8 @@ fn make(
     }
     out.flush().map_err(target("write", &path))?;
     let digest = out.digester.digest();
-    Ok(Ok(Wanted { name: name.to_owned(), digest, content: Content::Staged(path) }))
+    let size = out.file.get_ref().metadata().map_err(target("look at", &path))?.len();
+    Ok(Ok(Wanted { name: name.to_owned(), digest, size, content: Content::Staged(path) }))
 }
 
 /// A file of which the digest is known as it grows.

@@ -701,19 +701,16 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
 
     /// Brings published folders to one state.
     fn finish_published(&mut self, interrupted: bool) {
-        let finished = self.publisher.finish(interrupted, self.options.merge_tables);
-        for message in finished.failures {
-            self.warn(message.clone());
-            self.unpublished.push(message);
-        }
+        let known = &self.known;
+        let outputs = |id| known.outputs(id).expect("what is published is known");
+        let finished = self.publisher.finish(self.log.id().as_str(), interrupted, self.options.merge_tables, &outputs);
+        self.unpublished.extend(finished.failures);
         finished.warnings.into_iter().for_each(|warning| self.warn(warning));
     }
 
     fn note_unpublished(&mut self, id: NodeId, published: Result<(), PublishError>) {
         if let Err(error) = published {
-            let message = format!("{}: {error}", self.plan.name(id));
-            self.warn(message.clone());
-            self.unpublished.push(message);
+            self.unpublished.push(format!("{}: {error}", self.plan.name(id)));
         }
     }
 

@@ -45,7 +45,7 @@ pub fn check(runs_dir: &Path) -> io::Result<Vec<DamagedLog>> {
                     readable: Some(readable(&bytes)),
                 }));
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 // A run that was killed before its first event has left no more than its folder.
                 if history.dir(&run).join(DURATIONS).exists() {
                     damaged.push(DamagedLog { path, message: "it is gone".to_owned(), readable: Some(Vec::new()) });
