@@ -29,7 +29,8 @@ pub(crate) fn line(event: &Event) -> Option<String> {
         Event::NodeRan { node, elapsed_ms, .. } if *elapsed_ms >= SHOWN_MS => {
             format!("{:>9}  {node}", terminal::duration(*elapsed_ms))
         }
-        Event::NodeFailed { node, cause, .. } => format!("   failed  {node}: {}", first_line(cause)),
+        // The cause follows at the end, with the log.
+        Event::NodeFailed { node, .. } => format!("   failed  {node}"),
         Event::NodeRetried { node, cause } => format!("    again  {node}: {}", first_line(cause)),
         Event::NodeDeferred { node, with: Some(with), .. } => {
             format!("    share  {node}: its result is that of {with}")

@@ -235,6 +235,14 @@ fn export_writes_files_for_other_programs() {
     assert!(files("weights").contains(&"weights.safetensors".to_owned()));
     export(&["table", "spec.toml", "iou", "--to", "table"]);
     assert!(study().read("table/table.csv").contains("unet-vgg16"));
+    export(&["table", "spec.toml", "iou", "--to", "table"]);
+    study().write("table/table.csv", "mine");
+    let said = study().orchestrate(&["export", "table", "spec.toml", "iou", "--to", "table"]);
+    assert!(said.code == Some(2) && said.err.contains("table/table.csv\nhelp: "), "{}", said.err);
+    assert_eq!(study().read("table/table.csv"), "mine");
+    export(&["table", "spec.toml", "iou", "--to", "table", "--overwrite"]);
+    let said = study().orchestrate(&["export", "table", "spec.toml", "iou", "--to", ".orchestrate/x"]);
+    assert!(said.code == Some(2) && said.err.contains("lies in the store"), "{}", said.err);
 
     let said = study().orchestrate(&["export", "weights", "spec.toml", "iou", "--to", "nothing"]);
     assert_eq!(said.code, Some(2));

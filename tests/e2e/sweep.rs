@@ -34,6 +34,10 @@ fn sweep_runs_only_missing_thresholds_and_scores_and_a_second_one_runs_nothing()
     let again = sandbox.orchestrate(&["sweep", "spec.toml", "threshold=0..=250:50"]);
     assert_eq!((counts(&again), &again.out), ("58 nodes: 58 hit", &swept.out));
     assert_eq!(sandbox.read("results/study/sweep-threshold-iou.svg"), svg);
+    sandbox.write("mine.svg", "mine");
+    let refused = sandbox.orchestrate(&["sweep", "spec.toml", "threshold=0..=250:50", "--plot", "mine.svg"]);
+    assert!(refused.code == Some(2) && refused.err.contains("mine.svg is no chart of ours"), "{}", refused.err);
+    assert_eq!(sandbox.read("mine.svg"), "mine");
 
     // One threshold more costs itself and its scores; the chart goes where it is asked to go.
     let more =
