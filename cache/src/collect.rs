@@ -220,7 +220,7 @@ impl Store {
     }
 }
 
-/// What is no folder in a folder and has such names.
+/// Lists the entries of a folder that have such names and are no folders.
 fn files(dir: &Path, is_ours: fn(&str) -> bool) -> Result<impl Iterator<Item = PathBuf>, StoreError> {
     let dir = dir.to_owned();
     let is_ours = move |(name, kind): &(OsString, FileType)| !kind.is_dir() && name.to_str().is_some_and(is_ours);

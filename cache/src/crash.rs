@@ -9,7 +9,7 @@ use crate::fault;
 use crate::gc::GcPolicy;
 use crate::store::{Access, PutContent, Store};
 
-fn key(name: &str) -> ActionKey {
+pub(crate) fn key(name: &str) -> ActionKey {
     ActionKey(Digest::of(name.as_bytes()))
 }
 
@@ -19,7 +19,7 @@ fn contents(name: &str) -> Vec<u8> {
     name.repeat(if number.is_multiple_of(3) { 70_000 } else { 10 }).into_bytes()
 }
 
-fn result(name: &str, output: OutputDigest) -> ActionResult {
+pub(crate) fn result(name: &str, output: OutputDigest) -> ActionResult {
     ActionResult {
         outputs: vec![("out".to_owned(), output)],
         manifest: serde_json::json!({ "name": name }),

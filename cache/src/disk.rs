@@ -327,7 +327,7 @@ impl Appended {
 
     /// Locks it as long as it is open, so that [`is_held`](crate::is_held) tells others that somebody still writes it.
     ///
-    /// Where files cannot be locked it goes on without.
+    /// Goes on without a lock where files cannot be locked.
     pub fn hold(&self) {
         if let Err(error) = self.file.try_lock() {
             tracing::debug!("cannot lock {}: {error}", self.path.display());

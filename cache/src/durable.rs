@@ -1,10 +1,10 @@
-//! What was reported is there after a power cut, whoever wrote it.
+//! Durability of reported results: they are there after a power cut, whoever wrote them.
 //!
 //! A record may stand in a pack of another process that has written it and not yet synced it, or was killed in between. Whoever
 //! uses such a record syncs that pack before it reports anything ([`Store::commit`]), as any process of the host can. (Another host
 //! cannot sync what is in this one's memory; there, what the file server shows is taken for durable.)
 //!
-//! What is known to be durable needs no sync. Of each pack the index keeps a length up to which it is, the largest of:
+//! Bytes that are known to be durable need no sync. Of each pack the index keeps a length up to which it is, the largest of:
 //! - what `pack-ends` said when the store was opened: it is raised after a sync, by the process that synced;
 //! - where the last commit begins: a commit is synced before the same process writes the next one, and whoever takes a pack
 //!   over syncs it first;
@@ -80,7 +80,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::*;
-    use crate::artifact::{ActionKey, ActionResult};
+    use crate::crash::{key, result};
     use crate::digest::Digest;
     use crate::fault::synced;
     use crate::store::{Access, PutContent, Store};
@@ -117,24 +117,10 @@ mod tests {
         }
     }
 
-    fn key(name: &str) -> ActionKey {
-        ActionKey(Digest::of(name.as_bytes()))
-    }
-
     fn record(store: &Store, name: &str, bytes: &[u8]) {
         let files = vec![("file".to_owned(), PutContent::Bytes(bytes.to_vec()))];
         let (output, _) = store.put_artifact(files).unwrap();
-        let result = ActionResult {
-            outputs: vec![("out".to_owned(), output)],
-            manifest: serde_json::Value::Null,
-            node: name.to_owned(),
-            kind: "test".to_owned(),
-            run: "run".to_owned(),
-            elapsed_ms: 1,
-            recorded_ms: 1,
-            device: "cpu".to_owned(),
-        };
-        store.put_result(&key(name), result).unwrap();
+        store.put_result(&key(name), result(name, output)).unwrap();
     }
 
     const BOTH: [Access; 2] = [Access::ReadWrite, Access::ReadOnly];

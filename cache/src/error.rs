@@ -47,11 +47,11 @@ pub enum StoreError {
     WrongKind {
         /// The store's folder.
         dir: PathBuf,
-        /// What lies in it.
+        /// The path in it that is of another kind.
         path: PathBuf,
-        /// What it would be.
+        /// The kind that a store makes there.
         made: &'static str,
-        /// What it is.
+        /// The kind that was found.
         found: &'static str,
     },
     /// The store was opened for reading only.

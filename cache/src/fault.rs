@@ -100,7 +100,7 @@ mod imp {
         LEFT.replace(None)
     }
 
-    /// What this thread has made durable since it last asked, in order.
+    /// Returns the paths that this thread has synced since it last asked, in order.
     pub(crate) fn synced() -> Vec<PathBuf> {
         SYNCED.take()
     }

@@ -1,19 +1,19 @@
-//! Who has a lock, for people who wait for it.
+//! Names of the processes that hold a lock, for people who wait for it.
 //!
 //! Holders write nothing down, so that nobody pays for what is seldom asked: on Linux the kernel tells in `/proc/locks` and
 //! `/proc/PID/fdinfo`. What it does not tell, of another host or container or of another user's process, stays unknown.
 
 use std::path::Path;
 
-/// Where nobody can tell.
+/// The text where the holder cannot be told.
 pub(crate) const UNKNOWN: &str = "a process of another host, or one that cannot be seen from here";
 
-/// Whoever has a lock on a whole file, in words.
+/// Names the holder of a lock on a whole file.
 pub fn of_file(path: &Path) -> String {
     name(kernel::pids_with_file(path))
 }
 
-/// Whoever has a lock on one byte of the file, in words; `None` if that cannot be told.
+/// Names the holder of a lock on one byte of the file; `None` if that cannot be told.
 pub(crate) fn of_byte(path: &Path, offset: u64) -> Option<String> {
     let pids = kernel::pids_with_byte(path, offset);
     if pids.is_empty() { None } else { Some(name(pids)) }

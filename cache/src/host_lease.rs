@@ -171,7 +171,7 @@ impl HostLeases {
         });
     }
 
-    /// Who has claimed a key, in words.
+    /// Names the holder of a claim.
     pub(crate) fn holder(&self, key: &ActionKey) -> Option<String> {
         let line = disk::read(&self.layout.claim(key), CLAIM_BYTES).ok()?;
         let Holder { host, process, .. } = serde_json::from_slice(&line).ok()?;

@@ -80,7 +80,7 @@ impl Layout {
         Ok(layout)
     }
 
-    /// What lies in the folder itself.
+    /// Lists the folder itself.
     fn entries(&self) -> Result<Vec<Entry>, StoreError> {
         match disk::entries(&self.dir) {
             Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotADirectory => {

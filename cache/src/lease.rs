@@ -58,7 +58,7 @@ impl Leases {
         }))
     }
 
-    /// Who has a key that cannot be claimed, in words.
+    /// Names the holder of a key that cannot be claimed.
     pub(crate) fn holder(&self, key: &ActionKey) -> String {
         if self.held.lock().unwrap_or_else(PoisonError::into_inner).contains(key) {
             return "another node of this run, with the same key".to_owned();

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-/// Where something is mounted at a folder or below it; nowhere if the system does not tell.
+/// Lists the mount points at a folder or below it; none if the system does not tell.
 pub fn mounts_below(dir: &Path) -> Vec<PathBuf> {
     let Ok(dir) = fs::canonicalize(dir) else { return Vec::new() };
     let table = fs::read("/proc/self/mountinfo").unwrap_or_default();

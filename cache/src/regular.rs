@@ -37,7 +37,7 @@ impl Irregular {
     }
 }
 
-/// What something is that is no regular file.
+/// Names the kind of something that is no regular file.
 pub(crate) fn name_of(kind: FileType) -> &'static str {
     match kind {
         kind if kind.is_symlink() => "a link",

@@ -278,7 +278,7 @@ impl Store {
         }
     }
 
-    /// Who computes the result of a key whose lease cannot be had, in words.
+    /// Names whoever computes the result of a key whose lease cannot be had.
     pub fn who_computes(&self, key: &ActionKey) -> String {
         self.leases.as_ref().map_or_else(|| "nobody".to_owned(), |leases| leases.holder(key))
     }

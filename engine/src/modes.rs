@@ -1,4 +1,4 @@
-//! What of a folder its files do not say: which of them can be executed, and which folders in it are empty.
+//! Modes of an artifact: which of its files can be executed, and which folders in it are empty.
 //!
 //! A store knows names and bytes. So an artifact that has any of the two holds them in one more file, named [`MODES`];
 //! all others have no such file, and the digests that they had before there were modes. Readers of an artifact as a folder

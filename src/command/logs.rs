@@ -45,7 +45,7 @@ pub(crate) fn logs(args: LogsArgs) -> anyhow::Result<Outcome> {
     }
 }
 
-/// Where the last lines of a file begin.
+/// Returns the offset at which the last lines of a file begin.
 fn last_lines(file: &mut (impl Read + Seek), end: u64, lines: u64) -> io::Result<u64> {
     let mut piece = vec![0; PIECE_BYTES];
     let (mut start, mut left) = (end, lines);

@@ -11,6 +11,9 @@ use crate::outcome::UsageError;
 /// How many files an error names.
 const NAMED: usize = 3;
 
+/// A longer file is no chart.
+const CHART_BYTES_MAX: u64 = 1 << 28;
+
 /// How the last line of a chart begins that was written by [`chart`]; the digest of all before it follows.
 const SEAL: &str = "<!-- orchestrate ";
 const SEAL_END: &str = " -->\n";
@@ -46,9 +49,6 @@ pub(super) fn check_chart(path: &Path) -> Result<(), UsageError> {
     }
     Ok(())
 }
-
-/// A longer file is no chart.
-const CHART_BYTES_MAX: u64 = 1 << 28;
 
 /// Writes a chart that [`check_chart`] knows again.
 pub(super) fn chart(path: &Path, mut svg: Vec<u8>) -> anyhow::Result<()> {

@@ -67,7 +67,7 @@ fn for_programs<W: io::Write>(kinds: Kinds, args: &RunArgs, json: &mut Json<W>) 
     ended
 }
 
-/// What a run needs, found before it begins.
+/// The inputs of a run, found before it begins.
 struct Prepared {
     study: Study,
     selection: Selection,

@@ -173,7 +173,7 @@ fn draw(plan: &Plan, args: &SweepArgs, swept: &Swept) -> anyhow::Result<Option<P
     Ok(Some(path))
 }
 
-/// Where the chart goes.
+/// Returns the path of the chart.
 fn plot(plan: &Plan, args: &SweepArgs, axis: &str) -> PathBuf {
     args.plot.clone().unwrap_or_else(|| {
         let file = format!("sweep-{axis}-{}.svg", args.metric);

@@ -1,4 +1,4 @@
-//! What a process has started, as `/proc` tells it; where there is none, nothing is seen.
+//! Descendants of a process, as `/proc` tells them; where there is none, nothing is seen.
 
 use std::time::Duration;
 use std::{fs, io, thread};

@@ -1,4 +1,4 @@
-//! What was found wrong or suspicious while a plan is made.
+//! Problems and warnings that are found while a plan is made.
 
 use std::collections::HashSet;
 use std::ops::{Deref, DerefMut};

@@ -1,4 +1,5 @@
-//! Where stages publish, before anything is: each has a folder of its own, apart from what the study reads and is made of.
+//! Targets of publications, checked before anything is published: each stage has a folder of its own, apart from what the study
+//! reads and is made of.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;

@@ -1,4 +1,4 @@
-//! What is done with published folders at the end of a run, so that each shows one state of one study.
+//! The end of a run for published folders: each then shows one state of one study.
 
 use std::collections::HashSet;
 use std::fs;

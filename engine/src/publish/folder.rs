@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use orchestrate_cache::{Digest, Store, StoreError, disk};
@@ -30,15 +30,13 @@ pub(super) struct Folder {
     project: PathBuf,
     /// The file of the record as it was read; `None` where there was none.
     seen: Option<Seen>,
-    /// The hidden folder in which this process writes, below the root.
-    staging: String,
     /// Whether the file of the record lacks something that is known.
     pub(super) changed: bool,
     /// What was written and not synced; `None` where it is too much.
     unsynced: Option<Vec<PathBuf>>,
 }
 
-/// What tells whether another process has changed a record.
+/// The identity of a record file, which tells whether another process has changed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
     device: u64,
@@ -107,17 +105,13 @@ struct Ready {
 impl Folder {
     /// Reads the record of a folder, if there is one. Errors: the folder is another's, or nobody can tell.
     pub(super) fn open(root: PathBuf, owner: Owner, project: PathBuf) -> Result<Self, Refusal> {
-        // One of this process and moment, so that what is in it is of nobody else.
-        let token = format!("{} {} {}", std::process::id(), jiff::Timestamp::now(), root.display());
-        let staging = format!("{STAGING}{}", Digest::of(token.as_bytes()).short());
         let record = Record::new(owner);
-        let mut folder =
-            Self { root, record, project, seen: None, staging, changed: false, unsynced: Some(Vec::new()) };
+        let mut folder = Self { root, record, project, seen: None, changed: false, unsynced: Some(Vec::new()) };
         let path = folder.record_path();
-        let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
-        match File::options().read(true).custom_flags(flags).open(&path) {
+        match disk::open(&path) {
             Ok(mut file) => folder.read(&mut file)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(StoreError::Io { source, .. }) => return Err(Refusal::unreadable(&path, &source)),
             Err(error) => return Err(Refusal::unreadable(&path, &error)),
         }
         Ok(folder)
@@ -169,9 +163,6 @@ impl Folder {
         let path = self.record_path();
         let unreadable = |error: &dyn std::fmt::Display| Refusal::unreadable(&path, error);
         let metadata = file.metadata().map_err(|error| unreadable(&error))?;
-        if !metadata.is_file() {
-            return Err(unreadable(&"it is no file"));
-        }
         if metadata.len() > BYTES_MAX {
             return Err(unreadable(&"it is longer than any that was written here"));
         }
@@ -216,7 +207,7 @@ impl Folder {
                 disk::truncate(&file, 0, &path).map_err(PublishError::Target)?;
             }
         }
-        let mut locked = Locked { folder: self, file, is_staging: false };
+        let mut locked = Locked { folder: self, file, staging: None };
         locked.begin()?;
         Ok(locked)
     }
@@ -226,8 +217,8 @@ impl Folder {
 pub(super) struct Locked<'a> {
     pub(super) folder: &'a mut Folder,
     file: File,
-    /// Whether the hidden folder is there.
-    is_staging: bool,
+    /// The hidden folder in which new files are written, once it is needed.
+    staging: Option<PathBuf>,
 }
 
 impl Locked<'_> {
@@ -255,18 +246,26 @@ impl Locked<'_> {
         appended.map_err(PublishError::Target)
     }
 
-    /// Works with files, in a hidden folder that is recorded first.
+    /// Returns the hidden folder, which is recorded before it is made.
+    fn staging(&mut self) -> Result<PathBuf, PublishError> {
+        if let Some(staging) = &self.staging {
+            return Ok(staging.clone());
+        }
+        // One of this process and moment, so that what is in it is of nobody else.
+        let token = format!("{} {} {}", std::process::id(), jiff::Timestamp::now(), self.folder.root.display());
+        let name = format!("{STAGING}{}", Digest::of(token.as_bytes()).short());
+        self.append(&staging_block(&name))?;
+        let staging = self.folder.root.join(name);
+        disk::create_new_dir(&staging).map_err(PublishError::Target)?;
+        Ok(self.staging.insert(staging).clone())
+    }
+
+    /// Works with files, in the hidden folder.
     pub(super) fn place<T>(
         &mut self,
         work: impl FnOnce(&mut Self, &mut Placer<'_>) -> Result<T, PublishError>,
     ) -> Result<(T, Vec<String>), PublishError> {
-        let (root, name) = (self.folder.root.clone(), self.folder.staging.clone());
-        if !self.is_staging {
-            self.append(&staging_block(&name))?;
-            disk::create_new_dir(&root.join(&name)).map_err(PublishError::Target)?;
-            self.is_staging = true;
-        }
-        let staging = root.join(name);
+        let (root, staging) = (self.folder.root.clone(), self.staging()?);
         let mut placer = Placer::new(&root, &staging);
         let done = work(self, &mut placer);
         let Placer { written, warnings, .. } = placer;
@@ -389,10 +388,7 @@ impl Locked<'_> {
 
     /// Removes the hidden folder.
     fn clear(&mut self) -> Result<(), PublishError> {
-        if std::mem::take(&mut self.is_staging) {
-            disk::remove_dir(&self.folder.root.join(&self.folder.staging)).map_err(PublishError::Target)?;
-        }
-        Ok(())
+        self.staging.take().map_or(Ok(()), |staging| disk::remove_dir(&staging).map_err(PublishError::Target))
     }
 }
 

@@ -122,7 +122,7 @@ pub fn root(plan: &Plan, stage: usize) -> Option<PathBuf> {
     Some(plan.spec.root.join(publish.get_ref()).components().collect())
 }
 
-/// Who owns what a planned stage publishes.
+/// Returns the owner of what a planned stage publishes.
 fn owner(plan: &Plan, stage: usize) -> Owner {
     let is_outside = root(plan, stage).is_some_and(|root| {
         !root.starts_with(&plan.spec.root) || root.components().any(|part| part == Component::ParentDir)
@@ -150,7 +150,7 @@ pub(crate) struct Publisher<'a> {
     warnings: Vec<String>,
 }
 
-/// What one stage publishes.
+/// The publication of one stage.
 struct Publication {
     folder: Folder,
     names: PointNames,

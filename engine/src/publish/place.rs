@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use orchestrate_cache::{Digest, Store, StoreError, disk};
@@ -15,7 +15,7 @@ use orchestrate_cache::{Digest, Store, StoreError, disk};
 use super::PublishError;
 use super::record::FileRecord;
 
-/// What is to lie in a folder in place of what we wrote there before.
+/// The files that are to lie in a folder in place of those that we wrote there before.
 pub(super) struct Change {
     /// The folder below the root; empty for the root itself.
     pub(super) dir: String,
@@ -61,7 +61,7 @@ struct Write {
     rescue: bool,
 }
 
-/// What tells at a glance that a file is the same.
+/// The metadata that tells without reading whether a file is the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stat {
     inode: u64,
@@ -387,9 +387,8 @@ fn new_file(path: &Path, bytes: &[u8], mode: u32) -> Result<File, StoreError> {
 
 fn digest(path: &Path) -> Result<Digest, PublishError> {
     // A link or a pipe may have come to lie there since it was looked at.
-    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
-    let open = File::options().read(true).custom_flags(flags).open(path);
-    open.and_then(Digest::of_reader).map_err(target("read", path))
+    let file = disk::open(path).map_err(PublishError::Target)?;
+    Digest::of_reader(file).map_err(target("read", path))
 }
 
 fn lstat(path: &Path) -> Result<Option<Metadata>, PublishError> {

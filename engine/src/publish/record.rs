@@ -27,7 +27,7 @@ const HEAD: &str = "\
 /// The last line of a record that was written at once.
 const END: &str = "# end\n";
 
-/// Who publishes into a folder.
+/// The owner of a published folder.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Owner {
     /// Name of the experiment.
@@ -38,7 +38,7 @@ pub struct Owner {
     pub spec: String,
 }
 
-/// What is known of a published folder.
+/// The record of a published folder.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
     pub(super) owner: Owner,
@@ -52,7 +52,7 @@ pub(super) struct Record {
     pub(super) whole: bool,
 }
 
-/// What was published of one node.
+/// The record of one published node.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(super) struct Entry {
     pub(super) folder: String,

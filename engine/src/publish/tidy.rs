@@ -58,12 +58,10 @@ pub(super) fn update(
     let is_kept =
         |table: &Table| is_intact(locked.folder, table) && sources.get(&table.name).is_some_and(|it| it.of == table.of);
     let (kept, old): (Vec<_>, Vec<_>) = locked.folder.record.tables.values().cloned().partition(is_kept);
+    let gone: Vec<_> = old.into_iter().map(|table| table.name).filter(|name| !sources.contains_key(name)).collect();
+    let is_made = |name: &String| kept.iter().all(|table| table.name != *name);
+    let made: Vec<_> = sources.into_iter().filter(|(name, _)| is_made(name)).collect();
     let mut warnings: Vec<_> = kept.into_iter().filter_map(|table| table.missing).collect();
-    let keeps: Vec<String> =
-        locked.folder.record.tables.values().filter(|table| is_kept(table)).map(|it| it.name.clone()).collect();
-    let gone =
-        old.iter().map(|table| table.name.clone()).filter(|name| !sources.contains_key(name)).collect::<Vec<_>>();
-    let made: Vec<_> = sources.into_iter().filter(|(name, _)| !keeps.contains(name)).collect();
     if made.is_empty() && gone.is_empty() {
         return Ok(warnings);
     }

@@ -129,7 +129,7 @@ fn parts(
     (parts, uses)
 }
 
-/// What one run has left.
+/// The files that one run has left.
 struct RunFiles {
     id: RunId,
     dir: PathBuf,

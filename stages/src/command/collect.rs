@@ -1,4 +1,4 @@
-//! What a program wrote to an output: regular files, which of them can be executed, and empty folders.
+//! Collection of an output: the regular files that a program wrote, which of them can be executed, and empty folders.
 //!
 //! Collected once no process of the program is left. Whatever leads elsewhere is refused by name: the store takes files over
 //! by moving them, and what lies behind a link or in another file system is not ours.

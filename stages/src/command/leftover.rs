@@ -24,7 +24,7 @@ const KILL_TICK: Duration = Duration::from_millis(2);
 const NAMED: usize = 3;
 const NAME_MAX: usize = 100;
 
-/// What becomes of a node whose program leaves processes running.
+/// The fate of a node whose program leaves processes running.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Leftovers {
@@ -41,7 +41,7 @@ impl Leftovers {
     }
 }
 
-/// Whose children this process has.
+/// The kind of children that this process has.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Children {
     /// The program's alone: this process is a worker.

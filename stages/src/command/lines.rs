@@ -1,4 +1,4 @@
-//! What a program prints, read in pieces of whole lines: a program may print millions.
+//! Output of a program, read in pieces of whole lines: a program may print millions.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -11,7 +11,7 @@ const READ: usize = 64 << 10;
 /// Pieces that wait to be taken; a program that prints faster waits for us.
 const WAITING: usize = 16;
 
-/// Where a program printed.
+/// The stream on which a program printed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Stream {
     Out,
