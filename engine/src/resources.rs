@@ -25,7 +25,7 @@ pub struct Resources {
     #[serde(rename = "memory", deserialize_with = "memory")]
     pub memory_bytes: Option<u64>,
     /// Accelerator devices: a fraction of one (0.5 puts two nodes on one device) or a whole number of whole ones; where it is
-    /// left out, the [kind of stage](crate::stage::Stage::uses_device) decides.
+    /// left out, the [kind of stage](crate::stage::Facts::device) decides.
     #[serde(deserialize_with = "gpu")]
     pub gpu: Option<f64>,
 }

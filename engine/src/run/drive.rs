@@ -146,7 +146,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
     ) -> Result<Self, RunError> {
         let asks_for_memory = plan.spec.stages.iter().any(|stage| stage.resources.memory_bytes.is_some());
         let asked = || {
-            let heavy = selection.nodes().iter().filter(|id| plan.stage(**id).kind.weight() == Weight::Heavy);
+            let heavy = selection.nodes().iter().filter(|id| plan.stage(**id).kind.facts().weight == Weight::Heavy);
             heavy.map(|id| plan.spec.stages[plan.stage(*id).declared].resources.threads.unwrap_or(1)).sum()
         };
         let capacity = Capacity::of_machine(options.jobs, options.devices.clone(), asks_for_memory).bounded(asked);
@@ -416,7 +416,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
                 continue;
             }
             // What a light node costs is less than what telling other hosts does.
-            pending.lease = match self.plan.stage(id).kind.weight() {
+            pending.lease = match self.plan.stage(id).kind.facts().weight {
                 Weight::Heavy => self.store.try_lease_across_hosts(&pending.key)?,
                 Weight::Light => self.store.try_lease(&pending.key)?,
             };
@@ -485,10 +485,10 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         }
         let stage = self.plan.stage(first);
         let declared = &self.plan.spec.stages[stage.declared];
-        let heavy = stage.kind.weight() == Weight::Heavy;
+        let heavy = stage.kind.facts().weight == Weight::Heavy;
         let log = heavy.then(|| self.log.node_log(&self.plan.name(first)));
         let device = self.scheduler.device(&batch.grant);
-        let checkpoint_dir = stage.kind.checkpoints().then(|| self.store.checkpoint_dir(&actions[0].key));
+        let checkpoint_dir = stage.kind.facts().checkpoints.then(|| self.store.checkpoint_dir(&actions[0].key));
         let request = Request {
             batch: batch.id,
             stage: stage.kind,
@@ -580,7 +580,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         let mut nodes = Vec::with_capacity(recorded.len());
         for Recorded { id, outputs, .. } in &recorded {
             let Pending { key, .. } = self.pending.remove(id).expect("a node that ran was pending");
-            if self.plan.stage(*id).kind.checkpoints() {
+            if self.plan.stage(*id).kind.facts().checkpoints {
                 // Of no more use; what cannot be removed now goes with the next collection.
                 let _ = Checkpoints::new(&self.store.checkpoint_dir(&key), key).remove();
             }

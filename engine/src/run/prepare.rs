@@ -17,9 +17,9 @@ const HEAVY_MS: u32 = 10_000;
 pub(super) fn scheduler(plan: &Plan, selection: &Selection, capacity: Capacity) -> Result<Scheduler, ScheduleError> {
     let class = |(class, stage): (usize, &PlannedStage)| {
         let asked = &plan.spec.stages[stage.declared].resources;
-        let resources = capacity.resolve(asked, stage.kind.uses_device());
+        let resources = capacity.resolve(asked, stage.kind.facts().device.is_some());
         let resources = resources.map_err(|source| ScheduleError::Resources { class, source })?;
-        Ok(Class { resources, weight: stage.kind.weight() })
+        Ok(Class { resources, weight: stage.kind.facts().weight })
     };
     let classes: Vec<_> = plan.stages.iter().enumerate().map(class).collect::<Result<_, _>>()?;
     let mut edges = Edges::new();
@@ -36,7 +36,7 @@ pub(super) fn scheduler(plan: &Plan, selection: &Selection, capacity: Capacity) 
 /// How long a node will run, from how long it or its siblings ran before.
 pub(super) fn estimate_ms(plan: &Plan, id: NodeId, durations: Option<&Durations>) -> u32 {
     let stage = plan.stage(id);
-    let heavy = stage.kind.weight() == Weight::Heavy;
+    let heavy = stage.kind.facts().weight == Weight::Heavy;
     let known = durations.and_then(|durations| {
         if heavy { durations.estimate_ms(&plan.name(id)) } else { durations.stage_mean_ms(&stage.name) }
     });

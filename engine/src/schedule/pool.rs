@@ -68,7 +68,7 @@ impl Capacity {
 
     /// What a stage asks for, with the share of a device that it gets where it says nothing.
     ///
-    /// A stage that [uses a device](crate::stage::Stage::uses_device) takes a whole one where there is one. Without any it
+    /// A stage that [uses a device](crate::stage::Facts::device) takes a whole one where there is one. Without any it
     /// computes on the CPU, whatever share it asks for, so that one spec serves machines with and without.
     pub fn resolve(&self, resources: &Resources, uses_device: bool) -> Result<Resources, ResourceError> {
         let gpu = match resources.gpu {
