@@ -203,7 +203,7 @@ fn before_inputs(set: &ParamSet, seen: &Seen, sink: &mut impl Sink) {
 
 fn after_inputs(stage: &PlannedStage, set: &ParamSet, seen: &Seen, sink: &mut impl Sink) {
     sink.text("kind");
-    sink.text(stage.kind.kind());
+    sink.text(stage.kind.facts().kind);
     if !seen.probes.is_empty() {
         sink.text("observed");
         sink.value(&Value::map(seen.probes.iter().map(|(name, value)| (name.as_str(), Value::text(value)))));
@@ -211,7 +211,7 @@ fn after_inputs(stage: &PlannedStage, set: &ParamSet, seen: &Seen, sink: &mut im
     sink.text("params");
     sink.value(&set.keyed);
     sink.text("version");
-    sink.value(&Value::Int(i64::from(stage.kind.version())));
+    sink.value(&Value::Int(i64::from(stage.kind.facts().version)));
 }
 
 /// The ports of a stage in the order of their names, each with its feeds: several stages at one port follow each other.

@@ -20,6 +20,7 @@ pub mod resources;
 pub mod run;
 pub mod runlog;
 pub mod schedule;
+mod selection;
 pub mod source;
 pub mod spec;
 pub mod stage;

@@ -35,7 +35,7 @@ inputs = { tables = ["TABLE", …], scores = "SCORE", cams = "CAM", thresholds =
 
 pub(crate) fn report(kinds: Kinds, args: ReportArgs) -> anyhow::Result<Outcome> {
     let plan = study::plan(kinds, &args.spec.spec, &args.spec.overrides)?;
-    let nodes: Vec<NodeId> = plan.ids().filter(|id| plan.stage(*id).kind.kind() == KIND).collect();
+    let nodes: Vec<NodeId> = plan.ids().filter(|id| plan.stage(*id).kind.facts().kind == KIND).collect();
     if nodes.is_empty() {
         let message = format!("{} has no stage of kind `{KIND}`\nhelp: {HELP}", args.spec.spec.display());
         return Err(UsageError(message).into());

@@ -31,7 +31,7 @@ use crate::known::Outputs;
 use crate::modes::{MODES, Modes};
 use crate::node::NodeId;
 use crate::plan::Plan;
-use crate::run::Selection;
+use crate::selection::Selection;
 use folder::{Folder, PointChange};
 use place::{Content, Wanted, is_unchanged};
 use record::{Entry, NamedOutput};

@@ -61,7 +61,7 @@ pub(super) fn record(
         outputs: digests,
         manifest,
         node: plan.name(id).to_string(),
-        kind: plan.stage(id).kind.kind().to_owned(),
+        kind: plan.stage(id).kind.facts().kind.to_owned(),
         run: provenance.run.as_str().to_owned(),
         elapsed_ms: provenance.elapsed_ms,
         recorded_ms: now_ms(),
