@@ -1,3 +1,4 @@
 //! Tests of the store as a whole that need its internals.
 
 pub(crate) mod crash;
+mod golden;
