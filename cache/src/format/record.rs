@@ -68,7 +68,7 @@ impl Draft {
         Self { kind: Kind::Artifact, fixed, body: Vec::new() }
     }
 
-    pub(crate) fn result<M: Serialize>(key: &ActionKey, result: &ActionResult<M>) -> Self {
+    pub(crate) fn result<P: Serialize>(key: &ActionKey, result: &ActionResult<P>) -> Self {
         let mut fixed = key.0.as_bytes().to_vec();
         fixed.extend(result.recorded_ms.to_le_bytes());
         fixed.extend(result.elapsed_ms.to_le_bytes());
@@ -78,7 +78,7 @@ impl Draft {
             push_text(&mut fixed, name);
         }
         let provenance = Provenance {
-            manifest: &result.manifest,
+            preimage: &result.preimage,
             node: result.node.as_str(),
             kind: result.kind.as_str(),
             run: result.run.as_str(),
@@ -113,8 +113,9 @@ impl Draft {
 
 /// What a result holds that no hit needs.
 #[derive(Serialize, Deserialize)]
-struct Provenance<M, T> {
-    manifest: M,
+struct Provenance<P, T> {
+    #[serde(rename = "manifest")]
+    preimage: P,
     node: T,
     kind: T,
     run: T,
@@ -217,9 +218,9 @@ impl<'a> Head<'a> {
     pub(crate) fn result(&self, body: &[u8]) -> Option<ActionResult> {
         let hit = self.hit()?;
         let body: Provenance<serde_json::Value, String> = serde_json::from_slice(body).ok()?;
-        let Provenance { manifest, node, kind, run, device } = body;
+        let Provenance { preimage, node, kind, run, device } = body;
         let Hit { outputs, elapsed_ms, recorded_ms } = hit;
-        Some(ActionResult { outputs, manifest, node, kind, run, elapsed_ms, recorded_ms, device })
+        Some(ActionResult { outputs, preimage, node, kind, run, elapsed_ms, recorded_ms, device })
     }
 
     /// The record that a forget names.

@@ -86,7 +86,7 @@ impl Pending {
     }
 
     /// Adds a result, and gives what a hit will need of it.
-    pub(crate) fn add_result<M: Serialize>(&mut self, key: ActionKey, result: ActionResult<M>) -> Hit {
+    pub(crate) fn add_result<P: Serialize>(&mut self, key: ActionKey, result: ActionResult<P>) -> Hit {
         self.waiting.add(Draft::result(&key, &result));
         let ActionResult { outputs, elapsed_ms, recorded_ms, .. } = result;
         let hit = Hit { outputs, elapsed_ms, recorded_ms };

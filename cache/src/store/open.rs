@@ -189,7 +189,7 @@ impl Store {
     /// Records the result of a key, to be committed; gives what is recorded now: the first result wins.
     ///
     /// A recorded result whose bytes are lost is replaced.
-    pub fn put_result<M: Serialize>(&self, key: &ActionKey, result: ActionResult<M>) -> Result<Hit> {
+    pub fn put_result<P: Serialize>(&self, key: &ActionKey, result: ActionResult<P>) -> Result<Hit> {
         self.session()?;
         loop {
             let mut pending = self.writer.pending();

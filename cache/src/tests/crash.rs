@@ -23,7 +23,7 @@ fn contents(name: &str) -> Vec<u8> {
 pub(crate) fn result(name: &str, output: OutputDigest) -> ActionResult {
     ActionResult {
         outputs: vec![("out".to_owned(), output)],
-        manifest: serde_json::json!({ "name": name }),
+        preimage: serde_json::json!({ "name": name }),
         node: name.to_owned(),
         kind: "test".to_owned(),
         run: "run".to_owned(),

@@ -19,7 +19,7 @@ use crate::store::last_use::prefix;
 use crate::upkeep::compact::{self, PackUse};
 use crate::upkeep::gc::{Collected, GcPolicy, GcReport, LogUse};
 use crate::upkeep::pin::Pin;
-use crate::upkeep::retention::{Use, digests_in, rank};
+use crate::upkeep::retention::{Use, rank};
 use crate::value::artifact::{ActionKey, OutputDigest};
 use crate::value::digest::Digest;
 
@@ -143,7 +143,7 @@ impl Store {
         let mut inputs: HashMap<ActionKey, Vec<OutputDigest>> = HashMap::new();
         let mut names = HashMap::new();
         for (key, result, _) in self.results() {
-            digests_in(&result.manifest, inputs.entry(key).or_default());
+            inputs.entry(key).or_default().extend(result.inputs());
             names.insert(key, (result.node, result.kind));
         }
         let index = self.index();

@@ -134,7 +134,7 @@ mod tests {
         let (output, _) = store.put_artifact(vec![("file".to_owned(), PutContent::Bytes(vec![1; 500]))]).unwrap();
         let result = ActionResult {
             outputs: vec![("out".to_owned(), output)],
-            manifest: (),
+            preimage: (),
             node: "old".to_owned(),
             kind: "test".to_owned(),
             run: "run".to_owned(),

@@ -1,4 +1,4 @@
-//! What is left of a collected result: one line of JSON in the file `lineage` with its key, outputs, manifest and
+//! What is left of a collected result: one line of JSON in the file `lineage` with its key, outputs, preimage and
 //! provenance, so that it can still be told where a number came from. Each has a seal (`seal.rs`).
 
 use std::collections::{HashMap, HashSet};
@@ -43,7 +43,8 @@ struct Line {
     #[serde(default)]
     last_used_ms: u64,
     collected_ms: u64,
-    manifest: serde_json::Value,
+    #[serde(rename = "manifest")]
+    preimage: serde_json::Value,
 }
 
 /// In the order in which the stage declares them; lines of before have a map.
@@ -60,8 +61,8 @@ impl Line {
             Outputs::List(list) => list,
             Outputs::Map(map) => map.into_iter().collect(),
         };
-        let Self { key, node, kind, run, device, elapsed_ms, recorded_ms, collected_ms, manifest, .. } = self;
-        let result = ActionResult { outputs, manifest, node, kind, run, elapsed_ms, recorded_ms, device };
+        let Self { key, node, kind, run, device, elapsed_ms, recorded_ms, collected_ms, preimage, .. } = self;
+        let result = ActionResult { outputs, preimage, node, kind, run, elapsed_ms, recorded_ms, device };
         Lineage { key, result, collected_ms }
     }
 }
@@ -99,7 +100,7 @@ impl Store {
         let mut lines = Vec::new();
         for Collected { key, last_used_ms, .. } in collected {
             let Some(result) = self.recorded(key) else { continue };
-            let ActionResult { outputs, manifest, node, kind, run, elapsed_ms, recorded_ms, device } = result;
+            let ActionResult { outputs, preimage, node, kind, run, elapsed_ms, recorded_ms, device } = result;
             let outputs = Outputs::List(outputs);
             let (key, last_used_ms, collected_ms) = (*key, *last_used_ms, now_ms);
             let line = Line {
@@ -113,7 +114,7 @@ impl Store {
                 recorded_ms,
                 last_used_ms,
                 collected_ms,
-                manifest,
+                preimage,
             };
             push(&mut lines, &line);
         }

@@ -8,14 +8,13 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use crate::value::artifact::{ActionKey, OutputDigest};
-use crate::value::digest::Digest;
 
 /// What is known of a recorded result.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Use {
     pub(crate) key: ActionKey,
     pub(crate) outputs: Vec<OutputDigest>,
-    /// Outputs of other results that its manifest names.
+    /// Outputs of other results that it was made from.
     pub(crate) inputs: Vec<OutputDigest>,
     pub(crate) elapsed_ms: u64,
     /// When it was needed itself, in milliseconds since 1970.
@@ -56,21 +55,10 @@ pub(crate) fn rank(mut uses: Vec<Use>) -> Vec<Use> {
     order.into_iter().map(|number| uses[number].take().expect("each is ordered once")).collect()
 }
 
-/// The digests that a manifest names.
-pub(crate) fn digests_in(manifest: &serde_json::Value, found: &mut Vec<OutputDigest>) {
-    match manifest {
-        serde_json::Value::String(text) if text.len() == 64 => {
-            found.extend(text.parse::<Digest>().ok().map(OutputDigest));
-        }
-        serde_json::Value::Array(items) => items.iter().for_each(|item| digests_in(item, found)),
-        serde_json::Value::Object(fields) => fields.values().for_each(|value| digests_in(value, found)),
-        _ => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::digest::Digest;
 
     fn output(name: &str) -> OutputDigest {
         OutputDigest(Digest::of(name.as_bytes()))
@@ -128,14 +116,5 @@ mod tests {
     fn a_stage_that_gives_what_it_was_given_is_no_endless_circle() {
         let uses = [used("same", &["same"], 3), used("after", &["same"], 4)];
         assert_eq!(ranked(&uses, &["same", "after"]), [("same", 4, false), ("after", 4, false)]);
-    }
-
-    #[test]
-    fn a_manifest_names_digests_at_any_depth() {
-        let digest = output("a").0.to_string();
-        let manifest = serde_json::json!({ "inputs": { "cams": [[{ "digest": digest }]] }, "kind": "score", "n": 1 });
-        let mut found = Vec::new();
-        digests_in(&manifest, &mut found);
-        assert_eq!(found, [output("a")]);
     }
 }

@@ -66,14 +66,14 @@ pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
     }
 }
 
-/// What was recorded for a key: its outputs, and where they came from.
+/// The recorded result of a key: its outputs, and their provenance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ActionResult<M = serde_json::Value> {
+pub struct ActionResult<P = serde_json::Value> {
     /// Named outputs in the order in which the stage declares them.
     pub outputs: Vec<(String, OutputDigest)>,
-    /// The readable preimage of the key; hashing it again gives the key. JSON where it was read, and whatever is written
-    /// as the same JSON where it is recorded.
-    pub manifest: M,
+    /// The preimage of the key: JSON once it is read from a store, and any value that serializes to it when it is
+    /// recorded.
+    pub preimage: P,
     /// The node that first produced it, for example `score[model=tiny,fold=3]`; provenance only.
     pub node: String,
     /// The kind of its stage.
@@ -86,4 +86,45 @@ pub struct ActionResult<M = serde_json::Value> {
     pub recorded_ms: u64,
     /// Where it ran, for example `cpu`; provenance only.
     pub device: String,
+}
+
+impl ActionResult {
+    /// Returns the outputs of other results that this one was made from.
+    ///
+    /// The preimage's field `inputs` names them by port: a digest, or for gathered points a list of objects, each with
+    /// a field `digest`.
+    pub fn inputs(&self) -> Vec<OutputDigest> {
+        use serde_json::Value as Json;
+        let ports = self.preimage["inputs"].as_object().into_iter().flat_map(serde_json::Map::values);
+        let digests = ports.flat_map(|port| match port {
+            Json::Array(items) => items.iter().map(|item| &item["digest"]).collect(),
+            digest => vec![digest],
+        });
+        digests.filter_map(|digest| Some(OutputDigest(digest.as_str()?.parse().ok()?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn inputs_are_read_from_their_fields_and_from_no_other() {
+        let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| OutputDigest(Digest::of(name.as_bytes())));
+        let point = |digest| json!({ "digest": digest, "labels": [["fold", d]] });
+        let preimage = json!({
+            "files": { "image.png": d },
+            "inputs": { "images": a, "cams": [point(b), point(c)], "none": [] },
+            "params": { "text": d },
+        });
+        let (outputs, node, kind, run, device) = Default::default();
+        let result = ActionResult { outputs, preimage, node, kind, run, elapsed_ms: 0, recorded_ms: 0, device };
+        let mut inputs = result.inputs();
+        inputs.sort_unstable();
+        let mut expected = [a, b, c];
+        expected.sort_unstable();
+        assert_eq!(inputs, expected);
+    }
 }

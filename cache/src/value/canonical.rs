@@ -1,15 +1,32 @@
-//! One encoding per value, so that equal values have equal digests.
+//! Canonical encoding of values: equal values have equal bytes, and so equal digests.
 //!
-//! Every value starts with a tag byte. Integers and floats are eight bytes, little-endian; every sequence carries its
-//! length first; maps are sorted by key. `-0.0` is folded to `0.0` and NaN is refused, because it equals nothing.
-//! An integer and a float of the same size differ: `1` and `1.0` are two values.
+//! Each value starts with a tag byte. Integers and floats take eight bytes, little-endian. Every text, list and map
+//! carries its length first. Maps are sorted by key. `-0.0` is folded to `0.0`; NaN is refused, because it equals
+//! nothing. An integer differs from a float: `1` and `1.0` are two values.
+//!
+//! [`Encoder`] writes the encoding; [`Preimage`] holds it and decodes it for people.
 
 use std::collections::BTreeMap;
 
-use serde::{Serialize, Serializer};
-
 use crate::value::digest::Digest;
 use crate::value::preimage::Preimage;
+
+/// Tag of [`Value::Null`].
+pub(super) const NULL: u8 = 0;
+/// Tag of [`Value::Bool`]; one byte follows.
+pub(super) const BOOL: u8 = 1;
+/// Tag of [`Value::Int`]; eight bytes follow.
+pub(super) const INT: u8 = 2;
+/// Tag of [`Value::Float`]; eight bytes follow.
+pub(super) const FLOAT: u8 = 3;
+/// Tag of [`Value::Text`]; its length and UTF-8 follow.
+pub(super) const TEXT: u8 = 4;
+/// Tag of [`Value::Digest`]; 32 bytes follow.
+pub(super) const DIGEST: u8 = 5;
+/// Tag of [`Value::List`]; its length and values follow.
+pub(super) const LIST: u8 = 6;
+/// Tag of [`Value::Map`]; its length follows, then each name as a text and its value.
+pub(super) const MAP: u8 = 7;
 
 /// A value that can enter a key.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,89 +49,105 @@ pub enum Value {
     Map(BTreeMap<String, Value>),
 }
 
-/// Written as [`Value::to_json`] is, without making it.
-impl Serialize for Value {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Null => serializer.serialize_unit(),
-            Self::Bool(truth) => serializer.serialize_bool(*truth),
-            Self::Int(int) => serializer.serialize_i64(*int),
-            Self::Float(float) => serializer.serialize_f64(*float),
-            Self::Text(text) => serializer.serialize_str(text),
-            Self::Digest(digest) => digest.serialize(serializer),
-            Self::List(items) => serializer.collect_seq(items),
-            Self::Map(fields) => serializer.collect_map(fields),
-        }
-    }
-}
-
-/// An encoding that grows piece by piece, where building a [`Value`] first would cost more than hashing it.
+/// An encoding that grows piece by piece, for callers who would only build a [`Value`] to hash it.
 ///
-/// The caller gives as many values as a list or map says, and the names of a map in ascending order, each before its value.
+/// The caller gives as many values as it announced for a list or map, and the names of a map in ascending order, each
+/// before its value.
 #[derive(Clone, Debug, Default)]
 pub struct Encoder {
     bytes: Vec<u8>,
 }
 
 impl Encoder {
-    /// Begins a map of so many pairs.
+    /// Begins a map of `fields` pairs.
     pub fn map(&mut self, fields: usize) {
-        encode_length(7, fields, &mut self.bytes);
+        self.length(MAP, fields);
     }
 
-    /// Begins a list of so many values.
+    /// Begins a list of `items` values.
     pub fn list(&mut self, items: usize) {
-        encode_length(6, items, &mut self.bytes);
+        self.length(LIST, items);
     }
 
-    /// A text, or the name of a field.
+    /// Appends a text, or the name of a field.
     pub fn text(&mut self, text: &str) {
-        encode_text(4, text, &mut self.bytes);
+        self.length(TEXT, text.len());
+        self.bytes.extend(text.as_bytes());
     }
 
-    /// A digest.
+    /// Appends a digest.
     pub fn digest(&mut self, digest: &Digest) {
-        self.bytes.push(5);
+        self.bytes.push(DIGEST);
         self.bytes.extend(digest.as_bytes());
     }
 
-    /// A value that is at hand as a whole.
+    /// Appends a whole value.
     pub fn value(&mut self, value: &Value) -> Result<(), CanonicalError> {
-        value.encode(&mut self.bytes)
+        match value {
+            Value::Null => self.bytes.push(NULL),
+            Value::Bool(truth) => self.bytes.extend([BOOL, u8::from(*truth)]),
+            Value::Int(int) => self.number(INT, int.to_le_bytes()),
+            Value::Float(float) if float.is_nan() => return Err(CanonicalError::NotANumber),
+            // Adding positive zero turns -0.0 into 0.0 and leaves every other number alone.
+            Value::Float(float) => self.number(FLOAT, (float + 0.0).to_bits().to_le_bytes()),
+            Value::Text(text) => self.text(text),
+            Value::Digest(digest) => self.digest(digest),
+            Value::List(items) => {
+                self.list(items.len());
+                items.iter().try_for_each(|item| self.value(item))?;
+            }
+            Value::Map(fields) => {
+                self.map(fields.len());
+                for (name, value) in fields {
+                    self.text(name);
+                    self.value(value)?;
+                }
+            }
+        }
+        Ok(())
     }
 
-    /// What was given so far, to be given to [`Encoder::encoded`] again; the encoder is empty again.
-    pub fn take(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.bytes)
-    }
-
-    /// What was given, which is one whole value, to be kept; the encoder is empty again.
-    pub fn preimage(&mut self) -> Preimage {
-        Preimage::new(self.take())
-    }
-
-    /// Values whose encoding was made before.
+    /// Appends values that were encoded before.
     pub fn encoded(&mut self, bytes: &[u8]) {
         self.bytes.extend(bytes);
     }
 
-    /// Forgets what was given.
+    /// Takes the bytes so far, for a later [`Encoder::encoded`], and leaves the encoder empty.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// Takes the bytes, which encode one whole value, as a preimage, and leaves the encoder empty.
+    pub fn preimage(&mut self) -> Preimage {
+        Preimage::new(self.take())
+    }
+
+    /// Returns the digest of all bytes, and leaves the encoder empty; its memory stays for the next value.
+    pub fn finish(&mut self) -> Digest {
+        let digest = Digest::of(&self.bytes);
+        self.clear();
+        digest
+    }
+
+    /// Drops all bytes.
     pub fn clear(&mut self) {
         self.bytes.clear();
     }
 
-    /// The digest of all that was given; the encoder is empty again.
-    pub fn finish(&mut self) -> Digest {
-        let digest = Digest::of(&self.bytes);
-        self.bytes.clear();
-        digest
+    fn length(&mut self, tag: u8, length: usize) {
+        self.number(tag, (length as u64).to_le_bytes());
+    }
+
+    fn number(&mut self, tag: u8, bytes: [u8; 8]) {
+        self.bytes.push(tag);
+        self.bytes.extend(bytes);
     }
 }
 
 /// Why a value has no encoding.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CanonicalError {
-    /// NaN equals nothing, not even itself, so that no key could ever be found again.
+    /// NaN equals nothing, not even itself, so no lookup would ever find the key again.
     #[error("a number is NaN, which cannot be part of a key")]
     NotANumber,
     /// The integer does not fit 64 bits with a sign.
@@ -123,17 +156,17 @@ pub enum CanonicalError {
 }
 
 impl Value {
-    /// A map of the given pairs.
+    /// Makes a map of the given pairs.
     pub fn map<K: Into<String>>(pairs: impl IntoIterator<Item = (K, Value)>) -> Self {
         Self::Map(pairs.into_iter().map(|(key, value)| (key.into(), value)).collect())
     }
 
-    /// A text.
+    /// Makes a text.
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into())
     }
 
-    /// Takes over a JSON value; a number with a fraction or exponent becomes a float.
+    /// Converts a JSON value; a number with a fraction or exponent becomes a float.
     pub fn from_json(json: &serde_json::Value) -> Result<Self, CanonicalError> {
         use serde_json::Value as Json;
         Ok(match json {
@@ -156,76 +189,12 @@ impl Value {
         })
     }
 
-    /// The value as JSON for people to read; digests become their hexadecimal text.
-    pub fn to_json(&self) -> serde_json::Value {
-        use serde_json::Value as Json;
-        match self {
-            Self::Null => Json::Null,
-            Self::Bool(truth) => Json::Bool(*truth),
-            Self::Int(int) => Json::from(*int),
-            Self::Float(float) => Json::from(*float),
-            Self::Text(text) => Json::String(text.clone()),
-            Self::Digest(digest) => Json::String(digest.to_string()),
-            Self::List(items) => Json::Array(items.iter().map(Self::to_json).collect()),
-            Self::Map(fields) => {
-                Json::Object(fields.iter().map(|(key, value)| (key.clone(), value.to_json())).collect())
-            }
-        }
-    }
-
-    /// The digest of the canonical encoding.
+    /// Returns the digest of the canonical encoding.
     pub fn digest(&self) -> Result<Digest, CanonicalError> {
-        let mut bytes = Vec::new();
-        self.encode(&mut bytes)?;
-        Ok(Digest::of(&bytes))
+        let mut encoder = Encoder::default();
+        encoder.value(self)?;
+        Ok(encoder.finish())
     }
-
-    /// Appends the canonical encoding.
-    pub fn encode(&self, bytes: &mut Vec<u8>) -> Result<(), CanonicalError> {
-        match self {
-            Self::Null => bytes.push(0),
-            Self::Bool(truth) => bytes.extend([1, u8::from(*truth)]),
-            Self::Int(int) => {
-                bytes.push(2);
-                bytes.extend(int.to_le_bytes());
-            }
-            Self::Float(float) if float.is_nan() => return Err(CanonicalError::NotANumber),
-            Self::Float(float) => {
-                bytes.push(3);
-                // Adding positive zero turns -0.0 into 0.0 and leaves every other number alone.
-                bytes.extend((float + 0.0).to_bits().to_le_bytes());
-            }
-            Self::Text(text) => encode_text(4, text, bytes),
-            Self::Digest(digest) => {
-                bytes.push(5);
-                bytes.extend(digest.as_bytes());
-            }
-            Self::List(items) => {
-                encode_length(6, items.len(), bytes);
-                for item in items {
-                    item.encode(bytes)?;
-                }
-            }
-            Self::Map(fields) => {
-                encode_length(7, fields.len(), bytes);
-                for (key, value) in fields {
-                    encode_text(4, key, bytes);
-                    value.encode(bytes)?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn encode_text(tag: u8, text: &str, bytes: &mut Vec<u8>) {
-    encode_length(tag, text.len(), bytes);
-    bytes.extend(text.as_bytes());
-}
-
-fn encode_length(tag: u8, length: usize, bytes: &mut Vec<u8>) {
-    bytes.push(tag);
-    bytes.extend((length as u64).to_le_bytes());
 }
 
 #[cfg(test)]
@@ -254,6 +223,19 @@ mod tests {
     }
 
     #[test]
+    fn each_kind_of_value_has_the_documented_bytes() {
+        let length = |tag: u8, length: u8| [tag, length, 0, 0, 0, 0, 0, 0, 0];
+        let list = [Value::Null, Value::Bool(true), Value::Int(-2), Value::Float(-0.0), Value::Digest(Digest::of(b""))];
+        let mut encoder = Encoder::default();
+        encoder.value(&Value::map([("a", Value::List(list.to_vec()))])).unwrap();
+        let mut expected = [&length(7, 1)[..], &length(4, 1), b"a", &length(6, 5), &[0, 1, 1, 2, 254]].concat();
+        expected.extend([255; 7]);
+        expected.extend([3, 0, 0, 0, 0, 0, 0, 0, 0, 5]);
+        expected.extend(Digest::of(b"").as_bytes());
+        assert_eq!(encoder.take(), expected);
+    }
+
+    #[test]
     fn nan_is_refused() {
         assert_eq!(Value::Float(f64::NAN).digest(), Err(CanonicalError::NotANumber));
     }
@@ -278,18 +260,6 @@ mod tests {
             encoder.encoded(&whole);
             assert_eq!(Ok(encoder.finish()), value.digest());
         }
-    }
-
-    #[test]
-    fn value_is_written_as_its_json_is() {
-        let value = Value::map([
-            (
-                "z",
-                Value::List(vec![Value::Null, Value::Bool(true), Value::Int(-3), Value::Float(0.1), Value::Float(2.0)]),
-            ),
-            ("a", Value::map([("ü\n\"", Value::Digest(Digest::of(b"x"))), ("", Value::text("\u{1}"))])),
-        ]);
-        assert_eq!(serde_json::to_string(&value).unwrap(), value.to_json().to_string());
     }
 
     proptest! {
