@@ -128,7 +128,7 @@ fn sources(study: &Study, recorded: &Recorded<'_>, id: NodeId) -> anyhow::Result
                 kind: result.kind,
                 point: point.collect(),
                 key: key.0.to_string(),
-                params: result.manifest.get("params").cloned().unwrap_or_default(),
+                params: result.preimage.get("params").cloned().unwrap_or_default(),
                 outputs: outputs.iter().map(|(output, digest)| (output.clone(), digest.0.to_string())).collect(),
                 inputs,
                 device: result.device,

@@ -43,7 +43,7 @@ const REPAIRS_MAX: u32 = 3;
 struct Pending {
     key: ActionKey,
     /// Made when it starts, as all inputs are known then; one may be lost again while it runs.
-    manifest: Option<Preimage>,
+    preimage: Option<Preimage>,
     /// Held from the start until the result is durable.
     lease: Option<Lease>,
     attempts: u32,
@@ -315,7 +315,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
     fn miss(&mut self, id: NodeId, key: ActionKey) {
         // One that waited only for an input that had to be made again goes on with its lease and its count of attempts.
         if self.pending.get(&id).is_none_or(|pending| pending.key != key) {
-            self.pending.insert(id, Pending { key, manifest: None, lease: None, attempts: 0, repairs: 0 });
+            self.pending.insert(id, Pending { key, preimage: None, lease: None, attempts: 0, repairs: 0 });
         }
         if !self.estimated {
             self.estimated = true;
@@ -471,7 +471,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             match self.actions.action(id, self.pending[&id].key, &self.known) {
                 Ok(action) => {
                     let pending = self.pending.get_mut(&id).expect("a node that starts is pending");
-                    pending.manifest = self.known.preimage(id);
+                    pending.preimage = self.known.preimage(id);
                     actions.push(action);
                     runnable.push(id);
                 }
@@ -557,8 +557,8 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             }
             let run = self.log.id().clone();
             let provenance = Provenance { run: &run, device: &active.device, elapsed_ms };
-            let manifest = pending.manifest.as_ref().expect("it was made when the node started");
-            match record(self.plan, self.store, id, pending.key, manifest, outputs, &provenance) {
+            let preimage = pending.preimage.as_ref().expect("it was made when the node started");
+            match record(self.plan, self.store, id, pending.key, preimage, outputs, &provenance) {
                 Ok(outputs) => recorded.push(Recorded { id, outputs, elapsed_ms }),
                 Err(RecordError::Outputs(message)) => self.fail(id, message, active.log.clone(), elapsed_ms),
                 Err(RecordError::Store(error)) => return Err(error.into()),

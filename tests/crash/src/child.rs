@@ -136,7 +136,7 @@ pub(crate) fn litter(project: &Path) -> Anyhow<ExitCode> {
         let key = ActionKey(Digest::of(&[number, 99]));
         let result = ActionResult {
             outputs: vec![("out".to_owned(), output)],
-            manifest: serde_json::Value::Null,
+            preimage: serde_json::Value::Null,
             node: format!("litter-{number}"),
             kind: "litter".to_owned(),
             run: "litter".to_owned(),
