@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use crate::diagnostic::Span;
 use crate::key::Manifest;
 use crate::node::NodeId;
 use crate::plan::Plan;
+use crate::source::Span;
 
 /// One difference between two manifests.
 #[derive(Clone, Debug, PartialEq)]
