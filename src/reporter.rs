@@ -79,13 +79,13 @@ impl<W: Write> Json<W> {
 
     /// A line for each finding about a spec.
     pub(crate) fn findings(&mut self, sources: &SourceMap, findings: &[Diagnostic]) {
-        let mut places = sources.places();
+        let mut places = sources.locator();
         for finding in findings {
             let reason = match finding.severity {
                 Severity::Error => "error",
                 Severity::Warning => "warning",
             };
-            let place = finding.span.as_ref().and_then(|span| places.at(span.start));
+            let place = finding.span.as_ref().and_then(|span| places.locate(span.start));
             let at = place.map(|place| format!("{}:{}:{}", place.source.name, place.line, place.column));
             self.line(&message_line(reason, &finding.message, at.as_deref()));
         }

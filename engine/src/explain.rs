@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use orchestrate_cache::Preimage;
 use serde_json::Value as Json;
 
-use crate::diagnostic::Span;
 use crate::node::NodeId;
 use crate::plan::Plan;
+use crate::source::Span;
 
 /// One difference between two preimages.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,7 +8,7 @@ use orchestrate_engine::explain::{Change, Difference, changes};
 use orchestrate_engine::known::Known;
 use orchestrate_engine::node::NodeId;
 use orchestrate_engine::runlog::History;
-use orchestrate_engine::source::Place;
+use orchestrate_engine::source::SourceLocation;
 use orchestrate_engine::survey::{Answer, MissReason, Survey, survey};
 
 use super::study::Study;
@@ -82,8 +82,8 @@ impl<'a> Explainer<'a> {
         let indent = 2 * depth;
         for change in changes.iter().take(CHANGES_SHOWN) {
             let _ = writeln!(text, "{:indent$}{}", "", change.sentence());
-            let place = change.span.as_ref().and_then(|span| self.study.plan.spec.sources.places().at(span.start));
-            if let Some(Place { source, line, column, .. }) = place {
+            let place = change.span.as_ref().and_then(|span| self.study.plan.spec.sources.locator().locate(span.start));
+            if let Some(SourceLocation { source, line, column, .. }) = place {
                 let _ = writeln!(text, "{:indent$}  --> {}:{line}:{column}", "", source.name);
             }
             if let Difference::Input { upstream: Some(upstream), port, .. } = &change.what {

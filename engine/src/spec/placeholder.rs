@@ -1,5 +1,5 @@
-//! `publish = "results/{experiment}/table"`: the experiment's name is filled in, so that a spec that extends another one does not
-//! publish into the other's folders.
+//! Fills the experiment's name into `publish = "results/{experiment}/table"`. A spec that extends another one thus publishes
+//! into folders of its own.
 
 use serde_spanned::Spanned;
 
@@ -9,9 +9,9 @@ use crate::source::SourceMap;
 
 const PLACEHOLDER: &str = "experiment";
 
-/// Fills in the name of the experiment. `experiments` has the names that files give it, by where they begin in the sources.
+/// Fills in the name of the experiment. `experiments` lists the names that files set, each with the file's offset in the sources.
 ///
-/// Another placeholder is an error; a text without one that was written for another experiment is suspicious.
+/// Any other placeholder is an error. A path without a placeholder gets a warning if a file of another experiment sets it.
 pub(super) fn fill_in(
     stages: &mut [StageSpec],
     name: &str,
@@ -23,10 +23,10 @@ pub(super) fn fill_in(
         let Some(publish) = &mut stage.publish else { continue };
         let span = publish.span();
         match filled(publish.get_ref(), name) {
-            Ok(Filled { text, placed }) => {
+            Ok(Filled { text, has_name }) => {
                 let written_in = sources.source_at(span.start).map(|source| source.base);
                 let other = experiments.iter().find(|(base, other)| Some(*base) == written_in && other != name);
-                if let (false, Some((_, other))) = (placed, other) {
+                if let (false, Some((_, other))) = (has_name, other) {
                     let message = format!(
                         "stage `{}` publishes into a folder that was named for experiment `{other}`, which this spec extends",
                         stage.name.get_ref()
@@ -43,12 +43,12 @@ pub(super) fn fill_in(
 
 struct Filled {
     text: String,
-    /// Whether the name of the experiment is in it.
-    placed: bool,
+    /// Whether it contains the experiment's name.
+    has_name: bool,
 }
 
 fn filled(written: &str, name: &str) -> Result<Filled, Diagnostic> {
-    let mut filled = Filled { text: String::new(), placed: false };
+    let mut filled = Filled { text: String::new(), has_name: false };
     let mut rest = written;
     while let Some(at) = rest.find(['{', '}']) {
         let (before, brace) = rest.split_at(at);
@@ -62,7 +62,7 @@ fn filled(written: &str, name: &str) -> Result<Filled, Diagnostic> {
         match inner {
             Some((PLACEHOLDER, after)) => {
                 filled.text.push_str(name);
-                filled.placed = true;
+                filled.has_name = true;
                 rest = after;
             }
             Some((other, _)) => {
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_named_for_the_spec_that_is_extended_is_suspicious() {
+    fn a_folder_named_for_the_extended_spec_gets_a_warning() {
         let child = "extends = \"parent.toml\"\n[experiment]\nname = \"child\"\n";
         let warnings = |publish: &str, child: &str| {
             let dir = tempfile::tempdir().unwrap();

@@ -1,34 +1,38 @@
-//! Targets of publications, checked before anything is published: each stage has a folder of its own, apart from what the study
-//! reads and is made of.
+//! Checks the folders of `publish` before anything runs: each stage needs a folder of its own, apart from the study's own files
+//! and the files that it reads.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use super::problems::Problems;
-use super::{Plan, PlannedStage};
-use crate::diagnostic::{Diagnostic, Severity, Span, SpecError};
+use super::{ParamSet, Plan, PlannedStage};
+use crate::diagnostic::{Diagnostic, Severity, SpecError};
+use crate::source::Span;
 use crate::spec::Spec;
 
-/// The folder of one stage.
-struct Target<'a> {
+/// What to do about a folder that holds files of the study.
+const HELP: &str = "publish to a folder that holds nothing else, and that nothing is read from";
+
+/// The folder to which one stage publishes.
+struct PublishFolder<'a> {
     stage: &'a str,
     span: Span,
     written: &'a str,
     path: PathBuf,
 }
 
-impl Target<'_> {
+impl PublishFolder<'_> {
     fn error(&self, what: impl std::fmt::Display) -> Diagnostic {
         Diagnostic::error(format!("stage `{}` publishes to `{}`, {what}", self.stage, self.written))
             .at(self.span.clone())
     }
 }
 
-fn targets<'s>(spec: &'s Spec, resolver: &mut Resolver) -> Vec<Target<'s>> {
+fn publish_folders<'s>(spec: &'s Spec, resolver: &mut PathResolver) -> Vec<PublishFolder<'s>> {
     let publish = spec.stages.iter().filter_map(|stage| Some((stage, stage.publish.as_ref()?)));
     publish
-        .map(|(stage, publish)| Target {
+        .map(|(stage, publish)| PublishFolder {
             stage: stage.name.get_ref(),
             span: publish.span(),
             written: publish.get_ref(),
@@ -37,44 +41,44 @@ fn targets<'s>(spec: &'s Spec, resolver: &mut Resolver) -> Vec<Target<'s>> {
         .collect()
 }
 
-/// Finds folders that two stages share, and folders where a study's own files lie.
+/// Finds folders that two stages share, and folders that hold the study's own files.
 pub(super) fn check(spec: &Spec, stages: &[PlannedStage], problems: &mut Problems) {
-    let mut resolver = Resolver::default();
-    let targets = targets(spec, &mut resolver);
-    if targets.is_empty() {
+    let mut resolver = PathResolver::default();
+    let folders = publish_folders(spec, &mut resolver);
+    if folders.is_empty() {
         return;
     }
     let dir = resolver.resolved(spec.path.parent().unwrap_or(Path::new("/")));
     let root = resolver.resolved(&spec.root);
-    for (index, target) in targets.iter().enumerate() {
-        for earlier in &targets[..index] {
-            if let Some(how) = relation(&target.path, &earlier.path) {
-                let place = spec.sources.short(&earlier.span);
+    for (index, folder) in folders.iter().enumerate() {
+        for earlier in &folders[..index] {
+            if let Some(how) = relation(&folder.path, &earlier.path) {
+                let location = spec.sources.short(&earlier.span);
                 problems.push(
-                    target
+                    folder
                         .error(format!("{how} the folder of stage `{}`", earlier.stage))
-                        .note(format!("stage `{}` publishes to `{}`, {place}", earlier.stage, earlier.written))
+                        .note(format!("stage `{}` publishes to `{}`, {location}", earlier.stage, earlier.written))
                         .help("give each stage a folder of its own, and none inside another's"),
                 );
             }
         }
         for (own, what) in [(&root, "the project's root"), (&dir, "the folder of the spec")] {
-            if own.starts_with(&target.path) {
+            if own.starts_with(&folder.path) {
                 let help = "name a folder below it that holds nothing else, such as \"results/{experiment}/STAGE\"";
-                problems.push(target.error(format!("which holds {what}")).help(help));
+                problems.push(folder.error(format!("which holds {what}")).help(help));
                 break;
             }
         }
     }
-    read_paths(spec, stages, &targets, &mut resolver, problems);
+    check_params(spec, stages, &folders, &mut resolver, problems);
 }
 
-/// Finds folders where a stage publishes in what a stage reads, or the other way round.
-fn read_paths(
+/// Finds publish folders that contain a path in the params of a stage, or lie below one.
+fn check_params(
     spec: &Spec,
     stages: &[PlannedStage],
-    targets: &[Target<'_>],
-    resolver: &mut Resolver,
+    folders: &[PublishFolder<'_>],
+    resolver: &mut PathResolver,
     problems: &mut Problems,
 ) {
     for stage in stages {
@@ -88,52 +92,50 @@ fn read_paths(
             for (field, path) in &written {
                 let span = set.spans.iter().find(|(name, _)| field.split('.').next() == Some(name));
                 let span = span.map_or(declared.name.span(), |(_, span)| span.clone());
-                let place = spec.sources.short(&span);
+                let location = spec.sources.short(&span);
                 let read = resolver.resolved(path);
-                let note = format!("`{field}` of stage `{}`, {place}", stage.name);
-                for target in targets {
-                    let inside = target.path.starts_with(&read) && read.is_dir();
-                    let around = read.starts_with(&target.path);
+                let note = format!("`{field}` of stage `{}`, {location}", stage.name);
+                for folder in folders {
+                    let inside = folder.path.starts_with(&read) && read.is_dir();
+                    let around = read.starts_with(&folder.path);
                     let how = if around { "which holds" } else { "which lies in" };
                     let what = format!("{how} {}, which stage `{}` reads", path.display(), stage.name);
                     if !around && inside && stage.kind.facts().leaves_out_published {
-                        let problem = target.error(format!("{what}; what is published is left out there"));
+                        let problem = folder.error(format!("{what}; what is published is left out there"));
                         let help = format!("name the files in `{field}` one by one, or publish to another folder");
                         problems
                             .push(Diagnostic { severity: Severity::Warning, ..problem.note(note.clone()).help(help) });
                     } else if around || inside {
-                        let help = "publish to a folder that holds nothing else, and that nothing is read from";
-                        problems.push(target.error(what).note(note.clone()).help(help));
+                        problems.push(folder.error(what).note(note.clone()).help(HELP));
                     }
                 }
             }
-            let folders: Vec<&Path> = written.iter().map(|(_, path)| *path).collect();
-            listed(stage, &folders, set, targets, resolver, problems);
+            let checked: Vec<&Path> = written.iter().map(|(_, path)| *path).collect();
+            check_files(stage, &checked, set, folders, resolver, problems);
         }
     }
 }
 
-/// Finds files that a list names, such as those of a data set's manifest, in folders where a stage publishes.
-fn listed(
+/// Finds publish folders that contain external files outside of the checked paths, such as the files of a data set's manifest.
+fn check_files(
     stage: &PlannedStage,
-    folders: &[&Path],
-    set: &super::ParamSet,
-    targets: &[Target<'_>],
-    resolver: &mut Resolver,
+    checked: &[&Path],
+    set: &ParamSet,
+    folders: &[PublishFolder<'_>],
+    resolver: &mut PathResolver,
     problems: &mut Problems,
 ) {
     let mut before: Option<&Path> = None;
     for file in &set.files {
         let Some(dir) = file.path.parent() else { continue };
-        if before == Some(dir) || folders.iter().any(|folder| dir.starts_with(folder) || *folder == file.path) {
+        if before == Some(dir) || checked.iter().any(|path| dir.starts_with(path) || *path == file.path) {
             continue;
         }
         before = Some(dir);
-        let lies = resolver.resolved(dir);
-        for target in targets.iter().filter(|target| lies.starts_with(&target.path)) {
+        let real = resolver.resolved(dir);
+        for folder in folders.iter().filter(|folder| real.starts_with(&folder.path)) {
             let what = format!("which holds {}, which stage `{}` reads", file.path.display(), stage.name);
-            let help = "publish to a folder that holds nothing else, and that nothing is read from";
-            problems.push_once(target.error(what).help(help));
+            problems.push_once(folder.error(what).help(HELP));
         }
     }
 }
@@ -149,22 +151,22 @@ fn paths<'p>(params: &'p serde_json::Value, field: &str) -> Vec<&'p Path> {
     texts.into_iter().map(Path::new).collect()
 }
 
-/// Finds folders where a stage publishes into a store.
+/// Checks that no stage publishes into the store.
 pub fn check_store(plan: &Plan, dir: &Path) -> Result<(), SpecError> {
-    let mut resolver = Resolver::default();
-    let targets = targets(&plan.spec, &mut resolver);
-    if targets.is_empty() {
+    let mut resolver = PathResolver::default();
+    let folders = publish_folders(&plan.spec, &mut resolver);
+    if folders.is_empty() {
         return Ok(());
     }
     let store = resolver.resolved(&std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()));
-    let inside = targets.iter().filter(|target| target.path.starts_with(&store));
+    let inside = folders.iter().filter(|folder| folder.path.starts_with(&store));
     let help = "publish to a folder outside of the store";
     let problems: Vec<_> =
-        inside.map(|target| target.error(format!("which lies in the store {}", dir.display())).help(help)).collect();
+        inside.map(|folder| folder.error(format!("which lies in the store {}", dir.display())).help(help)).collect();
     if problems.is_empty() { Ok(()) } else { Err(SpecError::new(plan.spec.sources.clone(), problems)) }
 }
 
-/// How one folder lies to another, where they are not apart. On some filesystems case counts for nothing.
+/// Describes how a folder overlaps another; `None` if they are apart. Case is ignored, as on some filesystems.
 fn relation(path: &Path, other: &Path) -> Option<&'static str> {
     let folded = |path: &Path| PathBuf::from(path.to_string_lossy().to_lowercase());
     let (path, other) = (folded(path), folded(other));
@@ -179,14 +181,14 @@ fn relation(path: &Path, other: &Path) -> Option<&'static str> {
     }
 }
 
-/// Resolves paths; what several have in common is looked at once.
+/// Resolves paths; a cache avoids a second look at shared parents.
 #[derive(Default)]
-struct Resolver {
+struct PathResolver {
     known: HashMap<PathBuf, PathBuf>,
 }
 
-impl Resolver {
-    /// An absolute path without `.` and `..`, with the links resolved of as much of it as exists.
+impl PathResolver {
+    /// Removes `.` and `..` from an absolute path, and resolves the links of its existing components.
     fn resolved(&mut self, path: &Path) -> PathBuf {
         let mut plain = PathBuf::new();
         for part in path.components() {
@@ -219,7 +221,7 @@ mod tests {
     use super::*;
     use crate::fake::{STUDY, plan_in};
 
-    /// What is wrong with the study if two stages publish there.
+    /// Problems of the study if two stages publish to the given folders.
     fn problems(dir: &Path, score: &str, table: &str) -> Vec<String> {
         let study = STUDY.replace("masks = \"images\" }", &format!("masks = \"images\" }}\npublish = \"{score}\""));
         assert_ne!(study, STUDY);
