@@ -1,4 +1,4 @@
-//! The stages of a study without their science: same ports, params and outputs, a few bytes as the result.
+//! The stages of a study without their science: the same ports, params and outputs, and a few bytes as the result.
 
 use orchestrate_engine::params::{self, ParamTable, Params, ParamsError};
 use orchestrate_engine::stage::{Action, Context, Output, Port, Stage, StageError};
@@ -47,7 +47,7 @@ static SCORE: Trivial = Trivial {
 static TABLE: Trivial =
     Trivial { kind: "table", ports: &[port("scores", true)], outputs: &["table"], fields: &[], batches: false };
 
-/// A port reads the output of its own name.
+/// Makes a port that reads the output of its own name.
 const fn port(name: &'static str, many: bool) -> Port {
     Port { name, reads: &[], optional: false, many }
 }
@@ -60,7 +60,7 @@ struct Trivial {
     batches: bool,
 }
 
-/// The params of every kind; each takes those that it names.
+/// The params of all kinds; each kind takes its `fields`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AnyParams {
@@ -116,7 +116,7 @@ impl Stage for Trivial {
     }
 }
 
-/// The key: different for every node, as results are.
+/// Writes the key, which differs for every node, as real results do.
 fn output(name: &str, action: &Action) -> Output {
     Output::file(name, "result", format!("{name} {}\n", action.key.0).into_bytes())
 }
