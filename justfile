@@ -18,8 +18,8 @@ test *arguments:
 
 # Gives a reader of files other people's bytes, for a minute: `just fuzz picture`; see CONTRIBUTING.md.
 fuzz target *arguments='-max_total_time=60':
-    cp Cargo.lock fuzz/Cargo.lock
-    cd fuzz && cargo +nightly fuzz run --fuzz-dir . --features stages {{ target }} -- {{ arguments }}
+    cp Cargo.lock tests/fuzz/Cargo.lock
+    cd tests/fuzz && cargo +nightly fuzz run --fuzz-dir . --features networks {{ target }} -- {{ arguments }}
 
 # Opens the documentation of the crates in a browser.
 doc:

@@ -1,4 +1,4 @@
-//! What must return whatever the bytes that it is given: for the targets in `fuzz/` and for tests of properties.
+//! Readers of foreign bytes, which must return for any input: for the targets in `tests/fuzz/` and for tests of properties.
 #![allow(clippy::missing_panics_doc, reason = "a panic is what is looked for")]
 
 use std::fs;

@@ -11,8 +11,8 @@ use orchestrate_engine::plan::Plan;
 use orchestrate_engine::publish::{self, Annotated, PointNames, PublishError};
 use orchestrate_engine::run::Selection;
 use orchestrate_engine::runlog::History;
-use orchestrate_stages::report::KIND;
-use orchestrate_stages::report::provenance::{self, NodeSource, Provenance};
+use orchestrate_stages::pages::report::KIND;
+use orchestrate_stages::pages::report::provenance::{self, NodeSource, Provenance};
 
 use super::recorded::Recorded;
 use super::study::{self, Study};

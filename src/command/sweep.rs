@@ -12,7 +12,7 @@ use orchestrate_engine::plan::{self, Plan};
 use orchestrate_engine::run::{ActionMaker, Selection, Summary};
 use orchestrate_engine::spec::{self, Spec};
 use orchestrate_engine::stage::Item;
-use orchestrate_stages::sweep::{self, Input, KIND, Question, Swept};
+use orchestrate_stages::pages::sweep::{self, Input, KIND, Question, Swept};
 
 use super::place;
 use super::run::{Order, closing, execute, outcome, progress};

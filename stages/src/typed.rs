@@ -6,10 +6,8 @@ use orchestrate_engine::params::{self, ParamTable, Params, ParamsError};
 use orchestrate_engine::stage::{Action, Context, FileName, Output, Port, Stage, StageError, Weight};
 use serde_aux::serde_introspection::serde_introspect;
 
-use crate::model;
-
 /// A kind of stage with typed params.
-pub(crate) trait Typed: Send + Sync + 'static {
+pub trait Typed: Send + Sync + 'static {
     /// The word after `kind =`.
     const KIND: &'static str;
     /// Raised when the same inputs would give other numbers.
@@ -38,6 +36,16 @@ pub(crate) trait Typed: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Environment variables of a process that computes on a device; see [`Stage::device_env`].
+    fn device_env(_device: &str) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// Make and driver of a device beside its name; see [`Stage::describe_device`].
+    fn describe_device(device: &str) -> String {
+        device.to_owned()
+    }
+
     /// External files that a run will read.
     fn files(_params: &Self::Params) -> Result<Vec<FileName>, Vec<String>> {
         Ok(Vec::new())
@@ -53,10 +61,11 @@ pub(crate) trait Typed: Send + Sync + 'static {
 }
 
 /// Gives a [`Typed`] stage to the engine.
-pub(crate) struct Adaptor<T>(PhantomData<T>);
+pub struct Adaptor<T>(PhantomData<T>);
 
 impl<T> Adaptor<T> {
-    pub(crate) const fn new() -> Self {
+    /// The adaptor of a kind, for its `static`.
+    pub const fn new() -> Self {
         Self(PhantomData)
     }
 }
@@ -111,11 +120,11 @@ impl<T: Typed> Stage for Adaptor<T> {
     }
 
     fn device_env(&self, device: &str) -> Vec<(&'static str, String)> {
-        if T::USES_DEVICE { model::environment(device) } else { Vec::new() }
+        T::device_env(device)
     }
 
     fn describe_device(&self, device: &str) -> String {
-        if T::USES_DEVICE { model::describe(device) } else { device.to_owned() }
+        T::describe_device(device)
     }
 
     fn files_help(&self, params: &serde_json::Value) -> Option<String> {

@@ -13,8 +13,10 @@ use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use orchestrate_stages::cam::class_activation_map;
-use orchestrate_stages::model::{CPU, Classifier, Generator, ModelName, Seed, device, environment, pool, with_threads};
+use orchestrate_networks::cam::class_activation_map;
+use orchestrate_networks::model::{CPU, Classifier, ModelName, device, environment, pool};
+use orchestrate_stages::random::{Generator, Seed};
+use orchestrate_stages::threads::with_threads;
 
 /// Classes, as in Cheng's data set.
 const CLASSES: usize = 3;
