@@ -16,7 +16,7 @@ fmt:
 test *arguments:
     cargo test --release --workspace {{ arguments }}
 
-# Gives a reader of files other people's bytes, for a minute: `just fuzz picture`; see CONTRIBUTING.md.
+# Fuzzes one reader for a minute: `just fuzz picture`; see CONTRIBUTING.md.
 fuzz target *arguments='-max_total_time=60':
     cp Cargo.lock tests/fuzz/Cargo.lock
     cd tests/fuzz && cargo +nightly fuzz run --fuzz-dir . --features networks {{ target }} -- {{ arguments }}
