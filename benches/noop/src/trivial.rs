@@ -1,4 +1,4 @@
-//! The stages of a study without their science: same ports, params and outputs, a few bytes as the result.
+//! The stages of a study without their science: the same ports, params and outputs, and a few bytes as the result.
 
 use orchestrate_engine::params::{self, ParamTable, Params, ParamsError};
 use orchestrate_engine::stage::{Action, Context, Facts, Output, Port, Stage, StageError};
@@ -42,11 +42,11 @@ static SCORE: Trivial = Trivial(Facts {
 static TABLE: Trivial =
     Trivial(Facts { ports: &[Port::many("scores")], outputs: &["table"], ..Facts::new("table", 1, ABOUT) });
 
-const ABOUT: &str = "A stage of benchmarks: its output says what it was given.";
+const ABOUT: &str = "A stage of benchmarks: its output tells its inputs.";
 
 struct Trivial(Facts);
 
-/// The params of every kind; each takes those that it names.
+/// The params of all kinds; each kind takes its `fields`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AnyParams {
@@ -78,7 +78,7 @@ impl Stage for Trivial {
     }
 }
 
-/// The key: different for every node, as results are.
+/// Writes the key, which differs for every node, as real results do.
 fn output(name: &str, action: &Action) -> Output {
     Output::file(name, "result", format!("{name} {}\n", action.key.0).into_bytes())
 }
