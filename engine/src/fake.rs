@@ -12,67 +12,49 @@ use crate::stage::{Action, Context, DeviceUse, Facts, Output, Port, Stage, Stage
 
 pub(crate) static KINDS: [&dyn Stage; 6] = [&DATASET, &SPLIT, &TRAIN, &THRESHOLD, &SCORE, &TABLE];
 
-static DATASET: Fake = Fake {
-    facts: Facts {
-        outputs: &["images", "labels", "masks"],
-        fields: || DatasetParams::FIELDS,
-        ..Facts::new("dataset", 1, "A stage of tests.")
-    },
-    check: params::check::<DatasetParams>,
-};
-static SPLIT: Fake = Fake {
-    facts: Facts {
-        ports: &[Port::one("labels")],
-        outputs: &["split"],
-        fields: || SplitParams::FIELDS,
-        ..Facts::new("split", 1, "A stage of tests.")
-    },
-    check: params::check::<SplitParams>,
-};
-static TRAIN: Fake = Fake {
-    facts: Facts {
-        ports: &[Port::one("images"), Port::one("split")],
-        outputs: &["cams"],
-        fields: || TrainParams::FIELDS,
-        weight: Weight::Heavy,
-        device: Some(DeviceUse { environment: |_| Vec::new(), describe: str::to_owned }),
-        ..Facts::new("train", 1, "A stage of tests.")
-    },
-    check: params::check::<TrainParams>,
-};
-static THRESHOLD: Fake = Fake {
-    facts: Facts {
-        ports: &[Port::one("cams")],
-        outputs: &["thresholds"],
-        fields: || ThresholdParams::FIELDS,
-        batches: true,
-        ..Facts::new("threshold", 1, "A stage of tests.")
-    },
-    check: params::check::<ThresholdParams>,
-};
-static SCORE: Fake = Fake {
-    facts: Facts {
-        ports: &[Port::one("cams"), Port::one("thresholds"), Port::one("masks")],
-        outputs: &["scores"],
-        fields: || ScoreParams::FIELDS,
-        batches: true,
-        ..Facts::new("score", 1, "A stage of tests.")
-    },
-    check: params::check::<ScoreParams>,
-};
-static TABLE: Fake = Fake {
-    facts: Facts {
-        ports: &[Port { reads: &["scores", "cams"], ..Port::many("scores") }],
-        outputs: &["table"],
-        fields: || TableParams::FIELDS,
-        ..Facts::new("table", 1, "A stage of tests.")
-    },
-    check: params::check::<TableParams>,
-};
+static DATASET: Fake = fake::<DatasetParams>(Facts { outputs: &["images", "labels", "masks"], ..facts("dataset") });
+static SPLIT: Fake =
+    fake::<SplitParams>(Facts { ports: &[Port::one("labels")], outputs: &["split"], ..facts("split") });
+static TRAIN: Fake = fake::<TrainParams>(Facts {
+    ports: &[Port::one("images"), Port::one("split")],
+    outputs: &["cams"],
+    weight: Weight::Heavy,
+    device: Some(DeviceUse { environment: |_| Vec::new(), describe: str::to_owned }),
+    ..facts("train")
+});
+static THRESHOLD: Fake = fake::<ThresholdParams>(Facts {
+    ports: &[Port::one("cams")],
+    outputs: &["thresholds"],
+    batches: true,
+    ..facts("threshold")
+});
+static SCORE: Fake = fake::<ScoreParams>(Facts {
+    ports: &[Port::one("cams"), Port::one("thresholds"), Port::one("masks")],
+    outputs: &["scores"],
+    batches: true,
+    ..facts("score")
+});
+static TABLE: Fake = fake::<TableParams>(Facts {
+    ports: &[Port { reads: &["scores", "cams"], ..Port::many("scores") }],
+    outputs: &["table"],
+    ..facts("table")
+});
 
 pub(crate) struct Fake {
     facts: Facts,
     check: fn(&ParamTable, &[&'static str]) -> Result<serde_json::Value, ParamsError>,
+}
+
+const fn facts(kind: &'static str) -> Facts {
+    Facts::new(kind, 1, "A stage of tests.")
+}
+
+const fn fake<P: FakeParams>(facts: Facts) -> Fake {
+    Fake { facts: Facts { fields: || P::FIELDS, ..facts }, check: params::check::<P> }
+}
+
+trait FakeParams: Params {
+    const FIELDS: &[&str];
 }
 
 macro_rules! fake_params {
@@ -80,7 +62,7 @@ macro_rules! fake_params {
         #[derive(Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
         struct $name { $(#[serde(default)] $field: Option<$type>),* }
-        impl $name { const FIELDS: &[&str] = &[$(stringify!($field)),*]; }
+        impl FakeParams for $name { const FIELDS: &[&str] = &[$(stringify!($field)),*]; }
     };
 }
 

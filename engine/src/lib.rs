@@ -18,6 +18,7 @@ pub mod plan;
 pub mod publish;
 pub mod resources;
 pub mod run;
+mod run_id;
 pub mod runlog;
 pub mod schedule;
 mod selection;

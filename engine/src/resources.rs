@@ -1,4 +1,5 @@
-//! Resources of a node while it runs: `resources = { threads = 2, memory = "2GB", gpu = 1 }`; sizes and durations as text.
+//! Resources of a node while it runs: `resources = { threads = 2, memory = "2GB", gpu = 1 }`; sizes and durations as
+//! text.
 //!
 //! None of it is in a key: it changes when and where a node runs, never its outputs.
 
@@ -21,8 +22,8 @@ pub struct Resources {
     /// Memory in bytes; by default none is reserved.
     #[serde(rename = "memory", deserialize_with = "memory")]
     pub memory_bytes: Option<u64>,
-    /// Accelerator devices: a fraction of one (0.5 puts two nodes on one device) or a number of whole ones. By default the
-    /// [kind of stage](crate::stage::Facts::device) decides.
+    /// Accelerator devices: a fraction of one (0.5 puts two nodes on one device) or a number of whole ones. By default
+    /// the [kind of stage](crate::stage::Facts::device) decides.
     #[serde(deserialize_with = "gpu")]
     pub gpu: Option<f64>,
 }

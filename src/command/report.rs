@@ -151,7 +151,7 @@ fn facts(study: &Study, key: &ActionKey) -> anyhow::Result<Vec<(String, String)>
     // Not the latest run of that name: with other overrides it made another page.
     let result = study.store.recorded(key).context("the result of the report cannot be read")?;
     add("made by run", result.run.clone());
-    let records = result.run.parse().ok().and_then(|run| History::new(study.store.runs_dir()).records(&run).ok());
+    let records = result.run.parse().ok().and_then(|run| History::new(study.store.runs_dir()).events(&run).ok());
     for record in records.unwrap_or_default() {
         match record.event {
             Event::RunStarted(started) => {

@@ -10,7 +10,7 @@ use orchestrate_cache::{ActionKey, Checkpoints, Lease, Patience, Preimage, Store
 use super::action::{ActionMaker, Lost};
 use super::record::{Provenance, RecordError, record};
 use super::{NodeFailure, RunError, RunOptions, Selection, Stop, Summary, prepare};
-use crate::event::{Event, Hits, Record, Reporter, RunStarted};
+use crate::event::{Event, Hits, Reporter, RunStarted, TimedEvent, now_ms};
 use crate::executor::{
     Executor, Failure, Finished, ProcessExecutor, Report, Request, ScratchRoot, Sink, ThreadExecutor, Verdict,
     report_channel,
@@ -392,7 +392,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         }
         self.store.commit()?;
         let nodes = std::mem::take(&mut self.hits);
-        let at_ms = Record::now_ms();
+        let at_ms = now_ms();
         let hits = Hits { plan: self.plan, outputs: self.known.all_outputs(), nodes: &nodes, at_ms };
         self.log.hits(&hits);
         for listener in self.listeners.iter_mut() {
@@ -727,7 +727,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
     }
 
     fn report(&mut self, event: Event) {
-        let record = Record::now(event);
+        let record = TimedEvent::now(event);
         self.log.report(&record);
         for listener in self.listeners.iter_mut() {
             listener.report(&record);
@@ -737,7 +737,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
 
     fn warn_of_log(&mut self) {
         if let Some(message) = self.log.take_warning() {
-            let warning = Record::now(Event::Warning { message });
+            let warning = TimedEvent::now(Event::Warning { message });
             for listener in self.listeners.iter_mut() {
                 listener.report(&warning);
             }

@@ -82,7 +82,8 @@ mod tests {
     use super::*;
     use crate::fake::{STUDY, plan};
 
-    /// Returns the devices of the first trainings of two models in three folds, when all are ready and none is in the store.
+    /// Returns the devices of the first trainings of two models in three folds, when all are ready and none is in the
+    /// store.
     fn devices(overrides: &[&str], names: &[&str]) -> Vec<(String, String)> {
         let plan = plan(STUDY, overrides).expect("the study is valid");
         let selection = Selection::all(&plan);

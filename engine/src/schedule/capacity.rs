@@ -7,7 +7,8 @@ use crate::resources::{Resources, display_size};
 pub(crate) struct Capacity {
     /// CPU threads, at least 1 (`--jobs`).
     pub(crate) threads: usize,
-    /// Cores of this machine. A node that asks for no threads gets at most as many, as more would compute nothing faster.
+    /// Cores of this machine. A node that asks for no threads gets at most as many, as more would compute nothing
+    /// faster.
     pub(crate) cores: usize,
     /// Memory in bytes; unbounded if unknown.
     pub(crate) memory_bytes: Option<u64>,

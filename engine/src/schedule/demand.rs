@@ -17,8 +17,8 @@ pub(crate) struct Class {
 pub(crate) struct Demand {
     /// Index of its class.
     pub(crate) class: u32,
-    /// The group of siblings that run together when they are queued together. Groups are numbered densely from 0, and all
-    /// nodes of a group have one class.
+    /// The group of siblings that run together when they are queued together. Groups are numbered densely from 0, and
+    /// all nodes of a group have one class.
     pub(crate) group: Option<u32>,
     /// Estimated duration in milliseconds.
     pub(crate) estimate_ms: u32,

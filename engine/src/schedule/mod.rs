@@ -1,7 +1,7 @@
 //! The order in which nodes run: a state machine without clock, threads and files.
 //!
-//! The caller reports each event and asks for the next step; the same reports give the same steps. A node of the scheduler is a
-//! [`SlotId`]; which node of the plan it stands for is the caller's knowledge.
+//! The caller reports each event and asks for the next step; the same reports give the same steps. A node of the
+//! scheduler is a [`SlotId`]; which node of the plan it stands for is the caller's knowledge.
 //!
 //! A node passes two gates. It is *ready* once its inputs have succeeded: [`Scheduler::take_ready`] returns it, and the
 //! caller looks it up and reports [`hit`](Scheduler::hit), [`miss`](Scheduler::miss) or, while another process

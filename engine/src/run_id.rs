@@ -10,18 +10,18 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The name of a run: its start in UTC, to the millisecond, and six random hexadecimal digits, for example
-/// `20260131-174502-318-9f02ac`. Sorting the texts sorts the runs by time.
+/// `20260131-174502-318-9f02ac`. The order of the texts is the order of the runs in time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(String);
 
 impl RunId {
-    /// A name for a run that starts now; two processes that start in one millisecond get two names.
+    /// Returns a name for a run that starts now; two processes that start in one millisecond get two names.
     pub fn new() -> Self {
         Self::at(Timestamp::now(), u64::from(std::process::id()))
     }
 
     fn at(start: Timestamp, salt: u64) -> Self {
-        // The keys of a `RandomState` are random in each process and differ from one call to the next.
+        // The keys of a `RandomState` are random in each process and differ between calls.
         let mut hasher = RandomState::new().build_hasher();
         hasher.write_u64(salt);
         let random = hasher.finish() & 0xff_ffff;
@@ -30,7 +30,7 @@ impl RunId {
         Self(format!("{time}-{millisecond:03}-{random:06x}"))
     }
 
-    /// When the run began, in milliseconds since 1970; 0 where the name is none that a clock gave.
+    /// Returns the start of the run in milliseconds since 1970; 0 if the digits are no time.
     pub fn began_ms(&self) -> u64 {
         let time = self.0.get(..15).and_then(|text| DateTime::strptime("%Y%m%d-%H%M%S", text).ok());
         let start = time.and_then(|time| time.to_zoned(TimeZone::UTC).ok()).map(|time| time.timestamp());
@@ -38,7 +38,7 @@ impl RunId {
         start.map_or(0, |start| u64::try_from(start.as_millisecond() + millisecond).unwrap_or(0))
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -56,7 +56,7 @@ impl fmt::Display for RunId {
     }
 }
 
-/// The text is not the name of a run.
+/// The error for a text that is not the name of a run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not the name of a run, such as `20260131-174502-318-9f02ac`")]
 pub struct ParseRunIdError(String);
