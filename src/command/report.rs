@@ -8,7 +8,7 @@ use orchestrate_cache::{Access, ActionKey};
 use orchestrate_engine::event::Event;
 use orchestrate_engine::node::NodeId;
 use orchestrate_engine::plan::Plan;
-use orchestrate_engine::publish::{self, Annotated, PointNames, PublishError};
+use orchestrate_engine::publish::{self, NodeResult, PointNames, PublishError};
 use orchestrate_engine::run::Selection;
 use orchestrate_engine::runlog::History;
 use orchestrate_stages::pages::report::KIND;
@@ -54,8 +54,8 @@ pub(crate) fn report(kinds: Kinds, args: ReportArgs) -> anyhow::Result<Outcome> 
         let (key, outputs) = recorded.result(*id).context("BUG: what is missing was told above")?;
         let run = History::new(study.store.runs_dir()).latest(study.plan.name(*id).as_str()).map(|latest| latest.run);
         let run = run.map(|run| run.to_string()).unwrap_or_default();
-        let node = Annotated { node: *id, key, outputs, run: &run, files };
-        let published = publish::publish_annotated(&study.plan, &study.store, &root, &folder, node);
+        let node = NodeResult { node: *id, key, outputs, run: &run };
+        let published = publish::publish_annotated(&study.plan, &study.store, &root, &folder, node, files);
         let warnings = published.map_err(|error| match error {
             // As in a run: nothing was done, and something else is to be asked for.
             PublishError::Refused(refusal) => {

@@ -152,7 +152,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         let (threads, cores) = (capacity.threads, capacity.cores);
         let scheduler = prepare::scheduler(plan, selection, capacity)?;
         // Before anything runs, as a folder may be another's.
-        let publisher = Publisher::open(plan, store, selection)?;
+        let publisher = Publisher::open(plan, store, |id| selection.contains(id))?;
         let (sink, reports) = report_channel();
         let mut drive = Self {
             known: Known::new(plan, observed),
