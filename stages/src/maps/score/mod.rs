@@ -13,9 +13,11 @@ use orchestrate_engine::stage::{Action, Context, Facts, Output, Port, StageError
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{Cams, Foreground, Masks, PredictedMasks, Rows, Scores, Series, Table, Thresholds, Truths};
+use crate::artifact::{
+    Cams, Foreground, Masks, PredictedMasks, Rows, Scale, Scores, Series, Table, Thresholds, Truths,
+};
 use crate::batch::{Outcome, digests, in_groups};
-use crate::maps::heatmap::{Profile, Scale, profiles, recent, within};
+use crate::maps::heatmap::{Profile, profiles, recent, within};
 use crate::maps::memo::Memo;
 use crate::typed::{Adaptor, Typed};
 

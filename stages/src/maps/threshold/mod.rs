@@ -10,9 +10,9 @@ use orchestrate_engine::stage::{Action, Context, Facts, Output, Port, StageError
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{Cams, Series, Table, Thresholds};
+use crate::artifact::{Cams, Scale, Series, Table, Thresholds};
 use crate::batch::{digests, in_groups};
-use crate::maps::heatmap::{Histogram, Profile, Scale, each_is_constant, profiles, recent};
+use crate::maps::heatmap::{Histogram, Profile, each_is_constant, profiles, recent};
 use crate::typed::{Adaptor, Typed};
 
 pub use rule::Rule;
