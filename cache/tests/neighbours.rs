@@ -23,7 +23,7 @@ fn a_neighbours_results_are_seen_after_a_refresh() {
             record(store, &format!("large-{name}"), &large(round));
             store.commit().unwrap();
         }
-        assert_eq!(reader.lookup(&key(&names[0])), None);
+        assert_eq!(reader.hit(&key(&names[0])), None);
         for store in [&one, &two, &reader] {
             store.refresh().unwrap();
             for name in &names {

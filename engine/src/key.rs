@@ -38,7 +38,7 @@ pub(crate) fn preimage(
     before_inputs(set, seen, &mut encoder);
     inputs(plan, id, &ports(stage), output, &mut encoder)?;
     after_inputs(stage, set, seen, &mut encoder);
-    Some(encoder.preimage())
+    Some(encoder.into())
 }
 
 /// Makes keys; encodes once what all nodes of one set of params share.

@@ -3,7 +3,7 @@
 //! Imports `lock` and what that imports.
 
 pub(crate) mod durable;
-pub(crate) mod ends;
 pub(crate) mod index;
-pub(crate) mod places;
+pub(crate) mod locations;
+pub(crate) mod pack_lengths;
 pub(crate) mod writer;

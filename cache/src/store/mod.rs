@@ -6,5 +6,8 @@ pub(crate) mod catalog;
 pub(crate) mod last_use;
 pub(crate) mod lookup;
 mod open;
+mod put;
+mod read;
 
-pub use open::{PutContent, Store};
+pub use open::Store;
+pub use put::PutContent;

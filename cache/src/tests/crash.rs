@@ -6,7 +6,7 @@ use crate::error::StoreError;
 use crate::files::fault;
 use crate::format::layout::Access;
 use crate::store::{PutContent, Store};
-use crate::upkeep::gc::GcPolicy;
+use crate::upkeep::gc_report::GcPolicy;
 use crate::value::artifact::{ActionKey, ActionResult, OutputDigest};
 use crate::value::digest::Digest;
 
@@ -47,7 +47,7 @@ fn record(store: &Store, name: &str) -> Result<(), StoreError> {
 }
 
 fn read(store: &Store, name: &str) -> Option<Vec<u8>> {
-    let hit = store.lookup(&key(name))?;
+    let hit = store.hit(&key(name))?;
     let artifact = store.artifact(&hit.outputs[0].1).expect("a hit has its artifact");
     Some(store.read(&artifact.files[0].digest).expect("a hit has its bytes"))
 }

@@ -10,6 +10,13 @@ use crate::value::digest::Digest;
 #[serde(transparent)]
 pub struct ActionKey(pub Digest);
 
+impl ActionKey {
+    /// The first eight bytes, which stand for the key in notes of use: if two keys share them, one of them is kept longer.
+    pub(crate) fn prefix(&self) -> u64 {
+        self.0.prefix()
+    }
+}
+
 /// The digest of an artifact: of the names and contents of its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

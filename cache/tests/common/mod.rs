@@ -79,7 +79,7 @@ pub(crate) fn record(store: &Store, name: &str, contents: &[u8]) -> OutputDigest
 
 /// The contents that the key of that name has in the store, if it is a hit.
 pub(crate) fn contents(store: &Store, name: &str) -> Option<Vec<u8>> {
-    let hit = store.lookup(&key(name))?;
+    let hit = store.hit(&key(name))?;
     let artifact = store.artifact(&hit.outputs[0].1)?;
     store.read(&artifact.files[0].digest).ok()
 }
