@@ -1,6 +1,6 @@
 //! Running a batch of actions: in a thread of this process, or in a worker process of its own.
 //!
-//! An executor knows nothing of the graph. It is given a [`Request`], returns at once, and tells a [`Sink`] when the batch
+//! An executor knows nothing of the graph. It is given a [`Request`], returns at once, and tells a [`SendReport`] when the batch
 //! started, how far it is, and how it ended. Exactly one [`Report::Finished`] follows each request, whatever happens,
 //! and it has one result for each action, in order.
 
@@ -110,10 +110,10 @@ pub struct Finished {
 }
 
 /// Where reports go.
-pub type Sink = Arc<dyn Fn(Report) + Send + Sync>;
+pub type SendReport = Arc<dyn Fn(Report) + Send + Sync>;
 
 /// A sink whose reports are received one by one.
-pub fn report_channel() -> (Sink, Receiver<Report>) {
+pub fn report_channel() -> (SendReport, Receiver<Report>) {
     let (sender, receiver) = channel();
     // A report that nobody waits for any more is of no use.
     (Arc::new(move |report| drop(sender.send(report))), receiver)

@@ -25,7 +25,7 @@ use super::log::{Log, last_lines};
 use super::panic::{self, Print};
 use super::protocol::{StoredOutput, WorkerRequest, read_messages};
 use super::supervisor::{DRAIN, EndedBy, GRACE, Notice, Outcome, Supervisor};
-use super::{Executor, Failure, Finished, Report, Request, ScratchRoot, Sink};
+use super::{Executor, Failure, Finished, Report, Request, ScratchRoot, SendReport};
 use crate::schedule::BatchId;
 
 /// How to start a worker.
@@ -61,7 +61,7 @@ pub struct ProcessExecutor {
 struct Shared {
     command: WorkerCommand,
     scratch: Arc<ScratchRoot>,
-    sink: Sink,
+    sink: SendReport,
     grace: Duration,
     state: Mutex<State>,
     ended: Condvar,
@@ -75,7 +75,7 @@ struct State {
 
 impl ProcessExecutor {
     /// Starts workers by the command.
-    pub fn new(command: WorkerCommand, scratch: Arc<ScratchRoot>, sink: Sink) -> Self {
+    pub fn new(command: WorkerCommand, scratch: Arc<ScratchRoot>, sink: SendReport) -> Self {
         let (state, ended) = (Mutex::default(), Condvar::new());
         Self { shared: Arc::new(Shared { command, scratch, sink, grace: GRACE, state, ended }) }
     }

@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 
 use super::descendants::kill_with_descendants;
 use super::protocol::{Message, STOP, StoredOutput};
-use super::{Failure, Report, Request, Sink};
+use super::{Failure, Report, Request, SendReport};
 
 /// How long a worker that was told to stop may take.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ pub(super) enum Outcome {
 /// Looks after one worker.
 pub(super) struct Supervisor<'a> {
     request: &'a Request,
-    sink: &'a Sink,
+    sink: &'a SendReport,
     grace: Duration,
     pid: Pid,
     lines: Sender<Vec<u8>>,
@@ -63,7 +63,7 @@ pub(super) struct Supervisor<'a> {
 
 impl<'a> Supervisor<'a> {
     /// Looks after the worker `pid`, to which `lines` are written.
-    pub(super) fn new(request: &'a Request, sink: &'a Sink, pid: Pid, lines: Sender<Vec<u8>>) -> Self {
+    pub(super) fn new(request: &'a Request, sink: &'a SendReport, pid: Pid, lines: Sender<Vec<u8>>) -> Self {
         Self { request, sink, grace: GRACE, pid, lines, deadline: None, results: None, ended_by: None }
     }
 

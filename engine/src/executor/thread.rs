@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::attempt::{self, Thinned};
 use super::panic::{self, Print};
-use super::{Executor, Failure, Finished, Report, Request, ScratchRoot, Sink};
+use super::{Executor, Failure, Finished, Report, Request, ScratchRoot, SendReport};
 use crate::stage::{Context, Progress, StageError};
 
 /// Runs batches in threads of this process, which start when they are first needed.
@@ -23,7 +23,7 @@ pub struct ThreadExecutor {
 struct Shared {
     threads_max: usize,
     scratch: Arc<ScratchRoot>,
-    sink: Sink,
+    sink: SendReport,
     stopped: AtomicBool,
     state: Mutex<State>,
     wake: Condvar,
@@ -39,7 +39,7 @@ struct State {
 
 impl ThreadExecutor {
     /// Runs at most `threads` batches at once.
-    pub fn new(threads: usize, scratch: Arc<ScratchRoot>, sink: Sink) -> Self {
+    pub fn new(threads: usize, scratch: Arc<ScratchRoot>, sink: SendReport) -> Self {
         let shared = Shared {
             threads_max: threads.max(1),
             scratch,
