@@ -138,7 +138,7 @@ pub(crate) struct SweepArgs {
     #[arg(value_name = "AXIS=VALUES")]
     pub(crate) sweep: String,
     /// What is to be large
-    #[arg(long, default_value = "iou", value_parser = orchestrate_stages::sweep::METRICS)]
+    #[arg(long, default_value = "iou", value_parser = orchestrate_stages::pages::sweep::METRICS)]
     pub(crate) metric: String,
     /// Which images are scored: those whose class was predicted correctly, or all [default: as in the spec]
     #[arg(long, value_parser = ["correct", "all"])]

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use orchestrate_stages::model;
+use orchestrate_networks::model;
 
 use crate::outcome::UsageError;
 

@@ -12,6 +12,7 @@ pub mod fuzz;
 mod outcome;
 mod progress;
 mod reporter;
+mod stages;
 mod terminal;
 mod threads;
 mod transfer;
@@ -25,6 +26,8 @@ use orchestrate_engine::stage::Stage;
 
 use args::{Cli, Command, DataCommand, StoreCommand};
 use outcome::Outcome;
+
+pub use stages::stages;
 
 /// The kinds of stages that a spec can name.
 pub type Kinds = &'static [&'static dyn Stage];

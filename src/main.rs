@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    orchestrate::main(orchestrate_stages::STAGES)
+    orchestrate::main(orchestrate::stages())
 }

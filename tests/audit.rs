@@ -65,6 +65,14 @@ fn network_code_is_reached_through_the_data_fetcher_alone() {
 }
 
 #[test]
+fn burn_is_reached_through_the_crate_of_networks_alone() {
+    let has_burn = |package: &str, more: &[&str]| tree(package, more).iter().any(|(name, _)| name == "burn");
+    assert!(has_burn("orchestrate", &[]));
+    assert!(!has_burn("orchestrate", &["--prune", "orchestrate-networks"]));
+    assert!(!has_burn("orchestrate-stages", &[]) && !has_burn("orchestrate-engine", &[]));
+}
+
+#[test]
 fn every_licence_is_one_of_those_that_go_with_ours() {
     let lists: toml::Table = std::fs::read_to_string("deny.toml").expect("it is there").parse().expect("it is TOML");
     let texts = |value: &toml::Value| -> Vec<String> {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::digest::Digest;
+use crate::value::digest::Digest;
 
 /// Why the store cannot do what it was asked.
 #[derive(Debug, thiserror::Error)]

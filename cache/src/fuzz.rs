@@ -1,14 +1,15 @@
-//! What must return whatever the bytes that it is given: for the targets in `fuzz/` and for tests of properties.
+//! Readers of foreign bytes, which must return for any input: for the targets in `tests/fuzz/` and for tests of properties.
 #![allow(clippy::missing_panics_doc, reason = "a panic is what is looked for")]
 
 use std::fs;
 use std::path::PathBuf;
 
-use crate::file_digest::FileDigests;
-use crate::layout::Layout;
-use crate::pack::Pack;
-use crate::record::{Draft, Kind};
-use crate::store::{Access, Store};
+use crate::external::file_digest::FileDigests;
+use crate::format::layout::Access;
+use crate::format::layout::Layout;
+use crate::format::pack::Pack;
+use crate::format::record::{Draft, Kind};
+use crate::store::Store;
 
 /// Opens and verifies a store with a pack of these bytes.
 ///

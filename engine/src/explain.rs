@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use orchestrate_cache::Preimage;
 use serde_json::Value as Json;
 
-use crate::key::Manifest;
 use crate::node::NodeId;
 use crate::plan::Plan;
 use crate::source::Span;
@@ -32,8 +32,8 @@ impl Change {
 }
 
 /// Compares the recorded preimage with the present one. Returns nothing if they are equal.
-pub fn changes(plan: &Plan, id: NodeId, was: &Json, now: &Manifest) -> Vec<Change> {
-    let now = now.0.to_json();
+pub fn changes(plan: &Plan, id: NodeId, was: &Json, now: &Preimage) -> Vec<Change> {
+    let now = now.to_json();
     let mut changes = Vec::new();
     let text = |json: &Json| Some(shown(json).unwrap_or_default());
     if was["kind"] != now["kind"] {
@@ -170,12 +170,12 @@ mod tests {
             let store = tempfile::tempdir().unwrap();
             let observed = observe(plan, &FileDigests::open(store.path())).unwrap();
             let id = Selector::parse("images").unwrap().nodes(plan).unwrap()[0];
-            (id, Known::new(plan, &observed).manifest(id).unwrap())
+            (id, Known::new(plan, &observed).preimage(id).unwrap())
         };
         let (_, was) = preimage(&plan(STUDY, &[]).unwrap());
         let now = plan(STUDY, overrides).unwrap();
         let (id, preimage) = preimage(&now);
-        let changes = changes(&now, id, &was.0.to_json(), &preimage);
+        let changes = changes(&now, id, &was.to_json(), &preimage);
         (now, changes)
     }
 

@@ -44,7 +44,7 @@ pub fn log(bytes: &[u8]) {
         fs::write(run_dir.join(name), bytes).expect("a temporary folder is writable");
     }
     let history = History::new(dir.path());
-    let _ = (history.records(&run), history.started(&run), history.latest("table"), history.node_log("table"));
+    let _ = (history.events(&run), history.started(&run), history.latest("table"), history.node_log("table"));
     let _ = history.latest_of(&HashSet::from(["table", "train[model=a,fold=1]"]), 9);
     let _: Durations = history.durations(9);
     fs::remove_file(run_dir.join("durations.json")).expect("it was just written");

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use orchestrate_fetch::{Client, Done, Event, Fetch, Patience, fetch};
-use orchestrate_stages::dataset::{Census, census};
+use orchestrate_stages::data::dataset::{Census, census};
 
 use crate::args::FetchArgs;
 use crate::outcome::Outcome;

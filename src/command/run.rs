@@ -129,7 +129,7 @@ pub(super) fn execute(
         worker,
         grace: GRACE,
         log_max_bytes: limits.log_max_bytes(),
-        merge_tables: Some(orchestrate_stages::tidy::merge),
+        merge_tables: Some(orchestrate_stages::tables::tidy::merge),
     };
     let stop = stop_on_signals()?;
     let ran = run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut [&mut *listener], &stop);

@@ -12,7 +12,7 @@ use orchestrate_engine::plan::{self, Plan};
 use orchestrate_engine::run::{ActionMaker, Selection, Summary};
 use orchestrate_engine::spec::{self, Spec};
 use orchestrate_engine::stage::Item;
-use orchestrate_stages::sweep::{self, Input, KIND, Question, Swept};
+use orchestrate_stages::pages::sweep::{self, Input, KIND, Question, Swept};
 
 use super::place;
 use super::run::{Order, closing, execute, outcome, progress};
@@ -117,7 +117,7 @@ fn images_overrides(spec: &Spec, axis: &str, images: &str) -> Vec<String> {
 
 fn score_stages(plan: &Plan) -> impl Iterator<Item = usize> + '_ {
     let mut stages: Vec<usize> =
-        (0..plan.stages.len()).filter(|stage| plan.stages[*stage].kind.kind() == KIND).collect();
+        (0..plan.stages.len()).filter(|stage| plan.stages[*stage].kind.facts().kind == KIND).collect();
     stages.sort_by_key(|stage| plan.stages[*stage].declared);
     stages.into_iter()
 }

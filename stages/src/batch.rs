@@ -4,12 +4,12 @@ use orchestrate_cache::Digest;
 use orchestrate_engine::stage::{Action, Output, StageError};
 
 /// What a stage gives for one member.
-pub(crate) type Outcome = Result<Vec<Output>, StageError>;
+pub type Outcome = Result<Vec<Output>, StageError>;
 
 /// Runs members of equal `key` together and gives one outcome for each member, in order.
 ///
 /// Members that failed already keep their error. An error of `run` as a whole is that of every member of its group.
-pub(crate) fn in_groups<M, K: PartialEq>(
+pub fn in_groups<M, K: PartialEq>(
     members: Vec<Result<M, StageError>>,
     key: impl Fn(&M) -> K,
     run: impl Fn(&[M]) -> Result<Vec<Outcome>, StageError>,
@@ -49,7 +49,7 @@ pub(crate) fn in_groups<M, K: PartialEq>(
 }
 
 /// Digests of the files at a port: equal where the same bytes are read.
-pub(crate) fn digests(action: &Action, port: &str) -> Vec<Digest> {
+pub fn digests(action: &Action, port: &str) -> Vec<Digest> {
     let items = action.input(port).map(|input| input.items.as_slice()).unwrap_or_default();
     items.iter().flat_map(|item| item.files.iter().map(|file| file.digest)).collect()
 }

@@ -7,10 +7,10 @@
 use std::fs;
 
 /// CUDA's list of the GPUs that a process sees.
-pub(crate) const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
+pub const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
 
 /// What [`VISIBLE`] must be for a process that was given `device`, `cuda:1` or `cuda:0,cuda:1` say; empty for `cpu`.
-pub(crate) fn visible_to(device: &str) -> String {
+pub fn visible_to(device: &str) -> String {
     visible(device, std::env::var(VISIBLE).ok().as_deref())
 }
 
@@ -25,7 +25,7 @@ fn visible(device: &str, own: Option<&str>) -> String {
 }
 
 /// The version of NVIDIA's kernel driver, if one is loaded.
-pub(crate) fn driver() -> Option<String> {
+pub fn driver() -> Option<String> {
     driver_in(&fs::read_to_string("/proc/driver/nvidia/version").ok()?)
 }
 

@@ -1,49 +1,37 @@
-//! The domain: data sets, networks, class activation maps, thresholds, scores and tables.
+//! The domain without its networks: data sets, heatmaps, thresholds, scores, tables and pages.
 //!
-//! Invariant: this crate knows no spec, no store and no schedule; it sees actions and gives outputs.
+//! Invariant: this crate knows no spec, no store, no schedule and no tensor; it sees actions and returns outputs. Networks
+//! are the crate `orchestrate-networks`, which depends on this one.
 
 pub mod artifact;
-mod batch;
-mod bootstrap;
-pub mod cam;
-pub mod classify;
+pub mod batch;
 pub mod command;
-pub mod compare;
-pub mod dataset;
+pub mod data;
 pub mod export;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-mod gpu;
-mod hdf5;
-pub mod heatmap;
-mod memo;
-pub mod model;
-pub mod predict_masks;
-pub mod report;
-pub mod score;
-pub mod segment;
-pub mod split;
-pub mod sweep;
-pub mod table;
+pub mod gpu;
+pub mod maps;
+pub mod pages;
+pub mod random;
+pub mod tables;
 #[cfg(test)]
 mod testing;
-pub mod threshold;
-pub mod tidy;
-pub mod train;
-mod training;
-mod typed;
+pub mod threads;
+pub mod typed;
 
 use orchestrate_engine::stage::Stage;
 
-/// Every kind of stage, in the order of a study; help text and error messages are made from it.
+use data::{dataset, split};
+use maps::{score, threshold};
+use pages::report;
+use tables::{classify, compare, table};
+
+/// The kinds of stages of this crate, in the order of a study.
 pub static STAGES: &[&dyn Stage] = &[
     &dataset::STAGE,
     &split::STAGE,
-    &train::STAGE,
-    &cam::STAGE,
     &threshold::STAGE,
-    &segment::STAGE,
-    &predict_masks::STAGE,
     &score::STAGE,
     &classify::STAGE,
     &table::STAGE,

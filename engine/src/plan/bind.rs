@@ -53,7 +53,7 @@ impl<'a> Binder<'a> {
                 problems.push(
                     Diagnostic::error(format!("axis `{name}` binds nothing in stage `{}`", stage.name.get_ref()))
                         .at(written.span())
-                        .note(format!("params of kind {}: {}", kind.kind(), kind.fields().join(", ")))
+                        .note(format!("params of kind {}: {}", kind.facts().kind, kind.facts().fields().join(", ")))
                         .help(format!(
                             "bind a param with `with = {{ PARAM = \"axis.{name}\" }}`, or read an input that varies over it"
                         )),
@@ -79,15 +79,15 @@ impl<'a> Binder<'a> {
                 problems.push(Diagnostic::error(message).at(axis.span()).names("its axes", axis.get_ref(), names));
             }
             if !self.has(param.get_ref()) {
-                let fields = self.kind.fields().iter().copied();
-                let message = format!("kind {} has no param `{}`", self.kind.kind(), param.get_ref());
+                let fields = self.kind.facts().fields().iter().copied();
+                let message = format!("kind {} has no param `{}`", self.kind.facts().kind, param.get_ref());
                 problems.push(Diagnostic::error(message).at(param.span()).names("its params", param.get_ref(), fields));
             }
         }
     }
 
     fn has(&self, param: &str) -> bool {
-        self.kind.fields().contains(&param) || self.kind.free_fields().is_some()
+        self.kind.facts().fields().contains(&param) || self.kind.facts().free_fields.is_some()
     }
 
     fn with(&self, axis: &Axis) -> impl Iterator<Item = &str> {
@@ -102,7 +102,9 @@ impl<'a> Binder<'a> {
     /// if no input varies over the axis too: otherwise every command below a sweep would have the labels in its key.
     fn binds(&self, axis: usize, shared: bool) -> bool {
         let axis = &self.spec.axes[axis];
-        let by_name = |name: &str| self.kind.fields().contains(&name) || (self.kind.free_fields().is_some() && !shared);
+        let by_name = |name: &str| {
+            self.kind.facts().fields().contains(&name) || (self.kind.facts().free_fields.is_some() && !shared)
+        };
         self.with(axis).next().is_some()
             || axis.values.iter().any(|value| match &value.binding {
                 Binding::Scalar(_) => by_name(axis.name.get_ref()),
@@ -130,7 +132,7 @@ impl<'a> Binder<'a> {
     }
 
     fn insert_default(&mut self, param: &'static str, value: Located) {
-        if self.kind.fields().contains(&param) && !self.base.get_ref().contains_key(param) {
+        if self.kind.facts().fields().contains(&param) && !self.base.get_ref().contains_key(param) {
             let key = Spanned::new(value.span(), param.into());
             self.base.get_mut().insert(key, value);
         }
@@ -173,8 +175,8 @@ impl<'a> Binder<'a> {
     fn bind(&self, table: &mut ParamTable, param: &str, value: Located) {
         let key = Spanned::new(value.span(), param.to_owned().into());
         let fields = table.get_mut();
-        match self.kind.free_fields() {
-            Some(free) if !self.kind.fields().contains(&param) => {
+        match self.kind.facts().free_fields {
+            Some(free) if !self.kind.facts().fields().contains(&param) => {
                 if !fields.contains_key(free) {
                     let empty = DeValue::Table(DeTable::new());
                     fields.insert(Spanned::new(value.span(), free.into()), Spanned::new(value.span(), empty));
@@ -209,7 +211,7 @@ impl<'a> Binder<'a> {
         fold_zeros(&mut params);
         let mut keyed = params.clone();
         let mut path_span = None;
-        for field in self.kind.path_fields() {
+        for field in self.kind.facts().path_fields {
             let written = located(table.get_ref(), field);
             path_span = path_span.or(written.map(Spanned::span));
             if let Err(path) = resolve(&mut params, field, written, &self.spec.sources) {
@@ -247,7 +249,7 @@ impl<'a> Binder<'a> {
 /// Checks the written params of a stage whose axes or inputs are unknown. A missing param is no error, as an axis may bind it.
 /// A kind with free params is not checked, as it may refer to params that an axis adds.
 pub(super) fn check_written(stage: &StageSpec, kind: &'static dyn Stage, problems: &mut Problems) {
-    if kind.free_fields().is_some() {
+    if kind.facts().free_fields.is_some() {
         return;
     }
     let error = kind.check(&stage.params).err().unwrap_or_default();
@@ -256,7 +258,7 @@ pub(super) fn check_written(stage: &StageSpec, kind: &'static dyn Stage, problem
 }
 
 fn diagnostic(stage: &StageSpec, kind: &dyn Stage, problem: ParamProblem) -> Diagnostic {
-    let message = format!("stage `{}` (kind {}): {}", stage.name.get_ref(), kind.kind(), problem.message);
+    let message = format!("stage `{}` (kind {}): {}", stage.name.get_ref(), kind.facts().kind, problem.message);
     Diagnostic { help: problem.help, ..Diagnostic::error(message) }.at(problem.span)
 }
 

@@ -98,7 +98,7 @@ impl PlanBuilder<'_> {
             self.incomplete = true;
             return;
         };
-        let batch_axes = if kind.batches() { self.batch_axes(&points, &feeds) } else { Vec::new() };
+        let batch_axes = if kind.facts().batches { self.batch_axes(&points, &feeds) } else { Vec::new() };
         let first_node = NodeId::from_index(self.nodes.len());
         self.planned[declared] = Some(self.stages.len());
         let name = stage.name.get_ref().clone();
@@ -232,7 +232,8 @@ impl PlanBuilder<'_> {
             if stages.is_empty() {
                 continue;
             }
-            let fields = Names::new("params", stages.iter().flat_map(|stage| stage.kind.fields().iter().copied()));
+            let fields =
+                Names::new("params", stages.iter().flat_map(|stage| stage.kind.facts().fields().iter().copied()));
             for value in &axis.values {
                 let Binding::Table(table) = &value.binding else { continue };
                 for key in table.keys() {
@@ -297,13 +298,14 @@ fn output(feed: &LinkFeed, upstream: &PlannedStage) -> Result<String, Box<Diagno
         if outputs.contains(output) {
             return Ok(output.clone());
         }
-        let message = format!("stage `{}` (kind {}) has no output `{output}`", upstream.name, upstream.kind.kind());
+        let message =
+            format!("stage `{}` (kind {}) has no output `{output}`", upstream.name, upstream.kind.facts().kind);
         return Err(Box::new(Diagnostic::error(message).at(feed.written.span()).names("its outputs", output, names())));
     }
     let wanted: &[&str] = feed.port.map_or(&[], |port| port.reads);
     let by_name =
         wanted.iter().copied().chain([feed.name.as_str()]).find(|name| outputs.iter().any(|output| output == name));
-    let free = upstream.kind.takes_any_port() || feed.port.is_none();
+    let free = upstream.kind.facts().takes_any_port || feed.port.is_none();
     match (by_name, outputs.as_slice()) {
         (Some(name), _) => Ok(name.to_owned()),
         (None, [only]) if free => Ok(only.clone()),
@@ -315,7 +317,7 @@ fn output(feed: &LinkFeed, upstream: &PlannedStage) -> Result<String, Box<Diagno
                     feed.name,
                     or(wanted),
                     upstream.name,
-                    upstream.kind.kind()
+                    upstream.kind.facts().kind
                 ),
             };
             Err(Box::new(

@@ -94,9 +94,9 @@ fn link(
     kinds: &[&'static dyn Stage],
     problems: &mut Vec<Diagnostic>,
 ) -> Link {
-    let kind = kinds.iter().copied().find(|kind| kind.kind() == stage.kind.get_ref());
+    let kind = kinds.iter().copied().find(|kind| kind.facts().kind == stage.kind.get_ref());
     if kind.is_none() {
-        let names: Vec<_> = kinds.iter().map(|kind| kind.kind()).collect();
+        let names: Vec<_> = kinds.iter().map(|kind| kind.facts().kind).collect();
         problems.push(
             Diagnostic::error(format!("unknown stage kind `{}`", stage.kind.get_ref())).at(stage.kind.span()).names(
                 "kinds",
@@ -126,10 +126,10 @@ fn link(
     over.sort_unstable();
     let mut feeds = Vec::new();
     for (name, port_spec) in &stage.inputs {
-        let port = kind.and_then(|kind| kind.ports().iter().find(|port| port.name == name));
-        if let Some(kind) = kind.filter(|kind| port.is_none() && !kind.takes_any_port()) {
-            let names: Vec<_> = kind.ports().iter().map(|port| port.name).collect();
-            let message = format!("kind {} has no input `{name}`", kind.kind());
+        let port = kind.and_then(|kind| kind.facts().ports.iter().find(|port| port.name == name));
+        if let Some(kind) = kind.filter(|kind| port.is_none() && !kind.facts().takes_any_port) {
+            let names: Vec<_> = kind.facts().ports.iter().map(|port| port.name).collect();
+            let message = format!("kind {} has no input `{name}`", kind.facts().kind);
             problems.push(Diagnostic::error(message).at(port_spec.span.clone()).names("its inputs", name, names));
         }
         for written in &port_spec.stages {
@@ -142,7 +142,7 @@ fn link(
         }
     }
     if let Some(kind) = kind {
-        let missing = kind.ports().iter().filter(|port| !port.optional && !stage.inputs.contains_key(port.name));
+        let missing = kind.facts().ports.iter().filter(|port| !port.optional && !stage.inputs.contains_key(port.name));
         let before = problems.len();
         for port in missing {
             whole = false;
@@ -157,12 +157,13 @@ fn link(
             );
         }
         let connected: Vec<&str> = stage.inputs.keys().map(String::as_str).collect();
-        if let (true, Err(message)) = (problems.len() == before, kind.check_ports(&connected)) {
+        if let (true, Err(message)) = (problems.len() == before, (kind.facts().check_ports)(&connected)) {
             let message = format!("stage `{}`: {message}", stage.name.get_ref());
             problems.push(Diagnostic::error(message).at(stage.name.span()));
         }
         // The kind decides the order of ports, so that reordering `inputs` in the spec changes no key.
-        let rank = |feed: &LinkFeed| kind.ports().iter().position(|port| port.name == feed.name).unwrap_or(usize::MAX);
+        let rank =
+            |feed: &LinkFeed| kind.facts().ports.iter().position(|port| port.name == feed.name).unwrap_or(usize::MAX);
         feeds.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.name.cmp(&b.name)));
     }
     Link { kind, whole, over, feeds }

@@ -85,7 +85,7 @@ fn check_params(
         let declared = &spec.stages[stage.declared];
         let mut seen = HashSet::new();
         for set in &stage.param_sets {
-            let fields = stage.kind.path_fields().iter();
+            let fields = stage.kind.facts().path_fields.iter();
             let written =
                 fields.flat_map(|field| paths(&set.params, field).into_iter().map(move |path| (*field, path)));
             let written: Vec<(&str, &Path)> = written.filter(|(field, path)| seen.insert((*field, *path))).collect();
@@ -100,7 +100,7 @@ fn check_params(
                     let around = read.starts_with(&folder.path);
                     let how = if around { "which holds" } else { "which lies in" };
                     let what = format!("{how} {}, which stage `{}` reads", path.display(), stage.name);
-                    if !around && inside && stage.kind.leaves_out_published() {
+                    if !around && inside && stage.kind.facts().leaves_out_published {
                         let problem = folder.error(format!("{what}; what is published is left out there"));
                         let help = format!("name the files in `{field}` one by one, or publish to another folder");
                         problems

@@ -3,7 +3,7 @@
 use orchestrate_engine::stage::StageError;
 
 use super::{Columns, Rows, Table};
-use crate::heatmap::Scale;
+use crate::maps::heatmap::Scale;
 
 /// Class activation maps of validation images, in data set order.
 ///

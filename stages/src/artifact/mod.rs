@@ -44,6 +44,9 @@ pub(crate) use series::Series;
 pub use split::Split;
 pub(crate) use truths::{Foreground, Run, Truths};
 
+/// Name of the output that holds the weights of a network; `stages/networks` writes it.
+pub const WEIGHTS: &str = "weights";
+
 /// An artifact that is one Parquet file, `OUTPUT.parquet`.
 pub trait Table: Sized {
     /// Name of the output, and of its file without the extension.

@@ -1,0 +1,22 @@
+//! Networks: their training, the class activation maps of classifiers, and the masks that a U-Net predicts.
+//!
+//! Invariant: this is the only crate of stages that knows tensors; `orchestrate-stages` does not depend on it.
+
+pub mod cam;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+pub mod model;
+pub mod predict_masks;
+pub mod segment;
+#[cfg(test)]
+mod testing;
+pub mod train;
+mod training;
+
+use orchestrate_engine::stage::Stage;
+// The shared files below `testing` name it as a module of their crate.
+#[cfg(test)]
+use orchestrate_stages::artifact;
+
+/// The kinds of stages of this crate, in the order of a study.
+pub static STAGES: &[&dyn Stage] = &[&train::STAGE, &cam::STAGE, &segment::STAGE, &predict_masks::STAGE];

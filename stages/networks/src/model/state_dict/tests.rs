@@ -1,0 +1,150 @@
+//! `tests/reference/state_dict.py` made the files.
+
+use std::path::PathBuf;
+
+use burn::tensor::{Device, bf16, f16};
+
+use super::*;
+use crate::model::reference::formula_tensor;
+use crate::model::{Classifier, ModelName, write_safetensors};
+use orchestrate_stages::random::Seed;
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/reference/state_dict").join(name)
+}
+
+fn read(name: &str) -> Result<Tensors, String> {
+    read_state_dict(&path(name), |name| !name.starts_with("classifier."))
+}
+
+fn error(name: &str) -> String {
+    read(name).expect_err("the file cannot be read")
+}
+
+#[test]
+fn state_dicts_of_every_layout_give_the_same_tensors() {
+    let zip = read("zip.pth").unwrap();
+    let shapes: Vec<_> = zip.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.clone())).collect();
+    let expected = [
+        ("features.0.bias", vec![2]),
+        ("features.0.weight", vec![2, 3, 3, 3]),
+        ("features.1.bias", vec![2]),
+        ("features.1.running_mean", vec![2]),
+        ("features.1.running_var", vec![2]),
+        ("features.1.weight", vec![2]),
+        ("features.2.weight", vec![5, 4]),
+        ("features.3.weight", vec![4, 2]),
+        ("features.4.weight", vec![4, 2]),
+        ("features.5.weight", vec![4, 2]),
+    ];
+    assert_eq!(shapes, expected, "no classifier, no counter of batches");
+    for (name, tensor) in &zip {
+        let mut values = formula_tensor(name, &tensor.shape).values;
+        for value in &mut values {
+            match name.as_str() {
+                "features.3.weight" => *value = f16::from_f32(*value).to_f32(),
+                "features.4.weight" => *value = bf16::from_f32(*value).to_f32(),
+                _ => {}
+            }
+        }
+        assert_eq!(tensor.values, values, "{name}");
+    }
+    assert_eq!(read("legacy.pth").unwrap(), zip);
+    assert_eq!(read("same.safetensors").unwrap(), zip);
+}
+
+#[test]
+fn layers_of_dense_blocks_in_old_files_get_todays_names() {
+    let tensors = read("densenet.pth").unwrap();
+    assert_eq!(tensors.into_keys().collect::<Vec<_>>(), ["features.denseblock1.denselayer2.norm1.weight"]);
+}
+
+#[test]
+fn integers_are_refused_by_name() {
+    assert_eq!(error("integers.pth"), "`features.0.weight` is I64, but F16, BF16, F32 or F64 was expected");
+}
+
+#[test]
+fn a_pickle_that_calls_a_function_is_read_without_calling_it() {
+    let tensors = read("program.pth").unwrap();
+    assert_eq!(tensors.into_keys().collect::<Vec<_>>(), ["features.0.weight"]);
+    let error = error("program.pickle");
+    assert!(error.contains("Expected a dictionary at the root") && error.contains("posix.mkdir"), "{error}");
+    assert!(!PathBuf::from("executed").exists(), "what the pickle asks for was done");
+}
+
+#[test]
+fn a_number_that_claims_to_be_a_large_tensor_is_refused_before_memory_is_taken() {
+    let error = error("huge.pth");
+    assert_eq!(error, "it declares 1073741824 bytes of tensors, but has 1556 bytes in all");
+}
+
+#[test]
+fn files_of_other_kinds_and_no_files_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let nonsense = folder.path().join("nonsense.pth");
+    std::fs::write(&nonsense, "nonsense, and more of it").unwrap();
+    let any = |_: &str| true;
+    let error = read_state_dict(&nonsense, any).unwrap_err();
+    assert!(error.starts_with("neither a safetensors file nor a state dict that torch.save wrote: "), "{error}");
+    assert!(!error.contains("file format: ") && !error.contains("checkpoint: "), "the cause is said once: {error}");
+    std::fs::write(&nonsense, "").unwrap();
+    assert!(read_state_dict(&nonsense, any).is_err());
+    let error = read_state_dict(&folder.path().join("none"), any).unwrap_err();
+    assert!(error.starts_with("it cannot be read: "), "{error}");
+}
+
+/// What is left of a file is either refused, or is the whole truth: a few bytes after the last tensor may be missing.
+#[test]
+fn files_cut_short_are_refused_and_flipped_bytes_do_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let damaged = folder.path().join("damaged");
+    for name in ["zip.pth", "legacy.pth", "same.safetensors"] {
+        let bytes = std::fs::read(path(name)).unwrap();
+        for length in (0..bytes.len()).step_by(3) {
+            std::fs::write(&damaged, &bytes[..length]).unwrap();
+            if let Ok(tensors) = read_state_dict(&damaged, |name| !name.starts_with("classifier.")) {
+                assert_eq!(tensors, read(name).unwrap(), "{name} cut to {length} bytes");
+            }
+        }
+        for place in (0..bytes.len()).step_by(3) {
+            let mut bytes = bytes.clone();
+            bytes[place] ^= 1 << (place % 8);
+            std::fs::write(&damaged, &bytes).unwrap();
+            // Whether it can be read depends on the place; it must not panic.
+            let _ = read_state_dict(&damaged, |_| true);
+        }
+    }
+}
+
+/// A file of a whole network, with its classifier of 1,000 classes.
+#[test]
+fn what_is_wrong_with_a_file_of_resnet18_is_named_all_at_once() {
+    let model = ModelName::new("resnet18").unwrap();
+    let drawn = |seed| Classifier::drawn(model, 3, &Seed::new("test", seed, &[]), &Device::flex());
+    let mut file = drawn(1).tensors();
+    file.retain(|name, _| !name.starts_with("head."));
+    let zeros = |shape: &[usize]| Values { shape: shape.to_vec(), values: vec![0.0; shape.iter().product()] };
+    file.insert("fc.weight".to_owned(), zeros(&[1000, 512]));
+    file.insert("fc.bias".to_owned(), zeros(&[1000]));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("resnet18.safetensors");
+    let read = |file: &Tensors| {
+        std::fs::write(&path, write_safetensors(file)).unwrap();
+        let tensors = read_state_dict(&path, |name| model.is_of_trunk(name)).unwrap();
+        assert!(!tensors.keys().any(|name| name.starts_with("fc.")), "the classifier is passed over");
+        drawn(2).with_trunk(model, &tensors).map(|classifier| classifier.tensors())
+    };
+    let taken = read(&file).unwrap();
+    assert_eq!(taken["layer4.1.conv2.weight"], file["layer4.1.conv2.weight"]);
+    assert_eq!(taken["head.weight"], drawn(2).tensors()["head.weight"]);
+
+    file.remove("layer1.0.bn1.running_var");
+    file.insert("conv1.weight".to_owned(), zeros(&[64, 1, 7, 7]));
+    file.insert("layer5.0.conv1.weight".to_owned(), zeros(&[1]));
+    assert_eq!(
+        read(&file).unwrap_err(),
+        "`conv1.weight` is [64, 1, 7, 7], but [64, 3, 7, 7] was expected; `layer1.0.bn1.running_var` [64] is missing; \
+         `layer5.0.conv1.weight` is unexpected"
+    );
+}

@@ -1,0 +1,301 @@
+//! The tensors of a module by name, and safetensors files of them.
+//!
+//! A name is the path of fields and indices, `features.3.squeeze.weight`. The field `trunk` and the variants of enums leave no
+//! trace in it, and the layers of a dense block are numbered from 1, so that the names of trunks are torchvision's.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::tensor::{Tensor, TensorData};
+use orchestrate_cache::Digest;
+use safetensors::{Dtype, SafeTensors, View};
+
+/// Tensors in the order of their names.
+pub type Tensors = BTreeMap<String, Values>;
+
+/// A tensor as plain numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Values {
+    /// Length of each axis.
+    pub shape: Vec<usize>,
+    /// Row by row, the last axis fastest.
+    pub values: Vec<f32>,
+}
+
+/// All float tensors of a module.
+pub(super) fn collect<M: Module>(module: &M) -> Tensors {
+    let mut visitor = Collect { path: Path::default(), tensors: Tensors::new() };
+    module.visit(&mut visitor);
+    visitor.tensors
+}
+
+/// The shapes of all float tensors of a module.
+fn shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
+    let mut visitor = Shapes { path: Path::default(), shapes: BTreeMap::new() };
+    module.visit(&mut visitor);
+    visitor.shapes
+}
+
+/// Whether any tensor of a module on a device with gradients has one.
+pub(super) fn is_trained<M: Module>(module: &M) -> bool {
+    struct Trained(bool);
+
+    impl ModuleVisitor for Trained {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0 |= param.is_require_grad();
+        }
+    }
+
+    let mut visitor = Trained(false);
+    module.visit(&mut visitor);
+    visitor.0
+}
+
+/// Replaces the tensors for which `values` gives some; it is told the name and the shape.
+///
+/// Every parameter gets an id made from its name, so that the state of an optimiser finds it again in another process.
+pub(super) fn fill<M: Module>(module: M, values: impl FnMut(&str, &[usize]) -> Option<Vec<f32>>) -> M {
+    module.map(&mut Fill { path: Path::default(), values })
+}
+
+/// Replaces the tensors by those of a state dict.
+///
+/// `keeps` says which tensors of the module stay as they are, `ignores` which of the state dict are passed over. The error
+/// names every tensor that is missing, unexpected or misshapen.
+pub(super) fn load<M: Module>(
+    module: M,
+    tensors: &Tensors,
+    keeps: impl Fn(&str) -> bool,
+    ignores: impl Fn(&str) -> bool,
+) -> Result<M, String> {
+    let mut expected = shapes(&module);
+    expected.retain(|name, _| !keeps(name));
+    let mut problems = Vec::new();
+    for (name, shape) in &expected {
+        match tensors.get(name) {
+            None => problems.push(format!("`{name}` {shape:?} is missing")),
+            Some(found) if found.shape != *shape => {
+                problems.push(format!("`{name}` is {:?}, but {shape:?} was expected", found.shape));
+            }
+            Some(_) => {}
+        }
+    }
+    let unexpected = tensors.keys().filter(|name| !expected.contains_key(*name) && !ignores(name));
+    problems.extend(unexpected.map(|name| format!("`{name}` is unexpected")));
+    if problems.is_empty() {
+        let values = |name: &str, _: &[usize]| expected.get(name).map(|_| tensors[name].values.clone());
+        Ok(fill(module, values))
+    } else {
+        Err(problems.join("; "))
+    }
+}
+
+/// Reads a safetensors file; all tensors must be f32.
+pub fn read_safetensors(bytes: &[u8]) -> Result<Tensors, String> {
+    let file = SafeTensors::deserialize(bytes).map_err(|error| format!("no readable safetensors file: {error}"))?;
+    let mut tensors = Tensors::new();
+    let mut problems = Vec::new();
+    for (name, view) in file.iter() {
+        if view.dtype() == Dtype::F32 {
+            let values =
+                view.data().chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+            tensors.insert(name.to_owned(), Values { shape: view.shape().to_vec(), values: values.collect() });
+        } else {
+            problems.push(format!("`{name}` is {:?}, but F32 was expected", view.dtype()));
+        }
+    }
+    problems.sort();
+    if problems.is_empty() { Ok(tensors) } else { Err(problems.join("; ")) }
+}
+
+/// Writes a safetensors file, tensors in the order of their names: the same bytes for the same tensors.
+pub fn write_safetensors(tensors: &Tensors) -> Vec<u8> {
+    let views = tensors.iter().map(|(name, tensor)| (name.as_str(), LittleEndian(tensor)));
+    safetensors::serialize(views, None).expect("names and sizes are far below the limits of the format")
+}
+
+/// Encodes a tensor when its turn comes, so that no second copy of a whole network is held.
+struct LittleEndian<'a>(&'a Values);
+
+impl View for LittleEndian<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.0.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.0.values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
+
+    fn data_len(&self) -> usize {
+        size_of_val(self.0.values.as_slice())
+    }
+}
+
+#[derive(Default)]
+struct Path(Vec<Option<String>>);
+
+impl Path {
+    fn enter(&mut self, name: &str, container: &str) {
+        let in_dense_block =
+            self.0.last().and_then(Option::as_deref).is_some_and(|name| name.starts_with("denseblock"));
+        let name = match name.parse::<usize>() {
+            _ if container.starts_with("Enum:") || name == "trunk" => None,
+            Ok(index) if in_dense_block => Some(format!("denselayer{}", index + 1)),
+            _ => Some(name.to_owned()),
+        };
+        self.0.push(name);
+    }
+
+    fn exit(&mut self) {
+        self.0.pop();
+    }
+
+    fn name(&self) -> String {
+        self.0.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(".")
+    }
+}
+
+struct Collect {
+    path: Path,
+    tensors: Tensors,
+}
+
+impl ModuleVisitor for Collect {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let tensor = param.val();
+        let shape = tensor.dims().to_vec();
+        let values = tensor.into_data().try_into_vec_as().expect("parameters are f32");
+        self.tensors.insert(self.path.name(), Values { shape, values });
+    }
+}
+
+struct Shapes {
+    path: Path,
+    shapes: BTreeMap<String, Vec<usize>>,
+}
+
+impl ModuleVisitor for Shapes {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.shapes.insert(self.path.name(), param.val().dims().to_vec());
+    }
+}
+
+struct Fill<F> {
+    path: Path,
+    values: F,
+}
+
+impl<F: FnMut(&str, &[usize]) -> Option<Vec<f32>>> ModuleMapper for Fill<F> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let name = self.path.name();
+        let (_, tensor, mapper) = param.consume();
+        let tensor = match (self.values)(&name, &tensor.dims()) {
+            Some(values) => Tensor::from_data(TensorData::new(values, tensor.dims()), &tensor.device())
+                .set_require_grad(tensor.is_require_grad()),
+            None => tensor,
+        };
+        Param::from_mapped_value(id(&name), tensor, mapper)
+    }
+}
+
+/// The id of the parameter of that name.
+pub(super) fn id(name: &str) -> ParamId {
+    let digest = Digest::of(name.as_bytes());
+    let first: [u8; 8] = digest.as_bytes()[..8].try_into().expect("a digest has 32 bytes");
+    ParamId::from(u64::from_le_bytes(first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Classifier, ModelName};
+    use burn::tensor::Device;
+    use orchestrate_stages::random::Seed;
+    use safetensors::tensor::TensorView;
+
+    fn tiny() -> Classifier {
+        let model = ModelName::new("tiny").expect("it exists");
+        Classifier::drawn(model, 3, &Seed::new("test", 1, &[]), &Device::flex())
+    }
+
+    #[test]
+    fn tensors_are_named_by_fields_and_indices() {
+        let names: Vec<_> = tiny().tensors().into_iter().map(|(name, tensor)| (name, tensor.shape)).collect();
+        let expected = [
+            ("features.0.bias", vec![32]),
+            ("features.0.weight", vec![32, 1, 7, 7]),
+            ("features.2.bias", vec![32]),
+            ("features.2.weight", vec![32, 32, 3, 3]),
+            ("features.5.bias", vec![64]),
+            ("features.5.weight", vec![64, 32, 3, 3]),
+            ("features.7.bias", vec![64]),
+            ("features.7.weight", vec![64, 64, 3, 3]),
+            ("head.bias", vec![3]),
+            ("head.weight", vec![3, 64]),
+        ];
+        assert_eq!(names, expected.map(|(name, shape)| (name.to_owned(), shape)));
+    }
+
+    #[test]
+    fn every_tensor_that_does_not_fit_is_named() {
+        let mut tensors = tiny().tensors();
+        tensors.remove("features.0.bias");
+        tensors.insert("features.2.bias".to_owned(), Values { shape: vec![2], values: vec![0.0; 2] });
+        tensors.insert("features.9.bias".to_owned(), Values { shape: vec![1], values: vec![0.0] });
+        tensors.insert("head.weight".to_owned(), Values { shape: vec![9, 9], values: vec![0.0; 81] });
+        let model = ModelName::new("tiny").expect("it exists");
+        let error = tiny().with_trunk(model, &tensors).expect_err("three tensors do not fit");
+        assert_eq!(
+            error,
+            "`features.0.bias` [32] is missing; `features.2.bias` is [2], but [32] was expected; \
+             `features.9.bias` is unexpected"
+        );
+    }
+
+    #[test]
+    fn tensors_survive_a_safetensors_file_and_give_the_same_bytes() {
+        let tensors = tiny().tensors();
+        let bytes = write_safetensors(&tensors);
+        assert_eq!(read_safetensors(&bytes).expect("it was just written"), tensors);
+        let model = ModelName::new("tiny").expect("it exists");
+        let again = Classifier::from_tensors(model, 3, &tensors, &Device::flex()).expect("its own tensors fit");
+        assert_eq!(write_safetensors(&again.tensors()), bytes);
+    }
+
+    #[test]
+    fn tensors_of_another_type_are_named() {
+        let view = TensorView::new(Dtype::F16, vec![1], &[0, 0]).expect("two bytes are one f16");
+        let bytes = safetensors::serialize([("a", view)], None).expect("a small file");
+        assert_eq!(read_safetensors(&bytes).expect_err("f16"), "`a` is F16, but F32 was expected");
+        assert!(read_safetensors(b"nonsense").expect_err("not safetensors").contains("no readable safetensors file"));
+    }
+}

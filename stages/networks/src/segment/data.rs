@@ -1,0 +1,117 @@
+//! Which images and masks a training sees, checked before it starts.
+
+use orchestrate_engine::stage::StageError;
+
+use super::packed::Packed;
+use super::params::Params;
+use crate::model::Unet;
+use crate::train::{check_names, divide};
+use orchestrate_stages::artifact::{ImageReader, Masks, Split};
+
+/// The images of one training, and their masks.
+pub(super) struct Data<'a> {
+    pub(super) images: &'a ImageReader,
+    masks: Packed,
+    /// Indices of the images outside the fold, in data set order.
+    pub(super) train: Vec<usize>,
+    /// Indices of the images of the fold, in data set order.
+    pub(super) validation: Vec<usize>,
+}
+
+impl<'a> Data<'a> {
+    pub(super) fn new(
+        params: &Params,
+        images: &'a ImageReader,
+        masks: Masks,
+        split: &Split,
+    ) -> Result<Self, StageError> {
+        check_names(images, split)?;
+        check_size(images)?;
+        check_masks(images, &masks)?;
+        let (train, validation) = divide(split, params.fold)?;
+        let data = Self { images, masks: Packed::new(&masks), train, validation };
+        data.check_training(params)?;
+        Ok(data)
+    }
+
+    /// Height and width of images and masks.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.images.height, self.images.width)
+    }
+
+    /// The mask of an image, 0 or 1, row by row.
+    pub(super) fn mask(&self, image: usize) -> Vec<u8> {
+        self.masks.mask(image)
+    }
+
+    fn check_training(&self, params: &Params) -> Result<(), StageError> {
+        let fold = params.fold;
+        if self.train.is_empty() {
+            return Err(StageError::new(format!("no training image is left outside fold {fold}; use more folds")));
+        }
+        if self.train.iter().all(|&image| self.masks.is_empty(image)) {
+            return Err(StageError::input(
+                "masks",
+                format!("no image outside fold {fold} has a mask, so there is nothing to learn"),
+            ));
+        }
+        let last = (self.train.len() - 1) % params.batch_size + 1;
+        let least = Unet::SIZE_MULTIPLE;
+        if last == 1 && self.size() == (least, least) {
+            return Err(StageError::new(format!(
+                "a batch of one image of {least}×{least} pixels has one value a channel at the bottom of the U-Net, which batch \
+                 normalisation cannot scale: {} training images in batches of {} leave one; change `batch_size`, or raise \
+                 `size` in the `dataset` stage",
+                self.train.len(),
+                params.batch_size
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Fails unless a U-Net can take images of this size.
+pub(crate) fn check_size(images: &ImageReader) -> Result<(), StageError> {
+    let (height, width, multiple) = (images.height, images.width, Unet::SIZE_MULTIPLE);
+    if height > 0 && width > 0 && height.is_multiple_of(multiple) && width.is_multiple_of(multiple) {
+        return Ok(());
+    }
+    let next = |size: usize| size.next_multiple_of(multiple).max(multiple);
+    let (next_height, next_width) = (next(height), next(width));
+    let size =
+        if next_height == next_width { next_height.to_string() } else { format!("[{next_height}, {next_width}]") };
+    Err(StageError::input(
+        "images",
+        format!(
+            "they are {height}×{width} pixels, but a U-Net halves them {} times, so both must be multiples of {multiple}; set \
+             `size = {size}` in the `dataset` stage",
+            multiple.ilog2()
+        ),
+    ))
+}
+
+fn check_masks(images: &ImageReader, masks: &Masks) -> Result<(), StageError> {
+    if images.names != masks.names {
+        let first = images.names.iter().find(|name| !masks.names.contains(name));
+        return Err(StageError::input(
+            "masks",
+            match first {
+                Some(name) => {
+                    format!("there is none of image `{name}`; connect `images` and `masks` to the same data set")
+                }
+                None => "they are not in the order of the images; connect `images` and `masks` to the same data set"
+                    .to_owned(),
+            },
+        ));
+    }
+    if (images.height, images.width) != (masks.height, masks.width) {
+        return Err(StageError::input(
+            "masks",
+            format!(
+                "they are {}×{} pixels, but the images are {}×{}; connect both to the same data set",
+                masks.height, masks.width, images.height, images.width
+            ),
+        ));
+    }
+    Ok(())
+}

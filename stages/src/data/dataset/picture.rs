@@ -1,0 +1,245 @@
+//! PNG, JPEG and TIFF files to grey levels and masks.
+
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use image::{DynamicImage, ImageError, ImageReader, Limits};
+
+use super::resize::Grid;
+use super::scale::min_max;
+
+/// Largest height and width that is decoded, so that a small damaged file cannot ask for all memory.
+const SIDE_MAX: u32 = 8192;
+/// Most memory that one decoder may allocate.
+const ALLOC_MAX_BYTES: u64 = 512 << 20;
+
+/// File name extensions of what can be decoded, in lower case.
+pub(super) const EXTENSIONS: [&str; 5] = ["png", "jpg", "jpeg", "tif", "tiff"];
+
+/// Decodes a grey image.
+///
+/// Colours become grey as in Pillow's mode `L` (Rec. 601: 0.299 red + 0.587 green + 0.114 blue); transparency is
+/// ignored. A file of 16 bits becomes 8 bits by min-max over the picture, because what scanners write into 16 bits
+/// seldom fills them; a file of 8 bits or less keeps its levels.
+pub(super) fn decode_image(bytes: &[u8]) -> Result<Grid, String> {
+    let Levels { height, width, pixels } = decode(bytes)?;
+    let pixels = match pixels {
+        Depth::Eight(pixels) => pixels,
+        Depth::Sixteen(pixels) => min_max(pixels.into_iter().map(f64::from))?,
+    };
+    Ok(Grid { height, width, pixels })
+}
+
+/// Decodes a mask: 1 where the grey level is above half of white (127 of 255, 32,767 of 65,535), as in a mask of 0 and
+/// 255 or of 1 bit. Where no level is above 1, 1 is foreground.
+///
+/// Errors: a mask whose levels above 1 are all no more than half of white, for it cannot be told what they mean.
+pub(super) fn decode_mask(bytes: &[u8]) -> Result<Grid, String> {
+    let Levels { height, width, pixels } = decode(bytes)?;
+    let (pixels, white): (Vec<u16>, u16) = match pixels {
+        Depth::Eight(pixels) => (pixels.into_iter().map(u16::from).collect(), 255),
+        Depth::Sixteen(pixels) => (pixels, u16::MAX),
+    };
+    let largest = pixels.iter().copied().max().unwrap_or(0);
+    let above = match largest {
+        0 | 1 => 0,
+        _ if largest > white / 2 => white / 2,
+        _ => {
+            return Err(format!(
+                "the mask's levels end at {largest}; foreground is expected to be 1 or above {}",
+                white / 2
+            ));
+        }
+    };
+    Ok(Grid { height, width, pixels: pixels.into_iter().map(|pixel| u8::from(pixel > above)).collect() })
+}
+
+struct Levels {
+    height: usize,
+    width: usize,
+    pixels: Depth,
+}
+
+enum Depth {
+    Eight(Vec<u8>),
+    Sixteen(Vec<u16>),
+}
+
+fn decode(bytes: &[u8]) -> Result<Levels, String> {
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| error.to_string())?;
+    if reader.format().is_none() {
+        return Err("the file is no PNG, JPEG or TIFF".to_owned());
+    }
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(SIDE_MAX);
+    limits.max_image_height = Some(SIDE_MAX);
+    limits.max_alloc = Some(ALLOC_MAX_BYTES);
+    reader.limits(limits);
+    // png 0.18 panics where a palette ends within a colour.
+    let decoded = catch_unwind(AssertUnwindSafe(|| reader.decode()))
+        .map_err(|_| "cannot decode it: the file is damaged".to_owned())?;
+    let picture = decoded.map_err(|error| match error {
+        ImageError::Limits(error) => {
+            format!("the picture is too large ({error}); at most {SIDE_MAX} × {SIDE_MAX} is read")
+        }
+        ImageError::Unsupported(error) => format!("{error}; PNG, JPEG and TIFF are read"),
+        error => format!("cannot decode it: {error}"),
+    })?;
+    let (height, width) = (picture.height() as usize, picture.width() as usize);
+    if height == 0 || width == 0 {
+        return Err("the picture has no pixels".to_owned());
+    }
+    let pixels = match picture {
+        DynamicImage::ImageLuma8(picture) => Depth::Eight(picture.into_raw()),
+        DynamicImage::ImageLumaA8(picture) => Depth::Eight(picture.pixels().map(|pixel| pixel.0[0]).collect()),
+        DynamicImage::ImageRgb8(picture) => Depth::Eight(picture.pixels().map(|pixel| luma(pixel.0) as u8).collect()),
+        DynamicImage::ImageRgba8(picture) => {
+            Depth::Eight(picture.pixels().map(|pixel| luma(rgb(pixel.0)) as u8).collect())
+        }
+        DynamicImage::ImageLuma16(picture) => Depth::Sixteen(picture.into_raw()),
+        DynamicImage::ImageLumaA16(picture) => Depth::Sixteen(picture.pixels().map(|pixel| pixel.0[0]).collect()),
+        DynamicImage::ImageRgb16(picture) => {
+            Depth::Sixteen(picture.pixels().map(|pixel| luma(pixel.0) as u16).collect())
+        }
+        DynamicImage::ImageRgba16(picture) => {
+            Depth::Sixteen(picture.pixels().map(|pixel| luma(rgb(pixel.0)) as u16).collect())
+        }
+        _ => return Err("its pixels are floats; 8 and 16 bits are read".to_owned()),
+    };
+    Ok(Levels { height, width, pixels })
+}
+
+fn rgb<T: Copy>([red, green, blue, _]: [T; 4]) -> [T; 3] {
+    [red, green, blue]
+}
+
+/// Rec. 601 luma in 16-bit fixed point, rounded, with Pillow's weights.
+fn luma<T: Into<u32>>([red, green, blue]: [T; 3]) -> u32 {
+    (red.into() * 19_595 + green.into() * 38_470 + blue.into() * 7_471 + 0x8000) >> 16
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Reference {
+        files: Vec<File>,
+    }
+
+    #[derive(Deserialize)]
+    struct File {
+        file: String,
+        height: usize,
+        width: usize,
+        mask: bool,
+        tolerance: u8,
+        pixels: Vec<u8>,
+    }
+
+    fn read(file: &str) -> Vec<u8> {
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/picture").join(file)).unwrap()
+    }
+
+    /// `tests/reference/picture.py` made the files and values.
+    #[test]
+    fn every_kind_of_file_gives_the_levels_that_pillow_reads() {
+        let reference: Reference = serde_json::from_str(include_str!("../../../tests/reference/picture.json")).unwrap();
+        for expected in reference.files {
+            let file = &expected.file;
+            let decoded = if expected.mask { decode_mask(&read(file)) } else { decode_image(&read(file)) };
+            let decoded = decoded.unwrap_or_else(|error| panic!("{file}: {error}"));
+            assert_eq!(decoded.size(), (expected.height, expected.width), "{file}");
+            let worst = decoded.pixels.iter().zip(&expected.pixels).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+            assert!(worst <= expected.tolerance, "{file}: {worst} levels off");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_says_why() {
+        let cut = &read("grey.png")[..60];
+        assert!(decode_image(cut).unwrap_err().starts_with("cannot decode it: "));
+        assert_eq!(decode_image(b"not a picture").unwrap_err(), "the file is no PNG, JPEG or TIFF");
+        assert_eq!(decode_image(b"").unwrap_err(), "the file is no PNG, JPEG or TIFF");
+        let error = decode_mask(&read("mask-0-100.png")).unwrap_err();
+        assert_eq!(error, "the mask's levels end at 100; foreground is expected to be 1 or above 127");
+    }
+
+    #[test]
+    fn a_picture_that_claims_to_be_huge_is_refused_before_memory_is_taken() {
+        let mut bytes = read("grey.png");
+        // Width and height of the header, followed by its checksum, which the decoder compares first.
+        bytes[16..20].copy_from_slice(&200_000_u32.to_be_bytes());
+        bytes[20..24].copy_from_slice(&200_000_u32.to_be_bytes());
+        let checksum = crc32(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&checksum.to_be_bytes());
+        let error = decode_image(&bytes).unwrap_err();
+        assert!(error.starts_with("the picture is too large"), "{error}");
+    }
+
+    /// Found by fuzzing: a PNG file whose palette has a byte.
+    #[test]
+    fn a_palette_that_ends_within_a_colour_is_an_error() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/found/picture-palette-of-a-byte");
+        let error = decode_image(&std::fs::read(path).unwrap()).unwrap_err();
+        assert!(error.starts_with("cannot decode it: "), "{error}");
+    }
+
+    /// Start of frame with so many rows and columns in a JPEG file.
+    fn enlarged(mut jpeg: Vec<u8>, side: u16) -> Vec<u8> {
+        let frame = jpeg.windows(2).position(|pair| matches!(pair, [0xFF, 0xC0..=0xC2])).unwrap();
+        jpeg[frame + 5..frame + 7].copy_from_slice(&side.to_be_bytes());
+        jpeg[frame + 7..frame + 9].copy_from_slice(&side.to_be_bytes());
+        jpeg
+    }
+
+    #[test]
+    fn a_jpeg_or_tiff_that_claims_to_be_huge_is_refused() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/picture");
+        let mut seen = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "jpg") {
+                let error = decode_image(&enlarged(std::fs::read(&path).unwrap(), 60_000)).unwrap_err();
+                assert!(error.starts_with("the picture is too large"), "{}: {error}", path.display());
+                seen += 1;
+            }
+        }
+        assert!(seen > 0);
+        // Width and length, tags 256 and 257, each of type 3 or 4 with one value in the entry itself.
+        let mut tiff = read(&tiff_name());
+        for tag in [[0, 1], [1, 1]] {
+            let places: Vec<_> = (0..tiff.len() - 12)
+                .filter(|&at| tiff[at..at + 2] == tag && matches!(tiff[at + 2..at + 8], [3 | 4, 0, 1, 0, 0, 0]))
+                .collect();
+            for at in places {
+                tiff[at + 2..at + 12].copy_from_slice(&[4, 0, 1, 0, 0, 0, 0x60, 0xEA, 0, 0]);
+            }
+        }
+        // Whether its size or the lengths of its strips are looked at first is the decoder's business.
+        let error = decode_image(&tiff).unwrap_err();
+        assert!(error.starts_with("the picture is too large") || error.starts_with("cannot decode it"), "{error}");
+    }
+
+    fn tiff_name() -> String {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/picture");
+        let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.filter(|name| name.ends_with(".tif")).collect();
+        names.sort();
+        names.remove(0)
+    }
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(!0_u32, |mut crc, &byte| {
+            crc ^= u32::from(byte);
+            for _ in 0..8 {
+                crc = (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg());
+            }
+            crc
+        })
+    }
+}

@@ -1,0 +1,5 @@
+//! Data sets: images, masks and labels from files or from a phantom, and their division into folds.
+
+pub mod dataset;
+pub(crate) mod hdf5;
+pub mod split;

@@ -1,0 +1,179 @@
+//! Compares two models, or two values of any axis, over the same images: mean difference with a bootstrap interval, and
+//! Wilcoxon's signed-rank test. Sources: those of `bootstrap.rs` and `compare/wilcoxon.rs`.
+//!
+//! Two values are a pair if they are of the same image in the same fold, seed or other place along `across`; an image with
+//! several pairs counts once, by the mean of their differences. An image that one side has not scored, because its class
+//! was not predicted correctly for example, is left out and counted. The test takes images as independent; the interval is
+//! by patient where patients are known, so look at both where a patient has many images.
+
+mod params;
+mod wilcoxon;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use orchestrate_engine::stage::{Action, Context, Facts, Input, Item, Output, Port, StageError};
+use rayon::prelude::*;
+
+use crate::artifact::{Cell, Figures, Labels, Levels, PairedTest, Scores, Statistic, Table as _};
+use crate::tables::bootstrap::{Bootstrap, Sample};
+use crate::tables::table::{Figure, Groups, Units, gather, output, read};
+use crate::typed::{Adaptor, Typed};
+
+pub use params::Params;
+
+/// Compares what a port received, pair by pair: the second value of each pair minus the first.
+///
+/// `labels` knows the patients of the images. There is one row for each pair and each row of the layout. Errors: those of a
+/// table; a value to compare that no input has; a pair without a cell that both sides have.
+pub fn run(params: &Params, items: &[Item], labels: Option<&Input>) -> Result<Figures, StageError> {
+    let layout = params.layout();
+    let source = read(&layout, items)?;
+    let units = Units::of(&source.images, labels)?;
+    let gathered = gather(&layout, &source)?;
+    let axis = gathered.across.iter().position(|levels| levels.name == params.axis.name());
+    let axis = axis.ok_or_else(|| StageError::new("`axis` is along no input that is kept"))?;
+    let values = &gathered.across[axis].values;
+    let place = |label: &String| values.iter().position(|value| value == label).expect("labels were kept by name");
+    let pairs: Vec<_> = params.pairs().into_iter().map(|pair| (pair.each_ref().map(place), pair)).collect();
+
+    let mut cells = Vec::new();
+    for (sides, [first, second]) in &pairs {
+        let label = format!("{second} − {first}");
+        let compared: Vec<Option<Cell>> = gathered
+            .cells
+            .iter()
+            .collect::<Vec<_>>()
+            .into_par_iter()
+            .map(|(place, groups)| {
+                let cell = compare(params.bootstrap(), &units, &Sides::of(groups, axis, *sides)?);
+                let labels = std::iter::once(label.clone()).chain(gathered.labels(place)).collect();
+                Some(Cell { labels, ..cell })
+            })
+            .collect();
+        let before = cells.len();
+        cells.extend(compared.into_iter().flatten());
+        if cells.len() == before {
+            return Err(StageError::new(format!(
+                "`{first}` and `{second}` are never in the same cell; an input that does not vary along a row or column can \
+                 be compared if that is kept to one value with `only` instead"
+            )));
+        }
+    }
+    let names = pairs.iter().map(|(_, [first, second])| format!("{second} − {first}")).collect();
+    let mut rows = vec![Levels { name: params.axis.name().to_owned(), values: names }];
+    rows.extend(gathered.rows);
+    Ok(Figures {
+        title: params.title.clone(),
+        rows,
+        columns: gathered.columns,
+        metric: gathered.metric,
+        statistic: Statistic::Difference,
+        across: vec!["image".to_owned()],
+        cells,
+        synthetic: source.synthetic,
+        resampling: Some(params.bootstrap().resampling(units.unit)),
+        remarks: units.remark().into_iter().collect(),
+        ..Figures::default()
+    })
+}
+
+/// The figures of both sides, by the place along `across` without the axis.
+struct Sides<'a>([BTreeMap<Vec<usize>, &'a Figure>; 2]);
+
+impl<'a> Sides<'a> {
+    /// `None` where a side has nothing in this cell.
+    fn of(groups: &Groups<'a>, axis: usize, sides: [usize; 2]) -> Option<Self> {
+        let side = |side: usize| -> BTreeMap<Vec<usize>, &'a Figure> {
+            let own = groups.iter().filter(|(place, _)| place[axis] == side);
+            own.map(|(place, figure)| {
+                let mut place = place.clone();
+                place.remove(axis);
+                (place, *figure)
+            })
+            .collect()
+        };
+        let both = sides.map(side);
+        (!both.iter().any(BTreeMap::is_empty)).then_some(Self(both))
+    }
+
+    /// The mean difference of each image that both sides have in some place, and how many only one side has.
+    fn differences(&self) -> (BTreeMap<u32, f64>, usize) {
+        let [first, second] = &self.0;
+        let mut sums: BTreeMap<u32, (f64, f64)> = BTreeMap::new();
+        for (place, first) in first {
+            let Some(second) = second.get(place) else { continue };
+            let values: BTreeMap<u32, f64> = first.images.iter().copied().collect();
+            for (image, value) in &second.images {
+                if let Some(other) = values.get(image) {
+                    let (sum, count) = sums.entry(*image).or_insert((0.0, 0.0));
+                    *sum += value - other;
+                    *count += 1.0;
+                }
+            }
+        }
+        let figures = first.values().chain(second.values());
+        let seen: BTreeSet<u32> = figures.flat_map(|figure| figure.images.iter().map(|(image, _)| *image)).collect();
+        let left_out = seen.len() - sums.len();
+        (sums.into_iter().map(|(image, (sum, count))| (image, sum / count)).collect(), left_out)
+    }
+
+    /// Images without ground truth: those of the side that has more.
+    fn excluded(&self) -> u64 {
+        self.0.iter().map(|side| side.values().map(|figure| figure.excluded).sum()).max().unwrap_or(0)
+    }
+}
+
+fn compare(bootstrap: Bootstrap, units: &Units, sides: &Sides<'_>) -> Cell {
+    let (by_image, left_out) = sides.differences();
+    let differences: Vec<f64> = by_image.values().copied().collect();
+    let n = differences.len() as f64;
+    let mean = (n > 0.0).then(|| differences.iter().sum::<f64>() / n);
+    let sd = mean.filter(|_| n > 1.0).map(|mean| {
+        let squares: f64 = differences.iter().map(|difference| (difference - mean).powi(2)).sum();
+        (squares / (n - 1.0)).sqrt()
+    });
+    let drawn = by_image.iter().map(|(&image, &difference)| (units.of_image(image), difference));
+    let interval = bootstrap.interval("compare", &Sample::of([drawn].into_iter()));
+    let test = wilcoxon::wilcoxon(&differences);
+    Cell {
+        mean,
+        sd,
+        n: by_image.len() as u64,
+        excluded: sides.excluded(),
+        groups: by_image.len() as u64,
+        interval,
+        test: Some(PairedTest { w: test.map(|(w, _)| w), p: test.map(|(_, p)| p), left_out: left_out as u64 }),
+        ..Cell::default()
+    }
+}
+
+pub(crate) struct Compare;
+
+pub(crate) static STAGE: Adaptor<Compare> = Adaptor::new();
+
+impl Typed for Compare {
+    const FACTS: Facts = Facts {
+        ports: &[
+            Port { name: "scores", reads: &[Scores::OUTPUT], optional: false, many: true },
+            Port { name: "labels", reads: &[Labels::OUTPUT], optional: true, many: true },
+        ],
+        outputs: &[Figures::OUTPUT],
+        ..Facts::new(
+            "compare",
+            1,
+            "compares two models over the same images: mean difference, bootstrap interval, Wilcoxon test",
+        )
+    };
+    type Params = Params;
+
+    fn run(_context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
+        let outcome = |(params, action): &(Params, &Action)| {
+            let input = action.input("scores").ok_or_else(|| StageError::input("scores", "nothing is connected"))?;
+            Ok(vec![output(&run(params, &input.items, action.input("labels"))?, params.digits)?])
+        };
+        batch.iter().map(outcome).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+//! Tables: classification metrics, summaries over folds and images, comparisons between groups, and tidy data.
+
+pub(crate) mod bootstrap;
+pub mod classify;
+pub mod compare;
+pub mod table;
+pub mod tidy;

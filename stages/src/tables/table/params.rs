@@ -1,0 +1,261 @@
+//! How a table is laid out, as written in a spec.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use orchestrate_engine::params;
+use serde::{Deserialize, Serialize};
+
+use super::label::{Dimension, Labels};
+use super::layout::Layout;
+use super::lesion::LesionSizes;
+use crate::artifact::Statistic;
+use crate::tables::bootstrap::{self, Bootstrap};
+
+/// Parameters of `kind = "table"`.
+///
+/// A name is that of a gathered axis or of a column of the input: `label` (classes, with `all` first), `metric`,
+/// `lesion_size` (if `lesion_sizes` is set, with `all` first), and the axes that `classify` gathered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Written")]
+pub struct Params {
+    /// What people call the table, for example `"Table 3. mIoU by threshold"`.
+    pub title: Option<String>,
+    /// Names whose values make the rows, the first one slowest. Several in brackets, `["model", "unet"]`, make one
+    /// dimension: the label of an input is that of the first of these names along which it varies.
+    pub rows: Vec<Dimension>,
+    /// Names whose values make the columns, the first one slowest; as for `rows`.
+    pub columns: Vec<Dimension>,
+    /// What is shown: of scores a metric, `iou` unless `metric` is in `rows` or `columns`; of metrics their column `value`,
+    /// which is the default, or one metric by its name.
+    pub value: Option<String>,
+    /// What is said about it: `"mean"` with standard deviation, or `"share"` of images that are at most `at_most`.
+    pub statistic: Statistic,
+    /// The bound of a share.
+    pub at_most: Option<f64>,
+    /// Names over which mean and standard deviation are taken: a text or a list, `["fold", "seed"]`. There is one value for
+    /// each fold and seed, its mean over images, and all of them count alike.
+    pub across: Labels,
+    /// Values to keep, by name: `{ threshold = 200 }`, `{ label = ["glioma", "pituitary"] }`. Dimensions of several names go
+    /// by the first of them.
+    pub only: BTreeMap<String, Labels>,
+    /// What makes the dimension `lesion_size`: `"tertiles"` of the foreground pixels of all scored images, or ascending
+    /// numbers of pixels at the network's input size, each the least of its part: `[500, 1500]`.
+    pub lesion_sizes: Option<LesionSizes>,
+    /// Whether an interval of the mean or share is shown: `"bootstrap"`, by patient where the port `labels` knows patients,
+    /// else by image.
+    pub interval: Option<IntervalMethod>,
+    /// Share of the resamples in the interval; default 0.95.
+    pub level: Option<f64>,
+    /// Number of resamples of the interval, 100..=1000000; default 2000.
+    pub resamples: Option<u32>,
+    /// Seed of the resamples; default that of the experiment.
+    pub seed: Option<u64>,
+    /// Published values to show below ours: a CSV file with columns named as the table's rows and columns, then `mean`
+    /// and, where known, `sd` and `precision`; comment lines (`#`) at its top say where they come from.
+    pub reference: Option<PathBuf>,
+    /// Digits after the point, where people read the table.
+    pub digits: u8,
+}
+
+/// How an interval is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IntervalMethod {
+    /// Percentiles of the means of resamples.
+    Bootstrap,
+}
+
+/// [`Params`] as written, before defaults of the interval are filled in.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(default)]
+    title: Option<String>,
+    #[serde(default)]
+    rows: Vec<Dimension>,
+    #[serde(default)]
+    columns: Vec<Dimension>,
+    #[serde(default)]
+    value: Option<String>,
+    #[serde(default)]
+    statistic: Statistic,
+    #[serde(default)]
+    at_most: Option<f64>,
+    #[serde(default = "fold")]
+    across: Labels,
+    #[serde(default)]
+    only: BTreeMap<String, Labels>,
+    #[serde(default)]
+    lesion_sizes: Option<LesionSizes>,
+    #[serde(default)]
+    interval: Option<IntervalMethod>,
+    #[serde(default)]
+    level: Option<f64>,
+    #[serde(default)]
+    resamples: Option<u32>,
+    #[serde(default)]
+    seed: Option<u64>,
+    #[serde(default)]
+    reference: Option<PathBuf>,
+    #[serde(default = "three")]
+    digits: u8,
+}
+
+impl From<Written> for Params {
+    fn from(written: Written) -> Self {
+        let Written { title, rows, columns, value, statistic, at_most, across, only, .. } = written;
+        let Written { lesion_sizes, interval, mut level, mut resamples, seed, reference, digits, .. } = written;
+        // Every stage with a `seed` is given that of the experiment; where nothing is drawn, it must not change the key.
+        let seed = interval.map(|_| seed.unwrap_or_default());
+        if interval.is_some() {
+            level.get_or_insert(bootstrap::LEVEL);
+            resamples.get_or_insert(bootstrap::RESAMPLES);
+        }
+        Self {
+            title,
+            rows,
+            columns,
+            value,
+            statistic,
+            at_most,
+            across,
+            only,
+            lesion_sizes,
+            interval,
+            level,
+            resamples,
+            seed,
+            reference,
+            digits,
+        }
+    }
+}
+
+/// The default of `across`.
+pub(crate) fn fold() -> Labels {
+    Labels(vec!["fold".to_owned()])
+}
+
+/// The default of `digits`.
+pub(crate) fn three() -> u8 {
+    3
+}
+
+/// What is wrong with `digits`.
+pub(crate) fn digits_problem(digits: u8) -> Option<(&'static str, String)> {
+    (digits > 12).then(|| ("digits", "digits must be at most 12".to_owned()))
+}
+
+impl params::Params for Params {
+    fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = self.layout().problems();
+        match (self.statistic, self.at_most) {
+            (Statistic::Share, None) => {
+                problems.push(("statistic", "a share needs a bound, for example `at_most = 0.01`".to_owned()));
+            }
+            (Statistic::Share, Some(bound)) if !bound.is_finite() => {
+                problems.push(("at_most", "the bound must be a finite number".to_owned()));
+            }
+            (Statistic::Mean | Statistic::Difference, Some(_)) => {
+                problems.push(("at_most", "a bound needs `statistic = \"share\"`".to_owned()));
+            }
+            _ => {}
+        }
+        for (field, is_set) in [("level", self.level.is_some()), ("resamples", self.resamples.is_some())] {
+            if is_set && self.interval.is_none() {
+                problems.push((field, format!("`{field}` has no effect without `interval = \"bootstrap\"`")));
+            }
+        }
+        problems.extend(Bootstrap::problems(self.level, self.resamples));
+        problems.extend(digits_problem(self.digits));
+        problems
+    }
+}
+
+impl Params {
+    /// What is laid out where.
+    pub(crate) fn layout(&self) -> Layout {
+        Layout {
+            rows: self.rows.clone(),
+            columns: self.columns.clone(),
+            across: self.across.0.clone(),
+            only: self.only.clone(),
+            metric: self.value.clone().filter(|value| value != "value"),
+            at_most: self.at_most,
+            lesion_sizes: self.lesion_sizes.clone(),
+            keeps_images: self.interval.is_some(),
+            axis: None,
+        }
+    }
+
+    /// How the interval is found, if there is to be one.
+    pub(super) fn bootstrap(&self) -> Option<Bootstrap> {
+        Some(Bootstrap { level: self.level?, resamples: self.resamples?, seed: self.seed? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orchestrate_engine::params::Params as _;
+    use serde_json::json;
+
+    use super::*;
+
+    fn params(value: serde_json::Value) -> Params {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn labels_are_texts_numbers_or_lists_of_them() {
+        let params = params(json!({ "across": "seed", "only": { "threshold": 200, "label": ["x", 1.5, true] } }));
+        assert_eq!(params.across.0, ["seed"]);
+        assert_eq!(params.only["threshold"].0, ["200"]);
+        assert_eq!(params.only["label"].0, ["x", "1.5", "true"]);
+    }
+
+    #[test]
+    fn params_survive_json() {
+        let written =
+            params(json!({ "rows": [["model", "unet"]], "columns": ["a"], "statistic": "share", "at_most": 0.5 }));
+        assert_eq!(params(serde_json::to_value(&written).unwrap()), written);
+        assert_eq!(params(json!({})).across.0, ["fold"]);
+    }
+
+    #[test]
+    fn a_dimension_of_one_name_is_that_name() {
+        let [plain, listed] = [json!({ "rows": ["model"] }), json!({ "rows": [["model"]] })].map(params);
+        assert_eq!(serde_json::to_value(&listed).unwrap(), serde_json::to_value(&plain).unwrap());
+    }
+
+    #[test]
+    fn a_seed_is_in_the_params_only_where_something_is_drawn() {
+        assert_eq!(params(json!({ "seed": 7 })).seed, None);
+        let drawn = params(json!({ "seed": 7, "interval": "bootstrap" }));
+        assert_eq!((drawn.seed, drawn.level, drawn.resamples), (Some(7), Some(0.95), Some(2000)));
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_told() {
+        let cases = [
+            (json!({ "rows": ["a"], "columns": ["a"] }), "columns"),
+            (json!({ "rows": [["a", "b", "a"]] }), "rows"),
+            (json!({ "rows": [[]] }), "rows"),
+            (json!({ "statistic": "share" }), "statistic"),
+            (json!({ "at_most": 0.1 }), "at_most"),
+            (json!({ "value": "iou", "columns": ["metric"] }), "value"),
+            (json!({ "digits": 13 }), "digits"),
+            (json!({ "resamples": 500 }), "resamples"),
+            (json!({ "interval": "bootstrap", "level": 95.0 }), "level"),
+            (json!({ "interval": "bootstrap", "resamples": 10 }), "resamples"),
+            (json!({ "lesion_sizes": "tertiles" }), "lesion_sizes"),
+            (json!({ "lesion_sizes": [5, 3], "rows": ["lesion_size"] }), "lesion_sizes"),
+            (json!({ "only": { "label": [] } }), "only"),
+        ];
+        for (case, field) in cases {
+            let problems = params(case.clone()).problems();
+            assert_eq!(problems.iter().map(|(field, _)| *field).collect::<Vec<_>>(), [field], "{case}");
+        }
+        assert!(params(json!({ "rows": ["a"], "columns": ["b"] })).problems().is_empty());
+    }
+}
