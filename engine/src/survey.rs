@@ -66,7 +66,7 @@ impl MissReason {
         match self {
             Self::New => "never ran".to_owned(),
             Self::Changed(changes) => {
-                let mut sentences: Vec<_> = changes.iter().take(3).map(Change::sentence).collect();
+                let mut sentences: Vec<_> = changes.iter().take(3).map(|change| change.sentence.clone()).collect();
                 if changes.len() > 3 {
                     sentences.push(format!("and {} more", changes.len() - 3));
                 }
