@@ -31,8 +31,11 @@ pub struct ParamProblem {
     pub help: Option<String>,
 }
 
-/// Params that know their ranges.
+/// Params that know their defaults and ranges.
 pub trait Params: Serialize + DeserializeOwned {
+    /// Fills in the defaults that depend on other params, and clears what has no effect, so that it changes no key.
+    fn normalise(&mut self) {}
+
     /// Names the fields whose values are outside their range, with a sentence each, for example
     /// `("epochs", "epochs must be at least 1")`.
     fn problems(&self) -> Vec<(&'static str, String)> {
@@ -74,7 +77,8 @@ pub fn check<P: Params>(table: &ParamTable, fields: &[&str]) -> Result<serde_jso
             }
         }
     };
-    let Some(params) = params else { return Err(ParamsError { problems }) };
+    let Some(mut params) = params else { return Err(ParamsError { problems }) };
+    params.normalise();
     for (field, message) in params.problems() {
         if !dropped.iter().any(|dropped| dropped == field) {
             let span = span_of(rest.get_ref(), field).unwrap_or(table.span());
