@@ -4,13 +4,13 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 use orchestrate_engine::diagnostic::{Diagnostic, Severity, SpecError};
-use orchestrate_engine::source::{Place, Places};
+use orchestrate_engine::source::{SourceLocation, SourceLocator};
 
 use crate::terminal::{is_hidden, visible};
 
 /// Everything that was found, in order, a blank line between two; if any of it is an error, a last line counts the errors.
 pub(crate) fn render(found: &SpecError, colour: bool) -> String {
-    let mut places = found.sources.places();
+    let mut places = found.sources.locator();
     let diagnostics = found.diagnostics.iter();
     let mut texts: Vec<_> = diagnostics.map(|finding| render_one(&mut places, finding, colour)).collect();
     texts.extend(last_line(found, colour));
@@ -31,7 +31,7 @@ fn last_line(found: &SpecError, colour: bool) -> Option<String> {
     Some(renderer(colour).render(&[Group::with_title(title)]))
 }
 
-fn render_one(places: &mut Places<'_>, diagnostic: &Diagnostic, colour: bool) -> String {
+fn render_one(places: &mut SourceLocator<'_>, diagnostic: &Diagnostic, colour: bool) -> String {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -53,11 +53,11 @@ const SHOWN_FROM: usize = 300;
 
 /// The line of a place with carets below it. Of a place in several lines, such as a whole table, the first is enough; of a long line
 /// what is around the place.
-fn place<'a>(places: &mut Places<'a>, span: &Range<usize>) -> Vec<Element<'a>> {
+fn place<'a>(places: &mut SourceLocator<'a>, span: &Range<usize>) -> Vec<Element<'a>> {
     let Some(source) = places.source_at(span.start) else { return Vec::new() };
     // What is missing at the end of a text is missed on its last line, not on the empty one after it.
     let start = (span.start - source.base).min(source.text.trim_end_matches(['\n', '\r']).len());
-    let Some(Place { line, column, line_start, .. }) = places.at(source.base + start) else {
+    let Some(SourceLocation { line, column, line_start, .. }) = places.locate(source.base + start) else {
         return vec![Origin::path(visible(&source.name)).into()];
     };
     let begin = if start - line_start <= SHOWN_BEFORE {

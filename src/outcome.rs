@@ -120,7 +120,6 @@ mod tests {
             anyhow!(store()),
             anyhow!(RunError::Store(store())),
             anyhow!(PublishError::Store(store())),
-            anyhow!(PublishError::Target(store())),
             anyhow!(BlobError::Read { path: path(), source: io() }),
             anyhow!(BlobError::Mismatch { path: path(), expected: Digest::of(b"x") }).context(cause),
             anyhow!(FetchError::Io { action: "write", path: path(), source: io() }),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use orchestrate_engine::event::{Event, Hits, Record, Reporter};
+use orchestrate_engine::event::{Event, Hits, Reporter, TimedEvent};
 use orchestrate_engine::node::NodeName;
 use orchestrate_engine::plan::Plan;
 use orchestrate_engine::run::Selection;
@@ -106,8 +106,8 @@ impl<'a> Bars<'a> {
 }
 
 impl Reporter for Bars<'_> {
-    fn report(&mut self, record: &Record) {
-        match &record.event {
+    fn report(&mut self, event: &TimedEvent) {
+        match &event.event {
             Event::RunStarted(started) => self.jobs = started.jobs.max(1),
             Event::NodeHit { node, .. } => {
                 self.counts.hit += 1;
@@ -149,19 +149,19 @@ impl Reporter for Bars<'_> {
                 Event::NodeFailed { .. } | Event::NodeRetried { .. } | Event::RunStopping | Event::Warning { .. }
             )
         };
-        if is_said(&record.event)
-            && let Some(text) = reporter::line(&record.event)
+        if is_said(&event.event)
+            && let Some(text) = reporter::line(&event.event)
         {
             let _ = self.bars.println(visible(&text));
         }
-        if let Event::RunFinished { .. } = record.event {
+        if let Event::RunFinished { .. } = event.event {
             self.finish();
         }
     }
 
     fn hits(&mut self, hits: &Hits<'_>) {
         if self.left.is_some() {
-            return hits.records().for_each(|record| self.report(&record));
+            return hits.events().for_each(|event| self.report(&event));
         }
         hits.nodes.iter().for_each(|(id, _)| self.hit[id.index()] = true);
         self.counts.hit += hits.nodes.len();

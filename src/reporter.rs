@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use orchestrate_engine::diagnostic::{Diagnostic, Severity, SpecError};
-use orchestrate_engine::event::{Event, Hits, Record, Reporter, message_line};
+use orchestrate_engine::event::{Event, Hits, Reporter, TimedEvent, message_line};
 use orchestrate_engine::source::SourceMap;
 
 use crate::outcome::{Outcome, sentence};
@@ -16,8 +16,8 @@ const SHOWN_MS: u64 = 200;
 pub(crate) struct Plain;
 
 impl Reporter for Plain {
-    fn report(&mut self, record: &Record) {
-        tell(&record.event);
+    fn report(&mut self, event: &TimedEvent) {
+        tell(&event.event);
     }
 
     fn hits(&mut self, _hits: &Hits<'_>) {}
@@ -79,13 +79,13 @@ impl<W: Write> Json<W> {
 
     /// A line for each finding about a spec.
     pub(crate) fn findings(&mut self, sources: &SourceMap, findings: &[Diagnostic]) {
-        let mut places = sources.places();
+        let mut places = sources.locator();
         for finding in findings {
             let reason = match finding.severity {
                 Severity::Error => "error",
                 Severity::Warning => "warning",
             };
-            let place = finding.span.as_ref().and_then(|span| places.at(span.start));
+            let place = finding.span.as_ref().and_then(|span| places.locate(span.start));
             let at = place.map(|place| format!("{}:{}:{}", place.source.name, place.line, place.column));
             self.line(&message_line(reason, &finding.message, at.as_deref()));
         }
@@ -109,12 +109,12 @@ impl<W: Write> Json<W> {
 }
 
 impl<W: Write> Reporter for Json<W> {
-    fn report(&mut self, record: &Record) {
-        if let Some(line) = record.event.json_line() {
+    fn report(&mut self, event: &TimedEvent) {
+        if let Some(line) = event.event.json_line() {
             self.line(&line);
         }
-        if let Event::RunStopping | Event::Warning { .. } = record.event {
-            tell(&record.event);
+        if let Event::RunStopping | Event::Warning { .. } = event.event {
+            tell(&event.event);
         }
     }
 

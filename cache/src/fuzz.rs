@@ -4,11 +4,12 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::file_digest::FileDigests;
-use crate::layout::Layout;
-use crate::pack::Pack;
-use crate::record::{Draft, Kind};
-use crate::store::{Access, Store};
+use crate::external::file_digest::FileDigests;
+use crate::format::layout::Access;
+use crate::format::layout::Layout;
+use crate::format::pack::Pack;
+use crate::format::record::{Draft, Kind};
+use crate::store::Store;
 
 /// Opens and verifies a store with a pack of these bytes.
 ///

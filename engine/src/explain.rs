@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use orchestrate_cache::Preimage;
 use serde_json::Value as Json;
 
-use crate::diagnostic::Span;
-use crate::key::Manifest;
 use crate::node::NodeId;
 use crate::plan::Plan;
+use crate::source::Span;
 
-/// One difference between two manifests.
+/// One difference between two preimages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
     /// What differs.
@@ -18,7 +18,7 @@ pub struct Change {
     pub span: Option<Span>,
 }
 
-/// What differs between two manifests.
+/// What differs between two preimages.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Difference {
     /// The stage has another kind.
@@ -129,9 +129,9 @@ impl Change {
     }
 }
 
-/// What differs between the manifest that was recorded and that of now; empty where they are the same.
-pub fn changes(plan: &Plan, id: NodeId, was: &Json, now: &Manifest) -> Vec<Change> {
-    let now = now.0.to_json();
+/// What differs between the recorded preimage and the present one; empty where they are the same.
+pub fn changes(plan: &Plan, id: NodeId, was: &Json, now: &Preimage) -> Vec<Change> {
+    let now = now.to_json();
     let mut changes = Vec::new();
     let at = |what| Change { what, span: None };
     let text = |json: &Json| shown(json).unwrap_or_default();
@@ -266,23 +266,23 @@ mod tests {
     use crate::observe::observe;
     use crate::plan::Selector;
 
-    /// The manifest of a node without inputs, and its changes against that of another version of the study.
+    /// The preimage of a node without inputs, and its changes against that of another version of the study.
     fn changed(overrides: &[&str]) -> (Plan, Vec<Change>) {
-        let manifest = |plan: &Plan| {
+        let preimage = |plan: &Plan| {
             let store = tempfile::tempdir().unwrap();
             let observed = observe(plan, &FileDigests::open(store.path())).unwrap();
             let id = Selector::parse("images").unwrap().nodes(plan).unwrap()[0];
-            (id, Known::new(plan, &observed).manifest(id).unwrap())
+            (id, Known::new(plan, &observed).preimage(id).unwrap())
         };
-        let (_, was) = manifest(&plan(STUDY, &[]).unwrap());
+        let (_, was) = preimage(&plan(STUDY, &[]).unwrap());
         let now = plan(STUDY, overrides).unwrap();
-        let (id, manifest) = manifest(&now);
-        let changes = changes(&now, id, &was.0.to_json(), &manifest);
+        let (id, preimage) = preimage(&now);
+        let changes = changes(&now, id, &was.to_json(), &preimage);
         (now, changes)
     }
 
     #[test]
-    fn same_manifest_has_no_changes() {
+    fn same_preimage_has_no_changes() {
         assert_eq!(changed(&[]).1, []);
     }
 

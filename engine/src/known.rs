@@ -2,7 +2,7 @@
 
 use orchestrate_cache::{ActionKey, Digest, OutputDigest, Preimage, Store};
 
-use crate::key::{KeyMaker, Manifest, manifest};
+use crate::key::{KeyMaker, preimage};
 use crate::node::NodeId;
 use crate::observe::Observed;
 use crate::parallel;
@@ -133,15 +133,9 @@ impl<'a> Known<'a> {
         ids.iter().copied().zip(keys.into_iter().map(key)).collect()
     }
 
-    /// The manifest of a node as it is recorded; `None` while an output that it reads is unknown.
-    pub fn preimage(&mut self, id: NodeId) -> Option<Preimage> {
-        let Self { plan, observed, keys, outputs } = self;
-        keys.preimage(plan, id, observed, |input, output| outputs.output(plan, input, output))
-    }
-
-    /// The manifest of a node, of which its key is the digest; `None` while an output that it reads is unknown.
-    pub fn manifest(&self, id: NodeId) -> Option<Manifest> {
-        manifest(self.plan, id, self.observed, |input, output| self.output(input, output))
+    /// The preimage of a node's key, to be recorded or read; `None` while an output that it reads is unknown.
+    pub fn preimage(&self, id: NodeId) -> Option<Preimage> {
+        preimage(self.plan, id, self.observed, |input, output| self.output(input, output))
     }
 
     /// All outputs that are known.

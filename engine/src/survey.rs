@@ -5,10 +5,9 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
-use orchestrate_cache::{ActionKey, Lineage, Store};
+use orchestrate_cache::{ActionKey, Lineage, Preimage, Store};
 
 use crate::explain::{Change, changes};
-use crate::key::Manifest;
 use crate::known::{Known, Outputs};
 use crate::node::NodeId;
 use crate::observe::Observed;
@@ -55,7 +54,7 @@ pub enum MissReason {
     Collected(u64),
     /// The latest recorded run failed: with the same key, or with no earlier result to compare with.
     Failed,
-    /// It differs from the latest recorded run, whose manifest the store no longer has.
+    /// It differs from the latest recorded run, whose preimage the store no longer has.
     Unrecorded,
     /// `--force` asks for it.
     Forced,
@@ -128,9 +127,9 @@ pub fn survey(plan: &Plan, observed: &Observed, store: &Store, history: &History
     let latest = if wanted.is_empty() { HashMap::new() } else { history.latest_of(&wanted, RUNS_SEARCHED) };
     let collected = collected(store, latest.values(), missed.iter().map(|(_, key)| *key));
     for ((id, key), name) in missed.into_iter().zip(&names) {
-        let manifest = || known.manifest(id).expect("its key is known");
+        let preimage = || known.preimage(id).expect("its key is known");
         let reason = match (latest.get(name), collected.get(&key)) {
-            (Some(latest), _) => reason(plan, id, &key, manifest, latest, store, &collected),
+            (Some(latest), _) => reason(plan, id, &key, preimage, latest, store, &collected),
             // The log of the run that knew it was collected too.
             (None, Some(lineage)) => MissReason::Collected(lineage.collected_ms),
             (None, None) => continue,
@@ -144,7 +143,7 @@ fn reason(
     plan: &Plan,
     id: NodeId,
     key: &ActionKey,
-    manifest: impl Fn() -> Manifest,
+    preimage: impl Fn() -> Preimage,
     latest: &Latest,
     store: &Store,
     collected: &HashMap<ActionKey, Lineage>,
@@ -152,15 +151,15 @@ fn reason(
     if latest.failed.as_ref().is_some_and(|failed| failed.key == *key) {
         return MissReason::Failed;
     }
-    // A failed run leaves no manifest to compare with.
+    // A failed run leaves no preimage to compare with.
     let Some(done) = latest.done.as_ref().map(|done| done.key) else {
         return if latest.failed.is_some() { MissReason::Failed } else { MissReason::New };
     };
     match (collected.get(&done), store.recorded(&done)) {
         (Some(lineage), _) if done == *key => MissReason::Collected(lineage.collected_ms),
         (None, _) if done == *key => MissReason::Gone,
-        (_, Some(result)) => MissReason::Changed(changes(plan, id, &result.manifest, &manifest())),
-        (Some(lineage), None) => MissReason::Changed(changes(plan, id, &lineage.result.manifest, &manifest())),
+        (_, Some(result)) => MissReason::Changed(changes(plan, id, &result.preimage, &preimage())),
+        (Some(lineage), None) => MissReason::Changed(changes(plan, id, &lineage.result.preimage, &preimage())),
         (None, None) => MissReason::Unrecorded,
     }
 }

@@ -18,54 +18,28 @@ use orchestrate_engine::executor::{
 };
 use orchestrate_engine::params::{ParamTable, ParamsError};
 use orchestrate_engine::schedule::BatchId;
-use orchestrate_engine::stage::{Action, Content, Context, Output, Port, Progress, Stage, StageError};
+use orchestrate_engine::stage::{Action, Content, Context, DeviceUse, Facts, Output, Progress, Stage, StageError};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 static FAKE: Fake = Fake;
+static FACTS: Facts = Facts {
+    device: Some(DeviceUse { environment, describe }),
+    ..Facts::new("fake", 1, "Does what its param `do` says.")
+};
 const KINDS: &[&dyn Stage] = &[&FAKE];
 
 /// Does what its param `do` says.
 struct Fake;
 
 impl Stage for Fake {
-    fn kind(&self) -> &'static str {
-        "fake"
-    }
-
-    fn version(&self) -> u32 {
-        1
-    }
-
-    fn about(&self) -> &'static str {
-        "Does what its param `do` says."
-    }
-
-    fn ports(&self) -> &'static [Port] {
-        &[]
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     fn outputs(&self, params: &Value) -> Vec<String> {
         assert_ne!(params["do"], "panic in outputs", "the outputs are unknown");
         vec!["out".to_owned()]
-    }
-
-    fn fields(&self) -> &'static [&'static str] {
-        &["do", "with"]
-    }
-
-    fn uses_device(&self) -> bool {
-        true
-    }
-
-    fn device_env(&self, device: &str) -> Vec<(&'static str, String)> {
-        assert_ne!(device, "broken", "the driver is gone");
-        vec![("FAKE_DEVICE", format!("only {device}"))]
-    }
-
-    fn describe_device(&self, device: &str) -> String {
-        assert_ne!(device, "mute", "the driver says nothing");
-        if device == "cpu" { device.to_owned() } else { format!("{device} (a fake one)") }
     }
 
     fn check(&self, _params: &ParamTable) -> Result<Value, ParamsError> {
@@ -78,6 +52,16 @@ impl Stage for Fake {
             .map(|action| act(context, action).map(|bytes| vec![Output::file("out", "out.txt", bytes)]))
             .collect()
     }
+}
+
+fn environment(device: &str) -> Vec<(&'static str, String)> {
+    assert_ne!(device, "broken", "the driver is gone");
+    vec![("FAKE_DEVICE", format!("only {device}"))]
+}
+
+fn describe(device: &str) -> String {
+    assert_ne!(device, "mute", "the driver says nothing");
+    if device == "cpu" { device.to_owned() } else { format!("{device} (a fake one)") }
 }
 
 fn act(context: &Context<'_>, action: &Action) -> Result<Vec<u8>, StageError> {

@@ -8,7 +8,7 @@ use orchestrate_engine::explain::{Change, Difference, changes};
 use orchestrate_engine::known::Known;
 use orchestrate_engine::node::NodeId;
 use orchestrate_engine::runlog::History;
-use orchestrate_engine::source::Place;
+use orchestrate_engine::source::SourceLocation;
 use orchestrate_engine::survey::{Answer, MissReason, Survey, survey};
 
 use super::study::Study;
@@ -35,7 +35,7 @@ pub(crate) fn explain(kinds: Kinds, args: ExplainArgs) -> anyhow::Result<Outcome
 struct Explainer<'a> {
     study: &'a Study,
     survey: &'a Survey,
-    /// The present manifests, as far as inputs are known.
+    /// The present preimages, as far as inputs are known.
     known: Known<'a>,
     /// Every recorded or collected result, to find where an earlier input came from.
     results: Vec<ActionResult>,
@@ -82,8 +82,8 @@ impl<'a> Explainer<'a> {
         let indent = 2 * depth;
         for change in changes.iter().take(CHANGES_SHOWN) {
             let _ = writeln!(text, "{:indent$}{}", "", change.sentence());
-            let place = change.span.as_ref().and_then(|span| self.study.plan.spec.sources.places().at(span.start));
-            if let Some(Place { source, line, column, .. }) = place {
+            let place = change.span.as_ref().and_then(|span| self.study.plan.spec.sources.locator().locate(span.start));
+            if let Some(SourceLocation { source, line, column, .. }) = place {
                 let _ = writeln!(text, "{:indent$}  --> {}:{line}:{column}", "", source.name);
             }
             if let Difference::Input { upstream: Some(upstream), port, .. } = &change.what {
@@ -100,16 +100,16 @@ impl<'a> Explainer<'a> {
         let plan = &self.study.plan;
         let name = plan.name(id);
         let indent = 2 * depth;
-        let Some(manifest) = self.known.manifest(id) else { return };
-        let key = manifest.key().expect("params were encoded when the plan was made");
+        let Some(preimage) = self.known.preimage(id) else { return };
+        let key = preimage.digest();
         let present: Vec<OutputDigest> = self.known.digests(id).unwrap_or_default().to_vec();
         let other = |result: &&ActionResult| {
             result.node == name.as_str() && result.outputs.iter().map(|(_, digest)| *digest).ne(present.iter().copied())
         };
         let earlier = self.results.iter().filter(other).max_by_key(|result| result.recorded_ms);
-        let found = earlier.map(|result| changes(plan, id, &result.manifest, &manifest)).unwrap_or_default();
+        let found = earlier.map(|result| changes(plan, id, &result.preimage, &preimage)).unwrap_or_default();
         if found.is_empty() {
-            let _ = writeln!(text, "{:indent$}{name} gives other bytes at `{port}` ({})", "", key.0.short());
+            let _ = writeln!(text, "{:indent$}{name} gives other bytes at `{port}` ({})", "", key.short());
         } else {
             let _ = writeln!(text, "{:indent$}because of {name}:", "");
             self.changes(&found, depth + 1, text);

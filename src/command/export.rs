@@ -39,7 +39,7 @@ pub(crate) fn export(kinds: Kinds, command: ExportCommand) -> anyhow::Result<Out
     let mut written = 0;
     for id in nodes {
         let (action, outputs) = recorded.action(id)?;
-        let source = Source { kind: study.plan.stage(id).kind.kind(), action: &action, outputs: &outputs };
+        let source = Source { kind: study.plan.stage(id).kind.facts().kind, action: &action, outputs: &outputs };
         let files = export::export(what, &source).map_err(|error| UsageError(error.to_string()))?;
         let dir = if several { args.to.join(names.folder(&study.plan, id)) } else { args.to.clone() };
         written += files.len();

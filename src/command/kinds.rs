@@ -18,14 +18,15 @@ pub(crate) fn list(kinds: Kinds) -> anyhow::Result<Outcome> {
 }
 
 fn describe(stage: &dyn Stage, text: &mut String) {
-    let _ = writeln!(text, "{}\n    {}", stage.kind(), stage.about());
-    let ports: Vec<_> = stage.ports().iter().map(port).collect();
-    let ports = if stage.takes_any_port() { "any".to_owned() } else { ports.join(", ") };
+    let facts = stage.facts();
+    let _ = writeln!(text, "{}\n    {}", facts.kind, facts.about);
+    let ports: Vec<_> = facts.ports.iter().map(port).collect();
+    let ports = if facts.takes_any_port { "any".to_owned() } else { ports.join(", ") };
     if !ports.is_empty() {
         let _ = writeln!(text, "    inputs   {ports}");
     }
     let outputs = stage.outputs(&serde_json::Value::Null).join(", ");
-    let _ = writeln!(text, "    outputs  {outputs}\n    params   {}\n", stage.fields().join(", "));
+    let _ = writeln!(text, "    outputs  {outputs}\n    params   {}\n", facts.fields().join(", "));
 }
 
 fn port(port: &Port) -> String {

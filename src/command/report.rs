@@ -8,7 +8,7 @@ use orchestrate_cache::{Access, ActionKey};
 use orchestrate_engine::event::Event;
 use orchestrate_engine::node::NodeId;
 use orchestrate_engine::plan::Plan;
-use orchestrate_engine::publish::{self, Annotated, PointNames, PublishError};
+use orchestrate_engine::publish::{self, NodeResult, PointNames, PublishError};
 use orchestrate_engine::run::Selection;
 use orchestrate_engine::runlog::History;
 use orchestrate_stages::pages::report::KIND;
@@ -35,7 +35,7 @@ inputs = { tables = ["TABLE", …], scores = "SCORE", cams = "CAM", thresholds =
 
 pub(crate) fn report(kinds: Kinds, args: ReportArgs) -> anyhow::Result<Outcome> {
     let plan = study::plan(kinds, &args.spec.spec, &args.spec.overrides)?;
-    let nodes: Vec<NodeId> = plan.ids().filter(|id| plan.stage(*id).kind.kind() == KIND).collect();
+    let nodes: Vec<NodeId> = plan.ids().filter(|id| plan.stage(*id).kind.facts().kind == KIND).collect();
     if nodes.is_empty() {
         let message = format!("{} has no stage of kind `{KIND}`\nhelp: {HELP}", args.spec.spec.display());
         return Err(UsageError(message).into());
@@ -54,8 +54,8 @@ pub(crate) fn report(kinds: Kinds, args: ReportArgs) -> anyhow::Result<Outcome> 
         let (key, outputs) = recorded.result(*id).context("BUG: what is missing was told above")?;
         let run = History::new(study.store.runs_dir()).latest(study.plan.name(*id).as_str()).map(|latest| latest.run);
         let run = run.map(|run| run.to_string()).unwrap_or_default();
-        let node = Annotated { node: *id, key, outputs, run: &run, files };
-        let published = publish::publish_annotated(&study.plan, &study.store, &root, &folder, node);
+        let node = NodeResult { node: *id, key, outputs, run: &run };
+        let published = publish::publish_annotated(&study.plan, &study.store, &root, &folder, node, files);
         let warnings = published.map_err(|error| match error {
             // As in a run: nothing was done, and something else is to be asked for.
             PublishError::Refused(refusal) => {
@@ -128,7 +128,7 @@ fn sources(study: &Study, recorded: &Recorded<'_>, id: NodeId) -> anyhow::Result
                 kind: result.kind,
                 point: point.collect(),
                 key: key.0.to_string(),
-                params: result.manifest.get("params").cloned().unwrap_or_default(),
+                params: result.preimage.get("params").cloned().unwrap_or_default(),
                 outputs: outputs.iter().map(|(output, digest)| (output.clone(), digest.0.to_string())).collect(),
                 inputs,
                 device: result.device,
@@ -151,7 +151,7 @@ fn facts(study: &Study, key: &ActionKey) -> anyhow::Result<Vec<(String, String)>
     // Not the latest run of that name: with other overrides it made another page.
     let result = study.store.recorded(key).context("the result of the report cannot be read")?;
     add("made by run", result.run.clone());
-    let records = result.run.parse().ok().and_then(|run| History::new(study.store.runs_dir()).records(&run).ok());
+    let records = result.run.parse().ok().and_then(|run| History::new(study.store.runs_dir()).events(&run).ok());
     for record in records.unwrap_or_default() {
         match record.event {
             Event::RunStarted(started) => {

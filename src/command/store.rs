@@ -81,7 +81,7 @@ pub(crate) fn show(prefix: &str, args: StoreArgs) -> anyhow::Result<Outcome> {
             let _ = writeln!(text, "  {}  {}  {place}", file.name, display_size(file.size_bytes));
         }
     }
-    let _ = writeln!(text, "manifest  {}", serde_json::to_string_pretty(&result.manifest)?);
+    let _ = writeln!(text, "manifest  {}", serde_json::to_string_pretty(&result.preimage)?);
     terminal::say(&text)?;
     Ok(Outcome::Done)
 }

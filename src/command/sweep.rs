@@ -117,7 +117,7 @@ fn images_overrides(spec: &Spec, axis: &str, images: &str) -> Vec<String> {
 
 fn score_stages(plan: &Plan) -> impl Iterator<Item = usize> + '_ {
     let mut stages: Vec<usize> =
-        (0..plan.stages.len()).filter(|stage| plan.stages[*stage].kind.kind() == KIND).collect();
+        (0..plan.stages.len()).filter(|stage| plan.stages[*stage].kind.facts().kind == KIND).collect();
     stages.sort_by_key(|stage| plan.stages[*stage].declared);
     stages.into_iter()
 }

@@ -20,7 +20,7 @@ pub(crate) fn key(name: &str) -> ActionKey {
 pub(crate) fn result(name: &str, output: OutputDigest) -> ActionResult {
     ActionResult {
         outputs: vec![("out".to_owned(), output)],
-        manifest: serde_json::json!({ "kind": "score", "params": { "threshold": 0.1, "name": name } }),
+        preimage: serde_json::json!({ "kind": "score", "params": { "threshold": 0.1, "name": name } }),
         node: format!("score[name={name}]"),
         kind: "score".to_owned(),
         run: "run-1".to_owned(),
@@ -35,7 +35,8 @@ pub(crate) fn record_from(store: &Store, name: &str, contents: &[u8], inputs: &[
     let files = vec![("scores.parquet".to_owned(), PutContent::Bytes(contents.to_vec()))];
     let (output, _) = store.put_artifact(files).expect("the artifact is taken");
     let mut made = result(name, output);
-    made.manifest["inputs"] = serde_json::json!({ "cams": inputs });
+    let points: Vec<_> = inputs.iter().map(|digest| serde_json::json!({ "digest": digest, "labels": [] })).collect();
+    made.preimage["inputs"] = serde_json::json!({ "cams": points });
     store.put_result(&key(name), made).expect("the result is taken");
     output
 }

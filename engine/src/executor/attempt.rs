@@ -20,7 +20,7 @@ pub(super) fn run(
 ) -> Vec<Result<Vec<Output>, Failure>> {
     let all = |failure: Failure| actions.iter().map(|_| Err(failure.clone())).collect();
     let node = actions.first().map_or("", |action| action.node.as_str());
-    let span = tracing::info_span!("run", kind = stage.kind(), node, members = actions.len());
+    let span = tracing::info_span!("run", kind = stage.facts().kind, node, members = actions.len());
     let results = match span.in_scope(|| panic::catch(print, || stage.run(context, actions))) {
         Ok(results) => results,
         Err(message) => return all(Failure::Panicked { message }),

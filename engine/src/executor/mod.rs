@@ -90,7 +90,7 @@ pub enum Report {
     Device {
         /// Its number.
         batch: BatchId,
-        /// The device as [`Stage::describe_device`] gives it.
+        /// The device as [`DeviceUse::describe`](crate::stage::DeviceUse::describe) gives it.
         description: String,
     },
     /// It ended.

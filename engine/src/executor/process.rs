@@ -106,7 +106,8 @@ impl Executor for ProcessExecutor {
         let (shared, request) = (Arc::clone(&self.shared), Arc::new(request));
         let started = Arc::clone(&request);
         let run = move || {
-            let span = tracing::info_span!("worker", kind = started.stage.kind(), members = started.actions.len());
+            let span =
+                tracing::info_span!("worker", kind = started.stage.facts().kind, members = started.actions.len());
             let report = panic::catch(Print::Never, || span.in_scope(|| shared.run(&started, sender, notices)));
             let report =
                 report.unwrap_or_else(|message| started.failed(&Failure::Panicked { message }, Duration::ZERO));
@@ -211,11 +212,12 @@ impl Shared {
 
     fn spawn(&self, request: &Request, log: &Log) -> io::Result<(Worker, ChildStdin, ChildStdout)> {
         let program = self.command.program()?;
+        let device = request.stage.facts().device;
         let mut child = Command::new(&program)
             .arg0("orchestrate")
             .args(&self.command.args)
             .env("RAYON_NUM_THREADS", request.threads.to_string())
-            .envs(request.stage.device_env(&request.device))
+            .envs(device.map_or_else(Vec::new, |device| (device.environment)(&request.device)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log.to_stdio()?)
@@ -259,7 +261,7 @@ impl Drop for Worker {
 
 fn request_line(request: &Request, scratch_dir: &Path) -> Vec<u8> {
     let request = WorkerRequest {
-        kind: request.stage.kind().to_owned(),
+        kind: request.stage.facts().kind.to_owned(),
         actions: request.actions.clone(),
         threads: request.threads,
         device: request.device.clone(),

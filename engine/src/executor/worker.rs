@@ -68,7 +68,7 @@ fn serve(
         Ok(Err(error)) => return complain(&format!("this is started by a run and not by hand (no request: {error})")),
         Err(error) => return complain(&format!("the request cannot be read: {error}")),
     };
-    let Some(stage) = stages.iter().find(|stage| stage.kind() == request.kind) else {
+    let Some(stage) = stages.iter().find(|stage| stage.facts().kind == request.kind) else {
         return complain(&format!("there is no stage kind `{}`", request.kind));
     };
     give_way_to_the_engine();
@@ -135,9 +135,9 @@ fn run(
         cancelled: &cancelled,
     };
     let results = attempt::run(stage, &context, &request.actions, Print::AsUsual);
-    if stage.uses_device() && results.iter().any(Result::is_ok) {
-        // What it computed is not lost because a driver says nothing of its card.
-        let described = panic::catch(Print::AsUsual, || stage.describe_device(&request.device));
+    if let Some(device) = stage.facts().device.filter(|_| results.iter().any(Result::is_ok)) {
+        // Results are not lost because a driver fails to describe its card.
+        let described = panic::catch(Print::AsUsual, || (device.describe)(&request.device));
         let description = described.unwrap_or_else(|_| request.device.clone());
         if description != request.device {
             let message = Message::Device(description);

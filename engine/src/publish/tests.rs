@@ -4,12 +4,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use orchestrate_cache::{Access, FileEntry, PutContent};
+use orchestrate_cache::{Access, ActionKey, Digest, FileEntry, OutputDigest, PutContent, Store};
 
-use super::record::{FileRecord, Record};
+use super::finish::Finished;
+use super::record::{FileRecord, FolderRecord, staging_block};
 use super::*;
 use crate::fake::plan_in;
-use crate::publish::finish::Finished;
 use crate::stage::StageError;
 
 /// A study that publishes its scores, of which each has two files.
@@ -115,8 +115,7 @@ impl Study {
     /// A run in which some nodes end well.
     fn run_some(&self, spec: &str, version: &str, ends_well: impl Fn(&str) -> bool, interrupted: bool) -> Said {
         let plan = plan_in(self.dir.path(), spec, &[]).unwrap();
-        let selection = Selection::all(&plan);
-        let mut publisher = Publisher::open(&plan, &self.store, &selection).unwrap();
+        let mut publisher = Publisher::open(&plan, &self.store, |_| true).unwrap();
         let ids = plan.ids().filter(|id| publisher.publishes(*id) && ends_well(plan.name(*id).as_str()));
         let nodes: Vec<_> = ids
             .map(|id| {
@@ -160,7 +159,7 @@ impl Study {
 
     fn refusal(&self, spec: &str) -> String {
         let plan = plan_in(self.dir.path(), spec, &[]).unwrap();
-        let error = Publisher::open(&plan, &self.store, &Selection::all(&plan)).err().expect("it is refused");
+        let error = Publisher::open(&plan, &self.store, |_| true).err().expect("it is refused");
         error.to_string().replace(&self.dir.path().display().to_string(), "DIR")
     }
 }
@@ -492,19 +491,19 @@ fn after_a_kill_nothing_of_ours_is_taken_for_a_persons() {
     ] {
         let study = Study::new();
         study.run(SPEC, "1");
-        let whole = Record::parse(&study.read(&record)).unwrap().unwrap();
+        let whole = FolderRecord::parse(&study.read(&record)).unwrap().unwrap();
         let (key, outputs) = study.outputs("threshold[model=b,threshold=2]", "2");
-        let mut entry = whole.points[point].clone();
-        entry.key = key;
-        entry.before = std::mem::take(&mut entry.files);
+        let mut torn_point = whole.points[point].clone();
+        torn_point.key = key;
+        torn_point.before = std::mem::take(&mut torn_point.files);
         for FileEntry { name, digest, size_bytes } in study.store.artifact(&outputs[0].1).unwrap().files {
             let path = format!("res/{point}/{name}");
             if renamed.contains(&name.as_str()) {
                 study.write(&path, &String::from_utf8(study.store.read(&digest).unwrap()).unwrap());
             }
-            entry.files.push(FileRecord { name, digest, size: size_bytes, mtime_ns: 1 });
+            torn_point.files.push(FileRecord { name, digest, size: size_bytes, mtime_ns: 1 });
         }
-        let text = study.read(&record) + &record::staging_block(staging) + &entry.block();
+        let text = study.read(&record) + &staging_block(staging) + &torn_point.block();
         study.write(&record, if torn { &text[..text.len() - 9] } else { &text });
         study.write(&format!("res/{staging}/1"), "half");
         let said = study.run(SPEC, next);
@@ -521,8 +520,7 @@ fn two_runs_publish_into_one_folder_one_after_the_other() {
     let study = Study::new();
     study.run(SPEC, "1");
     let plan = plan_in(study.dir.path(), SPEC, &[]).unwrap();
-    let selection = Selection::all(&plan);
-    let mut runs = ["2", "3"].map(|version| (version, Publisher::open(&plan, &study.store, &selection).unwrap()));
+    let mut runs = ["2", "3"].map(|version| (version, Publisher::open(&plan, &study.store, |_| true).unwrap()));
     let ids: Vec<_> = plan.ids().filter(|id| runs[0].1.publishes(*id)).collect();
     for id in ids {
         for (version, publisher) in &mut runs {
@@ -548,18 +546,16 @@ fn of_two_runs_with_other_points_the_last_one_has_the_folder_as_a_whole() {
         let values = ["[1, 2]", "[2, 3]"];
         let plan = |values: &str| plan_in(study.dir.path(), SPEC, &[&format!("axes.threshold={values}")]).unwrap();
         let plans = values.map(plan);
-        let mut runs: Vec<_> = plans
-            .iter()
-            .map(|plan| (plan, Publisher::open(plan, &study.store, &Selection::all(plan)).unwrap()))
-            .collect();
+        let mut runs: Vec<_> =
+            plans.iter().map(|plan| (plan, Publisher::open(plan, &study.store, |_| true).unwrap())).collect();
         for (plan, publisher) in &mut runs {
             for id in plan.ids().filter(|id| publisher.publishes(*id)).collect::<Vec<_>>() {
                 let (key, outputs) = study.outputs(plan.name(id).as_str(), "2");
                 publisher.publish("run", &[(id, key, outputs)]).into_iter().for_each(Result::unwrap);
             }
         }
-        for place in [1 - last, last] {
-            let (plan, publisher) = &mut runs[place];
+        for index in [1 - last, last] {
+            let (plan, publisher) = &mut runs[index];
             let outputs = |id| study.outputs(plan.name(id).as_str(), "2").1;
             assert_eq!(publisher.finish("run", false, Some(join), &outputs).failures, [""; 0]);
         }
@@ -594,8 +590,8 @@ fn a_page_with_additions_is_ours_and_all_files_are_of_one_result() {
     let annotate = |version: &str, folder: &str| {
         let (key, outputs) = study.outputs("threshold[model=b,threshold=1]", version);
         let files = vec![("scores.parquet".to_owned(), b"annotated".to_vec())];
-        let node = Annotated { node, key, outputs: &outputs, run: "run", files };
-        publish_annotated(&plan, &study.store, &study.path(folder), ALL[2], node)
+        let result = NodeResult { node, key, outputs: &outputs, run: "run" };
+        publish_annotated(&plan, &study.store, &study.path(folder), ALL[2], result, files)
     };
     assert_eq!(annotate("1", "res").unwrap(), [""; 0]);
     assert_eq!(study.read(&format!("res/{}/scores.parquet", ALL[2])), "annotated");

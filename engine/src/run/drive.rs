@@ -10,8 +10,7 @@ use orchestrate_cache::{ActionKey, Checkpoints, Lease, Patience, Preimage, Store
 use super::action::{ActionMaker, Lost};
 use super::record::{Provenance, RecordError, record};
 use super::{NodeFailure, RunError, RunOptions, Selection, Stop, Summary, prepare};
-use crate::diagnostic::{Diagnostic, SpecError};
-use crate::event::{Event, Hits, Record, Reporter, RunStarted};
+use crate::event::{Event, Hits, Reporter, RunStarted, TimedEvent, now_ms};
 use crate::executor::{
     Executor, Failure, Finished, ProcessExecutor, Report, Request, ScratchRoot, Sink, ThreadExecutor, Verdict,
     report_channel,
@@ -22,7 +21,7 @@ use crate::observe::Observed;
 use crate::plan::Plan;
 use crate::publish::{PublishError, Publisher};
 use crate::runlog::{History, RunLog};
-use crate::schedule::{Batch, BatchId, Capacity, NodeState, ScheduleError, Scheduler, cores};
+use crate::schedule::{Batch, BatchId, Capacity, NodeState, Scheduler, cores};
 use crate::stage::{StageError, Weight};
 
 /// How often listeners may redraw and deferred nodes are looked up again.
@@ -44,7 +43,7 @@ const REPAIRS_MAX: u32 = 3;
 struct Pending {
     key: ActionKey,
     /// Made when it starts, as all inputs are known then; one may be lost again while it runs.
-    manifest: Option<Preimage>,
+    preimage: Option<Preimage>,
     /// Held from the start until the result is durable.
     lease: Option<Lease>,
     attempts: u32,
@@ -146,14 +145,14 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
     ) -> Result<Self, RunError> {
         let asks_for_memory = plan.spec.stages.iter().any(|stage| stage.resources.memory_bytes.is_some());
         let asked = || {
-            let heavy = selection.nodes().iter().filter(|id| plan.stage(**id).kind.weight() == Weight::Heavy);
+            let heavy = selection.nodes().iter().filter(|id| plan.stage(**id).kind.facts().weight == Weight::Heavy);
             heavy.map(|id| plan.spec.stages[plan.stage(*id).declared].resources.threads.unwrap_or(1)).sum()
         };
         let capacity = Capacity::of_machine(options.jobs, options.devices.clone(), asks_for_memory).bounded(asked);
         let (threads, cores) = (capacity.threads, capacity.cores);
-        let scheduler = prepare::scheduler(plan, selection, capacity).map_err(|error| unschedulable(plan, error))?;
+        let scheduler = prepare::scheduler(plan, selection, capacity)?;
         // Before anything runs, as a folder may be another's.
-        let publisher = Publisher::open(plan, store, selection)?;
+        let publisher = Publisher::open(plan, store, |id| selection.contains(id))?;
         let (sink, reports) = report_channel();
         let mut drive = Self {
             known: Known::new(plan, observed),
@@ -316,7 +315,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
     fn miss(&mut self, id: NodeId, key: ActionKey) {
         // One that waited only for an input that had to be made again goes on with its lease and its count of attempts.
         if self.pending.get(&id).is_none_or(|pending| pending.key != key) {
-            self.pending.insert(id, Pending { key, manifest: None, lease: None, attempts: 0, repairs: 0 });
+            self.pending.insert(id, Pending { key, preimage: None, lease: None, attempts: 0, repairs: 0 });
         }
         if !self.estimated {
             self.estimated = true;
@@ -324,7 +323,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             let (plan, selection) = (self.plan, self.selection);
             self.scheduler.set_estimates(|number| prepare::estimate_ms(plan, selection.node(number), Some(&durations)));
         }
-        self.scheduler.miss(self.selection.number(id));
+        self.scheduler.miss(self.selection.slot(id));
     }
 
     /// Looks up the nodes again that other processes compute, some times a second.
@@ -382,7 +381,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
 
     /// The outputs of a node are known because the store had them.
     fn hit(&mut self, id: NodeId, key: ActionKey) {
-        self.scheduler.hit(self.selection.number(id));
+        self.scheduler.hit(self.selection.slot(id));
         self.hits.push((id, key));
     }
 
@@ -393,7 +392,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         }
         self.store.commit()?;
         let nodes = std::mem::take(&mut self.hits);
-        let at_ms = Record::now_ms();
+        let at_ms = now_ms();
         let hits = Hits { plan: self.plan, outputs: self.known.all_outputs(), nodes: &nodes, at_ms };
         self.log.hits(&hits);
         for listener in self.listeners.iter_mut() {
@@ -416,7 +415,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
                 continue;
             }
             // What a light node costs is less than what telling other hosts does.
-            pending.lease = match self.plan.stage(id).kind.weight() {
+            pending.lease = match self.plan.stage(id).kind.facts().weight {
                 Weight::Heavy => self.store.try_lease_across_hosts(&pending.key)?,
                 Weight::Light => self.store.try_lease(&pending.key)?,
             };
@@ -453,7 +452,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
     /// Another process, or another node of this run that has the same key, computes the node.
     fn defer(&mut self, id: NodeId) {
         let pending = self.pending.remove(&id).expect("a node that is queued is pending");
-        if !self.scheduler.defer(self.selection.number(id)) {
+        if !self.scheduler.defer(self.selection.slot(id)) {
             return self.fail(id, "an input that was lost could not be made again".to_owned(), None, 0);
         }
         if self.deferred.insert(id) {
@@ -472,7 +471,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             match self.actions.action(id, self.pending[&id].key, &self.known) {
                 Ok(action) => {
                     let pending = self.pending.get_mut(&id).expect("a node that starts is pending");
-                    pending.manifest = self.known.preimage(id);
+                    pending.preimage = self.known.preimage(id);
                     actions.push(action);
                     runnable.push(id);
                 }
@@ -485,10 +484,10 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         }
         let stage = self.plan.stage(first);
         let declared = &self.plan.spec.stages[stage.declared];
-        let heavy = stage.kind.weight() == Weight::Heavy;
+        let heavy = stage.kind.facts().weight == Weight::Heavy;
         let log = heavy.then(|| self.log.node_log(&self.plan.name(first)));
         let device = self.scheduler.device(&batch.grant);
-        let checkpoint_dir = stage.kind.checkpoints().then(|| self.store.checkpoint_dir(&actions[0].key));
+        let checkpoint_dir = stage.kind.facts().checkpoints.then(|| self.store.checkpoint_dir(&actions[0].key));
         let request = Request {
             batch: batch.id,
             stage: stage.kind,
@@ -558,8 +557,8 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             }
             let run = self.log.id().clone();
             let provenance = Provenance { run: &run, device: &active.device, elapsed_ms };
-            let manifest = pending.manifest.as_ref().expect("it was made when the node started");
-            match record(self.plan, self.store, id, pending.key, manifest, outputs, &provenance) {
+            let preimage = pending.preimage.as_ref().expect("it was made when the node started");
+            match record(self.plan, self.store, id, pending.key, preimage, outputs, &provenance) {
                 Ok(outputs) => recorded.push(Recorded { id, outputs, elapsed_ms }),
                 Err(RecordError::Outputs(message)) => self.fail(id, message, active.log.clone(), elapsed_ms),
                 Err(RecordError::Store(error)) => return Err(error.into()),
@@ -580,7 +579,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         let mut nodes = Vec::with_capacity(recorded.len());
         for Recorded { id, outputs, .. } in &recorded {
             let Pending { key, .. } = self.pending.remove(id).expect("a node that ran was pending");
-            if self.plan.stage(*id).kind.checkpoints() {
+            if self.plan.stage(*id).kind.facts().checkpoints {
                 // Of no more use; what cannot be removed now goes with the next collection.
                 let _ = Checkpoints::new(&self.store.checkpoint_dir(&key), key).remove();
             }
@@ -594,7 +593,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         {
             fault::between("a result is durable, not reported");
             self.note_unpublished(id, published);
-            self.scheduler.finish(self.selection.number(id));
+            self.scheduler.finish(self.selection.slot(id));
             self.report(Event::NodeRan { node: self.plan.name(id), key, outputs, elapsed_ms });
         }
         Ok(())
@@ -618,7 +617,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             }
         }
         let retries = self.plan.spec.stages[self.plan.stage(id).declared].retries;
-        let number = self.selection.number(id);
+        let number = self.selection.slot(id);
         match failure.verdict(members, self.pending[&id].attempts, retries) {
             verdict @ (Verdict::Retry | Verdict::RetryAlone) if self.scheduler.retry(number) => {
                 if let (Verdict::RetryAlone, Some(pending)) = (verdict, self.pending.get_mut(&id)) {
@@ -647,12 +646,12 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
 
     /// An input of a node is lost: the node that gave it runs again, and this one is looked up once more after it.
     fn make_again(&mut self, id: NodeId, lost: Lost) {
-        if self.scheduler.revoke(self.selection.number(lost.upstream)) {
+        if self.scheduler.revoke(self.selection.slot(lost.upstream)) {
             self.known.forget(lost.upstream);
         }
         let pending = self.pending.get_mut(&id).expect("a node that runs is pending");
         pending.repairs += 1;
-        if pending.repairs > REPAIRS_MAX || !self.scheduler.defer(self.selection.number(id)) {
+        if pending.repairs > REPAIRS_MAX || !self.scheduler.defer(self.selection.slot(id)) {
             let cause = format!("its input {} was lost and cannot be made again", self.plan.name(lost.upstream));
             self.fail(id, cause, None, 0);
         }
@@ -662,7 +661,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         let key = self.pending.remove(&id).map(|pending| pending.key);
         let name = self.plan.name(id);
         self.report(Event::NodeFailed { node: name.clone(), key, cause: cause.clone(), log: log.clone(), elapsed_ms });
-        let blocked = self.scheduler.fail(self.selection.number(id));
+        let blocked = self.scheduler.fail(self.selection.slot(id));
         for number in &blocked {
             let node = self.plan.name(self.selection.node(*number));
             self.report(Event::NodeBlocked { node, by: name.as_str().to_owned() });
@@ -728,7 +727,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
     }
 
     fn report(&mut self, event: Event) {
-        let record = Record::now(event);
+        let record = TimedEvent::now(event);
         self.log.report(&record);
         for listener in self.listeners.iter_mut() {
             listener.report(&record);
@@ -738,7 +737,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
 
     fn warn_of_log(&mut self) {
         if let Some(message) = self.log.take_warning() {
-            let warning = Record::now(Event::Warning { message });
+            let warning = TimedEvent::now(Event::Warning { message });
             for listener in self.listeners.iter_mut() {
                 listener.report(&warning);
             }
@@ -762,18 +761,4 @@ fn note(using: &Using<'_>, found: &[ActionKey]) {
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// What cannot be scheduled is wrong in the spec: a stage asks for more than this machine has.
-fn unschedulable(plan: &Plan, error: ScheduleError) -> RunError {
-    let diagnostic = match &error {
-        ScheduleError::Resources { class, source } => {
-            let declared = &plan.spec.stages[plan.stages[*class].declared];
-            Diagnostic::error(format!("stage `{}` can never run: {source}", declared.name.get_ref()))
-                .at(declared.name.span())
-                .help("ask for less in `resources`, or run on a machine that has it")
-        }
-        ScheduleError::Cycle { .. } => Diagnostic::error(format!("BUG: {error}")),
-    };
-    RunError::Spec(SpecError::new(plan.spec.sources.clone(), vec![diagnostic]))
 }

@@ -12,7 +12,6 @@ mod action;
 mod drive;
 mod prepare;
 mod record;
-mod select;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,8 +30,8 @@ use crate::plan::Plan;
 use crate::publish::MergeTables;
 use crate::runlog::RunId;
 
+pub use crate::selection::Selection;
 pub use action::{ActionMaker, Lost};
-pub use select::Selection;
 
 /// What a run is asked to do beside its plan.
 #[derive(Clone, Debug)]

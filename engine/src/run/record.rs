@@ -37,7 +37,7 @@ pub(super) fn record(
     store: &Store,
     id: NodeId,
     key: ActionKey,
-    manifest: &Preimage,
+    preimage: &Preimage,
     outputs: Vec<Output>,
     provenance: &Provenance<'_>,
 ) -> Result<Outputs, RecordError> {
@@ -59,9 +59,9 @@ pub(super) fn record(
     digests.sort_by_key(|(name, _)| declared.iter().position(|declared| declared == name));
     let result = ActionResult {
         outputs: digests,
-        manifest,
+        preimage,
         node: plan.name(id).to_string(),
-        kind: plan.stage(id).kind.kind().to_owned(),
+        kind: plan.stage(id).kind.facts().kind.to_owned(),
         run: provenance.run.as_str().to_owned(),
         elapsed_ms: provenance.elapsed_ms,
         recorded_ms: now_ms(),

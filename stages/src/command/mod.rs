@@ -64,7 +64,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use orchestrate_engine::params::{self, ParamTable, ParamsError};
-use orchestrate_engine::stage::{Action, Context, FileName, Output, Port, Stage, StageError, Weight};
+use orchestrate_engine::stage::{Action, Context, Facts, FileName, Output, Stage, StageError, Weight};
 use serde::{Deserialize, Serialize};
 use serde_aux::serde_introspection::serde_introspect;
 
@@ -132,54 +132,28 @@ impl Command {
     }
 }
 
+static FACTS: Facts = Facts {
+    takes_any_port: true,
+    fields: serde_introspect::<Params>,
+    free_fields: Some("params"),
+    path_fields: &["code"],
+    leaves_out_published: true,
+    weight: Weight::Heavy,
+    ..Facts::new("command", VERSION, "Runs a program in any language on the files of its inputs.")
+};
+
 impl Stage for Command {
-    fn kind(&self) -> &'static str {
-        "command"
-    }
-
-    fn version(&self) -> u32 {
-        VERSION
-    }
-
-    fn about(&self) -> &'static str {
-        "Runs a program in any language on the files of its inputs."
-    }
-
-    fn weight(&self) -> Weight {
-        Weight::Heavy
-    }
-
-    fn ports(&self) -> &'static [Port] {
-        &[]
-    }
-
-    fn takes_any_port(&self) -> bool {
-        true
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     fn outputs(&self, params: &serde_json::Value) -> Vec<String> {
         read(params).map_or_else(|_| one_output(), |params| params.outputs)
     }
 
-    fn fields(&self) -> &'static [&'static str] {
-        serde_introspect::<Params>()
-    }
-
-    fn free_fields(&self) -> Option<&'static str> {
-        Some("params")
-    }
-
-    fn path_fields(&self) -> &'static [&'static str] {
-        &["code"]
-    }
-
-    fn leaves_out_published(&self) -> bool {
-        true
-    }
-
     fn check(&self, table: &ParamTable) -> Result<serde_json::Value, ParamsError> {
         let mut problems = check::problems(table);
-        match params::check::<Params>(table, self.fields()) {
+        match params::check::<Params>(table, FACTS.fields()) {
             Ok(params) if problems.is_empty() => return Ok(params),
             Ok(_) => {}
             Err(error) => problems.extend(error.problems),

@@ -6,10 +6,10 @@
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use orchestrate_engine::params;
-use orchestrate_engine::stage::{Action, Context, Output, Port, Progress, StageError, Weight};
+use orchestrate_engine::stage::{Action, Context, Facts, Output, Port, Progress, StageError, Weight};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{self, Classifier, Precision, Weights, device, image_data, pool};
+use crate::model::{Classifier, DEVICE_USE, Precision, Weights, device, image_data, pool};
 use crate::train::check_names;
 use crate::training::ahead;
 use orchestrate_stages::artifact::{Cams, ImageReader, Predictions, Split, Table};
@@ -69,26 +69,18 @@ pub(crate) static STAGE: Adaptor<Cam> = Adaptor::new();
 pub(crate) struct Cam;
 
 impl Typed for Cam {
-    const KIND: &'static str = "cam";
-    const VERSION: u32 = 2;
-    const ABOUT: &'static str = "makes the class activation map of the predicted class of each validation image";
-    const PORTS: &'static [Port] = &[
-        Port { name: "images", reads: &["images"], optional: false, many: false },
-        Port { name: "split", reads: &["split"], optional: false, many: false },
-        Port { name: "weights", reads: &["weights"], optional: false, many: false },
-    ];
-    const OUTPUTS: &'static [&'static str] = &["cams", "predictions"];
-    const WEIGHT: Weight = Weight::Heavy;
-    const USES_DEVICE: bool = true;
+    const FACTS: Facts = Facts {
+        ports: &[
+            Port { name: "images", reads: &["images"], optional: false, many: false },
+            Port { name: "split", reads: &["split"], optional: false, many: false },
+            Port { name: "weights", reads: &["weights"], optional: false, many: false },
+        ],
+        outputs: &["cams", "predictions"],
+        weight: Weight::Heavy,
+        device: Some(DEVICE_USE),
+        ..Facts::new("cam", 2, "makes the class activation map of the predicted class of each validation image")
+    };
     type Params = Params;
-
-    fn device_env(device: &str) -> Vec<(&'static str, String)> {
-        model::environment(device)
-    }
-
-    fn describe_device(device: &str) -> String {
-        model::describe(device)
-    }
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
         let one = |(params, action): &(Params, &Action)| {

@@ -4,7 +4,7 @@
 //! is used, because Burn panics for one that does not exist; and nothing here touches CUDA unless it is asked for a GPU.
 
 use burn::tensor::Device;
-use orchestrate_engine::stage::StageError;
+use orchestrate_engine::stage::{DeviceUse, StageError};
 
 use orchestrate_stages::gpu;
 
@@ -29,8 +29,11 @@ pub fn gpus() -> Vec<String> {
     (0..gpu_count()).map(|index| format!("cuda:{index}")).collect()
 }
 
+/// How networks use a device.
+pub(crate) const DEVICE_USE: DeviceUse = DeviceUse { environment, describe };
+
 /// Make and driver of a device beside its name, for the record: `cuda:1 (NVIDIA H100 PCIe, driver 570.86.15)`.
-pub(crate) fn describe(name: &str) -> String {
+fn describe(name: &str) -> String {
     let facts = [gpu_make(name), gpu::driver().filter(|_| name != CPU).map(|version| format!("driver {version}"))];
     let facts: Vec<_> = facts.into_iter().flatten().collect();
     if facts.is_empty() { name.to_owned() } else { format!("{name} ({})", facts.join(", ")) }

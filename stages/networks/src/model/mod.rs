@@ -39,7 +39,7 @@ pub use architecture::{ARCHITECTURES, Architecture, ModelName};
 pub use batch_norm::BatchNorm;
 pub use classifier::{Classifier, Trunk};
 pub use densenet::DenseNet;
-pub(crate) use device::describe;
+pub(crate) use device::DEVICE_USE;
 pub use device::{CPU, GPU_SUPPORT, device, environment, gpus};
 pub use encoder::{Encoder, EncoderName};
 pub use head::{Head, pool};

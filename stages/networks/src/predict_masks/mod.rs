@@ -2,11 +2,11 @@
 
 use burn::tensor::Device;
 use orchestrate_engine::params;
-use orchestrate_engine::stage::{Action, Context, Port, Progress, StageError, Weight};
+use orchestrate_engine::stage::{Action, Context, Facts, Port, Progress, StageError, Weight};
 use serde::{Deserialize, Serialize};
 
 use crate::cam::Which;
-use crate::model::{self, UnetWeights, device, image_tensor};
+use crate::model::{DEVICE_USE, UnetWeights, device, image_tensor};
 use crate::segment::check_size;
 use crate::segment::mask::Level;
 use crate::train::{check_names, divide};
@@ -65,29 +65,21 @@ pub(crate) static STAGE: Adaptor<PredictMasks> = Adaptor::new();
 pub(crate) struct PredictMasks;
 
 impl Typed for PredictMasks {
-    const KIND: &'static str = "predict-masks";
-    const VERSION: u32 = 2;
-    const ABOUT: &'static str = "predicts the mask of each validation image by a U-Net";
-    const PORTS: &'static [Port] = &[
-        Port { name: "images", reads: &[Images::OUTPUT], optional: false, many: false },
-        Port { name: "split", reads: &[Split::OUTPUT], optional: false, many: false },
-        Port { name: "weights", reads: &[UnetWeights::OUTPUT], optional: false, many: false },
-    ];
-    const OUTPUTS: &'static [&'static str] = &[PredictedMasks::OUTPUT];
-    const WEIGHT: Weight = Weight::Heavy;
-    const USES_DEVICE: bool = true;
-    const BATCHES: bool = true;
+    const FACTS: Facts = Facts {
+        ports: &[
+            Port { name: "images", reads: &[Images::OUTPUT], optional: false, many: false },
+            Port { name: "split", reads: &[Split::OUTPUT], optional: false, many: false },
+            Port { name: "weights", reads: &[UnetWeights::OUTPUT], optional: false, many: false },
+        ],
+        outputs: &[PredictedMasks::OUTPUT],
+        weight: Weight::Heavy,
+        device: Some(DEVICE_USE),
+        batches: true,
+        ..Facts::new("predict-masks", 2, "predicts the mask of each validation image by a U-Net")
+    };
     type Params = Params;
 
     /// Members that differ in `cut` alone go through the network once.
-    fn device_env(device: &str) -> Vec<(&'static str, String)> {
-        model::environment(device)
-    }
-
-    fn describe_device(device: &str) -> String {
-        model::describe(device)
-    }
-
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Outcome> {
         in_groups(
             batch.iter().map(Ok).collect(),

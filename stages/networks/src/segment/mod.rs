@@ -15,9 +15,9 @@ mod params;
 #[cfg(test)]
 mod tests;
 
-use orchestrate_engine::stage::{Action, Context, FileName, Output, Port, StageError, Weight};
+use orchestrate_engine::stage::{Action, Context, Facts, FileName, Output, Port, StageError, Weight};
 
-use crate::model::{self, InitialWeights, UnetCard, UnetWeights, device};
+use crate::model::{DEVICE_USE, InitialWeights, UnetCard, UnetWeights, device};
 use crate::training::published::{self, INIT_WEIGHTS};
 use crate::training::{Checkpoints, Session};
 use data::Data;
@@ -37,32 +37,23 @@ pub(crate) static STAGE: Adaptor<Segment> = Adaptor::new();
 pub(crate) struct Segment;
 
 impl Typed for Segment {
-    const KIND: &'static str = "segment";
-    /// Raised when the same inputs would give other weights.
-    const VERSION: u32 = 2;
-    const ABOUT: &'static str = "trains a U-Net on the masks of all images outside one fold";
-    const PORTS: &'static [Port] = &[
-        Port { name: "images", reads: &[Images::OUTPUT], optional: false, many: false },
-        Port { name: "masks", reads: &[Masks::OUTPUT], optional: false, many: false },
-        Port { name: "split", reads: &[Split::OUTPUT], optional: false, many: false },
-    ];
-    const OUTPUTS: &'static [&'static str] = &[UnetWeights::OUTPUT, "curve"];
-    const WEIGHT: Weight = Weight::Heavy;
-    const USES_DEVICE: bool = true;
-    const CHECKPOINTS: bool = true;
-    const PATHS: &'static [&'static str] = &[INIT_WEIGHTS];
+    const FACTS: Facts = Facts {
+        ports: &[
+            Port { name: "images", reads: &[Images::OUTPUT], optional: false, many: false },
+            Port { name: "masks", reads: &[Masks::OUTPUT], optional: false, many: false },
+            Port { name: "split", reads: &[Split::OUTPUT], optional: false, many: false },
+        ],
+        outputs: &[UnetWeights::OUTPUT, "curve"],
+        weight: Weight::Heavy,
+        device: Some(DEVICE_USE),
+        checkpoints: true,
+        path_fields: &[INIT_WEIGHTS],
+        ..Facts::new("segment", 2, "trains a U-Net on the masks of all images outside one fold")
+    };
     type Params = Params;
 
     fn files(params: &Params) -> Result<Vec<FileName>, Vec<String>> {
         Ok(published::files(params.init.weights.as_deref()))
-    }
-
-    fn device_env(device: &str) -> Vec<(&'static str, String)> {
-        model::environment(device)
-    }
-
-    fn describe_device(device: &str) -> String {
-        model::describe(device)
     }
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {

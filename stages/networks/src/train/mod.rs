@@ -14,9 +14,9 @@ mod params;
 #[cfg(test)]
 mod tests;
 
-use orchestrate_engine::stage::{Action, Context, FileName, Output, Port, StageError, Weight};
+use orchestrate_engine::stage::{Action, Context, Facts, FileName, Output, Port, StageError, Weight};
 
-use crate::model::{self, InitialWeights, ModelCard, Weights, device};
+use crate::model::{DEVICE_USE, InitialWeights, ModelCard, Weights, device};
 use crate::training::published::{self, INIT_WEIGHTS};
 use crate::training::{Checkpoints, Session};
 use data::Data;
@@ -38,30 +38,22 @@ const VERSION: u32 = 3;
 pub(crate) struct Train;
 
 impl Typed for Train {
-    const KIND: &'static str = "train";
-    const VERSION: u32 = VERSION;
-    const ABOUT: &'static str = "trains a classifier on all images outside one fold";
-    const PORTS: &'static [Port] = &[
-        Port { name: "images", reads: &["images"], optional: false, many: false },
-        Port { name: "split", reads: &["split"], optional: false, many: false },
-    ];
-    const OUTPUTS: &'static [&'static str] = &["weights", "curve"];
-    const WEIGHT: Weight = Weight::Heavy;
-    const USES_DEVICE: bool = true;
-    const CHECKPOINTS: bool = true;
-    const PATHS: &'static [&'static str] = &[INIT_WEIGHTS];
+    const FACTS: Facts = Facts {
+        ports: &[
+            Port { name: "images", reads: &["images"], optional: false, many: false },
+            Port { name: "split", reads: &["split"], optional: false, many: false },
+        ],
+        outputs: &["weights", "curve"],
+        weight: Weight::Heavy,
+        device: Some(DEVICE_USE),
+        checkpoints: true,
+        path_fields: &[INIT_WEIGHTS],
+        ..Facts::new("train", VERSION, "trains a classifier on all images outside one fold")
+    };
     type Params = Params;
 
     fn files(params: &Params) -> Result<Vec<FileName>, Vec<String>> {
         Ok(published::files(params.init.weights.as_deref()))
-    }
-
-    fn device_env(device: &str) -> Vec<(&'static str, String)> {
-        model::environment(device)
-    }
-
-    fn describe_device(device: &str) -> String {
-        model::describe(device)
     }
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {

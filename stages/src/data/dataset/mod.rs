@@ -25,7 +25,7 @@ mod tests;
 use std::collections::HashMap;
 use std::path::Path;
 
-use orchestrate_engine::stage::{Action, Context, ExternalFile, FileName, Output, Port, StageError};
+use orchestrate_engine::stage::{Action, Context, ExternalFile, Facts, FileName, Output, StageError};
 use rayon::prelude::*;
 
 use crate::artifact::{Images, Labels, Masks, Table};
@@ -45,12 +45,11 @@ pub(crate) struct Dataset;
 pub(crate) static STAGE: Adaptor<Dataset> = Adaptor::new();
 
 impl Typed for Dataset {
-    const KIND: &'static str = "dataset";
-    const VERSION: u32 = 2;
-    const ABOUT: &'static str = "reads images, classes, patients and masks, or draws synthetic ones";
-    const PORTS: &'static [Port] = &[];
-    const OUTPUTS: &'static [&'static str] = &[Images::OUTPUT, Labels::OUTPUT, Masks::OUTPUT];
-    const PATHS: &'static [&'static str] = &["path"];
+    const FACTS: Facts = Facts {
+        outputs: &[Images::OUTPUT, Labels::OUTPUT, Masks::OUTPUT],
+        path_fields: &["path"],
+        ..Facts::new("dataset", 2, "reads images, classes, patients and masks, or draws synthetic ones")
+    };
     type Params = Params;
 
     fn files(params: &Params) -> Result<Vec<FileName>, Vec<String>> {

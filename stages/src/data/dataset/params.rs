@@ -78,7 +78,7 @@ impl Format {
 }
 
 impl params::Params for Params {
-    fn normalise(&mut self) {
+    fn completed(mut self) -> Self {
         if self.format == Format::Phantom {
             self.path = None;
             self.size.get_or_insert(64);
@@ -96,6 +96,7 @@ impl params::Params for Params {
             self.image.get_or_insert_with(|| "image".to_owned());
             self.label.get_or_insert_with(|| "label".to_owned());
         }
+        self
     }
 
     fn problems(&self) -> Vec<(&'static str, String)> {
@@ -174,9 +175,7 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Params {
-        let mut params: Params = serde_json::from_str(json).unwrap();
-        params.normalise();
-        params
+        serde_json::from_str::<Params>(json).unwrap().completed()
     }
 
     #[test]

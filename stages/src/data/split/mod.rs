@@ -12,7 +12,7 @@ mod stratified;
 mod tests;
 
 use orchestrate_engine::params;
-use orchestrate_engine::stage::{Action, Context, ExternalFile, FileName, Output, Port, StageError};
+use orchestrate_engine::stage::{Action, Context, ExternalFile, Facts, FileName, Output, Port, StageError};
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Labels, Split, Table};
@@ -42,9 +42,10 @@ pub struct Params {
 }
 
 impl params::Params for Params {
-    fn normalise(&mut self) {
+    fn completed(mut self) -> Self {
         // Every stage with a `seed` is given that of the experiment. If nothing is drawn, it must not change the key.
         self.seed = self.shuffle.then(|| self.seed.unwrap_or_default());
+        self
     }
 
     fn problems(&self) -> Vec<(&'static str, String)> {
@@ -141,13 +142,13 @@ pub(crate) struct SplitStage;
 pub(crate) static STAGE: Adaptor<SplitStage> = Adaptor::new();
 
 impl Typed for SplitStage {
-    const KIND: &'static str = "split";
-    const VERSION: u32 = 2;
-    const ABOUT: &'static str = "divides the images into folds for cross-validation and reports leakage";
-    const PORTS: &'static [Port] = &[Port { name: "labels", reads: &[Labels::OUTPUT], optional: false, many: false }];
-    const OUTPUTS: &'static [&'static str] = &[Split::OUTPUT, Leakage::OUTPUT];
-    // A text that ends in `.mat` counts as `{ file = … }`.
-    const PATHS: &'static [&'static str] = &["folds_from.file"];
+    const FACTS: Facts = Facts {
+        ports: &[Port { name: "labels", reads: &[Labels::OUTPUT], optional: false, many: false }],
+        outputs: &[Split::OUTPUT, Leakage::OUTPUT],
+        // A text that ends in `.mat` counts as `{ file = … }`.
+        path_fields: &["folds_from.file"],
+        ..Facts::new("split", 2, "divides the images into folds for cross-validation and reports leakage")
+    };
     type Params = Params;
 
     fn files(params: &Params) -> Result<Vec<FileName>, Vec<String>> {

@@ -184,11 +184,7 @@ fn what_only_data_can_tell_is_said_by_name() {
 #[test]
 fn a_seed_that_draws_nothing_is_not_in_the_params() {
     use orchestrate_engine::params::Params as _;
-    let read = |json: &str| {
-        let mut params: Params = serde_json::from_str(json).unwrap();
-        params.normalise();
-        params
-    };
+    let read = |json: &str| serde_json::from_str::<Params>(json).unwrap().completed();
     assert_eq!(read(r#"{"folds": 5, "seed": 7}"#), read(r#"{"folds": 5, "seed": 8}"#));
     assert_ne!(
         read(r#"{"folds": 5, "shuffle": true, "seed": 7}"#),

@@ -14,40 +14,13 @@ mod tests;
 use orchestrate_engine::stage::StageError;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
-use crate::artifact::Cams;
+use crate::artifact::{Cams, Scale};
 
 use bilinear::Bilinear;
 
 pub use histogram::Histogram;
 pub(crate) use profile::{Profile, profiles, recent, within};
-
-/// When a map is scaled to grey levels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scale {
-    /// After up-sampling: the largest value of the up-sampled map is 255.
-    #[default]
-    After,
-    /// Before up-sampling, at native size, as Zhou's script does.
-    Before,
-}
-
-impl Scale {
-    /// The word for it in specs and notes.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::After => "after",
-            Self::Before => "before",
-        }
-    }
-
-    /// The scale of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::After, Self::Before].into_iter().find(|scale| scale.name() == name)
-    }
-}
 
 /// Grey levels of one image at the network's input size.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use orchestrate_engine::stage::StageError;
 use rayon::prelude::*;
 
 use super::histogram::Counter;
-use super::{Histogram, Method, Range, Scale, Scratch, map, not_finite};
-use crate::artifact::{Cams, Foreground, Run};
+use super::{Histogram, Method, Range, Scratch, map, not_finite};
+use crate::artifact::{Cams, Foreground, Run, Scale};
 use crate::maps::memo::Memo;
 
 /// The heatmap of one image, without its pixels.

@@ -9,13 +9,15 @@ use std::sync::Arc;
 
 use orchestrate_cache::Digest;
 use orchestrate_engine::params;
-use orchestrate_engine::stage::{Action, Context, Output, Port, StageError};
+use orchestrate_engine::stage::{Action, Context, Facts, Output, Port, StageError};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{Cams, Foreground, Masks, PredictedMasks, Rows, Scores, Series, Table, Thresholds, Truths};
+use crate::artifact::{
+    Cams, Foreground, Masks, PredictedMasks, Rows, Scale, Scores, Series, Table, Thresholds, Truths,
+};
 use crate::batch::{Outcome, digests, in_groups};
-use crate::maps::heatmap::{Profile, Scale, profiles, recent, within};
+use crate::maps::heatmap::{Profile, profiles, recent, within};
 use crate::maps::memo::Memo;
 use crate::typed::{Adaptor, Typed};
 
@@ -209,23 +211,23 @@ pub(crate) struct Score;
 pub(crate) static STAGE: Adaptor<Score> = Adaptor::new();
 
 impl Typed for Score {
-    const KIND: &'static str = "score";
-    const VERSION: u32 = 2;
-    const ABOUT: &'static str =
-        "scores thresholded heatmaps, or predicted masks, against expert masks: IoU, Dice, pixel precision and recall";
-    const PORTS: &'static [Port] = &[
-        Port { name: "cams", reads: &[Cams::OUTPUT], optional: true, many: false },
-        Port { name: "thresholds", reads: &[Thresholds::OUTPUT], optional: true, many: false },
-        Port { name: "predicted", reads: &[PredictedMasks::OUTPUT], optional: true, many: false },
-        Port { name: "masks", reads: &[Masks::OUTPUT], optional: false, many: false },
-    ];
-    const OUTPUTS: &'static [&'static str] = &[Scores::OUTPUT];
-    const BATCHES: bool = true;
+    const FACTS: Facts = Facts {
+        ports: &[
+            Port { name: "cams", reads: &[Cams::OUTPUT], optional: true, many: false },
+            Port { name: "thresholds", reads: &[Thresholds::OUTPUT], optional: true, many: false },
+            Port { name: "predicted", reads: &[PredictedMasks::OUTPUT], optional: true, many: false },
+            Port { name: "masks", reads: &[Masks::OUTPUT], optional: false, many: false },
+        ],
+        outputs: &[Scores::OUTPUT],
+        batches: true,
+        check_ports,
+        ..Facts::new(
+            "score",
+            2,
+            "scores thresholded heatmaps, or predicted masks, against expert masks: IoU, Dice, pixel precision and recall",
+        )
+    };
     type Params = Params;
-
-    fn check_ports(connected: &[&str]) -> Result<(), String> {
-        check_ports(connected)
-    }
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
         in_groups(

@@ -6,13 +6,13 @@ mod rule;
 use std::sync::Arc;
 
 use orchestrate_engine::params;
-use orchestrate_engine::stage::{Action, Context, Output, Port, StageError};
+use orchestrate_engine::stage::{Action, Context, Facts, Output, Port, StageError};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{Cams, Series, Table, Thresholds};
+use crate::artifact::{Cams, Scale, Series, Table, Thresholds};
 use crate::batch::{digests, in_groups};
-use crate::maps::heatmap::{Histogram, Profile, Scale, each_is_constant, profiles, recent};
+use crate::maps::heatmap::{Histogram, Profile, each_is_constant, profiles, recent};
 use crate::typed::{Adaptor, Typed};
 
 pub use rule::Rule;
@@ -87,12 +87,12 @@ pub(crate) struct Threshold;
 pub(crate) static STAGE: Adaptor<Threshold> = Adaptor::new();
 
 impl Typed for Threshold {
-    const KIND: &'static str = "threshold";
-    const VERSION: u32 = 2;
-    const ABOUT: &'static str = "finds the grey level above which a pixel of each heatmap counts as foreground";
-    const PORTS: &'static [Port] = &[Port { name: "cams", reads: &[Cams::OUTPUT], optional: false, many: false }];
-    const OUTPUTS: &'static [&'static str] = &[Thresholds::OUTPUT];
-    const BATCHES: bool = true;
+    const FACTS: Facts = Facts {
+        ports: &[Port { name: "cams", reads: &[Cams::OUTPUT], optional: false, many: false }],
+        outputs: &[Thresholds::OUTPUT],
+        batches: true,
+        ..Facts::new("threshold", 2, "finds the grey level above which a pixel of each heatmap counts as foreground")
+    };
     type Params = Params;
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 
 use orchestrate_cache::{Artifact, FileEntry};
 use orchestrate_engine::params;
-use orchestrate_engine::stage::{Action, Context, Item, Output, Port, StageError, Weight};
+use orchestrate_engine::stage::{Action, Context, Facts, Item, Output, Port, StageError, Weight};
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{
@@ -172,7 +172,8 @@ pub fn run(params: &Params, action: &Action) -> Result<Output, StageError> {
         || tables.iter().any(|(figures, _)| figures.synthetic)
         || labels.iter().any(|labels| is_synthetic(&labels.names));
     let ranked = case::ranked(&study);
-    let sources = Sources(Report::PORTS.iter().map(|port| (port.name, digests(items(action, port.name)))).collect());
+    let sources =
+        Sources(Report::FACTS.ports.iter().map(|port| (port.name, digests(items(action, port.name)))).collect());
     let content = Content {
         params,
         study,
@@ -246,26 +247,29 @@ impl Report {
 }
 
 impl Typed for Report {
-    const KIND: &'static str = KIND;
-    const VERSION: u32 = 2;
-    const ABOUT: &'static str =
-        "makes one page of tables, figures and cases; `orchestrate report` adds where they came from";
-    const PORTS: &'static [Port] = &[
-        Port { name: "tables", reads: &[Figures::OUTPUT], optional: true, many: true },
-        Port { name: "scores", reads: &[Scores::OUTPUT], optional: true, many: true },
-        Port { name: "cams", reads: &[Cams::OUTPUT], optional: true, many: true },
-        Port { name: "thresholds", reads: &[Thresholds::OUTPUT], optional: true, many: true },
-        Port { name: "predicted", reads: &[PredictedMasks::OUTPUT], optional: true, many: true },
-        Port { name: "images", reads: &[Images::OUTPUT], optional: true, many: true },
-        Port { name: "masks", reads: &[Masks::OUTPUT], optional: true, many: true },
-        Port { name: "confusions", reads: &[Confusion::OUTPUT], optional: true, many: true },
-        Port { name: "curves", reads: &[Curve::OUTPUT], optional: true, many: true },
-        Port { name: "splits", reads: &[Leakage::OUTPUT], optional: true, many: true },
-        Port { name: "labels", reads: &[ImageLabels::OUTPUT], optional: true, many: true },
-    ];
-    const OUTPUTS: &'static [&'static str] = &[Self::OUTPUT];
-    // Reading a study of thousands of inputs and drawing hundreds of pictures takes seconds and its own memory.
-    const WEIGHT: Weight = Weight::Heavy;
+    const FACTS: Facts = Facts {
+        ports: &[
+            Port { name: "tables", reads: &[Figures::OUTPUT], optional: true, many: true },
+            Port { name: "scores", reads: &[Scores::OUTPUT], optional: true, many: true },
+            Port { name: "cams", reads: &[Cams::OUTPUT], optional: true, many: true },
+            Port { name: "thresholds", reads: &[Thresholds::OUTPUT], optional: true, many: true },
+            Port { name: "predicted", reads: &[PredictedMasks::OUTPUT], optional: true, many: true },
+            Port { name: "images", reads: &[Images::OUTPUT], optional: true, many: true },
+            Port { name: "masks", reads: &[Masks::OUTPUT], optional: true, many: true },
+            Port { name: "confusions", reads: &[Confusion::OUTPUT], optional: true, many: true },
+            Port { name: "curves", reads: &[Curve::OUTPUT], optional: true, many: true },
+            Port { name: "splits", reads: &[Leakage::OUTPUT], optional: true, many: true },
+            Port { name: "labels", reads: &[ImageLabels::OUTPUT], optional: true, many: true },
+        ],
+        outputs: &[Self::OUTPUT],
+        // Reading a study of thousands of inputs and drawing hundreds of pictures takes seconds and its own memory.
+        weight: Weight::Heavy,
+        ..Facts::new(
+            KIND,
+            2,
+            "makes one page of tables, figures and cases; `orchestrate report` adds where they came from",
+        )
+    };
     type Params = Params;
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {

@@ -49,7 +49,7 @@ fn action(bench: &Bench, params: &str) -> Action {
         ..cams_of(&[[0.0, 1.0, 2.0, 3.0]; 2])
     };
     let thresholds =
-        Thresholds { names: names.clone(), thresholds: vec![200.0, 100.0], scale: crate::maps::heatmap::Scale::After };
+        Thresholds { names: names.clone(), thresholds: vec![200.0, 100.0], scale: crate::artifact::Scale::After };
     let ious = vec![Some(0.5), Some(1.0)];
     let scores = Scores {
         names: names.clone(),
@@ -316,7 +316,7 @@ fn report_of_a_study_as_large_as_the_papers_stays_small() {
                 let levels = Thresholds {
                     names: names.clone(),
                     thresholds: vec![200.0; rows.len()],
-                    scale: crate::maps::heatmap::Scale::After,
+                    scale: crate::artifact::Scale::After,
                 };
                 thresholds.push(bench.item(&levels, &at));
                 let ious: Vec<Option<f64>> =
