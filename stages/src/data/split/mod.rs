@@ -24,12 +24,13 @@ pub use leakage::{Leakage, LeakageRow, SharedGroups};
 
 /// Parameters of `kind = "split"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Written")]
+#[serde(deny_unknown_fields)]
 pub struct Params {
     /// Number of folds k, at least 2; an axis such as `fold = { folds = 5 }` supplies it.
     pub folds: u32,
     /// Whether images (groups, with `group`) are dealt out in random order; without, in the order of the data set, as
     /// scikit-learn does.
+    #[serde(default)]
     pub shuffle: bool,
     /// Seed of the random order; not set unless `shuffle` is.
     pub seed: Option<u64>,
@@ -40,32 +41,13 @@ pub struct Params {
     pub folds_from: Option<FoldsFrom>,
 }
 
-/// [`Params`] as written, before what has no effect is left out of the key.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    folds: u32,
-    #[serde(default)]
-    shuffle: bool,
-    #[serde(default)]
-    seed: Option<u64>,
-    #[serde(default)]
-    group: Option<String>,
-    #[serde(default)]
-    folds_from: Option<FoldsFrom>,
-}
-
-impl From<Written> for Params {
-    fn from(written: Written) -> Self {
-        let Written { folds, shuffle, seed, group, folds_from } = written;
-        // Every stage with a `seed` is given that of the experiment; where nothing is drawn, it must not change the
-        // key.
-        let seed = shuffle.then(|| seed.unwrap_or_default());
-        Self { folds, shuffle, seed, group, folds_from }
-    }
-}
-
 impl params::Params for Params {
+    fn completed(mut self) -> Self {
+        // Every stage with a `seed` is given that of the experiment. If nothing is drawn, it must not change the key.
+        self.seed = self.shuffle.then(|| self.seed.unwrap_or_default());
+        self
+    }
+
     fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
         if self.folds < 2 {
