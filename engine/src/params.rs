@@ -33,6 +33,12 @@ pub struct ParamProblem {
 
 /// Params that know their ranges.
 pub trait Params: Serialize + DeserializeOwned {
+    /// Fills in the defaults that depend on other params, and clears the params that have no effect, so that neither changes
+    /// the key.
+    fn completed(self) -> Self {
+        self
+    }
+
     /// Names the fields whose values are outside their range, with a sentence each, for example
     /// `("epochs", "epochs must be at least 1")`.
     fn problems(&self) -> Vec<(&'static str, String)> {
@@ -49,7 +55,7 @@ pub fn check<P: Params>(table: &ParamTable, fields: &[&str]) -> Result<serde_jso
     let mut dropped = Vec::new();
     let params = loop {
         match read::<P>(&rest) {
-            Ok(params) => break Some(params),
+            Ok(params) => break Some(params.completed()),
             Err(error) => {
                 let span = error.span().unwrap_or(table.span());
                 match entry_at(rest.get_ref(), &span) {
