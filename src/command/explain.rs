@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use orchestrate_cache::{Access, ActionResult, OutputDigest, StoreError};
-use orchestrate_engine::explain::{Change, Difference, changes};
+use orchestrate_engine::explain::{Change, changes};
 use orchestrate_engine::known::Known;
 use orchestrate_engine::node::NodeId;
 use orchestrate_engine::runlog::History;
@@ -81,12 +81,12 @@ impl<'a> Explainer<'a> {
     fn changes(&self, changes: &[Change], depth: usize, text: &mut String) {
         let indent = 2 * depth;
         for change in changes.iter().take(CHANGES_SHOWN) {
-            let _ = writeln!(text, "{:indent$}{}", "", change.sentence());
+            let _ = writeln!(text, "{:indent$}{}", "", change.sentence);
             let place = change.span.as_ref().and_then(|span| self.study.plan.spec.sources.locator().locate(span.start));
             if let Some(SourceLocation { source, line, column, .. }) = place {
                 let _ = writeln!(text, "{:indent$}  --> {}:{line}:{column}", "", source.name);
             }
-            if let Difference::Input { upstream: Some(upstream), port, .. } = &change.what {
+            if let Some((port, upstream)) = &change.input {
                 self.upstream(*upstream, port, depth + 1, text);
             }
         }
