@@ -67,7 +67,7 @@ pub enum StoreError {
         digest: Digest,
         /// The file that held the bytes.
         path: PathBuf,
-        /// Where the bytes are now.
+        /// A sentence about the present place of the bytes.
         kept: String,
     },
     /// No bytes are stored under this digest.

@@ -1,4 +1,4 @@
-//! What is not the store's stays as it is: folders that are no store, files of people in one, and whatever links lead to.
+//! Borders of a store: foreign folders, files of people inside a store, and targets of links stay as they are.
 
 mod common;
 
@@ -211,7 +211,7 @@ fn files_of_people_in_any_folder_of_a_store_outlive_everything_and_are_named() {
 
     for path in &planted {
         assert_eq!(fs::read_to_string(path).ok().as_deref(), Some("precious"), "{}", path.display());
-        // What lies in the folders of runs is the engine's business.
+        // Files in the folders of runs are the engine's business.
         let below = path.strip_prefix(dir.path()).unwrap();
         let named = strange.iter().any(|strange| path.starts_with(strange));
         assert!(named || below.starts_with("runs"), "{} is not named", below.display());

@@ -20,7 +20,7 @@ fn bytes_of(name: &str) -> Vec<u8> {
     }
 }
 
-/// A store with four commits; gives the length of its pack after each.
+/// Makes a store with four commits; returns the length of its pack after each.
 fn four_commits(dir: &Path) -> Vec<usize> {
     let store = open(dir);
     let commit = |names: &&[&str]| {
@@ -33,7 +33,7 @@ fn four_commits(dir: &Path) -> Vec<usize> {
     COMMITS.iter().map(commit).collect()
 }
 
-/// Names of hits; checks that each is what was recorded.
+/// Lists the names of hits, and checks each against its record.
 fn hits(store: &Store) -> Vec<&'static str> {
     let is_hit = |name: &&&'static str| {
         if store.hit(&key(name)).is_none() {
@@ -81,7 +81,7 @@ fn a_pack_that_is_cut_anywhere_holds_the_commits_before_the_cut() {
         // All is there again; that bytes were once lost is known until a repair.
         let problems = store.verify().unwrap().problems;
         assert!(problems.iter().all(|problem| problem.message.contains("are left")), "{problems:?}");
-        // What was cut off is kept, and the pack grew on from where it was whole.
+        // The tail is kept, and the pack grew on from its last whole group.
         let kept: Vec<_> = tree(&dir.path().join("quarantine")).into_iter().map(|(_, bytes)| bytes.len()).collect();
         assert_eq!(kept, if torn == 0 { vec![] } else { vec![torn] }, "cut at {len}");
         assert_eq!(only_pack(dir.path()), path);

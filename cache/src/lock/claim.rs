@@ -1,14 +1,15 @@
 //! Claims: leases that other hosts see, a file `claims/KEY` with a heartbeat for each.
 //!
-//! Leases (`lease.rs`) decide among the processes of one host. Whether such kernel locks reach another host depends on the
-//! filesystem, so the holder of a lease also writes a claim, which names it: one line of JSON. The holder writes the line
-//! again every [`BEAT`], which renews the file's time. A process that finds a claim
+//! Leases (`lease.rs`) decide among the processes of one host. Whether such kernel locks reach another host depends on
+//! the filesystem, so the holder of a lease also writes a claim, which names it: one line of JSON. The holder writes
+//! the line again every [`BEAT`], which renews the file's time. A process that finds a claim
 //!
 //! - of its own host takes it over at once: it has the lease, so the claim's holder is dead;
 //! - of another host takes it over once the file is older than [`DEAD_AFTER`].
 //!
-//! Ages are differences between times of the filesystem, so the clocks of hosts need not agree. Two hosts that take a dead
-//! claim over at the same time may both work on the key: that is wasteful and never wrong, as the first result wins.
+//! Ages are differences between times of the filesystem, so the clocks of hosts need not agree. Two hosts that take a
+//! dead claim over at the same time may both work on the key: that is wasteful and never wrong, as the first result
+//! wins.
 //!
 //! A claim costs a file, so only heavy nodes have one; see [`Store::try_lease_across_hosts`].
 //!
@@ -113,8 +114,8 @@ impl Claims {
         Ok(ours)
     }
 
-    /// Creates a claim, with its line from the start: without one, a dead holder would seem to be another host. `None` if
-    /// there is one.
+    /// Creates a claim, with its line from the start: without one, a dead holder would seem to be another host. `None`
+    /// if there is one.
     fn create(&self, path: &Path, line: &[u8]) -> Result<Option<File>, StoreError> {
         let mut temporary = disk::temporary(self.session.path()?, "claim-")?;
         disk::append(temporary.as_file_mut(), line, path)?;

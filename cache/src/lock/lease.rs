@@ -1,10 +1,10 @@
-//! Leases: exclusive rights to produce the result of a key, among the threads and processes of one host; `claim.rs` adds
-//! other hosts.
+//! Leases: exclusive rights to produce the result of a key, among the threads and processes of one host; `claim.rs`
+//! adds other hosts.
 //!
-//! On Linux a lease is an open-file-description lock on one byte of a file in `leases.d`; the key decides file and offset.
-//! Two keys that share 62 bits and the file would exclude each other, which is as unlikely as it is harmless. The kernel
-//! walks the list of a file's locks for each new one, so thousands of leases in one file would each cost more than a
-//! light stage; hence several files. Elsewhere a lease is a lock on a file of its own in `lease-files`.
+//! On Linux a lease is an open-file-description lock on one byte of a file in `leases.d`; the key decides file and
+//! offset. Two keys that share 62 bits and the file would exclude each other, which is as unlikely as it is harmless.
+//! The kernel walks the list of a file's locks for each new one, so thousands of leases in one file would each cost
+//! more than a light stage; hence several files. Elsewhere a lease is a lock on a file of its own in `lease-files`.
 //!
 //! Such locks do not exclude threads that share an open file, so a set in memory does that.
 
@@ -34,7 +34,7 @@ pub struct Lease {
     key: ActionKey,
     leases: Arc<Leases>,
     lock: Option<KernelLock>,
-    /// Whether a claim shows it to other hosts.
+    /// True if a claim shows it to other hosts.
     is_claimed: bool,
 }
 

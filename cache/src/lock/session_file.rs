@@ -1,8 +1,8 @@
-//! The session file `tmp/NUMBER.lock`: the lock of a session, and what garbage collection must keep for it.
+//! The session file `tmp/NUMBER.lock`: the lock of a session, and the keys that garbage collection must keep for it.
 //!
-//! It holds numbers of eight bytes, little-endian: when the session was opened, in milliseconds since 1970, then the first
-//! eight bytes of each needed key, then a zero. The file outlives its session. The next session that takes it overwrites
-//! it from the start and cuts nothing, so a run of hits costs two writes; older numbers may follow the zero.
+//! It holds numbers of eight bytes, little-endian: when the session was opened, in milliseconds since 1970, then the
+//! first eight bytes of each needed key, then a zero. The file outlives its session. The next session that takes it
+//! overwrites it from the start and cuts nothing, so a run of hits costs two writes; older numbers may follow the zero.
 
 use std::collections::HashSet;
 use std::fs::File;

@@ -170,7 +170,7 @@ fn a_garbage_collection_that_stops_after_any_write_loses_nothing_that_stays() {
             assert!(read.is_some() || !stays, "{name} was lost after {steps} writes");
             assert!(read.is_none_or(|bytes| bytes == contents(name)));
         }
-        // What was to go is gone or whole.
+        // The others are gone or whole.
         let report = store.verify().unwrap();
         assert!(report.problems.is_empty(), "after {steps} writes: {:?}", report.problems);
         if let Ok(report) = outcome {

@@ -1,8 +1,7 @@
-//! Repair: everything that `verify` reports is mended or put out of use, so that the next run makes again what is lost, and
-//! only that.
+//! Repair: every problem that `verify` reports is mended or put out of use; the next run makes lost results again.
 //!
-//! Nobody else may have the store open. Everything that is changed or removed is kept in `quarantine/`, except results that
-//! lack bytes: the report names them.
+//! Nobody else may have the store open. Everything that is changed or removed is kept in `quarantine/`, except results
+//! that lack bytes: the report names them.
 
 use std::collections::HashSet;
 use std::path::Path;

@@ -22,7 +22,7 @@ const BYTES_MAX: u64 = lineage::BYTES_MAX;
 #[derive(Debug)]
 pub(crate) struct Finding {
     pub(crate) problem: Problem,
-    /// Whether a crash may have left it so.
+    /// True if a crash may have left it so.
     pub(crate) torn: bool,
     /// Bytes to put in its place; `None` if it is made again on demand.
     mended: Option<Vec<u8>>,

@@ -1,4 +1,4 @@
-//! What the tests of the store share.
+//! Fixtures of the store's tests.
 #![allow(dead_code, reason = "no test binary uses all of it")]
 
 use std::fs;
