@@ -164,5 +164,5 @@ fn advice(source: &io::Error) -> &'static str {
 }
 
 fn hint(known: &[String]) -> String {
-    if known.is_empty() { String::new() } else { format!("; keys that begin almost so: {}", known.join(", ")) }
+    if known.is_empty() { String::new() } else { format!("; similar keys: {}", known.join(", ")) }
 }

@@ -169,7 +169,7 @@ impl Layout {
             let quarantined = layout.quarantine_of(&layout.format());
             disk::create_folder(&layout.quarantine())?;
             disk::rename(&layout.format(), &quarantined)?;
-            kept = format!("what it was is kept as {}", quarantined.display());
+            kept = format!("the old one is kept as {}", quarantined.display());
         }
         layout.write_format()?;
         Ok(Some(format!("wrote {} anew ({kept})", layout.format().display())))

@@ -20,16 +20,16 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
-use crate::files::disk;
-use crate::files::disk::is_at;
+use crate::files::disk::{self, is_at};
 use crate::format::layout::Layout;
 use crate::lock::holder;
+use crate::lock::memory::lock;
 use crate::lock::session::SessionDir;
 use crate::value::artifact::ActionKey;
 
@@ -207,10 +207,6 @@ impl Claims {
         disk::write_at(&file, b"\n", 0, &path)?;
         file.metadata().and_then(|metadata| metadata.modified()).map_err(StoreError::io("read", path))
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns the name of this host, and an id of its last start.

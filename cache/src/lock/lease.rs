@@ -12,12 +12,13 @@ use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::error::StoreError;
 use crate::format::layout::Layout;
 use crate::lock::claim::Claims;
 use crate::lock::holder;
+use crate::lock::memory::lock;
 use crate::lock::session::SessionDir;
 use crate::value::artifact::ActionKey;
 
@@ -46,7 +47,7 @@ impl Leases {
 
     /// Takes the lease of a key; `None` if a thread or process holds it.
     pub(crate) fn try_take(self: &Arc<Self>, key: &ActionKey) -> Result<Option<Lease>, StoreError> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.held);
         if held.contains(key) {
             return Ok(None);
         }
@@ -59,7 +60,7 @@ impl Leases {
 
     /// Names the holder of a lease that cannot be taken.
     pub(crate) fn holder(&self, key: &ActionKey) -> String {
-        if self.held.lock().unwrap_or_else(PoisonError::into_inner).contains(key) {
+        if lock(&self.held).contains(key) {
             return "another node of this run, with the same key".to_owned();
         }
         self.kernel.holder(key).or_else(|| self.claims.holder(key)).unwrap_or_else(|| holder::UNKNOWN.to_owned())
@@ -85,7 +86,7 @@ impl Drop for Lease {
         if self.is_claimed {
             self.leases.claims.release(&self.key);
         }
-        let mut held = self.leases.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.leases.held);
         if let Some(lock) = self.lock.take() {
             self.leases.kernel.unlock(lock);
         }
