@@ -1,12 +1,11 @@
 //! Functions that must return for any bytes, for the targets in `fuzz/` and for property tests.
-#![allow(clippy::missing_panics_doc, reason = "a panic is what is looked for")]
+#![allow(clippy::missing_panics_doc, reason = "a panic is the finding")]
 
 use std::fs;
 use std::path::PathBuf;
 
 use crate::external::file_digest::FileDigests;
-use crate::format::layout::Access;
-use crate::format::layout::Layout;
+use crate::format::layout::{Access, Layout};
 use crate::format::pack::Pack;
 use crate::format::record::{Draft, Kind};
 use crate::store::Store;

@@ -1,4 +1,4 @@
-//! A byte that is lost or changed on disk costs work at most: nothing wrong is ever served.
+//! Damage on disk: a lost or changed byte costs work at most, and no wrong byte is ever served.
 
 mod common;
 
@@ -78,7 +78,7 @@ fn a_pack_that_is_cut_anywhere_holds_the_commits_before_the_cut() {
         store.commit().unwrap();
         assert_eq!(hits(&store), all(), "cut at {len} and recorded again");
         assert_eq!(hits(&open(dir.path())), all(), "cut at {len}, recorded again and reopened");
-        // All is there again; that bytes were once lost is known until a repair.
+        // Everything is there again; the loss is remembered until a repair.
         let problems = store.verify().unwrap().problems;
         assert!(problems.iter().all(|problem| problem.message.contains("are left")), "{problems:?}");
         // The tail is kept, and the pack grew on from its last whole group.
@@ -128,11 +128,11 @@ fn a_flipped_byte_anywhere_in_a_pack_costs_its_group_at_most() {
             file.write_all_at(&whole[place..=place], place as u64).unwrap();
             continue;
         }
-        // One opening of `verify` finds it, and doing the work again makes all well.
+        // One `verify` finds it, and recording again mends it.
         let store = open(dir.path());
         let report = store.verify().unwrap();
         let torn = report.problems.is_empty();
-        // A flip in the header of the last group looks like a torn tail, which is no problem but a loss.
+        // A flip in the header of the last group looks like a torn tail: a loss, but no problem.
         assert!(!torn || (ends[2]..ends[2] + 32).contains(&place), "a flip at {place} is not found");
         for name in all() {
             record(&store, name, &bytes_of(name));

@@ -117,7 +117,7 @@ fn beside_a_running_engine_whatever_it_used_or_stored_stays() {
     record(&engine, "small", b"1");
     engine.commit().unwrap();
     drop(engine);
-    // Objects of before are older than the engine that opens now.
+    // Make the objects older than the engine that opens now.
     let long_ago = std::time::UNIX_EPOCH + HOUR;
     for (path, _) in tree(&dir.path().join("objects")) {
         fs::File::open(path).unwrap().set_modified(long_ago).unwrap();
@@ -254,7 +254,7 @@ proptest! {
     }
 }
 
-/// A log of 100 kB of a run that began and ended then.
+/// A log of 100 kB of a run that began and ended at that time.
 fn log(at_ms: u64) -> LogUse {
     LogUse { size_bytes: 100_000, began_ms: at_ms, written_ms: at_ms, protected: false }
 }

@@ -21,7 +21,7 @@ fn bytes_of(name: &str) -> Vec<u8> {
     }
 }
 
-/// A store with a file of every kind.
+/// Makes a store with a file of every kind.
 fn full_store(dir: &Path) {
     let old = open(dir);
     let (output, _) = old.put_artifact(vec![("file".to_owned(), PutContent::Bytes(b"old".to_vec()))]).unwrap();
@@ -105,7 +105,7 @@ proptest! {
                 let report = store.verify().unwrap();
                 let named: Vec<PathBuf> =
                     report.problems.iter().chain(&report.torn).map(|problem| problem.path.clone()).collect();
-                // An object that is gone, or a blob that was just found corrupt, is named by the result that lacks it.
+                // A missing object, or a blob that was just found corrupt, is named by the result that lacks it.
                 let by_result = report.problems.iter().any(|problem| problem.message.contains("lacks blob"));
                 let is_blob = name.starts_with("objects") || name.starts_with("packs");
                 // A blob that a reader found corrupt is out of use before `verify` looks.

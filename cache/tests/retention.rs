@@ -11,7 +11,7 @@ use orchestrate_cache::{GcPolicy, Pin, Store, StoreError};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// All that was recorded in `common` is old, unless it was touched.
+/// Results in `common` are old, unless they were touched.
 fn by_age() -> GcPolicy {
     GcPolicy { max_age: Some(HOUR), ..GcPolicy::default() }
 }

@@ -89,7 +89,9 @@ impl Store {
             let (path, copy) = (self.layout.pack(id), self.layout.quarantine().join(format!("{id}.pack")));
             let bytes = disk::read(&path, u64::MAX).map_err(StoreError::io("read", path))?;
             disk::replace(&copy, &bytes, true)?;
-            report.done.push(format!("wrote the pack {id} anew without its damaged records (kept as {})", copy.display()));
+            report
+                .done
+                .push(format!("wrote the pack {id} anew without its damaged records (kept as {})", copy.display()));
         }
         if !damaged.is_empty() {
             compact::rewrite(self, &damaged, &kept)?;
