@@ -67,7 +67,7 @@ pub enum StoreError {
         digest: Digest,
         /// The file that held the bytes.
         path: PathBuf,
-        /// Where the bytes are now.
+        /// A sentence about the present place of the bytes.
         kept: String,
     },
     /// No bytes are stored under this digest.
@@ -164,5 +164,5 @@ fn advice(source: &io::Error) -> &'static str {
 }
 
 fn hint(known: &[String]) -> String {
-    if known.is_empty() { String::new() } else { format!("; keys that begin almost so: {}", known.join(", ")) }
+    if known.is_empty() { String::new() } else { format!("; similar keys: {}", known.join(", ")) }
 }

@@ -1,20 +1,19 @@
-//! Readers of foreign bytes, which must return for any input: for the targets in `tests/fuzz/` and for tests of properties.
-#![allow(clippy::missing_panics_doc, reason = "a panic is what is looked for")]
+//! Functions that must return for any bytes, for the targets in `tests/fuzz/` and for property tests.
+#![allow(clippy::missing_panics_doc, reason = "a panic is the finding")]
 
 use std::fs;
 use std::path::PathBuf;
 
 use crate::external::file_digest::FileDigests;
-use crate::format::layout::Access;
-use crate::format::layout::Layout;
+use crate::format::layout::{Access, Layout};
 use crate::format::pack::Pack;
 use crate::format::record::{Draft, Kind};
 use crate::store::Store;
 
 /// Opens and verifies a store with a pack of these bytes.
 ///
-/// An odd first byte says that the rest is the pack; else the rest is made into records with right checksums: kind, length of
-/// the head, length of the body, a byte each, then both.
+/// An odd first byte says that the rest is the pack; else the rest is made into records with right checksums: kind,
+/// length of the fields, length of the body, a byte each, then both.
 pub fn pack(bytes: &[u8]) {
     const ID: &str = "000000000001-1-1";
     let Some((mode, rest)) = bytes.split_first() else { return };
@@ -22,7 +21,7 @@ pub fn pack(bytes: &[u8]) {
     with_store(|layout| fs::write(layout.pack(ID), &pack).expect("a temporary folder is writable"));
 }
 
-/// Opens and verifies a store whose lists, of uses and of digests of external files, hold these bytes behind right checksums.
+/// Opens and verifies a store whose files `last-use` and `stat-cache` hold these bytes behind right checksums.
 pub fn lists(bytes: &[u8]) {
     let crc = |bytes: &[u8]| crc32fast::hash(bytes).to_le_bytes();
     let (head, keys) = bytes.split_at(bytes.len().min(44));

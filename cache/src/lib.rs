@@ -1,22 +1,29 @@
 //! Bytes and digests: a content-addressed store for artifacts and action results.
 //!
-//! Invariant: this crate knows no stage, no graph and no TOML. Each folder imports those above it only.
+//! Invariant: this crate knows no stage, no graph and no TOML. Each folder imports only those above it.
 
 mod error;
 mod value;
 
+// Access to the file system.
 mod files;
 
+// Layout of a store's folder, and the formats in it.
 mod format;
 
+// Processes that share a store.
 mod lock;
 
+// The index in memory, and writing to packs.
 mod records;
 
+// Lookups, recording, listings.
 mod store;
 
+// Files outside the store.
 pub mod external;
 
+// Garbage collection, pins, lineage, verification, repair.
 mod upkeep;
 
 #[cfg(any(test, fuzzing))]

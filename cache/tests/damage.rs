@@ -1,4 +1,4 @@
-//! A byte that is lost or changed on disk costs work at most: nothing wrong is ever served.
+//! Damage on disk: a lost or changed byte costs work at most, and no wrong byte is ever served.
 
 mod common;
 
@@ -20,7 +20,7 @@ fn bytes_of(name: &str) -> Vec<u8> {
     }
 }
 
-/// A store with four commits; gives the length of its pack after each.
+/// Makes a store with four commits; returns the length of its pack after each.
 fn four_commits(dir: &Path) -> Vec<usize> {
     let store = open(dir);
     let commit = |names: &&[&str]| {
@@ -33,7 +33,7 @@ fn four_commits(dir: &Path) -> Vec<usize> {
     COMMITS.iter().map(commit).collect()
 }
 
-/// Names of hits; checks that each is what was recorded.
+/// Lists the names of hits, and checks each against its record.
 fn hits(store: &Store) -> Vec<&'static str> {
     let is_hit = |name: &&&'static str| {
         if store.hit(&key(name)).is_none() {
@@ -78,10 +78,10 @@ fn a_pack_that_is_cut_anywhere_holds_the_commits_before_the_cut() {
         store.commit().unwrap();
         assert_eq!(hits(&store), all(), "cut at {len} and recorded again");
         assert_eq!(hits(&open(dir.path())), all(), "cut at {len}, recorded again and reopened");
-        // All is there again; that bytes were once lost is known until a repair.
+        // Everything is there again; the loss is remembered until a repair.
         let problems = store.verify().unwrap().problems;
         assert!(problems.iter().all(|problem| problem.message.contains("are left")), "{problems:?}");
-        // What was cut off is kept, and the pack grew on from where it was whole.
+        // The tail is kept, and the pack grew on from its last whole group.
         let kept: Vec<_> = tree(&dir.path().join("quarantine")).into_iter().map(|(_, bytes)| bytes.len()).collect();
         assert_eq!(kept, if torn == 0 { vec![] } else { vec![torn] }, "cut at {len}");
         assert_eq!(only_pack(dir.path()), path);
@@ -128,11 +128,11 @@ fn a_flipped_byte_anywhere_in_a_pack_costs_its_group_at_most() {
             file.write_all_at(&whole[place..=place], place as u64).unwrap();
             continue;
         }
-        // One opening of `verify` finds it, and doing the work again makes all well.
+        // One `verify` finds it, and recording again mends it.
         let store = open(dir.path());
         let report = store.verify().unwrap();
         let torn = report.problems.is_empty();
-        // A flip in the header of the last group looks like a torn tail, which is no problem but a loss.
+        // A flip in the header of the last group looks like a torn tail: a loss, but no problem.
         assert!(!torn || (ends[2]..ends[2] + 32).contains(&place), "a flip at {place} is not found");
         for name in all() {
             record(&store, name, &bytes_of(name));

@@ -1,4 +1,4 @@
-//! Garbage collection: what goes, what stays, and beside whom.
+//! Garbage collection by age and size, alone and beside running engines.
 
 mod common;
 
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A result in `common` was recorded in 2023, so that only what was touched is young.
+/// Results in `common` were recorded in 2023, so only touched ones are young.
 fn by_age(dry_run: bool) -> GcPolicy {
     GcPolicy { max_age: Some(HOUR), dry_run, ..GcPolicy::default() }
 }
@@ -117,7 +117,7 @@ fn beside_a_running_engine_whatever_it_used_or_stored_stays() {
     record(&engine, "small", b"1");
     engine.commit().unwrap();
     drop(engine);
-    // Objects of before are older than the engine that opens now.
+    // Make the objects older than the engine that opens now.
     let long_ago = std::time::UNIX_EPOCH + HOUR;
     for (path, _) in tree(&dir.path().join("objects")) {
         fs::File::open(path).unwrap().set_modified(long_ago).unwrap();
@@ -195,7 +195,7 @@ fn what_was_collected_stays_gone_when_the_pack_that_says_so_is_written_anew() {
     record(&two, "gone too", &[2; 50_000]);
     two.commit().unwrap();
     two.touch(&[key("kept")]).unwrap();
-    // Beside `one`, the second pack takes note of what is gone from the first.
+    // Beside `one`, the second pack gets the tombstone of the first pack's result.
     assert_eq!(two.gc(&by_age(false)).unwrap().collected.len(), 2);
     drop((one, two));
     assert_eq!(open(dir.path()).gc(&GcPolicy::default()).unwrap().packs, 1);
@@ -207,7 +207,7 @@ fn what_was_collected_stays_gone_when_the_pack_that_says_so_is_written_anew() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// Results share files at random; whatever goes, each that stays is whole, and the rest are misses.
+    /// Results share files at random; each remaining one is whole, and the rest are misses.
     #[test]
     fn what_stays_is_whole_whatever_goes(
         results in prop::collection::vec((prop::collection::vec(0u8..12, 1..4), any::<bool>()), 1..20),
@@ -254,7 +254,7 @@ proptest! {
     }
 }
 
-/// A log of 100 kB of a run that began and ended then.
+/// A log of 100 kB of a run that began and ended at that time.
 fn log(at_ms: u64) -> LogUse {
     LogUse { size_bytes: 100_000, began_ms: at_ms, written_ms: at_ms, protected: false }
 }

@@ -1,4 +1,5 @@
-//! Prints what the store costs; run with `cargo test --release -p orchestrate-cache --test measure -- --ignored --nocapture`.
+//! Prints what the store costs; run with `cargo test --release -p orchestrate-cache --test measure -- --ignored
+//! --nocapture`.
 #![expect(clippy::print_stdout, reason = "figures are for people")]
 
 mod common;

@@ -1,4 +1,4 @@
-//! What a store promises to those who record in it and look things up.
+//! Promises of a store to its users: recording, lookups, formats.
 
 mod common;
 

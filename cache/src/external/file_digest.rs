@@ -1,7 +1,7 @@
 //! Digests of files outside the store; a file is read again only if it may have changed.
 //!
-//! A digest is remembered with the file's size, time of modification, time of status change, inode and device. While all
-//! five are the same, the file counts as unchanged.
+//! A digest is remembered with the file's size, time of modification, time of status change, inode and device. While
+//! all five are the same, the file counts as unchanged.
 //!
 //! Clocks of filesystems are coarse: after two writes within one tick a file looks as after the first. So a digest is
 //! remembered only if both times lay two seconds or more before the look that preceded the reading; a younger file is

@@ -1,7 +1,7 @@
 //! Bounded reads of files outside the store: specs, manifests of images, code, weights.
 //!
-//! Links are followed, as these files are the user's. Only regular files of a bounded size are read: a FIFO would block its
-//! reader for ever, and a device or a sparse file may have no end.
+//! Links are followed, as these files are the user's. Only regular files of a bounded size are read: a FIFO would block
+//! its reader for ever, and a device or a sparse file may have no end.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};

@@ -1,8 +1,8 @@
 //! The file `stat-cache`: digests of files outside the store, with the state that each file had.
 //!
 //! It is a [`Frame`] (`OST1`, CRC-32 of the rest) of entries: digest (32), size, mtime_ns, ctime_ns, inode, device,
-//! last_seen_ms (8 each, little-endian), length of the path (4), path. Entries are sorted by path, each path once. The file
-//! is replaced as a whole; a damaged one counts as empty.
+//! last_seen_ms (8 each, little-endian), length of the path (4), path. Entries are sorted by path, each path once. The
+//! file is replaced as a whole; a damaged one counts as empty.
 //!
 //! A hundred thousand files are an ordinary data set, so entries stay encoded until they are asked for.
 
@@ -120,7 +120,8 @@ impl StatCache {
 
     /// Returns the entry of a file.
     ///
-    /// - `next`: the number of the entry to try first; then that of the next entry, as most files are asked for in order
+    /// - `next`: the number of the entry to try first; then that of the next entry, as most files are asked for in
+    ///   order
     pub(crate) fn find(&self, wanted: &Path, next: &mut usize) -> Option<Entry> {
         let wanted = wanted.as_os_str().as_bytes();
         let order = |start: &usize| path(&self.bytes, *start).cmp(wanted);

@@ -1,7 +1,7 @@
-//! Changes to files, for the store and for others who write into its folder; every error names its path.
+//! Changes to files, for the store and for the engine; every error names its path.
 //!
-//! All writes pass through here, so that a test can stop a store after its nth one (`fault.rs`). The last component of a
-//! path is never followed if it is a link, and only regular files are opened (`regular.rs`).
+//! All writes pass through here, so that a test can stop a store after its nth one (`fault.rs`). The last component of
+//! a path is never followed if it is a link, and only regular files are opened (`regular.rs`).
 
 use std::ffi::OsString;
 use std::fs::{self, File, FileType, OpenOptions, Permissions};
@@ -254,7 +254,7 @@ fn create_unfinished(path: &Path) -> io::Result<(PathBuf, File)> {
 /// Removes an unfinished file of a killed process; returns false if its process lives or it is no such file.
 fn remove_unfinished(new: &Path) -> bool {
     let Ok(file) = regular::open(OpenOptions::new().read(true).write(true), new) else { return false };
-    // Under the lock: only one of those who find it removes it, and nobody removes the next one of that name.
+    // Under the lock: only one of its finders removes it, and nobody removes the next file of that name.
     let is_left = file.try_lock().is_ok() && is_at(&file, new);
     is_left && step(Change::Remove, "remove", new, || fs::remove_file(new)).is_ok()
 }

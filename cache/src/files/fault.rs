@@ -1,10 +1,10 @@
 //! Failpoints: every change to the disk asks here first, so that tests can stop it there.
 //!
 //! In the released program all of this is empty. In the unit tests of this crate, one thread stops after its nth change
-//! (`after`), or lists the paths that it synced (`synced`). The programs in `tests/crash/` are built from a second copy of
-//! this crate, whose build script sets `cfg(failpoints)`; there, environment variables choose the change at which a whole
-//! process is killed or finds the disk full. A cargo feature would not do, nor does the crate `fail`, which needs one:
-//! features are unified over a workspace, so a build of all of it would put failpoints into the program.
+//! (`after`), or lists the paths that it synced (`synced`). The programs in `tests/crash/` are built from a second copy
+//! of this crate, whose build script sets `cfg(failpoints)`; there, environment variables choose the change at which a
+//! whole process is killed or finds the disk full. A cargo feature would not do, nor does the crate `fail`, which needs
+//! one: features are unified over a workspace, so a build of all of it would put failpoints into the program.
 
 use std::io;
 use std::path::Path;
@@ -28,7 +28,7 @@ pub(crate) enum Change {
     Mark,
     /// A file or folder is removed.
     Remove,
-    /// No change on the disk, but one of what was promised about it.
+    /// No change on the disk; a promise about it changes.
     Between,
 }
 
@@ -138,8 +138,8 @@ mod imp {
 /// Kills this process at its nth change, or lets it find the disk full from there on; the environment chooses.
 ///
 /// `FAILPOINT` holds for all processes but workers, `FAILPOINT_WORKER` for workers: `kill=N` or `kill=N:PERCENT` (of
-/// the bytes, if the change is a write), `full=N`, or `ask`, which writes `step CHANGE PATH` to standard output before each
-/// change and waits for a line. With `FAILPOINT_TRACE=FILE` each change appends a line to the file.
+/// the bytes, if the change is a write), `full=N`, or `ask`, which writes `step CHANGE PATH` to standard output before
+/// each change and waits for a line. With `FAILPOINT_TRACE=FILE` each change appends a line to the file.
 #[cfg(all(failpoints, not(test)))]
 mod imp {
     use std::fs::File;

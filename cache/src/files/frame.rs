@@ -7,8 +7,8 @@
 //! | lines of text, then `crc HEX` | CRC-32 of the lines | `pack-ends` |
 //! | JSON object with the last field `seal` | BLAKE3 of everything before that field | pins, `lineage`, logs of runs |
 //!
-//! JSON has its checksum inside, because it is also for people: a reader that does not know the field ignores it. Session
-//! files, `use.lock` and `last-gc` have no checksum: a wrong number there costs time, never a result.
+//! JSON has its checksum inside, because it is also for people: a reader that does not know the field ignores it.
+//! Session files, `use.lock` and `last-gc` have no checksum: a wrong number there costs time, never a result.
 //!
 //! Integers are little-endian everywhere; [`Reader`] decodes them.
 
@@ -19,7 +19,7 @@ use crate::value::digest::Digest;
 /// The form of a file that is one checksummed content behind a magic number.
 #[derive(Debug)]
 pub(crate) struct Frame {
-    /// What such a file is called in errors.
+    /// Name of such a file in errors.
     pub(crate) name: &'static str,
     pub(crate) magic: &'static [u8],
     pub(crate) checksum: Checksum,

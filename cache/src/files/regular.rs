@@ -1,10 +1,11 @@
-//! Opening of regular files only: no link is followed, no open blocks, and no more bytes are read than the caller allows.
+//! Opening of regular files only: no link is followed, no open blocks, and no more bytes are read than the caller
+//! allows.
 //!
 //! Anyone with write access to a shared store, or to a folder with published files, can leave anything there under any
-//! name. A link would redirect reads and writes, with the rights of the user who runs; a FIFO would block its reader for
-//! ever; a sparse file of terabytes would fill the memory. Only the last component of a path is checked here. The
-//! folders of a store are checked when it is opened (`layout.rs`), and the store's own folder may be reached by links. So
-//! this protects from files that lie there, not from somebody who swaps a folder for a link at the right moment.
+//! name. A link would redirect reads and writes, with the rights of the user who runs; a FIFO would block its reader
+//! for ever; a sparse file of terabytes would fill the memory. Only the last component of a path is checked here. The
+//! folders of a store are checked when it is opened (`layout.rs`), and the store's own folder may be reached by links.
+//! So this protects from files that lie there, not from somebody who swaps a folder for a link at the right moment.
 
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read};

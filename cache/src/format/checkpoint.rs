@@ -9,8 +9,8 @@
 //! | 32 | the key |
 //! | n | the stage's state |
 //!
-//! A file is replaced as a whole and synced, so a kill leaves the old one or the new one. The latest two are kept; one that
-//! is damaged or of another key is skipped with a warning.
+//! A file is replaced as a whole and synced, so a kill leaves the old one or the new one. The latest two are kept; one
+//! that is damaged or of another key is skipped with a warning.
 
 use std::path::{Path, PathBuf};
 

@@ -19,10 +19,11 @@
 //! | `stat-cache` | digests of external files (`stat_cache.rs`) |
 //! | `leases.d/`, `lease-files/`, `gc.lock`, `use.lock` | kernel locks (`lock/mod.rs`) |
 //!
-//! A folder becomes a store only if it is new or empty. `CACHEDIR.TAG` and `format` are written first, so a process that
-//! is killed meanwhile leaves a folder that can still become a store. The folder itself may be reached by links. Nothing
-//! in it may be one: files are opened without following links (`regular.rs`); folders are checked when the store is
-//! opened or, if there are many, before a write or removal in them. Foreign names stay as they are (`names.rs`).
+//! A folder becomes a store only if it is new or empty. `CACHEDIR.TAG` and `format` are written first, so a process
+//! that is killed meanwhile leaves a folder that can still become a store. The folder itself may be reached by links.
+//! Nothing in it may be one: files are opened without following links (`regular.rs`); folders are checked when the
+//! store is opened or, if there are many, before a write or removal in them. Foreign names stay as they are
+//! (`names.rs`).
 
 use std::ffi::OsString;
 use std::fs::FileType;
@@ -101,7 +102,7 @@ impl Layout {
         }
     }
 
-    /// Returns whether a folder is empty, or holds only what a process left that was killed while it made a store of it.
+    /// Returns whether a folder is empty, or holds only the leftovers of a process that died while it made a store of it.
     fn is_blank(&self, entries: &[Entry]) -> bool {
         entries.iter().all(|(name, kind)| {
             let Some(name) = name.to_str() else { return false };
@@ -151,9 +152,9 @@ impl Layout {
         disk::replace(&self.format(), format_text().as_bytes(), true)
     }
 
-    /// Writes the file `format` anew if it is damaged or gone in what must be a store; returns a sentence about it.
+    /// Writes a damaged or missing file `format` anew, if the folder must be a store; returns a sentence about it.
     ///
-    /// A file that names another format is not damaged, and stays. A folder with nothing that only a store holds is none.
+    /// A file that names another format is not damaged, and stays.
     pub(crate) fn mend_format(dir: &Path) -> Result<Option<String>, StoreError> {
         let layout = Self { dir: std::path::absolute(dir).map_err(StoreError::io("find", dir))? };
         match layout.check_format() {
@@ -168,13 +169,13 @@ impl Layout {
             let quarantined = layout.quarantine_of(&layout.format());
             disk::create_folder(&layout.quarantine())?;
             disk::rename(&layout.format(), &quarantined)?;
-            kept = format!("what it was is kept as {}", quarantined.display());
+            kept = format!("the old one is kept as {}", quarantined.display());
         }
         layout.write_format()?;
         Ok(Some(format!("wrote {} anew ({kept})", layout.format().display())))
     }
 
-    /// Returns whether the folder holds what only a store does, whatever its file `format` says.
+    /// Returns whether the folder has contents that only a store has, whatever its file `format` says.
     fn is_known(&self) -> bool {
         let is_folder = |path: &Path| path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
         let tag = || disk::read(&self.cachedir_tag(), BYTES_MAX).is_ok_and(|tag| tag == CACHEDIR_TAG.as_bytes());

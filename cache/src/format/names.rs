@@ -1,5 +1,5 @@
-//! Names that a store gives to files and folders. Everything else in its folders belongs to somebody else: it is not read,
-//! moved or removed, and `verify` lists it.
+//! Names that a store gives to files and folders. Everything else in its folders belongs to somebody else: it is not
+//! read, moved or removed, and `verify` lists it.
 
 use crate::value::digest::Digest;
 

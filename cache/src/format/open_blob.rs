@@ -1,11 +1,11 @@
 //! Partial reads of a blob in its file, each checked.
 //!
-//! A digest is the root of a tree of hashes over the bytes. Opening reads the bytes once and checks the root; it keeps the
-//! nodes of [`GROUP`] bytes, two thousandths of the blob, so any range can be checked later on its own. The bytes stay in
-//! the kernel's page cache, and processes that read the same blob share them.
+//! A digest is the root of a tree of hashes over the bytes. Opening reads the bytes once and checks the root; it keeps
+//! the nodes of [`GROUP`] bytes, two thousandths of the blob, so any range can be checked later on its own. The bytes
+//! stay in the kernel's page cache, and processes that read the same blob share them.
 //!
-//! Positioned reads, not a mapping: if a mapped file is cut, its reader dies, while a read returns an error. The file stays
-//! open, so it may be deleted or moved meanwhile.
+//! Positioned reads, not a mapping: if a mapped file is cut, its reader dies, while a read returns an error. The file
+//! stays open, so it may be deleted or moved meanwhile.
 
 use std::fs::File;
 use std::io;

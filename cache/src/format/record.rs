@@ -13,11 +13,11 @@
 //! |---|---|---|
 //! | 1 blob | digest (32) | the bytes |
 //! | 2 artifact | digest (32), count of files (4), for each: digest (32), size (8), name | none |
-//! | 3 result | key (32), `recorded_ms` (8), `elapsed_ms` (8), count of outputs (4), for each: digest (32), name | the rest of the result as JSON |
-//! | 4 tombstone | kind (1) and digest or key (32) of the dead record, offset of its body (8), id of its pack to the end | none |
+//! | 3 result | key (32), `recorded_ms` (8), `elapsed_ms` (8), count of outputs (4), for each: digest (32), name | JSON |
+//! | 4 tombstone | of the dead record: kind (1), digest or key (32), offset of the body (8), id of the pack to the end | none |
 //!
-//! Integers are little-endian; a name is its length (4) and UTF-8. A *tombstone* takes one record out of use: its body is
-//! corrupt, or the result was collected. It names the record by location, because equal bytes may be stored again.
+//! Integers are little-endian; a name is its length (4) and UTF-8. The JSON has the rest of the result. A *tombstone* takes one record out of use: its body
+//! is corrupt, or the result was collected. It names the record by location, because equal bytes may be stored again.
 
 use serde::{Deserialize, Serialize};
 
@@ -210,7 +210,7 @@ impl<'a> Header<'a> {
 pub struct Hit {
     /// Named outputs in the order in which the stage declares them.
     pub outputs: Vec<(String, OutputDigest)>,
-    /// How long the stage ran.
+    /// Run time of the stage.
     pub elapsed_ms: u64,
     /// When it was recorded, in milliseconds since 1970.
     pub recorded_ms: u64,

@@ -1,14 +1,15 @@
 //! Claims: leases that other hosts see, a file `claims/KEY` with a heartbeat for each.
 //!
-//! Leases (`lease.rs`) decide among the processes of one host. Whether such kernel locks reach another host depends on the
-//! filesystem, so the holder of a lease also writes a claim, which names it: one line of JSON. The holder writes the line
-//! again every [`BEAT`], which renews the file's time. A process that finds a claim
+//! Leases (`lease.rs`) decide among the processes of one host. Whether such kernel locks reach another host depends on
+//! the filesystem, so the holder of a lease also writes a claim, which names it: one line of JSON. The holder writes
+//! the line again every [`BEAT`], which renews the file's time. A process that finds a claim
 //!
 //! - of its own host takes it over at once: it has the lease, so the claim's holder is dead;
 //! - of another host takes it over once the file is older than [`DEAD_AFTER`].
 //!
-//! Ages are differences between times of the filesystem, so the clocks of hosts need not agree. Two hosts that take a dead
-//! claim over at the same time may both work on the key: that is wasteful and never wrong, as the first result wins.
+//! Ages are differences between times of the filesystem, so the clocks of hosts need not agree. Two hosts that take a
+//! dead claim over at the same time may both work on the key: that is wasteful and never wrong, as the first result
+//! wins.
 //!
 //! A claim costs a file, so only heavy nodes have one; see [`Store::try_lease_across_hosts`].
 //!
@@ -19,16 +20,16 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
-use crate::files::disk;
-use crate::files::disk::is_at;
+use crate::files::disk::{self, is_at};
 use crate::format::layout::Layout;
 use crate::lock::holder;
+use crate::lock::memory::lock;
 use crate::lock::session::SessionDir;
 use crate::value::artifact::ActionKey;
 
@@ -113,8 +114,8 @@ impl Claims {
         Ok(ours)
     }
 
-    /// Creates a claim, with its line from the start: without one, a dead holder would seem to be another host. `None` if
-    /// there is one.
+    /// Creates a claim, with its line from the start: without one, a dead holder would seem to be another host. `None`
+    /// if there is one.
     fn create(&self, path: &Path, line: &[u8]) -> Result<Option<File>, StoreError> {
         let mut temporary = disk::temporary(self.session.path()?, "claim-")?;
         disk::append(temporary.as_file_mut(), line, path)?;
@@ -206,10 +207,6 @@ impl Claims {
         disk::write_at(&file, b"\n", 0, &path)?;
         file.metadata().and_then(|metadata| metadata.modified()).map_err(StoreError::io("read", path))
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns the name of this host, and an id of its last start.

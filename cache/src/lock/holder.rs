@@ -41,7 +41,7 @@ pub(crate) fn host() -> String {
     nix::unistd::gethostname().map_or_else(|_| "unknown".to_owned(), |name| name.to_string_lossy().into())
 }
 
-/// Shortens a text of another process to what fits on one line of a terminal.
+/// Shortens a text of another process to one line of a terminal.
 pub(crate) fn plain(text: &str) -> String {
     const SHOWN: usize = 80;
     let plain: String = text.chars().take(SHOWN).map(|c| if c.is_control() { '?' } else { c }).collect();

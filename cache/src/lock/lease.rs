@@ -1,10 +1,10 @@
-//! Leases: exclusive rights to produce the result of a key, among the threads and processes of one host; `claim.rs` adds
-//! other hosts.
+//! Leases: exclusive rights to produce the result of a key, among the threads and processes of one host; `claim.rs`
+//! adds other hosts.
 //!
-//! On Linux a lease is an open-file-description lock on one byte of a file in `leases.d`; the key decides file and offset.
-//! Two keys that share 62 bits and the file would exclude each other, which is as unlikely as it is harmless. The kernel
-//! walks the list of a file's locks for each new one, so thousands of leases in one file would each cost more than a
-//! light stage; hence several files. Elsewhere a lease is a lock on a file of its own in `lease-files`.
+//! On Linux a lease is an open-file-description lock on one byte of a file in `leases.d`; the key decides file and
+//! offset. Two keys that share 62 bits and the file would exclude each other, which is as unlikely as it is harmless.
+//! The kernel walks the list of a file's locks for each new one, so thousands of leases in one file would each cost
+//! more than a light stage; hence several files. Elsewhere a lease is a lock on a file of its own in `lease-files`.
 //!
 //! Such locks do not exclude threads that share an open file, so a set in memory does that.
 
@@ -12,12 +12,13 @@ use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::error::StoreError;
 use crate::format::layout::Layout;
 use crate::lock::claim::Claims;
 use crate::lock::holder;
+use crate::lock::memory::lock;
 use crate::lock::session::SessionDir;
 use crate::value::artifact::ActionKey;
 
@@ -34,7 +35,7 @@ pub struct Lease {
     key: ActionKey,
     leases: Arc<Leases>,
     lock: Option<KernelLock>,
-    /// Whether a claim shows it to other hosts.
+    /// True if a claim shows it to other hosts.
     is_claimed: bool,
 }
 
@@ -46,7 +47,7 @@ impl Leases {
 
     /// Takes the lease of a key; `None` if a thread or process holds it.
     pub(crate) fn try_take(self: &Arc<Self>, key: &ActionKey) -> Result<Option<Lease>, StoreError> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.held);
         if held.contains(key) {
             return Ok(None);
         }
@@ -59,7 +60,7 @@ impl Leases {
 
     /// Names the holder of a lease that cannot be taken.
     pub(crate) fn holder(&self, key: &ActionKey) -> String {
-        if self.held.lock().unwrap_or_else(PoisonError::into_inner).contains(key) {
+        if lock(&self.held).contains(key) {
             return "another node of this run, with the same key".to_owned();
         }
         self.kernel.holder(key).or_else(|| self.claims.holder(key)).unwrap_or_else(|| holder::UNKNOWN.to_owned())
@@ -85,7 +86,7 @@ impl Drop for Lease {
         if self.is_claimed {
             self.leases.claims.release(&self.key);
         }
-        let mut held = self.leases.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.leases.held);
         if let Some(lock) = self.lock.take() {
             self.leases.kernel.unlock(lock);
         }

@@ -1,9 +1,9 @@
 //! Sessions: each store that is open for writing is one, and has a folder for its unfinished files.
 //!
 //! A session locks the file `tmp/NUMBER.lock` with the first free number (`session_file.rs`). Its scratch folders and
-//! unfinished objects lie in `tmp/NUMBER/`, which is created on demand: a run of hits needs none. A folder whose lock is
-//! free was left by a dead process; it is removed when the store is opened next. The files stay. A folder without a lock
-//! file beside it is nobody's session, whatever its name: it stays, and no session takes its number.
+//! unfinished objects lie in `tmp/NUMBER/`, which is created on demand: a run of hits needs none. A folder whose lock
+//! is free was left by a dead process; it is removed when the store is opened next. The files stay. A folder without a
+//! lock file beside it is not a session's, whatever its name: it stays, and no session takes its number.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -100,7 +100,7 @@ fn claim(dir: &Path) -> Result<Option<File>, StoreError> {
     let path = file_of(dir);
     let opened = match disk::open_to_write(&path) {
         Err(error) if error.is(ErrorKind::NotFound) => {
-            // A folder without a lock file is somebody's, and whoever takes the lock removes the folder.
+            // A folder without a lock file is somebody's, and the holder of the lock would remove it.
             if dir.symlink_metadata().is_ok() {
                 return Ok(None);
             }
@@ -118,8 +118,8 @@ fn claim(dir: &Path) -> Result<Option<File>, StoreError> {
 
 /// Removes the folders of dead sessions, each while nobody else can take its number.
 ///
-/// A worker that has not yet noticed the death of its engine may still write there; then a later sweep removes the rest,
-/// and the store opens all the same.
+/// A worker that has not yet noticed the death of its engine may still write there; then a later sweep removes the
+/// rest, and the store opens all the same.
 pub(crate) fn sweep(tmp: &Path, own: Option<&Session>) -> Result<(), StoreError> {
     for (name, kind) in disk::entries(tmp)? {
         let dir = tmp.join(&name);

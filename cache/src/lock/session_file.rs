@@ -1,17 +1,18 @@
-//! The session file `tmp/NUMBER.lock`: the lock of a session, and what garbage collection must keep for it.
+//! The session file `tmp/NUMBER.lock`: the lock of a session, and the keys that garbage collection must keep for it.
 //!
-//! It holds numbers of eight bytes, little-endian: when the session was opened, in milliseconds since 1970, then the first
-//! eight bytes of each needed key, then a zero. The file outlives its session. The next session that takes it overwrites
-//! it from the start and cuts nothing, so a run of hits costs two writes; older numbers may follow the zero.
+//! It holds numbers of eight bytes, little-endian: when the session was opened, in milliseconds since 1970, then the
+//! first eight bytes of each needed key, then a zero. The file outlives its session. The next session that takes it
+//! overwrites it from the start and cuts nothing, so a run of hits costs two writes; older numbers may follow the zero.
 
 use std::collections::HashSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use crate::error::StoreError;
 use crate::files::disk;
+use crate::lock::memory::lock;
 
 /// A longer file is none: a run has fewer than a hundred million nodes.
 const BYTES_MAX: u64 = 1 << 30;
@@ -38,7 +39,7 @@ impl SessionFile {
             return Ok(());
         }
         let bytes = bytes_of(prefixes.iter().copied().chain([0]));
-        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut end = lock(&self.end);
         disk::write_at(&self.file, &bytes, *end, &self.path)?;
         *end += bytes.len() as u64 - 8;
         Ok(())
@@ -46,7 +47,7 @@ impl SessionFile {
 
     /// Returns the needs of this session.
     pub(crate) fn read(&self) -> Result<Needs, StoreError> {
-        let end = *self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = *lock(&self.end);
         let mut bytes = vec![0; end as usize];
         self.file.read_exact_at(&mut bytes, 0).map_err(StoreError::io("read", &self.path))?;
         Ok(Needs::parse(&bytes))

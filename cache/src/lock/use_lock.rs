@@ -11,11 +11,12 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::StoreError;
 use crate::files::disk;
 use crate::format::layout::Layout;
+use crate::lock::memory::{lock, read, write};
 use crate::lock::session_file::SessionFile;
 use crate::lock::wait::{self, Hold, unlock};
 use crate::value::artifact::ActionKey;
@@ -68,12 +69,12 @@ impl UseLock {
     }
 
     fn kernel(&self) -> MutexGuard<'_, Kernel> {
-        self.kernel.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.kernel)
     }
 
     /// Takes a share; also returns whether a collection ran since the last call.
     pub(crate) fn share<'s>(&'s self, session: &'s SessionFile) -> Result<(Using<'s>, bool), StoreError> {
-        let thread = self.threads.read().unwrap_or_else(PoisonError::into_inner);
+        let thread = read(&self.threads);
         let mut kernel = self.kernel();
         if kernel.users == 0 {
             wait::lock(&kernel.file, Hold::Shared, "the end of a garbage collection", &self.path)?;
@@ -90,7 +91,7 @@ impl UseLock {
 
     /// Takes the lock exclusively.
     pub(crate) fn exclude(&self) -> Result<Exclusive<'_>, StoreError> {
-        let threads = self.threads.write().unwrap_or_else(PoisonError::into_inner);
+        let threads = write(&self.threads);
         let kernel = self.kernel();
         wait::lock(&kernel.file, Hold::Alone, "the end of a lookup", &self.path)?;
         Ok(Exclusive { _threads: threads, kernel, path: &self.path })

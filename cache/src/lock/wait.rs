@@ -1,7 +1,7 @@
 //! Taking kernel locks on files, and waiting for them aloud: after two seconds a waiter names the lock and its holder.
 //!
-//! Another thread waits in the kernel's queue, so that the caller can speak meanwhile, and stop when people ask it to. A
-//! free lock is taken without a thread.
+//! Another thread waits in the kernel's queue, so that the caller can speak meanwhile, and stop when people ask it to.
+//! A free lock is taken without a thread.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -15,17 +15,17 @@ use crate::error::StoreError;
 use crate::files::regular::{self, Irregular};
 use crate::lock::holder;
 
-/// How long a wait stays silent.
+/// Silent time of a wait.
 const SILENCE: Duration = Duration::from_secs(2);
 /// The silence between two messages.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// How often a waiter looks whether it is to stop.
+/// Interval at which a waiter checks whether it is to stop.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Whether others may hold a lock at the same time.
+/// Mode of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hold {
-    /// Together with all who share it.
+    /// Together with others that share it.
     Shared,
     /// Exclusively.
     Alone,

@@ -1,20 +1,20 @@
 //! Durability: reported results survive a power cut, whoever wrote them.
 //!
-//! Another process may have written a record and not yet synced it, or died in between. A process that uses such a record
-//! syncs the pack before it reports anything ([`Store::commit`]), as any process of the host can. (Another host cannot sync
-//! this one's memory; what a file server shows is taken for durable.)
+//! Another process may have written a record and not yet synced it, or died in between. A process that uses such a
+//! record syncs the pack before it reports anything ([`Store::commit`]), as any process of the host can. (Another host
+//! cannot sync this one's memory; what a file server shows is taken for durable.)
 //!
 //! Durable bytes need no sync. The index keeps the durable length of each pack, the largest of:
 //! - its length in `pack-ends` when the store was opened; each process raises that after a sync (`pack_lengths.rs`);
-//! - the start of the last commit: a commit is synced before the next one of the same process, and a process that takes a
-//!   pack over syncs it first;
+//! - the start of the last commit: a commit is synced before the next one of the same process, and a process that takes
+//!   a pack over syncs it first;
 //! - its length after a sync by this process.
 //!
-//! A pack with a durable length has a durable name: its first sync is followed by one of its folder. An object is synced
-//! before it gets its name; a process that finds it syncs its folder before it commits an artifact that names it
+//! A pack with a durable length has a durable name: its first sync is followed by one of its folder. An object is
+//! synced before it gets its name; a process that finds it syncs its folder before it commits an artifact that names it
 //! (`object.rs`). So each recorded artifact has its objects. A folder with an object has a durable name, and so has a
-//! store with the file `format`, with all folders above it (`layout.rs`). The folders in a store get theirs with its first
-//! pack.
+//! store with the file `format`, with all folders above it (`layout.rs`). The folders in a store get theirs with its
+//! first pack.
 //!
 //! [`Store::commit`]: crate::Store::commit
 

@@ -1,7 +1,7 @@
 //! Table of the locations of one kind of record, by digest or key.
 //!
-//! It stores locations only; digests are read from the record headers, which are in memory anyway and are needed next. So
-//! a table of a hundred thousand results has two megabytes, and a lookup seldom waits for memory twice.
+//! It stores locations only; digests are read from the record headers, which are in memory anyway and are needed next.
+//! So a table of a hundred thousand results has two megabytes, and a lookup seldom waits for memory twice.
 
 use hashbrown::HashTable;
 

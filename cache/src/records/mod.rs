@@ -1,6 +1,6 @@
 //! Records in memory and on their way to disk: the index of all packs, group commit, durability.
 //!
-//! Imports `lock` and what that imports.
+//! Imports `lock` and the folders above it.
 
 pub(crate) mod durable;
 pub(crate) mod index;

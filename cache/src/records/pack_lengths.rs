@@ -1,8 +1,9 @@
 //! The file `pack-ends`: durable lengths of packs. With it, `verify` misses a pack that was deleted or cut between two
-//! groups, and a run of hits knows without a sync that what it found is durable.
+//! groups, and a run of hits knows without a sync that its results are durable.
 //!
-//! It has a line `ID LENGTH` for each pack and ends with `crc` and the CRC-32 of the lines. It is written when a store is
-//! closed that knows of more durable bytes (`durable.rs`), and is never synced: an old, empty or missing file knows less.
+//! It has a line `ID LENGTH` for each pack and ends with `crc` and the CRC-32 of the lines. It is written when a store
+//! is closed that knows of more durable bytes (`durable.rs`), and is never synced: an old, empty or missing file knows
+//! less.
 
 use std::collections::BTreeMap;
 

@@ -40,7 +40,8 @@ pub struct StoreStats {
 }
 
 impl Store {
-    /// Iterates over all recorded results in the order of recording, with the time of last use in milliseconds since 1970.
+    /// Iterates over all recorded results in the order of recording, with the time of last use in milliseconds since
+    /// 1970.
     pub fn results(&self) -> impl Iterator<Item = (ActionKey, ActionResult, u64)> + '_ {
         let last_use = self.last_use();
         let mut locations: Vec<(Digest, Location)> = self.index().all(Kind::Result).collect();

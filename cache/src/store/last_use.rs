@@ -11,7 +11,8 @@
 //! | 48 | 4 | CRC-32 of bytes 0 to 47 and of the keys |
 //! | 52 | 8 × count | the first eight bytes of each key, sorted |
 //!
-//! So a run that needs the same keys as an earlier one adds 52 bytes. Nothing is synced, as losing a batch costs little.
+//! So a run that needs the same keys as an earlier one adds 52 bytes. Nothing is synced, as losing a batch costs
+//! little.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;

@@ -1,6 +1,6 @@
 //! The open store: lookups, recording, and listings of what it holds.
 //!
-//! Imports `records` and what that imports.
+//! Imports `records` and the folders above it.
 
 pub(crate) mod catalog;
 pub(crate) mod last_use;

@@ -1,12 +1,12 @@
 //! The store: artifacts and action results on disk.
 //!
-//! **Writing.** Small blobs, artifacts and results wait in memory until [`Store::commit`] appends them to a pack and syncs
-//! it once (`writer.rs`). Large blobs are files of their own, durable before their artifact is recorded (`object.rs`).
-//! Bytes that another process wrote are made durable too (`durable.rs`).
+//! **Writing.** Small blobs, artifacts and results wait in memory until [`Store::commit`] appends them to a pack and
+//! syncs it once (`writer.rs`). Large blobs are files of their own, durable before their artifact is recorded
+//! (`object.rs`). Bytes that another process wrote are made durable too (`durable.rs`).
 //!
 //! **Reading.** An index of all records is in memory (`index.rs`). Bodies are read on demand and checked against their
-//! digest or checksum. A mismatch is moved to `quarantine/`, named in a warning and put out of use, so the next lookup is
-//! a miss.
+//! digest or checksum. A mismatch is moved to `quarantine/`, named in a warning and put out of use, so the next lookup
+//! is a miss.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -65,7 +65,7 @@ impl Store {
                 (Some(Arc::new(Leases::open(&layout, &session.dir)?)), Some(session))
             }
         };
-        // Under the lock, so that the index has what all collections counted so far have left.
+        // Under the lock, so that no collection runs between its number and the index.
         let using = session.as_ref().map(|session| session.uses.share(&session.file)).transpose()?;
         let lengths = pack_lengths::read(&layout).unwrap_or_default();
         let index = Index::read(&layout, &lengths)?;
@@ -107,8 +107,8 @@ impl Store {
 
     /// Makes durable all that was recorded or looked up before, whoever wrote it; cheap if it is known to be.
     ///
-    /// Threads that commit at the same time share one write and one sync. After an error the records stay in memory, and
-    /// the next commit tries again.
+    /// Threads that commit at the same time share one write and one sync. After an error the records stay in memory,
+    /// and the next commit tries again.
     pub fn commit(&self) -> Result<()> {
         match self.access {
             Access::ReadWrite => self.commit_avoiding(&HashSet::new()),
@@ -135,8 +135,8 @@ impl Store {
 
     /// Makes garbage collection wait while results are looked up, so that found and noted results stay.
     ///
-    /// Reads the index anew if a collection ran since the last call. A thread that holds one must neither ask for another
-    /// nor record anything.
+    /// Reads the index anew if a collection ran since the last call. A thread that holds one must neither ask for
+    /// another nor record anything.
     pub fn using(&self) -> Result<Using<'_>> {
         let Some(session) = &self.session else { return Ok(Using::nothing()) };
         let (using, collected) = session.uses.share(&session.file)?;
@@ -154,8 +154,8 @@ impl Store {
         self.leases.as_ref().ok_or_else(|| self.read_only())?.try_take(key)
     }
 
-    /// The same as [`Store::try_lease`] for heavy work: other hosts that share the store see the lease, and may take it two
-    /// minutes after its holder's host has stopped.
+    /// The same as [`Store::try_lease`] for heavy work: other hosts that share the store see the lease, and may take it
+    /// two minutes after its holder's host has stopped.
     pub fn try_lease_across_hosts(&self, key: &ActionKey) -> Result<Option<Lease>> {
         self.leases.as_ref().ok_or_else(|| self.read_only())?.try_take_across_hosts(key)
     }
@@ -217,7 +217,8 @@ impl Drop for Store {
     }
 }
 
-/// Locks `gc.lock`, shared. A reader that cannot lock a store may not write to its folder, where nobody collects either.
+/// Locks `gc.lock`, shared. A reader that cannot lock a store may not write to its folder, where nobody collects
+/// either.
 fn lock_shared(layout: &Layout, access: Access) -> Result<Option<File>> {
     let path = layout.gc_lock();
     let file = match access {

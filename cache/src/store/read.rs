@@ -99,7 +99,7 @@ impl Store {
         found == Some(size_bytes)
     }
 
-    /// Puts a record out of use, here and for all who open the store later.
+    /// Puts a record out of use, here and in all stores that are opened later.
     pub(crate) fn bury(&self, kind: Kind, digest: &Digest, location: &Location) {
         let tombstone = {
             let mut index = self.index_mut();

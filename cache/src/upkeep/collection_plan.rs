@@ -22,7 +22,7 @@ use crate::upkeep::retention::{Use, rank};
 use crate::upkeep::strays;
 use crate::value::artifact::ActionKey;
 
-/// What a collection will remove; a dry run ends here.
+/// The removals of a collection; a dry run ends with this plan.
 pub(crate) struct CollectionPlan {
     pub(crate) report: GcReport,
     pub(crate) kept: Kept,
@@ -229,7 +229,7 @@ impl Extent {
 struct RankedLogs<'a> {
     /// Undecided logs, the most valuable last, with their indices in the given list.
     left: Vec<(usize, LogUse)>,
-    /// Whether a log did not fit: older logs do not stay in its place. Results do, as they are worth more.
+    /// True once a log did not fit: older logs do not stay in its place. Results do, as they are worth more.
     full: bool,
     policy: &'a GcPolicy,
     now_ms: u64,
@@ -245,8 +245,8 @@ impl<'a> RankedLogs<'a> {
         Self { left, full: false, policy, now_ms }
     }
 
-    /// Decides on the logs that are worth more than a result with this protection and time of last use; without a result, on
-    /// the rest.
+    /// Decides on the logs that are worth more than a result with this protection and time of last use; without a
+    /// result, on the rest.
     fn pass(&mut self, result: Option<(bool, u64)>, results_full: bool, report: &mut GcReport) {
         self.full |= results_full;
         let is_worth_more = |log: &LogUse| result.is_none_or(|worth| (log.protected, log.began_ms) > worth);

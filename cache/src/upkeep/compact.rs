@@ -50,7 +50,7 @@ pub(crate) struct PackUse {
     size_bytes: u64,
     pub(crate) dead_bytes: u64,
     pub(crate) damaged: bool,
-    /// Whether it has records of a later version, which only that version can copy.
+    /// True if it has records of a later version, which only that version can copy.
     pub(crate) foreign: bool,
 }
 

@@ -1,18 +1,18 @@
 //! Garbage collection: results that nobody needed for long are removed, then bytes that no result needs.
 //!
-//! The age of a result counts from its last use ([`Store::touch`]) or recording, or from that of the latest result that was
-//! made from it (`retention.rs`). A line in the file `lineage` remains of a collected result (`lineage.rs`).
+//! The age of a result counts from its last use ([`Store::touch`]) or recording, or from that of the latest result that
+//! was made from it (`retention.rs`). A line in the file `lineage` remains of a collected result (`lineage.rs`).
 //!
-//! **Beside running engines.** If nobody else has the store open, packs are rewritten too; a process that opens the store
-//! in those seconds waits. Otherwise no pack is moved, and these stay: everything that was used, recorded or stored since
-//! the oldest live session began, everything that a live session noted, and all inputs of both. Pinned results (`pin.rs`)
-//! always stay. The locks are described in `lock/mod.rs`.
+//! **Beside running engines.** If nobody else has the store open, packs are rewritten too; a process that opens the
+//! store in those seconds waits. Otherwise no pack is moved, and these stay: everything that was used, recorded or
+//! stored since the oldest live session began, everything that a live session noted, and all inputs of both. Pinned
+//! results (`pin.rs`) always stay. The locks are described in `lock/mod.rs`.
 //!
 //! **Logs.** Logs of runs count in the limits and are collected like results. The engine knows these files: it passes
 //! their sizes, and removes those that the report names.
 //!
-//! **Order.** First lineage is written; then results are put out of use, by tombstones or with their pack; then large blobs
-//! are removed. A crash in between leaves bytes that the next collection finds.
+//! **Order.** First lineage is written; then results are put out of use, by tombstones or with their pack; then large
+//! blobs are removed. A crash in between leaves bytes that the next collection finds.
 
 use crate::error::StoreError;
 use crate::files::clock;
@@ -117,7 +117,7 @@ impl Store {
     }
 }
 
-/// Whether nobody else has the store open; if so, nobody can open it until this is dropped.
+/// True if nobody else has the store open; then nobody can open it until this is dropped.
 pub(crate) struct Alone<'s>(pub(crate) bool, &'s Store);
 
 impl<'s> Alone<'s> {

@@ -27,7 +27,7 @@ pub struct LogUse {
     pub began_ms: u64,
     /// When they were last written to, in milliseconds since 1970; their age counts from there.
     pub written_ms: u64,
-    /// Whether they stay whatever the limits.
+    /// True if they stay whatever the limits.
     pub protected: bool,
 }
 
@@ -54,9 +54,9 @@ pub struct GcReport {
     pub bytes_kept: u64,
     /// Bytes of those that no limit can free, because they are pinned or a run needs them.
     pub bytes_protected: u64,
-    /// How long the collected results took to compute, all together.
+    /// Run time of the stages of all collected results.
     pub recompute_ms: u64,
-    /// Whether another process has the store open; then packs are left alone, and results in use are kept.
+    /// True if another process has the store open; then packs are left alone, and results in use are kept.
     pub in_use: bool,
 }
 
@@ -73,7 +73,7 @@ pub struct Collected {
     pub last_used_ms: u64,
     /// Bytes that neither a remaining result needs nor one before it in the list.
     pub size_bytes: u64,
-    /// How long it took to compute.
+    /// Run time of its stage.
     pub elapsed_ms: u64,
 }
 

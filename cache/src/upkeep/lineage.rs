@@ -1,5 +1,5 @@
-//! The file `lineage`: a line of sealed JSON for each collected result, with key, outputs, preimage and provenance, so that
-//! the origin of a number can still be found.
+//! The file `lineage`: a line of sealed JSON for each collected result, with key, outputs, preimage and provenance, so
+//! that the origin of a number can still be found.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead, BufReader};

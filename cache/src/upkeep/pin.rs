@@ -1,7 +1,7 @@
 //! Pins: results that garbage collection keeps whatever the limits, until they are unpinned.
 //!
-//! A pin is a sealed JSON file `pins/NAME.json` with keys (`frame.rs`). An unreadable pin stops collections, as its keys
-//! are unknown.
+//! A pin is a sealed JSON file `pins/NAME.json` with keys (`frame.rs`). An unreadable pin stops collections, as its
+//! keys are unknown.
 
 use std::path::PathBuf;
 

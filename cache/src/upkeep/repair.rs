@@ -1,8 +1,7 @@
-//! Repair: everything that `verify` reports is mended or put out of use, so that the next run makes again what is lost, and
-//! only that.
+//! Repair: every problem that `verify` reports is mended or put out of use; the next run makes lost results again.
 //!
-//! Nobody else may have the store open. Everything that is changed or removed is kept in `quarantine/`, except results that
-//! lack bytes: the report names them.
+//! Nobody else may have the store open. Everything that is changed or removed is kept in `quarantine/`, except results
+//! that lack bytes: the report names them.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -90,7 +89,9 @@ impl Store {
             let (path, copy) = (self.layout.pack(id), self.layout.quarantine().join(format!("{id}.pack")));
             let bytes = disk::read(&path, u64::MAX).map_err(StoreError::io("read", path))?;
             disk::replace(&copy, &bytes, true)?;
-            report.done.push(format!("wrote the pack {id} anew without what is damaged (kept as {})", copy.display()));
+            report
+                .done
+                .push(format!("wrote the pack {id} anew without its damaged records (kept as {})", copy.display()));
         }
         if !damaged.is_empty() {
             compact::rewrite(self, &damaged, &kept)?;

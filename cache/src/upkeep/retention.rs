@@ -1,8 +1,8 @@
 //! Ranking of results by value.
 //!
-//! A result is worth nothing to a run without its inputs: a key is known only once the outputs of its inputs are. So the
-//! last use of a result is that of the latest result made from it, and a result stays if one of those does. Wherever the
-//! order is cut, each kept result has its inputs.
+//! A result is worth nothing to a run without its inputs: a key is known only once the outputs of its inputs are. So
+//! the last use of a result is that of the latest result made from it, and a result stays if one of those does.
+//! Wherever the order is cut, each kept result has its inputs.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ pub(crate) struct Use {
     pub(crate) elapsed_ms: u64,
     /// When it was needed itself, in milliseconds since 1970.
     pub(crate) last_used_ms: u64,
-    /// Whether it stays whatever the limits.
+    /// True if it stays whatever the limits.
     pub(crate) protected: bool,
 }
 

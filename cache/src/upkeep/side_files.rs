@@ -22,7 +22,7 @@ const BYTES_MAX: u64 = lineage::BYTES_MAX;
 #[derive(Debug)]
 pub(crate) struct Finding {
     pub(crate) problem: Problem,
-    /// Whether a crash may have left it so.
+    /// True if a crash may have left it so.
     pub(crate) torn: bool,
     /// Bytes to put in its place; `None` if it is made again on demand.
     mended: Option<Vec<u8>>,
@@ -50,13 +50,13 @@ pub(crate) fn findings(layout: &Layout) -> Result<Vec<Finding>, StoreError> {
             Read::Refused(message) => findings.extend(removable(path, Some(message))),
         }
     }
-    let message = || "it is damaged, so that all external files are read anew".to_owned();
+    let message = || "it is damaged, so all external files are read anew".to_owned();
     let is_damaged = |bytes: &[u8]| StatCache::decode(bytes.to_vec()).is_none().then(message);
     findings.extend(removable(layout.stat_cache(), damage(&layout.stat_cache(), is_damaged)?));
-    let message = || "it is damaged, so that a pack that is cut or gone is not missed".to_owned();
+    let message = || "it is damaged, so a pack that is cut or gone is not noticed".to_owned();
     findings.extend(removable(layout.pack_ends(), pack_lengths::read(layout).is_none().then(message)));
     if !matches!(read(&layout.cachedir_tag())?, Read::Bytes(bytes) if bytes == CACHEDIR_TAG.as_bytes()) {
-        let message = "it is missing or damaged, so that backups copy the store";
+        let message = "it is missing or damaged, so backups copy the store";
         let mended = Some(CACHEDIR_TAG.as_bytes().to_vec());
         findings.push(Finding { problem: Problem::new(layout.cachedir_tag(), message), torn: false, mended });
     }

@@ -12,7 +12,7 @@ use crate::format::names::{self, is_digest, is_prefix, session_number};
 /// Returns whether a store makes something of this name in a folder.
 type Is = fn(&str) -> bool;
 
-/// What a name in a folder of a store stands for.
+/// Origin of a name in a folder of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Name {
     /// A file or folder that a store makes.
@@ -60,7 +60,7 @@ struct Folder {
     path: PathBuf,
     is_file: Is,
     is_folder: Is,
-    /// Whether a link or a FIFO may have the name of a file.
+    /// Allows a link or a FIFO to have the name of a file.
     any_kind: bool,
 }
 

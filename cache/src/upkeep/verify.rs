@@ -42,7 +42,7 @@ pub struct VerifyReport {
 }
 
 impl Store {
-    /// Reads everything, in parallel; reports and quarantines whatever is corrupt, and reports what is missing.
+    /// Reads everything, in parallel; quarantines corrupt bytes, and reports them and all missing ones.
     pub fn verify(&self) -> Result<VerifyReport, StoreError> {
         self.refresh()?;
         let mut report = VerifyReport::default();
