@@ -1,4 +1,4 @@
-//! Descendants of a process, as `/proc` tells them; where there is none, nothing is seen.
+//! Descendants of a process, from `/proc`; systems without it show none.
 
 use std::time::Duration;
 use std::{fs, io, thread};
@@ -6,21 +6,21 @@ use std::{fs, io, thread};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-/// How often what a worker started is looked for, as it may start others while it is killed, and how long it takes to die.
-const LOOKS: usize = 50;
-const DIES_IN: Duration = Duration::from_millis(1);
+/// The number of searches for descendants, as a process may start others while it is killed, and the pause between them.
+const SEARCHES: usize = 50;
+const PAUSE: Duration = Duration::from_millis(1);
 
-/// A process that runs.
+/// A running process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// Its number.
+    /// Its pid.
     pub pid: Pid,
-    /// Its program, with arguments where they can be read.
+    /// Its program, with arguments if they are readable.
     pub command: String,
     parent: Pid,
 }
 
-/// The processes that one has started, or got as their reaper, and that still run.
+/// Returns the running children of a process, including those that it inherited as their reaper.
 pub fn children(parent: Pid) -> Vec<Process> {
     let of_parent = |process: Process| {
         let command = arguments(process.pid).unwrap_or(process.command);
@@ -29,19 +29,19 @@ pub fn children(parent: Pid) -> Vec<Process> {
     running().into_iter().filter(|process| process.parent == parent).map(of_parent).collect()
 }
 
-/// Kills a worker that has not been waited for, with its group and with all that left the group but descends from it.
+/// Kills a worker that has not been waited for, with its group and with descendants that left the group.
 ///
-/// Those go first: of orphans of a dead worker nobody knows whose they were.
+/// The descendants are killed first: nobody knows the parent of an orphan once the worker is dead.
 pub(super) fn kill_with_descendants(worker: Pid) {
-    // There is no such group any more where all have ended.
+    // There is no such group any more if all its processes have ended.
     let _ = killpg(worker, Signal::SIGSTOP);
     kill_descendants(worker);
     let _ = killpg(worker, Signal::SIGKILL);
 }
 
-/// Kills what descends from a process, in whatever session.
+/// Kills the descendants of a process, in any session.
 pub(super) fn kill_descendants(of: Pid) {
-    for _ in 0..LOOKS {
+    for _ in 0..SEARCHES {
         let descendants = descendants(of);
         if descendants.is_empty() {
             break;
@@ -49,7 +49,7 @@ pub(super) fn kill_descendants(of: Pid) {
         for pid in descendants {
             let _ = kill(pid, Signal::SIGKILL);
         }
-        thread::sleep(DIES_IN);
+        thread::sleep(PAUSE);
     }
 }
 
@@ -64,7 +64,7 @@ fn descendants(of: Pid) -> Vec<Pid> {
     found.split_off(1)
 }
 
-/// All processes but those that have ended and are not waited for.
+/// Returns all processes except zombies.
 fn running() -> Vec<Process> {
     let of_entry = |entry: io::Result<fs::DirEntry>| {
         let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
@@ -75,7 +75,7 @@ fn running() -> Vec<Process> {
     fs::read_dir("/proc").into_iter().flatten().filter_map(of_entry).collect()
 }
 
-/// State, parent and name of a process as `/proc/PID/stat` tells them; the name stands in brackets and may hold any.
+/// Parses state, parent and name of a process from `/proc/PID/stat`; the name stands in brackets and may contain any.
 fn status(stat: &str) -> Option<(char, i32, String)> {
     let (before, after) = stat.rsplit_once(") ")?;
     let mut fields = after.split(' ');

@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::attempt::{self, Thinned};
+use super::attempt::{self, RateLimited};
 use super::failure::Failure;
 use super::panic::{self, Print};
 use super::request::{Executor, Finished, Report, Request, SendReport};
@@ -146,7 +146,7 @@ impl Shared {
         let limit = request.time_limit();
         let timed_out = || limit.is_some_and(|limit| started.elapsed() >= limit);
         let cancelled = || self.stopped.load(Ordering::Relaxed) || timed_out();
-        let progress = Thinned::new(|progress| (self.send)(Report::Progress { batch: request.batch, progress }));
+        let progress = RateLimited::new(|progress| (self.send)(Report::Progress { batch: request.batch, progress }));
         let progress = |made: Progress| progress.report(made);
         let context = Context {
             scratch_dir: scratch.path(),
