@@ -88,7 +88,7 @@ impl KeyMaker {
     ) -> Vec<Option<ActionKey>> {
         let Self { encoder, frames } = self;
         ids.iter().for_each(|id| frames.prepare(plan, *id, observed, encoder));
-        let keys = parallel::parts(ids, |ids| {
+        let keys = parallel::map_slices(ids, |ids| {
             let mut encoder = Encoder::default();
             let key = |id: &NodeId| {
                 frames.encode(plan, *id, &output, &mut encoder)?;

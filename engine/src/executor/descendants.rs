@@ -6,7 +6,8 @@ use std::{fs, io, thread};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-/// The number of searches for descendants, as a process may start others while it is killed, and the pause between them.
+/// The number of searches for descendants, as a process may start others while it is killed, and the pause between
+/// them.
 const SEARCHES: usize = 50;
 const PAUSE: Duration = Duration::from_millis(1);
 

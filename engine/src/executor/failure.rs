@@ -118,8 +118,8 @@ fn out_of_memory(limit_bytes: Option<u64>) -> String {
 const TOO_FEW: &str = "; a limit of processes and threads is reached: this user's (`ulimit -u`) or that of the control group \
                        (`pids.max`); raise it, or let fewer nodes run at once with `--jobs`";
 
-/// Returns advice on a fault of a GPU, recognised by the text of its driver, and on too few threads, recognised by the texts
-/// of the standard library and rayon.
+/// Returns advice on a fault of a GPU, recognised by the text of its driver, and on too few threads, recognised by the
+/// texts of the standard library and rayon.
 fn advice(message: &str) -> &'static str {
     if message.contains("CUDA_ERROR_OUT_OF_MEMORY") {
         "; the memory of the GPU ran out: lower `batch_size`, and see with `nvidia-smi` who else uses it"

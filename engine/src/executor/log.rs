@@ -21,7 +21,8 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Opens the log of the node to append; or a file in the scratch folder, if there is no log or it cannot be written.
+    /// Opens the log of the node to append; or a file in the scratch folder, if there is no log or it cannot be
+    /// written.
     pub(super) fn open(path: Option<&Path>, scratch_dir: &Path) -> io::Result<Self> {
         let append = |path: &Path| -> io::Result<Self> {
             if let Some(dir) = path.parent() {

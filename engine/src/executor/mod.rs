@@ -1,8 +1,8 @@
 //! Execution of a batch of actions: in a thread of this process, or in a worker process of its own.
 //!
-//! An executor knows nothing of the graph. It gets a [`Request`], returns at once, and sends [`Report`]s of progress and of
-//! the end of the batch. Exactly one [`Report::Finished`] follows each request, whatever happens, and it has one result
-//! for each action, in order.
+//! An executor knows nothing of the graph. It gets a [`Request`], returns at once, and sends [`Report`]s of progress
+//! and of the end of the batch. Exactly one [`Report::Finished`] follows each request, whatever happens, and it has one
+//! result for each action, in order.
 
 mod attempt;
 pub mod descendants;

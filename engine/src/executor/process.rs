@@ -1,8 +1,8 @@
 //! The executor of heavy stages: a worker process for each batch.
 //!
 //! A worker leads a process group of its own, so its children die with it. Four threads serve it: one writes to it, one
-//! reads from it, one waits for its end, and the supervisor decides. When the worker has ended, and before its pid can be
-//! reused, the rest of its group is killed.
+//! reads from it, one waits for its end, and the supervisor decides. When the worker has ended, and before its pid can
+//! be reused, the rest of its group is killed.
 
 use std::collections::HashMap;
 use std::ffi::OsString;

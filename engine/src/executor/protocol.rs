@@ -4,8 +4,8 @@
 //! the worker should stop. It keeps the input open as long as it lives: at end of file the worker kills itself and its
 //! children.
 //!
-//! The worker writes [`Message`]s to its standard output, each as a JSON text sequence (RFC 7464): the byte 0x1E, JSON, a
-//! line end. Output of a stage or a library is not preceded by 0x1E and goes to the log of the node.
+//! The worker writes [`Message`]s to its standard output, each as a JSON text sequence (RFC 7464): the byte 0x1E, JSON,
+//! a line end. Output of a stage or a library is not preceded by 0x1E and goes to the log of the node.
 
 use std::io::{self, BufRead, Read, Write};
 use std::path::PathBuf;
@@ -106,7 +106,8 @@ impl Message {
     }
 }
 
-/// Reads messages until the output ends or fails, or `take` returns false; passes all other output to `foreign`, by lines.
+/// Reads messages until the output ends or fails, or `take` returns false; passes all other output to `foreign`, by
+/// lines.
 pub(super) fn read_messages(
     mut output: impl BufRead,
     mut foreign: impl FnMut(&[u8]),

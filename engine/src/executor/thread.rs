@@ -1,8 +1,8 @@
 //! The executor of light stages: threads of this process.
 //!
-//! The threads do not belong to a rayon pool. A rayon thread that waits for a parallel loop of one stage would start the
-//! next batch meanwhile: the first batch would seem to take as long as both, and two batches that want one lock would
-//! deadlock. Parallel loops within a stage use rayon's global pool.
+//! The threads do not belong to a rayon pool. A rayon thread that waits for a parallel loop of one stage would start
+//! the next batch meanwhile: the first batch would seem to take as long as both, and two batches that want one lock
+//! would deadlock. Parallel loops within a stage use rayon's global pool.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -22,8 +22,8 @@ use crate::stage::{Context, Output, Progress, Stage, StageError};
 /// Runs the one request on standard input: the whole of the hidden subcommand that a
 /// [`ProcessExecutor`](super::ProcessExecutor) starts.
 ///
-/// Output of stages goes to standard error, which is the log of the node. Standard input ends when the engine dies; then
-/// the process kills itself and all processes of its group.
+/// Output of stages goes to standard error, which is the log of the node. Standard input ends when the engine dies;
+/// then the process kills itself and all processes of its group.
 pub fn worker_main(stages: &[&dyn Stage]) -> ExitCode {
     match claim_stdout() {
         Ok(output) => serve(stages, io::stdin(), output, die),

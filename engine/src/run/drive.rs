@@ -245,7 +245,8 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         self.scheduler.miss(self.slot(id));
     }
 
-    /// Reports all hits since the last call at once, after they are durable: another process may have just written them.
+    /// Reports all hits since the last call at once, after they are durable: another process may have just written
+    /// them.
     fn tell_hits(&mut self) -> Result<(), StoreError> {
         let nodes = self.lookups.take_hits();
         if nodes.is_empty() {

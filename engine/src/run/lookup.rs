@@ -43,8 +43,8 @@ impl<'a> Lookups<'a> {
         Self { store, known, hits: Vec::new(), forced, untouched: Vec::new(), touched: None }
     }
 
-    /// Looks up the ready nodes, and those that hits make ready in turn. Returns the rest: misses, and hits that satisfy
-    /// `is_held`.
+    /// Looks up the ready nodes, and those that hits make ready in turn. Returns the rest: misses, and hits that
+    /// satisfy `is_held`.
     ///
     /// All hits are protected once, before garbage collection may go on, so that they stay until this run ends.
     pub(super) fn pass_hits(
