@@ -83,7 +83,7 @@ impl KeyMaker {
     ) -> Vec<Option<ActionKey>> {
         ids.iter().for_each(|id| self.prepare(plan, *id, observed));
         let stages = &self.stages;
-        let keys = parallel::parts(ids, |ids| {
+        let keys = parallel::map_slices(ids, |ids| {
             let mut encoder = Encoder::default();
             ids.iter().map(|id| key(stages, plan, *id, &output, &mut encoder)).collect::<Vec<_>>()
         });

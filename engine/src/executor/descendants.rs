@@ -1,4 +1,4 @@
-//! Descendants of a process; on systems without `/proc`, none is seen.
+//! Descendants of a process, from `/proc`; systems without it show none.
 
 use std::thread;
 use std::time::Duration;
@@ -7,28 +7,29 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 pub use orchestrate_cache::Process;
 
-/// How often descendants are looked for, as they may start others while they are killed, and how long one takes to die.
-const LOOKS: usize = 50;
-const DIES_IN: Duration = Duration::from_millis(1);
+/// The number of searches for descendants, as a process may start others while it is killed, and the pause between
+/// them.
+const SEARCHES: usize = 50;
+const PAUSE: Duration = Duration::from_millis(1);
 
-/// The running processes that one has started, or got as their reaper.
+/// Returns the running children of a process, including those that it inherited as their reaper.
 pub fn children(parent: Pid) -> Vec<Process> {
     Process::running().into_iter().filter(|process| process.parent == parent).collect()
 }
 
-/// Kills a worker that has not been waited for, with its group and with all that left the group but descends from it.
+/// Kills a worker that has not been waited for, with its group and with descendants that left the group.
 ///
-/// Those go first: of orphans of a dead worker nobody knows whose they were.
+/// The descendants are killed first: nobody knows the parent of an orphan once the worker is dead.
 pub(super) fn kill_with_descendants(worker: Pid) {
-    // There is no such group any more where all have ended.
+    // There is no such group any more if all its processes have ended.
     let _ = killpg(worker, Signal::SIGSTOP);
     kill_descendants(worker);
     let _ = killpg(worker, Signal::SIGKILL);
 }
 
-/// Kills what descends from a process, in whatever session.
+/// Kills the descendants of a process, in any session.
 pub(super) fn kill_descendants(of: Pid) {
-    for _ in 0..LOOKS {
+    for _ in 0..SEARCHES {
         let descendants = descendants(of);
         if descendants.is_empty() {
             break;
@@ -36,7 +37,7 @@ pub(super) fn kill_descendants(of: Pid) {
         for pid in descendants {
             let _ = kill(pid, Signal::SIGKILL);
         }
-        thread::sleep(DIES_IN);
+        thread::sleep(PAUSE);
     }
 }
 

@@ -81,8 +81,6 @@ pub(super) struct Drive<'a, 'l, 'r> {
     active: HashMap<BatchId, Active>,
     /// Nodes whose deferral was reported.
     deferred: HashSet<NodeId>,
-    /// Hits that are not yet reported.
-    hits: Vec<(NodeId, ActionKey)>,
     failures: Vec<NodeFailure>,
     /// Whether no more nodes start.
     stopping: bool,
@@ -145,7 +143,6 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             pending: HashMap::new(),
             active: HashMap::new(),
             deferred: HashSet::new(),
-            hits: Vec::new(),
             failures: Vec::new(),
             stopping: false,
             estimated: false,
@@ -217,8 +214,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
     fn look_up_ready(&mut self) -> Result<(), RunError> {
         loop {
             let is_held = |id| self.publications.concern(id);
-            let (hits, mut rest) = self.lookups.pass_hits(&mut self.scheduler, self.selection, is_held)?;
-            self.hits.extend(hits);
+            let mut rest = self.lookups.pass_hits(&mut self.scheduler, self.selection, is_held)?;
             if rest.is_empty() {
                 self.tell_hits()?;
                 return Ok(());
@@ -232,7 +228,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
 
     fn hit(&mut self, id: NodeId, key: ActionKey) {
         self.scheduler.hit(self.slot(id));
-        self.hits.push((id, key));
+        self.lookups.hits.push((id, key));
     }
 
     fn miss(&mut self, id: NodeId, key: ActionKey) {
@@ -249,16 +245,16 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         self.scheduler.miss(self.slot(id));
     }
 
-    /// Reports all hits since the last call at once, after they are durable: another process may have just written them.
+    /// Reports all hits since the last call at once, after they are durable: another process may have just written
+    /// them.
     fn tell_hits(&mut self) -> Result<(), StoreError> {
-        if self.hits.is_empty() {
+        let nodes = self.lookups.take_hits();
+        if nodes.is_empty() {
             return Ok(());
         }
         self.store.commit()?;
-        let nodes = std::mem::take(&mut self.hits);
         let outputs = self.lookups.known.all_outputs();
         self.teller.hits(&Hits { plan: self.plan, outputs, nodes: &nodes, at_ms: now_ms() });
-        self.lookups.used(&nodes);
         Ok(())
     }
 
@@ -389,7 +385,6 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
 
     fn take(&mut self, report: Report, recorded: &mut Vec<Recorded>) -> Result<(), StoreError> {
         match report {
-            Report::Started { .. } => {}
             Report::Progress { batch, progress } => {
                 if let Some(id) = self.active.get(&batch).and_then(|active| active.nodes.first()) {
                     self.teller.report(Event::NodeProgress { node: self.plan.name(*id), progress });

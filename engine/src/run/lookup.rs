@@ -27,6 +27,8 @@ pub(super) struct Lookup {
 pub(super) struct Lookups<'a> {
     store: &'a Store,
     pub(super) known: Known<'a>,
+    /// Hits that are not yet reported.
+    pub(super) hits: Vec<(NodeId, ActionKey)>,
     /// Nodes that run even if the store has their results.
     forced: HashSet<NodeId>,
     /// Hits whose use is not yet recorded.
@@ -37,11 +39,12 @@ pub(super) struct Lookups<'a> {
 impl<'a> Lookups<'a> {
     pub(super) fn new(plan: &'a Plan, observed: &'a Observed, store: &'a Store, forced: &[NodeId]) -> Self {
         let forced = forced.iter().copied().collect();
-        Self { store, known: Known::new(plan, observed), forced, untouched: Vec::new(), touched: None }
+        let known = Known::new(plan, observed);
+        Self { store, known, hits: Vec::new(), forced, untouched: Vec::new(), touched: None }
     }
 
-    /// Looks up the ready nodes, and those that hits make ready in turn. Returns the hits, and the `rest`: misses, and
-    /// hits that satisfy `is_held`.
+    /// Looks up the ready nodes, and those that hits make ready in turn. Returns the rest: misses, and hits that
+    /// satisfy `is_held`.
     ///
     /// All hits are protected once, before garbage collection may go on, so that they stay until this run ends.
     pub(super) fn pass_hits(
@@ -49,14 +52,13 @@ impl<'a> Lookups<'a> {
         scheduler: &mut Scheduler,
         selection: &Selection,
         is_held: impl Fn(NodeId) -> bool,
-    ) -> Result<(Vec<(NodeId, ActionKey)>, Vec<Lookup>), StoreError> {
-        let (mut hits, mut rest) = (Vec::new(), Vec::new());
+    ) -> Result<Vec<Lookup>, StoreError> {
+        let (mut found, mut rest) = (Vec::new(), Vec::new());
         let mut ready = scheduler.take_ready();
         if ready.is_empty() {
-            return Ok((hits, rest));
+            return Ok(rest);
         }
         let using = self.store.using()?;
-        let mut found = Vec::new();
         while !ready.is_empty() {
             let ids: Vec<_> = ready.into_iter().map(|slot| selection.node(slot)).collect();
             let nodes = self.known.keys(&ids);
@@ -64,7 +66,7 @@ impl<'a> Lookups<'a> {
                 let Lookup { id, key, hit } = lookup;
                 if hit && !is_held(id) {
                     scheduler.hit(selection.slot(id));
-                    hits.push((id, key));
+                    self.hits.push((id, key));
                 } else {
                     rest.push(lookup);
                 }
@@ -72,7 +74,7 @@ impl<'a> Lookups<'a> {
             ready = scheduler.take_ready();
         }
         protect(&using, &found);
-        Ok((hits, rest))
+        Ok(rest)
     }
 
     /// Looks up some nodes, and protects the hits from garbage collection.
@@ -106,9 +108,10 @@ impl<'a> Lookups<'a> {
         self.forced.remove(&id)
     }
 
-    /// Adds hits whose use is to be recorded.
-    pub(super) fn used(&mut self, hits: &[(NodeId, ActionKey)]) {
-        self.untouched.extend(hits.iter().map(|(_, key)| *key));
+    /// Returns the hits that are to be reported, and marks them for [`Self::touch`].
+    pub(super) fn take_hits(&mut self) -> Vec<(NodeId, ActionKey)> {
+        self.untouched.extend(self.hits.iter().map(|(_, key)| *key));
+        std::mem::take(&mut self.hits)
     }
 
     /// Records the last use of hits at intervals, so that a collection beside a long run knows what the run will read.

@@ -23,7 +23,7 @@ pub struct RunOptions {
     pub worker: WorkerCommand,
     /// The time that stopped workers have before they are killed.
     pub grace: Duration,
-    /// Largest size of a node's log; [`LOG_MAX_BYTES`](crate::executor::LOG_MAX_BYTES) by default.
+    /// Largest size of a node's log; [`LOG_MAX_BYTES`](crate::stage::LOG_MAX_BYTES) by default.
     pub log_max_bytes: u64,
     /// Joins the tables of the points of a published stage; without it they are not joined.
     pub merge_tables: Option<MergeTables>,
