@@ -2,4 +2,5 @@
 
 pub mod dataset;
 pub(crate) mod hdf5;
+mod problems;
 pub mod split;
