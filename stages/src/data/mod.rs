@@ -2,5 +2,4 @@
 
 pub mod dataset;
 pub(crate) mod hdf5;
-mod problems;
 pub mod split;

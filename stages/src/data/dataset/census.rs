@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 
 use super::cheng::{CLASSES, read_annotation};
-use crate::data::problems::all_or_problems;
+use crate::problems::all_or_problems;
 
 /// Numbers of slices by class, and of patients.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use super::listing::{ListedImage, Listing, classify};
 use super::params::Params;
-use crate::data::problems::all_or_problems;
+use crate::problems::all_or_problems;
 
 /// Largest manifest; a million rows take some 100 MB.
 const BYTES_MAX: u64 = 1 << 30;

@@ -29,7 +29,7 @@ use orchestrate_engine::stage::{Action, Context, ExternalFile, Facts, FileName, 
 use rayon::prelude::*;
 
 use crate::artifact::{Images, Labels, Masks, Table};
-use crate::data::problems::all_or_problems;
+use crate::problems::all_or_problems;
 use crate::typed::{Adaptor, Typed};
 
 use listing::{ListedImage, Listing};

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::path::Path;
 
-use crate::data::problems::all_or_problems;
+use crate::problems::all_or_problems;
 
 /// Lists the names in a folder that are not hidden, in natural order.
 ///

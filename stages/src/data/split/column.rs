@@ -1,7 +1,7 @@
 //! Columns of `labels`, such as the groups of images.
 
 use crate::artifact::Labels;
-use crate::data::problems::all_or_problems;
+use crate::problems::all_or_problems;
 
 /// Returns the values of a column, one an image; `patient` is the column of patients.
 ///

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::column::column;
 use super::matlab;
 use crate::artifact::Labels;
-use crate::data::problems::all_or_problems;
+use crate::problems::all_or_problems;
 
 /// Name of the file in the key, whatever its name on this machine.
 pub(super) const FILE: &str = "folds.mat";
