@@ -1,6 +1,7 @@
-//! Any scale to grey levels.
+//! Grey levels from values in any range.
 
-/// Min-max to 0..=255, rounded half up: ⌊255 (v − min) / (max − min) + ½⌋. A constant picture becomes all 0.
+/// Maps values to 0..=255 by min-max, rounded half up: ⌊255 (v − min) / (max − min) + ½⌋. A constant picture becomes
+/// all 0.
 ///
 /// Errors: a value that is NaN or infinite.
 pub(super) fn min_max(values: impl Iterator<Item = f64> + Clone) -> Result<Vec<u8>, String> {

@@ -1,19 +1,19 @@
-//! Grey levels that a histogram decides: percentiles and Otsu's method.
+//! Grey levels computed from a histogram: percentiles and Otsu's method.
 
 use crate::maps::heatmap::Histogram;
 
-/// The q-th percentile, q in 0..=100, interpolated linearly between ranks as NumPy's default does.
+/// Returns the q-th percentile, q in 0..=100, interpolated linearly between ranks, as by default in NumPy.
 pub(super) fn percentile(histogram: &Histogram, q: f64) -> f64 {
     let last = histogram.total().saturating_sub(1);
     let place = last as f64 * (q / 100.0);
     let (rank, fraction) = (place.floor(), place.fract());
     let low = f64::from(histogram.ranked(rank as u64));
     let high = f64::from(histogram.ranked((rank as u64 + 1).min(last)));
-    // From the nearer end, as NumPy does, so that the last digit agrees.
+    // From the nearer end, as in NumPy, so that the last digit agrees.
     if fraction < 0.5 { low + (high - low) * fraction } else { high - (high - low) * (1.0 - fraction) }
 }
 
-/// The grey level that separates two classes with the largest variance between them. Source: Otsu 1979; ties and
+/// Returns the grey level that separates two classes with the largest variance between them. Source: Otsu 1979; ties and
 /// precision as in scikit-image's `threshold_otsu` on a u8 image.
 pub(super) fn otsu(histogram: &Histogram) -> f64 {
     let counts = histogram.counts();
@@ -29,7 +29,7 @@ pub(super) fn otsu(histogram: &Histogram) -> f64 {
         moment += level as u64 * u64::from(n);
         let above = all - below;
         let distance = moment as f64 / below as f64 - (all_moment - moment) as f64 / above as f64;
-        // scikit-image multiplies the two weights in f32; near a tie that decides.
+        // scikit-image multiplies the two weights in f32, which decides near ties.
         let variance = f64::from(below as f32 * above as f32) * (distance * distance);
         if variance > best.1 {
             best = (level, variance);
