@@ -333,7 +333,17 @@ impl Write for Appended {
 
 /// Lists the names in a folder, sorted; a missing folder is empty. No name of the store's is other than UTF-8.
 pub(crate) fn list(dir: &Path) -> Result<Vec<String>> {
-    let names = entries(dir)?.into_iter().filter_map(|(name, _)| name.into_string().ok());
+    list_if(dir, |_| true, |_| true)
+}
+
+/// Lists the names in a folder that are of such a type and pass a test, sorted; links count as links.
+pub(crate) fn list_if(
+    dir: &Path,
+    is_kind: impl Fn(&FileType) -> bool,
+    is_name: impl Fn(&str) -> bool,
+) -> Result<Vec<String>> {
+    let names = entries(dir)?.into_iter().filter(|(_, kind)| is_kind(kind));
+    let names = names.filter_map(|(name, _)| name.into_string().ok().filter(|name| is_name(name)));
     let mut names: Vec<_> = names.collect();
     names.sort_unstable();
     Ok(names)

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::files::native_path;
-use crate::files::regular;
+use crate::files::{native_path, regular};
 use crate::value::digest::Digest;
 
 /// A whole object file, or a range of a pack. It can be sent to a worker process.

@@ -12,13 +12,14 @@
 //! A file is replaced as a whole and synced, so a kill leaves the old one or the new one. The latest two are kept; one
 //! that is damaged or of another key is skipped with a warning.
 
+use std::fs::FileType;
 use std::path::{Path, PathBuf};
 
 use crate::error::StoreError;
 use crate::files::disk::{self, finished_name};
 use crate::files::frame::{BrokenFrame, Checksum, Frame};
 use crate::format::layout::Layout;
-use crate::format::names::is_checkpoint;
+use crate::format::names::{is_checkpoint, is_digest};
 use crate::value::artifact::ActionKey;
 use crate::value::digest::Digest;
 
@@ -68,9 +69,8 @@ impl Checkpoints {
     /// Lists their files, unfinished ones included.
     pub(crate) fn all_files(&self) -> Result<Vec<PathBuf>, StoreError> {
         let is_ours = |name: &str| is_checkpoint(finished_name(name).unwrap_or(name));
-        let entries = disk::entries(&self.dir)?.into_iter();
-        let files = entries.filter(|(name, kind)| kind.is_file() && name.to_str().is_some_and(is_ours));
-        Ok(files.map(|(name, _)| self.dir.join(name)).collect())
+        let names = disk::list_if(&self.dir, FileType::is_file, is_ours)?;
+        Ok(names.into_iter().map(|name| self.dir.join(name)).collect())
     }
 
     /// Returns the latest intact checkpoint that `read` understands; `read` gets the stage's state.
@@ -105,11 +105,8 @@ impl Checkpoints {
 
 /// Lists the keys that have a folder for checkpoints, sorted.
 pub(crate) fn keys(layout: &Layout) -> Result<Vec<ActionKey>, StoreError> {
-    let entries = disk::entries(&layout.checkpoints())?.into_iter();
-    let names = entries.filter(|(_, kind)| kind.is_dir()).filter_map(|(name, _)| name.into_string().ok());
-    let mut keys: Vec<_> = names.filter_map(|name| name.parse().ok().map(ActionKey)).collect();
-    keys.sort_unstable();
-    Ok(keys)
+    let names = disk::list_if(&layout.checkpoints(), FileType::is_dir, is_digest)?;
+    Ok(names.iter().filter_map(|name| name.parse().ok().map(ActionKey)).collect())
 }
 
 /// Lists the paths of checkpoints, the earliest epoch first; none if the folder cannot be read.

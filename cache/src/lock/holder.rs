@@ -18,22 +18,18 @@ const TICKS: u64 = 100;
 
 /// Names the holder of a lock on a whole file.
 pub fn of_file(path: &Path) -> String {
-    name(pids_with_file(path))
+    name(&pids_with_file(path)).unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
 /// Names the holder of a lock on one byte of a file; `None` if it cannot be found.
 pub(crate) fn of_byte(path: &Path, offset: u64) -> Option<String> {
-    let pids = pids_with_byte(path, offset);
-    if pids.is_empty() { None } else { Some(name(pids)) }
+    name(&pids_with_byte(path, offset))
 }
 
-fn name(pids: Vec<Pid>) -> String {
-    let mut pids = pids.into_iter();
-    let Some(first) = pids.next() else { return UNKNOWN.to_owned() };
-    match pids.count() {
-        0 => describe(first),
-        more => format!("{} (and {more} more)", describe(first)),
-    }
+fn name(pids: &[Pid]) -> Option<String> {
+    let (first, others) = pids.split_first()?;
+    let more = if others.is_empty() { String::new() } else { format!(" (and {} more)", others.len()) };
+    Some(describe(*first) + &more)
 }
 
 /// Returns the name of this host.

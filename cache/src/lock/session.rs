@@ -11,9 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use crate::error::StoreError;
-use crate::files::clock;
-use crate::files::disk;
 use crate::files::regular::Irregular;
+use crate::files::{clock, disk};
 use crate::format::layout::Layout;
 use crate::format::names::{LOCK, is_session_file, session_number};
 use crate::lock::session_file::{Needs, SessionFile};

@@ -12,8 +12,7 @@ use std::sync::{Mutex, MutexGuard, RwLock};
 use serde::Serialize;
 
 use crate::error::StoreError;
-use crate::files::clock;
-use crate::files::disk;
+use crate::files::{clock, disk};
 use crate::format::layout::Layout;
 use crate::format::record::{Draft, Hit};
 use crate::lock::memory::{lock, write};

@@ -1,6 +1,6 @@
 //! Listings of a store for people: its results, and its size.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, FileType, Metadata};
 
 use rayon::prelude::*;
 
@@ -120,10 +120,7 @@ pub(crate) struct ObjectFile {
 
 /// Lists all objects, sorted by digest. Files with other names are not the store's.
 pub(crate) fn objects(layout: &Layout) -> Result<Vec<ObjectFile>, StoreError> {
-    let folders = disk::entries(&layout.objects())?.into_iter().filter(|(_, kind)| kind.is_dir());
-    let folders = folders.filter_map(|(name, _)| name.into_string().ok().filter(|name| is_prefix(name)));
-    let mut folders: Vec<_> = folders.collect();
-    folders.sort_unstable();
+    let folders = disk::list_if(&layout.objects(), FileType::is_dir, is_prefix)?;
     let in_folder = |folder: &String| -> Result<Vec<ObjectFile>, StoreError> {
         let names = disk::list(&layout.objects().join(folder))?;
         Ok(names.iter().filter_map(|name| object(layout, folder, name)).collect())

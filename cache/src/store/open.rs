@@ -15,8 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::StoreError;
-use crate::files::clock;
-use crate::files::disk;
+use crate::files::{clock, disk};
 use crate::format::layout::{Access, Layout};
 use crate::lock::lease::{Lease, Leases};
 use crate::lock::memory::{read, write};

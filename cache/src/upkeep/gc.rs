@@ -15,8 +15,7 @@
 //! blobs are removed. A crash in between leaves bytes that the next collection finds.
 
 use crate::error::StoreError;
-use crate::files::clock;
-use crate::files::disk;
+use crate::files::{clock, disk};
 use crate::format::checkpoint::Checkpoints;
 use crate::format::record::{Draft, Kind};
 use crate::lock::session;

@@ -1,6 +1,5 @@
 //! Limits and outcome of a garbage collection.
 
-use std::fmt;
 use std::time::Duration;
 
 use crate::value::artifact::ActionKey;
@@ -60,6 +59,21 @@ pub struct GcReport {
     pub in_use: bool,
 }
 
+impl GcReport {
+    /// Returns whether the kept bytes would exceed the limit with so many more.
+    pub(crate) fn exceeds(&self, policy: &GcPolicy, size_bytes: u64) -> bool {
+        policy.max_size_bytes.is_some_and(|max| self.bytes_kept + size_bytes > max)
+    }
+
+    /// Counts so many bytes as kept; protected ones come before all others.
+    pub(crate) fn keep(&mut self, size_bytes: u64, protected: bool) {
+        self.bytes_kept += size_bytes;
+        if protected {
+            self.bytes_protected = self.bytes_kept;
+        }
+    }
+}
+
 /// A collected result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collected {
@@ -75,22 +89,4 @@ pub struct Collected {
     pub size_bytes: u64,
     /// Run time of its stage.
     pub elapsed_ms: u64,
-}
-
-impl fmt::Display for GcReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { collected, objects, packs, checkpoints, leftovers, bytes_freed, bytes_kept, .. } = self;
-        let seconds = Duration::from_millis(self.recompute_ms).as_secs_f64();
-        write!(f, "{} results (recomputing them would take {seconds:.1} s), ", collected.len())?;
-        write!(
-            f,
-            "{objects} large blobs, {} logs, {checkpoints} checkpoints, {leftovers} leftovers, {packs} packs rewritten; ",
-            self.logs.len()
-        )?;
-        write!(f, "{bytes_freed} bytes freed, {bytes_kept} bytes kept")?;
-        if self.in_use {
-            write!(f, "; another process has the store open, so packs were left alone and what it may need was kept")?;
-        }
-        Ok(())
-    }
 }

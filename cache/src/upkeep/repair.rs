@@ -17,8 +17,7 @@ use crate::store::Store;
 use crate::upkeep::compact::{self, Kept};
 use crate::upkeep::gc::Alone;
 use crate::upkeep::problem::Problem;
-use crate::upkeep::side_files;
-use crate::upkeep::strays;
+use crate::upkeep::{side_files, strays};
 use crate::value::artifact::ActionKey;
 
 /// Outcome of a repair.

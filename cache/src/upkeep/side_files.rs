@@ -11,9 +11,8 @@ use crate::format::layout::{CACHEDIR_TAG, Layout};
 use crate::format::names;
 use crate::records::pack_lengths;
 use crate::store::last_use;
-use crate::upkeep::lineage;
-use crate::upkeep::pin;
 use crate::upkeep::problem::Problem;
+use crate::upkeep::{lineage, pin};
 
 /// A longer file is not read: none of them grows to this.
 const BYTES_MAX: u64 = lineage::BYTES_MAX;

@@ -107,7 +107,6 @@ fn folders(layout: &Layout) -> Result<Vec<Folder>, StoreError> {
 
 /// Lists the folders in a folder that have such names.
 fn inside(parent: &Path, is_ours: Is) -> Result<Vec<PathBuf>, StoreError> {
-    let folders = disk::entries(parent)?.into_iter().filter(|(_, kind)| kind.is_dir());
-    let names = folders.filter_map(|(name, _)| name.into_string().ok());
-    Ok(names.filter(|name| is_ours(name)).map(|name| parent.join(name)).collect())
+    let names = disk::list_if(parent, FileType::is_dir, is_ours)?;
+    Ok(names.into_iter().map(|name| parent.join(name)).collect())
 }

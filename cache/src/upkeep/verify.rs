@@ -17,9 +17,8 @@ use crate::records::pack_lengths;
 use crate::store::Store;
 use crate::store::catalog::{self, ObjectFile};
 use crate::upkeep::problem::Problem;
-use crate::upkeep::side_files;
-use crate::upkeep::strays;
-use crate::value::artifact::{ActionKey, Artifact};
+use crate::upkeep::{side_files, strays};
+use crate::value::artifact::Artifact;
 use crate::value::digest::Digest;
 
 /// Outcome of a verification.
@@ -152,10 +151,13 @@ impl Store {
                 let artifact = self.index().artifact(digest);
                 let missing = match &artifact {
                     None => Some(format!("artifact {}", digest.0)),
-                    Some(artifact) => self.first_missing(artifact),
+                    Some(artifact) => self.missing_file(artifact),
                 };
                 if let Some(missing) = missing {
-                    let message = incomplete(&key, &result.node, output, &missing);
+                    let (node, key) = (&result.node, key.0.short());
+                    let message = format!(
+                        "the result of {node} (key {key}) lacks {missing} of output {output}; it will run again"
+                    );
                     report.problems.push(Problem::new(&*self.layout.dir, message));
                 }
                 needed.extend(artifact.unwrap_or_default().files.into_iter().map(|file| file.digest));
@@ -166,15 +168,11 @@ impl Store {
         report.orphans = paths.collect();
     }
 
-    fn first_missing(&self, artifact: &Artifact) -> Option<String> {
+    fn missing_file(&self, artifact: &Artifact) -> Option<String> {
         let index = self.index();
         let file = artifact.files.iter().find(|file| !self.has_blob(&index, &file.digest, file.size_bytes))?;
         Some(format!("blob {} (its file {})", file.digest, file.name))
     }
-}
-
-fn incomplete(key: &ActionKey, node: &str, output: &str, missing: &str) -> String {
-    format!("the result of {node} (key {}) lacks {missing} of output {output}; it will run again", key.0.short())
 }
 
 #[derive(Default)]
