@@ -1,4 +1,4 @@
-//! Failpoints: every change to the disk asks here first, so that tests can stop it there.
+//! Failpoints: every change to the disk asks here first, and tests can stop it there.
 //!
 //! In the released program all of this is empty. In the unit tests of this crate, one thread stops after its nth change
 //! (`after`), or lists the paths that it synced (`synced`). The programs in `tests/crash/` are built from a second copy
@@ -9,7 +9,7 @@
 use std::io;
 use std::path::Path;
 
-/// A change that is about to happen.
+/// An imminent change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     /// A file gets its name, or is opened for writing.
@@ -104,12 +104,12 @@ mod imp {
         HALF.set(true);
     }
 
-    /// Lets every change pass again; returns the steps that were left, `None` if no limit was set.
+    /// Lets every change pass again; returns the number of steps left, `None` if no limit was set.
     pub(crate) fn off() -> Option<u64> {
         LEFT.replace(None)
     }
 
-    /// Returns the paths that this thread has synced since it last asked, in order.
+    /// Returns the paths synced by this thread since the last call, in order.
     pub(crate) fn synced() -> Vec<PathBuf> {
         SYNCED.take()
     }

@@ -1,4 +1,4 @@
-//! Locations of blobs, and reads that never return a wrong byte.
+//! Locations of blobs, and checked reads.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ pub enum BlobError {
     Mismatch {
         /// The file.
         path: PathBuf,
-        /// The digest that names them.
+        /// The expected digest.
         expected: Digest,
     },
 }

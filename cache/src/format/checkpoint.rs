@@ -39,14 +39,14 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Makes the checkpoints of a key in a folder, which need not exist.
+    /// Makes the checkpoints of a key in a folder, existing or not.
     pub fn new(dir: &Path, key: ActionKey) -> Self {
         Self { dir: dir.to_owned(), key }
     }
 
     /// Makes the checkpoint after so many epochs durable, and drops the oldest.
     ///
-    /// The header overwrites the first [`CHECKPOINT_HEADER_BYTES`], so that hundreds of megabytes need no copy.
+    /// The header overwrites the first [`CHECKPOINT_HEADER_BYTES`], so hundreds of megabytes need no copy.
     pub fn save(&self, epochs: usize, mut bytes: Vec<u8>) -> Result<(), StoreError> {
         bytes[FRAME.header_len()..CHECKPOINT_HEADER_BYTES].copy_from_slice(self.key.0.as_bytes());
         FRAME.seal(&mut bytes);
@@ -73,7 +73,7 @@ impl Checkpoints {
         Ok(names.into_iter().map(|name| self.dir.join(name)).collect())
     }
 
-    /// Returns the latest intact checkpoint that `read` understands; `read` gets the stage's state.
+    /// Returns the latest intact checkpoint for which `read` succeeds; `read` gets the stage's state.
     pub fn latest<T>(&self, mut read: impl FnMut(&[u8]) -> Result<T, String>) -> Option<T> {
         files(&self.dir).into_iter().rev().find_map(|path| {
             let bytes = disk::read(&path, BYTES_MAX).map_err(|error| error.to_string());
@@ -103,7 +103,7 @@ impl Checkpoints {
     }
 }
 
-/// Lists the keys that have a folder for checkpoints, sorted.
+/// Lists the keys with a folder for checkpoints, sorted.
 pub(crate) fn keys(layout: &Layout) -> Result<Vec<ActionKey>, StoreError> {
     let names = disk::list_if(&layout.checkpoints(), FileType::is_dir, is_digest)?;
     Ok(names.iter().filter_map(|name| name.parse().ok().map(ActionKey)).collect())

@@ -106,7 +106,7 @@ pub(crate) fn hash(mut source: &File, path: &Path, copy: Option<(&File, &Path)>)
     }
 }
 
-/// Returns whether the object exists; then dates it to now, so that a garbage collection that runs now keeps it.
+/// Returns whether the object exists, and dates it to now: a running garbage collection keeps young objects.
 fn renew(layout: &Layout, digest: &Digest, size_bytes: u64) -> bool {
     if size(layout, digest) != Some(size_bytes) {
         return false;

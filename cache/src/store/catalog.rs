@@ -15,7 +15,7 @@ use crate::store::open::Store;
 use crate::value::artifact::{ActionKey, ActionResult};
 use crate::value::digest::Digest;
 
-/// Keys that an error lists.
+/// Keys listed in an error.
 const CANDIDATES: usize = 5;
 
 /// Counts and sizes of a store.
@@ -69,7 +69,7 @@ impl Store {
         })
     }
 
-    /// Finds the one key whose hexadecimal digits begin with `prefix`.
+    /// Finds the one key with these first hexadecimal digits.
     pub fn find(&self, prefix: &str) -> Result<ActionKey, StoreError> {
         let prefix = prefix.to_ascii_lowercase();
         let mut keys: Vec<String> = self.index().all(Kind::Result).map(|(key, _)| key.to_string()).collect();
@@ -90,7 +90,7 @@ impl Store {
         }
     }
 
-    /// Counts what the store holds.
+    /// Counts records, packs and objects.
     pub fn stats(&self) -> Result<StoreStats, StoreError> {
         let objects = objects(&self.layout)?;
         let quarantined = disk::list(&self.layout.quarantine())?.len() as u64;

@@ -12,12 +12,12 @@ use crate::store::open::Store;
 use crate::value::artifact::{ActionKey, ActionResult, Artifact, FileEntry, OutputDigest, check_name};
 use crate::value::digest::Digest;
 
-/// The contents of a file that is to be stored.
+/// The contents of a new file.
 #[derive(Debug)]
 pub enum PutContent {
     /// Bytes in memory.
     Bytes(Vec<u8>),
-    /// A file, which is moved into the store if it lies below [`Store::scratch`], and copied otherwise.
+    /// A file: moved into the store if it lies below [`Store::scratch`], copied otherwise.
     File(PathBuf),
 }
 
@@ -52,7 +52,7 @@ impl Store {
 
     /// Records the result of a key, to be committed; returns the recorded one: the first result wins.
     ///
-    /// A recorded result whose bytes are lost is replaced.
+    /// A recorded result without its bytes is replaced.
     pub fn put_result<P: Serialize>(&self, key: &ActionKey, result: ActionResult<P>) -> Result<Hit> {
         self.session()?;
         loop {

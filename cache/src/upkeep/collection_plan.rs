@@ -1,4 +1,4 @@
-//! Plan of a garbage collection: the results and logs beyond the limits, and the bytes that nobody needs then.
+//! Plan of a garbage collection: results and logs beyond the limits, and then dead bytes.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -23,13 +23,13 @@ use crate::value::artifact::ActionKey;
 pub(crate) struct CollectionPlan {
     pub(crate) report: GcReport,
     pub(crate) kept: Kept,
-    /// Objects that go.
+    /// Objects to remove.
     pub(crate) objects: Vec<ObjectFile>,
-    /// Ids of packs that are written anew.
+    /// Ids of packs to rewrite.
     pub(crate) packs: HashSet<String>,
-    /// Keys whose checkpoints go.
+    /// Keys without need of their checkpoints.
     pub(crate) checkpoints: Vec<ActionKey>,
-    /// Other files that go.
+    /// Other files to remove.
     pub(crate) paths: Vec<PathBuf>,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct CollectionPlan {
 #[derive(Debug, Default)]
 pub(crate) struct Protection {
     pinned: HashSet<ActionKey>,
-    /// Prefixes of the keys that live sessions noted.
+    /// Prefixes of keys noted by live sessions.
     pub(crate) noted: HashSet<u64>,
     /// Everything used, recorded or stored since this time, in milliseconds since 1970.
     since_ms: Option<u64>,
@@ -142,7 +142,7 @@ impl Store {
         uses.collect()
     }
 
-    /// Sums up the bytes of a result that are not kept yet.
+    /// Sums up the bytes of a result beyond the kept ones.
     fn bytes_without(&self, one: &Use, kept: &Kept) -> u64 {
         let index = self.index();
         let mut seen = HashSet::new();

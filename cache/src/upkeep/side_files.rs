@@ -27,7 +27,7 @@ pub(crate) struct Finding {
     mended: Option<Vec<u8>>,
 }
 
-/// Makes a finding about a file that is to be removed, if it is damaged.
+/// Makes a finding about a file to be removed, if it is damaged.
 fn removable(path: PathBuf, damage: Option<String>) -> Option<Finding> {
     damage.map(|message| Finding { problem: Problem::new(path, message), torn: false, mended: None })
 }

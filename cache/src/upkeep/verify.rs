@@ -1,4 +1,4 @@
-//! Verification: reads all that is stored and checks digests and checksums.
+//! Verification: reads all stored bytes and checks digests and checksums.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -30,13 +30,13 @@ pub struct VerifyReport {
     pub objects: u64,
     /// Bytes read.
     pub bytes_read: u64,
-    /// Everything that is corrupt or missing; corrupt bytes are quarantined and count as a miss from now on.
+    /// Corrupt and missing bytes; corrupt ones are quarantined and count as a miss from now on.
     pub problems: Vec<Problem>,
-    /// Ends of files that a crash may have left half written; the next process that writes there cuts them.
+    /// Ends of files half written before a crash; the next writer cuts them.
     pub torn: Vec<Problem>,
-    /// Large blobs that no result needs; the next garbage collection removes them.
+    /// Large blobs without a result; the next garbage collection removes them.
     pub orphans: Vec<PathBuf>,
-    /// Files and folders that the store did not make; they are somebody's, and nothing touches them.
+    /// Foreign files and folders; they are somebody's, and nothing touches them.
     pub strange: Vec<PathBuf>,
 }
 
@@ -143,7 +143,7 @@ impl Store {
         Some(Problem::new(path, message))
     }
 
-    /// Reports results that lack bytes, and objects that no result needs.
+    /// Reports incomplete results, and objects without a result.
     fn verify_results(&self, objects: &[ObjectFile], report: &mut VerifyReport) {
         let mut needed = HashSet::new();
         for (key, result, _) in self.results() {
