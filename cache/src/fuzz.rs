@@ -1,4 +1,4 @@
-//! Readers of any bytes, for the fuzz targets and for property tests; they must return.
+//! Functions that must return for any bytes, for the targets in `tests/fuzz/` and for property tests.
 #![allow(clippy::missing_panics_doc, reason = "a panic is the finding")]
 
 use std::fs;

@@ -51,7 +51,7 @@ pub struct GcReport {
     pub bytes_freed: u64,
     /// Bytes of the remaining results and logs.
     pub bytes_kept: u64,
-    /// Bytes among those beyond any limit: pinned, or needed by a run.
+    /// Kept bytes that no limit can free: pinned, or needed by a run.
     pub bytes_protected: u64,
     /// Run time of the stages of all collected results.
     pub recompute_ms: u64,
