@@ -18,8 +18,10 @@ pub trait Executor: Send + Sync {
     /// Tells all batches to stop, and kills them after a grace period if possible; no batch starts any more.
     fn stop(&self);
 
-    /// Kills all batches at once if possible; no batch starts any more.
-    fn kill(&self);
+    /// Kills all batches at once if possible, and stops them otherwise; no batch starts any more.
+    fn kill(&self) {
+        self.stop();
+    }
 }
 
 /// A batch of actions to run.

@@ -38,7 +38,7 @@ impl RunLog {
     ///
     /// If that is impossible, events are dropped, and [`RunLog::take_warning`] gives the reason.
     pub fn create(runs_dir: &Path) -> Self {
-        let id = RunId::new();
+        let id = RunId::now();
         let dir = runs_dir.join(id.as_str());
         let runs_dir = runs_dir.to_owned();
         let (flushed, durations) = (Instant::now(), Durations::default());
