@@ -1,6 +1,6 @@
 //! Graphs and time: spec → plan → schedule → execute → record.
 //!
-//! Invariant: this crate knows no tensor, no image and no model; what a stage does is behind [`stage::Stage`].
+//! Invariant: this crate knows no tensor, no image and no model; they are behind [`stage::Stage`].
 
 pub mod diagnostic;
 pub mod event;

@@ -1,7 +1,7 @@
 //! Threads and worker processes, with stages that sleep, break, die and leave children behind.
 //!
-//! The worker is this very program: the harness is asked to run the one test `act_as_worker`, which is none. What the
-//! harness prints before it gets there is foreign output, which executors must put up with anyway.
+//! The worker is this very program: the harness runs the one test `act_as_worker`, which tests nothing. The harness
+//! prints foreign output before that, and executors must tolerate it anyway.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -92,7 +92,7 @@ fn act(context: &Context<'_>, action: &Action) -> Result<Vec<u8>, StageError> {
             std::process::exit(134)
         }
         "flood" => {
-            // The descriptor of the messages, which no stage should know: bytes without end, broken messages, then silence.
+            // The descriptor of the messages, which no stage should know: endless bytes, broken messages, then silence.
             let pipe = messages();
             let mut garbage: Vec<u8> =
                 (0..1_u32 << 20).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();

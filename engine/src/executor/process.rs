@@ -305,7 +305,7 @@ fn failure(request: &Request, ended_by: Option<EndedBy>, status: Option<ExitStat
     }
     let signal = status.and_then(|status| status.signal());
     let signal = signal.map(|number| (number, Signal::try_from(number)));
-    // Rust's standard library aborts with this message where the system gives no memory.
+    // Rust's standard library aborts with this message if an allocation fails.
     let refused = tail.contains("memory allocation of") && tail.contains("failed");
     let stderr = last_lines(tail);
     match signal {

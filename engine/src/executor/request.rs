@@ -63,7 +63,7 @@ pub enum Report {
     Device {
         /// Its number.
         batch: BatchId,
-        /// The device as [`DeviceUse::describe`](crate::stage::DeviceUse::describe) gives it.
+        /// The result of [`DeviceUse::describe`](crate::stage::DeviceUse::describe).
         description: String,
     },
     /// It ended.

@@ -28,7 +28,7 @@ pub(super) struct Executors<'a> {
 struct Started {
     light: ThreadExecutor,
     heavy: ProcessExecutor,
-    /// Dropped last: removes what is left in it.
+    /// Dropped last, after all batches have ended.
     _scratch_dir: ScratchDir,
 }
 

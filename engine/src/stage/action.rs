@@ -51,7 +51,7 @@ impl Action {
 pub struct Input {
     /// The port's name.
     pub port: String,
-    /// One item where the input is joined; all points in gather order where it is gathered.
+    /// One item if the input is joined; all points in gather order if it is gathered.
     pub items: Vec<Item>,
 }
 
@@ -62,7 +62,7 @@ pub type Label = (Arc<str>, Arc<str>);
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(from = "PlainItem", into = "PlainItem")]
 pub struct Item {
-    /// Axis and value label of each gathered axis, in the order of declaration; empty where the input is joined.
+    /// Axis and value label of each gathered axis, in the order of declaration; empty if the input is joined.
     pub labels: Vec<Label>,
     /// The artifact's files, sorted by name; shared by all nodes that read the artifact.
     pub files: Arc<[InputFile]>,
