@@ -55,7 +55,8 @@ impl<'a> Binder<'a> {
                         .at(written.span())
                         .note(format!("params of kind {}: {}", kind.facts().kind, kind.facts().fields().join(", ")))
                         .help(format!(
-                            "bind a param with `with = {{ PARAM = \"axis.{name}\" }}`, or read an input that varies over it"
+                            "bind a param with `with = {{ PARAM = \"axis.{name}\" }}`, or read an input that varies \
+                             over it"
                         )),
                 );
             }
@@ -98,8 +99,9 @@ impl<'a> Binder<'a> {
             .map(|(param, _)| param.get_ref().as_str())
     }
 
-    /// Returns whether an axis binds a param by `with`, by its name, or by the keys of its values. Free params bind by name only
-    /// if no input varies over the axis too: otherwise every command below a sweep would have the labels in its key.
+    /// Returns whether an axis binds a param by `with`, by its name, or by the keys of its values. Free params bind by
+    /// name only if no input varies over the axis too: otherwise every command below a sweep would have the labels in
+    /// its key.
     fn binds(&self, axis: usize, shared: bool) -> bool {
         let axis = &self.spec.axes[axis];
         let by_name = |name: &str| {
@@ -246,8 +248,8 @@ impl<'a> Binder<'a> {
     }
 }
 
-/// Checks the written params of a stage whose axes or inputs are unknown. A missing param is no error, as an axis may bind it.
-/// A kind with free params is not checked, as it may refer to params that an axis adds.
+/// Checks the written params of a stage whose axes or inputs are unknown. A missing param is no error, as an axis may
+/// bind it. A kind with free params is not checked, as it may refer to params that an axis adds.
 pub(super) fn check_written(stage: &StageSpec, kind: &'static dyn Stage, problems: &mut Problems) {
     if kind.facts().free_fields.is_some() {
         return;
@@ -300,8 +302,8 @@ fn located<'t>(table: &'t DeTable<'static>, field: &str) -> Option<&'t Located> 
     }
 }
 
-/// Makes the paths at a dotted name absolute, relative to the source that sets them. Errors: a path is not UTF-8, so JSON cannot
-/// hold it.
+/// Makes the paths at a dotted name absolute, relative to the source that sets them. Errors: a path is not UTF-8, so
+/// JSON cannot hold it.
 fn resolve(params: &mut Json, field: &str, written: Option<&Located>, sources: &SourceMap) -> Result<(), PathBuf> {
     let Some(value) = params.pointer_mut(&pointer(field)) else { return Ok(()) };
     let dir = written.and_then(|written| sources.source_at(written.span().start)).map(|source| source.dir.as_path());

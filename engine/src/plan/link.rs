@@ -68,7 +68,7 @@ fn sort(spec: &Spec, links: &mut [Link], problems: &mut Vec<Diagnostic>) -> Vec<
 /// A stage with its names resolved.
 pub(super) struct Link {
     pub(super) kind: Option<&'static dyn Stage>,
-    /// Whether all its axes and inputs are known. If not, it is not planned, as further errors might be wrong.
+    /// True if all its axes and inputs are known. Otherwise it is not planned, as further errors might be wrong.
     pub(super) whole: bool,
     /// Indices into the spec's axes.
     pub(super) over: Vec<usize>,
@@ -84,7 +84,7 @@ pub(super) struct LinkFeed {
     pub(super) output: Option<String>,
     /// The text in the spec: `STAGE` or `STAGE.OUTPUT`.
     pub(super) written: Spanned<String>,
-    /// Whether several stages feed the port.
+    /// True if several stages feed the port.
     pub(super) several: bool,
 }
 

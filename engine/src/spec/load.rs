@@ -24,12 +24,14 @@ const FILES_MAX: usize = 200;
 
 /// Reads and parses a spec with its overrides (`stages.train.epochs=3`).
 ///
-/// Problems of single sections are left in [`Spec::findings`], to which the plan adds its own. Errors: nothing could be read.
+/// Problems of single sections are left in [`Spec::findings`], to which the plan adds its own. Errors: nothing could be
+/// read.
 pub fn load(path: &Path, overrides: &[String]) -> Result<Spec, SpecError> {
     read(path, overrides, None).map(|(spec, _)| spec)
 }
 
-/// Reads a spec as [`load`] does and replaces the values of one axis (`threshold=0..=255`). Also returns the axis' name.
+/// Reads a spec as [`load`] does and replaces the values of one axis (`threshold=0..=255`). Also returns the axis'
+/// name.
 ///
 /// Errors also: the sweep cannot be parsed, or the spec has no such axis.
 pub fn load_swept(path: &Path, overrides: &[String], sweep: &str) -> Result<(Spec, Spanned<String>), SpecError> {

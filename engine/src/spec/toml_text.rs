@@ -7,7 +7,8 @@ use super::Located;
 use crate::diagnostic::Diagnostic;
 use crate::source::Span;
 
-/// Parses the text at an offset of the sources. Reports each toml_text error as `SUBJECT is not TOML: …` and returns `None`.
+/// Parses the text at an offset of the sources. Reports each toml_text error as `SUBJECT is not TOML: …` and returns
+/// `None`.
 ///
 /// The text is never freed: a spec lives as long as its process, and values that borrow from it need no copies.
 pub(super) fn parse(
