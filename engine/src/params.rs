@@ -36,6 +36,12 @@ pub struct ParamProblem {
 
 /// Params that check their own values.
 pub trait Params: Serialize + DeserializeOwned {
+    /// Fills in the defaults that depend on other params, and clears the params that have no effect, so that neither
+    /// changes the key.
+    fn completed(self) -> Self {
+        self
+    }
+
     /// Returns each field with a value out of range and a sentence about it: `("epochs", "epochs must be at least 1")`.
     fn problems(&self) -> Vec<(&'static str, String)> {
         Vec::new()
@@ -52,7 +58,7 @@ pub fn check<P: Params>(table: &ParamTable, fields: &[&str]) -> Result<serde_jso
     let mut dropped = Vec::new();
     let params = loop {
         let error = match read::<P>(&rest) {
-            Ok(params) => break params,
+            Ok(params) => break params.completed(),
             Err(error) => error,
         };
         let span = error.span().unwrap_or(table.span());

@@ -180,7 +180,7 @@ fn stop_on_signals() -> anyhow::Result<Stop> {
 fn tables(study: &Study, summary: &Summary) -> anyhow::Result<String> {
     let mut text = String::new();
     let ids: Vec<_> = study.plan.ids().collect();
-    let printed = parallel::parts(&ids, |ids| {
+    let printed = parallel::map_slices(&ids, |ids| {
         let lookup = study.store.look_up();
         let outputs = |id: &NodeId| {
             let digests = summary.outputs.digests(*id).unwrap_or_default().iter();

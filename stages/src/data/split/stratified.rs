@@ -2,15 +2,13 @@
 
 use crate::random::Generator;
 
-/// The fold in 0..k of each image, so that every fold has the same share of every class, to within one image.
+/// Returns the fold in 0..k of each image; every fold has the same share of every class, to within one image.
 ///
 /// - `labels`: class index of each image
-/// - `random`: with it, a class's images are dealt out in random order; without it, in blocks in the order of the
-///   images, which gives the test indices of `StratifiedKFold(k)`. The counts per fold and class are the same either
-///   way.
+/// - `random`: with it, a class's images are dealt out in random order; without it, in blocks in the order of the images,
+///   as the test indices of `StratifiedKFold(k)`. The counts per fold and class are the same either way.
 ///
-/// How many images of a class a fold gets follows from dealing the images, sorted by class, to the folds in turn;
-/// classes come in the order in which they first appear.
+/// The images, sorted by class in order of appearance, are dealt to the folds in turn; this decides the counts.
 pub(super) fn stratified(labels: &[u32], folds: usize, mut random: Option<&mut Generator>) -> Vec<usize> {
     let mut out = vec![0; labels.len()];
     let mut dealt = 0;

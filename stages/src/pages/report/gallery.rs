@@ -12,8 +12,8 @@ use super::case::{Case, Pick};
 use super::picture::{self, Size};
 use super::study::{Scored, Study};
 use super::{Params, items};
-use crate::artifact::{Cams, Images, Masks, PredictedMasks, Table, Thresholds};
-use crate::maps::heatmap::{Scale, heatmap};
+use crate::artifact::{Cams, Images, Masks, PredictedMasks, Scale, Table, Thresholds};
+use crate::maps::heatmap::heatmap;
 
 /// Length of all pictures together that further cases may fill; base64 makes a third more of it.
 const PICTURE_BYTES_MAX: usize = 11 << 20;

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::artifact::{Cell, Epoch, Levels, Published, Statistic};
+use crate::artifact::{Cell, Epoch, Levels, ReferenceValue, Statistic};
 use crate::testing::{Bench, cams_of};
 use orchestrate_engine::stage::Content as FileContent;
 
@@ -13,13 +13,13 @@ fn texts(values: &[&str]) -> Vec<String> {
 }
 
 fn figures() -> Figures {
-    let cell = |model: &str, label: &str, mean: f64, published: Option<f64>| Cell {
+    let cell = |model: &str, label: &str, mean: f64, reference: Option<f64>| Cell {
         labels: texts(&[model, label]),
         mean: Some(mean),
         sd: Some(0.01),
         n: 4,
         groups: 2,
-        published: published.map(|mean| Published { mean, sd: Some(0.027), precision: 0.005 }),
+        reference: reference.map(|mean| ReferenceValue { mean, sd: Some(0.027), precision: 0.005 }),
         ..Cell::default()
     };
     let levels = |name: &str, values: &[&str]| Levels { name: name.to_owned(), values: texts(values) };
@@ -31,7 +31,7 @@ fn figures() -> Figures {
         statistic: Statistic::Mean,
         across: texts(&["fold"]),
         cells: vec![cell("m", "all", 0.121, Some(0.122)), cell("m", CLASS, 0.5, Some(0.369))],
-        source: Some("Kang et al. 2021".to_owned()),
+        citation: Some("Kang et al. 2021".to_owned()),
         ..Figures::default()
     }
 }
@@ -49,7 +49,7 @@ fn action(bench: &Bench, params: &str) -> Action {
         ..cams_of(&[[0.0, 1.0, 2.0, 3.0]; 2])
     };
     let thresholds =
-        Thresholds { names: names.clone(), thresholds: vec![200.0, 100.0], scale: crate::maps::heatmap::Scale::After };
+        Thresholds { names: names.clone(), thresholds: vec![200.0, 100.0], scale: crate::artifact::Scale::After };
     let ious = vec![Some(0.5), Some(1.0)];
     let scores = Scores {
         names: names.clone(),
@@ -194,6 +194,18 @@ fn mean_over_fewer_folds_than_others_has_the_star_of_the_note() {
     assert!(!page.contains("<b>0.500</b> <span class=\"sd\">(0.010)</span>*"));
 }
 
+/// The stored table has no digits; the text beside it shows four.
+#[test]
+fn a_table_has_the_digits_of_its_spec_on_the_page_too() {
+    let bench = Bench::new();
+    for (digits, number) in [(1, "<b>0.1</b>"), (3, "<b>0.121</b>"), (4, "<b>0.1210</b>")] {
+        let output = crate::tables::table::output(&figures(), digits).expect("a table is written");
+        let item = Item { labels: Vec::new(), files: bench.store(output) };
+        let page = page_of(&bench, json!({}), "tables", &[item]);
+        assert!(page.contains(number), "{digits} digits: {page}");
+    }
+}
+
 /// IoU by threshold of one image: 0.5 at 200, 0.75 at otsu; 0.6 of a U-Net, which has no threshold.
 #[test]
 fn headline_names_the_highest_mean_of_all_thresholds_and_rules() {
@@ -316,7 +328,7 @@ fn report_of_a_study_as_large_as_the_papers_stays_small() {
                 let levels = Thresholds {
                     names: names.clone(),
                     thresholds: vec![200.0; rows.len()],
-                    scale: crate::maps::heatmap::Scale::After,
+                    scale: crate::artifact::Scale::After,
                 };
                 thresholds.push(bench.item(&levels, &at));
                 let ious: Vec<Option<f64>> =
