@@ -12,7 +12,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::load::read_text;
 use super::reader::Reader;
 use super::toml_text;
 use crate::diagnostic::{Diagnostic, SpecError};
@@ -57,7 +56,7 @@ impl StoreLimits {
     fn read(path: &Path) -> Result<Self, SpecError> {
         let mut sources = SourceMap::default();
         let mut problems = Vec::new();
-        let limits = match read_text(path) {
+        let limits = match toml_text::read(path) {
             Ok(text) => {
                 let base = sources.add(path.display().to_string(), path.parent().unwrap_or(path), &text);
                 Self::parse(&text, base, &mut problems)
