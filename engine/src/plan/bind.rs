@@ -69,20 +69,18 @@ impl<'a> Binder<'a> {
     }
 
     fn check_with(&self, over: &[usize], problems: &mut Vec<Diagnostic>) {
-        for (param, axis) in &self.stage.with {
-            if !over.iter().any(|index| self.spec.axes[*index].name.get_ref() == axis.get_ref()) {
+        let stage = self.stage.name.get_ref();
+        for (written_param, written_axis) in &self.stage.with {
+            let (param, axis) = (written_param.get_ref(), written_axis.get_ref());
+            if !over.iter().any(|index| self.spec.axes[*index].name.get_ref() == axis) {
                 let names = self.stage.over.iter().map(|over| over.get_ref().as_str());
-                let message = format!(
-                    "`with` reads axis `{}`, which stage `{}` does not vary over",
-                    axis.get_ref(),
-                    self.stage.name.get_ref()
-                );
-                problems.push(Diagnostic::error(message).at(axis.span()).names("its axes", axis.get_ref(), names));
+                let message = format!("`with` reads axis `{axis}`, which stage `{stage}` does not vary over");
+                problems.push(Diagnostic::error(message).at(written_axis.span()).names("its axes", axis, names));
             }
-            if !self.has(param.get_ref()) {
+            if !self.has(param) {
                 let fields = self.kind.facts().fields().iter().copied();
-                let message = format!("kind {} has no param `{}`", self.kind.facts().kind, param.get_ref());
-                problems.push(Diagnostic::error(message).at(param.span()).names("its params", param.get_ref(), fields));
+                let message = format!("kind {} has no param `{param}`", self.kind.facts().kind);
+                problems.push(Diagnostic::error(message).at(written_param.span()).names("its params", param, fields));
             }
         }
     }
@@ -104,9 +102,8 @@ impl<'a> Binder<'a> {
     /// its key.
     fn binds(&self, axis: usize, shared: bool) -> bool {
         let axis = &self.spec.axes[axis];
-        let by_name = |name: &str| {
-            self.kind.facts().fields().contains(&name) || (self.kind.facts().free_fields.is_some() && !shared)
-        };
+        let facts = self.kind.facts();
+        let by_name = |name: &str| facts.fields().contains(&name) || (facts.free_fields.is_some() && !shared);
         self.with(axis).next().is_some()
             || axis.values.iter().any(|value| match &value.binding {
                 Binding::Scalar(_) => by_name(axis.name.get_ref()),

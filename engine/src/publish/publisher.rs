@@ -72,18 +72,14 @@ pub struct NodeResult<'a> {
 impl<'a> Publisher<'a> {
     /// Reads the records of all folders into which selected nodes are published. Errors: every folder that belongs to
     /// another stage.
-    pub(crate) fn open(
-        plan: &'a Plan,
-        store: &'a Store,
-        is_selected: impl Fn(NodeId) -> bool,
-    ) -> Result<Self, SpecError> {
+    pub(crate) fn open(plan: &'a Plan, store: &'a Store, selected: impl Fn(NodeId) -> bool) -> Result<Self, SpecError> {
         let mut problems = Vec::new();
         let open = |stage: usize| {
             let root = root(plan, stage)?;
             match Publication::open(plan, store, stage, root) {
                 Ok(publication) => Some(publication),
                 // No selected node is published there.
-                Err(_) if !plan.stage_nodes(stage).any(&is_selected) => None,
+                Err(_) if !plan.stage_nodes(stage).any(&selected) => None,
                 Err(Refusal { message, help }) => {
                     let written = plan.declared(stage).publish.as_ref()?;
                     problems.push(Diagnostic::error(message).at(written.span()).help(help));
