@@ -1,22 +1,29 @@
 //! Bytes and digests: a content-addressed store for artifacts and action results.
 //!
-//! Invariant: this crate knows no stage, no graph and no TOML. Each folder imports those above it only.
+//! Invariant: this crate knows no stage, no graph and no TOML. Each folder imports only those above it.
 
 mod error;
 mod value;
 
+// Access to the file system.
 mod files;
 
+// Layout of a store's folder, and the formats in it.
 mod format;
 
+// Processes that share a store.
 mod lock;
 
+// The index in memory, and writing to packs.
 mod records;
 
+// Lookups, recording, listings.
 mod store;
 
+// Files outside the store.
 pub mod external;
 
+// Garbage collection, pins, lineage, verification, repair.
 mod upkeep;
 
 #[cfg(any(test, fuzzing))]
@@ -27,8 +34,9 @@ mod tests;
 pub use error::StoreError;
 pub use external::file_digest::FileDigests;
 pub use external::stat_cache::FileStat;
+pub use files::frame::{is_sealed, seal, sealed};
 pub use files::mounts::mounts_below;
-pub use files::seal::{is_sealed, seal, sealed};
+pub use files::process::Process;
 pub use files::{disk, fault, native_path};
 pub use format::blob::{BlobError, BlobLocation};
 pub use format::checkpoint::{CHECKPOINT_HEADER_BYTES, Checkpoints};
@@ -37,17 +45,17 @@ pub use format::open_blob::OpenBlob;
 pub use format::record::Hit;
 pub use lock::holder::of_file as lock_holder;
 pub use lock::lease::Lease;
-pub use lock::session::is_held;
-pub use lock::using::Using;
-pub use lock::wait::{Patience, lock_alone, stop_waiting_on};
+pub use lock::use_lock::Using;
+pub use lock::wait::{Patience, is_held, lock_alone, stop_waiting_on};
 pub use store::catalog::StoreStats;
 pub use store::lookup::Lookup;
 pub use store::{PutContent, Store};
-pub use upkeep::gc::{Collected, GcPolicy, GcReport, LogUse};
+pub use upkeep::gc_report::{Collected, GcPolicy, GcReport, LogUse};
 pub use upkeep::lineage::Lineage;
 pub use upkeep::pin::Pin;
+pub use upkeep::problem::Problem;
 pub use upkeep::repair::RepairReport;
-pub use upkeep::verify::{Problem, VerifyReport};
+pub use upkeep::verify::VerifyReport;
 pub use value::artifact::{ActionKey, ActionResult, Artifact, FileEntry, OutputDigest};
 pub use value::canonical::{CanonicalError, Encoder, Value};
 pub use value::digest::{Digest, DigestMap, Digester, ParseDigestError};

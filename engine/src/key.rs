@@ -1,21 +1,21 @@
-//! Keys: what a stage can see is in its key; what it cannot see is not.
+//! Keys: everything that a stage can see is in its key, and nothing else.
 //!
-//! | what | in key | provenance only |
+//! | fact | in key | provenance only |
 //! |---|---|---|
 //! | kind and version of the stage | yes | |
 //! | params, defaults filled in, bound axis values among them | yes | |
-//! | external files: name relative to what mentions them, digest | yes | absolute path, mtime |
-//! | keyed environment variables and observations of a `command` | yes | `secret_env`, everything else in the environment |
+//! | external files: name relative to the file or folder that mentions them, digest | yes | absolute path, mtime |
+//! | keyed environment variables and observations of a `command` | yes | `secret_env`, the rest of the environment |
 //! | joined input: output digest | yes | stage name, axis name and label¹ |
 //! | gathered input: output digests in order, with the labels of the gathered axes² | yes | labels of joined axes |
 //! | seed, where the stage draws random numbers | yes, as a param | |
 //! | threads, device, host, run, `resources`, `retries`, `timeout`, `publish`, comments, order of keys | | yes |
 //!
-//! ¹ So renaming a stage, or giving a model another label, reruns only what shows the label.
+//! ¹ So renaming a stage, or giving a model another label, reruns only stages that show the label.
 //! ² A table shows them, so it must see them.
 //!
-//! The key is the digest of the [`Preimage`], the encoding of all these as one map. What is recorded and what `explain`
-//! compares is the same encoding, decoded, so an explanation cannot disagree with a key.
+//! The key is the digest of the [`Preimage`], the encoding of all these as one map. A recorded result keeps the same
+//! encoding, decoded, and `explain` compares it, so an explanation cannot disagree with a key.
 
 use std::ops::Range;
 
@@ -38,10 +38,10 @@ pub(crate) fn preimage(
     before_inputs(set, seen, &mut encoder);
     inputs(plan, id, &ports(stage), output, &mut encoder)?;
     after_inputs(stage, set, seen, &mut encoder);
-    Some(encoder.preimage())
+    Some(encoder.into())
 }
 
-/// Makes keys; encodes once what all nodes of one set of params share.
+/// Makes keys; encodes once the parts that all nodes of one set of params share.
 pub(crate) struct KeyMaker {
     encoder: Encoder,
     stages: Vec<StageFrames>,
@@ -83,14 +83,14 @@ impl KeyMaker {
     ) -> Vec<Option<ActionKey>> {
         ids.iter().for_each(|id| self.prepare(plan, *id, observed));
         let stages = &self.stages;
-        let keys = parallel::parts(ids, |ids| {
+        let keys = parallel::map_slices(ids, |ids| {
             let mut encoder = Encoder::default();
             ids.iter().map(|id| key(stages, plan, *id, &output, &mut encoder)).collect::<Vec<_>>()
         });
         keys.concat()
     }
 
-    /// Encodes what a node shares with others, unless that was done for one of them.
+    /// Encodes the parts that a node shares with others, unless that was done for one of them.
     fn prepare(&mut self, plan: &Plan, id: NodeId, observed: &Observed) {
         let node = plan.node(id);
         let encoder = &mut self.encoder;

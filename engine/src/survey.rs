@@ -1,4 +1,4 @@
-//! What a run would do, node by node: `hit`, `miss` and why, or `unknown` because an input must run first.
+//! The forecast of a run, node by node: `hit`, `miss` with its reason, or `unknown` because an input must run first.
 //!
 //! It writes nothing and runs nothing.
 
@@ -14,10 +14,10 @@ use crate::observe::Observed;
 use crate::plan::Plan;
 use crate::runlog::{History, Latest};
 
-/// Runs that are searched for the latest record of a node.
+/// The number of runs searched for the latest end of a node.
 const RUNS_SEARCHED: usize = 100;
 
-/// What a run would do with one node.
+/// The forecast for one node.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// The store has its result.
@@ -31,42 +31,42 @@ pub enum Answer {
     Miss {
         /// Its key.
         key: ActionKey,
-        /// Why the lookup missed.
+        /// The reason for the miss.
         reason: MissReason,
     },
-    /// Whether it would run depends on what an input gives.
+    /// It depends on the outputs of an input whether the node would run.
     Unknown {
         /// The first input that must run.
         waits_for: NodeId,
     },
 }
 
-/// Why a lookup missed.
+/// The reason for a miss.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MissReason {
     /// No run of this node is recorded.
     New,
-    /// Something differs from the latest recorded run that ended well.
+    /// Something differs from the latest recorded run that succeeded.
     Changed(Vec<Change>),
     /// Nothing differs, but the store no longer has the result.
     Gone,
-    /// Nothing differs, but garbage collection deleted the result, at this time in milliseconds since 1970.
+    /// Nothing differs, but garbage collection deleted the result; with the time in milliseconds since 1970.
     Collected(u64),
     /// The latest recorded run failed: with the same key, or with no earlier result to compare with.
     Failed,
-    /// It differs from the latest recorded run, whose preimage the store no longer has.
+    /// It differs from the latest recorded run, and the store no longer has the preimage of that key.
     Unrecorded,
     /// `--force` asks for it.
     Forced,
 }
 
 impl MissReason {
-    /// The reason in a few words.
+    /// Returns the reason in a few words.
     pub fn sentence(&self) -> String {
         match self {
             Self::New => "never ran".to_owned(),
             Self::Changed(changes) => {
-                let mut sentences: Vec<_> = changes.iter().take(3).map(Change::sentence).collect();
+                let mut sentences: Vec<_> = changes.iter().take(3).map(|change| change.sentence.clone()).collect();
                 if changes.len() > 3 {
                     sentences.push(format!("and {} more", changes.len() - 3));
                 }
@@ -81,14 +81,14 @@ impl MissReason {
     }
 }
 
-/// The answers for all nodes of a plan.
+/// The forecast for all nodes of a plan.
 pub struct Survey {
     /// By node.
     pub answers: Vec<Answer>,
 }
 
 impl Survey {
-    /// What is known of a plan once its hits are.
+    /// Returns the known outputs of all hits.
     pub fn known<'a>(&self, plan: &'a Plan, observed: &'a Observed) -> Known<'a> {
         let mut known = Known::new(plan, observed);
         for id in plan.ids() {
@@ -130,7 +130,7 @@ pub fn survey(plan: &Plan, observed: &Observed, store: &Store, history: &History
         let preimage = || known.preimage(id).expect("its key is known");
         let reason = match (latest.get(name), collected.get(&key)) {
             (Some(latest), _) => reason(plan, id, &key, preimage, latest, store, &collected),
-            // The log of the run that knew it was collected too.
+            // Garbage collection deleted the log of its run too.
             (None, Some(lineage)) => MissReason::Collected(lineage.collected_ms),
             (None, None) => continue,
         };
@@ -164,7 +164,7 @@ fn reason(
     }
 }
 
-/// What is left of results that runs knew, or that are missed, and that garbage collection deleted.
+/// Returns the lineage of deleted results: of those in the latest runs, and of missed keys.
 fn collected<'l>(
     store: &Store,
     latest: impl Iterator<Item = &'l Latest>,
@@ -178,7 +178,7 @@ fn collected<'l>(
     })
 }
 
-/// The day of a time in milliseconds since 1970, in UTC.
+/// Formats the day of a time in milliseconds since 1970, in UTC.
 fn date(at_ms: u64) -> String {
     let at = i64::try_from(at_ms).ok().and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok());
     at.map_or_else(|| "an unknown day".to_owned(), |at| at.strftime("%Y-%m-%d").to_string())

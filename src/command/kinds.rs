@@ -1,4 +1,4 @@
-//! `orchestrate kinds`: what a spec can be made of, from the slice that registers the stages.
+//! `orchestrate kinds`: lists the kinds of stages, from the slice that registers them.
 
 use std::fmt::Write;
 
@@ -13,8 +13,7 @@ pub(crate) fn list(kinds: Kinds) -> anyhow::Result<Outcome> {
     for stage in kinds {
         describe(*stage, &mut text);
     }
-    terminal::say(&text)?;
-    Ok(Outcome::Done)
+    Outcome::Done.after_saying(terminal::say(&text))
 }
 
 fn describe(stage: &dyn Stage, text: &mut String) {

@@ -11,7 +11,7 @@ use crate::args::StoreArgs;
 use crate::outcome::Outcome;
 use crate::terminal;
 
-/// Mends what `verify` names, and says what was found and what was done; exit code 0 as all is well then.
+/// Repairs the damage that `verify` reports, and prints what was found and done. The exit code is 0, as the store is whole then.
 pub(crate) fn repair(args: &StoreArgs) -> anyhow::Result<Outcome> {
     let dir = nearby_dir(args)?;
     let report = Store::repair(&dir)?;
@@ -46,6 +46,5 @@ pub(crate) fn repair(args: &StoreArgs) -> anyhow::Result<Outcome> {
             terminal::count(report.dropped.len(), "result"),
         ),
     };
-    terminal::say(&text)?;
-    Ok(Outcome::Done)
+    Outcome::Done.after_saying(terminal::say(&text))
 }

@@ -1,30 +1,31 @@
-//! Digests of files outside the store, read again only if they may have changed.
+//! Digests of files outside the store; a file is read again only if it may have changed.
 //!
-//! A digest is remembered with what the filesystem says of the file: size, time of last modification, time of last status
-//! change, inode and device. While all five stay the same, the file counts as the same.
+//! A digest is remembered with the file's size, time of modification, time of status change, inode and device. While
+//! all five are the same, the file counts as unchanged.
 //!
-//! Clocks of filesystems are coarse: a file that is written twice within one tick looks the same after the second write.
-//! So a digest is remembered only if both times lay [`RACY_NS`] or more before the look that preceded the reading;
-//! a younger file is read again next time. The status-change time cannot be set by a program, so copying with old
-//! times does not deceive. (git's index has the same problem and calls such entries racy.)
+//! Clocks of filesystems are coarse: after two writes within one tick a file looks as after the first. So a digest is
+//! remembered only if both times lay two seconds or more before the look that preceded the reading; a younger file is
+//! read again next time. Programs cannot set the time of status change, so copying with old times does not deceive.
+//! (git's index has the same problem and calls such entries racy.)
 //!
-//! They are kept in the file [`stat-cache`](crate::external::stat_cache).
+//! The digests are kept in the file [`stat-cache`](crate::external::stat_cache).
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::RwLock;
 
 use rayon::prelude::*;
 
 use crate::error::StoreError;
-use crate::external::read::{self, EXTERNAL_BYTES_MAX};
+use crate::external::read::{EXTERNAL_BYTES_MAX, open};
 use crate::external::stat_cache::{Entry, FileStat, StatCache};
 use crate::files::clock;
 use crate::files::disk;
 use crate::format::object::hash;
+use crate::lock::memory::{read, write};
 use crate::value::digest::Digest;
 
 const ATTEMPTS: usize = 3;
@@ -35,13 +36,13 @@ const BYTES_MAX: u64 = 1 << 30;
 #[derive(Debug)]
 pub struct FileDigests {
     path: PathBuf,
-    /// What was remembered before.
+    /// Digests of earlier processes.
     known: StatCache,
     newer: RwLock<HashMap<PathBuf, Entry>>,
 }
 
 impl FileDigests {
-    /// Reads what is remembered in the store in this folder; one that is missing, damaged or unreadable is empty.
+    /// Reads the stat cache of the store in this folder; a missing, damaged or unreadable one is empty.
     pub fn open(store_dir: &Path) -> Self {
         let path = store_dir.join("stat-cache");
         let bytes = disk::read(&path, BYTES_MAX).unwrap_or_else(|error| {
@@ -60,15 +61,15 @@ impl FileDigests {
         Self { path, known, newer: RwLock::default() }
     }
 
-    /// The digest of a file's contents.
+    /// Returns the digest of a file's contents.
     pub fn digest(&self, path: &Path) -> Result<Digest, StoreError> {
         self.digest_of(path, None, clock::now_ms(), &mut 0)
     }
 
-    /// The digests of many files in the order given, read by all threads; each with what the filesystem said of it, if somebody
-    /// has looked already.
+    /// Returns the digests of many files in the given order, read by all threads; each may come with its state, if the
+    /// caller has looked already.
     ///
-    /// What was seen before may be as old as the process: a file that has changed since is one that changes during a run.
+    /// Such a state may be as old as the process: a file that changed since then changes during the run.
     pub fn digest_many(&self, files: &[(&Path, Option<FileStat>)]) -> Vec<Result<Digest, StoreError>> {
         let now_ms = clock::now_ms();
         let digest = |next: &mut usize, (path, stat): &(&Path, _)| self.digest_of(path, *stat, now_ms, next);
@@ -97,7 +98,7 @@ impl FileDigests {
         }
         for _ in 0..ATTEMPTS {
             let looked_ns = i64::try_from(clock::now_ns()).unwrap_or(i64::MAX);
-            let file = read::open(&path, EXTERNAL_BYTES_MAX).map_err(StoreError::io("read", &path))?;
+            let file = open(&path, EXTERNAL_BYTES_MAX).map_err(StoreError::io("read", &path))?;
             let stat = |file: &File| Ok(FileStat::of(&file.metadata().map_err(StoreError::io("read", &path))?));
             let before = stat(&file)?;
             let (digest, _) = hash(&file, &path, None)?;
@@ -111,9 +112,9 @@ impl FileDigests {
         Err(StoreError::Changing { path: path.into_owned() })
     }
 
-    /// Writes what is remembered, if anything is new.
+    /// Writes the stat cache, if anything is new.
     pub fn save(&self) -> Result<(), StoreError> {
-        let newer = self.newer.read().unwrap_or_else(PoisonError::into_inner);
+        let newer = read(&self.newer);
         if newer.is_empty() {
             return Ok(());
         }
@@ -121,18 +122,13 @@ impl FileDigests {
     }
 
     fn remembered(&self, path: &Path, next: &mut usize) -> Option<Entry> {
-        let newer = self.newer.read().unwrap_or_else(PoisonError::into_inner);
+        let newer = read(&self.newer);
         newer.get(path).copied().or_else(|| self.known.find(path, next))
     }
 
     fn remember(&self, path: &Path, entry: Entry) {
-        self.newer.write().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), entry);
+        write(&self.newer).insert(path.to_owned(), entry);
     }
-}
-
-/// Whether the bytes of the file are what was written.
-pub(crate) fn is_whole(bytes: Vec<u8>) -> bool {
-    StatCache::decode(bytes).is_some()
 }
 
 #[cfg(test)]

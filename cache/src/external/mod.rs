@@ -1,6 +1,6 @@
 //! Files outside the store: bounded reads, and digests remembered by size and times.
 //!
-//! Imports `format` and `files`.
+//! Imports `lock` and the folders above it.
 
 pub(crate) mod file_digest;
 mod read;

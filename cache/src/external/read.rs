@@ -1,5 +1,7 @@
-//! Reading files of others: spec, manifest, code, weights. Only regular files of a bounded size are read, as a FIFO would keep its
-//! reader waiting for ever, and a device or a sparse file may have no end.
+//! Bounded reads of files outside the store: specs, manifests of images, code, weights.
+//!
+//! Links are followed, as these files are the user's. Only regular files of a bounded size are read: a FIFO would block
+//! its reader for ever, and a device or a sparse file may have no end.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -10,14 +12,14 @@ use nix::fcntl::OFlag;
 
 use crate::files::regular;
 
-/// More than any file that a stage reads has; larger ones are sparse, and reading them would take hours.
+/// Most bytes of a file that a stage reads; larger ones are sparse, and reading them would take hours.
 pub const EXTERNAL_BYTES_MAX: u64 = 64 << 30;
 
-/// Opens a file for reading. Errors also: a folder, FIFO, socket or device, and a file of more than `bytes_max`.
+/// Opens a file for reading. Further errors: a folder, FIFO, socket or device, and a file of more than `bytes_max`.
 pub fn open(path: &Path, bytes_max: u64) -> io::Result<File> {
-    // Opening alone may wait (a FIFO) or do something (some devices).
+    // Opening alone may block (a FIFO) or have effects (some devices).
     check(&fs::metadata(path)?, bytes_max)?;
-    // It may have been replaced since.
+    // It may have been replaced in between.
     let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
     check(&file.metadata()?, bytes_max)?;
     Ok(file)
@@ -30,12 +32,12 @@ pub fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(usize::try_from(length).unwrap_or(usize::MAX).saturating_add(1))?;
     file.take(bytes_max + 1).read_to_end(&mut bytes)?;
-    // Files of `/proc` and the like do not tell their length; others grow.
+    // Files of `/proc` and the like have no length; others grow.
     check_length(bytes.len() as u64, bytes_max)?;
     Ok(bytes)
 }
 
-/// Fails for what [`open`] would refuse, given what the filesystem says of it.
+/// Fails if [`open`] would refuse a file with this metadata.
 pub fn check(metadata: &Metadata, bytes_max: u64) -> io::Result<()> {
     let kind = metadata.file_type();
     let found = match kind {
@@ -55,7 +57,7 @@ fn check_length(bytes: u64, bytes_max: u64) -> io::Result<()> {
     Err(io::Error::new(ErrorKind::FileTooLarge, message))
 }
 
-/// A size in whole units, rounded down.
+/// Formats a size in whole units, rounded down.
 fn size(bytes: u64) -> String {
     let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
     let unit = (1..units.len()).rev().find(|unit| bytes >> (10 * unit) > 0).unwrap_or(0);

@@ -1,10 +1,10 @@
-//! The file `stat-cache`: what is remembered of files outside the store.
+//! The file `stat-cache`: digests of files outside the store, with the state that each file had.
 //!
-//! It is `4F 53 54 31`, CRC-32 of the rest (4), then for each file: digest (32), size, mtime_ns, ctime_ns, inode, device,
-//! last_seen_ms (8 each, little-endian), length of the path (4), path. It is replaced as a whole; one that is damaged counts as
-//! empty. Entries are written in the order of their paths, and read in any.
+//! It is a [`Frame`] (`OST1`, CRC-32 of the rest) of entries: digest (32), size, mtime_ns, ctime_ns, inode, device,
+//! last_seen_ms (8 each, little-endian), length of the path (4), path. Entries are sorted by path, each path once. The
+//! file is replaced as a whole; a damaged one counts as empty.
 //!
-//! A hundred thousand files are an ordinary data set, so entries stay in the bytes that were read until somebody asks for them.
+//! A hundred thousand files are an ordinary data set, so entries stay encoded until they are asked for.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
@@ -13,6 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::files::frame::{Checksum, Frame, Reader};
 use crate::value::digest::Digest;
 
 /// Two seconds, the coarsest tick of a filesystem in use (FAT).
@@ -20,11 +21,10 @@ pub(super) const RACY_NS: i64 = 2_000_000_000;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// Files that nobody asked for in so long are forgotten.
 const FORGET_MS: u64 = 90 * DAY_MS;
-const MAGIC: [u8; 4] = *b"OST1";
-const HEADER_LEN: usize = 8;
+const FRAME: Frame = Frame { name: "stat cache", magic: b"OST1", checksum: Checksum::Crc32 };
 const FIXED_LEN: usize = 32 + 6 * 8 + 4;
 
-/// What tells one state of a file from another.
+/// The state of a file: it counts as unchanged while all of these are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileStat {
     pub(crate) size_bytes: u64,
@@ -35,7 +35,7 @@ pub struct FileStat {
 }
 
 impl FileStat {
-    /// What the filesystem says of a file.
+    /// Takes the state from metadata.
     pub fn of(metadata: &Metadata) -> Self {
         let ns = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
         Self {
@@ -47,13 +47,13 @@ impl FileStat {
         }
     }
 
-    /// Whether a write after this look would have changed the times.
+    /// Returns whether a write after the look would have changed the times.
     pub(super) fn is_settled(&self, looked_ns: i64) -> bool {
         self.mtime_ns.max(self.ctime_ns) <= looked_ns.saturating_sub(RACY_NS)
     }
 }
 
-/// What is remembered of one file.
+/// The digest of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) digest: Digest,
@@ -62,7 +62,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Whether it should be noted that somebody still asks for it.
+    /// Returns whether the time of last use is so old that it should be renewed.
     pub(crate) fn is_old(&self, now_ms: u64) -> bool {
         now_ms.saturating_sub(self.seen_ms) > DAY_MS
     }
@@ -72,34 +72,25 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(crate) struct StatCache {
     bytes: Vec<u8>,
-    /// Where each entry begins, in the order of paths.
+    /// Offset of each entry, in the order of paths.
     starts: Vec<usize>,
 }
 
 impl StatCache {
-    /// Reads the bytes of the file; `None` where they are damaged.
+    /// Decodes the bytes of the file; `None` if they are damaged.
     pub(crate) fn decode(bytes: Vec<u8>) -> Option<Self> {
-        let (header, rest) = bytes.split_at_checked(HEADER_LEN)?;
-        if header[..4] != MAGIC || header[4..] != crc32fast::hash(rest).to_le_bytes() {
-            return None;
-        }
+        FRAME.open(&bytes).ok()?;
         let mut starts = Vec::new();
-        let mut start = HEADER_LEN;
+        let mut start = FRAME.header_len();
         while start < bytes.len() {
             starts.push(start);
             start = entry(&bytes, start)?.1;
         }
         let path = |start: &usize| path(&bytes, *start);
-        if !starts.is_sorted_by(|a, b| path(a) < path(b)) {
-            // Of two entries for a file the later one counts.
-            starts.reverse();
-            starts.sort_by(|a, b| path(a).cmp(path(b)));
-            starts.dedup_by(|a, b| path(a) == path(b));
-        }
-        Some(Self { bytes, starts })
+        starts.is_sorted_by(|a, b| path(a) < path(b)).then_some(Self { bytes, starts })
     }
 
-    /// The bytes of a file of these entries and, in the place of those of the same path, newer ones.
+    /// Encodes these entries; newer ones replace those of the same path.
     pub(crate) fn encode(&self, newer: &HashMap<PathBuf, Entry>, now_ms: u64) -> Vec<u8> {
         let mut entries: BTreeMap<&[u8], Entry> = self
             .starts
@@ -107,62 +98,61 @@ impl StatCache {
             .filter_map(|&start| Some((path(&self.bytes, start), entry(&self.bytes, start)?.0)))
             .collect();
         entries.extend(newer.iter().map(|(path, entry)| (path.as_os_str().as_bytes(), *entry)));
-        let mut rest = Vec::with_capacity(self.bytes.len());
+        let mut bytes = Vec::with_capacity(self.bytes.len());
+        bytes.resize(FRAME.header_len(), 0);
         for (path, Entry { digest, stat, seen_ms }) in entries {
             if now_ms.saturating_sub(seen_ms) >= FORGET_MS {
                 continue;
             }
-            rest.extend(digest.as_bytes());
-            rest.extend(stat.size_bytes.to_le_bytes());
-            rest.extend(stat.mtime_ns.to_le_bytes());
-            rest.extend(stat.ctime_ns.to_le_bytes());
-            rest.extend(stat.inode.to_le_bytes());
-            rest.extend(stat.device.to_le_bytes());
-            rest.extend(seen_ms.to_le_bytes());
-            rest.extend(u32::try_from(path.len()).expect("the system limits paths to a few KiB").to_le_bytes());
-            rest.extend(path);
+            bytes.extend(digest.as_bytes());
+            bytes.extend(stat.size_bytes.to_le_bytes());
+            bytes.extend(stat.mtime_ns.to_le_bytes());
+            bytes.extend(stat.ctime_ns.to_le_bytes());
+            bytes.extend(stat.inode.to_le_bytes());
+            bytes.extend(stat.device.to_le_bytes());
+            bytes.extend(seen_ms.to_le_bytes());
+            bytes.extend(u32::try_from(path.len()).expect("the system limits paths to a few KiB").to_le_bytes());
+            bytes.extend(path);
         }
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend(crc32fast::hash(&rest).to_le_bytes());
-        bytes.extend(rest);
+        FRAME.seal(&mut bytes);
         bytes
     }
 
-    /// What is remembered of a file.
+    /// Returns the entry of a file.
     ///
-    /// - `next`: where it is looked for first; then where the file of the next path stands, as many are asked for in order
+    /// - `next`: the number of the entry to try first; then that of the next entry, as most files are asked for in
+    ///   order
     pub(crate) fn find(&self, wanted: &Path, next: &mut usize) -> Option<Entry> {
         let wanted = wanted.as_os_str().as_bytes();
         let order = |start: &usize| path(&self.bytes, *start).cmp(wanted);
-        let place = match self.starts.get(*next) {
+        let number = match self.starts.get(*next) {
             Some(start) if order(start) == Ordering::Equal => *next,
             _ => self.starts.binary_search_by(order).ok()?,
         };
-        *next = place + 1;
-        entry(&self.bytes, self.starts[place]).map(|(entry, _)| entry)
+        *next = number + 1;
+        entry(&self.bytes, self.starts[number]).map(|(entry, _)| entry)
     }
 }
 
-/// The entry that begins there, and where it ends; `None` where the bytes end before.
+/// Decodes the entry at an offset; returns its end too. `None` if the bytes end before.
 fn entry(bytes: &[u8], start: usize) -> Option<(Entry, usize)> {
-    let (fixed, rest) = bytes.get(start..)?.split_at_checked(FIXED_LEN)?;
-    let (digest, numbers) = fixed.split_first_chunk::<32>()?;
-    let number = |place: usize| Some(u64::from_le_bytes(*numbers.get(place * 8..)?.first_chunk()?));
+    let mut reader = Reader(bytes.get(start..)?);
+    let digest = reader.digest()?;
     let stat = FileStat {
-        size_bytes: number(0)?,
-        mtime_ns: number(1)?.cast_signed(),
-        ctime_ns: number(2)?.cast_signed(),
-        inode: number(3)?,
-        device: number(4)?,
+        size_bytes: reader.u64()?,
+        mtime_ns: reader.u64()?.cast_signed(),
+        ctime_ns: reader.u64()?.cast_signed(),
+        inode: reader.u64()?,
+        device: reader.u64()?,
     };
-    let entry = Entry { digest: Digest::from_bytes(*digest), stat, seen_ms: number(5)? };
-    let path_len = u32::from_le_bytes(*numbers.last_chunk()?) as usize;
-    (path_len <= rest.len()).then_some((entry, start + FIXED_LEN + path_len))
+    let entry = Entry { digest, stat, seen_ms: reader.u64()? };
+    let path = reader.counted()?;
+    Some((entry, start + FIXED_LEN + path.len()))
 }
 
-/// The path of a whole entry.
+/// Returns the path of a whole entry.
 fn path(bytes: &[u8], start: usize) -> &[u8] {
-    let (_, end) = entry(bytes, start).expect("entries were looked through when the file was read");
+    let (_, end) = entry(bytes, start).expect("entries were checked when the file was read");
     &bytes[start + FIXED_LEN..end]
 }
 
@@ -211,17 +201,6 @@ mod tests {
         }
         assert_eq!(cache.find(Path::new("/b"), &mut next), Some(entry_of(1)));
         assert_eq!((cache.find(Path::new("/bc"), &mut next), next), (None, 2));
-    }
-
-    #[test]
-    fn entries_in_any_order_and_twice_are_read_as_older_programs_wrote_them() {
-        let part =
-            |path: &str, number| StatCache::default().encode(&newer(&[(path, number)]), 0)[HEADER_LEN..].to_vec();
-        let rest = [part("/c", 1), part("/a", 2), part("/c", 3), part("/b", 4)].concat();
-        let bytes = [&MAGIC[..], &crc32fast::hash(&rest).to_le_bytes(), &rest].concat();
-        let cache = StatCache::decode(bytes).unwrap();
-        let found = ["/a", "/b", "/c"].map(|path| cache.find(Path::new(path), &mut 0));
-        assert_eq!(found, [2, 4, 3].map(|number| Some(entry_of(number))));
     }
 
     #[test]

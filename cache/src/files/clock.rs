@@ -1,25 +1,25 @@
-//! The wall clock, for provenance and last use only; it decides no key.
+//! Wall clock, for provenance and last use only; no key depends on it.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The time.
+/// Returns the current time.
 #[expect(clippy::disallowed_methods, reason = "last use and the age of files are the store's business")]
 pub(crate) fn now() -> SystemTime {
     SystemTime::now()
 }
 
-/// Nanoseconds since 1970.
+/// Returns nanoseconds since 1970.
 pub(crate) fn now_ns() -> u64 {
     let elapsed = now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Milliseconds since 1970.
+/// Returns milliseconds since 1970.
 pub(crate) fn now_ms() -> u64 {
     now_ns() / 1_000_000
 }
 
-/// Milliseconds from 1970 to a time that a filesystem gave.
+/// Converts a time of a filesystem to milliseconds since 1970.
 pub(crate) fn ms_of(time: SystemTime) -> u64 {
     u64::try_from(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,11 +1,11 @@
-//! The few ways in which files change, of the store and of what others keep in its folder; every error names its path.
+//! Changes to files, for the store and for the engine; every error names its path.
 //!
-//! All writes pass through here, so that a test can stop a store after its nth one; see `fault.rs`. No link is followed in the
-//! last component of a path, and only regular files are opened; see `regular.rs`.
+//! All writes pass through here, so that a test can stop a store after its nth one (`fault.rs`). The last component of
+//! a path is never followed if it is a link, and only regular files are opened (`regular.rs`).
 
 use std::ffi::OsString;
 use std::fs::{self, File, FileType, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -22,6 +22,11 @@ use crate::files::regular::{self, Irregular};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
+/// Makes one change to the disk; `action` and `path` are for errors.
+fn step<T>(change: Change, action: &'static str, path: &Path, make: impl FnOnce() -> io::Result<T>) -> Result<T> {
+    fault::step(change, path).and_then(|()| make()).map_err(StoreError::io(action, path))
+}
+
 /// Opens a file for reading.
 pub fn open(path: &Path) -> Result<File> {
     regular::open_to_read(path).map_err(StoreError::io("open", path))
@@ -32,77 +37,74 @@ pub(crate) fn open_to_write(path: &Path) -> Result<File> {
     regular::open(OpenOptions::new().read(true).write(true), path).map_err(StoreError::io("open", path))
 }
 
-/// Opens a file for reading and writing, made if it is missing.
+/// Opens a file for reading and writing, and creates it if it is missing.
 pub(crate) fn open_or_create(path: &Path) -> Result<File> {
     let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
-    fault::step(Change::Create, path).and_then(|()| regular::open(&options, path)).map_err(StoreError::io("open", path))
+    step(Change::Create, "open", path, || regular::open(&options, path))
 }
 
-/// Makes a new file; fails if there is one, or anything else of that name.
+/// Opens a file for reading and appending, and creates it if it is missing.
+pub fn open_to_append(path: &Path) -> Result<File> {
+    let options = OpenOptions::new().read(true).append(true).create(true).clone();
+    step(Change::Create, "open", path, || regular::open(&options, path))
+}
+
+/// Creates a file; fails if anything has that name.
 pub fn create_new(path: &Path, mode: u32) -> Result<File> {
     let options = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).clone();
-    fault::step(Change::Create, path).and_then(|()| options.open(path)).map_err(StoreError::io("create", path))
+    step(Change::Create, "create", path, || options.open(path))
 }
 
-/// Reads a file of at most so many bytes; a longer one is an error.
+/// Reads a file of at most `max_bytes`; a longer one is an error.
 pub fn read(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     regular::read(path, max_bytes)
 }
 
-/// Whether that is why a file could not be opened: it is a link, or anything else but a regular file, or too long.
+/// Returns whether a file could not be opened because it is no regular file or too long.
 pub fn is_irregular(error: &io::Error) -> bool {
     Irregular::is_cause_of(error)
 }
 
-/// Makes a folder in one that is there; one of that name is fine, a link to one is not.
+/// Creates a folder in an existing one; an existing folder of that name is fine, a link to one is not.
 pub fn create_folder(path: &Path) -> Result<()> {
-    let make = || match fs::create_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+    step(Change::Folder, "create the folder", path, || match fs::create_dir(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             let kind = fs::symlink_metadata(path)?.file_type();
             if kind.is_dir() { Ok(()) } else { Err(Irregular::Kind(regular::name_of(kind)).into()) }
         }
         made => made,
-    };
-    fault::step(Change::Folder, path).and_then(|()| make()).map_err(StoreError::io("create the folder", path))
+    })
 }
 
-/// Makes a folder and those above it; one that is there is fine.
+/// Creates a folder and those above it; existing ones are fine.
 pub fn create_dir(path: &Path) -> Result<()> {
-    let made = fault::step(Change::Folder, path).and_then(|()| fs::create_dir_all(path));
-    made.map_err(StoreError::io("create the folder", path))
+    step(Change::Folder, "create the folder", path, || fs::create_dir_all(path))
 }
 
-/// Makes a folder with a durable name in one that is there; costs a look more if it is there.
+/// Creates a folder; fails if anything has that name, a link included.
+pub fn create_new_dir(path: &Path) -> Result<()> {
+    step(Change::Folder, "create the folder", path, || fs::create_dir(path))
+}
+
+/// Creates a folder with a durable name in an existing one.
 pub(crate) fn create_folder_durably(path: &Path) -> Result<()> {
     let is_new = fs::symlink_metadata(path).is_err();
     create_folder(path)?;
     if is_new { sync_dir(path.parent().expect("a folder lies in another")) } else { Ok(()) }
 }
 
-/// Makes the names of a folder and of those above it durable, as far as they lie on its filesystem and may be read.
+/// Makes the names of a folder and of those above it durable, as far as they are on its filesystem and may be read.
 pub(crate) fn sync_above(dir: &Path) -> Result<()> {
     let device = |dir: &Path| fs::metadata(dir).map(|metadata| metadata.dev()).ok();
     let own = device(dir);
     for parent in dir.ancestors().skip(1).take_while(|parent| device(parent) == own) {
         match sync_dir(parent) {
-            // Nobody could have made the folder below it just now.
-            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {}
+            // Nobody could have created the folder below it just now.
+            Err(error) if error.is(ErrorKind::PermissionDenied) => {}
             outcome => outcome?,
         }
     }
     Ok(())
-}
-
-/// Makes one folder; fails if there is something of that name, a link included.
-pub fn create_new_dir(path: &Path) -> Result<()> {
-    let made = fault::step(Change::Folder, path).and_then(|()| fs::create_dir(path));
-    made.map_err(StoreError::io("create the folder", path))
-}
-
-/// Opens a file that only grows, to read it too; made if it is missing. A link of that name is not followed.
-pub fn open_to_append(path: &Path) -> Result<File> {
-    let options = OpenOptions::new().read(true).append(true).create(true).clone();
-    fault::step(Change::Create, path).and_then(|()| regular::open(&options, path)).map_err(StoreError::io("open", path))
 }
 
 /// Writes all bytes at an offset.
@@ -117,84 +119,80 @@ pub fn append(file: &mut File, bytes: &[u8], path: &Path) -> Result<()> {
 
 /// Makes the contents of a file durable.
 pub fn sync(file: &File, path: &Path) -> Result<()> {
-    fault::step(Change::Sync, path).and_then(|()| file.sync_data()).map_err(StoreError::io("sync", path))
+    step(Change::Sync, "sync", path, || file.sync_data())
 }
 
 /// Makes the names in a folder durable.
 pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
-    let sync = || File::open(dir)?.sync_all();
-    fault::step(Change::Sync, dir).and_then(|()| sync()).map_err(StoreError::io("sync the folder", dir))
+    step(Change::Sync, "sync the folder", dir, || File::open(dir)?.sync_all())
 }
 
-/// Cuts a file.
+/// Cuts a file to a length.
 pub fn truncate(file: &File, len: u64, path: &Path) -> Result<()> {
-    fault::step(Change::Cut, path).and_then(|()| file.set_len(len)).map_err(StoreError::io("cut", path))
+    step(Change::Cut, "cut", path, || file.set_len(len))
 }
 
-/// Renames within one filesystem, replacing what is there.
+/// Renames within one filesystem; replaces an existing file.
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
-    fault::step(Change::Rename, to).and_then(|()| fs::rename(from, to)).map_err(StoreError::io("move a file to", to))
+    step(Change::Rename, "move a file to", to, || fs::rename(from, to))
 }
 
-/// Gives a file a second name on the same filesystem; fails if something has it.
+/// Gives a file a second name on the same filesystem; fails if anything has it.
 pub fn link(from: &Path, to: &Path) -> Result<()> {
-    fault::step(Change::Create, to)
-        .and_then(|()| fs::hard_link(from, to))
-        .map_err(StoreError::io("give another name to", from))
+    let link = fault::step(Change::Create, to).and_then(|()| fs::hard_link(from, to));
+    link.map_err(StoreError::io("give another name to", from))
 }
 
-/// Removes a file; one that is gone already is fine.
+/// Removes a file; a missing one is fine.
 pub fn remove_file(path: &Path) -> Result<()> {
-    match fault::step(Change::Remove, path).and_then(|()| fs::remove_file(path)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove", path)(error)),
-        _ => Ok(()),
-    }
+    missing_is_fine(step(Change::Remove, "remove", path, || fs::remove_file(path)))
 }
 
-/// Removes a folder if it is empty; says whether it is gone.
+/// Removes a folder if it is empty; returns whether it is gone.
 pub fn remove_empty_dir(path: &Path) -> Result<bool> {
-    match fault::step(Change::Remove, path).and_then(|()| fs::remove_dir(path)) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
-        Err(error) => Err(StoreError::io("remove the folder", path)(error)),
+    match missing_is_fine(step(Change::Remove, "remove the folder", path, || fs::remove_dir(path))) {
+        Err(error) if error.is(ErrorKind::DirectoryNotEmpty) => Ok(false),
+        outcome => outcome.map(|()| true),
     }
 }
 
-/// Removes a folder with all that is in it; one that is gone already is fine, and one in which something is mounted stays.
+/// Removes a folder and its contents; a missing one is fine. Fails if a file system is mounted in it.
 pub fn remove_dir(path: &Path) -> Result<()> {
     if let Some(mount) = mounts_below(path).first() {
         let error = io::Error::other(format!("a file system is mounted at {}; unmount it", mount.display()));
         return Err(StoreError::io("remove the folder", path)(error));
     }
-    match fault::step(Change::Remove, path).and_then(|()| fs::remove_dir_all(path)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove the folder", path)(error)),
-        _ => Ok(()),
+    missing_is_fine(step(Change::Remove, "remove the folder", path, || fs::remove_dir_all(path)))
+}
+
+fn missing_is_fine(removed: Result<()>) -> Result<()> {
+    match removed {
+        Err(error) if error.is(ErrorKind::NotFound) => Ok(()),
+        outcome => outcome,
     }
 }
 
-/// Gives a file the time of now, as its filesystem has it.
+/// Dates a file to now, by the clock of its filesystem.
 pub fn touch(path: &Path) -> Result<()> {
-    let touch = || utimensat(AT_FDCWD, path, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW, NoFollowSymlink);
-    fault::step(Change::Mark, path)
-        .and_then(|()| touch().map_err(io::Error::from))
-        .map_err(StoreError::io("date", path))
+    step(Change::Mark, "date", path, || {
+        Ok(utimensat(AT_FDCWD, path, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW, NoFollowSymlink)?)
+    })
 }
 
-/// Replaces a file as a whole: readers see the old bytes or the new ones, also after a crash if it is to be durable.
+/// Replaces a whole file: readers see the old bytes or the new ones, even after a crash if it is durable.
 ///
-/// The folder must exist. The new bytes are first written to a new file `.new-NAME` beside it, under a lock; what a killed process
-/// left there goes, so that nothing piles up where people look. Where something else has that name, or somebody else's
-/// process has it just now, it is `.new-NAME~1` and so on: nobody waits, and nobody is kept from writing.
+/// The folder must exist. The new bytes first go to a new file `.new-NAME` beside it, under a lock. If a killed process
+/// left such a file, it is removed, so that nothing piles up where people look. If a live process or somebody else has
+/// that name, the next one is tried: `.new-NAME~1` and so on. Nobody waits, and nobody is kept from writing.
 pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
-    let dir = path.parent().expect("what is replaced lies in a folder");
+    let dir = path.parent().expect("a replaced file lies in a folder");
     let (new, mut file) = create_unfinished(path).map_err(StoreError::io("write", path))?;
     let mut write = || {
         append(&mut file, bytes, path)?;
         if durable {
             sync(&file, path)?;
         }
-        fault::step(Change::Rename, path).and_then(|()| fs::rename(&new, path)).map_err(StoreError::io("write", path))
+        step(Change::Rename, "write", path, || fs::rename(&new, path))
     };
     if let Err(error) = write() {
         // A full disk is not to be filled further.
@@ -204,13 +202,13 @@ pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
     if durable { sync_dir(dir) } else { Ok(()) }
 }
 
-/// How the names of files begin that [`replace`] writes to.
+/// Prefix of the files that [`replace`] writes to.
 const NEW: &str = ".new-";
 
-/// How many of them there can be beside one file: as many processes may write it in one moment.
+/// Most of such files beside one file: so many processes may write it at one time.
 const UNFINISHED_MAX: u32 = 1000;
 
-/// The file that one of this name was to become, if [`replace`] makes such names.
+/// Returns the name that an unfinished file was to get, if [`replace`] makes such names.
 pub fn finished_name(name: &str) -> Option<&str> {
     let rest = name.strip_prefix(NEW)?;
     match rest.rsplit_once('~') {
@@ -221,9 +219,9 @@ pub fn finished_name(name: &str) -> Option<&str> {
     }
 }
 
-/// Makes and locks a file that is to become `path`.
+/// Creates and locks a file that is to become `path`.
 fn create_unfinished(path: &Path) -> io::Result<(PathBuf, File)> {
-    let name = path.file_name().expect("what is replaced has a name");
+    let name = path.file_name().expect("a replaced file has a name");
     for number in 0..UNFINISHED_MAX {
         let mut new = OsString::from(NEW);
         new.push(name);
@@ -235,35 +233,33 @@ fn create_unfinished(path: &Path) -> io::Result<(PathBuf, File)> {
             fault::step(Change::Create, path)?;
             File::options().write(true).create_new(true).open(&new)
         };
-        let file = match create() {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                if !remove_unfinished(&new) {
-                    continue;
-                }
-                match create() {
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-                    created => created?,
-                }
-            }
+        let is_taken = |error: &io::Error| error.kind() == ErrorKind::AlreadyExists;
+        let created = create().or_else(|error| {
+            let may_retry = is_taken(&error) && remove_unfinished(&new);
+            if may_retry { create() } else { Err(error) }
+        });
+        let file = match created {
+            Err(error) if is_taken(&error) => continue,
             created => created?,
         };
-        // Whoever found it before it was locked took it for one of a killed process. Where files cannot be locked, nobody does.
+        // A process that found the file before it was locked took it for one of a killed process and removed it. Where
+        // files cannot be locked, nobody removes it.
         if !matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)) && is_at(&file, &new) {
             return Ok((new, file));
         }
     }
-    Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("there are {UNFINISHED_MAX} files `{NEW}…` beside it")))
+    Err(io::Error::new(ErrorKind::AlreadyExists, format!("there are {UNFINISHED_MAX} files `{NEW}…` beside it")))
 }
 
-/// Removes a file that a killed process has not finished; false if it lives, or if it is no such file.
+/// Removes an unfinished file of a killed process; returns false if its process lives or it is no such file.
 fn remove_unfinished(new: &Path) -> bool {
     let Ok(file) = regular::open(OpenOptions::new().read(true).write(true), new) else { return false };
-    // Under the lock, so that of those who find it only one removes it, and nobody what the next one makes.
+    // Under the lock: only one of its finders removes it, and nobody removes the next file of that name.
     let is_left = file.try_lock().is_ok() && is_at(&file, new);
-    is_left && fault::step(Change::Remove, new).and_then(|()| fs::remove_file(new)).is_ok()
+    is_left && step(Change::Remove, "remove", new, || fs::remove_file(new)).is_ok()
 }
 
-/// Whether the open file is still the one with this name.
+/// Returns whether the path still names the open file.
 pub fn is_at(file: &File, path: &Path) -> bool {
     match (file.metadata(), fs::symlink_metadata(path)) {
         (Ok(open), Ok(named)) => open.ino() == named.ino() && open.dev() == named.dev(),
@@ -271,37 +267,27 @@ pub fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-/// Writes a new file, which nobody else sees yet.
+/// Writes a new file that nobody else sees yet.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let write = || {
-        fault::step(Change::Create, path)?;
-        let mut file = File::create_new(path)?;
-        fault::write(bytes, path, |bytes| file.write_all(bytes))
-    };
-    write().map_err(StoreError::io("write", path))
+    let mut file = step(Change::Create, "write", path, || File::create_new(path))?;
+    append(&mut file, bytes, path)
 }
 
-/// A new file in a folder, removed when dropped.
+/// Creates a file in a folder; dropping it removes it.
 pub(crate) fn temporary(dir: &Path, prefix: &str) -> Result<tempfile::NamedTempFile> {
-    let create = || {
-        fault::step(Change::Create, dir)?;
-        tempfile::Builder::new().prefix(prefix).tempfile_in(dir)
-    };
-    create().map_err(StoreError::io("create a temporary file in", dir))
+    let create = || tempfile::Builder::new().prefix(prefix).tempfile_in(dir);
+    step(Change::Create, "create a temporary file in", dir, create)
 }
 
-/// A new folder in a folder, removed when dropped.
+/// Creates a folder in a folder; dropping it removes it.
 pub(crate) fn temporary_dir(dir: &Path, prefix: &str) -> Result<tempfile::TempDir> {
-    let create = || {
-        fault::step(Change::Folder, dir)?;
-        tempfile::Builder::new().prefix(prefix).tempdir_in(dir)
-    };
-    create().map_err(StoreError::io("create a folder in", dir))
+    let create = || tempfile::Builder::new().prefix(prefix).tempdir_in(dir);
+    step(Change::Folder, "create a folder in", dir, create)
 }
 
-/// Dates a file, and lets nobody write to it.
-pub(crate) fn seal(file: &File, modified: SystemTime, mode: u32, path: &Path) -> Result<()> {
-    fault::step(Change::Mark, path).and_then(|()| file.set_modified(modified)).map_err(StoreError::io("date", path))?;
+/// Dates a file and makes it read-only.
+pub(crate) fn protect(file: &File, modified: SystemTime, mode: u32, path: &Path) -> Result<()> {
+    step(Change::Mark, "date", path, || file.set_modified(modified))?;
     file.set_permissions(Permissions::from_mode(mode)).map_err(StoreError::io("protect", path))
 }
 
@@ -313,21 +299,20 @@ pub struct Appended {
 }
 
 impl Appended {
-    /// Makes the file; fails if there is one.
+    /// Creates the file; fails if there is one.
     pub fn create(path: &Path) -> Result<Self> {
-        let open = || File::options().append(true).create_new(true).open(path);
-        let file = fault::step(Change::Create, path).and_then(|()| open()).map_err(StoreError::io("create", path))?;
-        Ok(Self::new(file, path))
+        let options = File::options().append(true).create_new(true).clone();
+        Ok(Self::new(step(Change::Create, "create", path, || options.open(path))?, path))
     }
 
-    /// One that is open.
+    /// Wraps an open file.
     pub fn new(file: File, path: &Path) -> Self {
         Self { file, path: path.to_owned() }
     }
 
-    /// Locks it as long as it is open, so that [`is_held`](crate::is_held) tells others that somebody still writes it.
+    /// Locks the file as long as it is open: [`is_held`](crate::is_held) tells others that a process still writes it.
     ///
-    /// Goes on without a lock where files cannot be locked.
+    /// Continues without a lock where files cannot be locked.
     pub fn hold(&self) {
         if let Err(error) = self.file.try_lock() {
             tracing::debug!("cannot lock {}: {error}", self.path.display());
@@ -346,7 +331,7 @@ impl Write for Appended {
     }
 }
 
-/// Names of what is in a folder, sorted; a missing folder is empty. Names that are not UTF-8 are not the store's.
+/// Lists the names in a folder, sorted; a missing folder is empty. No name of the store's is other than UTF-8.
 pub(crate) fn list(dir: &Path) -> Result<Vec<String>> {
     let names = entries(dir)?.into_iter().filter_map(|(name, _)| name.into_string().ok());
     let mut names: Vec<_> = names.collect();
@@ -354,21 +339,19 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Names and types of what is in a folder, in no order; links count as links. A missing folder is empty.
+/// Lists names and types in a folder, in no order; links count as links. A missing folder is empty.
 pub(crate) fn entries(dir: &Path) -> Result<Vec<(OsString, FileType)>> {
     let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(StoreError::io("list", dir)(error)),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(StoreError::io("list", dir))?,
     };
     let mut found = Vec::new();
     for entry in entries {
         let entry = entry.map_err(StoreError::io("list", dir))?;
         match entry.file_type() {
-            Ok(kind) => found.push((entry.file_name(), kind)),
-            // Not every filesystem tells it with the name, and the file may be gone since.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(StoreError::io("list", dir)(error)),
+            // Not every filesystem returns the type with the name, and the file may be gone since.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            kind => found.push((entry.file_name(), kind.map_err(StoreError::io("list", dir))?)),
         }
     }
     Ok(found)

@@ -1,15 +1,15 @@
-//! Failpoints: whatever changes the disk asks here first, so that tests can stop it there.
+//! Failpoints: every change to the disk asks here first, so that tests can stop it there.
 //!
-//! In the program that people get all of this is empty. In the unit tests of this crate, one thread stops after its nth
-//! change (`after`), or tells what it synced (`synced`). The programs in `tests/crash/` are built from a second copy of this crate, whose build script sets
-//! `cfg(failpoints)`; there, environment variables say at which change a whole process is killed or finds the disk full. A cargo
-//! feature would not do, and so neither does the crate `fail`: features are unified over a workspace, so that building all
-//! of it would put failpoints into the program.
+//! In the released program all of this is empty. In the unit tests of this crate, one thread stops after its nth change
+//! (`after`), or lists the paths that it synced (`synced`). The programs in `tests/crash/` are built from a second copy
+//! of this crate, whose build script sets `cfg(failpoints)`; there, environment variables choose the change at which a
+//! whole process is killed or finds the disk full. A cargo feature would not do, nor does the crate `fail`, which needs
+//! one: features are unified over a workspace, so a build of all of it would put failpoints into the program.
 
 use std::io;
 use std::path::Path;
 
-/// What is about to happen.
+/// A change that is about to happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     /// A file gets its name, or is opened for writing.
@@ -18,7 +18,7 @@ pub(crate) enum Change {
     Folder,
     /// Bytes are written.
     Write,
-    /// What was written becomes durable.
+    /// Written bytes or names become durable.
     Sync,
     /// A file gets another name.
     Rename,
@@ -28,24 +28,24 @@ pub(crate) enum Change {
     Mark,
     /// A file or folder is removed.
     Remove,
-    /// Nothing changes on the disk here, but what is promised about it does.
+    /// No change on the disk; a promise about it changes.
     Between,
 }
 
-/// Says where nothing changes on the disk, but what has been promised about it does.
+/// Marks a point where nothing changes on the disk, but a promise about it does.
 #[inline]
 pub fn between(promise: &str) {
     // Only a kill can happen here.
     let _ = step(Change::Between, Path::new(promise));
 }
 
-/// Passes, or fails as the disk would.
+/// Passes, or fails like a disk.
 #[inline]
 pub(crate) fn step(change: Change, path: &Path) -> io::Result<()> {
     imp::step(change, path)
 }
 
-/// Writes bytes by `write`, or a part of them.
+/// Writes all bytes by `write`, or some of them.
 #[inline]
 pub(crate) fn write(bytes: &[u8], path: &Path, write: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
     imp::write(Change::Write, bytes, path, write)
@@ -54,7 +54,7 @@ pub(crate) fn write(bytes: &[u8], path: &Path, write: impl FnMut(&[u8]) -> io::R
 #[cfg(test)]
 pub(crate) use imp::{after, off, synced};
 
-/// Nothing.
+/// No failpoints.
 #[cfg(not(any(test, failpoints)))]
 mod imp {
     use super::{Change, Path, io};
@@ -75,7 +75,7 @@ mod imp {
     }
 }
 
-/// Stops a store after its nth change, as a crash or a full disk does.
+/// Stops a store after its nth change, like a crash or a full disk.
 #[cfg(test)]
 mod imp {
     use std::cell::{Cell, RefCell};
@@ -89,13 +89,13 @@ mod imp {
         static HALF: Cell<bool> = const { Cell::new(true) };
     }
 
-    /// Lets this thread change the disk `steps` times more; each change after that fails, the first one half done.
+    /// Lets this thread change the disk `steps` times more; later changes fail, the first of them half done.
     pub(crate) fn after(steps: u64) {
         LEFT.set(Some(steps));
         HALF.set(true);
     }
 
-    /// Lets every change pass again; gives how many steps were left, `None` if no limit was set.
+    /// Lets every change pass again; returns the steps that were left, `None` if no limit was set.
     pub(crate) fn off() -> Option<u64> {
         LEFT.replace(None)
     }
@@ -128,18 +128,18 @@ mod imp {
         let stopping = LEFT.get() == Some(0);
         match step(change, path) {
             Ok(()) => write(bytes),
-            // The first write that fails leaves half its bytes; later ones, of a store that is dead, leave none.
+            // The first failing write leaves half its bytes; later ones, of a dead store, leave none.
             Err(error) if stopping && HALF.replace(false) => write(&bytes[..bytes.len() / 2]).and(Err(error)),
             Err(error) => Err(error),
         }
     }
 }
 
-/// Kills this process at its nth change, or lets it find the disk full from there on, as the environment says.
+/// Kills this process at its nth change, or lets it find the disk full from there on; the environment chooses.
 ///
 /// `FAILPOINT` holds for all processes but workers, `FAILPOINT_WORKER` for workers: `kill=N` or `kill=N:PERCENT` (of
-/// the bytes, where the change is a write), `full=N`, `ask`: before each change it writes `step CHANGE PATH` to its standard
-/// output and waits for a line. With `FAILPOINT_TRACE=FILE` each change appends a line to the file.
+/// the bytes, if the change is a write), `full=N`, or `ask`, which writes `step CHANGE PATH` to standard output before
+/// each change and waits for a line. With `FAILPOINT_TRACE=FILE` each change appends a line to the file.
 #[cfg(all(failpoints, not(test)))]
 mod imp {
     use std::fs::File;
@@ -190,7 +190,7 @@ mod imp {
             Self { mode, trace, worker }
         }
 
-        /// How much of a change is done: `None` all, else so many percent before the process dies or an error is given.
+        /// Returns `None` to let a change pass, else the percentage that is done before the process dies or fails.
         fn check(&self, change: Change, path: &Path) -> Option<usize> {
             let number = STEPS.fetch_add(1, Ordering::SeqCst);
             if let Some(mut trace) = self.trace.as_ref() {
@@ -204,7 +204,7 @@ mod imp {
                 Mode::Full { from } if number >= from && grows => Some(if number == from { 50 } else { 0 }),
                 Mode::Ask => {
                     let _one = ASKING.lock().unwrap_or_else(PoisonError::into_inner);
-                    // Where nobody answers any more, all passes.
+                    // Once nobody answers any more, every change passes.
                     let line = format!("step {change:?} {}\n", path.display());
                     if io::stdout().write_all(line.as_bytes()).is_ok() {
                         let _ = io::stdin().read_line(&mut String::new());

@@ -5,7 +5,8 @@
 pub(crate) mod clock;
 pub mod disk;
 pub mod fault;
+pub(crate) mod frame;
 pub(crate) mod mounts;
 pub mod native_path;
+pub(crate) mod process;
 pub(crate) mod regular;
-pub(crate) mod seal;

@@ -1,18 +1,18 @@
-//! File systems that are mounted in a folder: what lies in them is somebody else's, and goes with the folder if that is emptied.
+//! Mount points in a folder: emptying the folder would empty the file systems that are mounted there.
 
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-/// Lists the mount points at a folder or below it; none if the system does not tell.
+/// Lists the mount points at a folder or below it; none if the system has no list of them.
 pub fn mounts_below(dir: &Path) -> Vec<PathBuf> {
     let Ok(dir) = fs::canonicalize(dir) else { return Vec::new() };
     let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
     in_table(&table).filter(|mount| mount.starts_with(&dir)).collect()
 }
 
-/// The fifth field of each line, in which blanks and the like are `\` and three octal digits.
+/// Returns the fifth field of each line; there, blanks and the like are `\` and three octal digits.
 fn in_table(table: &[u8]) -> impl Iterator<Item = PathBuf> {
     let fields = table.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
     fields.map(|field| PathBuf::from(OsString::from_vec(unescape(field))))

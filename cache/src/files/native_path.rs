@@ -1,4 +1,4 @@
-//! Paths in JSON. Names of files are bytes: a path that is UTF-8 is a text, any other a list of its bytes.
+//! Paths in JSON: a path in UTF-8 is a text, any other a list of its bytes.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A path that is written as the [module](self) says.
+/// A path with the serialization of this [module](self).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NativePath<P>(pub P);
 
@@ -60,7 +60,7 @@ pub fn deserialize<'de, P: From<PathBuf>, D: Deserializer<'de>>(deserializer: D)
     NativePath::deserialize(deserializer).map(|path| path.0)
 }
 
-/// The same for a path that may be missing; add `default` where older files lack it.
+/// The same for an optional path; add `default` if the field may be missing.
 pub mod option {
     use super::*;
 

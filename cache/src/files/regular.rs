@@ -1,10 +1,11 @@
-//! Opening regular files, and nothing else: no link is followed, nothing waits, and no more is read than is asked for.
+//! Opening of regular files only: no link is followed, no open blocks, and no more bytes are read than the caller
+//! allows.
 //!
-//! Whoever may write to a shared store, or to a folder that is published to, can leave anything there under any name. A link
-//! would lead what is written or read elsewhere, with the rights of whoever runs; a FIFO would hold its reader for ever; a
-//! sparse file of terabytes would fill the memory. Only the last component of a path is looked at here: the folders of a store
-//! are looked at when it is opened (`layout.rs`), and the folder above all of them may be reached by links. So this protects
-//! from what lies there, not from somebody who swaps a folder for a link in the moment between.
+//! Anyone with write access to a shared store, or to a folder with published files, can leave anything there under any
+//! name. A link would redirect reads and writes, with the rights of the user who runs; a FIFO would block its reader
+//! for ever; a sparse file of terabytes would fill the memory. Only the last component of a path is checked here. The
+//! folders of a store are checked when it is opened (`layout.rs`), and the store's own folder may be reached by links.
+//! So this protects from files that lie there, not from somebody who swaps a folder for a link at the right moment.
 
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -19,7 +20,7 @@ pub(crate) enum Irregular {
     /// It is something else, such as a link.
     #[error("it is {0}, and only regular files are used here; remove it, and run again")]
     Kind(&'static str),
-    /// It is longer than any that is written here.
+    /// It is longer than any file that is written here.
     #[error("it has {len} bytes, and {max} are the most that are ever written there; move it away, and run again")]
     Long { len: u64, max: u64 },
 }
@@ -31,13 +32,13 @@ impl From<Irregular> for io::Error {
 }
 
 impl Irregular {
-    /// Whether this is why something failed.
+    /// Returns whether this is the cause of an error.
     pub(crate) fn is_cause_of(error: &io::Error) -> bool {
         error.get_ref().is_some_and(|cause| cause.is::<Self>())
     }
 }
 
-/// Names the kind of something that is no regular file.
+/// Names a type of file for people.
 pub(crate) fn name_of(kind: FileType) -> &'static str {
     match kind {
         kind if kind.is_symlink() => "a link",
@@ -49,21 +50,19 @@ pub(crate) fn name_of(kind: FileType) -> &'static str {
     }
 }
 
-/// Opens a file as the options say; fails if it is no regular one.
+/// Opens a file with these options; fails if it is no regular one.
 pub(crate) fn open(options: &OpenOptions, path: &Path) -> io::Result<File> {
     open_with_metadata(options, path).map(|(file, _)| file)
 }
 
 fn open_with_metadata(options: &OpenOptions, path: &Path) -> io::Result<(File, Metadata)> {
-    let file = match options.clone().custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) {
-        Ok(file) => file,
-        Err(error) => return Err(explained(error, path)),
-    };
+    let opened = options.clone().custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
+    let file = opened.map_err(|error| explained(error, path))?;
     let metadata = file.metadata()?;
     if metadata.is_file() { Ok((file, metadata)) } else { Err(Irregular::Kind(name_of(metadata.file_type())).into()) }
 }
 
-/// Names what the system could not open, if that is no regular file.
+/// Explains an error of opening by the type of the file, if that is no regular one.
 fn explained(error: io::Error, path: &Path) -> io::Error {
     if !matches!(error.raw_os_error(), Some(libc::ELOOP | libc::EMLINK | libc::ENXIO | libc::EISDIR | libc::ENODEV)) {
         return error;
@@ -79,7 +78,7 @@ pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
     open(OpenOptions::new().read(true), path)
 }
 
-/// Opens a regular file of at most so many bytes for reading; also gives its length. A longer one is an error.
+/// Opens a regular file of at most `max_bytes` for reading, and returns its length too; a longer one is an error.
 pub(crate) fn open_bounded(path: &Path, max_bytes: u64) -> io::Result<(File, u64)> {
     let (file, metadata) = open_with_metadata(OpenOptions::new().read(true), path)?;
     match metadata.len() {
@@ -88,7 +87,7 @@ pub(crate) fn open_bounded(path: &Path, max_bytes: u64) -> io::Result<(File, u64
     }
 }
 
-/// Reads a regular file of at most so many bytes; a longer one is an error and not read.
+/// Reads a regular file of at most `max_bytes`; a longer one is an error and is not read.
 pub(crate) fn read(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     let (file, len) = open_bounded(path, max_bytes)?;
     let mut bytes = Vec::new();

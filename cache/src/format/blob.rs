@@ -1,4 +1,4 @@
-//! Where the bytes of a blob lie, and reading them so that a wrong byte is never served.
+//! Locations of blobs, and reads that never return a wrong byte.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -10,19 +10,19 @@ use crate::files::native_path;
 use crate::files::regular;
 use crate::value::digest::Digest;
 
-/// A whole object file, or a slice of a pack. It can cross to a worker process.
+/// A whole object file, or a range of a pack. It can be sent to a worker process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlobLocation {
-    /// The file; blobs of one pack share the text.
+    /// The file; blobs of one pack share the path.
     #[serde(with = "native_path")]
     pub path: Arc<Path>,
-    /// Where the blob begins in it.
+    /// Offset of the blob in it.
     pub offset: u64,
     /// Length of the blob.
     pub size_bytes: u64,
 }
 
-/// Why a blob cannot be served.
+/// Why a blob cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
     /// The file cannot be read.
@@ -30,21 +30,21 @@ pub enum BlobError {
     Read {
         /// The file.
         path: PathBuf,
-        /// The cause; a part of the message, so that it is no source beside it.
+        /// The cause; it is in the message, so it is not the `source` of this error too.
         r#source: io::Error,
     },
-    /// The bytes do not have the digest that names them.
+    /// The bytes do not have their digest.
     #[error("{path} holds other bytes than the digest {expected} promises")]
     Mismatch {
         /// The file.
         path: PathBuf,
-        /// The digest that was promised.
+        /// The digest that names them.
         expected: Digest,
     },
 }
 
 impl BlobLocation {
-    /// Reads the bytes and checks them against their digest.
+    /// Reads the bytes and checks their digest.
     pub fn read_verified(&self, digest: &Digest) -> Result<Vec<u8>, BlobError> {
         let bytes = self.read().map_err(|source| BlobError::Read { path: self.path.to_path_buf(), source })?;
         if Digest::of(&bytes) == *digest {
@@ -54,7 +54,7 @@ impl BlobLocation {
         }
     }
 
-    /// Reads the bytes as they are.
+    /// Reads the bytes unchecked.
     pub(crate) fn read(&self) -> io::Result<Vec<u8>> {
         let mut file = regular::open_to_read(&self.path)?;
         file.seek(SeekFrom::Start(self.offset))?;

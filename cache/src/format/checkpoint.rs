@@ -1,35 +1,34 @@
-//! Checkpoints: what a stage that was stopped goes on from, in the folder `checkpoints/KEY/`.
+//! Checkpoints: states from which a stopped stage resumes, in the folder `checkpoints/KEY/`.
 //!
-//! One file a step of the work, `epoch-000003.checkpoint`:
+//! One file a step of the work, `epoch-000003.checkpoint`, is a [`Frame`] of the key and the stage's bytes:
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! |---|---|
 //! | 8 | `orchckp1` |
 //! | 32 | BLAKE3 digest of all that follows |
 //! | 32 | the key |
-//! | n | whatever the stage needs |
+//! | n | the stage's state |
 //!
-//! A file is replaced as a whole and synced, so that a kill leaves an old one or a new one. The latest two are kept; one that is
-//! damaged or of another key is passed over with a warning.
+//! A file is replaced as a whole and synced, so a kill leaves the old one or the new one. The latest two are kept; one
+//! that is damaged or of another key is skipped with a warning.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::StoreError;
 use crate::files::disk::{self, finished_name};
+use crate::files::frame::{BrokenFrame, Checksum, Frame};
 use crate::format::layout::Layout;
+use crate::format::names::is_checkpoint;
 use crate::value::artifact::ActionKey;
 use crate::value::digest::Digest;
 
-const MAGIC: &[u8; 8] = b"orchckp1";
-const DIGEST_END: usize = MAGIC.len() + 32;
-const EXTENSION: &str = ".checkpoint";
+const FRAME: Frame = Frame { name: "checkpoint", magic: b"orchckp1", checksum: Checksum::Blake3 };
 const KEPT: usize = 2;
 /// A longer file is no checkpoint.
 const BYTES_MAX: u64 = 1 << 35;
 
-/// Room that bytes leave at their start for what identifies them.
-pub const CHECKPOINT_HEADER_BYTES: usize = DIGEST_END + 32;
+/// Room at the start of a checkpoint for its header.
+pub const CHECKPOINT_HEADER_BYTES: usize = FRAME.header_len() + 32;
 
 /// The checkpoints of one key.
 #[derive(Clone, Debug)]
@@ -39,20 +38,19 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Those in a folder, which need not exist.
+    /// Makes the checkpoints of a key in a folder, which need not exist.
     pub fn new(dir: &Path, key: ActionKey) -> Self {
         Self { dir: dir.to_owned(), key }
     }
 
-    /// Makes a checkpoint after so many epochs durable and drops the oldest; the first [`CHECKPOINT_HEADER_BYTES`] of the
-    /// bytes are overwritten, so that hundreds of megabytes need no copy.
+    /// Makes the checkpoint after so many epochs durable, and drops the oldest.
+    ///
+    /// The header overwrites the first [`CHECKPOINT_HEADER_BYTES`], so that hundreds of megabytes need no copy.
     pub fn save(&self, epochs: usize, mut bytes: Vec<u8>) -> Result<(), StoreError> {
-        bytes[..MAGIC.len()].copy_from_slice(MAGIC);
-        bytes[DIGEST_END..CHECKPOINT_HEADER_BYTES].copy_from_slice(self.key.0.as_bytes());
-        let digest = Digest::of(&bytes[DIGEST_END..]);
-        bytes[MAGIC.len()..DIGEST_END].copy_from_slice(digest.as_bytes());
+        bytes[FRAME.header_len()..CHECKPOINT_HEADER_BYTES].copy_from_slice(self.key.0.as_bytes());
+        FRAME.seal(&mut bytes);
         disk::create_folder_durably(&self.dir)?;
-        disk::replace(&self.dir.join(format!("epoch-{epochs:06}{EXTENSION}")), &bytes, true)?;
+        disk::replace(&self.dir.join(format!("epoch-{epochs:06}.checkpoint")), &bytes, true)?;
         let files = files(&self.dir);
         for path in &files[..files.len().saturating_sub(KEPT)] {
             // One file too many does no harm.
@@ -61,58 +59,51 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Removes them all, and their folder if nothing else lies there.
+    /// Removes all of them, and their folder if nothing else lies there.
     pub fn remove(&self) -> Result<(), StoreError> {
         self.all_files()?.iter().try_for_each(|path| disk::remove_file(path))?;
         disk::remove_empty_dir(&self.dir).map(drop)
     }
 
-    /// Their files, those that were never finished included.
+    /// Lists their files, unfinished ones included.
     pub(crate) fn all_files(&self) -> Result<Vec<PathBuf>, StoreError> {
-        let is_ours = |name: &str| is_name(finished_name(name).unwrap_or(name));
+        let is_ours = |name: &str| is_checkpoint(finished_name(name).unwrap_or(name));
         let entries = disk::entries(&self.dir)?.into_iter();
         let files = entries.filter(|(name, kind)| kind.is_file() && name.to_str().is_some_and(is_ours));
         Ok(files.map(|(name, _)| self.dir.join(name)).collect())
     }
 
-    /// The latest one that is whole and that `read` understands; it is given what the stage wrote.
+    /// Returns the latest intact checkpoint that `read` understands; `read` gets the stage's state.
     pub fn latest<T>(&self, mut read: impl FnMut(&[u8]) -> Result<T, String>) -> Option<T> {
         files(&self.dir).into_iter().rev().find_map(|path| {
             let bytes = disk::read(&path, BYTES_MAX).map_err(|error| error.to_string());
-            let checkpoint = bytes.and_then(|bytes| {
-                let (key, body) = open(&bytes)?;
-                if key == self.key { read(body) } else { Err("it belongs to another key".to_owned()) }
-            });
+            let checkpoint = bytes.and_then(|bytes| read(self.open(&bytes)?));
             checkpoint.map_err(|error| tracing::warn!("checkpoint {} is not used: {error}", path.display())).ok()
         })
     }
-}
 
-/// Checks a checkpoint; gives its key and what the stage wrote.
-fn open(bytes: &[u8]) -> Result<(ActionKey, &[u8]), String> {
-    let rest = bytes.strip_prefix(MAGIC).ok_or("it is no checkpoint")?;
-    let (digest, sealed) = rest.split_first_chunk::<32>().ok_or("it is cut short")?;
-    if Digest::of(sealed).as_bytes() != digest {
-        return Err("its checksum does not fit".to_owned());
+    /// Returns the stage's state in an intact checkpoint of this key.
+    fn open<'b>(&self, bytes: &'b [u8]) -> Result<&'b [u8], String> {
+        let content = FRAME.open(bytes).map_err(|error| error.to_string())?;
+        let (key, state) = content.split_first_chunk().ok_or_else(|| BrokenFrame::Cut.to_string())?;
+        let is_ours = self.key == ActionKey(Digest::from_bytes(*key));
+        if is_ours { Ok(state) } else { Err("it belongs to another key".to_owned()) }
     }
-    let (key, body) = sealed.split_first_chunk::<32>().ok_or("it is cut short")?;
-    Ok((ActionKey(Digest::from_bytes(*key)), body))
-}
 
-/// What is wrong with a file in a key's folder, if it is one of these and anything is.
-pub(crate) fn problem(path: &Path, key: &ActionKey) -> Option<String> {
-    if !is_checkpoint(path) {
-        return None;
-    }
-    let bytes = disk::read(path, BYTES_MAX).map_err(|error| format!("it cannot be read: {error}"));
-    match bytes.and_then(|bytes| open(&bytes).map(|(found, _)| found)) {
-        Ok(found) if found == *key => None,
-        Ok(_) => Some("it belongs to another key".to_owned()),
-        Err(error) => Some(error),
+    /// Lists the damaged checkpoints, each with its damage.
+    pub(crate) fn damaged(&self) -> Result<Vec<(PathBuf, String)>, StoreError> {
+        let damage = |name: String| {
+            let path = self.dir.join(name);
+            let bytes = disk::read(&path, BYTES_MAX).map_err(|error| format!("it cannot be read: {error}"));
+            let damage = bytes.and_then(|bytes| self.open(&bytes).map(drop)).err()?;
+            Some((path, damage))
+        };
+        let names = disk::list(&self.dir)?.into_iter().filter(|name| is_checkpoint(name));
+        Ok(names.filter_map(damage).collect())
     }
 }
 
-/// Keys that have a folder for checkpoints.
+/// Lists the keys that have a folder for checkpoints, sorted.
 pub(crate) fn keys(layout: &Layout) -> Result<Vec<ActionKey>, StoreError> {
     let entries = disk::entries(&layout.checkpoints())?.into_iter();
     let names = entries.filter(|(_, kind)| kind.is_dir()).filter_map(|(name, _)| name.into_string().ok());
@@ -121,26 +112,16 @@ pub(crate) fn keys(layout: &Layout) -> Result<Vec<ActionKey>, StoreError> {
     Ok(keys)
 }
 
-/// Whether that is the name of a checkpoint.
-pub(crate) fn is_name(name: &str) -> bool {
-    let number = name.strip_prefix("epoch-").and_then(|rest| rest.strip_suffix(EXTENSION));
-    number.is_some_and(|number| number.len() >= 6 && number.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-fn is_checkpoint(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(is_name)
-}
-
-/// Paths of the checkpoints, the earliest epoch first; none where the folder cannot be read.
+/// Lists the paths of checkpoints, the earliest epoch first; none if the folder cannot be read.
 fn files(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let mut paths: Vec<_> = entries.map(|entry| entry.path()).filter(|path| is_checkpoint(path)).collect();
-    paths.sort();
-    paths
+    let names = disk::list(dir).unwrap_or_default();
+    names.into_iter().filter(|name| is_checkpoint(name)).map(|name| dir.join(name)).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn checkpoint(body: &[u8]) -> Vec<u8> {
@@ -152,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_two_are_kept_and_one_that_is_cut_or_flipped_anywhere_is_passed_over() {
+    fn the_latest_two_are_kept_and_one_that_is_cut_or_flipped_anywhere_is_skipped() {
         let dir = tempfile::tempdir().unwrap();
         let key = ActionKey(Digest::of(b"key"));
         let checkpoints = Checkpoints::new(&dir.path().join("key"), key);
@@ -169,11 +150,11 @@ mod tests {
             for bytes in [&whole[..place], &flipped] {
                 fs::write(&paths[1], bytes).unwrap();
                 assert_eq!(latest(&checkpoints), Some(vec![2; 9]), "at {place}");
-                assert!(problem(&paths[1], &key).is_some());
+                assert_eq!(checkpoints.damaged().unwrap().len(), 1);
             }
         }
         let other = Checkpoints { key: ActionKey(Digest::of(b"other")), ..checkpoints };
         assert_eq!(latest(&other), None);
-        assert!(problem(&paths[0], &other.key).is_some() && problem(&paths[0], &key).is_none());
+        assert_eq!(other.damaged().unwrap().len(), 2);
     }
 }

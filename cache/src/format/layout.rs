@@ -1,28 +1,29 @@
-//! Where what lies in a store.
+//! Layout of a store's folder.
 //!
-//! | path | what |
+//! | path | content |
 //! |---|---|
-//! | `format` | `orchestrate store 1`; a later number is refused and nothing is touched |
-//! | `CACHEDIR.TAG` | tells backup programs that all of this can be made again |
-//! | `packs/ID.pack` | action results, artifacts and small blobs; see `pack.rs` |
-//! | `objects/ab/DIGEST` | blobs of 64 KiB and more, a read-only file each |
-//! | `tmp/NUMBER/`, `tmp/NUMBER.lock` | what a running process has not finished, and what it needs; see `session.rs` |
-//! | `claims/KEY` | who works on a key, for other hosts; see `host_lease.rs` |
-//! | `checkpoints/KEY/` | what a killed stage resumes from; see `checkpoint.rs` |
+//! | `format` | `orchestrate store 1`; a later number is refused, and nothing is touched |
+//! | `CACHEDIR.TAG` | a tag for backup programs: all of this can be made again |
+//! | `packs/ID.pack` | action results, artifacts and small blobs (`pack.rs`) |
+//! | `objects/ab/DIGEST` | blobs of 64 KiB and more, a read-only file each (`object.rs`) |
+//! | `tmp/NUMBER/`, `tmp/NUMBER.lock` | unfinished files of a session, and its session file (`session.rs`) |
+//! | `claims/KEY` | the process that works on a key, for other hosts (`claim.rs`) |
+//! | `checkpoints/KEY/` | checkpoints of an unfinished stage (`checkpoint.rs`) |
 //! | `runs/` | logs of runs; the engine's business |
-//! | `quarantine/` | bytes that were not what their digest promised |
-//! | `last-use` | when keys were last needed; see `last_use.rs` |
-//! | `last-gc` | when garbage was last collected, in milliseconds since 1970 |
-//! | `lineage` | a JSON line for each collected result: what it was and where it came from |
-//! | `pins/NAME.json` | results that stay whatever the limits; see `pin.rs` |
-//! | `pack-ends` | how long packs were; see `ends.rs` |
-//! | `stat-cache` | digests of external files; see `file_digest.rs` |
-//! | `leases.d/`, `gc.lock`, `use.lock` | files that carry kernel locks; see `lease.rs`, `gc.rs` and `using.rs` |
+//! | `quarantine/` | bytes that did not have their digest or checksum |
+//! | `last-use` | times of last use (`last_use.rs`) |
+//! | `last-gc` | time of the last garbage collection, in milliseconds since 1970 |
+//! | `lineage` | a JSON line for each collected result (`lineage.rs`) |
+//! | `pins/NAME.json` | results that stay whatever the limits (`pin.rs`) |
+//! | `pack-ends` | durable lengths of packs (`pack_lengths.rs`) |
+//! | `stat-cache` | digests of external files (`stat_cache.rs`) |
+//! | `leases.d/`, `lease-files/`, `gc.lock`, `use.lock` | kernel locks (`lock/mod.rs`) |
 //!
-//! A folder is opened for writing only if it has the file `format`, or is new or empty: then `CACHEDIR.TAG` and `format` are
-//! written first, so that a process that is killed meanwhile leaves a folder that can still become a store. The folder itself may be reached by
-//! links. Nothing in it may be one: files are opened without following links (`regular.rs`), and its folders are looked at when it is opened, or, where
-//! there are many, before something is written there or removed. Names that a store does not make stay as they are (`names.rs`).
+//! A folder becomes a store only if it is new or empty. `CACHEDIR.TAG` and `format` are written first, so a process
+//! that is killed meanwhile leaves a folder that can still become a store. The folder itself may be reached by links.
+//! Nothing in it may be one: files are opened without following links (`regular.rs`); folders are checked when the
+//! store is opened or, if there are many, before a write or removal in them. Foreign names stay as they are
+//! (`names.rs`).
 
 use std::ffi::OsString;
 use std::fs::FileType;
@@ -32,16 +33,15 @@ use std::path::{Path, PathBuf};
 use crate::error::StoreError;
 use crate::files::disk::{self, finished_name};
 use crate::files::regular::{self, Irregular};
-use crate::format::names::{FILES, FOLDERS, IGNORED, LATER_FOLDERS};
+use crate::format::names::{self, FILES, FOLDERS, IGNORED};
 use crate::format::pack::Pack;
-use crate::records::index::pack_ids;
 use crate::value::artifact::ActionKey;
 use crate::value::digest::Digest;
 
-/// What a store may be used for.
+/// The rights of an open store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Lookups and recording; the folder is made if it is missing.
+    /// Lookups and recording; the folder is created if it is missing.
     ReadWrite,
     /// Lookups; nothing in the folder changes.
     ReadOnly,
@@ -51,12 +51,12 @@ const FORMAT: u64 = 1;
 const FORMAT_WORDS: &str = "orchestrate store ";
 pub(crate) const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # This folder is a cache of orchestrate; see https://bford.info/cachedir/\n";
-/// A longer file is none of those that say what a folder is.
-const SMALL_BYTES: u64 = 4096;
-/// How many names an error lists.
+/// Most bytes that are read of `format` and `CACHEDIR.TAG`.
+const BYTES_MAX: u64 = 4096;
+/// Names that an error lists.
 const NAMES_SHOWN: usize = 3;
 
-/// A name in a folder, and what has it.
+/// A name in a folder, and its type.
 type Entry = (OsString, FileType);
 
 /// The paths of one store.
@@ -66,24 +66,24 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Checks that the folder is a store, and makes it one if it may.
+    /// Checks that the folder is a store, and makes it one if `access` allows that.
     pub(crate) fn open(dir: &Path, access: Access) -> Result<Self, StoreError> {
         let layout = Self { dir: std::path::absolute(dir).map_err(StoreError::io("find", dir))? };
-        let mut made = layout.check_format()?;
+        let mut is_store = layout.check_format()?;
         let entries = layout.entries()?;
-        if !made && !layout.is_blank(&entries) {
-            // Another process may have made it in between.
-            made = layout.check_format()?;
-            if !made {
+        if !is_store && !layout.is_blank(&entries) {
+            // Another process may have made it one in between.
+            is_store = layout.check_format()?;
+            if !is_store {
                 return Err(layout.holds_others(&entries));
             }
         }
-        if made {
+        if is_store {
             layout.check_kinds(&entries)?;
         }
-        // A folder that is not there yet, or blank, is a store that holds nothing.
+        // To a reader, a missing or blank folder is a store that holds nothing.
         if access == Access::ReadWrite {
-            layout.create(made, &entries)?;
+            layout.create(is_store, &entries)?;
         }
         Ok(layout)
     }
@@ -91,7 +91,7 @@ impl Layout {
     /// Lists the folder itself.
     fn entries(&self) -> Result<Vec<Entry>, StoreError> {
         match disk::entries(&self.dir) {
-            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotADirectory => {
+            Err(error) if error.is(io::ErrorKind::NotADirectory) => {
                 Err(self.not_a_store("it is no folder; name an empty or a new one"))
             }
             Ok(entries) if entries.is_empty() && self.dir.is_symlink() && !self.dir.exists() => {
@@ -102,7 +102,7 @@ impl Layout {
         }
     }
 
-    /// Whether a folder holds nothing, or what a killed process has left that was about to make a store of it.
+    /// Returns whether a folder is empty, or holds only the leftovers of a process that died while it made a store of it.
     fn is_blank(&self, entries: &[Entry]) -> bool {
         entries.iter().all(|(name, kind)| {
             let Some(name) = name.to_str() else { return false };
@@ -111,55 +111,50 @@ impl Layout {
                 "format" => format_text(),
                 _ => return IGNORED.contains(&name),
             };
-            let is_begun = match disk::read(&self.dir.join(name), SMALL_BYTES) {
+            let is_begun = match disk::read(&self.dir.join(name), BYTES_MAX) {
                 Ok(begun) => text.as_bytes().starts_with(&begun),
-                // Whoever makes the store just now has given it its final name.
+                // Another process makes the store now and has just given the file its final name.
                 Err(error) => error.kind() == io::ErrorKind::NotFound,
             };
             kind.is_file() && is_begun
         })
     }
 
-    /// Refuses what is a link, or of another kind than a store makes it, wherever it leads.
+    /// Refuses links, and anything of another kind than a store makes.
     fn check_kinds(&self, entries: &[Entry]) -> Result<(), StoreError> {
         for (name, kind) in entries {
             let Some(name) = name.to_str() else { continue };
-            let is_folder = FOLDERS.contains(&name) || LATER_FOLDERS.contains(&name);
-            if is_folder && !kind.is_dir() || FILES.contains(&name) && !kind.is_file() {
-                return Err(self.wrong_kind(
-                    &self.dir.join(name),
-                    if is_folder { "a folder" } else { "a file" },
-                    *kind,
-                ));
-            }
+            let made = match name {
+                name if names::is_folder(name) && !kind.is_dir() => "a folder",
+                name if FILES.contains(&name) && !kind.is_file() => "a file",
+                _ => continue,
+            };
+            let (dir, path) = (self.dir.clone(), self.dir.join(name));
+            return Err(StoreError::WrongKind { dir, path, made, found: regular::name_of(*kind) });
         }
         Ok(())
     }
 
-    fn create(&self, made: bool, entries: &[Entry]) -> Result<(), StoreError> {
-        if !made {
-            // What a killed process leaves of these alone is blank; whatever comes later stands in a folder that has a format.
+    fn create(&self, is_store: bool, entries: &[Entry]) -> Result<(), StoreError> {
+        if !is_store {
+            // A kill between these leaves a blank folder; everything later stands in a folder with a format.
             disk::create_dir(&self.dir)?;
             disk::replace(&self.cachedir_tag(), CACHEDIR_TAG.as_bytes(), true)?;
-            // What carries a format has a durable name, and so have all folders above it.
+            // A folder with a format has a durable name, and so have all folders above it.
             disk::sync_above(&self.dir)?;
             self.write_format()?;
         }
-        for name in FOLDERS {
-            if !entries.iter().any(|(entry, _)| entry == name) {
-                disk::create_folder(&self.dir.join(name))?;
-            }
-        }
-        Ok(())
+        let is_missing = |name: &&&str| !entries.iter().any(|(entry, _)| entry == **name);
+        FOLDERS.iter().filter(is_missing).try_for_each(|name| disk::create_folder(&self.dir.join(name)))
     }
 
     fn write_format(&self) -> Result<(), StoreError> {
         disk::replace(&self.format(), format_text().as_bytes(), true)
     }
 
-    /// Writes the file `format` anew if the folder is a store in which that file is damaged or gone; says what was done.
+    /// Writes a damaged or missing file `format` anew, if the folder must be a store; returns a sentence about it.
     ///
-    /// One that names another format is not damaged, and stays. A folder without anything that only a store holds is none.
+    /// A file that names another format is not damaged, and stays.
     pub(crate) fn mend_format(dir: &Path) -> Result<Option<String>, StoreError> {
         let layout = Self { dir: std::path::absolute(dir).map_err(StoreError::io("find", dir))? };
         match layout.check_format() {
@@ -174,27 +169,27 @@ impl Layout {
             let quarantined = layout.quarantine_of(&layout.format());
             disk::create_folder(&layout.quarantine())?;
             disk::rename(&layout.format(), &quarantined)?;
-            kept = format!("what it was is kept as {}", quarantined.display());
+            kept = format!("the old one is kept as {}", quarantined.display());
         }
         layout.write_format()?;
         Ok(Some(format!("wrote {} anew ({kept})", layout.format().display())))
     }
 
-    /// Whether the folder holds what only a store does, whatever its file `format` says.
+    /// Returns whether the folder has contents that only a store has, whatever its file `format` says.
     fn is_known(&self) -> bool {
         let is_folder = |path: &Path| path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
-        let tag = || disk::read(&self.cachedir_tag(), SMALL_BYTES).is_ok_and(|tag| tag == CACHEDIR_TAG.as_bytes());
+        let tag = || disk::read(&self.cachedir_tag(), BYTES_MAX).is_ok_and(|tag| tag == CACHEDIR_TAG.as_bytes());
         let pack = || {
-            let ids = pack_ids(self).unwrap_or_default();
+            let ids = self.pack_ids().unwrap_or_default();
             ids.iter().any(|id| Pack::new(id, self.pack(id)).read_new().is_ok_and(|groups| !groups.is_empty()))
         };
         is_folder(&self.packs()) && is_folder(&self.objects()) && (tag() || pack())
     }
 
-    /// Whether the folder says that it is a store of a format known here.
+    /// Returns whether the folder has the file `format`, of a format known here.
     fn check_format(&self) -> Result<bool, StoreError> {
         let path = self.format();
-        let bytes = match disk::read(&path, SMALL_BYTES) {
+        let bytes = match disk::read(&path, BYTES_MAX) {
             Ok(bytes) => bytes,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Ok(false);
@@ -211,22 +206,23 @@ impl Layout {
                 Err(StoreError::NewerFormat { dir: self.dir.clone(), found, known: FORMAT })
             }
             _ => {
-                let reason = format!("its file `format` does not say `orchestrate store 1`; {}", self.what_to_do());
+                let reason = format!("its file `format` does not say `orchestrate store 1`; {}", self.advice());
                 Err(self.not_a_store(&reason))
             }
         }
     }
 
-    /// The error about a folder without a format in which something lies.
+    /// The error for a folder without a format that is not empty.
     fn holds_others(&self, entries: &[Entry]) -> StoreError {
         let mut names: Vec<_> = entries.iter().map(|(name, _)| format!("`{}`", name.display())).collect();
         names.sort_unstable();
         let more = if names.len() > NAMES_SHOWN { ", …" } else { "" };
-        let names = names.into_iter().take(NAMES_SHOWN).collect::<Vec<_>>().join(", ");
-        self.not_a_store(&format!("it has no file `format`, and holds {names}{more}; {}", self.what_to_do()))
+        names.truncate(NAMES_SHOWN);
+        let names = names.join(", ");
+        self.not_a_store(&format!("it has no file `format`, and holds {names}{more}; {}", self.advice()))
     }
 
-    fn what_to_do(&self) -> String {
+    fn advice(&self) -> String {
         if self.is_known() {
             format!("if it was a store, mend it by `orchestrate store repair --store {}`", self.dir.display())
         } else {
@@ -234,16 +230,17 @@ impl Layout {
         }
     }
 
-    fn wrong_kind(&self, path: &Path, made: &'static str, kind: FileType) -> StoreError {
-        let (dir, path) = (self.dir.clone(), path.to_owned());
-        StoreError::WrongKind { dir, path, made, found: regular::name_of(kind) }
-    }
-
     fn not_a_store(&self, reason: &str) -> StoreError {
         StoreError::NotAStore { dir: self.dir.clone(), reason: reason.to_owned() }
     }
 
-    /// Where bytes go that cannot be trusted, by the path that they had.
+    /// Lists the ids of all packs, sorted; an id begins with the time of its creation, so the oldest is first.
+    pub(crate) fn pack_ids(&self) -> Result<Vec<String>, StoreError> {
+        let names = disk::list(&self.packs())?;
+        Ok(names.iter().filter_map(|name| names::pack_id(name)).map(str::to_owned).collect())
+    }
+
+    /// Path in quarantine for the file of a store.
     pub(crate) fn quarantine_of(&self, path: &Path) -> PathBuf {
         let name = path.strip_prefix(&self.dir).unwrap_or(path).to_string_lossy().replace('/', "-");
         self.quarantine().join(name)
@@ -312,6 +309,10 @@ impl Layout {
 
     pub(crate) fn leases(&self) -> PathBuf {
         self.dir.join("leases.d")
+    }
+
+    pub(crate) fn lease_files(&self) -> PathBuf {
+        self.dir.join("lease-files")
     }
 
     pub(crate) fn gc_lock(&self) -> PathBuf {

@@ -1,7 +1,7 @@
-//! Objects: large blobs, a read-only file each, under their digest.
+//! Objects: large blobs, a read-only file each, named by digest.
 //!
-//! An object is written under a temporary name and hashed on the way, then synced, renamed, and its folder synced. So
-//! a name that is a digest stands for all of the bytes; a crash leaves a temporary file, which is swept later.
+//! An object is written under a temporary name and hashed meanwhile, then synced, renamed, and its folder synced. So a
+//! name that is a digest stands for all of the bytes; a crash leaves a temporary file, which is swept later.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -13,7 +13,7 @@ use crate::files::clock;
 use crate::files::disk;
 use crate::files::regular;
 use crate::format::layout::Layout;
-use crate::value::digest::Digest;
+use crate::value::digest::{Digest, Digester};
 
 /// Blobs of this length and more are objects.
 pub(crate) const OBJECT_MIN_BYTES: u64 = 64 << 10;
@@ -22,27 +22,27 @@ const CHUNK: usize = 1 << 20;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
-/// The length of an object, `None` if there is none.
+/// Returns the length of an object, `None` if there is none.
 pub(crate) fn size(layout: &Layout, digest: &Digest) -> Option<u64> {
     let metadata = fs::symlink_metadata(layout.object(digest)).ok()?;
     metadata.is_file().then_some(metadata.len())
 }
 
-/// How an object came to be where it is.
+/// Outcome of storing an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Put {
     /// It was written, and is durable.
     Made,
-    /// It was there; its bytes are durable, its name may not be before its folder is synced.
+    /// It existed; its bytes are durable, and its name is once its folder is synced.
     Found,
 }
 
-/// The folder that an object lies in.
+/// Returns the folder of an object.
 pub(crate) fn folder(layout: &Layout, digest: &Digest) -> PathBuf {
     layout.object(digest).parent().expect("an object lies in a folder").to_owned()
 }
 
-/// Whether the folder of an object is there, and is no link to one.
+/// Returns whether the folder of an object exists and is no link.
 pub(crate) fn is_in_folder(object: &Path) -> bool {
     let dir = object.parent().and_then(|dir| fs::symlink_metadata(dir).ok());
     dir.is_some_and(|metadata| metadata.is_dir())
@@ -59,19 +59,17 @@ pub(crate) fn put_bytes(layout: &Layout, session: &Path, digest: &Digest, bytes:
     finish(layout, temporary.into_temp_path(), digest)
 }
 
-/// Stores a file as an object, and gives its digest and length.
+/// Stores a file as an object; returns its digest and length.
 ///
-/// A file in `session` is taken over by renaming; any other is copied.
+/// A file in `session` is renamed into place; any other is copied.
 pub(crate) fn put_file(layout: &Layout, session: &Path, path: &Path) -> Result<(Digest, u64, Put)> {
     let metadata = fs::symlink_metadata(path).map_err(StoreError::io("read", path))?;
     let takes_over = metadata.is_file() && metadata.nlink() == 1 && lies_in(session, path);
-    // What a stage gives may lie anywhere, and be reached by links.
+    // An output of a stage may lie anywhere, and be reached by links.
     let source = File::open(path).map_err(StoreError::io("open", path))?;
     let temporary = if takes_over { None } else { Some(disk::temporary(session, "object-")?) };
-    let (digest, size) = match &temporary {
-        Some(temporary) => hash(&source, path, Some((temporary.as_file(), temporary.path())))?,
-        None => hash(&source, path, None)?,
-    };
+    let copy = temporary.as_ref().map(|temporary| (temporary.as_file(), temporary.path()));
+    let (digest, size) = hash(&source, path, copy)?;
     if renew(layout, &digest, size) {
         return Ok((digest, size, Put::Found));
     }
@@ -82,40 +80,34 @@ pub(crate) fn put_file(layout: &Layout, session: &Path, path: &Path) -> Result<(
     Ok((digest, size, finish(layout, temporary, &digest)?))
 }
 
-/// Whether a path is below a folder, also where links are followed: what a link leads to is somebody else's.
+/// Returns whether a path is below a folder after links are resolved: a file behind a link is somebody else's.
 fn lies_in(dir: &Path, path: &Path) -> bool {
     let parent = path.parent().unwrap_or(path);
     let both = fs::canonicalize(dir).and_then(|dir| Ok((dir, fs::canonicalize(parent)?)));
     path.starts_with(dir) && both.is_ok_and(|(dir, parent)| parent.starts_with(dir))
 }
 
-/// Hashes a file to its end, and copies it on the way.
-pub(crate) fn hash(mut source: &File, path: &Path, mut copy: Option<(&File, &Path)>) -> Result<(Digest, u64)> {
-    let mut hasher = blake3::Hasher::new();
+/// Hashes a file to its end, and writes its bytes to `copy`; returns digest and length.
+pub(crate) fn hash(mut source: &File, path: &Path, copy: Option<(&File, &Path)>) -> Result<(Digest, u64)> {
+    let mut digester = Digester::default();
     let mut chunk = vec![0; CHUNK];
     let mut size = 0;
     loop {
         let count = match source.read(&mut chunk) {
-            Ok(0) => break,
+            Ok(0) => return Ok((digester.digest(), size)),
             Ok(count) => count,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(StoreError::io("read", path)(error)),
         };
-        hasher.update(&chunk[..count]);
-        if let Some((file, path)) = &mut copy {
+        digester.update(&chunk[..count]);
+        if let Some((file, path)) = copy {
             disk::write_at(file, &chunk[..count], size, path)?;
         }
         size += count as u64;
     }
-    Ok((Digest::from_bytes(*hasher.finalize().as_bytes()), size))
 }
 
-/// The digest of a whole file.
-pub(crate) fn hash_file(path: &Path) -> Result<Digest> {
-    Ok(hash(&disk::open(path)?, path, None)?.0)
-}
-
-/// Whether the object is there already; then it counts as new, so that a garbage collection that runs now keeps it.
+/// Returns whether the object exists; then dates it to now, so that a garbage collection that runs now keeps it.
 fn renew(layout: &Layout, digest: &Digest, size_bytes: u64) -> bool {
     if size(layout, digest) != Some(size_bytes) {
         return false;
@@ -127,17 +119,17 @@ fn renew(layout: &Layout, digest: &Digest, size_bytes: u64) -> bool {
 
 fn finish(layout: &Layout, temporary: tempfile::TempPath, digest: &Digest) -> Result<Put> {
     let file = disk::open(&temporary)?;
-    // A file that was taken over may claim to be old, and what is old and not yet referred to may be collected.
-    disk::seal(&file, clock::now(), READ_ONLY, &temporary)?;
+    // A file of a stage may have an old date, and old objects without a result may be collected.
+    disk::protect(&file, clock::now(), READ_ONLY, &temporary)?;
     disk::sync(&file, &temporary)?;
     let dir = folder(layout, digest);
     disk::create_folder(&dir)?;
-    // One that holds an object was synced with its name before; an empty one may have been made just now by another process.
+    // A folder with an object has a durable name; an empty one may have been created just now by another process.
     if fs::read_dir(&dir).map_or(true, |mut entries| entries.next().is_none()) {
         disk::sync_dir(&layout.objects())?;
     }
     disk::rename(&temporary, &layout.object(digest))?;
-    // The name is gone, so there is nothing left to remove.
+    // The temporary name is gone, so there is nothing left to remove.
     let _ = temporary.keep();
     disk::sync_dir(&dir)?;
     Ok(Put::Made)

@@ -1,11 +1,11 @@
-//! A blob that stays in its file and is read in parts, each checked when it is read.
+//! Partial reads of a blob in its file, each checked.
 //!
-//! A digest is the root of a tree of hashes over the bytes. Opening reads the bytes once and checks the root; the nodes of
-//! [`GROUP`] bytes are kept, two thousandths of the blob, so any part can be checked later on its own. The bytes themselves stay
-//! where the kernel caches the file, and processes that read the same blob share them.
+//! A digest is the root of a tree of hashes over the bytes. Opening reads the bytes once and checks the root; it keeps
+//! the nodes of [`GROUP`] bytes, two thousandths of the blob, so any range can be checked later on its own. The bytes
+//! stay in the kernel's page cache, and processes that read the same blob share them.
 //!
-//! Positioned reads, not a mapping: one of a file that somebody cuts off kills the process that looks at it, where a read gives an
-//! error. The file stays open, so what deletes or moves it does no harm.
+//! Positioned reads, not a mapping: if a mapped file is cut, its reader dies, while a read returns an error. The file
+//! stays open, so it may be deleted or moved meanwhile.
 
 use std::fs::File;
 use std::io;
@@ -17,12 +17,12 @@ use crate::files::regular;
 use crate::format::blob::{BlobError, BlobLocation};
 use crate::value::digest::Digest;
 
-/// Bytes under one node that is kept: as many as processors hash side by side. A part is read with the rest of its groups.
+/// Bytes under one kept node: as many as processors hash side by side. A read covers whole groups.
 const GROUP: usize = 16 << 10;
 /// Bytes read at a time when a blob is opened; a multiple of [`GROUP`].
 const CHUNK: usize = 1 << 20;
 
-/// A blob whose bytes had its digest when it was opened, and have it whenever they are read.
+/// A blob whose bytes are checked when it is opened, and again by each read.
 #[derive(Debug)]
 pub struct OpenBlob {
     file: File,
@@ -33,7 +33,7 @@ pub struct OpenBlob {
 }
 
 impl BlobLocation {
-    /// Checks the bytes against their digest without keeping them.
+    /// Opens the blob: checks the digest of its bytes without keeping them.
     pub fn open_verified(&self, digest: &Digest) -> Result<OpenBlob, BlobError> {
         let failed = |source| BlobError::Read { path: self.path.to_path_buf(), source };
         let file = regular::open_to_read(&self.path).map_err(failed)?;
@@ -66,13 +66,13 @@ impl OpenBlob {
 
     /// Fills `part` with the bytes from `start` on.
     ///
-    /// Errors: bytes that are no longer those that were checked; a part that reaches beyond the end.
+    /// Errors: bytes that changed since they were checked; a range beyond the end.
     pub fn read_exact_at(&self, part: &mut [u8], start: u64) -> Result<(), BlobError> {
         if start.checked_add(part.len() as u64).is_none_or(|end| end > self.size_bytes()) {
             let wanted = format!("{} bytes at {start} are beyond the end at {}", part.len(), self.size_bytes());
             return Err(BlobError::Read { path: self.location.path.to_path_buf(), source: io::Error::other(wanted) });
         }
-        // Group by group: what fills one is read to its place; where the part begins or ends within one, the rest is read beside it.
+        // Group by group: a whole group is read into `part`; one that `part` covers in part is read into `beside`.
         let mut beside = [0; GROUP];
         let (mut place, mut part) = (start, part);
         while !part.is_empty() {
@@ -91,7 +91,7 @@ impl OpenBlob {
         Ok(())
     }
 
-    /// Reads all bytes once more, and checks them.
+    /// Reads and checks all bytes once more.
     pub fn check(&self) -> Result<(), BlobError> {
         let mut group = [0; GROUP];
         for start in (0..self.size_bytes()).step_by(GROUP) {
@@ -120,12 +120,12 @@ impl OpenBlob {
     }
 }
 
-/// The node of the group that begins at `start`.
+/// Hashes the group that begins at `start`.
 fn node(group: &[u8], start: u64) -> ChainingValue {
     blake3::Hasher::new().set_input_offset(start).update(group).finalize_non_root()
 }
 
-/// The digest of a blob of so many bytes, from the nodes of its groups, of which there are at least two.
+/// Computes the digest of a blob of `size_bytes` from the nodes of its groups, at least two.
 fn root(nodes: &[ChainingValue], size_bytes: u64) -> Digest {
     let (left, right) = children(nodes, size_bytes);
     Digest::from_bytes(*merge_subtrees_root(&left, &right, Mode::Hash).as_bytes())

@@ -1,34 +1,34 @@
 //! Packs: append-only files of records, written by one process at a time and read by all.
 //!
-//! A pack is a sequence of **groups**, nothing before, between or after them. A commit appends one or more groups
-//! with one write and one `fdatasync`. `ID` is the file's name without `.pack`; a copy under another name is not a pack.
+//! A pack is a sequence of **groups** without gaps. A commit appends one or more groups with one write and one
+//! `fdatasync`. `ID` is the name of the file without `.pack`; a copy under another name is not a pack.
 //!
 //! | offset | size | group |
 //! |---|---|---|
 //! | 0 | 4 | `89 4F 47 52` |
 //! | 4 | 4 | number of the commit, counted from 1 in each pack |
 //! | 8 | 4 | count of records |
-//! | 12 | 4 | `H`, length of the heads |
+//! | 12 | 4 | `H`, length of the record headers |
 //! | 16 | 8 | `B`, length of the bodies |
-//! | 24 | 4 | CRC-32 of the heads |
+//! | 24 | 4 | CRC-32 of the record headers |
 //! | 28 | 4 | CRC-32 of `ID`, of the group's offset in the file (8) and of bytes 0 to 27 |
-//! | 32 | `H` | heads of the records, see `record.rs` |
-//! | 32 + `H` | `B` | bodies of the records, in the order of the heads |
+//! | 32 | `H` | headers of the records, see `record.rs` |
+//! | 32 + `H` | `B` | bodies of the records, in the order of the headers |
 //!
-//! Integers are little-endian. Heads stand together so that opening a store reads them and skips the bodies.
+//! Integers are little-endian. Headers stand together so that opening a store reads them and skips the bodies.
 //!
-//! What a reader makes of bytes that are no group:
-//! - No group begins there and none further on, or the group there is longer than the file: a **torn tail**, left by a
-//!   crash or being written just now. The next process to write to the pack moves it to `quarantine/`.
-//! - A group begins further on: the bytes up to it are **damaged**. As the header's checksum covers id and offset, a
-//!   pack that is stored as a blob in another pack is never taken for groups.
-//! - Header right, heads wrong: the group is damaged; the next one follows.
-//! - Bodies are checked when they are read. Those of the *last* commit are checked at opening too, as a crash of the
+//! A reader treats other bytes as follows:
+//! - No group begins there or later, or the group is longer than the file: a **torn tail**, left by a crash or being
+//!   written now. The next process to write to the pack moves it to `quarantine/`.
+//! - A group begins later: the bytes before it are **damaged**. The group header's checksum covers id and offset, so a
+//!   pack that is stored as a blob in another pack is never mistaken for groups.
+//! - The group header is right and the record headers are wrong: the group is damaged; the next one follows.
+//! - Bodies are checked when they are read. Bodies of the *last* commit are checked at opening too, as a crash of the
 //!   machine may have left holes in it. Every earlier commit was durable before the next began; see `durable.rs`.
 //!
-//! Records are in the order of recording: blobs come before the artifact that needs them, and artifacts before the result,
-//! so that whatever a crash leaves has no result without its artifact and no artifact without its blobs. A pack with
-//! damage or a bad body gets no more groups, as they would hide which commit was the last; `gc` rewrites it.
+//! Records stand in the order of recording: blobs before the artifact that needs them, artifacts before the result. So
+//! a crash leaves no result without its artifact and no artifact without its blobs. A pack with damage or a bad body
+//! gets no more groups, as they would hide which commit was the last; garbage collection rewrites it.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -40,86 +40,86 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::StoreError;
 use crate::files::disk;
-use crate::format::record::{Draft, HEAD_LEN, Head, Kind};
+use crate::files::frame::{Reader, crc};
+use crate::format::record::{Draft, FIELDS_AT, Header, Kind};
 
 const MAGIC: [u8; 4] = [0x89, b'O', b'G', b'R'];
 /// Length of a group's header.
 pub(crate) const GROUP_HEADER_LEN: usize = 32;
-const HEADER_LEN: usize = GROUP_HEADER_LEN;
-/// A header that is hit by a flipped bit costs a group, so groups are small.
+/// A bit flip in a group header costs the group, so groups are small.
 const GROUP_RECORDS: usize = 256;
 const GROUP_BYTES: usize = 1 << 20;
 
-/// What is known of one pack.
+/// One pack, as far as it was read.
 #[derive(Debug)]
 pub(crate) struct Pack {
     pub(crate) id: String,
     pub(crate) path: Arc<Path>,
-    /// The heads of all groups, one after the other.
-    heads: Vec<u8>,
+    /// The record headers of all groups, one after the other.
+    headers: Vec<u8>,
     groups: Vec<Group>,
     counts: Counts,
-    /// Where the next group begins.
+    /// Offset of the next group.
     pub(crate) end: u64,
     /// Number of the last commit.
     pub(crate) commit: u32,
-    /// Up to here its bytes are known to be durable, and so is its name where this is not 0.
+    /// Length up to which the pack is known to be durable; if it is not 0, the name is durable too.
     pub(crate) durable: u64,
-    /// Where the last body begins of those that are in use and not known to be durable, or were not when they were used.
+    /// Offset of the last body in use that was not known to be durable when it was used.
     used: AtomicU64,
-    /// Parts that are no group, though groups follow.
+    /// Ranges without a group, before later groups.
     pub(crate) damage: Vec<Range<u64>>,
-    /// Places of bodies of the last commit that are not what their heads say.
+    /// Offsets of bodies of the last commit that do not have their checksum.
     pub(crate) bad_bodies: HashSet<u64>,
 }
 
-/// Numbers of records by kind; those of later versions come first.
-type Counts = [usize; Kind::Forget as usize + 1];
+/// Numbers of records by kind; kinds of later versions count at 0.
+type Counts = [usize; Kind::Tombstone as usize + 1];
 
 #[derive(Clone, Debug)]
 struct Group {
     commit: u32,
-    heads: Range<u32>,
+    headers: Range<u32>,
     bodies_at: u64,
 }
 
-/// A record, and where it is.
+/// A record, and its location in a pack.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record<'a> {
-    pub(crate) head: Head<'a>,
-    /// Where its head begins among the heads of the pack.
-    pub(crate) head_at: u32,
-    /// Where its body begins in the file.
+    pub(crate) header: Header<'a>,
+    /// Offset of its header among the headers of the pack.
+    pub(crate) header_at: u32,
+    /// Offset of its body in the file.
     pub(crate) body_at: u64,
 }
 
 impl Record<'_> {
-    /// The length of head and body.
+    /// The length of header and body.
     pub(crate) fn len(&self) -> u64 {
-        self.head.len() as u64 + u64::from(self.head.body_len)
+        self.header.len() as u64 + u64::from(self.header.body_len)
     }
 }
 
 impl Pack {
-    /// A pack of which nothing is read yet.
+    /// Makes a pack of which nothing is read yet.
     pub(crate) fn new(id: &str, path: impl Into<Arc<Path>>) -> Self {
-        let (id, path, heads) = (id.to_owned(), path.into(), Vec::new());
+        let (id, path, headers) = (id.to_owned(), path.into(), Vec::new());
         let (groups, damage, bad_bodies) = (Vec::new(), Vec::new(), HashSet::new());
         let (counts, used) = Default::default();
-        Self { id, path, heads, groups, counts, end: 0, commit: 0, durable: 0, used, damage, bad_bodies }
+        Self { id, path, headers, groups, counts, end: 0, commit: 0, durable: 0, used, damage, bad_bodies }
     }
 
-    /// Reads the groups that were appended since; gives their numbers.
+    /// Reads the groups that were appended since the last call; returns their numbers.
     pub(crate) fn read_new(&mut self) -> Result<Range<usize>, StoreError> {
         let known = self.groups.len();
         let file = disk::open(&self.path)?;
         let len = file.metadata().map_err(StoreError::io("read", &self.path))?.len();
         let mut window = Window::new(&file, &self.path, len);
         while self.end < len {
-            match Header::read(&mut window, &self.id, self.end)? {
+            match GroupHeader::read(&mut window, &self.id, self.end)? {
                 Some(header) if header.end > len => break,
                 Some(header) => self.take_group(&mut window, &header)?,
-                None => match self.next_header(&mut window, self.end + 1)? {
+                None => match self.next_group(&mut window, self.end + 1)? {
                     Some(next) => {
                         self.damage.push(self.end..next);
                         self.end = next;
@@ -132,31 +132,31 @@ impl Pack {
         Ok(known..self.groups.len())
     }
 
-    fn take_group(&mut self, window: &mut Window<'_>, header: &Header) -> Result<(), StoreError> {
-        let heads = window.bytes(self.end + HEADER_LEN as u64, header.heads_len as usize)?;
-        let start = self.heads.len();
-        let fits = u32::try_from(start + heads.len()).is_ok();
-        let is_whole = fits && crc32fast::hash(heads) == header.heads_crc;
-        if let Some(counts) = Some(heads).filter(|_| is_whole).and_then(|heads| header.counts(heads)) {
+    fn take_group(&mut self, window: &mut Window<'_>, group: &GroupHeader) -> Result<(), StoreError> {
+        let headers = window.bytes(self.end + GROUP_HEADER_LEN as u64, group.headers_len as usize)?;
+        let start = self.headers.len();
+        let fits = u32::try_from(start + headers.len()).is_ok();
+        let is_whole = fits && crc32fast::hash(headers) == group.headers_crc;
+        if let Some(counts) = Some(headers).filter(|_| is_whole).and_then(|headers| group.counts(headers)) {
             self.counts.iter_mut().zip(counts).for_each(|(all, count)| *all += count);
-            self.heads.extend_from_slice(heads);
-            let heads = start as u32..self.heads.len() as u32;
-            let bodies_at = self.end + HEADER_LEN as u64 + u64::from(header.heads_len);
-            self.groups.push(Group { commit: header.commit, heads, bodies_at });
+            self.headers.extend_from_slice(headers);
+            let headers = start as u32..self.headers.len() as u32;
+            let bodies_at = self.end + GROUP_HEADER_LEN as u64 + u64::from(group.headers_len);
+            self.groups.push(Group { commit: group.commit, headers, bodies_at });
         } else {
-            self.damage.push(self.end..header.end);
+            self.damage.push(self.end..group.end);
         }
-        if header.commit > self.commit {
-            self.commit = header.commit;
-            if header.commit > 1 {
+        if group.commit > self.commit {
+            self.commit = group.commit;
+            if group.commit > 1 {
                 self.durable = self.durable.max(self.end);
             }
         }
-        self.end = header.end;
+        self.end = group.end;
         Ok(())
     }
 
-    /// Takes note that a record is used.
+    /// Notes that a record is used.
     #[inline]
     pub(crate) fn note_use(&self, body_at: u64) {
         // Bodies of the next commit begin after its header, and an empty one of this commit may begin at its end.
@@ -165,29 +165,30 @@ impl Pack {
         }
     }
 
-    /// Whether records are used that are not known to be durable.
-    pub(crate) fn is_owed(&self) -> bool {
+    /// Returns whether records are used that are not known to be durable.
+    pub(crate) fn needs_sync(&self) -> bool {
         self.used.load(Ordering::Relaxed) > self.durable
     }
 
-    /// Finds the next place where a group begins.
-    fn next_header(&self, window: &mut Window<'_>, from: u64) -> Result<Option<u64>, StoreError> {
+    /// Finds the next offset at which a group begins.
+    fn next_group(&self, window: &mut Window<'_>, from: u64) -> Result<Option<u64>, StoreError> {
         let mut at = from;
         loop {
             let Some(data) = window.data_from(at)? else { return Ok(None) };
             at = data;
             let bytes = window.bytes(at, CHUNK)?;
-            if bytes.len() < HEADER_LEN {
+            if bytes.len() < GROUP_HEADER_LEN {
                 return Ok(None);
             }
-            // The last three bytes may begin a magic number that the next chunk completes.
+            // The last three bytes may begin a magic number that ends in the next chunk.
             let step = bytes.len() - (MAGIC.len() - 1);
-            let places: Vec<usize> =
-                bytes.windows(MAGIC.len()).enumerate().filter(|(_, b)| **b == MAGIC).map(|(place, _)| place).collect();
-            for place in places {
-                let place = at + place as u64;
-                if Header::read(window, &self.id, place)?.is_some() {
-                    return Ok(Some(place));
+            let is_magic = |(_, bytes): &(usize, &[u8])| *bytes == MAGIC;
+            let found: Vec<usize> =
+                bytes.windows(MAGIC.len()).enumerate().filter(is_magic).map(|(offset, _)| offset).collect();
+            for offset in found {
+                let offset = at + offset as u64;
+                if GroupHeader::read(window, &self.id, offset)?.is_some() {
+                    return Ok(Some(offset));
                 }
             }
             at += step as u64;
@@ -199,7 +200,7 @@ impl Pack {
         let Some(first) = first else { return Ok(()) };
         let mut bad = HashSet::new();
         for record in self.records(known + first..self.groups.len()) {
-            if window.crc(record.body_at, record.head.body_len as usize)? != Some(record.head.body_crc) {
+            if window.crc(record.body_at, record.header.body_len as usize)? != Some(record.header.body_crc) {
                 bad.insert(record.body_at);
             }
         }
@@ -215,44 +216,44 @@ impl Pack {
     /// The records of some groups.
     pub(crate) fn records(&self, groups: Range<usize>) -> impl Iterator<Item = Record<'_>> {
         self.groups[groups].iter().flat_map(move |group| {
-            let (mut head_at, mut body_at) = (group.heads.start, group.bodies_at);
+            let (mut header_at, mut body_at) = (group.headers.start, group.bodies_at);
             std::iter::from_fn(move || {
-                if head_at >= group.heads.end {
+                if header_at >= group.headers.end {
                     return None;
                 }
-                let record = Record { head: self.head(head_at)?, head_at, body_at };
-                head_at += record.head.len() as u32;
-                body_at += u64::from(record.head.body_len);
+                let record = Record { header: self.header(header_at)?, header_at, body_at };
+                header_at += record.header.len() as u32;
+                body_at += u64::from(record.header.body_len);
                 Some(record)
             })
         })
     }
 
-    /// How many records of a kind there are.
+    /// The number of records of a kind.
     pub(crate) fn count(&self, kind: Kind) -> usize {
         self.counts[kind as usize]
     }
 
-    /// How many records there are in all.
+    /// The number of all records.
     pub(crate) fn record_count(&self) -> usize {
         self.counts.iter().sum()
     }
 
-    /// The digest or key in the head at a place among the heads.
-    pub(crate) fn digest_at(&self, head_at: u32) -> Option<&[u8; 32]> {
-        self.heads.get(head_at as usize + HEAD_LEN..)?.first_chunk()
+    /// The digest or key in the header at an offset among the headers.
+    pub(crate) fn digest_at(&self, header_at: u32) -> Option<&[u8; 32]> {
+        self.headers.get(header_at as usize + FIELDS_AT..)?.first_chunk()
     }
 
-    /// The head at a place among the heads.
-    pub(crate) fn head(&self, head_at: u32) -> Option<Head<'_>> {
-        Head::parse(self.heads.get(head_at as usize..)?)
+    /// The header at an offset among the headers.
+    pub(crate) fn header(&self, header_at: u32) -> Option<Header<'_>> {
+        Header::parse(self.headers.get(header_at as usize..)?)
     }
 
-    /// Reads a body and checks it; `None` if it is not what the head says.
-    pub(crate) fn body(&self, file: &File, head: &Head<'_>, body_at: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        let mut body = vec![0; head.body_len as usize];
+    /// Reads a body; `None` if it does not have the length and checksum in its header.
+    pub(crate) fn body(&self, file: &File, header: &Header<'_>, body_at: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut body = vec![0; header.body_len as usize];
         match file.read_exact_at(&mut body, body_at) {
-            Ok(()) => Ok((crc32fast::hash(&body) == head.body_crc).then_some(body)),
+            Ok(()) => Ok((crc32fast::hash(&body) == header.body_crc).then_some(body)),
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
             Err(error) => Err(StoreError::io("read", &self.path)(error)),
         }
@@ -260,7 +261,7 @@ impl Pack {
 
     /// Encodes a commit that follows all groups.
     pub(crate) fn encode(&self, drafts: &[Draft]) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(drafts.iter().map(Draft::len).sum::<usize>() + HEADER_LEN);
+        let mut bytes = Vec::with_capacity(drafts.iter().map(Draft::len).sum::<usize>() + GROUP_HEADER_LEN);
         let mut rest = drafts;
         while !rest.is_empty() {
             let mut size = 0;
@@ -277,79 +278,73 @@ impl Pack {
     }
 
     fn encode_group(&self, drafts: &[Draft], offset: u64, bytes: &mut Vec<u8>) {
-        let mut heads = Vec::new();
-        drafts.iter().for_each(|draft| draft.encode_head(&mut heads));
+        let mut headers = Vec::new();
+        drafts.iter().for_each(|draft| draft.encode_header(&mut headers));
         let bodies_len: u64 = drafts.iter().map(|draft| draft.body.len() as u64).sum();
         let start = bytes.len();
         bytes.extend(MAGIC);
         bytes.extend((self.commit + 1).to_le_bytes());
         bytes.extend((drafts.len() as u32).to_le_bytes());
-        bytes.extend(u32::try_from(heads.len()).expect("a group is about a mebibyte").to_le_bytes());
+        bytes.extend(u32::try_from(headers.len()).expect("a group is about a mebibyte").to_le_bytes());
         bytes.extend(bodies_len.to_le_bytes());
-        bytes.extend(crc32fast::hash(&heads).to_le_bytes());
-        bytes.extend(header_crc(&self.id, offset, &bytes[start..]).to_le_bytes());
-        bytes.extend(heads);
+        bytes.extend(crc32fast::hash(&headers).to_le_bytes());
+        bytes.extend(group_crc(&self.id, offset, &bytes[start..]).to_le_bytes());
+        bytes.extend(headers);
         drafts.iter().for_each(|draft| bytes.extend(&draft.body));
     }
 }
 
 /// The first 32 bytes of a group.
-struct Header {
+struct GroupHeader {
     commit: u32,
     count: u32,
-    heads_len: u32,
+    headers_len: u32,
     bodies_len: u64,
-    heads_crc: u32,
-    /// Where the group ends in the file.
+    headers_crc: u32,
+    /// Offset of the group's end in the file.
     end: u64,
 }
 
-impl Header {
+impl GroupHeader {
     fn read(window: &mut Window<'_>, id: &str, at: u64) -> Result<Option<Self>, StoreError> {
-        Ok(Self::parse(window.bytes(at, HEADER_LEN)?, id, at))
+        Ok(Self::parse(window.bytes(at, GROUP_HEADER_LEN)?, id, at))
     }
 
     fn parse(bytes: &[u8], id: &str, at: u64) -> Option<Self> {
-        let bytes: &[u8; HEADER_LEN] = bytes.try_into().ok()?;
-        let u32_at =
-            |place: usize| u32::from_le_bytes([bytes[place], bytes[place + 1], bytes[place + 2], bytes[place + 3]]);
-        if bytes[..4] != MAGIC || u32_at(28) != header_crc(id, at, &bytes[..28]) {
+        let mut reader = Reader(bytes.strip_prefix(&MAGIC)?);
+        let (commit, count, headers_len) = (reader.u32()?, reader.u32()?, reader.u32()?);
+        let (bodies_len, headers_crc) = (reader.u64()?, reader.u32()?);
+        if reader.u32()? != group_crc(id, at, &bytes[..28]) {
             return None;
         }
-        let bodies_len = u64::from(u32_at(16)) | u64::from(u32_at(20)) << 32;
-        let (commit, count, heads_len) = (u32_at(4), u32_at(8), u32_at(12));
-        let end = (at + HEADER_LEN as u64 + u64::from(heads_len)).checked_add(bodies_len)?;
-        Some(Self { commit, count, heads_len, bodies_len, heads_crc: u32_at(24), end })
+        let end = (at + GROUP_HEADER_LEN as u64 + u64::from(headers_len)).checked_add(bodies_len)?;
+        Some(Self { commit, count, headers_len, bodies_len, headers_crc, end })
     }
 
-    /// How many heads of each kind there are; `None` where count and lengths are not those of the heads.
-    fn counts(&self, heads: &[u8]) -> Option<Counts> {
+    /// Counts record headers by kind; `None` if count and lengths are not those of the headers.
+    fn counts(&self, headers: &[u8]) -> Option<Counts> {
         let (mut at, mut count, mut bodies) = (0, 0, 0);
         let mut counts = Counts::default();
-        while at < heads.len() {
-            let head = Head::parse(&heads[at..])?;
-            at += head.len();
+        while at < headers.len() {
+            let header = Header::parse(&headers[at..])?;
+            at += header.len();
             count += 1;
-            bodies += u64::from(head.body_len);
-            counts[head.kind.map_or(0, |kind| kind as usize)] += 1;
+            bodies += u64::from(header.body_len);
+            counts[header.kind.map_or(0, |kind| kind as usize)] += 1;
         }
-        let described = heads.len() == self.heads_len as usize && count == self.count && bodies == self.bodies_len;
-        described.then_some(counts)
+        let fits = headers.len() == self.headers_len as usize && count == self.count && bodies == self.bodies_len;
+        fits.then_some(counts)
     }
 }
 
-fn header_crc(id: &str, offset: u64, bytes: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(id.as_bytes());
-    hasher.update(&offset.to_le_bytes());
-    hasher.update(bytes);
-    hasher.finalize()
+fn group_crc(id: &str, offset: u64, bytes: &[u8]) -> u32 {
+    crc(&[id.as_bytes(), &offset.to_le_bytes(), bytes])
 }
 
-/// Large enough that small groups share a read, small enough that little is read of bodies.
+/// Large enough for small groups to share a read, small enough to read little of bodies.
 const CHUNK: usize = 64 << 10;
 
-/// A part of a file in memory, which moves on as it is asked for bytes further on.
+/// A part of a file in memory, which moves to the offset of each request.
 struct Window<'f> {
     file: &'f File,
     path: PathBuf,
@@ -363,7 +358,7 @@ impl<'f> Window<'f> {
         Self { file, path: path.to_owned(), len, start: 0, bytes: Vec::new() }
     }
 
-    /// Up to `want` bytes at an offset; fewer only where the file ends.
+    /// Returns `want` bytes at an offset, or fewer if the file ends before.
     fn bytes(&mut self, at: u64, want: usize) -> Result<&[u8], StoreError> {
         let want = want.min(usize::try_from(self.len.saturating_sub(at)).unwrap_or(usize::MAX));
         let held = at >= self.start && at + want as u64 <= self.start + self.bytes.len() as u64;
@@ -375,7 +370,7 @@ impl<'f> Window<'f> {
         Ok(&self.bytes[from.min(self.bytes.len())..(from + want).min(self.bytes.len())])
     }
 
-    /// Where something was written, at an offset or behind it; `None` if nothing was. So a hole of terabytes takes no time.
+    /// Returns the next offset with written bytes, `None` behind the last one. So a hole of terabytes takes no time.
     #[cfg(target_os = "linux")]
     fn data_from(&self, at: u64) -> Result<Option<u64>, StoreError> {
         use nix::errno::Errno;
@@ -394,7 +389,7 @@ impl<'f> Window<'f> {
         Ok(Some(at))
     }
 
-    /// The checksum of so many bytes at an offset; `None` where the file ends before. A part of them is in memory at a time.
+    /// Returns the checksum of `len` bytes at an offset, `None` if the file ends before; holds one chunk in memory.
     fn crc(&mut self, at: u64, len: usize) -> Result<Option<u32>, StoreError> {
         let mut hasher = crc32fast::Hasher::new();
         let mut done = 0;

@@ -1,45 +1,46 @@
-//! The records of a pack: a small head in binary, which is read at opening, and a body, which is read when asked for.
+//! Records of a pack: a small binary header, read when a store is opened, and a body, read on demand.
 //!
-//! | offset | size | head |
+//! | offset | size | header |
 //! |---|---|---|
-//! | 0 | 1 | kind, see below; a reader skips kinds that it does not know |
+//! | 0 | 1 | kind, see below; a reader skips unknown kinds |
 //! | 1 | 3 | zero |
-//! | 4 | 4 | `L`, length of what follows in the head from offset 16 |
+//! | 4 | 4 | `L`, length of the header's fields |
 //! | 8 | 4 | length of the body |
 //! | 12 | 4 | CRC-32 of the body |
-//! | 16 | `L` | by kind |
+//! | 16 | `L` | fields by kind |
 //!
-//! | kind | head from offset 16 | body |
+//! | kind | fields | body |
 //! |---|---|---|
 //! | 1 blob | digest (32) | the bytes |
 //! | 2 artifact | digest (32), count of files (4), for each: digest (32), size (8), name | none |
-//! | 3 result | key (32), `recorded_ms` (8), `elapsed_ms` (8), count of outputs (4), for each: digest (32), name | the rest of the result as JSON |
-//! | 4 forget | kind (1) and digest or key (32) of the record, offset of its body (8), id of its pack to the end | none |
+//! | 3 result | key (32), `recorded_ms` (8), `elapsed_ms` (8), count of outputs (4), for each: digest (32), name | JSON |
+//! | 4 tombstone | of the dead record: kind (1), digest or key (32), offset of the body (8), id of the pack to the end | none |
 //!
-//! Integers are little-endian; a name is its length (4) and UTF-8. A *forget* takes one record out of use: its body is
-//! corrupt, or the result was collected. It names the record by place, because equal bytes may be stored again.
+//! Integers are little-endian; a name is its length (4) and UTF-8. The JSON has the rest of the result. A *tombstone* takes one record out of use: its body
+//! is corrupt, or the result was collected. It names the record by location, because equal bytes may be stored again.
 
 use serde::{Deserialize, Serialize};
 
+use crate::files::frame::Reader;
 use crate::value::artifact::{ActionKey, ActionResult, Artifact, FileEntry, OutputDigest, check_name};
 use crate::value::digest::Digest;
 
-/// Length of a head before its part by kind.
-pub(crate) const HEAD_LEN: usize = 16;
+/// Length of a header before its fields.
+pub(crate) const FIELDS_AT: usize = 16;
 
-/// What a record holds.
+/// Kind of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub(crate) enum Kind {
     Blob = 1,
     Artifact = 2,
     Result = 3,
-    Forget = 4,
+    Tombstone = 4,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Blob, Self::Artifact, Self::Result, Self::Forget].into_iter().find(|kind| *kind as u8 == byte)
+        [Self::Blob, Self::Artifact, Self::Result, Self::Tombstone].into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -47,71 +48,65 @@ impl Kind {
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
     pub(crate) kind: Kind,
-    /// The head from offset 16.
-    pub(crate) fixed: Vec<u8>,
+    pub(crate) fields: Vec<u8>,
     pub(crate) body: Vec<u8>,
 }
 
 impl Draft {
     pub(crate) fn blob(digest: &Digest, bytes: Vec<u8>) -> Self {
-        Self { kind: Kind::Blob, fixed: digest.as_bytes().to_vec(), body: bytes }
+        Self { kind: Kind::Blob, fields: digest.as_bytes().to_vec(), body: bytes }
     }
 
     pub(crate) fn artifact(digest: &OutputDigest, artifact: &Artifact) -> Self {
-        let mut fixed = digest.0.as_bytes().to_vec();
-        push_u32(&mut fixed, artifact.files.len());
+        let mut fields = digest.0.as_bytes().to_vec();
+        push_u32(&mut fields, artifact.files.len());
         for file in &artifact.files {
-            fixed.extend(file.digest.as_bytes());
-            fixed.extend(file.size_bytes.to_le_bytes());
-            push_text(&mut fixed, &file.name);
+            fields.extend(file.digest.as_bytes());
+            fields.extend(file.size_bytes.to_le_bytes());
+            push_text(&mut fields, &file.name);
         }
-        Self { kind: Kind::Artifact, fixed, body: Vec::new() }
+        Self { kind: Kind::Artifact, fields, body: Vec::new() }
     }
 
     pub(crate) fn result<P: Serialize>(key: &ActionKey, result: &ActionResult<P>) -> Self {
-        let mut fixed = key.0.as_bytes().to_vec();
-        fixed.extend(result.recorded_ms.to_le_bytes());
-        fixed.extend(result.elapsed_ms.to_le_bytes());
-        push_u32(&mut fixed, result.outputs.len());
+        let mut fields = key.0.as_bytes().to_vec();
+        fields.extend(result.recorded_ms.to_le_bytes());
+        fields.extend(result.elapsed_ms.to_le_bytes());
+        push_u32(&mut fields, result.outputs.len());
         for (name, output) in &result.outputs {
-            fixed.extend(output.0.as_bytes());
-            push_text(&mut fixed, name);
+            fields.extend(output.0.as_bytes());
+            push_text(&mut fields, name);
         }
-        let provenance = Provenance {
-            preimage: &result.preimage,
-            node: result.node.as_str(),
-            kind: result.kind.as_str(),
-            run: result.run.as_str(),
-            device: result.device.as_str(),
-        };
+        let ActionResult { preimage, node, kind, run, device, .. } = result;
+        let provenance = Provenance { preimage, node, kind, run, device };
         let body = serde_json::to_vec(&provenance).expect("texts and JSON values can be written as JSON");
-        Self { kind: Kind::Result, fixed, body }
+        Self { kind: Kind::Result, fields, body }
     }
 
-    pub(crate) fn forget(forget: &Forget) -> Self {
-        let mut fixed = vec![forget.kind as u8];
-        fixed.extend(forget.digest.as_bytes());
-        fixed.extend(forget.body_at.to_le_bytes());
-        fixed.extend(forget.pack.as_bytes());
-        Self { kind: Kind::Forget, fixed, body: Vec::new() }
+    pub(crate) fn tombstone(tombstone: &Tombstone) -> Self {
+        let mut fields = vec![tombstone.kind as u8];
+        fields.extend(tombstone.digest.as_bytes());
+        fields.extend(tombstone.body_at.to_le_bytes());
+        fields.extend(tombstone.pack.as_bytes());
+        Self { kind: Kind::Tombstone, fields, body: Vec::new() }
     }
 
-    /// Appends the head.
-    pub(crate) fn encode_head(&self, heads: &mut Vec<u8>) {
-        heads.extend([self.kind as u8, 0, 0, 0]);
-        push_u32(heads, self.fixed.len());
-        push_u32(heads, self.body.len());
-        heads.extend(crc32fast::hash(&self.body).to_le_bytes());
-        heads.extend(&self.fixed);
+    /// Appends the header.
+    pub(crate) fn encode_header(&self, headers: &mut Vec<u8>) {
+        headers.extend([self.kind as u8, 0, 0, 0]);
+        push_u32(headers, self.fields.len());
+        push_u32(headers, self.body.len());
+        headers.extend(crc32fast::hash(&self.body).to_le_bytes());
+        headers.extend(&self.fields);
     }
 
-    /// The length of head and body in a pack.
+    /// The length of header and body in a pack.
     pub(crate) fn len(&self) -> usize {
-        HEAD_LEN + self.fixed.len() + self.body.len()
+        FIELDS_AT + self.fields.len() + self.body.len()
     }
 }
 
-/// What a result holds that no hit needs.
+/// The body of a result: all that no hit needs.
 #[derive(Serialize, Deserialize)]
 struct Provenance<P, T> {
     #[serde(rename = "manifest")]
@@ -122,135 +117,112 @@ struct Provenance<P, T> {
     device: T,
 }
 
-/// The head of a record as it lies in a pack.
+/// The header of a record in a pack.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Head<'a> {
+pub(crate) struct Header<'a> {
     /// `None` for a kind of a later version.
     pub(crate) kind: Option<Kind>,
-    /// The head from offset 16.
-    pub(crate) fixed: &'a [u8],
+    pub(crate) fields: &'a [u8],
     pub(crate) body_len: u32,
     pub(crate) body_crc: u32,
 }
 
-impl<'a> Head<'a> {
-    /// Reads the head at the start of `bytes`; `None` if they end within it.
+impl<'a> Header<'a> {
+    /// Decodes the header at the start of `bytes`; `None` if they end within it.
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         let kind = Kind::from_byte(reader.take(4)?[0]);
-        let fixed_len = reader.u32()? as usize;
+        let fields_len = reader.u32()? as usize;
         let (body_len, body_crc) = (reader.u32()?, reader.u32()?);
-        Some(Self { kind, fixed: reader.take(fixed_len)?, body_len, body_crc })
+        Some(Self { kind, fields: reader.take(fields_len)?, body_len, body_crc })
     }
 
-    /// The length of the head.
+    /// The length of the header.
     pub(crate) fn len(&self) -> usize {
-        HEAD_LEN + self.fixed.len()
+        FIELDS_AT + self.fields.len()
     }
 
-    /// Digest or key that begins blobs, artifacts and results.
+    /// The digest or key of a blob, artifact or result.
     pub(crate) fn digest(&self) -> Option<Digest> {
-        Reader(self.fixed).digest()
+        Reader(self.fields).digest()
     }
 
-    /// The files of an artifact; none where a name would lead out of it, whoever wrote that record.
+    /// The files of an artifact; `None` if the header is cut or a name would lead out of the artifact.
     pub(crate) fn files(&self) -> Option<Vec<FileEntry>> {
-        let mut reader = Reader(self.fixed.get(32..)?);
-        let count = reader.u32()?;
-        let file = |reader: &mut Reader<'a>| {
-            let (digest, size_bytes) = (reader.digest()?, reader.u64()?);
-            let name = reader.text().filter(|name| check_name(name).is_ok())?;
+        let file = |file: Option<(Digest, u64, &[u8])>| {
+            let (digest, size_bytes, name) = file?;
+            let name = str::from_utf8(name).ok().filter(|name| check_name(name).is_ok())?.to_owned();
             Some(FileEntry { name, digest, size_bytes })
         };
-        (0..count).map(|_| file(&mut reader)).collect()
+        self.raw_files().map(file).collect()
     }
 
-    /// Digest and length of each file of an artifact, without the names; `None` stands for a head that is cut.
-    pub(crate) fn blobs(&self) -> impl Iterator<Item = Option<(Digest, u64)>> {
-        let mut reader = Reader(self.fixed.get(32..).unwrap_or_default());
+    /// Digest, length and name of each file of an artifact, without copies; `None` stands for a header that is cut.
+    pub(crate) fn raw_files(&self) -> impl Iterator<Item = Option<(Digest, u64, &'a [u8])>> + use<'a> {
+        let mut reader = Reader(self.fields.get(32..).unwrap_or_default());
         let count = reader.u32();
-        let mut blob = move || {
-            let blob = (reader.digest()?, reader.u64()?);
-            let name_len = reader.u32()? as usize;
-            reader.take(name_len).map(|_| blob)
-        };
-        (0..count.unwrap_or(1)).map(move |_| blob())
+        let mut file = move || Some((reader.digest()?, reader.u64()?, reader.counted()?));
+        (0..count.unwrap_or(1)).map(move |_| file())
     }
 
-    /// The names of the files of an artifact; `None` stands for a head that is cut.
-    pub(crate) fn file_names(&self) -> impl Iterator<Item = Option<&'a [u8]>> + use<'a> {
-        let mut reader = Reader(self.fixed.get(32..).unwrap_or_default());
-        let count = reader.u32();
-        let mut name = move || {
-            reader.take(32 + 8)?;
-            let name_len = reader.u32()? as usize;
-            reader.take(name_len)
-        };
-        (0..count.unwrap_or(1)).map(move |_| name())
-    }
-
-    /// What every hit needs of a result.
+    /// The part of a result that every hit needs.
     pub(crate) fn hit(&self) -> Option<Hit> {
-        let mut reader = Reader(self.fixed.get(32..)?);
-        let (recorded_ms, elapsed_ms, count) = (reader.u64()?, reader.u64()?, reader.u32()?);
-        let output = |reader: &mut Reader<'a>| {
-            let digest = OutputDigest(reader.digest()?);
-            Some((reader.text()?, digest))
+        let mut reader = Reader(self.fields.get(32..)?);
+        let (recorded_ms, elapsed_ms) = (reader.u64()?, reader.u64()?);
+        let output = |output: Option<(&[u8], OutputDigest)>| {
+            let (name, digest) = output?;
+            Some((String::from_utf8(name.to_vec()).ok()?, digest))
         };
-        let outputs = (0..count).map(|_| output(&mut reader)).collect::<Option<_>>()?;
-        Some(Hit { outputs, elapsed_ms, recorded_ms })
+        Some(Hit { outputs: self.outputs().map(output).collect::<Option<_>>()?, elapsed_ms, recorded_ms })
     }
 
-    /// The outputs of a result by name, without copies; `None` stands for a head that is cut.
+    /// The outputs of a result by name, without copies; `None` stands for a header that is cut.
     pub(crate) fn outputs(&self) -> impl Iterator<Item = Option<(&'a [u8], OutputDigest)>> + use<'a> {
-        // Key and two times come before the count.
-        let mut reader = Reader(self.fixed.get(32 + 16..).unwrap_or_default());
+        // The key and two times come before the count.
+        let mut reader = Reader(self.fields.get(32 + 16..).unwrap_or_default());
         let count = reader.u32();
         let mut output = move || {
             let digest = OutputDigest(reader.digest()?);
-            let name_len = reader.u32()? as usize;
-            Some((reader.take(name_len)?, digest))
+            Some((reader.counted()?, digest))
         };
         (0..count.unwrap_or(1)).map(move |_| output())
     }
 
     /// The whole result, given the body.
     pub(crate) fn result(&self, body: &[u8]) -> Option<ActionResult> {
-        let hit = self.hit()?;
-        let body: Provenance<serde_json::Value, String> = serde_json::from_slice(body).ok()?;
-        let Provenance { preimage, node, kind, run, device } = body;
-        let Hit { outputs, elapsed_ms, recorded_ms } = hit;
+        let Hit { outputs, elapsed_ms, recorded_ms } = self.hit()?;
+        let Provenance { preimage, node, kind, run, device } = serde_json::from_slice(body).ok()?;
         Some(ActionResult { outputs, preimage, node, kind, run, elapsed_ms, recorded_ms, device })
     }
 
-    /// The record that a forget names.
-    pub(crate) fn forget(&self) -> Option<Forget> {
-        let mut reader = Reader(self.fixed);
+    /// The fields of a tombstone.
+    pub(crate) fn tombstone(&self) -> Option<Tombstone> {
+        let mut reader = Reader(self.fields);
         let kind = Kind::from_byte(reader.take(1)?[0])?;
         let (digest, body_at) = (reader.digest()?, reader.u64()?);
-        let pack = std::str::from_utf8(reader.0).ok()?.to_owned();
-        Some(Forget { kind, digest, body_at, pack })
+        let pack = str::from_utf8(reader.0).ok()?.to_owned();
+        Some(Tombstone { kind, digest, body_at, pack })
     }
 }
 
-/// The part of an [`ActionResult`] that a run needs for a hit; it is in memory, so that no file is read for it.
+/// The part of an [`ActionResult`] that a run needs for a hit; it is in memory, so no file is read for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hit {
     /// Named outputs in the order in which the stage declares them.
     pub outputs: Vec<(String, OutputDigest)>,
-    /// How long the stage ran.
+    /// Run time of the stage.
     pub elapsed_ms: u64,
     /// When it was recorded, in milliseconds since 1970.
     pub recorded_ms: u64,
 }
 
-/// A record that is out of use.
+/// The location of a record that is out of use.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Forget {
+pub(crate) struct Tombstone {
     pub(crate) kind: Kind,
     /// Digest of the blob, or key of the result.
     pub(crate) digest: Digest,
-    /// Where its body begins in its pack.
+    /// Offset of its body in its pack.
     pub(crate) body_at: u64,
     /// The id of its pack.
     pub(crate) pack: String,
@@ -266,34 +238,6 @@ fn push_text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend(text.as_bytes());
 }
 
-/// Takes values off the front of a byte string; `None` where it is too short.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
-        let (front, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(front)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        Some(u32::from_le_bytes(self.take(4)?.try_into().ok()?))
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
-    }
-
-    fn digest(&mut self) -> Option<Digest> {
-        Some(Digest::from_bytes(self.take(32)?.try_into().ok()?))
-    }
-
-    fn text(&mut self) -> Option<String> {
-        let len = self.u32()? as usize;
-        String::from_utf8(self.take(len)?.to_vec()).ok()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -303,9 +247,9 @@ mod tests {
         let files = |name: &str| {
             let entry = FileEntry { name: name.to_owned(), digest: Digest::of(b"x"), size_bytes: 1 };
             let artifact = Artifact { files: vec![entry] };
-            let mut head = Vec::new();
-            Draft::artifact(&artifact.digest(), &artifact).encode_head(&mut head);
-            Head::parse(&head).expect("it was just encoded").files()
+            let mut header = Vec::new();
+            Draft::artifact(&artifact.digest(), &artifact).encode_header(&mut header);
+            Header::parse(&header).expect("it was just encoded").files()
         };
         assert!(files("a/b.png").is_some());
         for name in ["../b", "/b", "a/../../b", "", "a\\b"] {

@@ -1,165 +1,142 @@
 //! Names of the processes that hold a lock, for people who wait for it.
 //!
-//! Holders write nothing down, so that nobody pays for what is seldom asked: on Linux the kernel tells in `/proc/locks` and
-//! `/proc/PID/fdinfo`. What it does not tell, of another host or container or of another user's process, stays unknown.
+//! Holders write nothing down, because the question is rare: on Linux the kernel answers it in `/proc/locks` and
+//! `/proc/PID/fdinfo`. Processes of another host, container or user may stay unknown.
 
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// The text where the holder cannot be told.
+use nix::unistd::Pid;
+
+use crate::files::process::{Process, pids};
+
+/// Text for a holder that cannot be found.
 pub(crate) const UNKNOWN: &str = "a process of another host, or one that cannot be seen from here";
+/// Ticks of the kernel's process times in a second, the same on all processors in use.
+const TICKS: u64 = 100;
 
 /// Names the holder of a lock on a whole file.
 pub fn of_file(path: &Path) -> String {
-    name(kernel::pids_with_file(path))
+    name(pids_with_file(path))
 }
 
-/// Names the holder of a lock on one byte of the file; `None` if that cannot be told.
+/// Names the holder of a lock on one byte of a file; `None` if it cannot be found.
 pub(crate) fn of_byte(path: &Path, offset: u64) -> Option<String> {
-    let pids = kernel::pids_with_byte(path, offset);
+    let pids = pids_with_byte(path, offset);
     if pids.is_empty() { None } else { Some(name(pids)) }
 }
 
-fn name(pids: Vec<u32>) -> String {
+fn name(pids: Vec<Pid>) -> String {
     let mut pids = pids.into_iter();
     let Some(first) = pids.next() else { return UNKNOWN.to_owned() };
     match pids.count() {
-        0 => kernel::describe(first),
-        more => format!("{} (and {more} more)", kernel::describe(first)),
+        0 => describe(first),
+        more => format!("{} (and {more} more)", describe(first)),
     }
 }
 
-/// The name of this host.
+/// Returns the name of this host.
 pub(crate) fn host() -> String {
     nix::unistd::gethostname().map_or_else(|_| "unknown".to_owned(), |name| name.to_string_lossy().into())
 }
 
-/// Text of another process on one line of a terminal, and not too much of it.
+/// Shortens a text of another process to one line of a terminal.
 pub(crate) fn plain(text: &str) -> String {
     const SHOWN: usize = 80;
     let plain: String = text.chars().take(SHOWN).map(|c| if c.is_control() { '?' } else { c }).collect();
     if text.chars().count() > SHOWN { plain + "…" } else { plain }
 }
 
-#[cfg(target_os = "linux")]
-mod kernel {
-    use std::fs::{self, Metadata};
-    use std::os::unix::fs::MetadataExt;
-    use std::path::Path;
+fn pids_with_file(path: &Path) -> Vec<Pid> {
+    let (Ok(file), Ok(locks)) = (fs::metadata(path), fs::read_to_string("/proc/locks")) else { return Vec::new() };
+    let device = device_of(&file);
+    let all = locks.lines().filter_map(Lock::parse);
+    let locks: Vec<_> = all.filter(|lock| lock.kind == "FLOCK" && lock.inode == file.ino()).collect();
+    // Some filesystems give their files another device than the kernel's list does; then the number has to do.
+    let on_device: Vec<_> = locks.iter().filter(|lock| lock.device == device).collect();
+    let pids = if on_device.is_empty() { locks.iter().collect() } else { on_device };
+    let mut pids: Vec<Pid> = pids.into_iter().filter_map(|lock| lock.pid).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    pids
+}
 
-    use nix::sys::stat::{major, minor};
-
-    use super::{host, plain};
-
-    /// Ticks of the kernel's process times in a second, the same on all processors in use.
-    const TICKS: u64 = 100;
-
-    pub(super) fn pids_with_file(path: &Path) -> Vec<u32> {
-        let (Ok(file), Ok(locks)) = (fs::metadata(path), fs::read_to_string("/proc/locks")) else { return Vec::new() };
-        let device = device_of(&file);
-        let all = locks.lines().filter_map(Lock::parse);
-        let locks: Vec<_> = all.filter(|lock| lock.kind == "FLOCK" && lock.inode == file.ino()).collect();
-        // Some filesystems give their files another device than the kernel's list does; then the number has to do.
-        let on_device: Vec<_> = locks.iter().filter(|lock| lock.device == device).collect();
-        let pids = if on_device.is_empty() { locks.iter().collect() } else { on_device };
-        let mut pids: Vec<u32> = pids.into_iter().filter_map(|lock| lock.pid).collect();
-        pids.sort_unstable();
-        pids.dedup();
-        pids
-    }
-
-    /// Such locks belong to open files and not to processes, so that only those tell who have one open.
-    pub(super) fn pids_with_byte(path: &Path, offset: u64) -> Vec<u32> {
-        let Ok(file) = fs::metadata(path) else { return Vec::new() };
-        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        pids.filter(|pid| {
+/// Finds holders among the processes that have the file open: such locks belong to open files and not to processes.
+fn pids_with_byte(path: &Path, offset: u64) -> Vec<Pid> {
+    let Ok(file) = fs::metadata(path) else { return Vec::new() };
+    let is_wanted = |line: &str| {
+        let lock = line.strip_prefix("lock:").and_then(Lock::parse);
+        lock.is_some_and(|lock| lock.kind == "OFDLCK" && lock.inode == file.ino() && lock.start == Some(offset))
+    };
+    pids()
+        .filter(|pid| {
             let files = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
             let mut locks = files.filter_map(|file| fs::read_to_string(file.path()).ok());
-            locks.any(|text| {
-                text.lines()
-                    .filter_map(|line| Lock::parse(line.strip_prefix("lock:")?))
-                    .any(|lock| lock.kind == "OFDLCK" && lock.inode == file.ino() && lock.start == Some(offset))
-            })
+            locks.any(|text| text.lines().any(is_wanted))
         })
         .collect()
-    }
+}
 
-    fn device_of(file: &Metadata) -> String {
-        format!("{:02x}:{:02x}", major(file.dev()), minor(file.dev()))
-    }
+#[cfg(target_os = "linux")]
+fn device_of(file: &Metadata) -> String {
+    use nix::sys::stat::{major, minor};
+    format!("{:02x}:{:02x}", major(file.dev()), minor(file.dev()))
+}
 
-    /// A line such as `1: FLOCK  ADVISORY  WRITE 4711 08:01:131 0 EOF`.
-    struct Lock<'a> {
-        kind: &'a str,
-        pid: Option<u32>,
-        device: &'a str,
-        inode: u64,
-        start: Option<u64>,
-    }
+/// Other systems have no `/proc/locks`.
+#[cfg(not(target_os = "linux"))]
+fn device_of(_file: &Metadata) -> String {
+    String::new()
+}
 
-    impl<'a> Lock<'a> {
-        /// `None` for those that wait, which have an arrow before their kind.
-        fn parse(line: &'a str) -> Option<Self> {
-            let mut words = line.split_whitespace();
-            let kind = words.nth(1).filter(|kind| *kind != "->")?;
-            let pid = words.nth(2)?.parse().ok().filter(|pid| *pid > 0);
-            let (device, inode) = words.next()?.rsplit_once(':')?;
-            Some(Self { kind, pid, device, inode: inode.parse().ok()?, start: words.next()?.parse().ok() })
-        }
-    }
+/// A line such as `1: FLOCK  ADVISORY  WRITE 4711 08:01:131 0 EOF`.
+struct Lock<'a> {
+    kind: &'a str,
+    pid: Option<Pid>,
+    device: &'a str,
+    inode: u64,
+    start: Option<u64>,
+}
 
-    pub(super) fn describe(pid: u32) -> String {
-        if pid == std::process::id() {
-            return "this process itself".to_owned();
-        }
-        let mut facts = Vec::new();
-        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let words = String::from_utf8_lossy(&words).trim_end_matches('\0').replace('\0', " ");
-        if !words.is_empty() {
-            facts.push(format!("`{}`", plain(&words)));
-        }
-        let user = |process: &str| fs::metadata(format!("/proc/{process}")).ok().map(|process| process.uid());
-        if let Some(other) = user(&pid.to_string()).filter(|other| user("self") != Some(*other)) {
-            facts.push(format!("of user {other}"));
-        }
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let (state, seconds) = state_and_age(&stat).unwrap_or_default();
-        if matches!(state, "T" | "t") {
-            facts.push("stopped, as by Ctrl-Z".to_owned());
-        }
-        if let Some(seconds) = seconds {
-            facts.push(format!("started {seconds} s ago"));
-        }
-        let facts = if facts.is_empty() { String::new() } else { format!(" ({})", facts.join(", ")) };
-        format!("process {pid} on {}{facts}", plain(&host()))
-    }
-
-    /// The letter of a process's state, and how many seconds ago it began.
-    fn state_and_age(stat: &str) -> Option<(&str, Option<u64>)> {
-        // The name of the program stands in parentheses, and may hold anything.
-        let words: Vec<_> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        let uptime = fs::read_to_string("/proc/uptime").ok();
-        let uptime: Option<u64> = uptime.and_then(|text| text.split('.').next()?.parse().ok());
-        let started = words.get(19).and_then(|ticks| ticks.parse::<u64>().ok()).map(|ticks| ticks / TICKS);
-        Some((words.first()?, uptime.zip(started).map(|(uptime, started)| uptime.saturating_sub(started))))
+impl<'a> Lock<'a> {
+    /// Parses a line; `None` for a process that waits, which has an arrow before the kind.
+    fn parse(line: &'a str) -> Option<Self> {
+        let mut words = line.split_whitespace();
+        let kind = words.nth(1).filter(|kind| *kind != "->")?;
+        let pid = words.nth(2)?.parse().ok().filter(|pid| *pid > 0).map(Pid::from_raw);
+        let (device, inode) = words.next()?.rsplit_once(':')?;
+        Some(Self { kind, pid, device, inode: inode.parse().ok()?, start: words.next()?.parse().ok() })
     }
 }
 
-#[cfg(not(target_os = "linux"))]
-mod kernel {
-    use std::path::Path;
-
-    pub(super) fn pids_with_file(_path: &Path) -> Vec<u32> {
-        Vec::new()
+fn describe(pid: Pid) -> String {
+    if pid == Pid::this() {
+        return "this process itself".to_owned();
     }
-
-    pub(super) fn pids_with_byte(_path: &Path, _offset: u64) -> Vec<u32> {
-        Vec::new()
+    let mut facts = Vec::new();
+    let process = Process::read(pid);
+    if let Some(process) = &process {
+        facts.push(format!("`{}`", plain(&process.command())));
     }
-
-    pub(super) fn describe(pid: u32) -> String {
-        format!("process {pid} on {}", super::plain(&super::host()))
+    let user = |process: &str| fs::metadata(format!("/proc/{process}")).ok().map(|process| process.uid());
+    if let Some(other) = user(&pid.to_string()).filter(|other| user("self") != Some(*other)) {
+        facts.push(format!("of user {other}"));
     }
+    if process.as_ref().is_some_and(|process| matches!(process.state, 'T' | 't')) {
+        facts.push("stopped, as by Ctrl-Z".to_owned());
+    }
+    if let Some(seconds) = process.as_ref().and_then(age) {
+        facts.push(format!("started {seconds} s ago"));
+    }
+    let facts = if facts.is_empty() { String::new() } else { format!(" ({})", facts.join(", ")) };
+    format!("process {pid} on {}{facts}", plain(&host()))
+}
+
+/// Returns how many seconds ago a process began.
+fn age(process: &Process) -> Option<u64> {
+    let uptime: u64 = fs::read_to_string("/proc/uptime").ok()?.split('.').next()?.parse().ok()?;
+    Some(uptime.saturating_sub(process.started_ticks? / TICKS))
 }
 
 #[cfg(all(test, target_os = "linux"))]

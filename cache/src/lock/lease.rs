@@ -1,11 +1,10 @@
-//! Exclusive claims to produce the result of a key, among the threads and processes of one host; `host_lease.rs` adds other
-//! hosts.
+//! Leases: exclusive rights to produce the result of a key, among the threads and processes of one host; `claim.rs`
+//! adds other hosts.
 //!
-//! On Linux a lease is an open-file-description lock on one byte of one of the files in the folder `leases.d`; file and
-//! offset are taken from the key. The kernel drops it when its holder dies. Two keys that share 62 bits and the file would
-//! exclude each other, which is as unlikely as it is harmless. The kernel keeps the locks of a file in a list that it walks for
-//! each new one, so thousands of leases in one file would each cost more than a light stage; hence several files.
-//! Elsewhere a lease is a lock on a file of its own in the folder `lease-files`.
+//! On Linux a lease is an open-file-description lock on one byte of a file in `leases.d`; the key decides file and
+//! offset. Two keys that share 62 bits and the file would exclude each other, which is as unlikely as it is harmless.
+//! The kernel walks the list of a file's locks for each new one, so thousands of leases in one file would each cost
+//! more than a light stage; hence several files. Elsewhere a lease is a lock on a file of its own in `lease-files`.
 //!
 //! Such locks do not exclude threads that share an open file, so a set in memory does that.
 
@@ -13,12 +12,13 @@ use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::error::StoreError;
 use crate::format::layout::Layout;
+use crate::lock::claim::Claims;
 use crate::lock::holder;
-use crate::lock::host_lease::HostLeases;
+use crate::lock::memory::lock;
 use crate::lock::session::SessionDir;
 use crate::value::artifact::ActionKey;
 
@@ -26,56 +26,56 @@ use crate::value::artifact::ActionKey;
 #[derive(Debug)]
 pub(crate) struct Leases {
     kernel: KernelLocks,
-    hosts: HostLeases,
+    claims: Claims,
     held: Mutex<HashSet<ActionKey>>,
 }
 
-/// The claim to produce the result of one key; given back when dropped.
+/// The right to produce the result of one key, until it is dropped.
 pub struct Lease {
     key: ActionKey,
     leases: Arc<Leases>,
     lock: Option<KernelLock>,
-    /// Whether other hosts see it.
-    across_hosts: bool,
+    /// True if a claim shows it to other hosts.
+    is_claimed: bool,
 }
 
 impl Leases {
     pub(crate) fn open(layout: &Layout, session: &Arc<SessionDir>) -> Result<Self, StoreError> {
-        let hosts = HostLeases::new(layout, session);
-        Ok(Self { kernel: KernelLocks::open(layout.leases())?, hosts, held: Mutex::default() })
+        let claims = Claims::new(layout, session);
+        Ok(Self { kernel: KernelLocks::open(layout)?, claims, held: Mutex::default() })
     }
 
-    /// Claims a key; `None` if a thread or process holds it.
-    pub(crate) fn try_claim(self: &Arc<Self>, key: &ActionKey) -> Result<Option<Lease>, StoreError> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Takes the lease of a key; `None` if a thread or process holds it.
+    pub(crate) fn try_take(self: &Arc<Self>, key: &ActionKey) -> Result<Option<Lease>, StoreError> {
+        let mut held = lock(&self.held);
         if held.contains(key) {
             return Ok(None);
         }
         let lock = self.kernel.try_lock(key)?;
         Ok(lock.map(|lock| {
             held.insert(*key);
-            Lease { key: *key, leases: Arc::clone(self), lock: Some(lock), across_hosts: false }
+            Lease { key: *key, leases: Arc::clone(self), lock: Some(lock), is_claimed: false }
         }))
     }
 
-    /// Names the holder of a key that cannot be claimed.
+    /// Names the holder of a lease that cannot be taken.
     pub(crate) fn holder(&self, key: &ActionKey) -> String {
-        if self.held.lock().unwrap_or_else(PoisonError::into_inner).contains(key) {
+        if lock(&self.held).contains(key) {
             return "another node of this run, with the same key".to_owned();
         }
-        self.kernel.holder(key).or_else(|| self.hosts.holder(key)).unwrap_or_else(|| holder::UNKNOWN.to_owned())
+        self.kernel.holder(key).or_else(|| self.claims.holder(key)).unwrap_or_else(|| holder::UNKNOWN.to_owned())
     }
 
-    /// Claims a key for this host too; `None` if a thread, a process or another host holds it.
-    pub(crate) fn try_claim_across_hosts(self: &Arc<Self>, key: &ActionKey) -> Result<Option<Lease>, StoreError> {
-        let Some(mut lease) = self.try_claim(key)? else { return Ok(None) };
-        lease.across_hosts = self.hosts.try_claim(key)?;
-        Ok(lease.across_hosts.then_some(lease))
+    /// Takes the lease of a key and claims it for this host; `None` if a thread, a process or another host holds it.
+    pub(crate) fn try_take_across_hosts(self: &Arc<Self>, key: &ActionKey) -> Result<Option<Lease>, StoreError> {
+        let Some(mut lease) = self.try_take(key)? else { return Ok(None) };
+        lease.is_claimed = self.claims.try_claim(key)?;
+        Ok(lease.is_claimed.then_some(lease))
     }
 }
 
 impl Lease {
-    /// The key that is claimed.
+    /// Returns the key.
     pub fn key(&self) -> ActionKey {
         self.key
     }
@@ -83,10 +83,10 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if self.across_hosts {
-            self.leases.hosts.release(&self.key);
+        if self.is_claimed {
+            self.leases.claims.release(&self.key);
         }
-        let mut held = self.leases.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.leases.held);
         if let Some(lock) = self.lock.take() {
             self.leases.kernel.unlock(lock);
         }
@@ -113,13 +113,13 @@ mod linux {
     use nix::fcntl::{FcntlArg, fcntl};
     use nix::libc;
 
-    use super::{ActionKey, File, PathBuf, StoreError, holder};
+    use super::{ActionKey, File, Layout, PathBuf, StoreError, holder};
     use crate::files::disk;
 
-    /// Among how many files the locks are spread.
+    /// Number of files among which the locks are spread.
     const FILES: usize = 64;
 
-    /// Files whose bytes are locked, each opened when it is first needed.
+    /// Files whose bytes are locked, each opened on demand.
     #[derive(Debug)]
     pub(super) struct KernelLocks {
         files: [OnceLock<File>; FILES],
@@ -130,8 +130,8 @@ mod linux {
     pub(super) struct KernelLock(usize, libc::off_t);
 
     impl KernelLocks {
-        pub(super) fn open(dir: PathBuf) -> Result<Self, StoreError> {
-            Ok(Self { files: [const { OnceLock::new() }; FILES], dir })
+        pub(super) fn open(layout: &Layout) -> Result<Self, StoreError> {
+            Ok(Self { files: [const { OnceLock::new() }; FILES], dir: layout.leases() })
         }
 
         fn path(&self, number: usize) -> PathBuf {
@@ -147,13 +147,13 @@ mod linux {
         }
 
         pub(super) fn holder(&self, key: &ActionKey) -> Option<String> {
-            let (number, offset) = place(key);
+            let (number, offset) = byte_of(key);
             holder::of_byte(&self.path(number), offset.cast_unsigned())
         }
 
         pub(super) fn try_lock(&self, key: &ActionKey) -> Result<Option<KernelLock>, StoreError> {
-            let (number, offset) = place(key);
-            match fcntl(self.file(number)?, FcntlArg::F_OFD_SETLK(&byte(libc::F_WRLCK, offset))) {
+            let (number, offset) = byte_of(key);
+            match fcntl(self.file(number)?, FcntlArg::F_OFD_SETLK(&request(libc::F_WRLCK, offset))) {
                 Ok(_) => Ok(Some(KernelLock(number, offset))),
                 Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
                 Err(error) => Err(StoreError::io("lock a byte of", self.path(number))(error.into())),
@@ -162,20 +162,20 @@ mod linux {
 
         pub(super) fn unlock(&self, KernelLock(number, offset): KernelLock) {
             let file = self.files[number].get().expect("a file with a lock is open");
-            if let Err(error) = fcntl(file, FcntlArg::F_OFD_SETLK(&byte(libc::F_UNLCK, offset))) {
+            if let Err(error) = fcntl(file, FcntlArg::F_OFD_SETLK(&request(libc::F_UNLCK, offset))) {
                 tracing::warn!("cannot unlock a byte of {}: {error}", self.path(number).display());
             }
         }
     }
 
-    /// Number of the file, and offset of the byte that stands for a key.
-    fn place(key: &ActionKey) -> (usize, libc::off_t) {
+    /// Returns the number of the file and the offset of the byte for a key.
+    fn byte_of(key: &ActionKey) -> (usize, libc::off_t) {
         let bytes = key.0.as_bytes();
         let first = bytes.first_chunk().expect("a digest has 32 bytes");
         (usize::from(bytes[31]) % FILES, libc::off_t::from_le_bytes(*first) & (libc::off_t::MAX >> 1))
     }
 
-    fn byte(kind: libc::c_int, offset: libc::off_t) -> libc::flock {
+    fn request(kind: libc::c_int, offset: libc::off_t) -> libc::flock {
         let (l_type, l_whence) = (kind as libc::c_short, libc::SEEK_SET as libc::c_short);
         libc::flock { l_type, l_whence, l_start: offset, l_len: 1, l_pid: 0 }
     }
@@ -183,10 +183,9 @@ mod linux {
 
 #[cfg(any(not(target_os = "linux"), test))]
 mod portable {
-    use std::fs::TryLockError;
-
-    use super::{ActionKey, File, PathBuf, StoreError, holder};
+    use super::{ActionKey, File, Layout, PathBuf, StoreError, holder};
     use crate::files::disk;
+    use crate::lock::wait::{Hold, try_lock};
 
     /// A folder of locked files.
     #[derive(Debug)]
@@ -202,8 +201,8 @@ mod portable {
     }
 
     impl KernelLocks {
-        pub(super) fn open(path: PathBuf) -> Result<Self, StoreError> {
-            let dir = path.with_file_name("lease-files");
+        pub(super) fn open(layout: &Layout) -> Result<Self, StoreError> {
+            let dir = layout.lease_files();
             disk::create_folder(&dir)?;
             Ok(Self { dir })
         }
@@ -217,18 +216,18 @@ mod portable {
             let path = self.dir.join(key.0.to_string());
             loop {
                 let file = disk::open_or_create(&path)?;
-                match file.try_lock() {
-                    // Its last holder may have removed the name after we opened the file.
-                    Ok(()) if !disk::is_at(&file, &path) => {}
-                    Ok(()) => return Ok(Some(KernelLock { path, _file: file })),
-                    Err(TryLockError::WouldBlock) => return Ok(None),
-                    Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", path)(error)),
+                if !try_lock(&file, Hold::Alone, &path)? {
+                    return Ok(None);
+                }
+                // Its last holder may have removed the name after we opened the file.
+                if disk::is_at(&file, &path) {
+                    return Ok(Some(KernelLock { path, _file: file }));
                 }
             }
         }
 
         pub(super) fn unlock(&self, lock: KernelLock) {
-            // The name goes first, while the lock is held: whoever locks the file after us sees that it is gone.
+            // The name goes while the lock is held: the next process that locks the file sees that it is gone.
             if let Err(error) = disk::remove_file(&lock.path) {
                 tracing::warn!("{error}");
             }
@@ -245,7 +244,7 @@ mod tests {
     fn locks_of_files_exclude_other_holders_and_leave_nothing_behind() {
         let dir = tempfile::tempdir().unwrap();
         let key = |name: &str| ActionKey(Digest::of(name.as_bytes()));
-        let open = || portable::KernelLocks::open(dir.path().join("leases")).unwrap();
+        let open = || portable::KernelLocks::open(&Layout { dir: dir.path().to_owned() }).unwrap();
         let (one, two) = (open(), open());
         let lock = one.try_lock(&key("a")).unwrap().unwrap();
         assert!(two.try_lock(&key("a")).unwrap().is_none());

@@ -1,41 +1,37 @@
-//! What one open store has not finished: scratch folders and objects on their way in.
+//! Sessions: each store that is open for writing is one, and has a folder for its unfinished files.
 //!
-//! Each store that is open for writing is a session. It holds a kernel lock on a file `tmp/NUMBER.lock`, with the first
-//! number that is free, in which it notes what it needs (`notes.rs`). What is unfinished lies in the folder `tmp/NUMBER/`,
-//! which is made when it is first needed: a run of hits needs none. The lock vanishes with its holder, so a folder whose lock
-//! is free was left by a process that died; it is removed when the store is opened next. The files stay. A folder without such a
-//! file beside it is none of ours, whatever its name: it stays, and its number is taken by no session.
+//! A session locks the file `tmp/NUMBER.lock` with the first free number (`session_file.rs`). Its scratch folders and
+//! unfinished objects lie in `tmp/NUMBER/`, which is created on demand: a run of hits needs none. A folder whose lock
+//! is free was left by a dead process; it is removed when the store is opened next. The files stay. A folder without a
+//! lock file beside it is not a session's, whatever its name: it stays, and no session takes its number.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use crate::error::StoreError;
 use crate::files::clock;
 use crate::files::disk;
-use crate::files::regular::{self, Irregular};
+use crate::files::regular::Irregular;
 use crate::format::layout::Layout;
-use crate::format::names::{is_lock, session_number};
-use crate::lock::notes::{Noted, Notes};
-use crate::lock::using::UseLock;
+use crate::format::names::{LOCK, is_session_file, session_number};
+use crate::lock::session_file::{Needs, SessionFile};
+use crate::lock::use_lock::UseLock;
+use crate::lock::wait::{Hold, is_held, try_lock};
 
-/// How the name of a file with a lock ends.
-const LOCK: &str = ".lock";
-
-/// Our right to a folder for unfinished files, as long as this lives.
+/// A session, as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) dir: Arc<SessionDir>,
     /// When it was opened, in milliseconds since 1970.
     pub(crate) opened_ms: u64,
-    /// What it looks up, garbage collection must not take meanwhile.
     pub(crate) uses: UseLock,
-    /// In the file that carries the lock.
-    pub(crate) notes: Notes,
+    /// The file with its lock.
+    pub(crate) file: SessionFile,
 }
 
-/// The folder of a session, which is there once it was asked for.
+/// The folder of a session, created on demand.
 #[derive(Debug)]
 pub(crate) struct SessionDir {
     path: PathBuf,
@@ -50,9 +46,9 @@ impl Session {
         for number in 0_u32.. {
             let path = layout.tmp().join(number.to_string());
             if let Some(file) = claim(&path)? {
-                let notes = Notes::begin(file, lock_of(&path), opened_ms)?;
+                let file = SessionFile::begin(file, file_of(&path), opened_ms)?;
                 let dir = Arc::new(SessionDir { path, made: OnceLock::new() });
-                return Ok(Self { dir, opened_ms, uses, notes });
+                return Ok(Self { dir, opened_ms, uses, file });
             }
         }
         unreachable!("a number is free")
@@ -64,7 +60,7 @@ impl SessionDir {
         self.path.file_name().and_then(|name| name.to_str()).expect("the name of a session is a text")
     }
 
-    /// The folder; made if it was not asked for before.
+    /// Returns the folder, and creates it at the first call.
     pub(crate) fn path(&self) -> Result<&Path, StoreError> {
         if self.made.get().is_none() {
             disk::create_folder(&self.path)?;
@@ -77,15 +73,15 @@ impl SessionDir {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // Whoever empties `tmp` gives our number to another session.
-        if self.dir.made.get().is_some() && self.notes.is_in_place() {
+        // If somebody emptied `tmp`, another session may have this number by now.
+        if self.dir.made.get().is_some() && self.file.is_in_place() {
             remove(&self.dir.path);
         }
     }
 }
 
-/// The file with the lock of the session with this folder.
-fn lock_of(dir: &Path) -> PathBuf {
+/// Returns the session file beside a folder.
+fn file_of(dir: &Path) -> PathBuf {
     let mut name = dir.as_os_str().to_owned();
     name.push(LOCK);
     PathBuf::from(name)
@@ -97,14 +93,14 @@ fn remove(dir: &Path) {
     }
 }
 
-/// Locks the file of a session with this folder, made if it is missing.
+/// Locks the session file beside a folder, and creates it if it is missing.
 ///
-/// `None` if another session has it, or another user for whom alone it was made, or if something lies there that is no session's.
+/// Returns `None` if another session has it, if another user made it for himself alone, or if it is no session's.
 fn claim(dir: &Path) -> Result<Option<File>, StoreError> {
-    let path = lock_of(dir);
+    let path = file_of(dir);
     let opened = match disk::open_to_write(&path) {
-        Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            // A folder without a lock is nobody's that we know, and whoever takes the lock removes it.
+        Err(error) if error.is(ErrorKind::NotFound) => {
+            // A folder without a lock file is somebody's, and the holder of the lock would remove it.
             if dir.symlink_metadata().is_ok() {
                 return Ok(None);
             }
@@ -113,34 +109,17 @@ fn claim(dir: &Path) -> Result<Option<File>, StoreError> {
         opened => opened,
     };
     let file = match opened {
-        Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied && path.exists() => {
-            return Ok(None);
-        }
+        Err(error) if error.is(ErrorKind::PermissionDenied) && path.exists() => return Ok(None),
         Err(StoreError::Io { source, .. }) if Irregular::is_cause_of(&source) => return Ok(None),
         opened => opened?,
     };
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(StoreError::io("lock", path)(error)),
-    }
+    Ok(try_lock(&file, Hold::Alone, &path)?.then_some(file))
 }
 
-/// Whether somebody holds a lock, as far as can be seen.
-pub fn is_held(lock: &Path) -> bool {
-    let options = OpenOptions::new().read(true).clone();
-    // Some filesystems lock only what may be written; the files of others may only be read.
-    match regular::open(options.clone().write(true), lock).or_else(|_| regular::open(&options, lock)) {
-        Ok(file) => file.try_lock().is_err(),
-        Err(error) => error.kind() != io::ErrorKind::NotFound && !Irregular::is_cause_of(&error),
-    }
-}
-
-/// Removes the folders of sessions that died, each while nobody else can take its number. Whatever has no lock beside it is not
-/// a session's, and stays.
+/// Removes the folders of dead sessions, each while nobody else can take its number.
 ///
-/// A worker that has not yet noticed that its engine is dead may still write there; then the next sweep goes on, and nobody is
-/// kept from the store.
+/// A worker that has not yet noticed the death of its engine may still write there; then a later sweep removes the
+/// rest, and the store opens all the same.
 pub(crate) fn sweep(tmp: &Path, own: Option<&Session>) -> Result<(), StoreError> {
     for (name, kind) in disk::entries(tmp)? {
         let dir = tmp.join(&name);
@@ -157,16 +136,11 @@ pub(crate) fn sweep(tmp: &Path, own: Option<&Session>) -> Result<(), StoreError>
     Ok(())
 }
 
-/// What live sessions need, apart from our own.
-pub(crate) fn neighbours(tmp: &Path, own: &Session) -> Result<Vec<Noted>, StoreError> {
-    let mut neighbours = Vec::new();
-    for name in disk::list(tmp)?.iter().filter(|name| is_lock(name)) {
-        let lock = tmp.join(name);
-        if lock != lock_of(&own.dir.path) && is_held(&lock) {
-            neighbours.push(Noted::read(&lock));
-        }
-    }
-    Ok(neighbours)
+/// Lists the needs of all other live sessions.
+pub(crate) fn neighbours(tmp: &Path, own: &Session) -> Result<Vec<Needs>, StoreError> {
+    let own = file_of(&own.dir.path);
+    let files = disk::list(tmp)?.into_iter().filter(|name| is_session_file(name)).map(|name| tmp.join(name));
+    Ok(files.filter(|file| *file != own && is_held(file)).map(|file| Needs::read(&file)).collect())
 }
 
 #[cfg(test)]
@@ -182,7 +156,7 @@ mod tests {
     fn dead_session(tmp: &Path) -> PathBuf {
         let dir = tmp.join("0");
         fs::create_dir_all(dir.join("scratch-1/stage")).unwrap();
-        fs::write(lock_of(&dir), "").unwrap();
+        fs::write(file_of(&dir), "").unwrap();
         dir
     }
 
@@ -264,12 +238,12 @@ mod tests {
         let (one, two) = (open(), open());
         let scratch = one.scratch().unwrap();
         let (first, second) = (one.session().unwrap(), two.session().unwrap());
-        first.notes.add(&[7, 9]).unwrap();
+        first.file.add(&[7, 9]).unwrap();
         sweep(&two.layout.tmp(), Some(second)).unwrap();
         assert!(scratch.path().exists());
-        let noted = first.notes.read().unwrap();
-        assert_eq!(noted.opened_ms, first.opened_ms);
-        assert_eq!(neighbours(&two.layout.tmp(), second).unwrap(), [noted]);
+        let needs = first.file.read().unwrap();
+        assert_eq!(needs.opened_ms, first.opened_ms);
+        assert_eq!(neighbours(&two.layout.tmp(), second).unwrap(), [needs]);
         drop((scratch, one));
         assert_eq!(neighbours(&two.layout.tmp(), second).unwrap(), []);
     }

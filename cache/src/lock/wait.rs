@@ -1,9 +1,9 @@
-//! Waiting for kernel locks, but not in silence: who waits for long says for what, for whom and since when.
+//! Taking kernel locks on files, and waiting for them aloud: after two seconds a waiter names the lock and its holder.
 //!
-//! The kernel's queue is waited in by a thread of its own, so that the one who asked can speak meanwhile, and give up when people ask
-//! it to stop. A lock that is free costs no more than one that is not waited for.
+//! Another thread waits in the kernel's queue, so that the caller can speak meanwhile, and stop when people ask it to.
+//! A free lock is taken without a thread.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,59 +12,71 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::error::StoreError;
+use crate::files::regular::{self, Irregular};
 use crate::lock::holder;
 
-/// How long a wait is not worth a word.
+/// Silent time of a wait.
 const SILENCE: Duration = Duration::from_secs(2);
-/// How long after one word there is none.
+/// The silence between two messages.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// How often who waits looks whether it is to stop.
+/// Interval at which a waiter checks whether it is to stop.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Whether others may hold a lock at the same time.
+/// Mode of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hold {
-    /// With all who share it.
+    /// Together with others that share it.
     Shared,
-    /// Alone.
+    /// Exclusively.
     Alone,
 }
 
-impl Hold {
-    fn try_lock(self, file: &File) -> Result<(), TryLockError> {
-        match self {
-            Self::Shared => file.try_lock_shared(),
-            Self::Alone => file.try_lock(),
-        }
-    }
-
-    fn lock(self, file: &File) -> io::Result<()> {
-        match self {
-            Self::Shared => file.lock_shared(),
-            Self::Alone => file.lock(),
-        }
-    }
-}
-
-/// Locks a file that is open, and waits for whoever has it.
-///
-/// - `what`: for what, such as `the end of a garbage collection`
-pub(crate) fn lock(file: &File, hold: Hold, what: &str, path: &Path) -> Result<(), StoreError> {
-    match hold.try_lock(file) {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => {
-            let receiver = wait_apart(file, hold).map_err(StoreError::io("lock", path))?;
-            listen(&receiver, what, path).map_err(StoreError::io("lock", path))
-        }
+/// Locks an open file; returns false if another process holds it.
+pub(crate) fn try_lock(file: &File, hold: Hold, path: &Path) -> Result<bool, StoreError> {
+    let locked = match hold {
+        Hold::Shared => file.try_lock_shared(),
+        Hold::Alone => file.try_lock(),
+    };
+    match locked {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
         Err(TryLockError::Error(error)) => Err(StoreError::io("lock", path)(error)),
     }
 }
 
-/// Locks a file for this process alone as long as it is open, and waits for whoever has it; see [`stop_waiting_on`].
+/// Locks an open file, and waits for its holder.
 ///
-/// - `what`: for what it waits, such as `its turn to publish`
-pub fn lock_alone(file: &File, what: &str, path: &Path) -> Result<(), StoreError> {
-    lock(file, Hold::Alone, what, path)
+/// - `purpose`: for messages, such as `the end of a garbage collection`
+pub(crate) fn lock(file: &File, hold: Hold, purpose: &str, path: &Path) -> Result<(), StoreError> {
+    if try_lock(file, hold, path)? {
+        return Ok(());
+    }
+    let locked = wait_apart(file, hold).and_then(|receiver| listen(&receiver, purpose, path));
+    locked.map_err(StoreError::io("lock", path))
+}
+
+/// Locks a file for this process alone as long as it is open, and waits for its holder; see [`stop_waiting_on`].
+///
+/// - `purpose`: for messages, such as `its turn to publish`
+pub fn lock_alone(file: &File, purpose: &str, path: &Path) -> Result<(), StoreError> {
+    lock(file, Hold::Alone, purpose, path)
+}
+
+/// Gives up the lock on an open file.
+pub(crate) fn unlock(file: &File, path: &Path) {
+    if let Err(error) = file.unlock() {
+        tracing::warn!("cannot unlock {}: {error}", path.display());
+    }
+}
+
+/// Returns whether a process holds the lock on a file, as far as can be seen.
+pub fn is_held(lock: &Path) -> bool {
+    let options = OpenOptions::new().read(true).clone();
+    // Some filesystems lock only files that are open for writing; the files of others may be open for reading only.
+    match regular::open(options.clone().write(true), lock).or_else(|_| regular::open(&options, lock)) {
+        Ok(file) => file.try_lock().is_err(),
+        Err(error) => error.kind() != io::ErrorKind::NotFound && !Irregular::is_cause_of(&error),
+    }
 }
 
 /// Waits in another thread, which shares the open file, and so the lock.
@@ -73,18 +85,22 @@ fn wait_apart(file: &File, hold: Hold) -> io::Result<Receiver<io::Result<()>>> {
     let (sender, receiver) = channel();
     std::thread::Builder::new().name("waits for a lock".to_owned()).spawn(move || {
         let locked = loop {
-            match hold.lock(&file) {
+            let locked = match hold {
+                Hold::Shared => file.lock_shared(),
+                Hold::Alone => file.lock(),
+            };
+            match locked {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 locked => break locked,
             }
         };
-        // Who gave up listens no more; then the process is about to end.
+        // A caller that gave up listens no more; then the process is about to end.
         let _ = sender.send(locked);
     })?;
     Ok(receiver)
 }
 
-fn listen(receiver: &Receiver<io::Result<()>>, what: &str, path: &Path) -> io::Result<()> {
+fn listen(receiver: &Receiver<io::Result<()>>, purpose: &str, path: &Path) -> io::Result<()> {
     let mut patience = Patience::default();
     let asked_before = is_asked_to_stop();
     loop {
@@ -93,17 +109,17 @@ fn listen(receiver: &Receiver<io::Result<()>>, what: &str, path: &Path) -> io::R
             Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("the thread that waits is gone")),
             Err(RecvTimeoutError::Timeout) => {}
         }
-        // Somebody who asks twice ends the process, so only the first time is looked for.
+        // The second request ends the process, so only the first one matters here.
         if !asked_before && is_asked_to_stop() {
             return Err(io::ErrorKind::Interrupted.into());
         }
         if let Some(seconds) = patience.is_over() {
-            tracing::warn!("waiting for {seconds} s for {what}: {} has {}", holder::of_file(path), path.display());
+            tracing::warn!("waiting for {seconds} s for {purpose}: {} has {}", holder::of_file(path), path.display());
         }
     }
 }
 
-/// Says when a wait is worth a word: after two seconds, and from then on once a minute.
+/// Times the messages of a wait: the first after two seconds, then one a minute.
 #[derive(Debug)]
 pub struct Patience {
     since: Instant,
@@ -117,7 +133,7 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// How many seconds the wait takes by now, if that is worth a word.
+    /// Returns the seconds of the wait so far, if a message is due.
     pub fn is_over(&mut self) -> Option<u64> {
         let waited = self.since.elapsed();
         (waited >= self.next).then(|| {
@@ -129,9 +145,9 @@ impl Patience {
 
 static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-/// Ends waits for locks, with an error of the kind `Interrupted`, when this flag is set meanwhile; the first flag counts.
+/// Ends waits for locks, with an error of the kind `Interrupted`, once this flag is set; only the first flag counts.
 pub fn stop_waiting_on(flag: Arc<AtomicBool>) {
-    // Of a process that calls this twice, the first flag is the one that signals set.
+    // If a process calls this twice, signals set the first flag.
     let _ = STOP.set(flag);
 }
 

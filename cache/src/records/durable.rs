@@ -1,41 +1,44 @@
-//! Durability of reported results: they are there after a power cut, whoever wrote them.
+//! Durability: reported results survive a power cut, whoever wrote them.
 //!
-//! A record may stand in a pack of another process that has written it and not yet synced it, or was killed in between. Whoever
-//! uses such a record syncs that pack before it reports anything ([`Store::commit`]), as any process of the host can. (Another host
-//! cannot sync what is in this one's memory; there, what the file server shows is taken for durable.)
+//! Another process may have written a record and not yet synced it, or died in between. A process that uses such a
+//! record syncs the pack before it reports anything ([`Store::commit`]), as any process of the host can. (Another host
+//! cannot sync this one's memory; what a file server shows is taken for durable.)
 //!
-//! Bytes that are known to be durable need no sync. Of each pack the index keeps a length up to which it is, the largest of:
-//! - what `pack-ends` said when the store was opened: it is raised after a sync, by the process that synced;
-//! - where the last commit begins: a commit is synced before the same process writes the next one, and whoever takes a pack
-//!   over syncs it first;
-//! - where this process has synced it itself.
+//! Durable bytes need no sync. The index keeps the durable length of each pack, the largest of:
+//! - its length in `pack-ends` when the store was opened; each process raises that after a sync (`pack_lengths.rs`);
+//! - the start of the last commit: a commit is synced before the next one of the same process, and a process that takes
+//!   a pack over syncs it first;
+//! - its length after a sync by this process.
 //!
-//! A pack of which some length is durable has a durable name too, as a sync of it is followed by one of its folder if there was none
-//! before. Objects and folders: an object is synced before it gets its name. Who finds it there syncs its folder before it commits
-//! an artifact that names it (`object.rs`), so every artifact that is recorded has its objects. A folder of objects
-//! that holds one has a durable name, and so has a store that holds the file `format`, with all folders above it (`layout.rs`). The
-//! folders in a store get theirs with its first pack.
+//! A pack with a durable length has a durable name: its first sync is followed by one of its folder. An object is
+//! synced before it gets its name; a process that finds it syncs its folder before it commits an artifact that names it
+//! (`object.rs`). So each recorded artifact has its objects. A folder with an object has a durable name, and so has a
+//! store with the file `format`, with all folders above it (`layout.rs`). The folders in a store get theirs with its
+//! first pack.
+//!
+//! [`Store::commit`]: crate::Store::commit
 
 use std::fs::File;
-use std::io;
-use std::sync::{PoisonError, RwLock};
+use std::io::{self, ErrorKind};
+use std::sync::RwLock;
 
 use crate::error::StoreError;
 use crate::files::disk;
 use crate::format::layout::Layout;
+use crate::lock::memory::{read, write};
 use crate::records::index::Index;
 
-/// Makes durable what this process uses of packs and does not know to be durable; looks at lengths alone if there is nothing.
+/// Makes all records durable that this process uses; only compares lengths if they are.
 pub(crate) fn sync_used(layout: &Layout, index: &RwLock<Index>) -> Result<(), StoreError> {
-    let owed: Vec<_> = {
-        let index = index.read().unwrap_or_else(PoisonError::into_inner);
-        index.packs.iter().filter(|pack| pack.is_owed()).map(|pack| (pack.id.clone(), pack.end)).collect()
-    };
+    let index_now = read(index);
+    let owed = index_now.packs.iter().filter(|pack| pack.needs_sync());
+    let owed: Vec<_> = owed.map(|pack| (pack.id.clone(), pack.end)).collect();
+    drop(index_now);
     for (id, end) in owed {
         let path = layout.pack(&id);
         let file = disk::open(&path)?;
         sync(layout, index, &id, &file, end)?;
-        // Whoever wrote it cuts off what it could not make durable.
+        // A writer cuts off what it could not make durable.
         if file.metadata().map_err(StoreError::io("read", &path))?.len() < end {
             let error = io::Error::other("another process could not make durable what it wrote there; run again");
             return Err(StoreError::io("sync", path)(error));
@@ -44,21 +47,19 @@ pub(crate) fn sync_used(layout: &Layout, index: &RwLock<Index>) -> Result<(), St
     Ok(())
 }
 
-/// [`sync_used`] of a store that is open for reading only, maybe from a disk where nothing can be written, nor synced.
+/// The same for a read-only store, which may lie on a disk that takes no writes and no syncs.
 pub(crate) fn sync_read(layout: &Layout, index: &RwLock<Index>) -> Result<(), StoreError> {
-    let is_fixed =
-        |error: &io::Error| matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::InvalidInput);
     match sync_used(layout, index) {
-        Err(StoreError::Io { source, .. }) if is_fixed(&source) => Ok(()),
+        Err(error) if error.is(ErrorKind::ReadOnlyFilesystem) || error.is(ErrorKind::InvalidInput) => Ok(()),
         outcome => outcome,
     }
 }
 
-/// Makes a pack durable, with its name, and takes note that it is up to `end`.
+/// Makes a pack and its name durable, and notes that it is durable up to `end`.
 pub(crate) fn sync(layout: &Layout, index: &RwLock<Index>, id: &str, file: &File, end: u64) -> Result<(), StoreError> {
     disk::sync(file, &layout.pack(id))?;
     let (durable, is_only) = {
-        let index = index.read().unwrap_or_else(PoisonError::into_inner);
+        let index = read(index);
         (index.pack_number(id).map_or(0, |number| index.packs[number].durable), index.packs.len() <= 1)
     };
     if durable == 0 {
@@ -67,7 +68,7 @@ pub(crate) fn sync(layout: &Layout, index: &RwLock<Index>, id: &str, file: &File
     if durable == 0 && is_only {
         disk::sync_dir(&layout.dir)?;
     }
-    let mut index = index.write().unwrap_or_else(PoisonError::into_inner);
+    let mut index = write(index);
     if let Some(number) = index.pack_number(id) {
         let pack = &mut index.packs[number];
         pack.durable = pack.durable.max(end);

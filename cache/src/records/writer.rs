@@ -1,14 +1,13 @@
-//! Group commit: what threads record waits in memory until one of them writes all of it to a pack and syncs it once.
+//! Group commit: records of all threads wait in memory until one thread writes them to a pack and syncs it once.
 //!
-//! Two locks, always taken in the order `pack`, `pending`. A thread that commits holds `pack` from before it takes
-//! the waiting records until they are durable and known to the index. So a thread that gets `pack` and finds nothing
-//! waiting knows that what it had recorded is durable.
+//! A thread that commits holds the mutex `pack` from before it takes the waiting records until they are durable and
+//! indexed. So a thread that gets `pack` and finds nothing waiting knows that its own records are durable.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, RwLock};
 
 use serde::Serialize;
 
@@ -17,16 +16,18 @@ use crate::files::clock;
 use crate::files::disk;
 use crate::format::layout::Layout;
 use crate::format::record::{Draft, Hit};
+use crate::lock::memory::{lock, write};
+use crate::lock::wait::{Hold, try_lock};
 use crate::records::durable;
-use crate::records::index::{Index, pack_ids};
+use crate::records::index::Index;
 use crate::value::artifact::{ActionKey, ActionResult, Artifact, OutputDigest};
 use crate::value::digest::Digest;
 
 /// A pack of this length gets no further groups.
 const PACK_BYTES: u64 = 64 << 20;
-/// So much of a torn tail is kept.
+/// Most bytes of a torn tail that are kept.
 const TAIL_BYTES: usize = 256 << 20;
-/// Records that wait take at most about this much memory; then they are committed unasked.
+/// Memory of waiting records at which they are committed unasked.
 pub(crate) const PENDING_BYTES: usize = 16 << 20;
 
 /// Records on their way into a pack.
@@ -44,12 +45,12 @@ struct OpenPack {
     file: File,
 }
 
-/// What waits, and what a thread is committing just now.
+/// Records that wait, and those that a thread is committing now.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     waiting: Buffer,
     flying: Buffer,
-    /// Folders of objects that others may have put there, to be synced before what names them is written.
+    /// Folders of objects of other processes, to be synced before records that name the objects are written.
     folders: BTreeSet<PathBuf>,
 }
 
@@ -85,7 +86,7 @@ impl Pending {
         self.waiting.artifacts.insert(digest, artifact.clone());
     }
 
-    /// Adds a result, and gives what a hit will need of it.
+    /// Adds a result; returns the part of it that a hit needs.
     pub(crate) fn add_result<P: Serialize>(&mut self, key: ActionKey, result: ActionResult<P>) -> Hit {
         self.waiting.add(Draft::result(&key, &result));
         let ActionResult { outputs, elapsed_ms, recorded_ms, .. } = result;
@@ -94,12 +95,12 @@ impl Pending {
         hit
     }
 
-    /// Adds the folder of an object that was there already; before the artifact that names it.
+    /// Adds the folder of an object that existed already; call it before the artifact that names the object is added.
     pub(crate) fn add_folder(&mut self, folder: PathBuf) {
         self.folders.insert(folder);
     }
 
-    /// Adds a record as it is: a forget, or one that moves to another pack.
+    /// Adds a tombstone, or a record that moves to another pack.
     pub(crate) fn add(&mut self, draft: Draft) {
         self.waiting.add(draft);
     }
@@ -115,7 +116,7 @@ impl Buffer {
         self.drafts.push(draft);
     }
 
-    /// Puts what came later behind what could not be committed.
+    /// Appends later records to those that could not be committed.
     fn append(&mut self, later: Self) {
         self.drafts.extend(later.drafts);
         self.size_bytes += later.size_bytes;
@@ -127,33 +128,33 @@ impl Buffer {
 
 impl Writer {
     pub(crate) fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.pending)
     }
 
-    /// Makes durable what waits and what is used of others; packs in `avoid` are not appended to.
+    /// Makes waiting records durable, and used records of other processes; appends to no pack in `avoid`.
     pub(crate) fn commit(
         &self,
         layout: &Layout,
         index: &RwLock<Index>,
         avoid: &HashSet<String>,
     ) -> Result<(), StoreError> {
-        let mut pack = self.pack.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pack = lock(&self.pack);
         let (drafts, folders) = {
             let mut pending = self.pending();
             pending.flying = std::mem::take(&mut pending.waiting);
             (std::mem::take(&mut pending.flying.drafts), std::mem::take(&mut pending.folders))
         };
-        // First what the drafts name, then the drafts.
+        // First everything that the drafts name, then the drafts.
         let named = folders.iter().try_for_each(|folder| disk::sync_dir(folder));
         let named = named.and_then(|()| durable::sync_used(layout, index));
         if named.is_ok() && drafts.is_empty() {
             return Ok(());
         }
-        let outcome = named.and_then(|()| write(&mut pack, &drafts, layout, index, avoid));
+        let outcome = named.and_then(|()| append(&mut pack, &drafts, layout, index, avoid));
         let mut pending = self.pending();
         let mut flying = std::mem::take(&mut pending.flying);
         if outcome.is_err() {
-            // After a failed sync the kernel may have dropped the bytes and forgotten it, so this pack is left alone.
+            // After a failed sync the kernel may have dropped the bytes silently, so this pack is left alone.
             *pack = None;
             pending.folders.extend(folders);
             flying.drafts = drafts;
@@ -163,13 +164,13 @@ impl Writer {
         outcome
     }
 
-    /// Lets other processes append to our pack.
+    /// Lets other processes append to this one's pack.
     pub(crate) fn release(&self) {
-        *self.pack.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *lock(&self.pack) = None;
     }
 }
 
-fn write(
+fn append(
     pack: &mut Option<OpenPack>,
     drafts: &[Draft],
     layout: &Layout,
@@ -182,7 +183,7 @@ fn write(
     };
     let path = layout.pack(&open.id);
     let (bytes, start) = {
-        let mut index = write_lock(index);
+        let mut index = write(index);
         let number = index.read_pack(layout, &open.id)?;
         (index.packs[number].encode(drafts), index.packs[number].end)
     };
@@ -194,8 +195,8 @@ fn write(
         }
         return Err(error);
     }
-    // We learn of our own records as any reader does, which proves that they can be read.
-    let mut index = write_lock(index);
+    // Reading the new records like any reader proves that they can be read.
+    let mut index = write(index);
     let number = index.read_pack(layout, &open.id)?;
     let end = index.packs[number].end;
     if end != start + bytes.len() as u64 {
@@ -206,27 +207,27 @@ fn write(
     Ok(())
 }
 
-/// Finds a pack that nobody appends to, and cuts its torn tail.
+/// Finds a pack without a writer, and cuts its torn tail.
 fn take_over(layout: &Layout, index: &RwLock<Index>, avoid: &HashSet<String>) -> Result<Option<OpenPack>, StoreError> {
-    for id in pack_ids(layout)? {
+    for id in layout.pack_ids()? {
         let path = layout.pack(&id);
         let Ok(file) = disk::open_to_write(&path) else { continue };
         let len = file.metadata().map_err(StoreError::io("read", &path))?.len();
-        if len >= PACK_BYTES || avoid.contains(&id) || file.try_lock().is_err() || !disk::is_at(&file, &path) {
+        let is_free = || try_lock(&file, Hold::Alone, &path).unwrap_or(false) && disk::is_at(&file, &path);
+        if len >= PACK_BYTES || avoid.contains(&id) || !is_free() {
             continue;
         }
-        let (end, durable, sound) = {
-            let mut index = write_lock(index);
+        let (end, durable, is_sound) = {
+            let mut index = write(index);
             let number = index.read_pack(layout, &id)?;
             let pack = &index.packs[number];
-            let whole = pack.damage.is_empty() && pack.bad_bodies.is_empty();
-            (pack.end, pack.durable, whole)
+            (pack.end, pack.durable, pack.damage.is_empty() && pack.bad_bodies.is_empty())
         };
-        if !sound {
+        if !is_sound {
             continue;
         }
         cut_tail(layout, &id, &file, end)?;
-        // Its last writer may have been killed before it synced, and no commit begins before the one before it is durable.
+        // Its last writer may have died before its sync, and no commit begins before the last one is durable.
         if end == durable || durable::sync(layout, index, &id, &file, end).is_ok() {
             return Ok(Some(OpenPack { id, file }));
         }
@@ -234,14 +235,14 @@ fn take_over(layout: &Layout, index: &RwLock<Index>, avoid: &HashSet<String>) ->
     Ok(None)
 }
 
-/// Moves what follows the last group to quarantine; gives its place there.
+/// Moves the bytes behind the last group to quarantine; returns their path there.
 pub(crate) fn cut_tail(layout: &Layout, id: &str, file: &File, end: u64) -> Result<Option<PathBuf>, StoreError> {
     let path = layout.pack(id);
     let len = file.metadata().map_err(StoreError::io("read", &path))?.len();
     if len <= end {
         return Ok(None);
     }
-    // Of a longer one, which no crash leaves, the beginning has to do.
+    // No crash leaves a longer tail; its start has to do.
     let mut tail = vec![0; usize::try_from(len - end).map_or(TAIL_BYTES, |tail| tail.min(TAIL_BYTES))];
     file.read_exact_at(&mut tail, end).map_err(StoreError::io("read", &path))?;
     let kept = layout.quarantine().join(format!("{id}-{end}.tail"));
@@ -257,18 +258,13 @@ fn create(layout: &Layout) -> Result<OpenPack, StoreError> {
         let id = format!("{ms:012x}-{process:x}-{attempt:x}");
         let path = layout.pack(&id);
         let file = match disk::create_new(&path, 0o644) {
-            Ok(file) => file,
-            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => continue,
-            Err(error) => return Err(error),
+            Err(error) if error.is(std::io::ErrorKind::AlreadyExists) => continue,
+            created => created?,
         };
         // A process that looked for a pack just now may have been quicker to lock it.
-        if file.try_lock().is_ok() {
+        if try_lock(&file, Hold::Alone, &path).unwrap_or(false) {
             return Ok(OpenPack { id, file });
         }
     }
     unreachable!("an attempt for each number")
-}
-
-fn write_lock(index: &RwLock<Index>) -> std::sync::RwLockWriteGuard<'_, Index> {
-    index.write().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! What people ask about a store: which results there are, and how much there is.
+//! Listings of a store for people: its results, and its size.
 
 use std::fs::{self, File, Metadata};
 
@@ -9,16 +9,16 @@ use crate::files::disk;
 use crate::format::layout::Layout;
 use crate::format::names::is_prefix;
 use crate::format::record::Kind;
-use crate::records::places::Place;
-use crate::store::Store;
+use crate::records::locations::Location;
 use crate::store::last_use::LastUse;
+use crate::store::open::Store;
 use crate::value::artifact::{ActionKey, ActionResult};
 use crate::value::digest::Digest;
 
-/// How many keys an error lists.
+/// Keys that an error lists.
 const CANDIDATES: usize = 5;
 
-/// How much a store holds.
+/// Counts and sizes of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreStats {
     /// Recorded results.
@@ -40,27 +40,28 @@ pub struct StoreStats {
 }
 
 impl Store {
-    /// All recorded results in the order of recording, with the time of last use in milliseconds since 1970.
+    /// Iterates over all recorded results in the order of recording, with the time of last use in milliseconds since
+    /// 1970.
     pub fn results(&self) -> impl Iterator<Item = (ActionKey, ActionResult, u64)> + '_ {
         let last_use = self.last_use();
-        let mut places: Vec<(Digest, Place)> = self.index().all(Kind::Result).collect();
-        places.sort_unstable_by_key(|(_, place)| (place.pack, place.body_at));
+        let mut locations: Vec<(Digest, Location)> = self.index().all(Kind::Result).collect();
+        locations.sort_unstable_by_key(|(_, location)| (location.pack, location.body_at));
         let mut open: Option<(u32, File)> = None;
-        let mut read = move |place: &Place| {
+        let mut read = move |location: &Location| {
             let index = self.index();
-            if open.as_ref().is_none_or(|(pack, _)| *pack != place.pack) {
-                open = Some((place.pack, disk::open(&index.packs.get(place.pack as usize)?.path).ok()?));
+            if open.as_ref().is_none_or(|(pack, _)| *pack != location.pack) {
+                open = Some((location.pack, disk::open(&index.packs.get(location.pack as usize)?.path).ok()?));
             }
-            index.result(place, &open.as_ref()?.1).ok()?
+            index.result(location, &open.as_ref()?.1).ok()?
         };
-        places.into_iter().filter_map(move |(key, place)| {
-            let (key, result) = (ActionKey(key), read(&place)?);
+        locations.into_iter().filter_map(move |(key, location)| {
+            let (key, result) = (ActionKey(key), read(&location)?);
             let used_ms = last_use.of_key(&key).map_or(result.recorded_ms, |used| used.max(result.recorded_ms));
             Some((key, result, used_ms))
         })
     }
 
-    /// Times of last use; without them, times of recording stand in.
+    /// Reads the times of last use; if they cannot be read, times of recording stand in.
     pub(crate) fn last_use(&self) -> LastUse {
         LastUse::read(&self.layout).unwrap_or_else(|error| {
             tracing::warn!("{error}");
@@ -68,7 +69,7 @@ impl Store {
         })
     }
 
-    /// The one key whose hexadecimal digits begin with `prefix`.
+    /// Finds the one key whose hexadecimal digits begin with `prefix`.
     pub fn find(&self, prefix: &str) -> Result<ActionKey, StoreError> {
         let prefix = prefix.to_ascii_lowercase();
         let mut keys: Vec<String> = self.index().all(Kind::Result).map(|(key, _)| key.to_string()).collect();
@@ -89,7 +90,7 @@ impl Store {
         }
     }
 
-    /// How much there is.
+    /// Counts what the store holds.
     pub fn stats(&self) -> Result<StoreStats, StoreError> {
         let objects = objects(&self.layout)?;
         let quarantined = disk::list(&self.layout.quarantine())?.len() as u64;
@@ -117,7 +118,7 @@ pub(crate) struct ObjectFile {
     pub(crate) modified_ms: u64,
 }
 
-/// All objects, sorted by digest. Files that no digest names are not the store's, and are left alone.
+/// Lists all objects, sorted by digest. Files with other names are not the store's.
 pub(crate) fn objects(layout: &Layout) -> Result<Vec<ObjectFile>, StoreError> {
     let folders = disk::entries(&layout.objects())?.into_iter().filter(|(_, kind)| kind.is_dir());
     let folders = folders.filter_map(|(name, _)| name.into_string().ok().filter(|name| is_prefix(name)));

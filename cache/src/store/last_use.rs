@@ -1,6 +1,6 @@
-//! When keys were last needed.
+//! The file `last-use`: when keys were last needed.
 //!
-//! The file `last-use` is a sequence of batches, one for each run, appended under a lock:
+//! It is a sequence of batches, one for each run, appended under a lock:
 //!
 //! | offset | size | batch |
 //! |---|---|---|
@@ -11,23 +11,24 @@
 //! | 48 | 4 | CRC-32 of bytes 0 to 47 and of the keys |
 //! | 52 | 8 × count | the first eight bytes of each key, sorted |
 //!
-//! So a run that needs what an earlier run needed adds 52 bytes. Eight bytes of a key are enough: if two keys share them,
-//! one of them counts as used more lately than it was. Nothing is synced, as losing a batch costs little.
+//! So a run that needs the same keys as an earlier one adds 52 bytes. Nothing is synced, as losing a batch costs
+//! little.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Read};
 
 use crate::error::StoreError;
 use crate::files::disk;
+use crate::files::frame::{Reader, crc};
 use crate::format::layout::Layout;
 use crate::lock::wait::{self, Hold};
 use crate::value::artifact::ActionKey;
-use crate::value::digest::{self, Digest};
+use crate::value::digest::Digest;
 
-const MAGIC: [u8; 4] = *b"LUSE";
+const MAGIC: &[u8] = b"LUSE";
 const HEADER_LEN: usize = 52;
-/// A longer file is none: no list of uses grows to this, as it is shortened.
+/// A longer file is none: the list is shortened before it grows to this.
 const BYTES_MAX: u64 = 1 << 30;
 /// A longer file is written anew, if that makes it much shorter.
 const LONG_BYTES: usize = 8 << 20;
@@ -46,17 +47,17 @@ impl LastUse {
         }
     }
 
-    /// When the key was last needed.
+    /// Returns when a key was last needed.
     pub(crate) fn of_key(&self, key: &ActionKey) -> Option<u64> {
-        self.0.get(&prefix(key)).copied()
+        self.0.get(&key.prefix()).copied()
     }
 
     fn of(batches: &Batches<'_>) -> Self {
         let mut last = HashMap::new();
         for batch in &batches.batches {
             let keys = if batch.keys.is_empty() { batches.keys.get(&batch.digest).copied() } else { Some(batch.keys) };
-            for key in keys.unwrap_or_default().chunks_exact(8) {
-                let time = last.entry(u64::from_le_bytes(key.try_into().expect("chunks of eight"))).or_insert(0);
+            for key in keys.unwrap_or_default().as_chunks().0 {
+                let time = last.entry(u64::from_le_bytes(*key)).or_insert(0);
                 *time = batch.time_ms.max(*time);
             }
         }
@@ -71,11 +72,7 @@ pub(crate) fn touch(layout: &Layout, keys: &[ActionKey], time_ms: u64) -> Result
     let mut bytes = Vec::new();
     (&mut file).take(BYTES_MAX).read_to_end(&mut bytes).map_err(StoreError::io("read", &path))?;
     let batches = Batches::parse(&bytes);
-    let mut prefixes: Vec<u64> = keys.iter().map(prefix).collect();
-    prefixes.sort_unstable();
-    prefixes.dedup();
-    let keys: Vec<u8> = prefixes.iter().flat_map(|prefix| prefix.to_le_bytes()).collect();
-    let digest = Digest::of(&keys);
+    let (digest, keys) = list(keys.iter().map(ActionKey::prefix).collect());
     let known = batches.keys.contains_key(&digest);
     let batch = encode(&digest, if known { &[] } else { &keys }, time_ms);
     disk::write_at(&file, &batch, batches.len as u64, &path)?;
@@ -91,7 +88,7 @@ pub(crate) fn touch(layout: &Layout, keys: &[ActionKey], time_ms: u64) -> Result
     Ok(())
 }
 
-/// What is wrong with the bytes of the file, whether only its end is, and what can be kept.
+/// Returns the damage of the file's bytes, whether only its end is damaged, and the bytes that can be kept.
 pub(crate) fn damage(bytes: &[u8]) -> Option<(String, bool, Vec<u8>)> {
     let batches = Batches::parse(bytes);
     if batches.gaps == 0 && batches.len == bytes.len() {
@@ -104,21 +101,20 @@ pub(crate) fn damage(bytes: &[u8]) -> Option<(String, bool, Vec<u8>)> {
     Some((message, batches.gaps == 0, whole))
 }
 
-/// Writes the file anew with one batch for each time, where that saves at least half.
+/// Writes the file anew with one batch for each time, if that saves at least half.
 fn shorten(file: &File, bytes: &[u8], layout: &Layout) -> Result<(), StoreError> {
     let LastUse(last) = LastUse::of(&Batches::parse(bytes));
     if last.len() * 8 > bytes.len() / 2 {
         return Ok(());
     }
-    let mut by_time: std::collections::BTreeMap<u64, Vec<u64>> = Default::default();
+    let mut by_time: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     last.into_iter().for_each(|(key, time)| by_time.entry(time).or_default().push(key));
     let mut shorter = Vec::new();
-    for (time_ms, mut keys) in by_time {
-        keys.sort_unstable();
-        let keys: Vec<u8> = keys.iter().flat_map(|key| key.to_le_bytes()).collect();
-        shorter.extend(encode(&Digest::of(&keys), &keys, time_ms));
+    for (time_ms, prefixes) in by_time {
+        let (digest, keys) = list(prefixes);
+        shorter.extend(encode(&digest, &keys, time_ms));
     }
-    // In place: a crash here loses times of use, and whoever waits for the lock holds this file, not its name.
+    // In place: a crash here loses times of use only, and the next waiter for the lock has this file open.
     let path = layout.last_use();
     disk::truncate(file, 0, &path)?;
     disk::write_at(file, &shorter, 0, &path)
@@ -131,27 +127,23 @@ fn lock(layout: &Layout) -> Result<File, StoreError> {
     Ok(file)
 }
 
+/// Encodes prefixes of keys, each once and sorted; returns their digest and bytes.
+fn list(mut prefixes: Vec<u64>) -> (Digest, Vec<u8>) {
+    prefixes.sort_unstable();
+    prefixes.dedup();
+    let bytes: Vec<u8> = prefixes.into_iter().flat_map(u64::to_le_bytes).collect();
+    (Digest::of(&bytes), bytes)
+}
+
 fn encode(digest: &Digest, keys: &[u8], time_ms: u64) -> Vec<u8> {
     let count = u32::try_from(keys.len() / 8).expect("a run has fewer than 4 billion nodes");
     let mut bytes = MAGIC.to_vec();
     bytes.extend(count.to_le_bytes());
     bytes.extend(time_ms.to_le_bytes());
     bytes.extend(digest.as_bytes());
-    bytes.extend(checksum(&bytes, keys).to_le_bytes());
+    bytes.extend(crc(&[&bytes, keys]).to_le_bytes());
     bytes.extend(keys);
     bytes
-}
-
-fn checksum(header: &[u8], keys: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(header);
-    hasher.update(keys);
-    hasher.finalize()
-}
-
-/// The part of a key that stands for it in notes of use.
-pub(crate) fn prefix(key: &ActionKey) -> u64 {
-    digest::prefix(key.0.as_bytes())
 }
 
 struct Batch<'a> {
@@ -160,14 +152,14 @@ struct Batch<'a> {
     keys: &'a [u8],
 }
 
-/// The batches that are whole.
+/// The intact batches of a file.
 struct Batches<'a> {
     batches: Vec<Batch<'a>>,
     /// Keys by their digest.
     keys: HashMap<Digest, &'a [u8]>,
-    /// Where the last batch ends.
+    /// Offset of the end of the last batch.
     len: usize,
-    /// Parts between batches that are none.
+    /// Number of damaged ranges before later batches.
     gaps: usize,
 }
 
@@ -176,41 +168,36 @@ impl<'a> Batches<'a> {
         let mut all = Self { batches: Vec::new(), keys: HashMap::new(), len: 0, gaps: 0 };
         let mut at = 0;
         while at < bytes.len() {
-            let Some((batch, len)) = Batch::parse(&bytes[at..]) else {
-                // One that is damaged does not hide those that follow.
+            let Some(batch) = Batch::parse(&bytes[at..]) else {
+                // A damaged batch does not hide later ones.
                 let Some(next) = Self::next(bytes, at + 1) else { break };
                 all.gaps += 1;
                 at = next;
                 continue;
             };
+            at += HEADER_LEN + batch.keys.len();
+            all.len = at;
             if !batch.keys.is_empty() {
                 all.keys.insert(batch.digest, batch.keys);
             }
             all.batches.push(batch);
-            at += len;
-            all.len = at;
         }
         all
     }
 
     fn next(bytes: &[u8], from: usize) -> Option<usize> {
-        let mut places = (from..bytes.len()).filter(|place| bytes[*place..].starts_with(&MAGIC));
-        places.find(|place| Batch::parse(&bytes[*place..]).is_some())
+        let mut offsets = (from..bytes.len()).filter(|offset| bytes[*offset..].starts_with(MAGIC));
+        offsets.find(|offset| Batch::parse(&bytes[*offset..]).is_some())
     }
 }
 
 impl<'a> Batch<'a> {
-    fn parse(bytes: &'a [u8]) -> Option<(Self, usize)> {
-        let header: &[u8; HEADER_LEN] = bytes.first_chunk()?;
-        let count = u32::from_le_bytes(header[4..8].try_into().ok()?) as usize;
-        let keys = bytes[HEADER_LEN..].get(..count.checked_mul(8)?)?;
-        let stated = u32::from_le_bytes(header[48..].try_into().ok()?);
-        if header[..4] != MAGIC || stated != checksum(&header[..48], keys) {
-            return None;
-        }
-        let time_ms = u64::from_le_bytes(header[8..16].try_into().ok()?);
-        let digest = Digest::from_bytes(header[16..48].try_into().ok()?);
-        Some((Self { time_ms, digest, keys }, HEADER_LEN + keys.len()))
+    fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let mut reader = Reader(bytes.strip_prefix(MAGIC)?);
+        let count = reader.u32()? as usize;
+        let (time_ms, digest, stored) = (reader.u64()?, reader.digest()?, reader.u32()?);
+        let keys = reader.take(count.checked_mul(8)?)?;
+        (stored == crc(&[&bytes[..HEADER_LEN - 4], keys])).then_some(Self { time_ms, digest, keys })
     }
 }
 

@@ -1,10 +1,13 @@
 //! The open store: lookups, recording, and listings of what it holds.
 //!
-//! Imports `records` and what that imports.
+//! Imports `records` and the folders above it.
 
 pub(crate) mod catalog;
 pub(crate) mod last_use;
 pub(crate) mod lookup;
 mod open;
+mod put;
+mod read;
 
-pub use open::{PutContent, Store};
+pub use open::Store;
+pub use put::PutContent;

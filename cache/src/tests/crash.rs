@@ -6,7 +6,7 @@ use crate::error::StoreError;
 use crate::files::fault;
 use crate::format::layout::Access;
 use crate::store::{PutContent, Store};
-use crate::upkeep::gc::GcPolicy;
+use crate::upkeep::gc_report::GcPolicy;
 use crate::value::artifact::{ActionKey, ActionResult, OutputDigest};
 use crate::value::digest::Digest;
 
@@ -47,14 +47,15 @@ fn record(store: &Store, name: &str) -> Result<(), StoreError> {
 }
 
 fn read(store: &Store, name: &str) -> Option<Vec<u8>> {
-    let hit = store.lookup(&key(name))?;
-    let artifact = store.artifact(&hit.outputs[0].1).expect("a hit has its artifact");
+    store.hit(&key(name))?;
+    let result = store.recorded(&key(name))?;
+    let artifact = store.artifact(&result.outputs[0].1).expect("a hit has its artifact");
     Some(store.read(&artifact.files[0].digest).expect("a hit has its bytes"))
 }
 
 const NAMES: [&str; 6] = ["1", "2", "3", "4", "5", "6"];
 
-/// Records in three commits; gives the names that were reported durable, and whether all went well.
+/// Records in three commits; returns the names that were reported durable, and whether all went well.
 fn work(dir: &Path) -> (Vec<&'static str>, bool) {
     let mut durable = Vec::new();
     let mut run = || {
@@ -64,7 +65,7 @@ fn work(dir: &Path) -> (Vec<&'static str>, bool) {
             store.commit()?;
             durable.extend(names);
         }
-        // The store is dropped while it cannot write, so that it cannot clean up, as a process that is killed.
+        // The store is dropped while it cannot write, so it cannot clean up, like a killed process.
         Ok::<_, StoreError>(())
     };
     let done = run().is_ok();
@@ -87,7 +88,7 @@ fn a_store_that_stops_after_any_write_keeps_what_it_reported() {
         let report = store.verify().unwrap();
         assert!(report.problems.is_empty(), "after {steps} writes: {:?}", report.problems);
         assert_eq!(std::fs::read_dir(store.layout.tmp()).unwrap().count(), 1, "dead sessions are swept");
-        // The run is done again, and ends as if nothing had happened.
+        // The run is repeated, and ends as if nothing had happened.
         drop(store);
         assert_eq!(work(dir.path()), (NAMES.to_vec(), true));
         let store = Store::open(dir.path(), Access::ReadWrite).unwrap();
@@ -170,7 +171,7 @@ fn a_garbage_collection_that_stops_after_any_write_loses_nothing_that_stays() {
             assert!(read.is_some() || !stays, "{name} was lost after {steps} writes");
             assert!(read.is_none_or(|bytes| bytes == contents(name)));
         }
-        // What was to go is gone or whole.
+        // The others are gone or whole.
         let report = store.verify().unwrap();
         assert!(report.problems.is_empty(), "after {steps} writes: {:?}", report.problems);
         if let Ok(report) = outcome {

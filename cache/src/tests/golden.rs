@@ -7,11 +7,11 @@ use crate::external::stat_cache::{Entry, FileStat, StatCache};
 use crate::format::checkpoint::{CHECKPOINT_HEADER_BYTES, Checkpoints};
 use crate::format::layout::{Access, Layout};
 use crate::format::pack::Pack;
-use crate::format::record::{Draft, Forget, Kind};
-use crate::records::ends;
+use crate::format::record::{Draft, Kind, Tombstone};
+use crate::records::pack_lengths;
 use crate::store::{Store, last_use};
 use crate::tests::crash::{key, result};
-use crate::upkeep::gc::Collected;
+use crate::upkeep::gc_report::Collected;
 use crate::upkeep::pin::Pin;
 use crate::value::artifact::{Artifact, FileEntry, OutputDigest};
 use crate::value::digest::Digest;
@@ -31,12 +31,13 @@ fn store(dir: &Path) -> (Store, Layout) {
 #[test]
 fn a_pack_has_the_bytes_that_earlier_programs_wrote() {
     let artifact = Artifact::new(vec![FileEntry { name: "a/b".into(), digest: Digest::of(b"blob"), size_bytes: 4 }]);
-    let forget = Forget { kind: Kind::Blob, digest: Digest::of(b"x"), body_at: 77, pack: "000000000001-1-0".into() };
+    let tombstone =
+        Tombstone { kind: Kind::Blob, digest: Digest::of(b"x"), body_at: 77, pack: "000000000001-1-0".into() };
     let drafts = [
         Draft::blob(&Digest::of(b"blob"), b"blob".to_vec()),
         Draft::artifact(&artifact.digest(), &artifact),
         Draft::result(&key("1"), &result("1", artifact.digest())),
-        Draft::forget(&forget),
+        Draft::tombstone(&tombstone),
     ];
     let bytes = Pack::new("000000000002-1-0", Path::new("unread")).encode(&drafts);
     assert_digest(&bytes, "424646df90be");
@@ -71,7 +72,7 @@ fn a_checkpoint_has_the_bytes_that_earlier_programs_wrote() {
 fn lengths_of_packs_have_the_bytes_that_earlier_programs_wrote() {
     let dir = tempfile::tempdir().unwrap();
     let (_store, layout) = store(dir.path());
-    ends::write(&layout, &[("b".to_owned(), 7), ("a".to_owned(), 123)].into()).unwrap();
+    pack_lengths::write(&layout, &[("b".to_owned(), 7), ("a".to_owned(), 123)].into()).unwrap();
     assert_eq!(fs::read_to_string(layout.pack_ends()).unwrap(), "a 123\nb 7\ncrc 382b3fe3\n", "{HINT}");
 }
 

@@ -1,5 +1,5 @@
-//! What is left of a collected result: one line of JSON in the file `lineage` with its key, outputs, preimage and
-//! provenance, so that it can still be told where a number came from. Each has a seal (`seal.rs`).
+//! The file `lineage`: a line of sealed JSON for each collected result, with key, outputs, preimage and provenance, so
+//! that the origin of a number can still be found.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead, BufReader};
@@ -8,28 +8,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
 use crate::files::disk;
+use crate::files::frame::{is_sealed, sealed};
 use crate::files::regular;
-use crate::files::seal::{is_sealed, sealed};
 use crate::format::layout::Layout;
 use crate::store::Store;
-use crate::upkeep::gc::Collected;
+use crate::upkeep::gc_report::Collected;
 use crate::value::artifact::{ActionKey, ActionResult, OutputDigest};
 
 /// A longer file is none.
 pub(crate) const BYTES_MAX: u64 = 1 << 32;
 
-/// A result that was collected.
+/// A collected result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lineage {
     /// Its key.
     pub key: ActionKey,
-    /// What was recorded for it.
+    /// Its record.
     pub result: ActionResult,
     /// When it was collected, in milliseconds since 1970.
     pub collected_ms: u64,
 }
 
-/// A line as it is written.
+/// The fields of a line, in their order.
 #[derive(Serialize, Deserialize)]
 struct Line {
     key: ActionKey,
@@ -37,40 +37,27 @@ struct Line {
     kind: String,
     run: String,
     device: String,
-    outputs: Outputs,
+    outputs: Vec<(String, OutputDigest)>,
     elapsed_ms: u64,
     recorded_ms: u64,
-    #[serde(default)]
     last_used_ms: u64,
     collected_ms: u64,
     #[serde(rename = "manifest")]
     preimage: serde_json::Value,
 }
 
-/// In the order in which the stage declares them; lines of before have a map.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum Outputs {
-    List(Vec<(String, OutputDigest)>),
-    Map(std::collections::BTreeMap<String, OutputDigest>),
-}
-
-impl Line {
-    fn into_lineage(self) -> Lineage {
-        let outputs = match self.outputs {
-            Outputs::List(list) => list,
-            Outputs::Map(map) => map.into_iter().collect(),
-        };
-        let Self { key, node, kind, run, device, elapsed_ms, recorded_ms, collected_ms, preimage, .. } = self;
+impl From<Line> for Lineage {
+    fn from(line: Line) -> Self {
+        let Line { key, outputs, preimage, node, kind, run, device, elapsed_ms, recorded_ms, collected_ms, .. } = line;
         let result = ActionResult { outputs, preimage, node, kind, run, elapsed_ms, recorded_ms, device };
-        Lineage { key, result, collected_ms }
+        Self { key, result, collected_ms }
     }
 }
 
 impl Store {
-    /// All results that were collected, the earliest first; one that was collected twice comes twice.
+    /// Iterates over all collected results, the earliest first; one that was collected twice comes twice.
     ///
-    /// Lines that cannot be read, as a crash may leave one, are skipped.
+    /// Unreadable lines, as a crash may leave one, are skipped.
     pub fn lineage(&self) -> Result<impl Iterator<Item = Lineage> + use<>, StoreError> {
         let path = self.layout.lineage();
         let file = match regular::open_bounded(&path, BYTES_MAX) {
@@ -79,11 +66,11 @@ impl Store {
             Err(error) => return Err(StoreError::io("read", path)(error)),
         };
         let lines = file.into_iter().flat_map(|file| BufReader::with_capacity(1 << 20, file).split(b'\n'));
-        let lines = lines.map_while(Result::ok).filter_map(|line| serde_json::from_slice(&line).ok());
-        Ok(lines.map(Line::into_lineage))
+        let lines = lines.map_while(Result::ok).filter_map(|line| serde_json::from_slice::<Line>(&line).ok());
+        Ok(lines.map(Lineage::from))
     }
 
-    /// What is left of the results of some keys, as far as they were collected; the latest, where more than once.
+    /// Returns the lineage of those keys that were collected; the latest one, if a key was collected more than once.
     pub fn collected(&self, keys: &HashSet<ActionKey>) -> Result<HashMap<ActionKey, Lineage>, StoreError> {
         if keys.is_empty() {
             return Ok(HashMap::new());
@@ -93,16 +80,14 @@ impl Store {
     }
 
     /// Appends the lines of results that are about to go, durably.
-    pub(crate) fn write_lineage(&self, collected: &[Collected], now_ms: u64) -> Result<(), StoreError> {
+    pub(crate) fn write_lineage(&self, collected: &[Collected], collected_ms: u64) -> Result<(), StoreError> {
         if collected.is_empty() {
             return Ok(());
         }
-        let mut lines = Vec::new();
-        for Collected { key, last_used_ms, .. } in collected {
-            let Some(result) = self.recorded(key) else { continue };
-            let ActionResult { outputs, preimage, node, kind, run, elapsed_ms, recorded_ms, device } = result;
-            let outputs = Outputs::List(outputs);
-            let (key, last_used_ms, collected_ms) = (*key, *last_used_ms, now_ms);
+        let line = |Collected { key, last_used_ms, .. }: &Collected| {
+            let ActionResult { outputs, preimage, node, kind, run, elapsed_ms, recorded_ms, device } =
+                self.recorded(key)?;
+            let (key, last_used_ms) = (*key, *last_used_ms);
             let line = Line {
                 key,
                 node,
@@ -116,19 +101,14 @@ impl Store {
                 collected_ms,
                 preimage,
             };
-            push(&mut lines, &line);
-        }
-        append(&self.layout, &lines)
+            Some(sealed(&line) + "\n")
+        };
+        let lines: String = collected.iter().filter_map(line).collect();
+        append(&self.layout, lines.as_bytes())
     }
 }
 
-/// Adds a line about one result, which is a JSON object.
-fn push(lines: &mut Vec<u8>, object: &impl Serialize) {
-    lines.extend(sealed(object).into_bytes());
-    lines.push(b'\n');
-}
-
-/// Makes lines durable, in place of half a line that a crash has left.
+/// Appends lines durably, in place of half a line that a crash has left.
 fn append(layout: &Layout, lines: &[u8]) -> Result<(), StoreError> {
     let path = layout.lineage();
     let file = disk::open_or_create(&path)?;
@@ -141,7 +121,7 @@ fn append(layout: &Layout, lines: &[u8]) -> Result<(), StoreError> {
     disk::sync(&file, &path)
 }
 
-/// What is wrong with the bytes of the file, whether only its end is, and what can be kept.
+/// Returns the damage of the file's bytes, whether only its end is damaged, and the bytes that can be kept.
 pub(crate) fn damage(bytes: &[u8]) -> Option<(String, bool, Vec<u8>)> {
     let lines: Vec<_> = bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| *line != b"\n").collect();
     let is_whole = |line: &&&[u8]| line.ends_with(b"\n") && is_sealed(line) == Some(true);
@@ -161,8 +141,7 @@ mod tests {
     fn half_a_line_does_not_spoil_the_next_one() {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout { dir: dir.path().to_owned() };
-        let mut line = Vec::new();
-        push(&mut line, &serde_json::json!({ "node": "score" }));
+        let line = (sealed(&serde_json::json!({ "node": "score" })) + "\n").into_bytes();
         append(&layout, &line).unwrap();
         append(&layout, &line[..9]).unwrap();
         assert!(damage(&fs::read(layout.lineage()).unwrap()).is_some_and(|(_, only_end, _)| only_end));

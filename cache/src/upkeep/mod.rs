@@ -2,12 +2,15 @@
 //!
 //! Imports everything else.
 
-mod collect;
+mod collection_plan;
 mod compact;
 pub(crate) mod gc;
+pub(crate) mod gc_report;
 pub(crate) mod lineage;
 pub(crate) mod pin;
+pub(crate) mod problem;
 pub(crate) mod repair;
 mod retention;
-mod small;
+mod side_files;
+mod strays;
 pub(crate) mod verify;

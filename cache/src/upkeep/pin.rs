@@ -1,7 +1,7 @@
 //! Pins: results that garbage collection keeps whatever the limits, until they are unpinned.
 //!
-//! A pin is a file `pins/NAME.json` that lists keys, with a seal (`seal.rs`). One that cannot be read stops a collection, as what it
-//! pins is unknown.
+//! A pin is a sealed JSON file `pins/NAME.json` with keys (`frame.rs`). An unreadable pin stops collections, as its
+//! keys are unknown.
 
 use std::path::PathBuf;
 
@@ -9,22 +9,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
 use crate::files::disk;
-use crate::files::seal::{is_sealed, sealed};
+use crate::files::frame::{is_sealed, sealed};
 use crate::format::layout::Access;
-use crate::format::names;
+use crate::format::names::{self, PIN};
 use crate::store::Store;
 use crate::value::artifact::ActionKey;
 
-const SUFFIX: &str = ".json";
 /// A longer file is no pin: that would be ten million keys.
 const BYTES_MAX: u64 = 1 << 30;
 
-/// Results that stay.
+/// A named list of results that stay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     /// Its name: letters, digits, `-`, `_` and `.`, the first of them a letter or digit.
     pub name: String,
-    /// What was pinned, for people, such as `run 20260131-174502-318-9f02ac`.
+    /// Origin of the keys, for people, such as `run 20260131-174502-318-9f02ac`.
     pub source: String,
     /// When, in milliseconds since 1970.
     pub pinned_ms: u64,
@@ -33,10 +32,9 @@ pub struct Pin {
 }
 
 impl Pin {
-    /// Whether a name can be that of a pin.
+    /// Returns whether a pin can have this name.
     pub fn is_name(name: &str) -> bool {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.len() <= 200 && name.chars().all(plain)
+        names::is_pin_name(name)
     }
 }
 
@@ -47,24 +45,24 @@ fn parse(bytes: &[u8]) -> Result<Pin, String> {
     serde_json::from_slice(bytes).map_err(|error| error.to_string())
 }
 
-/// What is wrong with the bytes of a pin, if anything is.
+/// Returns the damage of a pin's bytes, if there is any.
 pub(crate) fn problem(bytes: &[u8]) -> Option<String> {
     parse(bytes).err()
 }
 
 impl Store {
-    /// Pins results, durably; replaces the pin of that name. Errors: a name that [`Pin::is_name`] refuses.
+    /// Pins results durably; replaces the pin of that name. Errors: a name that [`Pin::is_name`] refuses.
     pub fn pin(&self, mut pin: Pin) -> Result<(), StoreError> {
         let path = self.pin_path(&pin.name)?;
         pin.keys.sort_unstable();
         pin.keys.dedup();
-        // A collection that runs now ends first, or sees the pin.
+        // A running collection ends first, or sees the pin.
         let _using = self.using()?;
         disk::create_folder_durably(&self.layout.pins())?;
         disk::replace(&path, (sealed(&pin) + "\n").as_bytes(), true)
     }
 
-    /// Removes a pin; says whether there was one.
+    /// Removes a pin; returns whether there was one.
     pub fn unpin(&self, name: &str) -> Result<bool, StoreError> {
         let path = self.pin_path(name)?;
         let found = path.symlink_metadata().is_ok();
@@ -72,15 +70,15 @@ impl Store {
         Ok(found)
     }
 
-    /// All pins, by name. Errors: one that cannot be read.
+    /// Reads all pins, by name. Errors: an unreadable pin.
     pub fn pins(&self) -> Result<Vec<Pin>, StoreError> {
         let files = disk::list(&self.layout.pins())?;
-        let pins = files.iter().filter(|name| names::is_pin(name)).filter_map(|name| name.strip_suffix(SUFFIX));
+        let pins = files.iter().filter(|name| names::is_pin(name)).filter_map(|name| name.strip_suffix(PIN));
         pins.map(|name| self.read_pin(name)).collect()
     }
 
     fn read_pin(&self, name: &str) -> Result<Pin, StoreError> {
-        let path = self.layout.pins().join(format!("{name}{SUFFIX}"));
+        let path = self.layout.pins().join(format!("{name}{PIN}"));
         let bytes = disk::read(&path, BYTES_MAX).map_err(StoreError::io("read", &path))?;
         parse(&bytes).map_err(|reason| StoreError::Pin { path, reason })
     }
@@ -92,6 +90,6 @@ impl Store {
         if !Pin::is_name(name) {
             return Err(StoreError::PinName { name: name.to_owned() });
         }
-        Ok(self.layout.pins().join(format!("{name}{SUFFIX}")))
+        Ok(self.layout.pins().join(format!("{name}{PIN}")))
     }
 }

@@ -1,44 +1,41 @@
-//! Mends a store: what `verify` names is put right or out of use, so that the next run makes again what is lost, and only that.
+//! Repair: every problem that `verify` reports is mended or put out of use; the next run makes lost results again.
 //!
-//! Nobody else may have the store open meanwhile. All that is changed or removed is kept in `quarantine/`, but for results that
-//! lack bytes: they are forgotten, and what they were stands in the report.
+//! Nobody else may have the store open. Everything that is changed or removed is kept in `quarantine/`, except results
+//! that lack bytes: the report names them.
 
 use std::collections::HashSet;
 use std::path::Path;
 
 use crate::error::StoreError;
 use crate::files::disk;
-use crate::format::layout::Access;
-use crate::format::layout::Layout;
-use crate::format::names;
+use crate::format::layout::{Access, Layout};
 use crate::format::record::Kind;
 use crate::lock::session;
-use crate::records::ends;
-use crate::records::index::pack_ids;
+use crate::records::pack_lengths;
 use crate::records::writer::cut_tail;
 use crate::store::Store;
-use crate::upkeep::collect::Kept;
-use crate::upkeep::compact;
+use crate::upkeep::compact::{self, Kept};
 use crate::upkeep::gc::Alone;
-use crate::upkeep::small;
-use crate::upkeep::verify::Problem;
+use crate::upkeep::problem::Problem;
+use crate::upkeep::side_files;
+use crate::upkeep::strays;
 use crate::value::artifact::ActionKey;
 
-/// What was found and what was done about it.
+/// Outcome of a repair.
 #[derive(Clone, Debug, Default)]
 pub struct RepairReport {
     /// Everything that was corrupt, missing or torn.
     pub problems: Vec<Problem>,
     /// Nodes whose results were dropped because bytes of them are lost; the next run that needs them makes them again.
     pub dropped: Vec<String>,
-    /// What was done, a sentence each, without the dropped results.
+    /// Other changes, a sentence each.
     pub done: Vec<String>,
 }
 
 impl Store {
-    /// Mends the store in a folder.
+    /// Repairs the store in a folder.
     ///
-    /// Errors: another process has it open; it has a newer format; the disk refuses. Nothing is changed in the first two cases.
+    /// Errors: another process has it open; it has a newer format; the disk refuses. The first two change nothing.
     pub fn repair(dir: &Path) -> Result<RepairReport, StoreError> {
         let format = Layout::mend_format(dir)?;
         let store = Self::open(dir, Access::ReadWrite)?;
@@ -53,15 +50,18 @@ impl Store {
         report.problems.extend(found.torn);
         store.drop_incomplete(&mut report)?;
         store.mend_packs(&mut report)?;
-        for finding in small::findings(&store.layout)? {
+        for finding in side_files::findings(&store.layout)? {
             report.done.push(finding.mend(&store.layout)?);
         }
-        ends::write(&store.layout, &ends::of(&store.index()))?;
-        store.sweep_unfinished(&mut report)?;
+        pack_lengths::write(&store.layout, &store.index().durable_lengths())?;
+        for path in strays::unfinished(&store.layout)? {
+            disk::remove_file(&path)?;
+            report.done.push(format!("removed {}, which was never finished", path.display()));
+        }
         Ok(report)
     }
 
-    /// Takes results out of use that lack bytes.
+    /// Puts results out of use that lack bytes.
     fn drop_incomplete(&self, report: &mut RepairReport) -> Result<(), StoreError> {
         let mut keys: Vec<_> = self.index().all(Kind::Result).map(|(key, _)| ActionKey(key)).collect();
         keys.sort_unstable();
@@ -70,33 +70,34 @@ impl Store {
             if recorded.is_some() && self.hit(&key).is_some() {
                 continue;
             }
-            // One whose record was corrupt is out of use by now.
-            let Some(place) = self.index().place(Kind::Result, &key.0) else { continue };
+            // A result with a corrupt record is out of use by now.
+            let Some(location) = self.index().location(Kind::Result, &key.0) else { continue };
             let node = recorded.map_or_else(|| format!("key {}", key.0), |result| result.node);
             report.dropped.push(node);
-            self.forget(Kind::Result, &key.0, &place);
+            self.bury(Kind::Result, &key.0, &location);
         }
         self.commit()
     }
 
-    /// Writes damaged packs anew, and cuts torn ends.
+    /// Rewrites damaged packs, and cuts torn tails.
     fn mend_packs(&self, report: &mut RepairReport) -> Result<(), StoreError> {
-        let kept = self.all_kept();
+        let kept = Kept::all(&self.index());
         let uses = compact::pack_uses(&self.index(), &kept)?;
         let damaged = uses.iter().filter(|pack| pack.damaged && !pack.foreign);
         let damaged: HashSet<String> = damaged.map(|pack| pack.id.clone()).collect();
         for id in &damaged {
-            let copy = self.layout.quarantine().join(format!("{id}.pack"));
-            let bytes =
-                disk::read(&self.layout.pack(id), u64::MAX).map_err(StoreError::io("read", self.layout.pack(id)))?;
+            let (path, copy) = (self.layout.pack(id), self.layout.quarantine().join(format!("{id}.pack")));
+            let bytes = disk::read(&path, u64::MAX).map_err(StoreError::io("read", path))?;
             disk::replace(&copy, &bytes, true)?;
-            report.done.push(format!("wrote the pack {id} anew without what is damaged (kept as {})", copy.display()));
+            report
+                .done
+                .push(format!("wrote the pack {id} anew without its damaged records (kept as {})", copy.display()));
         }
         if !damaged.is_empty() {
             compact::rewrite(self, &damaged, &kept)?;
         }
         self.writer.release();
-        for id in pack_ids(&self.layout)? {
+        for id in self.layout.pack_ids()? {
             let path = self.layout.pack(&id);
             let file = disk::open_to_write(&path)?;
             let mut index = self.index_mut();
@@ -109,29 +110,5 @@ impl Store {
             index.packs[number].durable = end;
         }
         disk::sync_dir(&self.layout.packs())
-    }
-
-    /// All results, and the artifacts and blobs that they need.
-    fn all_kept(&self) -> Kept {
-        let index = self.index();
-        let mut kept = Kept::default();
-        for (key, _) in index.all(Kind::Result) {
-            kept.results.insert(key);
-            for (_, output) in index.hit(&ActionKey(key)).map(|hit| hit.outputs).unwrap_or_default() {
-                kept.artifacts.insert(output.0);
-                let files = index.artifact(&output).unwrap_or_default().files;
-                kept.blobs.extend(files.into_iter().map(|file| file.digest));
-            }
-        }
-        kept
-    }
-
-    /// Removes what killed processes left beside files that they were about to replace.
-    fn sweep_unfinished(&self, report: &mut RepairReport) -> Result<(), StoreError> {
-        for path in names::unfinished(&self.layout)? {
-            disk::remove_file(&path)?;
-            report.done.push(format!("removed {}, which was never finished", path.display()));
-        }
-        Ok(())
     }
 }

@@ -1,31 +1,34 @@
-//! In which order results are worth keeping.
+//! Ranking of results by value.
 //!
-//! A result is worth nothing to a run without those that it was made from: a key is known only once the outputs of its
-//! inputs are. So a result was last used when the latest of all that was made from it was, and it is kept if one of them
-//! is; wherever the order is cut, whatever is kept has its inputs.
+//! A result is worth nothing to a run without its inputs: a key is known only once the outputs of its inputs are. So
+//! the last use of a result is that of the latest result made from it, and a result stays if one of those does.
+//! Wherever the order is cut, each kept result has its inputs.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use crate::value::artifact::{ActionKey, OutputDigest};
 
-/// What is known of a recorded result.
+/// The use of a recorded result.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Use {
     pub(crate) key: ActionKey,
+    /// The node that first produced it, and the kind of its stage.
+    pub(crate) node: String,
+    pub(crate) kind: String,
     pub(crate) outputs: Vec<OutputDigest>,
     /// Outputs of other results that it was made from.
     pub(crate) inputs: Vec<OutputDigest>,
     pub(crate) elapsed_ms: u64,
     /// When it was needed itself, in milliseconds since 1970.
     pub(crate) last_used_ms: u64,
-    /// Whether it stays whatever the limits.
+    /// True if it stays whatever the limits.
     pub(crate) protected: bool,
 }
 
-/// Orders results by how much they are worth: what is protected first, then the latest used; each after its inputs.
+/// Orders results by value: protected ones first, then the latest used; each after its inputs.
 ///
-/// `last_used_ms` and `protected` are afterwards those of the result or of one that was made from it.
+/// Afterwards, `last_used_ms` and `protected` are those of the result or of one that was made from it.
 pub(crate) fn rank(mut uses: Vec<Use>) -> Vec<Use> {
     // Ties by key, so that a dry run and a real one agree.
     uses.sort_unstable_by_key(|one| (Reverse((one.protected, one.last_used_ms)), one.key));
@@ -68,6 +71,8 @@ mod tests {
     fn used(name: &str, inputs: &[&str], last_used_ms: u64) -> Use {
         Use {
             key: ActionKey(Digest::of(name.as_bytes())),
+            node: name.to_owned(),
+            kind: "test".to_owned(),
             outputs: vec![output(name)],
             inputs: inputs.iter().map(|input| output(input)).collect(),
             elapsed_ms: 1,

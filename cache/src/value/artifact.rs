@@ -1,4 +1,4 @@
-//! Artifacts and action results: what a store holds, apart from how it holds it.
+//! Artifacts and action results, apart from their storage.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +9,14 @@ use crate::value::digest::Digest;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ActionKey(pub Digest);
+
+impl ActionKey {
+    /// The first eight bytes, which stand for the key in notes of use: if two keys share them, one of them is kept
+    /// longer.
+    pub(crate) fn prefix(&self) -> u64 {
+        self.0.prefix()
+    }
+}
 
 /// The digest of an artifact: of the names and contents of its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -34,25 +42,25 @@ pub struct Artifact {
 }
 
 impl Artifact {
-    /// Sorts the files by name.
+    /// Makes an artifact of files in any order.
     pub fn new(mut files: Vec<FileEntry>) -> Self {
         files.sort_by(|a, b| a.name.cmp(&b.name));
         Self { files }
     }
 
-    /// The digest over names and contents.
+    /// Returns the digest of names and contents.
     pub fn digest(&self) -> OutputDigest {
         let files = self.files.iter().map(|file| (file.name.as_str(), Value::Digest(file.digest)));
         OutputDigest(Value::map(files).digest().expect("names and digests hold no NaN"))
     }
 
-    /// The length of all files together.
+    /// Sums up the lengths of all files.
     pub fn size_bytes(&self) -> u64 {
         self.files.iter().fold(0, |sum, file| sum.saturating_add(file.size_bytes))
     }
 }
 
-/// Refuses names that would lead out of an artifact, or that some filesystem could not hold; the error says why.
+/// Refuses names that lead out of an artifact or that a filesystem may not allow; the error is the reason.
 pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
     let bad = |part: &str| part.is_empty() || part == "." || part == "..";
     if name.split('/').any(bad) {
@@ -80,11 +88,11 @@ pub struct ActionResult<P = serde_json::Value> {
     pub kind: String,
     /// The run that produced it; provenance only.
     pub run: String,
-    /// How long the stage ran.
+    /// Run time of the stage.
     pub elapsed_ms: u64,
     /// When it was recorded, in milliseconds since 1970.
     pub recorded_ms: u64,
-    /// Where it ran, for example `cpu`; provenance only.
+    /// The device on which it ran, for example `cpu`; provenance only.
     pub device: String,
 }
 

@@ -4,12 +4,11 @@
 //! carries its length first. Maps are sorted by key. `-0.0` is folded to `0.0`; NaN is refused, because it equals
 //! nothing. An integer differs from a float: `1` and `1.0` are two values.
 //!
-//! [`Encoder`] writes the encoding; [`Preimage`] holds it and decodes it for people.
+//! [`Encoder`] writes the encoding; [`Preimage`](crate::Preimage) keeps it and decodes it for people.
 
 use std::collections::BTreeMap;
 
 use crate::value::digest::Digest;
-use crate::value::preimage::Preimage;
 
 /// Tag of [`Value::Null`].
 pub(super) const NULL: u8 = 0;
@@ -115,11 +114,6 @@ impl Encoder {
     /// Takes the bytes so far, for a later [`Encoder::encoded`], and leaves the encoder empty.
     pub fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)
-    }
-
-    /// Takes the bytes, which encode one whole value, as a preimage, and leaves the encoder empty.
-    pub fn preimage(&mut self) -> Preimage {
-        Preimage::new(self.take())
     }
 
     /// Returns the digest of all bytes, and leaves the encoder empty; its memory stays for the next value.

@@ -1,4 +1,4 @@
-//! BLAKE3 digests: the names of bytes.
+//! BLAKE3 digests, which name bytes.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,7 +18,7 @@ impl Digest {
         Self(*blake3::hash(bytes).as_bytes())
     }
 
-    /// Digests what a reader gives, without holding it in memory.
+    /// Digests all bytes of a reader, without holding them in memory.
     pub fn of_reader(reader: impl Read) -> io::Result<Self> {
         let mut hasher = blake3::Hasher::new();
         hasher.update_reader(reader)?;
@@ -35,6 +35,11 @@ impl Digest {
         &self.0
     }
 
+    /// The first eight bytes as a number, as random as a hash can be.
+    pub(crate) fn prefix(&self) -> u64 {
+        u64::from_le_bytes(*self.0.first_chunk().expect("a digest has 32 bytes"))
+    }
+
     /// The first twelve hexadecimal digits, enough for people.
     pub fn short(&self) -> String {
         let mut hex = self.to_string();
@@ -43,15 +48,10 @@ impl Digest {
     }
 }
 
-/// The first eight bytes of a digest as a number: it is as random as a hash can be.
-pub(crate) fn prefix(digest: &[u8; 32]) -> u64 {
-    u64::from_le_bytes(*digest.first_chunk().expect("a digest has 32 bytes"))
-}
-
 /// A map by digest.
 pub type DigestMap<V> = HashMap<Digest, V, BuildHasherDefault<DigestHasher>>;
 
-/// A digest is already as random as a hash can be, so its first bytes serve.
+/// Hashes a digest by its first bytes, which are random already.
 #[derive(Debug, Default)]
 pub struct DigestHasher(u64);
 
@@ -66,11 +66,11 @@ impl Hasher for DigestHasher {
         }
     }
 
-    /// The length of the digest, which is the same for all.
+    /// Ignores the length, which is the same for all digests.
     fn write_usize(&mut self, _length: usize) {}
 }
 
-/// The digest of bytes that come piece by piece.
+/// Digests bytes piece by piece.
 #[derive(Clone, Debug, Default)]
 pub struct Digester(blake3::Hasher);
 
@@ -80,7 +80,7 @@ impl Digester {
         self.0.update(bytes);
     }
 
-    /// The digest of all bytes so far.
+    /// Returns the digest of all bytes so far.
     pub fn digest(&self) -> Digest {
         Digest(*self.0.finalize().as_bytes())
     }
@@ -98,7 +98,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// The text is not 64 hexadecimal digits.
+/// An error about a text that is not 64 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a digest of 64 hexadecimal digits")]
 pub struct ParseDigestError(String);

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
-use crate::value::canonical::{BOOL, DIGEST, FLOAT, INT, LIST, MAP, NULL, TEXT};
+use crate::value::canonical::{BOOL, DIGEST, Encoder, FLOAT, INT, LIST, MAP, NULL, TEXT};
 use crate::value::digest::Digest;
 
 /// The canonical encoding of one value, made by an [`Encoder`](crate::Encoder) and serialized as JSON.
@@ -16,10 +16,6 @@ use crate::value::digest::Digest;
 pub struct Preimage(Vec<u8>);
 
 impl Preimage {
-    pub(super) fn new(encoding: Vec<u8>) -> Self {
-        Self(encoding)
-    }
-
     /// Returns the digest of the value.
     pub fn digest(&self) -> Digest {
         Digest::of(&self.0)
@@ -28,6 +24,13 @@ impl Preimage {
     /// Decodes the value as JSON; digests become hexadecimal texts.
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::to_value(self).expect("a preimage has text keys and finite numbers")
+    }
+}
+
+/// Takes the encoding of one whole value.
+impl From<Encoder> for Preimage {
+    fn from(mut encoder: Encoder) -> Self {
+        Self(encoder.take())
     }
 }
 
@@ -104,12 +107,12 @@ mod tests {
     use serde_json::{Value as Json, json};
 
     use super::*;
-    use crate::value::canonical::{Encoder, Value};
+    use crate::value::canonical::Value;
 
     fn preimage(value: &Value) -> Preimage {
         let mut encoder = Encoder::default();
         encoder.value(value).expect("there is no NaN");
-        encoder.preimage()
+        encoder.into()
     }
 
     /// A value and the JSON that people read of it.

@@ -1,4 +1,4 @@
-//! What the tests of the store share.
+//! Fixtures of the store's tests.
 #![allow(dead_code, reason = "no test binary uses all of it")]
 
 use std::fs;
@@ -77,9 +77,10 @@ pub(crate) fn record(store: &Store, name: &str, contents: &[u8]) -> OutputDigest
     output
 }
 
-/// The contents that the key of that name has in the store, if it is a hit.
+/// Returns the contents of the key of that name, if it is a hit and its record is whole.
 pub(crate) fn contents(store: &Store, name: &str) -> Option<Vec<u8>> {
-    let hit = store.lookup(&key(name))?;
-    let artifact = store.artifact(&hit.outputs[0].1)?;
+    store.hit(&key(name))?;
+    let result = store.recorded(&key(name))?;
+    let artifact = store.artifact(&result.outputs[0].1)?;
     store.read(&artifact.files[0].digest).ok()
 }

@@ -42,11 +42,11 @@ fn text(line: &impl Serialize) -> String {
     serde_json::to_string(line).expect("a line is plain data")
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct NodeLine<'a> {
     reason: &'static str,
     stage: &'a str,
-    point: &'a Point,
+    point: Option<&'a Point>,
     status: &'static str,
     key: Option<&'a ActionKey>,
     output: serde_json::Value,
@@ -61,19 +61,7 @@ struct NodeLine<'a> {
 
 impl<'a> NodeLine<'a> {
     fn new(node: &'a NodeName, status: &'static str) -> Self {
-        let (stage, point, output) = (node.stage(), node.point(), serde_json::Value::Null);
-        Self {
-            reason: "node",
-            stage,
-            point,
-            status,
-            key: None,
-            output,
-            elapsed_ms: 0,
-            cause: None,
-            log: None,
-            by: None,
-        }
+        Self { reason: "node", stage: node.stage(), point: Some(node.point()), status, ..Self::default() }
     }
 }
 

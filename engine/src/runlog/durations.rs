@@ -25,25 +25,19 @@ pub struct Durations {
 }
 
 impl Durations {
-    /// Adds one duration; for each node the first one added counts.
-    pub fn add(&mut self, node: &NodeName, elapsed_ms: u64) {
-        self.by_node.entry(node.as_str().to_owned()).or_insert(elapsed_ms);
-        self.add_to_stage(node, elapsed_ms);
-    }
-
     /// Adds one duration of the current run; a short one counts for its stage only.
-    pub(super) fn add_summed(&mut self, node: &NodeName, elapsed_ms: u64) {
+    pub(super) fn add(&mut self, node: &NodeName, elapsed_ms: u64) {
         if elapsed_ms >= SHORT_MS {
             // A node that ran twice in a run replaced a lost result, and the later time counts.
             self.by_node.insert(node.as_str().to_owned(), elapsed_ms);
         }
-        self.add_to_stage(node, elapsed_ms);
-    }
-
-    fn add_to_stage(&mut self, node: &NodeName, elapsed_ms: u64) {
         let (sum_ms, count) = self.by_stage.entry(node.stage().to_owned()).or_default();
         *sum_ms = sum_ms.saturating_add(elapsed_ms);
         *count = count.saturating_add(1);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_stage.is_empty()
     }
 
     /// Adds the durations of an earlier run.
@@ -70,7 +64,7 @@ impl Durations {
 
     /// Writes the durations to a file, unless there are none.
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
-        if self.by_stage.is_empty() {
+        if self.is_empty() {
             return Ok(());
         }
         disk::replace(path, sealed(self).as_bytes(), false).map_err(io::Error::other)
@@ -98,8 +92,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("durations.json");
         let mut summed = Durations::default();
-        summed.add_summed(&score(1), 10);
-        summed.add_summed(&score(2), 400);
+        summed.add(&score(1), 10);
+        summed.add(&score(2), 400);
         summed.write(&path).expect("the folder is writable");
         let mut read = Durations::default();
         read.add(&score(2), 300);

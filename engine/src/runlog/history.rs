@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::PathBuf;
 
 use orchestrate_cache::{ActionKey, disk};
@@ -156,47 +156,32 @@ impl History {
 
     /// Returns the durations of nodes in the newest `max_runs` runs in which a node ran.
     ///
-    /// Runs of hits only are skipped without reading them, and the search ends after a thousand runs or a quarter of a
-    /// gigabyte.
+    /// The search ends after a thousand runs, or after reading a quarter of a gigabyte.
     pub fn durations(&self, max_runs: usize) -> Durations {
         let mut durations = Durations::default();
-        let mut bytes_left = 1_usize << 28;
-        let runs = self.runs().into_iter().take(RUNS_SEARCHED);
-        for run in runs.filter(|run| !self.only_hits(run)).take(max_runs) {
-            if let Some(summed) = Durations::read(&self.dir(&run).join(DURATIONS)) {
-                durations.extend(summed);
-                continue;
+        let (mut runs_left, mut bytes_left) = (max_runs, 1_usize << 28);
+        for run in self.runs().into_iter().take(RUNS_SEARCHED) {
+            if runs_left == 0 || bytes_left == 0 {
+                break;
             }
-            // A run that was killed.
-            let Ok(text) = self.text(&run) else { continue };
-            for line in lines(&text).rev().filter(|line| line.contains(r#""event":"node_ran""#)) {
-                if let Ok(Ran { node, elapsed_ms }) = serde_json::from_str(line) {
-                    durations.add(&node, elapsed_ms);
+            let mut found = Durations::read(&self.dir(&run).join(DURATIONS)).unwrap_or_default();
+            // A run that was killed, or one of hits only.
+            if found.is_empty()
+                && let Ok(text) = self.text(&run)
+            {
+                for line in lines(&text).filter(|line| line.contains(r#""event":"node_ran""#)) {
+                    if let Ok(Ran { node, elapsed_ms }) = serde_json::from_str(line) {
+                        found.add(&node, elapsed_ms);
+                    }
                 }
+                bytes_left = bytes_left.saturating_sub(text.len());
             }
-            match bytes_left.checked_sub(text.len()) {
-                Some(left) => bytes_left = left,
-                None => break,
+            if !found.is_empty() {
+                durations.extend(found);
+                runs_left -= 1;
             }
         }
         durations
-    }
-
-    /// Returns whether no node ran, according to the end of the log.
-    fn only_hits(&self, run: &RunId) -> bool {
-        const SUMMARY_BYTES_MAX: u64 = 1024;
-        let read_end = || -> io::Result<Vec<u8>> {
-            let mut file = disk::open(&self.dir(run).join(EVENTS)).map_err(io::Error::other)?;
-            let size_bytes = file.metadata()?.len();
-            file.seek(SeekFrom::Start(size_bytes.saturating_sub(SUMMARY_BYTES_MAX)))?;
-            let mut bytes = Vec::new();
-            file.take(SUMMARY_BYTES_MAX).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        let end = read_end().unwrap_or_default();
-        let last = end.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
-        let last: Option<TimedEvent> = serde_json::from_slice(last).ok();
-        matches!(last, Some(TimedEvent { event: Event::RunFinished { counts, .. }, .. }) if counts.ran == 0)
     }
 
     /// Returns the list of hits that a line names, `Some(None)` if the list is lost, and `None` for any other line.
@@ -354,11 +339,11 @@ mod tests {
     #[test]
     fn estimate_is_the_nodes_latest_duration_or_the_mean_of_its_stage() {
         let runs = tempfile::tempdir().expect("a temporary folder");
-        write_run(runs.path(), vec![ran(score(1), 1, 10)]);
-        write_run(runs.path(), vec![ran(score(1), 1, 20), ran(score(2), 1, 60)]);
+        write_run(runs.path(), vec![ran(score(1), 1, 100)]);
+        write_run(runs.path(), vec![ran(score(1), 1, 200), ran(score(2), 1, 600)]);
         let durations = History::new(runs.path()).durations(9);
-        assert_eq!(durations.estimate_ms(&score(1)), Some(20));
-        assert_eq!(durations.estimate_ms(&score(7)), Some(30));
+        assert_eq!(durations.estimate_ms(&score(1)), Some(200));
+        assert_eq!(durations.estimate_ms(&score(7)), Some(300));
         assert_eq!(durations.estimate_ms(&NodeName::new("table", Point::default())), None);
     }
 

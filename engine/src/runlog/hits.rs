@@ -57,7 +57,7 @@ pub(super) fn write(runs_dir: &Path, hits: &Hits<'_>) -> io::Result<Digest> {
         };
         nodes.iter().map(name).collect::<Vec<_>>()
     };
-    let mut entries = parallel::parts(hits.nodes, named).concat();
+    let mut entries = parallel::map_slices(hits.nodes, named).concat();
     entries.sort_unstable();
     let mut bytes = Vec::with_capacity(len);
     for (name, key) in entries {

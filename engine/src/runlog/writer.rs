@@ -89,7 +89,7 @@ impl RunLog {
             // A log is named before it is made, so that a collection knows it even if the run is killed.
             Event::RunStarted(_) | Event::NodeStarted { log: Some(_), .. } => self.flush(),
             Event::NodeRan { node, elapsed_ms, .. } => {
-                self.durations.add_summed(node, *elapsed_ms);
+                self.durations.add(node, *elapsed_ms);
                 Ok(())
             }
             _ => Ok(()),

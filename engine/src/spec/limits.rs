@@ -16,9 +16,9 @@ use super::load::read_text;
 use super::reader::Reader;
 use super::toml_text;
 use crate::diagnostic::{Diagnostic, SpecError};
-use crate::executor::LOG_MAX_BYTES;
 use crate::resources::{parse_duration, parse_size};
 use crate::source::SourceMap;
+use crate::stage::LOG_MAX_BYTES;
 
 /// Name of the file that marks a project's root.
 pub(super) const PROJECT_FILE: &str = "orchestrate.toml";

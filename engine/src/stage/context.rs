@@ -4,6 +4,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+/// The default largest size of a node's log in bytes.
+pub const LOG_MAX_BYTES: u64 = 64 << 20;
+
 /// The resources that a running stage may use beside its action.
 pub struct Context<'a> {
     /// An empty folder of its own, removed afterwards.
@@ -15,7 +18,7 @@ pub struct Context<'a> {
     pub threads: usize,
     /// The device that it was given: `cpu`, or `cuda:0` and so on.
     pub device: &'a str,
-    /// Largest size of the node's log, for a stage that forwards the output of another program.
+    /// Largest size of the node's log in bytes, for a stage that forwards the output of another program.
     pub log_max_bytes: u64,
     /// Reports progress to people.
     pub progress: &'a (dyn Fn(Progress) + Sync),

@@ -10,7 +10,7 @@ mod file;
 mod output;
 
 pub use action::{Action, Input, InputFile, Item, Label};
-pub use context::{Context, Progress};
+pub use context::{Context, LOG_MAX_BYTES, Progress};
 pub use error::StageError;
 pub use facts::{DeviceUse, Facts, Port, Weight};
 pub use file::{ExternalFile, FileName};

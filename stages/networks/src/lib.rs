@@ -5,6 +5,7 @@
 pub mod cam;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod inference;
 pub mod model;
 pub mod predict_masks;
 pub mod segment;

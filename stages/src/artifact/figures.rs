@@ -67,8 +67,8 @@ pub struct Figures {
     pub cells: Vec<Cell>,
     /// Whether the images are synthetic.
     pub synthetic: bool,
-    /// Where the published values come from.
-    pub source: Option<String>,
+    /// Where the reference values come from.
+    pub citation: Option<String>,
     /// How the intervals were found.
     pub resampling: Option<Resampling>,
     /// What people must know beside the figures, a sentence each.
@@ -90,17 +90,17 @@ pub struct Cell {
     pub excluded: u64,
     /// Folds, or other groups of `across`, that have a value.
     pub groups: u64,
-    /// The value that others published.
-    pub published: Option<Published>,
+    /// The value that a paper printed, to compare with.
+    pub reference: Option<ReferenceValue>,
     /// Where the mean or share lies if patients or images were drawn again.
     pub interval: Option<Interval>,
     /// Whether the difference could be chance.
     pub test: Option<PairedTest>,
 }
 
-/// A figure that others published.
+/// A value printed in a paper, to compare with.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Published {
+pub struct ReferenceValue {
     /// The mean or share.
     pub mean: f64,
     /// The standard deviation, if there is one.
@@ -128,20 +128,20 @@ pub struct Resampling {
     /// Number of resamples.
     pub resamples: u32,
     /// What was drawn.
-    pub unit: Unit,
+    pub unit: ResamplingUnit,
 }
 
 /// What a bootstrap draws with replacement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Unit {
+pub enum ResamplingUnit {
     /// Patients with all their images, which depend on each other.
     Patient,
     /// Images, where no patients are known.
     Image,
 }
 
-impl Unit {
+impl ResamplingUnit {
     /// The word for it.
     pub fn name(self) -> &'static str {
         match self {
@@ -168,9 +168,9 @@ impl Figures {
         self.rows.iter().chain(&self.columns)
     }
 
-    /// Whether any cell has a published value.
-    pub fn has_published(&self) -> bool {
-        self.cells.iter().any(|cell| cell.published.is_some())
+    /// Returns whether any cell has a reference value.
+    pub fn has_references(&self) -> bool {
+        self.cells.iter().any(|cell| cell.reference.is_some())
     }
 
     /// Whether the figures are those of a paired comparison.
@@ -212,7 +212,7 @@ impl Table for Figures {
         let at_most = self.at_most.map(|at_most| at_most.to_string());
         let notes = [
             ("title", self.title.clone()),
-            ("source", self.source.clone()),
+            ("source", self.citation.clone()),
             ("resampling", resampling),
             ("at_most", at_most),
         ];
@@ -247,8 +247,9 @@ impl Table for Figures {
             [further(PUBLISHED[0])?, further(PUBLISHED[1])?, further(PUBLISHED[2])?];
         let [lows, highs, units] = [further(INTERVAL[0])?, further(INTERVAL[1])?, further(INTERVAL[2])?];
         let [ws, ps, left_out] = [further(TEST[0])?, further(TEST[1])?, further(TEST[2])?];
-        let published =
-            |row: usize| Some(Published { mean: published[row]?, sd: published_sds[row], precision: precisions[row]? });
+        let published = |row: usize| {
+            Some(ReferenceValue { mean: published[row]?, sd: published_sds[row], precision: precisions[row]? })
+        };
         let interval = |row: usize| Some(Interval { low: lows[row]?, high: highs[row]?, units: units[row]? as u64 });
         let test = |row: usize| Some(PairedTest { w: ws[row], p: ps[row], left_out: left_out[row]? as u64 });
         let cell = |row: usize| Cell {
@@ -258,7 +259,7 @@ impl Table for Figures {
             n: counts[row],
             excluded: excluded[row],
             groups: groups[row],
-            published: published(row),
+            reference: published(row),
             interval: interval(row),
             test: test(row),
         };
@@ -271,7 +272,7 @@ impl Table for Figures {
             across: table.list_note("across")?.unwrap_or_default(),
             cells: (0..table.len()).map(cell).collect(),
             synthetic: table.bool("synthetic")?.contains(&true),
-            source: table.note("source").map(str::to_owned),
+            citation: table.note("source").map(str::to_owned),
             resampling: resampling.map_err(|error| table.error(format!("note `resampling`: {error}")))?,
             remarks: table.list_note("remarks")?.unwrap_or_default(),
             rows,
@@ -290,10 +291,10 @@ impl Figures {
         let column =
             |value: &dyn Fn(&Cell) -> Option<f64>| -> Vec<Option<f64>> { self.cells.iter().map(value).collect() };
         let mut columns = Vec::new();
-        if self.source.is_some() {
-            columns.push((PUBLISHED[0], column(&|cell| Some(cell.published?.mean))));
-            columns.push((PUBLISHED[1], column(&|cell| cell.published?.sd)));
-            columns.push((PUBLISHED[2], column(&|cell| Some(cell.published?.precision))));
+        if self.citation.is_some() {
+            columns.push((PUBLISHED[0], column(&|cell| Some(cell.reference?.mean))));
+            columns.push((PUBLISHED[1], column(&|cell| cell.reference?.sd)));
+            columns.push((PUBLISHED[2], column(&|cell| Some(cell.reference?.precision))));
         }
         if self.resampling.is_some() {
             columns.push((INTERVAL[0], column(&|cell| Some(cell.interval?.low))));

@@ -12,9 +12,10 @@ use orchestrate_cache::{
     Store,
 };
 use orchestrate_engine::event::{Event, Reporter, TimedEvent};
-use orchestrate_engine::executor::{LOG_MAX_BYTES, WorkerCommand};
+use orchestrate_engine::executor::WorkerCommand;
 use orchestrate_engine::observe::observe;
 use orchestrate_engine::run::{self, RunOptions, Selection, Stop};
+use orchestrate_engine::stage::LOG_MAX_BYTES;
 use orchestrate_engine::{plan, runlog, spec};
 
 use crate::result::{Ended, Outputs};

@@ -24,7 +24,7 @@ pub struct Values {
 }
 
 /// All float tensors of a module.
-pub(super) fn collect<M: Module>(module: &M) -> Tensors {
+pub(crate) fn collect<M: Module>(module: &M) -> Tensors {
     let mut visitor = Collect { path: Path::default(), tensors: Tensors::new() };
     module.visit(&mut visitor);
     visitor.tensors

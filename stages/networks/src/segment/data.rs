@@ -1,21 +1,18 @@
-//! Which images and masks a training sees, checked before it starts.
+//! The images and masks of a training, checked before it starts.
 
 use orchestrate_engine::stage::StageError;
+use orchestrate_stages::artifact::{ImageReader, Masks, Split};
 
 use super::packed::Packed;
 use super::params::Params;
 use crate::model::Unet;
-use crate::train::{check_names, divide};
-use orchestrate_stages::artifact::{ImageReader, Masks, Split};
+use crate::training::{Division, check_names, divide};
 
 /// The images of one training, and their masks.
 pub(super) struct Data<'a> {
     pub(super) images: &'a ImageReader,
     masks: Packed,
-    /// Indices of the images outside the fold, in data set order.
-    pub(super) train: Vec<usize>,
-    /// Indices of the images of the fold, in data set order.
-    pub(super) validation: Vec<usize>,
+    pub(super) division: Division,
 }
 
 impl<'a> Data<'a> {
@@ -28,41 +25,35 @@ impl<'a> Data<'a> {
         check_names(images, split)?;
         check_size(images)?;
         check_masks(images, &masks)?;
-        let (train, validation) = divide(split, params.fold)?;
-        let data = Self { images, masks: Packed::new(&masks), train, validation };
+        let data = Self { images, masks: Packed::new(&masks), division: divide(split, params.fold)? };
         data.check_training(params)?;
         Ok(data)
     }
 
-    /// Height and width of images and masks.
-    pub(super) fn size(&self) -> (usize, usize) {
-        (self.images.height, self.images.width)
-    }
-
-    /// The mask of an image, 0 or 1, row by row.
+    /// Returns the mask of an image, 0 or 1, row by row.
     pub(super) fn mask(&self, image: usize) -> Vec<u8> {
         self.masks.mask(image)
     }
 
     fn check_training(&self, params: &Params) -> Result<(), StageError> {
-        let fold = params.fold;
-        if self.train.is_empty() {
+        let (fold, train) = (params.fold, &self.division.train);
+        if train.is_empty() {
             return Err(StageError::new(format!("no training image is left outside fold {fold}; use more folds")));
         }
-        if self.train.iter().all(|&image| self.masks.is_empty(image)) {
+        if train.iter().all(|&image| self.masks.is_empty(image)) {
             return Err(StageError::input(
                 "masks",
                 format!("no image outside fold {fold} has a mask, so there is nothing to learn"),
             ));
         }
-        let last = (self.train.len() - 1) % params.batch_size + 1;
+        let last = (train.len() - 1) % params.batch_size + 1;
         let least = Unet::SIZE_MULTIPLE;
-        if last == 1 && self.size() == (least, least) {
+        if last == 1 && (self.images.height, self.images.width) == (least, least) {
             return Err(StageError::new(format!(
                 "a batch of one image of {least}×{least} pixels has one value a channel at the bottom of the U-Net, which batch \
                  normalisation cannot scale: {} training images in batches of {} leave one; change `batch_size`, or raise \
                  `size` in the `dataset` stage",
-                self.train.len(),
+                train.len(),
                 params.batch_size
             )));
         }

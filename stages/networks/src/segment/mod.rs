@@ -1,29 +1,28 @@
-//! Trains a U-Net on the masks of all images outside one fold.
+//! `kind = "segment"`: trains a U-Net on the masks of all images outside one fold.
 //!
-//! - The network: [`crate::model::Unet`], one logit a pixel. Source of its place beside classifiers: Kang et al. 2021, section 3.2.
+//! - Network: [`crate::model::Unet`], one logit per pixel, compared with class activation maps. Source: Kang et al. 2021,
+//!   section 3.2.
 //! - Loss: [`Loss`], over all pixels of a batch. Images without a mask are trained on too.
-//! - Optimisers, schedules, augmentation, random numbers, checkpoints: those of [`crate::train`]. A training that was stopped goes
-//!   on from the last epoch to the same bytes.
+//! - Optimisers, schedules, augmentation, random numbers and checkpoints are those of [`crate::train`].
 
 mod data;
-mod fit;
 pub(crate) mod loss;
 pub(crate) mod mask;
 mod packed;
 mod params;
+mod task;
 
 #[cfg(test)]
 mod tests;
 
 use orchestrate_engine::stage::{Action, Context, Facts, FileName, Output, Port, StageError, Weight};
-
-use crate::model::{DEVICE_USE, InitialWeights, UnetCard, UnetWeights, device};
-use crate::training::published::{self, INIT_WEIGHTS};
-use crate::training::{Checkpoints, Session};
-use data::Data;
 use orchestrate_stages::artifact::{ImageReader, Images, Masks, Split, Table};
-use orchestrate_stages::threads::with_threads;
 use orchestrate_stages::typed::{Adaptor, Typed};
+
+use crate::model::{DEVICE_USE, InitialWeights, UnetCard, Weights};
+use crate::training::{INIT_WEIGHTS, Init, fit};
+use data::Data;
+use task::Segmentation;
 
 pub(crate) use data::check_size;
 
@@ -43,7 +42,7 @@ impl Typed for Segment {
             Port { name: "masks", reads: &[Masks::OUTPUT], optional: false, many: false },
             Port { name: "split", reads: &[Split::OUTPUT], optional: false, many: false },
         ],
-        outputs: &[UnetWeights::OUTPUT, "curve"],
+        outputs: &[Weights::<UnetCard>::OUTPUT, "curve"],
         weight: Weight::Heavy,
         device: Some(DEVICE_USE),
         checkpoints: true,
@@ -53,7 +52,7 @@ impl Typed for Segment {
     type Params = Params;
 
     fn files(params: &Params) -> Result<Vec<FileName>, Vec<String>> {
-        Ok(published::files(params.init.weights.as_deref()))
+        Ok(params.init.files())
     }
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
@@ -66,14 +65,9 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
     let masks = Masks::from_item(action.one("masks")?)?;
     let split = Split::from_item(action.one("split")?)?;
     let data = Data::new(params, &images, masks, &split)?;
-    let published = published::published(action, |name| !params.encoder.is_head(name))?;
-    let session = Session {
-        device: device(context.device)?,
-        checkpoints: context.checkpoint_dir.map(|dir| Checkpoints::new(dir, action.key)),
-        progress: context.progress,
-        cancelled: context.cancelled,
-    };
-    let (tensors, curve) = with_threads(context.threads, || fit::fit(params, &data, published.as_ref(), &session))?;
+    let pretrained = Init::read(action, |name| !params.encoder.is_head(name))?;
+    let task = Segmentation { params, data: &data, pretrained: pretrained.as_ref() };
+    let (tensors, curve) = fit(task, &params.recipe(), context, action.key)?;
     let card = UnetCard {
         encoder: params.encoder,
         height: images.height,
@@ -82,7 +76,7 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
         fold: params.fold,
         seed: params.seed,
         precision: params.precision,
-        init: if published.is_some() { InitialWeights::Published } else { InitialWeights::Random },
+        init: InitialWeights::of(pretrained.as_ref()),
     };
-    Ok(vec![UnetWeights { card, tensors }.output()?, curve.output()?])
+    Ok(vec![Weights { card, tensors }.output()?, curve.output()?])
 }

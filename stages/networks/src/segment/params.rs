@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::loss::Loss;
 use crate::model::{EncoderName, Precision};
-use crate::train::{Augment, Init, OptimizerKind, Schedule};
+use crate::training::{Augment, Init, OptimizerKind, Recipe, Schedule, check};
 
 /// Parameters of `kind = "segment"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,34 +86,32 @@ pub enum Freeze {
     Encoder,
 }
 
+impl Params {
+    pub(super) fn recipe(&self) -> Recipe {
+        Recipe {
+            fold: self.fold,
+            epochs: self.epochs,
+            batch_size: self.batch_size,
+            optimizer: self.optimizer,
+            learning_rate: self.learning_rate,
+            momentum: self.momentum,
+            weight_decay: self.weight_decay,
+            schedule: self.schedule,
+        }
+    }
+}
+
 impl params::Params for Params {
     fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut problems = Vec::new();
-        let mut check = |field: &'static str, holds: bool, rule: &str| {
-            if !holds {
-                problems.push((field, format!("{field} {rule}")));
-            }
-        };
-        let above_0 = |number: f64| number > 0.0 && number.is_finite();
-        check("fold", self.fold >= 1, "counts from 1");
-        check("epochs", self.epochs >= 1, "must be at least 1");
-        check("batch_size", self.batch_size >= 1, "must be at least 1");
-        check("learning_rate", above_0(self.learning_rate), "must be a number above 0");
-        check("momentum", (0.0..1.0).contains(&self.momentum), "must be at least 0 and below 1");
+        let mut problems = self.recipe().problems();
         check(
-            "weight_decay",
-            self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
-            "must be a number that is at least 0",
-        );
-        if let Schedule::Step { every, factor } = self.schedule {
-            check("schedule", every >= 1 && above_0(factor), "needs `every` of at least 1 and a `factor` above 0");
-        }
-        check(
+            &mut problems,
             "freeze",
             self.freeze == Freeze::None || self.init.weights.is_some(),
             "= \"encoder\" needs `init = { weights = \"…\" }`: an encoder of random weights would stay random",
         );
         check(
+            &mut problems,
             "precision",
             self.precision == Precision::F32,
             "must be \"f32\": a U-Net has batch normalisation, whose running statistics need it",

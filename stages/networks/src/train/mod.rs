@@ -1,37 +1,33 @@
-//! Trains a classifier on all images outside one fold.
+//! `kind = "train"`: trains a classifier on all images outside one fold.
 //!
 //! - Loss: softmax cross-entropy, optionally weighted by class as PyTorch weights it.
-//! - Optimisers as in PyTorch: Adam (L2 penalty in the gradient), AdamW (decay beside it), SGD with momentum.
-//! - Random numbers: weights, order of images and augmentation are drawn from streams named after the seed, the model, the fold,
-//!   what they are for and the epoch. So nothing random needs to be stored to go on from a checkpoint, and neither threads nor
-//!   other trainings move anything.
-//! - After each epoch a checkpoint is written; a training that was stopped goes on from the last one, to the same bytes.
+//! - Optimisers as in PyTorch: Adam (L2 penalty in the gradient), AdamW (decoupled decay), SGD with momentum.
+//! - Random numbers: weights, order of images and augmentation have a stream each, named after the seed, the model, the fold,
+//!   the purpose and the epoch. So a checkpoint stores no random state, and neither threads nor other trainings change a draw.
+//! - A checkpoint follows each epoch; a stopped training continues from the last one to the same bytes.
 
 mod data;
-mod fit;
 mod params;
+mod task;
 
 #[cfg(test)]
 mod tests;
 
 use orchestrate_engine::stage::{Action, Context, Facts, FileName, Output, Port, StageError, Weight};
-
-use crate::model::{DEVICE_USE, InitialWeights, ModelCard, Weights, device};
-use crate::training::published::{self, INIT_WEIGHTS};
-use crate::training::{Checkpoints, Session};
-use data::Data;
 use orchestrate_stages::artifact::{ImageReader, Split, Table};
-use orchestrate_stages::threads::with_threads;
 use orchestrate_stages::typed::{Adaptor, Typed};
 
-pub(crate) use data::{check_names, divide};
+use crate::model::{DEVICE_USE, InitialWeights, ModelCard, Weights};
+use crate::training::{INIT_WEIGHTS, Init, fit};
+use data::Data;
+use task::Classification;
 
-pub use params::{Augment, ClassWeights, Flip, Freeze, Init, OptimizerKind, Params, Schedule};
+pub use params::{ClassWeights, Freeze, Params};
 
 /// `kind = "train"`.
 pub(crate) static STAGE: Adaptor<Train> = Adaptor::new();
 
-/// Raised when the same inputs would give other weights.
+/// Version of the stage, raised when the same inputs would give other weights.
 const VERSION: u32 = 3;
 
 /// The stage; see the module.
@@ -53,7 +49,7 @@ impl Typed for Train {
     type Params = Params;
 
     fn files(params: &Params) -> Result<Vec<FileName>, Vec<String>> {
-        Ok(published::files(params.init.weights.as_deref()))
+        Ok(params.init.files())
     }
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
@@ -65,14 +61,9 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
     let images = ImageReader::from_item(action.one("images")?)?;
     let split = Split::from_item(action.one("split")?)?;
     let data = Data::new(params, &images, &split)?;
-    let trunk = published::published(action, |name| params.model.is_of_trunk(name))?;
-    let session = Session {
-        device: device(context.device)?,
-        checkpoints: context.checkpoint_dir.map(|dir| Checkpoints::new(dir, action.key)),
-        progress: context.progress,
-        cancelled: context.cancelled,
-    };
-    let (tensors, curve) = with_threads(context.threads, || fit::fit(params, &data, trunk.as_ref(), &session))?;
+    let trunk = Init::read(action, |name| params.model.is_of_trunk(name))?;
+    let task = Classification { params, data: &data, trunk: trunk.as_ref(), pooled: None };
+    let (tensors, curve) = fit(task, &params.recipe(), context, action.key)?;
     let card = ModelCard {
         model: params.model,
         classes: split.classes.clone(),
@@ -82,7 +73,7 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
         fold: params.fold,
         seed: params.seed,
         precision: params.precision,
-        init: if trunk.is_some() { InitialWeights::Published } else { InitialWeights::Random },
+        init: InitialWeights::of(trunk.as_ref()),
     };
     Ok(vec![Weights { card, tensors }.output()?, curve.output()?])
 }

@@ -30,7 +30,8 @@ use crate::artifact::{
 };
 use crate::data::split::Leakage;
 use crate::tables::classify::AxisLabels;
-use crate::tables::table::Labels;
+use crate::tables::table::render::Grid;
+use crate::tables::table::{self, Labels};
 use crate::threads::with_threads;
 use crate::typed::{Adaptor, Typed};
 
@@ -121,7 +122,7 @@ struct Content<'a> {
     gallery: Gallery,
     /// Images that have a rank, over all series.
     ranked: usize,
-    tables: Vec<(Figures, &'a Item)>,
+    tables: Vec<TableInput<'a>>,
     trainings: Vec<Training>,
     confusions: Vec<ConfusionMatrix>,
     splits: Vec<(Leakage, &'a Item)>,
@@ -130,6 +131,25 @@ struct Content<'a> {
     series: Vec<String>,
     synthetic: bool,
     sources: Sources,
+}
+
+/// One input of the port `tables`.
+struct TableInput<'a> {
+    figures: Figures,
+    /// Digits after the point.
+    digits: u8,
+    item: &'a Item,
+}
+
+impl<'a> TableInput<'a> {
+    fn read(item: &'a Item) -> Result<Self, StageError> {
+        let figures = Figures::from_item(item)?;
+        Ok(Self { digits: table::digits_of(&figures, item)?, figures, item })
+    }
+
+    fn grid(&self) -> Grid<'_> {
+        Grid::of(&self.figures, self.digits)
+    }
 }
 
 /// Digests of what each port received, in order.
@@ -158,8 +178,7 @@ pub fn run(params: &Params, action: &Action) -> Result<Output, StageError> {
     let cases = case::choose(&study, params.cases);
     let gallery = Gallery::draw(params, action, &study, &cases)?;
     let read = |port| items(action, port).iter();
-    let tables =
-        read("tables").map(|item| Ok((Figures::from_item(item)?, item))).collect::<Result<Vec<_>, StageError>>()?;
+    let tables = read("tables").map(TableInput::read).collect::<Result<Vec<_>, _>>()?;
     let trainings = read("curves").map(|item| Training::read(params, item)).collect::<Result<Vec<_>, _>>()?;
     let confusions = confusions(params, items(action, "confusions"))?;
     let splits = read("splits").map(|item| Ok((Leakage::from_item(item)?, item))).collect::<Result<_, StageError>>()?;
@@ -169,7 +188,7 @@ pub fn run(params: &Params, action: &Action) -> Result<Output, StageError> {
         study::push_once(&mut series, name);
     }
     let synthetic = study.synthetic
-        || tables.iter().any(|(figures, _)| figures.synthetic)
+        || tables.iter().any(|table| table.figures.synthetic)
         || labels.iter().any(|labels| is_synthetic(&labels.names));
     let ranked = case::ranked(&study);
     let sources =
@@ -266,7 +285,7 @@ impl Typed for Report {
         weight: Weight::Heavy,
         ..Facts::new(
             KIND,
-            2,
+            3,
             "makes one page of tables, figures and cases; `orchestrate report` adds where they came from",
         )
     };

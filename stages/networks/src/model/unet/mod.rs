@@ -85,7 +85,7 @@ impl Unet {
     ///   over); or a state dict of a whole U-Net of segmentation_models_pytorch
     ///
     /// The error names every tensor that is missing, unexpected or misshapen.
-    pub fn with_published(self, encoder: EncoderName, tensors: &Tensors) -> Result<Self, String> {
+    pub fn with_pretrained(self, encoder: EncoderName, tensors: &Tensors) -> Result<Self, String> {
         if tensors.keys().any(|name| name.starts_with(ENCODER)) {
             return tensors::load(self, tensors, |_| false, is_counter);
         }

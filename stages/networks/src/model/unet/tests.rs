@@ -149,15 +149,15 @@ fn published_weights_fill_the_encoder_or_the_whole_network() {
     classifier.insert("features.1.num_batches_tracked".to_owned(), Values { shape: vec![1], values: vec![0.0] });
 
     let before = drawn().tensors();
-    let filled = drawn().with_published(encoder, &classifier).expect("torchvision's names").tensors();
+    let filled = drawn().with_pretrained(encoder, &classifier).expect("torchvision's names").tensors();
     for (name, values) in &filled {
         let expected = if name.starts_with(ENCODER) { &whole[name] } else { &before[name] };
         assert!(values == expected, "{name}");
     }
-    assert!(drawn().with_published(encoder, &whole).expect("names of a U-Net").tensors() == whole);
+    assert!(drawn().with_pretrained(encoder, &whole).expect("names of a U-Net").tensors() == whole);
 
     classifier.remove("features.5.bias");
     classifier.insert("features.99.bias".to_owned(), Values { shape: vec![1], values: vec![0.0] });
-    let error = drawn().with_published(encoder, &classifier).expect_err("two tensors do not fit");
+    let error = drawn().with_pretrained(encoder, &classifier).expect_err("two tensors do not fit");
     assert_eq!(error, "`encoder.features.5.bias` [128] is missing; `encoder.features.99.bias` is unexpected");
 }

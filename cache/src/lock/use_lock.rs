@@ -1,29 +1,30 @@
-//! How a running engine keeps what it needs from garbage collection.
+//! The lock `use.lock`: garbage collection waits while results are looked up, and lookups wait while it removes.
 //!
-//! While an engine looks results up and notes which of them it uses, it holds `use.lock` shared; a collection holds it
-//! exclusively from before it reads the notes until all that goes is gone. So what an engine found is noted before a
-//! collection looks, or was gone before the engine did. `use.lock` also counts the collections, in eight bytes: an engine
-//! that finds another number than last time reads the index anew before it looks anything up.
+//! An engine holds `use.lock` shared while it looks results up and notes the ones that it needs. A collection holds it
+//! exclusively from before it reads those notes until it has removed everything. So a found result is noted before the
+//! collection looks, or was gone before the engine looked. Notes are prefixes of keys in the session file
+//! (`session_file.rs`), and count until their session ends.
 //!
-//! Notes are the first eight bytes of each key, in `tmp/NUMBER.lock` (`notes.rs`); they count until their session ends.
+//! `use.lock` also holds the number of collections, in eight bytes: an engine that finds another number than last time
+//! reads the index anew before it looks anything up.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::StoreError;
 use crate::files::disk;
 use crate::format::layout::Layout;
-use crate::lock::notes::Notes;
-use crate::lock::wait::{self, Hold};
-use crate::store::last_use::prefix;
+use crate::lock::memory::{lock, read, write};
+use crate::lock::session_file::SessionFile;
+use crate::lock::wait::{self, Hold, unlock};
 use crate::value::artifact::ActionKey;
 
-/// The lock between those who look up and the one who collects.
+/// The lock between lookups and a collection.
 #[derive(Debug)]
 pub(crate) struct UseLock {
-    /// Among the threads of this process; the kernel's lock belongs to all of them.
+    /// Among the threads of this process; they share the kernel's lock.
     threads: RwLock<()>,
     kernel: Mutex<Kernel>,
     path: PathBuf,
@@ -34,11 +35,11 @@ struct Kernel {
     file: File,
     /// Threads that hold it shared.
     users: usize,
-    /// Collections that were counted when it was last taken.
+    /// Number of collections when it was last taken.
     collections: u64,
 }
 
-/// Keeps garbage collection from removing anything while results are looked up; short, as the collection waits.
+/// Keeps garbage collection from removing anything while results are looked up; hold it briefly, as a collection waits.
 ///
 /// A thread that holds one must not ask for another.
 #[derive(Debug)]
@@ -48,10 +49,10 @@ pub struct Using<'s>(Option<Held<'s>>);
 struct Held<'s> {
     lock: &'s UseLock,
     _thread: RwLockReadGuard<'s, ()>,
-    notes: &'s Notes,
+    session: &'s SessionFile,
 }
 
-/// Nobody looks anything up while this lives.
+/// Keeps everybody from looking anything up.
 pub(crate) struct Exclusive<'s> {
     _threads: RwLockWriteGuard<'s, ()>,
     kernel: MutexGuard<'s, Kernel>,
@@ -68,32 +69,29 @@ impl UseLock {
     }
 
     fn kernel(&self) -> MutexGuard<'_, Kernel> {
-        self.kernel.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.kernel)
     }
 
-    /// Also says whether something was collected since this was last asked.
-    pub(crate) fn share<'s>(&'s self, notes: &'s Notes) -> Result<(Using<'s>, bool), StoreError> {
-        let thread = self.threads.read().unwrap_or_else(PoisonError::into_inner);
+    /// Takes a share; also returns whether a collection ran since the last call.
+    pub(crate) fn share<'s>(&'s self, session: &'s SessionFile) -> Result<(Using<'s>, bool), StoreError> {
+        let thread = read(&self.threads);
         let mut kernel = self.kernel();
         if kernel.users == 0 {
             wait::lock(&kernel.file, Hold::Shared, "the end of a garbage collection", &self.path)?;
         }
         kernel.users += 1;
-        let using = Using(Some(Held { lock: self, _thread: thread, notes }));
-        let collections = match count(&kernel.file, &self.path) {
-            Ok(collections) => collections,
-            Err(error) => {
-                drop(kernel);
-                return Err(error);
-            }
-        };
-        let collected = std::mem::replace(&mut kernel.collections, collections) != collections;
+        let counted = count(&kernel.file, &self.path);
+        let before = kernel.collections;
+        kernel.collections = counted.as_ref().map_or(before, |collections| *collections);
+        // Dropping the share takes this mutex again.
         drop(kernel);
-        Ok((using, collected))
+        let using = Using(Some(Held { lock: self, _thread: thread, session }));
+        Ok((using, counted? != before))
     }
 
+    /// Takes the lock exclusively.
     pub(crate) fn exclude(&self) -> Result<Exclusive<'_>, StoreError> {
-        let threads = self.threads.write().unwrap_or_else(PoisonError::into_inner);
+        let threads = write(&self.threads);
         let kernel = self.kernel();
         wait::lock(&kernel.file, Hold::Alone, "the end of a lookup", &self.path)?;
         Ok(Exclusive { _threads: threads, kernel, path: &self.path })
@@ -101,7 +99,7 @@ impl UseLock {
 }
 
 impl Exclusive<'_> {
-    /// Tells engines to read the index anew; before anything goes, as a collection may be killed at any time.
+    /// Tells engines to read the index anew; called before anything is removed, as a collection may be killed.
     pub(crate) fn announce(&self) -> Result<(), StoreError> {
         let collections = count(&self.kernel.file, self.path)? + 1;
         disk::write_at(&self.kernel.file, &collections.to_le_bytes(), 0, self.path)
@@ -115,16 +113,16 @@ impl Drop for Exclusive<'_> {
 }
 
 impl Using<'_> {
-    /// For a store that is open for reading only, which leaves no notes.
+    /// Makes one for a read-only store, which has no session and leaves no notes.
     pub(crate) fn nothing() -> Self {
         Self(None)
     }
 
     /// Notes that this session needs the results of these keys, until it ends.
     pub fn note(&self, keys: &[ActionKey]) -> Result<(), StoreError> {
-        let Some(Held { notes, .. }) = &self.0 else { return Ok(()) };
-        let prefixes: Vec<_> = keys.iter().map(prefix).collect();
-        notes.add(&prefixes)
+        let Some(Held { session, .. }) = &self.0 else { return Ok(()) };
+        let prefixes: Vec<_> = keys.iter().map(ActionKey::prefix).collect();
+        session.add(&prefixes)
     }
 }
 
@@ -140,17 +138,9 @@ impl Drop for Held<'_> {
 
 fn count(file: &File, path: &Path) -> Result<u64, StoreError> {
     let mut bytes = [0; 8];
-    // A new file is empty, and nothing was collected yet.
-    match file.read_at(&mut bytes, 0) {
-        Ok(_) => Ok(u64::from_le_bytes(bytes)),
-        Err(error) => Err(StoreError::io("read", path)(error)),
-    }
-}
-
-fn unlock(file: &File, path: &Path) {
-    if let Err(error) = file.unlock() {
-        tracing::warn!("cannot unlock {}: {error}", path.display());
-    }
+    // A new file is empty: nothing was collected yet.
+    file.read_at(&mut bytes, 0).map_err(StoreError::io("read", path))?;
+    Ok(u64::from_le_bytes(bytes))
 }
 
 #[cfg(test)]
@@ -173,7 +163,7 @@ mod tests {
             assert!(!opening.is_finished());
             drop(exclusive);
             let store = opening.join().unwrap();
-            let (_, collected) = store.use_lock().unwrap().share(&store.session().unwrap().notes).unwrap();
+            let (_, collected) = store.use_lock().unwrap().share(&store.session().unwrap().file).unwrap();
             assert!(!collected, "it has read what that collection left");
         });
     }

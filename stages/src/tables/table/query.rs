@@ -7,7 +7,7 @@ use super::lesion::{LESION_SIZE, LesionSizes};
 
 /// The rows and columns of a table, and what of the inputs is kept for them.
 #[derive(Clone, Debug)]
-pub(crate) struct Layout {
+pub(crate) struct Query {
     pub(crate) rows: Vec<Dimension>,
     pub(crate) columns: Vec<Dimension>,
     /// Names over which a cell is summarised.
@@ -26,7 +26,7 @@ pub(crate) struct Layout {
     pub(crate) axis: Option<Dimension>,
 }
 
-impl Layout {
+impl Query {
     /// What the rows and then the columns are.
     pub(crate) fn dimensions(&self) -> impl Iterator<Item = &Dimension> {
         self.rows.iter().chain(&self.columns)

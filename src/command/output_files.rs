@@ -1,4 +1,4 @@
-//! Files that are written where a person says: what lies there and is another's stays.
+//! Writes files to a path of the person's choice, and never replaces files of others by accident.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,33 +8,32 @@ use orchestrate_cache::{Digest, disk};
 
 use crate::outcome::UsageError;
 
-/// How many files an error names.
-const NAMED: usize = 3;
+/// The most files that an error names.
+const NAMED_MAX: usize = 3;
 
-/// A longer file is no chart.
+/// The size of the largest chart.
 const CHART_BYTES_MAX: u64 = 1 << 28;
 
-/// How the last line of a chart begins that was written by [`chart`]; the digest of all before it follows.
+/// Beginning of the last line of a chart from [`write_chart`]; the digest of all lines before it follows.
 const SEAL: &str = "<!-- orchestrate ";
 const SEAL_END: &str = " -->\n";
 
-/// Writes files, and their folders where there are none. No link is followed. Errors: one that is there differs, and
-/// `overwrites` does not say that it goes; then nothing is written.
-pub(super) fn files(files: &[(PathBuf, Vec<u8>)], overwrites: bool) -> anyhow::Result<()> {
+/// Writes files, and makes missing folders. No link is followed. Errors: an existing file differs and `overwrites` is not set;
+/// then nothing is written.
+pub(super) fn write_files(files: &[(PathBuf, Vec<u8>)], overwrites: bool) -> anyhow::Result<()> {
     let differs = |(path, bytes): &&(PathBuf, Vec<u8>)| is_other(path, |found| found == *bytes, bytes.len() as u64);
     let others: Vec<_> = files.iter().filter(differs).map(|(path, _)| path.display().to_string()).collect();
     if !others.is_empty() && !overwrites {
-        let more = if others.len() > NAMED { format!(" and {} more", others.len() - NAMED) } else { String::new() };
-        return Err(UsageError(format!(
-            "there is something else in place of {}{more}\nhelp: name another folder, or have it replaced by --overwrite",
-            others[..others.len().min(NAMED)].join(", ")
-        ))
-        .into());
+        let named = others.len().min(NAMED_MAX);
+        let more = if others.len() > named { format!(" and {} more", others.len() - named) } else { String::new() };
+        let named = others[..named].join(", ");
+        let help = "name another folder, or have it replaced by --overwrite";
+        return Err(UsageError(format!("there is something else in place of {named}{more}\nhelp: {help}")).into());
     }
     files.iter().try_for_each(|(path, bytes)| write(path, bytes))
 }
 
-/// Whether a chart may be written to a path: nothing is there, or one that was written there before and not edited.
+/// Checks that a chart may be written to a path: it is free, or has an earlier chart that was not edited.
 pub(super) fn check_chart(path: &Path) -> Result<(), UsageError> {
     if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("svg")) {
         let message = format!("--plot draws an SVG, and `{}` does not end in .svg", path.display());
@@ -50,8 +49,8 @@ pub(super) fn check_chart(path: &Path) -> Result<(), UsageError> {
     Ok(())
 }
 
-/// Writes a chart that [`check_chart`] knows again.
-pub(super) fn chart(path: &Path, mut svg: Vec<u8>) -> anyhow::Result<()> {
+/// Writes a chart, sealed so that [`check_chart`] recognizes it.
+pub(super) fn write_chart(path: &Path, mut svg: Vec<u8>) -> anyhow::Result<()> {
     check_chart(path)?;
     if !svg.ends_with(b"\n") {
         svg.push(b'\n');
@@ -71,7 +70,7 @@ fn is_sealed(found: &[u8]) -> bool {
     body.is_some_and(|(body, digest)| Digest::of(body).to_string() == digest)
 }
 
-/// Whether something has a name that is no regular file of at most so many bytes with the right contents.
+/// Returns whether a path exists and is anything but a regular file of bounded size with the right contents.
 fn is_other(path: &Path, is_right: impl Fn(&[u8]) -> bool, bytes_max: u64) -> bool {
     match disk::read(path, bytes_max) {
         Ok(found) => !is_right(&found),
@@ -92,20 +91,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_of_others_stay_unless_they_are_to_be_overwritten_and_links_lead_nowhere() {
+    fn files_of_others_stay_unless_overwriting_is_asked_for_and_no_link_is_followed() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         let wanted = |text: &str| ["a", "deep/b", "c"].map(|name| (path(name), text.as_bytes().to_vec()));
-        files(&wanted("1"), false).unwrap();
-        files(&wanted("1"), false).unwrap();
+        write_files(&wanted("1"), false).unwrap();
+        write_files(&wanted("1"), false).unwrap();
         fs::write(path("deep/b"), "mine").unwrap();
         fs::write(path("target"), "mine").unwrap();
         fs::remove_file(path("c")).unwrap();
         symlink("target", path("c")).unwrap();
-        let refused = files(&wanted("2"), false).unwrap_err().to_string();
+        let refused = write_files(&wanted("2"), false).unwrap_err().to_string();
         assert!(refused.contains("deep/b") && refused.contains("--overwrite"), "{refused}");
         assert_eq!(fs::read_to_string(path("a")).unwrap(), "1", "nothing is written");
-        files(&wanted("2"), true).unwrap();
+        write_files(&wanted("2"), true).unwrap();
         assert_eq!(fs::read_to_string(path("target")).unwrap(), "mine");
         assert_eq!(fs::read_to_string(path("c")).unwrap(), "2");
     }
@@ -115,13 +114,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sub/plot.svg");
         for text in ["<svg>1</svg>", "<svg>2</svg>\n"] {
-            chart(&path, text.into()).unwrap();
+            write_chart(&path, text.into()).unwrap();
             assert!(fs::read_to_string(&path).unwrap().starts_with(text));
         }
         let edited = fs::read_to_string(&path).unwrap().replace('2', "3");
         for mine in [edited.as_str(), "", "mine"] {
             fs::write(&path, mine).unwrap();
-            assert!(chart(&path, "<svg/>".into()).unwrap_err().to_string().contains("or was edited"));
+            assert!(write_chart(&path, "<svg/>".into()).unwrap_err().to_string().contains("or was edited"));
             assert_eq!(fs::read_to_string(&path).unwrap(), mine);
         }
         assert!(check_chart(&dir.path().join("README.md")).is_err());

@@ -4,20 +4,20 @@ use std::collections::HashMap;
 
 use orchestrate_engine::stage::{Input, StageError};
 
-use crate::artifact::{Labels, Table as _, Unit};
+use crate::artifact::{Labels, ResamplingUnit, Table as _};
 
 /// The unit of each image of a study.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Units {
+pub(crate) struct ImageUnits {
     /// What the units are.
-    pub(crate) unit: Unit,
+    pub(crate) unit: ResamplingUnit,
     /// The unit of each image; units are numbered in the order of their names.
     of_image: Vec<u32>,
     /// Images whose patient is not known, each a unit of its own.
     unknown: usize,
 }
 
-impl Units {
+impl ImageUnits {
     /// The units of images, in their order, given what the port `labels` received.
     ///
     /// Errors: an image that the labels lack, or of two patients.
@@ -27,7 +27,7 @@ impl Units {
             None => vec![None; images.len()],
         };
         let unknown = patients.iter().filter(|patient| patient.is_none()).count();
-        let unit = if unknown < images.len() { Unit::Patient } else { Unit::Image };
+        let unit = if unknown < images.len() { ResamplingUnit::Patient } else { ResamplingUnit::Image };
         // A patient may have the name of an image.
         let names: Vec<(bool, &str)> = images
             .iter()
@@ -48,7 +48,7 @@ impl Units {
 
     /// What people must know about them.
     pub(crate) fn remark(&self) -> Option<String> {
-        (self.unit == Unit::Patient && self.unknown > 0)
+        (self.unit == ResamplingUnit::Patient && self.unknown > 0)
             .then(|| format!("{} images of unknown patients count as patients of their own", self.unknown))
     }
 }
@@ -97,18 +97,18 @@ mod tests {
         }
     }
 
-    fn units(images: &[&str], rows: &[(&str, Option<&str>)]) -> Result<Units, StageError> {
+    fn units(images: &[&str], rows: &[(&str, Option<&str>)]) -> Result<ImageUnits, StageError> {
         let bench = Bench::new();
         let images: Vec<String> = images.iter().map(|&image| image.to_owned()).collect();
         let input = Input { port: "labels".to_owned(), items: vec![bench.item(&labels(rows), &[])] };
-        Units::of(&images, Some(&input))
+        ImageUnits::of(&images, Some(&input))
     }
 
     #[test]
     fn images_of_a_patient_are_one_unit_and_unknown_ones_their_own() {
         let rows = [("1", Some("q")), ("2", Some("p")), ("3", None), ("4", Some("q")), ("5", Some("3"))];
         let found = units(&["1", "2", "3", "4", "5"], &rows).unwrap();
-        assert_eq!(found.unit, Unit::Patient);
+        assert_eq!(found.unit, ResamplingUnit::Patient);
         assert_eq!((0..5).map(|image| found.of_image(image)).collect::<Vec<_>>(), [2, 1, 3, 2, 0]);
         assert_eq!(found.remark().unwrap(), "1 images of unknown patients count as patients of their own");
     }
@@ -116,8 +116,14 @@ mod tests {
     #[test]
     fn images_are_the_units_where_no_patient_is_known() {
         let found = units(&["b", "a"], &[("a", None), ("b", None)]).unwrap();
-        assert_eq!((found.unit, found.of_image(0), found.of_image(1), found.remark()), (Unit::Image, 1, 0, None));
-        assert_eq!(Units::of(&["b".to_owned(), "a".to_owned()], None).unwrap(), Units { unknown: 2, ..found });
+        assert_eq!(
+            (found.unit, found.of_image(0), found.of_image(1), found.remark()),
+            (ResamplingUnit::Image, 1, 0, None)
+        );
+        assert_eq!(
+            ImageUnits::of(&["b".to_owned(), "a".to_owned()], None).unwrap(),
+            ImageUnits { unknown: 2, ..found }
+        );
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use orchestrate_engine::stage::{Item, StageError};
 use rayon::prelude::*;
 
-use super::layout::Layout;
 use super::lesion::{LESION_SIZE, LesionSizes, Parts};
+use super::query::Query;
 use crate::artifact::{Scores, Table as _};
 
 /// The images that the layout asks for; nothing where it asks for none, so that ordinary tables read no names twice.
@@ -20,8 +20,8 @@ pub(super) struct Images {
 }
 
 impl Images {
-    pub(super) fn of(layout: &Layout, items: &[Item]) -> Result<Self, StageError> {
-        if let Some(item) = items.iter().find(|item| layout.lesion_sizes.is_some() && item.label(LESION_SIZE).is_some())
+    pub(super) fn of(query: &Query, items: &[Item]) -> Result<Self, StageError> {
+        if let Some(item) = items.iter().find(|item| query.lesion_sizes.is_some() && item.label(LESION_SIZE).is_some())
         {
             let label = item.label(LESION_SIZE).unwrap_or_default();
             let message = format!(
@@ -31,16 +31,16 @@ impl Images {
         }
         let mut images = Self::default();
         let is_scores = items.iter().any(|item| item.files.iter().any(|file| file.name == "scores.parquet"));
-        if is_scores && (layout.keeps_images || layout.lesion_sizes == Some(LesionSizes::Tertiles)) {
+        if is_scores && (query.keeps_images || query.lesion_sizes == Some(LesionSizes::Tertiles)) {
             let sizes = sizes(items)?;
-            images.parts = layout.lesion_sizes.as_ref().map(|lesions| lesions.parts(&sizes));
-            if layout.keeps_images {
+            images.parts = query.lesion_sizes.as_ref().map(|lesions| lesions.parts(&sizes));
+            if query.keeps_images {
                 images.names = sizes.into_iter().map(|(name, _)| name).collect();
                 images.names.dedup();
                 images.ids = images.names.iter().zip(0..).map(|(name, id)| (name.clone(), id)).collect();
             }
         } else {
-            images.parts = layout.lesion_sizes.as_ref().map(|lesions| lesions.parts(&BTreeSet::new()));
+            images.parts = query.lesion_sizes.as_ref().map(|lesions| lesions.parts(&BTreeSet::new()));
         }
         Ok(images)
     }

@@ -15,32 +15,32 @@ use std::collections::HashMap;
 
 use orchestrate_engine::nearest;
 
-use super::layout::Layout;
-use crate::artifact::{Figures, Published};
+use super::query::Query;
+use crate::artifact::{Figures, ReferenceValue};
 
 /// Columns that hold numbers, not labels.
 const NUMBERS: [&str; 3] = ["mean", "sd", "precision"];
 
 /// Published values with the labels that say where they belong.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Reference {
+pub struct ReferenceTable {
     /// What the comment lines say.
     source: Option<String>,
     /// Names of the columns of labels.
     names: Vec<String>,
     /// One label a name, and the value.
-    values: Vec<(Vec<String>, Published)>,
+    values: Vec<(Vec<String>, ReferenceValue)>,
 }
 
-impl Reference {
+impl ReferenceTable {
     /// Reads the file; errors are one sentence each, with the line.
-    pub(super) fn read(bytes: &[u8], layout: &Layout) -> Result<Self, Vec<String>> {
+    pub(super) fn read(bytes: &[u8], query: &Query) -> Result<Self, Vec<String>> {
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(bytes);
         let header: Vec<String> = match reader.headers() {
             Ok(header) => header.iter().map(str::to_owned).collect(),
             Err(error) => return Err(vec![format!("the header cannot be read: {error}")]),
         };
-        let columns = Columns::find(&header, layout)?;
+        let columns = Columns::find(&header, query)?;
         let mut problems = Vec::new();
         let mut values = Vec::new();
         let mut lines: HashMap<Vec<String>, u64> = HashMap::new();
@@ -70,17 +70,17 @@ impl Reference {
 
     /// Puts each value into its cell, and names those that belong to none.
     pub(super) fn attach(&self, figures: &mut Figures, file: &str) {
-        figures.source = Some(self.source.clone().unwrap_or_else(|| file.to_owned()));
+        figures.citation = Some(self.source.clone().unwrap_or_else(|| file.to_owned()));
         let places: Vec<usize> =
             self.names.iter().filter_map(|name| figures.dimensions().position(|levels| levels.name == *name)).collect();
         let mut is_used = vec![false; self.values.len()];
         for cell in &mut figures.cells {
-            let fits = |(labels, _): &(Vec<String>, Published)| {
+            let fits = |(labels, _): &(Vec<String>, ReferenceValue)| {
                 labels.iter().zip(&places).all(|(label, &place)| *label == cell.labels[place])
             };
             if let Some(index) = self.values.iter().position(fits) {
                 is_used[index] = true;
-                cell.published = Some(self.values[index].1);
+                cell.reference = Some(self.values[index].1);
             }
         }
         let unused = self.values.iter().zip(is_used).filter(|(_, is_used)| !is_used).map(|((labels, _), _)| labels);
@@ -132,8 +132,8 @@ struct Columns {
 }
 
 impl Columns {
-    fn find(header: &[String], layout: &Layout) -> Result<Self, Vec<String>> {
-        let known: Vec<&str> = layout.dimensions().map(|dimension| dimension.name()).collect();
+    fn find(header: &[String], query: &Query) -> Result<Self, Vec<String>> {
+        let known: Vec<&str> = query.dimensions().map(|dimension| dimension.name()).collect();
         let mut problems = Vec::new();
         let place = |name: &str| header.iter().position(|column| column == name);
         let is_label = |column: &usize| !NUMBERS.contains(&header[*column].as_str());
@@ -165,7 +165,7 @@ impl Columns {
         }
     }
 
-    fn value(&self, record: &csv::StringRecord) -> Result<Published, Vec<String>> {
+    fn value(&self, record: &csv::StringRecord) -> Result<ReferenceValue, Vec<String>> {
         let mut problems = Vec::new();
         let mut number = |name: &str, column: Option<usize>, least: f64| -> Option<f64> {
             let text = column.map(|column| &record[column]).filter(|text| !text.is_empty())?;
@@ -182,7 +182,7 @@ impl Columns {
         match mean {
             Some(mean) if problems.is_empty() => {
                 let precision = precision.unwrap_or_else(|| half_a_digit(&record[self.mean]));
-                Ok(Published { mean, sd, precision })
+                Ok(ReferenceValue { mean, sd, precision })
             }
             _ => {
                 if problems.is_empty() {
@@ -219,10 +219,10 @@ mod tests {
     use super::*;
     use crate::artifact::{Cell, Levels};
 
-    fn read(csv: &str) -> Result<Reference, Vec<String>> {
+    fn read(csv: &str) -> Result<ReferenceTable, Vec<String>> {
         let params: Params =
             serde_json::from_value(json!({ "rows": [["model", "unet"]], "columns": ["threshold"] })).unwrap();
-        Reference::read(csv.as_bytes(), &params.layout())
+        ReferenceTable::read(csv.as_bytes(), &params.query())
     }
 
     fn figures(cells: &[[&str; 2]]) -> Figures {
@@ -247,7 +247,7 @@ mod tests {
     }
 
     fn means(figures: &Figures) -> Vec<Option<f64>> {
-        figures.cells.iter().map(|cell| Some(cell.published?.mean)).collect()
+        figures.cells.iter().map(|cell| Some(cell.reference?.mean)).collect()
     }
 
     #[test]
@@ -258,11 +258,11 @@ mod tests {
         let mut figures = figures(&[["alex", "q90"], ["alex", "200"], ["unet-vgg16", ""], ["vgg", "200"]]);
         reference.attach(&mut figures, "table3.csv");
         assert_eq!(means(&figures), [Some(0.1), Some(0.021), Some(0.67), None]);
-        let value = |cell: usize| figures.cells[cell].published.unwrap();
-        assert_eq!(value(1), Published { mean: 0.021, sd: Some(0.008), precision: 0.0005 });
-        assert_eq!(value(2), Published { mean: 0.67, sd: None, precision: 0.005 });
+        let value = |cell: usize| figures.cells[cell].reference.unwrap();
+        assert_eq!(value(1), ReferenceValue { mean: 0.021, sd: Some(0.008), precision: 0.0005 });
+        assert_eq!(value(2), ReferenceValue { mean: 0.67, sd: None, precision: 0.005 });
         assert_eq!(value(0).precision, 0.05);
-        assert_eq!(figures.source.as_deref(), Some("A paper, Table 3"));
+        assert_eq!(figures.citation.as_deref(), Some("A paper, Table 3"));
         assert!(figures.remarks.is_empty());
     }
 
@@ -270,8 +270,8 @@ mod tests {
     fn the_file_may_state_its_precision_and_name_itself() {
         let mut figures = figures(&[["alex", "200"]]);
         read("threshold,model,precision,mean\n200,alex,0.005,0.860\n").unwrap().attach(&mut figures, "x.csv");
-        assert_eq!(figures.cells[0].published, Some(Published { mean: 0.86, sd: None, precision: 0.005 }));
-        assert_eq!(figures.source.as_deref(), Some("x.csv"));
+        assert_eq!(figures.cells[0].reference, Some(ReferenceValue { mean: 0.86, sd: None, precision: 0.005 }));
+        assert_eq!(figures.citation.as_deref(), Some("x.csv"));
     }
 
     #[test]
@@ -319,16 +319,16 @@ mod tests {
     #[test]
     fn values_of_the_paper_are_those_of_its_tables() {
         let tables = [
-            ("2", "metric", "modified-vgg16 f1", Published { mean: 0.9, sd: Some(0.12), precision: 0.005 }, 24),
-            ("3", "threshold", "unet-vgg19 ", Published { mean: 0.673, sd: Some(0.038), precision: 0.0005 }, 32),
-            ("4", "label", "vgg16 meningioma", Published { mean: 0.249, sd: Some(0.096), precision: 0.0005 }, 32),
-            ("5", "label", "vgg16 pituitary", Published { mean: 0.916, sd: None, precision: 0.0005 }, 24),
+            ("2", "metric", "modified-vgg16 f1", ReferenceValue { mean: 0.9, sd: Some(0.12), precision: 0.005 }, 24),
+            ("3", "threshold", "unet-vgg19 ", ReferenceValue { mean: 0.673, sd: Some(0.038), precision: 0.0005 }, 32),
+            ("4", "label", "vgg16 meningioma", ReferenceValue { mean: 0.249, sd: Some(0.096), precision: 0.0005 }, 32),
+            ("5", "label", "vgg16 pituitary", ReferenceValue { mean: 0.916, sd: None, precision: 0.0005 }, 24),
         ];
         for (number, column, place, value, count) in tables {
             let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments/reference");
             let csv = std::fs::read(folder.join(format!("kang2021-table{number}.csv"))).unwrap();
             let params: Params = serde_json::from_value(json!({ "rows": ["model"], "columns": [column] })).unwrap();
-            let reference = Reference::read(&csv, &params.layout()).unwrap();
+            let reference = ReferenceTable::read(&csv, &params.query()).unwrap();
             assert_eq!(reference.values.len(), count, "table {number}");
             let found = reference.values.iter().find(|(labels, _)| labels.join(" ") == place);
             assert_eq!(found.map(|(_, value)| *value), Some(value), "table {number}");

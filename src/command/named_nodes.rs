@@ -1,4 +1,4 @@
-//! Nodes by name, with or without the spec that declares them: `[SPEC] NODE`.
+//! Nodes named on the command line, with or without their spec: `[SPEC] NODE`.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -9,33 +9,28 @@ use orchestrate_engine::node::NodeId;
 use orchestrate_engine::plan::Plan;
 use orchestrate_engine::runlog::History;
 
-use super::study::{self, nearby_store};
+use super::study::{self, nearby_store, set_arguments};
 use crate::Kinds;
-use crate::args::StoreArgs;
+use crate::args::{NodeArgs, StoreArgs};
 use crate::outcome::UsageError;
 use crate::terminal;
 
-/// A plan with the nodes that were named.
-pub(crate) struct Target {
+/// A plan with the named nodes.
+pub(crate) struct NamedNodes {
     pub(crate) plan: Plan,
     /// At least one.
     pub(crate) nodes: Vec<NodeId>,
 }
 
-impl Target {
-    /// Finds what `[SPEC] NODE` names.
+impl NamedNodes {
+    /// Resolves `[SPEC] NODE`.
     ///
-    /// Without a spec it is that of the newest run that knows the node, as the spec stands now and with the overrides of that
-    /// run, which may be what makes it whole: a path of data for one. `overrides` come after those.
-    pub(crate) fn find(
-        kinds: Kinds,
-        written: &[String],
-        overrides: &[String],
-        store: &StoreArgs,
-    ) -> anyhow::Result<Self> {
-        match written {
-            [node] => Self::of_a_run(kinds, node, overrides, store),
-            [spec, node] => Self::of(kinds, Path::new(spec), overrides, node),
+    /// Without a spec, takes the spec of the newest run that has the node, in its present version. It gets the overrides of that
+    /// run too, as they may be essential, such as a path of data; `--set` values come after them.
+    pub(crate) fn find(kinds: Kinds, args: &NodeArgs) -> anyhow::Result<Self> {
+        match args.target.as_slice() {
+            [node] => Self::of_a_run(kinds, node, &args.overrides, &args.store),
+            [spec, node] => Self::of(kinds, Path::new(spec), &args.overrides, node),
             _ => unreachable!("clap takes one or two"),
         }
     }
@@ -59,8 +54,7 @@ impl Target {
             match Self::of(kinds, &spec, &all, node) {
                 Ok(found) => {
                     if !given.is_empty() {
-                        let given: Vec<_> = given.iter().map(|text| format!(" --set '{text}'")).collect();
-                        terminal::complain(&format!("as run {run} had it:{}\n", given.concat()));
+                        terminal::complain(&format!("as run {run} had it:{}\n", set_arguments(&given)));
                     }
                     return Ok(found);
                 }

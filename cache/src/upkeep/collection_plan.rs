@@ -1,4 +1,4 @@
-//! Plans a garbage collection: which results and logs go under the limits, which bytes are then needed by nobody.
+//! Plan of a garbage collection: the results and logs beyond the limits, and the bytes that nobody needs then.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -15,42 +15,34 @@ use crate::format::names;
 use crate::format::record::{Hit, Kind};
 use crate::store::Store;
 use crate::store::catalog::{self, ObjectFile};
-use crate::store::last_use::prefix;
-use crate::upkeep::compact::{self, PackUse};
-use crate::upkeep::gc::{Collected, GcPolicy, GcReport, LogUse};
+use crate::upkeep::compact::{self, Kept, PackUse};
+use crate::upkeep::gc_report::{Collected, GcPolicy, GcReport, LogUse};
 use crate::upkeep::pin::Pin;
 use crate::upkeep::retention::{Use, rank};
-use crate::value::artifact::{ActionKey, OutputDigest};
-use crate::value::digest::Digest;
+use crate::upkeep::strays;
+use crate::value::artifact::ActionKey;
 
-/// What a collection will do; a dry run ends here.
-pub(crate) struct Plan {
+/// The removals of a collection; a dry run ends with this plan.
+pub(crate) struct CollectionPlan {
     pub(crate) report: GcReport,
-    /// Keys of results that stay, and digests of artifacts and blobs that they need.
     pub(crate) kept: Kept,
+    /// Objects that go.
     pub(crate) objects: Vec<ObjectFile>,
+    /// Ids of packs that are written anew.
     pub(crate) packs: HashSet<String>,
     /// Keys whose checkpoints go.
     pub(crate) checkpoints: Vec<ActionKey>,
-    /// Files that go.
+    /// Other files that go.
     pub(crate) paths: Vec<PathBuf>,
 }
 
-/// What stays.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Kept {
-    pub(crate) results: HashSet<Digest>,
-    pub(crate) artifacts: HashSet<Digest>,
-    pub(crate) blobs: HashSet<Digest>,
-}
-
-/// What stays whatever the limits.
+/// Results that stay whatever the limits.
 #[derive(Debug, Default)]
 pub(crate) struct Protection {
     pinned: HashSet<ActionKey>,
-    /// Beginnings of the keys that live sessions noted.
+    /// Prefixes of the keys that live sessions noted.
     pub(crate) noted: HashSet<u64>,
-    /// What was used, recorded or stored since, in milliseconds since 1970.
+    /// Everything used, recorded or stored since this time, in milliseconds since 1970.
     since_ms: Option<u64>,
 }
 
@@ -60,19 +52,22 @@ impl Protection {
         Self { pinned, ..Self::default() }
     }
 
-    /// Protects what was used since this time too.
+    /// Protects everything used since this time too.
     pub(crate) fn since(&mut self, time_ms: u64) {
         self.since_ms = Some(self.since_ms.map_or(time_ms, |since| since.min(time_ms)));
     }
 
+    fn covers_time(&self, time_ms: u64) -> bool {
+        self.since_ms.is_some_and(|since| time_ms >= since)
+    }
+
     fn covers(&self, key: &ActionKey, last_used_ms: u64) -> bool {
-        let is_young = self.since_ms.is_some_and(|since| last_used_ms >= since);
-        is_young || self.pinned.contains(key) || self.noted.contains(&prefix(key))
+        self.covers_time(last_used_ms) || self.pinned.contains(key) || self.noted.contains(&key.prefix())
     }
 }
 
 impl Store {
-    /// What a collection would do; changes nothing.
+    /// Plans a collection; changes nothing.
     pub(crate) fn plan_gc(
         &self,
         policy: &GcPolicy,
@@ -80,14 +75,13 @@ impl Store {
         now_ms: u64,
         in_use: bool,
         protection: &Protection,
-    ) -> Result<Plan, StoreError> {
+    ) -> Result<CollectionPlan, StoreError> {
         let mut report = GcReport { in_use, ..GcReport::default() };
         let mut kept = Kept::default();
         let mut full = false;
         let mut logs = RankedLogs::new(logs, policy, now_ms, protection);
-        let (uses, mut names) = self.uses(protection);
         let mut going = Vec::new();
-        for one in rank(uses) {
+        for one in rank(self.uses(protection)) {
             logs.pass(Some((one.protected, one.last_used_ms)), full, &mut report);
             let size = report.bytes_kept + self.bytes_without(&one, &kept);
             full |= policy.max_size_bytes.is_some_and(|max| size > max) && !one.protected;
@@ -99,24 +93,21 @@ impl Store {
             if one.protected {
                 report.bytes_protected = size;
             }
-            self.keep(&one, &mut kept);
+            kept.add(&self.index(), &one.key, &one.outputs);
         }
         logs.pass(None, full, &mut report);
         let mut counted = kept.clone();
         for one in going.into_iter().rev() {
             let size_bytes = self.bytes_without(&one, &counted);
-            self.keep(&one, &mut counted);
+            counted.add(&self.index(), &one.key, &one.outputs);
             report.recompute_ms += one.elapsed_ms;
-            let unknown = || ("unknown".to_owned(), "unknown".to_owned());
-            let (node, kind) = names.remove(&one.key).unwrap_or_else(unknown);
-            let Use { key, last_used_ms, elapsed_ms, .. } = one;
+            let Use { key, node, kind, last_used_ms, elapsed_ms, .. } = one;
             report.collected.push(Collected { key, node, kind, last_used_ms, size_bytes, elapsed_ms });
         }
 
-        let unneeded = |object: &ObjectFile| {
-            !kept.blobs.contains(&object.digest) && protection.since_ms.is_none_or(|since| object.modified_ms < since)
-        };
-        let objects: Vec<_> = catalog::objects(&self.layout)?.into_iter().filter(unneeded).collect();
+        let is_dead =
+            |object: &ObjectFile| !kept.blobs.contains(&object.digest) && !protection.covers_time(object.modified_ms);
+        let objects: Vec<_> = catalog::objects(&self.layout)?.into_iter().filter(is_dead).collect();
         report.objects = objects.len() as u64;
         report.bytes_freed = report.log_bytes_freed + objects.iter().map(|object| object.size_bytes).sum::<u64>();
 
@@ -131,67 +122,55 @@ impl Store {
             }
         }
         report.packs = packs.len() as u64;
-        let mut plan = Plan { report, kept, objects, packs, checkpoints: Vec::new(), paths: Vec::new() };
+        let mut plan = CollectionPlan { report, kept, objects, packs, checkpoints: Vec::new(), paths: Vec::new() };
         self.plan_checkpoints(policy, now_ms, &mut plan)?;
         self.plan_leftovers(policy, now_ms, &mut plan)?;
         Ok(plan)
     }
 
-    /// All results, and by key the names of their nodes and kinds.
-    fn uses(&self, protection: &Protection) -> (Vec<Use>, HashMap<ActionKey, (String, String)>) {
+    /// Lists the uses of all results.
+    fn uses(&self, protection: &Protection) -> Vec<Use> {
         let last_use = self.last_use();
-        let mut inputs: HashMap<ActionKey, Vec<OutputDigest>> = HashMap::new();
-        let mut names = HashMap::new();
-        for (key, result, _) in self.results() {
-            inputs.entry(key).or_default().extend(result.inputs());
-            names.insert(key, (result.node, result.kind));
-        }
+        let read = self.results().map(|(key, result, _)| (key, (result.inputs(), result.node, result.kind)));
+        let mut read: HashMap<_, _> = read.collect();
         let index = self.index();
         let keys = index.all(Kind::Result).map(|(key, _)| ActionKey(key));
         let uses = keys.filter_map(|key| {
             let Hit { outputs, elapsed_ms, recorded_ms } = index.hit(&key)?;
             let last_used_ms = last_use.of_key(&key).unwrap_or_default().max(recorded_ms);
             let outputs = outputs.into_iter().map(|(_, output)| output).collect();
-            let inputs = inputs.remove(&key).unwrap_or_default();
+            // The body of a result may be corrupt.
+            let unknown = || (Vec::new(), "unknown".to_owned(), "unknown".to_owned());
+            let (inputs, node, kind) = read.remove(&key).unwrap_or_else(unknown);
             let protected = protection.covers(&key, last_used_ms);
-            Some(Use { key, outputs, inputs, elapsed_ms, last_used_ms, protected })
+            Some(Use { key, node, kind, outputs, inputs, elapsed_ms, last_used_ms, protected })
         });
-        (uses.collect(), names)
+        uses.collect()
     }
 
-    /// How much of a result is not kept yet.
+    /// Sums up the bytes of a result that are not kept yet.
     fn bytes_without(&self, one: &Use, kept: &Kept) -> u64 {
         let index = self.index();
         let mut seen = HashSet::new();
-        let mut size = index.place(Kind::Result, &one.key.0).map_or(0, |place| index.record_bytes(&place));
+        let mut size = index.record_bytes(Kind::Result, &one.key.0).unwrap_or(0);
         for output in one.outputs.iter().filter(|output| !kept.artifacts.contains(&output.0)) {
-            size += index.place(Kind::Artifact, &output.0).map_or(0, |place| index.record_bytes(&place));
+            size += index.record_bytes(Kind::Artifact, &output.0).unwrap_or(0);
             for file in index.artifact(output).unwrap_or_default().files {
                 if !kept.blobs.contains(&file.digest) && seen.insert(file.digest) {
-                    let in_pack = index.place(Kind::Blob, &file.digest).map(|place| index.record_bytes(&place));
-                    size += in_pack.unwrap_or(file.size_bytes);
+                    size += index.record_bytes(Kind::Blob, &file.digest).unwrap_or(file.size_bytes);
                 }
             }
         }
         size
     }
 
-    fn keep(&self, one: &Use, kept: &mut Kept) {
-        kept.results.insert(one.key.0);
-        for output in &one.outputs {
-            kept.artifacts.insert(output.0);
-            let artifact = self.index().artifact(output).unwrap_or_default();
-            kept.blobs.extend(artifact.files.iter().map(|file| file.digest));
-        }
-    }
-
-    fn plan_checkpoints(&self, policy: &GcPolicy, now_ms: u64, plan: &mut Plan) -> Result<(), StoreError> {
+    fn plan_checkpoints(&self, policy: &GcPolicy, now_ms: u64, plan: &mut CollectionPlan) -> Result<(), StoreError> {
         for key in checkpoint::keys(&self.layout)? {
             let files = Checkpoints::new(&self.layout.checkpoint(&key), key).all_files()?;
             let extent = Extent::of(&files);
             let old = is_older(extent.modified_ms, policy.max_age, now_ms);
-            // Whoever works on the key just now holds its lease.
-            let has_result = self.index().place(Kind::Result, &key.0).is_some();
+            // A process that works on the key now holds its lease.
+            let has_result = self.index().location(Kind::Result, &key.0).is_some();
             if !files.is_empty() && (has_result || old) && self.try_lease(&key)?.is_some() {
                 plan.report.checkpoints += 1;
                 plan.report.bytes_freed += extent.size_bytes;
@@ -201,13 +180,13 @@ impl Store {
         Ok(())
     }
 
-    fn plan_leftovers(&self, policy: &GcPolicy, now_ms: u64, plan: &mut Plan) -> Result<(), StoreError> {
-        // A claim lives minutes without its holder, and a file that is being written seconds.
+    fn plan_leftovers(&self, policy: &GcPolicy, now_ms: u64, plan: &mut CollectionPlan) -> Result<(), StoreError> {
+        // A claim outlives its holder by minutes, and a file is being written for seconds.
         let day = Some(Duration::from_secs(24 * 60 * 60));
         let (quarantine, claims) = (self.layout.quarantine(), self.layout.claims());
         let quarantined = files(&quarantine, names::is_quarantined)?.map(|path| (path, policy.max_age));
         let claims = files(&claims, names::is_digest)?.map(|path| (path, day));
-        let unfinished = names::unfinished(&self.layout)?.into_iter().map(|path| (path, day));
+        let unfinished = strays::unfinished(&self.layout)?.into_iter().map(|path| (path, day));
         for (path, max_age) in quarantined.chain(claims).chain(unfinished) {
             let extent = Extent::of([&path]);
             if is_older(extent.modified_ms, max_age, now_ms) {
@@ -220,14 +199,14 @@ impl Store {
     }
 }
 
-/// Lists the entries of a folder that have such names and are no folders.
+/// Lists the files of a folder with such names; links and FIFOs count as files.
 fn files(dir: &Path, is_ours: fn(&str) -> bool) -> Result<impl Iterator<Item = PathBuf>, StoreError> {
     let dir = dir.to_owned();
     let is_ours = move |(name, kind): &(OsString, FileType)| !kind.is_dir() && name.to_str().is_some_and(is_ours);
     Ok(disk::entries(&dir)?.into_iter().filter(is_ours).map(move |(name, _)| dir.join(name)))
 }
 
-/// How much files hold, and when the last of them changed; one that is gone counts as empty.
+/// Length of some files, and the time of the last change; a missing file counts as empty.
 #[derive(Clone, Copy, Debug, Default)]
 struct Extent {
     size_bytes: u64,
@@ -246,11 +225,11 @@ impl Extent {
     }
 }
 
-/// Logs in the order of what they are worth, taken up between the results as that goes on.
+/// Logs by value, decided on between the results.
 struct RankedLogs<'a> {
-    /// Those that are worth the most last, with their places in the list that was given.
+    /// Undecided logs, the most valuable last, with their indices in the given list.
     left: Vec<(usize, LogUse)>,
-    /// Whether one did not fit: older ones do not stay in its place. Results do, as they are worth more.
+    /// True once a log did not fit: older logs do not stay in its place. Results do, as they are worth more.
     full: bool,
     policy: &'a GcPolicy,
     now_ms: u64,
@@ -258,17 +237,16 @@ struct RankedLogs<'a> {
 
 impl<'a> RankedLogs<'a> {
     fn new(logs: &[LogUse], policy: &'a GcPolicy, now_ms: u64, protection: &Protection) -> Self {
-        let protect = |log: &LogUse| {
-            let is_young = protection.since_ms.is_some_and(|since| log.written_ms >= since);
-            LogUse { protected: log.protected || is_young, ..*log }
-        };
+        let protect =
+            |log: &LogUse| LogUse { protected: log.protected || protection.covers_time(log.written_ms), ..*log };
         let mut left: Vec<_> = logs.iter().map(protect).enumerate().collect();
-        // Of those of one time the first in the list is worth the most.
+        // Of logs with equal times, the first in the list is worth the most.
         left.sort_by_key(|(number, log)| ((log.protected, log.began_ms), Reverse(*number)));
         Self { left, full: false, policy, now_ms }
     }
 
-    /// Decides on those that are worth more than a result with this protection and time of last use; on all after the last one.
+    /// Decides on the logs that are worth more than a result with this protection and time of last use; without a
+    /// result, on the rest.
     fn pass(&mut self, result: Option<(bool, u64)>, results_full: bool, report: &mut GcReport) {
         self.full |= results_full;
         let is_worth_more = |log: &LogUse| result.is_none_or(|worth| (log.protected, log.began_ms) > worth);

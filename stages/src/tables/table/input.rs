@@ -7,10 +7,10 @@ use orchestrate_engine::nearest;
 use orchestrate_engine::stage::{Item, StageError};
 use rayon::prelude::*;
 
-use super::image::Images;
+use super::image_list::Images;
 use super::label::Dimension;
-use super::layout::Layout;
 use super::lesion::LESION_SIZE;
+use super::query::Query;
 use crate::artifact::{ALL, Levels, Metrics, Scores, Table, is_synthetic_name};
 
 /// A figure of one input.
@@ -66,16 +66,16 @@ struct Part {
 }
 
 /// Reads what the port received.
-pub(crate) fn read(layout: &Layout, items: &[Item]) -> Result<Source, StageError> {
-    let images = Images::of(layout, items)?;
-    let parts: Vec<Part> = items.par_iter().map(|item| part(layout, &images, item)).collect::<Result<_, _>>()?;
+pub(crate) fn read(query: &Query, items: &[Item]) -> Result<Source, StageError> {
+    let images = Images::of(query, items)?;
+    let parts: Vec<Part> = items.par_iter().map(|item| part(query, &images, item)).collect::<Result<_, _>>()?;
     if parts.iter().any(|part| part.is_scores) && !parts.iter().all(|part| part.is_scores) {
         return Err(StageError::input("scores", "some inputs are scores and some metrics; a table takes either"));
     }
     let synthetic = parts.iter().any(|part| part.synthetic);
     let mut entries: Vec<Entry> = parts.into_iter().flat_map(|part| part.entries).collect();
-    check_names(layout, &dimensions(&entries))?;
-    for dimension in layout.merged() {
+    check_names(query, &dimensions(&entries))?;
+    for dimension in query.merged() {
         merge(&mut entries, dimension)?;
     }
     Ok(Source { dimensions: dimensions(&entries), entries, synthetic, images: images.names })
@@ -99,17 +99,17 @@ fn merge(entries: &mut [Entry], dimension: &Dimension) -> Result<(), StageError>
     Ok(())
 }
 
-fn check_names(layout: &Layout, all: &[Levels]) -> Result<(), StageError> {
+fn check_names(query: &Query, all: &[Levels]) -> Result<(), StageError> {
     let names: Vec<&str> = all.iter().map(|levels| levels.name.as_str()).collect();
     let field = |field, dimensions: &[Dimension]| -> Vec<(&str, String)> {
         dimensions.iter().flat_map(|dimension| &dimension.0).map(|name| (field, name.clone())).collect()
     };
     // `fold` is the default: a study without folds has nothing to take a standard deviation over.
-    let across = layout.across.iter().filter(|name| *name != "fold").map(|name| ("across", name.clone()));
-    let axis = field("axis", layout.axis.as_slice());
+    let across = query.across.iter().filter(|name| *name != "fold").map(|name| ("across", name.clone()));
+    let axis = field("axis", query.axis.as_slice());
     let written =
-        field("rows", &layout.rows).into_iter().chain(field("columns", &layout.columns)).chain(axis).chain(across);
-    for (field, name) in written.chain(layout.only.keys().map(|name| ("only", name.clone()))) {
+        field("rows", &query.rows).into_iter().chain(field("columns", &query.columns)).chain(axis).chain(across);
+    for (field, name) in written.chain(query.only.keys().map(|name| ("only", name.clone()))) {
         if !names.contains(&name.as_str()) {
             let near = nearest(&name, names.iter().copied());
             let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
@@ -119,8 +119,8 @@ fn check_names(layout: &Layout, all: &[Levels]) -> Result<(), StageError> {
             )));
         }
     }
-    for dimension in layout.merged().filter(|dimension| dimension.0.len() > 1) {
-        if let Some(name) = dimension.0[1..].iter().find(|name| layout.only.contains_key(*name)) {
+    for dimension in query.merged().filter(|dimension| dimension.0.len() > 1) {
+        if let Some(name) = dimension.0[1..].iter().find(|name| query.only.contains_key(*name)) {
             let first = dimension.name();
             return Err(StageError::new(format!(
                 "`only` names `{name}`, but its labels are those of `{first}` here; write them under `{first}`"
@@ -130,12 +130,12 @@ fn check_names(layout: &Layout, all: &[Levels]) -> Result<(), StageError> {
     Ok(())
 }
 
-fn part(layout: &Layout, images: &Images, item: &Item) -> Result<Part, StageError> {
+fn part(query: &Query, images: &Images, item: &Item) -> Result<Part, StageError> {
     let has = |name: &str| item.files.iter().any(|file| file.name == name);
     if has("scores.parquet") {
-        scores(layout, images, item)
+        scores(query, images, item)
     } else if has("metrics.parquet") {
-        metrics(layout, item)
+        metrics(query, item)
     } else {
         let names: Vec<_> = item.files.iter().map(|file| file.name.as_str()).collect();
         let message =
@@ -145,14 +145,14 @@ fn part(layout: &Layout, images: &Images, item: &Item) -> Result<Part, StageErro
 }
 
 /// One figure for each wanted metric, of all images and of those of each class and of each size of lesion.
-fn scores(layout: &Layout, images: &Images, item: &Item) -> Result<Part, StageError> {
+fn scores(query: &Query, images: &Images, item: &Item) -> Result<Part, StageError> {
     let rows = Scores::open(item)?;
     let classes = rows.classes(&["label"])?;
     if classes.iter().any(|class| class == ALL) {
         return Err(rows.error("a class is named `all`, which stands for all classes together; rename it"));
     }
     // Of what no cell asks for nothing is read: a sweep has thousands of inputs.
-    let classes_of_rows = if layout.uses("label") { rows.class("label", &classes)? } else { vec![0; rows.len()] };
+    let classes_of_rows = if query.uses("label") { rows.class("label", &classes)? } else { vec![0; rows.len()] };
     let ids: Vec<Option<u32>> = match images.names.is_empty() {
         true => vec![None; rows.len()],
         false => rows.text("image")?.iter().map(|name| images.id(name)).collect(),
@@ -162,18 +162,18 @@ fn scores(layout: &Layout, images: &Images, item: &Item) -> Result<Part, StageEr
         None => vec![None; rows.len()],
     };
     let all = || std::iter::once(ALL.to_owned());
-    let labels: Vec<String> = all().chain(classes.into_iter().filter(|_| layout.uses("label"))).collect();
+    let labels: Vec<String> = all().chain(classes.into_iter().filter(|_| query.uses("label"))).collect();
     let sizes: Vec<String> = all().chain(images.parts.iter().flat_map(|parts| parts.labels())).collect();
 
     let mut entries = Vec::new();
-    for metric in metrics_of_scores(layout)? {
+    for metric in metrics_of_scores(query)? {
         let mut figures = vec![Sums::default(); labels.len() * sizes.len()];
         for (row, value) in rows.optional_float(metric)?.into_iter().enumerate() {
-            let own_label = Some(classes_of_rows[row] as usize + 1).filter(|_| layout.uses("label"));
+            let own_label = Some(classes_of_rows[row] as usize + 1).filter(|_| query.uses("label"));
             let own_size = sizes_of_rows[row].map(|part| part + 1);
             for label in std::iter::once(0).chain(own_label) {
                 for size in std::iter::once(0).chain(own_size) {
-                    figures[label * sizes.len() + size].add(ids[row], value, layout.at_most);
+                    figures[label * sizes.len() + size].add(ids[row], value, query.at_most);
                 }
             }
         }
@@ -188,11 +188,11 @@ fn scores(layout: &Layout, images: &Images, item: &Item) -> Result<Part, StageEr
 }
 
 /// The metrics that the table may show, so that no other column is read.
-fn metrics_of_scores(layout: &Layout) -> Result<Vec<&'static str>, StageError> {
-    if layout.lays_out("metric") || layout.only.contains_key("metric") && layout.metric.is_none() {
+fn metrics_of_scores(query: &Query) -> Result<Vec<&'static str>, StageError> {
+    if query.lays_out("metric") || query.only.contains_key("metric") && query.metric.is_none() {
         return Ok(Scores::METRICS.to_vec());
     }
-    let wanted = layout.metric.as_deref().unwrap_or("iou");
+    let wanted = query.metric.as_deref().unwrap_or("iou");
     match Scores::METRICS.into_iter().find(|metric| *metric == wanted) {
         Some(metric) => Ok(vec![metric]),
         None => Err(no_such_metric(wanted, Scores::METRICS.into_iter())),
@@ -205,16 +205,16 @@ fn no_such_metric<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Sta
 }
 
 /// The figures that `classify` made.
-fn metrics(layout: &Layout, item: &Item) -> Result<Part, StageError> {
-    if layout.at_most.is_some() {
+fn metrics(query: &Query, item: &Item) -> Result<Part, StageError> {
+    if query.at_most.is_some() {
         return Err(StageError::input("scores", "a share is one of images, but the input is metrics, not scores"));
     }
-    if layout.keeps_images || layout.lesion_sizes.is_some() {
+    if query.keeps_images || query.lesion_sizes.is_some() {
         let message = "a value an image is needed, but the input is metrics, not scores";
         return Err(StageError::input("scores", message));
     }
     let table = Metrics::from_item(item)?;
-    if let Some(wanted) = &layout.metric
+    if let Some(wanted) = &query.metric
         && !table.metrics.iter().any(|metric| metric == wanted)
     {
         let mut names: Vec<&str> = Vec::new();
@@ -228,8 +228,8 @@ fn metrics(layout: &Layout, item: &Item) -> Result<Part, StageError> {
     let mut entries = Vec::new();
     for row in 0..table.metrics.len() {
         let (metric, label) = (table.metrics[row].as_str(), table.labels[row].as_str());
-        let is_wanted = layout.metric.as_ref().is_none_or(|wanted| wanted == metric);
-        if !is_wanted || label != ALL && !layout.uses("label") {
+        let is_wanted = query.metric.as_ref().is_none_or(|wanted| wanted == metric);
+        if !is_wanted || label != ALL && !query.uses("label") {
             continue;
         }
         let gathered = table.axes.iter().map(|(axis, labels)| (axis.as_str(), labels[row].as_str()));

@@ -1,17 +1,17 @@
-//! Claims that other hosts see: a file `claims/KEY` for each key that is being worked on, with a heartbeat.
+//! Claims: leases that other hosts see, a file `claims/KEY` with a heartbeat for each.
 //!
-//! The kernel's locks of `lease.rs` decide among the processes of one host. Whether they reach another host depends on the
-//! filesystem, so whoever has the lock of a key also makes its claim, which says who that is: JSON, one line. While it
-//! lives, its holder writes the line again every [`BEAT`], which renews the file's time. Whoever finds a claim
+//! Leases (`lease.rs`) decide among the processes of one host. Whether such kernel locks reach another host depends on
+//! the filesystem, so the holder of a lease also writes a claim, which names it: one line of JSON. The holder writes
+//! the line again every [`BEAT`], which renews the file's time. A process that finds a claim
 //!
-//! - of its own host takes it over at once: it has the kernel's lock, so the holder is dead;
-//! - of another host takes it over when the file is older than [`DEAD_AFTER`], and waits until then.
+//! - of its own host takes it over at once: it has the lease, so the claim's holder is dead;
+//! - of another host takes it over once the file is older than [`DEAD_AFTER`].
 //!
-//! Ages are differences between times that the filesystem gave, so the clocks of hosts need not agree. Two hosts that take
-//! a dead claim over in the same moment may both work on the key: that is wasteful and never wrong, as the first result
+//! Ages are differences between times of the filesystem, so the clocks of hosts need not agree. Two hosts that take a
+//! dead claim over at the same time may both work on the key: that is wasteful and never wrong, as the first result
 //! wins.
 //!
-//! A claim costs a file, so only what is worth it is claimed like this; see [`Store::try_lease_across_hosts`].
+//! A claim costs a file, so only heavy nodes have one; see [`Store::try_lease_across_hosts`].
 //!
 //! [`Store::try_lease_across_hosts`]: crate::Store::try_lease_across_hosts
 
@@ -20,24 +20,24 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
-use crate::files::disk;
-use crate::files::disk::is_at;
+use crate::files::disk::{self, is_at};
 use crate::format::layout::Layout;
 use crate::lock::holder;
+use crate::lock::memory::lock;
 use crate::lock::session::SessionDir;
 use crate::value::artifact::ActionKey;
 
-/// How often the holder of a claim shows that it lives.
+/// Interval of heartbeats.
 const BEAT: Duration = Duration::from_secs(15);
-/// After how long without a heartbeat its holder counts as dead.
+/// Time without a heartbeat after which a holder counts as dead.
 const DEAD_AFTER: Duration = Duration::from_secs(120);
-/// How often a claim of another host is looked at, at most: it is a question to a file server.
+/// Least time between two looks at a claim of another host: each is a request to a file server.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// A longer file is no claim.
@@ -45,19 +45,19 @@ const CLAIM_BYTES: u64 = 1 << 16;
 
 /// The claims of one open store.
 #[derive(Debug)]
-pub(crate) struct HostLeases {
+pub(crate) struct Claims {
     layout: Layout,
     session: Arc<SessionDir>,
-    /// Known once it is asked for.
+    /// Determined on demand.
     me: OnceLock<Holder>,
-    claims: Arc<Mutex<HashMap<ActionKey, File>>>,
+    held: Arc<Mutex<HashMap<ActionKey, File>>>,
     /// When a claim of another host was last found alive.
     seen: Mutex<HashMap<ActionKey, Instant>>,
     /// Ends the thread of heartbeats when dropped.
     heart: OnceLock<Sender<()>>,
 }
 
-/// Who works on a key.
+/// The process that works on a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Holder {
     /// Name of the host, for people.
@@ -69,13 +69,13 @@ struct Holder {
     session: String,
 }
 
-impl HostLeases {
+impl Claims {
     pub(crate) fn new(layout: &Layout, session: &Arc<SessionDir>) -> Self {
         Self {
             layout: layout.clone(),
             session: Arc::clone(session),
             me: OnceLock::new(),
-            claims: Arc::default(),
+            held: Arc::default(),
             seen: Mutex::default(),
             heart: OnceLock::new(),
         }
@@ -88,7 +88,7 @@ impl HostLeases {
         })
     }
 
-    /// Makes the claim; false if a host that lives has it. The caller holds the kernel's lock of the key.
+    /// Claims a key; returns false if a live host has it. The caller holds the lease.
     pub(crate) fn try_claim(&self, key: &ActionKey) -> Result<bool, StoreError> {
         if lock(&self.seen).get(key).is_some_and(|seen| seen.elapsed() < LOOK_AGAIN) {
             return Ok(false);
@@ -96,7 +96,7 @@ impl HostLeases {
         let path = self.layout.claim(key);
         let line = self.line();
         disk::create_folder(&self.layout.claims())?;
-        if let Some(file) = self.make(&path, &line)? {
+        if let Some(file) = self.create(&path, &line)? {
             self.hold(key, file);
             return Ok(true);
         }
@@ -106,7 +106,7 @@ impl HostLeases {
         }
         disk::replace(&path, &line, false)?;
         let file = disk::open_or_create(&path)?;
-        // Another host may have taken it over in the same moment; then its line stands there.
+        // Another host may have taken it over at the same time; then its line stands there.
         let ours = disk::read(&path, CLAIM_BYTES).is_ok_and(|read| read == line);
         if ours {
             self.hold(key, file);
@@ -114,16 +114,16 @@ impl HostLeases {
         Ok(ours)
     }
 
-    /// Makes the file of a claim with its line, both or neither, as who dies in between would seem to be another host; `None` if
-    /// there is one.
-    fn make(&self, path: &Path, line: &[u8]) -> Result<Option<File>, StoreError> {
+    /// Creates a claim, with its line from the start: without one, a dead holder would seem to be another host. `None`
+    /// if there is one.
+    fn create(&self, path: &Path, line: &[u8]) -> Result<Option<File>, StoreError> {
         let mut temporary = disk::temporary(self.session.path()?, "claim-")?;
         disk::append(temporary.as_file_mut(), line, path)?;
         match disk::link(temporary.path(), path) {
             Ok(()) => Ok(Some(temporary.into_file())),
-            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+            Err(error) if error.is(io::ErrorKind::AlreadyExists) => Ok(None),
             // Not every filesystem can give a file a second name.
-            Err(StoreError::Io { source, .. }) if source.kind() != io::ErrorKind::StorageFull && !path.exists() => {
+            Err(error) if !error.is(io::ErrorKind::StorageFull) && !path.exists() => {
                 disk::replace(path, line, false)?;
                 disk::open_or_create(path).map(Some)
             }
@@ -131,11 +131,11 @@ impl HostLeases {
         }
     }
 
-    /// Gives the claim up.
+    /// Gives up the claim of a key.
     pub(crate) fn release(&self, key: &ActionKey) {
         let path = self.layout.claim(key);
-        // What another host took over, because our heart stood still, is its own.
-        if let Some(file) = lock(&self.claims).remove(key)
+        // Without heartbeats, another host may have taken it over.
+        if let Some(file) = lock(&self.held).remove(key)
             && is_at(&file, &path)
             && let Err(error) = disk::remove_file(&path)
         {
@@ -151,13 +151,13 @@ impl HostLeases {
 
     fn hold(&self, key: &ActionKey, file: File) {
         lock(&self.seen).remove(key);
-        lock(&self.claims).insert(*key, file);
+        lock(&self.held).insert(*key, file);
         self.heart.get_or_init(|| {
             let (sender, stop) = channel::<()>();
-            let (claims, line) = (Arc::clone(&self.claims), self.line());
+            let (held, line) = (Arc::clone(&self.held), self.line());
             let beat = move || {
                 while stop.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
-                    for (key, file) in lock(&claims).iter() {
+                    for (key, file) in lock(&held).iter() {
                         if let Err(error) = disk::write_at(file, &line, 0, Path::new("a claim")) {
                             tracing::debug!("no heartbeat for {}: {error}", key.0.short());
                         }
@@ -171,18 +171,18 @@ impl HostLeases {
         });
     }
 
-    /// Names the holder of a claim.
+    /// Names the holder of the claim of a key.
     pub(crate) fn holder(&self, key: &ActionKey) -> Option<String> {
         let line = disk::read(&self.layout.claim(key), CLAIM_BYTES).ok()?;
         let Holder { host, process, .. } = serde_json::from_slice(&line).ok()?;
         Some(format!("process {process} on {}", holder::plain(&host)))
     }
 
-    /// Whether another host works on the key of this claim.
+    /// Returns whether another host works on the key of this claim.
     fn is_alive(&self, path: &Path) -> Result<bool, StoreError> {
-        // Opened, not only asked for its time: what a file server answers then is fresh.
+        // Opened, not only queried for its time: after an open, a file server's answer is fresh.
         let file = match disk::open(path) {
-            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.is(io::ErrorKind::NotFound) => return Ok(false),
             opened => opened?,
         };
         let beat = file.metadata().and_then(|metadata| metadata.modified()).map_err(StoreError::io("read", path))?;
@@ -200,7 +200,7 @@ impl HostLeases {
         Ok(false)
     }
 
-    /// The time as the filesystem tells it.
+    /// Returns the time by the clock of the filesystem.
     fn filesystem_time(&self) -> Result<SystemTime, StoreError> {
         let path = self.session.path()?.join("clock");
         let file = disk::open_or_create(&path)?;
@@ -209,11 +209,7 @@ impl HostLeases {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The name of this host, and what tells this start of it from all other hosts.
+/// Returns the name of this host, and an id of its last start.
 fn this_host() -> (String, String) {
     let name = holder::host();
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim_end().to_owned());
@@ -232,7 +228,7 @@ mod tests {
 
     const KEY: ActionKey = ActionKey(Digest::from_bytes([7; 32]));
 
-    /// A store with a claim that somebody else left, last renewed some time ago.
+    /// A store with a claim that another process left, last renewed some time ago.
     fn claimed(boot: &str, age: Duration) -> (tempfile::TempDir, Store, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), Access::ReadWrite).unwrap();
@@ -246,10 +242,10 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_of_another_host_is_waited_for_while_its_heart_beats() {
+    fn a_claim_of_another_host_excludes_this_one_while_its_heart_beats() {
         let (_dir, store, path) = claimed("another", Duration::ZERO);
         assert!(store.try_lease_across_hosts(&KEY).unwrap().is_none());
-        assert!(store.try_lease(&KEY).unwrap().is_some(), "the kernel's lock was given back");
+        assert!(store.try_lease(&KEY).unwrap().is_some(), "the lease was given back");
         fs::remove_file(path).unwrap();
         std::thread::sleep(LOOK_AGAIN);
         assert!(store.try_lease_across_hosts(&KEY).unwrap().is_some());
@@ -270,11 +266,11 @@ mod tests {
         let (_dir, store, path) = claimed(&this_host().1, Duration::ZERO);
         let lease = store.try_lease_across_hosts(&KEY).unwrap();
         assert!(lease.is_some() && path.exists());
-        assert!(store.try_lease_across_hosts(&KEY).unwrap().is_none(), "the kernel's lock excludes this host");
+        assert!(store.try_lease_across_hosts(&KEY).unwrap().is_none(), "the lease excludes this host");
     }
 
     #[test]
-    fn who_dies_while_making_a_claim_keeps_nobody_waiting() {
+    fn a_process_that_dies_while_it_makes_a_claim_keeps_nobody_waiting() {
         for steps in 0.. {
             let dir = tempfile::tempdir().unwrap();
             let (one, two) = (Store::open(dir.path(), Access::ReadWrite), Store::open(dir.path(), Access::ReadWrite));
@@ -282,7 +278,7 @@ mod tests {
             crate::files::fault::after(steps);
             let claimed = one.try_lease_across_hosts(&KEY);
             let done = claimed.is_ok();
-            // Given back while it cannot write, as by a process that is killed.
+            // Dropped while it cannot write, as by a killed process.
             drop(claimed);
             crate::files::fault::off();
             assert!(two.try_lease_across_hosts(&KEY).unwrap().is_some(), "after {steps} steps");
@@ -294,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_host_took_over_meanwhile_is_left_to_it() {
+    fn a_claim_that_another_host_took_over_is_left_to_it() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), Access::ReadWrite).unwrap();
         let lease = store.try_lease_across_hosts(&KEY).unwrap();

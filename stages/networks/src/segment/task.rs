@@ -1,0 +1,125 @@
+//! A U-Net as a task of the training loop.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use orchestrate_engine::stage::{Context, StageError};
+use orchestrate_stages::artifact::{SegmentCurve, SegmentEpoch};
+use orchestrate_stages::random::{Generator, Seed};
+
+use super::data::Data;
+use super::loss;
+use super::mask::{self, Level};
+use super::params::{Freeze, Params};
+use crate::model::{Tensors, Unet, image_data, numbers};
+use crate::training::{Division, History, Losses, Task, changed};
+
+/// One U-Net, its images and their masks.
+pub(super) struct Segmentation<'a> {
+    pub(super) params: &'a Params,
+    pub(super) data: &'a Data<'a>,
+    /// Weights that replace the drawn ones of the encoder, or of the whole network.
+    pub(super) pretrained: Option<&'a Tensors>,
+}
+
+/// Sums over validation images.
+#[derive(Default)]
+pub(super) struct Tally {
+    loss: loss::Tally,
+    /// Intersection over union of each image that has a mask, 0..=1.
+    ious: Vec<f64>,
+}
+
+impl Task for Segmentation<'_> {
+    type Network = Unet;
+    /// Images `[image, 3, height, width]` and their masks `[image, 1, height, width]`, changed alike.
+    type Batch = (TensorData, TensorData);
+    type Tally = Tally;
+    type Curve = SegmentCurve;
+
+    fn division(&self) -> &Division {
+        &self.data.division
+    }
+
+    fn seed(&self) -> Seed {
+        let Params { encoder, fold, seed, .. } = self.params;
+        Seed::new("segment", *seed, &[encoder.name(), &fold.to_string()])
+    }
+
+    fn name(&self) -> String {
+        format!("a U-Net with encoder `{}`", self.params.encoder)
+    }
+
+    fn pretrained(&self) -> Option<&Tensors> {
+        self.pretrained
+    }
+
+    fn has_pretrained(&self) -> bool {
+        true
+    }
+
+    fn drawn(&self, device: &Device) -> Unet {
+        Unet::drawn(self.params.encoder, &self.seed(), device)
+    }
+
+    fn with_pretrained(&self, drawn: Unet, tensors: &Tensors) -> Result<Unet, String> {
+        drawn.with_pretrained(self.params.encoder, tensors)
+    }
+
+    fn restored(&self, tensors: &Tensors, device: &Device) -> Result<Unet, String> {
+        Unet::from_tensors(self.params.encoder, tensors, device)
+    }
+
+    fn prepare(&mut self, network: Unet, _: &Device, _: &Context<'_>, _: usize) -> Result<Unet, StageError> {
+        Ok(if self.params.freeze == Freeze::Encoder { network.freeze_encoder() } else { network })
+    }
+
+    fn batch(&self, images: &[usize], generator: Option<&mut Generator>) -> Result<Self::Batch, StageError> {
+        let (all, shape) = (self.data.images, [images.len(), 1, self.data.images.height, self.data.images.width]);
+        let changes = self.params.augment.changes(images.len(), generator);
+        let pixels = changed(&changes, all.batch(images)?, all.width);
+        let masks = images.iter().flat_map(|&image| self.data.mask(image)).collect();
+        let truth: Vec<f32> = changed(&changes, masks, all.width).into_iter().map(f32::from).collect();
+        let normalisation = self.params.encoder.normalisation();
+        Ok((image_data(&pixels, all.height, all.width, &normalisation), TensorData::new(truth, shape)))
+    }
+
+    fn loss(&self, network: &Unet, _: &[usize], (images, truth): Self::Batch, device: &Device) -> Tensor<1> {
+        let logits = network.logits(Tensor::from_data(images, device));
+        self.params.loss.forward(logits, Tensor::from_data(truth, device))
+    }
+
+    fn score(
+        &self,
+        network: &Unet,
+        images: &[usize],
+        (pixels, _): Self::Batch,
+        device: &Device,
+        tally: &mut Tally,
+    ) -> Result<(), StageError> {
+        let logits = numbers(network.logits(Tensor::from_data(pixels, device)))?;
+        for (logits, &image) in logits.chunks_exact(logits.len() / images.len()).zip(images) {
+            let truth = self.data.mask(image);
+            tally.loss.add(logits, &truth);
+            tally.ious.extend(mask::iou(logits, &truth, Level::HALF));
+        }
+        Ok(())
+    }
+
+    fn figures(&self, Tally { loss, ious }: Tally) -> (f64, Option<f64>) {
+        let iou = (!ious.is_empty()).then(|| ious.iter().sum::<f64>() / ious.len() as f64);
+        (loss.loss(self.params.loss), iou)
+    }
+}
+
+impl History for SegmentCurve {
+    /// The mean intersection over union of validation images that have a mask, 0..=1.
+    type Figure = Option<f64>;
+
+    fn epochs(&self) -> usize {
+        self.epochs.len()
+    }
+
+    fn push(&mut self, losses: Losses, validation_iou: Option<f64>) {
+        let Losses { epoch, learning_rate, training: train_loss, validation: validation_loss } = losses;
+        self.epochs.push(SegmentEpoch { epoch, learning_rate, train_loss, validation_loss, validation_iou });
+    }
+}
