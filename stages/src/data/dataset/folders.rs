@@ -70,11 +70,8 @@ pub(super) fn read(params: &Params, mut names: Vec<&str>) -> Result<Listing, Vec
     let masks_of_images: Vec<Option<String>> = names.iter().map(mask_of).collect();
     problems.extend(masks.values().filter(|(_, used)| !used).map(|(mask, _)| format!("mask `{mask}` has no image")));
     let labels: Vec<&str> = names.iter().map(|name| name.split_once('/').unwrap_or_default().0).collect();
-    let classified = classify(&labels, params.classes.as_deref(), |row| format!("`{}`", names[row]));
-    let (indices, classes) = classified.unwrap_or_else(|unknown| {
-        problems.extend(unknown);
-        Default::default()
-    });
+    let place = |row: usize| format!("`{}`", names[row]);
+    let (indices, classes) = classify(&labels, params.classes.as_deref(), place, &mut problems);
     if !problems.is_empty() {
         return Err(problems);
     }

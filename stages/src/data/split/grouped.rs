@@ -63,9 +63,10 @@ fn best_fold(fold_counts: &mut [Vec<f64>], totals: &[f64], group: &[f64]) -> usi
     let mut best = (0, f64::INFINITY, f64::INFINITY);
     for fold in 0..fold_counts.len() {
         add(&mut fold_counts[fold], group, 1.0);
-        let deviations = totals.iter().enumerate().map(|(class, total)| {
-            standard_deviation(fold_counts.iter().map(|counts| counts[class] / total).collect::<Vec<_>>().into_iter())
-        });
+        let deviations = totals
+            .iter()
+            .enumerate()
+            .map(|(class, total)| standard_deviation(fold_counts.iter().map(|counts| counts[class] / total)));
         let imbalance = deviations.sum::<f64>() / totals.len() as f64;
         add(&mut fold_counts[fold], group, -1.0);
         let images: f64 = fold_counts[fold].iter().sum();

@@ -102,21 +102,17 @@ enum Order {
 }
 
 impl Order {
-    fn u32(self, bytes: &[u8]) -> Option<u32> {
-        let bytes = *bytes.first_chunk()?;
-        Some(match self {
-            Self::Little => u32::from_le_bytes(bytes),
-            Self::Big => u32::from_be_bytes(bytes),
-        })
-    }
-
     /// Returns the bytes of a number from the lowest to the highest.
-    fn lowest_first<const N: usize>(self, bytes: &[u8]) -> [u8; N] {
-        let mut number: [u8; N] = bytes.try_into().expect("chunks are of this length");
+    fn lowest_first<const N: usize>(self, bytes: &[u8]) -> Option<[u8; N]> {
+        let mut number = *bytes.first_chunk()?;
         if let Self::Big = self {
             number.reverse();
         }
-        number
+        Some(number)
+    }
+
+    fn u32(self, bytes: &[u8]) -> Option<u32> {
+        self.lowest_first(bytes).map(u32::from_le_bytes)
     }
 }
 
@@ -174,7 +170,10 @@ impl<'a> Matrix<'a> {
 fn numbers(element: Element<'_>, order: Order) -> Option<Vec<f64>> {
     fn all<const N: usize>(data: &[u8], order: Order, number: impl Fn([u8; N]) -> f64) -> Option<Vec<f64>> {
         let chunks = data.chunks_exact(N);
-        chunks.remainder().is_empty().then(|| chunks.map(|chunk| number(order.lowest_first(chunk))).collect())
+        if !chunks.remainder().is_empty() {
+            return None;
+        }
+        chunks.map(|chunk| order.lowest_first(chunk).map(&number)).collect()
     }
     let data = element.data;
     match element.kind {

@@ -14,13 +14,9 @@ pub(super) fn stratified(labels: &[u32], folds: usize, mut random: Option<&mut G
     let mut dealt = 0;
     for class in in_order_of_appearance(labels) {
         let members: Vec<usize> = (0..labels.len()).filter(|&image| labels[image] == class).collect();
-        let mut counts = vec![0; folds];
-        for position in dealt..dealt + members.len() {
-            counts[position % folds] += 1;
-        }
+        let mut blocks: Vec<usize> = (dealt..dealt + members.len()).map(|position| position % folds).collect();
+        blocks.sort_unstable();
         dealt += members.len();
-        let mut blocks: Vec<usize> =
-            counts.iter().enumerate().flat_map(|(fold, &count)| std::iter::repeat_n(fold, count)).collect();
         if let Some(random) = &mut random {
             random.shuffle(&mut blocks);
         }
