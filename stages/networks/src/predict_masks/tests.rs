@@ -1,10 +1,10 @@
+use burn::tensor::Device;
 use orchestrate_engine::stage::Item;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::{
-    Classifier, EncoderName, InitialWeights, ModelCard, ModelName, Normalisation, Precision, Unet, image_tensor,
-};
+use crate::model::{Classifier, EncoderName, InitialWeights, ModelCard, ModelName, Normalisation, Precision, Unet};
+use crate::testing::reference::image_tensor;
 use crate::testing::{Bench, blobs};
 use orchestrate_stages::artifact::Masks;
 use orchestrate_stages::random::Seed;

@@ -66,8 +66,6 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
     let split = Split::from_item(action.one("split")?)?;
     let data = Data::new(params, &images, masks, &split)?;
     let pretrained = Init::read(action, |name| !params.encoder.is_head(name))?;
-    let task = Segmentation { params, data: &data, pretrained: pretrained.as_ref() };
-    let (tensors, curve) = fit(task, &params.recipe(), context, action.key)?;
     let card = UnetCard {
         encoder: params.encoder,
         height: images.height,
@@ -78,5 +76,6 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
         precision: params.precision,
         init: InitialWeights::of(pretrained.as_ref()),
     };
-    Ok(vec![Weights { card, tensors }.output()?, curve.output()?])
+    let task = Segmentation { params, data: &data, card, pretrained: pretrained.as_ref() };
+    fit(task, &params.recipe(), context, action)
 }

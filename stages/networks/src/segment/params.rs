@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::loss::Loss;
 use crate::model::{EncoderName, Precision};
-use crate::training::{Augment, Init, OptimizerKind, Recipe, Schedule, check};
+use crate::training::{Augment, Init, OptimizerKind, Recipe, Schedule, check, epochs, momentum};
 
 /// Parameters of `kind = "segment"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,20 +59,12 @@ pub struct Params {
     pub seed: u64,
 }
 
-fn epochs() -> u32 {
-    10
-}
-
 fn batch_size() -> usize {
     8
 }
 
 fn learning_rate() -> f64 {
     0.0001
-}
-
-fn momentum() -> f64 {
-    0.9
 }
 
 /// What is not trained.
@@ -88,16 +80,8 @@ pub enum Freeze {
 
 impl Params {
     pub(super) fn recipe(&self) -> Recipe {
-        Recipe {
-            fold: self.fold,
-            epochs: self.epochs,
-            batch_size: self.batch_size,
-            optimizer: self.optimizer,
-            learning_rate: self.learning_rate,
-            momentum: self.momentum,
-            weight_decay: self.weight_decay,
-            schedule: self.schedule,
-        }
+        let Self { fold, epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule, .. } = *self;
+        Recipe { fold, epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule }
     }
 }
 

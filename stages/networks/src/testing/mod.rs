@@ -5,6 +5,7 @@
 mod bench;
 #[path = "../../../src/testing/damage.rs"]
 pub(crate) mod damage;
+pub(crate) mod reference;
 pub(crate) mod training;
 
 use crate::artifact::{Images, Masks, Split};

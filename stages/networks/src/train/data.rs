@@ -4,7 +4,7 @@ use orchestrate_engine::stage::StageError;
 use orchestrate_stages::artifact::{ImageReader, Split};
 
 use super::params::{ClassWeights, Params};
-use crate::model::Normalisation;
+use crate::model::{ModelName, Normalisation};
 use crate::training::{Division, check_names, divide};
 
 /// The images of one training.
@@ -12,9 +12,7 @@ pub(super) struct Data<'a> {
     pub(super) images: &'a ImageReader,
     /// Class index of each image.
     pub(super) labels: &'a [u32],
-    pub(super) classes: usize,
     pub(super) division: Division,
-    pub(super) normalisation: Normalisation,
     /// The weight of each class in the loss; `None` if all are equal.
     pub(super) class_weights: Option<Vec<f32>>,
 }
@@ -25,19 +23,18 @@ impl<'a> Data<'a> {
         check_size(params, images)?;
         let division = divide(split, params.fold)?;
         let counts = count_classes(params.fold, split, &division.train)?;
-        let architecture = params.model.architecture();
-        let normalisation = match architecture.normalisation {
-            Some(pretrained) => pretrained(),
-            None => Normalisation::of(division.train.iter().map(|&image| images.pixels(image)))?,
-        };
         Ok(Self {
             images,
             labels: &split.labels,
-            classes: split.classes.len(),
             class_weights: class_weights(&params.class_weights, split, &counts)?,
             division,
-            normalisation,
         })
+    }
+
+    /// Returns the normalisation that pretrained weights of the model expect, or that of the training images.
+    pub(super) fn normalisation(&self, model: ModelName) -> Result<Normalisation, StageError> {
+        let images = self.division.train.iter().map(|&image| self.images.pixels(image));
+        model.architecture().normalisation.map_or_else(|| Normalisation::of(images), |expected| Ok(expected()))
     }
 }
 

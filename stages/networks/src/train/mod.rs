@@ -17,7 +17,7 @@ use orchestrate_engine::stage::{Action, Context, Facts, FileName, Output, Port, 
 use orchestrate_stages::artifact::{ImageReader, Split, Table};
 use orchestrate_stages::typed::{Adaptor, Typed};
 
-use crate::model::{DEVICE_USE, InitialWeights, ModelCard, Weights};
+use crate::model::{DEVICE_USE, InitialWeights, ModelCard};
 use crate::training::{INIT_WEIGHTS, Init, fit};
 use data::Data;
 use task::Classification;
@@ -62,18 +62,17 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
     let split = Split::from_item(action.one("split")?)?;
     let data = Data::new(params, &images, &split)?;
     let trunk = Init::read(action, |name| params.model.is_of_trunk(name))?;
-    let task = Classification { params, data: &data, trunk: trunk.as_ref(), pooled: None };
-    let (tensors, curve) = fit(task, &params.recipe(), context, action.key)?;
     let card = ModelCard {
         model: params.model,
         classes: split.classes.clone(),
         height: images.height,
         width: images.width,
-        normalisation: data.normalisation.clone(),
+        normalisation: data.normalisation(params.model)?,
         fold: params.fold,
         seed: params.seed,
         precision: params.precision,
         init: InitialWeights::of(trunk.as_ref()),
     };
-    Ok(vec![Weights { card, tensors }.output()?, curve.output()?])
+    let task = Classification { params, data: &data, card, trunk: trunk.as_ref(), pooled: None };
+    fit(task, &params.recipe(), context, action)
 }

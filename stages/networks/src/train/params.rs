@@ -7,7 +7,7 @@ use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::{ModelName, Precision};
-use crate::training::{Augment, Init, OptimizerKind, Recipe, Schedule, above_0, check};
+use crate::training::{Augment, Init, OptimizerKind, Recipe, Schedule, above_0, check, epochs, momentum};
 
 /// Parameters of `kind = "train"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,20 +63,12 @@ pub struct Params {
     pub seed: u64,
 }
 
-fn epochs() -> u32 {
-    10
-}
-
 fn batch_size() -> usize {
     32
 }
 
 fn learning_rate() -> f64 {
     0.001
-}
-
-fn momentum() -> f64 {
-    0.9
 }
 
 /// Weights of the classes in the loss.
@@ -104,16 +96,8 @@ pub enum Freeze {
 
 impl Params {
     pub(super) fn recipe(&self) -> Recipe {
-        Recipe {
-            fold: self.fold,
-            epochs: self.epochs,
-            batch_size: self.batch_size,
-            optimizer: self.optimizer,
-            learning_rate: self.learning_rate,
-            momentum: self.momentum,
-            weight_decay: self.weight_decay,
-            schedule: self.schedule,
-        }
+        let Self { fold, epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule, .. } = *self;
+        Recipe { fold, epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule }
     }
 }
 

@@ -3,19 +3,20 @@
 use burn::module::Module;
 use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use orchestrate_engine::stage::{Context, Progress, StageError};
+use orchestrate_engine::stage::{Progress, StageError};
 use orchestrate_stages::artifact::{Curve, Epoch};
-use orchestrate_stages::random::{Generator, Seed};
+use orchestrate_stages::random::Generator;
 
 use super::data::Data;
 use super::params::{Freeze, Params};
-use crate::model::{Classifier, Tensors, image_data, numbers, pool, scalar, unreadable};
-use crate::training::{Augment, Division, History, Losses, Task, ahead, changed};
+use crate::model::{Classifier, ModelCard, Tensors, image_data, numbers, pool, scalar, unreadable};
+use crate::training::{Augment, Division, History, Losses, Start, Task, ahead, changed};
 
 /// One classifier, its images and their classes.
 pub(super) struct Classification<'a> {
     pub(super) params: &'a Params,
     pub(super) data: &'a Data<'a>,
+    pub(super) card: ModelCard,
     /// Weights that replace the drawn ones of the trunk.
     pub(super) trunk: Option<&'a Tensors>,
     /// Pooled features of every image, if a frozen trunk sees the same images in every epoch.
@@ -64,13 +65,8 @@ impl Classification<'_> {
     }
 
     /// Computes the pooled features of all images, by a trunk that does not change.
-    fn pool_all(
-        &self,
-        network: &Classifier,
-        device: &Device,
-        context: &Context<'_>,
-        epochs_done: usize,
-    ) -> Result<Pooled, StageError> {
+    fn pool_all(&self, network: &Classifier, start: &Start<'_>) -> Result<Pooled, StageError> {
+        let Start { context, device, epochs_done } = *start;
         let network = network.valid();
         let images: Vec<usize> = (0..self.data.labels.len()).collect();
         let features = self.params.model.architecture().features;
@@ -89,58 +85,32 @@ impl Classification<'_> {
 
 impl Task for Classification<'_> {
     type Network = Classifier;
+    type Card = ModelCard;
     /// Pooled features `[image, feature]` if they are known, or else normalised images `[image, channel, height, width]`.
     type Batch = TensorData;
     type Tally = Tally;
     type Curve = Curve;
 
+    fn card(&self) -> &ModelCard {
+        &self.card
+    }
+
     fn division(&self) -> &Division {
         &self.data.division
-    }
-
-    fn seed(&self) -> Seed {
-        let Params { model, fold, seed, .. } = self.params;
-        Seed::new("train", *seed, &[&model.to_string(), &fold.to_string()])
-    }
-
-    fn name(&self) -> String {
-        format!("model `{}`", self.params.model)
     }
 
     fn pretrained(&self) -> Option<&Tensors> {
         self.trunk
     }
 
-    fn has_pretrained(&self) -> bool {
-        self.params.model.architecture().normalisation.is_some()
-    }
-
-    fn drawn(&self, device: &Device) -> Classifier {
-        Classifier::drawn(self.params.model, self.data.classes, &self.seed(), device)
-    }
-
-    fn with_pretrained(&self, drawn: Classifier, tensors: &Tensors) -> Result<Classifier, String> {
-        drawn.with_trunk(self.params.model, tensors)
-    }
-
-    fn restored(&self, tensors: &Tensors, device: &Device) -> Result<Classifier, String> {
-        Classifier::from_tensors(self.params.model, self.data.classes, tensors, device)
-    }
-
-    fn prepare(
-        &mut self,
-        network: Classifier,
-        device: &Device,
-        context: &Context<'_>,
-        epochs_done: usize,
-    ) -> Result<Classifier, StageError> {
-        self.params.precision.check(device, network.tensors().keys())?;
+    fn prepare(&mut self, network: Classifier, start: &Start<'_>) -> Result<Classifier, StageError> {
+        self.params.precision.check(start.device, network.tensors().keys())?;
         let mut network = network.with_precision(self.params.precision);
         if let (Freeze::Trunk, Some(tensors)) = (self.params.freeze, self.trunk) {
             network = network.freeze_trunk(tensors);
         }
         if network.is_trunk_frozen() && self.params.augment == Augment::default() {
-            self.pooled = Some(self.pool_all(&network, device, context, epochs_done)?);
+            self.pooled = Some(self.pool_all(&network, start)?);
         }
         Ok(network)
     }
@@ -150,10 +120,10 @@ impl Task for Classification<'_> {
             let rows = images.iter().flat_map(|&image| &values[image * features..(image + 1) * features]);
             return Ok(TensorData::new(rows.copied().collect::<Vec<f32>>(), [images.len(), *features]));
         }
-        let Data { images: all, normalisation, .. } = self.data;
+        let all = self.data.images;
         let changes = self.params.augment.changes(images.len(), generator);
         let pixels = changed(&changes, all.batch(images)?, all.width);
-        Ok(image_data(&pixels, all.height, all.width, normalisation))
+        Ok(image_data(&pixels, all.height, all.width, &self.card.normalisation))
     }
 
     fn loss(&self, network: &Classifier, images: &[usize], batch: TensorData, device: &Device) -> Tensor<1> {

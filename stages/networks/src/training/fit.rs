@@ -3,21 +3,21 @@
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Device;
-use orchestrate_cache::ActionKey;
-use orchestrate_engine::stage::{Context, Progress, StageError};
+use orchestrate_engine::stage::{Action, Context, Output, Progress, StageError};
+use orchestrate_stages::artifact::Table;
 use orchestrate_stages::random::Seed;
 use orchestrate_stages::threads::with_threads;
 
 use super::checkpoint::{Checkpoint, Checkpoints};
 use super::loader::ahead;
 use super::recipe::Recipe;
-use super::task::{History, Losses, Task};
-use crate::model::{Tensors, collect, device, scalar};
+use super::task::{History, Losses, Start, Task};
+use crate::model::{Card, Weights, collect, device, scalar};
 
 /// Progress reports of an epoch, each with the loss of a batch.
 const REPORTS_PER_EPOCH: usize = 10;
 
-/// Trains from the latest checkpoint, or from the start; returns the tensors after the last epoch, and the curve.
+/// Trains from the latest checkpoint, or from the start; returns the weights after the last epoch, and the curve.
 ///
 /// Errors: pretrained weights that do not fit; a loss that is not finite, with its epoch and batch; an image that cannot be
 /// read; [`StageError::Cancelled`].
@@ -25,11 +25,11 @@ pub(crate) fn fit<T: Task>(
     task: T,
     recipe: &Recipe,
     context: &Context<'_>,
-    key: ActionKey,
-) -> Result<(Tensors, T::Curve), StageError> {
+    action: &Action,
+) -> Result<Vec<Output>, StageError> {
     let device = device(context.device)?;
     with_threads(context.threads, || {
-        let checkpoints = context.checkpoint_dir.map(|dir| Checkpoints::new(dir, key));
+        let checkpoints = context.checkpoint_dir.map(|dir| Checkpoints::new(dir, action.key));
         let mut training = Training::new(task, recipe, context, device, checkpoints.as_ref())?;
         while (training.curve.epochs() as u32) < recipe.epochs {
             training.epoch()?;
@@ -37,7 +37,8 @@ pub(crate) fn fit<T: Task>(
                 checkpoints.save(&training.checkpoint()?);
             }
         }
-        Ok((collect(&training.network), training.curve))
+        let weights = Weights { card: training.task.card().clone(), tensors: collect(&training.network) };
+        Ok(vec![weights.output()?, training.curve.output()?])
     })
 }
 
@@ -63,7 +64,7 @@ impl<'a, T: Task> Training<'a, T> {
     ) -> Result<Self, StageError> {
         let differentiable = device.clone().autodiff();
         let restore = |checkpoint: Checkpoint<T::Curve>| {
-            let network = task.restored(&checkpoint.tensors, &differentiable).map_err(StageError::new)?;
+            let network = task.card().build(&checkpoint.tensors, &differentiable).map_err(StageError::new)?;
             Ok((network, checkpoint.restore(recipe.optimizer())?, checkpoint.curve))
         };
         let (network, optimizer, curve) = match checkpoints.and_then(|checkpoints| checkpoints.resume(restore)) {
@@ -71,12 +72,13 @@ impl<'a, T: Task> Training<'a, T> {
             None => (initial(&task, &differentiable)?, recipe.optimizer(), T::Curve::default()),
         };
         let epochs_done = curve.epochs();
-        if task.pretrained().is_none() && task.has_pretrained() {
-            tracing::warn!("{} starts from random weights; pretrained ones are named by `init.weights`", task.name());
+        if task.pretrained().is_none() && task.card().architecture().normalisation.is_some() {
+            let name = task.card().name();
+            tracing::warn!("{name} starts from random weights; pretrained ones are named by `init.weights`");
             report(context, recipe, epochs_done as u32, "random initial weights".to_owned());
         }
-        let network = task.prepare(network, &device, context, epochs_done)?;
-        Ok(Self { seed: task.seed(), task, recipe, context, device, network, optimizer, curve })
+        let network = task.prepare(network, &Start { context, device: &device, epochs_done })?;
+        Ok(Self { seed: task.card().streams(), task, recipe, context, device, network, optimizer, curve })
     }
 
     /// Runs one pass over the training images, then one over the validation images.
@@ -137,10 +139,10 @@ impl<'a, T: Task> Training<'a, T> {
 
 /// Returns a network before its first step.
 fn initial<T: Task>(task: &T, device: &Device) -> Result<T::Network, StageError> {
-    let drawn = task.drawn(device);
+    let (card, drawn) = (task.card(), task.card().drawn(device));
     let Some(tensors) = task.pretrained() else { return Ok(drawn) };
-    let fitted = task.with_pretrained(drawn, tensors);
-    fitted.map_err(|error| StageError::new(format!("init.weights does not fit {}: {error}", task.name())))
+    let fitted = card.with_pretrained(drawn, tensors);
+    fitted.map_err(|error| StageError::new(format!("init.weights does not fit {}: {error}", card.name())))
 }
 
 fn report(context: &Context<'_>, recipe: &Recipe, epochs_done: u32, message: String) {

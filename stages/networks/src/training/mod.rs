@@ -22,6 +22,6 @@ pub(crate) use loader::ahead;
 pub(crate) use optimizer::OptimizerKind;
 pub(crate) use pretrained::INIT_WEIGHTS;
 pub(crate) use pretrained::Init;
-pub(crate) use recipe::{Problems, Recipe, above_0, check};
+pub(crate) use recipe::{Problems, Recipe, above_0, check, epochs, momentum};
 pub(crate) use schedule::Schedule;
-pub(crate) use task::{History, Losses, Task};
+pub(crate) use task::{History, Losses, Start, Task};

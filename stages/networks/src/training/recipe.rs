@@ -28,6 +28,16 @@ pub(crate) struct Recipe {
     pub(crate) schedule: Schedule,
 }
 
+/// The default number of epochs.
+pub(crate) fn epochs() -> u32 {
+    10
+}
+
+/// The default momentum.
+pub(crate) fn momentum() -> f64 {
+    0.9
+}
+
 /// Fields of params outside their range, with a sentence each.
 pub(crate) type Problems = Vec<(&'static str, String)>;
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use burn::tensor::{Device, bf16, f16};
 
 use super::*;
-use crate::model::reference::formula_tensor;
 use crate::model::{Classifier, ModelName, write_safetensors};
+use crate::testing::reference::formula_tensor;
 use orchestrate_stages::random::Seed;
 
 fn path(name: &str) -> PathBuf {

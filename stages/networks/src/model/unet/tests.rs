@@ -7,9 +7,9 @@ use burn::tensor::TensorData;
 use serde::Deserialize;
 
 use super::*;
-use crate::model::reference::{Sample, assert_close, formula_image, formula_tensor};
-use crate::model::{Normalisation, Values, image_tensor};
+use crate::model::{Normalisation, Values};
 use crate::segment::Loss;
+use crate::testing::reference::{Sample, assert_close, formula_image, formula_tensor, image_tensor};
 
 #[derive(Deserialize)]
 struct Reference {
@@ -65,7 +65,7 @@ fn logits_of_every_encoder_are_those_of_segmentation_models_pytorch() {
     for encoder in ENCODERS {
         let unet = Unet::from_tensors(encoder, &tensors(encoder), &device).expect("its own names fit");
         let logits = unet.logits(images(reference.size, &device));
-        reference.logits[encoder.name()].assert_close(logits, &format!("logits with {encoder}"));
+        reference.logits[&encoder.to_string()].assert_close(logits, &format!("logits with {encoder}"));
     }
 }
 
@@ -136,7 +136,7 @@ fn drawn_weights_have_the_bounds_of_their_layers() {
 }
 
 #[test]
-fn published_weights_fill_the_encoder_or_the_whole_network() {
+fn pretrained_weights_fill_the_encoder_or_the_whole_network() {
     let device = Device::flex();
     let encoder = EncoderName::Vgg16;
     let drawn = || Unet::drawn(encoder, &Seed::new("test", 1, &[]), &device);

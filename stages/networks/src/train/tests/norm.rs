@@ -8,8 +8,8 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 use super::{params, stripes_of};
-use crate::model::reference::{Sample, assert_close, formula_image, formula_tensors};
-use crate::model::{Classifier, ModelName, Normalisation, Tensors, image_tensor};
+use crate::model::{Classifier, ModelName, Normalisation, Tensors};
+use crate::testing::reference::{Sample, assert_close, formula_image, formula_tensors, image_tensor};
 use crate::testing::training::{Run, with};
 use crate::train::Params;
 use orchestrate_stages::random::Seed;
