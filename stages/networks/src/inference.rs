@@ -64,8 +64,8 @@ impl<'a, C: Card> Inference<'a, C> {
             return Err(StageError::input(
                 "weights",
                 format!(
-                    "the network was trained on {height}×{width} pixels, but the images are {}×{}; connect the data set of \
-                     the training",
+                    "the network was trained on {height}×{width} pixels, but the images are {}×{}; connect the data \
+                     set of the training",
                     images.height, images.width
                 ),
             ));
@@ -73,8 +73,8 @@ impl<'a, C: Card> Inference<'a, C> {
         let ([trains, uses], results) = (C::STAGES, C::RESULTS);
         match fold {
             Some(fold) if fold != unseen => Err(StageError::new(format!(
-                "fold = {fold}, but the weights have not seen fold {unseen}: they were trained on the images of fold {fold}, so \
-                 the {results} would leak; vary `{trains}` and `{uses}` over the same axis `fold`"
+                "fold = {fold}, but the weights have not seen fold {unseen}: they were trained on the images of fold \
+                 {fold}, so the {results} would leak; vary `{trains}` and `{uses}` over the same axis `fold`"
             ))),
             _ => Ok(unseen),
         }
@@ -90,7 +90,7 @@ impl<'a, C: Card> Inference<'a, C> {
         batch_size: usize,
         mut consume: impl FnMut(&[usize], Tensor<4>) -> Result<(), StageError>,
     ) -> Result<(), StageError> {
-        let (images, normalisation) = (&self.images, self.weights.card.normalisation());
+        let (images, Training { normalisation, .. }) = (&self.images, self.weights.card.training());
         let prepared = indices.chunks(batch_size).map(|batch| {
             let data = |pixels: Vec<u8>| image_data(&pixels, images.height, images.width, normalisation);
             (batch, images.batch(batch).map(data))

@@ -29,7 +29,7 @@ use orchestrate_engine::stage::{Content, Item, Output, StageError};
 
 pub use column::Columns;
 pub(crate) use column::{properties, repeated};
-pub use curve::{Curve, Epoch, SegmentCurve, SegmentEpoch};
+pub use curve::{Curve, Epoch, Epochs, Figure, SegmentCurve};
 pub use figures::{Cell, Figures, Interval, Levels, PairedTest, Published, Resampling, Statistic, Unit};
 pub use image_reader::ImageReader;
 pub use images::{Images, Labels, Masks};

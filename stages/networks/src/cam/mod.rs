@@ -1,8 +1,8 @@
 //! `kind = "cam"`: class activation maps of the predicted class. Source: Kang et al. 2021, Eq. 1–2; Zhou et al. 2016,
 //! arXiv 1512.04150.
 //!
-//! The score of class c is Σₖ wₖᶜ · mean of Aᵏ + bias, with A the feature map before global average pooling. So the map is
-//! S = Σₖ wₖᶜ Aᵏ at the native size of A. It contains no bias, and has no ReLU.
+//! The score of class c is Σₖ wₖᶜ · mean of Aᵏ + bias, with A the feature map before global average pooling. So the map
+//! is S = Σₖ wₖᶜ Aᵏ at the native size of A. It contains no bias, and has no ReLU.
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Int, Tensor, TensorData};
@@ -20,16 +20,18 @@ use crate::model::{Classifier, DEVICE_USE, ModelCard, Precision, numbers, pool};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// The fold whose images are mapped, from 1; default: the fold that the weights have not seen, and no other is taken.
+    /// The fold whose images are mapped, from 1; default: the fold that the weights have not seen, the only one
+    /// allowed.
     #[serde(default)]
     pub fold: Option<u32>,
     /// `"validation"` (default), the images of the fold, or `"all"`, training images too.
     #[serde(default)]
     pub images: Which,
-    /// Images that go through the network at a time, at least 1; default 32.
+    /// Images per batch, at least 1; default 32.
     #[serde(default = "batch_size")]
     pub batch_size: usize,
-    /// The type of the numbers in the trunk: `"f32"` (default), `"bf16"` or `"f16"`; maps are computed in f32 in any case.
+    /// The type of the numbers in the trunk: `"f32"` (default), `"bf16"` or `"f16"`; maps are computed in f32 in any
+    /// case.
     #[serde(default)]
     pub precision: Precision,
 }
@@ -76,8 +78,8 @@ impl Typed for Cam {
 
 /// Computes the maps of images in data set order.
 ///
-/// Errors: images or classes that the network was not trained on; a fold that it was trained on; a network that gives NaN or
-/// infinity, with the name of the image.
+/// Errors: images or classes that the network was not trained on; a fold that it was trained on; a network that gives
+/// NaN or infinity, with the name of the image.
 fn run(params: &Params, inference: &Inference<'_, ModelCard>) -> Result<Cams, StageError> {
     let Inference { device, images, split, weights, .. } = inference;
     check_classes(&weights.card.classes, &split.classes)?;
@@ -159,7 +161,7 @@ fn map(classifier: &Classifier, images: Tensor<4>) -> Result<Mapped, StageError>
     Ok(Mapped { predicted, probabilities, height, width, maps })
 }
 
-/// S = Σₖ wₖᶜ Aᵏ for one class an image.
+/// Computes S = Σₖ wₖᶜ Aᵏ for one class per image.
 ///
 /// - `features`: A, `[batch, feature, height, width]`
 /// - `class_weights`: w, `[class, feature]`

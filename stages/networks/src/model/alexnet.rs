@@ -1,7 +1,7 @@
 //! AlexNet, and the modified one of Kang et al. 2021.
 //!
-//! Source: Krizhevsky 2014, arXiv 1404.5997, in torchvision's arrangement and names. The modified network follows AlexNet*-GAP of
-//! Zhou et al. 2016: two 3×3 convolutions of 512 units, each with ReLU, replace the last pooling.
+//! Source: Krizhevsky 2014, arXiv 1404.5997, in torchvision's arrangement and names. The modified network follows
+//! AlexNet*-GAP of Zhou et al. 2016: two 3×3 convolutions of 512 units, each with ReLU, replace the last pooling.
 
 use burn::nn::Relu;
 use burn::tensor::Device;
@@ -12,18 +12,18 @@ use super::layer::{Layer, conv_relu, max_pool};
 use super::sequential::Sequential;
 use super::trunk::Trunk;
 
+/// AlexNet as in torchvision, 2.5 million weights; 6×6 maps at 224 pixels.
 pub(super) const ALEXNET: Architecture = Architecture {
     name: "alexnet",
-    about: "AlexNet as in torchvision, 2.5 million weights; 6×6 maps at 224 pixels",
     features: FEATURES,
     size_min: 63,
     trunk: |device| Trunk::Sequential(alexnet(device)),
     ..IMAGE_NET
 };
 
+/// AlexNet with two convolutions of 512 in place of the last pooling; 13×13 maps at 224 pixels.
 pub(super) const MODIFIED_ALEXNET: Architecture = Architecture {
     name: "modified-alexnet",
-    about: "AlexNet with two convolutions of 512 in place of the last pooling; 13×13 maps at 224 pixels",
     features: ADDED,
     size_min: 31,
     trunk: |device| {

@@ -35,9 +35,8 @@ pub(super) static ARCHITECTURES: &[Architecture] = &[
 pub struct Architecture {
     /// The word after `model =`.
     pub name: &'static str,
-    /// One sentence for people.
-    pub about: &'static str,
-    /// Channels of an input image: 1 for grey, 3 for a trunk made for colours, which gets the grey level in each channel.
+    /// Channels of an input image: 1 for grey, 3 for a trunk made for colours, which gets the grey level in each
+    /// channel.
     pub channels: usize,
     /// Channels of the feature map before pooling.
     pub features: usize,
@@ -54,7 +53,6 @@ pub struct Architecture {
 /// Facts that most of torchvision's networks share; an entry adds its name and its trunk.
 pub(super) const IMAGE_NET: Architecture = Architecture {
     name: "",
-    about: "",
     channels: 3,
     features: 512,
     size_min: 32,

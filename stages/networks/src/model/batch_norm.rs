@@ -1,7 +1,7 @@
 //! Batch normalisation. Source: Ioffe and Szegedy 2015, arXiv 1502.03167, with PyTorch's names and constants.
 //!
-//! Burn's own layer updates the running variance by the biased variance of a batch, PyTorch by the unbiased one. Burn's also
-//! shows other modules a running value that is one batch old. So this layer is our own, on Burn's operations.
+//! Burn's own layer updates the running variance by the biased variance of a batch, PyTorch by the unbiased one. Burn's
+//! also shows other modules a running value that is one batch old. So this layer is our own, on Burn's operations.
 
 use burn::module::{Flag, Initializer, Module, Param, RunningState};
 use burn::tensor::module::{batch_norm, batch_norm_train};
@@ -15,8 +15,9 @@ const MOMENTUM: f64 = 0.1;
 
 /// Batch normalisation of maps, channel by channel.
 ///
-/// In training (on a device with gradients, unless frozen) it uses the mean and variance of the batch, and updates the running
-/// ones by them; else it uses the running ones. Those are saved and loaded as other tensors are, but no optimiser changes them.
+/// In training (on a device with gradients, unless frozen) it uses the mean and variance of the batch, and updates the
+/// running ones by them; else it uses the running ones. Those are saved and loaded as other tensors are, but no
+/// optimiser changes them.
 #[derive(Module, Debug)]
 pub(super) struct BatchNorm {
     weight: Param<Tensor<1>>,

@@ -81,19 +81,16 @@ impl Card for ModelCard {
     const NETWORK: &'static str = "model";
     const STAGES: [&'static str; 2] = ["train", "cam"];
     const RESULTS: &'static str = "maps";
-    const OTHER_KIND: &'static str = "they are those of a U-Net, which has no class activation map; connect a stage of kind \
-                                      `train`, or read the masks of the U-Net with `predict-masks`";
+    const OTHER_KIND: &'static str = "they are those of a U-Net, which has no class activation map; connect a stage of \
+                                      kind `train`, or read the masks of the U-Net with `predict-masks`";
 
     fn architecture(&self) -> &'static Architecture {
         self.model.architecture()
     }
 
-    fn training(&self) -> Training {
-        Training { height: self.height, width: self.width, fold: self.fold, seed: self.seed }
-    }
-
-    fn normalisation(&self) -> &Normalisation {
-        &self.normalisation
+    fn training(&self) -> Training<'_> {
+        let Self { height, width, ref normalisation, fold, seed, .. } = *self;
+        Training { height, width, normalisation, fold, seed }
     }
 
     fn build(&self, tensors: &Tensors, device: &Device) -> Result<Classifier, String> {
@@ -122,12 +119,9 @@ impl Card for UnetCard {
         self.encoder.architecture()
     }
 
-    fn training(&self) -> Training {
-        Training { height: self.height, width: self.width, fold: self.fold, seed: self.seed }
-    }
-
-    fn normalisation(&self) -> &Normalisation {
-        &self.normalisation
+    fn training(&self) -> Training<'_> {
+        let Self { height, width, ref normalisation, fold, seed, .. } = *self;
+        Training { height, width, normalisation, fold, seed }
     }
 
     fn build(&self, tensors: &Tensors, device: &Device) -> Result<Unet, String> {

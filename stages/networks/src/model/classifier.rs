@@ -27,8 +27,9 @@ impl Classifier {
         Self { trunk, head: Head::new(classes, architecture.features, device), precision: Precision::F32 }
     }
 
-    /// A classifier with drawn weights: convolutions after He et al. 2015 (uniform, ±√(6 / fan-in)), the head uniform in
-    /// ±√(1 / fan-in), biases zero; batch normalisation with scale 1, shift 0, running mean 0 and running variance 1.
+    /// A classifier with drawn weights: convolutions after He et al. 2015 (uniform, ±√(6 / fan-in)), the head uniform
+    /// in ±√(1 / fan-in), biases zero; batch normalisation with scale 1, shift 0, running mean 0 and running variance
+    /// 1.
     ///
     /// See [`tensors::draw`] for the streams of random numbers.
     pub fn drawn(model: ModelName, classes: usize, seed: &Seed, device: &Device) -> Self {
@@ -45,8 +46,8 @@ impl Classifier {
 
     /// Replaces the trunk's weights by pretrained ones, or by those of another training; the head stays.
     ///
-    /// A head among the tensors is ignored. Layers that a modified network adds stay as drawn, unless the tensors cover them.
-    /// The error names every tensor that is missing, unexpected or misshapen.
+    /// A head among the tensors is ignored. Layers that a modified network adds stay as drawn, unless the tensors cover
+    /// them. The error names every tensor that is missing, unexpected or misshapen.
     pub fn with_trunk(self, model: ModelName, tensors: &Tensors) -> Result<Self, String> {
         let drawn = |name: &str| is_head(name) || (is_added(name) && !has_added(tensors));
         tensors::load(self, tensors, drawn, |name| !model.is_of_trunk(name))

@@ -11,9 +11,9 @@ use super::conv::{Conv, conv_unbiased};
 use super::layer::{MaxPool, max_pool_padded};
 use super::trunk::Trunk;
 
+/// DenseNet-121 as in torchvision, 7.0 million weights; 7×7 maps at 224 pixels.
 pub(super) const DENSENET121: Architecture = Architecture {
     name: "densenet121",
-    about: "DenseNet-121 as in torchvision, 7.0 million weights; 7×7 maps at 224 pixels",
     features: FEATURES,
     trunk: |device| Trunk::DenseNet(DenseNet::new(device)),
     ..IMAGE_NET

@@ -1,13 +1,14 @@
 //! Networks: classifiers and the U-Net.
 //!
-//! A classifier is a convolutional trunk, global average pooling and one linear layer, the [`Head`]. All trunks share the head, so
-//! one function computes the class activation map of each: the weights of the head times the feature map before pooling. The
-//! encoder of a [`Unet`] is such a trunk.
+//! A classifier is a convolutional trunk, global average pooling and one linear layer, the [`Head`]. All trunks share
+//! the head, so one function computes the class activation map of each: the weights of the head times the feature map
+//! before pooling. The encoder of a [`Unet`] is such a trunk.
 //!
-//! A family of trunks is one file: its layers and its entries in the registry ([`ModelName`]). A new family needs one `mod`
-//! line, its entries, and a variant of [`Trunk`] unless it is plain layers in a row.
+//! A family of trunks is one file: its layers and its entries in the registry ([`ModelName`]). A new family needs one
+//! `mod` line, its entries, and a variant of [`Trunk`] unless it is plain layers in a row.
 //!
-//! [`Weights`] are a trained network at rest: tensors under torchvision's names if torchvision has the network, and a [`Card`].
+//! [`Weights`] are a trained network at rest: tensors under torchvision's names if torchvision has the network, and a
+//! [`Card`].
 
 mod alexnet;
 mod architecture;

@@ -12,23 +12,17 @@ use super::conv::{Conv, conv_unbiased};
 use super::layer::{self, Layer, MaxPool, max_pool_padded};
 use super::trunk::Trunk;
 
-pub(super) const RESNET18: Architecture = Architecture {
-    name: "resnet18",
-    about: "ResNet-18 as in torchvision, 11.2 million weights; 7×7 maps at 224 pixels",
-    trunk: |device| Trunk::ResNet(ResNet::new([2, 2, 2, 2], false, device)),
-    ..PLAIN
-};
+/// ResNet-18 as in torchvision, 11.2 million weights; 7×7 maps at 224 pixels.
+pub(super) const RESNET18: Architecture =
+    Architecture { name: "resnet18", trunk: |device| Trunk::ResNet(ResNet::new([2, 2, 2, 2], false, device)), ..PLAIN };
 
-pub(super) const RESNET34: Architecture = Architecture {
-    name: "resnet34",
-    about: "ResNet-34 as in torchvision, 21.3 million weights; 7×7 maps at 224 pixels",
-    trunk: |device| Trunk::ResNet(ResNet::new([3, 4, 6, 3], false, device)),
-    ..PLAIN
-};
+/// ResNet-34 as in torchvision, 21.3 million weights; 7×7 maps at 224 pixels.
+pub(super) const RESNET34: Architecture =
+    Architecture { name: "resnet34", trunk: |device| Trunk::ResNet(ResNet::new([3, 4, 6, 3], false, device)), ..PLAIN };
 
+/// ResNet-50 as in torchvision, 23.5 million weights; 7×7 maps at 224 pixels.
 pub(super) const RESNET50: Architecture = Architecture {
     name: "resnet50",
-    about: "ResNet-50 as in torchvision, 23.5 million weights; 7×7 maps at 224 pixels",
     features: 2048,
     trunk: |device| Trunk::ResNet(ResNet::new([3, 4, 6, 3], true, device)),
     ..PLAIN
@@ -50,8 +44,8 @@ pub struct ResNet {
 
 /// Convolutions whose result is added to their input, or to a projection of it.
 ///
-/// A basic block has two 3×3 convolutions. A bottleneck has 1×1, 3×3 and 1×1 convolutions, the last to four times as many
-/// channels.
+/// A basic block has two 3×3 convolutions. A bottleneck has 1×1, 3×3 and 1×1 convolutions, the last to four times as
+/// many channels.
 #[derive(Module, Debug)]
 struct Block {
     conv1: Conv,
@@ -98,8 +92,8 @@ impl ResNet {
     /// The map of every resolution, for a decoder: after the first ReLU, and after `layer1` to `layer4`.
     ///
     /// - `images`: `[batch, 3, height, width]`
-    /// - returns: 64, 64, 128, 256 and 512 channels (ResNet-50: 64, 256, 512, 1,024 and 2,048), at ½, ¼, ⅛, 1⁄16 and 1⁄32 of
-    ///   the size, rounded up
+    /// - returns: 64, 64, 128, 256 and 512 channels (ResNet-50: 64, 256, 512, 1,024 and 2,048), at ½, ¼, ⅛, 1⁄16 and
+    ///   1⁄32 of the size, rounded up
     pub(super) fn maps(&self, images: Tensor<4>) -> [Tensor<4>; 5] {
         let run = |blocks: &[Block], map: &Tensor<4>| blocks.iter().fold(map.clone(), |map, block| block.forward(map));
         let stem = relu(self.bn1.forward(self.conv1.forward(images)));

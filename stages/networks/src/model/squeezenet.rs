@@ -13,12 +13,8 @@ use super::trunk::Trunk;
 /// SqueezeNet 1.1: trunk, global average pooling and, in place of torchvision's head, one linear layer.
 ///
 /// torchvision has a ReLU before the pooling, which breaks Eq. 1–2 of Kang et al. 2021.
-pub(super) const SQUEEZENET1_1: Architecture = Architecture {
-    name: "squeezenet1_1",
-    about: "SqueezeNet 1.1 as in torchvision, 1.2 million weights; 13×13 maps at 224 pixels",
-    trunk: |device| Trunk::Sequential(squeezenet(device)),
-    ..IMAGE_NET
-};
+pub(super) const SQUEEZENET1_1: Architecture =
+    Architecture { name: "squeezenet1_1", trunk: |device| Trunk::Sequential(squeezenet(device)), ..IMAGE_NET };
 
 /// The trunk with zero weights: `[batch, 3, height, width]` to `[batch, 512, h, w]`, 13×13 for images of 224×224.
 pub(super) fn squeezenet(device: &Device) -> Sequential {

@@ -1,7 +1,7 @@
 //! The tensors of a module by name, and safetensors files of them.
 //!
-//! A name is the path of fields and indices, `features.3.squeeze.weight`. It skips the field `trunk` and the variants of
-//! enums, and numbers the layers of a dense block from 1, so that the names of trunks are torchvision's.
+//! A name is the path of fields and indices, `features.3.squeeze.weight`. It skips the field `trunk` and the variants
+//! of enums, and numbers the layers of a dense block from 1, so that the names of trunks are torchvision's.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -49,10 +49,11 @@ fn fill<M: Module>(module: M, values: impl FnMut(&str, &[usize]) -> Option<Vec<f
     module.map(&mut Fill { path: Path::default(), values })
 }
 
-/// Draws the tensors of two or more axes, uniform in ±√`squared_bound`; layers set the others themselves, such as biases.
+/// Draws the tensors of two or more axes, uniform in ±√`squared_bound`; layers set the others themselves, such as
+/// biases.
 ///
-/// Every tensor has a stream of random numbers of its own, named after it, so that no other tensor, thread or training changes
-/// its draws.
+/// Every tensor has a stream of random numbers of its own, named after it, so that no other tensor, thread or training
+/// changes its draws.
 ///
 /// - `squared_bound`: from the name of a tensor, its fan-in and its fan-out
 pub(super) fn draw<M: Module>(module: M, seed: &Seed, squared_bound: impl Fn(&str, [f64; 2]) -> f64) -> M {
@@ -68,8 +69,8 @@ pub(super) fn draw<M: Module>(module: M, seed: &Seed, squared_bound: impl Fn(&st
 
 /// Replaces the tensors by those of a state dict.
 ///
-/// Tensors of the module stay as they are where `keeps` returns true; tensors of the state dict are ignored where `ignores`
-/// does. The error names every tensor that is missing, unexpected or misshapen.
+/// Tensors of the module stay as they are where `keeps` returns true; tensors of the state dict are ignored where
+/// `ignores` does. The error names every tensor that is missing, unexpected or misshapen.
 pub(super) fn load<M: Module>(
     module: M,
     tensors: &Tensors,

@@ -12,7 +12,6 @@ use super::trunk::Trunk;
 /// Four convolutions, each with ReLU: 7×7 at stride 4, then 3×3; 2×2 max pooling after the second and the fourth.
 pub(super) const TINY: Architecture = Architecture {
     name: "tiny",
-    about: "four convolutions for grey images of 64 to 96 pixels; the map is a sixteenth of the image",
     channels: 1,
     features: FEATURES,
     size_min: 16,
@@ -24,15 +23,14 @@ pub(super) const TINY: Architecture = Architecture {
 /// [`TINY`] with a convolution in place of the last pooling, as in the modified networks of Kang et al. 2021.
 pub(super) const TINY_MODIFIED: Architecture = Architecture {
     name: "tiny-modified",
-    about: "tiny with a convolution in place of the last pooling; the map is an eighth of the image",
     trunk: |device| trunk(device, conv_relu([FEATURES, FEATURES], device)),
     ..TINY
 };
 
 const FEATURES: usize = 64;
 
-/// The trunk with zero weights, up to its last layers: `[batch, 1, height, width]` to `[batch, 64, height / 16, width / 16]`,
-/// modified `/ 8`.
+/// The trunk with zero weights, up to its last layers: `[batch, 1, height, width]` to `[batch, 64, height / 16, width /
+/// 16]`, modified `/ 8`.
 fn trunk(device: &Device, last: impl IntoIterator<Item = Layer>) -> Trunk {
     // A stride of 4 costs a third of stride 2 and pooling, and learned as well on slices of 96 pixels.
     let mut layers = vec![Layer::Conv(conv([1, 32], 7, 4, 3, device)), Layer::Relu(Relu)];

@@ -36,8 +36,8 @@ impl Trunk {
     ///
     /// - `images`: `[batch, 3, height, width]`, height and width multiples of 32
     ///
-    /// Those of VGG are the inputs of the second to the fifth pooling, and the output of the fifth. The decoder does not use
-    /// the input of the first pooling, at full size.
+    /// Those of VGG are the inputs of the second to the fifth pooling, and the output of the fifth. The decoder does
+    /// not use the input of the first pooling, at full size.
     pub(super) fn maps(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
         match self {
             Self::Sequential(trunk) => trunk.maps(images).split_off(1),

@@ -1,7 +1,7 @@
 //! VGG of 16 and 19 layers, with and without batch normalisation, and the modified ones of Kang et al. 2021.
 //!
-//! Source: Simonyan and Zisserman 2015, arXiv 1409.1556, in torchvision's arrangement and names. The modified networks follow
-//! VGGnet-GAP of Zhou et al. 2016: one 3×3 convolution of 1,024 units, with ReLU, replaces the last pooling.
+//! Source: Simonyan and Zisserman 2015, arXiv 1409.1556, in torchvision's arrangement and names. The modified networks
+//! follow VGGnet-GAP of Zhou et al. 2016: one 3×3 convolution of 1,024 units, with ReLU, replaces the last pooling.
 
 use burn::nn::Relu;
 use burn::tensor::Device;
@@ -13,47 +13,29 @@ use super::layer::{Layer, conv_relu, max_pool};
 use super::sequential::Sequential;
 use super::trunk::Trunk;
 
-pub(super) const VGG16: Architecture = Architecture {
-    name: "vgg16",
-    about: "VGG-16 as in torchvision, 14.7 million weights; 7×7 maps at 224 pixels",
-    trunk: |device| Trunk::Sequential(vgg(D, false, device)),
-    ..IMAGE_NET
-};
+/// VGG-16 as in torchvision, 14.7 million weights; 7×7 maps at 224 pixels.
+pub(super) const VGG16: Architecture =
+    Architecture { name: "vgg16", trunk: |device| Trunk::Sequential(vgg(D, false, device)), ..IMAGE_NET };
 
-pub(super) const VGG19: Architecture = Architecture {
-    name: "vgg19",
-    about: "VGG-19 as in torchvision, 20.0 million weights; 7×7 maps at 224 pixels",
-    trunk: |device| Trunk::Sequential(vgg(E, false, device)),
-    ..IMAGE_NET
-};
+/// VGG-19 as in torchvision, 20.0 million weights; 7×7 maps at 224 pixels.
+pub(super) const VGG19: Architecture =
+    Architecture { name: "vgg19", trunk: |device| Trunk::Sequential(vgg(E, false, device)), ..IMAGE_NET };
 
-pub(super) const VGG16_BN: Architecture = Architecture {
-    name: "vgg16_bn",
-    about: "VGG-16 with batch normalisation as in torchvision; 7×7 maps at 224 pixels",
-    trunk: |device| Trunk::Sequential(vgg(D, true, device)),
-    ..IMAGE_NET
-};
+/// VGG-16 with batch normalisation as in torchvision; 7×7 maps at 224 pixels.
+pub(super) const VGG16_BN: Architecture =
+    Architecture { name: "vgg16_bn", trunk: |device| Trunk::Sequential(vgg(D, true, device)), ..IMAGE_NET };
 
-pub(super) const VGG19_BN: Architecture = Architecture {
-    name: "vgg19_bn",
-    about: "VGG-19 with batch normalisation as in torchvision; 7×7 maps at 224 pixels",
-    trunk: |device| Trunk::Sequential(vgg(E, true, device)),
-    ..IMAGE_NET
-};
+/// VGG-19 with batch normalisation as in torchvision; 7×7 maps at 224 pixels.
+pub(super) const VGG19_BN: Architecture =
+    Architecture { name: "vgg19_bn", trunk: |device| Trunk::Sequential(vgg(E, true, device)), ..IMAGE_NET };
 
-pub(super) const MODIFIED_VGG16: Architecture = Architecture {
-    name: "modified-vgg16",
-    about: "VGG-16 with a convolution of 1,024 in place of the last pooling; 14×14 maps at 224 pixels",
-    trunk: |device| modified(D, device),
-    ..MODIFIED
-};
+/// VGG-16 with a convolution of 1,024 in place of the last pooling; 14×14 maps at 224 pixels.
+pub(super) const MODIFIED_VGG16: Architecture =
+    Architecture { name: "modified-vgg16", trunk: |device| modified(D, device), ..MODIFIED };
 
-pub(super) const MODIFIED_VGG19: Architecture = Architecture {
-    name: "modified-vgg19",
-    about: "VGG-19 with a convolution of 1,024 in place of the last pooling; 14×14 maps at 224 pixels",
-    trunk: |device| modified(E, device),
-    ..MODIFIED
-};
+/// VGG-19 with a convolution of 1,024 in place of the last pooling; 14×14 maps at 224 pixels.
+pub(super) const MODIFIED_VGG19: Architecture =
+    Architecture { name: "modified-vgg19", trunk: |device| modified(E, device), ..MODIFIED };
 
 const MODIFIED: Architecture = Architecture { features: ADDED, size_min: 16, ..IMAGE_NET };
 

@@ -1,7 +1,7 @@
 //! A trained network as an output: its tensors, and the card that tells how to use them.
 //!
-//! Two files: `weights.safetensors`, tensors in the order of their names, and the card, JSON. The name of the card's file
-//! tells a classifier from a U-Net.
+//! Two files: `weights.safetensors`, tensors in the order of their names, and the card, JSON. The name of the card's
+//! file tells a classifier from a U-Net.
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -51,10 +51,7 @@ pub trait Card: Serialize + DeserializeOwned {
     fn architecture(&self) -> &'static Architecture;
 
     /// Returns facts about the training of the network.
-    fn training(&self) -> Training;
-
-    /// Returns the normalisation of grey levels, one entry per channel.
-    fn normalisation(&self) -> &Normalisation;
+    fn training(&self) -> Training<'_>;
 
     /// Builds the network; the error names every tensor that does not fit.
     fn build(&self, tensors: &Tensors, device: &Device) -> Result<Self::Network, String>;
@@ -79,11 +76,13 @@ pub trait Card: Serialize + DeserializeOwned {
 
 /// Facts about the training of a network.
 #[derive(Clone, Copy, Debug)]
-pub struct Training {
+pub struct Training<'a> {
     /// Height of its images, in pixels.
     pub height: usize,
     /// Width of its images, in pixels.
     pub width: usize,
+    /// The normalisation of their grey levels, one entry per channel.
+    pub normalisation: &'a Normalisation,
     /// The fold that it left out, from 1.
     pub fold: u32,
     /// The param `seed`.

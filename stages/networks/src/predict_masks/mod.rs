@@ -1,5 +1,5 @@
-//! `kind = "predict-masks"`: masks by a U-Net, 1 where the sigmoid of the logit is at least `cut`. Source: Kang et al. 2021,
-//! section 3.2.
+//! `kind = "predict-masks"`: masks by a U-Net, 1 where the sigmoid of the logit is at least `cut`. Source: Kang et al.
+//! 2021, section 3.2.
 
 use orchestrate_engine::params;
 use orchestrate_engine::stage::{Action, Context, Facts, Port, StageError, Weight};
@@ -19,16 +19,16 @@ use crate::training::{check, divide};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// The fold whose images are taken, from 1; default: the fold that the weights have not seen, and no other is taken.
+    /// The fold whose images are taken, from 1; default: the fold that the weights have not seen, the only one allowed.
     #[serde(default)]
     pub fold: Option<u32>,
     /// `"validation"` (default), the images of the fold, or `"all"`, training images too.
     #[serde(default)]
     pub images: Which,
-    /// Images that go through the network at a time, at least 1; default 8.
+    /// Images per batch, at least 1; default 8.
     #[serde(default = "batch_size")]
     pub batch_size: usize,
-    /// The probability from which on a pixel is foreground, above 0 and below 1; default 0.5.
+    /// The smallest probability of a foreground pixel, above 0 and below 1; default 0.5.
     #[serde(default = "cut")]
     pub cut: f64,
 }
@@ -71,7 +71,7 @@ impl Typed for PredictMasks {
     };
     type Params = Params;
 
-    /// Members that differ in `cut` alone go through the network once.
+    /// Computes logits once for members that differ in `cut` alone.
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Outcome> {
         in_groups(
             batch.iter().map(Ok).collect(),
@@ -108,8 +108,8 @@ impl Logits {
 
 /// Computes the logits of images in data set order.
 ///
-/// Errors: images that the network was not trained on, or cannot take; a fold that it was trained on; a network that gives
-/// NaN or infinity, with the name of the image.
+/// Errors: images that the network was not trained on, or cannot take; a fold that it was trained on; a network that
+/// gives NaN or infinity, with the name of the image.
 fn predict(params: &Params, inference: &Inference<'_, UnetCard>) -> Result<Logits, StageError> {
     let Inference { images, split, .. } = inference;
     check_size(images)?;

@@ -2,20 +2,22 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use orchestrate_engine::stage::StageError;
-use orchestrate_stages::artifact::{SegmentCurve, SegmentEpoch};
+use orchestrate_stages::artifact::ImageReader;
 use orchestrate_stages::random::Generator;
 
-use super::data::Data;
 use super::loss;
 use super::mask::{self, Level};
+use super::packed::Packed;
 use super::params::{Freeze, Params};
 use crate::model::{Tensors, Unet, UnetCard, image_data, numbers};
-use crate::training::{Division, History, Losses, Start, Task, changed};
+use crate::training::{Division, Start, Task, changed};
 
 /// One U-Net, its images and their masks.
 pub(super) struct Segmentation<'a> {
     pub(super) params: &'a Params,
-    pub(super) data: &'a Data<'a>,
+    pub(super) images: &'a ImageReader,
+    pub(super) masks: Packed,
+    pub(super) division: Division,
     pub(super) card: UnetCard,
     /// Weights that replace the drawn ones of the encoder, or of the whole network.
     pub(super) pretrained: Option<&'a Tensors>,
@@ -35,14 +37,15 @@ impl Task for Segmentation<'_> {
     /// Images `[image, 3, height, width]` and their masks `[image, 1, height, width]`, changed alike.
     type Batch = (TensorData, TensorData);
     type Tally = Tally;
-    type Curve = SegmentCurve;
+    /// The mean intersection over union.
+    type Figure = Option<f64>;
 
     fn card(&self) -> &UnetCard {
         &self.card
     }
 
     fn division(&self) -> &Division {
-        &self.data.division
+        &self.division
     }
 
     fn pretrained(&self) -> Option<&Tensors> {
@@ -54,10 +57,10 @@ impl Task for Segmentation<'_> {
     }
 
     fn batch(&self, images: &[usize], generator: Option<&mut Generator>) -> Result<Self::Batch, StageError> {
-        let (all, shape) = (self.data.images, [images.len(), 1, self.data.images.height, self.data.images.width]);
+        let (all, shape) = (self.images, [images.len(), 1, self.images.height, self.images.width]);
         let changes = self.params.augment.changes(images.len(), generator);
         let pixels = changed(&changes, all.batch(images)?, all.width);
-        let masks = images.iter().flat_map(|&image| self.data.mask(image)).collect();
+        let masks = images.iter().flat_map(|&image| self.masks.mask(image)).collect();
         let truth: Vec<f32> = changed(&changes, masks, all.width).into_iter().map(f32::from).collect();
         let images = image_data(&pixels, all.height, all.width, &self.card.normalisation);
         Ok((images, TensorData::new(truth, shape)))
@@ -78,7 +81,7 @@ impl Task for Segmentation<'_> {
     ) -> Result<(), StageError> {
         let logits = numbers(network.logits(Tensor::from_data(pixels, device)))?;
         for (logits, &image) in logits.chunks_exact(logits.len() / images.len()).zip(images) {
-            let truth = self.data.mask(image);
+            let truth = self.masks.mask(image);
             tally.loss.add(logits, &truth);
             tally.ious.extend(mask::iou(logits, &truth, Level::HALF));
         }
@@ -88,19 +91,5 @@ impl Task for Segmentation<'_> {
     fn figures(&self, Tally { loss, ious }: Tally) -> (f64, Option<f64>) {
         let iou = (!ious.is_empty()).then(|| ious.iter().sum::<f64>() / ious.len() as f64);
         (loss.loss(self.params.loss), iou)
-    }
-}
-
-impl History for SegmentCurve {
-    /// The mean intersection over union of validation images that have a mask, 0..=1.
-    type Figure = Option<f64>;
-
-    fn epochs(&self) -> usize {
-        self.epochs.len()
-    }
-
-    fn push(&mut self, losses: Losses, validation_iou: Option<f64>) {
-        let Losses { epoch, learning_rate, training: train_loss, validation: validation_loss } = losses;
-        self.epochs.push(SegmentEpoch { epoch, learning_rate, train_loss, validation_loss, validation_iou });
     }
 }

@@ -1,4 +1,5 @@
-//! Values of PyTorch and torchvision that tests compare with, and the formula that gives both the same weights and images.
+//! Values of PyTorch and torchvision that tests compare with, and the formula that gives both the same weights and
+//! images.
 
 use burn::tensor::{Device, Tensor};
 use serde::Deserialize;
@@ -36,7 +37,8 @@ impl Sample {
         assert_close(&self.pick(&values), &self.values, self.tolerance(), what);
     }
 
-    /// Returns [`TOLERANCE`], or more for large numbers: 32 bits round sums of numbers in the hundreds by about as much.
+    /// Returns [`TOLERANCE`], or more for large numbers: 32 bits round sums of numbers in the hundreds by about as
+    /// much.
     ///
     /// PyTorch's own features of the cat, up to 304, differ by 2e-4 from those that it computes in 64 bits.
     fn tolerance(&self) -> f32 {
@@ -65,8 +67,8 @@ fn uniform(name: &str) -> impl Iterator<Item = f64> {
     })
 }
 
-/// Returns a tensor from the formula: He-uniform with two or more axes, scales and variances around a number above 0, other
-/// vectors ±0.1.
+/// Returns a tensor from the formula: He-uniform with two or more axes, scales and variances around a number above 0,
+/// other vectors ±0.1.
 pub(crate) fn formula_tensor(name: &str, shape: &[usize]) -> Values {
     let fan_in: usize = shape[1..].iter().product();
     let (middle, bound) = match shape {

@@ -7,7 +7,8 @@ use super::schedule::Schedule;
 
 /// Epochs, batches and steps of a training, taken from the params of its stage.
 ///
-/// The stages list these params themselves, as a spec is read with the location of each param and serde's `flatten` loses it.
+/// The stages list these params themselves, as a spec is read with the location of each param and serde's `flatten`
+/// loses it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recipe {
     /// The fold that is left out, from 1.

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use orchestrate_engine::stage::{Context, StageError};
-use orchestrate_stages::artifact::Table;
+use orchestrate_stages::artifact::Figure;
 use orchestrate_stages::random::Generator;
 
 use super::fold::Division;
@@ -21,8 +21,8 @@ pub(crate) trait Task: Send + Sync {
     type Batch: Send;
     /// Sums over validation images, from which their loss and the figure of the curve follow.
     type Tally: Default;
-    /// The table of epochs.
-    type Curve: History;
+    /// The figure of the curve.
+    type Figure: Figure + Send;
 
     /// Returns the card of the network after its training.
     fn card(&self) -> &Self::Card;
@@ -53,7 +53,7 @@ pub(crate) trait Task: Send + Sync {
     ) -> Result<(), StageError>;
 
     /// Returns the loss of all validation images, and their figure.
-    fn figures(&self, tally: Self::Tally) -> (f64, <Self::Curve as History>::Figure);
+    fn figures(&self, tally: Self::Tally) -> (f64, Self::Figure);
 }
 
 /// The state in which a training starts in this process.
@@ -63,29 +63,4 @@ pub(crate) struct Start<'a> {
     pub(crate) device: &'a Device,
     /// The epochs of the checkpoint that the training continues.
     pub(crate) epochs_done: usize,
-}
-
-/// The table of a training's epochs, one row each.
-pub(crate) trait History: Table + Clone + Default + Send {
-    /// The column beside the losses: accuracy or intersection over union.
-    type Figure;
-
-    /// Returns the number of epochs that are done.
-    fn epochs(&self) -> usize;
-
-    /// Appends the row of an epoch.
-    fn push(&mut self, losses: Losses, figure: Self::Figure);
-}
-
-/// Columns that the curves of all trainings have.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Losses {
-    /// The number of the epoch, from 1.
-    pub(crate) epoch: u32,
-    /// The learning rate of its batches.
-    pub(crate) learning_rate: f64,
-    /// The mean over training images, each before the step of its batch.
-    pub(crate) training: f64,
-    /// The mean over validation images, after the epoch.
-    pub(crate) validation: f64,
 }

@@ -1,8 +1,8 @@
 //! Mixed precision: the numbers of a network have 32 bits, or 16 bits in its trunk.
 //!
-//! With 16 bits, the images, every map of the trunk and a copy of its weights are rounded. All else stays f32: the weights
-//! that the optimiser changes and that are stored, pooling, the linear layer, the loss and class activation maps. Source:
-//! Micikevicius et al. 2018, Mixed precision training, arXiv 1710.03740.
+//! With 16 bits, the images, every map of the trunk and a copy of its weights are rounded. All else stays f32: the
+//! weights that the optimiser changes and that are stored, pooling, the linear layer, the loss and class activation
+//! maps. Source: Micikevicius et al. 2018, Mixed precision training, arXiv 1710.03740.
 //!
 //! The smallest f16 is 6e-8, and most gradients of a mean loss are near it, so the trunk multiplies them by
 //! [`F16_GRADIENT_SCALE`]. bf16 has the range of f32 and needs no scale.

@@ -1,8 +1,8 @@
 //! State dicts of pretrained weights: safetensors files, and files by `torch.save` (`.pth`, `.pt`).
 //!
 //! A `.pth` file is a pickle, which Python runs as a program. Here nothing of it is executed: Burn's reader takes
-//! dictionaries, lists, numbers and tensors from it, ignores the rest, and bounds depth, copies and lengths. This module
-//! bounds the tensors by the size of the file, as a pickle may declare one number to be a tensor of billions.
+//! dictionaries, lists, numbers and tensors from it, ignores the rest, and bounds depth, copies and lengths. This
+//! module bounds the tensors by the size of the file, as a pickle may declare one number to be a tensor of billions.
 
 use std::fs::File;
 use std::io::Read;
@@ -17,9 +17,9 @@ use super::tensors::{Tensors, Values, from_safetensors, gather};
 
 /// Reads the tensors of a state dict whose names are wanted, as f32: 16-bit floats exactly, 64-bit ones rounded.
 ///
-/// The contents of a file tell its layout: safetensors, or a layout of `torch.save`: zip, the older stream of pickles, or
-/// tar. `num_batches_tracked` of batch normalisation is ignored. Old names of DenseNet's layers (`norm.1`) become the current
-/// ones (`norm1`). The error names every tensor that cannot be read.
+/// The contents of a file tell its layout: safetensors, or a layout of `torch.save`: zip, the older stream of pickles,
+/// or tar. `num_batches_tracked` of batch normalisation is ignored. Old names of DenseNet's layers (`norm.1`) become
+/// the current ones (`norm1`). The error names every tensor that cannot be read.
 pub fn read_state_dict(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Tensors, String> {
     let wanted = |name: &str| !name.ends_with(".num_batches_tracked") && wanted(name);
     let io = |error: std::io::Error| format!("it cannot be read: {error}");

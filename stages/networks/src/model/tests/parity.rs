@@ -1,5 +1,5 @@
-//! Every classifier of the field against torchvision and pytorch-grad-cam: `tests/reference/models.py` made `models.json`,
-//! `cam.py` made `cam.json`.
+//! All classifiers that torchvision has, against torchvision and pytorch-grad-cam: `tests/reference/models.py` made
+//! `models.json`, `cam.py` made `cam.json`.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ fn references() -> BTreeMap<String, Reference> {
     models.models
 }
 
-/// The classifier with the weights of the formula.
+/// Returns the classifier with the weights of the formula.
 fn classifier(name: &str) -> Classifier {
     let (model, device) = (ModelName::new(name).expect("torchvision has it"), Device::flex());
     let drawn = Classifier::drawn(model, CLASSES, &Seed::new("test", 0, &[]), &device);
@@ -126,7 +126,7 @@ fn maps_have_torchvisions_size_at_224_pixels() {
     for (name, reference) in references() {
         let model = ModelName::new(&name).expect("torchvision has it");
         let device = Device::flex();
-        // Weights do not change sizes, and zeros need not be drawn.
+        // Weights do not change sizes, so they stay zero.
         let [_, features, height, width] = Classifier::zero(model, 1, &device).features(image(224)).dims();
         let expected = (model.architecture().features, reference.side_at_224, reference.side_at_224);
         assert_eq!((features, height, width), expected, "{name}");

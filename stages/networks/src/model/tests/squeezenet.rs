@@ -1,4 +1,5 @@
-//! SqueezeNet against torchvision: `tests/reference/squeezenet.py` made `squeezenet.json` and `squeezenet_imagenet.json`.
+//! SqueezeNet against torchvision: `tests/reference/squeezenet.py` made `squeezenet.json` and
+//! `squeezenet_imagenet.json`.
 
 use std::path::Path;
 

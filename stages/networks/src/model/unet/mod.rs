@@ -1,9 +1,9 @@
 //! U-Net for one class. Source: Ronneberger et al. 2015, arXiv 1505.04597, as segmentation_models_pytorch builds it.
 //!
 //! - An encoder of depth 5, see [`EncoderName`].
-//! - A decoder of five blocks with 256, 128, 64, 32 and 16 channels. Each block up-samples by 2 to the nearest neighbour,
-//!   appends the encoder's map of that size, then applies 3×3 convolution, batch normalisation and ReLU, twice. After a VGG
-//!   encoder, two more such convolutions precede the first block.
+//! - A decoder of five blocks with 256, 128, 64, 32 and 16 channels. Each block up-samples by 2 to the nearest
+//!   neighbour, appends the encoder's map of that size, then applies 3×3 convolution, batch normalisation and ReLU,
+//!   twice. After a VGG encoder, two more such convolutions precede the first block.
 //! - A 3×3 convolution to one logit per pixel.
 //!
 //! The tensors have the names of segmentation_models_pytorch.
@@ -62,8 +62,8 @@ impl Unet {
         }
     }
 
-    /// A network with drawn weights: convolutions after He et al. 2015 (uniform, ±√(6 / fan-in)), the head after Glorot and
-    /// Bengio 2010 (uniform, ±√(6 / (fan-in + fan-out))), biases zero, scales one.
+    /// A network with drawn weights: convolutions after He et al. 2015 (uniform, ±√(6 / fan-in)), the head after Glorot
+    /// and Bengio 2010 (uniform, ±√(6 / (fan-in + fan-out))), biases zero, scales one.
     ///
     /// See [`tensors::draw`] for the streams of random numbers.
     pub fn drawn(encoder: EncoderName, seed: &Seed, device: &Device) -> Self {
@@ -80,8 +80,8 @@ impl Unet {
 
     /// Replaces weights by pretrained ones.
     ///
-    /// - `tensors`: for the encoder, torchvision's state dict of a classifier or weights by `train`, whose head is ignored; or
-    ///   the state dict of a whole U-Net of segmentation_models_pytorch
+    /// - `tensors`: for the encoder, torchvision's state dict of a classifier or weights by `train`, whose head is
+    ///   ignored; or the state dict of a whole U-Net of segmentation_models_pytorch
     ///
     /// The error names every tensor that is missing, unexpected or misshapen.
     pub fn with_pretrained(self, encoder: EncoderName, tensors: &Tensors) -> Result<Self, String> {
