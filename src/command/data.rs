@@ -4,7 +4,7 @@
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
-use orchestrate_fetch::{Client, Done, Event, Fetch, Patience, fetch};
+use orchestrate_fetch::{Client, Done, Fetch, Progress, Retries, fetch};
 use orchestrate_stages::data::dataset::{Census, census};
 
 use crate::args::FetchArgs;
@@ -35,16 +35,16 @@ pub(crate) fn brain_tumor(args: FetchArgs) -> anyhow::Result<Outcome> {
         takes: is_slice,
         keep_archives: args.keep_archives,
         client: Client::default(),
-        patience: Patience::default(),
+        retries: Retries::default(),
     };
     let mut bars;
     let mut plain;
-    let listener: &mut dyn FnMut(Event<'_>) = if io::stderr().is_terminal() {
+    let listener: &mut dyn FnMut(Progress<'_>) = if io::stderr().is_terminal() {
         bars = Bars::default();
-        &mut |event| bars.show(event)
+        &mut |progress| bars.show(progress)
     } else {
         plain = Plain::default();
-        &mut |event| plain.show(event)
+        &mut |progress| plain.show(progress)
     };
     let done = fetch(&what, &mut check, listener)?;
     let dir = args.to.display();
