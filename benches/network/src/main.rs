@@ -1,8 +1,8 @@
 //! Times steps of training or the making of class activation maps, with random weights on random images; see
 //! `benches/README.md`.
 //!
-//! `orchestrate-network train|cam MODEL SIZE BATCH THREADS STEPS` prints milliseconds of each step after a first one that is
-//! not counted, and last the peak memory of the process in MB.
+//! `orchestrate-network train|cam MODEL SIZE BATCH THREADS STEPS` prints milliseconds of each step after a first one
+//! that is not counted, and last the peak memory of the process in MB.
 
 #![expect(clippy::print_stdout, reason = "what it prints is its result")]
 

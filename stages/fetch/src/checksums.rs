@@ -1,7 +1,7 @@
 //! `checksums.json`: digests of the files fetched and unpacked.
 //!
-//! The file is written as a whole after every step, so a killed fetch resumes from it. Later fetches of a file must give the
-//! same bytes.
+//! The file is written as a whole after every step, so a killed fetch resumes from it. Later fetches of a file must
+//! give the same bytes.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

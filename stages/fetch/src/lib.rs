@@ -12,8 +12,8 @@
 //! download/                     until the data are complete: archives, NAME.part, and unpacked/
 //! ```
 //!
-//! A fetch may be killed at any point. The next one checks recorded files by their digests and does not fetch them again;
-//! a partial download resumes at its end.
+//! A fetch may be killed at any point. The next one checks recorded files by their digests and does not fetch them
+//! again; a partial download resumes at its end.
 
 mod article;
 mod checksums;

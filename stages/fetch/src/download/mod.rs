@@ -1,11 +1,12 @@
 //! One download, over any number of requests and runs.
 //!
-//! `NAME.part` grows to the length that the listing says. `NAME.part.etag` holds the server's version of it: a request for the
-//! rest is conditional on that version (`If-Range`), so a file that changed is downloaded anew. Without a version the rest
-//! is requested only if an MD5 would reveal a mixture. A server that ignores the range sends the whole file, and the part
-//! starts anew.
+//! `NAME.part` grows to the length that the listing says. `NAME.part.etag` holds the server's version of it: a request
+//! for the rest is conditional on that version (`If-Range`), so a file that changed is downloaded anew. Without a
+//! version the rest is requested only if an MD5 would reveal a mixture. A server that ignores the range sends the
+//! whole file, and the part starts anew.
 //!
-//! A complete part with the wrong digest is removed. If it came from several responses, the file is downloaded once more.
+//! A complete part with the wrong digest is removed. If it came from several responses, the file is downloaded once
+//! more.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
