@@ -1,4 +1,4 @@
-//! Shows how a fetch gets on: a bar a file on a terminal, elsewhere a line now and then.
+//! Progress of a fetch: a bar for each file on a terminal, elsewhere a line now and then.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use orchestrate_fetch::Event;
 
 use crate::terminal;
 
-/// How long a log goes without a word while bytes come in.
+/// The time between two lines while bytes arrive.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// Redraws one bar in place.
@@ -24,7 +24,7 @@ impl Bars {
                 let bar =
                     self.start(total, "{msg}  {bar:24.cyan/dim} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left");
                 bar.set_message(terminal::visible_line(name));
-                // What was there before is no speed of this run.
+                // Bytes of an earlier fetch must not count towards the speed.
                 bar.set_position(done);
                 bar.reset_eta();
             }
@@ -83,7 +83,7 @@ impl Plain {
     }
 }
 
-/// What is worth a line wherever it is shown.
+/// The line about an event; bytes and unpacked files have none.
 fn line(event: &Event<'_>) -> Option<String> {
     Some(match event {
         Event::Waiting { dir } => {

@@ -2,8 +2,7 @@
 
 use orchestrate_engine::stage::StageError;
 
-use super::{Columns, Rows, Table};
-use crate::maps::heatmap::Scale;
+use super::{Columns, Rows, Scale, Table};
 
 /// Class activation maps of validation images, in data set order.
 ///

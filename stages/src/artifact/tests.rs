@@ -1,5 +1,4 @@
 use super::*;
-use crate::maps::heatmap::Scale;
 
 fn texts(values: &[&str]) -> Vec<String> {
     values.iter().map(|&value| value.to_owned()).collect()

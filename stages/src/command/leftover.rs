@@ -118,8 +118,9 @@ impl Children {
 
 fn list(processes: &[Process]) -> String {
     let named = processes.iter().take(NAMED).map(|process| {
-        let cut: String = process.command.chars().take(NAME_MAX).collect();
-        let more = if cut.len() < process.command.len() { "…" } else { "" };
+        let command = process.command();
+        let cut: String = command.chars().take(NAME_MAX).collect();
+        let more = if cut.len() < command.len() { "…" } else { "" };
         format!("`{cut}{more}` (process {})", process.pid)
     });
     let named: Vec<_> = named.collect();

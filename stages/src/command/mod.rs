@@ -64,7 +64,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use orchestrate_engine::params::{self, ParamTable, ParamsError};
-use orchestrate_engine::stage::{Action, Context, FileName, Output, Port, Stage, StageError, Weight};
+use orchestrate_engine::stage::{Action, Context, Facts, FileName, Output, Stage, StageError, Weight};
 use serde::{Deserialize, Serialize};
 use serde_aux::serde_introspection::serde_introspect;
 
@@ -76,6 +76,7 @@ use leftover::{Children, Leftovers};
 use log::NodeLog;
 
 use crate::gpu;
+use crate::typed::read;
 
 /// Raised when the same program would be run in another way.
 const VERSION: u32 = 1;
@@ -132,54 +133,28 @@ impl Command {
     }
 }
 
+static FACTS: Facts = Facts {
+    takes_any_port: true,
+    fields: serde_introspect::<Params>,
+    free_fields: Some("params"),
+    path_fields: &["code"],
+    leaves_out_published: true,
+    weight: Weight::Heavy,
+    ..Facts::new("command", VERSION, "Runs a program in any language on the files of its inputs.")
+};
+
 impl Stage for Command {
-    fn kind(&self) -> &'static str {
-        "command"
-    }
-
-    fn version(&self) -> u32 {
-        VERSION
-    }
-
-    fn about(&self) -> &'static str {
-        "Runs a program in any language on the files of its inputs."
-    }
-
-    fn weight(&self) -> Weight {
-        Weight::Heavy
-    }
-
-    fn ports(&self) -> &'static [Port] {
-        &[]
-    }
-
-    fn takes_any_port(&self) -> bool {
-        true
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     fn outputs(&self, params: &serde_json::Value) -> Vec<String> {
-        read(params).map_or_else(|_| one_output(), |params| params.outputs)
-    }
-
-    fn fields(&self) -> &'static [&'static str] {
-        serde_introspect::<Params>()
-    }
-
-    fn free_fields(&self) -> Option<&'static str> {
-        Some("params")
-    }
-
-    fn path_fields(&self) -> &'static [&'static str] {
-        &["code"]
-    }
-
-    fn leaves_out_published(&self) -> bool {
-        true
+        read(params).map_or_else(|_| one_output(), |params: Params| params.outputs)
     }
 
     fn check(&self, table: &ParamTable) -> Result<serde_json::Value, ParamsError> {
         let mut problems = check::problems(table);
-        match params::check::<Params>(table, self.fields()) {
+        match params::check::<Params>(table, FACTS.fields()) {
             Ok(params) if problems.is_empty() => return Ok(params),
             Ok(_) => {}
             Err(error) => problems.extend(error.problems),
@@ -189,15 +164,15 @@ impl Stage for Command {
     }
 
     fn files(&self, params: &serde_json::Value) -> Result<Vec<FileName>, Vec<String>> {
-        Code::new(&read(params).map_err(|error| vec![error.to_string()])?.code).files()
+        Code::new(&read::<Params>(params).map_err(|error| vec![error.to_string()])?.code).files()
     }
 
     fn keyed_env(&self, params: &serde_json::Value) -> Vec<String> {
-        read(params).map_or_else(|_| Vec::new(), |params| params.env)
+        read(params).map_or_else(|_| Vec::new(), |params: Params| params.env)
     }
 
     fn probe(&self, params: &serde_json::Value) -> Result<Vec<(String, String)>, String> {
-        let params = read(params).map_err(|error| error.to_string())?;
+        let params: Params = read(params).map_err(|error| error.to_string())?;
         if params.version.is_empty() {
             return Ok(Vec::new());
         }
@@ -238,7 +213,7 @@ fn run(
     children: Children,
     log: &mut dyn Write,
 ) -> Result<Vec<Output>, StageError> {
-    let params = read(&action.params)?;
+    let params: Params = read(&action.params)?;
     let code = Code::new(&params.code);
     let folder = Folder::create(dir, action, &params.outputs)?;
     let names = template::Names {
@@ -257,9 +232,4 @@ fn run(
     let unmounted = folder.unmount();
     ran.and(unmounted)?;
     params.outputs.iter().map(|name| folder.collect(name)).collect()
-}
-
-fn read(params: &serde_json::Value) -> Result<Params, StageError> {
-    serde_json::from_value(params.clone())
-        .map_err(|error| StageError::new(format!("params that passed their check cannot be read again: {error}")))
 }

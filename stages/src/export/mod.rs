@@ -11,8 +11,8 @@ use std::io::Cursor;
 use image::{GrayImage, ImageFormat};
 use orchestrate_engine::stage::{Action, Item, StageError};
 
-use crate::artifact::{Cams, Figures, Masks, PredictedMasks, Scores, Table, Thresholds, WEIGHTS};
-use crate::maps::heatmap::{Scale, each_heatmap};
+use crate::artifact::{Cams, Figures, Masks, PredictedMasks, Scale, Scores, Table, Thresholds, WEIGHTS};
+use crate::maps::heatmap::each_heatmap;
 
 use name::file_names;
 

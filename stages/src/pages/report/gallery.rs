@@ -13,8 +13,8 @@ use super::inputs::items;
 use super::params::Params;
 use super::picture::{self, Size};
 use super::study::{Scored, Study};
-use crate::artifact::{Cams, Images, Masks, PredictedMasks, Table, Thresholds};
-use crate::maps::heatmap::{Scale, heatmap};
+use crate::artifact::{Cams, Images, Masks, PredictedMasks, Scale, Table, Thresholds};
+use crate::maps::heatmap::heatmap;
 
 /// The most bytes of all pictures together that further cases may fill; base64 adds a third.
 const PICTURE_BYTES_MAX: usize = 11 << 20;

@@ -19,7 +19,7 @@ pub mod provenance;
 mod study;
 mod threshold_chart;
 
-use orchestrate_engine::stage::{Action, Context, Output, Port, StageError, Weight};
+use orchestrate_engine::stage::{Action, Context, Facts, Output, Port, StageError, Weight};
 
 use crate::artifact::{
     Cams, Confusion, Curve, Figures, Images, Labels as ImageLabels, Masks, PredictedMasks, Scores, Table, Thresholds,
@@ -46,7 +46,7 @@ pub const KIND: &str = "report";
 /// Sections without connected inputs are left out. Errors: images that are scored but not connected, by name; sizes
 /// that differ; a threshold `at` that no input has.
 pub fn run(params: &Params, action: &Action) -> Result<Output, StageError> {
-    let files = files::files(&Content::read(params, action, Report::PORTS)?)?;
+    let files = files::files(&Content::read(params, action, Report::FACTS.ports)?)?;
     Ok(Output { name: Report::OUTPUT.to_owned(), files })
 }
 
@@ -59,26 +59,29 @@ impl Report {
 }
 
 impl Typed for Report {
-    const KIND: &'static str = KIND;
-    const VERSION: u32 = 3;
-    const ABOUT: &'static str =
-        "makes one page of tables, figures and cases; `orchestrate report` adds where they came from";
-    const PORTS: &'static [Port] = &[
-        Port { name: "tables", reads: &[Figures::OUTPUT], optional: true, many: true },
-        Port { name: "scores", reads: &[Scores::OUTPUT], optional: true, many: true },
-        Port { name: "cams", reads: &[Cams::OUTPUT], optional: true, many: true },
-        Port { name: "thresholds", reads: &[Thresholds::OUTPUT], optional: true, many: true },
-        Port { name: "predicted", reads: &[PredictedMasks::OUTPUT], optional: true, many: true },
-        Port { name: "images", reads: &[Images::OUTPUT], optional: true, many: true },
-        Port { name: "masks", reads: &[Masks::OUTPUT], optional: true, many: true },
-        Port { name: "confusions", reads: &[Confusion::OUTPUT], optional: true, many: true },
-        Port { name: "curves", reads: &[Curve::OUTPUT], optional: true, many: true },
-        Port { name: "splits", reads: &[Leakage::OUTPUT], optional: true, many: true },
-        Port { name: "labels", reads: &[ImageLabels::OUTPUT], optional: true, many: true },
-    ];
-    const OUTPUTS: &'static [&'static str] = &[Self::OUTPUT];
-    // Reading thousands of inputs and drawing hundreds of pictures takes seconds and much memory.
-    const WEIGHT: Weight = Weight::Heavy;
+    const FACTS: Facts = Facts {
+        ports: &[
+            Port { name: "tables", reads: &[Figures::OUTPUT], optional: true, many: true },
+            Port { name: "scores", reads: &[Scores::OUTPUT], optional: true, many: true },
+            Port { name: "cams", reads: &[Cams::OUTPUT], optional: true, many: true },
+            Port { name: "thresholds", reads: &[Thresholds::OUTPUT], optional: true, many: true },
+            Port { name: "predicted", reads: &[PredictedMasks::OUTPUT], optional: true, many: true },
+            Port { name: "images", reads: &[Images::OUTPUT], optional: true, many: true },
+            Port { name: "masks", reads: &[Masks::OUTPUT], optional: true, many: true },
+            Port { name: "confusions", reads: &[Confusion::OUTPUT], optional: true, many: true },
+            Port { name: "curves", reads: &[Curve::OUTPUT], optional: true, many: true },
+            Port { name: "splits", reads: &[Leakage::OUTPUT], optional: true, many: true },
+            Port { name: "labels", reads: &[ImageLabels::OUTPUT], optional: true, many: true },
+        ],
+        outputs: &[Self::OUTPUT],
+        // Reading a study of thousands of inputs and drawing hundreds of pictures takes seconds and its own memory.
+        weight: Weight::Heavy,
+        ..Facts::new(
+            KIND,
+            3,
+            "makes one page of tables, figures and cases; `orchestrate report` adds where they came from",
+        )
+    };
     type Params = Params;
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {

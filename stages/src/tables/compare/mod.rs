@@ -11,7 +11,7 @@ mod wilcoxon;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use orchestrate_engine::stage::{Action, Context, Input, Item, Output, Port, StageError};
+use orchestrate_engine::stage::{Action, Context, Facts, Input, Item, Output, Port, StageError};
 use rayon::prelude::*;
 
 use crate::artifact::{Cell, Figures, Labels, Levels, PairedTest, Scores, Statistic, Table as _};
@@ -144,15 +144,18 @@ pub(crate) struct Compare;
 pub(crate) static STAGE: Adaptor<Compare> = Adaptor::new();
 
 impl Typed for Compare {
-    const KIND: &'static str = "compare";
-    const VERSION: u32 = 1;
-    const ABOUT: &'static str =
-        "compares two models over the same images: mean difference, bootstrap interval, Wilcoxon test";
-    const PORTS: &'static [Port] = &[
-        Port { name: "scores", reads: &[Scores::OUTPUT], optional: false, many: true },
-        Port { name: "labels", reads: &[Labels::OUTPUT], optional: true, many: true },
-    ];
-    const OUTPUTS: &'static [&'static str] = &[Figures::OUTPUT];
+    const FACTS: Facts = Facts {
+        ports: &[
+            Port { name: "scores", reads: &[Scores::OUTPUT], optional: false, many: true },
+            Port { name: "labels", reads: &[Labels::OUTPUT], optional: true, many: true },
+        ],
+        outputs: &[Figures::OUTPUT],
+        ..Facts::new(
+            "compare",
+            1,
+            "compares two models over the same images: mean difference, bootstrap interval, Wilcoxon test",
+        )
+    };
     type Params = Params;
 
     fn run(_context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {

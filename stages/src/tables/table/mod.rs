@@ -20,7 +20,7 @@ pub(crate) mod render;
 mod summary;
 
 use orchestrate_cache::external;
-use orchestrate_engine::stage::{Action, Content, Context, FileName, Input, Item, Output, Port, StageError};
+use orchestrate_engine::stage::{Action, Content, Context, Facts, FileName, Input, Item, Output, Port, StageError};
 
 use crate::artifact::{self, Figures, Metrics, Scores, Table as _};
 use crate::typed::{Adaptor, Typed};
@@ -88,15 +88,15 @@ pub(crate) struct Table;
 pub(crate) static STAGE: Adaptor<Table> = Adaptor::new();
 
 impl Typed for Table {
-    const KIND: &'static str = "table";
-    const VERSION: u32 = 2;
-    const ABOUT: &'static str = "lays out means, standard deviations or shares by the axes of the study";
-    const PORTS: &'static [Port] = &[
-        Port { name: "scores", reads: &[Scores::OUTPUT, Metrics::OUTPUT], optional: false, many: true },
-        Port { name: "labels", reads: &[artifact::Labels::OUTPUT], optional: true, many: true },
-    ];
-    const OUTPUTS: &'static [&'static str] = &[Figures::OUTPUT];
-    const PATHS: &'static [&'static str] = &["reference"];
+    const FACTS: Facts = Facts {
+        ports: &[
+            Port { name: "scores", reads: &[Scores::OUTPUT, Metrics::OUTPUT], optional: false, many: true },
+            Port { name: "labels", reads: &[artifact::Labels::OUTPUT], optional: true, many: true },
+        ],
+        outputs: &[Figures::OUTPUT],
+        path_fields: &["reference"],
+        ..Facts::new("table", 2, "lays out means, standard deviations or shares by the axes of the study")
+    };
     type Params = Params;
 
     fn files(params: &Params) -> Result<Vec<FileName>, Vec<String>> {

@@ -54,7 +54,7 @@ fn action(bench: &Bench, params: &str) -> Action {
         ..cams_of(&[[0.0, 1.0, 2.0, 3.0]; 2])
     };
     let thresholds =
-        Thresholds { names: names.clone(), thresholds: vec![200.0, 100.0], scale: crate::maps::heatmap::Scale::After };
+        Thresholds { names: names.clone(), thresholds: vec![200.0, 100.0], scale: crate::artifact::Scale::After };
     let ious = vec![Some(0.5), Some(1.0)];
     let scores = Scores {
         names: names.clone(),
@@ -84,8 +84,7 @@ fn action(bench: &Bench, params: &str) -> Action {
         counts: vec![3, 4],
         classes,
     };
-    let epoch =
-        |epoch| Epoch { epoch, learning_rate: 0.1, train_loss: 1.0, validation_loss: 1.5, validation_accuracy: 0.25 };
+    let epoch = |epoch| Epoch { epoch, learning_rate: 0.1, train_loss: 1.0, validation_loss: 1.5, figure: 0.25 };
     let curve = Curve { epochs: vec![epoch(1), epoch(2)] };
     let one = |item: Item| vec![item];
     let inputs: Vec<(&str, Vec<Item>)> = vec![
@@ -333,7 +332,7 @@ fn report_of_a_study_as_large_as_the_papers_stays_small() {
                 let levels = Thresholds {
                     names: names.clone(),
                     thresholds: vec![200.0; rows.len()],
-                    scale: crate::maps::heatmap::Scale::After,
+                    scale: crate::artifact::Scale::After,
                 };
                 thresholds.push(bench.item(&levels, &at));
                 let ious: Vec<Option<f64>> =

@@ -1,0 +1,29 @@
+//! The scale of heatmaps: a param of `threshold`, and the note `scale` of its table.
+
+use serde::{Deserialize, Serialize};
+
+/// The step at which a map is scaled to grey levels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scale {
+    /// After up-sampling: the largest value of the up-sampled map is 255.
+    #[default]
+    After,
+    /// Before up-sampling, at native size, as Zhou's script does.
+    Before,
+}
+
+impl Scale {
+    /// The word for it in specs and notes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::After => "after",
+            Self::Before => "before",
+        }
+    }
+
+    /// The scale with that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::After, Self::Before].into_iter().find(|scale| scale.name() == name)
+    }
+}
