@@ -15,7 +15,7 @@ pub type AxisColumns = Vec<(String, Vec<String>)>;
 /// Columns: one for each gathered axis (labels), `metric` (`accuracy`, `precision`, `recall`, `f1`), `label` (class
 /// name or `all`), `value` (0..=1; missing for a class without images that is never predicted), `n` (images). Notes:
 /// `classes`, `axes`, `synthetic` (`true` for images of the phantom).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Metrics {
     /// Labels of the gathered axes.
     pub axes: AxisColumns,
@@ -37,7 +37,7 @@ pub struct Metrics {
 ///
 /// Columns: one for each gathered axis (labels), `label`, `predicted` (class names), `n` (images). Notes: `classes`,
 /// `axes`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Confusion {
     /// Labels of the gathered axes.
     pub axes: AxisColumns,
