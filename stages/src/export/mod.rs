@@ -125,7 +125,7 @@ fn masks(source: &Source<'_>) -> Result<Vec<NamedFile>, StageError> {
             .get(name.as_str())
             .ok_or_else(|| StageError::input("thresholds", format!("image `{name}` of `cams` is missing")))?;
         let mask = |&grey: &u8| if f64::from(grey) > level { 255 } else { 0 };
-        Ok(heatmap.pixels.iter().map(mask).collect::<Vec<u8>>())
+        Ok(heatmap.iter().map(mask).collect::<Vec<u8>>())
     })?;
     let wanted = |(name, _): &(&str, Vec<u8>)| scored.as_ref().is_none_or(|scored| scored.contains(*name));
     let named = cams.names.iter().map(String::as_str).zip(masks).filter(wanted);
@@ -137,7 +137,7 @@ fn heatmaps(source: &Source<'_>, format: Format) -> Result<Vec<NamedFile>, Stage
         return Err(source.has_none("heatmaps", "`cam`, `threshold` and `score`"));
     };
     let scale = source.thresholds()?.map_or(Scale::default(), |thresholds| thresholds.scale);
-    let maps = each_heatmap(&cams, scale, |_, heatmap| Ok(heatmap.pixels))?;
+    let maps = each_heatmap(&cams, scale, |_, heatmap| Ok(heatmap))?;
     let named = cams.names.iter().map(String::as_str).zip(maps);
     let size = (cams.input_height, cams.input_width);
     match format {

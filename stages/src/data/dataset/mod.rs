@@ -1,9 +1,9 @@
 //! Images with their classes, patients and masks, from four formats. Source of the paper's data: Kang et al. 2021,
 //! section 3.1; Cheng's brain tumour set, figshare 1512427.
 //!
-//! Every format first gives a listing of its images. Then all threads of the run decode, one picture a thread at a time, and
-//! each picture is resized and put among the others at once. Image names are relative to the manifest or folder, so a moved
-//! folder gives the same bytes.
+//! Every format first gives a listing of its images. Then all threads of the run decode, one picture a thread at a
+//! time, and each picture is resized and put among the others at once. Image names are relative to the manifest or
+//! folder, so a moved folder gives the same bytes.
 
 mod census;
 mod cheng;

@@ -231,8 +231,7 @@ impl Source<'_> {
                 let map = &cams.maps[row * length..(row + 1) * length];
                 let size = (self.size.height, self.size.width);
                 let levels = heatmap(map, (cams.height, cams.width), size, scale)
-                    .map_err(|error| StageError::new(format!("image `{name}`: {error}")))?
-                    .pixels;
+                    .map_err(|error| StageError::new(format!("image `{name}`: {error}")))?;
                 let truth = self.masks.of(name)?;
                 let mask = |cut: &Cut<'_>| {
                     let row = row_of(&cut.thresholds.names, name).ok_or_else(|| missing("thresholds", name))?;
