@@ -61,7 +61,8 @@ pub(crate) struct SpecArgs {
 /// Nodes with an optional spec.
 #[derive(Debug, Args)]
 pub(crate) struct NodeArgs {
-    /// The node or nodes, for example 'score[model=tiny,fold=3,threshold=200]', after the spec (default: that of the latest run)
+    /// The node or nodes, for example 'score[model=tiny,fold=3,threshold=200]', after the spec (default: that of the
+    /// latest run)
     #[arg(num_args = 1..=2, required = true, value_name = "[SPEC] NODE")]
     pub(crate) target: Vec<String>,
     /// Override a value as in `run` (repeatable)
@@ -114,15 +115,16 @@ pub(crate) struct RunArgs {
     ///
     /// The field `reason` says what a line is:
     ///
-    /// node: the end of a node. `stage`, `point`, `status` (hit, ran, failed, blocked or cancelled), `key`, `output` (null if there
-    /// is none; an object by name if there are several), `elapsed_ms`. A failed node has `cause` and `log`; a blocked node has `by`,
-    /// the name of the failed node.
+    /// node: the end of a node. `stage`, `point`, `status` (hit, ran, failed, blocked or cancelled), `key`, `output`
+    /// (null if there is none; an object by name if there are several), `elapsed_ms`. A failed node has `cause` and
+    /// `log`; a blocked node has `by`, the name of the failed node.
     ///
     /// warning: `message`, and `at` if it has a location in the spec.
     ///
     /// error: the same, for errors other than failed nodes: of the spec, the arguments, the store, or published files.
     ///
-    /// summary: `nodes`, `hit`, `ran`, `failed`, `blocked`, `cancelled`, `elapsed_ms`; once, after all nodes have ended.
+    /// summary: `nodes`, `hit`, `ran`, `failed`, `blocked`, `cancelled`, `elapsed_ms`; once, after all nodes have
+    /// ended.
     ///
     /// A later version may add reasons and fields.
     #[arg(long)]
@@ -147,7 +149,8 @@ pub(crate) struct HowArgs {
 pub(crate) struct SweepArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArgs,
-    /// An axis and the values that replace its own: threshold=0..=255, threshold=0..=255:5 or threshold=200,225,q90,otsu
+    /// An axis and the values that replace its own: threshold=0..=255, threshold=0..=255:5 or
+    /// threshold=200,225,q90,otsu
     #[arg(value_name = "AXIS=VALUES")]
     pub(crate) sweep: String,
     /// The metric to maximize
@@ -240,9 +243,9 @@ pub(crate) struct LogsArgs {
 pub(crate) enum DataCommand {
     /// Cheng's brain tumour set (figshare 1512427, CC BY 4.0): 3,064 slices of 233 patients, some 900 MB
     ///
-    /// Fetches four archives and cvind.mat, unpacks them into DIR as 1.mat to 3064.mat, and compares the numbers of slices and
-    /// patients with the reference values. A stopped fetch continues where it stopped; a complete one only compares the files
-    /// with DIR/checksums.json.
+    /// Fetches four archives and cvind.mat, unpacks them into DIR as 1.mat to 3064.mat, and compares the numbers of
+    /// slices and patients with the reference values. A stopped fetch continues where it stopped; a complete one only
+    /// compares the files with DIR/checksums.json.
     BrainTumor(FetchArgs),
 }
 
@@ -274,19 +277,20 @@ pub(crate) enum StoreCommand {
     },
     /// Read everything, and report and quarantine corrupt files
     Verify(StoreArgs),
-    /// Repair the damage that verify reports, so that the next run recomputes only lost results; nobody else may use the store
+    /// Repair the damage that verify reports, so that the next run recomputes only lost results; nobody else may use
+    /// the store
     Repair(StoreArgs),
     /// Delete results unused for long, or the least recently used until the rest fits
     ///
-    /// Keeps pinned results, results that a run needs, and the results they were made from. Logs of runs count and are deleted like
-    /// results. Without limits here, those in `orchestrate.toml` apply: `[store]` with `max_size = "200 GB"`,
-    /// `max_age = "90 days"`. With such limits each day's first run collects automatically, and reports it.
+    /// Keeps pinned results, results that a run needs, and the results they were made from. Logs of runs count and are
+    /// deleted like results. Without limits here, those in `orchestrate.toml` apply: `[store]` with `max_size = "200
+    /// GB"`, `max_age = "90 days"`. With such limits each day's first run collects automatically, and reports it.
     Gc {
         /// Keep at most this much, for example 20GB
-        #[arg(long, value_name = "SIZE", value_parser = size)]
+        #[arg(long, value_name = "SIZE", value_parser = orchestrate_engine::resources::parse_size)]
         max_size: Option<u64>,
         /// Delete results unused for longer, for example 30d
-        #[arg(long, value_name = "AGE", value_parser = age)]
+        #[arg(long, value_name = "AGE", value_parser = orchestrate_engine::resources::parse_duration)]
         max_age: Option<std::time::Duration>,
         /// Show the results that would be deleted, and the time to recompute them, and delete nothing
         #[arg(long)]
@@ -296,8 +300,8 @@ pub(crate) enum StoreCommand {
     },
     /// Keep the results of a run or a spec beyond all limits, until they are unpinned
     ///
-    /// The pin of a spec also gets the results of its later runs with the same overrides. Pinning it again releases results that the
-    /// spec no longer has.
+    /// The pin of a spec also gets the results of its later runs with the same overrides. Pinning it again releases
+    /// results that the spec no longer has.
     Pin(PinArgs),
     /// Remove a pin; its results stay until a collection deletes them
     Unpin {
@@ -332,14 +336,6 @@ fn address(text: &str) -> Result<String, String> {
     } else {
         Err("an address that begins with https:// or http:// is expected".to_owned())
     }
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    orchestrate_engine::resources::parse_size(text)
-}
-
-fn age(text: &str) -> Result<std::time::Duration, String> {
-    orchestrate_engine::resources::parse_duration(text)
 }
 
 #[cfg(test)]

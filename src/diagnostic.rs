@@ -45,12 +45,13 @@ fn render_one(locator: &mut SourceLocator<'_>, diagnostic: &Diagnostic, colour: 
     renderer(colour).render(&groups)
 }
 
-/// The most bytes of a line that are shown before a span, and from its start on: one line may have thousands of problems.
+/// The most bytes of a line that are shown before a span, and from its start on: one line may have thousands of
+/// problems.
 const SHOWN_BEFORE: usize = 200;
 const SHOWN_FROM: usize = 300;
 
-/// The line of a span with carets below it. A span of several lines, such as a whole table, shows the first one; a long line is
-/// cut around the span.
+/// The line of a span with carets below it. A span of several lines, such as a whole table, shows the first one; a long
+/// line is cut around the span.
 fn location<'a>(locator: &mut SourceLocator<'a>, span: &Span) -> Vec<Element<'a>> {
     let Some(source) = locator.source_at(span.start) else { return Vec::new() };
     // A problem at the end of a text is shown on the last line, not on the empty one after it.

@@ -112,8 +112,8 @@ impl<W: Write> Write for Visible<W> {
     }
 }
 
-/// Escapes (`\u{1b}`) characters that could move the cursor, colour, reorder or hide text: control characters except line ends
-/// and tabs, marks of direction, and characters without width.
+/// Escapes (`\u{1b}`) characters that could move the cursor, colour, reorder or hide text: control characters except
+/// line ends and tabs, marks of direction, and characters without width.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     // A scan over bytes is faster than over characters: most text has no first byte of a hidden character.
     let may_hide = |byte: u8| matches!(byte, 0..=8 | 11..=31 | 127 | 0xc2 | 0xd8 | 0xe1 | 0xe2 | 0xef | 0xf3);

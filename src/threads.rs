@@ -9,11 +9,12 @@ use orchestrate_engine::schedule::cores;
 use crate::outcome::Outcome;
 use crate::terminal;
 
-const HELP: &str = "a limit of processes and threads is reached: this user's (`ulimit -u`) or that of the control group \
-                    (`pids.max`)\nhelp: raise it, end other programs, or use fewer threads with `--jobs`";
+const HELP: &str = "a limit of processes and threads is reached: this user's (`ulimit -u`) or that of the control \
+                    group (`pids.max`)\nhelp: raise it, end other programs, or use fewer threads with `--jobs`";
 
-/// Starts rayon's global pool with the requested number of threads, at most one a core. Parallel loops of the store and of light
-/// stages run there. By default the first of them starts the pool, with one thread a core or `RAYON_NUM_THREADS`.
+/// Starts rayon's global pool with the requested number of threads, at most one a core. Parallel loops of the store and
+/// of light stages run there. By default the first of them starts the pool, with one thread a core or
+/// `RAYON_NUM_THREADS`.
 pub(crate) fn bound(jobs: Option<u16>) -> anyhow::Result<()> {
     let by_environment = || std::env::var("RAYON_NUM_THREADS").ok()?.parse().ok().filter(|number| *number > 0);
     let Some(requested) = jobs.map(usize::from).or_else(by_environment) else { return Ok(()) };
@@ -27,7 +28,8 @@ pub(crate) fn bound(jobs: Option<u16>) -> anyhow::Result<()> {
     }
 }
 
-/// Explains a thread that could not be started, where a library only panics, and ends the program. Recorded results stay.
+/// Explains a thread that could not be started, where a library only panics, and ends the program. Recorded results
+/// stay.
 pub(crate) fn explain_panics() {
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
@@ -51,7 +53,8 @@ mod tests {
 
     #[test]
     fn panics_of_the_standard_library_and_of_rayon_are_known() {
-        let rayon = "The global thread pool has not been initialized.: ThreadPoolBuildError { kind: IOError(Os { code: 11, … }) }";
+        let rayon = "The global thread pool has not been initialized.: \
+                     ThreadPoolBuildError { kind: IOError(Os { code: 11, … }) }";
         assert!(is_lack_of_threads(rayon));
         assert!(is_lack_of_threads("failed to spawn thread: Os { code: 11, kind: WouldBlock, … }"));
         assert!(!is_lack_of_threads("index out of bounds"));

@@ -1,4 +1,4 @@
-//! Problems of a spec: what is wrong, the location, and what to do.
+//! Problems of a spec: message, location, and remedy.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -7,7 +7,7 @@ use std::fmt;
 use crate::nearest::nearest;
 use crate::source::{SourceLocation, SourceMap, Span};
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Severity {
     /// Nothing can run.
@@ -19,15 +19,15 @@ pub enum Severity {
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// Error or warning.
     pub severity: Severity,
-    /// What is wrong: lower case, no full stop.
+    /// The problem: lower case, no full stop.
     pub message: String,
     /// The location, if it has one.
     pub span: Option<Span>,
     /// Facts that help to understand it, for example `declared stages: images, split`.
     pub notes: Vec<String>,
-    /// What to do.
+    /// The remedy.
     pub help: Option<String>,
 }
 
@@ -56,7 +56,7 @@ impl Diagnostic {
         self
     }
 
-    /// Sets what to do.
+    /// Sets the remedy.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());

@@ -37,7 +37,7 @@ pub fn pipe(bytes: &[u8]) {
 /// Reads a run log, a list of hits that it names, and its summary of durations.
 pub fn log(bytes: &[u8]) {
     let dir = tempfile::tempdir().expect("there is a temporary folder");
-    let run = RunId::new();
+    let run = RunId::now();
     let run_dir = dir.path().join(run.as_str());
     fs::create_dir_all(&run_dir).expect("a temporary folder is writable");
     for name in ["events.jsonl", "durations.json"] {
@@ -81,7 +81,8 @@ mod tests {
         r#"{"at_ms":1,"event":"node_ran","node":{"name":"table","stage":"table","point":{}},"key":"#,
         r#""af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262","elapsed_ms":5}"#,
         "\n",
-        r#"{"at_ms":1,"event":"nodes_hit","nodes":3,"list":"af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"}"#,
+        r#"{"at_ms":1,"event":"nodes_hit","nodes":3,"#,
+        r#""list":"af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"}"#,
         "\n",
         r#"{"by_node":{"table":5},"by_stage":{"table":[18446744073709551615,18446744073709551615]}}"#,
     );
@@ -90,7 +91,8 @@ mod tests {
         "loss\n\u{1e}",
         r#"{"Progress":{"done":1,"total":2,"message":""}}"#,
         "\n\u{1e}",
-        r#"{"Results":[{"Ok":[{"name":"out","files":[["a","/tmp/a"]]}]},{"Err":{"TimedOut":{"limit":{"secs":1,"nanos":0}}}}]}"#,
+        r#"{"Results":[{"Ok":[{"name":"out","files":[["a","/tmp/a"]]}]},"#,
+        r#"{"Err":{"TimedOut":{"limit":{"secs":1,"nanos":0}}}}]}"#,
         "\n",
     );
 

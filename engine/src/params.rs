@@ -1,4 +1,5 @@
-//! A TOML table → the checked params of a stage. Reports unknown names, wrong types, and missing or wrong values at once.
+//! A TOML table → the checked params of a stage. Reports unknown names, wrong types, and missing or wrong values at
+//! once.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,11 +26,11 @@ pub struct ParamsError {
 /// One thing that is wrong with the params of a stage.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParamProblem {
-    /// What is wrong.
+    /// The problem.
     pub message: String,
     /// The location; the whole table if a param is missing.
     pub span: Span,
-    /// What to do.
+    /// The remedy.
     pub help: Option<String>,
 }
 

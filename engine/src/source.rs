@@ -53,7 +53,8 @@ impl SourceMap {
     }
 
     /// The text of a span.
-    pub fn text(&self, span: &Span) -> &str {
+    #[cfg(test)]
+    pub(crate) fn text(&self, span: &Span) -> &str {
         self.source_at(span.start)
             .and_then(|source| source.text.get(span.start - source.base..span.end - source.base))
             .unwrap_or_default()

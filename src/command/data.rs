@@ -37,16 +37,10 @@ pub(crate) fn brain_tumor(args: FetchArgs) -> anyhow::Result<Outcome> {
         client: Client::default(),
         patience: Patience::default(),
     };
-    let mut bars;
-    let mut plain;
-    let listener: &mut dyn FnMut(Event<'_>) = if io::stderr().is_terminal() {
-        bars = Bars::default();
-        &mut |event| bars.show(event)
-    } else {
-        plain = Plain::default();
-        &mut |event| plain.show(event)
-    };
-    let done = fetch(&what, &mut check, listener)?;
+    let (mut bars, mut plain) = (Bars::default(), Plain::default());
+    let is_terminal = io::stderr().is_terminal();
+    let mut listener = |event: Event<'_>| if is_terminal { bars.show(event) } else { plain.show(event) };
+    let done = fetch(&what, &mut check, &mut listener)?;
     let dir = args.to.display();
     terminal::complain(&match done {
         Done::AlreadyThere { files } => {

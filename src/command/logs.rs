@@ -22,7 +22,8 @@ pub(crate) fn logs(args: LogsArgs) -> anyhow::Result<Outcome> {
         let known = history.latest(&args.node).is_some();
         let message = match known {
             true => format!(
-                "`{}` has no log: light stages run inside the engine and write none, and the store's limits delete old ones",
+                "`{}` has no log: light stages run inside the engine and write none, and the store's limits delete old \
+                 ones",
                 args.node
             ),
             false => format!("no run of `{}` is recorded in {}", args.node, store.dir().display()),

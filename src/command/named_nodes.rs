@@ -25,8 +25,8 @@ pub(crate) struct NamedNodes {
 impl NamedNodes {
     /// Resolves `[SPEC] NODE`.
     ///
-    /// Without a spec, takes the spec of the newest run that has the node, in its present version. It gets the overrides of that
-    /// run too, as they may be essential, such as a path of data; `--set` values come after them.
+    /// Without a spec, takes the spec of the newest run that has the node, in its present version. It gets the
+    /// overrides of that run too, as they may be essential, such as a path of data; `--set` values come after them.
     pub(crate) fn find(kinds: Kinds, args: &NodeArgs) -> anyhow::Result<Self> {
         match args.target.as_slice() {
             [node] => Self::of_a_run(kinds, node, &args.overrides, &args.store),

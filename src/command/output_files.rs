@@ -18,8 +18,8 @@ const CHART_BYTES_MAX: u64 = 1 << 28;
 const SEAL: &str = "<!-- orchestrate ";
 const SEAL_END: &str = " -->\n";
 
-/// Writes files, and makes missing folders. No link is followed. Errors: an existing file differs and `overwrites` is not set;
-/// then nothing is written.
+/// Writes files, and makes missing folders. No link is followed. Errors: an existing file differs and `overwrites` is
+/// not set; then nothing is written.
 pub(super) fn write_files(files: &[(PathBuf, Vec<u8>)], overwrites: bool) -> anyhow::Result<()> {
     let differs = |(path, bytes): &&(PathBuf, Vec<u8>)| is_other(path, |found| found == *bytes, bytes.len() as u64);
     let others: Vec<_> = files.iter().filter(differs).map(|(path, _)| path.display().to_string()).collect();

@@ -1,4 +1,5 @@
-//! `orchestrate report`: publishes the page of a `report` stage, with facts that no stage may see: times, devices, nodes, keys.
+//! `orchestrate report`: publishes the page of a `report` stage, with facts that no stage may see: times, devices,
+//! nodes, keys.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -24,13 +25,14 @@ use crate::terminal;
 const PAGE: &str = "report.html";
 
 /// The stage to add to a spec without a report.
-const HELP: &str = r#"add one to the spec, with the inputs that it should show:
+const HELP: &str = "add one to the spec, with the inputs that it should show:
 
 [stages.report]
-kind = "report"
-inputs = { tables = ["TABLE", …], scores = "SCORE", cams = "CAM", thresholds = "THRESHOLD", images = "DATASET", masks = "DATASET" }
+kind = \"report\"
+inputs = { tables = [\"TABLE\", …], scores = \"SCORE\", cams = \"CAM\", thresholds = \"THRESHOLD\", \
+images = \"DATASET\", masks = \"DATASET\" }
 
-`orchestrate kinds` lists all of its inputs"#;
+`orchestrate kinds` lists all of its inputs";
 
 pub(crate) fn report(kinds: Kinds, args: ReportArgs) -> anyhow::Result<Outcome> {
     let plan = study::plan(kinds, &args.spec.spec, &args.spec.overrides)?;

@@ -158,7 +158,8 @@ pub(super) fn outcome(summary: &Summary) -> Outcome {
     }
 }
 
-/// Makes the first Ctrl-C (or SIGTERM, SIGHUP) stop the run cleanly, and a second one at once: workers end with their engine.
+/// Makes the first Ctrl-C (or SIGTERM, SIGHUP) stop the run cleanly, and a second one at once: workers end with their
+/// engine.
 ///
 /// Before this call nothing runs, so the first signal ends the program, which the store survives.
 fn stop_on_signals() -> anyhow::Result<Stop> {

@@ -3,10 +3,10 @@
 use std::fmt::Write;
 
 use anyhow::Context;
-use orchestrate_cache::{Access, ActionKey, ActionResult, OutputDigest, Store, StoreError};
+use orchestrate_cache::{Access, ActionKey, ActionResult, OutputDigest, Problem, Store, StoreError};
 use orchestrate_engine::event::now_ms;
 use orchestrate_engine::resources::display_size;
-use orchestrate_engine::runlog::{self, LogUsage};
+use orchestrate_engine::runlog::{self, DamagedLog, LogUsage};
 
 use super::study::nearby_store;
 use crate::args::StoreArgs;
@@ -105,29 +105,32 @@ fn find(store: &Store, prefix: &str) -> anyhow::Result<(ActionKey, ActionResult,
     Ok((last.key, last.result, Some(last.collected_ms)))
 }
 
+/// Describes damaged files and run logs, a line each.
+pub(super) fn damage(problems: &[Problem], logs: &[DamagedLog]) -> Vec<String> {
+    let logs = logs.iter().map(|log| format!("{}: {}", log.path.display(), log.message));
+    problems.iter().map(ToString::to_string).chain(logs).collect()
+}
+
 /// Reads everything and reports damage, with exit code 1.
 pub(crate) fn verify(args: StoreArgs) -> anyhow::Result<Outcome> {
     let store = nearby_store(&args, Access::ReadWrite)?;
     let report = store.verify()?;
     let logs = runlog::check(&store.runs_dir()).context("the run logs cannot be read")?;
     let mut text = String::new();
-    for problem in &report.problems {
+    let problems = damage(&report.problems, &logs);
+    for problem in &problems {
         let _ = writeln!(text, "{problem}");
-    }
-    for log in &logs {
-        let _ = writeln!(text, "{}: {}", log.path.display(), log.message);
     }
     for torn in &report.torn {
         let _ = writeln!(text, "{torn}, as a crash leaves it; the next process that writes there cuts it");
     }
-    let problems = report.problems.len() + logs.len();
     let _ = writeln!(
         text,
         "{} and {} read, {}: {}",
         terminal::count(report.records as usize, "record"),
         terminal::count(report.objects as usize, "large file"),
         display_size(report.bytes_read),
-        match problems {
+        match problems.len() {
             0 => "all is well".to_owned(),
             number => format!(
                 "{}; the next run makes what it needs again, and `orchestrate store repair` mends the store",
@@ -139,11 +142,10 @@ pub(crate) fn verify(args: StoreArgs) -> anyhow::Result<Outcome> {
         let orphans = terminal::count(report.orphans.len(), "file");
         let _ = writeln!(text, "{orphans} that no result needs; `orchestrate store gc` deletes them");
     }
-    let strange = report.strange.iter().map(|path| path.display());
-    for path in strange {
-        let _ = writeln!(text, "{path}: not made by the store, which leaves it alone");
+    for path in &report.strange {
+        let _ = writeln!(text, "{}: not made by the store, which leaves it alone", path.display());
     }
-    let outcome = if problems == 0 { Outcome::Done } else { Outcome::Failed };
+    let outcome = if problems.is_empty() { Outcome::Done } else { Outcome::Failed };
     outcome.after_saying(terminal::say(&text))
 }
 

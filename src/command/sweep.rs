@@ -64,9 +64,8 @@ fn plan(kinds: Kinds, args: &SweepArgs) -> anyhow::Result<(Plan, String, Vec<Str
     let folds = folds(&spec::load(&args.spec.spec, &overrides)?);
     let (mut spec, axis) = spec::load_swept(&args.spec.spec, &overrides, &args.sweep)?;
     if folds.contains(axis.get_ref()) {
-        let axis_name = axis.get_ref();
-        let message =
-            format!("axis `{axis_name}` has the folds, over which means are taken: no value of it can be best");
+        let why = "has the folds, over which means are taken: no value of it can be best";
+        let message = format!("axis `{}` {why}", axis.get_ref());
         let problem = Diagnostic::error(message).at(axis.span()).help("sweep another axis");
         return Err(SpecError { sources: spec.sources, diagnostics: vec![problem] }.into());
     }

@@ -55,7 +55,8 @@ impl<'a> Binder<'a> {
                         .at(written.span())
                         .note(format!("params of kind {}: {}", kind.facts().kind, kind.facts().fields().join(", ")))
                         .help(format!(
-                            "bind a param with `with = {{ PARAM = \"axis.{name}\" }}`, or read an input that varies over it"
+                            "bind a param with `with = {{ PARAM = \"axis.{name}\" }}`, or read an input that varies \
+                             over it"
                         )),
                 );
             }
@@ -68,20 +69,18 @@ impl<'a> Binder<'a> {
     }
 
     fn check_with(&self, over: &[usize], problems: &mut Vec<Diagnostic>) {
-        for (param, axis) in &self.stage.with {
-            if !over.iter().any(|index| self.spec.axes[*index].name.get_ref() == axis.get_ref()) {
+        let stage = self.stage.name.get_ref();
+        for (written_param, written_axis) in &self.stage.with {
+            let (param, axis) = (written_param.get_ref(), written_axis.get_ref());
+            if !over.iter().any(|index| self.spec.axes[*index].name.get_ref() == axis) {
                 let names = self.stage.over.iter().map(|over| over.get_ref().as_str());
-                let message = format!(
-                    "`with` reads axis `{}`, which stage `{}` does not vary over",
-                    axis.get_ref(),
-                    self.stage.name.get_ref()
-                );
-                problems.push(Diagnostic::error(message).at(axis.span()).names("its axes", axis.get_ref(), names));
+                let message = format!("`with` reads axis `{axis}`, which stage `{stage}` does not vary over");
+                problems.push(Diagnostic::error(message).at(written_axis.span()).names("its axes", axis, names));
             }
-            if !self.has(param.get_ref()) {
+            if !self.has(param) {
                 let fields = self.kind.facts().fields().iter().copied();
-                let message = format!("kind {} has no param `{}`", self.kind.facts().kind, param.get_ref());
-                problems.push(Diagnostic::error(message).at(param.span()).names("its params", param.get_ref(), fields));
+                let message = format!("kind {} has no param `{param}`", self.kind.facts().kind);
+                problems.push(Diagnostic::error(message).at(written_param.span()).names("its params", param, fields));
             }
         }
     }
@@ -98,13 +97,13 @@ impl<'a> Binder<'a> {
             .map(|(param, _)| param.get_ref().as_str())
     }
 
-    /// Returns whether an axis binds a param by `with`, by its name, or by the keys of its values. Free params bind by name only
-    /// if no input varies over the axis too: otherwise every command below a sweep would have the labels in its key.
+    /// Returns whether an axis binds a param by `with`, by its name, or by the keys of its values. Free params bind by
+    /// name only if no input varies over the axis too: otherwise every command below a sweep would have the labels in
+    /// its key.
     fn binds(&self, axis: usize, shared: bool) -> bool {
         let axis = &self.spec.axes[axis];
-        let by_name = |name: &str| {
-            self.kind.facts().fields().contains(&name) || (self.kind.facts().free_fields.is_some() && !shared)
-        };
+        let facts = self.kind.facts();
+        let by_name = |name: &str| facts.fields().contains(&name) || (facts.free_fields.is_some() && !shared);
         self.with(axis).next().is_some()
             || axis.values.iter().any(|value| match &value.binding {
                 Binding::Scalar(_) => by_name(axis.name.get_ref()),
@@ -246,8 +245,8 @@ impl<'a> Binder<'a> {
     }
 }
 
-/// Checks the written params of a stage whose axes or inputs are unknown. A missing param is no error, as an axis may bind it.
-/// A kind with free params is not checked, as it may refer to params that an axis adds.
+/// Checks the written params of a stage whose axes or inputs are unknown. A missing param is no error, as an axis may
+/// bind it. A kind with free params is not checked, as it may refer to params that an axis adds.
 pub(super) fn check_written(stage: &StageSpec, kind: &'static dyn Stage, problems: &mut Problems) {
     if kind.facts().free_fields.is_some() {
         return;
@@ -300,8 +299,8 @@ fn located<'t>(table: &'t DeTable<'static>, field: &str) -> Option<&'t Located> 
     }
 }
 
-/// Makes the paths at a dotted name absolute, relative to the source that sets them. Errors: a path is not UTF-8, so JSON cannot
-/// hold it.
+/// Makes the paths at a dotted name absolute, relative to the source that sets them. Errors: a path is not UTF-8, so
+/// JSON cannot hold it.
 fn resolve(params: &mut Json, field: &str, written: Option<&Located>, sources: &SourceMap) -> Result<(), PathBuf> {
     let Some(value) = params.pointer_mut(&pointer(field)) else { return Ok(()) };
     let dir = written.and_then(|written| sources.source_at(written.span().start)).map(|source| source.dir.as_path());

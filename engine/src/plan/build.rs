@@ -1,5 +1,5 @@
-//! spec → plan: joins stages on the axes that they share, gathers the axes that the consumer lacks, and checks stages against
-//! their kinds.
+//! spec → plan: joins stages on the axes that they share, gathers the axes that the consumer lacks, and checks stages
+//! against their kinds.
 
 use std::collections::HashMap;
 
@@ -48,7 +48,7 @@ struct PlanBuilder<'a> {
     /// Planned index of each declared stage, once it is planned.
     planned: Vec<Option<usize>>,
     used_keys: UsedKeys,
-    /// Whether a stage could not be planned, so that unused keys cannot be told.
+    /// True if a stage could not be planned, so that unused keys cannot be told.
     incomplete: bool,
     stages: Vec<PlannedStage>,
     nodes: Vec<Node>,
@@ -168,9 +168,9 @@ impl PlanBuilder<'_> {
         })
     }
 
-    /// Axes along which siblings share their closest input: of the feeds that lack an axis, the one that shares the most axes
-    /// with the stage. So scores of one fold run together for all thresholds. Scores of all folds do not, though they share the
-    /// masks.
+    /// Axes along which siblings share their closest input: of the feeds that lack an axis, the one that shares the
+    /// most axes with the stage. So scores of one fold run together for all thresholds. Scores of all folds do not,
+    /// though they share the masks.
     fn batch_axes(&self, points: &Points, feeds: &[Feed]) -> Vec<usize> {
         let lacking = |feed: &Feed| -> Vec<usize> {
             let upstream = &self.stages[feed.stage].points;
@@ -285,8 +285,8 @@ impl<'a> Gather<'a> {
     }
 }
 
-/// The output that a port reads: the one named in the spec, else the first that the port asks for. If the spec declares the
-/// outputs of the kind, it may also be the only one.
+/// The output that a port reads: the one named in the spec, else the first that the port asks for. If the spec declares
+/// the outputs of the kind, it may also be the only one.
 fn output(feed: &LinkFeed, upstream: &PlannedStage) -> Result<String, Box<Diagnostic>> {
     let Some(set) = upstream.param_sets.first() else {
         // A stage without nodes has no readers.

@@ -68,7 +68,7 @@ fn sort(spec: &Spec, links: &mut [Link], problems: &mut Vec<Diagnostic>) -> Vec<
 /// A stage with its names resolved.
 pub(super) struct Link {
     pub(super) kind: Option<&'static dyn Stage>,
-    /// Whether all its axes and inputs are known. If not, it is not planned, as further errors might be wrong.
+    /// True if all its axes and inputs are known. Otherwise it is not planned, as further errors might be wrong.
     pub(super) whole: bool,
     /// Indices into the spec's axes.
     pub(super) over: Vec<usize>,
@@ -84,7 +84,7 @@ pub(super) struct LinkFeed {
     pub(super) output: Option<String>,
     /// The text in the spec: `STAGE` or `STAGE.OUTPUT`.
     pub(super) written: Spanned<String>,
-    /// Whether several stages feed the port.
+    /// True if several stages feed the port.
     pub(super) several: bool,
 }
 
@@ -94,42 +94,35 @@ fn link(
     kinds: &[&'static dyn Stage],
     problems: &mut Vec<Diagnostic>,
 ) -> Link {
-    let kind = kinds.iter().copied().find(|kind| kind.facts().kind == stage.kind.get_ref());
+    let (stage_name, kind_name) = (stage.name.get_ref(), stage.kind.get_ref());
+    let kind = kinds.iter().copied().find(|kind| kind.facts().kind == kind_name);
     if kind.is_none() {
         let names: Vec<_> = kinds.iter().map(|kind| kind.facts().kind).collect();
-        problems.push(
-            Diagnostic::error(format!("unknown stage kind `{}`", stage.kind.get_ref())).at(stage.kind.span()).names(
-                "kinds",
-                stage.kind.get_ref(),
-                names,
-            ),
-        );
+        let problem = Diagnostic::error(format!("unknown stage kind `{kind_name}`")).at(stage.kind.span());
+        problems.push(problem.names("kinds", kind_name, names));
     }
     let mut whole = true;
     let mut over = Vec::new();
     for written in &stage.over {
-        match declared.axes.position(written.get_ref()) {
-            Some(axis) => over.push(axis),
-            None if declared.broken.contains(written.get_ref().as_str()) => whole = false,
+        let axis = written.get_ref();
+        match declared.axes.position(axis) {
+            Some(index) => over.push(index),
+            None if declared.broken.contains(axis.as_str()) => whole = false,
             None => {
                 whole = false;
-                let message = format!(
-                    "stage `{}` varies over `{}`, which is not declared",
-                    stage.name.get_ref(),
-                    written.get_ref()
-                );
-                let problem = Diagnostic::error(message).at(written.span());
-                problems.push(declared.axes.unknown(problem, written.get_ref()));
+                let message = format!("stage `{stage_name}` varies over `{axis}`, which is not declared");
+                problems.push(declared.axes.unknown(Diagnostic::error(message).at(written.span()), axis));
             }
         }
     }
     over.sort_unstable();
     let mut feeds = Vec::new();
+    let facts = kind.map(|kind| kind.facts());
     for (name, port_spec) in &stage.inputs {
-        let port = kind.and_then(|kind| kind.facts().ports.iter().find(|port| port.name == name));
-        if let Some(kind) = kind.filter(|kind| port.is_none() && !kind.facts().takes_any_port) {
-            let names: Vec<_> = kind.facts().ports.iter().map(|port| port.name).collect();
-            let message = format!("kind {} has no input `{name}`", kind.facts().kind);
+        let port = facts.and_then(|facts| facts.ports.iter().find(|port| port.name == name));
+        if let Some(facts) = facts.filter(|facts| port.is_none() && !facts.takes_any_port) {
+            let names: Vec<_> = facts.ports.iter().map(|port| port.name).collect();
+            let message = format!("kind {kind_name} has no input `{name}`");
             problems.push(Diagnostic::error(message).at(port_spec.span.clone()).names("its inputs", name, names));
         }
         for written in &port_spec.stages {
@@ -141,29 +134,22 @@ fn link(
             feeds.push(LinkFeed { port, name: name.clone(), stage: feeding, output, written, several });
         }
     }
-    if let Some(kind) = kind {
-        let missing = kind.facts().ports.iter().filter(|port| !port.optional && !stage.inputs.contains_key(port.name));
+    if let Some(facts) = facts {
+        let missing = facts.ports.iter().filter(|port| !port.optional && !stage.inputs.contains_key(port.name));
         let before = problems.len();
-        for port in missing {
+        for Port { name, reads, .. } in missing {
             whole = false;
-            problems.push(
-                Diagnostic::error(format!("stage `{}` lacks the input `{}`", stage.name.get_ref(), port.name))
-                    .at(stage.name.span())
-                    .help(format!(
-                        "add `inputs = {{ {} = \"STAGE\" }}`, where STAGE gives {}",
-                        port.name,
-                        or(port.reads)
-                    )),
-            );
+            let message = format!("stage `{stage_name}` lacks the input `{name}`");
+            let help = format!("add `inputs = {{ {name} = \"STAGE\" }}`, where STAGE gives {}", or(reads));
+            problems.push(Diagnostic::error(message).at(stage.name.span()).help(help));
         }
         let connected: Vec<&str> = stage.inputs.keys().map(String::as_str).collect();
-        if let (true, Err(message)) = (problems.len() == before, (kind.facts().check_ports)(&connected)) {
-            let message = format!("stage `{}`: {message}", stage.name.get_ref());
+        if let (true, Err(message)) = (problems.len() == before, (facts.check_ports)(&connected)) {
+            let message = format!("stage `{stage_name}`: {message}");
             problems.push(Diagnostic::error(message).at(stage.name.span()));
         }
         // The kind decides the order of ports, so that reordering `inputs` in the spec changes no key.
-        let rank =
-            |feed: &LinkFeed| kind.facts().ports.iter().position(|port| port.name == feed.name).unwrap_or(usize::MAX);
+        let rank = |feed: &LinkFeed| facts.ports.iter().position(|port| port.name == feed.name).unwrap_or(usize::MAX);
         feeds.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.name.cmp(&b.name)));
     }
     Link { kind, whole, over, feeds }

@@ -1,7 +1,7 @@
 //! The plan: every node of a spec in topological order, with its params and its inputs.
 //!
-//! Stages and points imply the nodes, so a node is a few integers: its point is a mixed-radix code over the axes of its stage,
-//! its inputs are a slice of one flat list. A million nodes take tens of megabytes and no text.
+//! Stages and points imply the nodes, so a node is a few integers: its point is a mixed-radix code over the axes of its
+//! stage, its inputs are a slice of one flat list. A million nodes take tens of megabytes and no text.
 
 mod bind;
 mod build;
@@ -99,7 +99,7 @@ pub struct Feed {
     pub output: String,
     /// Axes of the upstream stage that this stage lacks, as positions among the upstream axes.
     pub gathered: Vec<usize>,
-    /// Whether the input is a list in the key: gathered, or one of several stages at the port.
+    /// True if the input is a list in the key: gathered, or one of several stages at the port.
     pub listed: bool,
 }
 

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use petgraph::algo::{tarjan_scc, toposort};
 use petgraph::graph::{DiGraph, NodeIndex};
 
-/// Orders stages so that each follows those that feed it. The error has one cycle for each strongly connected component; its
-/// first stage is repeated at the end.
+/// Orders stages so that each follows those that feed it. The error has one cycle for each strongly connected
+/// component; its first stage is repeated at the end.
 pub(super) fn order(stages: usize, edges: &[(usize, usize)]) -> Result<Vec<usize>, Vec<Vec<usize>>> {
     let mut graph = DiGraph::<(), (), usize>::default();
     // Reversed twice, because `toposort` starts from the last node: independent stages keep their order.

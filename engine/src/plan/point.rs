@@ -20,7 +20,8 @@ pub struct Points {
 }
 
 impl Points {
-    /// Lists all points over some axes, without those that `exclude` or `zip` removes. Errors: the number of points, if too large.
+    /// Lists all points over some axes, without those that `exclude` or `zip` removes. Errors: the number of points, if
+    /// too large.
     pub(super) fn new(spec: &Spec, mut axes: Vec<usize>) -> Result<Self, usize> {
         axes.sort_unstable();
         let lengths: Vec<_> = axes.iter().map(|axis| spec.axes[*axis].values.len()).collect();

@@ -1,5 +1,5 @@
-//! Checks the folders of `publish` before anything runs: each stage needs a folder of its own, apart from the study's own files
-//! and the files that it reads.
+//! Checks the folders of `publish` before anything runs: each stage needs a folder of its own, apart from the study's
+//! own files and the files that it reads.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -11,7 +11,7 @@ use crate::diagnostic::{Diagnostic, Severity, SpecError};
 use crate::source::Span;
 use crate::spec::Spec;
 
-/// What to do about a folder that holds files of the study.
+/// The remedy for a folder that holds files of the study.
 const HELP: &str = "publish to a folder that holds nothing else, and that nothing is read from";
 
 /// The folder to which one stage publishes.
@@ -116,7 +116,8 @@ fn check_params(
     }
 }
 
-/// Finds publish folders that contain external files outside of the checked paths, such as the files of a data set's manifest.
+/// Finds publish folders that contain external files outside of the checked paths, such as the files of a data set's
+/// manifest.
 fn check_files(
     stage: &PlannedStage,
     checked: &[&Path],

@@ -12,13 +12,13 @@ pub struct Selector {
     point: Vec<(String, String)>,
 }
 
-/// Why a selector names no node.
+/// The reason why a selector names no node.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}{}", help.as_ref().map(|help| format!("\nhelp: {help}")).unwrap_or_default())]
 pub struct SelectError {
-    /// What is wrong.
+    /// The problem.
     pub message: String,
-    /// What to do.
+    /// The remedy.
     pub help: Option<String>,
 }
 

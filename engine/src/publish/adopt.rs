@@ -37,8 +37,8 @@ pub(super) fn adopt(folder: &mut PublishedFolder, points: &HashSet<String>, stor
     Ok(())
 }
 
-/// Rebuilds the record of a point. The store tells whether a file was edited; a file that the store no longer knows counts as
-/// ours.
+/// Rebuilds the record of a point. The store tells whether a file was edited; a file that the store no longer knows
+/// counts as ours.
 fn point(dir: &Path, folder: String, sidecar: &Sidecar, store: &Store) -> PointRecord {
     let mut point = sidecar.point(folder, "", SIDECAR);
     let stored = point.stored_files(store);

@@ -14,17 +14,17 @@ pub enum PublishError {
     Store(#[from] StoreError),
     /// A file of somebody else has the name of a file to publish.
     #[error(
-        "cannot publish: {path} is in the way, which this stage did not publish; move it elsewhere, or name another folder \
-         in `publish`"
+        "cannot publish: {path} is in the way, which this stage did not publish; move it elsewhere, or name another \
+         folder in `publish`"
     )]
     InTheWay {
-        /// That file or folder.
+        /// The file or folder in the way.
         path: PathBuf,
     },
     /// A folder above the file is a link.
     #[error(
-        "cannot publish: {path} is a link, and no link in a published folder is followed; remove it, or name another folder \
-         in `publish`"
+        "cannot publish: {path} is a link, and no link in a published folder is followed; remove it, or name another \
+         folder in `publish`"
     )]
     Link {
         /// The link.
@@ -48,9 +48,9 @@ pub enum PublishError {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}; {help}")]
 pub struct Refusal {
-    /// What is wrong.
+    /// The problem.
     pub message: String,
-    /// What to do.
+    /// The remedy.
     pub help: String,
 }
 
@@ -69,7 +69,8 @@ impl Refusal {
                 root.display()
             ),
             help: format!(
-                "name another folder in `publish` (`{{experiment}}` in it stands for the experiment's name), or {hand_over}"
+                "name another folder in `publish` (`{{experiment}}` in it stands for the experiment's name), \
+                 or {hand_over}"
             ),
         }
     }

@@ -21,11 +21,11 @@ pub(crate) struct Finished {
 }
 
 impl Publisher<'_> {
-    /// Removes points that the plan no longer has, marks points that the run did not reach, updates tables and rewrites the
-    /// records. An interrupted run removes nothing and makes no table.
+    /// Removes points that the plan no longer has, marks points that the run did not reach, updates tables and rewrites
+    /// the records. An interrupted run removes nothing and makes no table.
     ///
-    /// Runs of one spec that publish at the same time take turns, each for all of its stages. Each publishes again what an earlier
-    /// one has removed, so the last one has all folders.
+    /// Runs of one spec that publish at the same time take turns, each for all of its stages. Each publishes again what
+    /// an earlier one has removed, so the last one has all folders.
     pub(crate) fn finish(
         &mut self,
         run: &str,

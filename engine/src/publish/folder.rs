@@ -14,8 +14,8 @@ use super::record::{
 };
 use super::writer::{FileChange, FolderWriter, NewFile, PreparedChange};
 
-/// The most files that are synced at the end of a run. Syncing thousands would take longer than the run. A power cut may then
-/// leave short files; their size gives them away, and the store has them.
+/// The most files that are synced at the end of a run. Syncing thousands would take longer than the run. A power cut
+/// may then leave short files; their size gives them away, and the store has them.
 const SYNCED_MAX: usize = 64;
 
 /// The size of the largest record; a larger one would list millions of files.
@@ -32,7 +32,7 @@ pub(super) struct PublishedFolder {
     project: PathBuf,
     /// The identity of the record file that was read; `None` if there was none.
     seen: Option<FileIdentity>,
-    /// Whether the record in memory has changes that the file lacks.
+    /// True if the record in memory has changes that the file lacks.
     pub(super) changed: bool,
     /// Files that were written and not synced; `None` if they are too many.
     unsynced: Option<Vec<PathBuf>>,
@@ -58,9 +58,9 @@ pub(super) struct PointChange {
     /// The new record, without its files.
     pub(super) point: PointRecord,
     pub(super) files: Vec<NewFile>,
-    /// Whether old files with unchanged contents stay, whatever the new ones are.
+    /// True if old files with unchanged contents stay, whatever the new ones are.
     pub(super) keep: bool,
-    /// Whether old files of other names stay, in the folder and in the record.
+    /// True if old files of other names stay, in the folder and in the record.
     pub(super) only: bool,
 }
 
@@ -74,7 +74,8 @@ struct ReadyChange {
 }
 
 impl PublishedFolder {
-    /// Reads the record of a folder, if there is one. Errors: the folder belongs to another stage, or its record cannot be read.
+    /// Reads the record of a folder, if there is one. Errors: the folder belongs to another stage, or its record cannot
+    /// be read.
     pub(super) fn open(root: PathBuf, owner: Owner, project: PathBuf) -> Result<Self, Refusal> {
         let record = FolderRecord::new(owner);
         let (unsynced, warnings) = (Some(Vec::new()), Vec::new());
@@ -380,8 +381,8 @@ fn subfolders(dir: &Path) -> Vec<PathBuf> {
     entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
 }
 
-/// Waits for the lock of a file. Errors: the wait was interrupted. A filesystem without locks is no error, as two runs at the same
-/// time are rare.
+/// Waits for the lock of a file. Errors: the wait was interrupted. A filesystem without locks is no error, as two runs
+/// at the same time are rare.
 fn lock(file: &File, path: &Path) -> Result<(), PublishError> {
     match orchestrate_cache::lock_alone(file, "its turn to publish", path) {
         Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::Interrupted => Err(PublishError::Folder(

@@ -1,8 +1,8 @@
 //! Names of the folders of points, `model=tiny,fold=1`, and of the logs of nodes.
 //!
-//! Different labels give different names. Characters with a meaning to a filesystem, a shell glob or a reader that splits at `,`
-//! and `=` are percent-encoded: `a/b` becomes `a%2Fb`, which `urllib.parse.unquote` reads back. A name that is too long, or that
-//! differs from an earlier one only by case, ends in `~` and digits of a hash.
+//! Different labels give different names. Characters with a meaning to a filesystem, a shell glob or a reader that
+//! splits at `,` and `=` are percent-encoded: `a/b` becomes `a%2Fb`, which `urllib.parse.unquote` reads back. A name
+//! that is too long, or that differs from an earlier one only by case, ends in `~` and digits of a hash.
 
 use std::collections::HashSet;
 

@@ -52,7 +52,7 @@ pub(super) struct Publication {
     pub(super) names: PointNames,
     /// By the rank of a point, the key that this run published or found published.
     pub(super) current: Vec<Option<ActionKey>>,
-    /// Whether this run published any point.
+    /// True once this run has published a point.
     pub(super) published: bool,
 }
 
@@ -70,20 +70,16 @@ pub struct NodeResult<'a> {
 }
 
 impl<'a> Publisher<'a> {
-    /// Reads the records of all folders into which selected nodes are published. Errors: every folder that belongs to another
-    /// stage.
-    pub(crate) fn open(
-        plan: &'a Plan,
-        store: &'a Store,
-        is_selected: impl Fn(NodeId) -> bool,
-    ) -> Result<Self, SpecError> {
+    /// Reads the records of all folders into which selected nodes are published. Errors: every folder that belongs to
+    /// another stage.
+    pub(crate) fn open(plan: &'a Plan, store: &'a Store, selected: impl Fn(NodeId) -> bool) -> Result<Self, SpecError> {
         let mut problems = Vec::new();
         let open = |stage: usize| {
             let root = root(plan, stage)?;
             match Publication::open(plan, store, stage, root) {
                 Ok(publication) => Some(publication),
                 // No selected node is published there.
-                Err(_) if !plan.stage_nodes(stage).any(&is_selected) => None,
+                Err(_) if !plan.stage_nodes(stage).any(&selected) => None,
                 Err(Refusal { message, help }) => {
                     let written = plan.declared(stage).publish.as_ref()?;
                     problems.push(Diagnostic::error(message).at(written.span()).help(help));
@@ -234,8 +230,8 @@ fn stored_files(store: &Store, outputs: &[(String, OutputDigest)]) -> Result<Vec
             let name = published_name(outputs, output, &file.name);
             if name == RECORD {
                 return Err(PublishError::Folder(format!(
-                    "cannot publish: an output has a file `{RECORD}`, which is the name of the record of what is published; \
-                     give it another name"
+                    "cannot publish: an output has a file `{RECORD}`, which is the name of the record of what is \
+                     published; give it another name"
                 )));
             }
             files.push(NewFile { name, digest: file.digest, size: file.size_bytes, content });
@@ -244,9 +240,11 @@ fn stored_files(store: &Store, outputs: &[(String, OutputDigest)]) -> Result<Vec
     Ok(files)
 }
 
-/// Publishes one node with some files replaced or added, into a folder that its stage owns or comes to own. Returns warnings.
+/// Publishes one node with some files replaced or added, into a folder that its stage owns or comes to own. Returns
+/// warnings.
 ///
-/// `folder` is the folder of the point below the root. Errors: the root belongs to another stage, or a file cannot be written.
+/// `folder` is the folder of the point below the root. Errors: the root belongs to another stage, or a file cannot be
+/// written.
 pub fn publish_annotated(
     plan: &Plan,
     store: &Store,

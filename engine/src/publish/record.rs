@@ -1,9 +1,9 @@
 //! `.orchestrate-published.toml`: the owner of a published folder, and every file that we wrote there.
 //!
-//! While a run publishes, it appends blocks; a later block replaces an earlier one of the same name. A block is synced before
-//! the files in it get their names. At the end of the run the whole record is rewritten in one step, and ends in a line that
-//! says so. After a kill at any point the record therefore names every file of ours, and perhaps one that does not exist yet.
-//! A torn last block is ignored.
+//! While a run publishes, it appends blocks; a later block replaces an earlier one of the same name. A block is synced
+//! before the files in it get their names. At the end of the run the whole record is rewritten in one step, and ends in
+//! a line that says so. After a kill at any point the record therefore names every file of ours, and perhaps one that
+//! does not exist yet. A torn last block is ignored.
 
 use std::fmt::Write;
 use std::path::{Component, Path};
@@ -34,7 +34,8 @@ pub struct Owner {
     pub experiment: String,
     /// Name of the stage.
     pub stage: String,
-    /// Path of the spec, relative to the project's root if it lies below it. A path that is not UTF-8 is quoted and escaped.
+    /// Path of the spec, relative to the project's root if it lies below it. A path that is not UTF-8 is quoted and
+    /// escaped.
     pub spec: String,
 }
 
@@ -54,9 +55,10 @@ pub(super) struct FolderRecord {
     pub(super) points: IndexMap<String, PointRecord>,
     /// Tables of all points, by name.
     pub(super) tables: IndexMap<String, TableRecord>,
-    /// Staging folders, in which files are written before they get their names; what a killed process left there is ours.
+    /// Staging folders, in which files are written before they get their names; what a killed process left there is
+    /// ours.
     pub(super) staging: Vec<String>,
-    /// Whether it was written in one step, so that it need not be rewritten.
+    /// True if it was written in one step, so that it need not be rewritten.
     pub(super) whole: bool,
 }
 
@@ -71,7 +73,7 @@ pub(super) struct PointRecord {
     pub(super) outputs: Vec<(String, OutputDigest)>,
     /// The run that published it.
     pub(super) run: String,
-    /// Whether the last run did not reach this point.
+    /// True if the last run did not reach this point.
     #[serde(default)]
     pub(super) older_run: bool,
     /// Name of the sidecar among the files.
@@ -82,7 +84,8 @@ pub(super) struct PointRecord {
     pub(super) files: Vec<FileRecord>,
 }
 
-/// One file that we wrote. It is written as a text, `SIZE MTIME_NS DIGEST NAME`: thousands of texts parse faster than tables.
+/// One file that we wrote. It is written as a text, `SIZE MTIME_NS DIGEST NAME`: thousands of texts parse faster than
+/// tables.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct FileRecord {

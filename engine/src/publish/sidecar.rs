@@ -29,7 +29,7 @@ pub(super) struct Sidecar {
     pub(super) overrides: Vec<String>,
     /// Published files, relative to the sidecar.
     pub(super) files: Vec<String>,
-    /// Whether the last run did not reach this point.
+    /// True if the last run did not reach this point.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) older_run: bool,
 }

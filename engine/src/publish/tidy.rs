@@ -1,5 +1,5 @@
-//! Tables of all points of a published stage, beside the folders of the points. For each Parquet file of the outputs, one table
-//! has the rows of all points in the plan, with the axes as columns.
+//! Tables of all points of a published stage, beside the folders of the points. For each Parquet file of the outputs,
+//! one table has the rows of all points in the plan, with the axes as columns.
 //!
 //! The caller's function [`MergeTables`] knows the contents of the files, and joins the rows.
 

@@ -1,7 +1,8 @@
 //! Writes files into a published folder, and removes files of ours from it.
 //!
-//! No link below the root is followed. Only recorded files are replaced or removed, and only if their contents are as recorded;
-//! an edited file is kept under another name. New files are written in a staging folder and get their names by a rename.
+//! No link below the root is followed. Only recorded files are replaced or removed, and only if their contents are as
+//! recorded; an edited file is kept under another name. New files are written in a staging folder and get their names
+//! by a rename.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File, Metadata};
@@ -21,7 +22,7 @@ pub(super) struct FileChange {
     /// Every version of every file of ours that may exist.
     pub(super) old: Vec<FileRecord>,
     pub(super) new: Vec<NewFile>,
-    /// Whether an old file with unchanged contents stays, as it belongs to the same results.
+    /// True if an old file with unchanged contents stays, as it belongs to the same results.
     pub(super) keep: bool,
 }
 
@@ -65,7 +66,7 @@ struct Write {
     staged: PathBuf,
     /// The file that has the name now.
     found: Option<Stat>,
-    /// Whether that file is kept under another name.
+    /// True if that file is kept under another name.
     rescue: bool,
 }
 
@@ -131,13 +132,13 @@ impl FolderWriter {
         let FileChange { dir, old, new, keep } = change;
         let mut versions: BTreeMap<&str, Vec<&FileRecord>> = BTreeMap::new();
         old.iter().for_each(|file| versions.entry(&file.name).or_default().push(file));
-        let names: HashSet<&str> = new.iter().map(|file| file.name.as_str()).collect();
+        let names: HashSet<String> = new.iter().map(|file| file.name.clone()).collect();
         let goes = |name: &Path| {
             let recorded = name.to_str().filter(|name| versions.contains_key(name));
             recorded.is_some_and(|name| !names.contains(name))
         };
         let (mut kept, mut missing) = (Vec::new(), Vec::new());
-        for (index, file) in new.iter().enumerate() {
+        for file in new {
             let relative = Path::new(&dir).join(&file.name);
             let recorded = versions.get(file.name.as_str()).map_or(&[][..], Vec::as_slice);
             let path = self.root.join(&relative);
@@ -164,7 +165,7 @@ impl FolderWriter {
                     let ours = recorded.iter().any(|version| Some(version.digest) == digest);
                     if let Some(digest) = digest.filter(|digest| *digest == file.digest || keep && ours) {
                         let (size, mtime_ns) = (metadata.size(), mtime_ns(&metadata));
-                        kept.push(FileRecord { name: file.name.clone(), size, mtime_ns, digest });
+                        kept.push(FileRecord { name: file.name, size, mtime_ns, digest });
                         continue;
                     }
                     if recorded.is_empty() {
@@ -173,14 +174,10 @@ impl FolderWriter {
                     (Some(Stat::of(&metadata)), !ours)
                 }
             };
-            missing.push((index, found, rescue));
+            missing.push((file, found, rescue));
         }
-        let mut new: Vec<_> = new.into_iter().map(Some).collect();
-        let mut writes = Vec::with_capacity(missing.len());
-        for (index, found, rescue) in missing {
-            let file = new[index].take().expect("each is missing once");
-            writes.push(self.stage(file, store, found, rescue)?);
-        }
+        let stage = |(file, found, rescue)| self.stage(file, store, found, rescue);
+        let writes = missing.into_iter().map(stage).collect::<Result<_, _>>()?;
         Ok(PreparedChange { dir, old, kept, writes })
     }
 
@@ -325,7 +322,8 @@ impl FolderWriter {
         })
     }
 
-    /// Checks, or makes, the folders above a path. Returns the state of the path if one of them is missing or no folder.
+    /// Checks, or makes, the folders above a path. Returns the state of the path if one of them is missing or no
+    /// folder.
     fn enter_parents(&mut self, relative: &Path, makes: bool) -> Result<Option<Found>, PublishError> {
         let parent = relative.parent().unwrap_or(Path::new(""));
         if self.folders.contains(parent) {

@@ -136,8 +136,8 @@ fn axis_values(what: &str, item: &Located, reader: &mut Reader<'_>) -> Vec<AxisV
     vec![AxisValue { label, span, binding: Binding::Scalar(item.clone()) }]
 }
 
-/// Returns the label of a value without a name: equal values have equal labels, in whatever spelling. The error names the types
-/// that are allowed.
+/// Returns the label of a value without a name: equal values have equal labels, in whatever spelling. The error names
+/// the types that are allowed.
 pub(super) fn label(value: &DeValue<'_>) -> Result<String, &'static str> {
     match value {
         DeValue::String(text) => Ok(text.to_string()),

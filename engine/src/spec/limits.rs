@@ -12,7 +12,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::load::read_text;
 use super::reader::Reader;
 use super::toml_text;
 use crate::diagnostic::{Diagnostic, SpecError};
@@ -57,7 +56,7 @@ impl StoreLimits {
     fn read(path: &Path) -> Result<Self, SpecError> {
         let mut sources = SourceMap::default();
         let mut problems = Vec::new();
-        let limits = match read_text(path) {
+        let limits = match toml_text::read(path) {
             Ok(text) => {
                 let base = sources.add(path.display().to_string(), path.parent().unwrap_or(path), &text);
                 Self::parse(&text, base, &mut problems)
@@ -91,9 +90,9 @@ mod tests {
     fn limits(text: &str) -> Result<StoreLimits, String> {
         let dir = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(dir.path().join(PROJECT_FILE), text).expect("the folder is writable");
-        let shown = format!("{}/", dir.path().display());
+        let shown = dir.path().join(PROJECT_FILE).display().to_string();
         let read = StoreLimits::of_store(&dir.path().join("a/.orchestrate"));
-        read.map_err(|error| error.to_string().replace(&shown, ""))
+        read.map_err(|error| error.to_string().replace(&shown, "FILE"))
     }
 
     #[test]
@@ -114,19 +113,19 @@ mod tests {
     fn all_mistakes_are_reported_with_their_locations() {
         let text = "[store]\nmax_sise = \"2 GB\"\nmax_size = \"2\"\nmax_age = 90\nlog_max_size = \"big\"\n\n[shop]\n";
         insta::assert_snapshot!(limits(text).unwrap_err(), @r#"
-        orchestrate.toml:2:1: unknown field `max_sise` in `store`
+        FILE:2:1: unknown field `max_sise` in `store`
           = fields: max_size, max_age, log_max_size
           help: did you mean `max_size`?
-        orchestrate.toml:3:12: `max_size`: `2` is not a size; write a number and a unit, for example "2GB" or "512MiB"
-        orchestrate.toml:4:11: `max_age` must be a text, found integer
-        orchestrate.toml:5:16: `log_max_size`: `big` is not a size; write a number and a unit, for example "2GB" or "512MiB"
-        orchestrate.toml:7:2: unknown field `shop` in the project file
+        FILE:3:12: `max_size`: `2` is not a size; write a number and a unit, for example "2GB" or "512MiB"
+        FILE:4:11: `max_age` must be a text, found integer
+        FILE:5:16: `log_max_size`: `big` is not a size; write a number and a unit, for example "2GB" or "512MiB"
+        FILE:7:2: unknown field `shop` in the project file
           = fields: store
         "#);
         for (text, problem) in [
-            ("[store\n", "orchestrate.toml:1:"),
+            ("[store\n", "FILE:1:"),
             ("[store\n", "this is not TOML"),
-            ("store = 3\n", "orchestrate.toml:1:9: `store` must be a table, found integer"),
+            ("store = 3\n", "FILE:1:9: `store` must be a table, found integer"),
         ] {
             let error = limits(text).unwrap_err();
             assert!(error.contains(problem), "{error}");

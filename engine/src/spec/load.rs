@@ -2,10 +2,8 @@
 //!
 //! Tables merge, arrays and scalars replace: parent < file < `--set`. Every value keeps its span in the source.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
-use orchestrate_cache::external;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -16,20 +14,19 @@ use super::{Located, Spec, overrides, placeholder, toml_text};
 use crate::diagnostic::{Diagnostic, SpecError};
 use crate::source::{SourceMap, Span};
 
-/// A larger file is no spec.
-const BYTES_MAX: u64 = 16 << 20;
-
 /// The most files in one spec. A chain in which each file extends the next one twice doubles with each file.
 const FILES_MAX: usize = 200;
 
 /// Reads and parses a spec with its overrides (`stages.train.epochs=3`).
 ///
-/// Problems of single sections are left in [`Spec::findings`], to which the plan adds its own. Errors: nothing could be read.
+/// Problems of single sections are left in [`Spec::findings`], to which the plan adds its own. Errors: nothing could be
+/// read.
 pub fn load(path: &Path, overrides: &[String]) -> Result<Spec, SpecError> {
     read(path, overrides, None).map(|(spec, _)| spec)
 }
 
-/// Reads a spec as [`load`] does and replaces the values of one axis (`threshold=0..=255`). Also returns the axis' name.
+/// Reads a spec as [`load`] does and replaces the values of one axis (`threshold=0..=255`). Also returns the axis'
+/// name.
 ///
 /// Errors also: the sweep cannot be parsed, or the spec has no such axis.
 pub fn load_swept(path: &Path, overrides: &[String], sweep: &str) -> Result<(Spec, Spanned<String>), SpecError> {
@@ -108,7 +105,7 @@ impl Loader {
             }
             return DeTable::new();
         }
-        let text = match read_text(path) {
+        let text = match toml_text::read(path) {
             Ok(text) => text,
             Err(error) => {
                 self.problems.push(problem(format!("cannot read {shown}: {error}")));
@@ -152,14 +149,6 @@ impl Loader {
         }
         parents
     }
-}
-
-/// Reads a file written by people. Errors: it is no regular file, too large or not UTF-8.
-pub(super) fn read_text(path: &Path) -> io::Result<String> {
-    String::from_utf8(external::read(path, BYTES_MAX)?).map_err(|error| {
-        let error = error.utf8_error();
-        io::Error::new(io::ErrorKind::InvalidData, format!("it is not UTF-8, from byte {} on", error.valid_up_to()))
-    })
 }
 
 /// Merges `over` into `base`: tables merge, everything else replaces.

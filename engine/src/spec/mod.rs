@@ -32,8 +32,8 @@ pub use load::{load, load_swept};
 pub struct Spec {
     /// The absolute path of its file.
     pub path: PathBuf,
-    /// The nearest folder above with an `orchestrate.toml` or a git root, else the file's own. Holds the store and published
-    /// folders.
+    /// The nearest folder above with an `orchestrate.toml` or a git root, else the file's own. Holds the store and
+    /// published folders.
     pub root: PathBuf,
     /// `experiment.name`.
     pub name: String,

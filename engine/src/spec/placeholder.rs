@@ -1,5 +1,5 @@
-//! Fills the experiment's name into `publish = "results/{experiment}/table"`. A spec that extends another one thus publishes
-//! into folders of its own.
+//! Fills the experiment's name into `publish = "results/{experiment}/table"`. A spec that extends another one thus
+//! publishes into folders of its own.
 
 use serde_spanned::Spanned;
 
@@ -9,9 +9,11 @@ use crate::source::SourceMap;
 
 const PLACEHOLDER: &str = "experiment";
 
-/// Fills in the name of the experiment. `experiments` lists the names that files set, each with the file's offset in the sources.
+/// Fills in the name of the experiment. `experiments` lists the names that files set, each with the file's offset in
+/// the sources.
 ///
-/// Any other placeholder is an error. A path without a placeholder gets a warning if a file of another experiment sets it.
+/// Any other placeholder is an error. A path without a placeholder gets a warning if a file of another experiment sets
+/// it.
 pub(super) fn fill_in(
     stages: &mut [StageSpec],
     name: &str,
@@ -28,10 +30,12 @@ pub(super) fn fill_in(
                 let other = experiments.iter().find(|(base, other)| Some(*base) == written_in && other != name);
                 if let (false, Some((_, other))) = (has_name, other) {
                     let message = format!(
-                        "stage `{}` publishes into a folder that was named for experiment `{other}`, which this spec extends",
+                        "stage `{}` publishes into a folder that was named for experiment `{other}`, which this spec \
+                         extends",
                         stage.name.get_ref()
                     );
-                    let help = "write `{experiment}` in this path, which stands for the experiment's name, or set `publish` anew";
+                    let help = "write `{experiment}` in this path, which stands for the experiment's name, or set \
+                                `publish` anew";
                     problems.push(Diagnostic::warning(message).at(span.clone()).help(help));
                 }
                 *publish = Spanned::new(span, text);
@@ -43,7 +47,7 @@ pub(super) fn fill_in(
 
 struct Filled {
     text: String,
-    /// Whether it contains the experiment's name.
+    /// True if it contains the experiment's name.
     has_name: bool,
 }
 

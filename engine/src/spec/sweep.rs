@@ -1,7 +1,7 @@
 //! `threshold=0..=255` or `threshold=200,225,q90,otsu`: the values that replace those of one axis.
 //!
-//! A value is a number, a word or a range, as in a list of the spec. Words need no quotes; `threshold=[200, "q90"]` works too.
-//! Spans refer to the text as typed, so the caret points at the value that a stage rejects.
+//! A value is a number, a word or a range, as in a list of the spec. Words need no quotes; `threshold=[200, "q90"]`
+//! works too. Spans refer to the text as typed, so the caret points at the value that a stage rejects.
 
 use std::path::Path;
 

@@ -1,5 +1,9 @@
-//! TOML text → tables whose spans count across all sources of a spec.
+//! TOML files → tables whose spans count across all sources of a spec.
 
+use std::io;
+use std::path::Path;
+
+use orchestrate_cache::external;
 use serde_spanned::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
@@ -7,7 +11,19 @@ use super::Located;
 use crate::diagnostic::Diagnostic;
 use crate::source::Span;
 
-/// Parses the text at an offset of the sources. Reports each toml_text error as `SUBJECT is not TOML: …` and returns `None`.
+/// The size of the largest spec or project file.
+const BYTES_MAX: u64 = 16 << 20;
+
+/// Reads a file. Errors: it is not a regular file, too large or not UTF-8.
+pub(super) fn read(path: &Path) -> io::Result<String> {
+    String::from_utf8(external::read(path, BYTES_MAX)?).map_err(|error| {
+        let error = error.utf8_error();
+        io::Error::new(io::ErrorKind::InvalidData, format!("it is not UTF-8, from byte {} on", error.valid_up_to()))
+    })
+}
+
+/// Parses the text at an offset of the sources. Reports each toml_text error as `SUBJECT is not TOML: …` and returns
+/// `None`.
 ///
 /// The text is never freed: a spec lives as long as its process, and values that borrow from it need no copies.
 pub(super) fn parse(

@@ -30,7 +30,7 @@ use orchestrate_engine::stage::{Content, Item, Output, StageError};
 
 pub use column::Columns;
 pub(crate) use column::{properties, repeated};
-pub use curve::{Curve, Epoch, SegmentCurve, SegmentEpoch};
+pub use curve::{Curve, Epoch, Epochs, Figure, SegmentCurve};
 pub use figures::{Cell, Figures, Interval, Levels, PairedTest, ReferenceValue, Resampling, ResamplingUnit, Statistic};
 pub use image_reader::ImageReader;
 pub use images::{Images, Labels, Masks};

@@ -76,6 +76,7 @@ use leftover::{Children, Leftovers};
 use log::NodeLog;
 
 use crate::gpu;
+use crate::typed::read;
 
 /// Raised when the same program would be run in another way.
 const VERSION: u32 = 1;
@@ -148,7 +149,7 @@ impl Stage for Command {
     }
 
     fn outputs(&self, params: &serde_json::Value) -> Vec<String> {
-        read(params).map_or_else(|_| one_output(), |params| params.outputs)
+        read(params).map_or_else(|_| one_output(), |params: Params| params.outputs)
     }
 
     fn check(&self, table: &ParamTable) -> Result<serde_json::Value, ParamsError> {
@@ -163,15 +164,15 @@ impl Stage for Command {
     }
 
     fn files(&self, params: &serde_json::Value) -> Result<Vec<FileName>, Vec<String>> {
-        Code::new(&read(params).map_err(|error| vec![error.to_string()])?.code).files()
+        Code::new(&read::<Params>(params).map_err(|error| vec![error.to_string()])?.code).files()
     }
 
     fn keyed_env(&self, params: &serde_json::Value) -> Vec<String> {
-        read(params).map_or_else(|_| Vec::new(), |params| params.env)
+        read(params).map_or_else(|_| Vec::new(), |params: Params| params.env)
     }
 
     fn probe(&self, params: &serde_json::Value) -> Result<Vec<(String, String)>, String> {
-        let params = read(params).map_err(|error| error.to_string())?;
+        let params: Params = read(params).map_err(|error| error.to_string())?;
         if params.version.is_empty() {
             return Ok(Vec::new());
         }
@@ -212,7 +213,7 @@ fn run(
     children: Children,
     log: &mut dyn Write,
 ) -> Result<Vec<Output>, StageError> {
-    let params = read(&action.params)?;
+    let params: Params = read(&action.params)?;
     let code = Code::new(&params.code);
     let folder = Folder::create(dir, action, &params.outputs)?;
     let names = template::Names {
@@ -231,9 +232,4 @@ fn run(
     let unmounted = folder.unmount();
     ran.and(unmounted)?;
     params.outputs.iter().map(|name| folder.collect(name)).collect()
-}
-
-fn read(params: &serde_json::Value) -> Result<Params, StageError> {
-    serde_json::from_value(params.clone())
-        .map_err(|error| StageError::new(format!("params that passed their check cannot be read again: {error}")))
 }

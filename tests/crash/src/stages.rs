@@ -163,14 +163,14 @@ impl Chain {
     }
 }
 
-/// A small file that is the same in studies which differ in the seed alone, so that the second one shares the bytes of the first.
+/// A small file that does not depend on the seed, so that a second study with another seed shares its bytes.
 fn shared(action: &Action) -> (String, Content) {
     let mut params = action.params.clone();
     params.as_object_mut().expect("params are a table").remove("seed");
     ("shared".to_owned(), Content::Bytes(stretch(Digest::of(params.to_string().as_bytes()), 100)))
 }
 
-/// Goes on from a checkpoint; an epoch hashes what the one before gave.
+/// Resumes from a checkpoint; an epoch hashes the result of the one before.
 fn train(context: &Context<'_>, action: &Action, start: Digest) -> Result<Digest, StageError> {
     let epochs = action.params["epochs"].as_u64().unwrap_or(1);
     let checkpoints = Checkpoints::new(context.checkpoint_dir.unwrap_or(context.scratch_dir), action.key);

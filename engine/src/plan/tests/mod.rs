@@ -1,4 +1,4 @@
-//! Plans from TOML, and a table of bad specs with what is said of them.
+//! Plans from TOML, and a table of bad specs with their errors.
 
 use super::{Plan, Selector};
 use crate::fake::{STUDY, plan};
@@ -130,12 +130,13 @@ fn selectors_match_partial_points_and_name_what_is_wrong() {
     assert!(nodes("score[model").unwrap_err().to_string().contains("names no node"));
 }
 
-/// What is replaced in [`STUDY`], and a line that must be among the problems.
+/// Replacements in [`STUDY`] (old text, new text), each with a line of the error.
 const BAD: &[(&str, &str, &str)] = &[
     (
         "kind = \"table\"",
         "kind = \"tabel\"",
-        "spec.toml:36:8: unknown stage kind `tabel`\n  = kinds: dataset, split, train, threshold, score, table\n  help: did you mean `table`?",
+        "spec.toml:36:8: unknown stage kind `tabel`\n  = kinds: dataset, split, train, threshold, score, table\n  \
+         help: did you mean `table`?",
     ),
     (
         "epochs = 5",
@@ -151,7 +152,8 @@ const BAD: &[(&str, &str, &str)] = &[
     (
         "cams = \"train\" }",
         "cams = \"trian\" }",
-        "spec.toml:28:19: stage `threshold` reads `trian`, which is not declared\n  = declared stages: images, split, train, threshold, score, table\n  help: did you mean `train`?",
+        "spec.toml:28:19: stage `threshold` reads `trian`, which is not declared\n  \
+         = declared stages: images, split, train, threshold, score, table\n  help: did you mean `train`?",
     ),
     (", masks = \"images\"", "", "spec.toml:30:9: stage `score` lacks the input `masks`"),
     (

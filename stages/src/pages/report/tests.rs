@@ -79,8 +79,7 @@ fn action(bench: &Bench, params: &str) -> Action {
         counts: vec![3, 4],
         classes,
     };
-    let epoch =
-        |epoch| Epoch { epoch, learning_rate: 0.1, train_loss: 1.0, validation_loss: 1.5, validation_accuracy: 0.25 };
+    let epoch = |epoch| Epoch { epoch, learning_rate: 0.1, train_loss: 1.0, validation_loss: 1.5, figure: 0.25 };
     let curve = Curve { epochs: vec![epoch(1), epoch(2)] };
     let one = |item: Item| vec![item];
     let inputs: Vec<(&str, Vec<Item>)> = vec![
