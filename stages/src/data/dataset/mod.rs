@@ -90,19 +90,16 @@ fn run(params: &Params, files: &[ExternalFile], context: &Context<'_>) -> Result
     let listing = listing(params, files, context)?.limited(params.limit);
     let slices = phantom::slices(params.count.unwrap_or_default());
     let slices: HashMap<String, Slice> = slices.into_iter().map(|slice| (slice.name(), slice)).collect();
+    let masked = |(image, mask): (Grid, Grid)| (image, Some(mask));
     let load = |index: usize| -> Result<(Grid, Option<Grid>), String> {
         let ListedImage { name, mask, .. } = &listing.images[index];
         match params.format {
             Format::Phantom => {
                 let slice = slices.get(name).ok_or("no such slice")?;
                 let (seed, size) = (params.seed.unwrap_or_default(), params.size.unwrap_or_default());
-                let (image, mask) = phantom::draw(seed, *slice, size);
-                Ok((image, Some(mask)))
+                Ok(masked(phantom::draw(seed, *slice, size)))
             }
-            Format::ChengMat => {
-                let (image, mask) = cheng::read_slice(bytes(name)?)?;
-                Ok((image, Some(mask)))
-            }
+            Format::ChengMat => cheng::read_slice(bytes(name)?).map(masked),
             Format::Manifest | Format::Folders => {
                 let image = picture::decode_image(&bytes(name)?)?;
                 let decode = |mask: &String| {
