@@ -119,7 +119,7 @@ fn thresholded(cams: &Cams, thresholds: &Thresholds) -> Result<Vec<Vec<u8>>, Sta
         let name = &cams.names[row];
         let missing = || StageError::input("thresholds", format!("image `{name}` of `cams` is missing"));
         let level = *levels.get(name).ok_or_else(missing)?;
-        Ok(heatmap.pixels.iter().map(|&grey| if f64::from(grey) > level { 255 } else { 0 }).collect())
+        Ok(heatmap.iter().map(|&grey| if f64::from(grey) > level { 255 } else { 0 }).collect())
     })
 }
 
@@ -129,7 +129,7 @@ fn heatmaps(node: &RecordedNode<'_>, format: ImageFormat) -> Result<Vec<NamedFil
     };
     let thresholds: Option<Thresholds> = node.table("thresholds")?;
     let scale = thresholds.map_or(Scale::default(), |thresholds| thresholds.scale);
-    let heatmaps = each_heatmap(&cams, scale, |_, heatmap| Ok(heatmap.pixels))?;
+    let heatmaps = each_heatmap(&cams, scale, |_, heatmap| Ok(heatmap))?;
     let named = cams.names.iter().map(String::as_str).zip(heatmaps);
     image_files(named.collect(), (cams.input_height, cams.input_width), format)
 }

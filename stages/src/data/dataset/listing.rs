@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_come_in_order_of_appearance_unless_they_are_given() {
+    fn classes_are_in_order_of_appearance_unless_they_are_given() {
         let labels = ["b", "a", "b"];
         let classify = |classes: Option<&[String]>| {
             let mut problems = Vec::new();

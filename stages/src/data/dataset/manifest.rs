@@ -1,10 +1,10 @@
 //! `format = "manifest"`: a CSV file of images, masks, classes and patients, one image a row, in that order.
 //!
-//! The file has a header, is in UTF-8 and separates cells by commas. The params `image`, `label`, `mask` and `patient` name
-//! its columns; all others are kept in `labels`. Paths are relative to the manifest, with `/`, and lie beside or below it:
-//! `..` and absolute paths are refused, as names are part of results and must mean the same wherever the folder lies. Links
-//! are followed, wherever they lead: data sets are assembled from links, and only the contents count. The formats are PNG,
-//! JPEG and TIFF; see [`super::picture`].
+//! The file has a header, is in UTF-8 and separates cells by commas. The params `image`, `label`, `mask` and `patient`
+//! name its columns; all others are kept in `labels`. Paths are relative to the manifest, with `/`, and lie beside or
+//! below it: `..` and absolute paths are refused, as names are part of results and must mean the same wherever the
+//! folder lies. Links are followed, wherever they lead: data sets are assembled from links, and only the contents
+//! count. The formats are PNG, JPEG and TIFF; see [`super::picture`].
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Component, Path};
@@ -35,7 +35,7 @@ pub(super) fn files(params: &Params, path: &Path) -> Result<Vec<FileName>, Vec<S
     let folder = csv.parent().unwrap_or(Path::new(""));
     let rows = Rows::scan(params, &bytes);
     let of_rows: Vec<String> = match (&rows, params.limit) {
-        // The listing fails, so it cannot say which files to look for. Without a limit it would be all of them.
+        // Problems of rows make the listing fail; without a limit, its files would be those of all rows.
         (Ok(rows), None) if !rows.problems.is_empty() => rows.files(),
         _ => Vec::new(),
     };
@@ -258,7 +258,8 @@ mod tests {
 
     #[test]
     fn rows_become_images_in_their_order() {
-        let csv = "\u{feff}id,patient,label,image,mask\n7,p1,glioma,images/9.png,./masks/9.png\n8, ,meningioma,\"a, b.jpg\",\n";
+        let csv = "\u{feff}id,patient,label,image,mask\n7,p1,glioma,images/9.png,./masks/9.png\n\
+                   8, ,meningioma,\"a, b.jpg\",\n";
         let listing = read(&params(""), csv.as_bytes()).unwrap();
         assert_eq!(listing.classes, ["glioma", "meningioma"]);
         assert_eq!(listing.columns, [("id".to_owned(), vec!["7".to_owned(), "8".to_owned()])]);
@@ -284,7 +285,8 @@ mod tests {
 
     #[test]
     fn every_wrong_row_is_named_with_its_line() {
-        let csv = "image,mask,label\n../a.png,,x\n/b.png,m.png,x\n,,x\nd.png,../m.png,\ne.png,x\nf.png,,x\nf.png,,x\n./f.png,,x\n";
+        let csv = "image,mask,label\n../a.png,,x\n/b.png,m.png,x\n,,x\nd.png,../m.png,\ne.png,x\nf.png,,x\n\
+                   f.png,,x\n./f.png,,x\n";
         let problems = read(&params(""), csv.as_bytes()).unwrap_err();
         assert_eq!(
             problems,

@@ -5,8 +5,8 @@ use crate::random::Generator;
 /// Returns the fold in 0..k of each image; every fold has the same share of every class, to within one image.
 ///
 /// - `labels`: class index of each image
-/// - `random`: with it, a class's images are dealt out in random order; without it, in blocks in the order of the images,
-///   as the test indices of `StratifiedKFold(k)`. The counts per fold and class are the same either way.
+/// - `random`: with it, a class's images are dealt out in random order; without it, in blocks in the order of the
+///   images, as the test indices of `StratifiedKFold(k)`. The counts per fold and class are the same either way.
 ///
 /// The images, sorted by class in order of appearance, are dealt to the folds in turn; this decides the counts.
 pub(super) fn stratified(labels: &[u32], folds: usize, mut random: Option<&mut Generator>) -> Vec<usize> {

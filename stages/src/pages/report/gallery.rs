@@ -234,8 +234,7 @@ impl CaseInputs<'_> {
         let map = &cams.maps[row * cams.height * cams.width..(row + 1) * cams.height * cams.width];
         let scale = cuts.first().map_or(Scale::default(), |cut| cut.thresholds.scale);
         let levels = heatmap(map, (cams.height, cams.width), (size.height, size.width), scale)
-            .map_err(|error| StageError::new(format!("image `{name}`: {error}")))?
-            .pixels;
+            .map_err(|error| StageError::new(format!("image `{name}`: {error}")))?;
         let mask = |cut: &Cut<'_>| {
             let level = cut.thresholds.thresholds[row_of("thresholds", &cut.thresholds.names, name)?];
             let agreement = picture::agreement(levels.iter().map(|&grey| f64::from(grey) > level), truth);
