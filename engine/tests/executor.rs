@@ -30,7 +30,7 @@ static FACTS: Facts = Facts {
 const KINDS: &[&dyn Stage] = &[&FAKE];
 const GRACE: Duration = Duration::from_millis(300);
 
-/// Does what its param `do` says.
+/// A stage that acts as its param `do` demands.
 struct Fake;
 
 impl Stage for Fake {
@@ -87,7 +87,7 @@ fn act(context: &Context<'_>, action: &Action) -> Result<Vec<u8>, StageError> {
             unreachable("SIGKILL")
         }
         "fault" => {
-            // As a driver ends a process whose GPU is gone.
+            // The way a driver ends a process whose GPU is gone.
             let _ = std::io::Write::write_all(&mut std::io::stderr(), b"DriverError(CUDA_ERROR_ILLEGAL_ADDRESS)\n");
             std::process::exit(134)
         }
@@ -109,7 +109,7 @@ fn act(context: &Context<'_>, action: &Action) -> Result<Vec<u8>, StageError> {
             }
             Ok(vec![])
         }
-        // Unseen, an optimised build would never ask for the memory.
+        // Without this use an optimised build would never allocate the memory.
         "allocate" => Ok(std::hint::black_box(vec![1; 3 << 30]).split_off((3 << 30) - 1)),
         "device" => Ok(env::var("FAKE_DEVICE").unwrap_or_default().into_bytes()),
         "where" => {
@@ -167,7 +167,7 @@ impl Drop for PanicsWhenDropped<'_> {
     }
 }
 
-/// The file that the messages of this process go to: the one pipe for writing that is neither output nor error.
+/// Returns the file that receives the messages of this process: the only write pipe that is neither output nor error.
 fn messages() -> PathBuf {
     let is_for_writing = |number: &str| {
         let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
@@ -196,7 +196,7 @@ fn tell_pid(file: &str) {
 
 #[test]
 fn act_as_worker() {
-    // Only as a worker is this test named and asked for alone.
+    // Only in a worker is this test run alone, by its name.
     if env::args().any(|arg| arg == "act_as_worker") {
         let code = worker_main(KINDS);
         std::process::exit(i32::from(code != std::process::ExitCode::SUCCESS));
@@ -217,7 +217,7 @@ fn harness_args(test: &str) -> Vec<String> {
     [test, "--exact", "--nocapture", "--test-threads=1"].map(str::to_owned).to_vec()
 }
 
-/// Both executors, with what they report.
+/// Both executors with their reports.
 struct Bench {
     threads: ThreadExecutor,
     processes: ProcessExecutor,
@@ -271,7 +271,7 @@ impl Bench {
         fs::read_to_string(self.file("logs/fake.log")).unwrap_or_default()
     }
 
-    /// All reports up to the end of the next batch, which is given apart.
+    /// Returns all reports before the end of the next batch, and that end.
     fn finish(&self) -> (Vec<Report>, Finished) {
         let mut before = Vec::new();
         loop {
@@ -303,7 +303,7 @@ fn only_failure(finished: Finished) -> Failure {
 }
 
 fn is_alive(pid: &str) -> bool {
-    // A process that ended may stay listed until somebody asks how; its state is then Z.
+    // A process that ended stays listed as a zombie, state Z, until its parent waits for it.
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(')').next().is_some_and(|rest| !rest.trim().is_empty() && !rest.trim().starts_with('Z'))
 }
@@ -354,7 +354,7 @@ fn worker_has_its_threads_device_and_an_own_scratch_folder() {
 }
 
 #[test]
-fn worker_starts_with_the_environment_of_its_device_and_tells_what_it_is() {
+fn worker_starts_with_the_environment_of_its_device_and_describes_it() {
     let bench = Bench::new();
     let device = || "cuda:1".to_owned();
     bench.processes.start(Request { device: device(), ..bench.request(0, [("device", "")]) });
@@ -408,7 +408,7 @@ fn panic_in_an_odd_place_is_a_failure_and_the_next_batch_runs() {
     let bench = Bench::new();
     let executors: [&dyn Executor; 2] = [&bench.threads, &bench.processes];
     for executor in executors {
-        // More than there are threads: one that ended for good would leave the last without an answer.
+        // More batches than threads: if a thread ended for good, the last batch would get no report.
         for act in
             ["panic when dropped", "panic in a helper", "panic in outputs", "panic in outputs", "panic in outputs"]
         {
@@ -423,7 +423,7 @@ fn panic_in_an_odd_place_is_a_failure_and_the_next_batch_runs() {
 }
 
 #[test]
-fn panic_of_what_a_stage_says_of_a_device_costs_its_batch_or_nothing() {
+fn panic_in_the_description_of_a_device_costs_its_batch_or_nothing() {
     let bench = Bench::new();
     bench.processes.start(Request { device: "broken".to_owned(), ..bench.request(0, [("echo", "a")]) });
     let failure = only_failure(bench.finish().1);
@@ -448,7 +448,7 @@ fn folders_whose_names_are_not_utf_8_reach_the_worker() {
 }
 
 #[test]
-fn worker_that_dies_costs_its_batch_and_its_end_is_told_apart() {
+fn worker_that_dies_costs_its_batch_and_each_end_has_its_failure() {
     let bench = Bench::new();
     let failure = only_failure(bench.in_worker("abort", ""));
     assert!(matches!(&failure, Failure::Killed { signal, .. } if signal == "SIGABRT"), "{failure}");
@@ -460,7 +460,7 @@ fn worker_that_dies_costs_its_batch_and_its_end_is_told_apart() {
 }
 
 #[test]
-fn fault_of_a_gpu_is_told_with_what_to_do_and_the_next_batch_runs() {
+fn fault_of_a_gpu_is_reported_with_advice_and_the_next_batch_runs() {
     let bench = Bench::new();
     let message = only_failure(bench.in_worker("fault", "")).to_string();
     assert!(
@@ -472,7 +472,7 @@ fn fault_of_a_gpu_is_told_with_what_to_do_and_the_next_batch_runs() {
     assert_eq!(bytes(&bench.in_worker("echo", "fine").results[0]), b"fine");
 }
 
-/// Results for two nodes where one was asked for are no results either.
+/// Results for two nodes instead of one are no results either.
 #[test]
 fn garbage_among_the_messages_ends_in_the_log_and_disturbs_nothing() {
     let bench = Bench::new();
@@ -499,7 +499,7 @@ fn worker_that_dies_disturbs_no_other_batch() {
 }
 
 #[test]
-fn memory_limit_fails_the_node_that_exceeds_it_and_says_so() {
+fn memory_limit_fails_the_node_that_exceeds_it_with_that_reason() {
     let bench = Bench::new();
     let limit = Some(1_000_000_000);
     bench.processes.start(Request { memory_limit_bytes: limit, ..bench.request(0, [("allocate", "")]) });
@@ -509,13 +509,13 @@ fn memory_limit_fails_the_node_that_exceeds_it_and_says_so() {
 }
 
 #[test]
-fn what_a_stage_prints_ends_in_the_log_of_the_node() {
+fn output_of_a_stage_goes_to_the_log_of_the_node() {
     let bench = Bench::new();
     assert!(bench.in_worker("print", "one").results[0].is_ok());
     assert!(bench.in_worker("print", "two").results[0].is_ok());
     let log = bench.log();
     assert!(log.contains("half a line, then\nanother one\n") && log.contains("another two\n"), "{log}");
-    // The harness printed this on the way to the worker, among the messages.
+    // The harness printed this before the worker started, among the messages.
     assert!(log.contains("running 1 test"), "{log}");
 }
 
@@ -648,7 +648,7 @@ fn program_that_is_no_worker_is_a_failure_that_names_it() {
 }
 
 #[test]
-fn threads_are_bounded_and_stop_cancels_what_waits() {
+fn threads_are_bounded_and_stop_cancels_waiting_batches() {
     let bench = Bench::new();
     let files: Vec<_> = (0..4).map(|index| bench.text(&format!("pid{index}"))).collect();
     for (batch, file) in files.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The stages of a study without their science: the same ports, params and outputs, and a few bytes as the result.
+//! The stages of a study without their computations: same ports, params and outputs, a few bytes as the result.
 
 use orchestrate_engine::params::{self, ParamTable, Params, ParamsError};
 use orchestrate_engine::stage::{Action, Context, Facts, Output, Port, Stage, StageError};
@@ -46,7 +46,7 @@ const ABOUT: &str = "A stage of benchmarks: its output tells its inputs.";
 
 struct Trivial(Facts);
 
-/// The params of all kinds; each kind takes its `fields`.
+/// The params of every kind; a kind takes those in its facts.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AnyParams {
@@ -78,7 +78,7 @@ impl Stage for Trivial {
     }
 }
 
-/// Writes the key, which differs for every node, as real results do.
+/// Returns the key as the output: different for every node, as results are.
 fn output(name: &str, action: &Action) -> Output {
     Output::file(name, "result", format!("{name} {}\n", action.key.0).into_bytes())
 }
