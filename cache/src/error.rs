@@ -49,7 +49,7 @@ pub enum StoreError {
         dir: PathBuf,
         /// The path.
         path: PathBuf,
-        /// The kind that a store makes there.
+        /// The kind of the store's own file or folder.
         made: &'static str,
         /// The present kind.
         found: &'static str,
@@ -60,12 +60,12 @@ pub enum StoreError {
         /// The store's folder.
         dir: PathBuf,
     },
-    /// Stored bytes do not have the digest that names them; they are out of use, and count as a miss.
+    /// Stored bytes do not have their digest; they are out of use, and count as a miss.
     #[error("blob {digest} in {path} is corrupt ({kept}); run again to produce it anew")]
     Corrupt {
         /// The digest.
         digest: Digest,
-        /// The file that held the bytes.
+        /// The file of the bytes.
         path: PathBuf,
         /// A sentence about the present place of the bytes.
         kept: String,
@@ -78,12 +78,12 @@ pub enum StoreError {
         /// The store's folder.
         dir: PathBuf,
     },
-    /// The name cannot be that of a file within an artifact.
+    /// The name is not allowed for a file of an artifact.
     #[error("`{name}` cannot name a file of an artifact: {reason}")]
     FileName {
         /// The name.
         name: String,
-        /// The rule that it breaks.
+        /// The broken rule.
         reason: &'static str,
     },
     /// No recorded key begins like this.

@@ -12,7 +12,7 @@ use crate::store::Store;
 
 /// Opens and verifies a store with a pack of these bytes.
 ///
-/// An odd first byte says that the rest is the pack; else the rest is made into records with right checksums: kind,
+/// After an odd first byte, the rest is the pack; else the rest becomes records with right checksums: kind,
 /// length of the fields, length of the body, a byte each, then both.
 pub fn pack(bytes: &[u8]) {
     const ID: &str = "000000000001-1-1";
@@ -21,7 +21,7 @@ pub fn pack(bytes: &[u8]) {
     with_store(|layout| fs::write(layout.pack(ID), &pack).expect("a temporary folder is writable"));
 }
 
-/// Opens and verifies a store whose files `last-use` and `stat-cache` hold these bytes behind right checksums.
+/// Opens and verifies a store with these bytes in `last-use` and `stat-cache`, behind right checksums.
 pub fn lists(bytes: &[u8]) {
     let crc = |bytes: &[u8]| crc32fast::hash(bytes).to_le_bytes();
     let (head, keys) = bytes.split_at(bytes.len().min(44));
@@ -82,7 +82,7 @@ mod tests {
             pack(&bytes);
         }
 
-        /// Counts and lengths that claim anything, behind a checksum that is right.
+        /// Any counts and lengths, behind a right checksum.
         #[test]
         fn a_store_with_any_records_opens(records in vec((0..4_u8, vec(any::<u8>(), 0..90), vec(any::<u8>(), 0..20)), 0..6)) {
             let record = |(kind, fields, body): &(u8, Vec<u8>, Vec<u8>)| {

@@ -200,7 +200,7 @@ fn files_of_people_in_any_folder_of_a_store_outlive_everything_and_are_named() {
     store.commit().unwrap();
     let policy = GcPolicy { max_age: Some(Duration::ZERO), max_size_bytes: Some(1), ..GcPolicy::default() };
     let report = store.gc(&policy).unwrap();
-    assert!(report.checkpoints > 0 && report.objects > 0, "{report}");
+    assert!(report.checkpoints > 0 && report.objects > 0, "{report:?}");
     let strange = store.verify().unwrap().strange;
     drop(store);
     Store::repair(dir.path()).unwrap();

@@ -37,7 +37,7 @@ pub fn pipe(bytes: &[u8]) {
 /// Reads a run log, a list of hits that it names, and its summary of durations.
 pub fn log(bytes: &[u8]) {
     let dir = tempfile::tempdir().expect("there is a temporary folder");
-    let run = RunId::new();
+    let run = RunId::now();
     let run_dir = dir.path().join(run.as_str());
     fs::create_dir_all(&run_dir).expect("a temporary folder is writable");
     for name in ["events.jsonl", "durations.json"] {

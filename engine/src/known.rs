@@ -143,7 +143,7 @@ impl<'a> Known<'a> {
         &self.outputs
     }
 
-    /// All outputs that are known, without the rest.
+    /// Returns all known outputs and drops the rest.
     pub fn into_outputs(self) -> KnownOutputs {
         self.outputs
     }

@@ -7,16 +7,17 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Serialize};
 
 /// The name of a run: its start in UTC, to the millisecond, and six random hexadecimal digits, for example
 /// `20260131-174502-318-9f02ac`. The order of the texts is the order of the runs in time.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct RunId(String);
 
 impl RunId {
     /// Returns a name for a run that starts now; two processes that start in one millisecond get two names.
-    pub fn new() -> Self {
+    pub fn now() -> Self {
         Self::at(Timestamp::now(), u64::from(std::process::id()))
     }
 
@@ -44,12 +45,6 @@ impl RunId {
     }
 }
 
-impl Default for RunId {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -65,28 +60,21 @@ impl FromStr for RunId {
     type Err = ParseRunIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let lengths = [8, 6, 3, 6];
-        let parts: Vec<_> = text.split('-').collect();
-        let decimal = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        let hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        let valid = parts.len() == lengths.len()
-            && parts.iter().zip(lengths).all(|(part, length)| part.len() == length)
-            && parts[..3].iter().all(|part| decimal(part))
-            && hex(parts[3]);
+        let valid = text.len() == 26
+            && text.bytes().enumerate().all(|(index, byte)| match index {
+                8 | 15 | 19 => byte == b'-',
+                20.. => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+                _ => byte.is_ascii_digit(),
+            });
         if valid { Ok(Self(text.to_owned())) } else { Err(ParseRunIdError(text.to_owned())) }
     }
 }
 
-impl Serialize for RunId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
+impl TryFrom<String> for RunId {
+    type Error = ParseRunIdError;
 
-impl<'de> Deserialize<'de> for RunId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 
@@ -106,7 +94,7 @@ mod tests {
 
     #[test]
     fn name_is_read_back_and_other_folder_names_are_not_runs() {
-        let id = RunId::new();
+        let id = RunId::now();
         assert_eq!(id.as_str().parse(), Ok(id));
         for other in ["", "tmp", "../20260131-174502-318-9f02ac", "20260131-174502-318-9f02aZ", "20260131-174502-318"] {
             assert!(other.parse::<RunId>().is_err(), "{other}");

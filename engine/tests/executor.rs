@@ -1,7 +1,7 @@
 //! Threads and worker processes, with stages that sleep, break, die and leave children behind.
 //!
-//! The worker is this very program: the harness is asked to run the one test `act_as_worker`, which is none. What the
-//! harness prints before it gets there is foreign output, which executors must put up with anyway.
+//! The worker is this very program: the harness runs the one test `act_as_worker`, which tests nothing. The harness
+//! prints foreign output before that, and executors must tolerate it anyway.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,7 @@ static FACTS: Facts = Facts {
     ..Facts::new("fake", 1, "Does what its param `do` says.")
 };
 const KINDS: &[&dyn Stage] = &[&FAKE];
+const GRACE: Duration = Duration::from_millis(300);
 
 /// Does what its param `do` says.
 struct Fake;
@@ -91,7 +92,7 @@ fn act(context: &Context<'_>, action: &Action) -> Result<Vec<u8>, StageError> {
             std::process::exit(134)
         }
         "flood" => {
-            // The descriptor of the messages, which no stage should know: bytes without end, broken messages, then silence.
+            // The descriptor of the messages, which no stage should know: endless bytes, broken messages, then silence.
             let pipe = messages();
             let mut garbage: Vec<u8> =
                 (0..1_u32 << 20).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
@@ -231,7 +232,7 @@ impl Bench {
         let (send, reports) = report_channel();
         let command = WorkerCommand::this_program(harness_args("act_as_worker"));
         let threads = ThreadExecutor::new(2, scratch.clone(), send.clone());
-        let processes = ProcessExecutor::new(command, scratch, send).with_grace(Duration::from_millis(300));
+        let processes = ProcessExecutor::new(command, scratch, send, GRACE);
         Self { threads, processes, reports, dir }
     }
 
@@ -437,7 +438,7 @@ fn folders_whose_names_are_not_utf_8_reach_the_worker() {
     let odd = dir.path().join(std::ffi::OsStr::from_bytes(b"x\xff\xfe"));
     let (send, reports) = report_channel();
     let command = WorkerCommand::this_program(harness_args("act_as_worker"));
-    let processes = ProcessExecutor::new(command, ScratchRoot::new(odd.join("scratch")), send);
+    let processes = ProcessExecutor::new(command, ScratchRoot::new(odd.join("scratch")), send, GRACE);
     let bench = Bench { processes, reports, ..Bench::new() };
     let checkpoint_dir = Some(odd.join("checkpoints"));
     bench.processes.start(Request { checkpoint_dir, ..bench.request(0, [("echo", "a")]) });
@@ -633,7 +634,7 @@ fn program_that_is_no_worker_is_a_failure_that_names_it() {
     let attempt = |program: &str| {
         let command = WorkerCommand { program: Some(program.into()), args: vec![] };
         let (send, reports) = report_channel();
-        let executor = ProcessExecutor::new(command, ScratchRoot::new(dir.path()), send);
+        let executor = ProcessExecutor::new(command, ScratchRoot::new(dir.path()), send, GRACE);
         executor.start(bench.request(0, [("echo", "")]));
         loop {
             if let Report::Finished(finished) = reports.recv_timeout(Duration::from_secs(20)).expect("it ends") {

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use orchestrate_engine::params::{self, ParamTable, Params, ParamsError};
 use orchestrate_engine::stage::{Action, Context, Facts, FileName, Output, Stage, StageError};
+use serde::de::DeserializeOwned;
 use serde_aux::serde_introspection::serde_introspect;
 
 /// A kind of stage with typed params.
@@ -51,15 +52,16 @@ impl<T: Typed> Stage for Adaptor<T> {
     }
 
     fn files(&self, params: &serde_json::Value) -> Result<Vec<FileName>, Vec<String>> {
-        T::files(&read::<T>(params).map_err(|error| vec![error.to_string()])?)
+        T::files(&read::<T::Params>(params).map_err(|error| vec![error.to_string()])?)
     }
 
     fn files_help(&self, params: &serde_json::Value) -> Option<String> {
-        T::files_help(&read::<T>(params).ok()?)
+        T::files_help(&read::<T::Params>(params).ok()?)
     }
 
     fn run(&self, context: &Context<'_>, batch: &[Action]) -> Vec<Result<Vec<Output>, StageError>> {
-        let actions: Result<Vec<_>, _> = batch.iter().map(|action| Ok((read::<T>(&action.params)?, action))).collect();
+        let actions: Result<Vec<_>, _> =
+            batch.iter().map(|action| Ok((read::<T::Params>(&action.params)?, action))).collect();
         match actions {
             Ok(actions) => T::run(context, &actions),
             Err(error) => batch.iter().map(|_| Err(StageError::clone(&error))).collect(),
@@ -67,7 +69,8 @@ impl<T: Typed> Stage for Adaptor<T> {
     }
 }
 
-fn read<T: Typed>(params: &serde_json::Value) -> Result<T::Params, StageError> {
+/// Reads checked params.
+pub(crate) fn read<P: DeserializeOwned>(params: &serde_json::Value) -> Result<P, StageError> {
     serde_json::from_value(params.clone())
         .map_err(|error| StageError::new(format!("params that passed their check cannot be read again: {error}")))
 }

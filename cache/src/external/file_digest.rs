@@ -22,14 +22,13 @@ use rayon::prelude::*;
 use crate::error::StoreError;
 use crate::external::read::{EXTERNAL_BYTES_MAX, open};
 use crate::external::stat_cache::{Entry, FileStat, StatCache};
-use crate::files::clock;
-use crate::files::disk;
+use crate::files::{clock, disk};
 use crate::format::object::hash;
 use crate::lock::memory::{read, write};
 use crate::value::digest::Digest;
 
 const ATTEMPTS: usize = 3;
-/// A longer file is none: that would be a data set of millions of files.
+/// A longer file is none: it would have millions of entries.
 const BYTES_MAX: u64 = 1 << 30;
 
 /// Digests of external files, remembered in a store.
@@ -69,7 +68,7 @@ impl FileDigests {
     /// Returns the digests of many files in the given order, read by all threads; each may come with its state, if the
     /// caller has looked already.
     ///
-    /// Such a state may be as old as the process: a file that changed since then changes during the run.
+    /// Such a state may be as old as the process: a later change is one during the run.
     pub fn digest_many(&self, files: &[(&Path, Option<FileStat>)]) -> Vec<Result<Digest, StoreError>> {
         let now_ms = clock::now_ms();
         let digest = |next: &mut usize, (path, stat): &(&Path, _)| self.digest_of(path, *stat, now_ms, next);

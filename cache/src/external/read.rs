@@ -12,7 +12,7 @@ use nix::fcntl::OFlag;
 
 use crate::files::regular;
 
-/// Most bytes of a file that a stage reads; larger ones are sparse, and reading them would take hours.
+/// Most bytes of an external file; larger ones are sparse, and reading them would take hours.
 pub const EXTERNAL_BYTES_MAX: u64 = 64 << 30;
 
 /// Opens a file for reading. Further errors: a folder, FIFO, socket or device, and a file of more than `bytes_max`.

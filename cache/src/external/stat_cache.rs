@@ -1,4 +1,4 @@
-//! The file `stat-cache`: digests of files outside the store, with the state that each file had.
+//! The file `stat-cache`: digests of files outside the store, each with the state of its file.
 //!
 //! It is a [`Frame`] (`OST1`, CRC-32 of the rest) of entries: digest (32), size, mtime_ns, ctime_ns, inode, device,
 //! last_seen_ms (8 each, little-endian), length of the path (4), path. Entries are sorted by path, each path once. The
@@ -19,7 +19,7 @@ use crate::value::digest::Digest;
 /// Two seconds, the coarsest tick of a filesystem in use (FAT).
 pub(super) const RACY_NS: i64 = 2_000_000_000;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-/// Files that nobody asked for in so long are forgotten.
+/// Age at which an unused entry is dropped.
 const FORGET_MS: u64 = 90 * DAY_MS;
 const FRAME: Frame = Frame { name: "stat cache", magic: b"OST1", checksum: Checksum::Crc32 };
 const FIXED_LEN: usize = 32 + 6 * 8 + 4;

@@ -49,7 +49,7 @@ pub fn open_to_append(path: &Path) -> Result<File> {
     step(Change::Create, "open", path, || regular::open(&options, path))
 }
 
-/// Creates a file; fails if anything has that name.
+/// Creates a file; fails if the name is taken.
 pub fn create_new(path: &Path, mode: u32) -> Result<File> {
     let options = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).clone();
     step(Change::Create, "create", path, || options.open(path))
@@ -81,7 +81,7 @@ pub fn create_dir(path: &Path) -> Result<()> {
     step(Change::Folder, "create the folder", path, || fs::create_dir_all(path))
 }
 
-/// Creates a folder; fails if anything has that name, a link included.
+/// Creates a folder; fails if the name is taken, even by a link.
 pub fn create_new_dir(path: &Path) -> Result<()> {
     step(Change::Folder, "create the folder", path, || fs::create_dir(path))
 }
@@ -202,13 +202,13 @@ pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
     if durable { sync_dir(dir) } else { Ok(()) }
 }
 
-/// Prefix of the files that [`replace`] writes to.
+/// Prefix of unfinished files of [`replace`].
 const NEW: &str = ".new-";
 
 /// Most of such files beside one file: so many processes may write it at one time.
 const UNFINISHED_MAX: u32 = 1000;
 
-/// Returns the name that an unfinished file was to get, if [`replace`] makes such names.
+/// Returns the final name of an unfinished file of [`replace`].
 pub fn finished_name(name: &str) -> Option<&str> {
     let rest = name.strip_prefix(NEW)?;
     match rest.rsplit_once('~') {
@@ -219,7 +219,7 @@ pub fn finished_name(name: &str) -> Option<&str> {
     }
 }
 
-/// Creates and locks a file that is to become `path`.
+/// Creates and locks the unfinished file for `path`.
 fn create_unfinished(path: &Path) -> io::Result<(PathBuf, File)> {
     let name = path.file_name().expect("a replaced file has a name");
     for number in 0..UNFINISHED_MAX {
@@ -267,7 +267,7 @@ pub fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-/// Writes a new file that nobody else sees yet.
+/// Writes a new file.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = step(Change::Create, "write", path, || File::create_new(path))?;
     append(&mut file, bytes, path)
@@ -291,7 +291,7 @@ pub(crate) fn protect(file: &File, modified: SystemTime, mode: u32, path: &Path)
     file.set_permissions(Permissions::from_mode(mode)).map_err(StoreError::io("protect", path))
 }
 
-/// A file that only grows, such as a log.
+/// An append-only file, such as a log.
 #[derive(Debug)]
 pub struct Appended {
     file: File,
@@ -333,7 +333,17 @@ impl Write for Appended {
 
 /// Lists the names in a folder, sorted; a missing folder is empty. No name of the store's is other than UTF-8.
 pub(crate) fn list(dir: &Path) -> Result<Vec<String>> {
-    let names = entries(dir)?.into_iter().filter_map(|(name, _)| name.into_string().ok());
+    list_if(dir, |_| true, |_| true)
+}
+
+/// Lists the names in a folder that are of such a type and pass a test, sorted; links count as links.
+pub(crate) fn list_if(
+    dir: &Path,
+    is_kind: impl Fn(&FileType) -> bool,
+    is_name: impl Fn(&str) -> bool,
+) -> Result<Vec<String>> {
+    let names = entries(dir)?.into_iter().filter(|(_, kind)| is_kind(kind));
+    let names = names.filter_map(|(name, _)| name.into_string().ok().filter(|name| is_name(name)));
     let mut names: Vec<_> = names.collect();
     names.sort_unstable();
     Ok(names)

@@ -1,4 +1,4 @@
-//! Failpoints: every change to the disk asks here first, so that tests can stop it there.
+//! Failpoints: every change to the disk asks here first, and tests can stop it there.
 //!
 //! In the released program all of this is empty. In the unit tests of this crate, one thread stops after its nth change
 //! (`after`), or lists the paths that it synced (`synced`). The programs in `tests/crash/` are built from a second copy
@@ -9,7 +9,7 @@
 use std::io;
 use std::path::Path;
 
-/// A change that is about to happen.
+/// An imminent change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     /// A file gets its name, or is opened for writing.
@@ -42,13 +42,19 @@ pub fn between(promise: &str) {
 /// Passes, or fails like a disk.
 #[inline]
 pub(crate) fn step(change: Change, path: &Path) -> io::Result<()> {
-    imp::step(change, path)
+    imp::stop_at(change, path).map_or(Ok(()), |stop| stop.end())
 }
 
 /// Writes all bytes by `write`, or some of them.
 #[inline]
-pub(crate) fn write(bytes: &[u8], path: &Path, write: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-    imp::write(Change::Write, bytes, path, write)
+pub(crate) fn write(bytes: &[u8], path: &Path, mut write: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    match imp::stop_at(Change::Write, path) {
+        None => write(bytes),
+        Some(stop) => {
+            write(&bytes[..bytes.len() * stop.percent() / 100])?;
+            stop.end()
+        }
+    }
 }
 
 #[cfg(test)]
@@ -59,19 +65,22 @@ pub(crate) use imp::{after, off, synced};
 mod imp {
     use super::{Change, Path, io};
 
-    #[inline]
-    pub(super) fn step(_change: Change, _path: &Path) -> io::Result<()> {
-        Ok(())
-    }
+    /// A stop that never happens.
+    pub(super) enum Stop {}
 
     #[inline]
-    pub(super) fn write(
-        _change: Change,
-        bytes: &[u8],
-        _path: &Path,
-        mut write: impl FnMut(&[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
-        write(bytes)
+    pub(super) fn stop_at(_change: Change, _path: &Path) -> Option<Stop> {
+        None
+    }
+
+    impl Stop {
+        pub(super) fn percent(&self) -> usize {
+            match *self {}
+        }
+
+        pub(super) fn end(self) -> io::Result<()> {
+            match self {}
+        }
     }
 }
 
@@ -95,42 +104,39 @@ mod imp {
         HALF.set(true);
     }
 
-    /// Lets every change pass again; returns the steps that were left, `None` if no limit was set.
+    /// Lets every change pass again; returns the number of steps left, `None` if no limit was set.
     pub(crate) fn off() -> Option<u64> {
         LEFT.replace(None)
     }
 
-    /// Returns the paths that this thread has synced since it last asked, in order.
+    /// Returns the paths synced by this thread since the last call, in order.
     pub(crate) fn synced() -> Vec<PathBuf> {
         SYNCED.take()
     }
 
-    pub(super) fn step(change: Change, path: &Path) -> io::Result<()> {
+    pub(super) struct Stop;
+
+    pub(super) fn stop_at(change: Change, path: &Path) -> Option<Stop> {
         if change == Change::Sync {
             SYNCED.with_borrow_mut(|synced| synced.push(path.to_owned()));
         }
         match LEFT.get() {
-            None => Ok(()),
-            Some(0) => Err(io::Error::new(io::ErrorKind::StorageFull, "stopped by the test")),
-            Some(left) => {
-                LEFT.set(Some(left - 1));
-                Ok(())
+            Some(0) => Some(Stop),
+            left => {
+                LEFT.set(left.map(|left| left - 1));
+                None
             }
         }
     }
 
-    pub(super) fn write(
-        change: Change,
-        bytes: &[u8],
-        path: &Path,
-        mut write: impl FnMut(&[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let stopping = LEFT.get() == Some(0);
-        match step(change, path) {
-            Ok(()) => write(bytes),
-            // The first failing write leaves half its bytes; later ones, of a dead store, leave none.
-            Err(error) if stopping && HALF.replace(false) => write(&bytes[..bytes.len() / 2]).and(Err(error)),
-            Err(error) => Err(error),
+    impl Stop {
+        /// The first failing write leaves half its bytes; later ones, of a dead store, leave none.
+        pub(super) fn percent(&self) -> usize {
+            if HALF.replace(false) { 50 } else { 0 }
+        }
+
+        pub(super) fn end(self) -> io::Result<()> {
+            Err(io::Error::new(io::ErrorKind::StorageFull, "stopped by the test"))
         }
     }
 }
@@ -166,6 +172,12 @@ mod imp {
         worker: bool,
     }
 
+    /// The end of this process, or of the room on its disk, after a part of a change.
+    pub(super) struct Stop {
+        kills: bool,
+        percent: usize,
+    }
+
     static FAULT: OnceLock<Fault> = OnceLock::new();
     static STEPS: AtomicU64 = AtomicU64::new(0);
     /// One thread asks at a time.
@@ -189,60 +201,45 @@ mod imp {
             let trace = trace.and_then(|path| File::options().append(true).create(true).open(path).ok());
             Self { mode, trace, worker }
         }
+    }
 
-        /// Returns `None` to let a change pass, else the percentage that is done before the process dies or fails.
-        fn check(&self, change: Change, path: &Path) -> Option<usize> {
-            let number = STEPS.fetch_add(1, Ordering::SeqCst);
-            if let Some(mut trace) = self.trace.as_ref() {
-                let who = if self.worker { "worker" } else { "engine" };
-                let line = format!("{who} {change:?} {}\n", path.display());
-                trace.write_all(line.as_bytes()).expect("the trace can be written");
+    pub(super) fn stop_at(change: Change, path: &Path) -> Option<Stop> {
+        let fault = FAULT.get_or_init(Fault::from_env);
+        let number = STEPS.fetch_add(1, Ordering::SeqCst);
+        if let Some(mut trace) = fault.trace.as_ref() {
+            let who = if fault.worker { "worker" } else { "engine" };
+            let line = format!("{who} {change:?} {}\n", path.display());
+            trace.write_all(line.as_bytes()).expect("the trace can be written");
+        }
+        let grows = matches!(change, Change::Create | Change::Folder | Change::Write);
+        match fault.mode {
+            Mode::Kill { at, percent } if number == at => Some(Stop { kills: true, percent }),
+            Mode::Full { from } if number >= from && grows => {
+                Some(Stop { kills: false, percent: if number == from { 50 } else { 0 } })
             }
-            let grows = matches!(change, Change::Create | Change::Folder | Change::Write);
-            match self.mode {
-                Mode::Kill { at, percent } if number == at => Some(percent),
-                Mode::Full { from } if number >= from && grows => Some(if number == from { 50 } else { 0 }),
-                Mode::Ask => {
-                    let _one = ASKING.lock().unwrap_or_else(PoisonError::into_inner);
-                    // Once nobody answers any more, every change passes.
-                    let line = format!("step {change:?} {}\n", path.display());
-                    if io::stdout().write_all(line.as_bytes()).is_ok() {
-                        let _ = io::stdin().read_line(&mut String::new());
-                    }
-                    None
+            Mode::Ask => {
+                let _one = ASKING.lock().unwrap_or_else(PoisonError::into_inner);
+                // Once nobody answers any more, every change passes.
+                let line = format!("step {change:?} {}\n", path.display());
+                if io::stdout().write_all(line.as_bytes()).is_ok() {
+                    let _ = io::stdin().read_line(&mut String::new());
                 }
-                _ => None,
+                None
             }
+            _ => None,
+        }
+    }
+
+    impl Stop {
+        pub(super) fn percent(&self) -> usize {
+            self.percent
         }
 
-        fn stop(&self) -> io::Result<()> {
-            if let Mode::Kill { .. } = self.mode {
+        pub(super) fn end(self) -> io::Result<()> {
+            if self.kills {
                 raise(Signal::SIGKILL).expect("a process can kill itself");
             }
             Err(io::ErrorKind::StorageFull.into())
-        }
-    }
-
-    fn fault() -> &'static Fault {
-        FAULT.get_or_init(Fault::from_env)
-    }
-
-    pub(super) fn step(change: Change, path: &Path) -> io::Result<()> {
-        if fault().check(change, path).is_some() { fault().stop() } else { Ok(()) }
-    }
-
-    pub(super) fn write(
-        change: Change,
-        bytes: &[u8],
-        path: &Path,
-        mut write: impl FnMut(&[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
-        match fault().check(change, path) {
-            None => write(bytes),
-            Some(percent) => {
-                write(&bytes[..bytes.len() * percent / 100])?;
-                fault().stop()
-            }
         }
     }
 }

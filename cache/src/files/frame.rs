@@ -1,4 +1,4 @@
-//! Checksummed forms of files: how a reader knows that bytes are those that were written.
+//! Checksummed forms of files, by which a reader recognises intact bytes.
 //!
 //! | form | checksum | files |
 //! |---|---|---|
@@ -7,7 +7,7 @@
 //! | lines of text, then `crc HEX` | CRC-32 of the lines | `pack-ends` |
 //! | JSON object with the last field `seal` | BLAKE3 of everything before that field | pins, `lineage`, logs of runs |
 //!
-//! JSON has its checksum inside, because it is also for people: a reader that does not know the field ignores it.
+//! JSON has its checksum inside, because it is also for people: other readers ignore the field.
 //! Session files, `use.lock` and `last-gc` have no checksum: a wrong number there costs time, never a result.
 //!
 //! Integers are little-endian everywhere; [`Reader`] decodes them.
@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::value::digest::Digest;
 
-/// The form of a file that is one checksummed content behind a magic number.
+/// The form of a file with one checksummed content behind a magic number.
 #[derive(Debug)]
 pub(crate) struct Frame {
     /// Name of such a file in errors.
@@ -53,17 +53,10 @@ impl Checksum {
         }
     }
 
-    fn fits(self, stored: &[u8], content: &[u8]) -> bool {
+    fn of(self, content: &[u8]) -> Vec<u8> {
         match self {
-            Self::Crc32 => stored == crc32fast::hash(content).to_le_bytes(),
-            Self::Blake3 => stored == Digest::of(content).as_bytes(),
-        }
-    }
-
-    fn write(self, content: &[u8], stored: &mut [u8]) {
-        match self {
-            Self::Crc32 => stored.copy_from_slice(&crc32fast::hash(content).to_le_bytes()),
-            Self::Blake3 => stored.copy_from_slice(Digest::of(content).as_bytes()),
+            Self::Crc32 => crc32fast::hash(content).to_le_bytes().to_vec(),
+            Self::Blake3 => Digest::of(content).as_bytes().to_vec(),
         }
     }
 }
@@ -74,19 +67,19 @@ impl Frame {
         self.magic.len() + self.checksum.len()
     }
 
-    /// Writes the header over the first [`Frame::header_len`] bytes; in place, so that large contents are not copied.
+    /// Writes the header over the first [`Frame::header_len`] bytes; in place, without a copy of large contents.
     pub(crate) fn seal(&self, bytes: &mut [u8]) {
         let (header, content) = bytes.split_at_mut(self.header_len());
         let (magic, checksum) = header.split_at_mut(self.magic.len());
         magic.copy_from_slice(self.magic);
-        self.checksum.write(content, checksum);
+        checksum.copy_from_slice(&self.checksum.of(content));
     }
 
     /// Returns the content behind an intact header.
     pub(crate) fn open<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], BrokenFrame> {
         let rest = bytes.strip_prefix(self.magic).ok_or(BrokenFrame::Magic(self.name))?;
         let (stored, content) = rest.split_at_checked(self.checksum.len()).ok_or(BrokenFrame::Cut)?;
-        if self.checksum.fits(stored, content) { Ok(content) } else { Err(BrokenFrame::Checksum) }
+        if stored == self.checksum.of(content) { Ok(content) } else { Err(BrokenFrame::Checksum) }
     }
 }
 
@@ -153,7 +146,7 @@ const SEAL_END: &str = "\"}";
 
 /// Returns the end of a sealed JSON object: the field `seal`, in place of the last brace.
 ///
-/// - `before`: digest of the object without its last brace, and of all text that stands before it in the file
+/// - `before`: digest of all text before the object's last brace, from the start of the file
 pub fn seal(before: &Digest) -> String {
     format!("{SEAL}{before}{SEAL_END}")
 }
@@ -166,7 +159,7 @@ pub fn sealed(object: &impl Serialize) -> String {
     text
 }
 
-/// Returns whether a text that may end with line ends has an intact seal; `None` if it ends without a seal.
+/// Returns whether a text has an intact seal, before any line ends; `None` if it has no seal.
 pub fn is_sealed(text: &[u8]) -> Option<bool> {
     let text = text.trim_ascii_end();
     let place = text.len().checked_sub(SEAL.len() + SEAL_HEX + SEAL_END.len())?;

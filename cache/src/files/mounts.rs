@@ -1,4 +1,4 @@
-//! Mount points in a folder: emptying the folder would empty the file systems that are mounted there.
+//! Mount points in a folder: emptying the folder would empty those file systems too.
 
 use std::ffi::OsString;
 use std::fs;

@@ -1,11 +1,9 @@
 //! Paths in JSON: a path in UTF-8 is a text, any other a list of its bytes.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A path with the serialization of this [module](self).
@@ -22,31 +20,20 @@ impl<P: AsRef<Path>> Serialize for NativePath<P> {
     }
 }
 
-impl<'de, P: From<PathBuf>> Deserialize<'de> for NativePath<P> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(PathVisitor).map(|path| Self(path.into()))
-    }
+/// The two forms of a path.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Form {
+    Text(PathBuf),
+    Bytes(Vec<u8>),
 }
 
-struct PathVisitor;
-
-impl<'de> Visitor<'de> for PathVisitor {
-    type Value = PathBuf;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a path: a text or a list of bytes")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<PathBuf, E> {
-        Ok(PathBuf::from(text))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<PathBuf, A::Error> {
-        let mut bytes = Vec::new();
-        while let Some(byte) = sequence.next_element()? {
-            bytes.push(byte);
-        }
-        Ok(OsString::from_vec(bytes).into())
+impl<'de, P: From<PathBuf>> Deserialize<'de> for NativePath<P> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(P::from(match Form::deserialize(deserializer)? {
+            Form::Text(path) => path,
+            Form::Bytes(bytes) => OsString::from_vec(bytes).into(),
+        })))
     }
 }
 

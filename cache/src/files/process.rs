@@ -26,7 +26,7 @@ impl Process {
         Self::parse(pid, &String::from_utf8_lossy(&stat))
     }
 
-    /// Lists all processes, but those that have ended and were not waited for.
+    /// Lists all processes except zombies.
     pub fn running() -> Vec<Self> {
         pids().filter_map(Self::read).filter(|process| process.state != 'Z').collect()
     }

@@ -20,7 +20,7 @@ pub(crate) enum Irregular {
     /// It is something else, such as a link.
     #[error("it is {0}, and only regular files are used here; remove it, and run again")]
     Kind(&'static str),
-    /// It is longer than any file that is written here.
+    /// It is longer than any file of the store.
     #[error("it has {len} bytes, and {max} are the most that are ever written there; move it away, and run again")]
     Long { len: u64, max: u64 },
 }
@@ -62,7 +62,7 @@ fn open_with_metadata(options: &OpenOptions, path: &Path) -> io::Result<(File, M
     if metadata.is_file() { Ok((file, metadata)) } else { Err(Irregular::Kind(name_of(metadata.file_type())).into()) }
 }
 
-/// Explains an error of opening by the type of the file, if that is no regular one.
+/// Explains an error of opening by the type of an irregular file.
 fn explained(error: io::Error, path: &Path) -> io::Error {
     if !matches!(error.raw_os_error(), Some(libc::ELOOP | libc::EMLINK | libc::ENXIO | libc::EISDIR | libc::ENODEV)) {
         return error;

@@ -1,4 +1,4 @@
-//! Locations of blobs, and reads that never return a wrong byte.
+//! Locations of blobs, and checked reads.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::files::native_path;
-use crate::files::regular;
+use crate::files::{native_path, regular};
 use crate::value::digest::Digest;
 
 /// A whole object file, or a range of a pack. It can be sent to a worker process.
@@ -38,7 +37,7 @@ pub enum BlobError {
     Mismatch {
         /// The file.
         path: PathBuf,
-        /// The digest that names them.
+        /// The expected digest.
         expected: Digest,
     },
 }

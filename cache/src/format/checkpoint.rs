@@ -12,13 +12,14 @@
 //! A file is replaced as a whole and synced, so a kill leaves the old one or the new one. The latest two are kept; one
 //! that is damaged or of another key is skipped with a warning.
 
+use std::fs::FileType;
 use std::path::{Path, PathBuf};
 
 use crate::error::StoreError;
 use crate::files::disk::{self, finished_name};
 use crate::files::frame::{BrokenFrame, Checksum, Frame};
 use crate::format::layout::Layout;
-use crate::format::names::is_checkpoint;
+use crate::format::names::{is_checkpoint, is_digest};
 use crate::value::artifact::ActionKey;
 use crate::value::digest::Digest;
 
@@ -38,14 +39,14 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Makes the checkpoints of a key in a folder, which need not exist.
+    /// Makes the checkpoints of a key in a folder, existing or not.
     pub fn new(dir: &Path, key: ActionKey) -> Self {
         Self { dir: dir.to_owned(), key }
     }
 
     /// Makes the checkpoint after so many epochs durable, and drops the oldest.
     ///
-    /// The header overwrites the first [`CHECKPOINT_HEADER_BYTES`], so that hundreds of megabytes need no copy.
+    /// The header overwrites the first [`CHECKPOINT_HEADER_BYTES`], so hundreds of megabytes need no copy.
     pub fn save(&self, epochs: usize, mut bytes: Vec<u8>) -> Result<(), StoreError> {
         bytes[FRAME.header_len()..CHECKPOINT_HEADER_BYTES].copy_from_slice(self.key.0.as_bytes());
         FRAME.seal(&mut bytes);
@@ -68,12 +69,11 @@ impl Checkpoints {
     /// Lists their files, unfinished ones included.
     pub(crate) fn all_files(&self) -> Result<Vec<PathBuf>, StoreError> {
         let is_ours = |name: &str| is_checkpoint(finished_name(name).unwrap_or(name));
-        let entries = disk::entries(&self.dir)?.into_iter();
-        let files = entries.filter(|(name, kind)| kind.is_file() && name.to_str().is_some_and(is_ours));
-        Ok(files.map(|(name, _)| self.dir.join(name)).collect())
+        let names = disk::list_if(&self.dir, FileType::is_file, is_ours)?;
+        Ok(names.into_iter().map(|name| self.dir.join(name)).collect())
     }
 
-    /// Returns the latest intact checkpoint that `read` understands; `read` gets the stage's state.
+    /// Returns the latest intact checkpoint for which `read` succeeds; `read` gets the stage's state.
     pub fn latest<T>(&self, mut read: impl FnMut(&[u8]) -> Result<T, String>) -> Option<T> {
         files(&self.dir).into_iter().rev().find_map(|path| {
             let bytes = disk::read(&path, BYTES_MAX).map_err(|error| error.to_string());
@@ -103,13 +103,10 @@ impl Checkpoints {
     }
 }
 
-/// Lists the keys that have a folder for checkpoints, sorted.
+/// Lists the keys with a folder for checkpoints, sorted.
 pub(crate) fn keys(layout: &Layout) -> Result<Vec<ActionKey>, StoreError> {
-    let entries = disk::entries(&layout.checkpoints())?.into_iter();
-    let names = entries.filter(|(_, kind)| kind.is_dir()).filter_map(|(name, _)| name.into_string().ok());
-    let mut keys: Vec<_> = names.filter_map(|name| name.parse().ok().map(ActionKey)).collect();
-    keys.sort_unstable();
-    Ok(keys)
+    let names = disk::list_if(&layout.checkpoints(), FileType::is_dir, is_digest)?;
+    Ok(names.iter().filter_map(|name| name.parse().ok().map(ActionKey)).collect())
 }
 
 /// Lists the paths of checkpoints, the earliest epoch first; none if the folder cannot be read.

@@ -51,9 +51,9 @@ const FORMAT: u64 = 1;
 const FORMAT_WORDS: &str = "orchestrate store ";
 pub(crate) const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # This folder is a cache of orchestrate; see https://bford.info/cachedir/\n";
-/// Most bytes that are read of `format` and `CACHEDIR.TAG`.
+/// Most bytes read of `format` and `CACHEDIR.TAG`.
 const BYTES_MAX: u64 = 4096;
-/// Names that an error lists.
+/// Names listed in an error.
 const NAMES_SHOWN: usize = 3;
 
 /// A name in a folder, and its type.
@@ -81,7 +81,7 @@ impl Layout {
         if is_store {
             layout.check_kinds(&entries)?;
         }
-        // To a reader, a missing or blank folder is a store that holds nothing.
+        // To a reader, a missing or blank folder is an empty store.
         if access == Access::ReadWrite {
             layout.create(is_store, &entries)?;
         }
@@ -102,7 +102,8 @@ impl Layout {
         }
     }
 
-    /// Returns whether a folder is empty, or holds only the leftovers of a process that died while it made a store of it.
+    /// Returns whether a folder is empty, or holds only the leftovers of a process that died while it made a store of
+    /// it.
     fn is_blank(&self, entries: &[Entry]) -> bool {
         entries.iter().all(|(name, kind)| {
             let Some(name) = name.to_str() else { return false };
@@ -175,7 +176,7 @@ impl Layout {
         Ok(Some(format!("wrote {} anew ({kept})", layout.format().display())))
     }
 
-    /// Returns whether the folder has contents that only a store has, whatever its file `format` says.
+    /// Returns whether the folder has contents of a store, whatever its file `format` says.
     fn is_known(&self) -> bool {
         let is_folder = |path: &Path| path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
         let tag = || disk::read(&self.cachedir_tag(), BYTES_MAX).is_ok_and(|tag| tag == CACHEDIR_TAG.as_bytes());
@@ -212,7 +213,7 @@ impl Layout {
         }
     }
 
-    /// The error for a folder without a format that is not empty.
+    /// The error for a non-empty folder without a format.
     fn holds_others(&self, entries: &[Entry]) -> StoreError {
         let mut names: Vec<_> = entries.iter().map(|(name, _)| format!("`{}`", name.display())).collect();
         names.sort_unstable();

@@ -1,16 +1,16 @@
-//! Names that a store gives to files and folders. Everything else in its folders belongs to somebody else: it is not
+//! Names of a store's files and folders. Everything else in its folders belongs to somebody else: it is not
 //! read, moved or removed, and `verify` lists it.
 
 use crate::value::digest::Digest;
 
-/// Folders of a store that are created when it is opened.
+/// Folders created when a store is opened.
 pub(crate) const FOLDERS: [&str; 7] = ["packs", "objects", "tmp", "quarantine", "runs", "checkpoints", "leases.d"];
-/// Folders that are created when they are first needed.
+/// Folders created on demand.
 pub(crate) const LATER_FOLDERS: [&str; 3] = ["claims", "pins", "lease-files"];
 /// Files beside them.
 pub(crate) const FILES: [&str; 9] =
     ["format", "CACHEDIR.TAG", "stat-cache", "last-use", "last-gc", "lineage", "pack-ends", "gc.lock", "use.lock"];
-/// Names that systems put into any folder and people do not see.
+/// Hidden names that systems put into any folder.
 pub(crate) const IGNORED: [&str; 2] = [".DS_Store", "lost+found"];
 /// Limits of the store, written by its owner.
 pub(crate) const LIMITS: &str = "orchestrate.toml";

@@ -9,9 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::StoreError;
-use crate::files::clock;
-use crate::files::disk;
-use crate::files::regular;
+use crate::files::{clock, disk, regular};
 use crate::format::layout::Layout;
 use crate::value::digest::{Digest, Digester};
 
@@ -48,15 +46,16 @@ pub(crate) fn is_in_folder(object: &Path) -> bool {
     dir.is_some_and(|metadata| metadata.is_dir())
 }
 
-/// Stores bytes as an object.
-pub(crate) fn put_bytes(layout: &Layout, session: &Path, digest: &Digest, bytes: &[u8]) -> Result<Put> {
-    if renew(layout, digest, bytes.len() as u64) {
-        return Ok(Put::Found);
+/// Stores bytes as an object; returns their digest and length.
+pub(crate) fn put_bytes(layout: &Layout, session: &Path, bytes: &[u8]) -> Result<(Digest, u64, Put)> {
+    let (digest, size) = (Digest::of(bytes), bytes.len() as u64);
+    if renew(layout, &digest, size) {
+        return Ok((digest, size, Put::Found));
     }
     let mut temporary = disk::temporary(session, "object-")?;
     let path = temporary.path().to_owned();
     disk::append(temporary.as_file_mut(), bytes, &path)?;
-    finish(layout, temporary.into_temp_path(), digest)
+    Ok((digest, size, finish(layout, temporary.into_temp_path(), &digest)?))
 }
 
 /// Stores a file as an object; returns its digest and length.
@@ -107,7 +106,7 @@ pub(crate) fn hash(mut source: &File, path: &Path, copy: Option<(&File, &Path)>)
     }
 }
 
-/// Returns whether the object exists; then dates it to now, so that a garbage collection that runs now keeps it.
+/// Returns whether the object exists, and dates it to now: a running garbage collection keeps young objects.
 fn renew(layout: &Layout, digest: &Digest, size_bytes: u64) -> bool {
     if size(layout, digest) != Some(size_bytes) {
         return false;

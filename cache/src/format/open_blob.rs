@@ -22,7 +22,7 @@ const GROUP: usize = 16 << 10;
 /// Bytes read at a time when a blob is opened; a multiple of [`GROUP`].
 const CHUNK: usize = 1 << 20;
 
-/// A blob whose bytes are checked when it is opened, and again by each read.
+/// A blob checked when it is opened, and again by each read.
 #[derive(Debug)]
 pub struct OpenBlob {
     file: File,
@@ -72,7 +72,7 @@ impl OpenBlob {
             let wanted = format!("{} bytes at {start} are beyond the end at {}", part.len(), self.size_bytes());
             return Err(BlobError::Read { path: self.location.path.to_path_buf(), source: io::Error::other(wanted) });
         }
-        // Group by group: a whole group is read into `part`; one that `part` covers in part is read into `beside`.
+        // Group by group: a wholly covered group is read into `part`, any other into `beside`.
         let mut beside = [0; GROUP];
         let (mut place, mut part) = (start, part);
         while !part.is_empty() {
@@ -101,7 +101,7 @@ impl OpenBlob {
         Ok(())
     }
 
-    /// Fills `bytes` with the group that begins at `start`.
+    /// Fills `bytes` with the group at `start`.
     fn read_group(&self, bytes: &mut [u8], start: u64) -> Result<(), BlobError> {
         self.read_unchecked(bytes, start)?;
         let expected = &self.nodes[(start / GROUP as u64) as usize];
@@ -120,7 +120,7 @@ impl OpenBlob {
     }
 }
 
-/// Hashes the group that begins at `start`.
+/// Hashes the group at `start`.
 fn node(group: &[u8], start: u64) -> ChainingValue {
     blake3::Hasher::new().set_input_offset(start).update(group).finalize_non_root()
 }

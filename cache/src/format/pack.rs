@@ -15,7 +15,7 @@
 //! | 32 | `H` | headers of the records, see `record.rs` |
 //! | 32 + `H` | `B` | bodies of the records, in the order of the headers |
 //!
-//! Integers are little-endian. Headers stand together so that opening a store reads them and skips the bodies.
+//! Integers are little-endian. Headers stand together, so opening a store skips the bodies.
 //!
 //! A reader treats other bytes as follows:
 //! - No group begins there or later, or the group is longer than the file: a **torn tail**, left by a crash or being
@@ -63,13 +63,13 @@ pub(crate) struct Pack {
     pub(crate) end: u64,
     /// Number of the last commit.
     pub(crate) commit: u32,
-    /// Length up to which the pack is known to be durable; if it is not 0, the name is durable too.
+    /// Known durable length; if it is not 0, the name is durable too.
     pub(crate) durable: u64,
-    /// Offset of the last body in use that was not known to be durable when it was used.
+    /// Offset of the last used body beyond the durable length of its time.
     used: AtomicU64,
     /// Ranges without a group, before later groups.
     pub(crate) damage: Vec<Range<u64>>,
-    /// Offsets of bodies of the last commit that do not have their checksum.
+    /// Offsets of bodies in the last commit without their checksum.
     pub(crate) bad_bodies: HashSet<u64>,
 }
 
@@ -101,7 +101,7 @@ impl Record<'_> {
 }
 
 impl Pack {
-    /// Makes a pack of which nothing is read yet.
+    /// Makes an unread pack.
     pub(crate) fn new(id: &str, path: impl Into<Arc<Path>>) -> Self {
         let (id, path, headers) = (id.to_owned(), path.into(), Vec::new());
         let (groups, damage, bad_bodies) = (Vec::new(), Vec::new(), HashSet::new());
@@ -109,7 +109,7 @@ impl Pack {
         Self { id, path, headers, groups, counts, end: 0, commit: 0, durable: 0, used, damage, bad_bodies }
     }
 
-    /// Reads the groups that were appended since the last call; returns their numbers.
+    /// Reads the groups appended since the last call; returns their numbers.
     pub(crate) fn read_new(&mut self) -> Result<Range<usize>, StoreError> {
         let known = self.groups.len();
         let file = disk::open(&self.path)?;
@@ -165,12 +165,12 @@ impl Pack {
         }
     }
 
-    /// Returns whether records are used that are not known to be durable.
+    /// Returns whether records beyond the durable length are used.
     pub(crate) fn needs_sync(&self) -> bool {
         self.used.load(Ordering::Relaxed) > self.durable
     }
 
-    /// Finds the next offset at which a group begins.
+    /// Finds the start of the next group.
     fn next_group(&self, window: &mut Window<'_>, from: u64) -> Result<Option<u64>, StoreError> {
         let mut at = from;
         loop {
@@ -344,7 +344,7 @@ fn group_crc(id: &str, offset: u64, bytes: &[u8]) -> u32 {
 /// Large enough for small groups to share a read, small enough to read little of bodies.
 const CHUNK: usize = 64 << 10;
 
-/// A part of a file in memory, which moves to the offset of each request.
+/// A part of a file in memory; it moves to the offset of each request.
 struct Window<'f> {
     file: &'f File,
     path: PathBuf,

@@ -16,8 +16,9 @@
 //! | 3 result | key (32), `recorded_ms` (8), `elapsed_ms` (8), count of outputs (4), for each: digest (32), name | JSON |
 //! | 4 tombstone | of the dead record: kind (1), digest or key (32), offset of the body (8), id of the pack to the end | none |
 //!
-//! Integers are little-endian; a name is its length (4) and UTF-8. The JSON has the rest of the result. A *tombstone* takes one record out of use: its body
-//! is corrupt, or the result was collected. It names the record by location, because equal bytes may be stored again.
+//! Integers are little-endian; a name is its length (4) and UTF-8. The JSON has the rest of the result. A *tombstone*
+//! takes one record out of use: its body is corrupt, or the result was collected. It names the record by location,
+//! because equal bytes may be stored again.
 
 use serde::{Deserialize, Serialize};
 
@@ -106,7 +107,7 @@ impl Draft {
     }
 }
 
-/// The body of a result: all that no hit needs.
+/// The body of a result; no hit needs it.
 #[derive(Serialize, Deserialize)]
 struct Provenance<P, T> {
     #[serde(rename = "manifest")]
@@ -157,7 +158,7 @@ impl<'a> Header<'a> {
         self.raw_files().map(file).collect()
     }
 
-    /// Digest, length and name of each file of an artifact, without copies; `None` stands for a header that is cut.
+    /// Digest, length and name of each file of an artifact, without copies; `None` stands for a cut header.
     pub(crate) fn raw_files(&self) -> impl Iterator<Item = Option<(Digest, u64, &'a [u8])>> + use<'a> {
         let mut reader = Reader(self.fields.get(32..).unwrap_or_default());
         let count = reader.u32();
@@ -165,7 +166,7 @@ impl<'a> Header<'a> {
         (0..count.unwrap_or(1)).map(move |_| file())
     }
 
-    /// The part of a result that every hit needs.
+    /// The part of a result for a hit.
     pub(crate) fn hit(&self) -> Option<Hit> {
         let mut reader = Reader(self.fields.get(32..)?);
         let (recorded_ms, elapsed_ms) = (reader.u64()?, reader.u64()?);
@@ -176,7 +177,7 @@ impl<'a> Header<'a> {
         Some(Hit { outputs: self.outputs().map(output).collect::<Option<_>>()?, elapsed_ms, recorded_ms })
     }
 
-    /// The outputs of a result by name, without copies; `None` stands for a header that is cut.
+    /// The outputs of a result by name, without copies; `None` stands for a cut header.
     pub(crate) fn outputs(&self) -> impl Iterator<Item = Option<(&'a [u8], OutputDigest)>> + use<'a> {
         // The key and two times come before the count.
         let mut reader = Reader(self.fields.get(32 + 16..).unwrap_or_default());
@@ -205,7 +206,7 @@ impl<'a> Header<'a> {
     }
 }
 
-/// The part of an [`ActionResult`] that a run needs for a hit; it is in memory, so no file is read for it.
+/// The part of an [`ActionResult`] for a hit; it is in memory, so no file is read for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hit {
     /// Named outputs in the order in which the stage declares them.
@@ -216,7 +217,7 @@ pub struct Hit {
     pub recorded_ms: u64,
 }
 
-/// The location of a record that is out of use.
+/// The location of a dead record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Tombstone {
     pub(crate) kind: Kind,

@@ -1,4 +1,4 @@
-//! Claims: leases that other hosts see, a file `claims/KEY` with a heartbeat for each.
+//! Claims: leases visible to other hosts, each a file `claims/KEY` with a heartbeat.
 //!
 //! Leases (`lease.rs`) decide among the processes of one host. Whether such kernel locks reach another host depends on
 //! the filesystem, so the holder of a lease also writes a claim, which names it: one line of JSON. The holder writes
@@ -35,7 +35,7 @@ use crate::value::artifact::ActionKey;
 
 /// Interval of heartbeats.
 const BEAT: Duration = Duration::from_secs(15);
-/// Time without a heartbeat after which a holder counts as dead.
+/// A holder counts as dead after so long without a heartbeat.
 const DEAD_AFTER: Duration = Duration::from_secs(120);
 /// Least time between two looks at a claim of another host: each is a request to a file server.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -57,7 +57,7 @@ pub(crate) struct Claims {
     heart: OnceLock<Sender<()>>,
 }
 
-/// The process that works on a key.
+/// The holder of a claim.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Holder {
     /// Name of the host, for people.
@@ -65,7 +65,7 @@ struct Holder {
     /// Differs between hosts, and between two starts of one.
     boot: String,
     process: u32,
-    /// Differs between two stores that one process has open.
+    /// Differs between two open stores of one process.
     session: String,
 }
 
@@ -228,7 +228,7 @@ mod tests {
 
     const KEY: ActionKey = ActionKey(Digest::from_bytes([7; 32]));
 
-    /// A store with a claim that another process left, last renewed some time ago.
+    /// A store with a claim of another process, last renewed some time ago.
     fn claimed(boot: &str, age: Duration) -> (tempfile::TempDir, Store, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), Access::ReadWrite).unwrap();

@@ -1,4 +1,4 @@
-//! Names of the processes that hold a lock, for people who wait for it.
+//! Names of lock holders, for people who wait.
 //!
 //! Holders write nothing down, because the question is rare: on Linux the kernel answers it in `/proc/locks` and
 //! `/proc/PID/fdinfo`. Processes of another host, container or user may stay unknown.
@@ -11,29 +11,25 @@ use nix::unistd::Pid;
 
 use crate::files::process::{Process, pids};
 
-/// Text for a holder that cannot be found.
+/// Text for an unknown holder.
 pub(crate) const UNKNOWN: &str = "a process of another host, or one that cannot be seen from here";
 /// Ticks of the kernel's process times in a second, the same on all processors in use.
 const TICKS: u64 = 100;
 
 /// Names the holder of a lock on a whole file.
 pub fn of_file(path: &Path) -> String {
-    name(pids_with_file(path))
+    name(&pids_with_file(path)).unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
 /// Names the holder of a lock on one byte of a file; `None` if it cannot be found.
 pub(crate) fn of_byte(path: &Path, offset: u64) -> Option<String> {
-    let pids = pids_with_byte(path, offset);
-    if pids.is_empty() { None } else { Some(name(pids)) }
+    name(&pids_with_byte(path, offset))
 }
 
-fn name(pids: Vec<Pid>) -> String {
-    let mut pids = pids.into_iter();
-    let Some(first) = pids.next() else { return UNKNOWN.to_owned() };
-    match pids.count() {
-        0 => describe(first),
-        more => format!("{} (and {more} more)", describe(first)),
-    }
+fn name(pids: &[Pid]) -> Option<String> {
+    let (first, others) = pids.split_first()?;
+    let more = if others.is_empty() { String::new() } else { format!(" (and {} more)", others.len()) };
+    Some(describe(*first) + &more)
 }
 
 /// Returns the name of this host.
@@ -62,7 +58,7 @@ fn pids_with_file(path: &Path) -> Vec<Pid> {
     pids
 }
 
-/// Finds holders among the processes that have the file open: such locks belong to open files and not to processes.
+/// Finds holders among the processes with the file open: such locks belong to open files, not to processes.
 fn pids_with_byte(path: &Path, offset: u64) -> Vec<Pid> {
     let Ok(file) = fs::metadata(path) else { return Vec::new() };
     let is_wanted = |line: &str| {
@@ -100,7 +96,7 @@ struct Lock<'a> {
 }
 
 impl<'a> Lock<'a> {
-    /// Parses a line; `None` for a process that waits, which has an arrow before the kind.
+    /// Parses a line; `None` for a waiting process, with an arrow before the kind.
     fn parse(line: &'a str) -> Option<Self> {
         let mut words = line.split_whitespace();
         let kind = words.nth(1).filter(|kind| *kind != "->")?;

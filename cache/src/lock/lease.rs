@@ -2,11 +2,11 @@
 //! adds other hosts.
 //!
 //! On Linux a lease is an open-file-description lock on one byte of a file in `leases.d`; the key decides file and
-//! offset. Two keys that share 62 bits and the file would exclude each other, which is as unlikely as it is harmless.
+//! offset. Two keys with 62 bits and the file in common would exclude each other: unlikely, and harmless.
 //! The kernel walks the list of a file's locks for each new one, so thousands of leases in one file would each cost
 //! more than a light stage; hence several files. Elsewhere a lease is a lock on a file of its own in `lease-files`.
 //!
-//! Such locks do not exclude threads that share an open file, so a set in memory does that.
+//! Threads share an open file and so its locks; a set in memory excludes them.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -22,7 +22,7 @@ use crate::lock::memory::lock;
 use crate::lock::session::SessionDir;
 use crate::value::artifact::ActionKey;
 
-/// The leases that this process holds in one store.
+/// The leases of this process in one store.
 #[derive(Debug)]
 pub(crate) struct Leases {
     kernel: KernelLocks,
@@ -58,7 +58,7 @@ impl Leases {
         }))
     }
 
-    /// Names the holder of a lease that cannot be taken.
+    /// Names the holder of a taken lease.
     pub(crate) fn holder(&self, key: &ActionKey) -> String {
         if lock(&self.held).contains(key) {
             return "another node of this run, with the same key".to_owned();
@@ -116,10 +116,10 @@ mod linux {
     use super::{ActionKey, File, Layout, PathBuf, StoreError, holder};
     use crate::files::disk;
 
-    /// Number of files among which the locks are spread.
+    /// Number of files with locks.
     const FILES: usize = 64;
 
-    /// Files whose bytes are locked, each opened on demand.
+    /// Files with locked bytes, each opened on demand.
     #[derive(Debug)]
     pub(super) struct KernelLocks {
         files: [OnceLock<File>; FILES],

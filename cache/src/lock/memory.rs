@@ -1,4 +1,4 @@
-//! Locks in memory. A panic of another thread does not poison them: all that they guard is whole between two
+//! Locks in memory. A panic of another thread does not poison them: the guarded values are whole between two
 //! statements.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};

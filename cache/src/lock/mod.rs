@@ -1,4 +1,4 @@
-//! Locks and sessions: how processes that share a store exclude and see each other.
+//! Locks and sessions: how processes on one store exclude and see each other.
 //!
 //! Imports `format`, `files` and `value`.
 //!
@@ -15,7 +15,7 @@
 //! | `last-use` | exclusively, for milliseconds | a run that adds its keys (`last_use.rs`) |
 //! | `.new-NAME` | exclusively, for milliseconds | the process that replaces the file `NAME` (`disk.rs`) |
 //!
-//! The lease of a key that no stage can have makes collections exclude each other. The engine uses the same functions
+//! Collections exclude each other by the lease of a reserved key. The engine uses the same functions
 //! for locks of its own: on the log of a live run, on a record of published files, and on a spec whose runs take turns.
 //!
 //! **Kinds.** A claim is a file with a heartbeat, because other hosts must see it. All others are kernel locks: `flock`
@@ -24,14 +24,15 @@
 //!
 //! **Order.** Only three of these are waited for, in this order: `gc.lock` when a store is opened, `use.lock`, and
 //! `last-use`, whose holder takes no other lock. All others are tried: a process that does not get one goes on with
-//! other work, so no cycle of waits can form. In memory the order is: threads of `use.lock`, pack, pending records, index.
+//! other work, so no cycle of waits can form. In memory the order is: threads of `use.lock`, pack, pending records,
+//! index.
 //!
 //! **Dead holders.** The kernel releases the locks of a dead process. Its leftovers are cleaned by the next user:
 //! - session: the folder `tmp/NUMBER/` without a lock is swept when the store is opened next;
 //! - pack: a torn tail is cut by the next writer;
 //! - `last-use`: half a batch is overwritten by the next one;
-//! - `.new-NAME`: the file is removed by the next process that replaces `NAME`;
-//! - `use.lock` and `gc.lock`: bytes that a killed collection has not removed are found by the next collection;
+//! - `.new-NAME`: the next writer of `NAME` removes the file;
+//! - `use.lock` and `gc.lock`: the next collection finds the bytes left by a killed one;
 //! - claim: the file is taken over at once by a process of the same host, which already has the lease, and by another
 //!   host 120 seconds after the last heartbeat.
 

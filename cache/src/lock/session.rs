@@ -1,4 +1,4 @@
-//! Sessions: each store that is open for writing is one, and has a folder for its unfinished files.
+//! Sessions: each writable open store is one, and has a folder for its unfinished files.
 //!
 //! A session locks the file `tmp/NUMBER.lock` with the first free number (`session_file.rs`). Its scratch folders and
 //! unfinished objects lie in `tmp/NUMBER/`, which is created on demand: a run of hits needs none. A folder whose lock
@@ -11,9 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use crate::error::StoreError;
-use crate::files::clock;
-use crate::files::disk;
 use crate::files::regular::Irregular;
+use crate::files::{clock, disk};
 use crate::format::layout::Layout;
 use crate::format::names::{LOCK, is_session_file, session_number};
 use crate::lock::session_file::{Needs, SessionFile};
@@ -152,7 +151,7 @@ mod tests {
     use crate::format::layout::Access;
     use crate::store::Store;
 
-    /// A session whose owner was killed while a worker of it still wrote.
+    /// A session of a killed process with a live worker.
     fn dead_session(tmp: &Path) -> PathBuf {
         let dir = tmp.join("0");
         fs::create_dir_all(dir.join("scratch-1/stage")).unwrap();

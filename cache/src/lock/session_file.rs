@@ -1,4 +1,4 @@
-//! The session file `tmp/NUMBER.lock`: the lock of a session, and the keys that garbage collection must keep for it.
+//! The session file `tmp/NUMBER.lock`: the lock of a session, and the keys that it needs.
 //!
 //! It holds numbers of eight bytes, little-endian: when the session was opened, in milliseconds since 1970, then the
 //! first eight bytes of each needed key, then a zero. The file outlives its session. The next session that takes it
@@ -64,7 +64,7 @@ impl SessionFile {
 pub(crate) struct Needs {
     /// When it was opened; 0, older than everything, if the file has just been taken.
     pub(crate) opened_ms: u64,
-    /// Prefixes of the keys that it needs.
+    /// Prefixes of the needed keys.
     pub(crate) prefixes: HashSet<u64>,
 }
 

@@ -12,8 +12,7 @@ use std::sync::{Mutex, MutexGuard, RwLock};
 use serde::Serialize;
 
 use crate::error::StoreError;
-use crate::files::clock;
-use crate::files::disk;
+use crate::files::{clock, disk};
 use crate::format::layout::Layout;
 use crate::format::record::{Draft, Hit};
 use crate::lock::memory::{lock, write};
@@ -25,9 +24,9 @@ use crate::value::digest::Digest;
 
 /// A pack of this length gets no further groups.
 const PACK_BYTES: u64 = 64 << 20;
-/// Most bytes of a torn tail that are kept.
+/// Most bytes kept of a torn tail.
 const TAIL_BYTES: usize = 256 << 20;
-/// Memory of waiting records at which they are committed unasked.
+/// Size of waiting records at which they are committed unasked.
 pub(crate) const PENDING_BYTES: usize = 16 << 20;
 
 /// Records on their way into a pack.
@@ -37,7 +36,7 @@ pub(crate) struct Writer {
     pending: Mutex<Pending>,
 }
 
-/// A pack that this process may append to.
+/// A pack locked for appending.
 #[derive(Debug)]
 struct OpenPack {
     id: String,
@@ -45,7 +44,7 @@ struct OpenPack {
     file: File,
 }
 
-/// Records that wait, and those that a thread is committing now.
+/// Waiting records, and those of a commit in progress.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     waiting: Buffer,
@@ -86,7 +85,7 @@ impl Pending {
         self.waiting.artifacts.insert(digest, artifact.clone());
     }
 
-    /// Adds a result; returns the part of it that a hit needs.
+    /// Adds a result; returns its part for hits.
     pub(crate) fn add_result<P: Serialize>(&mut self, key: ActionKey, result: ActionResult<P>) -> Hit {
         self.waiting.add(Draft::result(&key, &result));
         let ActionResult { outputs, elapsed_ms, recorded_ms, .. } = result;
@@ -100,7 +99,7 @@ impl Pending {
         self.folders.insert(folder);
     }
 
-    /// Adds a tombstone, or a record that moves to another pack.
+    /// Adds a tombstone, or a record from another pack.
     pub(crate) fn add(&mut self, draft: Draft) {
         self.waiting.add(draft);
     }
@@ -116,7 +115,7 @@ impl Buffer {
         self.drafts.push(draft);
     }
 
-    /// Appends later records to those that could not be committed.
+    /// Appends later records to those of a failed commit.
     fn append(&mut self, later: Self) {
         self.drafts.extend(later.drafts);
         self.size_bytes += later.size_bytes;
@@ -144,7 +143,7 @@ impl Writer {
             pending.flying = std::mem::take(&mut pending.waiting);
             (std::mem::take(&mut pending.flying.drafts), std::mem::take(&mut pending.folders))
         };
-        // First everything that the drafts name, then the drafts.
+        // First the objects and records named by the drafts, then the drafts.
         let named = folders.iter().try_for_each(|folder| disk::sync_dir(folder));
         let named = named.and_then(|()| durable::sync_used(layout, index));
         if named.is_ok() && drafts.is_empty() {

@@ -1,6 +1,6 @@
 //! Listings of a store for people: its results, and its size.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, FileType, Metadata};
 
 use rayon::prelude::*;
 
@@ -15,7 +15,7 @@ use crate::store::open::Store;
 use crate::value::artifact::{ActionKey, ActionResult};
 use crate::value::digest::Digest;
 
-/// Keys that an error lists.
+/// Keys listed in an error.
 const CANDIDATES: usize = 5;
 
 /// Counts and sizes of a store.
@@ -69,7 +69,7 @@ impl Store {
         })
     }
 
-    /// Finds the one key whose hexadecimal digits begin with `prefix`.
+    /// Finds the one key with these first hexadecimal digits.
     pub fn find(&self, prefix: &str) -> Result<ActionKey, StoreError> {
         let prefix = prefix.to_ascii_lowercase();
         let mut keys: Vec<String> = self.index().all(Kind::Result).map(|(key, _)| key.to_string()).collect();
@@ -90,7 +90,7 @@ impl Store {
         }
     }
 
-    /// Counts what the store holds.
+    /// Counts records, packs and objects.
     pub fn stats(&self) -> Result<StoreStats, StoreError> {
         let objects = objects(&self.layout)?;
         let quarantined = disk::list(&self.layout.quarantine())?.len() as u64;
@@ -120,10 +120,7 @@ pub(crate) struct ObjectFile {
 
 /// Lists all objects, sorted by digest. Files with other names are not the store's.
 pub(crate) fn objects(layout: &Layout) -> Result<Vec<ObjectFile>, StoreError> {
-    let folders = disk::entries(&layout.objects())?.into_iter().filter(|(_, kind)| kind.is_dir());
-    let folders = folders.filter_map(|(name, _)| name.into_string().ok().filter(|name| is_prefix(name)));
-    let mut folders: Vec<_> = folders.collect();
-    folders.sort_unstable();
+    let folders = disk::list_if(&layout.objects(), FileType::is_dir, is_prefix)?;
     let in_folder = |folder: &String| -> Result<Vec<ObjectFile>, StoreError> {
         let names = disk::list(&layout.objects().join(folder))?;
         Ok(names.iter().filter_map(|name| object(layout, folder, name)).collect())

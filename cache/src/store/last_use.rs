@@ -11,7 +11,7 @@
 //! | 48 | 4 | CRC-32 of bytes 0 to 47 and of the keys |
 //! | 52 | 8 × count | the first eight bytes of each key, sorted |
 //!
-//! So a run that needs the same keys as an earlier one adds 52 bytes. Nothing is synced, as losing a batch costs
+//! So a run with the same keys as an earlier one adds 52 bytes. Nothing is synced, as losing a batch costs
 //! little.
 
 use std::collections::{BTreeMap, HashMap};
@@ -30,7 +30,7 @@ const MAGIC: &[u8] = b"LUSE";
 const HEADER_LEN: usize = 52;
 /// A longer file is none: the list is shortened before it grows to this.
 const BYTES_MAX: u64 = 1 << 30;
-/// A longer file is written anew, if that makes it much shorter.
+/// A longer file is written anew, if that saves much.
 const LONG_BYTES: usize = 8 << 20;
 
 /// Last use of keys, in milliseconds since 1970.
@@ -65,7 +65,7 @@ impl LastUse {
     }
 }
 
-/// Records that the keys were needed.
+/// Records a use of keys.
 pub(crate) fn touch(layout: &Layout, keys: &[ActionKey], time_ms: u64) -> Result<(), StoreError> {
     let path = layout.last_use();
     let mut file = lock(layout)?;

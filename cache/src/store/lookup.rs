@@ -8,7 +8,8 @@ use crate::store::open::Store;
 use crate::value::artifact::{ActionKey, OutputDigest};
 use crate::value::digest::Digest;
 
-/// Lookups in the present index; while one lives, its thread must not use the store, some of which waits for it.
+/// Lookups in the present index; while one lives, its thread must not use the store otherwise: some methods wait for
+/// it.
 #[derive(Debug)]
 pub struct Lookup<'s> {
     store: &'s Store,
@@ -26,9 +27,9 @@ impl Lookup<'_> {
     /// Does the same as [`Store::hit`] for many keys, each with the names of its wanted outputs.
     ///
     /// Returns whether the store has all outputs of each key, and the digests of the wanted ones, one after the other;
-    /// those of a key that is no hit mean nothing.
+    /// those of a miss mean nothing.
     pub fn outputs(&self, wanted: &[(ActionKey, &[String])]) -> (Vec<bool>, Vec<OutputDigest>) {
-        // Step by step over all keys, not key by key: each step waits for memory that the one before has named, so the
+        // Step by step over all keys, not key by key: each step waits for memory named by the one before, so the
         // waits of many keys overlap.
         let results: Vec<_> = wanted.iter().map(|(key, _)| self.index.location(Kind::Result, &key.0)).collect();
         let mut hits = Vec::with_capacity(wanted.len());

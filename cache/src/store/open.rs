@@ -2,7 +2,7 @@
 //!
 //! **Writing.** Small blobs, artifacts and results wait in memory until [`Store::commit`] appends them to a pack and
 //! syncs it once (`writer.rs`). Large blobs are files of their own, durable before their artifact is recorded
-//! (`object.rs`). Bytes that another process wrote are made durable too (`durable.rs`).
+//! (`object.rs`). Bytes of other processes are made durable too (`durable.rs`).
 //!
 //! **Reading.** An index of all records is in memory (`index.rs`). Bodies are read on demand and checked against their
 //! digest or checksum. A mismatch is moved to `quarantine/`, named in a warning and put out of use, so the next lookup
@@ -15,8 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::StoreError;
-use crate::files::clock;
-use crate::files::disk;
+use crate::files::{clock, disk};
 use crate::format::layout::{Access, Layout};
 use crate::lock::lease::{Lease, Leases};
 use crate::lock::memory::{read, write};
@@ -39,7 +38,7 @@ pub struct Store {
     pub(super) index: RwLock<Index>,
     /// Durable lengths of packs when the store was opened.
     lengths: PackLengths,
-    /// Lengths of the objects that were seen.
+    /// Lengths of known objects.
     pub(super) objects: RwLock<DigestMap<u64>>,
     pub(crate) writer: Writer,
     leases: Option<Arc<Leases>>,
@@ -53,7 +52,7 @@ type Result<T> = std::result::Result<T, StoreError>;
 impl Store {
     /// Opens the store in a folder: reads each pack once from start to end.
     ///
-    /// Waits while another process collects garbage, which takes seconds at most.
+    /// Waits while another process collects garbage: seconds at most.
     pub fn open(dir: &Path, access: Access) -> Result<Self> {
         let layout = Layout::open(dir, access)?;
         let gc_lock = lock_shared(&layout, access)?;
@@ -83,7 +82,7 @@ impl Store {
         &self.layout.dir
     }
 
-    /// The folder for logs of runs, which the store itself does not read.
+    /// The folder for logs of runs; the store itself does not read them.
     pub fn runs_dir(&self) -> PathBuf {
         self.layout.runs()
     }
@@ -105,7 +104,7 @@ impl Store {
         disk::temporary_dir(self.session_dir()?, "scratch-")
     }
 
-    /// Makes durable all that was recorded or looked up before, whoever wrote it; cheap if it is known to be.
+    /// Makes all recorded and looked-up bytes durable, whoever wrote them; cheap if they are known to be.
     ///
     /// Threads that commit at the same time share one write and one sync. After an error the records stay in memory,
     /// and the next commit tries again.
@@ -121,7 +120,7 @@ impl Store {
         self.writer.commit(&self.layout, &self.index, packs)
     }
 
-    /// Reads what other processes have recorded since.
+    /// Reads new records of other processes.
     pub fn refresh(&self) -> Result<()> {
         self.index_mut().read_new(&self.layout)
     }
@@ -160,12 +159,12 @@ impl Store {
         self.leases.as_ref().ok_or_else(|| self.read_only())?.try_take_across_hosts(key)
     }
 
-    /// Names the holder of a lease that cannot be taken.
+    /// Names the holder of a taken lease.
     pub fn who_computes(&self, key: &ActionKey) -> String {
         self.leases.as_ref().map_or_else(|| "nobody".to_owned(), |leases| leases.holder(key))
     }
 
-    /// Records that the keys were needed now; once a run, soon after its lookups.
+    /// Records a use of these keys now; once a run, soon after its lookups.
     pub fn touch(&self, keys: &[ActionKey]) -> Result<()> {
         if self.access == Access::ReadOnly || keys.is_empty() {
             return Ok(());
@@ -195,7 +194,7 @@ impl Store {
         Ok(&self.session()?.uses)
     }
 
-    /// Forgets which objects were seen.
+    /// Forgets the known objects.
     pub(crate) fn forget_objects(&self) {
         write(&self.objects).clear();
     }

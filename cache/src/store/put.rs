@@ -12,12 +12,12 @@ use crate::store::open::Store;
 use crate::value::artifact::{ActionKey, ActionResult, Artifact, FileEntry, OutputDigest, check_name};
 use crate::value::digest::Digest;
 
-/// The contents of a file that is to be stored.
+/// The contents of a new file.
 #[derive(Debug)]
 pub enum PutContent {
     /// Bytes in memory.
     Bytes(Vec<u8>),
-    /// A file, which is moved into the store if it lies below [`Store::scratch`], and copied otherwise.
+    /// A file: moved into the store if it lies below [`Store::scratch`], copied otherwise.
     File(PathBuf),
 }
 
@@ -52,7 +52,7 @@ impl Store {
 
     /// Records the result of a key, to be committed; returns the recorded one: the first result wins.
     ///
-    /// A recorded result whose bytes are lost is replaced.
+    /// A recorded result without its bytes is replaced.
     pub fn put_result<P: Serialize>(&self, key: &ActionKey, result: ActionResult<P>) -> Result<Hit> {
         self.session()?;
         loop {
@@ -85,30 +85,28 @@ impl Store {
     }
 
     fn put_blob(&self, session: &Path, content: PutContent) -> Result<(Digest, u64)> {
+        let length = match &content {
+            PutContent::Bytes(bytes) => bytes.len() as u64,
+            PutContent::File(path) => std::fs::metadata(path).map_err(StoreError::io("read", path))?.len(),
+        };
+        if length >= OBJECT_MIN_BYTES {
+            // An existing object must not go between the look at it and the new date that keeps it.
+            let _using = self.using()?;
+            let (digest, size_bytes, put) = match content {
+                PutContent::Bytes(bytes) => object::put_bytes(&self.layout, session, &bytes)?,
+                PutContent::File(path) => object::put_file(&self.layout, session, &path)?,
+            };
+            self.note_object(digest, size_bytes, put);
+            return Ok((digest, size_bytes));
+        }
         let bytes = match content {
             PutContent::Bytes(bytes) => bytes,
-            PutContent::File(path) => {
-                let size = std::fs::metadata(&path).map_err(StoreError::io("read", &path))?.len();
-                if size >= OBJECT_MIN_BYTES {
-                    // An existing object must not go between the look at it and the new date that keeps it.
-                    let _using = self.using()?;
-                    let (digest, size_bytes, put) = object::put_file(&self.layout, session, &path)?;
-                    self.note_object(digest, size_bytes, put);
-                    return Ok((digest, size_bytes));
-                }
-                std::fs::read(&path).map_err(StoreError::io("read", &path))?
-            }
+            PutContent::File(path) => std::fs::read(&path).map_err(StoreError::io("read", path))?,
         };
         let (digest, size_bytes) = (Digest::of(&bytes), bytes.len() as u64);
-        if size_bytes >= OBJECT_MIN_BYTES {
-            let _using = self.using()?;
-            let put = object::put_bytes(&self.layout, session, &digest, &bytes)?;
-            self.note_object(digest, size_bytes, put);
-        } else {
-            let mut pending = self.writer.pending();
-            if !pending.has_blob(&digest) && self.index().blob_size(&digest).is_none() {
-                pending.add_blob(digest, bytes);
-            }
+        let mut pending = self.writer.pending();
+        if !pending.has_blob(&digest) && self.index().blob_size(&digest).is_none() {
+            pending.add_blob(digest, bytes);
         }
         Ok((digest, size_bytes))
     }

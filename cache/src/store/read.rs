@@ -63,7 +63,7 @@ impl Store {
         location.read_verified(digest).map_err(|error| self.discard(digest, &location, error))
     }
 
-    /// Checks a blob that a reader found corrupt or missing, and puts it out of use if it is.
+    /// Checks a blob after a report that it is corrupt or missing, and puts it out of use if it is.
     pub fn invalidate(&self, digest: &Digest) {
         // `read` names the blob in a warning; the caller has an error of its own to show.
         if let Err(error) = self.read(digest) {
@@ -99,7 +99,7 @@ impl Store {
         found == Some(size_bytes)
     }
 
-    /// Puts a record out of use, here and in all stores that are opened later.
+    /// Puts a record out of use, here and for later readers.
     pub(crate) fn bury(&self, kind: Kind, digest: &Digest, location: &Location) {
         let tombstone = {
             let mut index = self.index_mut();
@@ -115,7 +115,7 @@ impl Store {
         }
     }
 
-    /// Quarantines a blob that cannot be read as it should, and puts it out of use.
+    /// Quarantines a corrupt blob, and puts it out of use.
     pub(crate) fn discard(&self, digest: &Digest, location: &BlobLocation, error: BlobError) -> StoreError {
         let is_readable = match error {
             BlobError::Mismatch { .. } => true,

@@ -1,15 +1,12 @@
-//! Plan of a garbage collection: the results and logs beyond the limits, and the bytes that nobody needs then.
+//! Plan of a garbage collection: results and logs beyond the limits, and then dead bytes.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
-use std::fs::FileType;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::StoreError;
-use crate::files::clock;
-use crate::files::disk;
+use crate::files::{clock, disk};
 use crate::format::checkpoint::{self, Checkpoints};
 use crate::format::names;
 use crate::format::record::{Hit, Kind};
@@ -26,13 +23,13 @@ use crate::value::artifact::ActionKey;
 pub(crate) struct CollectionPlan {
     pub(crate) report: GcReport,
     pub(crate) kept: Kept,
-    /// Objects that go.
+    /// Objects to remove.
     pub(crate) objects: Vec<ObjectFile>,
-    /// Ids of packs that are written anew.
+    /// Ids of packs to rewrite.
     pub(crate) packs: HashSet<String>,
-    /// Keys whose checkpoints go.
+    /// Keys without need of their checkpoints.
     pub(crate) checkpoints: Vec<ActionKey>,
-    /// Other files that go.
+    /// Other files to remove.
     pub(crate) paths: Vec<PathBuf>,
 }
 
@@ -40,7 +37,7 @@ pub(crate) struct CollectionPlan {
 #[derive(Debug, Default)]
 pub(crate) struct Protection {
     pinned: HashSet<ActionKey>,
-    /// Prefixes of the keys that live sessions noted.
+    /// Prefixes of keys noted by live sessions.
     pub(crate) noted: HashSet<u64>,
     /// Everything used, recorded or stored since this time, in milliseconds since 1970.
     since_ms: Option<u64>,
@@ -83,16 +80,13 @@ impl Store {
         let mut going = Vec::new();
         for one in rank(self.uses(protection)) {
             logs.pass(Some((one.protected, one.last_used_ms)), full, &mut report);
-            let size = report.bytes_kept + self.bytes_without(&one, &kept);
-            full |= policy.max_size_bytes.is_some_and(|max| size > max) && !one.protected;
+            let size_bytes = self.bytes_without(&one, &kept);
+            full |= report.exceeds(policy, size_bytes) && !one.protected;
             if !one.protected && (full || is_older(one.last_used_ms, policy.max_age, now_ms)) {
                 going.push(one);
                 continue;
             }
-            report.bytes_kept = size;
-            if one.protected {
-                report.bytes_protected = size;
-            }
+            report.keep(size_bytes, one.protected);
             kept.add(&self.index(), &one.key, &one.outputs);
         }
         logs.pass(None, full, &mut report);
@@ -148,7 +142,7 @@ impl Store {
         uses.collect()
     }
 
-    /// Sums up the bytes of a result that are not kept yet.
+    /// Sums up the bytes of a result beyond the kept ones.
     fn bytes_without(&self, one: &Use, kept: &Kept) -> u64 {
         let index = self.index();
         let mut seen = HashSet::new();
@@ -201,9 +195,8 @@ impl Store {
 
 /// Lists the files of a folder with such names; links and FIFOs count as files.
 fn files(dir: &Path, is_ours: fn(&str) -> bool) -> Result<impl Iterator<Item = PathBuf>, StoreError> {
-    let dir = dir.to_owned();
-    let is_ours = move |(name, kind): &(OsString, FileType)| !kind.is_dir() && name.to_str().is_some_and(is_ours);
-    Ok(disk::entries(&dir)?.into_iter().filter(is_ours).map(move |(name, _)| dir.join(name)))
+    let names = disk::list_if(dir, |kind| !kind.is_dir(), is_ours)?;
+    Ok(names.into_iter().map(|name| dir.join(name)))
 }
 
 /// Length of some files, and the time of the last change; a missing file counts as empty.
@@ -251,17 +244,13 @@ impl<'a> RankedLogs<'a> {
         self.full |= results_full;
         let is_worth_more = |log: &LogUse| result.is_none_or(|worth| (log.protected, log.began_ms) > worth);
         while let Some((number, log)) = self.left.pop_if(|(_, log)| is_worth_more(log)) {
-            let size = report.bytes_kept + log.size_bytes;
-            self.full |= self.policy.max_size_bytes.is_some_and(|max| size > max) && !log.protected;
+            self.full |= report.exceeds(self.policy, log.size_bytes) && !log.protected;
             if !log.protected && (self.full || is_older(log.written_ms, self.policy.max_age, self.now_ms)) {
                 report.logs.push(number);
                 report.log_bytes_freed += log.size_bytes;
                 continue;
             }
-            report.bytes_kept = size;
-            if log.protected {
-                report.bytes_protected = size;
-            }
+            report.keep(log.size_bytes, log.protected);
         }
     }
 }

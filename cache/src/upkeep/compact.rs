@@ -13,7 +13,7 @@ use crate::store::Store;
 use crate::value::artifact::{ActionKey, OutputDigest};
 use crate::value::digest::Digest;
 
-/// Results that stay, and the artifacts and blobs that they need.
+/// Remaining results, with their artifacts and blobs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
     pub(crate) results: HashSet<Digest>,
@@ -50,7 +50,7 @@ pub(crate) struct PackUse {
     size_bytes: u64,
     pub(crate) dead_bytes: u64,
     pub(crate) damaged: bool,
-    /// True if it has records of a later version, which only that version can copy.
+    /// True if it has records of a later version; only that version can copy them.
     pub(crate) foreign: bool,
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn pack_uses(index: &Index, kept: &Kept) -> Result<Vec<PackUse>, Stor
     (0..index.packs.len()).map(pack_use).collect()
 }
 
-/// Returns whether a record must outlive its pack; `stays` is true of packs that are not rewritten.
+/// Returns whether a record must outlive its pack; `stays` is false of the packs to rewrite.
 fn is_live(index: &Index, number: usize, record: &Record<'_>, kept: &Kept, stays: impl Fn(&str) -> bool) -> bool {
     let is_among = |digests: &HashSet<_>| {
         index.uses(number, record) && record.header.digest().is_some_and(|digest| digests.contains(&digest))

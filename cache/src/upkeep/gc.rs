@@ -1,4 +1,4 @@
-//! Garbage collection: results that nobody needed for long are removed, then bytes that no result needs.
+//! Garbage collection: removes long unused results, then bytes without a result.
 //!
 //! The age of a result counts from its last use ([`Store::touch`]) or recording, or from that of the latest result that
 //! was made from it (`retention.rs`). A line in the file `lineage` remains of a collected result (`lineage.rs`).
@@ -9,14 +9,13 @@
 //! results (`pin.rs`) always stay. The locks are described in `lock/mod.rs`.
 //!
 //! **Logs.** Logs of runs count in the limits and are collected like results. The engine knows these files: it passes
-//! their sizes, and removes those that the report names.
+//! their sizes, and removes those named in the report.
 //!
 //! **Order.** First lineage is written; then results are put out of use, by tombstones or with their pack; then large
-//! blobs are removed. A crash in between leaves bytes that the next collection finds.
+//! blobs are removed. The next collection finds the leftovers of a crash in between.
 
 use crate::error::StoreError;
-use crate::files::clock;
-use crate::files::disk;
+use crate::files::{clock, disk};
 use crate::format::checkpoint::Checkpoints;
 use crate::format::record::{Draft, Kind};
 use crate::lock::session;
@@ -37,10 +36,10 @@ impl Store {
         self.gc_with_logs(policy, &[])
     }
 
-    /// The same for a store with logs, which count like results; the report names those that the caller is to remove.
+    /// The same for a store with logs, which count like results; the caller removes those named in the report.
     pub fn gc_with_logs(&self, policy: &GcPolicy, logs: &[LogUse]) -> Result<GcReport, StoreError> {
         let session = self.session()?;
-        // The lease of a key that no stage can have: one process at a time collects.
+        // The lease of a reserved key: one process at a time collects.
         let Some(_lease) = self.try_lease(&ActionKey(Digest::of(b"orchestrate gc")))? else {
             return Err(StoreError::GcRunning { dir: self.layout.dir.clone() });
         };
@@ -101,7 +100,7 @@ impl Store {
         disk::replace(&self.layout.last_gc(), format!("{now_ms}\n").as_bytes(), false)
     }
 
-    /// Puts results out of use, also for those who open the store later; a pack that goes needs no tombstones.
+    /// Puts results out of use, also for later readers; a pack to be rewritten needs no tombstones.
     fn bury_collected(&self, plan: &CollectionPlan) -> Result<(), StoreError> {
         for Collected { key, .. } in &plan.report.collected {
             let mut index = self.index_mut();

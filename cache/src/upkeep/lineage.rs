@@ -55,7 +55,7 @@ impl From<Line> for Lineage {
 }
 
 impl Store {
-    /// Iterates over all collected results, the earliest first; one that was collected twice comes twice.
+    /// Iterates over all collected results, the earliest first; one collected twice comes twice.
     ///
     /// Unreadable lines, as a crash may leave one, are skipped.
     pub fn lineage(&self) -> Result<impl Iterator<Item = Lineage> + use<>, StoreError> {
@@ -79,7 +79,7 @@ impl Store {
         Ok(wanted.map(|lineage| (lineage.key, lineage)).collect())
     }
 
-    /// Appends the lines of results that are about to go, durably.
+    /// Appends the lines of collected results durably.
     pub(crate) fn write_lineage(&self, collected: &[Collected], collected_ms: u64) -> Result<(), StoreError> {
         if collected.is_empty() {
             return Ok(());
@@ -108,7 +108,7 @@ impl Store {
     }
 }
 
-/// Appends lines durably, in place of half a line that a crash has left.
+/// Appends lines durably, in place of half a line after a crash.
 fn append(layout: &Layout, lines: &[u8]) -> Result<(), StoreError> {
     let path = layout.lineage();
     let file = disk::open_or_create(&path)?;

@@ -15,7 +15,7 @@ use crate::format::names::{self, PIN};
 use crate::store::Store;
 use crate::value::artifact::ActionKey;
 
-/// A longer file is no pin: that would be ten million keys.
+/// A longer file is no pin: it would have ten million keys.
 const BYTES_MAX: u64 = 1 << 30;
 
 /// A named list of results that stay.

@@ -1,4 +1,4 @@
-//! Repair: every problem that `verify` reports is mended or put out of use; the next run makes lost results again.
+//! Repair: mends every problem of `verify`, or puts it out of use; the next run makes lost results again.
 //!
 //! Nobody else may have the store open. Everything that is changed or removed is kept in `quarantine/`, except results
 //! that lack bytes: the report names them.
@@ -17,8 +17,7 @@ use crate::store::Store;
 use crate::upkeep::compact::{self, Kept};
 use crate::upkeep::gc::Alone;
 use crate::upkeep::problem::Problem;
-use crate::upkeep::side_files;
-use crate::upkeep::strays;
+use crate::upkeep::{side_files, strays};
 use crate::value::artifact::ActionKey;
 
 /// Outcome of a repair.
@@ -26,7 +25,7 @@ use crate::value::artifact::ActionKey;
 pub struct RepairReport {
     /// Everything that was corrupt, missing or torn.
     pub problems: Vec<Problem>,
-    /// Nodes whose results were dropped because bytes of them are lost; the next run that needs them makes them again.
+    /// Nodes with dropped results, because of lost bytes; the next run makes them again.
     pub dropped: Vec<String>,
     /// Other changes, a sentence each.
     pub done: Vec<String>,
@@ -61,7 +60,7 @@ impl Store {
         Ok(report)
     }
 
-    /// Puts results out of use that lack bytes.
+    /// Puts incomplete results out of use.
     fn drop_incomplete(&self, report: &mut RepairReport) -> Result<(), StoreError> {
         let mut keys: Vec<_> = self.index().all(Kind::Result).map(|(key, _)| ActionKey(key)).collect();
         keys.sort_unstable();

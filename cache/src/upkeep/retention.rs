@@ -13,11 +13,11 @@ use crate::value::artifact::{ActionKey, OutputDigest};
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Use {
     pub(crate) key: ActionKey,
-    /// The node that first produced it, and the kind of its stage.
+    /// The node of its first run, and the kind of its stage.
     pub(crate) node: String,
     pub(crate) kind: String,
     pub(crate) outputs: Vec<OutputDigest>,
-    /// Outputs of other results that it was made from.
+    /// Outputs of other results, from which it was made.
     pub(crate) inputs: Vec<OutputDigest>,
     pub(crate) elapsed_ms: u64,
     /// When it was needed itself, in milliseconds since 1970.

@@ -11,9 +11,8 @@ use crate::format::layout::{CACHEDIR_TAG, Layout};
 use crate::format::names;
 use crate::records::pack_lengths;
 use crate::store::last_use;
-use crate::upkeep::lineage;
-use crate::upkeep::pin;
 use crate::upkeep::problem::Problem;
+use crate::upkeep::{lineage, pin};
 
 /// A longer file is not read: none of them grows to this.
 const BYTES_MAX: u64 = lineage::BYTES_MAX;
@@ -28,7 +27,7 @@ pub(crate) struct Finding {
     mended: Option<Vec<u8>>,
 }
 
-/// Makes a finding about a file that is to be removed, if it is damaged.
+/// Makes a finding about a file to be removed, if it is damaged.
 fn removable(path: PathBuf, damage: Option<String>) -> Option<Finding> {
     damage.map(|message| Finding { problem: Problem::new(path, message), torn: false, mended: None })
 }

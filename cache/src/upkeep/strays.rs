@@ -1,4 +1,4 @@
-//! Files and folders in a store that it did not make, and files that were never finished.
+//! Foreign files and folders in a store, and unfinished files.
 
 use std::ffi::OsStr;
 use std::fs::FileType;
@@ -15,15 +15,15 @@ type Is = fn(&str) -> bool;
 /// Origin of a name in a folder of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Name {
-    /// A file or folder that a store makes.
+    /// A file or folder of the store.
     Ours,
-    /// A file that was to become one of them.
+    /// An unfinished file of the store.
     Unfinished,
     /// Anything else.
     Stray,
 }
 
-/// Lists paths that the store did not make. Folders of sessions and of runs are not searched.
+/// Lists foreign paths. Folders of sessions and of runs are not searched.
 pub(crate) fn strays(layout: &Layout) -> Result<Vec<PathBuf>, StoreError> {
     let mut strays = search(&folders(layout)?, Name::Stray)?;
     let sessions = inside(&layout.tmp(), |name| session_number(name).is_some())?;
@@ -34,7 +34,7 @@ pub(crate) fn strays(layout: &Layout) -> Result<Vec<PathBuf>, StoreError> {
     Ok(strays)
 }
 
-/// Lists files that killed processes did not finish, and those that are being written now.
+/// Lists unfinished files, of killed processes and of live ones.
 pub(crate) fn unfinished(layout: &Layout) -> Result<Vec<PathBuf>, StoreError> {
     let mut folders = folders(layout)?;
     let run_folders = inside(&layout.runs(), |name| names::is_run(name) || name == "hits")?;
@@ -55,7 +55,7 @@ fn search(folders: &[Folder], wanted: Name) -> Result<Vec<PathBuf>, StoreError> 
     Ok(found)
 }
 
-/// A folder of a store, with the names of files and folders that the store makes in it.
+/// A folder of a store, with tests for the names of its own files and folders.
 struct Folder {
     path: PathBuf,
     is_file: Is,
@@ -107,7 +107,6 @@ fn folders(layout: &Layout) -> Result<Vec<Folder>, StoreError> {
 
 /// Lists the folders in a folder that have such names.
 fn inside(parent: &Path, is_ours: Is) -> Result<Vec<PathBuf>, StoreError> {
-    let folders = disk::entries(parent)?.into_iter().filter(|(_, kind)| kind.is_dir());
-    let names = folders.filter_map(|(name, _)| name.into_string().ok());
-    Ok(names.filter(|name| is_ours(name)).map(|name| parent.join(name)).collect())
+    let names = disk::list_if(parent, FileType::is_dir, is_ours)?;
+    Ok(names.into_iter().map(|name| parent.join(name)).collect())
 }

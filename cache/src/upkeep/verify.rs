@@ -1,4 +1,4 @@
-//! Verification: reads all that is stored and checks digests and checksums.
+//! Verification: reads all stored bytes and checks digests and checksums.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -17,9 +17,8 @@ use crate::records::pack_lengths;
 use crate::store::Store;
 use crate::store::catalog::{self, ObjectFile};
 use crate::upkeep::problem::Problem;
-use crate::upkeep::side_files;
-use crate::upkeep::strays;
-use crate::value::artifact::{ActionKey, Artifact};
+use crate::upkeep::{side_files, strays};
+use crate::value::artifact::Artifact;
 use crate::value::digest::Digest;
 
 /// Outcome of a verification.
@@ -31,13 +30,13 @@ pub struct VerifyReport {
     pub objects: u64,
     /// Bytes read.
     pub bytes_read: u64,
-    /// Everything that is corrupt or missing; corrupt bytes are quarantined and count as a miss from now on.
+    /// Corrupt and missing bytes; corrupt ones are quarantined and count as a miss from now on.
     pub problems: Vec<Problem>,
-    /// Ends of files that a crash may have left half written; the next process that writes there cuts them.
+    /// Ends of files half written before a crash; the next writer cuts them.
     pub torn: Vec<Problem>,
-    /// Large blobs that no result needs; the next garbage collection removes them.
+    /// Large blobs without a result; the next garbage collection removes them.
     pub orphans: Vec<PathBuf>,
-    /// Files and folders that the store did not make; they are somebody's, and nothing touches them.
+    /// Foreign files and folders; they are somebody's, and nothing touches them.
     pub strange: Vec<PathBuf>,
 }
 
@@ -144,7 +143,7 @@ impl Store {
         Some(Problem::new(path, message))
     }
 
-    /// Reports results that lack bytes, and objects that no result needs.
+    /// Reports incomplete results, and objects without a result.
     fn verify_results(&self, objects: &[ObjectFile], report: &mut VerifyReport) {
         let mut needed = HashSet::new();
         for (key, result, _) in self.results() {
@@ -152,10 +151,13 @@ impl Store {
                 let artifact = self.index().artifact(digest);
                 let missing = match &artifact {
                     None => Some(format!("artifact {}", digest.0)),
-                    Some(artifact) => self.first_missing(artifact),
+                    Some(artifact) => self.missing_file(artifact),
                 };
                 if let Some(missing) = missing {
-                    let message = incomplete(&key, &result.node, output, &missing);
+                    let (node, key) = (&result.node, key.0.short());
+                    let message = format!(
+                        "the result of {node} (key {key}) lacks {missing} of output {output}; it will run again"
+                    );
                     report.problems.push(Problem::new(&*self.layout.dir, message));
                 }
                 needed.extend(artifact.unwrap_or_default().files.into_iter().map(|file| file.digest));
@@ -166,15 +168,11 @@ impl Store {
         report.orphans = paths.collect();
     }
 
-    fn first_missing(&self, artifact: &Artifact) -> Option<String> {
+    fn missing_file(&self, artifact: &Artifact) -> Option<String> {
         let index = self.index();
         let file = artifact.files.iter().find(|file| !self.has_blob(&index, &file.digest, file.size_bytes))?;
         Some(format!("blob {} (its file {})", file.digest, file.name))
     }
-}
-
-fn incomplete(key: &ActionKey, node: &str, output: &str, missing: &str) -> String {
-    format!("the result of {node} (key {}) lacks {missing} of output {output}; it will run again", key.0.short())
 }
 
 #[derive(Default)]

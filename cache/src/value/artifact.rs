@@ -60,7 +60,7 @@ impl Artifact {
     }
 }
 
-/// Refuses names that lead out of an artifact or that a filesystem may not allow; the error is the reason.
+/// Refuses names outside of an artifact or too long for a filesystem; the error is the reason.
 pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
     let bad = |part: &str| part.is_empty() || part == "." || part == "..";
     if name.split('/').any(bad) {
@@ -82,11 +82,11 @@ pub struct ActionResult<P = serde_json::Value> {
     /// The preimage of the key: JSON once it is read from a store, and any value that serializes to it when it is
     /// recorded.
     pub preimage: P,
-    /// The node that first produced it, for example `score[model=tiny,fold=3]`; provenance only.
+    /// The node of its first run, for example `score[model=tiny,fold=3]`; provenance only.
     pub node: String,
     /// The kind of its stage.
     pub kind: String,
-    /// The run that produced it; provenance only.
+    /// Its first run; provenance only.
     pub run: String,
     /// Run time of the stage.
     pub elapsed_ms: u64,
@@ -97,7 +97,7 @@ pub struct ActionResult<P = serde_json::Value> {
 }
 
 impl ActionResult {
-    /// Returns the outputs of other results that this one was made from.
+    /// Returns the outputs of other results, from which this one was made.
     ///
     /// The preimage's field `inputs` names them by port: a digest, or for gathered points a list of objects, each with
     /// a field `digest`.

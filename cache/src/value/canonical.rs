@@ -27,10 +27,10 @@ pub(super) const LIST: u8 = 6;
 /// Tag of [`Value::Map`]; its length follows, then each name as a text and its value.
 pub(super) const MAP: u8 = 7;
 
-/// A value that can enter a key.
+/// A value in a key.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// Nothing, as an option that is not set.
+    /// Nothing, such as an unset option.
     Null,
     /// A truth value.
     Bool(bool),
@@ -42,13 +42,13 @@ pub enum Value {
     Text(String),
     /// A digest of bytes elsewhere.
     Digest(Digest),
-    /// Values in an order that matters.
+    /// Values in a significant order.
     List(Vec<Value>),
-    /// Values by name, in an order that does not matter.
+    /// Values by name; their order does not matter.
     Map(BTreeMap<String, Value>),
 }
 
-/// An encoding that grows piece by piece, for callers who would only build a [`Value`] to hash it.
+/// A canonical encoding, built piece by piece without a [`Value`].
 ///
 /// The caller gives as many values as it announced for a list or map, and the names of a map in ascending order, each
 /// before its value.
@@ -106,7 +106,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// Appends values that were encoded before.
+    /// Appends encoded values.
     pub fn encoded(&mut self, bytes: &[u8]) {
         self.bytes.extend(bytes);
     }

@@ -1,4 +1,4 @@
-//! BLAKE3 digests, which name bytes.
+//! BLAKE3 digests, the names of bytes.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -51,7 +51,7 @@ impl Digest {
 /// A map by digest.
 pub type DigestMap<V> = HashMap<Digest, V, BuildHasherDefault<DigestHasher>>;
 
-/// Hashes a digest by its first bytes, which are random already.
+/// Hashes a digest by its first bytes: they are random already.
 #[derive(Debug, Default)]
 pub struct DigestHasher(u64);
 
@@ -66,7 +66,7 @@ impl Hasher for DigestHasher {
         }
     }
 
-    /// Ignores the length, which is the same for all digests.
+    /// Ignores the length: it is the same for all digests.
     fn write_usize(&mut self, _length: usize) {}
 }
 
@@ -98,7 +98,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// An error about a text that is not 64 hexadecimal digits.
+/// An error about a text other than 64 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a digest of 64 hexadecimal digits")]
 pub struct ParseDigestError(String);

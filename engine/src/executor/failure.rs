@@ -37,7 +37,10 @@ pub enum Failure {
         stderr: String,
     },
     /// It ran longer than its time limit.
-    #[error("it ran longer than its timeout of {}; raise `timeout` of the stage if it needs more", display_duration(*limit))]
+    #[error(
+        "it ran longer than its timeout of {}; raise `timeout` of the stage if it needs more",
+        display_duration(*limit)
+    )]
     TimedOut {
         /// The time limit of the batch.
         limit: Duration,
@@ -115,8 +118,8 @@ fn out_of_memory(limit_bytes: Option<u64>) -> String {
 }
 
 /// Advice if the system starts no more threads or processes.
-const TOO_FEW: &str = "; a limit of processes and threads is reached: this user's (`ulimit -u`) or that of the control group \
-                       (`pids.max`); raise it, or let fewer nodes run at once with `--jobs`";
+const TOO_FEW: &str = "; a limit of processes and threads is reached: this user's (`ulimit -u`) or that of the control \
+                       group (`pids.max`); raise it, or let fewer nodes run at once with `--jobs`";
 
 /// Returns advice on a fault of a GPU, recognised by the text of its driver, and on too few threads, recognised by the
 /// texts of the standard library and rayon.
@@ -124,8 +127,8 @@ fn advice(message: &str) -> &'static str {
     if message.contains("CUDA_ERROR_OUT_OF_MEMORY") {
         "; the memory of the GPU ran out: lower `batch_size`, and see with `nvidia-smi` who else uses it"
     } else if message.contains("CUDA_ERROR") {
-        "; the GPU reported a fault: the kernel's log has an `Xid` if the card or its driver is to blame; run again, and a \
-         training goes on from its last checkpoint"
+        "; the GPU reported a fault: the kernel's log has an `Xid` if the card or its driver is to blame; run again, \
+         and a training goes on from its last checkpoint"
     } else if message.contains("failed to spawn thread") || message.contains("ThreadPoolBuildError") {
         TOO_FEW
     } else {

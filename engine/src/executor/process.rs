@@ -27,7 +27,7 @@ use super::panic::{self, Print};
 use super::protocol::{StoredOutput, WorkerRequest, read_messages};
 use super::request::{Executor, Finished, Report, Request, SendReport};
 use super::scratch::ScratchRoot;
-use super::supervisor::{DRAIN, EndedBy, GRACE, Notice, Outcome, Supervisor};
+use super::supervisor::{DRAIN, EndedBy, Notice, Supervisor};
 use crate::schedule::BatchId;
 
 /// The command that starts a worker.
@@ -76,21 +76,10 @@ struct State {
 }
 
 impl ProcessExecutor {
-    /// Returns an executor that starts workers by the command.
-    pub fn new(command: WorkerCommand, scratch: Arc<ScratchRoot>, send: SendReport) -> Self {
+    /// Returns an executor that starts workers by the command, and kills them `grace` after they were told to stop.
+    pub fn new(command: WorkerCommand, scratch: Arc<ScratchRoot>, send: SendReport, grace: Duration) -> Self {
         let (state, ended) = (Mutex::default(), Condvar::new());
-        Self { shared: Arc::new(Shared { command, scratch, send, grace: GRACE, state, ended }) }
-    }
-
-    /// Sets the time that a worker has to stop before it is killed; 5 s by default.
-    ///
-    /// Has no effect once a batch was started.
-    #[must_use]
-    pub fn with_grace(mut self, grace: Duration) -> Self {
-        if let Some(shared) = Arc::get_mut(&mut self.shared) {
-            shared.grace = grace;
-        }
-        self
+        Self { shared: Arc::new(Shared { command, scratch, send, grace, state, ended }) }
     }
 }
 
@@ -200,22 +189,13 @@ impl Shared {
         };
         let outcome = supervisor.watch(&notices);
         let status = worker.reap();
-        let results = match outcome {
-            Outcome::Results(results) => results,
-            Outcome::None(ended_by) => {
-                let failure = failure(request, ended_by, status, &log.tail());
-                request.actions.iter().map(|_| Err(failure.clone())).collect()
-            }
-        };
-        let results = results.into_iter();
-        let results =
-            results.map(|result| result.map(|outputs| outputs.into_iter().map(StoredOutput::into_output).collect()));
-        Report::Finished(Finished {
-            batch: request.batch,
-            results: results.collect(),
-            elapsed: started.elapsed(),
-            scratch: Some(scratch),
-        })
+        let results = outcome.unwrap_or_else(|ended_by| {
+            let failure = failure(request, ended_by, status, &log.tail());
+            request.actions.iter().map(|_| Err(failure.clone())).collect()
+        });
+        let outputs = |stored: Vec<StoredOutput>| stored.into_iter().map(StoredOutput::into_output).collect();
+        let results = results.into_iter().map(|result| result.map(outputs)).collect();
+        Report::Finished(Finished { batch: request.batch, results, elapsed: started.elapsed(), scratch: Some(scratch) })
     }
 
     fn spawn(&self, request: &Request, log: &Log) -> io::Result<(Worker, ChildStdin, ChildStdout)> {
@@ -325,7 +305,7 @@ fn failure(request: &Request, ended_by: Option<EndedBy>, status: Option<ExitStat
     }
     let signal = status.and_then(|status| status.signal());
     let signal = signal.map(|number| (number, Signal::try_from(number)));
-    // Rust's standard library aborts with this message where the system gives no memory.
+    // Rust's standard library aborts with this message if an allocation fails.
     let refused = tail.contains("memory allocation of") && tail.contains("failed");
     let stderr = last_lines(tail);
     match signal {

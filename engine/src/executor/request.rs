@@ -18,8 +18,10 @@ pub trait Executor: Send + Sync {
     /// Tells all batches to stop, and kills them after a grace period if possible; no batch starts any more.
     fn stop(&self);
 
-    /// Kills all batches at once if possible; no batch starts any more.
-    fn kill(&self);
+    /// Kills all batches at once if possible, and stops them otherwise; no batch starts any more.
+    fn kill(&self) {
+        self.stop();
+    }
 }
 
 /// A batch of actions to run.
@@ -61,7 +63,7 @@ pub enum Report {
     Device {
         /// Its number.
         batch: BatchId,
-        /// The device as [`DeviceUse::describe`](crate::stage::DeviceUse::describe) gives it.
+        /// The result of [`DeviceUse::describe`](crate::stage::DeviceUse::describe).
         description: String,
     },
     /// It ended.

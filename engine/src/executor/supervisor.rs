@@ -11,9 +11,6 @@ use super::failure::Failure;
 use super::protocol::{Message, STOP, StoredOutput};
 use super::request::{Report, Request, SendReport};
 
-/// The time that a worker has to stop before it is killed.
-pub(super) const GRACE: Duration = Duration::from_secs(5);
-
 /// The time that a worker has to end after its results.
 const LINGER: Duration = Duration::from_secs(10);
 
@@ -43,12 +40,6 @@ pub(super) enum EndedBy {
     Stop,
 }
 
-/// The result of the request.
-pub(super) enum Outcome {
-    Results(Results),
-    None(Option<EndedBy>),
-}
-
 /// Supervises one worker.
 pub(super) struct Supervisor<'a> {
     pub(super) request: &'a Request,
@@ -64,8 +55,8 @@ pub(super) struct Supervisor<'a> {
 }
 
 impl Supervisor<'_> {
-    /// Listens until the worker has ended and all of its output is read.
-    pub(super) fn watch(mut self, notices: &Receiver<Notice>) -> Outcome {
+    /// Listens until the worker has ended and all of its output is read; returns its results, or who ended it.
+    pub(super) fn watch(mut self, notices: &Receiver<Notice>) -> Result<Results, Option<EndedBy>> {
         let (mut exited, mut output_ended) = (false, false);
         while !(exited && output_ended) {
             let notice = match self.deadline {
@@ -101,10 +92,7 @@ impl Supervisor<'_> {
                 }
             }
         }
-        match self.results {
-            Some(results) => Outcome::Results(results),
-            None => Outcome::None(self.ended_by),
-        }
+        self.results.ok_or(self.ended_by)
     }
 
     fn kill(&mut self) {

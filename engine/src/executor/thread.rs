@@ -85,11 +85,6 @@ impl Executor for ThreadExecutor {
             (self.shared.send)(request.failed(&Failure::Cancelled, Duration::ZERO));
         }
     }
-
-    /// Does the same as `stop`: a thread cannot be killed.
-    fn kill(&self) {
-        self.stop();
-    }
 }
 
 impl Drop for ThreadExecutor {

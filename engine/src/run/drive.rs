@@ -38,7 +38,7 @@ const JOBS_WITHOUT_A_WARNING: usize = 8;
 /// The number of runs whose durations estimate those of this one.
 const RUNS_FOR_ESTIMATE: usize = 20;
 
-/// How often lost inputs of one node are remade; more means that the disk is failing.
+/// The number of times that lost inputs of one node are remade; more means that the disk is failing.
 const REPAIRS_MAX: u32 = 3;
 
 /// A miss on its way.
@@ -82,9 +82,9 @@ pub(super) struct Drive<'a, 'l, 'r> {
     /// Nodes whose deferral was reported.
     deferred: HashSet<NodeId>,
     failures: Vec<NodeFailure>,
-    /// Whether no more nodes start.
+    /// True once no more nodes may start.
     stopping: bool,
-    /// Whether durations of earlier runs were read; a run without misses needs none.
+    /// True once durations of earlier runs were read; a run without misses needs none.
     estimated: bool,
     /// The time of the latest lookup of deferred nodes.
     rechecked: Instant,
@@ -125,8 +125,8 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         if let Some(jobs) = options.jobs.filter(|jobs| *jobs > threads.saturating_mul(JOBS_WITHOUT_A_WARNING)) {
             let asked = asked();
             teller.warn(format!(
-                "--jobs {jobs} is capped at {threads}, of which use can be made: this machine has {cores} cores, and the \
-                 workers of this run ask for {asked} threads"
+                "--jobs {jobs} is capped at {threads}, of which use can be made: this machine has {cores} cores, and \
+                 the workers of this run ask for {asked} threads"
             ));
         }
         Ok(Self {

@@ -28,7 +28,7 @@ pub(super) struct Executors<'a> {
 struct Started {
     light: ThreadExecutor,
     heavy: ProcessExecutor,
-    /// Dropped last: removes what is left in it.
+    /// Dropped last, after all batches have ended.
     _scratch_dir: ScratchDir,
 }
 
@@ -55,8 +55,8 @@ impl<'a> Executors<'a> {
             let scratch_dir = ScratchDir(self.store.scratch()?.keep());
             let scratch = ScratchRoot::new(&scratch_dir.0);
             let worker = self.options.worker.clone();
-            let heavy = ProcessExecutor::new(worker, Arc::clone(&scratch), Arc::clone(&self.send));
-            let heavy = heavy.with_grace(self.options.grace);
+            let (send, grace) = (Arc::clone(&self.send), self.options.grace);
+            let heavy = ProcessExecutor::new(worker, Arc::clone(&scratch), send, grace);
             let light = ThreadExecutor::new(self.threads.min(cores()), scratch, Arc::clone(&self.send));
             self.started = Some(Started { light, heavy, _scratch_dir: scratch_dir });
         }

@@ -114,7 +114,7 @@ impl<'a> Lookups<'a> {
         std::mem::take(&mut self.hits)
     }
 
-    /// Records the last use of hits at intervals, so that a collection beside a long run knows what the run will read.
+    /// Records the last use of hits at intervals, so that a collection beside a long run spares its inputs.
     pub(super) fn touch_if_due(&mut self) {
         if self.touched.is_none_or(|touched| touched.elapsed() >= TOUCH_INTERVAL) {
             self.touch();

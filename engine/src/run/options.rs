@@ -15,7 +15,7 @@ pub struct RunOptions {
     pub jobs: Option<usize>,
     /// Names of the accelerator devices that it may use, for example `cuda:0`; without any it computes on the CPU.
     pub devices: Vec<String>,
-    /// Whether the first failure stops the run.
+    /// True if the first failure stops the run.
     pub fail_fast: bool,
     /// Nodes that run even if the store has their results.
     pub forced: Vec<NodeId>,

@@ -19,7 +19,7 @@ pub struct Summary {
     pub counts: Counts,
     /// Duration of the run.
     pub elapsed_ms: u64,
-    /// Whether it was stopped before its end.
+    /// True if it was stopped before its end.
     pub interrupted: bool,
     /// Nodes that failed.
     pub failures: Vec<NodeFailure>,

@@ -70,7 +70,7 @@ pub fn collect(store: &Store, policy: &GcPolicy, pinned: &HashSet<RunId>) -> Res
 /// Files of a run that are collected together.
 struct Unit<'r> {
     run: &'r RunFiles,
-    /// Whether it is the record of the run, and not its node logs.
+    /// True for the record of the run, false for its node logs.
     is_record: bool,
     usage: LogUse,
 }

@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use orchestrate_cache::{Digest, disk};
 use rayon::prelude::*;
@@ -13,7 +12,7 @@ use serde::Deserialize;
 
 use super::history::History;
 use super::hits;
-use super::layout::{DURATIONS, EVENTS, LOGS};
+use super::layout::{DURATIONS, EVENTS, LOGS, written_ms};
 use crate::event::{Event, TimedEvent};
 use crate::run_id::RunId;
 
@@ -149,10 +148,4 @@ impl RunFiles {
 #[derive(Deserialize)]
 struct Started {
     log: Option<PathBuf>,
-}
-
-/// Returns the time of the last write, in milliseconds since 1970.
-fn written_ms(file: &fs::Metadata) -> u64 {
-    let written = file.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-    u64::try_from(written.as_millis()).unwrap_or(u64::MAX)
 }

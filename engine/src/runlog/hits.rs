@@ -15,10 +15,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use orchestrate_cache::{ActionKey, Digest, Encoder, disk};
 
-use crate::event::Hits;
+use super::layout::written_ms;
+use crate::event::{Hits, now_ms};
 use crate::node::NodeId;
 use crate::parallel;
 
@@ -105,11 +105,7 @@ fn identity(hits: &Hits<'_>) -> Digest {
 }
 
 fn is_older(file: &fs::Metadata, age: Duration) -> bool {
-    let age = i64::try_from(age.as_millis()).expect("ages are hours");
-    file.modified()
-        .ok()
-        .and_then(|time| Timestamp::try_from(time).ok())
-        .is_some_and(|time| Timestamp::now().as_millisecond() - time.as_millisecond() > age)
+    u128::from(now_ms().saturating_sub(written_ms(file))) > age.as_millis()
 }
 
 /// Returns name and size of each list that may be removed if no run refers to it.

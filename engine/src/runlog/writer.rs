@@ -36,9 +36,9 @@ pub struct RunLog {
 impl RunLog {
     /// Starts the log of a new run below `runs_dir`.
     ///
-    /// If that is impossible, events are dropped, and [`RunLog::take_warning`] gives the reason.
+    /// If that is impossible, events are dropped, and [`RunLog::take_warning`] returns the reason.
     pub fn create(runs_dir: &Path) -> Self {
-        let id = RunId::new();
+        let id = RunId::now();
         let dir = runs_dir.join(id.as_str());
         let runs_dir = runs_dir.to_owned();
         let (flushed, durations) = (Instant::now(), Durations::default());

@@ -8,7 +8,8 @@ use crate::stage::Weight;
 pub(crate) struct Class {
     /// The resources that were asked for.
     pub(crate) resources: Resources,
-    /// Where it runs. By default a light node takes one thread, and a heavy node a fair share of those that are free.
+    /// Thread or worker process. By default a light node takes one thread, and a heavy node a fair share of those that
+    /// are free.
     pub(crate) weight: Weight,
 }
 

@@ -51,7 +51,7 @@ impl Action {
 pub struct Input {
     /// The port's name.
     pub port: String,
-    /// One item where the input is joined; all points in gather order where it is gathered.
+    /// One item if the input is joined; all points in gather order if it is gathered.
     pub items: Vec<Item>,
 }
 
@@ -60,12 +60,11 @@ pub type Label = (Arc<str>, Arc<str>);
 
 /// One artifact at a port.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "PlainItem", into = "PlainItem")]
 pub struct Item {
-    /// Axis and value label of each gathered axis, in the order of declaration; empty where the input is joined.
-    #[serde(with = "shared_labels")]
+    /// Axis and value label of each gathered axis, in the order of declaration; empty if the input is joined.
     pub labels: Vec<Label>,
     /// The artifact's files, sorted by name; shared by all nodes that read the artifact.
-    #[serde(with = "shared")]
     pub files: Arc<[InputFile]>,
 }
 
@@ -118,35 +117,23 @@ impl InputFile {
     }
 }
 
-/// Serialization of shared labels to a worker process.
-mod shared_labels {
-    use serde::{Deserialize, Deserializer, Serializer};
+/// An item without sharing, as a worker process receives it.
+#[derive(Serialize, Deserialize)]
+struct PlainItem {
+    labels: Vec<(String, String)>,
+    files: Vec<InputFile>,
+}
 
-    use super::Label;
-
-    pub(super) fn serialize<S: Serializer>(labels: &[Label], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(labels.iter().map(|(axis, label)| (&**axis, &**label)))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Label>, D::Error> {
-        let labels = Vec::<(String, String)>::deserialize(deserializer)?;
-        Ok(labels.into_iter().map(|(axis, label)| (axis.into(), label.into())).collect())
+impl From<Item> for PlainItem {
+    fn from(item: Item) -> Self {
+        let labels = item.labels.iter().map(|(axis, label)| (axis.to_string(), label.to_string()));
+        Self { labels: labels.collect(), files: item.files.to_vec() }
     }
 }
 
-/// Serialization of a shared list to a worker process.
-mod shared {
-    use std::sync::Arc;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<T: Serialize, S: Serializer>(items: &Arc<[T]>, serializer: S) -> Result<S::Ok, S::Error> {
-        items.as_ref().serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Arc<[T]>, D::Error> {
-        Vec::deserialize(deserializer).map(Into::into)
+impl From<PlainItem> for Item {
+    fn from(item: PlainItem) -> Self {
+        let labels = item.labels.into_iter().map(|(axis, label)| (axis.into(), label.into()));
+        Self { labels: labels.collect(), files: item.files.into() }
     }
 }

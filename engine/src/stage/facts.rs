@@ -16,7 +16,7 @@ pub struct Facts {
     ///
     /// Called when the spec is planned, once all ports that are not optional are connected.
     pub check_ports: fn(&[&str]) -> Result<(), String>,
-    /// Whether the stage takes inputs under other names too, as `command` does.
+    /// True if the stage takes inputs under other names too, as `command` does.
     pub takes_any_port: bool,
     /// Names of the outputs, where they do not depend on the params.
     pub outputs: &'static [&'static str],
@@ -29,19 +29,19 @@ pub struct Facts {
     /// The engine resolves them against the file that wrote them, keeps them out of the key, and puts the digests of
     /// [`Stage::files`](super::Stage::files) in their place.
     pub path_fields: &'static [&'static str],
-    /// Whether a folder among those paths is read without the published folders below it, so that a stage may publish
+    /// True if a folder among those paths is read without the published folders below it, so that a stage may publish
     /// there. A published folder has a file of the name [`crate::publish::RECORD`].
     pub leaves_out_published: bool,
-    /// Where it runs.
+    /// Thread or worker process.
     pub weight: Weight,
     /// The use of an accelerator device, by a stage that computes on one where there is one, and on the CPU otherwise.
     ///
-    /// Such a stage gets a whole device unless `resources` says `gpu = 0.5`, or `gpu = 0` to keep it on the CPU. Any
+    /// Such a stage gets a whole device unless `resources` has `gpu = 0.5`, or `gpu = 0` to keep it on the CPU. Any
     /// other stage that asks for `gpu` must get it.
     pub device: Option<DeviceUse>,
-    /// Whether siblings that share inputs are worth running together; see [`Stage::run`](super::Stage::run).
+    /// True if siblings that share inputs are worth running together; see [`Stage::run`](super::Stage::run).
     pub batches: bool,
-    /// Whether a killed run can resume from files in [`Context::checkpoint_dir`](super::Context::checkpoint_dir).
+    /// True if a killed run can resume from files in [`Context::checkpoint_dir`](super::Context::checkpoint_dir).
     pub checkpoints: bool,
 }
 
@@ -73,7 +73,7 @@ impl Facts {
     }
 }
 
-/// Where a stage runs.
+/// The place of execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weight {
     /// In a thread of the engine: milliseconds, little memory, cannot crash.
@@ -90,9 +90,9 @@ pub struct Port {
     /// Names of outputs that it reads, the preferred one first; an upstream stage with exactly one output that is in no
     /// stage's declaration (a `command`) fits every port.
     pub reads: &'static [&'static str],
-    /// Whether the stage runs without it.
+    /// True if the stage runs without it.
     pub optional: bool,
-    /// Whether it takes gathered inputs or several stages; otherwise it must receive exactly one artifact.
+    /// True if it takes gathered inputs or several stages; otherwise it must receive exactly one artifact.
     pub many: bool,
 }
 
@@ -108,7 +108,7 @@ impl Port {
     }
 }
 
-/// How a worker process and its libraries learn of the device that they were given.
+/// The use of an accelerator device by a worker process and its libraries.
 #[derive(Clone, Copy, Debug)]
 pub struct DeviceUse {
     /// Returns the environment variables of a worker process, so that libraries find the given device and no other.

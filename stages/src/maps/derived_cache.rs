@@ -29,9 +29,9 @@ impl<K: Clone + PartialEq, V> DerivedCache<K, V> {
         Self { size_max_bytes, size_bytes, entries: Mutex::new(Vec::new()) }
     }
 
-    /// Returns the value of a key, from the cache or else from `compute`. Other threads wait for a value being computed.
+    /// Returns the value of a key, from the cache or else from `compute`; meanwhile other threads wait for it.
     ///
-    /// Errors are not cached. If `compute` uses several threads, none of their jobs may ask for the key: it would deadlock.
+    /// Errors are not cached. A `compute` with several threads deadlocks if one of their jobs asks for the key.
     pub(crate) fn get_or_compute(
         &self,
         key: &K,
@@ -58,7 +58,7 @@ impl<K: Clone + PartialEq, V> DerivedCache<K, V> {
         slot
     }
 
-    /// Records the size of a value, and evicts the oldest until all fit. A value too large on its own is removed instead.
+    /// Records the size of a value, and evicts the oldest until all fit; removes a value too large on its own.
     fn keep(&self, key: &K, size_bytes: usize) {
         if size_bytes > self.size_max_bytes {
             return self.remove(key);

@@ -1,4 +1,4 @@
-//! From class activation maps to scores: heatmaps, thresholds, and overlap with the annotated lesion.
+//! Heatmaps of class activation maps, thresholds, and scores of their overlap with the annotated lesion.
 
 pub(crate) mod derived_cache;
 pub mod heatmap;

@@ -1,15 +1,17 @@
-//! Percentile intervals of means by drawing patients, or images, again. Sources: Efron and Tibshirani 1993, *An
+//! Percentile intervals of means by resampling patients, or images. Sources: Efron and Tibshirani 1993, *An
 //! Introduction to the Bootstrap*, section 13.3; Davison and Hinkley 1997, *Bootstrap Methods and their Application*,
 //! section 3.8, for whole clusters.
 //!
-//! Images of one patient depend on each other, so patients are drawn, each with all its images, as many as there are. The
-//! networks are not trained again: an interval says what other patients would have changed, not what another training would.
-//! All samples of the same units see the same draws, so adding a model to a study moves no interval of another.
+//! Images of one patient depend on each other, so whole patients are drawn, as many as there are. The networks are not
+//! trained again: an interval shows the effect of other patients, not of another training. All samples of the same
+//! units see the same draws, so adding a model to a study moves no interval of another.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::artifact::{Interval, Resampling, ResamplingUnit};
 use crate::random::Seed;
 
-/// How intervals are found.
+/// The parameters of an interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Bootstrap {
     /// Share of the resamples that lies in the interval, between 0 and 1.
@@ -20,51 +22,45 @@ pub(crate) struct Bootstrap {
     pub(crate) seed: u64,
 }
 
-/// Number of resamples unless a spec says otherwise: the ends of a 95 % interval then vary by a few hundredths of its width.
+/// The default number of resamples: the ends of a 95 % interval then vary by a few hundredths of its width.
 pub(crate) const RESAMPLES: u32 = 2000;
 
-/// Share of the resamples in an interval unless a spec says otherwise.
+/// The default share of the resamples in an interval.
 pub(crate) const LEVEL: f64 = 0.95;
 
 /// The values of some units, in groups (folds) whose means are averaged.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Sample {
-    /// Number of units, at least one value each.
+    /// Number of units, each with at least one value.
     units: usize,
-    groups: Vec<Vec<Part>>,
+    groups: Vec<Vec<UnitSum>>,
 }
 
 /// The values of one unit in one group.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Part {
+struct UnitSum {
     unit: usize,
     sum: f64,
     count: f64,
 }
 
 impl Sample {
-    /// From groups of (unit, value); units are numbered in their order, which must not depend on anything but their names.
+    /// Collects groups of (unit, value); units are numbered in their order, which must depend only on their names.
     pub(crate) fn of<K: Ord>(groups: impl Iterator<Item = impl Iterator<Item = (K, f64)>>) -> Self {
-        let groups: Vec<std::collections::BTreeMap<K, (f64, f64)>> = groups
-            .map(|values| {
-                let mut group = std::collections::BTreeMap::new();
-                for (unit, value) in values {
-                    let (sum, count) = group.entry(unit).or_insert((0.0, 0.0));
-                    *sum += value;
-                    *count += 1.0;
-                }
-                group
-            })
-            .collect();
-        let units: std::collections::BTreeSet<&K> = groups.iter().flat_map(|group| group.keys()).collect();
-        let units: Vec<&K> = units.into_iter().collect();
-        let part = |(unit, &(sum, count)): (&K, &(f64, f64))| Part {
-            unit: units.binary_search(&unit).expect("every unit is listed"),
-            sum,
-            count,
+        let sums = |values| {
+            let mut sums: BTreeMap<K, (f64, f64)> = BTreeMap::new();
+            for (unit, value) in values {
+                let (sum, count) = sums.entry(unit).or_default();
+                *sum += value;
+                *count += 1.0;
+            }
+            sums
         };
-        let parts = groups.iter().filter(|group| !group.is_empty()).map(|group| group.iter().map(part).collect());
-        Self { groups: parts.collect(), units: units.len() }
+        let groups: Vec<BTreeMap<K, (f64, f64)>> = groups.map(sums).filter(|group| !group.is_empty()).collect();
+        let units: BTreeSet<&K> = groups.iter().flat_map(|group| group.keys()).collect();
+        let numbers: BTreeMap<&K, usize> = units.into_iter().zip(0..).collect();
+        let sum = |(unit, &(sum, count)): (&K, &(f64, f64))| UnitSum { unit: numbers[unit], sum, count };
+        Self { groups: groups.iter().map(|group| group.iter().map(sum).collect()).collect(), units: numbers.len() }
     }
 
     /// The mean over groups of the means over the values of each, where unit `u` occurs `weights[u]` times.
@@ -72,11 +68,11 @@ impl Sample {
         let (mut total, mut groups) = (0.0, 0.0);
         for group in &self.groups {
             let (mut sum, mut count) = (0.0, 0.0);
-            for part in group {
-                sum += weights[part.unit] * part.sum;
-                count += weights[part.unit] * part.count;
+            for own in group {
+                sum += weights[own.unit] * own.sum;
+                count += weights[own.unit] * own.count;
             }
-            // A fold none of whose patients was drawn has no mean.
+            // A fold has no mean if none of its patients was drawn.
             if count > 0.0 {
                 total += sum / count;
                 groups += 1.0;
@@ -107,12 +103,12 @@ impl Bootstrap {
         Some(Interval { low, high, units: sample.units as u64 })
     }
 
-    /// What is said about all intervals of a table.
+    /// The facts about all intervals of a table.
     pub(crate) fn resampling(&self, unit: ResamplingUnit) -> Resampling {
         Resampling { level: self.level, resamples: self.resamples, unit }
     }
 
-    /// What is out of range, by the param.
+    /// Returns the problems of values out of range, by param.
     pub(crate) fn problems(level: Option<f64>, resamples: Option<u32>) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
         if level.is_some_and(|level| !(level > 0.0 && level < 1.0)) {
@@ -125,11 +121,11 @@ impl Bootstrap {
     }
 }
 
-/// A quantile of sorted values, linear between them, as NumPy's default.
+/// Returns a quantile of sorted values, linear between them, as NumPy does by default.
 fn quantile(sorted: &[f64], q: f64) -> f64 {
-    let place = q * (sorted.len() - 1) as f64;
-    let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
-    below + (above - below) * place.fract()
+    let index = q * (sorted.len() - 1) as f64;
+    let (below, above) = (sorted[index.floor() as usize], sorted[index.ceil() as usize]);
+    below + (above - below) * index.fract()
 }
 
 #[cfg(test)]
@@ -144,8 +140,9 @@ mod tests {
         Sample::of(groups.iter().map(|group| group.iter().copied()))
     }
 
-    /// Three draws of 0, 3, 6 have the sums 0, 3, 6, 9, 12, 15, 18 in 1, 3, 6, 7, 6, 3, 1 of 27 cases. At most 3: 4 / 27 = 0.148,
-    /// at most 6: 10 / 27 = 0.370, so the lower quartile of the mean is 6 / 3 and, by symmetry, the upper one 12 / 3.
+    /// Three draws of 0, 3, 6 have the sums 0, 3, 6, 9, 12, 15, 18 in 1, 3, 6, 7, 6, 3, 1 of 27 cases. At most 3: 4 /
+    /// 27 = 0.148, at most 6: 10 / 27 = 0.370, so the lower quartile of the mean is 6 / 3 and, by symmetry, the upper
+    /// one 12 / 3.
     #[test]
     fn quartiles_worked_by_hand() {
         let half = Bootstrap { level: 0.5, ..BOOTSTRAP };
@@ -153,8 +150,8 @@ mod tests {
         assert_eq!(interval, Some(Interval { low: 2.0, high: 4.0, units: 3 }));
     }
 
-    /// Two patients of two images each: drawn as patients, the mean is 0, 0.5 or 1 with probabilities 1/4, 1/2, 1/4; drawn as
-    /// images, all four equal with probability 1/16 only, and the lower eighth is that of one 1 among four.
+    /// Two patients of two images each: drawn as patients, the mean is 0, 0.5 or 1 with probabilities 1/4, 1/2, 1/4;
+    /// drawn as images, all four equal with probability 1/16 only, and the lower eighth is that of one 1 among four.
     #[test]
     fn images_of_a_patient_are_drawn_together() {
         let wide = Bootstrap { level: 0.75, ..BOOTSTRAP };
@@ -164,8 +161,8 @@ mod tests {
         assert_eq!(wide.interval("test", &images), Some(Interval { low: 0.25, high: 0.75, units: 4 }));
     }
 
-    /// Weights 2 of `p` and 1 of `q`: fold 1 has (2·1 + 1·4) / 3 = 2, fold 2 has 5 alone; their mean is 3.5. Without `q` fold 2 has
-    /// no value, and the mean is that of fold 1: 1.
+    /// Weights 2 of `p` and 1 of `q`: fold 1 has (2·1 + 1·4) / 3 = 2, fold 2 has 5 alone; their mean is 3.5. Without
+    /// `q` fold 2 has no value, and the mean is that of fold 1: 1.
     #[test]
     fn the_mean_is_over_folds_of_the_mean_of_each() {
         let sample = sample(&[&[("p", 1.0), ("q", 4.0)], &[("q", 5.0)], &[]]);
@@ -190,8 +187,9 @@ mod tests {
         assert!((one.low - other.low).abs() < 0.5 && (one.high - other.high).abs() < 0.5, "{one:?} {other:?}");
     }
 
-    /// SciPy draws other random numbers, so the ends agree up to the error of sampling: the reference is the mean of many runs
-    /// of `scipy.stats.bootstrap` and the standard deviation between them, and ours lies within four of those.
+    /// SciPy draws other random numbers, so the ends agree up to the error of sampling: the reference is the mean of
+    /// many runs of `scipy.stats.bootstrap` and the standard deviation between them, and ours lies within four of
+    /// those.
     #[test]
     fn intervals_are_distributed_as_those_of_scipy() {
         let reference: Value = serde_json::from_str(include_str!("../../tests/reference/bootstrap.json")).unwrap();

@@ -3,5 +3,6 @@
 pub(crate) mod bootstrap;
 pub mod classify;
 pub mod compare;
+pub(crate) mod first_seen;
 pub mod table;
 pub mod tidy;

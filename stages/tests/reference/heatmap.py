@@ -1,7 +1,7 @@
 """Reference values for the heatmap: PyTorch for scale = "after", OpenCV for scale = "before".
 
 Writes heatmap.json: random maps with their up-sampled values (PyTorch, f32), their grey levels after min-max, x 255 and
-truncation (NumPy, f32), and the grey levels of the script published with Zhou et al. 2016 (min-max at native size, then
+truncation (NumPy, f32), and the grey levels of the script of Zhou et al. 2016 (min-max at native size, then
 OpenCV's resize of bytes). Run: python heatmap.py
 """
 

@@ -1,5 +1,5 @@
-//! A study whose stages take milliseconds. Each output depends on all bytes that the stage reads, so one wrong byte
-//! changes everything below it.
+//! A study whose stages take milliseconds: each output is made of all bytes that the stage read, so that one wrong byte
+//! anywhere shows in everything below it.
 
 use std::path::Path;
 
@@ -46,7 +46,7 @@ pub(crate) const LABELS: (&str, &str) = ("labels.csv", "image,label\n1,glioma\n"
 /// Every kind.
 pub(crate) static STAGES: &[&dyn Stage] = &[&Chain::Dataset, &Chain::Train, &Chain::Score, &Chain::Table];
 
-/// Too long for a pack, so that the store keeps it in its own file.
+/// Longer than what packs hold, so that the store keeps it as a file of its own.
 const LARGE_BYTES: usize = 70_000;
 
 enum Chain {
@@ -135,7 +135,7 @@ impl Chain {
         for file in action.inputs.iter().flat_map(|input| &input.items).flat_map(|item| item.files.iter()) {
             read.extend(file.read()?);
         }
-        // Paths differ between folders, and the key covers the other params.
+        // Paths differ from folder to folder, and the key tells the rest.
         read.extend(action.key.0.as_bytes());
         let state = Digest::of(&read);
         match self {
@@ -163,15 +163,14 @@ impl Chain {
     }
 }
 
-/// A small file that is equal in studies that differ only in the seed, so the second study shares the bytes of the
-/// first.
+/// A small file that does not depend on the seed, so that a second study with another seed shares its bytes.
 fn shared(action: &Action) -> (String, Content) {
     let mut params = action.params.clone();
     params.as_object_mut().expect("params are a table").remove("seed");
     ("shared".to_owned(), Content::Bytes(stretch(Digest::of(params.to_string().as_bytes()), 100)))
 }
 
-/// Resumes from a checkpoint; each epoch hashes the result of the one before.
+/// Resumes from a checkpoint; an epoch hashes the result of the one before.
 fn train(context: &Context<'_>, action: &Action, start: Digest) -> Result<Digest, StageError> {
     let epochs = action.params["epochs"].as_u64().unwrap_or(1);
     let checkpoints = Checkpoints::new(context.checkpoint_dir.unwrap_or(context.scratch_dir), action.key);
@@ -184,7 +183,7 @@ fn train(context: &Context<'_>, action: &Action, start: Digest) -> Result<Digest
         let mut bytes = vec![0; CHECKPOINT_HEADER_BYTES];
         bytes.extend(epoch.to_le_bytes());
         bytes.extend(state.as_bytes());
-        // As in a training: without checkpoints the result is right, but slower after a kill.
+        // As in a training: without checkpoints it is right, and slower after a kill.
         let _ = checkpoints.save(epoch as usize, bytes);
     }
     Ok(state)

@@ -410,7 +410,8 @@ proptest! {
             doomed[index] = blocked || state == NodeState::Failed;
             prop_assert_eq!(state == NodeState::Blocked, blocked);
         }
-        prop_assert_eq!(scheduler.counts().failed, scheduler.states.iter().filter(|state| **state == NodeState::Failed).count());
+        let failed = scheduler.states.iter().filter(|state| **state == NodeState::Failed);
+        prop_assert_eq!(scheduler.counts().failed, failed.count());
         prop_assert_eq!(scheduler.pool.free_threads(), case.capacity.threads);
         prop_assert!(scheduler.batches.is_empty() && scheduler.batch_of.is_empty());
     }

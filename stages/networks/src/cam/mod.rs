@@ -1,36 +1,37 @@
 //! `kind = "cam"`: class activation maps of the predicted class. Source: Kang et al. 2021, Eq. 1–2; Zhou et al. 2016,
 //! arXiv 1512.04150.
 //!
-//! The score of class c is Σₖ wₖᶜ · mean of Aᵏ + bias, with A the feature map before global average pooling. So the map is
-//! S = Σₖ wₖᶜ Aᵏ at the native size of A. It contains no bias, and has no ReLU.
+//! The score of class c is Σₖ wₖᶜ · mean of Aᵏ + bias, with A the feature map before global average pooling. So the map
+//! is S = Σₖ wₖᶜ Aᵏ at the native size of A. It contains no bias, and has no ReLU.
 
 use burn::tensor::activation::softmax;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 use orchestrate_engine::params;
 use orchestrate_engine::stage::{Action, Context, Facts, Output, Port, StageError, Weight};
-use orchestrate_stages::artifact::{Cams, ImageReader, Predictions, Split, Table};
+use orchestrate_stages::artifact::{Cams, Predictions, Table};
 use orchestrate_stages::threads::with_threads;
 use orchestrate_stages::typed::{Adaptor, Typed};
 use serde::{Deserialize, Serialize};
 
-use crate::inference::{Batches, Which, problems};
-use crate::model::{Classifier, DEVICE_USE, ModelCard, Precision, Weights, device, numbers, pool};
-use crate::training::check_names;
+use crate::inference::{Inference, Which, problems};
+use crate::model::{Classifier, DEVICE_USE, ModelCard, Precision, numbers, pool};
 
 /// Parameters of `kind = "cam"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// The fold whose images are mapped, from 1; default: the fold that the weights have not seen, and no other is taken.
+    /// The fold whose images are mapped, from 1; default: the fold that the weights have not seen, the only one
+    /// allowed.
     #[serde(default)]
     pub fold: Option<u32>,
     /// `"validation"` (default), the images of the fold, or `"all"`, training images too.
     #[serde(default)]
     pub images: Which,
-    /// Images that go through the network at a time, at least 1; default 32.
+    /// Images per batch, at least 1; default 32.
     #[serde(default = "batch_size")]
     pub batch_size: usize,
-    /// The type of the numbers in the trunk: `"f32"` (default), `"bf16"` or `"f16"`; maps are computed in f32 in any case.
+    /// The type of the numbers in the trunk: `"f32"` (default), `"bf16"` or `"f16"`; maps are computed in f32 in any
+    /// case.
     #[serde(default)]
     pub precision: Precision,
 }
@@ -67,11 +68,8 @@ impl Typed for Cam {
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
         let one = |(params, action): &(Params, &Action)| {
-            let images = ImageReader::from_item(action.one("images")?)?;
-            let split = Split::from_item(action.one("split")?)?;
-            let weights = Weights::from_item(action.one("weights")?)?;
-            let device = device(context.device)?;
-            let cams = with_threads(context.threads, || run(params, &images, &split, &weights, &device, context))?;
+            let inference = Inference::open(action, context)?;
+            let cams = with_threads(context.threads, || run(params, &inference))?;
             Ok(vec![cams.output()?, predictions(&cams).output()?])
         };
         batch.iter().map(one).collect()
@@ -80,19 +78,12 @@ impl Typed for Cam {
 
 /// Computes the maps of images in data set order.
 ///
-/// Errors: a split or images that the weights were not trained on; a fold that they have seen; a network that gives NaN or
-/// infinity, with the name of the image.
-fn run(
-    params: &Params,
-    images: &ImageReader,
-    split: &Split,
-    weights: &Weights<ModelCard>,
-    device: &Device,
-    context: &Context<'_>,
-) -> Result<Cams, StageError> {
-    check_names(images, split)?;
+/// Errors: images or classes that the network was not trained on; a fold that it was trained on; a network that gives
+/// NaN or infinity, with the name of the image.
+fn run(params: &Params, inference: &Inference<'_, ModelCard>) -> Result<Cams, StageError> {
+    let Inference { device, images, split, weights, .. } = inference;
     check_classes(&weights.card.classes, &split.classes)?;
-    let fold = weights.unseen_fold(images, params.fold)?;
+    let fold = inference.fold(params.fold)?;
     let indices = params.images.indices(split, fold);
     if indices.is_empty() {
         return Err(StageError::new(format!("fold {fold} of the split has no images")));
@@ -111,12 +102,10 @@ fn run(
         input_width: images.width,
         maps: Vec::new(),
     };
-    let normalisation = &weights.card.normalisation;
-    let batches = Batches { images, indices: &indices, batch_size: params.batch_size, normalisation };
-    batches.each(device, context, |batch, tensor| {
+    inference.each_batch(&indices, params.batch_size, |batch, tensor| {
         let mapped = map(&classifier, tensor)?;
         if let Some(bad) = mapped.first_not_finite() {
-            return Err(batches.not_finite(batch[bad]));
+            return Err(inference.not_finite(batch[bad]));
         }
         (cams.height, cams.width) = (mapped.height, mapped.width);
         cams.predicted.extend(mapped.predicted);
@@ -172,7 +161,7 @@ fn map(classifier: &Classifier, images: Tensor<4>) -> Result<Mapped, StageError>
     Ok(Mapped { predicted, probabilities, height, width, maps })
 }
 
-/// S = Σₖ wₖᶜ Aᵏ for one class an image.
+/// Computes S = Σₖ wₖᶜ Aᵏ for one class per image.
 ///
 /// - `features`: A, `[batch, feature, height, width]`
 /// - `class_weights`: w, `[class, feature]`

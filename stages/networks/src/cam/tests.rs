@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::reference::{Sample, assert_close, formula_images, formula_tensors};
-use crate::model::{InitialWeights, ModelName, Normalisation};
+use crate::model::{InitialWeights, ModelName, Normalisation, Weights};
 use crate::testing::Bench;
-use orchestrate_stages::artifact::Images;
+use crate::testing::reference::{Sample, assert_close, formula_images, formula_tensors};
+use orchestrate_stages::artifact::{Images, Split};
 use orchestrate_stages::random::Seed;
 
 #[test]

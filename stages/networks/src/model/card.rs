@@ -3,14 +3,14 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::architecture::ModelName;
+use super::architecture::{Architecture, ModelName};
 use super::classifier::Classifier;
 use super::encoder::EncoderName;
 use super::input::Normalisation;
 use super::precision::Precision;
 use super::tensors::Tensors;
 use super::unet::Unet;
-use super::weights::Card;
+use super::weights::{Card, Training};
 
 /// The settings of a classifier beside its tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,47 +78,61 @@ impl InitialWeights {
 impl Card for ModelCard {
     type Network = Classifier;
     const FILE: &'static str = "model.json";
-    const OTHER_KIND: &'static str = "they are those of a U-Net, which has no class activation map; connect a stage of kind \
-                                      `train`, or read the masks of the U-Net with `predict-masks`";
-    const STAGES: [&'static str; 3] = ["train", "cam", "maps"];
+    const NETWORK: &'static str = "model";
+    const STAGES: [&'static str; 2] = ["train", "cam"];
+    const RESULTS: &'static str = "maps";
+    const OTHER_KIND: &'static str = "they are those of a U-Net, which has no class activation map; connect a stage of \
+                                      kind `train`, or read the masks of the U-Net with `predict-masks`";
 
-    fn name(&self) -> String {
-        format!("model `{}`", self.model)
+    fn architecture(&self) -> &'static Architecture {
+        self.model.architecture()
     }
 
-    fn fold(&self) -> u32 {
-        self.fold
-    }
-
-    fn size(&self) -> [usize; 2] {
-        [self.height, self.width]
+    fn training(&self) -> Training<'_> {
+        let Self { height, width, ref normalisation, fold, seed, .. } = *self;
+        Training { height, width, normalisation, fold, seed }
     }
 
     fn build(&self, tensors: &Tensors, device: &Device) -> Result<Classifier, String> {
         Classifier::from_tensors(self.model, self.classes.len(), tensors, device)
+    }
+
+    fn drawn(&self, device: &Device) -> Classifier {
+        Classifier::drawn(self.model, self.classes.len(), &self.streams(), device)
+    }
+
+    fn with_pretrained(&self, drawn: Classifier, tensors: &Tensors) -> Result<Classifier, String> {
+        drawn.with_trunk(self.model, tensors)
     }
 }
 
 impl Card for UnetCard {
     type Network = Unet;
     const FILE: &'static str = "unet.json";
+    const NETWORK: &'static str = "a U-Net with encoder";
+    const STAGES: [&'static str; 2] = ["segment", "predict-masks"];
+    const RESULTS: &'static str = "masks";
     const OTHER_KIND: &'static str =
         "they are those of a classifier, which predicts no masks; connect a stage of kind `segment`";
-    const STAGES: [&'static str; 3] = ["segment", "predict-masks", "masks"];
 
-    fn name(&self) -> String {
-        format!("a U-Net with encoder `{}`", self.encoder)
+    fn architecture(&self) -> &'static Architecture {
+        self.encoder.architecture()
     }
 
-    fn fold(&self) -> u32 {
-        self.fold
-    }
-
-    fn size(&self) -> [usize; 2] {
-        [self.height, self.width]
+    fn training(&self) -> Training<'_> {
+        let Self { height, width, ref normalisation, fold, seed, .. } = *self;
+        Training { height, width, normalisation, fold, seed }
     }
 
     fn build(&self, tensors: &Tensors, device: &Device) -> Result<Unet, String> {
         Unet::from_tensors(self.encoder, tensors, device)
+    }
+
+    fn drawn(&self, device: &Device) -> Unet {
+        Unet::drawn(self.encoder, &self.streams(), device)
+    }
+
+    fn with_pretrained(&self, drawn: Unet, tensors: &Tensors) -> Result<Unet, String> {
+        drawn.with_pretrained(self.encoder, tensors)
     }
 }

@@ -1,14 +1,18 @@
 //! A trained network as an output: its tensors, and the card that tells how to use them.
 //!
-//! Two files: `weights.safetensors`, tensors in the order of their names, and the card, JSON. The name of the card's file
-//! tells a classifier from a U-Net.
+//! Two files: `weights.safetensors`, tensors in the order of their names, and the card, JSON. The name of the card's
+//! file tells a classifier from a U-Net.
 
+use burn::module::Module;
 use burn::tensor::Device;
 use orchestrate_engine::stage::{Content, Item, Output, StageError};
-use orchestrate_stages::artifact::{ImageReader, WEIGHTS};
+use orchestrate_stages::artifact::WEIGHTS;
+use orchestrate_stages::random::Seed;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::architecture::Architecture;
+use super::input::Normalisation;
 use super::tensors::{Tensors, read_safetensors, write_safetensors};
 
 /// The name of the file of tensors.
@@ -26,28 +30,63 @@ pub struct Weights<C> {
 /// The settings of a network beside its tensors.
 pub trait Card: Serialize + DeserializeOwned {
     /// The network.
-    type Network;
+    type Network: Module;
 
     /// The name of the card's file.
     const FILE: &'static str;
 
-    /// The error where a port receives weights of another kind.
+    /// The words before the name of the architecture in errors.
+    const NETWORK: &'static str;
+
+    /// The stage that trains such a network, and the stage that uses it.
+    const STAGES: [&'static str; 2];
+
+    /// The results of the stage that uses it.
+    const RESULTS: &'static str;
+
+    /// The error of a port that receives weights of another kind.
     const OTHER_KIND: &'static str;
 
-    /// The stage that trains such a network, the stage that uses it, and the output of the latter, for errors.
-    const STAGES: [&'static str; 3];
+    /// Returns the architecture of the network, or of its encoder.
+    fn architecture(&self) -> &'static Architecture;
 
-    /// Names the network in errors: ``model `tiny` ``.
-    fn name(&self) -> String;
-
-    /// The fold that the network has not seen.
-    fn fold(&self) -> u32;
-
-    /// Height and width of the images of its training, in pixels.
-    fn size(&self) -> [usize; 2];
+    /// Returns facts about the training of the network.
+    fn training(&self) -> Training<'_>;
 
     /// Builds the network; the error names every tensor that does not fit.
     fn build(&self, tensors: &Tensors, device: &Device) -> Result<Self::Network, String>;
+
+    /// Builds the network with weights drawn from [`Card::streams`].
+    fn drawn(&self, device: &Device) -> Self::Network;
+
+    /// Replaces drawn weights by pretrained ones; the error names every tensor that does not fit.
+    fn with_pretrained(&self, drawn: Self::Network, tensors: &Tensors) -> Result<Self::Network, String>;
+
+    /// Names the network in errors: ``model `tiny` ``.
+    fn name(&self) -> String {
+        format!("{} `{}`", Self::NETWORK, self.architecture().name)
+    }
+
+    /// Returns the seed of all streams of random numbers of the training.
+    fn streams(&self) -> Seed {
+        let Training { fold, seed, .. } = self.training();
+        Seed::new(Self::STAGES[0], seed, &[self.architecture().name, &fold.to_string()])
+    }
+}
+
+/// Facts about the training of a network.
+#[derive(Clone, Copy, Debug)]
+pub struct Training<'a> {
+    /// Height of its images, in pixels.
+    pub height: usize,
+    /// Width of its images, in pixels.
+    pub width: usize,
+    /// The normalisation of their grey levels, one entry per channel.
+    pub normalisation: &'a Normalisation,
+    /// The fold that it left out, from 1.
+    pub fold: u32,
+    /// The param `seed`.
+    pub seed: u64,
 }
 
 impl<C: Card> Weights<C> {
@@ -83,30 +122,5 @@ impl<C: Card> Weights<C> {
     pub fn network(&self, device: &Device) -> Result<C::Network, StageError> {
         let network = self.card.build(&self.tensors, device);
         network.map_err(|error| StageError::new(format!("`{TENSORS}` does not fit {}: {error}", self.card.name())))
-    }
-
-    /// Returns the fold whose images the network has not seen.
-    ///
-    /// Errors: images of another size than those of its training; a `fold`, from a spec, that it was trained on.
-    pub(crate) fn unseen_fold(&self, images: &ImageReader, fold: Option<u32>) -> Result<u32, StageError> {
-        let ([height, width], unseen) = (self.card.size(), self.card.fold());
-        if [height, width] != [images.height, images.width] {
-            return Err(StageError::input(
-                "weights",
-                format!(
-                    "the network was trained on {height}×{width} pixels, but the images are {}×{}; connect the data set of \
-                     the training",
-                    images.height, images.width
-                ),
-            ));
-        }
-        let [trains, uses, outputs] = C::STAGES;
-        match fold {
-            Some(fold) if fold != unseen => Err(StageError::new(format!(
-                "fold = {fold}, but the weights have not seen fold {unseen}: they were trained on the images of fold {fold}, so \
-                 the {outputs} would leak; vary `{trains}` and `{uses}` over the same axis `fold`"
-            ))),
-            _ => Ok(unseen),
-        }
     }
 }

@@ -1,35 +1,34 @@
-//! `kind = "predict-masks"`: masks by a U-Net, 1 where the sigmoid of the logit is at least `cut`. Source: Kang et al. 2021,
-//! section 3.2.
+//! `kind = "predict-masks"`: masks by a U-Net, 1 where the sigmoid of the logit is at least `cut`. Source: Kang et al.
+//! 2021, section 3.2.
 
-use burn::tensor::Device;
 use orchestrate_engine::params;
 use orchestrate_engine::stage::{Action, Context, Facts, Port, StageError, Weight};
-use orchestrate_stages::artifact::{ImageReader, Images, PredictedMasks, Split, Table};
+use orchestrate_stages::artifact::{Images, PredictedMasks, Split, Table};
 use orchestrate_stages::batch::{Outcome, digests, in_groups};
 use orchestrate_stages::threads::with_threads;
 use orchestrate_stages::typed::{Adaptor, Typed};
 use serde::{Deserialize, Serialize};
 
-use crate::inference::{Batches, Which, problems};
-use crate::model::{DEVICE_USE, UnetCard, Weights, device, numbers};
+use crate::inference::{Inference, Which, problems};
+use crate::model::{DEVICE_USE, UnetCard, Weights, numbers};
 use crate::segment::check_size;
 use crate::segment::mask::Level;
-use crate::training::{check, check_names, divide};
+use crate::training::{check, divide};
 
 /// Parameters of `kind = "predict-masks"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// The fold whose images are taken, from 1; default: the fold that the weights have not seen, and no other is taken.
+    /// The fold whose images are taken, from 1; default: the fold that the weights have not seen, the only one allowed.
     #[serde(default)]
     pub fold: Option<u32>,
     /// `"validation"` (default), the images of the fold, or `"all"`, training images too.
     #[serde(default)]
     pub images: Which,
-    /// Images that go through the network at a time, at least 1; default 8.
+    /// Images per batch, at least 1; default 8.
     #[serde(default = "batch_size")]
     pub batch_size: usize,
-    /// The probability from which on a pixel is foreground, above 0 and below 1; default 0.5.
+    /// The smallest probability of a foreground pixel, above 0 and below 1; default 0.5.
     #[serde(default = "cut")]
     pub cut: f64,
 }
@@ -72,7 +71,7 @@ impl Typed for PredictMasks {
     };
     type Params = Params;
 
-    /// Members that differ in `cut` alone go through the network once.
+    /// Computes logits once for members that differ in `cut` alone.
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Outcome> {
         in_groups(
             batch.iter().map(Ok).collect(),
@@ -82,12 +81,8 @@ impl Typed for PredictMasks {
             },
             |group| {
                 let (params, action) = group[0];
-                let images = ImageReader::from_item(action.one("images")?)?;
-                let split = Split::from_item(action.one("split")?)?;
-                let weights = Weights::from_item(action.one("weights")?)?;
-                let device = device(context.device)?;
-                let predict = || predict(params, &images, &split, &weights, &device, context);
-                let logits = with_threads(context.threads, predict)?;
+                let inference = Inference::open(action, context)?;
+                let logits = with_threads(context.threads, || predict(params, &inference))?;
                 let outcome = |(params, _): &&(Params, &Action)| Ok(vec![logits.masks(params.cut).output()?]);
                 Ok(group.iter().map(outcome).collect())
             },
@@ -113,32 +108,23 @@ impl Logits {
 
 /// Computes the logits of images in data set order.
 ///
-/// Errors: a split or images that the weights were not trained on; a fold that they have seen; a network that gives NaN or
-/// infinity, with the name of the image.
-fn predict(
-    params: &Params,
-    images: &ImageReader,
-    split: &Split,
-    weights: &Weights<UnetCard>,
-    device: &Device,
-    context: &Context<'_>,
-) -> Result<Logits, StageError> {
-    check_names(images, split)?;
+/// Errors: images that the network was not trained on, or cannot take; a fold that it was trained on; a network that
+/// gives NaN or infinity, with the name of the image.
+fn predict(params: &Params, inference: &Inference<'_, UnetCard>) -> Result<Logits, StageError> {
+    let Inference { images, split, .. } = inference;
     check_size(images)?;
-    let fold = weights.unseen_fold(images, params.fold)?;
+    let fold = inference.fold(params.fold)?;
     if params.images == Which::Validation {
         divide(split, fold)?;
     }
     let indices = params.images.indices(split, fold);
-    let unet = weights.network(device)?;
+    let unet = inference.weights.network(&inference.device)?;
     let (height, width) = (images.height, images.width);
     let mut values = Vec::with_capacity(indices.len() * height * width);
-    let normalisation = &weights.card.normalisation;
-    let batches = Batches { images, indices: &indices, batch_size: params.batch_size, normalisation };
-    batches.each(device, context, |batch, tensor| {
+    inference.each_batch(&indices, params.batch_size, |batch, tensor| {
         let logits = numbers(unet.logits(tensor))?;
         if let Some(bad) = logits.iter().position(|logit| !logit.is_finite()) {
-            return Err(batches.not_finite(batch[bad / (height * width)]));
+            return Err(inference.not_finite(batch[bad / (height * width)]));
         }
         values.extend(logits);
         Ok(())

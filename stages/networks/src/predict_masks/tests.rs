@@ -1,10 +1,10 @@
+use burn::tensor::Device;
 use orchestrate_engine::stage::Item;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::{
-    Classifier, EncoderName, InitialWeights, ModelCard, ModelName, Normalisation, Precision, Unet, image_tensor,
-};
+use crate::model::{Classifier, EncoderName, InitialWeights, ModelCard, ModelName, Normalisation, Precision, Unet};
+use crate::testing::reference::image_tensor;
 use crate::testing::{Bench, blobs};
 use orchestrate_stages::artifact::Masks;
 use orchestrate_stages::random::Seed;
@@ -113,7 +113,8 @@ fn what_does_not_fit_together_is_refused_with_a_reason() {
         (error(json!({}), &|inputs| inputs.1.folds.fill(1)), "fold 2 does not exist: the split has folds 1 to 1"),
         (
             error(json!({}), &|inputs| drop(inputs.2.tensors.remove("segmentation_head.0.bias"))),
-            "`weights.safetensors` does not fit a U-Net with encoder `vgg16`: `segmentation_head.0.bias` [1] is missing",
+            "`weights.safetensors` does not fit a U-Net with encoder `vgg16`: `segmentation_head.0.bias` [1] is \
+             missing",
         ),
         (
             error(json!({}), &|inputs| {

@@ -1,7 +1,7 @@
 //! `kind = "segment"`: trains a U-Net on the masks of all images outside one fold.
 //!
-//! - Network: [`crate::model::Unet`], one logit per pixel, compared with class activation maps. Source: Kang et al. 2021,
-//!   section 3.2.
+//! - Network: [`crate::model::Unet`], one logit per pixel, compared with class activation maps. Source: Kang et al.
+//!   2021, section 3.2.
 //! - Loss: [`Loss`], over all pixels of a batch. Images without a mask are trained on too.
 //! - Optimisers, schedules, augmentation, random numbers and checkpoints are those of [`crate::train`].
 
@@ -21,7 +21,7 @@ use orchestrate_stages::typed::{Adaptor, Typed};
 
 use crate::model::{DEVICE_USE, InitialWeights, UnetCard, Weights};
 use crate::training::{INIT_WEIGHTS, Init, fit};
-use data::Data;
+use packed::Packed;
 use task::Segmentation;
 
 pub(crate) use data::check_size;
@@ -64,10 +64,10 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
     let images = ImageReader::from_item(action.one("images")?)?;
     let masks = Masks::from_item(action.one("masks")?)?;
     let split = Split::from_item(action.one("split")?)?;
-    let data = Data::new(params, &images, masks, &split)?;
+    let division = data::divided(params, &images, &masks, &split)?;
+    let packed = Packed::new(&masks);
+    drop(masks);
     let pretrained = Init::read(action, |name| !params.encoder.is_head(name))?;
-    let task = Segmentation { params, data: &data, pretrained: pretrained.as_ref() };
-    let (tensors, curve) = fit(task, &params.recipe(), context, action.key)?;
     let card = UnetCard {
         encoder: params.encoder,
         height: images.height,
@@ -78,5 +78,7 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
         precision: params.precision,
         init: InitialWeights::of(pretrained.as_ref()),
     };
-    Ok(vec![Weights { card, tensors }.output()?, curve.output()?])
+    let pretrained = pretrained.as_ref();
+    let task = Segmentation { params, images: &images, masks: packed, division, card, pretrained };
+    fit(task, &params.recipe(), context, action)
 }

@@ -1,21 +1,24 @@
 //! A U-Net as a task of the training loop.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use orchestrate_engine::stage::{Context, StageError};
-use orchestrate_stages::artifact::{SegmentCurve, SegmentEpoch};
-use orchestrate_stages::random::{Generator, Seed};
+use orchestrate_engine::stage::StageError;
+use orchestrate_stages::artifact::ImageReader;
+use orchestrate_stages::random::Generator;
 
-use super::data::Data;
 use super::loss;
 use super::mask::{self, Level};
+use super::packed::Packed;
 use super::params::{Freeze, Params};
-use crate::model::{Tensors, Unet, image_data, numbers};
-use crate::training::{Division, History, Losses, Task, changed};
+use crate::model::{Tensors, Unet, UnetCard, image_data, numbers};
+use crate::training::{Division, Start, Task, changed};
 
 /// One U-Net, its images and their masks.
 pub(super) struct Segmentation<'a> {
     pub(super) params: &'a Params,
-    pub(super) data: &'a Data<'a>,
+    pub(super) images: &'a ImageReader,
+    pub(super) masks: Packed,
+    pub(super) division: Division,
+    pub(super) card: UnetCard,
     /// Weights that replace the drawn ones of the encoder, or of the whole network.
     pub(super) pretrained: Option<&'a Tensors>,
 }
@@ -30,56 +33,37 @@ pub(super) struct Tally {
 
 impl Task for Segmentation<'_> {
     type Network = Unet;
+    type Card = UnetCard;
     /// Images `[image, 3, height, width]` and their masks `[image, 1, height, width]`, changed alike.
     type Batch = (TensorData, TensorData);
     type Tally = Tally;
-    type Curve = SegmentCurve;
+    /// The mean intersection over union.
+    type Figure = Option<f64>;
+
+    fn card(&self) -> &UnetCard {
+        &self.card
+    }
 
     fn division(&self) -> &Division {
-        &self.data.division
-    }
-
-    fn seed(&self) -> Seed {
-        let Params { encoder, fold, seed, .. } = self.params;
-        Seed::new("segment", *seed, &[encoder.name(), &fold.to_string()])
-    }
-
-    fn name(&self) -> String {
-        format!("a U-Net with encoder `{}`", self.params.encoder)
+        &self.division
     }
 
     fn pretrained(&self) -> Option<&Tensors> {
         self.pretrained
     }
 
-    fn has_pretrained(&self) -> bool {
-        true
-    }
-
-    fn drawn(&self, device: &Device) -> Unet {
-        Unet::drawn(self.params.encoder, &self.seed(), device)
-    }
-
-    fn with_pretrained(&self, drawn: Unet, tensors: &Tensors) -> Result<Unet, String> {
-        drawn.with_pretrained(self.params.encoder, tensors)
-    }
-
-    fn restored(&self, tensors: &Tensors, device: &Device) -> Result<Unet, String> {
-        Unet::from_tensors(self.params.encoder, tensors, device)
-    }
-
-    fn prepare(&mut self, network: Unet, _: &Device, _: &Context<'_>, _: usize) -> Result<Unet, StageError> {
+    fn prepare(&mut self, network: Unet, _: &Start<'_>) -> Result<Unet, StageError> {
         Ok(if self.params.freeze == Freeze::Encoder { network.freeze_encoder() } else { network })
     }
 
     fn batch(&self, images: &[usize], generator: Option<&mut Generator>) -> Result<Self::Batch, StageError> {
-        let (all, shape) = (self.data.images, [images.len(), 1, self.data.images.height, self.data.images.width]);
+        let (all, shape) = (self.images, [images.len(), 1, self.images.height, self.images.width]);
         let changes = self.params.augment.changes(images.len(), generator);
         let pixels = changed(&changes, all.batch(images)?, all.width);
-        let masks = images.iter().flat_map(|&image| self.data.mask(image)).collect();
+        let masks = images.iter().flat_map(|&image| self.masks.mask(image)).collect();
         let truth: Vec<f32> = changed(&changes, masks, all.width).into_iter().map(f32::from).collect();
-        let normalisation = self.params.encoder.normalisation();
-        Ok((image_data(&pixels, all.height, all.width, &normalisation), TensorData::new(truth, shape)))
+        let images = image_data(&pixels, all.height, all.width, &self.card.normalisation);
+        Ok((images, TensorData::new(truth, shape)))
     }
 
     fn loss(&self, network: &Unet, _: &[usize], (images, truth): Self::Batch, device: &Device) -> Tensor<1> {
@@ -97,7 +81,7 @@ impl Task for Segmentation<'_> {
     ) -> Result<(), StageError> {
         let logits = numbers(network.logits(Tensor::from_data(pixels, device)))?;
         for (logits, &image) in logits.chunks_exact(logits.len() / images.len()).zip(images) {
-            let truth = self.data.mask(image);
+            let truth = self.masks.mask(image);
             tally.loss.add(logits, &truth);
             tally.ious.extend(mask::iou(logits, &truth, Level::HALF));
         }
@@ -107,19 +91,5 @@ impl Task for Segmentation<'_> {
     fn figures(&self, Tally { loss, ious }: Tally) -> (f64, Option<f64>) {
         let iou = (!ious.is_empty()).then(|| ious.iter().sum::<f64>() / ious.len() as f64);
         (loss.loss(self.params.loss), iou)
-    }
-}
-
-impl History for SegmentCurve {
-    /// The mean intersection over union of validation images that have a mask, 0..=1.
-    type Figure = Option<f64>;
-
-    fn epochs(&self) -> usize {
-        self.epochs.len()
-    }
-
-    fn push(&mut self, losses: Losses, validation_iou: Option<f64>) {
-        let Losses { epoch, learning_rate, training: train_loss, validation: validation_loss } = losses;
-        self.epochs.push(SegmentEpoch { epoch, learning_rate, train_loss, validation_loss, validation_iou });
     }
 }

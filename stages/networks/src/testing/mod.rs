@@ -5,13 +5,15 @@
 mod bench;
 #[path = "../../../src/testing/damage.rs"]
 pub(crate) mod damage;
+pub(crate) mod reference;
 pub(crate) mod training;
 
 use crate::artifact::{Images, Masks, Split};
 
 pub(crate) use bench::Bench;
 
-/// Square images of a bright disc on a noisy background, masks of the discs, and three folds; every fifth image has no disc.
+/// Square images of a bright disc on a noisy background, masks of the discs, and three folds; every fifth image has no
+/// disc.
 pub(crate) fn blobs(count: usize, size: usize) -> (Images, Masks, Split) {
     let names: Vec<String> = (0..count).map(|image| format!("{image}.png")).collect();
     let (mut pixels, mut mask) = (Vec::new(), Vec::new());

@@ -108,7 +108,7 @@ impl<'a, I: Inputs> Run<'a, I> {
         }
     }
 
-    /// Stops the training when it asks for the `asked + 1`st time whether it is cancelled.
+    /// Cancels the training once it has polled for cancellation `asked` times.
     pub(crate) fn stop_after(asked: usize, params: &Value, inputs: &I, dir: &Path) {
         let count = AtomicUsize::new(0);
         let cancelled = || count.fetch_add(1, Ordering::Relaxed) >= asked;
@@ -116,7 +116,7 @@ impl<'a, I: Inputs> Run<'a, I> {
         assert!(matches!(outcome, Err(StageError::Cancelled)));
     }
 
-    /// Continues a training; returns also how often it asked whether it is cancelled: once per batch.
+    /// Continues a training; returns also how often it polled for cancellation, once per batch.
     pub(crate) fn resume(params: &Value, inputs: &I, dir: &Path) -> (Outcome, usize) {
         let count = AtomicUsize::new(0);
         let cancelled = || {

@@ -4,41 +4,24 @@ use orchestrate_engine::stage::StageError;
 use orchestrate_stages::artifact::{ImageReader, Split};
 
 use super::params::{ClassWeights, Params};
-use crate::model::Normalisation;
+use crate::model::{ModelName, Normalisation};
 use crate::training::{Division, check_names, divide};
 
-/// The images of one training.
-pub(super) struct Data<'a> {
-    pub(super) images: &'a ImageReader,
-    /// Class index of each image.
-    pub(super) labels: &'a [u32],
-    pub(super) classes: usize,
-    pub(super) division: Division,
-    pub(super) normalisation: Normalisation,
-    /// The weight of each class in the loss; `None` if all are equal.
-    pub(super) class_weights: Option<Vec<f32>>,
+/// Divides the images by the fold; fails unless the model can be trained on them.
+pub(super) fn divided(params: &Params, images: &ImageReader, split: &Split) -> Result<Division, StageError> {
+    check_names(images, split)?;
+    check_size(params, images)?;
+    divide(split, params.fold)
 }
 
-impl<'a> Data<'a> {
-    pub(super) fn new(params: &Params, images: &'a ImageReader, split: &'a Split) -> Result<Self, StageError> {
-        check_names(images, split)?;
-        check_size(params, images)?;
-        let division = divide(split, params.fold)?;
-        let counts = count_classes(params.fold, split, &division.train)?;
-        let architecture = params.model.architecture();
-        let normalisation = match architecture.normalisation {
-            Some(pretrained) => pretrained(),
-            None => Normalisation::of(division.train.iter().map(|&image| images.pixels(image)))?,
-        };
-        Ok(Self {
-            images,
-            labels: &split.labels,
-            classes: split.classes.len(),
-            class_weights: class_weights(&params.class_weights, split, &counts)?,
-            division,
-            normalisation,
-        })
-    }
+/// Returns the normalisation that pretrained weights of the model expect, or that of the training images.
+pub(super) fn normalisation(
+    model: ModelName,
+    images: &ImageReader,
+    train: &[usize],
+) -> Result<Normalisation, StageError> {
+    let images = train.iter().map(|&image| images.pixels(image));
+    model.architecture().normalisation.map_or_else(|| Normalisation::of(images), |expected| Ok(expected()))
 }
 
 fn check_size(params: &Params, images: &ImageReader) -> Result<(), StageError> {
@@ -68,8 +51,12 @@ fn count_classes(fold: u32, split: &Split, train: &[usize]) -> Result<Vec<usize>
     )))
 }
 
-fn class_weights(rule: &ClassWeights, split: &Split, counts: &[usize]) -> Result<Option<Vec<f32>>, StageError> {
-    match rule {
+/// Returns the weight of each class in the loss; `None` if all are equal.
+///
+/// Errors: a class without training images; another number of weights than of classes.
+pub(super) fn class_weights(params: &Params, split: &Split, train: &[usize]) -> Result<Option<Vec<f32>>, StageError> {
+    let counts = count_classes(params.fold, split, train)?;
+    match &params.class_weights {
         ClassWeights::None => Ok(None),
         ClassWeights::Balanced => {
             let n: usize = counts.iter().sum();

@@ -2,8 +2,9 @@
 //!
 //! - Loss: softmax cross-entropy, optionally weighted by class as PyTorch weights it.
 //! - Optimisers as in PyTorch: Adam (L2 penalty in the gradient), AdamW (decoupled decay), SGD with momentum.
-//! - Random numbers: weights, order of images and augmentation have a stream each, named after the seed, the model, the fold,
-//!   the purpose and the epoch. So a checkpoint stores no random state, and neither threads nor other trainings change a draw.
+//! - Random numbers: weights, order of images and augmentation have a stream each, named after the seed, the model, the
+//!   fold, the purpose and the epoch. So a checkpoint stores no random state, and neither threads nor other trainings
+//!   change a draw.
 //! - A checkpoint follows each epoch; a stopped training continues from the last one to the same bytes.
 
 mod data;
@@ -17,9 +18,8 @@ use orchestrate_engine::stage::{Action, Context, Facts, FileName, Output, Port, 
 use orchestrate_stages::artifact::{ImageReader, Split, Table};
 use orchestrate_stages::typed::{Adaptor, Typed};
 
-use crate::model::{DEVICE_USE, InitialWeights, ModelCard, Weights};
+use crate::model::{DEVICE_USE, InitialWeights, ModelCard};
 use crate::training::{INIT_WEIGHTS, Init, fit};
-use data::Data;
 use task::Classification;
 
 pub use params::{ClassWeights, Freeze, Params};
@@ -60,20 +60,22 @@ impl Typed for Train {
 fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Output>, StageError> {
     let images = ImageReader::from_item(action.one("images")?)?;
     let split = Split::from_item(action.one("split")?)?;
-    let data = Data::new(params, &images, &split)?;
+    let division = data::divided(params, &images, &split)?;
+    let class_weights = data::class_weights(params, &split, &division.train)?;
+    let normalisation = data::normalisation(params.model, &images, &division.train)?;
     let trunk = Init::read(action, |name| params.model.is_of_trunk(name))?;
-    let task = Classification { params, data: &data, trunk: trunk.as_ref(), pooled: None };
-    let (tensors, curve) = fit(task, &params.recipe(), context, action.key)?;
     let card = ModelCard {
         model: params.model,
         classes: split.classes.clone(),
         height: images.height,
         width: images.width,
-        normalisation: data.normalisation.clone(),
+        normalisation,
         fold: params.fold,
         seed: params.seed,
         precision: params.precision,
         init: InitialWeights::of(trunk.as_ref()),
     };
-    Ok(vec![Weights { card, tensors }.output()?, curve.output()?])
+    let (trunk, labels) = (trunk.as_ref(), split.labels.as_slice());
+    let task = Classification { params, images: &images, labels, division, class_weights, card, trunk, pooled: None };
+    fit(task, &params.recipe(), context, action)
 }

@@ -7,21 +7,22 @@ use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::{ModelName, Precision};
-use crate::training::{Augment, Init, OptimizerKind, Recipe, Schedule, above_0, check};
+use crate::training::{Augment, Init, OptimizerKind, Recipe, Schedule, above_0, check, epochs, momentum};
 
 /// Parameters of `kind = "train"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// The network: `"alexnet"`, `"vgg16"`, `"vgg19"`, `"modified-alexnet"`, `"modified-vgg16"`, `"modified-vgg19"`, `"vgg16_bn"`,
-    /// `"vgg19_bn"`, `"resnet18"`, `"resnet34"`, `"resnet50"`, `"densenet121"`, `"squeezenet1_1"`, `"tiny"` or `"tiny-modified"`.
+    /// The network: `"alexnet"`, `"vgg16"`, `"vgg19"`, `"modified-alexnet"`, `"modified-vgg16"`, `"modified-vgg19"`,
+    /// `"vgg16_bn"`, `"vgg19_bn"`, `"resnet18"`, `"resnet34"`, `"resnet50"`, `"densenet121"`, `"squeezenet1_1"`,
+    /// `"tiny"` or `"tiny-modified"`.
     pub model: ModelName,
     /// The fold whose images are left out, from 1; the loss and accuracy of the curve are theirs.
     pub fold: u32,
     /// Passes over the training images, at least 1; default 10.
     #[serde(default = "epochs")]
     pub epochs: u32,
-    /// Images that give one step, at least 1; default 32. The last batch of an epoch may be smaller.
+    /// Images per step, at least 1; default 32. The last batch of an epoch may be smaller.
     #[serde(default = "batch_size")]
     pub batch_size: usize,
     /// `"adam"` (default), `"adamw"` or `"sgd"`.
@@ -36,35 +37,32 @@ pub struct Params {
     /// Weight decay of all tensors, at least 0; default 0. Decoupled in `"adamw"`, an L2 penalty in the others.
     #[serde(default)]
     pub weight_decay: f64,
-    /// How the learning rate changes from epoch to epoch: `"constant"` (default), `"cosine"` (to 0 after the last epoch),
-    /// or `{ step = { every = 10, factor = 0.1 } }`.
+    /// The learning rate of each epoch: `"constant"` (default), `"cosine"` (to 0 after the last
+    /// epoch), or `{ step = { every = 10, factor = 0.1 } }`.
     #[serde(default)]
     pub schedule: Schedule,
-    /// Weights of the classes in the loss: `"none"` (default), `"balanced"` (n / (k · nₖ), as in scikit-learn), or one number
-    /// above 0 a class, in the order of the classes.
+    /// Weights of the classes in the loss: `"none"` (default), `"balanced"` (n / (k · nₖ), as in scikit-learn), or one
+    /// number above 0 per class, in the order of the classes.
     #[serde(default)]
     pub class_weights: ClassWeights,
     /// Random changes of training images; default none.
     #[serde(default)]
     pub augment: Augment,
-    /// What is not trained: `"none"` (default), or `"trunk"`, what `init.weights` gave. The linear layer is always trained, and
-    /// so are the convolutions that a modified network adds, unless the file has them. Frozen batch normalisation uses its
-    /// running statistics and leaves them as they are.
+    /// The part that is not trained: `"none"` (default), or `"trunk"`, which needs `init.weights`. The linear layer is
+    /// always trained, and so are the convolutions that a modified network adds, unless the file has them. Frozen batch
+    /// normalisation uses its running statistics and does not update them.
     #[serde(default)]
     pub freeze: Freeze,
-    /// Where the trunk's weights come from; default: drawn at random.
+    /// The source of the trunk's weights; default: drawn at random.
     #[serde(default)]
     pub init: Init,
-    /// The type of the numbers in the trunk: `"f32"` (default), `"bf16"` or `"f16"`; weights and the loss are f32 in any case.
+    /// The type of the numbers in the trunk: `"f32"` (default), `"bf16"` or `"f16"`; weights and the loss are f32 in
+    /// any case.
     #[serde(default)]
     pub precision: Precision,
     /// Seed of weights, order of images and augmentation.
     #[serde(default)]
     pub seed: u64,
-}
-
-fn epochs() -> u32 {
-    10
 }
 
 fn batch_size() -> usize {
@@ -75,45 +73,33 @@ fn learning_rate() -> f64 {
     0.001
 }
 
-fn momentum() -> f64 {
-    0.9
-}
-
 /// Weights of the classes in the loss.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum ClassWeights {
-    /// All the same.
+    /// Equal weights.
     #[default]
     None,
-    /// n / (k · nₖ) for class k of nₖ training images: every class weighs the same in all.
+    /// n / (k · nₖ) for class k of nₖ training images: all classes have the same total weight.
     Balanced,
-    /// One a class, in the order of the classes.
+    /// One weight per class, in the order of the classes.
     Given(Vec<f64>),
 }
 
-/// What is not trained.
+/// The part of a classifier that is not trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Freeze {
     /// Everything is trained.
     #[default]
     None,
-    /// What the file of weights gave stays as it was; the linear layer and what else was drawn is trained.
+    /// Layers from `init.weights` stay as they were; layers with drawn weights are trained.
     Trunk,
 }
 
 impl Params {
     pub(super) fn recipe(&self) -> Recipe {
-        Recipe {
-            fold: self.fold,
-            epochs: self.epochs,
-            batch_size: self.batch_size,
-            optimizer: self.optimizer,
-            learning_rate: self.learning_rate,
-            momentum: self.momentum,
-            weight_decay: self.weight_decay,
-            schedule: self.schedule,
-        }
+        let Self { fold, epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule, .. } = *self;
+        Recipe { fold, epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule }
     }
 }
 
@@ -187,8 +173,9 @@ mod tests {
 
     #[test]
     fn every_form_of_every_param_is_read_and_written_back() {
-        let text = "optimizer = \"adamw\"\nschedule = { step = { every = 2, factor = 0.5 } }\nclass_weights = [1, 2.5]\n\
-                    augment = { flip = \"both\", shift = 3 }\nfreeze = \"trunk\"\ninit = { weights = \"/w.safetensors\" }";
+        let text = "optimizer = \"adamw\"\nschedule = { step = { every = 2, factor = 0.5 } }\n\
+                    class_weights = [1, 2.5]\naugment = { flip = \"both\", shift = 3 }\n\
+                    freeze = \"trunk\"\ninit = { weights = \"/w.safetensors\" }";
         let params = params(text).expect("all of it is valid");
         assert_eq!(params.schedule, Schedule::Step { every: 2, factor: 0.5 });
         assert_eq!(params.class_weights, ClassWeights::Given(vec![1.0, 2.5]));

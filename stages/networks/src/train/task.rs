@@ -3,19 +3,24 @@
 use burn::module::Module;
 use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use orchestrate_engine::stage::{Context, Progress, StageError};
-use orchestrate_stages::artifact::{Curve, Epoch};
-use orchestrate_stages::random::{Generator, Seed};
+use orchestrate_engine::stage::{Progress, StageError};
+use orchestrate_stages::artifact::ImageReader;
+use orchestrate_stages::random::Generator;
 
-use super::data::Data;
 use super::params::{Freeze, Params};
-use crate::model::{Classifier, Tensors, image_data, numbers, pool, scalar, unreadable};
-use crate::training::{Augment, Division, History, Losses, Task, ahead, changed};
+use crate::model::{Classifier, ModelCard, Tensors, image_data, numbers, pool, scalar, unreadable};
+use crate::training::{Augment, Division, Start, Task, ahead, changed};
 
 /// One classifier, its images and their classes.
 pub(super) struct Classification<'a> {
     pub(super) params: &'a Params,
-    pub(super) data: &'a Data<'a>,
+    pub(super) images: &'a ImageReader,
+    /// Class index of each image.
+    pub(super) labels: &'a [u32],
+    pub(super) division: Division,
+    /// The weight of each class in the loss; `None` if all are equal.
+    pub(super) class_weights: Option<Vec<f32>>,
+    pub(super) card: ModelCard,
     /// Weights that replace the drawn ones of the trunk.
     pub(super) trunk: Option<&'a Tensors>,
     /// Pooled features of every image, if a frozen trunk sees the same images in every epoch.
@@ -41,7 +46,7 @@ pub(super) struct Tally {
 
 impl Classification<'_> {
     fn cross_entropy(&self, device: &Device) -> CrossEntropyLoss {
-        CrossEntropyLossConfig::new().with_weights(self.data.class_weights.clone()).init(device)
+        CrossEntropyLossConfig::new().with_weights(self.class_weights.clone()).init(device)
     }
 
     /// Class scores of a batch, `[image, class]`.
@@ -54,25 +59,20 @@ impl Classification<'_> {
 
     /// Class indices, `[image]`.
     fn targets(&self, images: &[usize], device: &Device) -> Tensor<1, Int> {
-        let labels: Vec<i64> = images.iter().map(|&image| i64::from(self.data.labels[image])).collect();
+        let labels: Vec<i64> = images.iter().map(|&image| i64::from(self.labels[image])).collect();
         Tensor::from_data(TensorData::new(labels, [images.len()]), device)
     }
 
     fn class_weight(&self, image: usize) -> f64 {
-        let weights = self.data.class_weights.as_ref();
-        weights.map_or(1.0, |weights| f64::from(weights[self.data.labels[image] as usize]))
+        let weights = self.class_weights.as_ref();
+        weights.map_or(1.0, |weights| f64::from(weights[self.labels[image] as usize]))
     }
 
     /// Computes the pooled features of all images, by a trunk that does not change.
-    fn pool_all(
-        &self,
-        network: &Classifier,
-        device: &Device,
-        context: &Context<'_>,
-        epochs_done: usize,
-    ) -> Result<Pooled, StageError> {
+    fn pool_all(&self, network: &Classifier, start: &Start<'_>) -> Result<Pooled, StageError> {
+        let Start { context, device, epochs_done } = *start;
         let network = network.valid();
-        let images: Vec<usize> = (0..self.data.labels.len()).collect();
+        let images: Vec<usize> = (0..self.labels.len()).collect();
         let features = self.params.model.architecture().features;
         let mut values = Vec::with_capacity(images.len() * features);
         let batches = images.chunks(self.params.batch_size).map(|images| self.batch(images, None));
@@ -89,58 +89,34 @@ impl Classification<'_> {
 
 impl Task for Classification<'_> {
     type Network = Classifier;
-    /// Pooled features `[image, feature]` if they are known, or else normalised images `[image, channel, height, width]`.
+    type Card = ModelCard;
+    /// Pooled features `[image, feature]` if they are known, or else normalised images `[image, channel, height,
+    /// width]`.
     type Batch = TensorData;
     type Tally = Tally;
-    type Curve = Curve;
+    /// The accuracy.
+    type Figure = f64;
+
+    fn card(&self) -> &ModelCard {
+        &self.card
+    }
 
     fn division(&self) -> &Division {
-        &self.data.division
-    }
-
-    fn seed(&self) -> Seed {
-        let Params { model, fold, seed, .. } = self.params;
-        Seed::new("train", *seed, &[&model.to_string(), &fold.to_string()])
-    }
-
-    fn name(&self) -> String {
-        format!("model `{}`", self.params.model)
+        &self.division
     }
 
     fn pretrained(&self) -> Option<&Tensors> {
         self.trunk
     }
 
-    fn has_pretrained(&self) -> bool {
-        self.params.model.architecture().normalisation.is_some()
-    }
-
-    fn drawn(&self, device: &Device) -> Classifier {
-        Classifier::drawn(self.params.model, self.data.classes, &self.seed(), device)
-    }
-
-    fn with_pretrained(&self, drawn: Classifier, tensors: &Tensors) -> Result<Classifier, String> {
-        drawn.with_trunk(self.params.model, tensors)
-    }
-
-    fn restored(&self, tensors: &Tensors, device: &Device) -> Result<Classifier, String> {
-        Classifier::from_tensors(self.params.model, self.data.classes, tensors, device)
-    }
-
-    fn prepare(
-        &mut self,
-        network: Classifier,
-        device: &Device,
-        context: &Context<'_>,
-        epochs_done: usize,
-    ) -> Result<Classifier, StageError> {
-        self.params.precision.check(device, network.tensors().keys())?;
+    fn prepare(&mut self, network: Classifier, start: &Start<'_>) -> Result<Classifier, StageError> {
+        self.params.precision.check(start.device, network.tensors().keys())?;
         let mut network = network.with_precision(self.params.precision);
         if let (Freeze::Trunk, Some(tensors)) = (self.params.freeze, self.trunk) {
             network = network.freeze_trunk(tensors);
         }
         if network.is_trunk_frozen() && self.params.augment == Augment::default() {
-            self.pooled = Some(self.pool_all(&network, device, context, epochs_done)?);
+            self.pooled = Some(self.pool_all(&network, start)?);
         }
         Ok(network)
     }
@@ -150,10 +126,10 @@ impl Task for Classification<'_> {
             let rows = images.iter().flat_map(|&image| &values[image * features..(image + 1) * features]);
             return Ok(TensorData::new(rows.copied().collect::<Vec<f32>>(), [images.len(), *features]));
         }
-        let Data { images: all, normalisation, .. } = self.data;
+        let all = self.images;
         let changes = self.params.augment.changes(images.len(), generator);
         let pixels = changed(&changes, all.batch(images)?, all.width);
-        Ok(image_data(&pixels, all.height, all.width, normalisation))
+        Ok(image_data(&pixels, all.height, all.width, &self.card.normalisation))
     }
 
     fn loss(&self, network: &Classifier, images: &[usize], batch: TensorData, device: &Device) -> Tensor<1> {
@@ -176,26 +152,12 @@ impl Task for Classification<'_> {
         tally.loss += weight * scalar(loss)?;
         tally.weight += weight;
         let predicted: Vec<i64> = logits.argmax(1).into_data_as::<i64>().try_into_vec().map_err(unreadable)?;
-        let hit = |(&image, &class): (&usize, &i64)| i64::from(self.data.labels[image]) == class;
+        let hit = |(&image, &class): (&usize, &i64)| i64::from(self.labels[image]) == class;
         tally.correct += images.iter().zip(&predicted).filter(|&pair| hit(pair)).count();
         Ok(())
     }
 
     fn figures(&self, tally: Tally) -> (f64, f64) {
-        (tally.loss / tally.weight, tally.correct as f64 / self.data.division.validation.len() as f64)
-    }
-}
-
-impl History for Curve {
-    /// The accuracy on the validation images, 0..=1.
-    type Figure = f64;
-
-    fn epochs(&self) -> usize {
-        self.epochs.len()
-    }
-
-    fn push(&mut self, losses: Losses, validation_accuracy: f64) {
-        let Losses { epoch, learning_rate, training: train_loss, validation: validation_loss } = losses;
-        self.epochs.push(Epoch { epoch, learning_rate, train_loss, validation_loss, validation_accuracy });
+        (tally.loss / tally.weight, tally.correct as f64 / self.division.validation.len() as f64)
     }
 }

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Augment {
-    /// Mirrors an image with probability ½: `"none"` (default), `"horizontal"` (left and right), `"vertical"`, or `"both"`, each
-    /// independently.
+    /// Mirrors an image with probability ½: `"none"` (default), `"horizontal"` (left and right), `"vertical"`, or
+    /// `"both"`, each independently.
     #[serde(default)]
     pub flip: Flip,
-    /// Moves an image by a whole number of pixels, uniform in ±`shift` along each axis, and fills with black. Default 0.
+    /// Moves an image by a whole number of pixels, uniform in ±`shift` along each axis, and fills with black. Default
+    /// 0.
     #[serde(default)]
     pub shift: usize,
 }
@@ -85,7 +86,8 @@ impl Change {
     }
 }
 
-/// Returns the index whose pixel arrives at `index` when an axis is first mirrored, then moved; `None` outside the image.
+/// Returns the index whose pixel arrives at `index` when an axis is first mirrored, then moved; `None` outside the
+/// image.
 fn source(index: usize, shift: isize, length: usize, mirrored: bool) -> Option<usize> {
     let moved = usize::try_from(index as isize - shift).ok().filter(|&moved| moved < length)?;
     Some(if mirrored { length - 1 - moved } else { moved })

@@ -3,41 +3,42 @@
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Device;
-use orchestrate_cache::ActionKey;
-use orchestrate_engine::stage::{Context, Progress, StageError};
+use orchestrate_engine::stage::{Action, Context, Output, Progress, StageError};
+use orchestrate_stages::artifact::{Epoch, Epochs, Table};
 use orchestrate_stages::random::Seed;
 use orchestrate_stages::threads::with_threads;
 
 use super::checkpoint::{Checkpoint, Checkpoints};
 use super::loader::ahead;
 use super::recipe::Recipe;
-use super::task::{History, Losses, Task};
-use crate::model::{Tensors, collect, device, scalar};
+use super::task::{Start, Task};
+use crate::model::{Card, Weights, collect, device, scalar};
 
 /// Progress reports of an epoch, each with the loss of a batch.
 const REPORTS_PER_EPOCH: usize = 10;
 
-/// Trains from the latest checkpoint, or from the start; returns the tensors after the last epoch, and the curve.
+/// Trains from the latest checkpoint, or from the start; returns the weights after the last epoch, and the curve.
 ///
-/// Errors: pretrained weights that do not fit; a loss that is not finite, with its epoch and batch; an image that cannot be
-/// read; [`StageError::Cancelled`].
+/// Errors: pretrained weights that do not fit; a loss that is not finite, with its epoch and batch; an image that
+/// cannot be read; [`StageError::Cancelled`].
 pub(crate) fn fit<T: Task>(
     task: T,
     recipe: &Recipe,
     context: &Context<'_>,
-    key: ActionKey,
-) -> Result<(Tensors, T::Curve), StageError> {
+    action: &Action,
+) -> Result<Vec<Output>, StageError> {
     let device = device(context.device)?;
     with_threads(context.threads, || {
-        let checkpoints = context.checkpoint_dir.map(|dir| Checkpoints::new(dir, key));
+        let checkpoints = context.checkpoint_dir.map(|dir| Checkpoints::new(dir, action.key));
         let mut training = Training::new(task, recipe, context, device, checkpoints.as_ref())?;
-        while (training.curve.epochs() as u32) < recipe.epochs {
+        while (training.curve.epochs.len() as u32) < recipe.epochs {
             training.epoch()?;
             if let Some(checkpoints) = &checkpoints {
                 checkpoints.save(&training.checkpoint()?);
             }
         }
-        Ok((collect(&training.network), training.curve))
+        let weights = Weights { card: training.task.card().clone(), tensors: collect(&training.network) };
+        Ok(vec![weights.output()?, training.curve.output()?])
     })
 }
 
@@ -50,7 +51,7 @@ struct Training<'a, T: Task> {
     device: Device,
     network: T::Network,
     optimizer: ModuleOptimizer,
-    curve: T::Curve,
+    curve: Epochs<T::Figure>,
 }
 
 impl<'a, T: Task> Training<'a, T> {
@@ -62,27 +63,28 @@ impl<'a, T: Task> Training<'a, T> {
         checkpoints: Option<&Checkpoints>,
     ) -> Result<Self, StageError> {
         let differentiable = device.clone().autodiff();
-        let restore = |checkpoint: Checkpoint<T::Curve>| {
-            let network = task.restored(&checkpoint.tensors, &differentiable).map_err(StageError::new)?;
+        let restore = |checkpoint: Checkpoint<T::Figure>| {
+            let network = task.card().build(&checkpoint.tensors, &differentiable).map_err(StageError::new)?;
             Ok((network, checkpoint.restore(recipe.optimizer())?, checkpoint.curve))
         };
         let (network, optimizer, curve) = match checkpoints.and_then(|checkpoints| checkpoints.resume(restore)) {
             Some(resumed) => resumed,
-            None => (initial(&task, &differentiable)?, recipe.optimizer(), T::Curve::default()),
+            None => (initial(&task, &differentiable)?, recipe.optimizer(), Epochs { epochs: Vec::new() }),
         };
-        let epochs_done = curve.epochs();
-        if task.pretrained().is_none() && task.has_pretrained() {
-            tracing::warn!("{} starts from random weights; pretrained ones are named by `init.weights`", task.name());
+        let epochs_done = curve.epochs.len();
+        if task.pretrained().is_none() && task.card().architecture().normalisation.is_some() {
+            let name = task.card().name();
+            tracing::warn!("{name} starts from random weights; pretrained ones are named by `init.weights`");
             report(context, recipe, epochs_done as u32, "random initial weights".to_owned());
         }
-        let network = task.prepare(network, &device, context, epochs_done)?;
-        Ok(Self { seed: task.seed(), task, recipe, context, device, network, optimizer, curve })
+        let network = task.prepare(network, &Start { context, device: &device, epochs_done })?;
+        Ok(Self { seed: task.card().streams(), task, recipe, context, device, network, optimizer, curve })
     }
 
     /// Runs one pass over the training images, then one over the validation images.
     fn epoch(&mut self) -> Result<(), StageError> {
         let Self { task, recipe, context, network, optimizer, .. } = self;
-        let epoch = self.curve.epochs() as u32 + 1;
+        let epoch = self.curve.epochs.len() as u32 + 1;
         let learning_rate = recipe.learning_rate(epoch);
         let mut order = task.division().train.clone();
         self.seed.generator("order of images", &epoch.to_string()).shuffle(&mut order);
@@ -108,19 +110,19 @@ impl<'a, T: Task> Training<'a, T> {
             }
             Ok(())
         })?;
-        let training = sum / order.len() as f64;
+        let train_loss = sum / order.len() as f64;
 
-        let (validation, figure) = self.validate()?;
-        if !validation.is_finite() {
-            return Err(diverged(validation, epoch, count, learning_rate));
+        let (validation_loss, figure) = self.validate()?;
+        if !validation_loss.is_finite() {
+            return Err(diverged(validation_loss, epoch, count, learning_rate));
         }
-        self.curve.push(Losses { epoch, learning_rate, training, validation }, figure);
-        report(self.context, self.recipe, epoch, format!("loss {training:.3}"));
+        self.curve.epochs.push(Epoch { epoch, learning_rate, train_loss, validation_loss, figure });
+        report(self.context, self.recipe, epoch, format!("loss {train_loss:.3}"));
         Ok(())
     }
 
     /// Returns the loss and the figure of the validation images.
-    fn validate(&self) -> Result<(f64, <T::Curve as History>::Figure), StageError> {
+    fn validate(&self) -> Result<(f64, T::Figure), StageError> {
         let Self { task, recipe, context, device, .. } = self;
         let network = self.network.valid();
         let mut tally = T::Tally::default();
@@ -130,17 +132,17 @@ impl<'a, T: Task> Training<'a, T> {
         Ok(task.figures(tally))
     }
 
-    fn checkpoint(&self) -> Result<Checkpoint<T::Curve>, StageError> {
+    fn checkpoint(&self) -> Result<Checkpoint<T::Figure>, StageError> {
         Checkpoint::new(collect(&self.network), &self.optimizer, self.curve.clone())
     }
 }
 
 /// Returns a network before its first step.
 fn initial<T: Task>(task: &T, device: &Device) -> Result<T::Network, StageError> {
-    let drawn = task.drawn(device);
+    let (card, drawn) = (task.card(), task.card().drawn(device));
     let Some(tensors) = task.pretrained() else { return Ok(drawn) };
-    let fitted = task.with_pretrained(drawn, tensors);
-    fitted.map_err(|error| StageError::new(format!("init.weights does not fit {}: {error}", task.name())))
+    let fitted = card.with_pretrained(drawn, tensors);
+    fitted.map_err(|error| StageError::new(format!("init.weights does not fit {}: {error}", card.name())))
 }
 
 fn report(context: &Context<'_>, recipe: &Recipe, epochs_done: u32, message: String) {

@@ -1,7 +1,8 @@
 //! Batches prepared on another thread while the network computes, in order and a few ahead.
 //!
-//! The iterator alone decides the contents of a batch, so augmentation draws the same random numbers as without the thread.
-//! If the consumer fails or panics, the channel closes and the thread ends after the batch that it is preparing.
+//! The iterator alone decides the contents of a batch, so augmentation draws the same random numbers as without the
+//! thread. If the consumer fails or panics, the channel closes and the thread ends after the batch that it is
+//! preparing.
 
 use std::panic;
 use std::sync::mpsc::sync_channel;

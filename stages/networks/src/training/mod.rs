@@ -1,7 +1,7 @@
 //! Training, as `train` and `segment` share it.
 //!
-//! A stage describes its network, its data and its loss as a [`Task`]. [`fit`] trains the network by a [`Recipe`], the params
-//! that all trainings have in common, and writes a [`checkpoint`] after each epoch.
+//! A stage describes its network, its data and its loss as a [`Task`]. [`fit`] trains the network by a [`Recipe`], the
+//! params that all trainings have in common, and writes a [`checkpoint`] after each epoch.
 
 mod augment;
 pub(crate) mod checkpoint;
@@ -22,6 +22,6 @@ pub(crate) use loader::ahead;
 pub(crate) use optimizer::OptimizerKind;
 pub(crate) use pretrained::INIT_WEIGHTS;
 pub(crate) use pretrained::Init;
-pub(crate) use recipe::{Problems, Recipe, above_0, check};
+pub(crate) use recipe::{Problems, Recipe, above_0, check, epochs, momentum};
 pub(crate) use schedule::Schedule;
-pub(crate) use task::{History, Losses, Task};
+pub(crate) use task::{Start, Task};

@@ -14,9 +14,9 @@ pub(crate) const INIT_WEIGHTS: &str = "init.weights";
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Init {
-    /// A state dict with the trunk under torchvision's names: a safetensors file, or one by `torch.save` (`.pth`), of which
-    /// nothing is executed. 16- and 64-bit floats become f32. A head in it is ignored, and layers that a modified network
-    /// adds may be absent.
+    /// A state dict with the trunk under torchvision's names: a safetensors file, or one by `torch.save` (`.pth`), of
+    /// which nothing is executed. 16- and 64-bit floats become f32. A head in it is ignored, and layers that a modified
+    /// network adds may be absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<PathBuf>,
 }

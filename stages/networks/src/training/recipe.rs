@@ -7,7 +7,8 @@ use super::schedule::Schedule;
 
 /// Epochs, batches and steps of a training, taken from the params of its stage.
 ///
-/// The stages list these params themselves, as a spec is read with the location of each param and serde's `flatten` loses it.
+/// The stages list these params themselves, as a spec is read with the location of each param and serde's `flatten`
+/// loses it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recipe {
     /// The fold that is left out, from 1.
@@ -26,6 +27,16 @@ pub(crate) struct Recipe {
     pub(crate) weight_decay: f64,
     /// The learning rate over epochs.
     pub(crate) schedule: Schedule,
+}
+
+/// The default number of epochs.
+pub(crate) fn epochs() -> u32 {
+    10
+}
+
+/// The default momentum.
+pub(crate) fn momentum() -> f64 {
+    0.9
 }
 
 /// Fields of params outside their range, with a sentence each.

@@ -3,11 +3,11 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use orchestrate_engine::stage::{Context, StageError};
-use orchestrate_stages::artifact::Table;
-use orchestrate_stages::random::{Generator, Seed};
+use orchestrate_stages::artifact::Figure;
+use orchestrate_stages::random::Generator;
 
 use super::fold::Division;
-use crate::model::Tensors;
+use crate::model::{Card, Tensors};
 
 /// A network, the images that it is trained on, and its loss.
 ///
@@ -15,53 +15,31 @@ use crate::model::Tensors;
 pub(crate) trait Task: Send + Sync {
     /// The network.
     type Network: Module;
+    /// The card of the network.
+    type Card: Card<Network = Self::Network> + Clone;
     /// One batch, before it is on a device.
     type Batch: Send;
-    /// Sums over validation images, from which their loss and the figure of [`Task::Curve`] follow.
+    /// Sums over validation images, from which their loss and the figure of the curve follow.
     type Tally: Default;
-    /// The table of epochs.
-    type Curve: History;
+    /// The figure of the curve.
+    type Figure: Figure + Send;
 
-    /// The images of the training, and those of the fold that is left out.
+    /// Returns the card of the network after its training.
+    fn card(&self) -> &Self::Card;
+
+    /// Returns the indices of the training images, and of those of the fold that is left out.
     fn division(&self) -> &Division;
 
-    /// The seed of weights, order of images and augmentation.
-    fn seed(&self) -> Seed;
-
-    /// Names the network in errors: ``model `tiny` ``.
-    fn name(&self) -> String;
-
-    /// Weights that replace drawn ones; `None` without `init.weights`.
+    /// Returns the weights of `init.weights`, if given.
     fn pretrained(&self) -> Option<&Tensors>;
 
-    /// Returns true if pretrained weights of this network exist, so that a start without them is worth a warning.
-    fn has_pretrained(&self) -> bool;
-
-    /// Returns the network with weights drawn by [`Task::seed`].
-    fn drawn(&self, device: &Device) -> Self::Network;
-
-    /// Replaces drawn weights by pretrained ones; the error names every tensor that does not fit.
-    fn with_pretrained(&self, drawn: Self::Network, tensors: &Tensors) -> Result<Self::Network, String>;
-
-    /// Returns the network with the tensors of a checkpoint; the error names every tensor that does not fit.
-    fn restored(&self, tensors: &Tensors, device: &Device) -> Result<Self::Network, String>;
-
     /// Sets precision and frozen layers of a network, once before its first step in this process.
-    ///
-    /// - `device`: the device of the training, without gradients
-    /// - `epochs_done`: the epochs of the checkpoint that the training continues
-    fn prepare(
-        &mut self,
-        network: Self::Network,
-        device: &Device,
-        context: &Context<'_>,
-        epochs_done: usize,
-    ) -> Result<Self::Network, StageError>;
+    fn prepare(&mut self, network: Self::Network, start: &Start<'_>) -> Result<Self::Network, StageError>;
 
     /// Reads a batch, and changes it at random if a generator is given.
     fn batch(&self, images: &[usize], generator: Option<&mut Generator>) -> Result<Self::Batch, StageError>;
 
-    /// The loss of a batch: a mean over its images.
+    /// Computes the loss of a batch: a mean over its images.
     fn loss(&self, network: &Self::Network, images: &[usize], batch: Self::Batch, device: &Device) -> Tensor<1>;
 
     /// Adds a batch of validation images to the tally.
@@ -75,30 +53,14 @@ pub(crate) trait Task: Send + Sync {
     ) -> Result<(), StageError>;
 
     /// Returns the loss of all validation images, and their figure.
-    fn figures(&self, tally: Self::Tally) -> (f64, <Self::Curve as History>::Figure);
+    fn figures(&self, tally: Self::Tally) -> (f64, Self::Figure);
 }
 
-/// The table of a training's epochs, one row each.
-pub(crate) trait History: Table + Clone + Default + Send {
-    /// The column beside the losses: accuracy or intersection over union.
-    type Figure;
-
-    /// Returns the number of epochs that are done.
-    fn epochs(&self) -> usize;
-
-    /// Appends the row of an epoch.
-    fn push(&mut self, losses: Losses, figure: Self::Figure);
-}
-
-/// Columns that the curves of all trainings have.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Losses {
-    /// The number of the epoch, from 1.
-    pub(crate) epoch: u32,
-    /// The learning rate of its batches.
-    pub(crate) learning_rate: f64,
-    /// The mean over training images, each before the step of its batch.
-    pub(crate) training: f64,
-    /// The mean over validation images, after the epoch.
-    pub(crate) validation: f64,
+/// The state in which a training starts in this process.
+pub(crate) struct Start<'a> {
+    pub(crate) context: &'a Context<'a>,
+    /// The device of the training, without gradients.
+    pub(crate) device: &'a Device,
+    /// The epochs of the checkpoint that the training continues.
+    pub(crate) epochs_done: usize,
 }

@@ -1,5 +1,5 @@
-//! `format = "cheng-mat"`: Cheng's brain tumour set as he distributes it, one MATLAB v7.3 file a slice. Source: figshare
-//! 1512427.
+//! `format = "cheng-mat"`: Cheng's brain tumour set as he distributes it, one MATLAB v7.3 file a slice. Source:
+//! figshare 1512427.
 //!
 //! The folder holds `1.mat` … `3064.mat`; the images are in the order of the numbers, and other files are ignored. A
 //! file is HDF5 after 512 bytes of MATLAB's, with the struct `cjdata`: `label` (1 meningioma, 2 glioma, 3 pituitary),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn files_come_in_the_order_of_their_numbers_and_others_are_left_out() {
+    fn files_are_in_the_order_of_their_numbers_and_others_are_ignored() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["10.mat", "9.mat", "cvind.mat", "1.txt", ".mat"] {
             std::fs::write(folder.path().join(name), "").unwrap();
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_that_fetches_names_the_folder_without_detours_and_quoted() {
+    fn the_command_that_fetches_names_the_resolved_folder_quoted() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("experiments")).unwrap();
         let real = folder.path().canonicalize().unwrap();
@@ -208,7 +208,7 @@ mod tests {
         assert!(open(b"MATLAB 5.0 MAT-file".to_vec()).err().unwrap().starts_with("it is no MATLAB v7.3 file: "));
     }
 
-    /// Found by fuzzing: numbers that claim to have ninety bytes each would have taken 1.5 GB.
+    /// Found by fuzzing: a file that claims ninety bytes a number took 1.5 GB.
     #[test]
     fn numbers_of_many_bytes_are_refused_before_memory_is_taken() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/found/matlab-elements-of-many-bytes");
@@ -221,9 +221,9 @@ mod tests {
     fn a_file_with_any_wrong_byte_is_an_error_or_some_slice_but_no_panic() {
         for expected in &reference().files {
             let bytes = std::fs::read(reference_dir().join(&expected.file)).unwrap();
-            for place in (0..bytes.len()).step_by(23) {
+            for offset in (0..bytes.len()).step_by(23) {
                 let mut damaged = bytes.clone();
-                damaged[place] ^= 0xFF;
+                damaged[offset] ^= 0xFF;
                 let _ = (read_annotation(damaged.clone()), read_slice(damaged));
             }
         }
@@ -258,7 +258,7 @@ mod tests {
         }
     }
 
-    /// A sum in which every place counts differently, modulo 2⁶¹ − 1.
+    /// A sum, modulo 2⁶¹ − 1, that depends on the position of every pixel.
     fn weighted(grid: &Grid) -> u64 {
         let prime = (1_u128 << 61) - 1;
         grid.pixels.iter().fold(0_u128, |sum, &pixel| (sum * 1_000_003 + u128::from(pixel) + 1) % prime) as u64

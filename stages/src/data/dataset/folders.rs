@@ -1,7 +1,7 @@
 //! `format = "folders"`: one folder a class, `x.png` with its mask `x_mask.png` beside it.
 //!
-//! Names are in natural order, 9 before 10. An image without a mask has no foreground. Hidden files and files whose names
-//! do not end as PNG, JPEG or TIFF are ignored. Patients are unknown.
+//! Names are in natural order, 9 before 10. An image without a mask has no foreground. Hidden files and files whose
+//! names do not end as PNG, JPEG or TIFF are ignored. Patients are unknown.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -70,11 +70,8 @@ pub(super) fn read(params: &Params, mut names: Vec<&str>) -> Result<Listing, Vec
     let masks_of_images: Vec<Option<String>> = names.iter().map(mask_of).collect();
     problems.extend(masks.values().filter(|(_, used)| !used).map(|(mask, _)| format!("mask `{mask}` has no image")));
     let labels: Vec<&str> = names.iter().map(|name| name.split_once('/').unwrap_or_default().0).collect();
-    let classified = classify(&labels, params.classes.as_deref(), |row| format!("`{}`", names[row]));
-    let (indices, classes) = classified.unwrap_or_else(|unknown| {
-        problems.extend(unknown);
-        Default::default()
-    });
+    let place = |row: usize| format!("`{}`", names[row]);
+    let (indices, classes) = classify(&labels, params.classes.as_deref(), place, &mut problems);
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -101,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn images_come_in_natural_order_with_their_masks() {
+    fn images_are_in_natural_order_with_their_masks() {
         let names = vec!["b/10.png", "b/9.png", "b/9_mask.png", "a/x.jpg", "a/x_mask.tif"];
         let listing = read(&params(), names).unwrap();
         let images: Vec<_> =
@@ -113,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_does_not_fit_is_named() {
+    fn every_inconsistent_file_is_named() {
         let names =
             vec!["a/x_mask.png", "a/y.png", "a/y.jpg", "a/y_mask.png", "a/z.png", "a/z_mask.png", "a/z_mask.tif"];
         assert_eq!(

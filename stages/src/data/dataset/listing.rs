@@ -86,16 +86,16 @@ fn retain<T>(items: &mut Vec<T>, keep: &[bool]) {
 
 /// Returns the class index of each label and the class names: `classes`, or else the labels in order of appearance.
 ///
-/// Errors: one sentence for each label missing from `classes`, with the `place` of the first row that has it.
+/// Adds a problem for each label missing from `classes`, with the `place` of the first row that has it.
 pub(super) fn classify(
     labels: &[&str],
     classes: Option<&[String]>,
     place: impl Fn(usize) -> String,
-) -> Result<(Vec<u32>, Vec<String>), Vec<String>> {
+    problems: &mut Vec<String>,
+) -> (Vec<u32>, Vec<String>) {
     let mut names = classes.map(<[String]>::to_vec).unwrap_or_default();
     let mut indices = Vec::with_capacity(labels.len());
     let mut unknown: Vec<&str> = Vec::new();
-    let mut problems = Vec::new();
     for (row, &label) in labels.iter().enumerate() {
         match names.iter().position(|name| name == label) {
             Some(index) => indices.push(index as u32),
@@ -111,7 +111,7 @@ pub(super) fn classify(
             }
         }
     }
-    if problems.is_empty() { Ok((indices, names)) } else { Err(problems) }
+    (indices, names)
 }
 
 #[cfg(test)]
@@ -146,13 +146,17 @@ mod tests {
     }
 
     #[test]
-    fn classes_come_in_order_of_appearance_unless_they_are_given() {
+    fn classes_are_in_order_of_appearance_unless_they_are_given() {
         let labels = ["b", "a", "b"];
-        let place = |row: usize| format!("row {row}");
-        assert_eq!(classify(&labels, None, place), Ok((vec![0, 1, 0], vec!["b".to_owned(), "a".to_owned()])));
+        let classify = |classes: Option<&[String]>| {
+            let mut problems = Vec::new();
+            let (indices, names) = classify(&labels, classes, |row| format!("row {row}"), &mut problems);
+            if problems.is_empty() { Ok((indices, names)) } else { Err(problems) }
+        };
+        assert_eq!(classify(None), Ok((vec![0, 1, 0], vec!["b".to_owned(), "a".to_owned()])));
         let given = ["a", "b", "c"].map(str::to_owned);
-        assert_eq!(classify(&labels, Some(&given), place), Ok((vec![1, 0, 1], given.to_vec())));
-        let error = classify(&labels, Some(&given[..1]), place).unwrap_err();
+        assert_eq!(classify(Some(&given)), Ok((vec![1, 0, 1], given.to_vec())));
+        let error = classify(Some(&given[..1])).unwrap_err();
         assert_eq!(error, ["row 0: class `b` is not in `classes`, which has a"]);
     }
 }

@@ -1,10 +1,10 @@
 //! `format = "manifest"`: a CSV file of images, masks, classes and patients, one image a row, in that order.
 //!
-//! The file has a header, is in UTF-8 and separates cells by commas. The params `image`, `label`, `mask` and `patient` name
-//! its columns; all others are kept in `labels`. Paths are relative to the manifest, with `/`, and lie beside or below it:
-//! `..` and absolute paths are refused, as names are part of results and must mean the same wherever the folder lies. Links
-//! are followed, wherever they lead: data sets are assembled from links, and only the contents count. The formats are PNG,
-//! JPEG and TIFF; see [`super::picture`].
+//! The file has a header, is in UTF-8 and separates cells by commas. The params `image`, `label`, `mask` and `patient`
+//! name its columns; all others are kept in `labels`. Paths are relative to the manifest, with `/`, and lie beside or
+//! below it: `..` and absolute paths are refused, as names are part of results and must mean the same wherever the
+//! folder lies. Links are followed, wherever they lead: data sets are assembled from links, and only the contents
+//! count. The formats are PNG, JPEG and TIFF; see [`super::picture`].
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Component, Path};
@@ -35,7 +35,7 @@ pub(super) fn files(params: &Params, path: &Path) -> Result<Vec<FileName>, Vec<S
     let folder = csv.parent().unwrap_or(Path::new(""));
     let rows = Rows::scan(params, &bytes);
     let of_rows: Vec<String> = match (&rows, params.limit) {
-        // The listing fails, so it cannot say which files to look for. Without a limit it would be all of them.
+        // Problems of rows make the listing fail; without a limit, its files would be those of all rows.
         (Ok(rows), None) if !rows.problems.is_empty() => rows.files(),
         _ => Vec::new(),
     };
@@ -76,118 +76,104 @@ pub(super) fn read(params: &Params, bytes: &[u8]) -> Result<Listing, Vec<String>
 
 /// The rows that can be read, and the problems of the others.
 struct Rows {
-    header: Vec<String>,
-    columns: Columns,
     rows: Vec<Row>,
-    problems: Vec<String>,
+    /// Further columns by name, one value a row.
+    further: Vec<(String, Vec<String>)>,
+    /// Problems with their lines, in the order of lines.
+    problems: Vec<(u64, String)>,
 }
 
 struct Row {
     line: u64,
-    image: String,
-    mask: Option<String>,
     label: String,
-    patient: Option<String>,
-    /// Values of the further columns.
-    further: Vec<String>,
+    /// The image, before its class index is known.
+    image: ListedImage,
 }
 
 impl Rows {
     /// Reads all rows that can be read. Errors: an unreadable header, missing or ambiguous columns.
     fn scan(params: &Params, bytes: &[u8]) -> Result<Self, Vec<String>> {
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
-        let header: Vec<String> = match reader.headers() {
-            Ok(header) => header.iter().map(|name| name.trim().to_owned()).collect(),
-            Err(error) => return Err(vec![format!("the header cannot be read: {error}")]),
-        };
+        let header = reader.headers().map_err(|error| vec![format!("the header cannot be read: {error}")])?;
+        let header: Vec<String> = header.iter().map(|name| name.trim().to_owned()).collect();
         let columns = Columns::find(params, &header)?;
-        // Each with its line, to sort them.
-        let mut problems: Vec<(u64, String)> = Vec::new();
-        let mut rows: Vec<Row> = Vec::new();
+        let further = columns.further.iter().map(|&column| (header[column].clone(), Vec::new())).collect();
+        let mut rows = Self { rows: Vec::new(), further, problems: Vec::new() };
         // One record for all rows, as there may be a hundred thousand.
         let mut record = csv::StringRecord::new();
         loop {
-            match reader.read_record(&mut record) {
-                Ok(true) => {}
+            let read = reader.read_record(&mut record);
+            let position = read.as_ref().map_or_else(csv::Error::position, |_| record.position());
+            let line = position.map_or(0, |position| line_of(position, bytes));
+            match read {
                 Ok(false) => break,
-                Err(error) => {
-                    let line = error.position().map_or(0, |position| line_of(position, bytes));
-                    let problem = match error.kind() {
-                        csv::ErrorKind::Utf8 { .. } => format!("line {line} is not in UTF-8"),
-                        _ => format!("line {line}: {error}"),
-                    };
-                    problems.push((line, problem));
-                    continue;
+                Ok(true) if record.len() == header.len() => rows.push(line, &record, &header, &columns),
+                Ok(true) => {
+                    rows.wrong(line, &format!(" has {} cells, but the header {}", record.len(), header.len()));
                 }
-            }
-            let line = record.position().map_or(0, |position| line_of(position, bytes));
-            if record.len() != header.len() {
-                problems
-                    .push((line, format!("line {line} has {} cells, but the header {}", record.len(), header.len())));
-                continue;
-            }
-            let cell = |column: usize| record[column].trim();
-            let mut wrong = |problem: String| problems.push((line, format!("line {line}: {problem}")));
-            let mut file = |column: usize| match relative(cell(column)) {
-                Ok(name) => Some(name),
-                Err(problem) => {
-                    wrong(format!("column `{}` {problem}", header[column]));
-                    None
+                Err(error) if matches!(error.kind(), csv::ErrorKind::Utf8 { .. }) => {
+                    rows.wrong(line, " is not in UTF-8");
                 }
-            };
-            let image = file(columns.image);
-            let mask = columns.mask.filter(|&column| !cell(column).is_empty()).and_then(&mut file);
-            let label = cell(columns.label).to_owned();
-            if label.is_empty() {
-                wrong(format!("column `{}` is empty", header[columns.label]));
+                Err(error) => rows.wrong(line, &format!(": {error}")),
             }
-            let Some(image) = image else { continue };
-            let patient = columns.patient.map(cell).filter(|patient| !patient.is_empty()).map(str::to_owned);
-            let further = columns.further.iter().map(|&column| cell(column).to_owned()).collect();
-            rows.push(Row { line, image, mask, label, patient, further });
         }
-        if rows.is_empty() && problems.is_empty() {
-            problems.push((0, "it has no rows".to_owned()));
+        if rows.rows.is_empty() && rows.problems.is_empty() {
+            rows.problems.push((0, "it has no rows".to_owned()));
         }
-        let mut first_line: HashMap<&str, u64> = HashMap::with_capacity(rows.len());
-        for Row { line, image, .. } in &rows {
-            let first = first_line.entry(image).or_insert(*line);
+        let mut first_line: HashMap<&str, u64> = HashMap::with_capacity(rows.rows.len());
+        for Row { line, image, .. } in &rows.rows {
+            let first = first_line.entry(&image.name).or_insert(*line);
             if first != line {
-                problems.push((*line, format!("line {line}: image `{image}` is also in line {first}")));
+                let problem = format!("line {line}: image `{}` is also in line {first}", image.name);
+                rows.problems.push((*line, problem));
             }
         }
-        problems.sort_by_key(|(line, _)| *line);
-        let problems = problems.into_iter().map(|(_, problem)| problem).collect();
-        Ok(Self { header, columns, rows, problems })
+        rows.problems.sort_by_key(|(line, _)| *line);
+        Ok(rows)
+    }
+
+    fn wrong(&mut self, line: u64, problem: &str) {
+        self.problems.push((line, format!("line {line}{problem}")));
+    }
+
+    fn push(&mut self, line: u64, record: &csv::StringRecord, header: &[String], columns: &Columns) {
+        let cell = |column: usize| record[column].trim();
+        let mut file = |column: usize| {
+            let wrong = |problem| self.wrong(line, &format!(": column `{}` {problem}", header[column]));
+            relative(cell(column)).map_err(wrong).ok()
+        };
+        let name = file(columns.image);
+        let mask = columns.mask.filter(|&column| !cell(column).is_empty()).and_then(file);
+        let label = cell(columns.label).to_owned();
+        if label.is_empty() {
+            self.wrong(line, &format!(": column `{}` is empty", header[columns.label]));
+        }
+        let Some(name) = name else { return };
+        let patient = columns.patient.map(cell).filter(|patient| !patient.is_empty()).map(str::to_owned);
+        self.rows.push(Row { line, label, image: ListedImage { name, label: 0, patient, mask } });
+        for ((_, values), &column) in self.further.iter_mut().zip(&columns.further) {
+            values.push(cell(column).to_owned());
+        }
     }
 
     /// Returns the files of images and masks.
     fn files(&self) -> Vec<String> {
-        self.rows.iter().flat_map(|row| [Some(row.image.clone()), row.mask.clone()]).flatten().collect()
+        let files = self.rows.iter().flat_map(|row| [Some(&row.image.name), row.image.mask.as_ref()]);
+        files.flatten().cloned().collect()
     }
 
     /// Makes the listing. Errors: the problems of rows, and labels that are no class.
     fn listing(self, params: &Params) -> Result<Listing, Vec<String>> {
-        let Self { header, columns, rows, mut problems } = self;
-        let with_label: Vec<&Row> = rows.iter().filter(|row| !row.label.is_empty()).collect();
+        let mut problems: Vec<String> = self.problems.into_iter().map(|(_, problem)| problem).collect();
+        let with_label: Vec<&Row> = self.rows.iter().filter(|row| !row.label.is_empty()).collect();
         let labels: Vec<&str> = with_label.iter().map(|row| row.label.as_str()).collect();
         let line = |row: usize| format!("line {}", with_label[row].line);
-        let (indices, classes) = classify(&labels, params.classes.as_deref(), line).unwrap_or_else(|unknown| {
-            problems.extend(unknown);
-            Default::default()
-        });
+        let (indices, classes) = classify(&labels, params.classes.as_deref(), line, &mut problems);
         if !problems.is_empty() {
             return Err(problems);
         }
-        let mut further: Vec<(String, Vec<String>)> =
-            columns.further.iter().map(|&column| (header[column].clone(), Vec::with_capacity(rows.len()))).collect();
-        let mut images = Vec::with_capacity(rows.len());
-        for (row, label) in rows.into_iter().zip(indices) {
-            let Row { image, mask, patient, .. } = row;
-            images.push(ListedImage { name: image, label, patient, mask });
-            further.iter_mut().zip(row.further).for_each(|((_, values), value)| values.push(value));
-        }
-        Ok(Listing { images, classes, columns: further })
+        let images = self.rows.into_iter().zip(indices).map(|(row, label)| ListedImage { label, ..row.image });
+        Ok(Listing { images: images.collect(), classes, columns: self.further })
     }
 }
 
@@ -272,7 +258,8 @@ mod tests {
 
     #[test]
     fn rows_become_images_in_their_order() {
-        let csv = "\u{feff}id,patient,label,image,mask\n7,p1,glioma,images/9.png,./masks/9.png\n8, ,meningioma,\"a, b.jpg\",\n";
+        let csv = "\u{feff}id,patient,label,image,mask\n7,p1,glioma,images/9.png,./masks/9.png\n\
+                   8, ,meningioma,\"a, b.jpg\",\n";
         let listing = read(&params(""), csv.as_bytes()).unwrap();
         assert_eq!(listing.classes, ["glioma", "meningioma"]);
         assert_eq!(listing.columns, [("id".to_owned(), vec!["7".to_owned(), "8".to_owned()])]);
@@ -298,7 +285,8 @@ mod tests {
 
     #[test]
     fn every_wrong_row_is_named_with_its_line() {
-        let csv = "image,mask,label\n../a.png,,x\n/b.png,m.png,x\n,,x\nd.png,../m.png,\ne.png,x\nf.png,,x\nf.png,,x\n./f.png,,x\n";
+        let csv = "image,mask,label\n../a.png,,x\n/b.png,m.png,x\n,,x\nd.png,../m.png,\ne.png,x\nf.png,,x\n\
+                   f.png,,x\n./f.png,,x\n";
         let problems = read(&params(""), csv.as_bytes()).unwrap_err();
         assert_eq!(
             problems,

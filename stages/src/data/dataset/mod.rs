@@ -1,9 +1,9 @@
 //! Images with their classes, patients and masks, from four formats. Source of the paper's data: Kang et al. 2021,
 //! section 3.1; Cheng's brain tumour set, figshare 1512427.
 //!
-//! Every format first gives a listing of its images. Then all threads of the run decode, one picture a thread at a time, and
-//! each picture is resized and put among the others at once. Image names are relative to the manifest or folder, so a moved
-//! folder gives the same bytes.
+//! Every format first gives a listing of its images. Then all threads of the run decode, one picture a thread at a
+//! time, and each picture is resized and put among the others at once. Image names are relative to the manifest or
+//! folder, so a moved folder gives the same bytes.
 
 mod census;
 mod cheng;
@@ -90,19 +90,16 @@ fn run(params: &Params, files: &[ExternalFile], context: &Context<'_>) -> Result
     let listing = listing(params, files, context)?.limited(params.limit);
     let slices = phantom::slices(params.count.unwrap_or_default());
     let slices: HashMap<String, Slice> = slices.into_iter().map(|slice| (slice.name(), slice)).collect();
+    let masked = |(image, mask): (Grid, Grid)| (image, Some(mask));
     let load = |index: usize| -> Result<(Grid, Option<Grid>), String> {
         let ListedImage { name, mask, .. } = &listing.images[index];
         match params.format {
             Format::Phantom => {
                 let slice = slices.get(name).ok_or("no such slice")?;
                 let (seed, size) = (params.seed.unwrap_or_default(), params.size.unwrap_or_default());
-                let (image, mask) = phantom::draw(seed, *slice, size);
-                Ok((image, Some(mask)))
+                Ok(masked(phantom::draw(seed, *slice, size)))
             }
-            Format::ChengMat => {
-                let (image, mask) = cheng::read_slice(bytes(name)?)?;
-                Ok((image, Some(mask)))
-            }
+            Format::ChengMat => cheng::read_slice(bytes(name)?).map(masked),
             Format::Manifest | Format::Folders => {
                 let image = picture::decode_image(&bytes(name)?)?;
                 let decode = |mask: &String| {

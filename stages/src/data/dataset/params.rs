@@ -112,18 +112,14 @@ impl params::Params for Params {
             ("patient", self.patient.is_some(), &[Manifest]),
             ("count", self.count.is_some(), &[Phantom]),
         ];
-        for (field, set, formats) in belongs {
-            if set && !formats.contains(&self.format) {
-                let names: Vec<_> = formats.iter().map(|format| format.name()).collect();
-                let formats = if names.len() == 1 { "format" } else { "formats" };
-                let message =
-                    format!("`{field}` belongs to {formats} {}, not to {}", names.join(", "), self.format.name());
-                problems.push((field, message));
-            }
+        let format = self.format.name();
+        for (field, _, formats) in belongs.iter().filter(|(_, set, formats)| *set && !formats.contains(&self.format)) {
+            let names: Vec<_> = formats.iter().map(|format| format.name()).collect();
+            let (formats, names) = (if names.len() == 1 { "format" } else { "formats" }, names.join(", "));
+            problems.push((*field, format!("`{field}` belongs to {formats} {names}, not to {format}")));
         }
         if self.path.is_none() && self.format != Phantom {
-            let message = format!("`path` is missing; format {} reads images from it", self.format.name());
-            problems.push(("path", message));
+            problems.push(("path", format!("`path` is missing; format {format} reads images from it")));
         }
         if self.resize.is_some() && self.size.is_none() && self.format != Phantom {
             problems.push(("resize", "`resize` has no effect without `size`".to_owned()));
@@ -135,20 +131,15 @@ impl params::Params for Params {
         ];
         for (field, value, range) in ranges {
             if let Some(value) = value.filter(|value| !range.contains(value)) {
-                let bound = if value < *range.start() {
-                    format!("at least {}", range.start())
-                } else {
-                    format!("at most {}", range.end())
-                };
-                problems.push((field, format!("`{field}` must be {bound}, not {value}")));
+                let too_small = value < *range.start();
+                let (at, bound) = if too_small { ("least", range.start()) } else { ("most", range.end()) };
+                problems.push((field, format!("`{field}` must be at {at} {bound}, not {value}")));
             }
         }
         if let Some(classes) = &self.classes {
             if classes.is_empty() {
-                problems.push((
-                    "classes",
-                    "`classes` is empty; leave it out to take the classes that the data have".to_owned(),
-                ));
+                let message = "`classes` is empty; leave it out to take the classes that the data have";
+                problems.push(("classes", message.to_owned()));
             }
             let mut sorted = classes.clone();
             sorted.sort_unstable();

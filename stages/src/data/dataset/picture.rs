@@ -18,9 +18,9 @@ pub(super) const EXTENSIONS: [&str; 5] = ["png", "jpg", "jpeg", "tif", "tiff"];
 
 /// Decodes a grey image.
 ///
-/// Colours become grey as in Pillow's mode `L` (Rec. 601: 0.299 red + 0.587 green + 0.114 blue); transparency is ignored.
-/// A file of 16 bits becomes 8 bits by min-max over the picture, because scanners seldom use all 16 bits. A file of at
-/// most 8 bits keeps its levels.
+/// Colours become grey as in Pillow's mode `L` (Rec. 601: 0.299 red + 0.587 green + 0.114 blue); transparency is
+/// ignored. A file of 16 bits becomes 8 bits by min-max over the picture, because scanners seldom use all 16 bits. A
+/// file of at most 8 bits keeps its levels.
 pub(super) fn decode_image(bytes: &[u8]) -> Result<Grid, String> {
     let (height, width, levels) = decode(bytes)?;
     let pixels = match levels {
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_decoded_says_why() {
+    fn an_undecodable_file_is_refused_with_a_reason() {
         let cut = &read("grey.png")[..60];
         assert!(decode_image(cut).unwrap_err().starts_with("cannot decode it: "));
         assert_eq!(decode_image(b"not a picture").unwrap_err(), "the file is no PNG, JPEG or TIFF");
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn a_picture_that_claims_to_be_huge_is_refused_before_memory_is_taken() {
         let mut bytes = read("grey.png");
-        // Width and height of the header, followed by its checksum, which the decoder compares first.
+        // Width and height in the header, and its checksum, which the decoder checks first.
         bytes[16..20].copy_from_slice(&200_000_u32.to_be_bytes());
         bytes[20..24].copy_from_slice(&200_000_u32.to_be_bytes());
         let checksum = crc32(&bytes[12..29]);
@@ -165,7 +165,7 @@ mod tests {
         assert!(error.starts_with("the picture is too large"), "{error}");
     }
 
-    /// Found by fuzzing: a PNG file whose palette has a byte.
+    /// Found by fuzzing: a PNG file with a palette of one byte.
     #[test]
     fn a_palette_that_ends_within_a_colour_is_an_error() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/found/picture-palette-of-a-byte");
@@ -173,7 +173,7 @@ mod tests {
         assert!(error.starts_with("cannot decode it: "), "{error}");
     }
 
-    /// Start of frame with so many rows and columns in a JPEG file.
+    /// Sets rows and columns in the start of frame of a JPEG file.
     fn enlarged(mut jpeg: Vec<u8>, side: u16) -> Vec<u8> {
         let frame = jpeg.windows(2).position(|pair| matches!(pair, [0xFF, 0xC0..=0xC2])).unwrap();
         jpeg[frame + 5..frame + 7].copy_from_slice(&side.to_be_bytes());
@@ -194,17 +194,17 @@ mod tests {
             }
         }
         assert!(seen > 0);
-        // Width and length, tags 256 and 257, each of type 3 or 4 with one value in the entry itself.
+        // Width and length, tags 256 and 257, each of type 3 or 4 with one value in the tag itself.
         let mut tiff = read(&tiff_name());
         for tag in [[0, 1], [1, 1]] {
-            let places: Vec<_> = (0..tiff.len() - 12)
+            let offsets: Vec<_> = (0..tiff.len() - 12)
                 .filter(|&at| tiff[at..at + 2] == tag && matches!(tiff[at + 2..at + 8], [3 | 4, 0, 1, 0, 0, 0]))
                 .collect();
-            for at in places {
+            for at in offsets {
                 tiff[at + 2..at + 12].copy_from_slice(&[4, 0, 1, 0, 0, 0, 0x60, 0xEA, 0, 0]);
             }
         }
-        // Whether its size or the lengths of its strips are looked at first is the decoder's business.
+        // The decoder may check the size or the lengths of the strips first.
         let error = decode_image(&tiff).unwrap_err();
         assert!(error.starts_with("the picture is too large") || error.starts_with("cannot decode it"), "{error}");
     }

@@ -1,8 +1,8 @@
 //! Resizing, byte for byte as in Pillow: nearest neighbour, and convolution filters with antialiasing. Source: Pillow's
 //! documentation of `Image.resize` and of its filters; [`Kernel`] has its 8-bit arithmetic.
 //!
-//! The crate `fast_image_resize` lost: it differs from Pillow by a level here and there, and chooses instructions by the
-//! processor.
+//! The crate `fast_image_resize` lost: it differs from Pillow by a level here and there, and chooses instructions by
+//! the processor.
 
 use serde::{Deserialize, Serialize};
 
@@ -102,8 +102,8 @@ impl Grid {
     }
 }
 
-/// Returns the old pixel at the centre of each new one. For a centre between two pixels, the rounding of the summed steps
-/// decides, as in Pillow.
+/// Returns the old pixel at the centre of each new one. For a centre between two pixels, the rounding of the summed
+/// steps decides, as in Pillow.
 fn nearest(from: usize, to: usize) -> Vec<usize> {
     let step = from as f64 / to as f64;
     let centres = std::iter::successors(Some(step * 0.5), |centre| Some(centre + step));

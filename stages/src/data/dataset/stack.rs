@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn images_and_masks_keep_their_places_and_an_image_without_a_mask_has_an_empty_one() {
+    fn images_and_masks_keep_their_order_and_an_image_without_a_mask_has_an_empty_one() {
         let load = |index: usize| Ok((grid(1, 2, index as u8), (index == 1).then(|| grid(1, 2, 1))));
         let stack = stack(&context(&|| false), &names(3), None, Resize::default(), load).unwrap();
         assert_eq!((stack.height, stack.width), (1, 2));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn all_images_that_do_not_fit_are_named_at_once() {
+    fn all_unusable_images_are_named_at_once() {
         let load = |index: usize| match index {
             0 => Ok((grid(2, 3, 0), None)),
             3 => Err("it is broken".to_owned()),
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stopped_run_is_no_failure() {
+    fn a_cancelled_run_is_no_failure() {
         let load = |_| Ok((grid(1, 1, 0), None));
         let outcome = stack(&context(&|| true), &names(2), Some(1), Resize::default(), load);
         assert_eq!(outcome, Err(StageError::Cancelled));

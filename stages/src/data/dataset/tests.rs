@@ -1,4 +1,4 @@
-//! Whole data sets through the stage, and the real ones where they are at hand.
+//! Whole data sets through the stage, real ones included if they are on this machine.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use orchestrate_engine::stage::Stage;
 use super::*;
 use crate::testing::Bench;
 
-/// Lists and hashes the files as the engine does, runs the stage, reads its outputs.
+/// Lists and hashes the files as the engine does, runs the stage, and reads its outputs.
 fn read(json: &serde_json::Value) -> Result<(Images, Labels, Masks), Vec<String>> {
     let bench = Bench::new();
     let files = STAGE.files(json)?;
@@ -169,7 +169,8 @@ fn measure_the_real_slices() {
     }
 }
 
-/// Writes pictures of the phantom to look at: `PHANTOM_DIR=… cargo test … -- --ignored draw_a_sheet_of_the_phantom`.
+/// Writes pictures of the phantom for inspection: `PHANTOM_DIR=… cargo test … -- --ignored
+/// draw_a_sheet_of_the_phantom`.
 #[test]
 #[ignore = "writes pictures for people"]
 #[expect(clippy::print_stderr, reason = "a skipped test says why")]

@@ -65,7 +65,8 @@ impl FoldsFrom {
         if values.len() != labels.names.len() {
             let (found, images) = (values.len(), labels.names.len());
             return Err(format!(
-                "{path} has {found} numbers for {images} images; it needs the whole data set, without `limit`, in its order"
+                "{path} has {found} numbers for {images} images; it needs the whole data set, without `limit`, in its \
+                 order"
             ));
         }
         let whole = |value: &f64| (value.fract() == 0.0).then_some(*value as usize);

@@ -1,10 +1,10 @@
 //! Stratified k folds that keep groups together, as scikit-learn's `StratifiedGroupKFold` makes them (version 1.9).
 //!
-//! If two groups, or two folds, are equally good, their order decides, and then the folds can differ from scikit-learn's.
-//! They are no worse:
+//! If two groups, or two folds, are equally good, their order decides, and then the folds can differ from
+//! scikit-learn's. They are no worse:
 //!
-//! - groups are sorted as texts: of `2` and `10` the latter is first. NumPy sorts numbers, as pandas reads them, as such;
-//!   `astype(str)` gives our folds, and so do numbers of equal length, `02` and `10`;
+//! - groups are sorted as texts: of `2` and `10` the latter is first. NumPy sorts numbers, as pandas reads them, as
+//!   such; `astype(str)` gives our folds, and so do numbers of equal length, `02` and `10`;
 //! - classes are in the order of the data set; NumPy sorts their names;
 //! - with eight or more classes, or with one class and eight or more folds, NumPy adds in another order, so equal sums
 //!   differ in the last bit elsewhere;
@@ -21,9 +21,9 @@ use crate::random::Generator;
 /// - `random`: with it, similar groups are taken in random order; without it, sorted by name, as in
 ///   `StratifiedGroupKFold(k)`
 ///
-/// Groups with images spread least evenly over the classes come first. Each goes to the fold that leaves the shares of the
-/// classes most equal: the smallest mean over classes of the standard deviation over folds, then the smaller fold. Sums
-/// run in NumPy's order, so that ties fall the same way.
+/// Groups with images spread least evenly over the classes come first. Each goes to the fold that leaves the shares of
+/// the classes most equal: the smallest mean over classes of the standard deviation over folds, then the smaller fold.
+/// Sums run in NumPy's order, so that ties fall the same way.
 pub(super) fn grouped(labels: &[u32], groups: &[&str], folds: usize, random: Option<&mut Generator>) -> Vec<usize> {
     let mut classes = labels.to_vec();
     classes.sort_unstable();
@@ -63,9 +63,10 @@ fn best_fold(fold_counts: &mut [Vec<f64>], totals: &[f64], group: &[f64]) -> usi
     let mut best = (0, f64::INFINITY, f64::INFINITY);
     for fold in 0..fold_counts.len() {
         add(&mut fold_counts[fold], group, 1.0);
-        let deviations = totals.iter().enumerate().map(|(class, total)| {
-            standard_deviation(fold_counts.iter().map(|counts| counts[class] / total).collect::<Vec<_>>().into_iter())
-        });
+        let deviations = totals
+            .iter()
+            .enumerate()
+            .map(|(class, total)| standard_deviation(fold_counts.iter().map(|counts| counts[class] / total)));
         let imbalance = deviations.sum::<f64>() / totals.len() as f64;
         add(&mut fold_counts[fold], group, -1.0);
         let images: f64 = fold_counts[fold].iter().sum();

@@ -213,14 +213,14 @@ mod tests {
     }
 
     #[test]
-    fn folds_that_share_no_group_and_images_without_groups_are_told() {
+    fn folds_that_share_no_group_and_images_without_groups_are_reported() {
         let of = |groups: [Option<&str>; 4]| Leakage::of(&labels(), ("patient", &groups), &[0, 1, 0, 1], 2).text();
         assert_eq!(of([Some("p"), Some("q"), Some("p"), None]), "no patient is on both sides of a fold\n");
         assert_eq!(of([None; 4]), "no image has a patient: whether the folds leak is not known\n");
     }
 
     #[test]
-    fn parquet_gives_back_what_went_in_with_and_without_groups() {
+    fn leakage_survives_parquet_with_and_without_groups() {
         for groups in [[Some("p"), Some("p"), Some("q"), None], [None; 4]] {
             let leakage = Leakage::of(&labels(), ("patient", &groups), &[0, 1, 0, 1], 2);
             assert_eq!(leakage.group.is_some(), groups[0].is_some());

@@ -1,10 +1,10 @@
 //! A vector of numbers in a MATLAB file: level 5, plain or compressed, and v7.3. Sources: The MathWorks, *MAT-File
 //! Format*, level 5; hdf5-pure for v7.3, which is HDF5.
 //!
-//! A level 5 file is a header of 128 bytes and elements of a tag (type, length) and data, padded to 8 bytes. A variable is
-//! an element of type matrix; its data are elements again: flags with the class, dimensions, name, values. A compressed
-//! variable is such an element in a zlib stream. Crates for level 5 lost: they had no release for long, and inflate
-//! without a limit.
+//! A level 5 file is a header of 128 bytes and elements of a tag (type, length) and data, padded to 8 bytes. A variable
+//! is an element of type matrix; its data are elements again: flags with the class, dimensions, name, values. A
+//! compressed variable is such an element in a zlib stream. Crates for level 5 lost: they had no release for long, and
+//! inflate without a limit.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -38,13 +38,11 @@ pub(crate) fn vector(bytes: &[u8], name: &str) -> Result<Vec<f64>, String> {
     Ok(values)
 }
 
-/// Chooses the wanted name, or the only one.
-fn choose<'a>(names: &[&'a str], wanted: &'a str) -> Result<&'a str, String> {
-    match names {
-        names if names.contains(&wanted) => Ok(wanted),
-        [only] => Ok(only),
-        _ => Err(format!("it has no variable `{wanted}`; the variables are: {}", names.join(", "))),
-    }
+/// Returns the index of the wanted name, or of the only one.
+fn choose(names: &[&str], wanted: &str) -> Result<usize, String> {
+    let only = (names.len() == 1).then_some(0);
+    let index = names.iter().position(|name| *name == wanted).or(only);
+    index.ok_or_else(|| format!("it has no variable `{wanted}`; the variables are: {}", names.join(", ")))
 }
 
 fn hdf5_variable(bytes: &[u8], wanted: &str) -> Result<(Vec<u64>, Vec<f64>), String> {
@@ -52,7 +50,7 @@ fn hdf5_variable(bytes: &[u8], wanted: &str) -> Result<(Vec<u64>, Vec<f64>), Str
         .map_err(|error| format!("it is no MATLAB file of level 5 or v7.3: {error}"))?;
     let names = file.root().datasets().map_err(|error| format!("cannot read `{wanted}`: {error}"))?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    array(&file, choose(&names, wanted)?, VALUES_MAX, |dataset| dataset.read_f64())
+    array(&file, names[choose(&names, wanted)?], VALUES_MAX, |dataset| dataset.read_f64())
 }
 
 fn level_5_variable(bytes: &[u8], wanted: &str) -> Result<(Vec<u64>, Vec<f64>), String> {
@@ -84,15 +82,15 @@ fn level_5_variable(bytes: &[u8], wanted: &str) -> Result<(Vec<u64>, Vec<f64>), 
         }
     }
     let matrices = variables.iter().map(|data| Matrix::read(data, order));
-    let matrices: Vec<_> = matrices.collect::<Option<_>>().ok_or("a variable is damaged")?;
+    let mut matrices: Vec<_> = matrices.collect::<Option<_>>().ok_or("a variable is damaged")?;
     let names: Vec<&str> = matrices.iter().map(|matrix| matrix.name.as_str()).collect();
-    let chosen = choose(&names, wanted)?.to_owned();
-    let matrix = matrices.into_iter().find(|matrix| matrix.name == chosen).expect("the name was chosen among them");
-    let values = matrix.values.ok_or_else(|| format!("`{chosen}` is no matrix of real numbers"))?;
+    let index = choose(&names, wanted)?;
+    let Matrix { name, shape, values } = matrices.swap_remove(index);
+    let values = values.ok_or_else(|| format!("`{name}` is no matrix of real numbers"))?;
     if values.data.len() as u64 > VALUES_MAX {
-        return Err(format!("`{chosen}` has {} bytes, too many for one number an image", values.data.len()));
+        return Err(format!("`{name}` has {} bytes, too many for one number an image", values.data.len()));
     }
-    Ok((matrix.shape, numbers(values, order).ok_or_else(|| format!("`{chosen}` is damaged"))?))
+    Ok((shape, numbers(values, order).ok_or_else(|| format!("`{name}` is damaged"))?))
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -102,21 +100,17 @@ enum Order {
 }
 
 impl Order {
-    fn u32(self, bytes: &[u8]) -> Option<u32> {
-        let bytes = *bytes.first_chunk()?;
-        Some(match self {
-            Self::Little => u32::from_le_bytes(bytes),
-            Self::Big => u32::from_be_bytes(bytes),
-        })
-    }
-
     /// Returns the bytes of a number from the lowest to the highest.
-    fn lowest_first<const N: usize>(self, bytes: &[u8]) -> [u8; N] {
-        let mut number: [u8; N] = bytes.try_into().expect("chunks are of this length");
+    fn lowest_first<const N: usize>(self, bytes: &[u8]) -> Option<[u8; N]> {
+        let mut number = *bytes.first_chunk()?;
         if let Self::Big = self {
             number.reverse();
         }
-        number
+        Some(number)
+    }
+
+    fn u32(self, bytes: &[u8]) -> Option<u32> {
+        self.lowest_first(bytes).map(u32::from_le_bytes)
     }
 }
 
@@ -174,7 +168,10 @@ impl<'a> Matrix<'a> {
 fn numbers(element: Element<'_>, order: Order) -> Option<Vec<f64>> {
     fn all<const N: usize>(data: &[u8], order: Order, number: impl Fn([u8; N]) -> f64) -> Option<Vec<f64>> {
         let chunks = data.chunks_exact(N);
-        chunks.remainder().is_empty().then(|| chunks.map(|chunk| number(order.lowest_first(chunk))).collect())
+        if !chunks.remainder().is_empty() {
+            return None;
+        }
+        chunks.map(|chunk| order.lowest_first(chunk).map(&number)).collect()
     }
     let data = element.data;
     match element.kind {
@@ -292,11 +289,11 @@ mod tests {
     fn damage_anywhere_is_an_error_or_some_numbers_but_no_panic() {
         for name in reference().into_keys() {
             let bytes = file(&name);
-            for place in 0..bytes.len() {
-                let _ = vector(&bytes[..place], "cvind");
+            for offset in 0..bytes.len() {
+                let _ = vector(&bytes[..offset], "cvind");
                 for flip in [0xFF, 0x01, 0x80] {
                     let mut damaged = bytes.clone();
-                    damaged[place] ^= flip;
+                    damaged[offset] ^= flip;
                     let _ = vector(&damaged, "cvind");
                 }
             }

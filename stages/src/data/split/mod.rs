@@ -28,16 +28,16 @@ pub use leakage::{Leakage, LeakageRow, SharedGroups};
 pub struct Params {
     /// Number of folds k, at least 2; an axis such as `fold = { folds = 5 }` supplies it.
     pub folds: u32,
-    /// Deals out images (groups, with `group`) in random order; without it, in the order of the data set, as scikit-learn
-    /// does.
+    /// Deals out images (groups, with `group`) in random order; without it, in the order of the data set, as
+    /// scikit-learn does.
     #[serde(default)]
     pub shuffle: bool,
     /// Seed of the random order; not set unless `shuffle` is.
     pub seed: Option<u64>,
     /// Column whose groups stay together, for example `patient`.
     pub group: Option<String>,
-    /// Column of the manifest with the fold, 1..=k, of each image; or the path of a `.mat` file with one number an image in
-    /// the variable `cvind`.
+    /// Column of the manifest with the fold, 1..=k, of each image; or the path of a `.mat` file with one number an
+    /// image in the variable `cvind`.
     pub folds_from: Option<FoldsFrom>,
 }
 
@@ -69,10 +69,11 @@ impl params::Params for Params {
 /// - `file`: contents of the `.mat` file of `folds_from`
 /// - returns: one fold in 1..=k an image in the same order, and the groups on both sides of each fold
 ///
-/// Without `shuffle` and `group`, these are the test indices of scikit-learn's `StratifiedKFold(k)`. With `group`, they are
-/// those of `StratifiedGroupKFold(k)` for groups as texts and two to seven classes as indices; `split/grouped.rs` lists
-/// where the folds differ. With `shuffle`, counts per fold and class are those of `StratifiedKFold`, in an order of our own;
-/// with `shuffle` and `group` the folds are our own altogether. Leakage is counted over `group`, by default over patients.
+/// Without `shuffle` and `group`, these are the test indices of scikit-learn's `StratifiedKFold(k)`. With `group`, they
+/// are those of `StratifiedGroupKFold(k)` for groups as texts and two to seven classes as indices; `split/grouped.rs`
+/// lists where the folds differ. With `shuffle`, counts per fold and class are those of `StratifiedKFold`, in an order
+/// of our own; with `shuffle` and `group` the folds are our own altogether. Leakage is counted over `group`, by default
+/// over patients.
 ///
 /// Errors: a class with fewer images than folds; fewer groups than folds; a fold without images; a missing column;
 /// images without a group or with a fold outside 1..=k, by name; a file with another number of folds than images.

@@ -1,4 +1,4 @@
-//! Against scikit-learn: `tests/reference/split.py` made `split.json`.
+//! Comparison with scikit-learn; `tests/reference/split.py` made `split.json`.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ struct Case {
     grouped: Vec<u32>,
 }
 
-/// Groups that scikit-learn was given as numbers.
+/// Groups that were numbers in scikit-learn.
 #[derive(Deserialize)]
 struct Numbered {
     folds: u32,
@@ -104,14 +104,14 @@ fn grouped_folds_are_those_of_stratified_group_k_fold() {
 }
 
 #[test]
-fn groups_that_are_numbers_are_sorted_as_texts_unless_they_are_as_long_as_each_other() {
+fn groups_are_sorted_as_texts_so_numbers_need_equal_length() {
     let Numbered { folds, labels, groups, grouped } = reference().numbered;
     let split = |names: Vec<String>| run(&patient_wise(folds), &labels_of(&labels, &names), None).unwrap().0.folds;
     assert_ne!(split(groups.iter().map(u32::to_string).collect()), grouped);
     assert_eq!(split(groups.iter().map(|group| format!("{group:02}")).collect()), grouped);
 }
 
-/// The real labels, where the development data are at hand.
+/// The real labels, if the development data are on this machine.
 #[expect(clippy::print_stderr, reason = "a skipped test says why")]
 fn brain_tumor() -> Option<Labels> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/brain-tumor-224/labels.csv");
@@ -157,7 +157,7 @@ fn real_slices_are_split_as_scikit_learn_splits_them() {
 }
 
 #[test]
-fn what_only_data_can_tell_is_said_by_name() {
+fn problems_of_the_data_are_reported_by_name() {
     let labels = |labels: &[u32]| labels_of(labels, &vec!["p".to_owned(); labels.len()]);
     for (params, labels, message) in [
         (

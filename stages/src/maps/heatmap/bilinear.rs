@@ -1,4 +1,5 @@
-//! Bilinear resampling of f32 values, as PyTorch's `interpolate(mode="bilinear", align_corners=False)` without antialiasing.
+//! Bilinear resampling of f32 values, as PyTorch's `interpolate(mode="bilinear", align_corners=False)` without
+//! antialiasing.
 
 /// Positions and weights for a resize from one size to another, computed once for all maps.
 pub(super) struct Bilinear {
@@ -38,7 +39,7 @@ impl Bilinear {
         Self { rows: taps(size.0, to.0), columns, from_width: size.1, width: to.1 }
     }
 
-    /// Stretches every row of `values` to the width of the result. Each row of the result is a mix of two stretched rows.
+    /// Stretches every row of `values` to the width of the result, whose rows are mixes of two stretched rows.
     pub(super) fn stretch(&self, values: &[f32], stretched: &mut Vec<f32>) {
         stretched.clear();
         for row in values.chunks_exact(self.from_width) {

@@ -67,14 +67,23 @@ impl Method {
         Ok((min == max || self.input_size.0 * self.input_size.1 == 0).then_some(CONSTANT))
     }
 
+    /// Converts a whole map.
+    pub(super) fn heatmap(&self, map: &[f32], scratch: &mut Scratch) -> Result<Vec<u8>, NotFinite> {
+        let mut pixels = Vec::with_capacity(self.input_size.0 * self.input_size.1);
+        let range = self.constant(map)?;
+        self.rows(map, range, self.all_rows(), scratch, |_, levels| pixels.extend_from_slice(levels));
+        Ok(pixels)
+    }
+
     pub(super) fn all_rows(&self) -> std::ops::Range<usize> {
         0..self.input_size.0
     }
 
     /// Passes the grey levels of the `wanted` rows of a map's heatmap to `take`, each with its number.
     ///
-    /// `range` is the result of [`Method::constant`] or of an earlier call for the map; without it, all rows are made twice.
-    /// Returns the range of the values that become grey levels: of the up-sampled map, or of the map if it is scaled before.
+    /// `range` is the result of [`Method::constant`] or of an earlier call for the map; without it, all rows are made
+    /// twice. Returns the range of the values that become grey levels: of the up-sampled map, or of the map if it is
+    /// scaled before.
     pub(super) fn rows(
         &self,
         map: &[f32],

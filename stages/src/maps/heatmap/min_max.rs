@@ -67,8 +67,8 @@ pub(super) fn grey_levels(values: &[f32], (min, max): Range, levels: &mut [u8]) 
 
 /// Truncates a number in 0..=255.
 ///
-/// From 2^23 on floats are whole numbers, so the last bits of the sum with it are the nearest one, perhaps one too large.
-/// Processors vectorise this, unlike a cast, which checks the range of every value.
+/// From 2^23 on floats are whole numbers, so the last bits of the sum with it are the nearest one, perhaps one too
+/// large. Processors vectorise this, unlike a cast, which checks the range of every value.
 #[inline(always)]
 pub(super) fn truncated(value: f32) -> u8 {
     const WHOLE: f32 = 8_388_608.0;

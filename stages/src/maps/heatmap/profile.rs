@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn profiles_count_the_pixels_of_heatmaps() {
         for scale in [Scale::After, Scale::Before] {
-            let whole = each_heatmap(&cams(), scale, |_, heatmap| Ok(Histogram::of(heatmap.pixels))).unwrap();
+            let whole = each_heatmap(&cams(), scale, |_, heatmap| Ok(Histogram::of(heatmap))).unwrap();
             let profiles = profiles(&cams(), scale).unwrap();
             assert_eq!(profiles.iter().map(|profile| profile.histogram.clone()).collect::<Vec<_>>(), whole);
             assert_eq!(each_is_constant(&cams()).unwrap(), [false, true, false]);
@@ -102,7 +102,7 @@ mod tests {
             let pixel_by_pixel = each_heatmap(&cams(), scale, |_, heatmap| {
                 let of_run = |run: &Run| {
                     let start = run.row as usize * 41;
-                    heatmap.pixels[start + run.columns.start as usize..start + run.columns.end as usize].to_vec()
+                    heatmap[start + run.columns.start as usize..start + run.columns.end as usize].to_vec()
                 };
                 Ok(Histogram::of(foreground.iter().flat_map(of_run)))
             });

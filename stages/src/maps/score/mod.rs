@@ -31,8 +31,8 @@ pub use predicted::run_predicted;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// The images to score: `"correct"` (default), those whose class was predicted correctly, or `"all"`. Predicted masks are
-    /// always all scored, as there is no class that could be wrong.
+    /// The images to score: `"correct"` (default), those whose class was predicted correctly, or `"all"`. Predicted
+    /// masks are always all scored, as there is no class that could be wrong.
     #[serde(default)]
     pub images: Which,
 }
@@ -57,8 +57,8 @@ impl params::Params for Params {}
 /// - `masks`: ground truth at the network's input size; further images are ignored
 /// - returns: one row a scored image in the order of `cams`; see [`Scores`]
 ///
-/// Images are matched by name. Empty ground truth has a row without scores. Errors: masks of another size, images missing
-/// from `thresholds` or `masks`, and maps that are not finite.
+/// Images are matched by name. Empty ground truth has a row without scores. Errors: masks of another size, images
+/// missing from `thresholds` or `masks`, and maps that are not finite.
 pub fn run(params: &Params, cams: &Cams, thresholds: &Thresholds, masks: &Masks) -> Result<Scores, StageError> {
     let truths = Truths::of(masks);
     let truth_of = truth_of(cams, &truths)?;
@@ -168,7 +168,8 @@ impl Typed for Score {
         ..Facts::new(
             "score",
             2,
-            "scores thresholded heatmaps, or predicted masks, against expert masks: IoU, Dice, pixel precision and recall",
+            "scores thresholded heatmaps, or predicted masks, against expert masks: IoU, Dice, pixel precision and \
+             recall",
         )
     };
     type Params = Params;
@@ -202,7 +203,7 @@ fn score_maps(group: &[Member<'_>], scale: Scale) -> Result<Vec<Outcome>, StageE
     let profiles = cached_profiles(&cams, digests(action, "cams"), scale)?;
     let overlaps = overlaps(&cams, scale, &profiles, &truth_of);
     let scored = scored(params, &cams);
-    // The rows are the same for all members: each thread copies them once.
+    // The rows are the same for all members, so each thread copies them once.
     let outcome = |(scores, series): &mut (Scores, Series), member: &Member<'_>| -> Outcome {
         let levels = member.levels(&cams)?;
         fill(scores, scored.iter().map(|&row| overlaps[row].agreement(levels[row])));

@@ -14,7 +14,8 @@ use crate::artifact::{Masks, PredictedMasks, Scores};
 /// - returns: one row an image in the order of `predicted`; see [`Scores`]
 ///
 /// The network predicts no class, so every image is scored, whatever [`super::Params::images`] is, and the true class
-/// stands for the predicted one. Images are matched by name. Errors: masks of another size; images missing from `masks`.
+/// stands for the predicted one. Images are matched by name. Errors: masks of another size; images missing from
+/// `masks`.
 pub fn run_predicted(predicted: &PredictedMasks, masks: &Masks) -> Result<Scores, StageError> {
     let (height, width) = (predicted.height, predicted.width);
     if !predicted.names.is_empty() && !masks.names.is_empty() {

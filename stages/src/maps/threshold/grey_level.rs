@@ -13,8 +13,8 @@ pub(super) fn percentile(histogram: &Histogram, q: f64) -> f64 {
     if fraction < 0.5 { low + (high - low) * fraction } else { high - (high - low) * (1.0 - fraction) }
 }
 
-/// Returns the grey level that separates two classes with the largest variance between them. Source: Otsu 1979; ties and
-/// precision as in scikit-image's `threshold_otsu` on a u8 image.
+/// Returns the grey level that separates two classes with the largest variance between them. Source: Otsu 1979; ties
+/// and precision as in scikit-image's `threshold_otsu` on a u8 image.
 pub(super) fn otsu(histogram: &Histogram) -> f64 {
     let counts = histogram.counts();
     let (Some(first), Some(last)) = (counts.iter().position(|&n| n > 0), counts.iter().rposition(|&n| n > 0)) else {

@@ -23,7 +23,8 @@ pub use rule::Rule;
 pub struct Params {
     /// Rule for the grey level: fixed in 0..=255, a percentile such as `"q90"`, or `"otsu"`.
     pub threshold: Rule,
-    /// Order of scaling to grey levels and up-sampling: scaled `"after"` it, or `"before"`. `score` takes it from here.
+    /// Order of scaling and up-sampling: grey levels are scaled `"after"` up-sampling, or `"before"`; `score` takes it
+    /// from here.
     #[serde(default)]
     pub scale: Scale,
 }
@@ -35,7 +36,7 @@ impl params::Params for Params {}
 /// - `cams`: one map an image, `[height, width]`, f32, any scale; see [`crate::maps::heatmap`]
 /// - returns: one threshold an image in the same order, f64, a grey level in 0..=255
 ///
-/// A constant map gives 0, whatever the rule, and thus an empty mask. Errors: a map that is not finite, by its image.
+/// A constant map gives 0 by any rule, and thus an empty mask. Errors: a map that is not finite, by its image.
 pub fn run(params: &Params, cams: &Cams) -> Result<Thresholds, StageError> {
     let maps = Maps::of(cams, [params.threshold], || Ok(Arc::new(profiles(cams, params.scale)?)))?;
     Ok(Thresholds { names: cams.names.clone(), thresholds: resolve(params.threshold, &maps), scale: params.scale })

@@ -45,25 +45,15 @@ impl Visitor<'_> for RuleVisitor {
     }
 
     fn visit_f64<E: de::Error>(self, level: f64) -> Result<Rule, E> {
-        if (0.0..=255.0).contains(&level) {
-            // Adding zero turns -0.0 into 0.0.
-            return Ok(Rule::Fixed(level + 0.0));
-        }
-        Err(E::invalid_value(Unexpected::Float(level), &self))
+        fixed(level, Unexpected::Float(level))
     }
 
     fn visit_i64<E: de::Error>(self, level: i64) -> Result<Rule, E> {
-        if (0..=255).contains(&level) {
-            return Ok(Rule::Fixed(level as f64));
-        }
-        Err(E::invalid_value(Unexpected::Signed(level), &self))
+        fixed(level as f64, Unexpected::Signed(level))
     }
 
     fn visit_u64<E: de::Error>(self, level: u64) -> Result<Rule, E> {
-        if level <= 255 {
-            return Ok(Rule::Fixed(level as f64));
-        }
-        Err(E::invalid_value(Unexpected::Unsigned(level), &self))
+        fixed(level as f64, Unexpected::Unsigned(level))
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Rule, E> {
@@ -74,6 +64,14 @@ impl Visitor<'_> for RuleVisitor {
             _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
         }
     }
+}
+
+fn fixed<E: de::Error>(level: f64, found: Unexpected<'_>) -> Result<Rule, E> {
+    if (0.0..=255.0).contains(&level) {
+        // Adding zero turns -0.0 into 0.0.
+        return Ok(Rule::Fixed(level + 0.0));
+    }
+    Err(E::invalid_value(found, &RuleVisitor))
 }
 
 #[cfg(test)]

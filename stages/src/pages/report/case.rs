@@ -1,11 +1,12 @@
-//! Which cases are shown. Source: Kang et al. 2021, Figure 4, for best, median and worst.
+//! The choice of cases. Source: Kang et al. 2021, Figure 4, for best, median and worst.
 //!
-//! The images of a series and class are ranked by IoU, the best first, equal ones by name; images without ground truth have
-//! no rank. Shown are the best, the middle and the worst rank, and further ones at even distances.
+//! The images of a series and class are ranked by IoU, the best first, equal ones by name; images without ground truth
+//! have no rank. The page shows the best, the middle and the worst rank, and further ranks at even distances.
 
 use super::study::{ScoredImage, Study};
+use crate::tables::first_seen::index_or_push;
 
-/// Why a case is shown.
+/// The reason to show a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Pick {
     /// The highest IoU.
@@ -19,7 +20,7 @@ pub(super) enum Pick {
 }
 
 impl Pick {
-    /// The word for it.
+    /// The word for the reason.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Best => "best",
@@ -30,7 +31,7 @@ impl Pick {
     }
 }
 
-/// An image of a series that is shown.
+/// A shown image of a series.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Case {
     /// Index into [`Study::series`].
@@ -43,15 +44,15 @@ pub(super) struct Case {
     pub(super) iou: f64,
     /// Its rank among the images of its series and class, from 1.
     pub(super) rank: usize,
-    /// How many those are.
+    /// Number of images with a rank in its series and class.
     pub(super) ranked: usize,
-    /// Why it is shown.
+    /// The reason to show it.
     pub(super) pick: Pick,
-    /// Order in which further cases are added as long as there is room; 0 for the others.
+    /// Order in which further cases are added while they fit; 0 for the others.
     pub(super) round: usize,
 }
 
-/// The cases of every series and class: by class, then series, then rank.
+/// Chooses the cases of every series and class: by class, then series, then rank.
 pub(super) fn choose(study: &Study, further: usize) -> Vec<Case> {
     let mut cases = Vec::new();
     for class in 0..study.classes.len() {
@@ -65,34 +66,32 @@ pub(super) fn choose(study: &Study, further: usize) -> Vec<Case> {
             let name = |image: &ScoredImage| &study.names[image.image as usize];
             ranked.sort_by(|(_, a, x), (_, b, y)| y.total_cmp(x).then_with(|| name(a).cmp(name(b))));
             let picks = picks(ranked.len(), further);
-            cases.extend(picks.into_iter().map(|(place, pick, round)| {
-                let (input, scored, iou) = ranked[place];
-                Case { series, input, scored, iou, rank: place + 1, ranked: ranked.len(), pick, round }
+            cases.extend(picks.into_iter().map(|(rank, pick, round)| {
+                let (input, scored, iou) = ranked[rank];
+                Case { series, input, scored, iou, rank: rank + 1, ranked: ranked.len(), pick, round }
             }));
         }
     }
     cases
 }
 
-/// How many images have a rank.
+/// Returns the number of images with a rank.
 pub(super) fn ranked(study: &Study) -> usize {
     let inputs = study.series.iter().flat_map(|series| study.inputs_at(series, study.at.as_deref()));
     inputs.map(|(_, input)| input.images.iter().filter(|image| image.iou.is_some()).count()).sum()
 }
 
-/// Places among `count`, each with its pick and round, in order.
+/// Returns ranks below `count`, each with its pick and round, in order.
 fn picks(count: usize, further: usize) -> Vec<(usize, Pick, usize)> {
     let Some(last) = count.checked_sub(1) else { return Vec::new() };
     let mut picks = vec![(0, Pick::Best, 0)];
-    let mut add = |place: usize, pick: Pick, round: usize| {
-        if picks.iter().all(|(other, ..)| *other != place) {
-            picks.push((place, pick, round));
-        }
+    let mut add = |rank: usize, pick: Pick, round: usize| {
+        index_or_push(&mut picks, |(other, ..)| *other == rank, || (rank, pick, round));
     };
     add(last, Pick::Worst, 0);
     add(last / 2, Pick::Median, 0);
     for index in 1..=further {
-        // To the nearest place; the ends are shown already.
+        // Rounds to the nearest rank; the ends are shown already.
         add((2 * index * last + further + 1) / (2 * (further + 1)), Pick::Further, index);
     }
     picks.sort_unstable();
@@ -101,28 +100,28 @@ fn picks(count: usize, further: usize) -> Vec<(usize, Pick, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::study::tests::{params, scores};
+    use super::super::tests::fixture::{params, scores};
     use super::*;
     use crate::testing::Bench;
 
-    fn places(count: usize, further: usize) -> Vec<(usize, &'static str)> {
-        picks(count, further).into_iter().map(|(place, pick, _)| (place, pick.name())).collect()
+    fn ranks(count: usize, further: usize) -> Vec<(usize, &'static str)> {
+        picks(count, further).into_iter().map(|(rank, pick, _)| (rank, pick.name())).collect()
     }
 
     #[test]
     fn best_median_and_worst_are_there_as_far_as_there_are_images() {
-        assert_eq!(places(0, 3), []);
-        assert_eq!(places(1, 3), [(0, "best")]);
-        assert_eq!(places(2, 3), [(0, "best"), (1, "worst")]);
-        assert_eq!(places(4, 0), [(0, "best"), (1, "median"), (3, "worst")]);
-        assert_eq!(places(5, 0), [(0, "best"), (2, "median"), (4, "worst")]);
+        assert_eq!(ranks(0, 3), []);
+        assert_eq!(ranks(1, 3), [(0, "best")]);
+        assert_eq!(ranks(2, 3), [(0, "best"), (1, "worst")]);
+        assert_eq!(ranks(4, 0), [(0, "best"), (1, "median"), (3, "worst")]);
+        assert_eq!(ranks(5, 0), [(0, "best"), (2, "median"), (4, "worst")]);
     }
 
     #[test]
     fn further_cases_lie_at_even_distances() {
         let expected = [(0, "best"), (25, "further"), (50, "median"), (75, "further"), (100, "worst")];
-        assert_eq!(places(101, 3), expected);
-        assert_eq!(places(3, 9).len(), 3);
+        assert_eq!(ranks(101, 3), expected);
+        assert_eq!(ranks(3, 9).len(), 3);
     }
 
     #[test]

@@ -1,92 +1,89 @@
-//! How trainings went: loss and accuracy by epoch, one line a fold.
+//! The charts of trainings: loss and accuracy by epoch, one line a fold.
 
 use maud::{Markup, html};
 use orchestrate_engine::stage::{Item, StageError};
 
-use super::Params;
-use super::chart::{Axes, Chart, Look, round_above, ticks};
-use super::study::Place;
-use crate::artifact::{Curve, Rows, Table};
+use super::params::Params;
+use super::study::SeriesPoint;
+use crate::artifact::{Curve, Table};
+use crate::pages::chart::{Axes, Chart, Look, round_above, ticks};
 
 /// One training.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Training {
-    /// Where it belongs.
-    pub(super) place: Place,
+    pub(super) point: SeriesPoint,
     /// Number of each epoch, from 1.
     pub(super) epochs: Vec<f64>,
     /// Mean loss over training images.
     pub(super) train_loss: Vec<f64>,
     /// Mean loss over validation images.
     pub(super) validation_loss: Vec<f64>,
-    /// What else was measured on validation images: `accuracy` or `iou`, 0..=1.
+    /// The other measure on validation images: `accuracy` or `iou`, 0..=1.
     pub(super) measure: Option<(String, Vec<Option<f64>>)>,
 }
 
 impl Training {
-    /// Reads a curve, of a classifier or of a network that predicts masks.
+    /// Reads the curve of a classifier, or of a network that predicts masks.
     pub(super) fn read(params: &Params, item: &Item) -> Result<Self, StageError> {
-        let rows: Rows = Curve::open(item)?;
+        let rows = Curve::open(item)?;
         let names = rows.names();
         let column = names.iter().find_map(|name| name.strip_prefix("validation_").filter(|rest| *rest != "loss"));
-        let measure = match column {
-            Some(name) => Some((name.to_owned(), rows.optional_float(&format!("validation_{name}"))?)),
-            None => None,
-        };
+        let read = |name: &str| Ok((name.to_owned(), rows.optional_float(&format!("validation_{name}"))?));
         Ok(Self {
-            place: Place::of(params, &item.labels),
+            point: SeriesPoint::of(params, &item.labels),
             epochs: rows.float("epoch")?,
             train_loss: rows.float("train_loss")?,
             validation_loss: rows.float("validation_loss")?,
-            measure,
+            measure: column.map(read).transpose()?,
         })
     }
 }
 
-/// The charts of one series: loss, and what else was measured.
+/// Draws the charts of one series: the loss, and the other measure.
 pub(super) fn charts(series: &str, trainings: &[&Training], look: Look) -> Vec<(String, Chart)> {
     let epochs = trainings.iter().flat_map(|training| &training.epochs).fold(1.0, |max: f64, &epoch| max.max(epoch));
     let folds = trainings.len();
+    let x = (1.0_f64.min(epochs - 1.0), epochs);
+    let is_epoch = |value: f64| value.fract() == 0.0 && value >= 1.0;
+    let x_ticks: Vec<(f64, String)> = ticks(x)
+        .into_iter()
+        .filter(|(value, _)| is_epoch(*value))
+        .map(|(value, _)| (value, format!("{value}")))
+        .collect();
     let axes = |y_label: String, y: (f64, f64), name: String| Axes {
         name,
         x_label: "epoch".to_owned(),
         y_label,
-        x: (1.0_f64.min(epochs - 1.0), epochs),
+        x,
         y,
-        x_ticks: ticks((1.0_f64.min(epochs - 1.0), epochs))
-            .into_iter()
-            .filter(|(value, _)| value.fract() == 0.0 && *value >= 1.0)
-            .map(|(value, _)| (value, format!("{value}")))
-            .collect(),
+        x_ticks: x_ticks.clone(),
     };
-    let line = |axes: &Axes, training: &Training, values: &[Option<f64>], class: &str, dash: Option<&str>| -> Markup {
+    let line = |axes: &Axes, training: &Training, values: &[Option<f64>], class: &str, dash: &str| -> Markup {
         let points = training.epochs.iter().zip(values).filter_map(|(epoch, value)| Some((*epoch, (*value)?)));
         let points: Vec<_> = points.collect();
-        let fold =
-            if training.place.group.is_empty() { String::new() } else { format!(", fold {}", training.place.group) };
+        let group = &training.point.group;
+        let fold = if group.is_empty() { String::new() } else { format!(", fold {group}") };
         let last = points.last().map(|(_, value)| format!(", {value:.3} at the end")).unwrap_or_default();
-        html! { g { title { (class) (fold) (last) } (axes.line(&points, look, class, dash)) } }
+        html! { g { title { (class) (fold) (last) } (axes.line(&points, look, class, Some(dash))) } }
     };
+    let some = |values: &[f64]| -> Vec<Option<f64>> { values.iter().copied().map(Some).collect() };
     let losses = trainings.iter().flat_map(|training| training.train_loss.iter().chain(&training.validation_loss));
     let top = round_above(losses.copied(), 0.1);
     let loss = axes("loss".to_owned(), (0.0, top), format!("Loss of {series} by epoch, {folds} trainings"));
     let marks = html! {
         @for training in trainings {
-            (line(&loss, training, &some(&training.train_loss), "training", Some("2 3")))
-            (line(&loss, training, &some(&training.validation_loss), "validation", Some("")))
+            (line(&loss, training, &some(&training.train_loss), "training", "2 3"))
+            (line(&loss, training, &some(&training.validation_loss), "validation", ""))
         }
     };
     let mut charts = vec![("loss".to_owned(), Chart { axes: loss, marks, legend: Vec::new() })];
     if let Some((measure, _)) = trainings.iter().find_map(|training| training.measure.as_ref()) {
         let word = if measure == "iou" { "IoU" } else { measure };
-        let axes = axes(
-            format!("validation {word}"),
-            (0.0, 1.0),
-            format!("Validation {word} of {series} by epoch, {folds} trainings"),
-        );
+        let name = format!("Validation {word} of {series} by epoch, {folds} trainings");
+        let axes = axes(format!("validation {word}"), (0.0, 1.0), name);
         let marks = html! {
             @for training in trainings {
-                @if let Some((_, values)) = &training.measure { (line(&axes, training, values, "validation", Some(""))) }
+                @if let Some((_, values)) = &training.measure { (line(&axes, training, values, "validation", "")) }
             }
         };
         charts.push((measure.clone(), Chart { axes, marks, legend: Vec::new() }));
@@ -94,13 +91,9 @@ pub(super) fn charts(series: &str, trainings: &[&Training], look: Look) -> Vec<(
     charts
 }
 
-fn some(values: &[f64]) -> Vec<Option<f64>> {
-    values.iter().copied().map(Some).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::study::tests::params;
+    use super::super::tests::fixture::params;
     use super::*;
     use crate::artifact::Epoch;
     use crate::testing::Bench;
@@ -113,7 +106,7 @@ mod tests {
             learning_rate: 0.1,
             train_loss: 2.0 / f64::from(epoch),
             validation_loss: 1.0,
-            validation_accuracy: 0.5,
+            figure: 0.5,
         };
         let curve = Curve { epochs: vec![epoch(1), epoch(2)] };
         let read = |fold| {
@@ -121,7 +114,7 @@ mod tests {
             Training::read(&params(serde_json::json!({})), &item).unwrap()
         };
         let trainings = [read("1"), read("2")];
-        assert_eq!(trainings[1].place.group, "2");
+        assert_eq!(trainings[1].point.group, "2");
         assert_eq!(trainings[0].train_loss, [2.0, 1.0]);
         assert_eq!(trainings[0].measure, Some(("accuracy".to_owned(), vec![Some(0.5); 2])));
         let charts = charts("m", &[&trainings[0], &trainings[1]], Look(0));

@@ -1,16 +1,26 @@
 //! The files of a report: the page, and tables and figures as files of their own.
 
-use maud::html;
-use orchestrate_engine::stage::{Content as FileContent, Output, StageError};
+use std::collections::HashMap;
 
-use super::chart::{Axes, Chart, Look, round_above, ticks};
+use maud::html;
+use orchestrate_engine::stage::{Content as FileContent, StageError};
+
+use super::case::Pick;
+use super::content::Content;
+use super::gallery::ShownCase;
 use super::histogram::{BINS, Histogram, edge};
-use super::page::{self, Charts};
+use super::page::cases::caption;
+use super::page::charts::Charts;
+use super::page::element::{hex, uri};
+use super::page::page;
 use super::picture::{Agreement, Size};
-use super::{Content, Report, case, curve, sweep};
+use super::threshold_chart::ThresholdMean;
+use super::{curve, threshold_chart};
+use crate::pages::chart::{Axes, Chart, round_above, ticks};
+use crate::tables::table::render::write_csv;
 
 /// Draws the charts, lays out the page, and names all files.
-pub(super) fn output(content: &Content<'_>) -> Result<Output, StageError> {
+pub(super) fn files(content: &Content<'_>) -> Result<Vec<(String, FileContent)>, StageError> {
     let charts = charts(content);
     let mut files: Vec<(String, Vec<u8>)> = Vec::new();
     let mut add = |name: String, bytes: Vec<u8>| files.push((name, bytes));
@@ -26,7 +36,7 @@ pub(super) fn output(content: &Content<'_>) -> Result<Output, StageError> {
     for (name, bytes) in numbers(content, &charts)? {
         add(format!("tables/{name}.csv"), bytes);
     }
-    if let Some(chart) = &charts.sweep {
+    if let Some(chart) = &charts.by_threshold {
         add("figures/iou-by-threshold.svg".to_owned(), chart.file());
     }
     for (class, chart) in content.study.classes.iter().zip(&charts.histograms) {
@@ -42,7 +52,7 @@ pub(super) fn output(content: &Content<'_>) -> Result<Output, StageError> {
             add(format!("figures/cases-{}.svg", slug(series)), bytes);
         }
     }
-    for shown in content.gallery.cases.iter().filter(|shown| shown.case.pick != case::Pick::Further) {
+    for shown in content.gallery.cases.iter().filter(|shown| shown.case.pick != Pick::Further) {
         let folder = format!(
             "figures/cases/{}/{}-{}",
             slug(&content.study.series[shown.case.series]),
@@ -58,10 +68,10 @@ pub(super) fn output(content: &Content<'_>) -> Result<Output, StageError> {
             add(format!("{folder}/mask-{}.png", slug(label)), mask.png.clone());
         }
     }
-    add("report.html".to_owned(), page::page(content, &charts).into_bytes());
-    let mut seen = std::collections::HashMap::new();
+    add("report.html".to_owned(), page(content, &charts).into_bytes());
+    let mut seen = HashMap::new();
     let unique = files.into_iter().map(|(name, bytes)| {
-        // Two names may differ in nothing but what a file name cannot hold.
+        // Two labels may differ only in characters that a file name cannot hold.
         let count = seen.entry(name.clone()).and_modify(|count| *count += 1).or_insert(1);
         let name = match (*count, name.rsplit_once('.')) {
             (1, _) | (_, None) => name,
@@ -69,26 +79,26 @@ pub(super) fn output(content: &Content<'_>) -> Result<Output, StageError> {
         };
         (name, FileContent::Bytes(bytes))
     });
-    Ok(Output { name: Report::OUTPUT.to_owned(), files: unique.collect() })
+    Ok(unique.collect())
 }
 
 fn charts(content: &Content<'_>) -> Charts {
     let study = &content.study;
-    let figures = sweep::figures(study);
-    let sweep = sweep::chart(study, &figures, &content.params.groups(), |series| content.look(series));
+    let means = threshold_chart::means(study);
+    let by_threshold = threshold_chart::chart(study, &means, &content.params.groups(), |series| content.look(series));
     let histograms: Vec<Vec<Histogram>> =
         (0..study.classes.len()).map(|class| class_histograms(content, class as u32)).collect();
     let top = histograms.iter().flatten().flat_map(Histogram::shares).fold(0.0, f64::max);
     let of_class = |(class, histograms): (&String, &Vec<Histogram>)| histogram_chart(content, class, histograms, top);
     let charts = study.classes.iter().zip(&histograms).map(of_class).collect();
     let curves = content.series.iter().filter_map(|series| {
-        let own: Vec<_> = content.trainings.iter().filter(|training| training.place.series == *series).collect();
+        let own: Vec<_> = content.trainings.iter().filter(|training| training.point.series == *series).collect();
         (!own.is_empty()).then(|| (series.clone(), curve::charts(series, &own, content.look(series))))
     });
-    Charts { sweep, figures, histograms: charts, counts: histograms, curves: curves.collect() }
+    Charts { by_threshold, means, histograms: charts, counts: histograms, curves: curves.collect() }
 }
 
-/// One histogram a series, of all its images of a class at the ranking threshold.
+/// Counts the images of a class at the ranking threshold: one histogram a series.
 fn class_histograms(content: &Content<'_>, class: u32) -> Vec<Histogram> {
     let study = &content.study;
     let of_series = |series: &String| {
@@ -126,30 +136,28 @@ fn histogram_chart(content: &Content<'_>, class: &str, histograms: &[Histogram],
     Chart { axes, marks, legend: legend.collect() }
 }
 
-/// The numbers of the figures: name and CSV.
+/// Returns the numbers of the figures: name and CSV.
 fn numbers(content: &Content<'_>, charts: &Charts) -> Result<Vec<(&'static str, Vec<u8>)>, StageError> {
     let study = &content.study;
     let mut tables = Vec::new();
-    if !charts.figures.is_empty() {
-        let rows = charts.figures.iter().map(|figure| {
-            let sd = figure.mean.sd.map(|sd| sd.to_string()).unwrap_or_default();
-            let threshold = figure.threshold.clone().unwrap_or_default();
-            let (n, groups) = (figure.mean.n.to_string(), figure.mean.groups.to_string());
-            vec![figure.series.clone(), threshold, figure.mean.mean.to_string(), sd, n, groups]
+    if !charts.means.is_empty() {
+        let rows = charts.means.iter().map(|ThresholdMean { series, threshold, mean }| {
+            let sd = mean.sd.map(|sd| sd.to_string()).unwrap_or_default();
+            let (n, groups) = (mean.n.to_string(), mean.groups.to_string());
+            vec![series.clone(), threshold.clone().unwrap_or_default(), mean.mean.to_string(), sd, n, groups]
         });
-        tables.push(("iou-by-threshold", csv(&["series", "threshold", "mean", "sd", "n", "groups"], rows)?));
+        tables.push(("iou-by-threshold", write_csv(&["series", "threshold", "mean", "sd", "n", "groups"], rows)?));
         let rows = study.classes.iter().zip(&charts.counts).flat_map(|(class, histograms)| {
             study.series.iter().zip(histograms).flat_map(move |(series, histogram)| {
                 let shares = histogram.shares();
                 (0..BINS).map(move |bin| {
-                    let edges = [edge(bin).to_string(), edge(bin + 1).to_string()];
-                    let [low, high] = edges;
+                    let [low, high] = [bin, bin + 1].map(|bin| edge(bin).to_string());
                     let (count, share) = (histogram.counts[bin].to_string(), shares[bin].to_string());
                     vec![class.clone(), series.clone(), low, high, count, share]
                 })
             })
         });
-        tables.push(("iou-histogram", csv(&["class", "series", "from", "to", "n", "share"], rows)?));
+        tables.push(("iou-histogram", write_csv(&["class", "series", "from", "to", "n", "share"], rows)?));
     }
     if !content.confusions.is_empty() {
         let rows = content.confusions.iter().flat_map(|matrix| {
@@ -160,29 +168,15 @@ fn numbers(content: &Content<'_>, charts: &Charts) -> Result<Vec<(&'static str, 
                 })
             })
         });
-        tables.push(("confusion", csv(&["series", "label", "predicted", "n"], rows)?));
+        tables.push(("confusion", write_csv(&["series", "label", "predicted", "n"], rows)?));
     }
     Ok(tables)
 }
 
-fn csv(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Result<Vec<u8>, StageError> {
-    let failed = |error: String| StageError::new(format!("cannot write CSV: {error}"));
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(header).map_err(|error| failed(error.to_string()))?;
-    for row in rows {
-        writer.write_record(row).map_err(|error| failed(error.to_string()))?;
-    }
-    writer.into_inner().map_err(|error| failed(error.to_string()))
-}
-
-/// Best, median and worst case of each class of a series: image, heatmap and masks, with their texts.
+/// Draws the best, median and worst case of each class of a series: image, heatmap and masks, with captions.
 fn cases_figure(content: &Content<'_>, series: usize) -> Option<Vec<u8>> {
-    let cases: Vec<_> = content
-        .gallery
-        .cases
-        .iter()
-        .filter(|shown| shown.case.series == series && shown.case.pick != case::Pick::Further)
-        .collect();
+    let is_shown = |shown: &&ShownCase| shown.case.series == series && shown.case.pick != Pick::Further;
+    let cases: Vec<_> = content.gallery.cases.iter().filter(is_shown).collect();
     let panels = 2 + cases.iter().map(|shown| shown.masks.len()).max()?;
     let (side, gap, left, line) = (110.0, 8.0, 8.0, 16.0);
     let row_height = side + 2.0 * line + 6.0;
@@ -203,24 +197,26 @@ fn cases_figure(content: &Content<'_>, series: usize) -> Option<Vec<u8>> {
                     (content.study.classes[shown.case.scored.class as usize]) ", " (shown.case.pick.name())
                     (format!(" of {}: IoU {:.3}", shown.case.ranked, shown.case.iou))
                 }
-                image x=(x(0)) y=(y + line) width=(side) height=(side) href=(page::uri(&image.png)) {}
-                g transform=(format!("translate({} {}) scale({} {})", x(0), y + line, side / pixels_wide as f64, side / pixels_high as f64)) {
+                image x=(x(0)) y=(y + line) width=(side) height=(side) href=(uri(&image.png)) {}
+                @let (scale_x, scale_y) = (side / pixels_wide as f64, side / pixels_high as f64);
+                g transform=(format!("translate({} {}) scale({scale_x} {scale_y})", x(0), y + line)) {
                     path d=(image.outline) fill="none" stroke="#00e5ff" stroke-width=(pixels_wide as f64 / 110.0) {}
                 }
                 text x=(x(0)) y=(y + line + side + 12.0) { "image, tumour" }
                 @if let Some(heat) = &shown.heat {
-                    image x=(x(1)) y=(y + line) width=(side) height=(side) href=(page::uri(heat)) {}
+                    image x=(x(1)) y=(y + line) width=(side) height=(side) href=(uri(heat)) {}
                     text x=(x(1)) y=(y + line + side + 12.0) { "heatmap" }
                 }
                 @for (index, mask) in shown.masks.iter().enumerate() {
-                    image x=(x(index + 2)) y=(y + line) width=(side) height=(side) style="image-rendering:pixelated" href=(page::uri(&mask.png)) {}
-                    text x=(x(index + 2)) y=(y + line + side + 12.0) { (page::cases::caption(mask)) }
+                    image x=(x(index + 2)) y=(y + line) width=(side) height=(side) style="image-rendering:pixelated"
+                        href=(uri(&mask.png)) {}
+                    text x=(x(index + 2)) y=(y + line + side + 12.0) { (caption(mask)) }
                 }
             }
             @for (index, agreement) in Agreement::ALL.into_iter().enumerate() {
                 @let x = left + (index % 2) as f64 * 240.0;
                 @let y = height - legend_lines * line + (index / 2) as f64 * line - 4.0;
-                rect x=(x) y=(y) width="11" height="11" fill=(page::hex(agreement.colour())) stroke="#888888" {}
+                rect x=(x) y=(y) width="11" height="11" fill=(hex(agreement.colour())) stroke="#888888" {}
                 text x=(x + 16.0) y=(y + 9.5) { (agreement.meaning()) }
             }
         }
@@ -228,7 +224,7 @@ fn cases_figure(content: &Content<'_>, series: usize) -> Option<Vec<u8>> {
     Some((markup.into_string() + "\n").into_bytes())
 }
 
-/// A text as part of a file name: lower-case letters, digits and hyphens.
+/// Returns a text as part of a file name: lower-case letters, digits and hyphens.
 pub(super) fn slug(text: &str) -> String {
     let mut slug = String::new();
     for letter in text.chars().flat_map(char::to_lowercase) {
@@ -240,13 +236,6 @@ pub(super) fn slug(text: &str) -> String {
     }
     let slug: String = slug.trim_matches('-').chars().take(60).collect();
     if slug.is_empty() { "unnamed".to_owned() } else { slug }
-}
-
-impl Content<'_> {
-    /// What a series looks like in all charts.
-    pub(super) fn look(&self, series: &str) -> Look {
-        Look(self.series.iter().position(|other| other == series).unwrap_or_default())
-    }
 }
 
 #[cfg(test)]

@@ -1,27 +1,28 @@
-//! The pictures of the cases that are shown: image, outline of the tumour, heatmap, and the mask of each threshold.
+//! The pictures of the cases: image, outline of the tumour, heatmap, and the mask of each threshold.
 //!
-//! Inputs are matched as the engine joins stages: a map belongs to a score if all labels of the map are among those of the
-//! score. Maps of one input are read once for all its cases, and only images that are shown are kept.
+//! Inputs are matched as the engine joins stages: a map belongs to a score if the labels of the score include all
+//! labels of the map. Maps of one input are read once for all its cases, and only images that are shown are kept.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use orchestrate_engine::stage::{Action, Item, Label, StageError};
 use rayon::prelude::*;
 
 use super::case::{Case, Pick};
+use super::inputs::items;
+use super::params::Params;
 use super::picture::{self, Size};
 use super::study::{Scored, Study};
-use super::{Params, items};
 use crate::artifact::{Cams, Images, Masks, PredictedMasks, Scale, Table, Thresholds};
 use crate::maps::heatmap::heatmap;
 
-/// Length of all pictures together that further cases may fill; base64 makes a third more of it.
+/// The most bytes of all pictures together that further cases may fill; base64 adds a third.
 const PICTURE_BYTES_MAX: usize = 11 << 20;
 
-/// Masks that are shown of a case; a sweep has hundreds of thresholds.
+/// The most masks of a case; a sweep has hundreds of thresholds.
 const MASKS_SHOWN: usize = 6;
 
-/// The cases that are shown, with their pictures.
+/// The cases with their pictures.
 #[derive(Default)]
 pub(super) struct Gallery {
     /// Size of every picture, in pixels.
@@ -29,22 +30,19 @@ pub(super) struct Gallery {
     /// Images of the data set that any case shows.
     pub(super) images: Vec<Image>,
     /// The cases, by class, series and rank.
-    pub(super) cases: Vec<Shown>,
+    pub(super) cases: Vec<ShownCase>,
 }
 
 /// An image of the data set.
 pub(super) struct Image {
-    /// Its name.
     pub(super) name: String,
-    /// PNG.
     pub(super) png: Vec<u8>,
     /// Border of the tumour, as the path of an SVG in pixels.
     pub(super) outline: String,
 }
 
 /// A case with its pictures.
-pub(super) struct Shown {
-    /// Which case.
+pub(super) struct ShownCase {
     pub(super) case: Case,
     /// Index into [`Gallery::images`].
     pub(super) image: usize,
@@ -56,13 +54,12 @@ pub(super) struct Shown {
 
 /// A mask beside the ground truth.
 pub(super) struct Mask {
-    /// Label of the threshold; `None` for a mask that was predicted as such.
+    /// Label of the threshold; `None` for the prediction of a network.
     pub(super) threshold: Option<String>,
-    /// The grey level that it came to.
+    /// The grey level to which the threshold resolved.
     pub(super) level: Option<f64>,
-    /// Its IoU, as `score` has it.
+    /// Its IoU, from `score`.
     pub(super) iou: Option<f64>,
-    /// PNG.
     pub(super) png: Vec<u8>,
 }
 
@@ -70,40 +67,37 @@ impl Gallery {
     /// Draws the pictures of cases; none without `images` and `masks`.
     pub(super) fn draw(params: &Params, action: &Action, study: &Study, cases: &[Case]) -> Result<Self, StageError> {
         let name = |case: &Case| study.names[case.scored.image as usize].as_str();
-        let wanted: HashSet<&str> = cases.iter().map(name).collect();
-        let Some((images, size)) = Stack::images(items(action, "images"), &wanted)? else { return Ok(Self::default()) };
-        let Some((masks, mask_size)) = Stack::masks(items(action, "masks"), &wanted)? else {
-            return Ok(Self::default());
-        };
-        if size != mask_size {
+        let wanted: BTreeSet<&str> = cases.iter().map(name).collect();
+        let images = Stack::read("images", items(action, "images"), |item| {
+            let Images { names, height, width, pixels } = Images::select_from_item(item, |name| wanted.contains(name))?;
+            Ok((names, Size { height, width }, pixels))
+        });
+        let Some(images) = images? else { return Ok(Self::default()) };
+        let masks = Stack::read("masks", items(action, "masks"), |item| {
+            let Masks { names, height, width, pixels } = Masks::select_from_item(item, |name| wanted.contains(name))?;
+            Ok((names, Size { height, width }, pixels))
+        });
+        let Some(masks) = masks? else { return Ok(Self::default()) };
+        let size = images.size;
+        if size != masks.size {
             return Err(StageError::input("masks", "the masks are not as large as the images; connect one data set"));
         }
-        let source = Source { params, action, study, masks: &masks, size };
+        let names: Vec<&str> = wanted.into_iter().collect();
+        let inputs = CaseInputs { params, action, study, masks: &masks, names: &names };
         let mut by_input: BTreeMap<usize, Vec<Case>> = BTreeMap::new();
         for case in cases {
             by_input.entry(case.input).or_default().push(*case);
         }
-        let drawn: Vec<Vec<Drawn>> = by_input
-            .par_iter()
-            .map(|(input, cases)| source.draw(&study.inputs[*input], cases))
-            .collect::<Result<_, _>>()?;
-        let mut drawn: Vec<Drawn> = drawn.into_iter().flatten().collect();
-        let order = |case: &Case| (case.scored.class, case.series, case.rank);
-        drawn.sort_by_key(|drawn| order(&drawn.case));
+        let drawn = by_input.par_iter().map(|(input, cases)| inputs.draw(&study.inputs[*input], cases));
+        let mut cases: Vec<ShownCase> = drawn.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+        cases.sort_by_key(|ShownCase { case, .. }| (case.scored.class, case.series, case.rank));
 
-        let names: BTreeSet<&str> = wanted.into_iter().collect();
-        let names: Vec<&str> = names.into_iter().collect();
-        let encoded: Vec<Image> = names
-            .par_iter()
-            .map(|name| {
-                let png = picture::grey(images.of(name)?, size)?;
-                Ok(Image { name: (*name).to_owned(), png, outline: picture::outline(masks.of(name)?, size) })
-            })
-            .collect::<Result<_, StageError>>()?;
-        let index: HashMap<&str, usize> = names.iter().enumerate().map(|(index, name)| (*name, index)).collect();
-        let shown =
-            drawn.into_iter().map(|Drawn { case, heat, masks }| Shown { image: index[name(&case)], case, heat, masks });
-        Ok(bounded(Self { size, images: encoded, cases: shown.collect() }, PICTURE_BYTES_MAX))
+        let encode = |name: &&str| {
+            let png = picture::grey(images.of(name)?, size)?;
+            Ok(Image { name: (*name).to_owned(), png, outline: picture::outline(masks.of(name)?, size) })
+        };
+        let images = names.par_iter().map(encode).collect::<Result<Vec<_>, StageError>>()?;
+        Ok(bounded(Self { size, images, cases }, PICTURE_BYTES_MAX))
     }
 }
 
@@ -128,7 +122,7 @@ fn bounded(gallery: Gallery, bytes_max: usize) -> Gallery {
     }
     let places: HashMap<usize, usize> = images_kept.iter().enumerate().map(|(new, old)| (*old, new)).collect();
     let cases = cases.into_iter().enumerate().filter(|(index, _)| kept.contains(index));
-    let cases = cases.map(|(_, shown)| Shown { image: places[&shown.image], ..shown }).collect();
+    let cases = cases.map(|(_, shown)| ShownCase { image: places[&shown.image], ..shown }).collect();
     let images = images.into_iter().enumerate().filter(|(index, _)| images_kept.contains(index));
     Gallery { size, images: images.map(|(_, image)| image).collect(), cases }
 }
@@ -136,49 +130,30 @@ fn bounded(gallery: Gallery, bytes_max: usize) -> Gallery {
 /// Pixels of images by name.
 struct Stack {
     port: &'static str,
-    size: usize,
+    size: Size,
     rows: HashMap<String, usize>,
     pixels: Vec<u8>,
 }
 
 impl Stack {
-    fn images(items: &[Item], wanted: &HashSet<&str>) -> Result<Option<(Self, Size)>, StageError> {
-        let read = |item: &Item| {
-            let Images { names, height, width, pixels } = Images::select_from_item(item, |name| wanted.contains(name))?;
-            Ok((names, Size { height, width }, pixels))
-        };
-        Self::read("images", items, read)
-    }
-
-    fn masks(items: &[Item], wanted: &HashSet<&str>) -> Result<Option<(Self, Size)>, StageError> {
-        let read = |item: &Item| {
-            let Masks { names, height, width, pixels } = Masks::select_from_item(item, |name| wanted.contains(name))?;
-            Ok((names, Size { height, width }, pixels))
-        };
-        Self::read("masks", items, read)
-    }
-
-    /// All items together; an image that several have (the same data set under other labels) is that of the first.
+    /// Reads all items together; if several have an image (one data set under other labels), the first one counts.
     fn read(
         port: &'static str,
         items: &[Item],
         read: impl Fn(&Item) -> Result<(Vec<String>, Size, Vec<u8>), StageError>,
-    ) -> Result<Option<(Self, Size)>, StageError> {
-        let mut stack: Option<(Self, Size)> = None;
+    ) -> Result<Option<Self>, StageError> {
+        let mut stack: Option<Self> = None;
         for item in items {
             let (names, size, pixels) = read(item)?;
-            let (stack, first) = stack.get_or_insert_with(|| {
-                let empty = Self { port, size: size.height * size.width, rows: HashMap::new(), pixels: Vec::new() };
-                (empty, size)
-            });
-            if *first != size && !names.is_empty() {
+            let stack = stack.get_or_insert_with(|| Self { port, size, rows: HashMap::new(), pixels: Vec::new() });
+            if stack.size != size && !names.is_empty() {
                 return Err(StageError::input(port, "the inputs have images of several sizes; a report shows one"));
             }
-            for (row, name) in names.into_iter().enumerate() {
+            for (name, pixels) in names.into_iter().zip(pixels.chunks(size.pixels().max(1))) {
                 let next = stack.rows.len();
                 if let std::collections::hash_map::Entry::Vacant(entry) = stack.rows.entry(name) {
                     entry.insert(next);
-                    stack.pixels.extend_from_slice(&pixels[row * stack.size..(row + 1) * stack.size]);
+                    stack.pixels.extend_from_slice(pixels);
                 }
             }
         }
@@ -186,110 +161,103 @@ impl Stack {
     }
 
     fn of(&self, name: &str) -> Result<&[u8], StageError> {
-        let row = self.rows.get(name).ok_or_else(|| {
-            let message = format!("image `{name}` is scored, but is not there; connect the data set of the scores");
-            StageError::input(self.port, message)
-        })?;
-        Ok(&self.pixels[row * self.size..(row + 1) * self.size])
+        let row = self.rows.get(name).ok_or_else(|| missing(self.port, name, "connect the data set of the scores"))?;
+        Ok(&self.pixels[row * self.size.pixels()..(row + 1) * self.size.pixels()])
     }
 }
 
-struct Drawn {
-    case: Case,
-    heat: Option<Vec<u8>>,
-    masks: Vec<Mask>,
-}
-
-/// What the pictures are drawn from.
-struct Source<'a> {
+/// The inputs from which cases are drawn.
+struct CaseInputs<'a> {
     params: &'a Params,
     action: &'a Action,
     study: &'a Study,
     masks: &'a Stack,
-    size: Size,
+    /// Names of all images of cases, sorted as in [`Gallery::images`].
+    names: &'a [&'a str],
 }
 
-impl Source<'_> {
-    /// Cases of one input.
-    fn draw(&self, input: &Scored, cases: &[Case]) -> Result<Vec<Drawn>, StageError> {
-        let Some(item) = belonging(items(self.action, "cams"), &input.labels) else {
-            return self.draw_predicted(input, cases);
-        };
-        let cams = Cams::from_item(item)?;
-        if (cams.input_height, cams.input_width) != (self.size.height, self.size.width) {
-            return Err(StageError::input("cams", "the maps are not of the connected images: their sizes differ"));
+impl CaseInputs<'_> {
+    /// Draws the cases of one input: from its maps, else from the masks that a network predicted, else without masks.
+    fn draw(&self, input: &Scored, cases: &[Case]) -> Result<Vec<ShownCase>, StageError> {
+        let size = self.masks.size;
+        if let Some(item) = belonging(items(self.action, "cams"), &input.labels) {
+            let cams = Cams::from_item(item)?;
+            if (cams.input_height, cams.input_width) != (size.height, size.width) {
+                return Err(StageError::input("cams", "the maps are not of the connected images: their sizes differ"));
+            }
+            let cuts = self.cuts(input)?;
+            return self.draw_each(cases, |case, name, truth| self.draw_map(&cams, &cuts, case, name, truth));
         }
-        let cuts = self.cuts(input)?;
+        let Some(item) = belonging(items(self.action, "predicted"), &input.labels) else {
+            return self.draw_each(cases, |_, _, _| Ok((None, Vec::new())));
+        };
+        let predicted = PredictedMasks::from_item(item)?;
+        if (predicted.height, predicted.width) != (size.height, size.width) {
+            let message = "the masks are not of the connected images: their sizes differ";
+            return Err(StageError::input("predicted", message));
+        }
+        self.draw_each(cases, |case, name, truth| {
+            let row = row_of("predicted", &predicted.names, name)?;
+            let pixels = &predicted.pixels[row * size.pixels()..(row + 1) * size.pixels()];
+            let agreement = picture::agreement(pixels.iter().map(|&pixel| pixel != 0), truth);
+            let png = picture::overlay(&agreement, size)?;
+            Ok((None, vec![Mask { threshold: None, level: None, iou: case.scored.iou, png }]))
+        })
+    }
+
+    /// Draws heatmap and masks of each case, given its name and ground truth.
+    fn draw_each(
+        &self,
+        cases: &[Case],
+        draw: impl Fn(&Case, &str, &[u8]) -> Result<(Option<Vec<u8>>, Vec<Mask>), StageError>,
+    ) -> Result<Vec<ShownCase>, StageError> {
+        let one = |case: &Case| {
+            let name = self.study.names[case.scored.image as usize].as_str();
+            let (heat, masks) = draw(case, name, self.masks.of(name)?)?;
+            let image = self.names.binary_search(&name).expect("every name of a case is listed");
+            Ok(ShownCase { case: *case, image, heat, masks })
+        };
+        cases.iter().map(one).collect()
+    }
+
+    /// Draws the heatmap of a case, and its mask at each threshold.
+    fn draw_map(
+        &self,
+        cams: &Cams,
+        cuts: &[Cut<'_>],
+        case: &Case,
+        name: &str,
+        truth: &[u8],
+    ) -> Result<(Option<Vec<u8>>, Vec<Mask>), StageError> {
+        let size = self.masks.size;
+        let row = row_of("cams", &cams.names, name)?;
+        let map = &cams.maps[row * cams.height * cams.width..(row + 1) * cams.height * cams.width];
         let scale = cuts.first().map_or(Scale::default(), |cut| cut.thresholds.scale);
-        let row_of = |names: &[String], name: &str| names.iter().position(|other| other == name);
-        cases
-            .iter()
-            .map(|case| {
-                let name = &self.study.names[case.scored.image as usize];
-                let row = row_of(&cams.names, name).ok_or_else(|| missing("cams", name))?;
-                let length = cams.height * cams.width;
-                let map = &cams.maps[row * length..(row + 1) * length];
-                let size = (self.size.height, self.size.width);
-                let levels = heatmap(map, (cams.height, cams.width), size, scale)
-                    .map_err(|error| StageError::new(format!("image `{name}`: {error}")))?
-                    .pixels;
-                let truth = self.masks.of(name)?;
-                let mask = |cut: &Cut<'_>| {
-                    let row = row_of(&cut.thresholds.names, name).ok_or_else(|| missing("thresholds", name))?;
-                    let level = cut.thresholds.thresholds[row];
-                    let agreement = picture::agreement(levels.iter().map(|&grey| f64::from(grey) > level), truth);
-                    let image = cut.scored.images.iter().find(|image| image.image == case.scored.image);
-                    Ok(Mask {
-                        threshold: Some(cut.label.to_owned()),
-                        level: Some(level),
-                        iou: image.and_then(|image| image.iou),
-                        png: picture::overlay(&agreement, self.size)?,
-                    })
-                };
-                let masks = cuts.iter().map(mask).collect::<Result<_, StageError>>()?;
-                Ok(Drawn { case: *case, heat: Some(picture::heat(&levels, self.size)?), masks })
+        let levels = heatmap(map, (cams.height, cams.width), (size.height, size.width), scale)
+            .map_err(|error| StageError::new(format!("image `{name}`: {error}")))?;
+        let mask = |cut: &Cut<'_>| {
+            let level = cut.thresholds.thresholds[row_of("thresholds", &cut.thresholds.names, name)?];
+            let agreement = picture::agreement(levels.iter().map(|&grey| f64::from(grey) > level), truth);
+            let image = cut.scored.images.iter().find(|image| image.image == case.scored.image);
+            Ok(Mask {
+                threshold: Some(cut.label.to_owned()),
+                level: Some(level),
+                iou: image.and_then(|image| image.iou),
+                png: picture::overlay(&agreement, size)?,
             })
-            .collect()
-    }
-
-    /// Cases of one input without maps: masks that a network predicted, if they are connected.
-    fn draw_predicted(&self, input: &Scored, cases: &[Case]) -> Result<Vec<Drawn>, StageError> {
-        let predicted = match belonging(items(self.action, "predicted"), &input.labels) {
-            Some(item) => PredictedMasks::from_item(item)?,
-            None => return Ok(cases.iter().map(|case| Drawn { case: *case, heat: None, masks: Vec::new() }).collect()),
         };
-        let length = self.size.height * self.size.width;
-        if (predicted.height, predicted.width) != (self.size.height, self.size.width) {
-            return Err(StageError::input(
-                "predicted",
-                "the masks are not of the connected images: their sizes differ",
-            ));
-        }
-        cases
-            .iter()
-            .map(|case| {
-                let name = &self.study.names[case.scored.image as usize];
-                let row = predicted.names.iter().position(|other| other == name);
-                let row = row.ok_or_else(|| missing("predicted", name))?;
-                let mask = predicted.pixels[row * length..(row + 1) * length].iter().map(|&pixel| pixel != 0);
-                let png = picture::overlay(&picture::agreement(mask, self.masks.of(name)?), self.size)?;
-                let mask = Mask { threshold: None, level: None, iou: case.scored.iou, png };
-                Ok(Drawn { case: *case, heat: None, masks: vec![mask] })
-            })
-            .collect()
+        let masks = cuts.iter().map(mask).collect::<Result<_, StageError>>()?;
+        Ok((Some(picture::heat(&levels, size)?), masks))
     }
 
-    /// The thresholds that are shown, at the series and group of an input.
+    /// Returns the thresholds that are shown, at the series and group of an input.
     fn cuts<'a>(&'a self, input: &'a Scored) -> Result<Vec<Cut<'a>>, StageError> {
         let mut cuts = Vec::new();
-        let series = input.place.series.as_str();
         for label in shown_thresholds(&self.study.thresholds, self.study.at.as_deref()) {
-            let mut at = self.study.inputs_at(series, Some(label)).map(|(_, scored)| scored);
-            let Some(scored) = at.find(|scored| scored.place.group == input.place.group) else { continue };
-            let candidates = items(self.action, "thresholds");
+            let mut at = self.study.inputs_at(&input.point.series, Some(label)).map(|(_, scored)| scored);
+            let Some(scored) = at.find(|scored| scored.point.group == input.point.group) else { continue };
             let is_at = |item: &&Item| item.label(&self.params.threshold) == Some(label);
-            let candidates: Vec<Item> = candidates.iter().filter(is_at).cloned().collect();
-            if let Some(item) = belonging(&candidates, &scored.labels) {
+            if let Some(item) = belonging(items(self.action, "thresholds").iter().filter(is_at), &scored.labels) {
                 cuts.push(Cut { label, scored, thresholds: Thresholds::from_item(item)? });
             }
         }
@@ -304,13 +272,13 @@ struct Cut<'a> {
     thresholds: Thresholds,
 }
 
-/// The item whose labels are all among those given; of several, the one with the most labels.
-fn belonging<'a>(items: &'a [Item], labels: &[Label]) -> Option<&'a Item> {
+/// Returns the item whose labels are all among those given; of several, the one with the most labels.
+fn belonging<'a>(items: impl IntoIterator<Item = &'a Item>, labels: &[Label]) -> Option<&'a Item> {
     let fits = |item: &&Item| item.labels.iter().all(|label| labels.contains(label));
-    items.iter().filter(fits).max_by_key(|item| item.labels.len())
+    items.into_iter().filter(fits).max_by_key(|item| item.labels.len())
 }
 
-/// All thresholds, or the one that ranks and others at even distances.
+/// Returns all thresholds if they are few, else the one that ranks and others at even distances.
 fn shown_thresholds<'a>(all: &'a [String], at: Option<&str>) -> Vec<&'a str> {
     let is_shown = |index: usize| {
         let step = |index: usize| index * MASKS_SHOWN.saturating_sub(1) / all.len().max(1);
@@ -319,8 +287,13 @@ fn shown_thresholds<'a>(all: &'a [String], at: Option<&str>) -> Vec<&'a str> {
     (0..all.len()).filter(|&index| is_shown(index)).map(|index| all[index].as_str()).collect()
 }
 
-fn missing(port: &str, name: &str) -> StageError {
-    StageError::input(port, format!("image `{name}` is scored, but is not there; both must come from the same maps"))
+fn row_of(port: &str, names: &[String], name: &str) -> Result<usize, StageError> {
+    let row = names.iter().position(|other| other == name);
+    row.ok_or_else(|| missing(port, name, "both must come from the same maps"))
+}
+
+fn missing(port: &str, name: &str, remedy: &str) -> StageError {
+    StageError::input(port, format!("image `{name}` is scored, but is not there; {remedy}"))
 }
 
 #[cfg(test)]
@@ -350,11 +323,11 @@ mod tests {
         assert_eq!(shown_thresholds(&all[..3], Some("0")), ["0", "4", "8"]);
     }
 
-    fn shown(image: usize, pick: Pick, round: usize) -> Shown {
+    fn shown(image: usize, pick: Pick, round: usize) -> ShownCase {
         let scored = ScoredImage { image: image as u32, class: 0, predicted: 0, iou: Some(0.5) };
         let case = Case { series: 0, input: 0, scored, iou: 0.5, rank: 1, ranked: 9, pick, round };
         let mask = Mask { threshold: None, level: None, iou: None, png: vec![0; 10] };
-        Shown { case, image, heat: None, masks: vec![mask] }
+        ShownCase { case, image, heat: None, masks: vec![mask] }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How the IoU of images is spread. Source: Kang et al. 2021, Figure 3.
+//! The distribution of the IoU of images. Source: Kang et al. 2021, Figure 3.
 
 /// Number of bins.
 pub(super) const BINS: usize = 20;
@@ -11,11 +11,11 @@ pub(super) struct Histogram {
 }
 
 impl Histogram {
-    /// Counts values; a bin has its lower edge, and the last one both, as `numpy.histogram` has it.
+    /// Counts values; a bin includes its lower edge, and the last one both edges, as in `numpy.histogram`.
     pub(super) fn of(values: impl Iterator<Item = f64>) -> Self {
         let mut counts = [0; BINS];
         for value in values {
-            // Compared with the edges themselves: 0.15 × 20 is less than 3 in floats.
+            // Compares with the edges themselves, because 0.15 × 20 is less than 3 in floats.
             let bin = (1..BINS).take_while(|&bin| value >= edge(bin)).count();
             counts[bin] += 1;
         }
@@ -27,14 +27,14 @@ impl Histogram {
         self.counts.iter().sum()
     }
 
-    /// Share of the values in each bin; all 0 where there are none.
+    /// Share of the values in each bin; 0 everywhere without values.
     pub(super) fn shares(&self) -> [f64; BINS] {
         let n = self.n().max(1) as f64;
         self.counts.map(|count| count as f64 / n)
     }
 }
 
-/// The lower edge of a bin; that of `BINS` is 1.
+/// Returns the lower edge of a bin; that of `BINS` is 1.
 pub(super) fn edge(bin: usize) -> f64 {
     bin as f64 / BINS as f64
 }

@@ -1,9 +1,9 @@
-//! Pictures of a case, small enough to lie in a page by the hundred: every one is a PNG with a palette.
+//! Pictures of a case, small enough for hundreds in one page: each is a PNG with a palette.
 //!
 //! - the image: 256 greys; the heatmap: its 256 grey levels in the colours of *inferno*, so that no level is lost;
-//! - a mask beside the ground truth: four colours, as in Figure 4 of Kang et al. 2021. Green is tumour that was found, black
-//!   background that was left, red background that was taken for tumour, yellow tumour that was missed. The shades are those
-//!   of Okabe and Ito, which people who confuse red and green tell apart.
+//! - a mask beside the ground truth: four colours, as in Figure 4 of Kang et al. 2021. Found tumour is green,
+//!   background left out is black, background taken for tumour is red, missed tumour is yellow. The shades are those of
+//!   Okabe and Ito, so that people who confuse red and green can distinguish them.
 
 use orchestrate_engine::stage::StageError;
 use png::{BitDepth, ColorType, Compression, Encoder, Filter};
@@ -11,7 +11,7 @@ use png::{BitDepth, ColorType, Compression, Encoder, Filter};
 /// Red, green, blue.
 pub(super) type Colour = [u8; 3];
 
-/// What a pixel of a mask is, given the ground truth.
+/// The agreement of a pixel of a mask with the ground truth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Agreement {
     /// Background that is not in the mask.
@@ -25,18 +25,8 @@ pub(super) enum Agreement {
 }
 
 impl Agreement {
-    /// All of them, each at the place of its index in a palette.
+    /// All of them, each at its index in the palette.
     pub(super) const ALL: [Self; 4] = [Self::Background, Self::Found, Self::Wrong, Self::Missed];
-
-    /// What a pixel is.
-    pub(super) fn of(in_mask: bool, in_truth: bool) -> Self {
-        match (in_mask, in_truth) {
-            (false, false) => Self::Background,
-            (true, true) => Self::Found,
-            (true, false) => Self::Wrong,
-            (false, true) => Self::Missed,
-        }
-    }
 
     /// Its colour.
     pub(super) fn colour(self) -> Colour {
@@ -48,7 +38,7 @@ impl Agreement {
         }
     }
 
-    /// What the colour says, for a legend.
+    /// The meaning of the colour, for a legend.
     pub(super) fn meaning(self) -> &'static str {
         match self {
             Self::Background => "background left out (right)",
@@ -66,12 +56,19 @@ pub(super) struct Size {
     pub(super) width: usize,
 }
 
-/// A grey image, `[height, width]`.
+impl Size {
+    /// Number of pixels.
+    pub(super) fn pixels(self) -> usize {
+        self.height * self.width
+    }
+}
+
+/// Encodes a grey image, `[height, width]`.
 pub(super) fn grey(pixels: &[u8], size: Size) -> Result<Vec<u8>, StageError> {
     encode(pixels, size, &std::array::from_fn::<Colour, 256, _>(|level| [level as u8; 3]), BitDepth::Eight)
 }
 
-/// A heatmap, `[height, width]`, in colours: black is 0, pale yellow is 255.
+/// Encodes a heatmap, `[height, width]`, in colours: black is 0, pale yellow is 255.
 pub(super) fn heat(levels: &[u8], size: Size) -> Result<Vec<u8>, StageError> {
     let palette = std::array::from_fn::<Colour, 256, _>(|level| {
         let colour = colorous::INFERNO.eval_rational(level, 256);
@@ -80,15 +77,21 @@ pub(super) fn heat(levels: &[u8], size: Size) -> Result<Vec<u8>, StageError> {
     encode(levels, size, &palette, BitDepth::Eight)
 }
 
-/// What each pixel of a mask is, as an index into [`Agreement::ALL`].
+/// Compares a mask with the ground truth, pixel by pixel: indices into [`Agreement::ALL`].
 pub(super) fn agreement(mask: impl Iterator<Item = bool>, truth: &[u8]) -> Vec<u8> {
-    mask.zip(truth).map(|(mask, &truth)| Agreement::of(mask, truth != 0) as u8).collect()
+    let agreement = |(in_mask, &truth): (bool, &u8)| match (in_mask, truth != 0) {
+        (false, false) => Agreement::Background,
+        (true, true) => Agreement::Found,
+        (true, false) => Agreement::Wrong,
+        (false, true) => Agreement::Missed,
+    };
+    mask.zip(truth).map(|pixel| agreement(pixel) as u8).collect()
 }
 
-/// A mask beside the ground truth: indices into [`Agreement::ALL`], `[height, width]`.
+/// Encodes a mask beside the ground truth: indices into [`Agreement::ALL`], `[height, width]`.
 pub(super) fn overlay(agreement: &[u8], size: Size) -> Result<Vec<u8>, StageError> {
     let rows = agreement.chunks(size.width.max(1));
-    // Four pixels a byte, the first one in the highest bits; each row begins a byte.
+    // Four pixels a byte, the first in the highest bits; each row starts a byte.
     let packed: Vec<u8> = rows
         .flat_map(|row| row.chunks(4))
         .map(|four| four.iter().enumerate().fold(0, |byte, (place, index)| byte | index << (6 - 2 * place)))
@@ -112,12 +115,12 @@ fn encode(data: &[u8], size: Size, palette: &[Colour], depth: BitDepth) -> Resul
     Ok(bytes)
 }
 
-/// The border of a mask as the path of an SVG, in pixels: along the edges between foreground and background.
+/// Returns the border of a mask as the path of an SVG, in pixels: along the edges between foreground and background.
 pub(super) fn outline(mask: &[u8], size: Size) -> String {
     let Size { height, width } = size;
     let inside = |row: usize, column: usize| row < height && column < width && mask[row * width + column] != 0;
     let mut path = String::new();
-    // Edges below and beside each pixel, joined to runs along rows and along columns.
+    // Joins the edges below and beside each pixel to runs along rows and along columns.
     let mut run = |across: usize, along: usize, differs: &dyn Fn(usize, usize) -> bool, horizontal: bool| {
         for line in 0..=across {
             let mut start = None;

@@ -1,29 +1,32 @@
-//! What a stage cannot see, added to its page afterwards: which node each number came from, with its key and params, where it
-//! ran and for how long.
+//! The facts that a stage cannot see, added to its page afterwards: the node of each number, with its key, params,
+//! device and duration.
 //!
-//! The page names its inputs by output digest (`data-source`) and cells of tables by their labels (`data-cell`); three marks
-//! in it are replaced. `orchestrate report` knows the nodes and calls [`add`].
+//! The page names its inputs by output digest (`data-source`) and cells of tables by their labels (`data-cell`). Three
+//! marks in it are replaced: `orchestrate report` knows the nodes and calls [`add`].
 
 use std::collections::HashSet;
 
 use maud::{Markup, PreEscaped, html};
 use serde::Serialize;
 
-/// Where it is said how the spec was changed for this study.
+use super::page::element::{headings, row};
+use crate::tables::first_seen::{index_or_push, push_once};
+
+/// The mark for the changes of the spec in this study.
 pub(super) const HEADER_MARK: &str = "<!--orchestrate:header-->";
-/// Where links to the added sections go.
+/// The mark for links to the added sections.
 pub(super) const CONTENTS_MARK: &str = "<!--orchestrate:contents-->";
-/// Where the added sections go.
+/// The mark for the added sections.
 pub(super) const BODY_MARK: &str = "<!--orchestrate:provenance-->";
 
-/// Where the numbers of a report came from.
+/// The origins of the numbers of a report.
 #[derive(Clone, Debug, Default)]
 pub struct Provenance {
-    /// `--set` values, which belong to the heading: without them it is another study.
+    /// `--set` values; they belong to the heading, because with others it is another study.
     pub overrides: Vec<String>,
     /// Facts about the study and the run that made the report, as (name, value): spec, version, devices and so on.
     pub facts: Vec<(String, String)>,
-    /// The report's own node first, then all nodes that it hangs on, directly or not, in the order of the plan.
+    /// The report's own node first, then all nodes that it depends on, directly or not, in the order of the plan.
     pub nodes: Vec<NodeSource>,
 }
 
@@ -44,51 +47,51 @@ pub struct NodeSource {
     pub params: serde_json::Value,
     /// Named outputs with their digests.
     pub outputs: Vec<(String, String)>,
-    /// Nodes that it reads, as indices into [`Provenance::nodes`].
+    /// Its inputs, as indices into [`Provenance::nodes`].
     pub inputs: Vec<usize>,
-    /// Where it ran, for example `cpu`.
+    /// The device, for example `cpu`.
     pub device: String,
-    /// How long its stage ran.
+    /// Duration of its stage.
     pub elapsed_ms: u64,
-    /// When it was recorded, in milliseconds since 1970.
+    /// Time of the record, in milliseconds since 1970.
     pub recorded_ms: u64,
 }
 
 /// The nodes of one stage together.
+#[derive(Default)]
 struct StageSum<'a> {
     stage: &'a str,
     kind: &'a str,
     nodes: usize,
     elapsed_ms: u64,
     longest_ms: u64,
-    devices: Vec<&'a str>,
+    devices: Vec<String>,
     precisions: Vec<String>,
 }
 
-/// Adds where its numbers came from to a page of the `report` stage; `None` if the page has no place for it.
+/// Adds the origins of its numbers to a page of the `report` stage; `None` if the page lacks the marks.
 pub fn add(page: &str, provenance: &Provenance) -> Option<String> {
     let (before, rest) = page.split_once(HEADER_MARK)?;
     let (header, rest) = rest.split_once(CONTENTS_MARK)?;
     let (between, after) = rest.split_once(BODY_MARK)?;
     let contents = html! { a href="#computing" { "Computing" } " " a href="#provenance" { "Where numbers come from" } };
-    let overrides = overrides(&provenance.overrides).into_string();
-    Some(
-        [before, &overrides, header, &contents.into_string(), between, &sections(provenance).into_string(), after]
-            .concat(),
-    )
+    let added = [overrides(&provenance.overrides), contents, sections(provenance)].map(Markup::into_string);
+    Some([before, &added[0], header, &added[1], between, &added[2], after].concat())
 }
 
 fn overrides(overrides: &[String]) -> Markup {
     html! {
         @if !overrides.is_empty() {
-            p class="overrides" { "The spec with " @for text in overrides { code { span class="flag" { "--set" } " " (text) } " " } }
+            p class="overrides" {
+                "The spec with " @for text in overrides { code { span class="flag" { "--set" } " " (text) } " " }
+            }
         }
     }
 }
 
 fn sections(provenance: &Provenance) -> Markup {
     let sums = sums(&provenance.nodes);
-    let total_ms: u64 = sums.iter().map(|sum| sum.elapsed_ms).sum();
+    let (total_ms, none): (u64, _) = (sums.iter().map(|sum| sum.elapsed_ms).sum(), String::new);
     html! {
         section id="computing" {
             h2 { "Computing" }
@@ -96,29 +99,28 @@ fn sections(provenance: &Provenance) -> Markup {
             div class="scroll" tabindex="0" {
                 table {
                     caption { "Time by stage" span class="quiet" { " as recorded when each node ran" } }
-                    thead { tr { @for heading in ["stage", "kind", "nodes", "in all", "longest", "device", "precision"] { th scope="col" { (heading) } } } }
+                    (headings(["stage", "kind", "nodes", "in all", "longest", "device", "precision"]))
                     tbody {
                         @for sum in &sums {
-                            tr {
-                                th scope="row" { (sum.stage) }
-                                td { (sum.kind) }
-                                td { (sum.nodes) }
-                                td { (duration(sum.elapsed_ms)) }
-                                td { (duration(sum.longest_ms)) }
-                                td { (sum.devices.join(", ")) }
-                                td { @if sum.precisions.is_empty() { "–" } @else { (sum.precisions.join(", ")) } }
-                            }
+                            @let [times, longest] = [sum.elapsed_ms, sum.longest_ms].map(duration);
+                            @let precisions = Some(sum.precisions.join(", ")).filter(|all| !all.is_empty());
+                            (row(None, sum.stage, &[sum.kind.to_owned(), sum.nodes.to_string(), times, longest,
+                                sum.devices.join(", "), precisions.unwrap_or_else(|| "–".to_owned())]))
                         }
-                        tr class="total" { th scope="row" { "all" } td {} td { (provenance.nodes.len()) } td { (duration(total_ms)) } td {} td {} td {} }
+                        (row(Some("total"), "all", &[none(), provenance.nodes.len().to_string(), duration(total_ms),
+                            none(), none(), none()]))
                     }
                 }
             }
         }
         section id="provenance" {
             h2 { "Where each number comes from" }
-            p { "Press a number in a table for the nodes that it was made from. Each node below has its key, the params that are "
-                "in the key, and the digests of its outputs; " code { "orchestrate store show KEY" } " prints all of it." }
-            label class="controls" { span { "Find" } input id="find-node" type="search" placeholder="node, key or digest" autocomplete="off"; }
+            p { "Select a number in a table to see the nodes it depends on. Each node below has its key, the params in "
+                "the key, and the digests of its outputs; " code { "orchestrate store show KEY" }
+                " prints the whole record." }
+            label class="controls" {
+                span { "Find" } input id="find-node" type="search" placeholder="node, key or digest" autocomplete="off";
+            }
             ul id="nodes" class="nodes" {
                 @for node in &provenance.nodes { (entry(node)) }
             }
@@ -131,7 +133,10 @@ fn entry(node: &NodeSource) -> Markup {
     html! {
         li data-node=(node.name) {
             details {
-                summary { code { (node.name) } " " span class="quiet" { "key " (short(&node.key)) ", " (duration(node.elapsed_ms)) " on " (node.device) } }
+                summary { code { (node.name) } " " span class="quiet" {
+                    "key " (node.key.get(..12).unwrap_or(&node.key)) ", " (duration(node.elapsed_ms)) " on "
+                    (node.device)
+                } }
                 dl class="list" {
                     div { dt { "kind" } dd { (node.kind) } }
                     div { dt { "key" } dd { code { (node.key) } } }
@@ -143,7 +148,7 @@ fn entry(node: &NodeSource) -> Markup {
     }
 }
 
-/// The nodes as JSON that can stand within a script: no `<`, so that nothing in it ends the script.
+/// Encodes the nodes as JSON for a script: without `<`, so that nothing ends the script.
 fn json(nodes: &[NodeSource]) -> String {
     serde_json::to_string(nodes).expect("nodes are texts and numbers").replace('<', "\\u003c")
 }
@@ -153,41 +158,21 @@ fn sums(nodes: &[NodeSource]) -> Vec<StageSum<'_>> {
     // Nodes of one key share one result, which took its time once.
     let mut seen = HashSet::new();
     for node in nodes {
-        let index = sums.iter().position(|sum| sum.stage == node.stage).unwrap_or_else(|| {
-            let (stage, kind) = (&node.stage, &node.kind);
-            let empty = StageSum {
-                stage,
-                kind,
-                nodes: 0,
-                elapsed_ms: 0,
-                longest_ms: 0,
-                devices: Vec::new(),
-                precisions: Vec::new(),
-            };
-            sums.push(empty);
-            sums.len() - 1
-        });
+        let new = || StageSum { stage: &node.stage, kind: &node.kind, ..StageSum::default() };
+        let index = index_or_push(&mut sums, |sum: &StageSum<'_>| sum.stage == node.stage, new);
         let sum = &mut sums[index];
         sum.nodes += 1;
         sum.elapsed_ms += if seen.insert(&node.key) { node.elapsed_ms } else { 0 };
         sum.longest_ms = sum.longest_ms.max(node.elapsed_ms);
-        if !sum.devices.contains(&node.device.as_str()) {
-            sum.devices.push(&node.device);
-        }
-        if let Some(precision) = node.params.get("precision").and_then(serde_json::Value::as_str)
-            && !sum.precisions.iter().any(|other| other == precision)
-        {
-            sum.precisions.push(precision.to_owned());
+        push_once(&mut sum.devices, &node.device);
+        if let Some(precision) = node.params.get("precision").and_then(serde_json::Value::as_str) {
+            push_once(&mut sum.precisions, precision);
         }
     }
     sums
 }
 
-fn short(digest: &str) -> &str {
-    digest.get(..12).unwrap_or(digest)
-}
-
-/// `0.04 s`, `12.3 s`, `4 min 05 s`, `2 h 01 min`.
+/// Formats a duration: `0.04 s`, `12.3 s`, `4 min 05 s`, `2 h 01 min`.
 fn duration(milliseconds: u64) -> String {
     let seconds = milliseconds as f64 / 1000.0;
     match milliseconds {

@@ -1,38 +1,41 @@
-//! The scores of a study, and where each belongs: which series (a model, say), which fold, which threshold.
+//! The scores of a study, each with its series (a model, say), its fold and its threshold.
 //!
-//! The labels of gathered axes tell it. Those over which means are taken (`fold`) and that of the threshold are set apart; all
-//! others together are the series: `model` in the paper's study, `protocol · model` where the protocol varies too.
+//! These follow from the labels of gathered axes. Axes over which means are taken (`fold`) and that of the threshold
+//! are set apart; all others together are the series: `model` in the paper's study, `protocol · model` if the protocol
+//! varies too.
 
 use std::collections::HashMap;
 
 use orchestrate_engine::stage::{Item, Label, StageError};
 use rayon::prelude::*;
 
-use super::Params;
+use super::params::Params;
 use crate::artifact::{Scores, Table, is_synthetic};
+use crate::tables::first_seen::{index_or_push, push_once};
+use crate::tables::table::mean_sd;
 
-/// Where an input belongs.
+/// The series, the group and the threshold of an input.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Place {
-    /// Labels of all axes but those of groups and of the threshold; `study` where there are none.
+pub(super) struct SeriesPoint {
+    /// Labels of all axes but those of groups and of the threshold; `study` if there are none.
     pub(super) series: String,
-    /// Labels of the axes over which means are taken; empty where there are none.
+    /// Labels of the axes over which means are taken; empty if there are none.
     pub(super) group: String,
-    /// The label of the threshold; `None` where the input does not vary along it.
+    /// The label of the threshold; `None` if the input does not vary along it.
     pub(super) threshold: Option<String>,
 }
 
-impl Place {
-    /// Reads it off the labels of an input.
+impl SeriesPoint {
+    /// Sorts the labels of an input.
     pub(super) fn of(params: &Params, labels: &[Label]) -> Self {
         let is_group = |axis: &str| params.across.0.iter().any(|other| other == axis);
         let joined = |group: bool| {
             let kept = labels.iter().filter(|(axis, _)| **axis != *params.threshold && is_group(axis) == group);
             kept.map(|(_, label)| &**label).collect::<Vec<_>>().join(" · ")
         };
-        let series = joined(false);
+        let series = Some(joined(false)).filter(|series| !series.is_empty());
         Self {
-            series: if series.is_empty() { "study".to_owned() } else { series },
+            series: series.unwrap_or_else(|| "study".to_owned()),
             group: joined(true),
             threshold: labels.iter().find(|(axis, _)| **axis == *params.threshold).map(|(_, label)| label.to_string()),
         }
@@ -44,8 +47,7 @@ impl Place {
 pub(super) struct Scored {
     /// Labels of its gathered axes.
     pub(super) labels: Vec<Label>,
-    /// Where it belongs.
-    pub(super) place: Place,
+    pub(super) point: SeriesPoint,
     /// Its images, in the order of the input.
     pub(super) images: Vec<ScoredImage>,
 }
@@ -76,14 +78,14 @@ pub(super) struct Study {
     pub(super) thresholds: Vec<String>,
     /// All inputs in gather order.
     pub(super) inputs: Vec<Scored>,
-    /// The threshold by whose scores cases are ranked; `None` where no input varies along one.
+    /// The threshold by whose scores cases are ranked; `None` if no input varies along one.
     pub(super) at: Option<String>,
     /// Whether any image is synthetic.
     pub(super) synthetic: bool,
 }
 
-/// What is read of one input before classes and images of all inputs are numbered.
-struct Part {
+/// The columns of one input, before classes and images of all inputs are numbered.
+struct ScoreColumns {
     names: Vec<String>,
     labels: Vec<u32>,
     predicted: Vec<u32>,
@@ -91,21 +93,36 @@ struct Part {
     iou: Vec<Option<f64>>,
 }
 
+impl ScoreColumns {
+    fn read(item: &Item) -> Result<Self, StageError> {
+        let rows = Scores::open(item)?;
+        let classes = rows.classes(&["label", "predicted"])?;
+        Ok(Self {
+            names: rows.text("image")?,
+            labels: rows.class("label", &classes)?,
+            predicted: rows.class("predicted", &classes)?,
+            iou: rows.optional_float("iou")?,
+            classes,
+        })
+    }
+}
+
 impl Study {
-    /// Reads what the port `scores` received. Errors: a threshold `at` that no input has.
+    /// Reads the inputs of the port `scores`. Errors: a threshold `at` that no input has.
     pub(super) fn read(params: &Params, items: &[Item]) -> Result<Self, StageError> {
-        let parts: Vec<Part> = items.par_iter().map(part).collect::<Result<_, _>>()?;
+        let inputs: Vec<ScoreColumns> = items.par_iter().map(ScoreColumns::read).collect::<Result<_, _>>()?;
         let mut study = Self::default();
         let mut ids: HashMap<String, u32> = HashMap::new();
-        for (item, part) in items.iter().zip(parts) {
-            let place = Place::of(params, &item.labels);
-            push_once(&mut study.series, &place.series);
-            if let Some(threshold) = &place.threshold {
+        for (item, columns) in items.iter().zip(inputs) {
+            let point = SeriesPoint::of(params, &item.labels);
+            push_once(&mut study.series, &point.series);
+            if let Some(threshold) = &point.threshold {
                 push_once(&mut study.thresholds, threshold);
             }
-            study.synthetic |= is_synthetic(&part.names);
-            let classes: Vec<u32> = part.classes.iter().map(|class| push_once(&mut study.classes, class)).collect();
-            let rows = part.names.into_iter().zip(part.labels).zip(part.predicted).zip(part.iou);
+            study.synthetic |= is_synthetic(&columns.names);
+            let classes = columns.classes.iter().map(|class| push_once(&mut study.classes, class) as u32);
+            let classes: Vec<u32> = classes.collect();
+            let rows = columns.names.into_iter().zip(columns.labels).zip(columns.predicted).zip(columns.iou);
             let images = rows.map(|(((name, label), predicted), iou)| {
                 let image = *ids.entry(name).or_insert_with_key(|name| {
                     study.names.push(name.clone());
@@ -115,7 +132,7 @@ impl Study {
                 ScoredImage { image, class: classes[label as usize], predicted: classes[predicted as usize], iou }
             });
             let images = images.collect();
-            study.inputs.push(Scored { labels: item.labels.clone(), place, images });
+            study.inputs.push(Scored { labels: item.labels.clone(), point, images });
         }
         study.at = match &params.at {
             None => study.thresholds.first().cloned(),
@@ -137,34 +154,31 @@ impl Study {
         series: &'a str,
         threshold: Option<&'a str>,
     ) -> impl Iterator<Item = (usize, &'a Scored)> + Clone {
-        self.inputs.iter().enumerate().filter(move |(_, input)| {
-            let place = &input.place;
-            place.series == series && (place.threshold.is_none() || place.threshold.as_deref() == threshold)
+        self.inputs.iter().enumerate().filter(move |(_, Scored { point, .. })| {
+            point.series == series && (point.threshold.is_none() || point.threshold.as_deref() == threshold)
         })
     }
 
-    /// Mean of the IoU of a series at a threshold: a value per group first, as tables have it.
+    /// Mean of the IoU of a series at a threshold: a value per group first, as in tables.
     pub(super) fn mean_iou(&self, series: &str, threshold: Option<&str>) -> Option<Mean> {
         let mut groups: Vec<(&str, f64, u64)> = Vec::new();
         for (_, input) in self.inputs_at(series, threshold) {
-            let index = groups.iter().position(|(group, ..)| *group == input.place.group).unwrap_or_else(|| {
-                groups.push((&input.place.group, 0.0, 0));
-                groups.len() - 1
-            });
+            let own = input.point.group.as_str();
+            let index = index_or_push(&mut groups, |(group, ..)| *group == own, || (own, 0.0, 0));
             for iou in input.images.iter().filter_map(|image| image.iou) {
                 groups[index].1 += iou;
                 groups[index].2 += 1;
             }
         }
         let values: Vec<f64> = groups.iter().filter(|(_, _, n)| *n > 0).map(|(_, sum, n)| sum / *n as f64).collect();
-        Mean::of(&values, groups.iter().map(|(_, _, n)| n).sum())
+        let (mean, sd) = mean_sd(&values);
+        Some(Mean { mean: mean?, sd, n: groups.iter().map(|(_, _, n)| n).sum(), groups: values.len() })
     }
 }
 
 /// A mean over groups of the means of each.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Mean {
-    /// The mean.
     pub(super) mean: f64,
     /// Sample standard deviation (ddof = 1) over groups; `None` for fewer than two.
     pub(super) sd: Option<f64>,
@@ -174,67 +188,11 @@ pub(super) struct Mean {
     pub(super) groups: usize,
 }
 
-impl Mean {
-    /// Of one value a group; `None` of nothing.
-    fn of(values: &[f64], n: u64) -> Option<Self> {
-        if values.is_empty() {
-            return None;
-        }
-        let k = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / k;
-        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        let sd = (values.len() > 1).then(|| (squares / (k - 1.0)).sqrt());
-        Some(Self { mean, sd, n, groups: values.len() })
-    }
-}
-
-fn part(item: &Item) -> Result<Part, StageError> {
-    let rows = Scores::open(item)?;
-    let classes = rows.classes(&["label", "predicted"])?;
-    Ok(Part {
-        names: rows.text("image")?,
-        labels: rows.class("label", &classes)?,
-        predicted: rows.class("predicted", &classes)?,
-        iou: rows.optional_float("iou")?,
-        classes,
-    })
-}
-
-/// Adds a text unless it is there; gives its index.
-pub(super) fn push_once(texts: &mut Vec<String>, text: &str) -> u32 {
-    let index = texts.iter().position(|other| other == text).unwrap_or_else(|| {
-        texts.push(text.to_owned());
-        texts.len() - 1
-    });
-    index as u32
-}
-
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
+    use super::super::tests::fixture::{params, scores};
     use super::*;
     use crate::testing::Bench;
-
-    pub(in crate::pages::report) fn params(json: serde_json::Value) -> Params {
-        serde_json::from_value(json).expect("the test's params are right")
-    }
-
-    /// Scores of images `NAME`, with class index and IoU.
-    pub(in crate::pages::report) fn scores(images: &[(&str, u32, Option<f64>)]) -> Scores {
-        let column = || images.iter().map(|(.., iou)| *iou).collect::<Vec<_>>();
-        let labels: Vec<u32> = images.iter().map(|(_, label, _)| *label).collect();
-        Scores {
-            names: images.iter().map(|(name, ..)| (*name).to_owned()).collect(),
-            predicted: labels.clone(),
-            labels,
-            classes: vec!["x".to_owned(), "<y>".to_owned()],
-            iou: column(),
-            dice: column(),
-            precision: column(),
-            recall: column(),
-            mask_pixels: vec![1; images.len()],
-            truth_pixels: vec![1; images.len()],
-        }
-    }
 
     fn study(json: serde_json::Value) -> Result<Study, StageError> {
         let bench = Bench::new();
@@ -276,15 +234,15 @@ pub(super) mod tests {
     fn axes_that_are_no_folds_and_no_thresholds_make_the_series() {
         let labels = [("protocol", "shuffled"), ("model", "m"), ("seed", "7"), ("fold", "1")];
         let labels: Vec<_> = labels.map(|(axis, label)| (axis.into(), label.into())).to_vec();
-        let place = |json| Place::of(&params(json), &labels);
-        assert_eq!(place(serde_json::json!({})).series, "shuffled · m · 7");
-        let across_seeds = place(serde_json::json!({ "across": ["fold", "seed"] }));
+        let point = |json| SeriesPoint::of(&params(json), &labels);
+        assert_eq!(point(serde_json::json!({})).series, "shuffled · m · 7");
+        let across_seeds = point(serde_json::json!({ "across": ["fold", "seed"] }));
         assert_eq!((across_seeds.series.as_str(), across_seeds.group.as_str()), ("shuffled · m", "7 · 1"));
-        assert_eq!(Place::of(&params(serde_json::json!({})), &[]).series, "study");
+        assert_eq!(SeriesPoint::of(&params(serde_json::json!({})), &[]).series, "study");
     }
 
     #[test]
-    fn threshold_that_no_input_has_is_named_beside_those_that_there_are() {
+    fn an_unknown_threshold_is_named_beside_the_known_ones() {
         let error = study(serde_json::json!({ "at": 210 })).unwrap_err().to_string();
         assert_eq!(error, "`at = 210` is a value of `threshold` that no input has; there are: 200, q90");
     }

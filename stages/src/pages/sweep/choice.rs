@@ -1,9 +1,23 @@
-//! Which value of the axis is taken, and what it scores where it was not chosen.
+//! The choice of a value of the axis, and its score where it was not chosen.
 
 use serde::Serialize;
 
-use super::Series;
 use crate::tables::table::mean_sd;
+
+/// The score at one value of the axis.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Score {
+    /// Label of the value.
+    pub value: String,
+    /// Mean over folds of the means over images; `None` if no image has a score.
+    pub mean: Option<f64>,
+    /// Sample standard deviation (ddof = 1) over folds; `None` for fewer than two.
+    pub sd: Option<f64>,
+    /// Images that have a score, of all folds.
+    pub n: u64,
+    /// Mean of each of [`Series::folds`](super::Series::folds); `None` if none of its images has a score.
+    pub by_fold: Vec<Option<f64>>,
+}
 
 /// The value of the axis with the largest mean over folds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -16,13 +30,13 @@ pub struct Best {
     pub sd: Option<f64>,
     /// Images that have a score, of all folds.
     pub n: u64,
-    /// Labels of all values with exactly that mean, in the order of the axis; the first of them is [`Best::value`].
+    /// Labels of all values with exactly that mean, in the order of the axis; the first is [`Best::value`].
     pub equals: Vec<String>,
-    /// Labels of folds none of whose images has a score.
+    /// Labels of folds without a scored image.
     pub empty_folds: Vec<String>,
 }
 
-/// The score of a choice that never saw the fold on which it is scored.
+/// The score of a choice made without the fold on which it is scored.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Nested {
     /// Mean over folds.
@@ -33,24 +47,23 @@ pub struct Nested {
     pub chosen: Vec<Chosen>,
 }
 
-/// What was chosen for one fold.
+/// The value chosen for one fold.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Chosen {
     /// Label of the fold.
     pub fold: String,
     /// Label of the value with the largest mean over the other folds.
     pub value: String,
-    /// Its score in the fold; `None` where none of the fold's images has one, and then it is in no mean.
+    /// Its score in the fold; `None`, and in no mean, if none of the fold's images has one.
     pub score: Option<f64>,
 }
 
 impl Best {
-    /// The largest mean, the first one of equals; `None` where no image has a score.
-    pub(super) fn of(series: &Series) -> Option<Self> {
-        let scores = &series.scores;
+    /// Returns the largest mean, the first of equals; `None` if no image has a score.
+    pub(super) fn of(scores: &[Score], folds: &[String]) -> Option<Self> {
         let best = &scores[first_largest(scores.iter().map(|score| score.mean))?];
         let equals = scores.iter().filter(|score| score.mean == best.mean);
-        let empty = series.folds.iter().zip(&best.by_fold).filter(|(_, value)| value.is_none());
+        let empty = folds.iter().zip(&best.by_fold).filter(|(_, value)| value.is_none());
         Some(Self {
             value: best.value.clone(),
             mean: best.mean?,
@@ -63,11 +76,11 @@ impl Best {
 }
 
 impl Nested {
-    /// Chooses for each fold on the others; `None` where there are no others with scores.
-    pub(super) fn of(series: &Series) -> Option<Self> {
-        let chosen = series.folds.iter().enumerate().map(|(left_out, fold)| {
-            let on_others = series.scores.iter().map(|score| mean_without(&score.by_fold, left_out));
-            let chosen = &series.scores[first_largest(on_others)?];
+    /// Chooses for each fold on the others; `None` if there are no others with scores.
+    pub(super) fn of(scores: &[Score], folds: &[String]) -> Option<Self> {
+        let chosen = folds.iter().enumerate().map(|(left_out, fold)| {
+            let on_others = scores.iter().map(|score| mean_without(&score.by_fold, left_out));
+            let chosen = &scores[first_largest(on_others)?];
             Some(Chosen { fold: fold.clone(), value: chosen.value.clone(), score: chosen.by_fold[left_out] })
         });
         let chosen: Vec<Chosen> = chosen.collect::<Option<_>>()?;
@@ -82,14 +95,8 @@ fn mean_without(by_fold: &[Option<f64>], left_out: usize) -> Option<f64> {
     mean_sd(&others.filter_map(|(_, value)| *value).collect::<Vec<_>>()).0
 }
 
-/// Where the largest value is, the first of equals.
+/// Returns the index of the largest value, the first of equals.
 fn first_largest(values: impl Iterator<Item = Option<f64>>) -> Option<usize> {
-    let mut best: Option<(usize, f64)> = None;
-    for (index, value) in values.enumerate() {
-        let Some(value) = value else { continue };
-        if best.is_none_or(|(_, largest)| value > largest) {
-            best = Some((index, value));
-        }
-    }
-    best.map(|(index, _)| index)
+    let values = values.enumerate().filter_map(|(index, value)| Some((index, value?)));
+    values.reduce(|best, other| if other.1 > best.1 { other } else { best }).map(|(index, _)| index)
 }

@@ -1,60 +1,57 @@
-//! The metric against the swept axis: a line and a band of one standard deviation a series, its best value marked.
+//! The chart of the metric against the swept axis: a line and a band of one standard deviation a series, the best value
+//! marked.
 
 use maud::{Markup, html};
 
-use super::{Best, Score, Series, Swept, word};
-use crate::pages::report::chart::{Axes, Chart, Look, number, round_above, ticks};
-use crate::pages::report::sweep::{Level, places, thinned};
+use super::choice::{Best, Score};
+use super::swept::{Series, Swept};
+use crate::pages::chart::{Axes, Chart, Look, number, round_above, ticks};
+use crate::pages::value_axis::{CurvePoint, POINTS_MAX, ValueAxis, curve, shift};
 
-/// With at most so many values, each is a point with whiskers; more would hide each other, and become a line in a band.
-const POINTS_MAX: usize = 12;
-
-/// The chart as an SVG file; `None` where no image has a score.
+/// Draws the chart as an SVG file; `None` if no image has a score.
 pub fn svg(swept: &Swept) -> Option<Vec<u8>> {
-    let places = places(&swept.values)?;
+    let values = ValueAxis::of(&swept.values)?;
     let all = || swept.series.iter().flat_map(|series| &series.scores);
     all().find_map(|score| score.mean)?;
     let tops = all().filter_map(|score| Some(score.mean? + score.sd.unwrap_or(0.0)));
-    let low = places.iter().map(|(x, _)| *x).fold(f64::INFINITY, f64::min);
-    let high = places.iter().map(|(x, _)| *x).fold(f64::NEG_INFINITY, f64::max);
-    let margin = ((high - low) * 0.03).max(0.5);
-    let metric = word(&swept.metric);
+    let metric = swept.metric_word();
     let few = swept.values.len() <= POINTS_MAX;
     let folds = swept.series.iter().any(|series| series.folds.len() > 1);
     let spread = match (folds, few) {
-        (false, _) => String::new(),
-        (true, true) => " (whiskers: sd over folds)".to_owned(),
-        (true, false) => " (band: ± sd over folds)".to_owned(),
+        (false, _) => "",
+        (true, true) => " (whiskers: sd over folds)",
+        (true, false) => " (band: ± sd over folds)",
     };
     let axes = Axes {
         name: format!("Mean {metric} by {}, one line a series; a ring marks the best", swept.axis),
-        x_label: x_label(&swept.axis, &places),
+        x_label: x_label(&swept.axis, &values),
         y_label: format!("mean {metric}{spread}"),
-        x: (low - margin, high + margin),
+        x: values.range(0.03),
         y: (0.0, round_above(tops, 0.05).min(1.0)),
-        x_ticks: match !few && places.iter().all(|(_, level)| level.is_fixed) {
-            true => ticks((low, high)),
-            false => thinned(places.iter().map(|(x, level)| (*x, level.label.to_owned())).collect()),
+        x_ticks: match !few && values.0.iter().all(|value| value.is_number) {
+            true => ticks(values.span()),
+            false => values.ticks(),
         },
     };
-    let count = swept.series.len();
-    let shift = |index: usize| match few {
-        true => (index as f64 - (count as f64 - 1.0) / 2.0) * (26.0 / count as f64).min(6.0),
-        false => 0.0,
+    let series: Vec<_> = swept.series.iter().map(|series| (series, points(series, &values))).collect();
+    let drawn = || {
+        let shift = |index| shift(index, series.len(), swept.values.len());
+        series.iter().enumerate().map(move |(index, (series, points))| (*series, points, Look(index), shift(index)))
     };
-    let series = || swept.series.iter().enumerate();
+    // A single number makes no line, so it is a point however many rules stand beside it.
+    let as_points = |points: &[CurvePoint]| few || points.iter().filter(|point| point.is_number).count() < 2;
     let marks = html! {
-        @if !few { @for (index, series) in series() { (band(&axes, series, &places, Look(index))) } }
-        @for (index, series) in series() { (line(&axes, series, &places, Look(index), few, shift(index))) }
-        @for (index, series) in series() { (ring(&axes, series, &places, Look(index), shift(index))) }
+        @if !few { @for (_, points, look, _) in drawn() { (band(&axes, points, look)) } }
+        @for (_, points, look, shift) in drawn() { (curve(&axes, points, look, shift, as_points(points))) }
+        @for (series, _, look, shift) in drawn() { (ring(&axes, series, &values, look, shift)) }
     };
-    let legend = series().map(|(index, series)| (Look(index), legend(series))).collect();
+    let legend = drawn().map(|(series, _, look, _)| (look, legend(series))).collect();
     Some(Chart { axes, marks, legend }.file())
 }
 
-fn x_label(axis: &str, places: &[(f64, Level<'_>)]) -> String {
+fn x_label(axis: &str, values: &ValueAxis<'_>) -> String {
     let unit = if axis == "threshold" { " (grey level, 0 to 255)" } else { "" };
-    match (places.iter().any(|(_, level)| level.is_fixed), places.iter().any(|(_, level)| !level.is_fixed)) {
+    match (values.0.iter().any(|value| value.is_number), values.0.iter().any(|value| !value.is_number)) {
         (true, true) => format!("{axis}{unit}, then rules"),
         (true, false) => format!("{axis}{unit}"),
         _ => axis.to_owned(),
@@ -68,53 +65,39 @@ fn legend(series: &Series) -> String {
     }
 }
 
-/// Place, mean, sd and score of each value that lies on the axis as a number, or as a rule.
-fn points<'a>(
-    series: &'a Series,
-    places: &'a [(f64, Level<'_>)],
-    is_fixed: bool,
-) -> impl Iterator<Item = (f64, f64, Option<f64>, &'a Score)> + Clone {
-    places.iter().filter(move |(_, level)| level.is_fixed == is_fixed).filter_map(|(x, level)| {
-        let score = series.scores.iter().find(|score| score.value == level.label)?;
-        Some((*x, score.mean?, score.sd, score))
-    })
+/// The scores of a series in the order of the axis.
+fn points(series: &Series, values: &ValueAxis<'_>) -> Vec<CurvePoint> {
+    let point = values.0.iter().filter_map(|value| {
+        let score = series.scores.iter().find(|score| score.value == value.label)?;
+        let (mean, sd, tip) = (score.mean?, score.sd, tip(series, score));
+        Some(CurvePoint { x: value.x, is_number: value.is_number, mean, sd, tip })
+    });
+    point.collect()
 }
 
-fn band(axes: &Axes, series: &Series, places: &[(f64, Level<'_>)], look: Look) -> Markup {
-    let with_sd = || points(series, places, true).filter_map(|(x, mean, sd, _)| Some((x, mean, sd?)));
-    let at = |x: f64, y: f64| format!("{},{}", number(axes.x(x)), number(axes.y(y.clamp(axes.y.0, axes.y.1))));
-    let mut outline: Vec<String> = with_sd().map(|(x, mean, sd)| at(x, mean + sd)).collect();
-    outline.extend(with_sd().map(|(x, mean, sd)| at(x, mean - sd)).collect::<Vec<_>>().into_iter().rev());
+fn band(axes: &Axes, points: &[CurvePoint], look: Look) -> Markup {
+    let edge = |sign: f64| {
+        points.iter().filter(|point| point.is_number).filter_map(move |point| {
+            let y = (point.mean + sign * point.sd?).clamp(axes.y.0, axes.y.1);
+            Some(format!("{},{}", number(axes.x(point.x)), number(axes.y(y))))
+        })
+    };
+    let mut outline: Vec<String> = edge(-1.0).collect();
+    outline.reverse();
+    outline.splice(0..0, edge(1.0));
     html! {
         @if outline.len() > 2 {
-            polygon class=(format!("band {}", look.class())) points=(outline.join(" ")) fill=(look.colour()) stroke="none" opacity="0.14" {}
-        }
-    }
-}
-
-fn line(axes: &Axes, series: &Series, places: &[(f64, Level<'_>)], look: Look, few: bool, shift: f64) -> Markup {
-    let fixed: Vec<(f64, f64)> = points(series, places, true).map(|(x, mean, ..)| (x, mean)).collect();
-    // A single grey level makes no line, so it is a point however many rules stand beside it.
-    let as_points = few || fixed.len() < 2;
-    html! {
-        @if fixed.len() > 1 {
-            g transform=(format!("translate({} 0)", number(shift))) { (axes.line(&fixed, look, "", None)) }
-        }
-        @for (is_fixed, shown) in [(true, as_points), (false, true)] {
-            @if shown {
-                @for (x, mean, sd, score) in points(series, places, is_fixed) {
-                    (axes.point((x, mean), sd, look, shift, &tip(series, score)))
-                }
-            }
+            polygon class=(format!("band {}", look.class())) points=(outline.join(" ")) fill=(look.colour())
+                stroke="none" opacity="0.14" {}
         }
     }
 }
 
 /// A ring around the best value.
-fn ring(axes: &Axes, series: &Series, places: &[(f64, Level<'_>)], look: Look, shift: f64) -> Markup {
+fn ring(axes: &Axes, series: &Series, values: &ValueAxis<'_>, look: Look, shift: f64) -> Markup {
     let best = series.best.as_ref().and_then(|best| {
-        let (x, _) = places.iter().find(|(_, level)| level.label == best.value)?;
-        Some((*x, best, series.scores.iter().find(|score| score.value == best.value)?))
+        let score = series.scores.iter().find(|score| score.value == best.value)?;
+        Some((values.find(&best.value)?.x, best, score))
     });
     html! {
         @if let Some((x, best, score)) = best {

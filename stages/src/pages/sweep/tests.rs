@@ -33,8 +33,9 @@ fn ask(nested: bool, metric: &str, inputs: &[Input]) -> Swept {
     sweep(&Question { axis: "t", folds: &folds, metric, nested }, inputs).unwrap()
 }
 
-/// Means of the folds by value: 1: .2 and .6; 2: .5 and .3; 3: .4 and .4. All means are .4, so the first value is best. Nested: for fold
-/// 1 the other fold alone says value 1, which scores .2 in fold 1; for fold 2 it says value 2, .3 there; their mean is .25.
+/// Means of the folds by value: 1: .2 and .6; 2: .5 and .3; 3: .4 and .4. All means are .4, so the first value is best.
+/// Nested: the other fold alone chooses value 1 for fold 1, with score .2 there, and value 2 for fold 2, with .3; their
+/// mean is .25.
 #[test]
 fn the_first_of_equal_values_is_best_and_a_nested_choice_never_sees_its_fold() {
     let bench = Bench::new();

@@ -1,18 +1,22 @@
 //! The outcome of a sweep as plain text, aligned for a font of fixed width.
 
-use unicode_width::UnicodeWidthStr;
+use super::choice::Best;
+use super::swept::{Series, Swept};
+use crate::tables::table::render::aligned;
 
-use super::{Best, Series, Swept, word};
-
-/// More equally good values than this are counted, not named.
+/// The most equally good values that are named; more are counted.
 const EQUALS_SHOWN: usize = 4;
 
-/// One line a series, and below what must be known to read it.
+/// Renders one line a series, and below them the remarks needed to read them.
 pub fn text(swept: &Swept) -> String {
-    let metric = word(&swept.metric);
+    let metric = swept.metric_word();
     let nested = swept.series.iter().any(|series| series.nested.is_some());
-    let mut grid = vec![header(swept, nested)];
-    grid.extend(swept.series.iter().map(|series| line(series, nested)));
+    let mut header = vec!["series".to_owned(), format!("best {}", swept.axis), metric.to_owned(), "n".to_owned()];
+    if nested {
+        header.extend([format!("nested {metric}"), "chosen, by fold".to_owned()]);
+    }
+    let mut lines = vec![header];
+    lines.extend(swept.series.iter().map(|series| line(series, nested)));
     let values = match swept.values.as_slice() {
         [] => "no values".to_owned(),
         [one] => one.clone(),
@@ -20,34 +24,17 @@ pub fn text(swept: &Swept) -> String {
     };
     let folds = swept.series.iter().map(|series| series.folds.len()).max().unwrap_or(0);
     let spread = if folds > 1 { format!(", mean (sd) over {folds} folds") } else { String::new() };
-    let mut text = format!("{metric} by {}, {values}{spread}\n\n", swept.axis);
-    text += &aligned(&grid);
-    text.push('\n');
-    for remark in remarks(swept, nested) {
-        text += &remark;
-        text.push('\n');
-    }
-    text
-}
-
-fn header(swept: &Swept, nested: bool) -> Vec<String> {
-    let metric = word(&swept.metric);
-    let mut cells = vec!["series".to_owned(), format!("best {}", swept.axis), metric.to_owned(), "n".to_owned()];
-    if nested {
-        cells.extend([format!("nested {metric}"), "chosen, by fold".to_owned()]);
-    }
-    cells
+    let remarks: String = remarks(swept, nested).into_iter().map(|remark| remark + "\n").collect();
+    format!("{metric} by {}, {values}{spread}\n\n{}\n{remarks}", swept.axis, aligned(&lines, 1))
 }
 
 fn line(series: &Series, nested: bool) -> Vec<String> {
     let none = || "–".to_owned();
     let mut cells = vec![series.name.clone()];
-    match &series.best {
-        Some(Best { value, mean, sd, n, .. }) => {
-            cells.extend([value.clone(), figure(Some(*mean), *sd), n.to_string()]);
-        }
-        None => cells.extend([none(), none(), "0".to_owned()]),
-    }
+    cells.extend(match &series.best {
+        Some(Best { value, mean, sd, n, .. }) => [value.clone(), figure(Some(*mean), *sd), n.to_string()],
+        None => [none(), none(), "0".to_owned()],
+    });
     if nested {
         cells.extend(match &series.nested {
             Some(nested) => [
@@ -68,21 +55,18 @@ fn figure(mean: Option<f64>, sd: Option<f64>) -> String {
     }
 }
 
-/// What a reader must know, one sentence a line.
+/// The remarks that a reader needs, one sentence a line.
 fn remarks(swept: &Swept, nested: bool) -> Vec<String> {
     let mut remarks = Vec::new();
     if swept.values.len() > 1 {
-        let optimistic = format!(
-            "The best {} is chosen on the very images that it is scored on: its {} is optimistic.",
-            swept.axis,
-            word(&swept.metric)
-        );
-        let remedy = if nested {
-            "Nested: chosen for each fold on the other folds, scored on the fold that was left out."
-        } else {
-            "With --nested it is chosen on other folds than it is scored on."
-        };
-        remarks.extend([optimistic, remedy.to_owned()]);
+        let (axis, metric) = (&swept.axis, swept.metric_word());
+        remarks.push(format!(
+            "The best {axis} is chosen on the very images that it is scored on: its {metric} is optimistic."
+        ));
+        remarks.push(match nested {
+            true => "Nested: chosen for each fold on the other folds, scored on the fold that was left out.".to_owned(),
+            false => "With --nested it is chosen on other folds than it is scored on.".to_owned(),
+        });
     }
     for Series { name, best, nested, .. } in &swept.series {
         if let Some(Best { value, equals, empty_folds, .. }) = best {
@@ -109,25 +93,6 @@ fn remarks(swept: &Swept, nested: bool) -> Vec<String> {
             remarks.push(format!("{name}: fold {} has no score and is in no nested mean.", unscored.join(", ")));
         }
     }
-    if swept.synthetic {
-        remarks.push("synthetic phantom data".to_owned());
-    }
+    remarks.extend(swept.synthetic.then(|| "synthetic phantom data".to_owned()));
     remarks
-}
-
-/// Columns below each other: the first to the left, the others to the right, a rule below the first line.
-fn aligned(grid: &[Vec<String>]) -> String {
-    let columns = grid[0].len();
-    let width = |column: usize| grid.iter().map(|line| line[column].width()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let show = |line: &Vec<String>| {
-        let cells = line.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
-            let space = " ".repeat(width - cell.width());
-            if column == 0 { format!("{cell}{space}") } else { format!("{space}{cell}") }
-        });
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    };
-    let rule = "─".repeat(widths.iter().sum::<usize>() + 2 * (columns - 1)) + "\n";
-    let (first, rest) = grid.split_first().expect("there is a header");
-    [show(first), rule].into_iter().chain(rest.iter().map(show)).collect()
 }

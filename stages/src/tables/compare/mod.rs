@@ -1,10 +1,10 @@
 //! Compares two models, or two values of any axis, over the same images: mean difference with a bootstrap interval, and
 //! Wilcoxon's signed-rank test. Sources: those of `bootstrap.rs` and `compare/wilcoxon.rs`.
 //!
-//! Two values are a pair if they are of the same image in the same fold, seed or other place along `across`; an image with
-//! several pairs counts once, by the mean of their differences. An image that one side has not scored, because its class
-//! was not predicted correctly for example, is left out and counted. The test takes images as independent; the interval is
-//! by patient where patients are known, so look at both where a patient has many images.
+//! Two values are a pair if they are of the same image with the same fold, seed and other labels along `across`. An
+//! image with several pairs counts once, by the mean of their differences. An image that only one side has scored, for
+//! example because of its predicted class, is left out and counted. The test takes images as independent; the interval
+//! is by patient if patients are known. So look at both if a patient has many images.
 
 mod params;
 mod wilcoxon;
@@ -16,50 +16,47 @@ use rayon::prelude::*;
 
 use crate::artifact::{Cell, Figures, Labels, Levels, PairedTest, Scores, Statistic, Table as _};
 use crate::tables::bootstrap::{Bootstrap, Sample};
-use crate::tables::table::{Figure, Groups, ImageUnits, gather, output, read};
+use crate::tables::table::{Figure, Groups, ImageUnits, gather, mean_sd, output, read};
 use crate::typed::{Adaptor, Typed};
 
 pub use params::Params;
 
-/// Compares what a port received, pair by pair: the second value of each pair minus the first.
+/// Compares the inputs of a port, pair by pair: the second value of each pair minus the first.
 ///
-/// `labels` knows the patients of the images. There is one row for each pair and each row of the query. Errors: those of a
-/// table; a value to compare that no input has; a pair without a cell that both sides have.
+/// `labels` gives the patients of the images. Each pair has one row for each row of the query. Errors: those of a
+/// table; a value that no input has; a pair whose sides share no cell.
 pub fn run(params: &Params, items: &[Item], labels: Option<&Input>) -> Result<Figures, StageError> {
     let query = params.query();
-    let source = read(&query, items)?;
-    let units = ImageUnits::of(&source.images, labels)?;
-    let gathered = gather(&query, &source)?;
+    let inputs = read(&query, items)?;
+    let units = ImageUnits::of(&inputs.images, labels)?;
+    let gathered = gather(&query, &inputs)?;
     let axis = gathered.across.iter().position(|levels| levels.name == params.axis.name());
     let axis = axis.ok_or_else(|| StageError::new("`axis` is along no input that is kept"))?;
     let values = &gathered.across[axis].values;
-    let place = |label: &String| values.iter().position(|value| value == label).expect("labels were kept by name");
-    let pairs: Vec<_> = params.pairs().into_iter().map(|pair| (pair.each_ref().map(place), pair)).collect();
+    let index = |label: &String| values.iter().position(|value| value == label).expect("labels were kept by name");
 
     let mut cells = Vec::new();
-    for (sides, [first, second]) in &pairs {
-        let label = format!("{second} − {first}");
-        let compared: Vec<Option<Cell>> = gathered
-            .cells
-            .iter()
-            .collect::<Vec<_>>()
-            .into_par_iter()
-            .map(|(place, groups)| {
-                let cell = compare(params.bootstrap(), &units, &Sides::of(groups, axis, *sides)?);
-                let labels = std::iter::once(label.clone()).chain(gathered.labels(place)).collect();
-                Some(Cell { labels, ..cell })
-            })
-            .collect();
+    let mut names = Vec::new();
+    for pair in params.pairs() {
+        let sides = pair.each_ref().map(index);
+        let [first, second] = &pair;
+        let name = format!("{second} − {first}");
+        let compared = gathered.cells.par_iter().map(|(coordinates, groups)| {
+            let cell = compare(params.bootstrap(), &units, &Sides::of(groups, axis, sides)?);
+            let labels = std::iter::once(name.clone()).chain(gathered.labels(coordinates)).collect();
+            Some(Cell { labels, ..cell })
+        });
+        let compared: Vec<Option<Cell>> = compared.collect();
         let before = cells.len();
         cells.extend(compared.into_iter().flatten());
         if cells.len() == before {
             return Err(StageError::new(format!(
-                "`{first}` and `{second}` are never in the same cell; an input that does not vary along a row or column can \
-                 be compared if that is kept to one value with `only` instead"
+                "`{first}` and `{second}` are never in the same cell; an input that does not vary along a row or column \
+                 can be compared if that is kept to one value with `only` instead"
             )));
         }
+        names.push(name);
     }
-    let names = pairs.iter().map(|(_, [first, second])| format!("{second} − {first}")).collect();
     let mut rows = vec![Levels { name: params.axis.name().to_owned(), values: names }];
     rows.extend(gathered.rows);
     Ok(Figures {
@@ -70,38 +67,38 @@ pub fn run(params: &Params, items: &[Item], labels: Option<&Input>) -> Result<Fi
         statistic: Statistic::Difference,
         across: vec!["image".to_owned()],
         cells,
-        synthetic: source.synthetic,
+        synthetic: inputs.synthetic,
         resampling: Some(params.bootstrap().resampling(units.unit)),
         remarks: units.remark().into_iter().collect(),
         ..Figures::default()
     })
 }
 
-/// The figures of both sides, by the place along `across` without the axis.
+/// The figures of both sides, by their coordinates along `across` without the axis.
 struct Sides<'a>([BTreeMap<Vec<usize>, &'a Figure>; 2]);
 
 impl<'a> Sides<'a> {
-    /// `None` where a side has nothing in this cell.
+    /// Splits the groups of a cell; `None` if a side has none.
     fn of(groups: &Groups<'a>, axis: usize, sides: [usize; 2]) -> Option<Self> {
         let side = |side: usize| -> BTreeMap<Vec<usize>, &'a Figure> {
-            let own = groups.iter().filter(|(place, _)| place[axis] == side);
-            own.map(|(place, figure)| {
-                let mut place = place.clone();
-                place.remove(axis);
-                (place, *figure)
+            let own = groups.iter().filter(|(coordinates, _)| coordinates[axis] == side);
+            own.map(|(coordinates, figure)| {
+                let mut coordinates = coordinates.clone();
+                coordinates.remove(axis);
+                (coordinates, *figure)
             })
             .collect()
         };
         let both = sides.map(side);
-        (!both.iter().any(BTreeMap::is_empty)).then_some(Self(both))
+        both.iter().all(|side| !side.is_empty()).then_some(Self(both))
     }
 
-    /// The mean difference of each image that both sides have in some place, and how many only one side has.
+    /// Returns the mean difference of each image that both sides have, and the number of images of one side only.
     fn differences(&self) -> (BTreeMap<u32, f64>, usize) {
         let [first, second] = &self.0;
         let mut sums: BTreeMap<u32, (f64, f64)> = BTreeMap::new();
-        for (place, first) in first {
-            let Some(second) = second.get(place) else { continue };
+        for (coordinates, first) in first {
+            let Some(second) = second.get(coordinates) else { continue };
             let values: BTreeMap<u32, f64> = first.images.iter().copied().collect();
             for (image, value) in &second.images {
                 if let Some(other) = values.get(image) {
@@ -117,7 +114,7 @@ impl<'a> Sides<'a> {
         (sums.into_iter().map(|(image, (sum, count))| (image, sum / count)).collect(), left_out)
     }
 
-    /// Images without ground truth: those of the side that has more.
+    /// Number of images without ground truth, of the side that has more.
     fn excluded(&self) -> u64 {
         self.0.iter().map(|side| side.values().map(|figure| figure.excluded).sum()).max().unwrap_or(0)
     }
@@ -126,12 +123,7 @@ impl<'a> Sides<'a> {
 fn compare(bootstrap: Bootstrap, units: &ImageUnits, sides: &Sides<'_>) -> Cell {
     let (by_image, left_out) = sides.differences();
     let differences: Vec<f64> = by_image.values().copied().collect();
-    let n = differences.len() as f64;
-    let mean = (n > 0.0).then(|| differences.iter().sum::<f64>() / n);
-    let sd = mean.filter(|_| n > 1.0).map(|mean| {
-        let squares: f64 = differences.iter().map(|difference| (difference - mean).powi(2)).sum();
-        (squares / (n - 1.0)).sqrt()
-    });
+    let (mean, sd) = mean_sd(&differences);
     let drawn = by_image.iter().map(|(&image, &difference)| (units.of_image(image), difference));
     let interval = bootstrap.interval("compare", &Sample::of([drawn].into_iter()));
     let test = wilcoxon::wilcoxon(&differences);

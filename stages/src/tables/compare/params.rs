@@ -1,4 +1,4 @@
-//! What is compared with what, as written in a spec.
+//! Parameters of `kind = "compare"`.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use crate::tables::table::{Dimension, Labels, LesionSizes, Query, digits, digits
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// What people call the comparison.
-    #[serde(default)]
+    /// The title of the comparison.
     pub title: Option<String>,
-    /// The axis along which inputs are compared, `"model"`; several names in brackets make one, as in the rows of a table.
+    /// The axis along which inputs are compared, `"model"`; several names in brackets make one, as in the rows of a
+    /// table.
     pub axis: Dimension,
-    /// Two of its values, `["vgg16", "modified-vgg16"]`, or a list of such pairs; the difference is the second minus the
-    /// first.
+    /// Two of its values, `["vgg16", "modified-vgg16"]`, or a list of such pairs; the difference is the second minus
+    /// the first.
     pub between: Vec<Labels>,
     /// Names whose values make the rows below each pair; as for a table.
     #[serde(default)]
@@ -27,7 +27,6 @@ pub struct Params {
     #[serde(default)]
     pub columns: Vec<Dimension>,
     /// The metric that is compared, `iou` unless `metric` is in `rows` or `columns`.
-    #[serde(default)]
     pub value: Option<String>,
     /// Names along which images are paired: a value of one fold and seed with one of the same fold and seed.
     #[serde(default = "fold")]
@@ -35,8 +34,7 @@ pub struct Params {
     /// Values to keep, by name; as for a table.
     #[serde(default)]
     pub only: BTreeMap<String, Labels>,
-    /// What makes the dimension `lesion_size`; as for a table.
-    #[serde(default)]
+    /// The division into the dimension `lesion_size`; as for a table.
     pub lesion_sizes: Option<LesionSizes>,
     /// Share of the resamples in the interval.
     #[serde(default = "level")]
@@ -81,7 +79,7 @@ impl params::Params for Params {
 }
 
 impl Params {
-    /// What is laid out where; the axis is one of those over which a cell is summarised.
+    /// Returns the query; the axis is among the names over which a cell is summarised.
     pub(super) fn query(&self) -> Query {
         let axis = self.axis.name().to_owned();
         let wanted = Labels(self.between.iter().flat_map(|labels| labels.0.iter().cloned()).collect());
@@ -91,25 +89,23 @@ impl Params {
             across: self.across.0.iter().cloned().chain([axis.clone()]).collect(),
             only: self.only.clone().into_iter().chain([(axis, wanted)]).collect(),
             metric: self.value.clone(),
-            at_most: None,
             lesion_sizes: self.lesion_sizes.clone(),
             keeps_images: true,
             axis: Some(self.axis.clone()),
+            ..Query::default()
         }
     }
 
-    /// The pairs; none where what is written are no pairs.
+    /// Returns the pairs; none if the param holds no pairs.
     pub(super) fn pairs(&self) -> Vec<[String; 2]> {
-        let pairs: Vec<Vec<String>> = match self.between.as_slice() {
-            [first, second] if first.0.len() == 1 && second.0.len() == 1 => {
-                vec![vec![first.0[0].clone(), second.0[0].clone()]]
-            }
-            pairs => pairs.iter().map(|pair| pair.0.clone()).collect(),
-        };
-        pairs.into_iter().map(<[String; 2]>::try_from).collect::<Result<_, _>>().unwrap_or_default()
+        if self.between.len() == 2 && self.between.iter().all(|labels| labels.0.len() == 1) {
+            return vec![[0, 1].map(|side| self.between[side].0[0].clone())];
+        }
+        let pair = |labels: &Labels| <[String; 2]>::try_from(labels.0.clone());
+        self.between.iter().map(pair).collect::<Result<_, _>>().unwrap_or_default()
     }
 
-    /// How the intervals are found.
+    /// The parameters of the intervals.
     pub(super) fn bootstrap(&self) -> Bootstrap {
         Bootstrap { level: self.level, resamples: self.resamples, seed: self.seed }
     }

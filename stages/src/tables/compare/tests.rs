@@ -43,8 +43,8 @@ fn text(figures: &Figures) -> String {
     }
 }
 
-/// `vgg` and `big` over two folds. Both have scored `1`, `2`, `5`: differences 0.25, 0.5, −0.125. `3` has no ground truth, `4` and
-/// `6` are scored by one side only.
+/// `vgg` and `big` over two folds. Both have scored `1`, `2`, `5`: differences 0.25, 0.5, −0.125. `3` has no ground
+/// truth; one side only has scored `4` and `6`.
 fn study(bench: &Bench) -> Vec<Item> {
     let item =
         |model, fold, images: &[(&str, Option<f64>)]| bench.item(&scores(images), &[("model", model), ("fold", fold)]);
@@ -56,8 +56,9 @@ fn study(bench: &Bench) -> Vec<Item> {
     ]
 }
 
-/// Mean 0.625 / 3. Ranks of 0.25, 0.5, −0.125: 2, 3, 1, so W = 1 and p = 2 · 2 / 8, as worked in `wilcoxon.rs`. The smallest of the
-/// 27 means of three draws is −0.125 and the largest 0.5, each of probability 1 / 27 = 0.037, more than the tail of 0.025.
+/// Mean 0.625 / 3. Ranks of 0.25, 0.5, −0.125: 2, 3, 1, so W = 1 and p = 2 · 2 / 8, as worked in `wilcoxon.rs`. The
+/// smallest of the 27 means of three draws is −0.125 and the largest 0.5, each of probability 1 / 27 = 0.037, more than
+/// the tail of 0.025.
 #[test]
 fn images_that_both_have_are_compared_and_the_others_counted() {
     let bench = Bench::new();
@@ -95,7 +96,8 @@ p: Wilcoxon signed-rank test, two-sided, over the images that both sides have
     assert_eq!(Figures::decode(&bytes).unwrap(), figures);
 }
 
-/// Seed 1 has differences 0.5 and 0.25 of images `1` and `2`; seed 2 has 0.25 of `1` alone, as `vgg` has not scored `2` there.
+/// Seed 1 has differences 0.5 and 0.25 of images `1` and `2`; seed 2 has 0.25 of `1` alone, as `vgg` has not scored `2`
+/// there.
 #[test]
 fn images_are_paired_within_a_seed_and_count_once() {
     let bench = Bench::new();
@@ -170,7 +172,7 @@ fn every_pair_and_row_has_a_line_and_equal_sides_no_test() {
 }
 
 #[test]
-fn what_cannot_be_compared_is_told() {
+fn incomparable_inputs_are_refused_with_the_reason() {
     let bench = Bench::new();
     let message = error(&study(&bench), json!({ "axis": "model", "between": ["vg", "bigg"] }));
     assert_eq!(message, "`between` names `vg` and `bigg`, which no input has along `model`; there are: vgg, big");

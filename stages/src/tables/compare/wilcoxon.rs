@@ -2,17 +2,17 @@
 //! *Nonparametric Statistical Methods*, section 3.1; the choice of the distribution is that of SciPy 1.17,
 //! `scipy.stats.wilcoxon(d)` with its defaults.
 
-/// Most differences for which the exact distribution is taken, if none are tied or zero.
+/// The most differences with an exact distribution, if none are tied or zero.
 const EXACT_MAX: usize = 50;
 
-/// Most differences for which it is taken if some are.
+/// The most differences with an exact distribution, if some are tied or zero.
 const EXACT_WITH_TIES_MAX: usize = 13;
 
-/// The smaller sum of ranks and the two-sided probability.
+/// Returns the smaller sum of ranks and the two-sided probability.
 ///
 /// Zero differences are dropped and tied ones share their mean rank. The distribution is exact for up to 50 differences
-/// without ties and zeros and for up to 13 with them, else the normal one with its variance corrected for ties and without
-/// correction for continuity. `None` where no difference is other than zero.
+/// without ties and zeros and for up to 13 with them, else the normal one with its variance corrected for ties and
+/// without correction for continuity. `None` if all differences are zero.
 pub(super) fn wilcoxon(differences: &[f64]) -> Option<(f64, f64)> {
     let mut nonzero: Vec<f64> = differences.iter().copied().filter(|difference| *difference != 0.0).collect();
     if nonzero.is_empty() {
@@ -44,10 +44,10 @@ pub(super) fn wilcoxon(differences: &[f64]) -> Option<(f64, f64)> {
     Some((positive.min(total - positive) as f64 / 2.0, p))
 }
 
-/// The two-sided probability over all ways to give the ranks a sign.
+/// Returns the two-sided probability over all signs of the ranks.
 fn exact(ranks: &[usize], positive: usize) -> f64 {
     let total: usize = ranks.iter().sum();
-    // How many ways lead to each sum; at most 2^50, so that a float counts them exactly.
+    // Counts the ways to each sum; at most 2^50, so a float holds the count exactly.
     let mut ways = vec![0.0_f64; total + 1];
     ways[0] = 1.0;
     for &rank in ranks {
@@ -66,8 +66,8 @@ mod tests {
 
     use super::*;
 
-    /// Ranks 1, 2, 3 with one negative of rank 1: of the 8 ways to sign them, the sums 5 and 6 are at least as large as 5, so
-    /// p = 2 · 2 / 8.
+    /// Ranks 1, 2, 3 with one negative of rank 1: of the 8 ways to sign them, the sums 5 and 6 are at least as large as
+    /// 5, so p = 2 · 2 / 8.
     #[test]
     fn three_differences_worked_by_hand() {
         assert_eq!(wilcoxon(&[-0.1, 0.2, 0.3]), Some((1.0, 0.5)));

@@ -1,6 +1,6 @@
-//! What a bootstrap draws: the patient of each image where patients are known, else the image.
+//! The units that a bootstrap draws: the patient of each image if patients are known, else the image.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use orchestrate_engine::stage::{Input, StageError};
 
@@ -9,16 +9,16 @@ use crate::artifact::{Labels, ResamplingUnit, Table as _};
 /// The unit of each image of a study.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ImageUnits {
-    /// What the units are.
+    /// The kind of the units.
     pub(crate) unit: ResamplingUnit,
     /// The unit of each image; units are numbered in the order of their names.
     of_image: Vec<u32>,
-    /// Images whose patient is not known, each a unit of its own.
+    /// Number of images of unknown patients, each a unit of its own.
     unknown: usize,
 }
 
 impl ImageUnits {
-    /// The units of images, in their order, given what the port `labels` received.
+    /// Returns the units of images, in their order, given the input at the port `labels`.
     ///
     /// Errors: an image that the labels lack, or of two patients.
     pub(crate) fn of(images: &[String], labels: Option<&Input>) -> Result<Self, StageError> {
@@ -34,11 +34,9 @@ impl ImageUnits {
             .zip(&patients)
             .map(|(image, patient)| (patient.is_none(), patient.as_deref().unwrap_or(image)))
             .collect();
-        let mut sorted = names.clone();
-        sorted.sort_unstable();
-        sorted.dedup();
-        let number = |name| sorted.binary_search(name).expect("every name is listed") as u32;
-        Ok(Self { unit, of_image: names.iter().map(number).collect(), unknown })
+        let sorted: BTreeSet<_> = names.iter().collect();
+        let numbers: HashMap<_, u32> = sorted.into_iter().zip(0..).collect();
+        Ok(Self { unit, of_image: names.iter().map(|name| numbers[name]).collect(), unknown })
     }
 
     /// The unit of an image.
@@ -46,7 +44,7 @@ impl ImageUnits {
         self.of_image[image as usize]
     }
 
-    /// What people must know about them.
+    /// The remark that a reader needs about unknown patients.
     pub(crate) fn remark(&self) -> Option<String> {
         (self.unit == ResamplingUnit::Patient && self.unknown > 0)
             .then(|| format!("{} images of unknown patients count as patients of their own", self.unknown))
@@ -58,28 +56,23 @@ fn patients(images: &[String], input: &Input) -> Result<Vec<Option<String>>, Sta
     for item in &input.items {
         let labels = Labels::from_item(item)?;
         for (image, patient) in labels.names.into_iter().zip(labels.patients) {
-            let shown = patient.clone();
-            let before = known.entry(image).or_insert_with(|| patient.clone());
-            if *before != shown {
-                let names = [before.as_ref(), shown.as_ref()].map(|name| name.map_or("none", String::as_str));
-                let message =
-                    format!("an image has the patients {} and {}; images are matched by name", names[0], names[1]);
+            let first = known.entry(image).or_insert_with(|| patient.clone());
+            if *first != patient {
+                let [first, other] = [&*first, &patient].map(|patient| patient.as_deref().unwrap_or("none"));
+                let message = format!("an image has the patients {first} and {other}; images are matched by name");
                 return Err(StageError::input("labels", message));
             }
         }
     }
     let missing: Vec<_> = images.iter().filter(|image| !known.contains_key(*image)).collect();
-    match missing.first() {
-        Some(first) => Err(StageError::input(
-            "labels",
-            format!(
-                "{} of the {} scored images are missing, `{first}` for one; both must come from the same data set",
-                missing.len(),
-                images.len()
-            ),
-        )),
-        None => Ok(images.iter().map(|image| known[image].clone()).collect()),
+    if let Some(first) = missing.first() {
+        let (missing, all) = (missing.len(), images.len());
+        let message = format!(
+            "{missing} of the {all} scored images are missing, `{first}` for one; both must come from the same data set"
+        );
+        return Err(StageError::input("labels", message));
     }
+    Ok(images.iter().map(|image| known[image].clone()).collect())
 }
 
 #[cfg(test)]

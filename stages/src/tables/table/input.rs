@@ -1,5 +1,6 @@
-//! What a table is made from: every input cut down to one figure for each metric and class, with the labels that tell where
-//! it belongs. A study has thousands of inputs with hundreds of images each; no more than this is held of them.
+//! The inputs of a table, each reduced to one figure for each metric and class, with the labels of its cell.
+//!
+//! A study has thousands of inputs with hundreds of images each, so nothing else of them is held.
 
 use std::collections::HashMap;
 
@@ -7,16 +8,17 @@ use orchestrate_engine::nearest;
 use orchestrate_engine::stage::{Item, StageError};
 use rayon::prelude::*;
 
-use super::image_list::Images;
+use super::image_list::ImageList;
 use super::label::Dimension;
 use super::lesion::LESION_SIZE;
 use super::query::Query;
 use crate::artifact::{ALL, Levels, Metrics, Scores, Table, is_synthetic_name};
+use crate::tables::first_seen::{index_or_push, push_once};
 
 /// A figure of one input.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Figure {
-    /// Mean over the images, or the metric itself; `None` where no image has a value.
+    /// Mean over the images, or the metric itself; `None` if no image has a value.
     pub(crate) value: Option<f64>,
     /// Images that have a value.
     pub(crate) n: u64,
@@ -24,75 +26,79 @@ pub(crate) struct Figure {
     pub(crate) excluded: u64,
     /// Images whose value is at most the bound.
     pub(super) at_most: u64,
-    /// Images, as places in the list of all, with their values; empty unless the layout keeps them.
+    /// Images, as indices into the list of all, with their values; empty unless the query keeps them.
     pub(crate) images: Vec<(u32, f64)>,
 }
 
-/// A figure with a label for each name that it varies along.
-pub(crate) struct Entry {
+/// A figure with a label for each name along which it varies.
+pub(crate) struct LabelledFigure {
     pub(super) labels: Vec<(String, String)>,
     pub(super) figure: Figure,
 }
 
-impl Entry {
-    /// The label along an axis or column, if the input varies along it.
-    pub(super) fn label(&self, name: &str) -> Option<&str> {
-        self.place(name).map(|index| self.labels[index].1.as_str())
+impl LabelledFigure {
+    /// A figure of an input, with labels beside those of its gathered axes.
+    fn new(item: &Item, inner: &[(&str, &str)], figure: Figure) -> Self {
+        let outer = item.labels.iter().map(|(axis, label)| (&**axis, &**label));
+        let labels = outer.chain(inner.iter().copied()).filter(|(_, label)| !label.is_empty());
+        Self { labels: labels.map(|(name, label)| (name.to_owned(), label.to_owned())).collect(), figure }
     }
 
-    /// Where that label stands.
-    fn place(&self, name: &str) -> Option<usize> {
-        self.labels.iter().position(|(other, _)| other == name)
+    /// The label along an axis or column, if the input varies along it.
+    pub(super) fn label(&self, name: &str) -> Option<&str> {
+        self.labels.iter().find(|(other, _)| other == name).map(|(_, label)| label.as_str())
     }
 }
 
 /// The figures of all inputs.
-pub(crate) struct Source {
+pub(crate) struct TableInputs {
     /// In gather order.
-    pub(super) entries: Vec<Entry>,
+    pub(super) figures: Vec<LabelledFigure>,
     /// All axes and columns with their labels: gathered axes first, labels in the order in which they appear.
     pub(super) dimensions: Vec<Levels>,
     /// Whether any image is synthetic.
     pub(crate) synthetic: bool,
-    /// Names of all images, sorted; empty unless the layout keeps images.
+    /// Names of all images, sorted; empty unless the query keeps images.
     pub(crate) images: Vec<String>,
 }
 
-/// What one input gives.
-struct Part {
-    entries: Vec<Entry>,
+/// The figures of one input.
+struct ItemFigures {
+    figures: Vec<LabelledFigure>,
     is_scores: bool,
     synthetic: bool,
 }
 
-/// Reads what the port received.
-pub(crate) fn read(query: &Query, items: &[Item]) -> Result<Source, StageError> {
-    let images = Images::of(query, items)?;
-    let parts: Vec<Part> = items.par_iter().map(|item| part(query, &images, item)).collect::<Result<_, _>>()?;
-    if parts.iter().any(|part| part.is_scores) && !parts.iter().all(|part| part.is_scores) {
+/// Reads the inputs of the port `scores`.
+pub(crate) fn read(query: &Query, items: &[Item]) -> Result<TableInputs, StageError> {
+    let images = ImageList::of(query, items)?;
+    let read: Vec<ItemFigures> =
+        items.par_iter().map(|item| read_item(query, &images, item)).collect::<Result<_, _>>()?;
+    if read.iter().any(|item| item.is_scores) && !read.iter().all(|item| item.is_scores) {
         return Err(StageError::input("scores", "some inputs are scores and some metrics; a table takes either"));
     }
-    let synthetic = parts.iter().any(|part| part.synthetic);
-    let mut entries: Vec<Entry> = parts.into_iter().flat_map(|part| part.entries).collect();
-    check_names(query, &dimensions(&entries))?;
+    let synthetic = read.iter().any(|item| item.synthetic);
+    let mut figures: Vec<LabelledFigure> = read.into_iter().flat_map(|item| item.figures).collect();
+    check_names(query, &dimensions(&figures))?;
     for dimension in query.merged() {
-        merge(&mut entries, dimension)?;
+        merge(&mut figures, dimension)?;
     }
-    Ok(Source { dimensions: dimensions(&entries), entries, synthetic, images: images.names })
+    Ok(TableInputs { dimensions: dimensions(&figures), figures, synthetic, images: images.names })
 }
 
-/// Labels along any of several names become labels along the first of them.
-fn merge(entries: &mut [Entry], dimension: &Dimension) -> Result<(), StageError> {
+/// Turns labels along any of several names into labels along the first of them.
+fn merge(figures: &mut [LabelledFigure], dimension: &Dimension) -> Result<(), StageError> {
     let mut origins: HashMap<String, &str> = HashMap::new();
-    for entry in entries {
-        let found = dimension.0.iter().find_map(|name| Some((name, entry.place(name)?)));
+    for LabelledFigure { labels, .. } in figures {
+        let index = |name: &String| labels.iter().position(|(other, _)| other == name);
+        let found = dimension.0.iter().find_map(|name| Some((name, index(name)?)));
         let Some((name, index)) = found else { continue };
-        let (along, label) = &mut entry.labels[index];
+        let (along, label) = &mut labels[index];
         dimension.name().clone_into(along);
         if let Some(other) = origins.insert(label.clone(), name).filter(|other| other != name) {
             return Err(StageError::new(format!(
-                "`{label}` is a label along both `{other}` and `{name}`, which make one dimension; give one of them another \
-                 name: `{{ name = \"…\" }}`"
+                "`{label}` is a label along both `{other}` and `{name}`, which make one dimension; give one of them \
+                 another name: `{{ name = \"…\" }}`"
             )));
         }
     }
@@ -101,17 +107,14 @@ fn merge(entries: &mut [Entry], dimension: &Dimension) -> Result<(), StageError>
 
 fn check_names(query: &Query, all: &[Levels]) -> Result<(), StageError> {
     let names: Vec<&str> = all.iter().map(|levels| levels.name.as_str()).collect();
-    let field = |field, dimensions: &[Dimension]| -> Vec<(&str, String)> {
-        dimensions.iter().flat_map(|dimension| &dimension.0).map(|name| (field, name.clone())).collect()
-    };
-    // `fold` is the default: a study without folds has nothing to take a standard deviation over.
-    let across = query.across.iter().filter(|name| *name != "fold").map(|name| ("across", name.clone()));
-    let axis = field("axis", query.axis.as_slice());
-    let written =
-        field("rows", &query.rows).into_iter().chain(field("columns", &query.columns)).chain(axis).chain(across);
-    for (field, name) in written.chain(query.only.keys().map(|name| ("only", name.clone()))) {
+    let of_dimensions =
+        query.by_field().flat_map(|(field, dimension)| dimension.0.iter().map(move |name| (field, name)));
+    // `fold` is the default of `across`; a study without folds has no standard deviation.
+    let across = query.across.iter().filter(|name| *name != "fold").map(|name| ("across", name));
+    let written = of_dimensions.chain(across).chain(query.only.keys().map(|name| ("only", name)));
+    for (field, name) in written {
         if !names.contains(&name.as_str()) {
-            let near = nearest(&name, names.iter().copied());
+            let near = nearest(name, names.iter().copied());
             let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             return Err(StageError::new(format!(
                 "`{field}` names `{name}`, along which no input varies; the inputs vary along: {}{near}",
@@ -130,7 +133,7 @@ fn check_names(query: &Query, all: &[Levels]) -> Result<(), StageError> {
     Ok(())
 }
 
-fn part(query: &Query, images: &Images, item: &Item) -> Result<Part, StageError> {
+fn read_item(query: &Query, images: &ImageList, item: &Item) -> Result<ItemFigures, StageError> {
     let has = |name: &str| item.files.iter().any(|file| file.name == name);
     if has("scores.parquet") {
         scores(query, images, item)
@@ -144,50 +147,65 @@ fn part(query: &Query, images: &Images, item: &Item) -> Result<Part, StageError>
     }
 }
 
-/// One figure for each wanted metric, of all images and of those of each class and of each size of lesion.
-fn scores(query: &Query, images: &Images, item: &Item) -> Result<Part, StageError> {
+/// Makes a figure for each wanted metric: of all images, and of those of each class and each size of lesion.
+fn scores(query: &Query, images: &ImageList, item: &Item) -> Result<ItemFigures, StageError> {
     let rows = Scores::open(item)?;
     let classes = rows.classes(&["label"])?;
     if classes.iter().any(|class| class == ALL) {
         return Err(rows.error("a class is named `all`, which stands for all classes together; rename it"));
     }
-    // Of what no cell asks for nothing is read: a sweep has thousands of inputs.
+    // Columns that no cell needs are not read: a sweep has thousands of inputs.
     let classes_of_rows = if query.uses("label") { rows.class("label", &classes)? } else { vec![0; rows.len()] };
     let ids: Vec<Option<u32>> = match images.names.is_empty() {
         true => vec![None; rows.len()],
         false => rows.text("image")?.iter().map(|name| images.id(name)).collect(),
     };
-    let sizes_of_rows: Vec<Option<usize>> = match &images.parts {
-        Some(parts) => rows.unsigned::<u32>("truth_pixels")?.into_iter().map(|pixels| parts.part(pixels)).collect(),
+    let sizes_of_rows: Vec<Option<usize>> = match &images.bins {
+        Some(bins) => rows.unsigned::<u32>("truth_pixels")?.into_iter().map(|pixels| bins.bin(pixels)).collect(),
         None => vec![None; rows.len()],
     };
     let all = || std::iter::once(ALL.to_owned());
     let labels: Vec<String> = all().chain(classes.into_iter().filter(|_| query.uses("label"))).collect();
-    let sizes: Vec<String> = all().chain(images.parts.iter().flat_map(|parts| parts.labels())).collect();
+    let sizes: Vec<String> = all().chain(images.bins.iter().flat_map(|bins| bins.labels())).collect();
 
-    let mut entries = Vec::new();
+    let mut figures = Vec::new();
     for metric in metrics_of_scores(query)? {
-        let mut figures = vec![Sums::default(); labels.len() * sizes.len()];
+        let mut sums = vec![Figure::default(); labels.len() * sizes.len()];
         for (row, value) in rows.optional_float(metric)?.into_iter().enumerate() {
             let own_label = Some(classes_of_rows[row] as usize + 1).filter(|_| query.uses("label"));
-            let own_size = sizes_of_rows[row].map(|part| part + 1);
+            let own_size = sizes_of_rows[row].map(|bin| bin + 1);
             for label in std::iter::once(0).chain(own_label) {
                 for size in std::iter::once(0).chain(own_size) {
-                    figures[label * sizes.len() + size].add(ids[row], value, query.at_most);
+                    sums[label * sizes.len() + size].add(ids[row], value, query.at_most);
                 }
             }
         }
-        let places = labels.iter().flat_map(|label| sizes.iter().map(move |size| (label, size)));
-        for ((label, size), sums) in places.zip(figures) {
+        let names = labels.iter().flat_map(|label| sizes.iter().map(move |size| (label, size)));
+        for ((label, size), mut figure) in names.zip(sums) {
+            figure.value = figure.value.map(|sum| sum / figure.n as f64);
             let mut inner = vec![("metric", metric), ("label", label.as_str())];
-            inner.extend(images.parts.as_ref().map(|_| (LESION_SIZE, size.as_str())));
-            entries.push(entry(item, &inner, sums.figure()));
+            inner.extend(images.bins.as_ref().map(|_| (LESION_SIZE, size.as_str())));
+            figures.push(LabelledFigure::new(item, &inner, figure));
         }
     }
-    Ok(Part { entries, is_scores: true, synthetic: rows.any_text("image", is_synthetic_name)? })
+    Ok(ItemFigures { figures, is_scores: true, synthetic: rows.any_text("image", is_synthetic_name)? })
 }
 
-/// The metrics that the table may show, so that no other column is read.
+impl Figure {
+    /// Adds an image; until all are added, `value` is the sum.
+    fn add(&mut self, image: Option<u32>, value: Option<f64>, bound: Option<f64>) {
+        let Some(value) = value.filter(|value| !value.is_nan()) else {
+            self.excluded += 1;
+            return;
+        };
+        *self.value.get_or_insert(0.0) += value;
+        self.n += 1;
+        self.at_most += u64::from(bound.is_some_and(|bound| value <= bound));
+        self.images.extend(image.map(|image| (image, value)));
+    }
+}
+
+/// Returns the metrics that the table may show, so that no other column is read.
 fn metrics_of_scores(query: &Query) -> Result<Vec<&'static str>, StageError> {
     if query.lays_out("metric") || query.only.contains_key("metric") && query.metric.is_none() {
         return Ok(Scores::METRICS.to_vec());
@@ -195,17 +213,16 @@ fn metrics_of_scores(query: &Query) -> Result<Vec<&'static str>, StageError> {
     let wanted = query.metric.as_deref().unwrap_or("iou");
     match Scores::METRICS.into_iter().find(|metric| *metric == wanted) {
         Some(metric) => Ok(vec![metric]),
-        None => Err(no_such_metric(wanted, Scores::METRICS.into_iter())),
+        None => Err(no_such_metric(wanted, &Scores::METRICS.join(", "))),
     }
 }
 
-fn no_such_metric<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> StageError {
-    let names: Vec<_> = names.collect();
-    StageError::new(format!("`value = \"{wanted}\"` is no metric of the input; its metrics: {}", names.join(", ")))
+fn no_such_metric(wanted: &str, names: &str) -> StageError {
+    StageError::new(format!("`value = \"{wanted}\"` is no metric of the input; its metrics: {names}"))
 }
 
-/// The figures that `classify` made.
-fn metrics(query: &Query, item: &Item) -> Result<Part, StageError> {
+/// Reads the figures that `classify` made.
+fn metrics(query: &Query, item: &Item) -> Result<ItemFigures, StageError> {
     if query.at_most.is_some() {
         return Err(StageError::input("scores", "a share is one of images, but the input is metrics, not scores"));
     }
@@ -213,85 +230,33 @@ fn metrics(query: &Query, item: &Item) -> Result<Part, StageError> {
         let message = "a value an image is needed, but the input is metrics, not scores";
         return Err(StageError::input("scores", message));
     }
-    let table = Metrics::from_item(item)?;
-    if let Some(wanted) = &query.metric
-        && !table.metrics.iter().any(|metric| metric == wanted)
-    {
-        let mut names: Vec<&str> = Vec::new();
-        for metric in &table.metrics {
-            if !names.contains(&metric.as_str()) {
-                names.push(metric);
-            }
+    let Metrics { axes, metrics, labels, values, counts, synthetic, .. } = Metrics::from_item(item)?;
+    let is_wanted = |metric: &String| query.metric.as_ref().is_none_or(|wanted| wanted == metric);
+    if let Some(wanted) = query.metric.as_ref().filter(|_| !metrics.iter().any(is_wanted)) {
+        let mut names = Vec::new();
+        for metric in &metrics {
+            push_once(&mut names, metric);
         }
-        return Err(no_such_metric(wanted, names.into_iter()));
+        return Err(no_such_metric(wanted, &names.join(", ")));
     }
-    let mut entries = Vec::new();
-    for row in 0..table.metrics.len() {
-        let (metric, label) = (table.metrics[row].as_str(), table.labels[row].as_str());
-        let is_wanted = query.metric.as_ref().is_none_or(|wanted| wanted == metric);
-        if !is_wanted || label != ALL && !query.uses("label") {
-            continue;
+    let mut figures = Vec::new();
+    for (row, (metric, label)) in metrics.iter().zip(&labels).enumerate() {
+        if is_wanted(metric) && (label == ALL || query.uses("label")) {
+            let gathered = axes.iter().map(|(axis, labels)| (axis.as_str(), labels[row].as_str()));
+            let inner: Vec<_> = gathered.chain([("metric", metric.as_str()), ("label", label.as_str())]).collect();
+            let figure = Figure { value: values[row], n: counts[row], ..Figure::default() };
+            figures.push(LabelledFigure::new(item, &inner, figure));
         }
-        let gathered = table.axes.iter().map(|(axis, labels)| (axis.as_str(), labels[row].as_str()));
-        let labels: Vec<_> = gathered.chain([("metric", metric), ("label", label)]).collect();
-        let figure =
-            Figure { value: table.values[row], n: table.counts[row], excluded: 0, at_most: 0, images: Vec::new() };
-        entries.push(entry(item, &labels, figure));
     }
-    Ok(Part { entries, is_scores: false, synthetic: table.synthetic })
+    Ok(ItemFigures { figures, is_scores: false, synthetic })
 }
 
-fn entry(item: &Item, inner: &[(&str, &str)], figure: Figure) -> Entry {
-    let outer = item.labels.iter().map(|(axis, label)| (&**axis, &**label));
-    let labels = outer.chain(inner.iter().copied()).filter(|(_, label)| !label.is_empty());
-    Entry { labels: labels.map(|(name, label)| (name.to_owned(), label.to_owned())).collect(), figure }
-}
-
-fn dimensions(entries: &[Entry]) -> Vec<Levels> {
+fn dimensions(figures: &[LabelledFigure]) -> Vec<Levels> {
     let mut dimensions: Vec<Levels> = Vec::new();
-    for (name, label) in entries.iter().flat_map(|entry| &entry.labels) {
-        let index = dimensions.iter().position(|levels| levels.name == *name).unwrap_or_else(|| {
-            dimensions.push(Levels { name: name.clone(), values: Vec::new() });
-            dimensions.len() - 1
-        });
-        let values = &mut dimensions[index].values;
-        if !values.contains(label) {
-            values.push(label.clone());
-        }
+    for (name, label) in figures.iter().flat_map(|figure| &figure.labels) {
+        let new = || Levels { name: name.clone(), values: Vec::new() };
+        let index = index_or_push(&mut dimensions, |levels| levels.name == *name, new);
+        push_once(&mut dimensions[index].values, label);
     }
     dimensions
-}
-
-/// Running sums over the images of one input.
-#[derive(Clone, Default)]
-struct Sums {
-    sum: f64,
-    n: u64,
-    excluded: u64,
-    at_most: u64,
-    images: Vec<(u32, f64)>,
-}
-
-impl Sums {
-    fn add(&mut self, image: Option<u32>, value: Option<f64>, bound: Option<f64>) {
-        match value.filter(|value| !value.is_nan()) {
-            Some(value) => {
-                self.sum += value;
-                self.n += 1;
-                self.at_most += u64::from(bound.is_some_and(|bound| value <= bound));
-                self.images.extend(image.map(|image| (image, value)));
-            }
-            None => self.excluded += 1,
-        }
-    }
-
-    fn figure(self) -> Figure {
-        Figure {
-            value: (self.n > 0).then(|| self.sum / self.n as f64),
-            n: self.n,
-            excluded: self.excluded,
-            at_most: self.at_most,
-            images: self.images,
-        }
-    }
 }

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use serde::de::value::SeqAccessDeserializer;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What makes the rows or columns of a table: the name of an axis or column, or several names that make one dimension.
+/// A dimension of rows or columns: the name of an axis or column, or several names that make one dimension.
 ///
-/// The label of an input is that of the first of these names along which it varies, and the dimension is called by the
-/// first of them: along `["model", "unet"]` a U-Net stands below the classifiers.
+/// The label of an input is that of the first of these names along which it varies; the first name is that of the
+/// dimension. Along `["model", "unet"]` a U-Net stands below the classifiers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dimension(pub Vec<String>);
 
@@ -34,7 +35,7 @@ impl<'de> Deserialize<'de> for Dimension {
     }
 }
 
-/// One label or a list of labels; numbers and truth values are labelled as axes label them.
+/// One label or a list of labels; numbers and truth values become the labels that axes give them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Labels(pub Vec<String>);
@@ -75,12 +76,9 @@ impl<'de> Visitor<'de> for LabelsVisitor {
         self.visit_str(&(number + 0.0).to_string())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Labels, A::Error> {
-        let mut labels = Vec::new();
-        while let Some(label) = sequence.next_element::<Labels>()? {
-            labels.extend(label.0);
-        }
-        Ok(Labels(labels))
+    fn visit_seq<A: SeqAccess<'de>>(self, labels: A) -> Result<Labels, A::Error> {
+        let labels = Vec::<Labels>::deserialize(SeqAccessDeserializer::new(labels))?;
+        Ok(Labels(labels.into_iter().flat_map(|labels| labels.0).collect()))
     }
 }
 

@@ -1,50 +1,49 @@
-//! Images by the size of their lesion: the foreground pixels of the ground truth, at the network's input size.
+//! Division of images by the size of their lesion: the foreground pixels of the ground truth, at the network's input
+//! size.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
+use serde::de::value::SeqAccessDeserializer;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Name of the dimension.
 pub(crate) const LESION_SIZE: &str = "lesion_size";
 
-/// How images are divided by the size of their lesion.
+/// The division of images by the size of their lesion.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LesionSizes {
-    /// Into three parts of equal number, as near as equal sizes allow, of the images that any input has scored.
+    /// Three bins of equal number, as near as equal sizes allow, of the images that any input has scored.
     Tertiles,
-    /// At these numbers of pixels, each the least of its part.
+    /// Bins between these numbers of pixels, each the least of its bin.
     Edges(Vec<u32>),
 }
 
 impl LesionSizes {
-    /// What is wrong with them.
+    /// Returns the problem of edges that do not ascend.
     pub(crate) fn problem(&self) -> Option<String> {
         let Self::Edges(edges) = self else { return None };
         let ascend = edges.windows(2).all(|pair| pair[0] < pair[1]);
-        if edges.is_empty() || edges[0] == 0 || !ascend {
-            return Some("`lesion_sizes` must be ascending numbers of pixels, the first at least 1".to_owned());
-        }
-        None
+        (edges.is_empty() || edges[0] == 0 || !ascend)
+            .then(|| "`lesion_sizes` must be ascending numbers of pixels, the first at least 1".to_owned())
     }
 
-    /// The parts, given the distinct images with their sizes; images without foreground are in none.
-    pub(super) fn parts(&self, images: &BTreeSet<(String, u32)>) -> Parts {
-        let edges = match self {
+    /// Returns the bins for distinct images with their sizes; images without foreground are in none.
+    pub(super) fn bins(&self, images: &BTreeSet<(String, u32)>) -> SizeBins {
+        SizeBins(match self {
             Self::Edges(edges) => edges.clone(),
             Self::Tertiles => tertiles(images.iter().map(|(_, pixels)| *pixels).filter(|&pixels| pixels > 0).collect()),
-        };
-        Parts(edges)
+        })
     }
 }
 
-/// Parts between ascending edges.
+/// Bins between ascending edges.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Parts(Vec<u32>);
+pub(super) struct SizeBins(Vec<u32>);
 
-impl Parts {
-    /// What people call them, the smallest first.
+impl SizeBins {
+    /// The labels of the bins, the smallest first.
     pub(super) fn labels(&self) -> Vec<String> {
         let edges = &self.0;
         let (Some(first), Some(last)) = (edges.first(), edges.last()) else { return vec!["≥1 px".to_owned()] };
@@ -55,21 +54,21 @@ impl Parts {
         std::iter::once(format!("<{first} px")).chain(between).chain([format!("≥{last} px")]).collect()
     }
 
-    /// The part of an image; `None` without foreground.
-    pub(super) fn part(&self, pixels: u32) -> Option<usize> {
+    /// The bin of an image; `None` without foreground.
+    pub(super) fn bin(&self, pixels: u32) -> Option<usize> {
         (pixels > 0).then(|| self.0.partition_point(|&edge| edge <= pixels))
     }
 }
 
-/// The edges above the terciles, so that an image of exactly that size is below, as in `pandas.qcut`.
+/// Returns the edges above the terciles, so that an image of exactly that size is below, as in `pandas.qcut`.
 fn tertiles(mut sizes: Vec<u32>) -> Vec<u32> {
     sizes.sort_unstable();
     let Some(last) = sizes.len().checked_sub(1) else { return Vec::new() };
     let edge = |third: usize| {
         // The tercile lies between two sizes; both numbers are whole thirds, so nothing is rounded.
-        let (place, rest) = (third * last / 3, third * last % 3);
-        let below = u64::from(sizes[place]);
-        let above = u64::from(sizes[(place + 1).min(last)]);
+        let (index, rest) = (third * last / 3, third * last % 3);
+        let below = u64::from(sizes[index]);
+        let above = u64::from(sizes[(index + 1).min(last)]);
         ((3 * below + (above - below) * rest as u64) / 3 + 1) as u32
     };
     let mut edges = vec![edge(1), edge(2)];
@@ -109,12 +108,8 @@ impl<'de> Visitor<'de> for SizesVisitor {
         }
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<LesionSizes, A::Error> {
-        let mut edges = Vec::new();
-        while let Some(edge) = sequence.next_element()? {
-            edges.push(edge);
-        }
-        Ok(LesionSizes::Edges(edges))
+    fn visit_seq<A: SeqAccess<'de>>(self, edges: A) -> Result<LesionSizes, A::Error> {
+        Deserialize::deserialize(SeqAccessDeserializer::new(edges)).map(LesionSizes::Edges)
     }
 }
 
@@ -124,31 +119,31 @@ mod tests {
 
     use super::*;
 
-    fn parts(sizes: &LesionSizes, pixels: &[u32]) -> Parts {
-        sizes.parts(&pixels.iter().enumerate().map(|(image, &pixels)| (image.to_string(), pixels)).collect())
+    fn bins(sizes: &LesionSizes, pixels: &[u32]) -> SizeBins {
+        sizes.bins(&pixels.iter().enumerate().map(|(image, &pixels)| (image.to_string(), pixels)).collect())
     }
 
     #[test]
-    fn an_edge_is_the_least_of_its_part() {
-        let parts = parts(&LesionSizes::Edges(vec![500, 1500, 1501]), &[]);
-        assert_eq!(parts.labels(), ["<500 px", "500–1499 px", "1500 px", "≥1501 px"]);
-        let found = [0, 1, 499, 500, 1499, 1500, 1501].map(|pixels| parts.part(pixels));
+    fn an_edge_is_the_least_size_of_its_bin() {
+        let bins = bins(&LesionSizes::Edges(vec![500, 1500, 1501]), &[]);
+        assert_eq!(bins.labels(), ["<500 px", "500–1499 px", "1500 px", "≥1501 px"]);
+        let found = [0, 1, 499, 500, 1499, 1500, 1501].map(|pixels| bins.bin(pixels));
         assert_eq!(found, [None, Some(0), Some(0), Some(1), Some(1), Some(2), Some(3)]);
     }
 
-    /// Sizes 10, 20, 30, 40, 50, 60, 70: the terciles are those of places 2 and 4, 30 and 50, which are in the parts below. Of 10,
-    /// 20, 30, 40 they lie at places 1 and 2, 20 and 30; of 10, 20, 30 at 2/3 and 4/3, 16.7 and 23.3.
+    /// Sizes 10, 20, 30, 40, 50, 60, 70: the terciles are at indices 2 and 4, 30 and 50, which are in the bins below.
+    /// Of 10, 20, 30, 40 they lie at indices 1 and 2, 20 and 30; of 10, 20, 30 at 2/3 and 4/3, 16.7 and 23.3.
     #[test]
     fn tertiles_worked_by_hand_and_as_pandas_qcut_makes_them() {
-        let labels = |pixels: &[u32]| parts(&LesionSizes::Tertiles, pixels).labels();
+        let labels = |pixels: &[u32]| bins(&LesionSizes::Tertiles, pixels).labels();
         assert_eq!(labels(&[70, 10, 0, 30, 20, 50, 60, 40]), ["<31 px", "31–50 px", "≥51 px"]);
         assert_eq!(labels(&[10, 20, 30, 40]), ["<21 px", "21–30 px", "≥31 px"]);
         assert_eq!(labels(&[10, 20, 30]), ["<17 px", "17–23 px", "≥24 px"]);
     }
 
     #[test]
-    fn equal_sizes_make_fewer_parts() {
-        let labels = |pixels: &[u32]| parts(&LesionSizes::Tertiles, pixels).labels();
+    fn equal_sizes_make_fewer_bins() {
+        let labels = |pixels: &[u32]| bins(&LesionSizes::Tertiles, pixels).labels();
         assert_eq!(labels(&[5, 5, 5]), ["≥1 px"]);
         assert_eq!(labels(&[5, 5, 5, 9]), ["<6 px", "≥6 px"]);
         assert_eq!(labels(&[0]), ["≥1 px"]);

@@ -1,11 +1,12 @@
 //! Rows × columns × statistic of a whole study. Source: Kang et al. 2021, Tables 2 to 5.
 //!
-//! Each fold has one value, its mean over images; mean and sample standard deviation (ddof = 1) are over folds. Shares are
-//! of the images of all folds together. Images without ground truth are counted, and enter no mean.
+//! Each fold has one value, its mean over images; mean and sample standard deviation (ddof = 1) are over folds. Shares
+//! are of the images of all folds together. Images without ground truth are counted, and enter no mean.
 //!
-//! Over `across = ["fold", "seed"]` each pair of fold and seed has one value. Their standard deviation contains both the
-//! differences between folds and those between trainings of one fold, and does not separate them. An interval resamples
-//! patients, or images, in all folds and seeds at once, so it says nothing about other trainings; see `bootstrap.rs`.
+//! Over `across = ["fold", "seed"]` each pair of fold and seed has one value. Their standard deviation contains both
+//! the differences between folds and those between trainings of one fold, and does not separate them. An interval
+//! resamples patients, or images, in all folds and seeds at once, so it says nothing about other trainings; see
+//! `bootstrap.rs`.
 
 mod image_list;
 mod image_units;
@@ -17,8 +18,6 @@ mod query;
 mod reference;
 pub(crate) mod render;
 mod summary;
-
-use std::path::Path;
 
 use orchestrate_cache::external;
 use orchestrate_engine::stage::{Action, Content, Context, Facts, FileName, Input, Item, Output, Port, StageError};
@@ -38,9 +37,9 @@ pub(crate) use summary::{Groups, cell, gather, mean_sd};
 
 /// Makes a table of the inputs of a port, which carry the labels of gathered axes.
 ///
-/// `labels` gives the patients of the images, for intervals. Rows and columns are in the order of the study. Errors: a name
-/// along which no input varies, inputs that differ along a name missing from the params, an unknown metric or value,
-/// images missing from `labels`.
+/// `labels` gives the patients of the images, for intervals. Rows and columns are in the order of the study. Errors: a
+/// name along which no input varies, inputs that differ along a name missing from the params, an unknown metric or
+/// value, images missing from `labels`.
 pub fn run(params: &Params, items: &[Item], labels: Option<&Input>) -> Result<Figures, StageError> {
     let query = params.query();
     let inputs = input::read(&query, items)?;
@@ -53,8 +52,8 @@ pub fn run(params: &Params, items: &[Item], labels: Option<&Input>) -> Result<Fi
 /// The text file of a table.
 const TEXT: &str = "table.txt";
 
-/// Returns the files of a table: `table.parquet` and `table.csv` for programs; `table.md`, `table.tex` and `table.txt` for
-/// people.
+/// Returns the files of a table: `table.parquet` and `table.csv` for programs; `table.md`, `table.tex` and `table.txt`
+/// for people.
 pub fn output(figures: &Figures, digits: u8) -> Result<Output, StageError> {
     let grid = render::Grid::of(figures, digits);
     let mut output = figures.output()?;
@@ -70,8 +69,8 @@ pub fn output(figures: &Figures, digits: u8) -> Result<Output, StageError> {
 
 /// Returns the digits after the point that a stored table shows.
 ///
-/// `table.parquet` holds numbers in full and no digits; to add them would change the bytes of every stored table. So this
-/// renders the text with each possible number of digits and compares it with the stored text.
+/// `table.parquet` holds numbers in full and no digits; to add them would change the bytes of every stored table. So
+/// this renders the text with each possible number of digits and compares it with the stored text.
 pub(crate) fn digits_of(figures: &Figures, item: &Item) -> Result<u8, StageError> {
     if item.files.iter().all(|file| file.name != TEXT) {
         return Ok(DIGITS);
@@ -108,7 +107,8 @@ impl Typed for Table {
         // Reports the problems of the file before anything runs.
         ReferenceTable::read(&bytes, &params.query())
             .map_err(|problems| problems.into_iter().map(about).collect::<Vec<_>>())?;
-        Ok(vec![FileName::new(file_name(path), path)])
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        Ok(vec![FileName::new(name.unwrap_or_default(), path)])
     }
 
     fn run(_context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
@@ -123,10 +123,6 @@ impl Typed for Table {
         };
         batch.iter().map(outcome).collect()
     }
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]

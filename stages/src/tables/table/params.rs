@@ -1,4 +1,4 @@
-//! How a table is laid out, as written in a spec.
+//! Parameters of `kind = "table"`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,13 +14,12 @@ use crate::tables::bootstrap::{self, Bootstrap};
 
 /// Parameters of `kind = "table"`.
 ///
-/// A name is that of a gathered axis or of a column of the input: `label` (classes, with `all` first), `metric`,
+/// A name is a gathered axis or a column of the input: `label` (classes, with `all` first), `metric`,
 /// `lesion_size` (if `lesion_sizes` is set, with `all` first), and the axes that `classify` gathered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// What people call the table, for example `"Table 3. mIoU by threshold"`.
-    #[serde(default)]
+    /// The title of the table, for example `"Table 3. mIoU by threshold"`.
     pub title: Option<String>,
     /// Names whose values make the rows, the first one slowest. Several in brackets, `["model", "unet"]`, make one
     /// dimension: the label of an input is that of the first of these names along which it varies.
@@ -29,51 +28,42 @@ pub struct Params {
     /// Names whose values make the columns, the first one slowest; as for `rows`.
     #[serde(default)]
     pub columns: Vec<Dimension>,
-    /// What is shown: of scores a metric, `iou` unless `metric` is in `rows` or `columns`; of metrics their column `value`,
-    /// which is the default, or one metric by its name.
-    #[serde(default)]
+    /// The metric: of scores `iou` by default, unless `metric` is in `rows` or `columns`; of metrics their column
+    /// `value` by default, or one metric by its name.
     pub value: Option<String>,
-    /// What is said about it: `"mean"` with standard deviation, or `"share"` of images that are at most `at_most`.
+    /// The statistic: `"mean"` with standard deviation, or `"share"` of images that are at most `at_most`.
     #[serde(default)]
     pub statistic: Statistic,
     /// The bound of a share.
-    #[serde(default)]
     pub at_most: Option<f64>,
-    /// Names over which mean and standard deviation are taken: a text or a list, `["fold", "seed"]`. There is one value for
-    /// each fold and seed, its mean over images, and all of them count alike.
+    /// Names over which mean and standard deviation are taken: a text or a list, `["fold", "seed"]`. Each fold and seed
+    /// has one value, its mean over images, and all of them count alike.
     #[serde(default = "fold")]
     pub across: Labels,
-    /// Values to keep, by name: `{ threshold = 200 }`, `{ label = ["glioma", "pituitary"] }`. Dimensions of several names go
-    /// by the first of them.
+    /// Values to keep, by name: `{ threshold = 200 }`, `{ label = ["glioma", "pituitary"] }`. Dimensions of several
+    /// names go by the first of them.
     #[serde(default)]
     pub only: BTreeMap<String, Labels>,
-    /// What makes the dimension `lesion_size`: `"tertiles"` of the foreground pixels of all scored images, or ascending
-    /// numbers of pixels at the network's input size, each the least of its part: `[500, 1500]`.
-    #[serde(default)]
+    /// The division into the dimension `lesion_size`: `"tertiles"` of the foreground pixels of all scored images, or
+    /// ascending numbers of pixels at the network's input size, each the least of its bin: `[500, 1500]`.
     pub lesion_sizes: Option<LesionSizes>,
-    /// Whether an interval of the mean or share is shown: `"bootstrap"`, by patient where the port `labels` knows patients,
-    /// else by image.
-    #[serde(default)]
+    /// The interval of the mean or share: `"bootstrap"`, by patient if the port `labels` gives patients, else by image.
     pub interval: Option<IntervalMethod>,
     /// Share of the resamples in the interval; default 0.95.
-    #[serde(default)]
     pub level: Option<f64>,
     /// Number of resamples of the interval, 100..=1000000; default 2000.
-    #[serde(default)]
     pub resamples: Option<u32>,
     /// Seed of the resamples; default that of the experiment.
-    #[serde(default)]
     pub seed: Option<u64>,
-    /// Published values to show below ours: a CSV file with columns named as the table's rows and columns, then `mean`
-    /// and, where known, `sd` and `precision`; comment lines (`#`) at its top say where they come from.
-    #[serde(default)]
+    /// Reference values to show below ours: a CSV file with columns named as the table's rows and columns, then `mean`
+    /// and, where known, `sd` and `precision`; comment lines (`#`) at its top cite their source.
     pub reference: Option<PathBuf>,
     /// Digits after the point, where people read the table.
     #[serde(default = "digits")]
     pub digits: u8,
 }
 
-/// How an interval is found.
+/// A method that finds an interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IntervalMethod {
@@ -139,7 +129,7 @@ impl params::Params for Params {
 }
 
 impl Params {
-    /// What is laid out where.
+    /// Returns the query.
     pub(crate) fn query(&self) -> Query {
         Query {
             rows: self.rows.clone(),
@@ -150,11 +140,11 @@ impl Params {
             at_most: self.at_most,
             lesion_sizes: self.lesion_sizes.clone(),
             keeps_images: self.interval.is_some(),
-            axis: None,
+            ..Query::default()
         }
     }
 
-    /// How the interval is found, if there is to be one.
+    /// The parameters of the interval, if one is wanted.
     pub(super) fn bootstrap(&self) -> Option<Bootstrap> {
         Some(Bootstrap { level: self.level?, resamples: self.resamples?, seed: self.seed? })
     }
@@ -201,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_contradicts_itself_is_told() {
+    fn contradictory_params_are_problems() {
         let cases = [
             (json!({ "rows": ["a"], "columns": ["a"] }), "columns"),
             (json!({ "rows": [["a", "b", "a"]] }), "rows"),

@@ -1,4 +1,4 @@
-//! Published values beside ours: a CSV file whose columns are named as the rows and columns of the table.
+//! Reference values beside ours, from a CSV file whose columns are named as the rows and columns of the table.
 //!
 //! ```csv
 //! # Kang et al. 2021, Table 3
@@ -7,25 +7,26 @@
 //! unet-vgg16,,0.666,0.041
 //! ```
 //!
-//! Comment lines at the top say where the values come from. An empty label, or "–", is that of an input that does not vary
-//! along the column. A dimension of the table that the file leaves out may have any label. `sd` and `precision` may be
-//! missing; the precision of a value is half a unit of its last digit unless the file says otherwise.
+//! Comment lines at the top cite the source of the values. An empty label, or "–", is that of an input that does not
+//! vary along the column. A dimension of the table that the file leaves out may have any label. `sd` and `precision`
+//! may be missing; the default precision of a value is half a unit of its last digit.
 
 use std::collections::HashMap;
 
 use orchestrate_engine::nearest;
 
 use super::query::Query;
-use crate::artifact::{Figures, ReferenceValue};
+use crate::artifact::{Figures, ReferenceValue, repeated};
+use crate::tables::first_seen::push_once;
 
 /// Columns that hold numbers, not labels.
 const NUMBERS: [&str; 3] = ["mean", "sd", "precision"];
 
-/// Published values with the labels that say where they belong.
+/// Reference values with the labels of their cells.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReferenceTable {
-    /// What the comment lines say.
-    source: Option<String>,
+    /// The text of the comment lines.
+    citation: Option<String>,
     /// Names of the columns of labels.
     names: Vec<String>,
     /// One label a name, and the value.
@@ -36,10 +37,8 @@ impl ReferenceTable {
     /// Reads the file; errors are one sentence each, with the line.
     pub(super) fn read(bytes: &[u8], query: &Query) -> Result<Self, Vec<String>> {
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(bytes);
-        let header: Vec<String> = match reader.headers() {
-            Ok(header) => header.iter().map(str::to_owned).collect(),
-            Err(error) => return Err(vec![format!("the header cannot be read: {error}")]),
-        };
+        let header = reader.headers().map_err(|error| vec![format!("the header cannot be read: {error}")])?;
+        let header: Vec<String> = header.iter().map(str::to_owned).collect();
         let columns = Columns::find(&header, query)?;
         let mut problems = Vec::new();
         let mut values = Vec::new();
@@ -53,9 +52,8 @@ impl ReferenceTable {
                 }
             };
             let line = record.position().map_or(0, csv::Position::line);
-            let label =
-                |&column: &usize| if &record[column] == "–" { String::new() } else { record[column].to_owned() };
-            let labels: Vec<String> = columns.labels.iter().map(label).collect();
+            let label = |&column: &usize| Some(&record[column]).filter(|label| *label != "–").unwrap_or_default();
+            let labels: Vec<String> = columns.labels.iter().map(label).map(str::to_owned).collect();
             match columns.value(&record) {
                 Ok(value) => values.push((labels.clone(), value)),
                 Err(wrong) => problems.extend(wrong.into_iter().map(|problem| format!("line {line}: {problem}"))),
@@ -65,18 +63,18 @@ impl ReferenceTable {
             }
         }
         let names = columns.labels.iter().map(|&column| header[column].clone()).collect();
-        if problems.is_empty() { Ok(Self { source: comments(bytes), names, values }) } else { Err(problems) }
+        if problems.is_empty() { Ok(Self { citation: comments(bytes), names, values }) } else { Err(problems) }
     }
 
-    /// Puts each value into its cell, and names those that belong to none.
+    /// Puts each value into its cell, and adds a remark that names values without a cell.
     pub(super) fn attach(&self, figures: &mut Figures, file: &str) {
-        figures.citation = Some(self.source.clone().unwrap_or_else(|| file.to_owned()));
-        let places: Vec<usize> =
-            self.names.iter().filter_map(|name| figures.dimensions().position(|levels| levels.name == *name)).collect();
+        figures.citation = Some(self.citation.clone().unwrap_or_else(|| file.to_owned()));
+        let index = |name: &String| figures.dimensions().position(|levels| levels.name == *name);
+        let dimensions: Vec<usize> = self.names.iter().filter_map(index).collect();
         let mut is_used = vec![false; self.values.len()];
         for cell in &mut figures.cells {
             let fits = |(labels, _): &(Vec<String>, ReferenceValue)| {
-                labels.iter().zip(&places).all(|(label, &place)| *label == cell.labels[place])
+                labels.iter().zip(&dimensions).all(|(label, &dimension)| *label == cell.labels[dimension])
             };
             if let Some(index) = self.values.iter().position(fits) {
                 is_used[index] = true;
@@ -84,46 +82,40 @@ impl ReferenceTable {
             }
         }
         let unused = self.values.iter().zip(is_used).filter(|(_, is_used)| !is_used).map(|((labels, _), _)| labels);
-        figures.remarks.extend(self.unused(&unused.collect::<Vec<_>>(), figures, &places));
+        let unused: Vec<&Vec<String>> = unused.collect();
+        if !unused.is_empty() {
+            figures.remarks.push(self.unused(&unused, figures, &dimensions));
+        }
     }
 
-    /// One sentence about values without a cell: labels that the study does not have, else the places.
-    fn unused(&self, unused: &[&Vec<String>], figures: &Figures, places: &[usize]) -> Option<String> {
-        if unused.is_empty() {
-            return None;
-        }
+    /// One sentence about values without a cell: the labels that the study lacks, else the labels of the cell.
+    fn unused(&self, unused: &[&Vec<String>], figures: &Figures, dimensions: &[usize]) -> String {
         let levels: Vec<_> = figures.dimensions().collect();
-        let mut unknown: Vec<(&str, Vec<&str>)> = self.names.iter().map(|name| (name.as_str(), Vec::new())).collect();
-        let mut places_unused = Vec::new();
+        let occurs = |label: &String, dimension: usize| match label.is_empty() {
+            true => figures.cells.iter().any(|cell| cell.labels[dimension].is_empty()),
+            false => levels[dimension].values.contains(label),
+        };
+        let mut unknown: Vec<Vec<String>> = vec![Vec::new(); self.names.len()];
+        let mut cells_unused = Vec::new();
         for labels in unused {
             let mut is_known = true;
-            for ((label, &place), (_, strange)) in labels.iter().zip(places).zip(&mut unknown) {
-                let occurs = if label.is_empty() {
-                    figures.cells.iter().any(|cell| cell.labels[place].is_empty())
-                } else {
-                    levels[place].values.contains(label)
-                };
-                if !occurs {
+            for ((label, &dimension), unknown) in labels.iter().zip(dimensions).zip(&mut unknown) {
+                if !occurs(label, dimension) {
                     is_known = false;
-                    if !strange.contains(&label.as_str()) {
-                        strange.push(label);
-                    }
+                    push_once(unknown, if label.is_empty() { "–" } else { label });
                 }
             }
             if is_known {
-                places_unused.push(labels.join(" "));
+                cells_unused.push(labels.join(" "));
             }
         }
-        let strange = unknown.iter().filter(|(_, labels)| !labels.is_empty());
-        let shown = |label: &&str| if label.is_empty() { "–".to_owned() } else { (*label).to_owned() };
-        let strange =
-            strange.map(|(name, labels)| format!("{name} {}", labels.iter().map(shown).collect::<Vec<_>>().join(", ")));
-        let all: Vec<String> = strange.chain(places_unused).collect();
-        Some(format!("published, but not in this study: {}", all.join("; ")))
+        let unknown = self.names.iter().zip(unknown).filter(|(_, labels)| !labels.is_empty());
+        let unknown = unknown.map(|(name, labels)| format!("{name} {}", labels.join(", ")));
+        format!("published, but not in this study: {}", unknown.chain(cells_unused).collect::<Vec<_>>().join("; "))
     }
 }
 
-/// Where the columns are.
+/// The indices of the columns.
 struct Columns {
     labels: Vec<usize>,
     mean: usize,
@@ -135,12 +127,11 @@ impl Columns {
     fn find(header: &[String], query: &Query) -> Result<Self, Vec<String>> {
         let known: Vec<&str> = query.dimensions().map(|dimension| dimension.name()).collect();
         let mut problems = Vec::new();
-        let place = |name: &str| header.iter().position(|column| column == name);
+        let index = |name: &str| header.iter().position(|column| column == name);
         let is_label = |column: &usize| !NUMBERS.contains(&header[*column].as_str());
         let labels: Vec<usize> = (0..header.len()).filter(is_label).collect();
         for name in labels.iter().map(|&column| &header[column]).filter(|name| !known.contains(&name.as_str())) {
-            let near = nearest(name, known.iter().copied().chain(NUMBERS));
-            let help = match near {
+            let help = match nearest(name, known.iter().copied().chain(NUMBERS)) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("those are: {}", known.join(", ")),
             };
@@ -149,19 +140,16 @@ impl Columns {
         if labels.is_empty() && !known.is_empty() {
             problems.push(format!("it needs a column of labels; the table has {}", known.join(", ")));
         }
-        if let Some(name) = crate::artifact::repeated(header.iter().map(String::as_str)) {
+        if let Some(name) = repeated(header.iter().map(String::as_str)) {
             problems.push(format!("two columns are named `{name}`"));
         }
-        match place("mean") {
+        let mean = index("mean");
+        problems.extend(mean.is_none().then(|| "it needs a column `mean`".to_owned()));
+        match mean {
             Some(mean) if problems.is_empty() => {
-                Ok(Self { labels, mean, sd: place("sd"), precision: place("precision") })
+                Ok(Self { labels, mean, sd: index("sd"), precision: index("precision") })
             }
-            mean => {
-                if mean.is_none() {
-                    problems.push("it needs a column `mean`".to_owned());
-                }
-                Err(problems)
-            }
+            _ => Err(problems),
         }
     }
 
@@ -179,36 +167,28 @@ impl Columns {
         let mean = number("mean", Some(self.mean), f64::NEG_INFINITY);
         let sd = number("sd", self.sd, 0.0);
         let precision = number("precision", self.precision, 0.0);
-        match mean {
-            Some(mean) if problems.is_empty() => {
-                let precision = precision.unwrap_or_else(|| half_a_digit(&record[self.mean]));
-                Ok(ReferenceValue { mean, sd, precision })
-            }
-            _ => {
-                if problems.is_empty() {
-                    problems.push("column `mean` is empty".to_owned());
-                }
-                Err(problems)
-            }
+        if mean.is_none() && problems.is_empty() {
+            problems.push("column `mean` is empty".to_owned());
         }
+        let precision = precision.unwrap_or_else(|| half_a_digit(&record[self.mean]));
+        mean.filter(|_| problems.is_empty()).map(|mean| ReferenceValue { mean, sd, precision }).ok_or(problems)
     }
 }
 
-/// Half a unit of the last digit of a number as written: 0.0005 of `0.021`.
+/// Returns half a unit of the last digit of a number as written: 0.0005 for `0.021`.
 fn half_a_digit(written: &str) -> f64 {
     let (digits, exponent) = written.split_once(['e', 'E']).unwrap_or((written, "0"));
     let after_point = digits.split_once('.').map_or(0, |(_, fraction)| fraction.len() as i32);
     let exponent = exponent.parse().unwrap_or(0) - after_point - 1;
-    // Read as text, so that it is the nearest number to the decimal one.
+    // Parsing a text gives the float nearest to the decimal number.
     format!("5e{exponent}").parse().unwrap_or(0.0)
 }
 
-/// The comment lines before the header, as one text.
+/// Returns the comment lines before the header, as one text.
 fn comments(bytes: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(bytes);
     let lines = text.lines().map_while(|line| line.trim_start().strip_prefix('#')).map(str::trim);
-    let text = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-    (!text.is_empty()).then_some(text)
+    Some(lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")).filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]
@@ -291,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_of_a_file_is_told_at_once() {
+    fn all_problems_of_a_file_are_reported_at_once() {
         let cases = [
             (
                 "modle,threshold,sd\n",
@@ -332,7 +312,7 @@ mod tests {
             assert_eq!(reference.values.len(), count, "table {number}");
             let found = reference.values.iter().find(|(labels, _)| labels.join(" ") == place);
             assert_eq!(found.map(|(_, value)| *value), Some(value), "table {number}");
-            assert!(reference.source.unwrap().contains(&format!("Table {number}")));
+            assert!(reference.citation.unwrap().contains(&format!("Table {number}")));
         }
     }
 }

@@ -157,26 +157,26 @@ alex   0.500  0.750  1
 }
 
 #[test]
-fn inputs_that_differ_along_a_name_of_which_nothing_is_said_are_refused() {
+fn inputs_that_differ_along_an_unlisted_name_are_refused() {
     let bench = Bench::new();
     let (_, items) = study(&bench);
     assert_eq!(
         error(&items, json!({ "rows": ["model"] })),
-        "the inputs differ along `threshold` (200, q90), which is in neither `rows` nor `columns`; add it to one of them or \
-         to `across`, or keep one with `only = { threshold = \"200\" }`"
+        "the inputs differ along `threshold` (200, q90), which is in neither `rows` nor `columns`; add it to one of them \
+         or to `across`, or keep one with `only = { threshold = \"200\" }`"
     );
     assert!(table(&items, json!({ "rows": ["model"], "across": ["fold", "threshold"] })).cells[0].groups == 6);
 }
 
 #[test]
-fn unknown_names_values_and_metrics_list_what_there_is() {
+fn errors_about_unknown_names_values_and_metrics_list_the_known_ones() {
     let bench = Bench::new();
     let (_, items) = study(&bench);
     let cases = [
         (
             json!({ "rows": ["modle"], "columns": ["threshold"] }),
-            "`rows` names `modle`, along which no input varies; the inputs vary along: model, fold, threshold, metric, label; \
-             did you mean `model`?",
+            "`rows` names `modle`, along which no input varies; the inputs vary along: model, fold, threshold, metric, \
+             label; did you mean `model`?",
         ),
         (
             json!({ "rows": ["model"], "only": { "threshold": 210 } }),
@@ -188,7 +188,8 @@ fn unknown_names_values_and_metrics_list_what_there_is() {
         ),
         (
             json!({ "rows": ["model"], "columns": ["threshold"], "across": "seed" }),
-            "`across` names `seed`, along which no input varies; the inputs vary along: model, fold, threshold, metric, label",
+            "`across` names `seed`, along which no input varies; the inputs vary along: model, fold, threshold, metric, \
+             label",
         ),
     ];
     for (layout, message) in cases {
@@ -234,7 +235,7 @@ fn several_names_make_one_dimension_called_by_the_first() {
 }
 
 #[test]
-fn names_that_cannot_be_merged_are_told() {
+fn names_that_cannot_be_merged_are_refused() {
     let bench = Bench::new();
     let mut items = study(&bench).1;
     items.push(bench.item(&scores(&[(0, Some(0.75))]), &[("unet", "big"), ("fold", "1")]));
@@ -289,7 +290,8 @@ published, but not in this study: model resnet
     let published = crate::artifact::ReferenceValue { mean: 0.021, sd: Some(0.008), precision: 0.0005 };
     assert_eq!([figures.cells[0].reference, figures.cells[1].reference], [Some(published), None]);
     assert!(shown("table.csv").contains(
-        "groups,synthetic,published_mean,published_sd,published_precision\nalex,iou,mean,0.5,,1,0,1,false,0.021,0.008,0.0005\n"
+        "groups,synthetic,published_mean,published_sd,published_precision\n\
+         alex,iou,mean,0.5,,1,0,1,false,0.021,0.008,0.0005\n"
     ));
     assert!(shown("table.md").starts_with("**Table 3. mIoU**\n\niou: mean, by model\n\n| model |"));
     assert!(shown("table.md").contains("| *published* | *0.021 (0.008)* |  |\n"));
@@ -298,7 +300,7 @@ published, but not in this study: model resnet
 }
 
 #[test]
-fn a_reference_that_cannot_be_used_is_told_before_anything_runs() {
+fn an_unusable_reference_is_an_error_before_anything_runs() {
     let folder = tempfile::tempdir().unwrap();
     let files = |name: &str| Table::files(&params(json!({ "rows": ["model"], "reference": folder.path().join(name) })));
     assert!(files("absent.csv").unwrap_err()[0].starts_with("cannot read "));
@@ -307,8 +309,9 @@ fn a_reference_that_cannot_be_used_is_told_before_anything_runs() {
     assert!(problems.len() == 3 && problems[2].ends_with("wrong.csv: it needs a column `mean`"), "{problems:?}");
 }
 
-/// Folds 1 and 2, seeds 1 and 2: means 0.25, 0.5, 0.75, 1.0. Their mean is 0.625, their squared distances from it 0.3125 in sum,
-/// over k − 1 = 3. The mean over seeds first would give the same mean, but a standard deviation over two folds only.
+/// Folds 1 and 2, seeds 1 and 2: means 0.25, 0.5, 0.75, 1.0. Their mean is 0.625, their squared distances from it
+/// 0.3125 in sum, over k − 1 = 3. The mean over seeds first would give the same mean, but a standard deviation over two
+/// folds only.
 #[test]
 fn across_fold_and_seed_there_is_one_value_for_each_of_both() {
     let bench = Bench::new();
@@ -405,8 +408,9 @@ fn sizes_and_intervals_need_scores_and_names_of_their_own() {
     assert_eq!(message, "input `scores`: a value an image is needed, but the input is metrics, not scores");
 }
 
-/// Image `0.png` is in fold 1 and `1.png` in fold 2, so the mean over folds of a resample of both is theirs, 0.5, and that of one of
-/// them alone is its own: quartiles 0.25 and 0.75 where each alone has the probability 1/4, more than the tail of 1/8.
+/// Image `0.png` is in fold 1 and `1.png` in fold 2, so the mean over folds of a resample of both is theirs, 0.5, and
+/// that of one of them alone is its own: quartiles 0.25 and 0.75 where each alone has the probability 1/4, more than
+/// the tail of 1/8.
 #[test]
 fn intervals_resample_images_of_all_folds_at_once() {
     let bench = Bench::new();
@@ -448,7 +452,7 @@ fn intervals_are_by_patient_where_patients_are_known_and_another_model_moves_non
     assert_eq!(cell(&alone, &["tiny", "q90"]), cell(&both, &["tiny", "q90"]));
 }
 
-/// Runs of spaces as one, so that a test says what is in a table and not how wide it is.
+/// Collapses runs of spaces, so that a test compares contents and not widths.
 fn squeezed(text: &str) -> Vec<String> {
     let lines = text.lines().filter(|line| !line.starts_with('─'));
     lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()

@@ -14,15 +14,15 @@ use super::column::floats;
 /// An axis with the type that fits all its values.
 pub(super) struct Axis<'a> {
     pub(super) name: &'a str,
-    /// Where its value stands among those of a point.
-    place: usize,
+    /// The index of its value among those of a point.
+    index: usize,
     data_type: DataType,
 }
 
 impl<'a> Axis<'a> {
-    pub(super) fn of(name: &'a str, place: usize, points: &[TidyPoint]) -> Self {
+    pub(super) fn of(name: &'a str, index: usize, points: &[TidyPoint]) -> Self {
         let all = |is_such: fn(&Value) -> bool| {
-            !points.is_empty() && points.iter().all(|point| point.values.get(place).is_some_and(is_such))
+            !points.is_empty() && points.iter().all(|point| point.values.get(index).is_some_and(is_such))
         };
         let data_type = if all(Value::is_i64) {
             DataType::Int64
@@ -33,29 +33,25 @@ impl<'a> Axis<'a> {
         } else {
             DataType::Utf8
         };
-        Self { name, place, data_type }
+        Self { name, index, data_type }
     }
 
     pub(super) fn field(&self) -> Field {
         Field::new(self.name, self.data_type.clone(), false)
     }
 
-    /// The value of a point in so many rows.
+    /// Returns the value of a point in so many rows.
     pub(super) fn array(&self, point: &TidyPoint, rows: usize) -> ArrayRef {
         let value = self.value(point);
         match self.data_type {
-            DataType::Int64 => {
-                Arc::new(Int64Array::from_iter_values(repeat_n(value.as_i64().unwrap_or_default(), rows)))
-            }
-            DataType::Float64 => {
-                Arc::new(Float64Array::from_iter_values(repeat_n(float(value).unwrap_or_default(), rows)))
-            }
+            DataType::Int64 => Arc::new(Int64Array::from(vec![value.as_i64().unwrap_or_default(); rows])),
+            DataType::Float64 => Arc::new(Float64Array::from(vec![float(value).unwrap_or_default(); rows])),
             DataType::Boolean => Arc::new(BooleanArray::from(vec![value.as_bool().unwrap_or_default(); rows])),
             _ => Arc::new(StringArray::from_iter_values(repeat_n(self.label(point), rows))),
         }
     }
 
-    /// The label of a point's value, as specs and nodes show it.
+    /// Returns the label of a point's value, as specs and nodes show it.
     pub(super) fn label(&self, point: &TidyPoint) -> String {
         match self.value(point) {
             Value::String(text) => text.clone(),
@@ -64,7 +60,7 @@ impl<'a> Axis<'a> {
         }
     }
 
-    /// Whether a column holds nothing but the value of a point, as a number, truth value or text.
+    /// Returns whether a column holds only the value of a point, as a number, truth value or text.
     pub(super) fn fills(&self, point: &TidyPoint, column: &ArrayRef) -> bool {
         let label = self.label(point);
         if column.logical_null_count() > 0 {
@@ -82,11 +78,11 @@ impl<'a> Axis<'a> {
 
     fn value<'p>(&self, point: &'p TidyPoint) -> &'p Value {
         const NONE: &Value = &Value::Null;
-        point.values.get(self.place).unwrap_or(NONE)
+        point.values.get(self.index).unwrap_or(NONE)
     }
 }
 
-/// A number that float64 holds as it is.
+/// Returns the number if float64 holds it exactly.
 fn float(value: &Value) -> Option<f64> {
     // Adding zero turns -0.0 into 0.0, as in keys and labels.
     let float = value.as_f64()? + 0.0;

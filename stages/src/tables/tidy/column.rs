@@ -1,35 +1,35 @@
-//! A column of several tables: the one type that holds the values of all, and how values get it.
+//! A column of several tables: the one type that holds the values of all, and the conversion to it.
 
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{
-    Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
-    UInt32Type, UInt64Type,
+use arrow_array::types::{Float16Type, Float32Type, Float64Type};
+use arrow_array::{
+    Array, ArrayRef, Float64Array, Int64Array, ListArray, StructArray, UInt64Array, downcast_integer_array,
+    new_null_array,
 };
-use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, ListArray, StructArray, UInt64Array, new_null_array};
 use arrow_schema::{DataType, Field, Fields};
 
 /// A column of the merged table.
 pub(super) struct Column {
     /// Its name in the tables of the points.
-    pub(super) source: String,
+    pub(super) own_name: String,
     /// Its name in the merged table.
     pub(super) name: String,
     pub(super) is_nullable: bool,
-    /// Whether it is named like an axis and holds the value of that axis in every row of every point so far.
+    /// Whether it has the name of an axis and the value of that axis in every row of every point so far.
     pub(super) is_axis: bool,
-    /// The type that holds all values, and the point that needed it; `None` while there are no values.
+    /// The type that holds all values, and the point that needed it; `None` until there are values.
     needed: Option<(DataType, usize)>,
-    /// The type of the first point, where it is no more than a word.
+    /// The type in the first point, which counts if no point has values.
     declared: DataType,
 }
 
 impl Column {
-    /// A column that was not in the points before a `point`.
+    /// Creates a column that the points before `point` lack.
     pub(super) fn new(field: &Field, point: usize) -> Self {
         Self {
-            source: field.name().clone(),
+            own_name: field.name().clone(),
             name: field.name().clone(),
             is_nullable: point > 0,
             is_axis: true,
@@ -47,28 +47,25 @@ impl Column {
         self.needed.as_ref().map_or(&self.declared, |(data_type, _)| data_type).clone()
     }
 
-    /// Makes room for the values of a point; a column without values fits any. The error is a point with whose values
-    /// they do not go together.
+    /// Widens the type for the values of a point; a column without values fits any. The error is a point whose values
+    /// have no type in common with them.
     pub(super) fn widen(&mut self, data_type: &DataType, point: usize, is_vacant: bool) -> Result<(), usize> {
         if is_vacant || *data_type == DataType::Null {
             return Ok(());
         }
-        self.needed = match self.needed.take() {
-            None => Some((data_type.clone(), point)),
-            Some((own, first)) => match common(&own, data_type) {
-                Some(wider) if wider == own => Some((own, first)),
-                Some(wider) => Some((wider, point)),
-                None => {
-                    self.needed = Some((own, first));
-                    return Err(first);
-                }
-            },
+        let Some((own, first)) = &self.needed else {
+            self.needed = Some((data_type.clone(), point));
+            return Ok(());
         };
+        let wider = common(own, data_type).ok_or(*first)?;
+        if wider != *own {
+            self.needed = Some((wider, point));
+        }
         Ok(())
     }
 }
 
-/// The type that holds the values of both.
+/// Returns the type that holds the values of both.
 fn common(a: &DataType, b: &DataType) -> Option<DataType> {
     match (a, b) {
         (a, b) if a == b => Some(a.clone()),
@@ -95,7 +92,7 @@ fn is_number(data_type: &DataType) -> bool {
     data_type.is_integer() || data_type.is_floating()
 }
 
-/// Values as values of a wider type; the error is a value that it does not hold.
+/// Converts values to a wider type; the error is a value that it cannot hold.
 pub(super) fn fitted(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, String> {
     if array.data_type() == to {
         return Ok(Arc::clone(array));
@@ -122,21 +119,16 @@ pub(super) fn fitted(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, String
     }
 }
 
-/// Integers of any width.
+/// Converts integers of any width.
 fn integers<T: TryFrom<i128>>(array: &ArrayRef) -> Result<Vec<Option<T>>, String> {
     let fits = |value: i128| T::try_from(value).map_err(|_| value.to_string());
-    macro_rules! widened {
-        ($($type:ty),*) => {$(
-            if let Some(values) = array.as_primitive_opt::<$type>() {
-                return values.iter().map(|value| value.map(|value| fits(i128::from(value))).transpose()).collect();
-            }
-        )*};
-    }
-    widened!(Int64Type, Int32Type, Int16Type, Int8Type, UInt64Type, UInt32Type, UInt16Type, UInt8Type);
-    Err(format!("values of the type {}", array.data_type()))
+    downcast_integer_array!(
+        array => array.iter().map(|value| value.map(|value| fits(i128::from(value))).transpose()).collect(),
+        other => Err(format!("values of the type {other}")),
+    )
 }
 
-/// Numbers of any kind.
+/// Converts numbers of any kind.
 pub(super) fn floats(array: &ArrayRef) -> Result<Float64Array, String> {
     if let Some(values) = array.as_primitive_opt::<Float64Type>() {
         return Ok(values.clone());

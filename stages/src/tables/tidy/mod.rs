@@ -1,18 +1,18 @@
-//! One table of all points of a stage: tidy data, one row a row of a point, the axes as columns before the others.
+//! One table of all points of a stage: tidy data, one row for each row of a point, the axes as the first columns.
 //!
-//! - An axis of integers is int64, one of numbers float64, one of truth values a truth value; any other is a text, which
-//!   holds the labels as written: `200` and `"q90"` are the texts `200` and `q90`.
-//! - The other columns are those of all points in the order in which they first appear; where a point lacks one, its
-//!   values are missing. Integers of several widths become int64, integers and floats float64; a number that float64 does
-//!   not hold, and any other difference of types, is an error that names the column and two points. A column without
-//!   a value in a point goes with every type.
-//! - A column that is named like an axis is left out if it holds the value of the axis in every row; otherwise it is called
+//! - An axis of integers is int64, one of numbers float64, one of truth values a truth value. Any other is a text with
+//!   the labels as written: `200` and `"q90"` are the texts `200` and `q90`.
+//! - The other columns are those of all points in the order in which they first appear; if a point lacks one, its
+//!   values are missing. Integers of several widths become int64, integers and floats float64. A number that float64
+//!   cannot hold, and any other difference of types, is an error that names the column and two points. A column without
+//!   a value in a point fits every type.
+//! - A column named like an axis is left out if it holds the value of the axis in every row. Otherwise it is called
 //!   `NAME_value`, and the axis keeps its name.
-//! - Types are those of Parquet itself: what a writer notes beside them is not kept, so categories are texts and durations
-//!   integers. An index that pandas wrote is a column. Of other notes those are kept that all points have in common.
+//! - Types are those of Parquet itself, without the notes of a writer beside them: categories are texts and durations
+//!   integers. An index that pandas wrote is a column. Other notes are kept if all points share them.
 //!
-//! Points are read one after the other, a few rows at a time, so a table may be larger than memory; the same points give
-//! the same bytes.
+//! Points are read one after the other, a few rows at a time, so a table may be larger than memory. The same points
+//! give the same bytes.
 
 mod axis;
 mod column;
@@ -34,17 +34,18 @@ use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
 use crate::artifact::{Rows, cause, name_of, properties, repeated};
+use crate::tables::first_seen::index_or_push;
 use axis::Axis;
 use column::{Column, fitted};
 
-/// A row group ends once it has so many bytes, or rows.
+/// The bytes, or rows, at which a row group ends.
 const GROUP_BYTES: usize = 32 << 20;
 const GROUP_ROWS: usize = 1 << 19;
 
-/// A file of at most this size is read at once.
+/// The largest file that is read at once.
 const WHOLE_BYTES_MAX: u64 = 4 << 20;
 
-/// Notes of other writers about columns that the merged table has not.
+/// Notes of other writers about columns that the merged table lacks.
 const NOTES_OF_WRITERS: [&str; 2] = ["ARROW:schema", "pandas"];
 
 /// Merges one Parquet file of every point into one table, in the order of the points.
@@ -54,54 +55,50 @@ const NOTES_OF_WRITERS: [&str; 2] = ["ARROW:schema", "pandas"];
 ///
 /// Errors: a file that is no Parquet table or names two columns alike; columns whose types differ, by name and points.
 pub fn merge(axes: &[&str], points: &[TidyPoint], out: &mut (dyn Write + Send)) -> Result<(), StageError> {
-    let axes: Vec<Axis<'_>> = axes.iter().enumerate().map(|(place, name)| Axis::of(name, place, points)).collect();
-    let plan = Plan::of(&axes, points)?;
-    plan.write(points, out)
+    let axes: Vec<Axis<'_>> = axes.iter().enumerate().map(|(index, name)| Axis::of(name, index, points)).collect();
+    MergedSchema::of(&axes, points)?.write(points, out)
 }
 
 /// The columns of the merged table.
-struct Plan<'a> {
+struct MergedSchema<'a> {
     axes: &'a [Axis<'a>],
     columns: Vec<Column>,
     notes: BTreeMap<String, String>,
 }
 
-impl<'a> Plan<'a> {
-    /// Looks at the columns of all points.
+impl<'a> MergedSchema<'a> {
+    /// Reads the columns of all points.
     fn of(axes: &'a [Axis<'a>], points: &[TidyPoint]) -> Result<Self, StageError> {
-        let mut plan = Self { axes, columns: Vec::new(), notes: BTreeMap::new() };
+        let mut merged = Self { axes, columns: Vec::new(), notes: BTreeMap::new() };
         for (number, point) in points.iter().enumerate() {
-            let rows = plan.open(point)?;
-            plan.add(points, number, &rows)?;
+            let rows = merged.open(point)?;
+            merged.add(points, number, &rows)?;
             let notes = rows.notes();
             match number {
-                0 => plan.notes = notes,
-                _ => plan.notes.retain(|key, value| notes.get(key) == Some(value)),
+                0 => merged.notes = notes,
+                _ => merged.notes.retain(|key, value| notes.get(key) == Some(value)),
             }
         }
-        plan.notes.retain(|key, _| !NOTES_OF_WRITERS.contains(&key.as_str()));
-        plan.rename();
-        Ok(plan)
+        merged.notes.retain(|key, _| !NOTES_OF_WRITERS.contains(&key.as_str()));
+        merged.rename();
+        Ok(merged)
     }
 
-    /// Takes the columns of one point into account.
+    /// Adds the columns of one point.
     fn add(&mut self, points: &[TidyPoint], number: usize, rows: &Rows) -> Result<(), StageError> {
         if let Some(name) = repeated(rows.fields().iter().map(|field| field.name().as_str())) {
             return Err(rows.error(format!("two columns are named `{name}`")));
         }
         for (index, field) in rows.fields().iter().enumerate() {
-            let known = self.columns.iter().position(|column| column.source == *field.name());
-            let known = known.unwrap_or_else(|| {
-                self.columns.push(Column::new(field, number));
-                self.columns.len() - 1
-            });
+            let is_same = |column: &Column| column.own_name == *field.name();
+            let known = index_or_push(&mut self.columns, is_same, || Column::new(field, number));
             let column = &mut self.columns[known];
             let is_vacant = rows.is_vacant(index);
             column.is_nullable |= field.is_nullable() || is_vacant;
             if let Err(other) = column.widen(field.data_type(), number, is_vacant) {
                 return Err(StageError::new(format!(
                     "column `{}` holds {} at {} and {} at {}, and no column of one table holds both; give it one type",
-                    column.source,
+                    column.own_name,
                     name_of(&column.data_type()),
                     describe(self.axes, &points[other]),
                     name_of(field.data_type()),
@@ -114,20 +111,20 @@ impl<'a> Plan<'a> {
                 column.is_axis = is_value_of(axis, &points[number], rows, index)?;
             }
         }
-        let present = |column: &Column| rows.fields().find(&column.source).is_some();
+        let present = |column: &Column| rows.fields().find(&column.own_name).is_some();
         for column in self.columns.iter_mut().filter(|column| !present(column)) {
             column.is_nullable = true;
         }
         Ok(())
     }
 
-    /// Leaves out columns that only repeat an axis, and finds other names for those that are named like one.
+    /// Drops columns that only repeat an axis, and renames the others that have the name of one.
     fn rename(&mut self) {
         let axes = self.axes;
         let is_axis = |name: &str| axes.iter().any(|axis| axis.name == name);
-        self.columns.retain(|column| !(column.is_axis && is_axis(&column.source)));
+        self.columns.retain(|column| !(column.is_axis && is_axis(&column.own_name)));
         for index in 0..self.columns.len() {
-            let mut name = self.columns[index].source.clone();
+            let mut name = self.columns[index].own_name.clone();
             while is_axis(&name) || self.columns.iter().enumerate().any(|(other, it)| other != index && it.name == name)
             {
                 name += "_value";
@@ -162,7 +159,7 @@ impl<'a> Plan<'a> {
         writer.close().map(|_| ()).map_err(failed)
     }
 
-    /// What a column holds in some rows of a point.
+    /// Returns the values of a column in some rows of a point.
     fn array(
         &self,
         column: &Column,
@@ -171,16 +168,12 @@ impl<'a> Plan<'a> {
         batch: &RecordBatch,
     ) -> Result<ArrayRef, StageError> {
         let data_type = column.data_type();
-        let Some((index, _)) = rows.fields().find(&column.source) else {
-            return Ok(new_null_array(&data_type, batch.num_rows()));
-        };
-        if rows.is_vacant(index) {
-            return Ok(new_null_array(&data_type, batch.num_rows()));
-        }
+        let found = rows.fields().find(&column.own_name).filter(|(index, _)| !rows.is_vacant(*index));
+        let Some((index, _)) = found else { return Ok(new_null_array(&data_type, batch.num_rows())) };
         fitted(batch.column(index), &data_type).map_err(|value| {
             StageError::new(format!(
                 "column `{}` holds {value} at {}, which is no number of the type {data_type} that other points need",
-                column.source,
+                column.own_name,
                 describe(self.axes, point)
             ))
         })
@@ -190,7 +183,7 @@ impl<'a> Plan<'a> {
         let is_bytes = |data_type: &DataType| matches!(data_type, DataType::Binary | DataType::FixedSizeBinary(_));
         let is_wide = schema.fields().iter().any(|field| is_bytes(field.data_type()));
         let mut properties = properties(&self.notes, is_wide);
-        // Values that differ from row to row are not worth a list; labels are.
+        // A dictionary pays for labels, not for values that differ from row to row.
         let is_varied = |column: &&Column| is_bytes(&column.data_type()) || column.data_type().is_floating();
         for column in self.columns.iter().filter(is_varied) {
             properties = properties.set_column_dictionary_enabled(ColumnPath::new(vec![column.name.clone()]), false);
@@ -207,13 +200,13 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// A point as people know it: `model=tiny,fold=1`.
+/// Describes a point for people: `model=tiny,fold=1`.
 fn describe(axes: &[Axis<'_>], point: &TidyPoint) -> String {
     let pairs = axes.iter().map(|axis| format!("{}={}", axis.name, axis.label(point)));
     pairs.collect::<Vec<_>>().join(",")
 }
 
-/// Whether a column holds the value of an axis in every row.
+/// Returns whether a column holds the value of an axis in every row.
 fn is_value_of(axis: &Axis<'_>, point: &TidyPoint, rows: &Rows, column: usize) -> Result<bool, StageError> {
     for batch in rows.batches()? {
         if !axis.fills(point, batch?.column(column)) {

@@ -76,7 +76,7 @@ fn rows_of(rows: &Rows) -> Vec<Vec<Value>> {
     batches.flat_map(of_batch).collect()
 }
 
-/// Numbers as floats, as pandas and JSON do not agree on what is a whole number.
+/// Turns numbers into floats, because pandas and JSON disagree about whole numbers.
 fn as_floats(value: &Value) -> Value {
     match value {
         Value::Number(number) => json!(number.as_f64()),
@@ -178,7 +178,8 @@ fn values_that_no_column_of_one_table_holds_are_named_with_their_points() {
     let numbers = || Columns::new().float("note", [1.0]);
     assert_eq!(
         error(vec![(json!(1), numbers()), (json!(2), numbers()), (json!(3), Columns::new().text("note", &one))]),
-        "column `note` holds Float64 at fold=1 and texts at fold=3, and no column of one table holds both; give it one type"
+        "column `note` holds Float64 at fold=1 and texts at fold=3, and no column of one table holds both; \
+         give it one type"
     );
     let large = Columns::new().integer("n", [9_007_199_254_740_993]);
     assert_eq!(
@@ -207,9 +208,9 @@ fn integers_of_all_widths_go_together_and_none_becomes_another() {
     assert!(error.contains("column `n` holds 18446744073709551615 at fold=1"), "{error}");
 }
 
-/// As our own lists, which lack no element, beside those of pandas, which may; and integers beside floats within both.
+/// Our own lists, without missing elements, beside those of pandas, which may have some; integers beside floats in both.
 #[test]
-fn nested_columns_go_together_if_what_is_in_them_does() {
+fn nested_columns_merge_if_their_elements_do() {
     let bench = Bench::new();
     let of = |array: ArrayRef| of_arrays(vec![("x", array)]);
     let inner = |array: ArrayRef, may_lack: bool| -> ArrayRef {
@@ -295,7 +296,7 @@ fn table_that_is_large_is_merged_in_parts() {
     assert!((0..ROWS as usize).all(|row| values[row] == (row * 7_919 % 1_000_003) as f64 / 1e6));
 }
 
-/// As many points as a sweep over thresholds has; read one after the other.
+/// The number of points of a sweep over thresholds, read one after the other.
 #[test]
 #[ignore = "a measurement"]
 #[expect(clippy::print_stderr, reason = "a measurement says what it measured")]

@@ -49,7 +49,7 @@ fn a_unet_learns_to_find_what_is_bright() {
     assert_eq!(epochs.iter().map(|row| row.epoch).collect::<Vec<_>>(), (1..=12).collect::<Vec<_>>());
     let last = epochs[11];
     assert!(last.train_loss < 0.6 * epochs[0].train_loss, "{epochs:?}");
-    assert!(last.validation_iou.unwrap() > 0.4, "{epochs:?}");
+    assert!(last.figure.unwrap() > 0.4, "{epochs:?}");
     let card = outcome.card();
     assert_eq!((&card["encoder"], &card["height"], &card["fold"]), (&json!("resnet34"), &json!(32), &json!(1)));
 }
@@ -98,8 +98,8 @@ fn data_that_cannot_be_trained_on_is_refused_with_a_reason() {
         (error(32, with(params(), &[("fold", json!(4))]), &same), "fold 4 does not exist: the split has folds 1 to 3"),
         (
             error(48, params(), &same),
-            "input `images`: they are 48×48 pixels, but a U-Net halves them 5 times, so both must be multiples of 32; set \
-             `size = 64` in the `dataset` stage",
+            "input `images`: they are 48×48 pixels, but a U-Net halves them 5 times, so both must be multiples of \
+             32; set `size = 64` in the `dataset` stage",
         ),
         (
             error(32, params(), &|data| data.1.names[1] = "else.png".to_owned()),

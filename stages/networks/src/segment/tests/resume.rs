@@ -1,4 +1,4 @@
-//! A training that was stopped goes on to the same bytes.
+//! Stopped trainings, which must continue to the same bytes.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::params;
 use crate::testing::blobs;
 use crate::testing::training::{Run, with};
 
-/// How often a training of one epoch asks whether it is cancelled: two batches of training, one of validation.
+/// Batches of an epoch, each of which polls for cancellation: two of training, one of validation.
 const ASKED_PER_EPOCH: usize = 3;
 
 #[test]
@@ -22,7 +22,7 @@ fn a_stopped_training_goes_on_to_the_same_bytes() {
     let params = with(params(), &changes);
     let undisturbed = Run::new(params.clone(), &data).outcome().unwrap();
 
-    // Before the end of the first epoch, at once after it, and at the last batch of all.
+    // In the first epoch, right after it, and at the last batch of the training.
     for (asked, epochs_done) in [(2, 0), (3, 1), (5, 1)] {
         let dir = tempfile::tempdir().unwrap();
         Run::stop_after(asked, &params, &data, dir.path());

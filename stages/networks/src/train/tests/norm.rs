@@ -1,4 +1,4 @@
-//! Batch normalisation in trainings, and weights that a file gives only in part.
+//! Trainings with batch normalisation, and from files that cover a part of the weights.
 
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::GradientsParams;
@@ -8,8 +8,8 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 use super::{params, stripes_of};
-use crate::model::reference::{Sample, assert_close, formula_image, formula_tensors};
-use crate::model::{Classifier, ModelName, Normalisation, Tensors, image_tensor};
+use crate::model::{Classifier, ModelName, Normalisation, Tensors};
+use crate::testing::reference::{Sample, assert_close, formula_image, formula_tensors, image_tensor};
 use crate::testing::training::{Run, with};
 use crate::train::Params;
 use orchestrate_stages::random::Seed;
@@ -41,7 +41,8 @@ fn two_steps_with_batch_normalisation_give_pytorchs_weights_and_running_statisti
     let images = image_tensor(&pixels, size, size, &Normalisation::image_net(), &device);
     let targets = Tensor::<1, Int>::from_ints(reference.labels.as_slice(), &device);
     let params: Params = toml::from_str(
-        "model = \"resnet18\"\nfold = 1\noptimizer = \"sgd\"\nlearning_rate = 0.01\nweight_decay = 0.01\nmomentum = 0.9",
+        "model = \"resnet18\"\nfold = 1\noptimizer = \"sgd\"\n\
+         learning_rate = 0.01\nweight_decay = 0.01\nmomentum = 0.9",
     )
     .unwrap();
     let mut optimizer = params.recipe().optimizer();
@@ -65,7 +66,7 @@ fn two_steps_with_batch_normalisation_give_pytorchs_weights_and_running_statisti
             assert_ne!(tensors[name], initial[name], "{name} was moved");
         }
     }
-    // What is seen in evaluation is what was moved: another value than in training.
+    // Evaluation uses the updated running statistics, so its values differ from those in training.
     let evaluated = classifier.features(images.clone());
     let trained: Vec<f32> = evaluated.into_data().try_into_vec_as().unwrap();
     let kept = Classifier::from_tensors(model, 3, &tensors, &Device::flex()).unwrap();
@@ -96,7 +97,7 @@ fn a_stopped_training_with_batch_normalisation_goes_on_to_the_same_bytes() {
     let undisturbed = Run::new(params.clone(), &data).threads(2).outcome().unwrap();
     assert_ne!(undisturbed.tensors()["bn1.running_mean"], drawn("resnet18", 0)["bn1.running_mean"]);
     let dir = tempfile::tempdir().unwrap();
-    // Two batches and one of validation an epoch: it stops in the second.
+    // An epoch has two batches of training and one of validation, so it stops in the second epoch.
     Run::stop_after(4, &params, &data, dir.path());
     let (resumed, asked) = Run::resume(&params, &data, dir.path());
     assert!(resumed == undisturbed, "stopped after one epoch");
@@ -108,7 +109,7 @@ fn a_frozen_trunk_keeps_its_running_statistics() {
     let data = stripes_of(9, 32);
     let trunk = drawn("resnet18", 3);
     let changes = [("model", json!("resnet18")), ("epochs", json!(1)), ("batch_size", json!(3))];
-    // Without augmentation its features are computed once, with it in every batch of the training.
+    // Features are computed once without augmentation, and in every batch with it.
     for augment in [json!({}), json!({"flip": "vertical"})] {
         let params = with(with(params(), &changes), &[("augment", augment)]);
         let tensors = Run::new(params, &data).frozen("trunk", &trunk).outcome().unwrap().tensors();

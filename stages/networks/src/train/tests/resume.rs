@@ -1,4 +1,4 @@
-//! A training that was stopped goes on to the same bytes.
+//! Stopped trainings, which must continue to the same bytes.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::{params, stripes, stripes_of};
 use crate::testing::training::{Run, with};
 
-/// How often a training of one epoch asks whether it is cancelled: two batches of training, one of validation.
+/// Batches of an epoch, each of which polls for cancellation: two of training, one of validation.
 const ASKED_PER_EPOCH: usize = 3;
 
 fn changed(optimizer: &str) -> Value {
@@ -60,8 +60,8 @@ fn a_stopped_training_in_half_precision_goes_on_to_the_same_bytes() {
     assert!(resumed == Run::new(params, &data).outcome().unwrap());
 }
 
-/// Batch normalisation has running statistics, which a checkpoint must hold too: stopped within the first epoch, and within
-/// the second.
+/// A checkpoint must hold the running statistics of batch normalisation too; stopped in the first epoch and in the
+/// second.
 #[test]
 fn a_network_with_running_statistics_goes_on_to_the_same_bytes() {
     let data = stripes_of(18, 32);

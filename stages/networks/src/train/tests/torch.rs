@@ -7,8 +7,8 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor};
 use serde::Deserialize;
 
-use crate::model::reference::{assert_close, formula_image, formula_tensors};
-use crate::model::{Classifier, ModelName, Normalisation, image_tensor};
+use crate::model::{Classifier, ModelName, Normalisation};
+use crate::testing::reference::{assert_close, formula_image, formula_tensors, image_tensor};
 use crate::train::Params;
 use crate::training::OptimizerKind;
 use orchestrate_stages::random::Seed;

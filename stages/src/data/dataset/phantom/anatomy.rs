@@ -1,16 +1,16 @@
 //! A synthetic head: skin, skull, brain with ventricles and folds, the base of the skull, vessels.
 //!
-//! Places in the picture are x to the right and y downwards, −1..1. Places in the head are u and v: the skin is the
-//! circle of radius 1.
+//! Positions in the picture are x to the right and y downwards, −1..1. Positions in the head are u and v; the skin is
+//! the circle of radius 1.
 
 use crate::random::Generator;
 
 use super::noise::Noise;
 
-/// Radius of the brain; beyond it are fluid, skull and skin.
+/// Radius of the brain; outside it are fluid, skull and skin.
 pub(super) const BRAIN: f64 = 0.84;
 
-/// A head as it lies in a slice.
+/// The head in a slice.
 #[derive(Clone, Debug)]
 pub(super) struct Head {
     centre: (f64, f64),
@@ -22,7 +22,7 @@ pub(super) struct Head {
     brain: f64,
     texture: f64,
     ventricle: f64,
-    /// How much of the base of the skull is seen: it begins at this v.
+    /// The v at which the base of the skull begins.
     base: f64,
     vessels: Vec<(f64, f64, f64)>,
     noise: Noise,
@@ -31,7 +31,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// Draws what all slices of a patient have in common.
+    /// Draws the features that all slices of a patient share.
     pub(super) fn of_patient(random: &mut Generator) -> Self {
         let slope = random.between(-0.12, 0.12);
         let length = (1.0 + slope * slope).sqrt();
@@ -50,7 +50,7 @@ impl Head {
         }
     }
 
-    /// The head of this patient in one slice.
+    /// Varies the head for one slice.
     pub(super) fn in_slice(&self, random: &mut Generator) -> Self {
         let scale = random.between(0.93, 1.03);
         let vessel = |random: &mut Generator| {
@@ -69,26 +69,26 @@ impl Head {
         }
     }
 
-    /// From a place in the picture to one in the head.
-    pub(super) fn place(&self, x: f64, y: f64) -> (f64, f64) {
+    /// Converts a position in the picture to one in the head.
+    pub(super) fn to_head(&self, x: f64, y: f64) -> (f64, f64) {
         let (x, y) = (x - self.centre.0, y - self.centre.1);
         let (cosine, sine) = self.tilt;
         ((cosine * x + sine * y) / self.half_width, (cosine * y - sine * x) / self.half_height)
     }
 
-    /// Half the width and half the height of the head, in units of the picture.
+    /// Returns half the width and half the height of the head, in units of the picture.
     pub(super) fn half_axes(&self) -> (f64, f64) {
         (self.half_width, self.half_height)
     }
 
-    /// Grey level of the brain.
+    /// Returns the grey level of the brain.
     pub(super) fn brain(&self) -> f64 {
         self.brain
     }
 
-    /// Grey level of healthy tissue, before shading.
+    /// Returns the grey level of healthy tissue, before shading.
     pub(super) fn level(&self, x: f64, y: f64) -> f64 {
-        let (u, v) = self.place(x, y);
+        let (u, v) = self.to_head(x, y);
         let radius = (u * u + v * v).sqrt();
         // The outline is not quite an ellipse.
         let radius = radius * (1.0 + 0.02 * self.noise.at(3.0 * u / (radius + 0.1), 3.0 * v / (radius + 0.1)));
@@ -107,7 +107,7 @@ impl Head {
         }
     }
 
-    /// Bone, air and fat below the brain: coarse and full of contrast.
+    /// Returns the level of bone, air and fat below the brain: coarse and rich in contrast.
     fn base_level(&self, u: f64, v: f64) -> f64 {
         (70.0 + 75.0 * Noise(self.noise.0 ^ 1).rough(6.0 * u, 6.0 * v)).max(8.0)
     }
@@ -125,7 +125,7 @@ impl Head {
             return self.brain + 18.0;
         }
         let mut level = self.brain + self.texture * self.noise.rough(5.0 * u, 5.0 * v);
-        // Folds: dark lines where a texture changes its sign, deeper towards the surface.
+        // Folds are dark lines at the changes of sign of a texture, darker towards the surface.
         let fold = Noise(self.noise.0 ^ 2).at(7.0 * u, 7.0 * v).abs();
         if fold < 0.12 && radius > 0.45 {
             level -= 34.0 * (radius - 0.45);
@@ -133,7 +133,7 @@ impl Head {
         level
     }
 
-    /// A level as the coil sees it: brighter or darker across the picture.
+    /// Applies the shading of the coil: brighter or darker across the picture.
     pub(super) fn shaded(&self, x: f64, y: f64, level: f64) -> f64 {
         let (gain, across, down) = self.gain;
         level * gain * (1.0 + across * x + down * y)

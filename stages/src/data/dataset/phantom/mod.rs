@@ -1,15 +1,15 @@
 //! `format = "phantom"`: synthetic head slices with three tumour classes. **No patient's data: everything is drawn.**
-//! Names of images and patients begin with `phantom`, so that nothing made from them passes for real.
+//! Names of images and patients begin with `phantom`, so that no result passes for real.
 //!
 //! Classes differ in place, size and intensity roughly as in Cheng's set (Kang et al. 2021, section 3.1): meningioma
 //! large, bright and even, at the brain's edge; glioma irregular and patchy, mostly darker than the brain, within a
-//! hemisphere; pituitary small and bright, on the midline near the base. As there, 23 % of the images show the first,
-//! 47 % the second and 30 % the third, and slices of one patient look alike: a split that has patients on both sides
+//! hemisphere; pituitary small and bright, on the midline near the base. As in that set, 23 % of the images show the
+//! first, 47 % the second and 30 % the third. Slices of one patient look alike, so a split with patients on both sides
 //! flatters a classifier.
 //!
-//! 30 patients, or one for every four images where there are fewer than 120. A slice depends on the seed, its patient
-//! and its number within the patient only, so that a larger `count` adds slices and changes none. Only arithmetic that
-//! IEEE 754 rounds correctly is used, so that every machine draws the same bytes.
+//! There are 30 patients, or one for every four images if there are fewer than 120. A slice depends only on the seed,
+//! its patient and its number within the patient, so a larger `count` adds slices and changes none. All arithmetic is
+//! rounded correctly by IEEE 754, so every machine draws the same bytes.
 
 mod anatomy;
 mod noise;
@@ -22,11 +22,11 @@ use crate::random::{Generator, Seed};
 use anatomy::Head;
 use tumour::{Lesion, Tumour};
 
-/// Patients of a large enough phantom.
+/// Number of patients of a phantom with enough images.
 const PATIENTS: usize = 30;
-/// Images a patient that a small phantom has.
+/// Images a patient in a small phantom.
 const IMAGES_PER_PATIENT: usize = 4;
-/// Points along each side of a pixel whose levels are averaged.
+/// Sample points along each side of a pixel; their levels are averaged.
 const SAMPLES: usize = 2;
 
 /// One synthetic slice.
@@ -38,7 +38,7 @@ pub(super) struct Slice {
 }
 
 impl Slice {
-    /// Its name, `phantom-07-0003` for the third slice of the seventh patient.
+    /// Returns the name, `phantom-07-0003` for the third slice of the seventh patient.
     pub(super) fn name(self) -> String {
         format!("{}-{:04}", patient_name(self.patient), self.number + 1)
     }
@@ -52,14 +52,14 @@ fn patient_name(patient: usize) -> String {
     format!("phantom-{:02}", patient + 1)
 }
 
-/// The slices of a phantom with so many images, by patient; patients have equally many, the first ones one more.
+/// Returns `count` slices by patient; patients have equally many, the first ones one more.
 pub(super) fn slices(count: usize) -> Vec<Slice> {
     let patients = PATIENTS.min(count / IMAGES_PER_PATIENT).max(count.min(3));
     let numbers = |patient: usize| 0..count / patients + usize::from(patient < count % patients);
     (0..patients).flat_map(|patient| numbers(patient).map(move |number| Slice { patient, number })).collect()
 }
 
-/// The listing of these slices.
+/// Makes the listing of these slices.
 pub(super) fn listing(slices: &[Slice]) -> Listing {
     let image = |slice: &Slice| ListedImage {
         name: slice.name(),
@@ -74,7 +74,7 @@ pub(super) fn listing(slices: &[Slice]) -> Listing {
     }
 }
 
-/// Draws a slice of `size` × `size` pixels and its mask: 1 where the pixel's centre lies in the tumour.
+/// Draws a slice of `size` × `size` pixels and its mask: 1 for pixels with their centre in the tumour.
 pub(super) fn draw(seed: u64, slice: Slice, size: usize) -> (Grid, Grid) {
     let seed = Seed::new("dataset", seed, &["phantom"]);
     let patient = slice.patient.to_string();
@@ -84,7 +84,7 @@ pub(super) fn draw(seed: u64, slice: Slice, size: usize) -> (Grid, Grid) {
     let (head, lesion) = (head.in_slice(&mut random), lesion.in_slice(&mut random));
     let noise_sd = random.between(3.0, 6.0);
 
-    let at = |place: f64| place * 2.0 / size as f64 - 1.0;
+    let at = |pixel: f64| pixel * 2.0 / size as f64 - 1.0;
     let level = |x: f64, y: f64| {
         let tissue = head.level(x, y);
         head.shaded(x, y, lesion.level(&head, x, y, tissue))
@@ -100,7 +100,7 @@ pub(super) fn draw(seed: u64, slice: Slice, size: usize) -> (Grid, Grid) {
                 let offset = |sample: usize| (sample as f64 + 0.5) / SAMPLES as f64;
                 sum += level(at(column + offset(j)), at(row + offset(i)));
             }
-            // The magnitude of a noisy signal, as a scanner gives it: air is not black.
+            // The magnitude of a noisy signal, as from a scanner: air is not black.
             let signal = sum / (SAMPLES * SAMPLES) as f64 + noise_sd * normal(&mut random);
             image.push((signal.abs() + 0.5).floor().min(255.0) as u8);
         }
@@ -109,8 +109,8 @@ pub(super) fn draw(seed: u64, slice: Slice, size: usize) -> (Grid, Grid) {
     (grid(image), grid(mask))
 }
 
-/// A float with mean 0 and standard deviation 1, almost normal: the sum of four uniform ones, because the last bit of a
-/// logarithm differs between machines.
+/// Returns a float with mean 0 and standard deviation 1, almost normal: the sum of four uniform ones, because the last
+/// bit of a logarithm differs between machines.
 fn normal(random: &mut Generator) -> f64 {
     let sum: f64 = (0..4).map(|_| random.unit()).sum();
     (sum - 2.0) * 3_f64.sqrt()
@@ -151,7 +151,7 @@ mod tests {
         assert!((share(64) / share(256) - 1.0).abs() < 0.1, "{} {}", share(64), share(256));
     }
 
-    /// What a mask says of a slice: its share of the picture, and its centre in 0..1.
+    /// The share of the picture in a mask, and the mask's centre in 0..1.
     fn extent(mask: &Grid) -> (f64, f64, f64) {
         let inside: Vec<usize> = (0..mask.pixels.len()).filter(|&place| mask.pixels[place] == 1).collect();
         let mean = |value: fn(usize, usize) -> usize| {

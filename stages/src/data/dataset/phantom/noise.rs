@@ -12,7 +12,7 @@ impl Noise {
         Self((random.unit() * 2_f64.powi(53)) as u64)
     }
 
-    /// One octave, in −1..1, with features about 1 wide.
+    /// Returns one octave, in −1..1, with features about 1 wide.
     pub(super) fn at(self, x: f64, y: f64) -> f64 {
         let (column, row) = (x.floor(), y.floor());
         let (u, v) = (ease(x - column), ease(y - row));
@@ -21,7 +21,7 @@ impl Noise {
         mix(mix(corner(0, 0), corner(1, 0), u), mix(corner(0, 1), corner(1, 1), u), v)
     }
 
-    /// Three octaves, in −1..1, the largest features about 1 wide.
+    /// Returns three octaves, in −1..1, with the largest features about 1 wide.
     pub(super) fn rough(self, x: f64, y: f64) -> f64 {
         let octave = |index: u64, scale: f64| Noise(self.0.wrapping_add(index)).at(x * scale, y * scale) / scale;
         (octave(0, 1.0) + octave(1, 2.0) + octave(2, 4.0)) / 1.75

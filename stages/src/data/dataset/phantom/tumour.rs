@@ -1,4 +1,4 @@
-//! Synthetic tumours of three classes: where they lie, how large, how bright.
+//! Synthetic tumours of three classes: position, size and brightness.
 
 use crate::random::Generator;
 
@@ -16,11 +16,11 @@ pub(super) enum Tumour {
 impl Tumour {
     pub(super) const ALL: [Self; 3] = [Self::Meningioma, Self::Glioma, Self::Pituitary];
 
-    /// Classes of thirty patients by their initials: 7, 14 and 9 of each, mixed so that any few in a row have about
-    /// these shares.
+    /// Classes of thirty patients by their initials: 7, 14 and 9 of each, mixed so that any few consecutive patients
+    /// have about these shares.
     const CYCLE: &'static [u8] = b"gpmgpggmpggpmggpgmpggpmgmgpmpg";
 
-    /// The class of a patient, whatever the number of patients.
+    /// Returns the class of a patient, for any number of patients.
     pub(super) fn of_patient(patient: usize) -> Self {
         match Self::CYCLE[patient % Self::CYCLE.len()] {
             b'm' => Self::Meningioma,
@@ -42,7 +42,7 @@ impl Tumour {
     }
 }
 
-/// A tumour as it lies in a head.
+/// A tumour in a head.
 #[derive(Clone, Debug)]
 pub(super) struct Lesion {
     tumour: Tumour,
@@ -50,9 +50,9 @@ pub(super) struct Lesion {
     centre: (f64, f64),
     /// Mean radius, in units of the picture.
     radius: f64,
-    /// How far the outline leaves the circle, as a share of the radius.
+    /// Deviation of the outline from a circle, as a share of the radius.
     ragged: f64,
-    /// Grey level on top of that of the brain.
+    /// Grey level minus that of the brain.
     contrast: f64,
     /// Standard deviation, roughly, of its texture.
     patchy: f64,
@@ -61,12 +61,12 @@ pub(super) struct Lesion {
 }
 
 impl Lesion {
-    /// Draws what all slices of a patient have in common.
+    /// Draws the features that all slices of a patient share.
     pub(super) fn of_patient(tumour: Tumour, head: &Head, random: &mut Generator) -> Self {
         let side = if random.unit() < 0.5 { -1.0 } else { 1.0 };
         let (centre, radius, ragged, contrast, patchy) = match tumour {
             Tumour::Meningioma => {
-                // A direction upwards or to the side: the base belongs to the pituitary.
+                // Upwards or to the side, as the pituitary is at the base.
                 let direction = (side * random.between(0.15, 1.0), random.between(-1.0, 0.35));
                 let length = (direction.0 * direction.0 + direction.1 * direction.1).sqrt();
                 let distance = random.between(0.60, 0.72) / length;
@@ -86,7 +86,7 @@ impl Lesion {
         Self { tumour, centre, radius, ragged, contrast, patchy, brain: head.brain(), noise }
     }
 
-    /// The tumour of this patient in one slice.
+    /// Varies the tumour for one slice.
     pub(super) fn in_slice(&self, random: &mut Generator) -> Self {
         let shift = |random: &mut Generator| random.between(-0.03, 0.03);
         Self {
@@ -98,28 +98,28 @@ impl Lesion {
         }
     }
 
-    /// Whether a place in the picture is in the tumour.
+    /// Returns true if a position in the picture is in the tumour.
     pub(super) fn contains(&self, head: &Head, x: f64, y: f64) -> bool {
         self.depth(head, x, y).is_some_and(|depth| depth < 1.0)
     }
 
-    /// The level at a place in the picture, where healthy tissue would have another.
+    /// Returns the level at a position in the picture; `tissue` is that of healthy tissue there.
     pub(super) fn level(&self, head: &Head, x: f64, y: f64, tissue: f64) -> f64 {
         let Some(depth) = self.depth(head, x, y) else { return tissue };
         let texture = self.patchy * self.noise.rough(11.0 * x, 11.0 * y);
         match self.tumour {
-            // A swelling around it, darker than the brain, that no mask counts.
+            // A swelling around the tumour, darker than the brain and outside the mask.
             Tumour::Glioma if (1.0..1.5).contains(&depth) => tissue - 12.0 * (1.5 - depth) * 2.0,
             _ if depth >= 1.0 => tissue,
-            // A rim that takes up contrast agent here and there, around a dark core.
+            // A rim that takes up contrast agent in places, around a dark core.
             Tumour::Glioma if depth > 0.68 => self.brain + self.contrast + 55.0 + texture,
             Tumour::Glioma | Tumour::Meningioma | Tumour::Pituitary => self.brain + self.contrast + texture,
         }
     }
 
-    /// Distance from the centre over that of the outline in the same direction; `None` outside the brain.
+    /// Returns the distance from the centre as a share of that of the outline; `None` outside the brain.
     fn depth(&self, head: &Head, x: f64, y: f64) -> Option<f64> {
-        let (u, v) = head.place(x, y);
+        let (u, v) = head.to_head(x, y);
         if u * u + v * v > BRAIN * BRAIN {
             return None;
         }
@@ -129,7 +129,7 @@ impl Lesion {
         if distance < 1e-9 {
             return Some(0.0);
         }
-        // On a circle in the texture, so that the outline closes.
+        // Sampled on a circle in the texture, so that the outline closes.
         let outline = self.noise.rough(10.0 + 1.6 * dx / distance, 10.0 + 1.6 * dy / distance);
         Some(distance / (self.radius * (1.0 + self.ragged * outline)))
     }

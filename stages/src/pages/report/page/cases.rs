@@ -1,17 +1,17 @@
 //! The browser of cases. Source of the colours: Kang et al. 2021, Figure 4.
 //!
-//! Every picture is defined once in the page and used by reference, so that an image that eight models are shown on is there
-//! once; pictures show and print without a script, which only sorts and filters.
+//! The page defines every picture once and uses it by reference, so eight models on one image share its bytes. Pictures
+//! show and print without the script, which only sorts and filters.
 
 use maud::{Markup, html};
 
-use super::super::Content;
 use super::super::case::Pick;
-use super::super::gallery::{Gallery, Mask, Shown};
+use super::super::content::Content;
+use super::super::gallery::{Gallery, Mask, ShownCase};
 use super::super::picture::{Agreement, Size};
-use super::{hex, swatch, thousands, uri};
+use super::element::{hex, swatch, thousands, uri};
 
-/// The pictures, each with an id.
+/// Defines the pictures, each with an id.
 pub(in crate::pages::report) fn definitions(gallery: &Gallery) -> Markup {
     let Size { height, width } = gallery.size;
     let picture = |id: String, png: &[u8]| html! { image id=(id) width=(width) height=(height) href=(uri(png)) {} };
@@ -25,7 +25,9 @@ pub(in crate::pages::report) fn definitions(gallery: &Gallery) -> Markup {
                     }
                     @for (index, shown) in gallery.cases.iter().enumerate() {
                         @if let Some(heat) = &shown.heat { (picture(format!("h{index}"), heat)) }
-                        @for (place, mask) in shown.masks.iter().enumerate() { (picture(format!("m{index}-{place}"), &mask.png)) }
+                        @for (number, mask) in shown.masks.iter().enumerate() {
+                            (picture(format!("m{index}-{number}"), &mask.png))
+                        }
                     }
                 }
             }
@@ -33,22 +35,21 @@ pub(in crate::pages::report) fn definitions(gallery: &Gallery) -> Markup {
     }
 }
 
-/// Controls, legend and cases.
+/// Renders controls, legend and cases.
 pub(super) fn cases(content: &Content<'_>) -> Markup {
-    let study = &content.study;
     let gallery = &content.gallery;
-    let ranked_by = study.at.as_deref();
     html! {
         p {
-            "Cases are ranked by IoU" @if let Some(at) = ranked_by { " at threshold " b { (at) } }
-            " within their series and class. Shown are best, median and worst, and " (content.params.cases)
-            " further ones at even distances as far as they fit: " b { (thousands(gallery.cases.len())) " of "
-            (thousands(content.ranked)) } " scored cases. The outline is the tumour in the ground truth."
+            "Cases are ranked by IoU" @if let Some(at) = &content.study.at { " at threshold " b { (at) } }
+            " within their series and class. The page shows the best, the median and the worst, and "
+            (content.params.cases) " more at even distances as far as they fit: " b { (thousands(gallery.cases.len()))
+            " of " (thousands(content.ranked)) } " scored cases. The outline is the tumour in the ground truth."
         }
         (controls(content))
         ul class="legend" aria-label="Colours of masks" {
             @for agreement in Agreement::ALL {
-                li { span class="key" style=(format!("background:{}", hex(agreement.colour()))) {} (agreement.meaning()) }
+                @let colour = format!("background:{}", hex(agreement.colour()));
+                li { span class="key" style=(colour) {} (agreement.meaning()) }
             }
         }
         p class="count" aria-live="polite" { output id="count" { (gallery.cases.len()) " cases" } }
@@ -59,38 +60,36 @@ pub(super) fn cases(content: &Content<'_>) -> Markup {
 }
 
 fn controls(content: &Content<'_>) -> Markup {
-    let select = |name: &str, text: &str, options: Vec<(&str, String)>| {
+    let select = |name: &str, text: &str, options: &[(&str, &str)]| {
         html! {
-            label { span { (text) } select name=(name) { @for (value, text) in options { option value=(value) { (text) } } } }
+            label { span { (text) } select name=(name) {
+                @for (value, text) in options { option value=(value) { (text) } }
+            } }
         }
     };
-    let all = |names: &'_ [String]| -> Vec<(String, String)> {
-        std::iter::once((String::new(), "all".to_owned()))
-            .chain(names.iter().map(|name| (name.clone(), name.clone())))
-            .collect()
-    };
     let named = |name: &str, text: &str, names: &[String]| {
-        let options = all(names);
-        select(name, text, options.iter().map(|(value, text)| (value.as_str(), text.clone())).collect())
+        let names = names.iter().map(|name| (name.as_str(), name.as_str()));
+        select(name, text, &[("", "all")].into_iter().chain(names).collect::<Vec<_>>())
     };
     html! {
         form id="filters" class="controls" hidden {
             (named("class", "Class", &content.study.classes))
             (named("model", "Series", &content.study.series))
-            (select("pick", "Which", vec![("", "all shown".to_owned()), ("extreme", "best, median, worst".to_owned()),
-                ("best", "best".to_owned()), ("median", "median".to_owned()), ("worst", "worst".to_owned())]))
-            (select("correct", "Class predicted", vec![("", "any".to_owned()), ("yes", "correctly".to_owned()),
-                ("no", "wrongly".to_owned())]))
-            label { span { "IoU from" } input name="min" type="number" min="0" max="1" step="0.05" inputmode="decimal"; }
-            label { span { "to" } input name="max" type="number" min="0" max="1" step="0.05" inputmode="decimal"; }
-            (select("sort", "Sort by", vec![("", "class, series, rank".to_owned()), ("iou", "IoU, highest first".to_owned()),
-                ("-iou", "IoU, lowest first".to_owned()), ("image", "image".to_owned())]))
+            (select("pick", "Rank", &[("", "all shown"), ("extreme", "best, median, worst"), ("best", "best"),
+                ("median", "median"), ("worst", "worst")]))
+            (select("correct", "Class predicted", &[("", "any"), ("yes", "correctly"), ("no", "wrongly")]))
+            @for (name, text) in [("min", "IoU from"), ("max", "to")] {
+                label { span { (text) }
+                    input name=(name) type="number" min="0" max="1" step="0.05" inputmode="decimal"; }
+            }
+            (select("sort", "Sort by", &[("", "class, series, rank"), ("iou", "IoU, highest first"),
+                ("-iou", "IoU, lowest first"), ("image", "image")]))
             button type="reset" { "Reset" }
         }
     }
 }
 
-fn article(content: &Content<'_>, index: usize, shown: &Shown) -> Markup {
+fn article(content: &Content<'_>, index: usize, shown: &ShownCase) -> Markup {
     let study = &content.study;
     let case = &shown.case;
     let image = &content.gallery.images[shown.image];
@@ -100,9 +99,10 @@ fn article(content: &Content<'_>, index: usize, shown: &Shown) -> Markup {
     // A U-Net predicts masks and no class.
     let classified = shown.heat.is_some() || shown.masks.iter().any(|mask| mask.threshold.is_some());
     let correct = classified.then_some(case.scored.class == case.scored.predicted);
+    let is_correct = correct.map(|correct| if correct { "yes" } else { "no" });
     html! {
         article class="case" data-class=(class) data-model=(series) data-iou=(case.iou) data-pick=(case.pick.name())
-            data-image=(image.name) data-correct=[correct.map(|correct| if correct { "yes" } else { "no" })] data-order=(index) {
+            data-image=(image.name) data-correct=[is_correct] data-order=(index) {
             h3 {
                 @if case.pick == Pick::Further { "rank " (case.rank) } @else { (case.pick.name()) }
                 span class="quiet" { " of " (case.ranked) }
@@ -130,9 +130,10 @@ fn article(content: &Content<'_>, index: usize, shown: &Shown) -> Markup {
                         use class="outline" href=(format!("#o{}", shown.image)) {}
                     }))
                 }
-                @for (place, mask) in shown.masks.iter().enumerate() {
-                    (panel(content, &format!("mask: {}", caption(mask)), html! { (label(mask)) span class="score" { (score(mask)) } }, html! {
-                        use class="mask" href=(format!("#m{index}-{place}")) {}
+                @for (number, mask) in shown.masks.iter().enumerate() {
+                    @let below = html! { (label(mask)) span class="score" { (score(mask)) } };
+                    (panel(content, &format!("mask: {}", caption(mask)), below, html! {
+                        use class="mask" href=(format!("#m{index}-{number}")) {}
                     }))
                 }
             }
@@ -150,12 +151,12 @@ fn panel(content: &Content<'_>, name: &str, caption: Markup, picture: Markup) ->
     }
 }
 
-/// `q90 (T = 203): IoU 0.412`.
+/// Returns a caption such as `q90 (T = 203): IoU 0.412`.
 pub(in crate::pages::report) fn caption(mask: &Mask) -> String {
     format!("{}: {}", label(mask), score(mask))
 }
 
-/// The threshold, and the grey level that it came to where that is something else.
+/// Returns the threshold, and the grey level to which it resolved if that differs.
 fn label(mask: &Mask) -> String {
     match (&mask.threshold, mask.level) {
         (Some(label), Some(level)) if label.parse() != Ok(level) => format!("{label} (T = {level:.0})"),

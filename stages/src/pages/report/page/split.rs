@@ -1,15 +1,16 @@
-//! The data set and its folds: images of each class and fold, and what training and validation sides share.
+//! The data set and its folds: images of each class and fold, and patients on both sides of a fold.
 
 use std::collections::BTreeSet;
 
 use maud::{Markup, html};
 
-use super::super::{Content, digest};
-use super::thousands;
+use super::super::content::Content;
+use super::super::inputs::digest;
+use super::element::{headings, row, thousands};
 use crate::artifact::Labels;
 use crate::data::split::{Leakage, LeakageRow};
 
-/// Data and splits; `None` where neither is connected.
+/// Renders data and splits; `None` if neither is connected.
 pub(super) fn data(content: &Content<'_>) -> Option<Markup> {
     if content.labels.is_empty() && content.splits.is_empty() {
         return None;
@@ -33,32 +34,31 @@ fn classes(content: &Content<'_>, labels: &Labels) -> Markup {
     };
     let count = |class: usize| labels.labels.iter().filter(|&&label| label as usize == class).count();
     let known = patients(None);
+    let cells = |images: usize, share: String, patients: usize| -> Vec<String> {
+        [thousands(images), share].into_iter().chain((known > 0).then(|| thousands(patients))).collect()
+    };
     html! {
-        div class="scroll" tabindex="0" data-source=(content.sources.of(&["labels"])) {
+        div class="scroll" tabindex="0" data-source=(content.digests_of("labels")) {
             table {
                 caption { "Images of each class" }
-                thead { tr { th scope="col" { "class" } th scope="col" { "images" } th scope="col" { "share" } @if known > 0 { th scope="col" { "patients" } } } }
+                (headings(["class", "images", "share"].into_iter().chain((known > 0).then_some("patients"))))
                 tbody {
                     @for (class, name) in labels.classes.iter().enumerate() {
-                        tr {
-                            th scope="row" { (name) }
-                            td { (thousands(count(class))) }
-                            td { (format!("{:.1} %", 100.0 * count(class) as f64 / total.max(1) as f64)) }
-                            @if known > 0 { td { (thousands(patients(Some(class as u32)))) } }
-                        }
+                        @let share = format!("{:.1} %", 100.0 * count(class) as f64 / total.max(1) as f64);
+                        (row(None, name, &cells(count(class), share, patients(Some(class as u32)))))
                     }
-                    tr class="total" { th scope="row" { "all" } td { (thousands(total)) } td { "100 %" } @if known > 0 { td { (thousands(known)) } } }
+                    (row(Some("total"), "all", &cells(total, "100 %".to_owned(), known)))
                 }
             }
         }
     }
 }
 
-/// What the reader must know: whether the same group is on both sides.
+/// Says whether a group is on both sides of a fold.
 fn verdict(leakage: &Leakage) -> Markup {
-    let all: Vec<&LeakageRow> = leakage.rows.iter().filter(|row| row.label == Leakage::ALL).collect();
+    let all = leakage.rows.iter().filter(|row| row.label == Leakage::ALL);
     let shared: Option<Vec<(usize, usize)>> =
-        all.iter().map(|row| row.groups.map(|groups| (groups.validation_images, row.validation_images))).collect();
+        all.map(|row| Some((row.groups?.validation_images, row.validation_images))).collect();
     html! {
         @match (&leakage.group, shared) {
             (Some(group), Some(shared)) => {
@@ -70,10 +70,10 @@ fn verdict(leakage: &Leakage) -> Markup {
                     p class="warning" { strong { "Leakage: " }
                         (format!("{:.0} %", 100.0 * leaked as f64 / images.max(1) as f64)) " of the validation images ("
                         (thousands(leaked)) " of " (thousands(images)) ") are of a " (group)
-                        " that is on the training side too; scores may be better than on a new " (group) "." }
+                        " that is also on the training side; scores may be better than on a new " (group) "." }
                 }
             }
-            _ => p class="quiet" { "No image has a patient or other group, so leakage between folds cannot be told." },
+            _ => p class="quiet" { "No image has a patient or other group, so leakage cannot be measured." },
         }
     }
 }
@@ -81,34 +81,26 @@ fn verdict(leakage: &Leakage) -> Markup {
 fn folds(leakage: &Leakage) -> Markup {
     let mut folds: Vec<u32> = leakage.rows.iter().map(|row| row.fold).collect();
     folds.dedup();
+    let images = ["fold"].into_iter().chain(leakage.classes.iter().map(String::as_str)).chain(["all"]);
+    let groups = leakage.group.as_ref().map(|group| format!("{group}s: train + validation"));
+    let groups = groups.iter().flat_map(|both| [both.as_str(), "on both sides", "validation images that leak"]);
     let find = |fold: u32, label: &str| leakage.rows.iter().find(|row| row.fold == fold && row.label == label);
+    let sides = |row: &LeakageRow| format!("{} + {}", row.train_images, row.validation_images);
+    let cells = |fold: u32| -> Vec<String> {
+        let labels = leakage.classes.iter().map(String::as_str).chain([Leakage::ALL]);
+        let mut cells: Vec<_> = labels.map(|label| find(fold, label).map_or("–".to_owned(), sides)).collect();
+        if let Some(groups) = find(fold, Leakage::ALL).and_then(|row| row.groups) {
+            let of_groups = [format!("{} + {}", groups.train, groups.validation), groups.shared.to_string()];
+            cells.extend(of_groups.into_iter().chain([groups.validation_images.to_string()]));
+        }
+        cells
+    };
     html! {
         table {
             caption { "Images to train on + to validate on" }
-            thead { tr {
-                th scope="col" { "fold" }
-                @for class in &leakage.classes { th scope="col" { (class) } }
-                th scope="col" { "all" }
-                @if let Some(group) = &leakage.group {
-                    th scope="col" { (group) "s: train + validation" }
-                    th scope="col" { "on both sides" }
-                    th scope="col" { "validation images that leak" }
-                }
-            } }
+            (headings(images.chain(groups)))
             tbody {
-                @for fold in folds {
-                    tr {
-                        th scope="row" { (fold) }
-                        @for label in leakage.classes.iter().map(String::as_str).chain([Leakage::ALL]) {
-                            td { @if let Some(row) = find(fold, label) { (row.train_images) " + " (row.validation_images) } @else { "–" } }
-                        }
-                        @if let Some(groups) = find(fold, Leakage::ALL).and_then(|row| row.groups) {
-                            td { (groups.train) " + " (groups.validation) }
-                            td { (groups.shared) }
-                            td { (groups.validation_images) }
-                        }
-                    }
-                }
+                @for fold in folds { (row(None, &fold.to_string(), &cells(fold))) }
             }
         }
     }

@@ -47,15 +47,9 @@ pub(super) struct GridCell<'a> {
     pub(super) p: Option<String>,
     /// The mark of a note, or nothing.
     pub(super) mark: &'static str,
-    pub(super) reference: Option<GridReference>,
-}
-
-/// A reference value and its distance from ours, as text.
-#[derive(Clone, Debug)]
-pub(super) struct GridReference {
-    pub(super) mean: String,
-    pub(super) sd: Option<String>,
-    /// Ours minus the reference, with its sign; `None` without a mean of ours.
+    /// Mean and standard deviation of the reference value.
+    pub(super) reference: Option<(String, Option<String>)>,
+    /// Our mean minus the reference value, with its sign.
     pub(super) difference: Option<String>,
 }
 
@@ -125,7 +119,7 @@ impl<'a> Grid<'a> {
                 let mut cells = vec![String::new(); labels];
                 REFERENCE.clone_into(&mut cells[0]);
                 cells.extend(row.cells.iter().map(|cell| match cell {
-                    Some(GridCell { reference: Some(reference), .. }) => reference.line(),
+                    Some(GridCell { reference: Some((mean, sd)), .. }) => mean.clone() + &in_brackets(sd.as_deref()),
                     _ => String::new(),
                 }));
                 cells.resize(width, String::new());
@@ -144,12 +138,6 @@ impl<'a> Row<'a> {
     /// Images in the cells of the row: their number, or the range of it.
     pub(super) fn n(&self) -> String {
         range(self.filled().map(|cell| cell.n))
-    }
-}
-
-impl GridReference {
-    fn line(&self) -> String {
-        self.mean.clone() + &self.sd.as_ref().map(|sd| format!(" ({sd})")).unwrap_or_default()
     }
 }
 
@@ -181,11 +169,8 @@ impl Style {
             interval: cell.interval.map(|interval| [interval.low, interval.high].map(|end| self.value(end))),
             p: cell.test.and_then(|test| test.p).map(p),
             mark: if self.is_partial(cell) { PARTIAL } else { "" },
-            reference: cell.reference.map(|reference| GridReference {
-                mean: self.value(reference.mean),
-                sd: reference.sd.map(|sd| self.unsigned(sd)),
-                difference: cell.mean.map(|mean| self.signed(mean - reference.mean)),
-            }),
+            reference: cell.reference.map(|it| (self.value(it.mean), it.sd.map(|sd| self.unsigned(sd)))),
+            difference: cell.mean.zip(cell.reference).map(|(mean, it)| self.signed(mean - it.mean)),
         }
     }
 
@@ -193,11 +178,7 @@ impl Style {
     fn line(&self, cell: Option<&GridCell<'_>>) -> String {
         let Some(cell) = cell else { return "–".to_owned() };
         let Some(mean) = &cell.mean else { return format!("– (n = {})", cell.cell.n) };
-        let sd = match &cell.sd {
-            Some(sd) => format!(" ({sd})"),
-            None if self.shows_sd => " (–)".to_owned(),
-            None => String::new(),
-        };
+        let sd = in_brackets(cell.sd.as_deref().or(self.shows_sd.then_some("–")));
         let interval = cell.interval.as_ref().map(|[low, high]| format!(" [{low}, {high}]")).unwrap_or_default();
         let p = cell.p.as_ref().map(|p| format!(", {p}")).unwrap_or_default();
         [mean, sd.as_str(), &interval, &p, cell.mark].concat()
@@ -217,7 +198,8 @@ impl Style {
         format!("{value:+.*}", self.digits).replace('-', "−")
     }
 
-    /// Whether a mean is over fewer groups than others are. The groups of a difference are images, of which cells may differ.
+    /// Whether a mean is over fewer groups than others are. The groups of a difference are images, of which cells may
+    /// differ.
     fn is_partial(&self, cell: &Cell) -> bool {
         self.shows_sd && self.statistic != Statistic::Difference && cell.mean.is_some() && cell.groups < self.groups_max
     }
@@ -273,6 +255,10 @@ fn notes(figures: &Figures, style: &Style) -> Vec<String> {
     notes.extend(figures.remarks.iter().cloned());
     notes.extend(figures.synthetic.then(|| "synthetic phantom data".to_owned()));
     notes
+}
+
+fn in_brackets(sd: Option<&str>) -> String {
+    sd.map(|sd| format!(" ({sd})")).unwrap_or_default()
 }
 
 /// Returns 95 for 0.95 and 99.9 for 0.999.

@@ -1,14 +1,13 @@
 //! HTML for the page of a report, with each reference value below our figure.
 //!
-//! The difference from a reference value is coloured only beyond the precision of that value; a sign and an arrow say its
-//! direction too. Figures of synthetic images have none, because the reference is of real images.
+//! The difference from a reference value is coloured only beyond the precision of that value; a sign and an arrow say
+//! its direction too. Figures of synthetic images have none, because the reference is of real images.
 //!
 //! Tables of many columns are set smaller, with the parts of a figure below each other, to fit a screen of 1280 pixels.
 
 use maud::{Markup, html};
 
-use super::Grid;
-use super::grid::{GridCell, REFERENCE, Row};
+use super::grid::{Grid, GridCell, REFERENCE};
 use crate::artifact::{Cell, Figures, Statistic};
 
 /// Columns, labels and counts included, up to which a table is set in normal type.
@@ -48,7 +47,15 @@ impl Grid<'_> {
                             @for column in &self.columns { th scope="col" { (column) } }
                             th scope="col" { "n" }
                         } }
-                        tbody { @for row in &self.rows { (table_row(figures, row)) } }
+                        tbody {
+                            @for row in &self.rows {
+                                tr {
+                                    @for label in &row.labels { th scope="row" { (label) } }
+                                    @for cell in &row.cells { (table_cell(figures, cell.as_ref())) }
+                                    td class="n" { (row.n()) }
+                                }
+                            }
+                        }
                     }
                 }
                 ul class="notes" {
@@ -60,22 +67,8 @@ impl Grid<'_> {
     }
 }
 
-fn table_row(figures: &Figures, row: &Row<'_>) -> Markup {
-    html! {
-        tr {
-            @for label in &row.labels { th scope="row" { (label) } }
-            @for cell in &row.cells {
-                @match cell {
-                    Some(cell) => (table_cell(figures, cell)),
-                    None => td { "–" },
-                }
-            }
-            td class="n" { (row.n()) }
-        }
-    }
-}
-
-fn table_cell(figures: &Figures, cell: &GridCell<'_>) -> Markup {
+fn table_cell(figures: &Figures, cell: Option<&GridCell<'_>>) -> Markup {
+    let Some(cell) = cell else { return html! { td { "–" } } };
     let sd = |sd: &Option<String>| html! { @if let Some(sd) = sd { " " span class="sd" { "(" (sd) ")" } } };
     html! {
         td data-cell=(labels(figures, cell.cell)) title=(tip(figures, cell.cell)) {
@@ -85,9 +78,11 @@ fn table_cell(figures: &Figures, cell: &GridCell<'_>) -> Markup {
                 span class="published" { "[" (plus_minus(low)) ", " (plus_minus(high)) "]" }
             }
             @if let Some(p) = &cell.p { span class="published" { (p) } }
-            @if let Some(reference) = &cell.reference {
-                span class="published" { span class="word" { (REFERENCE) " " } (plus_minus(&reference.mean)) (sd(&reference.sd)) }
-                @if let Some(shown) = reference.difference.as_ref().filter(|_| !figures.synthetic) { (difference(cell.cell, shown)) }
+            @if let Some((mean, reference_sd)) = &cell.reference {
+                span class="published" { span class="word" { (REFERENCE) " " } (plus_minus(mean)) (sd(reference_sd)) }
+                @if let Some(shown) = cell.difference.as_ref().filter(|_| !figures.synthetic) {
+                    (difference(cell.cell, shown))
+                }
             }
         }
     }
@@ -121,10 +116,10 @@ fn reference_note(figures: &Figures) -> Markup {
     let (least, most) = (precisions().fold(f64::INFINITY, f64::min), precisions().fold(0.0, f64::max));
     html! {
         @if figures.synthetic {
-            "Below each figure: the published one, of real images. These are synthetic, so a difference would say nothing."
+            "Below each figure: the published one, of real images. Ours are synthetic, so no difference is shown."
         } @else {
-            "Below each figure: the published one, and how far ours is from it. The difference is coloured only where "
-            "it exceeds the precision of the published value, ±" (least) @if most > least { " to ±" (most) } "."
+            "Below each figure: the published one, and the difference of ours from it. The difference is coloured only "
+            "if it exceeds the precision of the published value, ±" (least) @if most > least { " to ±" (most) } "."
         }
     }
 }

@@ -1,6 +1,6 @@
 //! LaTeX with the rules of the package booktabs.
 
-use super::Grid;
+use super::grid::Grid;
 
 impl Grid<'_> {
     /// Renders a float for `\input{table.tex}`; it needs `\usepackage{booktabs}` and nothing else.

@@ -1,6 +1,6 @@
 //! Markdown.
 
-use super::Grid;
+use super::grid::Grid;
 
 impl Grid<'_> {
     /// Renders a Markdown table below a heading in bold; reference values are in italics.

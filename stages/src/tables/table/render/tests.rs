@@ -1,6 +1,6 @@
 //! One table drawn by all four renderers.
 
-use super::Grid;
+use super::grid::Grid;
 use crate::artifact::{
     Cell, Figures, Interval, Levels, PairedTest, ReferenceValue, Resampling, ResamplingUnit, Statistic,
 };

@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::Grid;
+use super::grid::Grid;
 
 impl Grid<'_> {
     /// Renders the table as plain text.

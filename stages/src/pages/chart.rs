@@ -1,9 +1,9 @@
 //! Charts as SVG, for the page and as files of their own.
 //!
-//! Drawn here and not by a chart library: the page needs shapes with classes that its style sheet recolours in the dark,
-//! names for screen readers, and text that is measured the same on every machine. `plotters` writes colours inline and
-//! measures fonts that it finds, `charming` needs a browser, `poloto` has no bars or error bars. Colours stand as attributes,
-//! so that a file looks the same in every program; the page's style sheet overrides them by class.
+//! No chart library draws them: the page needs shapes with classes that its style sheet recolours in the dark, names
+//! for screen readers, and text of the same width on every machine. `plotters` writes colours inline and measures the
+//! fonts of the machine, `charming` needs a browser, `poloto` has no bars or error bars. Colours are attributes, so
+//! that a file looks the same in every program; the page's style sheet overrides them by class.
 
 use maud::{Markup, html};
 
@@ -24,7 +24,7 @@ pub(crate) const COLOURS: [&str; 8] =
 /// Dashes of series beyond the number of colours.
 const DASHES: [&str; 4] = ["", "7 3", "2 3", "9 3 2 3"];
 
-/// What a series looks like, by its index.
+/// The look of a series, by its index.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look(pub(crate) usize);
 
@@ -45,46 +45,51 @@ impl Look {
     }
 }
 
+/// Returns the attribute of a dashed line; a solid one has none.
+pub(crate) fn dashes(dash: &str) -> Option<&str> {
+    Some(dash).filter(|dash| !dash.is_empty())
+}
+
 /// The axes of a chart.
 #[derive(Clone, Debug)]
 pub(crate) struct Axes {
-    /// What the chart shows, for people who do not see it.
+    /// The contents of the chart, for screen readers.
     pub(crate) name: String,
-    /// What is along the horizontal axis, with its unit.
+    /// The quantity along the horizontal axis, with its unit.
     pub(crate) x_label: String,
-    /// What is along the vertical axis.
+    /// The quantity along the vertical axis.
     pub(crate) y_label: String,
     /// Smallest and largest value along the horizontal axis.
     pub(crate) x: (f64, f64),
     /// Smallest and largest value along the vertical axis.
     pub(crate) y: (f64, f64),
-    /// Values that are marked along the horizontal axis, with their texts.
+    /// Marked values along the horizontal axis, with their texts.
     pub(crate) x_ticks: Vec<(f64, String)>,
 }
 
 impl Axes {
-    /// The place of a value along the horizontal axis.
+    /// The horizontal coordinate of a value.
     pub(crate) fn x(&self, value: f64) -> f64 {
         LEFT + share(value, self.x) * (WIDTH - LEFT - RIGHT)
     }
 
-    /// The place of a value along the vertical axis.
+    /// The vertical coordinate of a value.
     pub(crate) fn y(&self, value: f64) -> f64 {
         HEIGHT - BOTTOM - share(value, self.y) * (HEIGHT - TOP - BOTTOM)
     }
 
-    /// A line through points, with a class and a look.
+    /// Draws a line through points, with a class and a look.
     pub(crate) fn line(&self, points: &[(f64, f64)], look: Look, class: &str, dash: Option<&str>) -> Markup {
         let points: Vec<String> =
             points.iter().map(|&(x, y)| format!("{},{}", number(self.x(x)), number(self.y(y)))).collect();
         let dash = dash.unwrap_or(look.dash());
         html! {
             polyline class=(format!("line {class} {}", look.class())) points=(points.join(" ")) fill="none"
-                stroke=(look.colour()) stroke-width="2" stroke-linejoin="round" stroke-dasharray=[Some(dash).filter(|dash| !dash.is_empty())] {}
+                stroke=(look.colour()) stroke-width="2" stroke-linejoin="round" stroke-dasharray=[dashes(dash)] {}
         }
     }
 
-    /// A point with whiskers of `sd` in both directions, moved sideways by so many pixels.
+    /// Draws a point with whiskers of `sd` in both directions, moved sideways by `shift` pixels.
     pub(crate) fn point(&self, (x, y): (f64, f64), sd: Option<f64>, look: Look, shift: f64, tip: &str) -> Markup {
         let (x, low, high) = (self.x(x) + shift, sd.map(|sd| y - sd), sd.map(|sd| y + sd));
         let clamp = |value: f64| number(self.y(value.clamp(self.y.0, self.y.1)));
@@ -92,7 +97,8 @@ impl Axes {
             g class=(format!("point {}", look.class())) stroke=(look.colour()) fill=(look.colour()) {
                 title { (tip) }
                 @if let (Some(low), Some(high)) = (low, high) {
-                    line x1=(number(x)) x2=(number(x)) y1=(clamp(low)) y2=(clamp(high)) stroke-width="1.2" opacity="0.65" {}
+                    line x1=(number(x)) x2=(number(x)) y1=(clamp(low)) y2=(clamp(high))
+                        stroke-width="1.2" opacity="0.65" {}
                 }
                 (marker(look, x, self.y(y)))
             }
@@ -100,7 +106,7 @@ impl Axes {
     }
 }
 
-/// A filled shape, another one for each series, so that colour is not all that tells them apart.
+/// Draws a filled shape that differs between series, as colour alone does not suffice.
 fn marker(look: Look, x: f64, y: f64) -> Markup {
     let at = |dx: f64, dy: f64| format!("{},{}", number(x + dx), number(y + dy));
     let polygon = |points: &[(f64, f64)]| points.iter().map(|&(dx, dy)| at(dx, dy)).collect::<Vec<_>>().join(" ");
@@ -114,32 +120,35 @@ fn marker(look: Look, x: f64, y: f64) -> Markup {
     }
 }
 
-/// A chart: frame, axes, and what is drawn in it.
+/// A chart: frame, axes and marks.
 #[derive(Clone)]
 pub(crate) struct Chart {
     pub(crate) axes: Axes,
-    /// What is drawn.
+    /// Lines, points and other shapes.
     pub(crate) marks: Markup,
-    /// Series that are drawn, for the legend.
+    /// The drawn series.
     pub(crate) legend: Vec<(Look, String)>,
 }
 
 impl Chart {
-    /// For the page, whose legend is beside it.
+    /// Renders the chart for the page, which has a legend of its own.
     pub(crate) fn inline(&self) -> Markup {
         html! {
-            svg class="chart" viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(self.axes.name) { (self.body()) }
+            svg class="chart" viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(self.axes.name) {
+                (self.body())
+            }
         }
     }
 
-    /// As a file of its own, with its legend below.
+    /// Renders a file of its own, with the legend below.
     pub(crate) fn file(&self) -> Vec<u8> {
         let columns = 2;
         let lines = self.legend.len().div_ceil(columns) as f64;
         let height = HEIGHT + if self.legend.is_empty() { 0.0 } else { lines * LEGEND_LINE + 8.0 };
         let column_width = (WIDTH - LEFT) / columns as f64;
         let markup = html! {
-            svg xmlns="http://www.w3.org/2000/svg" width=(WIDTH) height=(height) viewBox=(format!("0 0 {WIDTH} {height}")) {
+            svg xmlns="http://www.w3.org/2000/svg" width=(WIDTH) height=(height)
+                viewBox=(format!("0 0 {WIDTH} {height}")) {
                 title { (self.axes.name) }
                 rect width="100%" height="100%" fill="#ffffff" {}
                 (self.body())
@@ -147,7 +156,7 @@ impl Chart {
                     @let x = LEFT + (index % columns) as f64 * column_width;
                     @let y = HEIGHT + 6.0 + (index / columns) as f64 * LEGEND_LINE;
                     line x1=(x) x2=(x + 20.0) y1=(y) y2=(y) stroke=(look.colour()) stroke-width="3"
-                        stroke-dasharray=[Some(look.dash()).filter(|dash| !dash.is_empty())] {}
+                        stroke-dasharray=[dashes(look.dash())] {}
                     text x=(x + 27.0) y=(y + 4.0) font-family="sans-serif" font-size="12" fill="#222222" { (name) }
                 }
             }
@@ -172,17 +181,19 @@ impl Chart {
                     text x=(left - 7.0) y=(number(axes.y(value) + 4.2)) text-anchor="end" { (text) }
                 }
                 @for (value, text) in &axes.x_ticks {
-                    line x1=(number(axes.x(*value))) x2=(number(axes.x(*value))) y1=(bottom) y2=(bottom + 4.0) stroke="#555555" {}
-                    text x=(number(axes.x(*value))) y=(bottom + 18.0) text-anchor="middle" { (text) }
+                    @let x = number(axes.x(*value));
+                    line x1=(x) x2=(x) y1=(bottom) y2=(bottom + 4.0) stroke="#555555" {}
+                    text x=(x) y=(bottom + 18.0) text-anchor="middle" { (text) }
                 }
                 text x=(f64::midpoint(left, right)) y=(HEIGHT - 9.0) text-anchor="middle" { (axes.x_label) }
-                text x="14" y=(middle) text-anchor="middle" transform=(format!("rotate(-90 14 {middle})")) { (axes.y_label) }
+                @let turned = format!("rotate(-90 14 {middle})");
+                text x="14" y=(middle) text-anchor="middle" transform=(turned) { (axes.y_label) }
             }
         }
     }
 }
 
-/// Values at round steps within a range, with their texts: some five of them.
+/// Returns about five values at round steps within a range, with their texts.
 pub(crate) fn ticks((low, high): (f64, f64)) -> Vec<(f64, String)> {
     let span = high - low;
     if !span.is_finite() || span <= 0.0 {
@@ -194,17 +205,17 @@ pub(crate) fn ticks((low, high): (f64, f64)) -> Vec<(f64, String)> {
     let digits = usize::try_from(-step.log10().floor() as i32).unwrap_or(0);
     let first = (low / step - 1e-9).ceil() as i64;
     let last = (high / step + 1e-9).floor() as i64;
-    (first..=last).map(|place| place as f64 * step).map(|value| (value, format!("{value:.digits$}"))).collect()
+    (first..=last).map(|index| index as f64 * step).map(|value| (value, format!("{value:.digits$}"))).collect()
 }
 
-/// A round number that is no less than all values, at least `least`.
+/// Returns a round number not below any value, and at least `least`.
 pub(crate) fn round_above(values: impl Iterator<Item = f64>, least: f64) -> f64 {
     let largest = values.filter(|value| value.is_finite()).fold(least, f64::max);
     let step = 10_f64.powi(largest.log10().floor() as i32) / 4.0;
     (largest / step - 1e-9).ceil() * step
 }
 
-/// A coordinate with one digit after the point: a tenth of a pixel.
+/// Formats a coordinate with one digit after the point: a tenth of a pixel.
 pub(crate) fn number(value: f64) -> String {
     let text = format!("{value:.1}");
     if text == "-0.0" { "0.0".to_owned() } else { text }

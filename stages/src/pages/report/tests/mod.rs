@@ -1,9 +1,14 @@
+pub(super) mod fixture;
+
+use std::collections::BTreeMap;
+
+use orchestrate_engine::stage::{Content as FileContent, Item};
 use serde_json::json;
 
+use super::inputs::digest;
 use super::*;
 use crate::artifact::{Cell, Epoch, Levels, ReferenceValue, Statistic};
 use crate::testing::{Bench, cams_of};
-use orchestrate_engine::stage::Content as FileContent;
 
 /// A class whose name would be markup if it were not escaped.
 const CLASS: &str = "<script>alert(1)</script>";
@@ -79,8 +84,7 @@ fn action(bench: &Bench, params: &str) -> Action {
         counts: vec![3, 4],
         classes,
     };
-    let epoch =
-        |epoch| Epoch { epoch, learning_rate: 0.1, train_loss: 1.0, validation_loss: 1.5, validation_accuracy: 0.25 };
+    let epoch = |epoch| Epoch { epoch, learning_rate: 0.1, train_loss: 1.0, validation_loss: 1.5, figure: 0.25 };
     let curve = Curve { epochs: vec![epoch(1), epoch(2)] };
     let one = |item: Item| vec![item];
     let inputs: Vec<(&str, Vec<Item>)> = vec![
@@ -160,7 +164,7 @@ fn published_value_stands_below_ours_and_only_a_large_difference_is_coloured() {
     assert!(page.contains("exceeds the precision of the published value, ±0.005"));
 }
 
-/// The page of what some ports receive.
+/// The page made from the inputs of one port.
 fn page_of(bench: &Bench, params: serde_json::Value, port: &str, items: &[Item]) -> String {
     let params = serde_json::from_value(params).expect("the params are right");
     let output = run(&params, &bench.action("{}", &[(port, items)])).expect("the report is made");
@@ -194,7 +198,7 @@ fn mean_over_fewer_folds_than_others_has_the_star_of_the_note() {
     assert!(!page.contains("<b>0.500</b> <span class=\"sd\">(0.010)</span>*"));
 }
 
-/// The stored table has no digits; the text beside it shows four.
+/// The stored table does not record its digits; the text beside it shows them.
 #[test]
 fn a_table_has_the_digits_of_its_spec_on_the_page_too() {
     let bench = Bench::new();
@@ -210,7 +214,7 @@ fn a_table_has_the_digits_of_its_spec_on_the_page_too() {
 #[test]
 fn headline_names_the_highest_mean_of_all_thresholds_and_rules() {
     let bench = Bench::new();
-    let scores = |iou: f64, labels: &[(&str, &str)]| bench.item(&study::tests::scores(&[("a", 0, Some(iou))]), labels);
+    let scores = |iou: f64, labels: &[(&str, &str)]| bench.item(&fixture::scores(&[("a", 0, Some(iou))]), labels);
     let of = |threshold: &str, iou: f64| scores(iou, &[("model", "m"), ("threshold", threshold)]);
     let headline = |params: serde_json::Value, items: &[Item]| {
         let page = page_of(&bench, params, "scores", items);
@@ -221,7 +225,7 @@ fn headline_names_the_highest_mean_of_all_thresholds_and_rules() {
     for params in [json!({}), json!({ "at": 200 })] {
         let headline = headline(params, &items);
         assert!(headline.starts_with("Highest mean IoU: 0.750, m at threshold otsu, n = 1 images."), "{headline}");
-        assert!(headline.contains("Of 2 thresholds, chosen on the images that it is scored on"), "{headline}");
+        assert!(headline.contains("Chosen from 2 thresholds on the same images, so it is optimistic."), "{headline}");
     }
     let items = [of("200", 0.5), scores(0.6, &[("unet", "u")])];
     assert_eq!(headline(json!({}), &items), "Highest mean IoU: 0.600, u, n = 1 images.");
@@ -283,8 +287,8 @@ fn golden() {
     assert_eq!(one, expected.trim(), "the bytes moved: raise VERSION of `report` and put the new digest into {path}");
 }
 
-/// Eight series, five folds and five thresholds over 3,064 images of 224 × 224, as many as the paper's study has. The images are a
-/// pattern; slices take more bytes, and further cases then give way.
+/// Eight series, five folds and five thresholds over 3,064 images of 224 × 224, as many as the paper's study has. The
+/// images are a pattern; slices take more bytes, and further cases then give way.
 #[test]
 #[ignore = "a measurement: seconds, and 300 MB of memory"]
 #[expect(clippy::print_stderr, reason = "a measurement says what it measured")]

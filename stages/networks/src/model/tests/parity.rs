@@ -1,15 +1,16 @@
-//! Every classifier of the field against torchvision and pytorch-grad-cam: `tests/reference/models.py` made `models.json`,
-//! `cam.py` made `cam.json`.
+//! All classifiers that torchvision has, against torchvision and pytorch-grad-cam: `tests/reference/models.py` made
+//! `models.json`, `cam.py` made `cam.json`.
 
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor};
+use orchestrate_stages::random::Seed;
 use serde::Deserialize;
 
-use super::reference::{Sample, formula_image, formula_tensors};
-use super::{ARCHITECTURES, Classifier, ModelName, Normalisation, image_tensor, pool};
 use crate::cam::class_activation_map;
-use orchestrate_stages::random::Seed;
+use crate::model::architecture::ARCHITECTURES;
+use crate::model::{Classifier, ModelName, Normalisation, pool};
+use crate::testing::reference::{Sample, formula_image, formula_tensors, image_tensor};
 
 const CLASSES: usize = 3;
 
@@ -41,11 +42,11 @@ struct GradCam {
 
 fn references() -> BTreeMap<String, Reference> {
     let models: Models =
-        serde_json::from_str(include_str!("../../tests/reference/models.json")).expect("the script wrote it");
+        serde_json::from_str(include_str!("../../../tests/reference/models.json")).expect("the script wrote it");
     models.models
 }
 
-/// The classifier with the weights of the formula.
+/// Returns the classifier with the weights of the formula.
 fn classifier(name: &str) -> Classifier {
     let (model, device) = (ModelName::new(name).expect("torchvision has it"), Device::flex());
     let drawn = Classifier::drawn(model, CLASSES, &Seed::new("test", 0, &[]), &device);
@@ -60,7 +61,7 @@ fn image(size: usize) -> Tensor<4> {
 fn check(name: &str) {
     let reference = &references()[name];
     let grad_cams: GradCams =
-        serde_json::from_str(include_str!("../../tests/reference/cam.json")).expect("the script wrote it");
+        serde_json::from_str(include_str!("../../../tests/reference/cam.json")).expect("the script wrote it");
     let grad_cam = &grad_cams.models[name];
     assert_eq!(grad_cam.predicted, reference.predicted);
 
@@ -110,7 +111,7 @@ fn densenet121_is_torchvisions() {
 }
 
 #[test]
-fn every_model_with_published_weights_is_checked_against_them() {
+fn every_model_with_pretrained_weights_is_checked_against_them() {
     let references = references();
     for architecture in ARCHITECTURES.iter().filter(|architecture| architecture.normalisation.is_some()) {
         let name = architecture.name;
@@ -125,7 +126,7 @@ fn maps_have_torchvisions_size_at_224_pixels() {
     for (name, reference) in references() {
         let model = ModelName::new(&name).expect("torchvision has it");
         let device = Device::flex();
-        // Weights do not change sizes, and zeros need not be drawn.
+        // Weights do not change sizes, so they stay zero.
         let [_, features, height, width] = Classifier::zero(model, 1, &device).features(image(224)).dims();
         let expected = (model.architecture().features, reference.side_at_224, reference.side_at_224);
         assert_eq!((features, height, width), expected, "{name}");
