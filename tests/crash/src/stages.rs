@@ -1,5 +1,5 @@
-//! A study whose stages take milliseconds: each output is made of all bytes that the stage read, so that one wrong byte
-//! anywhere shows in everything below it.
+//! A study whose stages take milliseconds. Each output depends on all bytes that the stage reads, so one wrong byte changes
+//! everything below it.
 
 use std::path::Path;
 
@@ -46,7 +46,7 @@ pub(crate) const LABELS: (&str, &str) = ("labels.csv", "image,label\n1,glioma\n"
 /// Every kind.
 pub(crate) static STAGES: &[&dyn Stage] = &[&Chain::Dataset, &Chain::Train, &Chain::Score, &Chain::Table];
 
-/// Longer than what packs hold, so that the store keeps it as a file of its own.
+/// Too long for a pack, so that the store keeps it in its own file.
 const LARGE_BYTES: usize = 70_000;
 
 enum Chain {
@@ -135,7 +135,7 @@ impl Chain {
         for file in action.inputs.iter().flat_map(|input| &input.items).flat_map(|item| item.files.iter()) {
             read.extend(file.read()?);
         }
-        // Paths differ from folder to folder, and the key tells the rest.
+        // Paths differ between folders, and the key covers the other params.
         read.extend(action.key.0.as_bytes());
         let state = Digest::of(&read);
         match self {
@@ -183,7 +183,7 @@ fn train(context: &Context<'_>, action: &Action, start: Digest) -> Result<Digest
         let mut bytes = vec![0; CHECKPOINT_HEADER_BYTES];
         bytes.extend(epoch.to_le_bytes());
         bytes.extend(state.as_bytes());
-        // As in a training: without checkpoints it is right, and slower after a kill.
+        // As in a training: without checkpoints the result is right, but slower after a kill.
         let _ = checkpoints.save(epoch as usize, bytes);
     }
     Ok(state)
