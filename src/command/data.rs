@@ -44,7 +44,7 @@ pub(crate) fn brain_tumor(args: FetchArgs) -> anyhow::Result<Outcome> {
     let dir = args.to.display();
     terminal::complain(&match done {
         Done::AlreadyThere { files } => {
-            format!("all is there: {files} files in {dir} match checksums.json\n")
+            format!("complete: {files} files in {dir} match checksums.json\n")
         }
         Done::Fetched { .. } => format!("{} and {FOLDS} are in {dir}\n", told(&reference())),
     });

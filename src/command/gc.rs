@@ -128,7 +128,7 @@ fn total(done: &Collection, dry_run: bool) -> String {
         terminal::duration(report.recompute_ms),
     );
     if report.in_use {
-        text += "a run uses the store: what it may need was kept\n";
+        text += "a run uses the store: results that it may need were kept\n";
     }
     text
 }
@@ -137,8 +137,8 @@ fn total(done: &Collection, dry_run: bool) -> String {
 fn over_limit(report: &GcReport, limits: &StoreLimits) -> Option<String> {
     let max = limits.max_size_bytes.filter(|max| report.bytes_kept > *max)?;
     Some(format!(
-        "warning: pinned results, what runs need and the record of the latest run take {}, more than the {} that the \
-         store may hold\n",
+        "warning: pinned results, results that runs need and the log of the latest run take {}, more than the {} that \
+         the store may hold\n",
         display_size(report.bytes_protected),
         display_size(max),
     ))

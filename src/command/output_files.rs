@@ -27,8 +27,8 @@ pub(super) fn write_files(files: &[(PathBuf, Vec<u8>)], overwrites: bool) -> any
         let named = others.len().min(NAMED_MAX);
         let more = if others.len() > named { format!(" and {} more", others.len() - named) } else { String::new() };
         let named = others[..named].join(", ");
-        let help = "name another folder, or have it replaced by --overwrite";
-        return Err(UsageError(format!("there is something else in place of {named}{more}\nhelp: {help}")).into());
+        let help = "name another folder, or replace existing files by --overwrite";
+        return Err(UsageError(format!("other files are in the way: {named}{more}\nhelp: {help}")).into());
     }
     files.iter().try_for_each(|(path, bytes)| write(path, bytes))
 }
@@ -41,7 +41,7 @@ pub(super) fn check_chart(path: &Path) -> Result<(), UsageError> {
     }
     if is_other(path, is_sealed, CHART_BYTES_MAX) {
         let message = format!(
-            "{} is no chart of ours, or was edited\nhelp: move it elsewhere, or name another file by --plot",
+            "{} is no chart of this command, or was edited\nhelp: move it elsewhere, or name another file by --plot",
             path.display()
         );
         return Err(UsageError(message));

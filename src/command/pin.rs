@@ -88,7 +88,9 @@ fn of_spec(kinds: Kinds, args: &PinArgs) -> anyhow::Result<Found> {
     }
     if let missing @ 1.. = found.answers.len() - keys.len() {
         let nodes = terminal::count(missing, "node");
-        terminal::complain(&format!("warning: {nodes} of the spec did not run yet; the pin takes in what they give\n"));
+        terminal::complain(&format!(
+            "warning: {nodes} of the spec did not run yet; the pin will include their results\n"
+        ));
     }
     let Study { plan, store, .. } = study;
     Ok((store, plan.spec.name.clone(), source_of(&plan), keys))
@@ -135,7 +137,8 @@ pub(crate) fn unpin(name: &str, args: StoreArgs) -> anyhow::Result<Outcome> {
         }
         Err(error) => return Err(error.into()),
     }
-    let said = terminal::say(&format!("unpinned {name}; the next collection may delete what only it kept\n"));
+    let said =
+        terminal::say(&format!("unpinned {name}; the next collection may delete results that only this pin kept\n"));
     Outcome::Done.after_saying(said)
 }
 

@@ -66,7 +66,7 @@ impl<'a> Recorded<'a> {
         let name = plan.name(id);
         let (key, outputs) = self.result(id).with_context(|| format!("`{name}` has no result"))?;
         let mut maker = ActionMaker::new(plan, &self.study.observed, &self.study.store);
-        let lost = |upstream: NodeId| format!("the store has lost what `{}` gave; run again", plan.name(upstream));
+        let lost = |upstream: NodeId| format!("the store has lost the output of `{}`; run again", plan.name(upstream));
         let action = maker.action(id, key, &self.known).map_err(|error| anyhow::anyhow!(lost(error.upstream)))?;
         let items = outputs.iter().map(|(output, digest)| {
             let item = maker.item(id, *digest).with_context(|| lost(id))?;

@@ -30,14 +30,14 @@ pub(crate) fn repair(args: &StoreArgs) -> anyhow::Result<Outcome> {
         let _ = writeln!(text, "repair   {}", log.mend(&dir.join("quarantine"))?);
     }
     for node in &report.dropped {
-        let why = "as bytes of it are lost; a run that needs it makes it again";
+        let why = "as bytes of it are lost; a run that needs it recomputes it";
         let _ = writeln!(text, "dropped  the result of {node}, {why}");
     }
     let outcome = match (found.len(), report.done.len()) {
         (0, 0) => "all is well".to_owned(),
         (found, _) => {
             let dropped = terminal::count(report.dropped.len(), "result");
-            format!("{} mended, {dropped} dropped", terminal::count(found, "problem"))
+            format!("{} repaired, {dropped} dropped", terminal::count(found, "problem"))
         }
     };
     let _ = writeln!(text, "{}: {outcome}", dir.display());

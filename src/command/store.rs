@@ -133,7 +133,7 @@ pub(crate) fn verify(args: StoreArgs) -> anyhow::Result<Outcome> {
         match problems.len() {
             0 => "all is well".to_owned(),
             number => format!(
-                "{}; the next run makes what it needs again, and `orchestrate store repair` mends the store",
+                "{}; the next run recomputes what it needs, and `orchestrate store repair` repairs the store",
                 terminal::count(number, "problem")
             ),
         }

@@ -151,7 +151,7 @@ fn inputs(study: &Study, summary: &Summary, stages: &[usize]) -> anyhow::Result<
     let plan = &study.plan;
     let maker = ActionMaker::new(plan, &study.observed, &study.store);
     let item = |id: NodeId| -> anyhow::Result<Item> {
-        let lost = || format!("the store has lost what `{}` gave; run again", plan.name(id));
+        let lost = || format!("the store has lost the output of `{}`; run again", plan.name(id));
         let digest = summary.outputs.digests(id).and_then(|digests| digests.first()).with_context(lost)?;
         maker.item(id, *digest).with_context(lost)
     };

@@ -1,4 +1,4 @@
-//! A store's border: what is no store is not touched, and who waits for another process says for whom.
+//! The borders of a store: other folders are left alone, and a waiting process names the one that it waits for.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::rerun::LETTERS;
 use crate::sandbox::Sandbox;
 
 #[test]
-fn a_home_with_a_folder_tmp_is_taken_for_no_store_by_any_command() {
+fn a_home_with_a_folder_tmp_is_no_store_to_any_command() {
     let sandbox = Sandbox::with_spec(LETTERS);
     for file in ["home/tmp/thesis/scan1.dcm", "home/tmp/notes", "home/runs/marathon.txt", "home/.config/settings"] {
         sandbox.write(file, "precious");
@@ -37,7 +37,7 @@ fn a_home_with_a_folder_tmp_is_taken_for_no_store_by_any_command() {
 }
 
 #[test]
-fn a_variable_that_is_empty_names_no_store_and_an_empty_argument_is_an_error() {
+fn an_empty_variable_counts_as_unset_and_an_empty_argument_is_an_error() {
     let sandbox = Sandbox::with_spec(LETTERS);
     let output = sandbox.command(&["run", "spec.toml"]).env("ORCHESTRATE_STORE", "").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -50,7 +50,7 @@ fn a_variable_that_is_empty_names_no_store_and_an_empty_argument_is_an_error() {
 }
 
 #[test]
-fn links_that_somebody_leaves_in_a_shared_store_lead_to_nothing_that_changes() {
+fn links_in_a_shared_store_are_not_followed_by_writes() {
     let sandbox = Sandbox::with_spec(LETTERS);
     sandbox.run_well(&[]);
     sandbox.write("victim", "AAAA precious");
@@ -67,13 +67,13 @@ fn links_that_somebody_leaves_in_a_shared_store_lead_to_nothing_that_changes() {
     assert!(said.out.contains("tmp/0.lock: not made by the store"), "{}", said.out);
 }
 
-/// Starts a command with what it says in a file.
+/// Starts a command with its output in a file.
 fn start(mut command: Command, errors: &Path) -> Child {
     command.stderr(File::create(errors).unwrap()).spawn().expect("the program starts")
 }
 
 #[test]
-fn who_waits_for_a_collection_says_so_and_who_collects_and_can_be_stopped() {
+fn a_process_that_waits_for_a_collection_names_the_collector_and_can_be_stopped() {
     let sandbox = Sandbox::with_spec(LETTERS);
     sandbox.run_well(&[]);
     let commands: [&[&str]; 3] = [&["run", "spec.toml"], &["plan", "spec.toml"], &["store", "ls"]];
@@ -99,7 +99,7 @@ fn who_waits_for_a_collection_says_so_and_who_collects_and_can_be_stopped() {
 }
 
 #[test]
-fn who_waits_for_what_another_host_computes_says_for_whom() {
+fn a_process_that_waits_for_another_host_names_it() {
     let sandbox = Sandbox::with_spec(LETTERS);
     let run = sandbox.run_well(&[]);
     let key = run.nodes["all"]["key"].as_str().expect("a node has a key");
@@ -122,8 +122,10 @@ fn a_run_that_waits_in_its_middle_ends_with_the_first_interrupt() {
     sandbox.write(
         "spec.toml",
         format!(
-            "[experiment]\nname = \"wait\"\n[stages.first]\nkind = \"command\"\nargv = [\"sh\", \"-ec\", \"{script}\", \"{{out}}\"]\n\
-             [stages.second]\nkind = \"command\"\ninputs = {{ first = \"first\" }}\nargv = [\"cp\", \"-r\", \"{{in.first}}\", \"{{out}}/x\"]\n"
+            "[experiment]\nname = \"wait\"\n\
+             [stages.first]\nkind = \"command\"\nargv = [\"sh\", \"-ec\", \"{script}\", \"{{out}}\"]\n\
+             [stages.second]\nkind = \"command\"\ninputs = {{ first = \"first\" }}\n\
+             argv = [\"cp\", \"-r\", \"{{in.first}}\", \"{{out}}/x\"]\n"
         ),
     );
     let child = start(sandbox.command(&["run", "spec.toml"]), &errors);

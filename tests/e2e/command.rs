@@ -1,4 +1,4 @@
-//! Programs of `command` that treat us badly: nothing of the user is lost, and nothing half done is recorded.
+//! Badly behaved programs of `command`: no file of the user is lost, and no partial output is recorded.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use crate::sandbox::Sandbox;
 
-/// A spec with one command of a shell; `$1` is the folder of its output.
+/// A spec with one shell command; `$1` is its output folder.
 fn shell(script: &str, more: &str) -> String {
     format!(
-        "[experiment]\nname = \"command\"\n\n[stages.a]\nkind = \"command\"\nargv = [\"sh\", \"-ec\", '''{script}''', \"sh\", \
-         \"{{out}}\"]\n{more}\n"
+        "[experiment]\nname = \"command\"\n\n[stages.a]\nkind = \"command\"\n\
+         argv = [\"sh\", \"-ec\", '''{script}''', \"sh\", \"{{out}}\"]\n{more}\n"
     )
 }
 
-/// Runs a command that must fail, and gives what the program says of it.
+/// Runs a command that must fail, and returns the error message.
 fn refused(sandbox: &Sandbox, script: &str, more: &str) -> String {
     sandbox.write("spec.toml", shell(script, more));
     let said = sandbox.orchestrate(&["run", "spec.toml"]);
@@ -23,7 +23,7 @@ fn refused(sandbox: &Sandbox, script: &str, more: &str) -> String {
 }
 
 #[test]
-fn an_output_that_leads_elsewhere_is_refused_and_nothing_there_is_touched() {
+fn an_output_with_links_is_rejected_and_their_targets_stay() {
     let sandbox = Sandbox::new();
     let big = "big ".repeat(100_000);
     sandbox.write("mine/a/big", &big);
@@ -42,7 +42,7 @@ fn an_output_that_leads_elsewhere_is_refused_and_nothing_there_is_touched() {
     ] {
         let said = refused(&sandbox, &script.replace("MINE", &mine), "");
         assert!(said.contains(message), "{script}: {said}");
-        // Wherever the script put it.
+        // At the path that the script chose.
         let place =
             ["mine/a", "mine/out", "mine/out/out"].into_iter().find(|place| sandbox.path(place).join("big").exists());
         let place = place.unwrap_or_else(|| panic!("{script}: the user's file is gone"));
@@ -65,16 +65,17 @@ fn an_output_that_leads_elsewhere_is_refused_and_nothing_there_is_touched() {
 }
 
 #[test]
-fn what_a_program_leaves_running_is_waited_for_then_ended_and_named() {
+fn leftover_processes_are_waited_for_then_ended_and_named() {
     let sandbox = Sandbox::new();
-    // It ends by itself, and the result is whole.
+    // The program ends by itself, and the result is whole.
     sandbox.write("spec.toml", shell("(sleep 0.4; seq 50 > $1/x) > /dev/null 2>&1 &", "publish = \"res\""));
     sandbox.run_well(&[]);
     assert_eq!(sandbox.read("res/x").lines().count(), 50);
 
-    // A double fork in a session of its own that writes on, and ignores whoever asks it to end.
+    // A double fork in its own session that keeps writing, and ignores SIGTERM.
     let daemon = "echo whole > $1/x
-        (setsid sh -c 'trap \"\" TERM HUP; echo $$ > PID; while :; do echo more >> $0/x; sleep 0.1; done' $1 > /dev/null 2>&1 &)
+        (setsid sh -c 'trap \"\" TERM HUP; echo $$ > PID
+            while :; do echo more >> $0/x; sleep 0.1; done' $1 > /dev/null 2>&1 &)
         while ! [ -s PID ]; do sleep 0.01; done"
         .replace("PID", sandbox.path("pid").to_str().unwrap());
     let is_gone = || {
@@ -100,7 +101,7 @@ fn what_a_program_leaves_running_is_waited_for_then_ended_and_named() {
     let verified = sandbox.orchestrate(&["store", "verify"]);
     assert_eq!(verified.code, Some(0), "{}{}", verified.out, verified.err);
 
-    // A failure says why it failed, and is not waited for.
+    // A failed command is reported at once, without a wait.
     let said = refused(&sandbox, "sleep 100 > /dev/null 2>&1 & exit 3", "");
     assert!(said.contains("ended with exit status 3"), "{said}");
     sandbox.write("spec.toml", shell("true", "leftovers = \"keep\""));
@@ -113,15 +114,19 @@ fn what_a_program_leaves_running_is_waited_for_then_ended_and_named() {
 }
 
 #[test]
-fn the_execute_bit_and_empty_folders_reach_the_next_program_and_plain_files_keep_their_digests() {
+fn execute_bits_and_empty_folders_reach_the_next_program_and_plain_files_keep_their_digests() {
     let next = r#"
 [stages.b]
 kind = "command"
 inputs = { t = "a" }
-argv = ["sh", "-ec", 'test -d $1/empty/deep; test ! -x $1/plain; test $(ls -A $1 | wc -l) = 3; $1/tool > $2/y', "sh", "{in.t}", "{out}"]
+argv = [
+  "sh", "-ec", 'test -d $1/empty/deep; test ! -x $1/plain; test $(ls -A $1 | wc -l) = 3; $1/tool > $2/y',
+  "sh", "{in.t}", "{out}"
+]
 publish = "res"
 "#;
-    let make = "echo '#!/bin/sh' > $1/tool; echo 'echo works' >> $1/tool; chmod 755 $1/tool; echo > $1/plain; mkdir -p $1/empty/deep";
+    let make = "echo '#!/bin/sh' > $1/tool; echo 'echo works' >> $1/tool; chmod 755 $1/tool; echo > $1/plain; \
+                mkdir -p $1/empty/deep";
     let sandbox = Sandbox::with_spec(&shell(make, next));
     sandbox.run_well(&[]);
     assert_eq!(sandbox.read("res/y"), "works\n");
@@ -131,7 +136,7 @@ publish = "res"
     assert!(is_executable("made/tool") && !is_executable("made/plain"));
     assert!(!sandbox.path("made/.orchestrate-modes").exists());
 
-    // Key and digest of one file `x` with `1` and a newline, as they were before there were modes and `leftovers`.
+    // Golden key and digest of one file `x` with `1` and a newline: modes and `leftovers` must not change them.
     let sandbox = Sandbox::with_spec(&shell("echo 1 > $1/x; chmod 640 $1/x", ""));
     let run = sandbox.run_well(&[]);
     assert_eq!(run.nodes["a"]["key"], "ab8022c12155d99940da3509fcda48a8b9bc4b53a76bc7a33fc49902245ebb94");
@@ -139,7 +144,7 @@ publish = "res"
 }
 
 #[test]
-fn what_others_cannot_read_is_read_and_what_no_store_holds_is_named() {
+fn unreadable_modes_are_read_and_unstorable_files_are_named() {
     let sandbox = Sandbox::new();
     sandbox.write("spec.toml", shell("mkdir $1/d; echo 1 > $1/d/x; chmod 0 $1/d/x $1/d $1; mkdir w; chmod 0 w", ""));
     sandbox.run_well(&[]);
@@ -151,7 +156,7 @@ fn what_others_cannot_read_is_read_and_what_no_store_holds_is_named() {
         ("mkfifo $1/x", "`x` is neither a file nor a folder but a named pipe"),
     ] {
         let said = refused(&sandbox, script, "");
-        // A file system may refuse such a length itself.
+        // A filesystem may reject such a length itself.
         assert!(said.contains(message) || said.contains("truncate: "), "{script}: {said}");
     }
     let left =
@@ -160,11 +165,12 @@ fn what_others_cannot_read_is_read_and_what_no_store_holds_is_named() {
 }
 
 #[test]
-fn a_script_that_cannot_start_is_told_why() {
+fn a_script_that_cannot_start_gets_a_reason() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "spec.toml",
-        "[experiment]\nname = \"x\"\n[stages.a]\nkind = \"command\"\nargv = [\"{code}\", \"{out}\"]\ncode = [\"run\"]\n",
+        "[experiment]\nname = \"x\"\n\
+         [stages.a]\nkind = \"command\"\nargv = [\"{code}\", \"{out}\"]\ncode = [\"run\"]\n",
     );
     for (script, message) in [
         ("echo A > $1/x\n", "its first line, `#!` and its interpreter, is missing"),
@@ -225,7 +231,7 @@ fn a_folder_that_a_program_mounted_is_not_emptied() {
     let hangs = format!("{mount}; sleep 60");
     assert!(refused(&sandbox, &hangs, "timeout = \"1s\"").contains("it ran longer than its timeout"));
     assert_eq!((sandbox.read("mine/big"), sandbox.read("mine/small")), (big, "small".to_owned()));
-    // The killed one left its mount, which is named until somebody ends it.
+    // The killed program left its mount, and errors name it until somebody unmounts it.
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let store = sandbox.path(".orchestrate");
     for mount in

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::rerun::LETTERS;
 use crate::sandbox::{Run, Said, Sandbox};
 
-/// The letters, slow enough to be interrupted: each `repeat` says that it began, and waits for a file that lets it go.
+/// The letters, slow enough to be interrupted: each `repeat` reports that it began, and waits for a file.
 fn slow(sandbox: &Sandbox) -> String {
     let wait = format!(
         "echo began >> {0}/began; while [ ! -e {0}/go ]; do sleep 0.02; done; for i in",
@@ -90,7 +90,7 @@ fn first_interrupt_ends_cleanly_with_exit_code_130() {
 #[test]
 fn second_interrupt_ends_at_once_and_takes_the_workers_along() {
     let sandbox = Sandbox::new();
-    // Nodes that do not care for the first one.
+    // Nodes that ignore the first signal.
     sandbox.write("spec.toml", slow(&sandbox).replace("echo began", "trap : TERM; echo began"));
     let mut command = sandbox.command(&["run", "spec.toml"]);
     let mut engine = command.stderr(std::process::Stdio::null()).spawn().unwrap();
@@ -109,9 +109,9 @@ fn second_interrupt_ends_at_once_and_takes_the_workers_along() {
 }
 
 #[test]
-fn lost_and_corrupt_files_of_the_store_are_made_again() {
+fn lost_and_corrupt_files_of_the_store_are_recomputed() {
     let sandbox = Sandbox::new();
-    // Files above the size of what packs hold lie under objects/.
+    // Files too large for a pack lie under objects/.
     sandbox.write("spec.toml", LETTERS.replace("printf %s \"$1\"", "printf \"$1%0200000d\" 0"));
     let first = sandbox.run_well(&[]);
     let objects = objects(&sandbox);
@@ -134,9 +134,9 @@ fn lost_and_corrupt_files_of_the_store_are_made_again() {
     }
 }
 
-/// Several notice it before the first of them has it made again.
+/// Several nodes notice the damage before one of them has the file recomputed.
 #[test]
-fn a_corrupt_file_that_many_nodes_read_at_once_is_made_again_once() {
+fn a_corrupt_file_that_many_nodes_read_at_once_is_recomputed_once() {
     let sandbox = Sandbox::new();
     let large = LETTERS.replace("printf %s \"$1\"", "printf \"$1%0200000d\" 0");
     sandbox.write("spec.toml", large.replace("[\"a\", \"b\"]", "[\"a\"]").replace("[1, 2]", "[2]"));

@@ -1,5 +1,5 @@
-//! Eight engines of two projects on one store, with overlapping specs, again and again; in some rounds some are killed, and
-//! garbage is collected beside them all the time.
+//! Many rounds of eight engines from two projects with overlapping specs on one store. In some rounds engines are
+//! killed, and garbage collection runs all the time.
 //!
 //! `just crowd N` plays N rounds; the suite plays a few.
 #![expect(clippy::print_stderr, reason = "how each round went is what people wait for")]
@@ -16,7 +16,7 @@ use crate::sandbox::Sandbox;
 
 const ENGINES: usize = 8;
 
-/// Light stages and worker processes; `letter` and `seed` are chosen by each engine.
+/// Light stages and worker processes; each engine chooses `letter` and `seed`.
 const SPEC: &str = r#"
 [experiment]
 name = "crowd"
@@ -49,7 +49,9 @@ argv = ["sh", "-c", 'printf "$1%070000d" 0 > "$2/text"', "sh", "{params.letter}"
 kind = "command"
 over = ["letter", "times"]
 inputs = { text = "source" }
-argv = ["sh", "-c", 'for i in $(seq "$3"); do cat "$1/text"; done > "$2/text"', "sh", "{in.text}", "{out}", "{params.times}"]
+argv = [
+  "sh", "-c", 'for i in $(seq "$3"); do cat "$1/text"; done > "$2/text"', "sh", "{in.text}", "{out}", "{params.times}"
+]
 
 [stages.all]
 kind = "command"
@@ -57,7 +59,7 @@ inputs = { texts = "repeat", splits = "split.split" }
 argv = ["sh", "-c", 'cat "$1"/*/text | cksum > "$2/text"', "sh", "{in.texts}", "{out}"]
 "#;
 
-/// What the engines choose: every letter and seed is chosen by several.
+/// The choices of the engines: several engines share every letter and seed.
 const CHOICES: [[&str; 2]; 4] = [
     [r#"axes.letter=["a", "b"]"#, "axes.seed=[1]"],
     [r#"axes.letter=["b", "c"]"#, "axes.seed=[1, 2]"],
@@ -65,24 +67,24 @@ const CHOICES: [[&str; 2]; 4] = [
     [r#"axes.letter=["c", "b", "a"]"#, "axes.seed=[2, 1]"],
 ];
 
-/// What a crowd must not do.
+/// Failures of a round.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
-    /// Keys that several engines reported to have computed in one round.
+    /// Keys that several engines computed in one round.
     ran_twice: usize,
-    /// Nodes of engines that were not killed which did not end well, and nodes that the store did not have afterwards.
+    /// Nodes that failed in engines that were not killed, and nodes that the store lost.
     lost: usize,
     /// Nodes with other bytes than in an undisturbed run.
     wrong: usize,
 }
 
-/// A number below `below`, the same each time.
+/// A pseudo-random number below `below`, the same in every run.
 fn drawn(round: usize, what: &str, below: u64) -> u64 {
     let digest = Digest::of(format!("{round} {what}").as_bytes());
     u64::from_le_bytes(*digest.as_bytes().first_chunk().expect("a digest has 32 bytes")) % below
 }
 
-/// Key, status and output of each node of a run; a run that was killed may end within a line.
+/// Key, status and output of each node of a run; the last line of a killed run may be torn.
 fn nodes(out: &str) -> Vec<(String, Value)> {
     let lines = out.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let nodes = lines.filter(|line| line["reason"] == "node");
@@ -109,10 +111,10 @@ fn round(number: usize, projects: &[Sandbox; 2], expected: &BTreeMap<String, Val
     let store = shared.path("store").display().to_string();
     let (kills, collects) = (number % 2 == 1, number % 4 != 2);
     if collects {
-        // Something old: the engines need a part of it, and the collections take the rest.
+        // Old results: the engines need some of them, and garbage collection deletes the others.
         run(&projects[0], &store, 0).args(["--set", r#"axes.letter=["a", "z"]"#]).output().expect("the program starts");
     }
-    // As long as this is open no collection is alone, so what is recorded in the round stays to its end.
+    // While this session is open no collection is alone, so results recorded in the round stay to its end.
     let open = Store::open(&shared.path("store"), Access::ReadWrite).expect("the store opens");
     let ended = AtomicBool::new(false);
     let collections = AtomicUsize::new(0);
@@ -137,7 +139,7 @@ fn round(number: usize, projects: &[Sandbox; 2], expected: &BTreeMap<String, Val
             for kill in 0..3 {
                 std::thread::sleep(Duration::from_millis(drawn(number, &format!("wait {kill}"), 150)));
                 let engine = drawn(number, &format!("kill {kill}"), ENGINES as u64) as usize;
-                // One that has ended already cannot be killed.
+                // An engine that has already ended cannot be killed.
                 if engines[engine].try_wait().expect("it can be waited for").is_none() {
                     engines[engine].kill().expect("it can be killed");
                     killed.insert(engine);
@@ -156,7 +158,7 @@ fn round(number: usize, projects: &[Sandbox; 2], expected: &BTreeMap<String, Val
         for (key, node) in &nodes {
             match node["status"].as_str() {
                 Some("ran") => *ran.entry(key.clone()).or_default() += 1,
-                // What only an engine that was killed has found may be collected after its death.
+                // A hit that only a killed engine has found may be collected after its death.
                 Some("hit") if killed.contains(&engine) => continue,
                 Some("hit") => {}
                 _ => tally.lost += 1,
@@ -172,7 +174,7 @@ fn round(number: usize, projects: &[Sandbox; 2], expected: &BTreeMap<String, Val
     tally.ran_twice = ran.values().filter(|times| **times > 1).count();
     drop(open);
     let afterwards = run_all(&projects[1], &store);
-    // What both engines of a choice were killed before is computed now, and not lost.
+    // A node is not lost if both engines with that choice were killed before it: it is computed now.
     let promised = |key: &String| killed.is_empty() || promised.contains(key);
     tally.lost += afterwards.iter().filter(|(key, node)| node["status"] != "hit" && promised(key)).count();
     tally.wrong += afterwards.iter().filter(|(key, node)| expected.get(key) != Some(&node["output"])).count();

@@ -1,4 +1,4 @@
-//! Data by command: fetched from a server of the test, put in place once, and named where they are missing.
+//! Data by command: fetched once from a server of the test; a spec without its data names the command.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Cursor, Write};
@@ -11,7 +11,7 @@ use zip::write::{SimpleFileOptions, ZipWriter};
 
 use crate::sandbox::Sandbox;
 
-/// Serves files by path, and counts requests; the first answer for `breaks` ends in its middle.
+/// Serves files by path, and counts requests; the first response for `breaks` is cut off.
 struct Server {
     base: String,
     requests: Arc<AtomicUsize>,
@@ -55,8 +55,8 @@ impl Server {
     }
 }
 
-/// A slice with this label and patient, by the bytes of `1.mat` of `stages/tests/reference/mat.py`: there the label is the
-/// double 1.0 at 4568, the patient "100360" in UTF-16 at 3024.
+/// A slice with this label and patient, from the bytes of `1.mat` of `stages/tests/reference/mat.py`. The label is the
+/// double at offset 4568, the patient ("100360") UTF-16 at offset 3024.
 fn slice(template: &[u8], label: f64, patient: usize) -> Vec<u8> {
     let mut bytes = template.to_vec();
     bytes[4568..4576].copy_from_slice(&label.to_le_bytes());
@@ -111,7 +111,8 @@ fn the_brain_tumour_set_is_fetched_over_a_broken_line_checked_and_not_fetched_ag
         "brainTumorDataPublic_767-1532.zip: going on after",
         "brainTumorDataPublic_2299-3064.zip: 766 files unpacked\n",
         "checking 3065 files\n",
-        "3064 slices (708 meningioma, 1426 glioma, 930 pituitary) of 233 patients and cvind.mat are in data/brain-tumor\n",
+        "3064 slices (708 meningioma, 1426 glioma, 930 pituitary) of 233 patients and cvind.mat are in \
+         data/brain-tumor\n",
     ] {
         assert!(said.err.contains(line), "{line}: {}", said.err);
     }
@@ -122,9 +123,9 @@ fn the_brain_tumour_set_is_fetched_over_a_broken_line_checked_and_not_fetched_ag
 
     let said = sandbox.orchestrate(&args);
     assert_eq!((said.code, server.requests.load(Ordering::SeqCst)), (Some(0), asked), "{}", said.err);
-    assert!(said.err.contains("all is there: 3065 files in data/brain-tumor match checksums.json"), "{}", said.err);
+    assert!(said.err.contains("complete: 3065 files in data/brain-tumor match checksums.json"), "{}", said.err);
 
-    // And a spec reads them.
+    // A spec reads the data.
     sandbox.write("spec.toml", SPEC);
     let said = sandbox.orchestrate(&["plan", "spec.toml", "--set", "stages.images.limit=20"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
@@ -170,14 +171,14 @@ folds = 5
 "#;
 
 #[test]
-fn a_spec_without_its_data_says_which_command_fetches_them() {
+fn a_spec_without_its_data_names_the_command_that_fetches_them() {
     let sandbox = Sandbox::with_spec(SPEC);
     let said = sandbox.orchestrate(&["run", "spec.toml"]);
     assert_eq!(said.code, Some(2));
     assert!(said.err.contains("--> spec.toml:8:8"), "{}", said.err);
     assert!(said.err.contains("help: orchestrate data brain-tumor --to DIR/data/brain-tumor\n"), "{}", said.err);
 
-    // Other formats come from elsewhere.
+    // No command fetches data of other formats.
     let said = sandbox.orchestrate(&["run", "spec.toml", "--set", "stages.images.format=\"folders\""]);
     assert_eq!(said.code, Some(2));
     assert!(!said.err.contains("orchestrate data"), "{}", said.err);

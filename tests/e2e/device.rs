@@ -1,12 +1,12 @@
-//! Where a run computes, on a machine that has no GPU or in a program that knows none.
+//! The device of a run, on a machine without a GPU or in a program without GPU support.
 
 use crate::rerun::LETTERS;
 use crate::sandbox::Sandbox;
 
 #[test]
-fn a_gpu_that_cannot_be_had_is_a_usage_error_that_says_what_to_do() {
+fn a_missing_gpu_is_a_usage_error_with_a_remedy() {
     let sandbox = Sandbox::with_spec(LETTERS);
-    // No driver can be loaded that shows this program a GPU.
+    // No driver can be loaded, so the program finds no GPU.
     for device in ["cuda", "cuda:1"] {
         let mut command = sandbox.command(&["run", "spec.toml", "--device", device]);
         let output = command.env("CUDA_VISIBLE_DEVICES", "").output().expect("the program starts");
@@ -20,7 +20,7 @@ fn a_gpu_that_cannot_be_had_is_a_usage_error_that_says_what_to_do() {
 }
 
 #[test]
-fn the_device_is_recorded_and_makes_no_other_key() {
+fn the_device_is_recorded_and_is_in_no_key() {
     let sandbox = Sandbox::with_spec(LETTERS);
     let first = sandbox.run_well(&["--device", "cpu"]);
     let again = sandbox.command(&["run", "spec.toml"]).env("CUDA_VISIBLE_DEVICES", "").output();

@@ -1,4 +1,4 @@
-//! Disks that are full, may not be written or hold damage. What needs a mount is skipped where none can be made.
+//! Full, read-only and damaged disks. Tests that need a mount are skipped if none can be made.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,16 +8,17 @@ use std::process::Command;
 use crate::rerun::LETTERS;
 use crate::sandbox::{Said, Sandbox};
 
-/// Letters whose files are no part of a pack, 600 KB each. `-e`, as a script that goes on after an error says that all is well.
+/// Letters with files too large for a pack, 600 KB each. The shell runs with `-e`: otherwise it would succeed after an
+/// error.
 fn large_letters() -> String {
     LETTERS.replace("printf %s \"$1\"", "printf \"$1%0600000d\" 0").replace("\"-c\"", "\"-ec\"")
 }
 
-/// A mount that ends with the test.
+/// A mount for the duration of the test.
 struct Mount(PathBuf);
 
 impl Mount {
-    /// `None`, with the reason printed, where this user may not mount.
+    /// Mounts a disk; prints the reason and returns `None` if this user may not mount.
     #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
     fn new(test: &str, dir: &Path, arguments: &[&str]) -> Option<Self> {
         fs::create_dir_all(dir).unwrap();
@@ -101,7 +102,7 @@ fn store_of_another_user_serves_hits() {
 }
 
 #[test]
-fn store_of_a_newer_format_is_refused_by_every_command_and_left_as_it_is() {
+fn store_of_a_newer_format_is_rejected_by_every_command_and_stays_unchanged() {
     let sandbox = Sandbox::with_spec(LETTERS);
     sandbox.run_well(&[]);
     sandbox.write(".orchestrate/format", "orchestrate store 2\n");
@@ -123,14 +124,14 @@ fn store_of_a_newer_format_is_refused_by_every_command_and_left_as_it_is() {
 }
 
 #[test]
-fn repair_mends_a_store_so_that_only_what_is_lost_runs_again() {
+fn after_a_repair_only_lost_results_run_again() {
     let sandbox = Sandbox::with_spec(&large_letters());
     let first = sandbox.run_well(&[]);
     let said = sandbox.orchestrate(&["store", "repair"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
     assert!(said.out.contains("all is well"), "{}", said.out);
     let objects = files(&sandbox.path(".orchestrate/objects"));
-    // What `all` gave is the largest.
+    // The output of `all` is the largest.
     let (lost, _) = objects.iter().max_by_key(|(_, bytes)| bytes.len()).unwrap();
     fs::remove_file(lost).unwrap();
     sandbox.write(".orchestrate/last-use", "not what it was");
@@ -151,7 +152,7 @@ fn repair_mends_a_store_so_that_only_what_is_lost_runs_again() {
 }
 
 #[test]
-fn published_artifact_that_turns_out_corrupt_is_made_again_in_the_same_run() {
+fn published_artifact_that_turns_out_corrupt_is_recomputed_in_the_same_run() {
     let sandbox = Sandbox::with_spec(&large_letters());
     sandbox.run_well(&[]);
     let published = sandbox.read("results/text");
@@ -166,7 +167,7 @@ fn published_artifact_that_turns_out_corrupt_is_made_again_in_the_same_run() {
     assert!(run.said.err.contains("is corrupt"), "{}", run.said.err);
 }
 
-/// All files below a folder with their contents, sorted.
+/// Lists all files below a folder with their contents, sorted.
 fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {

@@ -1,4 +1,4 @@
-//! Bad specs and usage: what is said, and exit code 2.
+//! Bad specs and usage: messages, and exit code 2.
 
 use crate::rerun::LETTERS;
 use crate::sandbox::Sandbox;

@@ -1,4 +1,4 @@
-//! Every spec in `experiments/` plans, and the quickstart is what README says.
+//! Every spec in `experiments/` plans, and the quickstart is as README describes it.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ fn experiment(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments").join(name).display().to_string()
 }
 
-/// A data set that is only there to be named: plans digest files, and do not decode them.
+/// A placeholder for a data set: plans digest files, and do not decode them.
 fn data(sandbox: &Sandbox) -> String {
     let mut csv = "id,patient,label,image,mask\n".to_owned();
     for id in 0..15 {
@@ -43,7 +43,7 @@ fn every_experiment_plans() {
             args.extend(["--set", &weights]);
         }
         let said = sandbox.orchestrate(&args);
-        // A machine without Python cannot tell which pandas it has.
+        // A machine without Python has no version of pandas.
         if name == "command.toml" && said.err.contains("python3") {
             println!("skipped {name}: {}", said.err);
             continue;
@@ -53,7 +53,7 @@ fn every_experiment_plans() {
     }
 }
 
-/// Slices, folds and weights that are only there to be named.
+/// Placeholders for slices, folds and weights.
 fn paper(sandbox: &Sandbox) {
     for number in 1..=15 {
         sandbox.write(&format!("data/brain-tumor/{number}.mat"), format!("slice {number}"));
@@ -113,7 +113,7 @@ fn the_paper_runs_on_phantoms_through_all_eight_models_to_the_report() {
     let run = Run::from(sandbox.orchestrate(&args));
     assert_eq!(run.said.code, Some(0), "{}", run.said.err);
     assert_eq!(run.nodes.len(), 1 + 1 + 6 * 2 * (1 + 1 + 2 * 2) + 6 + 2 * 2 * 3 + 5 + 1);
-    // A map of AlexNet has one pixel at this size, and so every rule gives it the same threshold: those scores are one.
+    // A map of AlexNet has one pixel at this size, so every rule finds the same threshold and the scores are equal.
     assert!(run.with("hit").iter().all(|node| node.starts_with("score[") && node.contains("model=alexnet")));
     assert_eq!(run.ran().len() + run.with("hit").len(), run.nodes.len());
     let table = sandbox.read("results/paper/table4/table.csv");

@@ -1,4 +1,4 @@
-//! Data that are wrong, hostile or careless: all that is wrong is named at once, and the rest of a run is not disturbed.
+//! Wrong, hostile or careless data: all problems are reported at once, and other nodes are not disturbed.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -20,7 +20,7 @@ format = \"manifest\"
 path = \"data\"
 ";
 
-/// A study of two folds from a manifest; the folds are those of the column `fold`.
+/// A study of two folds from a manifest with a column `fold`.
 const STUDY: &str = "
 [axes]
 fold = { folds = 2 }
@@ -46,7 +46,7 @@ fn picture(path: &Path, side: u32, level: u8) {
 }
 
 #[test]
-fn all_that_is_wrong_with_a_manifest_and_its_files_is_named_before_anything_runs() {
+fn all_problems_of_a_manifest_and_its_files_are_named_before_anything_runs() {
     let sandbox = Sandbox::with_spec(IMAGES);
     picture(&sandbox.path("data/a.png"), 16, 0);
     picture(&sandbox.path("secret.png"), 16, 0);
@@ -105,7 +105,7 @@ fn all_files_that_cannot_be_decoded_are_named_and_other_stages_run() {
     }
 }
 
-/// A PNG file of some hundred bytes whose header claims a square of so many pixels.
+/// A small PNG file whose header claims a square of that many pixels.
 fn bomb(side: u32) -> Vec<u8> {
     let mut file = std::io::Cursor::new(Vec::new());
     GrayImage::new(8, 8).write_to(&mut file, image::ImageFormat::Png).expect("memory is writable");
@@ -124,7 +124,7 @@ fn bomb(side: u32) -> Vec<u8> {
 }
 
 #[test]
-fn names_that_are_not_in_utf_8_are_all_told() {
+fn all_names_that_are_not_utf_8_are_reported() {
     let sandbox = Sandbox::with_spec(&IMAGES.replace("manifest", "folders"));
     picture(&sandbox.path("data/x/a.png"), 16, 0);
     for name in [&b"x/\xff.png"[..], b"x/\xfe_mask.png"] {
@@ -136,7 +136,7 @@ fn names_that_are_not_in_utf_8_are_all_told() {
 }
 
 #[test]
-fn links_are_followed_and_count_by_what_they_lead_to() {
+fn links_are_followed_and_count_as_their_targets() {
     let sandbox = Sandbox::with_spec(IMAGES);
     picture(&sandbox.path("elsewhere/1.png"), 16, 0);
     picture(&sandbox.path("elsewhere/2.png"), 16, 90);
@@ -171,7 +171,7 @@ fn class_that_is_missing_on_one_side_of_a_fold_and_losses_that_diverge_fail_thei
     let mut csv = "image,label,fold\n".to_owned();
     for image in 0..12 {
         let (class, fold) = (image % 2, image / 6 + 1);
-        // All images of the class `rare` are in fold 1, so a training without fold 1 knows nothing of it.
+        // All images of the class `rare` are in fold 1, so a training without fold 1 never sees one.
         let label = if image < 2 { "rare" } else { ["dark", "bright"][class] };
         picture(&sandbox.path(&format!("data/{image}.png")), 16, 120 * class as u8);
         csv += &format!("{image}.png,{label},{fold}\n");
@@ -193,7 +193,7 @@ fn class_that_is_missing_on_one_side_of_a_fold_and_losses_that_diverge_fail_thei
 }
 
 #[test]
-fn secret_is_in_no_file_and_no_message_and_another_one_is_the_same_key() {
+fn secret_is_in_no_file_and_no_message_and_not_in_the_key() {
     const SECRET: &str = "hunter2-f4d1c0ffee";
     const SPEC: &str = r#"
 [experiment]
@@ -201,7 +201,9 @@ name = "secret"
 
 [stages.good]
 kind = "command"
-argv = ["sh", "-c", 'echo "with $TOKEN"; echo "progress 1/2 $TOKEN"; echo "and $TOKEN" >&2; echo x > "$1/x"', "sh", "{out}"]
+argv = [
+  "sh", "-c", 'echo "with $TOKEN"; echo "progress 1/2 $TOKEN"; echo "and $TOKEN" >&2; echo x > "$1/x"', "sh", "{out}"
+]
 secret_env = ["TOKEN"]
 
 [stages.bad]
@@ -227,7 +229,7 @@ secret_env = ["TOKEN"]
     each_file(&sandbox.path(""), &mut |path| {
         let bytes = fs::read(path).unwrap();
         files += 1;
-        // A prefix of it is what a line that is cut may leave.
+        // A torn line may leave a prefix of the secret.
         for part in [&SECRET[..9], "another-5"] {
             let found = bytes.windows(part.len()).any(|window| window == part.as_bytes());
             assert!(!found, "`{part}` is in {}", path.display());
@@ -243,11 +245,12 @@ fn each_file(dir: &Path, see: &mut dyn FnMut(&Path)) {
     }
 }
 
-/// A folder of publications may be anybody's, and its record, or the sidecar of an earlier program, says what we may remove.
+/// Anybody may write to a published folder; its record or a sidecar then names files that we would remove.
 #[test]
 fn record_or_sidecar_that_names_files_elsewhere_removes_none_of_them() {
     let spec = "[experiment]\nname = \"x\"\n[stages.a]\nkind = \"command\"\npublish = \"results\"\n\
-                argv = [\"sh\", \"-c\", 'echo $1 > $2/x', \"sh\", \"{params.text}\", \"{out}\"]\nparams = { text = \"1\" }\n";
+                argv = [\"sh\", \"-c\", 'echo $1 > $2/x', \"sh\", \"{params.text}\", \"{out}\"]\n\
+                params = { text = \"1\" }\n";
     let record = "results/.orchestrate-published.toml";
     for with_record in [true, false] {
         let sandbox = Sandbox::with_spec(spec);

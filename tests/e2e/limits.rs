@@ -1,9 +1,10 @@
-//! A store with limits: what goes by itself, when, what stays, and what is still told of it.
+//! A store with limits: automatic collections, protected results, and the lineage of deleted results.
 
 use crate::rerun::LETTERS;
 use crate::sandbox::Sandbox;
 
-/// The letters with outputs that are large files: 1.4 MB for each letter, of which `all` has 0.6 and two of the rest the same 0.2.
+/// The letters with large output files: 1.4 MB for each letter. `all` has 0.6 MB of it, and two other nodes share 0.2
+/// MB.
 fn large() -> String {
     LETTERS.replace("printf %s \"$1\"", "printf \"$1%0199999d\" 0")
 }
@@ -30,7 +31,7 @@ fn first_run_of_a_day_frees_the_oldest_and_a_rerun_computes_just_that() {
     assert!(line.starts_with("store limits: deleted 2 results, 2 large files and logs of 3 runs ("), "{line}");
     assert!(line.contains(", freed 1 MB, kept 1.8 MB;"), "{line}");
     assert!(line.contains("computing it again would take"), "{line}");
-    // The inputs fit, and come before what was made from them.
+    // The inputs fit, and are kept before the results made from them.
     let again = sandbox.run_well(&["--set", &a]);
     assert_eq!(again.ran(), ["all", "repeat[letter=a,times=2]"]);
     assert_eq!(again.said.err, "", "once a day");
@@ -38,11 +39,11 @@ fn first_run_of_a_day_frees_the_oldest_and_a_rerun_computes_just_that() {
 }
 
 #[test]
-fn what_a_run_used_stays_though_it_is_more_than_the_limit() {
+fn results_that_a_run_used_stay_even_beyond_the_limit() {
     let sandbox = Sandbox::with_spec(LETTERS);
     sandbox.write("orchestrate.toml", "[store]\nmax_size = \"100 B\"\n");
     let run = sandbox.run_well(&[]);
-    let warning = "warning: pinned results, what runs need and the record of the latest run take";
+    let warning = "warning: pinned results, results that runs need and the log of the latest run take";
     assert!(run.said.err.contains(warning), "{}", run.said.err);
     assert_eq!(sandbox.run_well(&[]).ran(), [""; 0]);
 }
@@ -74,7 +75,7 @@ fn pinned_run_stays_until_it_is_unpinned() {
 }
 
 #[test]
-fn pin_of_a_spec_takes_in_what_later_runs_of_it_make() {
+fn pin_of_a_spec_gets_the_results_of_its_later_runs() {
     let sandbox = Sandbox::with_spec(LETTERS);
     let said = sandbox.orchestrate(&["store", "pin", "spec.toml"]);
     assert_eq!(said.code, Some(2));
@@ -116,7 +117,7 @@ fn limits_that_cannot_be_read_are_shown_before_anything_runs() {
 }
 
 #[test]
-fn a_dry_run_says_what_each_kind_frees_and_costs() {
+fn a_dry_run_lists_bytes_and_cost_of_each_kind() {
     let sandbox = Sandbox::with_spec(&large());
     sandbox.run_well(&["--set", &only("a")]);
     sandbox.write("orchestrate.toml", "[store]\nmax_size = \"0.5 MB\"\n");
@@ -130,7 +131,7 @@ fn a_dry_run_says_what_each_kind_frees_and_costs() {
 }
 
 #[test]
-fn where_a_deleted_result_came_from_is_still_told() {
+fn provenance_of_a_deleted_result_is_still_shown() {
     let sandbox = Sandbox::with_spec(LETTERS);
     let run = sandbox.run_well(&[]);
     sandbox.orchestrate(&["store", "gc", "--max-size", "1B"]);

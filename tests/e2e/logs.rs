@@ -1,4 +1,4 @@
-//! What nodes print: how long it is kept, and how it is read.
+//! Logs of nodes: how long they are kept, and how they are read.
 
 use std::fs;
 use std::io::Read;
@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use crate::sandbox::Sandbox;
 
-/// A stage that prints 300 kB in lines that are numbered, and a node after it that prints nothing.
+/// A stage that prints 300 kB in numbered lines, and a node below it that prints nothing.
 const PRINTS: &str = r#"
 [experiment]
 name = "prints"
@@ -37,7 +37,7 @@ fn size(path: &Path) -> u64 {
 }
 
 #[test]
-fn logs_are_counted_and_go_with_their_runs() {
+fn logs_are_counted_and_deleted_with_their_runs() {
     let sandbox = Sandbox::with_spec(PRINTS);
     for letter in ["a", "b"] {
         sandbox.run_well(&["--set", &only(letter)]);
@@ -73,7 +73,7 @@ fn logs_are_counted_and_go_with_their_runs() {
 }
 
 #[test]
-fn what_people_keep_beside_logs_survives_every_collection() {
+fn files_of_people_beside_logs_survive_every_collection() {
     let sandbox = Sandbox::with_spec(PRINTS);
     sandbox.run_well(&[]);
     let runs = fs::read_dir(sandbox.path(".orchestrate/runs")).unwrap();
@@ -91,7 +91,7 @@ fn what_people_keep_beside_logs_survives_every_collection() {
 }
 
 #[test]
-fn a_reader_who_goes_away_ends_it_quietly() {
+fn a_reader_that_goes_away_ends_the_command_quietly() {
     let sandbox = Sandbox::with_spec(PRINTS);
     sandbox.run_well(&[]);
     let mut command = sandbox.command(&["logs", "loud[letter=a]"]);
@@ -105,7 +105,7 @@ fn a_reader_who_goes_away_ends_it_quietly() {
 }
 
 #[test]
-fn the_log_of_a_node_that_runs_is_read_as_far_as_it_got() {
+fn the_log_of_a_running_node_is_shown_up_to_now() {
     let sandbox = Sandbox::with_spec(PRINTS);
     sandbox.edit("spec.toml", "printf %s", "until [ -e GO ]; do sleep 0.01; done; printf %s");
     let go = sandbox.path("go");

@@ -1,4 +1,4 @@
-//! Long stages: killed at many points, a training goes on to the bytes of one that nobody disturbed.
+//! Long stages: a training that is killed at many points resumes to the bytes of an undisturbed one.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::sandbox::{Run, Said, Sandbox};
 
-/// Everything that has a state is on: momentum, decay, a schedule, augmentation, shuffling.
+/// Everything with a state is on: momentum, decay, a schedule, augmentation, shuffling.
 const TRAIN: &str = r#"
 [experiment]
 name = "long"
@@ -61,7 +61,7 @@ fn start(sandbox: &Sandbox) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
 }
 
-/// The checkpoints that lie in the store.
+/// The checkpoints in the store.
 fn checkpoints(sandbox: &Sandbox) -> Vec<PathBuf> {
     let folders = std::fs::read_dir(sandbox.path(".orchestrate/checkpoints")).into_iter().flatten().flatten();
     let files = folders.flat_map(|folder| std::fs::read_dir(folder.path()).into_iter().flatten().flatten());
@@ -71,7 +71,7 @@ fn checkpoints(sandbox: &Sandbox) -> Vec<PathBuf> {
     files
 }
 
-/// Waits until so many epochs have a checkpoint, or the run has ended.
+/// Waits until that many epochs have a checkpoint, or the run has ended.
 fn wait_for_epoch(sandbox: &Sandbox, engine: &mut Child, epoch: usize) {
     let deadline = Instant::now() + Duration::from_secs(60);
     let name = format!("epoch-{epoch:06}.checkpoint");
@@ -82,14 +82,14 @@ fn wait_for_epoch(sandbox: &Sandbox, engine: &mut Child, epoch: usize) {
     }
 }
 
-/// The process that trains.
+/// Returns the id of the training process.
 fn worker(engine: &Child) -> Option<u32> {
     let output = Command::new("pgrep").args(["-P", &engine.id().to_string()]).output().expect("there is a `pgrep`");
     String::from_utf8_lossy(&output.stdout).lines().find_map(|line| line.parse().ok())
 }
 
 fn kill(process: u32) {
-    // It may just have ended.
+    // The process may just have ended.
     let _ = Command::new("kill").args(["-KILL", &process.to_string()]).stderr(Stdio::null()).status();
 }
 
@@ -97,7 +97,7 @@ fn kill(process: u32) {
 fn training_whose_engine_is_killed_again_and_again_ends_with_the_same_bytes() {
     let undisturbed = Sandbox::with_spec(TRAIN).run_well(&[]);
     let sandbox = Sandbox::with_spec(TRAIN);
-    // At a checkpoint, some time after one, and after one whose file is then damaged.
+    // Kills at a checkpoint, some time after one, and after one whose file is then damaged.
     for (epoch, delay_ms) in [(1, 0), (4, 7), (7, 13), (10, 3)] {
         let mut engine = start(&sandbox);
         wait_for_epoch(&sandbox, &mut engine, epoch);

@@ -1,4 +1,4 @@
-//! Borders of a run: names that are not UTF-8, files that are none, too many jobs, too few threads, nothing to run.
+//! Borders of a run: names that are not UTF-8, irregular files, too many jobs, too few threads, nothing to run.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,10 +10,10 @@ use std::process::{Command, Output, Stdio};
 use crate::rerun::LETTERS;
 use crate::sandbox::{Run, Said, Sandbox};
 
-/// Ends a program that waits for ever, so that its test fails.
+/// Time after which a hanging program is killed, so that its test fails.
 const PATIENCE_S: &str = "60";
 
-/// The program, which is ended when it takes too long; its exit code is 124 then.
+/// The program under a time limit; its exit code is 124 if it is killed.
 fn bounded(sandbox: &Sandbox, before: &[&str], args: &[&str]) -> Command {
     let plain = sandbox.command(args);
     let mut command = Command::new("timeout");
@@ -51,7 +51,7 @@ fn store_whose_path_is_not_utf_8_is_a_store() {
             command.arg("--to").arg(store.with_file_name("exported"));
         }
         let said = said(&sandbox, command.arg("--store").arg(&store).output().expect("it starts"));
-        // What `all` gave is no table, which is told and no more.
+        // The output of `all` is no table, which is an error and nothing worse.
         let expected = if args[0] == "export" { Some(2) } else { Some(0) };
         assert_eq!(said.code, expected, "{args:?}: {}{}", said.out, said.err);
         assert!(!said.err.contains("warning"), "{args:?}: {}", said.err);
@@ -59,7 +59,7 @@ fn store_whose_path_is_not_utf_8_is_a_store() {
 }
 
 #[test]
-fn spec_and_working_directory_may_be_no_utf_8_and_a_path_below_them_is_refused_at_once() {
+fn spec_and_working_directory_need_not_be_utf_8_but_a_path_below_them_must() {
     let sandbox = Sandbox::new();
     let dir = odd(&sandbox);
     fs::write(dir.join("spec.toml"), LETTERS).expect("tests can write");
@@ -79,7 +79,7 @@ fn spec_and_working_directory_may_be_no_utf_8_and_a_path_below_them_is_refused_a
 }
 
 #[test]
-fn fifos_devices_and_sparse_terabytes_are_refused_wherever_a_file_is_named() {
+fn fifos_devices_and_sparse_terabytes_are_rejected_wherever_a_file_is_named() {
     let sandbox = Sandbox::with_spec(LETTERS);
     let fifo = |name: &str| {
         let made = Command::new("mkfifo").arg(sandbox.path(name)).status().expect("there is mkfifo");
@@ -127,7 +127,7 @@ fn fifos_devices_and_sparse_terabytes_are_refused_wherever_a_file_is_named() {
 }
 
 #[test]
-fn jobs_beyond_what_a_run_can_use_are_capped_with_a_word() {
+fn jobs_beyond_the_cores_are_capped_with_a_warning() {
     let sandbox = Sandbox::with_spec(LETTERS);
     for jobs in ["65535", "10000"] {
         let said =
@@ -143,9 +143,9 @@ fn jobs_beyond_what_a_run_can_use_are_capped_with_a_word() {
     assert_eq!(planned.status.code(), Some(0));
 }
 
-/// Each command waits until all of them run.
+/// Each command waits until all are running.
 #[test]
-fn sixteen_commands_that_only_wait_run_at_once_on_however_few_cores() {
+fn sixteen_waiting_commands_run_at_once_on_any_number_of_cores() {
     let sandbox = Sandbox::with_spec(
         r#"
 [experiment]
@@ -156,7 +156,10 @@ number = "1..=16"
 kind = "command"
 over = ["number"]
 env = ["MEETING"]
-argv = ["sh", "-c", 'touch "$MEETING/{number}"; until [ $(ls "$MEETING" | wc -l) = 16 ]; do sleep 0.05; done; echo > {out}/done']
+argv = ["sh", "-c", '''
+  touch "$MEETING/{number}"
+  until [ $(ls "$MEETING" | wc -l) = 16 ]; do sleep 0.05; done
+  echo > {out}/done''']
 "#,
     );
     fs::create_dir(sandbox.path("meeting")).expect("tests can make folders");
@@ -167,7 +170,8 @@ argv = ["sh", "-c", 'touch "$MEETING/{number}"; until [ $(ls "$MEETING" | wc -l)
     assert!(!said.err.contains("capped"), "{}", said.err);
 }
 
-/// With each number of processes that a user may have a run ends, well or with an error that says why, and keeps what is done.
+/// Under any limit on the user's processes a run ends, with success or an error with a reason, and keeps finished
+/// results.
 #[test]
 fn too_few_threads_or_processes_are_an_error_and_never_a_wait() {
     let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
@@ -232,7 +236,7 @@ fn study_without_points_says_so() {
 }
 
 #[test]
-fn siblings_with_one_key_share_the_result_of_the_one_that_is_named() {
+fn siblings_with_equal_keys_share_the_result_of_the_named_one() {
     let sandbox = Sandbox::with_spec(
         r#"
 [experiment]

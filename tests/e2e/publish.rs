@@ -1,11 +1,12 @@
-//! Stories of published folders: each is one stage of one study, and what a person keeps there survives all of them.
+//! Stories of published folders: each belongs to one stage of one study, and files that a person keeps there survive
+//! all of them.
 
 use std::fs;
 
 use crate::sandbox::{Run, Said, Sandbox};
 use crate::study::STUDY;
 
-/// One text a letter, which fails for `b` if it is to.
+/// A text for each letter; the one for `b` fails on request.
 const LETTERS: &str = r#"
 [experiment]
 name = "letters"
@@ -23,7 +24,7 @@ publish = "results/make"
 
 const RECORD: &str = ".orchestrate-published.toml";
 
-/// A project with a file and a folder of a person's where it publishes.
+/// A project whose published folder has a file and a folder of a person.
 fn letters() -> Sandbox {
     let sandbox = Sandbox::with_spec(LETTERS);
     for file in ["notes.txt", "mine/notes.txt", "letter=a/notes.txt"] {
@@ -32,7 +33,7 @@ fn letters() -> Sandbox {
     sandbox
 }
 
-/// The files of the published folder, the record left out; the person's are there.
+/// Lists the files of the published folder without the record, and checks that the person's are intact.
 fn published(sandbox: &Sandbox) -> Vec<String> {
     let mut files = Vec::new();
     let mut folders = vec![sandbox.path("results/make")];
@@ -122,14 +123,15 @@ fn files_of_a_person_survive_every_story() {
 }
 
 #[test]
-fn a_spec_that_extends_another_is_warned_and_refused_and_a_placeholder_parts_them() {
+fn a_spec_that_extends_another_cannot_publish_into_its_folder_and_a_placeholder_helps() {
     let sandbox = letters();
     sandbox.run_well(&[]);
     sandbox.write("child.toml", "extends = \"spec.toml\"\n[experiment]\nname = \"child\"\n");
     let said = sandbox.orchestrate(&["run", "child.toml"]);
     assert_eq!(said.code, Some(2));
     for part in [
-        "warning: stage `make` publishes into a folder that was named for experiment `letters`, which this spec extends",
+        "warning: stage `make` publishes into a folder that was named for experiment `letters`, which this spec \
+         extends",
         "error: DIR/results/make belongs to stage `make` of experiment `letters`, spec spec.toml",
         "spec.toml:13:11",
         "`{experiment}` in it stands for the experiment's name",
@@ -190,7 +192,7 @@ fn folders_that_cannot_be_published_into_are_errors_of_the_spec() {
 }
 
 #[test]
-fn labels_that_differ_have_folders_that_differ_where_they_are_published_exported_and_logged() {
+fn different_labels_have_different_folders_when_published_exported_and_logged() {
     let labels = "[\"a/b\", \"a_b\", \"A_b\", \"a%2Fb\"]";
     let sandbox =
         Sandbox::with_spec(&LETTERS.replace("[\"a\", \"b\"]", labels).replace("printf", "echo log of $1; printf"));
@@ -212,7 +214,10 @@ fn labels_that_differ_have_folders_that_differ_where_they_are_published_exported
     let sizes = "[{ name = \"a/b\", size = 32 }, { name = \"a_b\", size = 40 }]";
     sandbox.write(
         "images.toml",
-        format!("[experiment]\nname = \"i\"\n[axes]\ns = {sizes}\n[stages.images]\nkind = \"dataset\"\nover = [\"s\"]\ncount = 3\n"),
+        format!(
+            "[experiment]\nname = \"i\"\n[axes]\ns = {sizes}\n\
+             [stages.images]\nkind = \"dataset\"\nover = [\"s\"]\ncount = 3\n"
+        ),
     );
     assert_eq!(sandbox.orchestrate(&["run", "images.toml"]).code, Some(0));
     let said = sandbox.orchestrate(&["export", "masks", "images.toml", "images", "--to", "masks"]);
@@ -231,14 +236,14 @@ fn an_output_named_like_the_sidecar_is_published_as_it_is() {
 }
 
 #[test]
-fn what_was_published_among_code_is_no_code() {
+fn published_files_among_code_are_not_in_the_key() {
     let sandbox = Sandbox::with_spec(LETTERS);
     sandbox.edit("spec.toml", "params = { text = \"1\" }", "params = { text = \"1\" }\ncode = [\".\"]");
     let first = sandbox.run_well(&[]);
     let again = sandbox.run_well(&[]);
     assert_eq!(again.ran(), [""; 0]);
     for run in [first, again] {
-        let said = "which lies in DIR, which stage `make` reads; what is published is left out there";
+        let said = "which lies in DIR, which stage `make` reads; published files are left out there";
         assert!(run.said.err.contains(said), "{}", run.said.err);
     }
 }
@@ -281,7 +286,7 @@ fn a_report_and_its_provenance_tables_and_figures_are_of_one_run() {
     assert_eq!((run.ran(), warnings(&run)), (Vec::new(), Vec::new()));
     assert_eq!(sandbox.read("results/report/report.html"), page, "a run of hits leaves what was added");
 
-    // One model less has fewer figures.
+    // Without one model there are fewer figures.
     let set = ["--set", "axes.model=[\"tiny\"]"];
     sandbox.run_well(&set);
     let key = |sandbox: &Sandbox| {

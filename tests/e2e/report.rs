@@ -1,4 +1,4 @@
-//! From a study to its page: what is on it, where its numbers come from, how it looks in a browser; and what is exported.
+//! From a study to its page: contents, provenance, and layout in a browser; and exports.
 
 use std::process::Command;
 use std::sync::OnceLock;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::sandbox::Sandbox;
 
-/// Two classifiers and a U-Net on small phantoms, with published values that nobody published.
+/// Two classifiers and a U-Net on small phantoms, with made-up reference values.
 const STUDY: &str = r#"
 [experiment]
 name = "study"
@@ -110,7 +110,7 @@ curves = ["train", "segment"]
 
 const PUBLISHED: &str = "# invented for this test\nmodel,label,mean,sd,precision\ntiny,all,0.999,0.001,0.005\n";
 
-/// The study, run once for all tests.
+/// The study, which runs once for all tests.
 fn study() -> &'static Sandbox {
     static STUDY_RUN: OnceLock<Sandbox> = OnceLock::new();
     STUDY_RUN.get_or_init(|| {
@@ -121,7 +121,7 @@ fn study() -> &'static Sandbox {
     })
 }
 
-/// The page that `orchestrate report` writes.
+/// The page from `orchestrate report`.
 fn page(folder: &str) -> String {
     let said = study().orchestrate(&["report", "spec.toml", "--to", folder]);
     assert_eq!(said.code, Some(0), "{}", said.err);
@@ -144,7 +144,7 @@ fn report_names_nodes_keys_and_times_and_runs_nothing() {
         assert!(page.contains(&format!("data-node=\"{node}\"")), "{node}");
     }
     assert!(!page.contains("orchestrate:provenance") && !page.contains("http:") && !page.contains("https:"));
-    // A U-Net predicts masks and no class, so nothing is said of one.
+    // A U-Net predicts masks and no class, so the page shows no class.
     let of_unet = page.split("<article").filter(|case| case.contains("data-model=\"unet-vgg16\""));
     assert!(of_unet.clone().count() > 0 && of_unet.clone().all(|case| !case.contains("data-correct")));
     assert!(page.split("<article").any(|case| case.contains("data-model=\"tiny\"") && case.contains("data-correct")));
@@ -157,7 +157,7 @@ fn report_names_nodes_keys_and_times_and_runs_nothing() {
     assert_eq!(run.ran(), [""; 0], "a report changes nothing that a run sees");
 }
 
-/// What the page says under a name in "Computing".
+/// The text under a name in the section "Computing".
 fn fact(page: &str, name: &str) -> Option<String> {
     let rest = page.split(&format!("<dt>{name}</dt><dd>")).nth(1)?;
     Some(rest.split("</dd>").next()?.to_owned())
@@ -184,14 +184,14 @@ fn page_cites_the_run_that_made_it_and_has_its_overrides_in_the_header() {
     assert_eq!(of_run, [None, None], "they are the same");
     assert!(fact(&overridden, "that run").is_some_and(|run| run.contains("36 hit, 1 ran")), "{overridden:?}");
 
-    // Set to what it is anyway, it is the same page of the same run.
+    // An override with the same value gives the same page of the same run.
     let said = study().orchestrate(&["report", "spec.toml", "--to", "same", "--set", "stages.report.cases=4"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
     assert_eq!(fact(&study().read("same/report.html"), "overrides of that run").as_deref(), Some("none"));
 }
 
 #[test]
-fn report_of_what_did_not_run_names_what_is_missing() {
+fn report_of_nodes_that_did_not_run_names_the_missing_ones() {
     let sandbox = Sandbox::with_spec(STUDY);
     sandbox.write("published.csv", PUBLISHED);
     let said = sandbox.orchestrate(&["report", "spec.toml"]);
@@ -223,7 +223,7 @@ fn export_writes_files_for_other_programs() {
     let name = files("masks").swap_remove(0);
     let mask = image::open(study().path("masks").join(&name)).expect("a PNG").to_luma8();
     assert!(mask.dimensions() == (32, 32) && mask.pixels().all(|pixel| [0, 255].contains(&pixel.0[0])));
-    // The spec of the latest run, and a folder a node.
+    // With the spec of the latest run, and a folder for each node.
     export(&["masks", "predict-masks", "--to", "predicted"]);
     assert_eq!(files("predicted").len(), 2);
     assert!(files("predicted").contains(&"unet=unet-vgg16,fold=1".to_owned()));
@@ -250,7 +250,7 @@ fn export_writes_files_for_other_programs() {
     assert!(!study().path("nothing").exists());
 }
 
-/// What is asked of the page in a browser; the answers go to the frame around it as JSON.
+/// The script that measures the page in a browser; it posts the answers to the frame around it as JSON.
 const PROBE: &str = r##"<script>addEventListener("load", () => setTimeout(() => {
   const shown = [...document.querySelectorAll(".case")].filter((it) => !it.hidden);
   const text = (it) => it.innerText.replace(/\s+/g, " ").trim();
@@ -269,7 +269,8 @@ const PROBE: &str = r##"<script>addEventListener("load", () => setTimeout(() => 
     series: [...new Set(shown.map((it) => it.dataset.model))],
     cases: document.querySelectorAll(".case").length,
     panels: shown[0] ? [...shown[0].querySelectorAll("figcaption")].map((it) => it.textContent) : [],
-    dangling: [...document.querySelectorAll("use")].filter((it) => !document.querySelector(it.getAttribute("href"))).length,
+    dangling: [...document.querySelectorAll("use")]
+      .filter((it) => !document.querySelector(it.getAttribute("href"))).length,
     loaded: performance.getEntriesByType("resource").filter((it) => !it.name.startsWith("data:")).length,
     nodes: document.querySelectorAll("#nodes > li").length,
   };
@@ -278,7 +279,7 @@ const PROBE: &str = r##"<script>addEventListener("load", () => setTimeout(() => 
   parent.postMessage(JSON.stringify(answers), "*");
 }));</script>"##;
 
-/// A page of its own around the page: a window of Chromium is no narrower than 500 pixels, a frame in it is.
+/// A page around the page: a window of Chromium is at least 500 pixels wide, but a frame can be narrower.
 fn frame(name: &str, width: u32, hash: &str) -> String {
     format!(
         r#"<!doctype html><meta name="color-scheme" content="light dark">
@@ -292,7 +293,7 @@ fn frame(name: &str, width: u32, hash: &str) -> String {
     )
 }
 
-/// Opens a page in Chromium; `None` where there is none.
+/// Opens a page in Chromium; `None` if Chromium is not installed.
 fn browse(name: &str, width: u32, dark: bool, hash: &str) -> Option<Value> {
     let candidates = ["chromium", "chromium-browser", "google-chrome"];
     let found = candidates.into_iter().find(|name| Command::new(name).arg("--version").output().is_ok())?;
@@ -336,7 +337,7 @@ fn page_is_readable_in_a_browser_at_both_widths_and_its_filters_work() {
     assert_eq!(wide["overflow"], 0, "{wide}");
     assert_eq!(wide["background"], "rgb(255, 255, 255)");
     assert_eq!((&wide["loaded"], &wide["dangling"]), (&0.into(), &0.into()), "{wide}");
-    // One sweep, three histograms, loss and another measure of three series; two classifiers have a matrix.
+    // One sweep, three histograms, loss and another measure of three series, and matrices of two classifiers.
     assert_eq!((&wide["charts"], &wide["matrices"]), (&10.into(), &2.into()), "{wide}");
     assert_eq!(wide["nodes"], 37, "{wide}");
     assert_eq!(wide["scrolled"], json!([]), "a table of ten columns fits, so that none hides behind a scroll bar");
@@ -346,7 +347,7 @@ fn page_is_readable_in_a_browser_at_both_widths_and_its_filters_work() {
         ["tiny", "tiny-modified", "unet-vgg16", "tiny", "tiny-modified"]
     );
     let first = texts(&cells[0]);
-    // The images are synthetic, so that how far a figure is from a published one would say nothing.
+    // The images are synthetic, so distances from reference values would mean nothing.
     assert!(first.len() == 6 && first[1].ends_with("published 0.999 (0.001)"), "{first:?}");
     assert!(texts(&cells[3]).len() == 10 && texts(&cells[3])[1].ends_with("published 0.999 (0.001)"), "{cells:?}");
     assert!(!texts(&cells[1])[1].contains("published"), "{cells:?}");

@@ -1,10 +1,10 @@
-//! What runs again after a change, and what does not.
+//! Reruns after a change: only the nodes that it concerns.
 
 use std::collections::BTreeSet;
 
 use crate::sandbox::Sandbox;
 
-/// letters → upper (over letter) → repeat (over letter, times) → all (gathers).
+/// A chain of commands: letters → upper (over letter) → repeat (over letter, times) → all (gathers).
 pub(crate) const LETTERS: &str = r#"
 [experiment]
 name = "letters"
@@ -28,7 +28,9 @@ argv = ["sh", "-c", 'tr a-c A-C < "$1/text" > "$2/text"', "sh", "{in.text}", "{o
 kind = "command"
 over = ["letter", "times"]
 inputs = { text = "upper" }
-argv = ["sh", "-c", 'for i in $(seq "$3"); do cat "$1/text"; done > "$2/text"', "sh", "{in.text}", "{out}", "{params.times}"]
+argv = [
+  "sh", "-c", 'for i in $(seq "$3"); do cat "$1/text"; done > "$2/text"', "sh", "{in.text}", "{out}", "{params.times}"
+]
 
 [stages.all]
 kind = "command"
@@ -53,7 +55,7 @@ fn second_run_is_all_hits_and_changes_no_byte() {
 fn run_of_hits_leaves_one_new_file() {
     let sandbox = Sandbox::with_spec(LETTERS);
     sandbox.run_well(&[]);
-    // The first of them makes the file of last uses.
+    // The first run of hits makes the file of last uses.
     sandbox.run_well(&[]);
     let files = || {
         let found =
@@ -69,7 +71,7 @@ fn run_of_hits_leaves_one_new_file() {
 }
 
 #[test]
-fn changing_one_value_of_an_axis_runs_its_points_and_what_gathers_them() {
+fn changing_one_value_of_an_axis_runs_its_points_and_the_gathering_node() {
     let sandbox = Sandbox::with_spec(LETTERS);
     sandbox.run_well(&[]);
     sandbox.edit("spec.toml", "times = [1, 2]", "times = [1, 3]");
@@ -119,7 +121,7 @@ fn moved_folder_and_moved_store_are_still_hits() {
 fn identical_output_of_an_input_cuts_off_everything_below() {
     let sandbox = Sandbox::with_spec(LETTERS);
     sandbox.run_well(&[]);
-    // Another way to write the same letter: `source` runs, and gives the same bytes.
+    // Another spelling of the same letter: `source` runs, and its output has the same bytes.
     sandbox.edit("spec.toml", r#"'printf %s "$1" > "$2/text"'"#, r#"'printf "%s" "$1" > "$2/text"'"#);
     let run = sandbox.run_well(&[]);
     assert_eq!(run.ran(), ["source[letter=a]", "source[letter=b]"]);
@@ -127,7 +129,7 @@ fn identical_output_of_an_input_cuts_off_everything_below() {
 }
 
 #[test]
-fn relabelled_value_runs_only_what_shows_the_label() {
+fn relabelled_value_runs_only_nodes_that_show_the_label() {
     let sandbox = Sandbox::with_spec(LETTERS);
     sandbox.run_well(&[]);
     let run = sandbox.run_well(&["--set", r#"axes.letter=[{ name = "first", letter = "a" }, "b"]"#]);
@@ -179,7 +181,7 @@ fn plan_json_has_one_object_a_line_with_why() {
 }
 
 #[test]
-fn explain_names_the_value_and_its_place() {
+fn explain_names_the_value_and_its_location() {
     let sandbox = Sandbox::with_spec(LETTERS);
     sandbox.run_well(&[]);
     sandbox.edit("spec.toml", "cat \"$1/text\"; done", "cat \"$1/text\" ; done");
@@ -201,7 +203,7 @@ fn explain_without_a_spec_takes_that_of_the_newest_run_with_the_node() {
         "[experiment]\nname = \"other\"\n[stages.o]\nkind = \"command\"\nargv = [\"touch\", \"{out}/o\"]\n",
     );
     assert_eq!(sandbox.orchestrate(&["run", "other.toml"]).code, Some(0));
-    // The newest run has no such node, and the one before cannot be planned without its override.
+    // The newest run has no such node, and the one before can only be planned with its override.
     let said = sandbox.orchestrate(&["explain", "upper[letter=a]"]);
     assert!(said.out.starts_with("upper[letter=a]: hit"), "{}{}", said.out, said.err);
     assert!(said.err.contains(&format!("--set '{letters}'")), "{}", said.err);
@@ -222,7 +224,7 @@ fn explain_follows_an_input_to_the_upstream_change() {
 }
 
 #[test]
-fn only_and_until_run_what_they_name_and_what_that_needs() {
+fn only_and_until_run_the_named_nodes_and_their_inputs() {
     let sandbox = Sandbox::with_spec(LETTERS);
     let run = sandbox.run_well(&["--only", "repeat[letter=a,times=2]"]);
     assert_eq!(run.ran(), ["repeat[letter=a,times=2]", "source[letter=a]", "upper[letter=a]"]);
@@ -232,7 +234,7 @@ fn only_and_until_run_what_they_name_and_what_that_needs() {
 }
 
 #[test]
-fn force_runs_a_node_again_and_same_bytes_cut_off_what_follows() {
+fn force_runs_a_node_again_and_same_bytes_cut_off_the_rest() {
     let sandbox = Sandbox::with_spec(LETTERS);
     sandbox.run_well(&[]);
     let run = sandbox.run_well(&["--force", "upper[letter=a]"]);
@@ -240,7 +242,7 @@ fn force_runs_a_node_again_and_same_bytes_cut_off_what_follows() {
 }
 
 #[test]
-fn failed_node_blocks_only_what_hangs_on_it() {
+fn failed_node_blocks_only_the_nodes_that_depend_on_it() {
     let sandbox = Sandbox::with_spec(LETTERS);
     sandbox.edit("spec.toml", "tr a-c A-C < \"$1/text\"", "grep -q b \"$1/text\" && tr a-c A-C < \"$1/text\"");
     let run = sandbox.run(&[]);
@@ -254,7 +256,7 @@ fn failed_node_blocks_only_what_hangs_on_it() {
 }
 
 #[test]
-fn retries_are_made_as_declared_and_the_log_keeps_what_was_said() {
+fn retries_are_made_as_declared_and_the_log_keeps_all_output() {
     let sandbox = Sandbox::with_spec(LETTERS);
     let counter = sandbox.path("tries");
     let script = format!("echo try >> {0}; echo told you >&2; [ $(wc -l < {0}) -ge 3 ] && cat", counter.display());

@@ -1,4 +1,4 @@
-//! A folder with a spec and a store, and the built program to run in it.
+//! A sandbox: a folder with a spec and a store, in which tests run the built program.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,20 +7,20 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// A project of its own in a temporary folder.
+/// A project in a temporary folder.
 pub(crate) struct Sandbox {
     dir: tempfile::TempDir,
 }
 
 impl Sandbox {
-    /// A project that holds only the marker of its root.
+    /// Makes a project that has only the marker of its root.
     pub(crate) fn new() -> Self {
         let sandbox = Self { dir: tempfile::tempdir().expect("tests have a temporary folder") };
         sandbox.write("orchestrate.toml", "");
         sandbox
     }
 
-    /// A project with `spec.toml`.
+    /// Makes a project with `spec.toml`.
     pub(crate) fn with_spec(spec: &str) -> Self {
         let sandbox = Self::new();
         sandbox.write("spec.toml", spec);
@@ -41,14 +41,14 @@ impl Sandbox {
         fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    /// Replaces a text in a file that has it.
+    /// Replaces a text in a file.
     pub(crate) fn edit(&self, name: &str, was: &str, now: &str) {
         let text = self.read(name);
         assert!(text.contains(was), "{name} has no `{was}`");
         self.write(name, text.replacen(was, now, 1));
     }
 
-    /// The program, to be run in the project.
+    /// The program, ready to run in the project.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_orchestrate"));
         command.args(args).current_dir(self.dir.path()).env_remove("ORCHESTRATE_STORE").env("NO_COLOR", "1");
@@ -61,7 +61,7 @@ impl Sandbox {
         Said::from(self.command(args).output().expect("the program starts"), self.dir.path())
     }
 
-    /// Runs `spec.toml` and reads what each node did.
+    /// Runs `spec.toml` and reads the line of each node.
     pub(crate) fn run(&self, args: &[&str]) -> Run {
         let mut all = vec!["run", "spec.toml", "--json"];
         all.extend(args);
@@ -76,7 +76,7 @@ impl Sandbox {
     }
 }
 
-/// What the program said.
+/// The exit code and output of the program.
 pub(crate) struct Said {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
@@ -84,7 +84,7 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    /// The folder of the test is shown as `DIR`.
+    /// Replaces the folder of the test by `DIR`.
     pub(crate) fn from(output: Output, dir: &Path) -> Self {
         let dir = dir.to_str().expect("temporary folders have plain names");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(dir, "DIR");
@@ -92,12 +92,12 @@ impl Said {
     }
 }
 
-/// What a run did, node by node.
+/// A run, node by node.
 pub(crate) struct Run {
     /// Status, key and output of each node by name; axes in the order of their names.
     pub(crate) nodes: BTreeMap<String, Value>,
     pub(crate) summary: Value,
-    /// Lines that are about no node: `error` and `warning`.
+    /// Lines of other reasons: `error` and `warning`.
     pub(crate) messages: Vec<Value>,
     pub(crate) said: Said,
 }

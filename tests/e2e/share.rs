@@ -11,7 +11,7 @@ use crate::sandbox::{Run, Said, Sandbox};
 fn processes_at_once_compute_each_node_once_and_all_finish() {
     let sandbox = Sandbox::new();
     let began = sandbox.path("began");
-    // Every command leaves a line: a node that is computed twice leaves two.
+    // Every command appends a line, so a node that is computed twice leaves two.
     let note = |stage: &str| format!("'echo {stage} >> {}; sleep 0.05; ", began.display());
     let spec = LETTERS
         .replace("'printf", &(note("source") + "printf"))
@@ -49,7 +49,8 @@ fn two_folders_that_share_a_store_share_its_hits() {
     assert!(!two.path(".orchestrate").exists());
 }
 
-/// Runs the letters on a new store where another host has the claim of one node, last renewed so long ago; meanwhile `during`.
+/// Runs the letters on a new store where another host has claimed one node, with a heartbeat of that age. Calls
+/// `during` meanwhile.
 fn beside_another_host(age: Duration, during: impl Fn(&Path)) -> Run {
     let sandbox = Sandbox::with_spec(LETTERS);
     let keys = sandbox.run_well(&[]);
@@ -72,7 +73,7 @@ fn beside_another_host(age: Duration, during: impl Fn(&Path)) -> Run {
 }
 
 #[test]
-fn what_another_host_computes_is_waited_for_while_its_heart_beats() {
+fn a_node_of_another_host_is_waited_for_while_its_heart_beats() {
     let shared = |claim: &Path| claim.parent().and_then(Path::parent).map(|dir| dir.join("runs")).expect("in a store");
     beside_another_host(Duration::ZERO, |claim| {
         let waits = || {
@@ -81,13 +82,13 @@ fn what_another_host_computes_is_waited_for_while_its_heart_beats() {
             logs.into_iter().any(|log| log.contains("node_deferred") && log.contains("repeat[letter=a,times=2]"))
         };
         crate::crash::wait_for("the engine to do all else and wait", waits);
-        // The other host ends without a result.
+        // The other host stops without a result.
         std::fs::remove_file(claim).expect("it is there while it is waited for");
     });
 }
 
 #[test]
-fn what_a_dead_host_had_begun_is_taken_over() {
+fn a_node_of_a_dead_host_is_taken_over() {
     beside_another_host(Duration::from_secs(300), |_| ());
 }
 

@@ -4,7 +4,7 @@ use crate::rerun::LETTERS;
 use crate::sandbox::Sandbox;
 
 #[test]
-fn ls_lists_results_and_show_tells_where_one_came_from() {
+fn ls_lists_results_and_show_prints_the_provenance_of_one() {
     let sandbox = Sandbox::with_spec(LETTERS);
     let run = sandbox.run_well(&[]);
     let said = sandbox.orchestrate(&["store", "ls"]);
@@ -21,7 +21,7 @@ fn ls_lists_results_and_show_tells_where_one_came_from() {
 }
 
 #[test]
-fn verify_finds_what_was_damaged() {
+fn verify_finds_damage() {
     let sandbox = Sandbox::with_spec(LETTERS);
     sandbox.run_well(&[]);
     let said = sandbox.orchestrate(&["store", "verify"]);
@@ -38,7 +38,7 @@ fn verify_finds_what_was_damaged() {
 }
 
 #[test]
-fn gc_says_what_it_would_delete_and_then_deletes_it() {
+fn gc_lists_candidates_in_a_dry_run_and_then_deletes_them() {
     let sandbox = Sandbox::with_spec(LETTERS);
     sandbox.run_well(&[]);
     let dry = sandbox.orchestrate(&["store", "gc", "--max-size", "1B", "--dry-run"]);

@@ -1,4 +1,4 @@
-//! The whole path on small phantoms: images → folds → trainings → maps → masks → tables.
+//! A whole study on small phantoms: images → folds → trainings → maps → masks → tables.
 
 use crate::sandbox::Sandbox;
 
@@ -67,18 +67,18 @@ publish = "results/iou"
 "#;
 
 #[test]
-fn study_runs_to_its_tables_and_reruns_exactly_what_hangs_on_a_change() {
+fn study_runs_to_its_tables_and_reruns_exactly_the_nodes_below_a_change() {
     let sandbox = Sandbox::with_spec(STUDY);
     let first = sandbox.run_well(&["--jobs", "1"]);
     assert_eq!(first.ran().len(), 1 + 1 + 4 + 4 + 8 + 8 + 2 + 2);
     let csv = sandbox.read("results/iou/table.csv");
     assert!(csv.contains("tiny-modified"), "{csv}");
 
-    // The same bytes with other jobs in another folder.
+    // Other jobs in another folder give the same bytes.
     let other = Sandbox::with_spec(STUDY);
     assert_eq!(first.outputs(), other.run_well(&["--jobs", "4"]).outputs());
 
-    // One threshold: its points and the table that gathers them.
+    // Another threshold: its points and the gathering table run.
     let run = sandbox.run_well(&["--set", "axes.threshold=[210, \"otsu\"]"]);
     let mut expected = vec!["iou".to_owned()];
     for stage in ["score", "threshold"] {
@@ -91,23 +91,23 @@ fn study_runs_to_its_tables_and_reruns_exactly_what_hangs_on_a_change() {
     expected.sort();
     assert_eq!(run.ran(), expected);
 
-    // More epochs of training: everything below the trainings that gives other bytes, and neither images nor folds.
+    // More epochs: everything below the trainings with other bytes runs, but neither images nor folds.
     let run = sandbox.run_well(&["--set", "stages.train.epochs=2"]);
     assert!(!run.ran().iter().any(|node| node.starts_with("images") || node.starts_with("split")));
     assert_eq!(run.ran().iter().filter(|node| node.starts_with("train[")).count(), 4);
     assert_eq!(run.ran().iter().filter(|node| node.starts_with("cam[")).count(), 4);
 
-    // One model less: only what gathers the models.
+    // Without one model: only the stages that gather models run.
     let run = sandbox.run_well(&["--set", "axes.model=[\"tiny\"]"]);
     assert_eq!(run.ran(), ["classification", "iou"]);
 
-    // Another label for a model: only what shows it.
+    // Another label for a model: only the stages that show it run.
     let run = sandbox.run_well(&["--set", "axes.model=[{ name = \"small\", model = \"tiny\" }, \"tiny-modified\"]"]);
     assert_eq!(run.ran(), ["classification", "iou"]);
 }
 
 #[test]
-fn tables_are_printed_and_say_that_the_data_are_synthetic() {
+fn tables_are_printed_with_a_note_that_the_data_are_synthetic() {
     let sandbox = Sandbox::with_spec(STUDY);
     let said = sandbox.orchestrate(&["run", "spec.toml"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
@@ -125,7 +125,7 @@ fn killed_training_resumes_to_the_same_bytes() {
     let sandbox = Sandbox::with_spec(&spec);
     let mut command = sandbox.command(&["run", "spec.toml", "--json", "--until", "train"]);
     let mut engine = command.stdout(std::process::Stdio::null()).spawn().unwrap();
-    // As soon as a checkpoint is there, or the run is over on a quick machine.
+    // Waits for a checkpoint, or the end of the run on a fast machine.
     let checkpoints = sandbox.path(".orchestrate/checkpoints");
     while engine.try_wait().unwrap().is_none() && std::fs::read_dir(&checkpoints).map_or(true, |dir| dir.count() == 0) {
         std::thread::sleep(std::time::Duration::from_millis(2));
@@ -158,7 +158,7 @@ fn png(pixels: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn one_pixel_of_an_image_reruns_what_saw_it_and_one_of_a_mask_only_scores_and_tables() {
+fn one_pixel_of_an_image_reruns_its_readers_and_one_of_a_mask_only_scores_and_tables() {
     let spec = STUDY
         .replace(
             "format = \"phantom\"\ncount = 24\nsize = 32",
@@ -183,20 +183,20 @@ fn one_pixel_of_an_image_reruns_what_saw_it_and_one_of_a_mask_only_scores_and_ta
     assert_eq!(run.ran().iter().filter(|node| node.starts_with("train[")).count(), 2);
 }
 
-/// [`STUDY`] with published values, intervals and a comparison of its models.
+/// [`STUDY`] with reference values, intervals and a comparison of its models.
 fn reviewed() -> String {
     let inputs = "inputs = { scores = \"score\", labels = \"images\" }";
     let (before, iou) = STUDY.split_once("[stages.iou]").expect("the study has that table");
     let iou = iou.replace("inputs = { scores = \"score\" }", inputs);
     format!(
-        "{before}[stages.iou]{iou}interval = \"bootstrap\"\nreference = \"theirs.csv\"\n\n[stages.versus]\nkind = \
-         \"compare\"\n{inputs}\naxis = \"model\"\nbetween = [\"tiny\", \"tiny-modified\"]\nrows = [\"threshold\"]\npublish = \
-         \"results/versus\"\n"
+        "{before}[stages.iou]{iou}interval = \"bootstrap\"\nreference = \"theirs.csv\"\n\n\
+         [stages.versus]\nkind = \"compare\"\n{inputs}\naxis = \"model\"\nbetween = [\"tiny\", \"tiny-modified\"]\n\
+         rows = [\"threshold\"]\npublish = \"results/versus\"\n"
     )
 }
 
 #[test]
-fn a_corrected_published_value_reruns_only_its_table_and_a_seed_only_what_draws() {
+fn a_corrected_reference_value_reruns_only_its_table_and_a_seed_only_nodes_that_draw() {
     let sandbox = Sandbox::with_spec(&reviewed());
     sandbox.write("theirs.csv", "# A paper\nmodel,threshold,mean\ntiny,otsu,0.5\nvgg16,otsu,0.25\n");
     sandbox.run_well(&[]);

@@ -1,11 +1,11 @@
-//! Stories of sweeps: only what is missing runs, what is printed, what is drawn, and what cannot be swept.
+//! Stories of sweeps: missing nodes, printed text, charts, and sweeps that are errors.
 
 use serde_json::Value;
 
 use crate::sandbox::{Said, Sandbox};
 use crate::study::STUDY;
 
-/// `30 nodes: 10 hit, 20 ran in 0.31 s` without the time.
+/// The summary without the time: `30 nodes: 10 hit, 20 ran`.
 fn counts(said: &Said) -> &str {
     let line = said.err.lines().rfind(|line| line.contains(" nodes: ")).unwrap_or_default();
     line.rsplit_once(" in ").unwrap_or_default().0
@@ -36,17 +36,17 @@ fn sweep_runs_only_missing_thresholds_and_scores_and_a_second_one_runs_nothing()
     assert_eq!(sandbox.read("results/study/sweep-threshold-iou.svg"), svg);
     sandbox.write("mine.svg", "mine");
     let refused = sandbox.orchestrate(&["sweep", "spec.toml", "threshold=0..=250:50", "--plot", "mine.svg"]);
-    assert!(refused.code == Some(2) && refused.err.contains("mine.svg is no chart of ours"), "{}", refused.err);
+    assert!(refused.code == Some(2) && refused.err.contains("mine.svg is no chart of this command"), "{}", refused.err);
     assert_eq!(sandbox.read("mine.svg"), "mine");
 
-    // One threshold more costs itself and its scores; the chart goes where it is asked to go.
+    // One more threshold runs with its scores only; `--plot` names the chart.
     let more =
         sandbox.orchestrate(&["sweep", "spec.toml", "threshold=0..=250:50,q90", "--plot", "q90.svg", "--nested"]);
     assert_eq!(counts(&more), "66 nodes: 58 hit, 8 ran");
     assert!(more.out.contains("nested IoU") && more.out.ends_with("q90.svg\n"), "{}", more.out);
     assert!(sandbox.read("q90.svg").contains(">q90</text>"));
 
-    // What was swept is there for an ordinary run.
+    // An ordinary run finds the results of the sweep.
     let run = sandbox.run_well(&["--set", "axes.threshold=[50, \"q90\"]"]);
     assert_eq!(run.ran().iter().filter(|node| node.starts_with("threshold") || node.starts_with("score")).count(), 0);
 }
@@ -87,7 +87,7 @@ fn sweep_as_json_has_every_score_and_images_can_be_chosen() {
     assert_eq!(counts(&said), "26 nodes: 18 hit, 8 ran", "only the scores are others");
     let correct: Value = serde_json::from_str(&said.out).expect("one JSON object");
     assert!(correct["series"][0]["scores"][0]["n"].as_u64() < Some(24), "{correct}");
-    // The table of the study is that of the same scores.
+    // The table of the study shows the same scores.
     let run = sandbox.run_well(&["--set", "stages.iou.value=dice"]);
     assert_eq!(run.ran().iter().filter(|node| !["classification", "iou"].contains(node)).count(), 2, "{:?}", run.ran());
     let csv = sandbox.read("results/iou/table.csv");
@@ -96,7 +96,7 @@ fn sweep_as_json_has_every_score_and_images_can_be_chosen() {
 }
 
 #[test]
-fn what_cannot_be_swept_is_told_with_a_caret_and_exit_code_2() {
+fn impossible_sweeps_are_errors_with_a_caret_and_exit_code_2() {
     let sandbox = Sandbox::with_spec(STUDY);
     let cases: [(&[&str], &[&str]); 10] = [
         (
@@ -127,7 +127,7 @@ fn what_cannot_be_swept_is_told_with_a_caret_and_exit_code_2() {
 }
 
 #[test]
-fn spec_without_scores_along_the_axis_is_told_what_lacks() {
+fn spec_without_scores_along_the_axis_is_an_error_with_a_remedy() {
     let sandbox = Sandbox::with_spec(crate::rerun::LETTERS);
     let said = sandbox.orchestrate(&["sweep", "spec.toml", "times=1..=3"]);
     assert_eq!(said.code, Some(2), "{}", said.err);

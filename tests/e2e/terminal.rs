@@ -1,4 +1,4 @@
-//! What others wrote acts on no terminal, and what could not be written is no success.
+//! Text of others does not act on the terminal, and output that cannot be written is a failure.
 
 use std::fs::File;
 use std::path::Path;
@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use crate::rerun::LETTERS;
 use crate::sandbox::{Run, Said, Sandbox};
 
-/// A stage that prints what sets the clipboard, clears the screen, hides and turns text, with labels that do so too: they cannot hold control characters.
+/// A stage that prints sequences to set the clipboard, clear the screen, and hide or reverse text. Its labels do so as
+/// far as they can, without control characters.
 const HOSTILE: &str = r#"
 [experiment]
 name = "hostile"
@@ -18,11 +19,16 @@ label = ["a\u202e", "b\u200b"]
 [stages.bad]
 kind = "command"
 over = ["label"]
-argv = ["sh", "-c", "printf '\\033]52;c;cHJpbnRlZA==\\007\\033[2Jgone \\342\\200\\256 \\302\\233 \\033[8m\\n' >&2; echo > $2/x; [ $1 = b ] || exit 1", "sh", "{params.n}", "{out}"]
+argv = [
+  "sh", "-c",
+  """printf '\\033]52;c;cHJpbnRlZA==\\007\\033[2Jgone \\342\\200\\256 \\302\\233 \\033[8m\\n' >&2; \
+     echo > $2/x; [ $1 = b ] || exit 1""",
+  "sh", "{params.n}", "{out}"
+]
 params = { n = 1 }
 "#;
 
-/// A disk that has no room.
+/// A full disk.
 const FULL: &str = "/dev/full";
 
 fn is_plain(text: &str) -> bool {
@@ -31,7 +37,7 @@ fn is_plain(text: &str) -> bool {
 }
 
 #[test]
-fn what_others_wrote_is_shown_escaped_wherever_it_comes_up() {
+fn text_of_others_is_escaped_wherever_it_is_shown() {
     let sandbox = Sandbox::with_spec(HOSTILE);
     let said = sandbox.orchestrate(&["run", "spec.toml"]);
     assert_eq!(said.code, Some(1), "{}", said.err);
@@ -78,7 +84,7 @@ fn what_others_wrote_is_shown_escaped_wherever_it_comes_up() {
 #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn a_terminal_gets_no_codes_but_ours() {
     let sandbox = Sandbox::with_spec(HOSTILE);
-    // Progress is drawn for nodes that run for a while.
+    // Only longer nodes show progress.
     sandbox.edit("spec.toml", "[ $1 = b ]", "sleep 0.5; [ $1 = b ]");
     let line = format!("{} run spec.toml", env!("CARGO_BIN_EXE_orchestrate"));
     let script = Command::new("script")
@@ -101,7 +107,7 @@ fn a_terminal_gets_no_codes_but_ours() {
     }
 }
 
-/// Runs the program with its standard output on a disk that is full.
+/// Runs the program with standard output on a full disk.
 fn onto_full_disk(sandbox: &Sandbox, args: &[&str]) -> Said {
     let full = File::options().write(true).open(FULL).unwrap();
     Said::from(sandbox.command(args).stdout(full).output().unwrap(), &sandbox.path(""))
@@ -109,7 +115,7 @@ fn onto_full_disk(sandbox: &Sandbox, args: &[&str]) -> Said {
 
 #[test]
 #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-fn what_could_not_be_written_is_no_success() {
+fn output_that_cannot_be_written_is_a_failure() {
     if !Path::new(FULL).exists() {
         eprintln!("skipped: there is no {FULL}");
         return;
@@ -145,7 +151,7 @@ fn what_could_not_be_written_is_no_success() {
 }
 
 #[test]
-fn a_reader_who_went_away_hides_no_failure() {
+fn a_reader_that_goes_away_hides_no_failure() {
     let sandbox = Sandbox::with_spec(LETTERS);
     let piped = |args: &[&str]| {
         let mut child = sandbox.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -160,7 +166,7 @@ fn a_reader_who_went_away_hides_no_failure() {
 }
 
 #[test]
-fn json_says_why_a_node_failed_and_what_it_blocks() {
+fn json_has_the_cause_of_a_failure_and_the_blocked_nodes() {
     let sandbox = Sandbox::with_spec(LETTERS);
     sandbox.edit(
         "spec.toml",
@@ -179,7 +185,7 @@ fn json_says_why_a_node_failed_and_what_it_blocks() {
 }
 
 #[test]
-fn json_says_why_a_run_failed() {
+fn json_has_the_error_that_ended_a_run() {
     let sandbox = Sandbox::with_spec(LETTERS);
     let messages = |run: Run| -> Vec<String> {
         run.messages.iter().map(|line| format!("{} {} {}", line["reason"], line["message"], line["at"])).collect()

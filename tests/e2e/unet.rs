@@ -1,4 +1,4 @@
-//! A U-Net beside the classifiers: trained on masks, its predicted masks scored and tabled.
+//! A U-Net: training on masks, predicted masks, scores and table.
 
 use crate::sandbox::Sandbox;
 
@@ -58,7 +58,7 @@ fn unet_runs_to_its_table_and_another_cut_trains_nothing() {
     for class in ["all", "meningioma", "glioma", "pituitary"] {
         assert!(csv.contains(class), "{csv}");
     }
-    // Twelve images in two folds are all scored: no class can be wrong.
+    // All twelve images of two folds are scored, as there is no class to be wrong.
     let mut lines = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let header = lines.next().expect("a table has a header");
     let all = lines.find(|line| line[0] == "all").expect("a table has a row of all classes");

@@ -101,7 +101,7 @@ fn check_params(
                     let how = if around { "which holds" } else { "which lies in" };
                     let what = format!("{how} {}, which stage `{}` reads", path.display(), stage.name);
                     if !around && inside && stage.kind.facts().leaves_out_published {
-                        let problem = folder.error(format!("{what}; what is published is left out there"));
+                        let problem = folder.error(format!("{what}; published files are left out there"));
                         let help = format!("name the files in `{field}` one by one, or publish to another folder");
                         problems
                             .push(Diagnostic { severity: Severity::Warning, ..problem.note(note.clone()).help(help) });

@@ -60,12 +60,12 @@ impl Refusal {
         let Owner { experiment, stage, spec } = owner;
         let hand_over = match by.file_name().is_some_and(|name| name == RECORD) {
             true => format!("write the new owner into {} to hand the folder over", by.display()),
-            false => format!("move what {} tells of elsewhere", by.display()),
+            false => format!("move the files that {} names elsewhere", by.display()),
         };
         Self {
             message: format!(
-                "{} belongs to stage `{stage}` of experiment `{experiment}`, spec {spec}: nothing of another stage is \
-                 published there",
+                "{} belongs to stage `{stage}` of experiment `{experiment}`, spec {spec}: no other stage can publish \
+                 there",
                 root.display()
             ),
             help: format!(

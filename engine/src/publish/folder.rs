@@ -137,7 +137,7 @@ impl PublishedFolder {
         let unreadable = |error: &dyn std::fmt::Display| Refusal::unreadable(&path, error);
         let metadata = file.metadata().map_err(|error| unreadable(&error))?;
         if metadata.len() > BYTES_MAX {
-            return Err(unreadable(&"it is longer than any that was written here"));
+            return Err(unreadable(&"it is too long"));
         }
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(|error| unreadable(&error))?;

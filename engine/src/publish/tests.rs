@@ -283,8 +283,8 @@ fn an_edited_file_is_restored_and_the_edit_is_kept_under_another_name() {
         assert_eq!(
             said.warnings,
             [format!(
-                "DIR/res/model=a,threshold=2/deep/text was edited after it was published; it is there again as it was \
-                 published, and yours is kept as {kept}"
+                "DIR/res/model=a,threshold=2/deep/text was edited after it was published; the published version is \
+                 restored, and yours is kept as {kept}"
             )]
         );
         assert_eq!(study.read(&format!("res/model=a,threshold=2/deep/{kept}")), format!("edited {round}"));
@@ -410,7 +410,10 @@ fn a_folder_of_another_stage_study_or_spec_is_rejected() {
     assert_eq!(study.files(), before);
     fs::remove_file(study.path(&format!("res/{RECORD}"))).unwrap();
     let said = study.refusal(&SPEC.replace("\"study\"", "\"child\""));
-    assert!(said.contains("or move what DIR/res/model=a,threshold=1/provenance.json tells of elsewhere"), "{said}");
+    assert!(
+        said.contains("or move the files that DIR/res/model=a,threshold=1/provenance.json names elsewhere"),
+        "{said}"
+    );
     study.write(&format!("res/{RECORD}"), "what?");
     assert!(study.refusal(SPEC).contains("cannot be read"), "{}", study.refusal(SPEC));
 }

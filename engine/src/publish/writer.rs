@@ -240,7 +240,7 @@ impl FolderWriter {
                 return Err(PublishError::Changing { path });
             }
             if *rescue {
-                self.rescue(&path, "it is there again as it was published")?;
+                self.rescue(&path, "the published version is restored")?;
             }
             if let Some(Found::Blocked(other)) = self.enter_parents(&relative, true)? {
                 return Err(blocked(self.root.join(other)));
@@ -266,7 +266,7 @@ impl FolderWriter {
         if ours {
             return Ok(disk::remove_file(&path)?);
         }
-        self.rescue(&path, "it is published no longer")
+        self.rescue(&path, "it is no longer published")
     }
 
     /// Renames a file of ours that a person has edited to a free name.

@@ -1,4 +1,4 @@
-//! What the processes do that are killed, and those that look afterwards.
+//! The commands of the processes that are killed, and of those that inspect the store afterwards.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -23,13 +23,13 @@ use crate::stages::STAGES;
 
 type Anyhow<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// Name of the store in the folder of a project.
+/// Name of the store in a project's folder.
 pub(crate) const STORE: &str = "store";
 
-/// Variable of the environment with a value of the study that is to be another, as `--set` takes it.
+/// Environment variable with an override for the study, as for `--set`.
 pub(crate) const SET: &str = "STUDY_SET";
 
-/// Runs the study of a project; tells of each node that ended well as soon as the engine does.
+/// Runs the study of a project, and reports each finished node as soon as the engine does.
 pub(crate) fn run(project: &Path) -> Anyhow<ExitCode> {
     let set: Vec<String> = std::env::var(SET).into_iter().collect();
     let plan = plan::build(spec::load(&project.join("study.toml"), &set)?, STAGES)?;
@@ -57,7 +57,7 @@ pub(crate) fn run(project: &Path) -> Anyhow<ExitCode> {
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-/// Writes each promise at once, so that it outlives this process.
+/// Writes each promise at once, before this process can be killed.
 struct Teller;
 
 impl Reporter for Teller {
@@ -72,12 +72,11 @@ impl Reporter for Teller {
 }
 
 fn say(line: &str) {
-    // Nobody may listen any more.
+    // The reader may be gone.
     let _ = std::io::stdout().write_all(format!("{}\n", line.replace('\n', " ")).as_bytes());
 }
 
-/// Looks through a store in a process of its own: all results that are hits with their outputs, read and verified, then
-/// whatever `verify` finds.
+/// Inspects a store from a separate process: lists all hits with their verified outputs, then the findings of `verify`.
 pub(crate) fn check(project: &Path) -> Anyhow<ExitCode> {
     let store = Store::open(&project.join(STORE), Access::ReadWrite)?;
     for (key, result, _) in store.results().collect::<Vec<_>>() {
@@ -103,7 +102,7 @@ pub(crate) fn check(project: &Path) -> Anyhow<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Names everything in the store that is not as it was written.
+/// Lists everything in the store that is damaged.
 pub(crate) fn verify(project: &Path) -> Anyhow<ExitCode> {
     let store = Store::open(&project.join(STORE), Access::ReadWrite)?;
     let report = store.verify()?;
@@ -115,7 +114,7 @@ pub(crate) fn verify(project: &Path) -> Anyhow<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Mends the store.
+/// Repairs the store.
 pub(crate) fn repair(project: &Path) -> Anyhow<ExitCode> {
     let dir = project.join(STORE);
     let report = Store::repair(&dir)?;
@@ -127,7 +126,7 @@ pub(crate) fn repair(project: &Path) -> Anyhow<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Records what a collection will take: results of long ago, a result that was forgotten, an artifact without one, a run of long ago.
+/// Records candidates for a collection: old results, a forgotten result, an artifact without a result, an old run.
 pub(crate) fn litter(project: &Path) -> Anyhow<ExitCode> {
     let store = Store::open(&project.join(STORE), Access::ReadWrite)?;
     for number in 0..12_u8 {
@@ -166,7 +165,7 @@ pub(crate) fn litter(project: &Path) -> Anyhow<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Collects what was not used for a day.
+/// Collects results unused for a day.
 pub(crate) fn gc(project: &Path) -> Anyhow<ExitCode> {
     let store = Store::open(&project.join(STORE), Access::ReadWrite)?;
     let day = Some(Duration::from_secs(24 * 60 * 60));

@@ -1,5 +1,5 @@
-//! Damage: every file of a store in turn has a byte flipped, its second half cut off, all bytes zeroed, or is deleted. No wrong byte is
-//! served, a run makes again what is lost, `verify` names the file, and a repaired store is whole.
+//! Damage: each file of a store in turn has a byte flipped, its second half cut off, all bytes zeroed, or is deleted.
+//! No wrong byte is served, a run recomputes lost results, `verify` names the file, and a repaired store is whole.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,24 +14,24 @@ use crate::stages::STUDY;
 
 const KINDS: [&str; 4] = ["flip", "cut", "zero", "delete"];
 
-/// Files of which only the names or locks matter, or whose loss costs nothing that anybody could miss: deleting them is no damage.
+/// Files of which only the name or the lock matters, or whose loss has no effect: deleting them is no damage.
 const MAY_GO: [&str; 7] = ["leases.d/", "gc.lock", "last-use", "lineage", "stat-cache", "pack-ends", "runs/"];
 
-/// Notes of no living session, a count of collections and a time: others cost a moment, and nobody could tell that they are others.
+/// Notes of dead sessions, a count of collections and a time: other values only cost time, and are not detectable.
 const HARMLESS: [&str; 3] = ["tmp/", "use.lock", "last-gc"];
 
-/// What became of all damages.
+/// The outcome of all damages.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// Damages.
+    /// Number of damages.
     pub(crate) cases: u64,
-    /// Damages after which a wrong byte was served.
+    /// Number of damages after which a wrong byte was served.
     pub(crate) served: u64,
-    /// Sentences about all else that went wrong.
+    /// Sentences about all other failures.
     pub(crate) faults: Vec<String>,
 }
 
-/// Damages every `stride`th file and kind; the first one is `start`.
+/// Damages every `stride`th pair of file and kind of damage, from `start` on.
 pub(crate) fn corrupt(start: usize, stride: usize, seed: u64, tell: impl Fn(&str)) -> Tally {
     let mut draw = ChaCha8Rng::seed_from_u64(seed);
     let template = template();
@@ -69,10 +69,11 @@ pub(crate) fn corrupt(start: usize, stride: usize, seed: u64, tell: impl Fn(&str
         }
         let again = said.lines("result ran").count().saturating_sub(least);
         let starts = |parts: &[&str]| parts.iter().any(|part| file.starts_with(part.trim_end_matches('/')));
-        // Bytes that no result needs, and that nothing had to be made for again.
+        // Bytes that no result needs, so nothing was recomputed.
         let spare = again == 0 && starts(&["objects/", "checkpoints/"]);
         let missable = starts(&HARMLESS) || kind == "delete" && (starts(&MAY_GO) || spare);
-        // A log that is cut looks as a killed process leaves it, and what that leaves has no seal; nodes print to logs what they like.
+        // A truncated log looks like one of a killed process, which has no checksum; and logs of nodes may have any
+        // contents.
         let is_of_node = file.components().any(|part| part.as_os_str() == "logs");
         let unsealed = file_name == "events.jsonl" && orchestrate_cache::is_sealed(&bytes).is_none();
         let log = file.starts_with("runs") && (kind == "cut" || kind == "flip" && unsealed || is_of_node);
@@ -97,12 +98,12 @@ pub(crate) fn corrupt(start: usize, stride: usize, seed: u64, tell: impl Fn(&str
     tally
 }
 
-/// A project after several runs, collections and an engine that was killed.
+/// A project after several runs, collections and a killed engine.
 fn template() -> Project {
     let project = Project::new();
     // More hits than a log lists in lines.
     write_study(&project, "\"1..=30\"");
-    // A file that was just made is not remembered in the stat cache.
+    // The stat cache does not remember a file that was just made.
     std::thread::sleep(Duration::from_millis(2100));
     for (command, fault) in [("run", "kill=150"), ("litter", ""), ("run", ""), ("gc", ""), ("run", ""), ("litter", "")]
     {
@@ -118,13 +119,14 @@ fn write_study(project: &Project, thresholds: &str) {
         .expect("the folder is writable");
 }
 
-/// Runs the study with one threshold more and nothing published, on a copy: so it reads weights, masks, scores and the table.
+/// Runs the study on a copy, with one more threshold and nothing published: so it reads weights, masks, scores and the
+/// table.
 fn changed(template: &Project, damage: Option<(&PathBuf, &Damage)>) -> (Said, Expected) {
     let project = copy(template);
     if let Some((file, damage)) = damage {
         damage.apply(&project.store().join(file));
     }
-    // First as it was: the table is published once more.
+    // First without a change: the table is published again.
     let first = project.call("run", &[]);
     write_study(&project, "\"1..=31\"");
     let said = project.call("run", &[]);
@@ -133,7 +135,7 @@ fn changed(template: &Project, damage: Option<(&PathBuf, &Damage)>) -> (Said, Ex
     (joined, Expected { results, published: project.published(), elapsed: Duration::ZERO })
 }
 
-/// What is still wrong after a repair.
+/// Lists problems that remain after a repair.
 fn repaired(project: &Project, expected: &Expected) -> Vec<String> {
     let mut faults = Vec::new();
     let said = project.call("repair", &[]);
@@ -154,7 +156,7 @@ fn repaired(project: &Project, expected: &Expected) -> Vec<String> {
     faults
 }
 
-/// A copy without what is published.
+/// A copy without published folders.
 fn copy(template: &Project) -> Project {
     let project = Project::new();
     for path in tree(template.dir()) {
@@ -175,7 +177,7 @@ fn relative(path: &Path, dir: &Path) -> PathBuf {
     path.strip_prefix(dir).expect("it lies there").to_owned()
 }
 
-/// The part of the store that a file belongs to.
+/// The section of the store to which a file belongs.
 fn place(file: &Path) -> &str {
     file.iter().next().and_then(|part| part.to_str()).unwrap_or_default()
 }
@@ -184,7 +186,7 @@ fn place(file: &Path) -> &str {
 struct Damage(Option<Vec<u8>>);
 
 impl Damage {
-    /// `None` where it would change nothing.
+    /// Returns `None` if the contents would stay the same.
     fn new(kind: &str, bytes: &[u8], draw: &mut ChaCha8Rng) -> Option<Self> {
         if kind != "delete" && bytes.is_empty() {
             return None;
@@ -200,7 +202,7 @@ impl Damage {
     }
 
     fn apply(&self, path: &Path) {
-        // Objects are read-only files; a damaged disk asks nobody.
+        // Objects are read-only files, which does not stop a damaged disk.
         let _ = fs::remove_file(path);
         if let Some(bytes) = &self.0 {
             fs::create_dir_all(path.parent().expect("a file has a folder")).expect("the folder is writable");

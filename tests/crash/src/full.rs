@@ -1,5 +1,5 @@
-//! Full disks: at every change that needs room in turn, the disk is full from there on. The run says so and leaves a store
-//! in which the next run finishes.
+//! Full disks: the disk is full from each change that needs space on, in turn. The run reports it and leaves a store in
+//! which the next run finishes.
 
 use crate::judge::{self, Verdict};
 use crate::kill::Situation;
@@ -18,7 +18,7 @@ pub(crate) fn full(stride: u64, tell: impl Fn(&str)) -> Verdict {
             let promised: Results = said.results().into_iter().map(|ended| (ended.key, ended.outputs)).collect();
             let mut one = judge::finish(&project, &promised, &expected);
             one.kills = 1;
-            // Where only a log, a checkpoint or a time of use was not written, a run goes well all the same.
+            // A run succeeds even if a log, a checkpoint or a time of use cannot be written.
             let clear = said.status.success() || (said.out + &said.err).contains("no storage space");
             if !clear || said.status.code().is_none_or(|code| code > 1) {
                 one.faults.push(format!("it ends with {} and says {}", said.status, said.err));

@@ -1,4 +1,4 @@
-//! Looks what became of what was promised.
+//! Checks that promised results survived.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use crate::project::{Expected, Project};
 use crate::result::Results;
 
-/// What was looked at, and what is wrong.
+/// The counts and failures of all checks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Verdict {
-    /// Processes that were killed.
+    /// Number of killed processes.
     pub(crate) kills: u64,
-    /// Promised results that were looked for.
+    /// Number of promised results that were checked.
     pub(crate) promised: u64,
-    /// Sentences about what was lost, half, wrong, or did not end well.
+    /// Sentences about results that were lost, partial or wrong, and processes that failed.
     pub(crate) faults: Vec<String>,
 }
 
@@ -32,11 +32,11 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Opens the store in a fresh process: what was promised is there and verifies, no result is half, none is wrong.
+/// Opens the store in a new process: promised results exist and verify, and no result is partial or wrong.
 pub(crate) fn check(project: &Project, promised: &Results, expected: &Expected) -> Verdict {
     let mut said = project.call("check", &[]);
     for _ in 0..20 {
-        // A worker needs a moment to see that its engine was killed; what it wrote meanwhile goes with the next sweep.
+        // A worker needs a moment to notice that its engine was killed; the next sweep removes its files.
         if !said.lines("problem").any(|problem| problem.ends_with("is left by a dead session")) {
             break;
         }
@@ -67,7 +67,7 @@ pub(crate) fn check(project: &Project, promised: &Results, expected: &Expected) 
     verdict
 }
 
-/// Runs the study to its end undisturbed: it must give what it would have given at once.
+/// Runs the study to its end undisturbed: it must give the expected results.
 pub(crate) fn finish(project: &Project, promised: &Results, expected: &Expected) -> Verdict {
     let mut verdict = check(project, promised, expected);
     let run = project.call("run", &[]);

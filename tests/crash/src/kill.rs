@@ -14,7 +14,7 @@ use crate::judge::{self, Verdict};
 use crate::project::{Expected, Project, Said, said};
 use crate::result::Results;
 
-/// What is run and killed.
+/// The process that is run and killed.
 const SCENARIOS: [&str; 7] = [
     "engine at a random time",
     "engine at a random change",
@@ -25,7 +25,7 @@ const SCENARIOS: [&str; 7] = [
     "collection beside a run",
 ];
 
-/// Kills until so many processes were killed; gives what was lost.
+/// Kills that many processes, and returns the losses.
 pub(crate) fn random(kills: u64, seed: u64, tell: impl Fn(&str)) -> Verdict {
     let mut random = Random { draw: ChaCha8Rng::seed_from_u64(seed), sizes: Sizes::measure() };
     let mut by_scenario: Vec<Verdict> = SCENARIOS.iter().map(|_| Verdict::default()).collect();
@@ -44,7 +44,7 @@ pub(crate) fn random(kills: u64, seed: u64, tell: impl Fn(&str)) -> Verdict {
     all
 }
 
-/// How long things take, so that kills hit them from begin to end.
+/// Durations of the processes, so that kills are spread over them.
 struct Sizes {
     expected: Expected,
     engine_steps: u64,
@@ -78,7 +78,7 @@ impl Random {
         self.draw.next_u64() % bound
     }
 
-    /// One store, disturbed once or a few times in a row; then the study is run to its end.
+    /// Disturbs one store once or a few times in a row, then runs the study to its end.
     fn trial(&mut self, scenario: usize) -> Verdict {
         let project = Project::new();
         let mut promised = Results::new();
@@ -131,13 +131,13 @@ impl Random {
                 let _ = killpg(worker, Signal::SIGKILL);
             }
         }
-        // It may have ended.
+        // The process may have ended.
         let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
         said(child)
     }
 }
 
-/// The worker processes of an engine; each leads a group of its own.
+/// The worker processes of an engine; each leads its own process group.
 pub(crate) fn workers(engine: &Child) -> Vec<Pid> {
     let threads = fs::read_dir(format!("/proc/{}/task", engine.id())).into_iter().flatten().flatten();
     let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
@@ -149,10 +149,10 @@ pub(crate) fn workers(engine: &Child) -> Vec<Pid> {
         .collect()
 }
 
-/// A situation in which each change is hit once.
+/// A situation, in which a kill hits each change once.
 pub(crate) struct Situation {
     pub(crate) name: &'static str,
-    /// What is done before, undisturbed.
+    /// The preparation, which is not disturbed.
     before: &'static [&'static str],
     pub(crate) command: &'static str,
     pub(crate) variable: &'static str,
@@ -166,7 +166,7 @@ const SITUATIONS: [Situation; 5] = [
     Situation { name: "collection", before: &["run", "litter"], command: "gc", variable: "FAILPOINT" },
 ];
 
-/// Kills at every `stride`th change of every situation; tells which kinds of changes there are.
+/// Kills at every `stride`th change of every situation, and prints the kinds of changes.
 pub(crate) fn enumerated(stride: u64, tell: impl Fn(&str)) -> Verdict {
     let expected = Project::new().expect();
     let (mut all, mut places) = (Verdict::default(), BTreeSet::new());
@@ -178,7 +178,7 @@ pub(crate) fn enumerated(stride: u64, tell: impl Fn(&str)) -> Verdict {
         for step in (0..steps).step_by(stride.max(1) as usize) {
             let project = situation.prepare();
             let killed = project.call(situation.command, &[(situation.variable, format!("kill={step}"))]);
-            // A collection promises nothing, and what was there before stays.
+            // A collection promises nothing, and earlier results stay.
             let mut promised: Results = killed.results().into_iter().map(|ended| (ended.key, ended.outputs)).collect();
             if situation.before.contains(&"run") {
                 promised.extend(expected.results.clone());
@@ -213,7 +213,7 @@ impl Situation {
         self.prepare().trace(self.command)
     }
 
-    /// How many of them one process makes that is to be disturbed; four workers do the same each.
+    /// The number of changes that one disturbed process makes; each of four workers makes the same.
     pub(crate) fn steps(&self, trace: &[String]) -> u64 {
         let steps = trace.iter().filter(|line| line.starts_with("worker") == self.is_of_workers()).count() as u64;
         if self.is_of_workers() { steps / 4 } else { steps }

@@ -1,7 +1,7 @@
 //! `orchestrate-crash`: kills, full disks and damage, for a study whose stages take milliseconds. See CONTRIBUTING.md.
 //!
-//! The program plays all parts: the one who disturbs and looks (`kill`, `points`, `full`, `power`, `corrupt`), and, started by it, the engine
-//! (`run`), its workers, a collection, and a fresh process that opens the store afterwards (`check`).
+//! The program has all roles: it disturbs and checks (`kill`, `points`, `full`, `power`, `corrupt`), and starts itself
+//! as the engine (`run`), its workers, a collection, and a new process that opens the store afterwards (`check`).
 
 mod child;
 mod corrupt;
@@ -115,14 +115,14 @@ fn ended(well: bool) -> ExitCode {
 
 fn usage() -> ExitCode {
     complain(
-        "usage: orchestrate-crash kill N [SEED] | points [STRIDE] | full [STRIDE] | power [CUTS [SEED]] | corrupt [START \
-         STRIDE [SEED]]",
+        "usage: orchestrate-crash kill N [SEED] | points [STRIDE] | full [STRIDE] | power [CUTS [SEED]] | \
+         corrupt [START STRIDE [SEED]]",
     );
     ExitCode::from(2)
 }
 
 fn tell(line: &str) {
-    // A reader that went away has seen enough.
+    // A reader that goes away is no error.
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 

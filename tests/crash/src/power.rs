@@ -1,9 +1,9 @@
 //! Power cuts: two engines on one store, which lies on a filesystem in a file.
 //!
-//! Both ask before each change of the disk (`FAILPOINT=ask`), so one of them can be held for long before it syncs, or killed there,
-//! while the other goes on. A copy of the file is what a power cut at that step would leave, as what the kernel was not asked to
-//! make durable is in its memory alone. Each copy is mounted and looked through by a fresh process: whatever one of the engines had reported
-//! before the copy was made must be a hit with the right bytes.
+//! Both ask before each change of the disk (`FAILPOINT=ask`), so one can be paused before it syncs, or killed there,
+//! while the other goes on. A copy of the file has the bytes that a power cut at that step would leave: unsynced bytes
+//! are only in the memory of the kernel. A new process mounts and checks each copy: every result that an engine had
+//! reported before the copy must be a hit with the right bytes.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -23,19 +23,20 @@ use crate::kill::workers;
 use crate::project::{Expected, Project};
 use crate::result::{Ended, Results};
 
-/// What two engines do.
+/// The specs of the two engines.
 const SCENARIOS: [&str; 3] = ["the same study", "studies with equal bytes", "one engine after the other was killed"];
 
-/// Set in the process that has mounts of its own.
+/// Set in the process with a mount namespace of its own.
 const OWN_MOUNTS: &str = "CRASH_OWN_MOUNTS";
 
-/// An engine that says nothing for this long waits for the other one.
+/// An engine that is silent for this long waits for the other one.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// Longer than any study takes that is not stuck.
+/// Longer than any study takes, unless it hangs.
 const TRIAL: Duration = Duration::from_secs(120);
 
-/// Starts this program anew with mounts of its own, which vanish with it; `None` where it has them. Errors: what is missing here.
+/// Restarts this program in its own mount namespace, whose mounts vanish with it; `None` if it is in one. Errors: a
+/// missing tool or right.
 pub(crate) fn with_own_mounts(arguments: &[&str]) -> Result<Option<ExitCode>, String> {
     if std::env::var_os(OWN_MOUNTS).is_some() {
         return Ok(None);
@@ -48,7 +49,7 @@ pub(crate) fn with_own_mounts(arguments: &[&str]) -> Result<Option<ExitCode>, St
     Ok(Some(if status.success() { ExitCode::SUCCESS } else { ExitCode::from(1) }))
 }
 
-/// Cuts the power so many times; gives what was lost.
+/// Cuts the power that many times, and returns the losses.
 pub(crate) fn power(cuts: u64, seed: u64, tell: impl Fn(&str)) -> Result<Verdict, String> {
     let mut draw = ChaCha8Rng::seed_from_u64(seed);
     let expected = expected();
@@ -72,12 +73,12 @@ pub(crate) fn power(cuts: u64, seed: u64, tell: impl Fn(&str)) -> Result<Verdict
     Ok(all)
 }
 
-/// A setting with which all keys of the study are others.
+/// A setting that changes all keys of the study.
 fn other_study() -> (&'static str, String) {
     (SET, "experiment.seed=8".to_owned())
 }
 
-/// What undisturbed runs of both studies give.
+/// The results of undisturbed runs of both studies.
 fn expected() -> Expected {
     let mut expected = Project::new().expect_with(&[]);
     expected.results.extend(Project::new().expect_with(&[other_study()]).results);
@@ -86,7 +87,7 @@ fn expected() -> Expected {
 
 /// An empty filesystem in a file, mounted.
 struct Disk {
-    /// Dropped first: what is mounted is not to be removed.
+    /// Dropped first: it must be unmounted before the folder is removed.
     live: Mounted,
     dir: tempfile::TempDir,
 }
@@ -102,7 +103,7 @@ impl Disk {
         Ok(Self { live, dir })
     }
 
-    /// What a power cut would leave now, mounted.
+    /// Mounts a copy with the bytes that a power cut would leave now.
     fn cut(&self) -> Result<Mounted, String> {
         let (image, copy, cut) =
             (self.dir.path().join("image"), self.dir.path().join("copy"), self.dir.path().join("cut"));
@@ -117,7 +118,7 @@ struct Mounted(PathBuf);
 
 impl Mounted {
     fn new(image: &Path, at: PathBuf) -> Result<Self, String> {
-        // The kernel syncs by itself only long after the test.
+        // The kernel's own sync comes long after the test.
         call(Command::new("mount").args(["-o", "loop,commit=600"]).arg(image).arg(&at))?;
         Ok(Self(at))
     }
@@ -125,7 +126,7 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // A worker may need a moment to see that its engine was killed.
+        // A worker may need a moment to notice that its engine was killed.
         if call(Command::new("umount").arg(&self.0)).is_err() {
             let _ = call(Command::new("umount").arg("--lazy").arg(&self.0));
         }
@@ -139,16 +140,16 @@ fn call(command: &mut Command) -> Result<(), String> {
     output.status.success().then_some(()).ok_or_else(why)
 }
 
-/// An engine, and whether it waits for an answer.
+/// An engine, and its pending question.
 struct Engine {
     child: Child,
     state: State,
 }
 
 enum State {
-    /// Since then.
+    /// The time of the question.
     Runs(Instant),
-    /// At this change.
+    /// The change that it asks about.
     Waits(String),
     Ended,
 }
@@ -171,7 +172,7 @@ impl Engine {
     }
 
     fn go(&mut self) {
-        // One that was killed hears nothing.
+        // A killed engine gets no answer.
         let _ = self.child.stdin.as_mut().expect("it is a pipe").write_all(b"\n");
         self.state = State::Runs(Instant::now());
     }
@@ -191,20 +192,20 @@ impl Engine {
     }
 }
 
-/// One filesystem, and the engines that work there.
+/// One filesystem with its engines.
 struct Trial<'a> {
     scenario: usize,
-    /// Cuts that are left.
+    /// Number of cuts left.
     cuts: u64,
     expected: &'a Expected,
     draw: ChaCha8Rng,
     project: Project,
     disk: Disk,
     engines: Vec<Engine>,
-    /// Whose turn it is, and for how many changes.
+    /// The engine whose turn it is, and its number of changes.
     turn: (usize, u64),
     promised: Results,
-    /// Whether something was reported since the last cut.
+    /// True if a result was reported since the last cut.
     fresh: bool,
     verdict: Verdict,
 }
@@ -268,12 +269,12 @@ impl<'a> Trial<'a> {
         Ok(self.verdict)
     }
 
-    /// Whether it is time for another engine.
+    /// Returns true if it is time for another engine.
     fn starts_next(&self) -> bool {
         self.scenario != 2 || self.engines.iter().all(|engine| matches!(engine.state, State::Ended))
     }
 
-    /// Takes note of what engines say.
+    /// Reads the messages of the engines.
     fn listen(&mut self, said: &Receiver<(usize, Option<String>)>) {
         let Ok((who, line)) = said.recv_timeout(QUIET) else { return };
         match line {
@@ -294,7 +295,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Who may go on; `None` while one still works.
+    /// The engine that may go on; `None` while one still works.
     fn next(&mut self) -> Option<usize> {
         let works = |engine: &Engine| matches!(engine.state, State::Runs(since) if since.elapsed() < QUIET);
         if self.engines.iter().any(works) {
@@ -302,7 +303,7 @@ impl<'a> Trial<'a> {
         }
         let waiting = |engine: &Engine| engine.waits_to("step ");
         let (turn, left) = self.turn;
-        // Where one is about to sync, the other may do much before.
+        // If one engine is about to sync, the other may make many changes first.
         if left > 0 && waiting(&self.engines[turn]) && !(self.engines[turn].waits_to("step Sync") && self.one_in(2)) {
             self.turn.1 -= 1;
             return Some(turn);
@@ -313,7 +314,7 @@ impl<'a> Trial<'a> {
         Some(next)
     }
 
-    /// Looks what a power cut would leave now of what was reported.
+    /// Checks the reported results after a power cut at this moment.
     fn cut(&mut self) -> Result<(), String> {
         self.fresh = false;
         self.cuts -= 1;

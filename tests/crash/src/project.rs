@@ -1,4 +1,4 @@
-//! A folder with the study and its store, and processes that work there.
+//! A folder with the study and its store, and the processes in it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,14 +13,14 @@ use crate::child::{SET, STORE};
 use crate::result::{Ended, Results};
 use crate::stages::{LABELS, STUDY};
 
-/// A project in a folder of its own.
+/// A project in its own folder.
 pub(crate) struct Project {
     dir: PathBuf,
-    /// Removes the folder at the end; `None` where somebody else does.
+    /// Removes the folder at the end; `None` if the caller does.
     _owned: Option<tempfile::TempDir>,
 }
 
-/// What a process said until it ended.
+/// The output of a process that has ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Said {
     pub(crate) status: ExitStatus,
@@ -28,7 +28,7 @@ pub(crate) struct Said {
     pub(crate) err: String,
 }
 
-/// What an undisturbed run gives.
+/// The results of an undisturbed run.
 #[derive(Debug)]
 pub(crate) struct Expected {
     pub(crate) results: Results,
@@ -37,12 +37,12 @@ pub(crate) struct Expected {
 }
 
 impl Said {
-    /// The results that it promised.
+    /// The promised results.
     pub(crate) fn results(&self) -> Vec<Ended> {
         self.out.split_inclusive('\n').filter_map(Ended::parse).collect()
     }
 
-    /// The rest of the lines that begin with a word.
+    /// Lines that begin with a word, without it.
     pub(crate) fn lines<'a>(&'a self, word: &'a str) -> impl Iterator<Item = &'a str> {
         self.out.lines().filter_map(move |line| line.strip_prefix(word)?.strip_prefix(' '))
     }
@@ -53,7 +53,7 @@ impl Said {
 }
 
 impl Project {
-    /// A project in a temporary folder.
+    /// Makes a project in a temporary folder.
     pub(crate) fn new() -> Self {
         let owned = tempfile::tempdir().expect("there is a temporary folder");
         let mut project = Self::at(owned.path());
@@ -61,7 +61,7 @@ impl Project {
         project
     }
 
-    /// A project in an existing folder.
+    /// Makes a project in an existing folder.
     pub(crate) fn at(dir: &Path) -> Self {
         fs::write(dir.join("orchestrate.toml"), "").expect("the folder is writable");
         fs::write(dir.join("study.toml"), STUDY).expect("the folder is writable");
@@ -77,12 +77,12 @@ impl Project {
         self.dir.join(STORE)
     }
 
-    /// This program with a command for the project and settings of the environment; see `cache/src/files/fault.rs`.
+    /// Starts this program with a command and environment variables; see `cache/src/files/fault.rs`.
     pub(crate) fn start(&self, command: &str, env: &[(&str, String)]) -> Child {
         self.command(command, env).spawn().expect("this program can be started")
     }
 
-    /// The same, not yet started.
+    /// The same process, not yet started.
     pub(crate) fn command(&self, command: &str, env: &[(&str, String)]) -> Command {
         let program = std::env::current_exe().expect("a program knows where it lies");
         let mut child = Command::new(program);
@@ -102,7 +102,7 @@ impl Project {
         self.expect_with(&[])
     }
 
-    /// Runs the study undisturbed, with settings of the environment.
+    /// Runs the study undisturbed, with environment variables.
     pub(crate) fn expect_with(&self, env: &[(&str, String)]) -> Expected {
         let began = Instant::now();
         let run = self.call("run", env);
@@ -111,7 +111,7 @@ impl Project {
         Expected { results, published: self.published(), elapsed: began.elapsed() }
     }
 
-    /// The files of the folder to which the study publishes, but the record of them, which has times.
+    /// The files of the published folder, without the record, as it has times.
     pub(crate) fn published(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut files = BTreeMap::new();
         for path in tree(&self.dir.join("results")) {
@@ -124,7 +124,7 @@ impl Project {
         files
     }
 
-    /// The changes of the disk that a command makes, as lines `engine Write packs/*.pack`.
+    /// Lists the disk changes of a command as lines, `engine Write packs/*.pack`.
     pub(crate) fn trace(&self, command: &str) -> Vec<String> {
         let trace = self.dir.join("trace");
         let said = self.call(command, &[("FAILPOINT_TRACE", trace.display().to_string())]);
@@ -134,7 +134,7 @@ impl Project {
         text.lines().map(|line| self.place(line)).collect()
     }
 
-    /// A line of a trace with what differs from project to project left out.
+    /// A line of a trace without the names that differ between projects.
     fn place(&self, line: &str) -> String {
         let line = line.replace(&format!("{}/", self.dir.display()), "");
         let plain = |part: &str| {
@@ -157,7 +157,7 @@ pub(crate) fn said(child: Child) -> Said {
     Said { status: output.status, out: text(&output.stdout), err: text(&output.stderr) }
 }
 
-/// All files below a folder, sorted; none where there is no folder.
+/// All files below a folder, sorted; none if the folder does not exist.
 pub(crate) fn tree(dir: &Path) -> Vec<PathBuf> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {

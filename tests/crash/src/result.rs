@@ -1,4 +1,4 @@
-//! What processes tell each other of results: a line each.
+//! Lines in which processes report results to each other.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ pub(crate) type Outputs = Vec<(String, OutputDigest)>;
 /// Outputs by key.
 pub(crate) type Results = BTreeMap<ActionKey, Outputs>;
 
-/// A node that ended well, or a result that was found.
+/// A finished node, or a result that was found.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Ended {
-    /// `ran`, `hit`, or `half` for one whose bytes are not all there.
+    /// `ran`, `hit`, or `half` if some bytes are missing.
     pub(crate) status: String,
     pub(crate) node: String,
     pub(crate) key: ActionKey,
@@ -30,7 +30,7 @@ impl Ended {
         format!("result {} {} {} {}", self.status, self.node, self.key.0, outputs.join(" "))
     }
 
-    /// Reads a whole line; one that was cut when its writer died promised nothing.
+    /// Reads a line; a torn line of a dead writer promises nothing.
     pub(crate) fn parse(line: &str) -> Option<Self> {
         let mut words = line.strip_suffix('\n')?.split(' ');
         if words.next() != Some("result") {

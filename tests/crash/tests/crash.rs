@@ -1,4 +1,4 @@
-//! A few seconds of what `just crash`, `just crash-points`, `just power` and `just corrupt` do at length.
+//! A few seconds of the tests that `just crash`, `just crash-points`, `just power` and `just corrupt` run at length.
 
 use std::process::Command;
 

@@ -8,8 +8,8 @@ use crate::fake::plan_in;
 fn over(values: &str, exclude: &str) -> String {
     format!(
         "exclude = [{exclude}]\n[experiment]\nname = \"x\"\n[axes]\nrate = {values}\n\
-         [stages.images]\nkind = \"dataset\"\n[stages.split]\nkind = \"split\"\ninputs = {{ labels = \"images\" }}\n[stages.train]\nkind = \"train\"\n\
-         over = [\"rate\"]\ninputs = {{ images = \"images\", split = \"split\" }}\n"
+         [stages.images]\nkind = \"dataset\"\n[stages.split]\nkind = \"split\"\ninputs = {{ labels = \"images\" }}\n\
+         [stages.train]\nkind = \"train\"\nover = [\"rate\"]\ninputs = {{ images = \"images\", split = \"split\" }}\n"
     )
 }
 
