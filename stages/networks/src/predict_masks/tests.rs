@@ -27,7 +27,7 @@ fn inputs() -> (Images, Split, Weights<UnetCard>) {
     (images, split, Weights { card, tensors })
 }
 
-/// What the ports receive.
+/// The inputs of the ports.
 struct Stored {
     bench: Bench,
     inputs: [(&'static str, [Item; 1]); 3],
