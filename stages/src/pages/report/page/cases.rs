@@ -41,8 +41,8 @@ pub(super) fn cases(content: &Content<'_>) -> Markup {
     html! {
         p {
             "Cases are ranked by IoU" @if let Some(at) = &content.study.at { " at threshold " b { (at) } }
-            " within their series and class. The page shows the best, the median and the worst, and "
-            (content.params.cases) " more at even distances as far as they fit: " b { (thousands(gallery.cases.len()))
+            " within their series and class. Shown are best, median and worst, and "
+            (content.params.cases) " further ones at even distances as far as they fit: " b { (thousands(gallery.cases.len()))
             " of " (thousands(content.ranked)) } " scored cases. The outline is the tumour in the ground truth."
         }
         (controls(content))
@@ -75,7 +75,7 @@ fn controls(content: &Content<'_>) -> Markup {
         form id="filters" class="controls" hidden {
             (named("class", "Class", &content.study.classes))
             (named("model", "Series", &content.study.series))
-            (select("pick", "Rank", &[("", "all shown"), ("extreme", "best, median, worst"), ("best", "best"),
+            (select("pick", "Which", &[("", "all shown"), ("extreme", "best, median, worst"), ("best", "best"),
                 ("median", "median"), ("worst", "worst")]))
             (select("correct", "Class predicted", &[("", "any"), ("yes", "correctly"), ("no", "wrongly")]))
             @for (name, text) in [("min", "IoU from"), ("max", "to")] {

@@ -28,8 +28,8 @@ pub(super) fn by_threshold(content: &Content<'_>, chart: &Chart) -> Markup {
                 "Mean over " (content.params.groups()) " of the mean IoU over the images of each; whiskers are one "
                 "standard deviation over " (content.params.groups()) "."
             } @else { "Mean IoU over the images." }
-            " A line joins fixed grey levels; rules such as " code { "q90" }
-            " resolve to another level for each image. Numbers: " code { "tables/iou-by-threshold.csv" } "."
+            " Fixed grey levels are joined by a line; rules such as " code { "q90" }
+            " give another level for each image. Numbers: " code { "tables/iou-by-threshold.csv" } "."
         }
         (legend(content))
         figure class="wide" data-source=(content.digests_of("scores")) { (chart.inline()) }
@@ -38,9 +38,9 @@ pub(super) fn by_threshold(content: &Content<'_>, chart: &Chart) -> Markup {
 
 pub(super) fn histograms(content: &Content<'_>, charts: &Charts) -> Markup {
     html! {
-        p { "Share of the images of a class whose IoU lies in each bin of 0.05, over all " (content.params.groups())
+        p { "Share of the images of a class whose IoU lies in each bin of 0.05, all " (content.params.groups()) " together"
             @if let Some(at) = &content.study.at { ", at threshold " b { (at) } }
-            ". A bin includes its lower edge. Numbers: " code { "tables/iou-histogram.csv" } "." }
+            ". A bin holds its lower edge. Numbers: " code { "tables/iou-histogram.csv" } "." }
         (legend(content))
         div class="charts" {
             @for ((class, chart), counts) in content.study.classes.iter().zip(&charts.histograms).zip(&charts.counts) {

@@ -8,8 +8,8 @@ use super::element::{headings, swatch, thousands};
 /// All matrices, one a series.
 pub(super) fn matrices(content: &Content<'_>) -> Markup {
     html! {
-        p { "Images of each class (rows) by predicted class (columns), over all " (content.params.groups())
-            "; shares are of the row. Numbers: " code { "tables/confusion.csv" } "." }
+        p { "Images of each class (rows) by predicted class (columns), all " (content.params.groups())
+            " together; the share is of the row. Numbers: " code { "tables/confusion.csv" } "." }
         div class="charts matrices" {
             @for matrix in &content.confusions { (one(content, matrix)) }
         }
@@ -24,7 +24,7 @@ fn one(content: &Content<'_>, matrix: &ConfusionMatrix) -> Markup {
         figure data-source=(content.digests_of("confusions")) {
             figcaption {
                 (swatch(content.look(&matrix.series))) b { (matrix.series) } " "
-                span class="quiet" { (format!("{} of {total} correct, n = {total}", thousands(correct as usize))) }
+                span class="quiet" { (format!("{} of {total} right, n = {total}", thousands(correct as usize))) }
             }
             div class="scroll" tabindex="0" {
                 table class="matrix" {

@@ -94,7 +94,7 @@ fn sections(content: &Content<'_>, charts: &Charts) -> Vec<(&'static str, &'stat
 
 fn tables(tables: &[TableInput<'_>]) -> Markup {
     html! {
-        p class="quiet" { "Numbers in full are in " code { "tables/" } " as CSV, with Markdown and LaTeX beside them." }
+        p class="quiet" { "Numbers in full are in " code { "tables/" } " as CSV; there are Markdown and LaTeX beside them." }
         @for table in tables {
             @let labels = table.item.labels.iter().map(|(axis, label)| format!("{axis} {label}"));
             @let labels: Vec<String> = labels.collect();
@@ -132,7 +132,8 @@ fn summary(content: &Content<'_>, means: &[ThresholdMean]) -> Markup {
                 ", n = " (thousands(mean.n as usize)) " images."
                 @if threshold.is_some() && study.thresholds.len() > 1 {
                     span class="quiet" {
-                        " Chosen from " (study.thresholds.len()) " thresholds on the same images, so it is optimistic."
+                        " Of " (study.thresholds.len())
+                        " thresholds, chosen on the images that it is scored on: optimistic."
                     }
                 }
             }

@@ -70,7 +70,7 @@ fn verdict(leakage: &Leakage) -> Markup {
                     p class="warning" { strong { "Leakage: " }
                         (format!("{:.0} %", 100.0 * leaked as f64 / images.max(1) as f64)) " of the validation images ("
                         (thousands(leaked)) " of " (thousands(images)) ") are of a " (group)
-                        " that is also on the training side; scores may be better than on a new " (group) "." }
+                        " that is on the training side too; scores may be better than on a new " (group) "." }
                 }
             }
             _ => p class="quiet" { "No image has a patient or other group, so leakage cannot be measured." },

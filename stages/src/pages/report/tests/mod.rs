@@ -225,7 +225,10 @@ fn headline_names_the_highest_mean_of_all_thresholds_and_rules() {
     for params in [json!({}), json!({ "at": 200 })] {
         let headline = headline(params, &items);
         assert!(headline.starts_with("Highest mean IoU: 0.750, m at threshold otsu, n = 1 images."), "{headline}");
-        assert!(headline.contains("Chosen from 2 thresholds on the same images, so it is optimistic."), "{headline}");
+        assert!(
+            headline.contains("Of 2 thresholds, chosen on the images that it is scored on: optimistic."),
+            "{headline}"
+        );
     }
     let items = [of("200", 0.5), scores(0.6, &[("unet", "u")])];
     assert_eq!(headline(json!({}), &items), "Highest mean IoU: 0.600, u, n = 1 images.");
