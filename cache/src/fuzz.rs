@@ -84,7 +84,9 @@ mod tests {
 
         /// Any counts and lengths, behind a right checksum.
         #[test]
-        fn a_store_with_any_records_opens(records in vec((0..4_u8, vec(any::<u8>(), 0..90), vec(any::<u8>(), 0..20)), 0..6)) {
+        fn a_store_with_any_records_opens(
+            records in vec((0..4_u8, vec(any::<u8>(), 0..90), vec(any::<u8>(), 0..20)), 0..6),
+        ) {
             let record = |(kind, fields, body): &(u8, Vec<u8>, Vec<u8>)| {
                 [&[*kind, fields.len() as u8, body.len() as u8][..], fields, body].concat()
             };

@@ -218,7 +218,8 @@ proptest! {
         let store = open(dir.path());
         let bytes = |number: u8| if number < 4 { large(number) } else { vec![number; 100 * usize::from(number)] };
         for (number, (files, _)) in results.iter().enumerate() {
-            let files = files.iter().enumerate().map(|(place, file)| (place.to_string(), PutContent::Bytes(bytes(*file))));
+            let content = |(place, file): (usize, &u8)| (place.to_string(), PutContent::Bytes(bytes(*file)));
+            let files = files.iter().enumerate().map(content);
             let (output, _): (OutputDigest, _) = store.put_artifact(files.collect()).unwrap();
             let name = number.to_string();
             store.put_result(&key(&name), result(&name, output)).unwrap();

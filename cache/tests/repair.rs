@@ -80,7 +80,9 @@ fn apply(path: &Path, bytes: Option<&[u8]>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 16, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 32, max_shrink_iters: 16, failure_persistence: None, ..ProptestConfig::default()
+    })]
 
     #[test]
     fn damage_to_any_file_serves_no_wrong_byte_is_named_and_is_mended(

@@ -35,7 +35,8 @@ mod tests {
 
     #[test]
     fn places_of_mounts_are_read_with_their_blanks() {
-        let table = b"36 35 98:0 /mnt1 /mnt/a\\040b\\134 rw,noatime master:1 - ext3 /dev/root rw\n24 1 0:22 / /proc rw - proc p rw\n";
+        let table = b"36 35 98:0 /mnt1 /mnt/a\\040b\\134 rw,noatime master:1 - ext3 /dev/root rw\n\
+            24 1 0:22 / /proc rw - proc p rw\n";
         assert_eq!(in_table(table).collect::<Vec<_>>(), [Path::new("/mnt/a b\\"), Path::new("/proc")]);
     }
 

@@ -12,13 +12,13 @@
 //! | kind | fields | body |
 //! |---|---|---|
 //! | 1 blob | digest (32) | the bytes |
-//! | 2 artifact | digest (32), count of files (4), for each: digest (32), size (8), name | none |
-//! | 3 result | key (32), `recorded_ms` (8), `elapsed_ms` (8), count of outputs (4), for each: digest (32), name | JSON |
-//! | 4 tombstone | of the dead record: kind (1), digest or key (32), offset of the body (8), id of the pack to the end | none |
+//! | 2 artifact | digest (32), count of files (4), each: digest (32), size (8), name | none |
+//! | 3 result | key (32), `recorded_ms` (8), `elapsed_ms` (8), count of outputs (4), each: digest (32), name | JSON |
+//! | 4 tombstone | of a dead record: kind (1), digest or key (32), offset of the body (8), id of the pack | none |
 //!
-//! Integers are little-endian; a name is its length (4) and UTF-8. The JSON has the rest of the result. A *tombstone*
-//! takes one record out of use: its body is corrupt, or the result was collected. It names the record by location,
-//! because equal bytes may be stored again.
+//! Integers are little-endian; a name is its length (4) and UTF-8. The JSON has the rest of the result; the id of a
+//! pack takes the rest of the fields. A *tombstone* takes one record out of use: its body is corrupt, or the result was
+//! collected. It names the record by location, because equal bytes may be stored again.
 
 use serde::{Deserialize, Serialize};
 
