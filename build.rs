@@ -1,7 +1,8 @@
-//! Links the unwinder into the program where the C compiler is GCC, as Rust's own builds for musl do.
+//! Links the unwinder into the program if the C compiler is GCC, as Rust's own builds for musl do.
 //!
-//! Without this the program loads `libgcc_s.so.1` for it at every start. That costs a twentieth of a run that does nothing, on
-//! virtual machines above all: the library asks the processor for its features, and each question is answered by the host. GCC's runtime may be linked into any program.
+//! Otherwise the program loads `libgcc_s.so.1` for it at every start, which costs a twentieth of a run of hits. Most of
+//! that is on virtual machines: the library runs CPUID, which traps to the hypervisor. The licence of GCC's runtime
+//! allows linking it into any program.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -19,7 +20,7 @@ fn main() {
     }
 }
 
-/// The folder of the archive; `None` for other systems, and where the compiler has none.
+/// Returns the folder of the archive; `None` on other systems, or if the compiler has no such archive.
 fn archive_dir() -> Option<PathBuf> {
     let var = |name| std::env::var(name).ok();
     let is_native = var("HOST") == var("TARGET");
@@ -28,7 +29,7 @@ fn archive_dir() -> Option<PathBuf> {
     }
     let compiler = var("RUSTC_LINKER").unwrap_or_else(|| "cc".to_owned());
     let said = Command::new(compiler).arg(format!("-print-file-name={ARCHIVE}")).output().ok()?;
-    // Where there is none, the bare name comes back.
+    // Without an archive the compiler prints the bare name.
     let path = PathBuf::from(String::from_utf8(said.stdout).ok()?.trim_end());
     path.is_absolute().then(|| path.parent().map(PathBuf::from)).flatten()
 }

@@ -4,7 +4,7 @@
 default:
     @just --list
 
-# What CI runs: format, lints, docs, tests, a plan of every experiment.
+# Runs the checks of CI: format, lints, docs, tests, a plan of every experiment.
 check:
     .ci/run
 
@@ -12,75 +12,76 @@ check:
 fmt:
     cargo fmt --all
 
-# The tests; `just test --lib plan` for some of them.
+# Runs the tests; `just test --lib plan` runs some of them.
 test *arguments:
     cargo test --release --workspace {{ arguments }}
 
-# Gives a reader of files other people's bytes, for a minute: `just fuzz picture`; see CONTRIBUTING.md.
+# Fuzzes one reader for a minute: `just fuzz picture`; see CONTRIBUTING.md.
 fuzz target *arguments='-max_total_time=60':
     cp Cargo.lock tests/fuzz/Cargo.lock
     cd tests/fuzz && cargo +nightly fuzz run --fuzz-dir . --features networks {{ target }} -- {{ arguments }}
 
-# The documentation of the crates, opened in a browser.
+# Opens the documentation of the crates in a browser.
 doc:
     cargo doc --no-deps --workspace --release --open
 
-# The engine beside ninja, both with nothing to do; see benches/README.md.
+# Measures the engine beside ninja, both with nothing to do; see benches/README.md.
 bench-noop *arguments:
     cargo build --release --workspace --bin orchestrate-noop
     python3 benches/noop/bench.py {{ arguments }}
 
-# What a light node that runs costs, beside ninja.
+# Measures a light node that runs, beside ninja.
 bench-node *arguments:
     cargo build --release --workspace --bin orchestrate-noop
     python3 benches/noop/bench.py --node --thresholds 51 {{ arguments }}
 
-# Looking whether files changed, decoding them, the image table; beside OpenCV, os.stat and cp. Needs a Python with OpenCV.
+# Measures checks for changed files, decoding and the image table beside OpenCV, os.stat and cp (Python with OpenCV).
 bench-data *arguments:
     cargo build --release --workspace --bin orchestrate --bin orchestrate-image-table
     python3 benches/data/bench.py {{ arguments }}
 
-# N rounds of eight engines on one store, with kills and collections; prints last `ran twice T, lost L, wrong W of N rounds`.
+# The last line is `ran twice T, lost L, wrong W of N rounds`.
+# Runs N rounds of eight engines on one store, with kills and collections.
 crowd rounds="20":
-    bash -o pipefail -c "CROWD_ROUNDS={{ rounds }} cargo test --release --workspace --test e2e crowd:: -- --nocapture 2>&1 \
-        | grep -oE '(round [0-9]+:|engine [0-9]+:|error|ran twice).*'"
+    CROWD_ROUNDS={{ rounds }} bash -o pipefail -c "cargo test --release --workspace --test e2e crowd:: -- --nocapture \
+        2>&1 | grep -oE '(round [0-9]+:|engine [0-9]+:|error|ran twice).*'"
 
-# A sweep over thresholds beside a loop in Python; see benches/README.md.
+# Measures a sweep over thresholds beside a loop in Python; see benches/README.md.
 bench-sweep *arguments:
     cargo build --release --workspace
     python3 benches/sweep/bench.py {{ arguments }}
 
-# Training on the CPU beside PyTorch; `--python` names a Python that has it, see benches/README.md.
+# Measures training on the CPU beside PyTorch; `--python` names a Python that has it, see benches/README.md.
 bench-train *arguments:
     cargo build --release --workspace --bin orchestrate-network
     python3 benches/train/bench.py {{ arguments }}
 
-# Class activation maps on the CPU beside PyTorch, in the same way.
+# Measures class activation maps on the CPU beside PyTorch, in the same way.
 bench-cam *arguments:
     cargo build --release --workspace --bin orchestrate-network
     python3 benches/cam/bench.py {{ arguments }}
 
-# Kills engines, workers and collections at N random points, and says what was lost.
+# Kills engines, workers and collections at N random points, and reports losses.
 crash N="1000" *seed:
     cargo build --release --workspace --bin orchestrate-crash
     target/release/orchestrate-crash kill {{ N }} {{ seed }}
 
-# Kills them at every change of the disk once, and then fills the disk at each.
+# Kills them at every change of the disk once, then fills the disk at each.
 crash-points:
     cargo build --release --workspace --bin orchestrate-crash
     target/release/orchestrate-crash points
     target/release/orchestrate-crash full
 
-# Cuts the power of a filesystem in a file at N steps of two engines (Linux, root), and says what was lost that one of them reported.
+# Cuts the power of two engines at N steps, on a filesystem in a file (Linux, root), and reports lost results.
 power N="200" *seed:
     cargo build --release --workspace --bin orchestrate-crash
     target/release/orchestrate-crash power {{ N }} {{ seed }}
 
-# Flips, cuts, zeroes and deletes every file of a store once, and says whether a wrong byte was served.
+# Flips, cuts, zeroes and deletes every file of a store once, and reports whether a wrong byte was served.
 corrupt:
     cargo build --release --workspace --bin orchestrate-crash
     target/release/orchestrate-crash corrupt
 
-# A small study from phantom images to tables.
+# Runs a small study from phantom images to tables.
 quickstart:
     cargo run --release -- run experiments/quickstart.toml

@@ -1,4 +1,4 @@
-"""Runs a program and says what it took; shared by the benchmarks that measure whole processes."""
+"""Runs a program and measures it; shared by the benchmarks of whole processes."""
 
 import os
 import subprocess
@@ -9,21 +9,21 @@ from typing import NamedTuple
 
 
 class Spent(NamedTuple):
-    """What one process took."""
+    """Time and memory of one process."""
 
     seconds: float  # on the wall clock
-    cpu_seconds: float  # of all its threads and of the children that it waited for
+    cpu_seconds: float  # of all its threads, and of children it waited for
     peak_mb: float  # of its memory
     began_at: float  # seconds since 1970
 
 
 def scratch():
-    """An empty file for what a process prints; in memory, as filesystems search long for a new file where many were just deleted."""
+    """Opens an empty file for the output of a process; in memory, as creating files is slow after mass deletions."""
     return open(os.memfd_create("said"), "w+b") if hasattr(os, "memfd_create") else tempfile.TemporaryFile()
 
 
 def spawn(command, cwd):
-    """Runs a command to its end, which must be a good one."""
+    """Runs a command to its end; one that fails ends this program."""
     with scratch() as said:
         began_at, began = time.time(), time.perf_counter()
         child = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=said, stderr=said)

@@ -1,39 +1,39 @@
-//! What can be said on the command line.
+//! The arguments of the command line; their doc comments are the help text.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::device::Asked;
+use crate::device::DeviceChoice;
 
-/// Runs experiments that are declared in TOML: only what changed, in parallel, every number traceable.
+/// Runs experiments declared in TOML: only what changed, in parallel, every number traceable.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run a spec: what is cached is a hit, the rest runs in parallel
+    /// Run a spec: cached nodes are hits, the others run in parallel
     Run(RunArgs),
-    /// Find the best value of an axis: runs what its scores need, and draws them
+    /// Find the best value of an axis: run its scores, and draw them
     Sweep(SweepArgs),
     /// Show what a run would do, and why, without running or writing anything
     Plan(PlanArgs),
-    /// Say why a node would run: the one value, file or upstream output that differs
-    Explain(ExplainArgs),
-    /// Write the report of a study, with times and where each number comes from
+    /// Explain why a node would run: the value, file or upstream output that differs
+    Explain(NodeArgs),
+    /// Write the report of a study, with times and the provenance of each number
     Report(ReportArgs),
-    /// Write what a node gave as files for other programs: PNG, NPY, safetensors, CSV
+    /// Write the outputs of a node as files for other programs: PNG, NPY, safetensors, CSV
     #[command(subcommand)]
     Export(ExportCommand),
-    /// Show what the latest run of a node wrote to its log
+    /// Show a node's log from its latest run
     Logs(LogsArgs),
-    /// List, show, verify, repair, limit or pin what the store holds
+    /// List, show, verify, repair, limit or pin the results in the store
     #[command(subcommand)]
     Store(StoreCommand),
     /// Fetch a published data set
@@ -58,33 +58,47 @@ pub(crate) struct SpecArgs {
     pub(crate) store: StoreArgs,
 }
 
-/// Where artifacts lie.
+/// Nodes with an optional spec.
+#[derive(Debug, Args)]
+pub(crate) struct NodeArgs {
+    /// The node or nodes, for example 'score[model=tiny,fold=3,threshold=200]', after the spec (default: that of the
+    /// latest run)
+    #[arg(num_args = 1..=2, required = true, value_name = "[SPEC] NODE")]
+    pub(crate) target: Vec<String>,
+    /// Override a value as in `run` (repeatable)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+/// The folder of the store.
 #[derive(Debug, Args)]
 pub(crate) struct StoreArgs {
-    /// Folder of the store [env: ORCHESTRATE_STORE] [default: .orchestrate beside the project's root]
+    /// Folder of the store [env: ORCHESTRATE_STORE] [default: .orchestrate in the project's root]
     #[arg(long = "store", value_name = "DIR")]
     dir: Option<PathBuf>,
 }
 
 impl StoreArgs {
-    /// The folder that was named, here or by `ORCHESTRATE_STORE`; a variable that is empty names none, as where it is not set.
+    /// The folder from `--store` or `ORCHESTRATE_STORE`. An empty variable counts as unset.
     pub(crate) fn dir(&self) -> Option<PathBuf> {
-        // Not by clap, which takes an empty variable for an argument without a value.
+        // Not read by clap, as clap takes an empty variable for an argument without a value.
         let of_environment = || std::env::var_os("ORCHESTRATE_STORE").filter(|dir| !dir.is_empty()).map(PathBuf::from);
         self.dir.clone().or_else(of_environment)
     }
 }
 
-/// Which nodes.
+/// The nodes of a run.
 #[derive(Debug, Args)]
 pub(crate) struct SelectArgs {
-    /// Only these nodes and what they need: STAGE or 'STAGE[AXIS=VALUE,…]' (repeatable)
+    /// Only these nodes and their inputs: STAGE or 'STAGE[AXIS=VALUE,…]' (repeatable)
     #[arg(long, value_name = "NODES")]
     pub(crate) only: Vec<String>,
-    /// Only this stage and what it needs
+    /// Only this stage and its inputs
     #[arg(long, value_name = "STAGE")]
     pub(crate) until: Option<String>,
-    /// Run these nodes even where the store has their results (repeatable)
+    /// Run these nodes even if the store has their results (repeatable)
     #[arg(long, value_name = "NODES")]
     pub(crate) force: Vec<String>,
 }
@@ -99,33 +113,34 @@ pub(crate) struct RunArgs {
     pub(crate) how: HowArgs,
     /// One JSON object a line instead of text
     ///
-    /// What a line is about stands in `reason`:
+    /// The field `reason` says what a line is:
     ///
-    /// node: how a node ended. `stage`, `point`, `status` (hit, ran, failed, blocked or cancelled), `key`, `output` (null without one; an
-    /// object by name where there are several), `elapsed_ms`; `cause` and `log` of one that failed; `by`, which names the node that failed,
-    /// of one that is blocked.
+    /// node: the end of a node. `stage`, `point`, `status` (hit, ran, failed, blocked or cancelled), `key`, `output`
+    /// (null if there is none; an object by name if there are several), `elapsed_ms`. A failed node has `cause` and
+    /// `log`; a blocked node has `by`, the name of the failed node.
     ///
-    /// warning: `message`, and `at` where it is about a place in the spec.
+    /// warning: `message`, and `at` if it has a location in the spec.
     ///
-    /// error: the same, of what is wrong other than nodes: the spec, the arguments, the store, what is published.
+    /// error: the same, for errors other than failed nodes: of the spec, the arguments, the store, or published files.
     ///
-    /// summary: `nodes`, `hit`, `ran`, `failed`, `blocked`, `cancelled`, `elapsed_ms`; once, when the nodes have ended.
+    /// summary: `nodes`, `hit`, `ran`, `failed`, `blocked`, `cancelled`, `elapsed_ms`; once, after all nodes have
+    /// ended.
     ///
     /// A later version may add reasons and fields.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// With what nodes run.
+/// Threads, devices and the reaction to failures.
 #[derive(Debug, Args)]
 pub(crate) struct HowArgs {
     /// CPU threads to use [default: all cores]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) jobs: Option<u16>,
-    /// Where networks compute: auto (GPUs where there are any), cpu, cuda (all GPUs), or one such as cuda:1
+    /// The device for networks: auto (GPUs if there are any), cpu, cuda (all GPUs), or one such as cuda:1
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
-    pub(crate) device: Asked,
-    /// Stop at the first node that fails
+    pub(crate) device: DeviceChoice,
+    /// Stop at the first failed node
     #[arg(long)]
     pub(crate) fail_fast: bool,
 }
@@ -134,19 +149,20 @@ pub(crate) struct HowArgs {
 pub(crate) struct SweepArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArgs,
-    /// An axis and the values that replace its own: threshold=0..=255, threshold=0..=255:5 or threshold=200,225,q90,otsu
+    /// An axis and the values that replace its own: threshold=0..=255, threshold=0..=255:5 or
+    /// threshold=200,225,q90,otsu
     #[arg(value_name = "AXIS=VALUES")]
     pub(crate) sweep: String,
-    /// What is to be large
+    /// The metric to maximize
     #[arg(long, default_value = "iou", value_parser = orchestrate_stages::pages::sweep::METRICS)]
     pub(crate) metric: String,
-    /// Which images are scored: those whose class was predicted correctly, or all [default: as in the spec]
+    /// The images to score: those whose class was predicted correctly, or all [default: as in the spec]
     #[arg(long, value_parser = ["correct", "all"])]
     pub(crate) images: Option<String>,
-    /// For each fold, also choose the value on the other folds, and say what it scores on the one that was left out
+    /// Also choose the value for each fold on the other folds, and score it on the fold left out
     #[arg(long)]
     pub(crate) nested: bool,
-    /// Where to draw the metric against the axis, an SVG [default: results/EXPERIMENT/sweep-AXIS-METRIC.svg]
+    /// Chart of the metric against the axis, an SVG [default: results/EXPERIMENT/sweep-AXIS-METRIC.svg]
     #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,
     #[command(flatten)]
@@ -171,29 +187,17 @@ pub(crate) struct PlanArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ExplainArgs {
-    /// The node, for example 'score[model=tiny,fold=3,threshold=200]', after its spec (default: that of the latest run)
-    #[arg(num_args = 1..=2, required = true, value_name = "[SPEC] NODE")]
-    pub(crate) target: Vec<String>,
-    /// Override a value as in `run` (repeatable)
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub(crate) overrides: Vec<String>,
-    #[command(flatten)]
-    pub(crate) store: StoreArgs,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArgs,
-    /// Folder to write to [default: where the stage publishes, else results/EXPERIMENT/STAGE]
+    /// Folder to write to [default: the published folder of the stage, else results/EXPERIMENT/STAGE]
     #[arg(long, value_name = "DIR")]
     pub(crate) to: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExportCommand {
-    /// Masks of a `threshold`, `score`, `predict-masks` or `dataset` node: one PNG an image, 0 or 255
+    /// Masks of a `threshold`, `score`, `predict-masks` or `dataset` node: a PNG for each image, 0 or 255
     Masks(ExportArgs),
     /// Heatmaps of a `cam`, `threshold` or `score` node: grey levels 0 to 255 at the network's input size
     Heatmaps {
@@ -203,7 +207,7 @@ pub(crate) enum ExportCommand {
         #[command(flatten)]
         args: ExportArgs,
     },
-    /// Weights of a training: safetensors, and model.json beside them
+    /// Weights of a training: safetensors and model.json
     Weights(ExportArgs),
     /// A table as CSV
     Table(ExportArgs),
@@ -211,20 +215,14 @@ pub(crate) enum ExportCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
-    /// The node or nodes, for example 'score[model=tiny,fold=3,threshold=200]', after the spec (default: that of the latest run)
-    #[arg(num_args = 1..=2, required = true, value_name = "[SPEC] NODE")]
-    pub(crate) target: Vec<String>,
     /// Folder to write to; several nodes get a folder each below it
     #[arg(long, value_name = "DIR")]
     pub(crate) to: PathBuf,
-    /// Replace files that are there and differ
+    /// Replace existing files that differ
     #[arg(long)]
     pub(crate) overwrite: bool,
-    /// Override a value as in `run` (repeatable)
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub(crate) overrides: Vec<String>,
     #[command(flatten)]
-    pub(crate) store: StoreArgs,
+    pub(crate) node: NodeArgs,
 }
 
 #[derive(Debug, Args)]
@@ -234,7 +232,7 @@ pub(crate) struct LogsArgs {
     /// Only the last lines
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) tail: Option<u64>,
-    /// As the program wrote it, instead of with control characters shown as \u{1b}
+    /// As written, instead of with control characters escaped as \u{1b}
     #[arg(long)]
     pub(crate) raw: bool,
     #[command(flatten)]
@@ -245,69 +243,69 @@ pub(crate) struct LogsArgs {
 pub(crate) enum DataCommand {
     /// Cheng's brain tumour set (figshare 1512427, CC BY 4.0): 3,064 slices of 233 patients, some 900 MB
     ///
-    /// Fetches four archives and cvind.mat, unpacks them, compares the number of slices of each class and of patients with
-    /// what was published, and puts 1.mat to 3064.mat into DIR. A fetch that was stopped goes on where it was; one
-    /// that is complete only compares the files with DIR/checksums.json.
+    /// Fetches four archives and cvind.mat, unpacks them into DIR as 1.mat to 3064.mat, and compares the numbers of
+    /// slices and patients with the reference values. A stopped fetch continues where it stopped; a complete one only
+    /// compares the files with DIR/checksums.json.
     BrainTumor(FetchArgs),
 }
 
-/// Where a data set comes from and goes to.
+/// The address of a data set, and the folder for it.
 #[derive(Debug, Args)]
 pub(crate) struct FetchArgs {
     /// Folder for the data; made if it is missing
     #[arg(long, value_name = "DIR")]
     pub(crate) to: PathBuf,
-    /// A mirror that answers as figshare's API does: URL/articles/1512427 lists name, size, download_url (perhaps relative to
-    /// URL) and computed_md5 of each file
+    /// A mirror with figshare's API: URL/articles/1512427 lists name, size, download_url (may be relative to URL) and
+    /// computed_md5 of each file
     #[arg(long, value_name = "URL", default_value = orchestrate_fetch::FIGSHARE, value_parser = address)]
     pub(crate) from: String,
-    /// Keep the archives in DIR/download after they were unpacked
+    /// Keep the archives in DIR/download after unpacking
     #[arg(long)]
     pub(crate) keep_archives: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
-    /// List what is recorded: node, age, size, duration
+    /// List recorded results: node, age, size, duration
     Ls(StoreArgs),
-    /// Show one result: outputs, files, and the manifest that its key is the digest of
+    /// Show one result: outputs, files, and the preimage of its key
     Show {
-        /// The key, or the beginning of one
+        /// The key, or its beginning
         key: String,
         #[command(flatten)]
         store: StoreArgs,
     },
-    /// Read everything, and name and quarantine what is corrupt
+    /// Read everything, and report and quarantine corrupt files
     Verify(StoreArgs),
-    /// Mend what verify names, so that the next run makes again what is lost and only that; nobody else may use the store
+    /// Repair the damage that verify reports, so that the next run recomputes only lost results; nobody else may use
+    /// the store
     Repair(StoreArgs),
-    /// Delete what was not used for long, or the least recently used until the rest fits
+    /// Delete results unused for long, or the least recently used until the rest fits
     ///
-    /// Deletes no result that is pinned or that a run needs, nor what such a result was made from. Logs of runs count and go as results
-    /// do. Without limits here those in
-    /// `orchestrate.toml` hold: `[store]` with `max_size = "200 GB"`, `max_age = "90 days"`. With such limits each
-    /// day's first run collects by itself, and says so.
+    /// Keeps pinned results, results that a run needs, and the results they were made from. Logs of runs count and are
+    /// deleted like results. Without limits here, those in `orchestrate.toml` apply: `[store]` with `max_size = "200
+    /// GB"`, `max_age = "90 days"`. With such limits each day's first run collects automatically, and reports it.
     Gc {
         /// Keep at most this much, for example 20GB
-        #[arg(long, value_name = "SIZE", value_parser = size)]
+        #[arg(long, value_name = "SIZE", value_parser = orchestrate_engine::resources::parse_size)]
         max_size: Option<u64>,
-        /// Delete what was last used longer ago, for example 30d
-        #[arg(long, value_name = "AGE", value_parser = age)]
+        /// Delete results unused for longer, for example 30d
+        #[arg(long, value_name = "AGE", value_parser = orchestrate_engine::resources::parse_duration)]
         max_age: Option<std::time::Duration>,
-        /// Say what would be deleted, and what recomputing it would cost, and delete nothing
+        /// Show the results that would be deleted, and the time to recompute them, and delete nothing
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
         store: StoreArgs,
     },
-    /// Keep the results of a run or a spec whatever the limits, until they are unpinned
+    /// Keep the results of a run or a spec beyond all limits, until they are unpinned
     ///
-    /// A spec's pin takes in what later runs of it, with the same overrides, use and make; pinning it again lets go of what it
-    /// no longer names.
+    /// The pin of a spec also gets the results of its later runs with the same overrides. Pinning it again releases
+    /// results that the spec no longer has.
     Pin(PinArgs),
     /// Remove a pin; its results stay until a collection deletes them
     Unpin {
-        /// The pin
+        /// The pin's name
         name: String,
         #[command(flatten)]
         store: StoreArgs,
@@ -316,13 +314,13 @@ pub(crate) enum StoreCommand {
     Pins(StoreArgs),
 }
 
-/// What is pinned.
+/// The results to pin.
 #[derive(Debug, Args)]
 pub(crate) struct PinArgs {
-    /// A run, such as 20260131-174502-318-9f02ac (folders of `runs` in the store), or a spec
+    /// A run, such as 20260131-174502-318-9f02ac (a folder of `runs` in the store), or a spec
     #[arg(value_name = "RUN|SPEC")]
     pub(crate) what: String,
-    /// The pin's name; a pin of that name is replaced [default: the run, or the experiment's name]
+    /// The pin's name; replaces a pin of that name [default: the run, or the experiment's name]
     #[arg(long)]
     pub(crate) name: Option<String>,
     /// Override a value of the spec as in `run` (repeatable)
@@ -338,14 +336,6 @@ fn address(text: &str) -> Result<String, String> {
     } else {
         Err("an address that begins with https:// or http:// is expected".to_owned())
     }
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    orchestrate_engine::resources::parse_size(text)
-}
-
-fn age(text: &str) -> Result<std::time::Duration, String> {
-    orchestrate_engine::resources::parse_duration(text)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `--device`: which devices a run may use, and what people are told of the choice.
+//! `--device`: the devices of a run, and the notice about an automatic choice.
 
 use std::str::FromStr;
 
@@ -6,10 +6,10 @@ use orchestrate_networks::model;
 
 use crate::outcome::UsageError;
 
-/// What was asked for.
+/// The value of `--device`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Asked {
-    /// All GPUs, or the CPU where there are none.
+pub(crate) enum DeviceChoice {
+    /// All GPUs, or the CPU if there are none.
     #[default]
     Auto,
     /// The CPU.
@@ -20,7 +20,7 @@ pub(crate) enum Asked {
     One(usize),
 }
 
-impl FromStr for Asked {
+impl FromStr for DeviceChoice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -34,17 +34,17 @@ impl FromStr for Asked {
     }
 }
 
-/// What a run uses.
+/// The devices of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Devices {
     /// Names of GPUs; none for the CPU.
     pub(crate) names: Vec<String>,
-    /// What `auto` took, where that is not obvious.
+    /// The choice of `auto`, if it is not obvious.
     pub(crate) notice: Option<String>,
 }
 
-impl Asked {
-    /// Finds the devices of this machine. Without GPU support in this program, and for the CPU, it touches no driver.
+impl DeviceChoice {
+    /// Finds the devices on this machine. Touches no driver for the CPU, or in a program without GPU support.
     pub(crate) fn find(self) -> Result<Devices, UsageError> {
         self.among(model::GPU_SUPPORT, model::gpus)
     }
@@ -95,12 +95,12 @@ mod tests {
     }
 
     fn names(text: &str, gpus: fn() -> Vec<String>) -> Result<Vec<String>, String> {
-        let asked: Asked = text.parse().expect("it is a device");
-        asked.among(true, gpus).map(|devices| devices.names).map_err(|error| error.to_string())
+        let choice: DeviceChoice = text.parse().expect("it is a device");
+        choice.among(true, gpus).map(|devices| devices.names).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn gpus_are_taken_as_asked_for() {
+    fn devices_are_those_of_the_choice() {
         assert_eq!(names("auto", two), Ok(two()));
         assert_eq!(names("cuda", two), Ok(two()));
         assert_eq!(names("cuda:1", two), Ok(vec!["cuda:1".to_owned()]));
@@ -112,32 +112,33 @@ mod tests {
     }
 
     #[test]
-    fn no_driver_is_touched_for_the_cpu_nor_without_support() {
+    fn no_driver_is_touched_for_the_cpu_or_without_support() {
         fn touched() -> Vec<String> {
             panic!("the driver was asked")
         }
         assert_eq!(names("cpu", touched), Ok(vec![]));
-        let without = |asked: Asked| asked.among(false, touched);
-        assert_eq!(without(Asked::Auto).map(|devices| devices.notice).expect("it is the CPU"), None);
-        let error = without(Asked::One(1)).expect_err("it cannot").to_string();
+        let without = |choice: DeviceChoice| choice.among(false, touched);
+        assert_eq!(without(DeviceChoice::Auto).map(|devices| devices.notice).expect("it is the CPU"), None);
+        let error = without(DeviceChoice::One(1)).expect_err("it cannot").to_string();
         assert!(error.starts_with("--device cuda:1: this program was built without GPU support\nhelp: "), "{error}");
         assert!(error.contains("cargo build --release --features cuda"), "{error}");
     }
 
     #[test]
-    fn auto_says_what_it_took_and_others_need_not() {
-        let notice = |asked: Asked, gpus: fn() -> Vec<String>| asked.among(true, gpus).expect("it is there").notice;
-        assert_eq!(notice(Asked::Auto, Vec::new).as_deref(), Some("device: cpu, as no GPU was found"));
-        assert!(notice(Asked::Auto, two).is_some_and(|notice| notice.starts_with("device: cuda:0, cuda:1;")));
-        assert_eq!(notice(Asked::Cuda, two), None);
-        assert_eq!(notice(Asked::Cpu, two), None);
+    fn only_auto_gives_notice_of_its_choice() {
+        let notice =
+            |choice: DeviceChoice, gpus: fn() -> Vec<String>| choice.among(true, gpus).expect("it is there").notice;
+        assert_eq!(notice(DeviceChoice::Auto, Vec::new).as_deref(), Some("device: cpu, as no GPU was found"));
+        assert!(notice(DeviceChoice::Auto, two).is_some_and(|notice| notice.starts_with("device: cuda:0, cuda:1;")));
+        assert_eq!(notice(DeviceChoice::Cuda, two), None);
+        assert_eq!(notice(DeviceChoice::Cpu, two), None);
     }
 
     #[test]
     fn other_words_are_no_device() {
         for text in ["gpu", "cuda:", "cuda:x", "CUDA", ""] {
             assert_eq!(
-                text.parse::<Asked>(),
+                text.parse::<DeviceChoice>(),
                 Err("use auto, cpu, cuda, or one GPU such as cuda:1".to_owned()),
                 "{text}"
             );

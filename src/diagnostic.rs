@@ -1,23 +1,21 @@
-//! Shows what is wrong with a spec: message, place with the line and a caret, facts, and what to do.
-
-use std::ops::Range;
+//! Renders the problems of a spec: message, location with the line and a caret, facts, and what to do.
 
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 use orchestrate_engine::diagnostic::{Diagnostic, Severity, SpecError};
-use orchestrate_engine::source::{Place, Places};
+use orchestrate_engine::source::{SourceLocation, SourceLocator, Span};
 
 use crate::terminal::{is_hidden, visible};
 
-/// Everything that was found, in order, a blank line between two; if any of it is an error, a last line counts the errors.
+/// Renders all findings in order, separated by blank lines. If there are errors, a last line counts them.
 pub(crate) fn render(found: &SpecError, colour: bool) -> String {
-    let mut places = found.sources.places();
+    let mut locator = found.sources.locator();
     let diagnostics = found.diagnostics.iter();
-    let mut texts: Vec<_> = diagnostics.map(|finding| render_one(&mut places, finding, colour)).collect();
+    let mut texts: Vec<_> = diagnostics.map(|finding| render_one(&mut locator, finding, colour)).collect();
     texts.extend(last_line(found, colour));
     texts.join("\n\n") + "\n"
 }
 
-/// `error: 3 problems in experiments/kang2021.toml`; nothing where the file itself could not be read.
+/// The line `error: 3 problems in experiments/kang2021.toml`; `None` if the file itself could not be read.
 fn last_line(found: &SpecError, colour: bool) -> Option<String> {
     // The first source is the spec, unless only overrides (`--set`) could be read.
     let spec = &found.sources.source_at(0).filter(|source| !source.name.starts_with("--"))?.name;
@@ -31,7 +29,7 @@ fn last_line(found: &SpecError, colour: bool) -> Option<String> {
     Some(renderer(colour).render(&[Group::with_title(title)]))
 }
 
-fn render_one(places: &mut Places<'_>, diagnostic: &Diagnostic, colour: bool) -> String {
+fn render_one(locator: &mut SourceLocator<'_>, diagnostic: &Diagnostic, colour: bool) -> String {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -39,7 +37,7 @@ fn render_one(places: &mut Places<'_>, diagnostic: &Diagnostic, colour: bool) ->
     let title = level.primary_title(visible(&diagnostic.message));
     let mut elements: Vec<Element<'_>> = Vec::new();
     if let Some(span) = &diagnostic.span {
-        elements.extend(place(places, span));
+        elements.extend(location(locator, span));
     }
     elements.extend(diagnostic.notes.iter().map(|note| Level::NOTE.no_name().message(visible(note)).into()));
     let mut groups = vec![Group::with_title(title).elements(elements)];
@@ -47,17 +45,18 @@ fn render_one(places: &mut Places<'_>, diagnostic: &Diagnostic, colour: bool) ->
     renderer(colour).render(&groups)
 }
 
-/// Most bytes of a line that are shown before a place, and from it on: thousands of problems may be in one line.
+/// The most bytes of a line that are shown before a span, and from its start on: one line may have thousands of
+/// problems.
 const SHOWN_BEFORE: usize = 200;
 const SHOWN_FROM: usize = 300;
 
-/// The line of a place with carets below it. Of a place in several lines, such as a whole table, the first is enough; of a long line
-/// what is around the place.
-fn place<'a>(places: &mut Places<'a>, span: &Range<usize>) -> Vec<Element<'a>> {
-    let Some(source) = places.source_at(span.start) else { return Vec::new() };
-    // What is missing at the end of a text is missed on its last line, not on the empty one after it.
+/// The line of a span with carets below it. A span of several lines, such as a whole table, shows the first one; a long
+/// line is cut around the span.
+fn location<'a>(locator: &mut SourceLocator<'a>, span: &Span) -> Vec<Element<'a>> {
+    let Some(source) = locator.source_at(span.start) else { return Vec::new() };
+    // A problem at the end of a text is shown on the last line, not on the empty one after it.
     let start = (span.start - source.base).min(source.text.trim_end_matches(['\n', '\r']).len());
-    let Some(Place { line, column, line_start, .. }) = places.at(source.base + start) else {
+    let Some(SourceLocation { line, column, line_start, .. }) = locator.locate(source.base + start) else {
         return vec![Origin::path(visible(&source.name)).into()];
     };
     let begin = if start - line_start <= SHOWN_BEFORE {
@@ -78,12 +77,12 @@ fn place<'a>(places: &mut Places<'a>, span: &Range<usize>) -> Vec<Element<'a>> {
     if cut.is_empty() {
         vec![snippet.path(visible(&source.name)).into()]
     } else {
-        // The snippet alone would count columns from where it begins.
+        // The snippet alone would count columns from its own start.
         vec![Origin::path(visible(&source.name)).line(line).char_column(column).into(), snippet.into()]
     }
 }
 
-/// A source without what acts on a terminal. Places in it stay where they are; the renderer shows the characters of one byte.
+/// Replaces characters that act on a terminal, keeping offsets. The renderer itself shows those of one byte.
 fn without_actions(text: String) -> String {
     let acts = |c: char| is_hidden(c) && !c.is_ascii();
     if !text.contains(acts) {
@@ -141,7 +140,7 @@ images = [
     }
 
     fn at(written: &str, diagnostic: Diagnostic) -> Diagnostic {
-        let start = TEXT.find(written).expect("the test's place is in its text");
+        let start = TEXT.find(written).expect("the text contains it");
         diagnostic.at(start..start + written.len())
     }
 
@@ -216,7 +215,7 @@ images = [
     }
 
     #[test]
-    fn a_file_that_cannot_be_read_has_no_place() {
+    fn a_file_that_cannot_be_read_has_no_location() {
         let problem = Diagnostic::error("cannot read no-such-folder/spec.toml: no such file");
         for overrides in [vec![], vec!["stages.score.images=1".to_owned()]] {
             let sources = sources(Path::new("no-such-folder/spec.toml"), &overrides);
@@ -226,7 +225,7 @@ images = [
     }
 
     #[test]
-    fn the_end_of_a_file_and_an_override_are_places_too() {
+    fn the_end_of_a_file_and_an_override_are_locations_too() {
         let problem = Diagnostic::error("this is not TOML: unclosed array").at(9..9);
         insta::assert_snapshot!(rendered("open.toml", "axes = [\n", &[], &[problem], false), @"
         error: this is not TOML: unclosed array
@@ -252,7 +251,7 @@ images = [
     }
 
     #[test]
-    fn long_line_is_shown_around_the_place_with_its_column() {
+    fn long_line_is_cut_around_the_span_and_keeps_its_column() {
         let text = format!("axes = {{ ü = [{}oops] }}\n", "1, ".repeat(400));
         let start = text.find("oops").expect("it is there");
         let problem = Diagnostic::error("this is no value").at(start..start + 4);

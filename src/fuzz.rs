@@ -1,11 +1,11 @@
-//! What must return whatever the bytes that it is given, for the targets in `tests/fuzz/`.
+//! Functions that must return for any bytes: the targets in `tests/fuzz/` call them.
 
 use orchestrate_engine::diagnostic::SpecError;
 use orchestrate_engine::fuzz;
 
 use crate::diagnostic::render;
 
-/// Plans a spec with overrides, as [`fuzz::plan`] does, and shows what is wrong with it.
+/// Plans a spec with overrides, as [`fuzz::plan`] does, and renders its problems.
 pub fn spec(bytes: &[u8]) {
     match fuzz::plan(bytes, crate::stages()) {
         Some(Err(error)) => show(&error),

@@ -1,7 +1,6 @@
 //! The command line of orchestrate: parse, call the phases in order, map the outcome to an exit code.
 //!
-//! It is a library so that another program can offer the same commands over kinds of stages of its own, as the benchmarks
-//! in `benches/` do.
+//! A library, so that another program can offer the same commands over its own kinds of stages, as `benches/` does.
 
 mod args;
 mod command;
@@ -32,7 +31,7 @@ pub use stages::stages;
 /// The kinds of stages that a spec can name.
 pub type Kinds = &'static [&'static dyn Stage];
 
-/// Reads the arguments of this process, does what they ask for, and gives the exit code.
+/// Runs the command in the arguments of this process, and returns the exit code.
 pub fn main(kinds: Kinds) -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -79,7 +78,7 @@ fn jobs(command: &Command) -> Option<u16> {
     }
 }
 
-/// `RUST_LOG=debug` shows what the engine does; warnings are always shown.
+/// Sets up tracing to standard error: warnings, or more with `RUST_LOG=debug`.
 fn start_tracing() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));

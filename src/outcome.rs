@@ -1,4 +1,4 @@
-//! How a command ended: 0 done, 1 a node failed, 2 bad spec or usage, 130 interrupted.
+//! Outcomes of a command: 0 done, 1 a node failed, 2 bad spec or usage, 130 interrupted.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use orchestrate_engine::diagnostic::SpecError;
 
 use crate::{diagnostic, terminal};
 
-/// How a command ended.
+/// The outcome of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// Everything is done.
@@ -16,16 +16,16 @@ pub(crate) enum Outcome {
     Failed,
     /// The spec or the command line is wrong.
     Usage,
-    /// Somebody stopped it.
+    /// A signal stopped it.
     Interrupted,
 }
 
-/// The command line asks for something that cannot be: exit code 2.
+/// The command line asks for something impossible: exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct UsageError(pub(crate) String);
 
-/// An error with its causes, of which each that the text before it tells already is left out.
+/// Joins an error and its causes, except for causes that the text before them already contains.
 pub(crate) fn sentence(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -45,7 +45,7 @@ impl From<Outcome> for ExitCode {
 }
 
 impl Outcome {
-    /// The exit code.
+    /// Returns the exit code.
     pub(crate) fn code(self) -> u8 {
         match self {
             Self::Done => 0,
@@ -55,11 +55,11 @@ impl Outcome {
         }
     }
 
-    /// Shows what clap has to say: help and versions on standard output, which may fail, and what is wrong with the arguments.
+    /// Shows a message of clap: help and versions on standard output, which may fail, and errors in the arguments.
     pub(crate) fn of_arguments(said: &clap::Error) -> Self {
         let (plain, coloured) = (said.render().to_string(), said.render().ansi().to_string());
         let wanted = if said.use_stderr() { terminal::colours_on_stderr() } else { terminal::colours_on_stdout() };
-        // Arguments and variables of the environment are repeated in it.
+        // The message repeats arguments and environment variables.
         let text =
             if wanted && !plain.contains(terminal::is_hidden) { coloured.into() } else { terminal::visible(&plain) };
         if said.use_stderr() {
@@ -69,7 +69,8 @@ impl Outcome {
         terminal::say_as_is(&text).map_or_else(Self::from_error, |()| Self::Done)
     }
 
-    /// What a command came to that ended like this and then could not write all of what it had to say: at least a failure.
+    /// Returns the outcome of a command that ended like this and then wrote its last output: at least a failure if that
+    /// failed.
     pub(crate) fn after_saying(self, said: anyhow::Result<()>) -> anyhow::Result<Self> {
         match (self, said) {
             (Self::Done, Err(error)) => Err(error),
@@ -81,7 +82,7 @@ impl Outcome {
         }
     }
 
-    /// Shows an error and gives its exit code.
+    /// Shows an error and returns its outcome.
     pub(crate) fn from_error(error: anyhow::Error) -> Self {
         if let Some(error) = error.downcast_ref::<SpecError>() {
             terminal::complain_as_is(&diagnostic::render(error, terminal::colours_on_stderr()));
@@ -111,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_error_tells_its_cause_once() {
+    fn each_error_names_its_cause_once() {
         let cause = "No space left";
         let io = || io::Error::other(cause);
         let path = || PathBuf::from("/data/x");
@@ -120,7 +121,6 @@ mod tests {
             anyhow!(store()),
             anyhow!(RunError::Store(store())),
             anyhow!(PublishError::Store(store())),
-            anyhow!(PublishError::Target(store())),
             anyhow!(BlobError::Read { path: path(), source: io() }),
             anyhow!(BlobError::Mismatch { path: path(), expected: Digest::of(b"x") }).context(cause),
             anyhow!(FetchError::Io { action: "write", path: path(), source: io() }),

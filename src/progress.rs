@@ -1,10 +1,11 @@
-//! Progress on a terminal: one line of counts with an estimate of what is left, and one line for each heavy node that runs.
+//! Progress on a terminal: one line of counts with an estimate of the remaining time, and one line for each heavy node
+//! that runs.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use orchestrate_engine::event::{Event, Hits, Record, Reporter};
+use orchestrate_engine::event::{Counts, Event, Hits, Reporter, TimedEvent};
 use orchestrate_engine::node::NodeName;
 use orchestrate_engine::plan::Plan;
 use orchestrate_engine::run::Selection;
@@ -13,10 +14,10 @@ use orchestrate_engine::runlog::History;
 use crate::reporter;
 use crate::terminal::{visible, visible_line};
 
-/// Nodes that end sooner are not worth a line of their own.
+/// The shortest duration of a node that gets a line of its own.
 const SHOWN_AFTER: Duration = Duration::from_millis(300);
 
-/// Runs whose durations are read for the estimate.
+/// The number of runs whose durations are read for the estimate.
 const RUNS_FOR_ESTIMATE: usize = 20;
 
 /// Redraws the state of a run in place.
@@ -27,9 +28,9 @@ pub(crate) struct Bars<'a> {
     bars: MultiProgress,
     total: ProgressBar,
     running: HashMap<String, Running>,
-    /// By node, whether it was a hit before any node ran.
+    /// For each node, whether it was a hit before any node ran.
     hit: Vec<bool>,
-    /// How long each node that has not ended is estimated to take, by name; made when the first node starts, as a run of
+    /// The estimated duration of each node that has not ended, by name. Made when the first node starts, as a run of
     /// hits needs none.
     left: Option<HashMap<String, u64>>,
     jobs: usize,
@@ -38,21 +39,13 @@ pub(crate) struct Bars<'a> {
 
 struct Running {
     since: Instant,
-    /// How many nodes it is: siblings run together.
+    /// The number of nodes: siblings run together.
     members: usize,
     bar: Option<ProgressBar>,
 }
 
-#[derive(Default)]
-struct Counts {
-    hit: usize,
-    ran: usize,
-    failed: usize,
-    blocked: usize,
-}
-
 impl<'a> Bars<'a> {
-    /// Draws on standard error.
+    /// Returns bars that draw on standard error.
     pub(crate) fn new(plan: &'a Plan, selection: &'a Selection, history: History) -> Self {
         let bars = MultiProgress::new();
         let total = bars.add(ProgressBar::new(selection.nodes().len() as u64));
@@ -61,7 +54,7 @@ impl<'a> Bars<'a> {
         Self { plan, selection, history, bars, total, running: HashMap::new(), hit, left: None, jobs: 1, counts }
     }
 
-    /// What earlier runs say of the nodes that are not known to be hits.
+    /// Returns the durations in earlier runs of the nodes that are not known to be hits.
     fn estimates(&self) -> HashMap<String, u64> {
         let durations = self.history.durations(RUNS_FOR_ESTIMATE);
         let left = self.selection.nodes().iter().filter(|id| !self.hit[id.index()]);
@@ -77,7 +70,8 @@ impl<'a> Bars<'a> {
         let _ = self.bars.clear();
     }
 
-    fn ended(&mut self, node: &NodeName) {
+    fn ended(&mut self, node: &NodeName, count: fn(&mut Counts) -> &mut usize) {
+        *count(&mut self.counts) += 1;
         if let Some(Running { bar: Some(bar), .. }) = self.running.remove(node.as_str()) {
             bar.finish_and_clear();
             self.bars.remove(&bar);
@@ -89,7 +83,7 @@ impl<'a> Bars<'a> {
     }
 
     fn redraw(&self) {
-        let Counts { hit, ran, failed, blocked } = self.counts;
+        let Counts { hit, ran, failed, blocked, .. } = self.counts;
         let running = self.running.values().map(|running| running.members).sum();
         let parts = [(hit, "hit"), (ran, "ran"), (running, "running"), (failed, "failed"), (blocked, "blocked")];
         let shown: Vec<_> =
@@ -97,7 +91,7 @@ impl<'a> Bars<'a> {
         self.total.set_message(shown.join(", ") + &self.eta());
     }
 
-    /// What is left, if earlier runs tell: recorded durations of what has not ended, shared by the jobs.
+    /// Returns the remaining time: recorded durations of nodes that have not ended, divided by the jobs.
     fn eta(&self) -> String {
         let spent: u64 = self.running.values().map(|running| millis(running.since.elapsed())).sum();
         let left = self.left.iter().flat_map(HashMap::values).sum::<u64>().saturating_sub(spent) / self.jobs as u64;
@@ -106,13 +100,9 @@ impl<'a> Bars<'a> {
 }
 
 impl Reporter for Bars<'_> {
-    fn report(&mut self, record: &Record) {
-        match &record.event {
+    fn report(&mut self, event: &TimedEvent) {
+        match &event.event {
             Event::RunStarted(started) => self.jobs = started.jobs.max(1),
-            Event::NodeHit { node, .. } => {
-                self.counts.hit += 1;
-                self.ended(node);
-            }
             Event::NodeStarted { node, members, .. } => {
                 if self.left.is_none() {
                     self.left = Some(self.estimates());
@@ -128,40 +118,24 @@ impl Reporter for Bars<'_> {
                     bar.set_message(visible_line(&progress.message));
                 }
             }
-            Event::NodeRan { node, .. } => {
-                self.counts.ran += 1;
-                self.ended(node);
-            }
-            Event::NodeFailed { node, .. } => {
-                self.counts.failed += 1;
-                self.ended(node);
-            }
-            Event::NodeBlocked { node, .. } => {
-                self.counts.blocked += 1;
-                self.ended(node);
-            }
-            Event::NodeCancelled { node } => self.ended(node),
+            Event::NodeHit { node, .. } => self.ended(node, |counts| &mut counts.hit),
+            Event::NodeRan { node, .. } => self.ended(node, |counts| &mut counts.ran),
+            Event::NodeFailed { node, .. } => self.ended(node, |counts| &mut counts.failed),
+            Event::NodeBlocked { node, .. } => self.ended(node, |counts| &mut counts.blocked),
+            Event::NodeCancelled { node } => self.ended(node, |counts| &mut counts.cancelled),
             _ => {}
         }
-        let is_said = |event: &Event| {
-            matches!(
-                event,
-                Event::NodeFailed { .. } | Event::NodeRetried { .. } | Event::RunStopping | Event::Warning { .. }
-            )
-        };
-        if is_said(&record.event)
-            && let Some(text) = reporter::line(&record.event)
-        {
+        if let Some(text) = reporter::problem(&event.event) {
             let _ = self.bars.println(visible(&text));
         }
-        if let Event::RunFinished { .. } = record.event {
+        if let Event::RunFinished { .. } = event.event {
             self.finish();
         }
     }
 
     fn hits(&mut self, hits: &Hits<'_>) {
         if self.left.is_some() {
-            return hits.records().for_each(|record| self.report(&record));
+            return hits.events().for_each(|event| self.report(&event));
         }
         hits.nodes.iter().for_each(|(id, _)| self.hit[id.index()] = true);
         self.counts.hit += hits.nodes.len();
@@ -186,7 +160,7 @@ fn line(bars: &MultiProgress, node: &str) -> ProgressBar {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("the templates above are right")
+    ProgressStyle::with_template(template).expect("the templates above are valid")
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -1,41 +1,50 @@
-//! Who listens to a run when no terminal does: plain lines, or one JSON object a line.
+//! Listeners of a run without a terminal: plain lines, or one JSON object a line.
 
 use std::io::{self, Write};
 
 use orchestrate_engine::diagnostic::{Diagnostic, Severity, SpecError};
-use orchestrate_engine::event::{Event, Hits, Record, Reporter, message_line};
+use orchestrate_engine::event::{Event, Hits, Reporter, TimedEvent, message_line};
 use orchestrate_engine::source::SourceMap;
 
 use crate::outcome::{Outcome, sentence};
 use crate::terminal;
 
-/// Nodes that ran for less are only counted: a sweep has thousands of them.
+/// The shortest duration of a node that gets a line; a sweep has thousands of shorter ones.
 const SHOWN_MS: u64 = 200;
 
-/// One line for each node that ran for a while, failed or was tried again; the others are only counted.
+/// One line for each node that ran for a while, waits, failed or was retried.
 pub(crate) struct Plain;
 
 impl Reporter for Plain {
-    fn report(&mut self, record: &Record) {
-        tell(&record.event);
+    fn report(&mut self, event: &TimedEvent) {
+        tell(&event.event);
     }
 
     fn hits(&mut self, _hits: &Hits<'_>) {}
 }
 
-/// The line that tells people of an event; most events have none.
-pub(crate) fn line(event: &Event) -> Option<String> {
+/// Returns the line for an event; most events have none.
+fn line(event: &Event) -> Option<String> {
     Some(match event {
         Event::NodeRan { node, elapsed_ms, .. } if *elapsed_ms >= SHOWN_MS => {
             format!("{:>9}  {node}", terminal::duration(*elapsed_ms))
         }
-        // The cause follows at the end, with the log.
-        Event::NodeFailed { node, .. } => format!("   failed  {node}"),
-        Event::NodeRetried { node, cause } => format!("    again  {node}: {}", first_line(cause)),
         Event::NodeDeferred { node, with: Some(with), .. } => {
             format!("    share  {node}: its result is that of {with}")
         }
         Event::NodeDeferred { node, with: None, .. } => format!("     wait  {node}: another process computes it"),
+        event => return problem(event),
+    })
+}
+
+/// Returns the line for an event that people should see even beside progress bars.
+pub(crate) fn problem(event: &Event) -> Option<String> {
+    Some(match event {
+        // The cause follows at the end, with the log.
+        Event::NodeFailed { node, .. } => format!("   failed  {node}"),
+        Event::NodeRetried { node, cause } => {
+            format!("    again  {node}: {}", cause.lines().next().unwrap_or_default())
+        }
         Event::RunStopping => {
             "stopping: running nodes get a few seconds; press Ctrl-C again to stop at once".to_owned()
         }
@@ -50,14 +59,10 @@ fn tell(event: &Event) {
     }
 }
 
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
-}
-
-/// One JSON object a line; what the lines are is said in the help of `run --json`.
+/// One JSON object a line; the help of `run --json` documents them.
 pub(crate) struct Json<W> {
     out: W,
-    /// The first line that could not be written was the last one: the run goes on for the store.
+    /// The first failure; no line follows it, and the run goes on for the store.
     written: io::Result<()>,
 }
 
@@ -72,26 +77,27 @@ impl<W: Write> Json<W> {
         }
     }
 
-    /// A line for something other than a node that is wrong.
+    /// Writes a line for an error that is not about a node.
     pub(crate) fn error(&mut self, message: &str) {
         self.line(&message_line("error", message, None));
     }
 
-    /// A line for each finding about a spec.
+    /// Writes a line for each finding about a spec.
     pub(crate) fn findings(&mut self, sources: &SourceMap, findings: &[Diagnostic]) {
-        let mut places = sources.places();
+        let mut places = sources.locator();
         for finding in findings {
             let reason = match finding.severity {
                 Severity::Error => "error",
                 Severity::Warning => "warning",
             };
-            let place = finding.span.as_ref().and_then(|span| places.at(span.start));
+            let place = finding.span.as_ref().and_then(|span| places.locate(span.start));
             let at = place.map(|place| format!("{}:{}:{}", place.source.name, place.line, place.column));
             self.line(&message_line(reason, &finding.message, at.as_deref()));
         }
     }
 
-    /// Writes what ended the command, if an error did, and gives what it came to: a failure if lines could not be written.
+    /// Writes the error that ended the command, if one did. Returns the outcome: a failure if lines could not be
+    /// written.
     pub(crate) fn end(mut self, ended: anyhow::Result<Outcome>) -> anyhow::Result<Outcome> {
         if let Err(error) = &ended {
             match error.downcast_ref::<SpecError>() {
@@ -109,12 +115,12 @@ impl<W: Write> Json<W> {
 }
 
 impl<W: Write> Reporter for Json<W> {
-    fn report(&mut self, record: &Record) {
-        if let Some(line) = record.event.json_line() {
+    fn report(&mut self, event: &TimedEvent) {
+        if let Some(line) = event.event.json_line() {
             self.line(&line);
         }
-        if let Event::RunStopping | Event::Warning { .. } = record.event {
-            tell(&record.event);
+        if let Event::RunStopping | Event::Warning { .. } = event.event {
+            tell(&event.event);
         }
     }
 
@@ -163,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ended_a_command_is_a_line() {
+    fn the_error_that_ended_a_command_is_a_line() {
         let mut out = Vec::new();
         assert!(Json::new(&mut out).end(Err(anyhow::anyhow!("the store fails").context("cannot run"))).is_err());
         let expected = "{\"reason\":\"error\",\"message\":\"cannot run: the store fails\"}\n";

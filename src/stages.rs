@@ -25,7 +25,7 @@ const ORDER: [&str; 13] = [
 pub fn stages() -> Kinds {
     static STAGES: LazyLock<Vec<&'static dyn orchestrate_engine::stage::Stage>> = LazyLock::new(|| {
         let mut stages = [orchestrate_stages::STAGES, orchestrate_networks::STAGES].concat();
-        stages.sort_by_key(|stage| ORDER.iter().position(|kind| *kind == stage.kind()));
+        stages.sort_by_key(|stage| ORDER.iter().position(|kind| *kind == stage.facts().kind));
         stages
     });
     &STAGES
@@ -35,6 +35,6 @@ pub fn stages() -> Kinds {
 mod tests {
     #[test]
     fn every_kind_has_its_place_in_a_study() {
-        assert_eq!(super::stages().iter().map(|stage| stage.kind()).collect::<Vec<_>>(), super::ORDER);
+        assert_eq!(super::stages().iter().map(|stage| stage.facts().kind).collect::<Vec<_>>(), super::ORDER);
     }
 }

@@ -1,6 +1,6 @@
-//! Writing to people: standard output and error, with colours only where they are wanted.
+//! Output for people: standard output and standard error, with optional colours.
 //!
-//! Much of what is written came from elsewhere: causes, names, paths, what programs print. None of it acts on a terminal.
+//! Much of the text comes from elsewhere: causes, names, paths, output of programs. None of it may act on the terminal.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -8,34 +8,34 @@ use std::io::{self, IsTerminal, Write};
 
 use anyhow::Context;
 
-/// Whether standard error takes colours: it is a terminal and `NO_COLOR` is not set.
+/// Returns whether standard error takes colours: it is a terminal and `NO_COLOR` is not set.
 pub(crate) fn colours_on_stderr() -> bool {
-    wanted() && io::stderr().is_terminal()
+    colours_wanted() && io::stderr().is_terminal()
 }
 
-/// Whether standard output takes colours.
+/// Returns whether standard output takes colours.
 pub(crate) fn colours_on_stdout() -> bool {
-    wanted() && io::stdout().is_terminal()
+    colours_wanted() && io::stdout().is_terminal()
 }
 
-fn wanted() -> bool {
+fn colours_wanted() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Writes to standard output, control characters [made visible](visible).
+/// Writes to standard output, with control characters [escaped](visible).
 ///
-/// That the reader went away (`| head`) is no error, as it is the reader's wish; that the disk is full is one.
+/// A reader that goes away (`| head`) is no error, as that is its wish; a full disk is one.
 pub(crate) fn say(text: &str) -> anyhow::Result<()> {
     say_as_is(&visible(text))
 }
 
-/// Writes to standard output what is made for programs, such as JSON, or is visible already.
+/// Writes text to standard output that is escaped already, or is for programs, such as JSON.
 pub(crate) fn say_as_is(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// What writing to standard output came to.
+/// Turns the result of writing to standard output into an error with context; a broken pipe is no error.
 pub(crate) fn written(outcome: io::Result<()>) -> anyhow::Result<()> {
     match outcome {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -45,17 +45,17 @@ pub(crate) fn written(outcome: io::Result<()>) -> anyhow::Result<()> {
     }
 }
 
-/// Writes to standard error, control characters [made visible](visible).
+/// Writes to standard error, with control characters [escaped](visible).
 pub(crate) fn complain(text: &str) {
     complain_as_is(&visible(text));
 }
 
-/// Writes to standard error what is visible already; if even that is impossible there is nobody left to tell.
+/// Writes text to standard error that is escaped already. An error is ignored, as it could not be shown.
 pub(crate) fn complain_as_is(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Text for people with colours: what is written to it is [made visible](visible), so that colours come from here alone.
+/// A text with colours. Everything written to it is [escaped](visible), so colours come from here alone.
 #[derive(Debug)]
 pub(crate) struct Text {
     shown: String,
@@ -76,7 +76,7 @@ impl Text {
         }
     }
 
-    /// `3 hit, 1 ran`: numbers that are not 0, with their words.
+    /// Writes `3 hit, 1 ran`: numbers other than 0, with their words.
     pub(crate) fn tally(&mut self, parts: &[(usize, &str, Colour)]) {
         let mut between = "";
         for (number, word, colour) in parts.iter().filter(|(number, ..)| *number > 0) {
@@ -98,7 +98,7 @@ impl fmt::Write for Text {
     }
 }
 
-/// Writes what is [made visible](visible) piece by piece; a character must not be cut.
+/// A writer that [escapes](visible) each write; a write must not split a character.
 pub(crate) struct Visible<W>(pub(crate) W);
 
 impl<W: Write> Write for Visible<W> {
@@ -112,15 +112,15 @@ impl<W: Write> Write for Visible<W> {
     }
 }
 
-/// Shows as escapes (`\u{1b}`) what others could move the cursor, colour, reorder or hide text with: control characters except
+/// Escapes (`\u{1b}`) characters that could move the cursor, colour, reorder or hide text: control characters except
 /// line ends and tabs, marks of direction, and characters without width.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
-    // Bytes are quicker to look through than characters: most text has none with which a hidden one begins.
+    // A scan over bytes is faster than over characters: most text has no first byte of a hidden character.
     let may_hide = |byte: u8| matches!(byte, 0..=8 | 11..=31 | 127 | 0xc2 | 0xd8 | 0xe1 | 0xe2 | 0xef | 0xf3);
     if !text.bytes().any(may_hide) || !text.contains(is_hidden) {
         return Cow::Borrowed(text);
     }
-    // Lines of other systems end in two characters.
+    // Lines on other systems end in two characters.
     let text = text.replace("\r\n", "\n");
     let mut shown = String::with_capacity(text.len() + 16);
     for c in text.chars() {
@@ -129,12 +129,12 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// The same in one line.
+/// Escapes a text as [`visible`] does, and joins its lines.
 pub(crate) fn visible_line(text: &str) -> String {
     visible(text).replace('\n', " ")
 }
 
-/// Whether a terminal would not show a character as such.
+/// Returns whether a terminal would act on a character or hide it.
 pub(crate) fn is_hidden(c: char) -> bool {
     match c {
         '\n' | '\t' => false,
@@ -156,7 +156,7 @@ pub(crate) enum Colour {
     Cyan = 36,
 }
 
-/// How long, for people: `0.04 s`, `12.3 s`, `4 min 05 s`.
+/// Formats a duration: `0.04 s`, `12.3 s`, `4 min 05 s`.
 pub(crate) fn duration(milliseconds: u64) -> String {
     let seconds = milliseconds as f64 / 1000.0;
     match milliseconds {
@@ -167,7 +167,7 @@ pub(crate) fn duration(milliseconds: u64) -> String {
     }
 }
 
-/// `1 node`, `3 nodes`.
+/// Formats a number with its noun: `1 node`, `3 nodes`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_have_the_precision_that_people_need() {
+    fn longer_durations_have_fewer_digits() {
         assert_eq!(duration(41), "0.04 s");
         assert_eq!(duration(12_345), "12.3 s");
         assert_eq!(duration(245_000), "4 min 05 s");
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_acts_on_a_terminal_is_shown_as_an_escape() {
+    fn characters_that_act_on_a_terminal_are_escaped() {
         let shown = [
             ("plain, größte – ± µ\n\tnext", "plain, größte – ± µ\n\tnext"),
             ("\u{1b}]52;c;cm0=\u{7}", "\\u{1b}]52;c;cm0=\\u{7}"),
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_those_that_are_painted_and_no_others() {
+    fn only_painted_text_has_colours() {
         let mut text = Text::new(true);
         text.paint("error:\u{1b}[0m", Colour::Red);
         let _ = write!(text, " a\u{1b}[32m failed");

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""What data costs: looking whether files changed, decoding them, writing and reading the image table. See benches/README.md.
+"""Measures the cost of data: checking files for changes, decoding them, writing and reading the image table.
+
+See benches/README.md.
 
 Needs Python 3.9 or later with NumPy and OpenCV, and the programs, built by `just bench-data`.
 """
@@ -40,19 +42,19 @@ path = "labels.csv"
 
 
 def project(folder, size=None):
-    """A project whose data set has the files of `folder/images`, in the order of their names."""
+    """Makes a project whose data set has the files of `folder/images`, in the order of their names."""
     (folder / "orchestrate.toml").touch()
     (folder / "spec.toml").write_text(SPEC.format(size=f"size = {size}" if size else ""))
     names = sorted(path.name for path in (folder / "images").iterdir())
     rows = [f"images/{name},{'ab'[index % 2]},{index % 200}" for index, name in enumerate(names)]
     (folder / "labels.csv").write_text("\n".join(["image,label,patient", *rows]) + "\n")
-    # A file that was written a moment ago is read again next time, in case it is written once more in the same tick.
+    # A file written a moment ago is read again in the next run, as a second write in the same tick would not show.
     time.sleep(2.1)
     return names
 
 
 def slices(folder, count):
-    """Grey JPEGs as hospitals have them: a head on black, smooth with some noise."""
+    """Writes grey JPEGs like those of hospitals: a head on black, smooth with some noise."""
     folder.mkdir(parents=True)
     random = numpy.random.default_rng(7)
     y, x = numpy.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j]
@@ -63,7 +65,7 @@ def slices(folder, count):
 
 
 def peer_decodes(folder, names):
-    """In a process of its own, as a child counts the memory of the parent that it is forked from."""
+    """Decodes in a process of its own: a forked child would count the memory of its parent."""
     with multiprocessing.Pool(1) as pool:
         return pool.apply(decode_all, (folder, names))
 
@@ -92,8 +94,13 @@ def bench_decoding(programs, scratch, count, rounds, ratios):
         shutil.rmtree(folder / ".orchestrate", ignore_errors=True)
         peers.append(peer_decodes(folder, names))
         ours.append(spawn([programs / "orchestrate", "run", "spec.toml"], folder))
-    seconds, busy, peak = (statistics.median(getattr(run, what) for run in ours) for what in ("seconds", "cpu_seconds", "peak_mb"))
-    print(f"{count} JPEGs of {SIDE} px to one table of {SIZE} px: {seconds:.2f} s, {busy / seconds:.2f} cores busy, {peak:.0f} MB;")
+    seconds = statistics.median(run.seconds for run in ours)
+    busy = statistics.median(run.cpu_seconds for run in ours) / seconds
+    peak = statistics.median(run.peak_mb for run in ours)
+    print(
+        f"{count} JPEGs of {SIDE} px to one table of {SIZE} px:"
+        f" {seconds:.2f} s, {busy:.2f} cores busy, {peak:.0f} MB;"
+    )
     print(f"    imread and resize in a loop of Python, not stored: {statistics.median(peers):.2f} s")
     ratios.append(("decode-and-store", statistics.median(peers) / seconds))
     return folder
@@ -114,12 +121,15 @@ def bench_table(programs, folder, rounds, ratios):
         assert written.stat().st_size == table.stat().st_size
     size, raw = table.stat().st_size / 1e6, took["pixels"] / 1e6
     read, write, cp = (statistics.median(values) for values in (reads, writes, copies))
-    print(f"the image table, {size:.0f} MB for {raw:.0f} MB of pixels: read {read:.3f} s, written {write:.3f} s; cp {cp:.3f} s")
+    print(
+        f"the image table, {size:.0f} MB for {raw:.0f} MB of pixels:"
+        f" read {read:.3f} s, written {write:.3f} s; cp {cp:.3f} s"
+    )
     ratios += [("table-read", cp / read), ("table-write", cp / write)]
 
 
 def bench_recheck(programs, scratch, count, rounds, ratios):
-    """What a file costs: a run with nothing to do, less one of a single file."""
+    """Measures the cost of a file: a run with nothing to do, less the same over a single file."""
     large, small = scratch / f"recheck-{count}", scratch / f"recheck-{count}-1"
     picture = cv2.imencode(".png", numpy.zeros((8, 8), numpy.uint8))[1].tobytes()
     for folder, files in ((large, count), (small, 1)):
@@ -147,8 +157,8 @@ def bench_recheck(programs, scratch, count, rounds, ratios):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="what data costs")
-    parser.add_argument("--programs", type=Path, default=ROOT / "target" / "release", help="where the programs are")
+    parser = argparse.ArgumentParser(description="the cost of data")
+    parser.add_argument("--programs", type=Path, default=ROOT / "target" / "release", help="folder of the programs")
     parser.add_argument("--images", type=int, default=3064, help="JPEGs to decode [default: 3064]")
     parser.add_argument("--files", type=int, nargs="+", default=[3064, 100_000], help="[default: 3064 100000]")
     parser.add_argument("--rounds", type=int, default=5, help="[default: 5]")

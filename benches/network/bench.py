@@ -1,4 +1,6 @@
-"""Networks beside PyTorch on the CPU: what `benches/train/bench.py` and `benches/cam/bench.py` share. See benches/README.md.
+"""Networks beside PyTorch on the CPU: the common part of `benches/train/bench.py` and `benches/cam/bench.py`.
+
+See benches/README.md.
 
 Needs the program, built by the recipe, and a Python with torch and torchvision: `--python`, or the one that runs this.
 """
@@ -16,7 +18,7 @@ CASES = {"tiny": (96, 32, 8), "squeezenet1_1": (224, 8, 4), "vgg16": (224, 8, 1)
 
 
 def run(command):
-    """Milliseconds of each step, and peak memory in MB."""
+    """Returns the milliseconds of each step, and the peak memory in MB."""
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(f"{' '.join(map(str, command))} failed:\n{done.stderr}")
@@ -33,7 +35,8 @@ def main(mode):
     parser.add_argument("--rounds", type=int, default=3, help="runs of each, in turns [default: 3]")
     arguments = parser.parse_args()
     ask = "import torch, torchvision; print('torch', torch.__version__, 'torchvision', torchvision.__version__)"
-    print(subprocess.run([arguments.python, "-c", ask], check=True, capture_output=True, text=True).stdout.strip(), flush=True)
+    said = subprocess.run([arguments.python, "-c", ask], check=True, capture_output=True, text=True)
+    print(said.stdout.strip(), flush=True)
     ratios = []
     for model in arguments.models:
         size, batch, steps = CASES[model]

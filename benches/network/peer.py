@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The peer of orchestrate-network: `peer.py train|cam MODEL SIZE BATCH THREADS STEPS` with PyTorch, and the same output."""
+"""The peer of orchestrate-network, with the same output: `peer.py train|cam MODEL SIZE BATCH THREADS STEPS`."""
 
 import resource
 import sys
@@ -17,7 +17,7 @@ def conv(channels, units, kernel=3, stride=1, padding=1):
 
 
 def trunk(model):
-    """Layers, channels of an image, channels of the feature map."""
+    """Returns the layers, the channels of an image and those of the feature map."""
     if model == "tiny":
         first = conv(1, 32, 7, 4, 3) + conv(32, 32) + [nn.MaxPool2d(2)]
         return nn.Sequential(*first, *conv(32, 64), *conv(64, 64), nn.MaxPool2d(2)), 1, 64

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""What the engine costs when the work costs nothing: orchestrate beside ninja on the graph of a study. See benches/README.md.
+"""The cost of the engine when the work costs nothing: orchestrate beside ninja on the graph of a study.
+
+See benches/README.md.
 
 Needs Python 3.9 or later, ninja on the PATH, and the program, built by `just bench-noop`.
 """
@@ -48,7 +50,7 @@ class Ours:
         return spawn([self.program, "plan", "spec.toml"], self.folder)
 
     def first_started_ms(self):
-        """When the first stage of the newest run started; not all is read, as a big process would be slow to fork."""
+        """Returns the time of the first stage of the newest run. Reads no more, as a big process is slow to fork."""
         newest = max((self.folder / ".orchestrate" / "runs").iterdir())
         with open(newest / "events.jsonl") as lines:
             return next(json.loads(line)["at_ms"] for line in lines if '"node_started"' in line)
@@ -101,7 +103,8 @@ def bench_size(program, scratch, thresholds, rounds, ratios):
     peer = Ninja(scratch / f"ninja-{nodes}", thresholds)
     first = ours.run()
     started = ours.first_started_ms()
-    print(f"{nodes:>9} nodes  first run {first.seconds:.3f} s, {first.seconds / nodes * 1e6:.1f} µs a node, {first.peak_mb:.0f} MB")
+    per_node = first.seconds / nodes * 1e6
+    print(f"{nodes:>9} nodes  first run {first.seconds:.3f} s, {per_node:.1f} µs a node, {first.peak_mb:.0f} MB")
     print(f"{'':>9}        process start to first stage started {started - first.began_at * 1000:.1f} ms")
     peer_first = peer.run().seconds
     print(f"{'':>9}        ninja's first run {peer_first:.3f} s")
@@ -125,12 +128,15 @@ def bench_size(program, scratch, thresholds, rounds, ratios):
         peer_changed.append(peer.run().seconds)
         ours.write(f'["2..={thresholds}", {10_000_000 + round}]')
         changed.append(ours.run().seconds)
-    print(f"{'':>9}        one threshold changed {median(changed) * 1000:.1f} ms; ninja {median(peer_changed) * 1000:.1f} ms")
+    print(
+        f"{'':>9}        one threshold changed {median(changed) * 1000:.1f} ms;"
+        f" ninja {median(peer_changed) * 1000:.1f} ms"
+    )
     ratios.append((f"one-changed-{nodes}", median(peer_changed) / median(changed)))
 
 
 def bench_node(program, scratch, thresholds, rounds, ratios):
-    """What a light node that runs costs, durable when it is reported: first runs of both, in turns, each in a new folder."""
+    """Measures a light node that runs, durable once reported: first runs of both in turns, each in a new folder."""
     nodes, times, peer_times = node_count(thresholds), [], []
     for round in range(rounds):
         ours, peer = scratch / f"ours-{nodes}-{round}", scratch / f"ninja-{nodes}-{round}"
@@ -139,12 +145,15 @@ def bench_node(program, scratch, thresholds, rounds, ratios):
         shutil.rmtree(ours)
         shutil.rmtree(peer)
     per_node, peer_per_node = (median(values) / nodes * 1e6 for values in (times, peer_times))
-    print(f"{nodes:>9} nodes  a light node that runs {per_node:.1f} µs; ninja, with a process each, {peer_per_node:.1f} µs")
+    print(
+        f"{nodes:>9} nodes  a light node that runs {per_node:.1f} µs;"
+        f" ninja, with a process each, {peer_per_node:.1f} µs"
+    )
     ratios.append((f"node-{nodes}", median(peer_times) / median(times)))
 
 
 def plot_growth(points, path):
-    """Draws seconds and megabytes by the number of planned nodes; both axes are logarithmic, so that linear growth is a diagonal."""
+    """Draws seconds and megabytes by planned nodes, on logarithmic axes, so linear growth is a diagonal."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -180,15 +189,17 @@ def main():
     parser.add_argument("--program", type=Path, default=ROOT / "target" / "release" / "orchestrate-noop")
     parser.add_argument("--thresholds", type=int, nargs="+", default=[5, 51, 1666], help="sizes [default: 5 51 1666]")
     parser.add_argument("--rounds", type=int, default=7, help="no-op runs of each, in turns [default: 7]")
-    parser.add_argument("--scratch", type=Path, help="keep what is made in this folder, which must not exist")
-    parser.add_argument("--node", action="store_true", help="only what a light node that runs costs")
+    parser.add_argument("--scratch", type=Path, help="keep all files in this folder, which must not exist")
+    parser.add_argument("--node", action="store_true", help="only the cost of a light node that runs")
     parser.add_argument("--plot", type=Path, help="draw the growth to this SVG; needs matplotlib")
     parser.add_argument("--no-growth", action="store_true", help="leave out plans of up to a million nodes")
     arguments = parser.parse_args()
     scratch = arguments.scratch or Path(tempfile.mkdtemp(prefix="noop-", dir=ROOT / "target"))
-    print(subprocess.run(["ninja", "--version"], capture_output=True, text=True, check=True).stdout.strip(), "is ninja's version")
+    version = subprocess.run(["ninja", "--version"], capture_output=True, text=True, check=True)
+    print(version.stdout.strip(), "is ninja's version")
     ratios = []
-    # As it is installed, in one piece: what a linker has just written is in small ones in memory, and slower to start.
+    # A copy lies in one piece, as an installed program does. The page cache holds a freshly linked one in small pieces,
+    # and it starts more slowly.
     program = Path(shutil.copy(arguments.program, Path(tempfile.mkdtemp(prefix="noop-program-", dir=ROOT / "target"))))
     try:
         for thresholds in arguments.thresholds:

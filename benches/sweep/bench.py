@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A sweep over thresholds: orchestrate beside the loop in peer.py, which gives the same scores. See benches/README.md.
+"""A sweep over thresholds: orchestrate beside the loop in peer.py, with the same scores. See benches/README.md.
 
 Needs Python 3.9 or later with NumPy, OpenCV, scikit-image and pyarrow, and the program, built by `just bench-sweep`.
 """
@@ -21,12 +21,16 @@ import pyarrow.parquet as pq
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 ONE_FOLD = ["--set", 'axes.model=[{ name = "a", shift = 0 }]', "--set", "axes.fold=[1]"]
-SIZES = {5: ["200", "225", "q90", "q95", "otsu"], 51: [str(5 * step) for step in range(52) if step != 50], 256: [str(level) for level in range(256)]}
+SIZES = {
+    5: ["200", "225", "q90", "q95", "otsu"],
+    51: [str(5 * step) for step in range(52) if step != 50],
+    256: [str(level) for level in range(256)],
+}
 METRICS = ["iou", "dice", "precision", "recall"]
 
 
 def spawn(command, cwd):
-    """Runs a command; gives seconds on the wall clock, CPU seconds of it and its children, and what it said."""
+    """Runs a command; returns wall-clock seconds, CPU seconds with children, and its output."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
     done = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True)
@@ -39,7 +43,7 @@ def spawn(command, cwd):
 
 
 def read(path):
-    """A Parquet table; the names of its folders are no columns."""
+    """Reads a Parquet table, without columns for the names of its folders."""
     return pq.ParquetFile(path).read()
 
 
@@ -64,14 +68,14 @@ class Project:
         return spawn([self.program, "sweep", "spec.toml", f"threshold={values}", *arguments], self.folder)
 
     def copy(self, folder):
-        """The project as it is now; objects, which nobody changes, are shared."""
+        """Copies the project as it is now; objects never change and are linked."""
         def link(source, target):
             (os.link if "objects" in Path(source).parts else shutil.copy2)(source, target)
         shutil.copytree(self.folder, folder, copy_function=link, ignore=shutil.ignore_patterns("published", "results"))
         return Project(self.program, folder)
 
     def arrays(self, folder):
-        """Maps and ground truth of the fold for the peer."""
+        """Writes maps and ground truth of the fold for the peer."""
         point = "model=a,fold=1"
         cams = read(self.folder / "published" / "cam" / point / "cams.parquet")
         masks = read(self.folder / "published" / "images" / "masks" / "masks.parquet")
@@ -85,12 +89,12 @@ class Project:
 
 
 def peer(scratch, metrics, thresholds):
-    command = [sys.executable, HERE / "peer.py", scratch / "maps.npy", scratch / "truth.npy", scratch, metrics, *thresholds]
-    return float(spawn(command, scratch)[2].split()[-1])
+    command = [sys.executable, HERE / "peer.py", scratch / "maps.npy", scratch / "truth.npy", scratch, metrics]
+    return float(spawn([*command, *thresholds], scratch)[2].split()[-1])
 
 
 def compare(scratch, project, thresholds):
-    """Every score of every image and threshold, to the last bit."""
+    """Compares every score of every image and threshold, to the last bit."""
     values = ", ".join(text if text.isdigit() else f'"{text}"' for text in thresholds)
     project.run(*ONE_FOLD, "--set", f"axes.threshold=[{values}]", "--until", "score")
     theirs = {metric: np.load(scratch / f"{metric}.npy") for metric in METRICS}
@@ -123,8 +127,10 @@ def bench_size(base, scratch, count, images, rounds, ratios):
     median = statistics.median
     speed = lambda times: images * count / median(times)
     print(
-        f"{count:>4} thresholds  {median(ours) * 1000:7.1f} ms ({median(cpus) * 1000:.0f} ms of CPU, {speed(ours) / 1e6:.2f} M image-thresholds/s);"
-        f" peer {median(theirs) * 1000:.0f} ms ({speed(theirs) / 1e6:.3f} M), IoU alone {median(theirs_iou) * 1000:.0f} ms; equal to the last bit"
+        f"{count:>4} thresholds  {median(ours) * 1000:7.1f} ms"
+        f" ({median(cpus) * 1000:.0f} ms of CPU, {speed(ours) / 1e6:.2f} M image-thresholds/s);"
+        f" peer {median(theirs) * 1000:.0f} ms ({speed(theirs) / 1e6:.3f} M),"
+        f" IoU alone {median(theirs_iou) * 1000:.0f} ms; equal to the last bit"
     )
     ratios.append((f"sweep-{count}", median(theirs) / median(ours)))
     ratios.append((f"sweep-{count}-iou-alone", median(theirs_iou) / median(ours)))
@@ -149,10 +155,11 @@ def bench_study(base, scratch):
 def main():
     parser = argparse.ArgumentParser(description="orchestrate sweep beside a loop in Python")
     parser.add_argument("--program", type=Path, default=ROOT / "target" / "release" / "orchestrate")
-    parser.add_argument("--thresholds", type=int, nargs="+", default=[5, 51, 256], choices=list(SIZES), help="sizes [default: all]")
+    sizes = list(SIZES)
+    parser.add_argument("--thresholds", type=int, nargs="+", default=sizes, choices=sizes, help="sizes [default: all]")
     parser.add_argument("--rounds", type=int, default=5, help="of each, in turns [default: 5]")
-    parser.add_argument("--scratch", type=Path, help="keep images and maps in this folder, and take them from there if it exists")
-    parser.add_argument("--no-study", action="store_true", help="leave out the 7,680 points of six models in five folds")
+    parser.add_argument("--scratch", type=Path, help="keep images and maps in this folder; use those it has")
+    parser.add_argument("--no-study", action="store_true", help="leave out the 7,680 points of six models, five folds")
     arguments = parser.parse_args()
     scratch = arguments.scratch or Path(tempfile.mkdtemp(prefix="sweep-", dir=ROOT / "target"))
     scratch.mkdir(exist_ok=True)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Class activation maps of a network that does not exist: blurred ground truth, shifted, with noise. maps.py MASKS SPLIT OUT FOLD SHIFT
+"""Class activation maps without a network: blurred ground truth, shifted, with noise.
 
-Writes OUT/cams.parquet with the columns of a `cam` artifact for the images of a fold.
+`maps.py MASKS SPLIT OUT FOLD SHIFT` writes OUT/cams.parquet, with the columns of a `cam` artifact, for a fold.
 """
 
 import json
@@ -15,8 +15,7 @@ import pyarrow.parquet as pq
 
 SIDE = 14
 
-# Values are multiples of this, so that whoever up-samples 14 to 224 in f32 does so without rounding, and results can be compared
-# to the last bit.
+# Values are multiples of this, so up-sampling 14 to 224 in f32 rounds nowhere, and results compare to the last bit.
 STEP = 1 / 1024
 
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The loop that one writes with NumPy, OpenCV and scikit-image. peer.py MAPS TRUTH OUT METRICS THRESHOLD…
+"""The usual loop with NumPy, OpenCV and scikit-image: `peer.py MAPS TRUTH OUT METRICS THRESHOLD…`
 
-MAPS and TRUTH are .npy files, [image, height, width]. METRICS is `all` (IoU, Dice, precision, recall: what a `score` stage gives) or
-`iou`. Writes OUT/METRIC.npy, [image, threshold], and prints the seconds from loading the arrays to the last score; neither the start of
-Python nor its imports nor writing are in them.
+MAPS and TRUTH are .npy files, [image, height, width]. METRICS is `all` (IoU, Dice, precision and recall, as of a
+`score` stage) or `iou`. Writes OUT/METRIC.npy, [image, threshold], and prints the seconds from loading the arrays to
+the last score, without the start of Python, its imports, and writing.
 """
 
 import sys

@@ -1,24 +1,24 @@
-//! Why the store cannot do what it was asked.
+//! Errors of the store.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::digest::Digest;
+use crate::value::digest::Digest;
 
-/// Why the store cannot do what it was asked.
+/// Why an operation on a store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The operating system refused; disk full, for example.
     #[error("cannot {action} {path}: {source}{}", advice(source))]
     Io {
-        /// What was tried, for example `write`.
+        /// The attempted action, for example `write`.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// The cause; a part of the message, so that it is no source beside it.
+        /// The cause; it is in the message, so it is not the `source` of this error too.
         r#source: io::Error,
     },
-    /// A later version of this program made the store; nothing in it was touched.
+    /// The store was made by a later version of this program; nothing in it was touched.
     #[error(
         "the store {dir} has format {found}, and this program knows formats up to {known}; \
          use a newer orchestrate or another folder"
@@ -31,15 +31,15 @@ pub enum StoreError {
         /// The latest format known here.
         known: u64,
     },
-    /// The folder is something else; nothing in it was touched.
+    /// The folder is no store; nothing in it was touched.
     #[error("{dir} is not a store: {reason}")]
     NotAStore {
         /// The folder.
         dir: PathBuf,
-        /// How that shows, and what to do.
+        /// Evidence, and advice.
         reason: String,
     },
-    /// Something in the store is of another kind than what a store makes; nothing was touched.
+    /// A path in the store is of another kind than a store makes; nothing was touched.
     #[error(
         "{path} is {found}, where the store {dir} has {made}; remove it, or put back what was there \
          (below its root a store follows no links)"
@@ -47,11 +47,11 @@ pub enum StoreError {
     WrongKind {
         /// The store's folder.
         dir: PathBuf,
-        /// The path in it that is of another kind.
+        /// The path.
         path: PathBuf,
-        /// The kind that a store makes there.
+        /// The kind of the store's own file or folder.
         made: &'static str,
-        /// The kind that was found.
+        /// The present kind.
         found: &'static str,
     },
     /// The store was opened for reading only.
@@ -60,14 +60,14 @@ pub enum StoreError {
         /// The store's folder.
         dir: PathBuf,
     },
-    /// Stored bytes were not those that their digest promises; they are forgotten, so that they count as a miss.
+    /// Stored bytes do not have their digest; they are out of use, and count as a miss.
     #[error("blob {digest} in {path} is corrupt ({kept}); run again to produce it anew")]
     Corrupt {
-        /// The digest that was promised.
+        /// The digest.
         digest: Digest,
-        /// Where the bytes lay.
+        /// The file of the bytes.
         path: PathBuf,
-        /// Where they are now.
+        /// A sentence about the present place of the bytes.
         kept: String,
     },
     /// No bytes are stored under this digest.
@@ -78,31 +78,31 @@ pub enum StoreError {
         /// The store's folder.
         dir: PathBuf,
     },
-    /// The name cannot be that of a file within an artifact.
+    /// The name is not allowed for a file of an artifact.
     #[error("`{name}` cannot name a file of an artifact: {reason}")]
     FileName {
         /// The name.
         name: String,
-        /// What is wrong with it.
+        /// The broken rule.
         reason: &'static str,
     },
     /// No recorded key begins like this.
     #[error("no recorded key begins with `{prefix}`{}", hint(known))]
     UnknownKey {
-        /// What was looked for.
+        /// The given digits.
         prefix: String,
-        /// Keys that begin almost so.
+        /// Keys with the same first digits.
         known: Vec<String>,
     },
     /// Several recorded keys begin like this.
     #[error("several recorded keys begin with `{prefix}`: {}; give more digits", candidates.join(", "))]
     AmbiguousKey {
-        /// What was looked for.
+        /// The given digits.
         prefix: String,
         /// Some of them.
         candidates: Vec<String>,
     },
-    /// Another process has the store open, so that it cannot be repaired.
+    /// Another process has the store open, so it cannot be repaired.
     #[error("another process has the store {dir} open; repair it when that has ended")]
     InUse {
         /// The store's folder.
@@ -120,15 +120,15 @@ pub enum StoreError {
         /// The name.
         name: String,
     },
-    /// What a pin keeps is unknown, so nothing may be collected.
+    /// A pin cannot be read, so its keys are unknown and nothing may be collected.
     #[error("the pin {path} cannot be read: {reason}; remove it with `store unpin`, and pin again")]
     Pin {
         /// Its file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The damage.
         reason: String,
     },
-    /// A file changed each time that it was read.
+    /// A file changed during each attempt to read it.
     #[error("{path} changes while it is read; run again when it is complete")]
     Changing {
         /// The file.
@@ -137,14 +137,19 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Names the path of an I/O error.
-    pub(crate) fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+    /// Returns whether the operating system refused with this kind of error.
+    pub(crate) fn is(&self, kind: io::ErrorKind) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == kind)
+    }
+
+    /// Adds action and path to an I/O error.
+    pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
         let path = path.as_ref().to_owned();
         move |source| Self::Io { action, path, source }
     }
 }
 
-/// What to do about the cause.
+/// Returns advice about a cause.
 fn advice(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -159,5 +164,5 @@ fn advice(source: &io::Error) -> &'static str {
 }
 
 fn hint(known: &[String]) -> String {
-    if known.is_empty() { String::new() } else { format!("; keys that begin almost so: {}", known.join(", ")) }
+    if known.is_empty() { String::new() } else { format!("; similar keys: {}", known.join(", ")) }
 }

@@ -1,19 +1,19 @@
-//! Readers of foreign bytes, which must return for any input: for the targets in `tests/fuzz/` and for tests of properties.
-#![allow(clippy::missing_panics_doc, reason = "a panic is what is looked for")]
+//! Functions that must return for any bytes, for the targets in `tests/fuzz/` and for property tests.
+#![allow(clippy::missing_panics_doc, reason = "a panic is the finding")]
 
 use std::fs;
 use std::path::PathBuf;
 
-use crate::file_digest::FileDigests;
-use crate::layout::Layout;
-use crate::pack::Pack;
-use crate::record::{Draft, Kind};
-use crate::store::{Access, Store};
+use crate::external::file_digest::FileDigests;
+use crate::format::layout::{Access, Layout};
+use crate::format::pack::Pack;
+use crate::format::record::{Draft, Kind};
+use crate::store::Store;
 
 /// Opens and verifies a store with a pack of these bytes.
 ///
-/// An odd first byte says that the rest is the pack; else the rest is made into records with right checksums: kind, length of
-/// the head, length of the body, a byte each, then both.
+/// After an odd first byte, the rest is the pack; else the rest becomes records with right checksums: kind,
+/// length of the fields, length of the body, a byte each, then both.
 pub fn pack(bytes: &[u8]) {
     const ID: &str = "000000000001-1-1";
     let Some((mode, rest)) = bytes.split_first() else { return };
@@ -21,7 +21,7 @@ pub fn pack(bytes: &[u8]) {
     with_store(|layout| fs::write(layout.pack(ID), &pack).expect("a temporary folder is writable"));
 }
 
-/// Opens and verifies a store whose lists, of uses and of digests of external files, hold these bytes behind right checksums.
+/// Opens and verifies a store with these bytes in `last-use` and `stat-cache`, behind right checksums.
 pub fn lists(bytes: &[u8]) {
     let crc = |bytes: &[u8]| crc32fast::hash(bytes).to_le_bytes();
     let (head, keys) = bytes.split_at(bytes.len().min(44));
@@ -37,11 +37,11 @@ pub fn lists(bytes: &[u8]) {
 
 fn drafts(mut rest: &[u8]) -> Vec<Draft> {
     let mut drafts = Vec::new();
-    while let [kind, fixed_len, body_len, after @ ..] = rest {
-        let (fixed, after) = after.split_at(after.len().min(usize::from(*fixed_len)));
+    while let [kind, fields_len, body_len, after @ ..] = rest {
+        let (fields, after) = after.split_at(after.len().min(usize::from(*fields_len)));
         let (body, after) = after.split_at(after.len().min(usize::from(*body_len)));
-        let kinds = [Kind::Blob, Kind::Artifact, Kind::Result, Kind::Forget];
-        drafts.push(Draft { kind: kinds[usize::from(*kind) % 4], fixed: fixed.to_vec(), body: body.to_vec() });
+        let kinds = [Kind::Blob, Kind::Artifact, Kind::Result, Kind::Tombstone];
+        drafts.push(Draft { kind: kinds[usize::from(*kind) % 4], fields: fields.to_vec(), body: body.to_vec() });
         rest = after;
     }
     drafts
@@ -55,7 +55,7 @@ fn with_store(change: impl FnOnce(&Layout)) {
         let Ok(store) = Store::open(dir.path(), access) else { continue };
         let _ = store.stats();
         for (key, result, _) in store.results() {
-            let _ = (store.hit(&key), store.lookup(&key), store.find(&key.0.short()));
+            let _ = (store.hit(&key), store.find(&key.0.short()));
             for (_, output) in result.outputs {
                 for file in store.artifact(&output).into_iter().flat_map(|artifact| artifact.files) {
                     let _ = store.read(&file.digest);
@@ -82,11 +82,11 @@ mod tests {
             pack(&bytes);
         }
 
-        /// Counts and lengths that claim anything, behind a checksum that is right.
+        /// Any counts and lengths, behind a right checksum.
         #[test]
         fn a_store_with_any_records_opens(records in vec((0..4_u8, vec(any::<u8>(), 0..90), vec(any::<u8>(), 0..20)), 0..6)) {
-            let record = |(kind, fixed, body): &(u8, Vec<u8>, Vec<u8>)| {
-                [&[*kind, fixed.len() as u8, body.len() as u8][..], fixed, body].concat()
+            let record = |(kind, fields, body): &(u8, Vec<u8>, Vec<u8>)| {
+                [&[*kind, fields.len() as u8, body.len() as u8][..], fields, body].concat()
             };
             pack(&[vec![0], records.iter().flat_map(record).collect()].concat());
         }

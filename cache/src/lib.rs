@@ -1,92 +1,62 @@
 //! Bytes and digests: a content-addressed store for artifacts and action results.
 //!
-//! Invariant: this crate knows no stage, no graph and no TOML.
+//! Invariant: this crate knows no stage, no graph and no TOML. Each folder imports only those above it.
 
-// What things are called and what they are.
-mod artifact;
-mod blob;
-mod canonical;
-mod digest;
 mod error;
-mod preimage;
+mod value;
 
-// Where they lie.
-mod clock;
-pub mod disk;
-pub mod fault;
-mod layout;
-mod names;
-pub mod native_path;
-mod notes;
-mod object;
-mod open_blob;
-mod pack;
-mod record;
-mod regular;
+// Access to the file system.
+mod files;
 
-// Who works with them.
-mod checkpoint;
-mod durable;
-mod ends;
-mod holder;
-mod host_lease;
-mod index;
-mod last_use;
-mod lease;
-mod lineage;
-mod places;
-mod session;
-mod using;
-mod wait;
-mod writer;
+// Layout of a store's folder, and the formats in it.
+mod format;
 
-// What can be asked of a store.
-mod catalog;
-mod collect;
-mod compact;
-mod gc;
-mod lookup;
-mod pin;
-mod repair;
-mod retention;
-mod seal;
+// Processes that share a store.
+mod lock;
+
+// The index in memory, and writing to packs.
+mod records;
+
+// Lookups, recording, listings.
 mod store;
-mod verify;
 
-// What lies outside of it.
+// Files outside the store.
 pub mod external;
-mod file_digest;
-mod mounts;
-mod small;
-mod stat_cache;
 
-#[cfg(test)]
-mod crash;
+// Garbage collection, pins, lineage, verification, repair.
+mod upkeep;
+
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+#[cfg(test)]
+mod tests;
 
-pub use artifact::{ActionKey, ActionResult, Artifact, FileEntry, OutputDigest};
-pub use blob::{BlobError, BlobLocation};
-pub use canonical::{CanonicalError, Encoder, Value};
-pub use catalog::StoreStats;
-pub use checkpoint::{CHECKPOINT_HEADER_BYTES, Checkpoints};
-pub use digest::{Digest, DigestMap, Digester, ParseDigestError};
 pub use error::StoreError;
-pub use file_digest::{FileDigests, FileStat};
-pub use gc::{Collected, GcPolicy, GcReport, LogUse};
-pub use holder::of_file as lock_holder;
-pub use lease::Lease;
-pub use lineage::Lineage;
-pub use lookup::Lookup;
-pub use mounts::mounts_below;
-pub use open_blob::OpenBlob;
-pub use pin::Pin;
-pub use preimage::Preimage;
-pub use record::Hit;
-pub use repair::RepairReport;
-pub use seal::{is_sealed, seal, sealed};
-pub use session::is_held;
-pub use store::{Access, PutContent, Store};
-pub use using::Using;
-pub use verify::{Problem, VerifyReport};
-pub use wait::{Patience, lock_alone, stop_waiting_on};
+pub use external::file_digest::FileDigests;
+pub use external::stat_cache::FileStat;
+pub use files::frame::{is_sealed, seal, sealed};
+pub use files::mounts::mounts_below;
+pub use files::process::Process;
+pub use files::{disk, fault, native_path};
+pub use format::blob::{BlobError, BlobLocation};
+pub use format::checkpoint::{CHECKPOINT_HEADER_BYTES, Checkpoints};
+pub use format::layout::Access;
+pub use format::open_blob::OpenBlob;
+pub use format::record::Hit;
+pub use lock::holder::of_file as lock_holder;
+pub use lock::lease::Lease;
+pub use lock::use_lock::Using;
+pub use lock::wait::{Patience, is_held, lock_alone, stop_waiting_on};
+pub use store::catalog::StoreStats;
+pub use store::lookup::Lookup;
+pub use store::{PutContent, Store};
+pub use upkeep::gc_report::{Collected, GcPolicy, GcReport, LogUse};
+pub use upkeep::lineage::Lineage;
+pub use upkeep::pin::Pin;
+pub use upkeep::problem::Problem;
+pub use upkeep::repair::RepairReport;
+pub use upkeep::verify::VerifyReport;
+pub use value::artifact::{ActionKey, ActionResult, Artifact, FileEntry, OutputDigest};
+pub use value::canonical::{CanonicalError, Encoder, Value};
+pub use value::digest::{Digest, DigestMap, Digester, ParseDigestError};
+pub use value::preimage::Preimage;

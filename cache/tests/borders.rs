@@ -1,4 +1,4 @@
-//! What is not the store's stays as it is: folders that are no store, files of people in one, and whatever links lead to.
+//! Borders of a store: foreign folders, files of people inside a store, and targets of links stay as they are.
 
 mod common;
 
@@ -16,7 +16,7 @@ use orchestrate_cache::{
 
 const LONG_AGO: SystemTime = SystemTime::UNIX_EPOCH;
 
-/// A store that has every folder.
+/// Makes a store with every folder.
 fn full_store(dir: &Path) {
     let store = open(dir);
     record(&store, "small", b"1");
@@ -171,12 +171,12 @@ fn a_store_that_lost_its_format_is_refused_until_it_is_repaired() {
     }
 }
 
-/// Files and folders of people whose names are like those of a store, and in whose place a store may want to write.
+/// Plants files and folders with names like those of a store, where a store may want to write.
 #[test]
 fn files_of_people_in_any_folder_of_a_store_outlive_everything_and_are_named() {
     let dir = tempfile::tempdir().unwrap();
     full_store(dir.path());
-    // Some that are as old as all that may go.
+    // As old as everything that may be removed.
     let mut planted = Vec::new();
     for folder in folders(dir.path()) {
         for name in ["notes.txt", ".hidden", "scan.pack", "x.lock", "data.tail", "epoch-1", "2024", ".new-notes"] {
@@ -200,7 +200,7 @@ fn files_of_people_in_any_folder_of_a_store_outlive_everything_and_are_named() {
     store.commit().unwrap();
     let policy = GcPolicy { max_age: Some(Duration::ZERO), max_size_bytes: Some(1), ..GcPolicy::default() };
     let report = store.gc(&policy).unwrap();
-    assert!(report.checkpoints > 0 && report.objects > 0, "{report}");
+    assert!(report.checkpoints > 0 && report.objects > 0, "{report:?}");
     let strange = store.verify().unwrap().strange;
     drop(store);
     Store::repair(dir.path()).unwrap();
@@ -211,7 +211,7 @@ fn files_of_people_in_any_folder_of_a_store_outlive_everything_and_are_named() {
 
     for path in &planted {
         assert_eq!(fs::read_to_string(path).ok().as_deref(), Some("precious"), "{}", path.display());
-        // What lies in the folders of runs is the engine's business.
+        // Files in the folders of runs are the engine's business.
         let below = path.strip_prefix(dir.path()).unwrap();
         let named = strange.iter().any(|strange| path.starts_with(strange));
         assert!(named || below.starts_with("runs"), "{} is not named", below.display());
@@ -289,7 +289,7 @@ fn links_in_the_place_of_files_that_are_written_lead_nowhere() {
     }
     mkfifo(&store_dir.join(".new-last-gc"), Mode::S_IRWXU).unwrap();
     fs::create_dir(store_dir.join(".new-last-gc~1")).unwrap();
-    // A pack that is none is not read; anything else would be a lie.
+    // A link is no pack and is not read.
     let error = Store::open(&store_dir, Access::ReadWrite).unwrap_err();
     assert!(error.to_string().contains("0.pack: it is a link"), "{error}");
     fs::remove_file(store_dir.join("packs/000000000000-0-0.pack")).unwrap();
@@ -323,7 +323,7 @@ fn a_folder_of_objects_that_is_a_link_gets_no_object_and_loses_none() {
     store.gc(&GcPolicy { max_size_bytes: Some(1), ..GcPolicy::default() }).unwrap();
     assert_eq!(tree(&elsewhere), before);
     assert!(store.verify().unwrap().strange.contains(&prefix));
-    // One that is damaged is not moved either.
+    // A damaged object is not moved either.
     let object = elsewhere.join(Digest::of(&large(3)).to_string());
     fs::remove_file(&object).unwrap();
     fs::write(&object, "other").unwrap();
@@ -341,7 +341,7 @@ fn a_folder_of_objects_that_is_a_link_gets_no_object_and_loses_none() {
 fn a_file_that_is_replaced_is_whole_whoever_else_writes_it_and_whatever_lies_beside_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("file");
-    // Of a process that was killed, and of one that is at it just now.
+    // Of a killed process, and of one that writes now.
     fs::write(dir.path().join(".new-file"), "half").unwrap();
     let living = File::create(dir.path().join(".new-file~1")).unwrap();
     living.lock().unwrap();

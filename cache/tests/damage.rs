@@ -1,4 +1,4 @@
-//! A byte that is lost or changed on disk costs work at most: nothing wrong is ever served.
+//! Damage on disk: a lost or changed byte costs work at most, and no wrong byte is ever served.
 
 mod common;
 
@@ -20,7 +20,7 @@ fn bytes_of(name: &str) -> Vec<u8> {
     }
 }
 
-/// A store with four commits; gives the length of its pack after each.
+/// Makes a store with four commits; returns the length of its pack after each.
 fn four_commits(dir: &Path) -> Vec<usize> {
     let store = open(dir);
     let commit = |names: &&[&str]| {
@@ -33,10 +33,14 @@ fn four_commits(dir: &Path) -> Vec<usize> {
     COMMITS.iter().map(commit).collect()
 }
 
-/// Names of hits; checks that each is what was recorded.
+/// Lists the names of hits, and checks each against its record.
 fn hits(store: &Store) -> Vec<&'static str> {
     let is_hit = |name: &&&'static str| {
-        let Some(found) = store.lookup(&key(name)) else { return false };
+        if store.hit(&key(name)).is_none() {
+            return false;
+        }
+        // A corrupt record is a miss once somebody reads it.
+        let Some(found) = store.recorded(&key(name)) else { return false };
         assert_eq!(found, result(name, found.outputs[0].1), "the result of {name}");
         match contents(store, name) {
             Some(bytes) => assert_eq!(bytes, bytes_of(name), "the bytes of {name}"),
@@ -74,10 +78,10 @@ fn a_pack_that_is_cut_anywhere_holds_the_commits_before_the_cut() {
         store.commit().unwrap();
         assert_eq!(hits(&store), all(), "cut at {len} and recorded again");
         assert_eq!(hits(&open(dir.path())), all(), "cut at {len}, recorded again and reopened");
-        // All is there again; that bytes were once lost is known until a repair.
+        // Everything is there again; the loss is remembered until a repair.
         let problems = store.verify().unwrap().problems;
         assert!(problems.iter().all(|problem| problem.message.contains("are left")), "{problems:?}");
-        // What was cut off is kept, and the pack grew on from where it was whole.
+        // The tail is kept, and the pack grew on from its last whole group.
         let kept: Vec<_> = tree(&dir.path().join("quarantine")).into_iter().map(|(_, bytes)| bytes.len()).collect();
         assert_eq!(kept, if torn == 0 { vec![] } else { vec![torn] }, "cut at {len}");
         assert_eq!(only_pack(dir.path()), path);
@@ -124,11 +128,11 @@ fn a_flipped_byte_anywhere_in_a_pack_costs_its_group_at_most() {
             file.write_all_at(&whole[place..=place], place as u64).unwrap();
             continue;
         }
-        // One opening of `verify` finds it, and doing the work again makes all well.
+        // One `verify` finds it, and recording again mends it.
         let store = open(dir.path());
         let report = store.verify().unwrap();
         let torn = report.problems.is_empty();
-        // A flip in the header of the last group looks like a torn tail, which is no problem but a loss.
+        // A flip in the header of the last group looks like a torn tail: a loss, but no problem.
         assert!(!torn || (ends[2]..ends[2] + 32).contains(&place), "a flip at {place} is not found");
         for name in all() {
             record(&store, name, &bytes_of(name));
@@ -160,12 +164,12 @@ fn a_flipped_byte_in_an_object_is_quarantined_and_a_miss() {
         fs::remove_file(&path).unwrap();
         fs::write(&path, &bytes).unwrap();
 
-        assert!(store.lookup(&key("a")).is_some(), "nobody has read it yet");
+        assert!(store.hit(&key("a")).is_some(), "nobody has read it yet");
         let error = store.read(&digest).unwrap_err();
         assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
         assert!(error.to_string().contains(&digest.to_string()));
         assert_eq!(fs::read(dir.path().join("quarantine").join(digest.to_string())).unwrap(), bytes);
-        assert_eq!(store.lookup(&key("a")), None);
+        assert_eq!(store.hit(&key("a")), None);
         assert!(matches!(store.read(&digest), Err(StoreError::Missing { .. })));
         record(&store, "a", &large(0));
         store.commit().unwrap();
@@ -181,9 +185,9 @@ fn a_deleted_or_cut_object_is_a_miss() {
     store.commit().unwrap();
     let path = store.locate(&Digest::of(&large(0))).unwrap().path;
     fs::remove_file(&path).unwrap();
-    assert_eq!(open(dir.path()).lookup(&key("a")), None);
+    assert_eq!(open(dir.path()).hit(&key("a")), None);
     fs::write(&path, &large(0)[1..]).unwrap();
-    assert_eq!(open(dir.path()).lookup(&key("a")), None);
+    assert_eq!(open(dir.path()).hit(&key("a")), None);
     // Recording it again replaces the short one.
     let store = open(dir.path());
     record(&store, "a", &large(0));
@@ -204,11 +208,11 @@ fn what_a_worker_found_corrupt_is_a_miss_for_everybody_afterwards() {
     assert!(location.read_verified(&Digest::of(&bytes_of("b"))).is_err());
     store.invalidate(&Digest::of(&bytes_of("b")));
     store.invalidate(&Digest::of(&bytes_of("a")));
-    assert_eq!(store.lookup(&key("b")), None);
-    assert!(store.lookup(&key("a")).is_some(), "it was sound, whatever the worker said");
+    assert_eq!(store.hit(&key("b")), None);
+    assert!(store.hit(&key("a")).is_some(), "it was sound, whatever the worker said");
     other.refresh().unwrap();
-    assert_eq!(other.lookup(&key("b")), None);
-    assert_eq!(open(dir.path()).lookup(&key("b")), None);
+    assert_eq!(other.hit(&key("b")), None);
+    assert_eq!(open(dir.path()).hit(&key("b")), None);
 }
 
 #[test]
@@ -223,10 +227,10 @@ fn a_hole_in_the_last_commit_is_a_miss_at_once() {
     }
     drop(store);
     let store = open(dir.path());
-    assert_eq!(store.lookup(&key("g")), None);
-    assert!(store.lookup(&key("b")).is_some());
+    assert_eq!(store.hit(&key("g")), None);
+    assert!(store.hit(&key("b")).is_some());
     assert_eq!(contents(&store, "b"), None);
-    assert_eq!(store.lookup(&key("b")), None);
+    assert_eq!(store.hit(&key("b")), None);
     // Later commits go to another pack, as the one with the hole would hide it.
     record(&store, "g", &bytes_of("g"));
     store.commit().unwrap();
@@ -260,7 +264,7 @@ fn a_pack_within_a_pack_is_only_bytes() {
     let store = open(dir.path());
     assert_eq!(hits(&store), all());
     assert_eq!(contents(&store, "later").unwrap(), b"later");
-    assert_eq!((store.lookup(&key("pack")), store.lookup(&key("inner"))), (None, None));
+    assert_eq!((store.hit(&key("pack")), store.hit(&key("inner"))), (None, None));
 }
 
 #[test]
@@ -288,7 +292,7 @@ fn verify_names_what_is_corrupt_missing_and_not_needed() {
     assert!(messages[1..].iter().any(|message| message.contains("score[name=deleted]")));
     assert_eq!(report.orphans, [orphan.to_path_buf()]);
     assert!(dir.path().join("quarantine").join(Digest::of(&large(1)).to_string()).exists());
-    assert_eq!((store.lookup(&key("flipped")), store.lookup(&key("deleted"))), (None, None));
+    assert_eq!((store.hit(&key("flipped")), store.hit(&key("deleted"))), (None, None));
     assert_eq!(contents(&store, "sound").unwrap(), large(0));
 }
 
@@ -302,6 +306,6 @@ fn a_lost_result_is_recorded_anew() {
     let store = open(dir.path());
     let output = record(&store, "a", b"other bytes this time");
     store.commit().unwrap();
-    assert_eq!(store.lookup(&key("a")).unwrap().outputs[0].1, output);
-    assert_eq!(open(dir.path()).lookup(&key("a")).unwrap().outputs[0].1, output);
+    assert_eq!(store.hit(&key("a")).unwrap().outputs[0].1, output);
+    assert_eq!(open(dir.path()).hit(&key("a")).unwrap().outputs[0].1, output);
 }

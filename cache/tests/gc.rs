@@ -1,4 +1,4 @@
-//! Garbage collection: what goes, what stays, and beside whom.
+//! Garbage collection by age and size, alone and beside running engines.
 
 mod common;
 
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A result in `common` was recorded in 2023, so that only what was touched is young.
+/// Results in `common` were recorded in 2023, so only touched ones are young.
 fn by_age(dry_run: bool) -> GcPolicy {
     GcPolicy { max_age: Some(HOUR), dry_run, ..GcPolicy::default() }
 }
@@ -50,7 +50,7 @@ fn what_was_not_used_for_long_goes_with_the_bytes_that_nobody_else_needs() {
     assert_eq!((report.objects, report.packs, report.recompute_ms, report.in_use), (1, 1, 4500, false));
 
     for store in [&store, &open(dir.path())] {
-        assert!(gone.iter().all(|key| store.lookup(key).is_none()));
+        assert!(gone.iter().all(|key| store.hit(key).is_none()));
         assert_eq!(contents(store, "young").unwrap(), large(1));
         assert_eq!(contents(store, "young and small").unwrap(), b"1");
         assert!(store.verify().unwrap().problems.is_empty());
@@ -117,7 +117,7 @@ fn beside_a_running_engine_whatever_it_used_or_stored_stays() {
     record(&engine, "small", b"1");
     engine.commit().unwrap();
     drop(engine);
-    // Objects of before are older than the engine that opens now.
+    // Make the objects older than the engine that opens now.
     let long_ago = std::time::UNIX_EPOCH + HOUR;
     for (path, _) in tree(&dir.path().join("objects")) {
         fs::File::open(path).unwrap().set_modified(long_ago).unwrap();
@@ -132,14 +132,13 @@ fn beside_a_running_engine_whatever_it_used_or_stored_stays() {
     gone.sort_unstable();
     assert_eq!(keys(&report), gone);
     assert_eq!((report.objects, report.packs, report.in_use), (1, 0, true));
-    assert!(report.to_string().contains("another process has the store open"), "{report}");
 
     // The engine still knows the small one, and its bytes are still there; the large one is a miss.
     assert_eq!(contents(&engine, "small").unwrap(), b"1");
-    assert_eq!(engine.lookup(&key("old")), None);
+    assert_eq!(engine.hit(&key("old")), None);
     assert_eq!(contents(&engine, "needed").unwrap(), large(1));
     engine.refresh().unwrap();
-    assert_eq!(engine.lookup(&key("small")), None);
+    assert_eq!(engine.hit(&key("small")), None);
     let files = vec![("weights".to_owned(), PutContent::Bytes(large(2)))];
     let (output, _) = engine.put_artifact(files).unwrap();
     engine.put_result(&key("new"), result("new", output)).unwrap();
@@ -180,7 +179,7 @@ fn a_damaged_pack_is_written_anew() {
     assert!(store.verify().unwrap().problems.is_empty());
     for store in [&store, &open(dir.path())] {
         assert_eq!((contents(store, "a").unwrap(), contents(store, "c").unwrap()), (b"a".to_vec(), b"c".to_vec()));
-        assert_eq!(store.lookup(&key("b")), None);
+        assert_eq!(store.hit(&key("b")), None);
     }
     assert_ne!(common::only_pack(dir.path()), path);
 }
@@ -195,19 +194,19 @@ fn what_was_collected_stays_gone_when_the_pack_that_says_so_is_written_anew() {
     record(&two, "gone too", &[2; 50_000]);
     two.commit().unwrap();
     two.touch(&[key("kept")]).unwrap();
-    // Beside `one`, the second pack takes note of what is gone from the first.
+    // Beside `one`, the second pack gets the tombstone of the first pack's result.
     assert_eq!(two.gc(&by_age(false)).unwrap().collected.len(), 2);
     drop((one, two));
     assert_eq!(open(dir.path()).gc(&GcPolicy::default()).unwrap().packs, 1);
     let store = open(dir.path());
-    assert_eq!((store.lookup(&key("gone")), store.lookup(&key("gone too"))), (None, None));
+    assert_eq!((store.hit(&key("gone")), store.hit(&key("gone too"))), (None, None));
     assert_eq!(contents(&store, "kept").unwrap(), [1; 50_000]);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// Results share files at random; whatever goes, each that stays is whole, and the rest are misses.
+    /// Results share files at random; each remaining one is whole, and the rest are misses.
     #[test]
     fn what_stays_is_whole_whatever_goes(
         results in prop::collection::vec((prop::collection::vec(0u8..12, 1..4), any::<bool>()), 1..20),
@@ -241,7 +240,7 @@ proptest! {
                 if max_size_bytes.is_none() {
                     prop_assert_eq!(collected, max_age.is_some() && !is_touched);
                 }
-                let found = store.lookup(&key);
+                let found = store.hit(&key);
                 prop_assert_eq!(found.is_none(), collected);
                 let Some(found) = found else { continue };
                 let artifact = store.artifact(&found.outputs[0].1).unwrap();
@@ -254,7 +253,7 @@ proptest! {
     }
 }
 
-/// A log of 100 kB of a run that began and ended then.
+/// A log of 100 kB of a run that began and ended at that time.
 fn log(at_ms: u64) -> LogUse {
     LogUse { size_bytes: 100_000, began_ms: at_ms, written_ms: at_ms, protected: false }
 }

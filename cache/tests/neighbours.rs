@@ -23,7 +23,7 @@ fn a_neighbours_results_are_seen_after_a_refresh() {
             record(store, &format!("large-{name}"), &large(round));
             store.commit().unwrap();
         }
-        assert_eq!(reader.lookup(&key(&names[0])), None);
+        assert_eq!(reader.hit(&key(&names[0])), None);
         for store in [&one, &two, &reader] {
             store.refresh().unwrap();
             for name in &names {
@@ -148,7 +148,7 @@ fn child_produces_all_keys() {
     });
 }
 
-/// Produces a key as the engine does: look, claim, look again, work, record, commit, give the claim back.
+/// Produces a key like the engine: look up, take the lease, look up again, work, record, commit, release.
 fn produce(store: &Store, name: &str, log: &Path) {
     while store.hit(&key(name)).is_none() {
         let Some(_lease) = store.try_lease(&key(name)).unwrap() else {
@@ -186,7 +186,7 @@ fn what_a_killed_process_held_is_free_and_what_it_left_is_swept() {
     assert!(store.try_lease(&key("a")).unwrap().is_some());
     let again = open(dir.path());
     assert_eq!(folders(), 0, "that of the dead is gone");
-    // The pack of the dead is taken over.
+    // The pack of the dead process is taken over.
     record(&again, "b", b"2");
     again.commit().unwrap();
     assert_eq!(again.stats().unwrap().packs, 1);

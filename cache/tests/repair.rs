@@ -1,4 +1,4 @@
-//! A damaged store is mended: what is lost is a miss, all else stays, and nothing is left for `verify` to name.
+//! Repair of a damaged store: lost results are misses, all others stay, and `verify` reports nothing afterwards.
 
 mod common;
 
@@ -21,7 +21,7 @@ fn bytes_of(name: &str) -> Vec<u8> {
     }
 }
 
-/// A store with a file of every kind.
+/// Makes a store with a file of every kind.
 fn full_store(dir: &Path) {
     let old = open(dir);
     let (output, _) = old.put_artifact(vec![("file".to_owned(), PutContent::Bytes(b"old".to_vec()))]).unwrap();
@@ -47,7 +47,7 @@ fn full_store(dir: &Path) {
     digests.save().unwrap();
 }
 
-/// What a store serves, by name; each is what was recorded.
+/// Lists the results that a store serves, by name, and checks each against its record.
 fn served(store: &Store) -> Vec<&'static str> {
     let is_served = |name: &&&'static str| {
         contents(store, name).is_some_and(|bytes| {
@@ -95,7 +95,7 @@ proptest! {
         let name = path.strip_prefix(dir.path()).unwrap().to_owned();
         let changed = damaged.as_ref().is_none_or(|damaged| damaged != bytes);
         let missable = ["last-use", "lineage", "stat-cache", "pack-ends", "gc.lock", "leases.d", "checkpoints", "pins"];
-        // Notes of no living session, a count that differs from the last one seen, a time that says that garbage is due.
+        // Needs of no live session, another count of collections, a time at which garbage is due.
         let harmless = ["tmp", "use.lock", "last-gc"].iter().any(|part| name.starts_with(part));
         let may_go = harmless || damaged.is_none() && missable.iter().any(|part| name.starts_with(part));
 
@@ -105,10 +105,10 @@ proptest! {
                 let report = store.verify().unwrap();
                 let named: Vec<PathBuf> =
                     report.problems.iter().chain(&report.torn).map(|problem| problem.path.clone()).collect();
-                // An object that is gone, or a blob that was just found corrupt, is named by the result that lacks it.
+                // A missing object, or a blob that was just found corrupt, is named by the result that lacks it.
                 let by_result = report.problems.iter().any(|problem| problem.message.contains("lacks blob"));
                 let is_blob = name.starts_with("objects") || name.starts_with("packs");
-                // What a reader has noticed is out of use before `verify` looks.
+                // A blob that a reader found corrupt is out of use before `verify` looks.
                 let noticed = is_blob && before.len() < NAMES.len();
                 prop_assert!(
                     named.contains(path) || (is_blob && by_result) || noticed || !changed || may_go,
@@ -124,7 +124,7 @@ proptest! {
         }
         let newer = matches!(Store::open(dir.path(), Access::ReadOnly), Err(StoreError::NewerFormat { .. }));
         if newer {
-            // A flip can make another number of it, and who is to tell.
+            // A flip can make another number of it, which looks like a later format.
             return Ok(());
         }
         Store::repair(dir.path()).unwrap();

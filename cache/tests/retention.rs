@@ -1,4 +1,4 @@
-//! What garbage collection leaves alone: what is pinned, what a run found, what it was made from; and what is left of the rest.
+//! Retention: pinned results, results of live runs and their inputs outlive a collection; lineage outlives results.
 
 mod common;
 
@@ -11,7 +11,7 @@ use orchestrate_cache::{GcPolicy, Pin, Store, StoreError};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// All that was recorded in `common` is old, unless it was touched.
+/// Results in `common` are old, unless they were touched.
 fn by_age() -> GcPolicy {
     GcPolicy { max_age: Some(HOUR), ..GcPolicy::default() }
 }
@@ -108,7 +108,7 @@ fn what_a_live_session_found_stays_though_it_was_not_used_for_long() {
     assert_eq!(report.collected.iter().map(|gone| gone.key).collect::<Vec<_>>(), [key("other")]);
     assert!(collector.artifact(&images).is_some());
     assert_eq!(contents(&engine, "found").unwrap(), large(1));
-    // The engine learns what is gone when it looks up again.
+    // The engine reads the index anew when it looks up again.
     drop(engine.using().unwrap());
     assert!(engine.hit(&key("other")).is_none() && engine.hit(&key("images")).is_some());
     drop(engine);
@@ -169,7 +169,7 @@ fn where_a_collected_result_came_from_can_still_be_told() {
     assert_eq!((left.key, &left.result), (key("score"), &recorded));
     assert!(left.collected_ms > recorded.recorded_ms);
 
-    // A crash leaves half a line; what is written later is whole.
+    // A crash leaves half a line; later lines are whole.
     let path = dir.path().join("lineage");
     let lines = fs::read(&path).unwrap();
     fs::write(&path, &lines[..lines.len() - 20]).unwrap();

@@ -1,4 +1,4 @@
-//! What a store promises to those who record in it and look things up.
+//! Promises of a store to its users: recording, lookups, formats.
 
 mod common;
 
@@ -17,11 +17,12 @@ fn what_was_committed_is_there_after_opening_again() {
     record(&store, "empty", b"");
     store.commit().unwrap();
     for store in [&store, &open(dir.path()), &Store::open(dir.path(), Access::ReadOnly).unwrap()] {
-        assert_eq!(store.lookup(&key("small")), Some(result("small", output)));
+        assert!(store.hit(&key("small")).is_some());
+        assert_eq!(store.recorded(&key("small")), Some(result("small", output)));
         assert_eq!(contents(store, "small").unwrap(), b"0.42");
         assert_eq!(contents(store, "large").unwrap(), large(0));
         assert_eq!(contents(store, "empty").unwrap(), b"");
-        assert_eq!(store.lookup(&key("other")), None);
+        assert_eq!(store.hit(&key("other")), None);
     }
 }
 
@@ -30,9 +31,9 @@ fn a_result_is_a_hit_only_once_it_is_committed() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     record(&store, "a", b"1");
-    assert_eq!(store.lookup(&key("a")), None);
+    assert_eq!(store.hit(&key("a")), None);
     drop(store);
-    assert_eq!(open(dir.path()).lookup(&key("a")), None);
+    assert_eq!(open(dir.path()).hit(&key("a")), None);
 }
 
 #[test]

@@ -1,169 +1,68 @@
-//! Why a node would run: the one value, file or upstream output that differs from the latest recorded run of that node.
+//! Explains why a node would run: the value, file or upstream output that differs from the node's latest recorded run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use orchestrate_cache::Preimage;
 use serde_json::Value as Json;
 
-use crate::diagnostic::Span;
-use crate::key::Manifest;
 use crate::node::NodeId;
 use crate::plan::Plan;
+use crate::source::Span;
 
-/// One difference between two manifests.
+/// One difference between the recorded and the present preimage of a key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// What differs.
-    pub what: Difference,
-    /// Where its present value stands in the spec, if it was written there.
+    /// The change in a few words: `epochs: 5 → 6`.
+    pub sentence: String,
+    /// The location of the present value, if the spec sets it.
     pub span: Option<Span>,
-}
-
-/// What differs between two manifests.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Difference {
-    /// The stage has another kind.
-    Kind {
-        /// Before.
-        was: String,
-        /// Now.
-        now: String,
-    },
-    /// The stage's code gives other numbers than before.
-    Version {
-        /// Before.
-        was: String,
-        /// Now.
-        now: String,
-    },
-    /// A param, named with dots; `None` where it did not exist.
-    Param {
-        /// The param.
-        name: String,
-        /// Before.
-        was: Option<String>,
-        /// Now.
-        now: Option<String>,
-    },
-    /// Contents of an external file; also where it came or went.
-    File {
-        /// Its name in the key.
-        name: String,
-        /// What happened to it.
-        event: Event,
-    },
-    /// External files are the same in another order.
-    FileOrder,
-    /// An environment variable or an observation.
-    Environment {
-        /// Its name.
-        name: String,
-        /// Before.
-        was: Option<String>,
-        /// Now.
-        now: Option<String>,
-    },
-    /// An upstream output.
-    Input {
-        /// The port that reads it.
-        port: String,
-        /// Labels of gathered axes, `fold=3`; empty where the input is joined.
-        labels: String,
-        /// What happened to it.
-        event: Event,
-        /// The upstream node now.
-        upstream: Option<NodeId>,
-    },
-    /// A port is connected that was not, or the other way round; or points are gathered in another order.
-    Ports {
-        /// The port.
-        port: String,
-        /// What happened to it.
-        event: Event,
-    },
-}
-
-/// What happened to something that has a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// It is new.
-    Added,
-    /// It is gone.
-    Removed,
-    /// It has other contents.
-    Changed,
-    /// It stands elsewhere in its list.
-    Moved,
-}
-
-impl Event {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Added => "is new",
-            Self::Removed => "is gone",
-            Self::Changed => "changed",
-            Self::Moved => "moved",
-        }
-    }
+    /// For an input that changed: its port and the upstream node.
+    pub input: Option<(String, NodeId)>,
 }
 
 impl Change {
-    /// The change in a few words, `epochs: 5 → 6`.
-    pub fn sentence(&self) -> String {
-        let arrow = |was: &Option<String>, now: &Option<String>| {
-            let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "not set".to_owned());
-            format!("{} → {}", shown(was), shown(now))
-        };
-        match &self.what {
-            Difference::Kind { was, now } => format!("kind: {was} → {now}"),
-            Difference::Version { was, now } => format!("version of the stage: {was} → {now}"),
-            Difference::Param { name, was, now } => format!("{name}: {}", arrow(was, now)),
-            Difference::File { name, event } => format!("file {name} {}", event.word()),
-            Difference::FileOrder => "files are in another order".to_owned(),
-            Difference::Environment { name, was, now } => format!("{name}: {}", arrow(was, now)),
-            Difference::Input { port, labels, event, .. } if labels.is_empty() => {
-                format!("input {port} {}", event.word())
-            }
-            Difference::Input { port, labels, event, .. } => format!("input {port}[{labels}] {}", event.word()),
-            Difference::Ports { port, event } => format!("input {port} {}", event.word()),
-        }
+    fn new(sentence: String, span: Option<Span>) -> Self {
+        Self { sentence, span, input: None }
+    }
+
+    fn value(name: &str, was: Option<String>, now: Option<String>, span: Option<Span>) -> Self {
+        let shown = |value: Option<String>| value.unwrap_or_else(|| "not set".to_owned());
+        Self::new(format!("{name}: {} → {}", shown(was), shown(now)), span)
     }
 }
 
-/// What differs between the manifest that was recorded and that of now; empty where they are the same.
-pub fn changes(plan: &Plan, id: NodeId, was: &Json, now: &Manifest) -> Vec<Change> {
-    let now = now.0.to_json();
+/// Compares the recorded preimage with the present one. Returns nothing if they are equal.
+pub fn changes(plan: &Plan, id: NodeId, was: &Json, now: &Preimage) -> Vec<Change> {
+    let now = now.to_json();
     let mut changes = Vec::new();
-    let at = |what| Change { what, span: None };
-    let text = |json: &Json| shown(json).unwrap_or_default();
-    let declared = &plan.spec.stages[plan.stage(id).declared];
+    let text = |json: &Json| Some(shown(json).unwrap_or_default());
     if was["kind"] != now["kind"] {
-        let what = Difference::Kind { was: text(&was["kind"]), now: text(&now["kind"]) };
-        changes.push(Change { what, span: Some(declared.kind.span()) });
+        let span = plan.declared(plan.node(id).stage as usize).kind.span();
+        changes.push(Change::value("kind", text(&was["kind"]), text(&now["kind"]), Some(span)));
     } else if was["version"] != now["version"] {
-        changes.push(at(Difference::Version { was: text(&was["version"]), now: text(&now["version"]) }));
+        changes.push(Change::value("version of the stage", text(&was["version"]), text(&now["version"]), None));
     }
-    params("", &was["params"], &now["params"], &mut |name, was, now| {
+    values("", &was["params"], &now["params"], &mut |name, was, now| {
         let top = name.split('.').next().unwrap_or_default();
         let span = plan.params(id).spans.iter().find(|(param, _)| param == top).map(|(_, span)| span.clone());
-        changes.push(Change { what: Difference::Param { name: name.to_owned(), was, now }, span });
+        changes.push(Change::value(name, was, now, span));
     });
     let before = changes.len();
-    for (name, event) in compared(&fields(&was["files"]), &fields(&now["files"])) {
-        changes.push(at(Difference::File { name, event }));
-    }
+    let files = compared(&fields(&was["files"]), &fields(&now["files"]));
+    changes.extend(files.into_iter().map(|(name, difference)| Change::new(format!("file {name} {difference}"), None)));
     if changes.len() == before && was["file_order"] != now["file_order"] {
-        changes.push(at(Difference::FileOrder));
+        changes.push(Change::new("files are in another order".to_owned(), None));
     }
     for section in ["env", "observed"] {
-        params("", &was[section], &now[section], &mut |name, was, now| {
-            changes.push(at(Difference::Environment { name: name.to_owned(), was, now }));
+        values("", &was[section], &now[section], &mut |name, was, now| {
+            changes.push(Change::value(name, was, now, None));
         });
     }
     inputs(plan, id, &was["inputs"], &now["inputs"], &mut changes);
     changes
 }
 
-/// The value as people would write it; `None` where there is none.
+/// Formats a value for people; `None` for null.
 fn shown(json: &Json) -> Option<String> {
     match json {
         Json::Null => None,
@@ -172,15 +71,16 @@ fn shown(json: &Json) -> Option<String> {
     }
 }
 
-fn params(prefix: &str, was: &Json, now: &Json, report: &mut impl FnMut(&str, Option<String>, Option<String>)) {
+/// Reports every value that differs, by its dotted name.
+fn values(prefix: &str, was: &Json, now: &Json, report: &mut impl FnMut(&str, Option<String>, Option<String>)) {
     match (was, now) {
         (Json::Object(_), Json::Object(_)) => {
             let (was, now) = (fields(was), fields(now));
-            let names: BTreeMap<&str, ()> = was.keys().chain(now.keys()).map(|name| (*name, ())).collect();
-            for name in names.keys() {
-                let path = if prefix.is_empty() { (*name).to_owned() } else { format!("{prefix}.{name}") };
-                let value = |fields: &BTreeMap<&str, Json>| fields.get(name).cloned().unwrap_or(Json::Null);
-                params(&path, &value(&was), &value(&now), report);
+            let names: BTreeSet<&str> = was.keys().chain(now.keys()).map(String::as_str).collect();
+            for name in names {
+                let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") };
+                let value = |fields: &Fields| fields.get(name).cloned().unwrap_or(Json::Null);
+                values(&path, &value(&was), &value(&now), report);
             }
         }
         (was, now) if was != now => report(prefix, shown(was), shown(now)),
@@ -188,15 +88,18 @@ fn params(prefix: &str, was: &Json, now: &Json, report: &mut impl FnMut(&str, Op
     }
 }
 
-fn fields(json: &Json) -> BTreeMap<&str, Json> {
-    json.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value.clone())).collect()
+type Fields = BTreeMap<String, Json>;
+
+fn fields(json: &Json) -> Fields {
+    json.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-fn compared(was: &BTreeMap<&str, Json>, now: &BTreeMap<&str, Json>) -> Vec<(String, Event)> {
-    let gone = was.keys().filter(|name| !now.contains_key(*name)).map(|name| ((*name).to_owned(), Event::Removed));
+/// Names each field that differs, with the difference in words.
+fn compared(was: &Fields, now: &Fields) -> Vec<(String, &'static str)> {
+    let gone = was.keys().filter(|name| !now.contains_key(*name)).map(|name| (name.clone(), "is gone"));
     let rest = now.iter().filter_map(|(name, value)| match was.get(name) {
-        None => Some(((*name).to_owned(), Event::Added)),
-        Some(before) if before != value => Some(((*name).to_owned(), Event::Changed)),
+        None => Some((name.clone(), "is new")),
+        Some(before) if before != value => Some((name.clone(), "changed")),
         Some(_) => None,
     });
     gone.chain(rest).collect()
@@ -205,52 +108,47 @@ fn compared(was: &BTreeMap<&str, Json>, now: &BTreeMap<&str, Json>) -> Vec<(Stri
 fn inputs(plan: &Plan, id: NodeId, was: &Json, now: &Json, changes: &mut Vec<Change>) {
     let (was, now) = (fields(was), fields(now));
     let stage = plan.stage(id);
-    let feed_of = |port: &str| stage.feeds.iter().position(|feed| feed.port == port);
-    for (port, event) in compared(&was, &now) {
-        let span = feed_of(&port).map(|feed| stage.feeds[feed].span.clone());
-        let mut push = |what| changes.push(Change { what, span: span.clone() });
-        match (was.get(port.as_str()), now.get(port.as_str()), feed_of(&port)) {
+    for (port, difference) in compared(&was, &now) {
+        let feed = stage.feeds.iter().position(|feed| feed.port == port);
+        let span = feed.map(|feed| stage.feeds[feed].span.clone());
+        let change = Change::new(format!("input {port} {difference}"), span);
+        match (was.get(&port), now.get(&port), feed) {
             (Some(Json::String(_)), Some(Json::String(_)), Some(feed)) => {
-                let upstream = plan.feed_items(id, feed).first().copied();
-                push(Difference::Input { port, labels: String::new(), event, upstream });
+                let upstream = plan.feed_items(id, feed).first();
+                changes.push(Change { input: upstream.map(|upstream| (port, *upstream)), ..change });
             }
             (Some(Json::Array(was)), Some(Json::Array(now)), _) => {
-                gathered(plan, id, &port, was, now, &mut push);
+                changes.extend(gathered(plan, id, &port, was, now, change.span.as_ref()));
             }
-            _ => push(Difference::Ports { port, event }),
+            _ => changes.push(change),
         }
     }
 }
 
-fn gathered(plan: &Plan, id: NodeId, port: &str, was: &[Json], now: &[Json], push: &mut impl FnMut(Difference)) {
-    let items: Vec<_> = plan
-        .stage(id)
-        .feeds
-        .iter()
-        .enumerate()
-        .filter(|(_, feed)| feed.port == port)
-        .flat_map(|(position, _)| plan.feed_items(id, position).iter().copied())
-        .collect();
-    let by_label = |list: &[Json]| -> BTreeMap<String, Json> {
+/// Compares gathered inputs by the labels of their points.
+fn gathered(plan: &Plan, id: NodeId, port: &str, was: &[Json], now: &[Json], span: Option<&Span>) -> Vec<Change> {
+    let feeds = plan.stage(id).feeds.iter().enumerate().filter(|(_, feed)| feed.port == port);
+    let items: Vec<_> = feeds.flat_map(|(position, _)| plan.feed_items(id, position).iter().copied()).collect();
+    let by_label = |list: &[Json]| -> Fields {
         list.iter().map(|item| (labels(&item["labels"]), item["digest"].clone())).collect()
     };
-    let (before, after) = (by_label(was), by_label(now));
-    let mut differs = false;
-    for (label, event) in compared(&borrowed(&before), &borrowed(&after)) {
-        differs = true;
-        let place = now.iter().position(|item| labels(&item["labels"]) == label);
-        let upstream = place.and_then(|place| items.get(place).copied());
-        push(Difference::Input { port: port.to_owned(), labels: label, event, upstream });
+    let change = |label: &str, difference: &str| {
+        let label = if label.is_empty() { String::new() } else { format!("[{label}]") };
+        Change::new(format!("input {port}{label} {difference}"), span.cloned())
+    };
+    let differences = compared(&by_label(was), &by_label(now));
+    if differences.is_empty() {
+        return vec![change("", "moved")];
     }
-    if !differs {
-        push(Difference::Ports { port: port.to_owned(), event: Event::Moved });
-    }
+    let with_upstream = |(label, difference): (String, &str)| {
+        let position = now.iter().position(|item| labels(&item["labels"]) == label);
+        let upstream = position.and_then(|position| items.get(position));
+        Change { input: upstream.map(|upstream| (port.to_owned(), *upstream)), ..change(&label, difference) }
+    };
+    differences.into_iter().map(with_upstream).collect()
 }
 
-fn borrowed(digests: &BTreeMap<String, Json>) -> BTreeMap<&str, Json> {
-    digests.iter().map(|(label, digest)| (label.as_str(), digest.clone())).collect()
-}
-
+/// Formats the labels of a point: `model=tiny,fold=3`.
 fn labels(json: &Json) -> String {
     let pair = |pair: &Json| Some(format!("{}={}", pair[0].as_str()?, pair[1].as_str()?));
     json.as_array().into_iter().flatten().filter_map(pair).collect::<Vec<_>>().join(",")
@@ -266,40 +164,40 @@ mod tests {
     use crate::observe::observe;
     use crate::plan::Selector;
 
-    /// The manifest of a node without inputs, and its changes against that of another version of the study.
+    /// The study with overrides, and the changes of a node without inputs against the original study.
     fn changed(overrides: &[&str]) -> (Plan, Vec<Change>) {
-        let manifest = |plan: &Plan| {
+        let preimage = |plan: &Plan| {
             let store = tempfile::tempdir().unwrap();
             let observed = observe(plan, &FileDigests::open(store.path())).unwrap();
             let id = Selector::parse("images").unwrap().nodes(plan).unwrap()[0];
-            (id, Known::new(plan, &observed).manifest(id).unwrap())
+            (id, Known::new(plan, &observed).preimage(id).unwrap())
         };
-        let (_, was) = manifest(&plan(STUDY, &[]).unwrap());
+        let (_, was) = preimage(&plan(STUDY, &[]).unwrap());
         let now = plan(STUDY, overrides).unwrap();
-        let (id, manifest) = manifest(&now);
-        let changes = changes(&now, id, &was.0.to_json(), &manifest);
+        let (id, preimage) = preimage(&now);
+        let changes = changes(&now, id, &was.to_json(), &preimage);
         (now, changes)
     }
 
     #[test]
-    fn same_manifest_has_no_changes() {
+    fn equal_preimages_have_no_changes() {
         assert_eq!(changed(&[]).1, []);
     }
 
     #[test]
-    fn changed_param_is_named_with_both_values_and_its_place() {
+    fn changed_param_is_named_with_both_values_and_its_location() {
         let (plan, changes) = changed(&["stages.images.count=10"]);
         assert_eq!(changes.len(), 1);
-        assert_eq!(changes[0].sentence(), "count: 9 → 10");
+        assert_eq!(changes[0].sentence, "count: 9 → 10");
         let span = changes[0].span.clone().unwrap();
         assert_eq!(plan.spec.sources.text(&span), "10");
         assert_eq!(plan.spec.sources.source_at(span.start).unwrap().name, "--set");
     }
 
     #[test]
-    fn changed_default_of_the_experiment_is_named_where_it_stands() {
+    fn changed_default_of_the_experiment_has_its_location() {
         let (plan, changes) = changed(&["experiment.seed=8"]);
-        assert_eq!(changes[0].sentence(), "seed: 7 → 8");
+        assert_eq!(changes[0].sentence, "seed: 7 → 8");
         assert_eq!(plan.spec.sources.text(changes[0].span.as_ref().unwrap()), "8");
     }
 }

@@ -1,4 +1,4 @@
-//! Kinds of stages for tests: the graph of a study without its science.
+//! Kinds of stages for tests: the graph of a study without its computations.
 
 use std::path::Path;
 
@@ -8,38 +8,53 @@ use crate::diagnostic::SpecError;
 use crate::params::{self, ParamTable, Params, ParamsError};
 use crate::plan::{Plan, build};
 use crate::spec;
-use crate::stage::{Action, Context, Output, Port, Stage, StageError, Weight};
+use crate::stage::{Action, Context, DeviceUse, Facts, Output, Port, Stage, StageError, Weight};
 
 pub(crate) static KINDS: [&dyn Stage; 6] = [&DATASET, &SPLIT, &TRAIN, &THRESHOLD, &SCORE, &TABLE];
 
-static DATASET: Fake = Fake { kind: "dataset", ports: &[], outputs: &["images", "labels", "masks"], batches: false };
-static SPLIT: Fake = Fake { kind: "split", ports: &[port("labels")], outputs: &["split"], batches: false };
-static TRAIN: Fake =
-    Fake { kind: "train", ports: &[port("images"), port("split")], outputs: &["cams"], batches: false };
-static THRESHOLD: Fake = Fake { kind: "threshold", ports: &[port("cams")], outputs: &["thresholds"], batches: true };
-static SCORE: Fake = Fake {
-    kind: "score",
-    ports: &[port("cams"), port("thresholds"), port("masks")],
+static DATASET: Fake = fake::<DatasetParams>(Facts { outputs: &["images", "labels", "masks"], ..facts("dataset") });
+static SPLIT: Fake =
+    fake::<SplitParams>(Facts { ports: &[Port::one("labels")], outputs: &["split"], ..facts("split") });
+static TRAIN: Fake = fake::<TrainParams>(Facts {
+    ports: &[Port::one("images"), Port::one("split")],
+    outputs: &["cams"],
+    weight: Weight::Heavy,
+    device: Some(DeviceUse { environment: |_| Vec::new(), describe: str::to_owned }),
+    ..facts("train")
+});
+static THRESHOLD: Fake = fake::<ThresholdParams>(Facts {
+    ports: &[Port::one("cams")],
+    outputs: &["thresholds"],
+    batches: true,
+    ..facts("threshold")
+});
+static SCORE: Fake = fake::<ScoreParams>(Facts {
+    ports: &[Port::one("cams"), Port::one("thresholds"), Port::one("masks")],
     outputs: &["scores"],
     batches: true,
-};
-static TABLE: Fake = Fake {
-    kind: "table",
-    ports: &[Port { name: "scores", reads: &["scores", "cams"], optional: false, many: true }],
+    ..facts("score")
+});
+static TABLE: Fake = fake::<TableParams>(Facts {
+    ports: &[Port { reads: &["scores", "cams"], ..Port::many("scores") }],
     outputs: &["table"],
-    batches: false,
-};
-
-const fn port(name: &'static str) -> Port {
-    // A port reads the output of its own name.
-    Port { name, reads: &[], optional: false, many: false }
-}
+    ..facts("table")
+});
 
 pub(crate) struct Fake {
-    kind: &'static str,
-    ports: &'static [Port],
-    outputs: &'static [&'static str],
-    batches: bool,
+    facts: Facts,
+    check: fn(&ParamTable, &[&'static str]) -> Result<serde_json::Value, ParamsError>,
+}
+
+const fn facts(kind: &'static str) -> Facts {
+    Facts::new(kind, 1, "A stage of tests.")
+}
+
+const fn fake<P: FakeParams>(facts: Facts) -> Fake {
+    Fake { facts: Facts { fields: || P::FIELDS, ..facts }, check: params::check::<P> }
+}
+
+trait FakeParams: Params {
+    const FIELDS: &[&str];
 }
 
 macro_rules! fake_params {
@@ -47,7 +62,7 @@ macro_rules! fake_params {
         #[derive(Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
         struct $name { $(#[serde(default)] $field: Option<$type>),* }
-        impl $name { const FIELDS: &[&str] = &[$(stringify!($field)),*]; }
+        impl FakeParams for $name { const FIELDS: &[&str] = &[$(stringify!($field)),*]; }
     };
 }
 
@@ -55,13 +70,13 @@ fake_params!(DatasetParams { count: u32, seed: u64 });
 fake_params!(SplitParams { folds: u32, shuffle: bool, seed: u64 });
 fake_params!(TrainParams { model: String, fold: u32, epochs: u32, rate: f64, seed: u64 });
 fake_params!(ThresholdParams { threshold: f64 });
-fake_params!(NoParams { images: String });
+fake_params!(ScoreParams { images: String });
 fake_params!(TableParams { rows: Vec<String> });
 
 impl Params for DatasetParams {}
 impl Params for SplitParams {}
 impl Params for ThresholdParams {}
-impl Params for NoParams {}
+impl Params for ScoreParams {}
 impl Params for TableParams {}
 impl Params for TrainParams {
     fn problems(&self) -> Vec<(&'static str, String)> {
@@ -70,63 +85,17 @@ impl Params for TrainParams {
 }
 
 impl Stage for Fake {
-    fn kind(&self) -> &'static str {
-        self.kind
-    }
-
-    fn version(&self) -> u32 {
-        1
-    }
-
-    fn about(&self) -> &'static str {
-        "A stage of tests."
-    }
-
-    fn ports(&self) -> &'static [Port] {
-        self.ports
-    }
-
-    fn outputs(&self, _params: &serde_json::Value) -> Vec<String> {
-        self.outputs.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    fn fields(&self) -> &'static [&'static str] {
-        match self.kind {
-            "dataset" => DatasetParams::FIELDS,
-            "split" => SplitParams::FIELDS,
-            "train" => TrainParams::FIELDS,
-            "threshold" => ThresholdParams::FIELDS,
-            "table" => TableParams::FIELDS,
-            _ => NoParams::FIELDS,
-        }
+    fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     fn check(&self, table: &ParamTable) -> Result<serde_json::Value, ParamsError> {
-        match self.kind {
-            "dataset" => params::check::<DatasetParams>(table, self.fields()),
-            "split" => params::check::<SplitParams>(table, self.fields()),
-            "train" => params::check::<TrainParams>(table, self.fields()),
-            "threshold" => params::check::<ThresholdParams>(table, self.fields()),
-            "table" => params::check::<TableParams>(table, self.fields()),
-            _ => params::check::<NoParams>(table, self.fields()),
-        }
-    }
-
-    fn weight(&self) -> Weight {
-        if self.uses_device() { Weight::Heavy } else { Weight::Light }
-    }
-
-    fn uses_device(&self) -> bool {
-        self.kind == "train"
-    }
-
-    fn batches(&self) -> bool {
-        self.batches
+        (self.check)(table, self.facts.fields())
     }
 
     fn run(&self, _context: &Context<'_>, batch: &[Action]) -> Vec<Result<Vec<Output>, StageError>> {
         let output = |name: &&str, action: &Action| Output::file(name, "bytes", action.params.to_string().into_bytes());
-        batch.iter().map(|action| Ok(self.outputs.iter().map(|name| output(name, action)).collect())).collect()
+        batch.iter().map(|action| Ok(self.facts.outputs.iter().map(|name| output(name, action)).collect())).collect()
     }
 }
 

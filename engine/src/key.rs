@@ -1,73 +1,67 @@
-//! Keys: what a stage can see is in its key; what it cannot see is not.
+//! Keys: everything that a stage can see is in its key, and nothing else.
 //!
-//! | what | in key | provenance only |
+//! | fact | in key | provenance only |
 //! |---|---|---|
 //! | kind and version of the stage | yes | |
 //! | params, defaults filled in, bound axis values among them | yes | |
-//! | external files: name relative to what mentions them, digest | yes | absolute path, mtime |
-//! | keyed environment variables and observations of a `command` | yes | `secret_env`, everything else in the environment |
+//! | external files: name relative to the file or folder that mentions them, digest | yes | absolute path, mtime |
+//! | keyed environment variables and observations of a `command` | yes | `secret_env`, the rest of the environment |
 //! | joined input: output digest | yes | stage name, axis name and label¹ |
 //! | gathered input: output digests in order, with the labels of the gathered axes² | yes | labels of joined axes |
 //! | seed, where the stage draws random numbers | yes, as a param | |
 //! | threads, device, host, run, `resources`, `retries`, `timeout`, `publish`, comments, order of keys | | yes |
 //!
-//! ¹ So renaming a stage, or giving a model another label, reruns only what shows the label.
+//! ¹ So renaming a stage, or giving a model another label, reruns only stages that show the label.
 //! ² A table shows them, so it must see them.
 //!
-//! The manifest is the preimage of the key, and the key is the digest of the manifest. One traversal gives both: it tells a
-//! `Sink` what it meets, and a sink either builds the manifest or encodes it. So an explanation cannot disagree with a
-//! key, and a key costs no manifest.
-
-mod sink;
+//! The key is the digest of the [`Preimage`], the encoding of all these as one map. A recorded result keeps the same
+//! encoding, decoded, and `explain` compares it, so an explanation cannot disagree with a key.
 
 use std::ops::Range;
 
-use orchestrate_cache::{ActionKey, CanonicalError, Encoder, OutputDigest, Preimage, Value};
+use orchestrate_cache::{ActionKey, Encoder, OutputDigest, Preimage, Value};
 
 use crate::node::NodeId;
 use crate::observe::{Observed, Seen};
 use crate::parallel;
 use crate::plan::{Feed, ParamSet, Plan, PlannedStage};
-use sink::{Builder, Sink};
 
-/// The readable preimage of a key.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Manifest(pub Value);
-
-impl Manifest {
-    /// The digest of the manifest.
-    pub fn key(&self) -> Result<ActionKey, CanonicalError> {
-        self.0.digest().map(ActionKey)
-    }
-}
-
-/// Makes the manifest of a node; `None` while an output that it reads is unknown.
-pub fn manifest(
+/// Makes the preimage of a node's key; `None` while an output that it reads is unknown.
+pub(crate) fn preimage(
     plan: &Plan,
     id: NodeId,
     observed: &Observed,
     output: impl Fn(NodeId, &str) -> Option<OutputDigest>,
-) -> Option<Manifest> {
-    let (stage, set) = (plan.stage(id), plan.params(id));
-    let mut builder = Builder::default();
-    before_inputs(set, observed.of(plan, id), &mut builder);
-    inputs(plan, id, &ports(stage), output, &mut builder)?;
-    after_inputs(stage, set, observed.of(plan, id), &mut builder);
-    Some(Manifest(builder.finish()))
+) -> Option<Preimage> {
+    let (stage, set, seen) = (plan.stage(id), plan.params(id), observed.of(plan, id));
+    let mut encoder = Encoder::default();
+    before_inputs(set, seen, &mut encoder);
+    inputs(plan, id, &ports(stage), output, &mut encoder)?;
+    after_inputs(stage, set, seen, &mut encoder);
+    Some(encoder.into())
 }
 
-/// Makes keys. What all nodes of one set of params share is encoded once.
+/// Makes keys; encodes once the parts that all nodes of one set of params share.
 pub(crate) struct KeyMaker {
     encoder: Encoder,
-    frames: Frames,
+    stages: Vec<StageFrames>,
+}
+
+/// The shared encodings of one stage.
+struct StageFrames {
+    ports: Vec<Range<usize>>,
+    /// By set of params: the encoding before the inputs, and the one after them.
+    frames: Vec<Option<(Vec<u8>, Vec<u8>)>>,
 }
 
 impl KeyMaker {
     pub(crate) fn new(plan: &Plan) -> Self {
-        Self { encoder: Encoder::default(), frames: Frames::new(plan) }
+        let frames = |stage: &PlannedStage| vec![None; stage.param_sets.len()];
+        let stages = plan.stages.iter().map(|stage| StageFrames { ports: ports(stage), frames: frames(stage) });
+        Self { encoder: Encoder::default(), stages: stages.collect() }
     }
 
-    /// The key of a node: the digest of its manifest. `None` while an output that it reads is unknown.
+    /// Returns the key of a node; `None` while an output that it reads is unknown.
     pub(crate) fn key(
         &mut self,
         plan: &Plan,
@@ -75,10 +69,11 @@ impl KeyMaker {
         observed: &Observed,
         output: impl Fn(NodeId, &str) -> Option<OutputDigest>,
     ) -> Option<ActionKey> {
-        self.encode(plan, id, observed, output).map(|encoder| ActionKey(encoder.finish()))
+        self.prepare(plan, id, observed);
+        key(&self.stages, plan, id, output, &mut self.encoder)
     }
 
-    /// The keys of some nodes: the digests of their manifests. `None` while an output that a node reads is unknown.
+    /// Returns the keys of some nodes, each `None` while an output that the node reads is unknown.
     pub(crate) fn keys(
         &mut self,
         plan: &Plan,
@@ -86,64 +81,20 @@ impl KeyMaker {
         observed: &Observed,
         output: impl Fn(NodeId, &str) -> Option<OutputDigest> + Sync,
     ) -> Vec<Option<ActionKey>> {
-        let Self { encoder, frames } = self;
-        ids.iter().for_each(|id| frames.prepare(plan, *id, observed, encoder));
-        let keys = parallel::parts(ids, |ids| {
+        ids.iter().for_each(|id| self.prepare(plan, *id, observed));
+        let stages = &self.stages;
+        let keys = parallel::map_slices(ids, |ids| {
             let mut encoder = Encoder::default();
-            let key = |id: &NodeId| {
-                frames.encode(plan, *id, &output, &mut encoder)?;
-                Some(ActionKey(encoder.finish()))
-            };
-            ids.iter().map(key).collect::<Vec<_>>()
+            ids.iter().map(|id| key(stages, plan, *id, &output, &mut encoder)).collect::<Vec<_>>()
         });
         keys.concat()
     }
 
-    /// The manifest of a node, encoded. `None` while an output that it reads is unknown.
-    pub(crate) fn preimage(
-        &mut self,
-        plan: &Plan,
-        id: NodeId,
-        observed: &Observed,
-        output: impl Fn(NodeId, &str) -> Option<OutputDigest>,
-    ) -> Option<Preimage> {
-        self.encode(plan, id, observed, output).map(Encoder::preimage)
-    }
-
-    fn encode(
-        &mut self,
-        plan: &Plan,
-        id: NodeId,
-        observed: &Observed,
-        output: impl Fn(NodeId, &str) -> Option<OutputDigest>,
-    ) -> Option<&mut Encoder> {
-        let Self { encoder, frames } = self;
-        frames.prepare(plan, id, observed, encoder);
-        frames.encode(plan, id, output, encoder)?;
-        Some(encoder)
-    }
-}
-
-/// What is known of the manifests of each stage.
-struct Frames(Vec<StageFrames>);
-
-struct StageFrames {
-    ports: Vec<Range<usize>>,
-    /// By set of params: what stands before the inputs, and what behind.
-    frames: Vec<Option<(Vec<u8>, Vec<u8>)>>,
-}
-
-impl Frames {
-    fn new(plan: &Plan) -> Self {
-        let frames = |stage: &PlannedStage| vec![None; stage.param_sets.len()];
-        let stages = plan.stages.iter().map(|stage| StageFrames { ports: ports(stage), frames: frames(stage) });
-        Self(stages.collect())
-    }
-
-    /// Encodes what a node shares with others, unless it was done for one of them.
-    fn prepare(&mut self, plan: &Plan, id: NodeId, observed: &Observed, encoder: &mut Encoder) {
+    /// Encodes the parts that a node shares with others, unless that was done for one of them.
+    fn prepare(&mut self, plan: &Plan, id: NodeId, observed: &Observed) {
         let node = plan.node(id);
-        self.0[node.stage as usize].frames[node.params as usize].get_or_insert_with(|| {
+        let encoder = &mut self.encoder;
+        self.stages[node.stage as usize].frames[node.params as usize].get_or_insert_with(|| {
             encoder.clear();
             before_inputs(plan.params(id), observed.of(plan, id), encoder);
             let before = encoder.take();
@@ -151,70 +102,74 @@ impl Frames {
             (before, encoder.take())
         });
     }
-
-    /// Gives the manifest of a node, which is prepared, to an encoder. `None` while an output that it reads is unknown.
-    fn encode(
-        &self,
-        plan: &Plan,
-        id: NodeId,
-        output: impl Fn(NodeId, &str) -> Option<OutputDigest>,
-        encoder: &mut Encoder,
-    ) -> Option<()> {
-        let node = plan.node(id);
-        let StageFrames { ports, frames } = &self.0[node.stage as usize];
-        let (before, after) = frames[node.params as usize].as_ref().expect("its frames are prepared");
-        encoder.clear();
-        encoder.encoded(before);
-        inputs(plan, id, ports, output, encoder)?;
-        encoder.encoded(after);
-        Some(())
-    }
 }
 
-// The fields of a manifest are told in the order of their names, as a canonical map holds them.
+/// Returns the key of a prepared node; `None` while an output that it reads is unknown.
+fn key(
+    stages: &[StageFrames],
+    plan: &Plan,
+    id: NodeId,
+    output: impl Fn(NodeId, &str) -> Option<OutputDigest>,
+    encoder: &mut Encoder,
+) -> Option<ActionKey> {
+    let node = plan.node(id);
+    let StageFrames { ports, frames } = &stages[node.stage as usize];
+    let (before, after) = frames[node.params as usize].as_ref().expect("its frames are prepared");
+    encoder.clear();
+    encoder.encoded(before);
+    inputs(plan, id, ports, output, encoder)?;
+    encoder.encoded(after);
+    Some(ActionKey(encoder.finish()))
+}
 
-fn before_inputs(set: &ParamSet, seen: &Seen, sink: &mut impl Sink) {
+// The fields of a preimage are written in the order of their names, as in every canonical map.
+
+fn before_inputs(set: &ParamSet, seen: &Seen, encoder: &mut Encoder) {
     let optional = [seen.env.is_empty(), seen.files.is_empty(), seen.files.is_empty(), seen.probes.is_empty()];
-    sink.map(4 + optional.iter().filter(|is_empty| !**is_empty).count());
+    encoder.map(4 + optional.iter().filter(|is_empty| !**is_empty).count());
     if !seen.env.is_empty() {
         let text = |value: &Option<String>| value.as_ref().map_or(Value::Null, Value::text);
-        sink.text("env");
-        sink.value(&Value::map(seen.env.iter().map(|(name, value)| (name.as_str(), text(value)))));
+        let env = seen.env.iter().map(|(name, value)| (name.as_str(), text(value)));
+        field("env", &Value::map(env), encoder);
     }
     if !seen.files.is_empty() {
-        // A manifest of images is a list: the same files in another order are other inputs.
-        sink.text("file_order");
-        sink.list(set.files.len());
-        set.files.iter().for_each(|file| sink.text(&file.name));
+        // Images are a list: the same files in another order are other inputs.
+        encoder.text("file_order");
+        encoder.list(set.files.len());
+        set.files.iter().for_each(|file| encoder.text(&file.name));
         let mut files: Vec<_> = set.files.iter().map(|file| file.name.as_str()).zip(&seen.files).collect();
         // Of two files of one name the last counts, as in a map.
         files.reverse();
         files.sort_by_key(|(name, _)| *name);
         files.dedup_by_key(|(name, _)| *name);
-        sink.text("files");
-        sink.map(files.len());
+        encoder.text("files");
+        encoder.map(files.len());
         for (name, digest) in files {
-            sink.text(name);
-            sink.digest(digest);
+            encoder.text(name);
+            encoder.digest(digest);
         }
     }
-    sink.text("inputs");
+    encoder.text("inputs");
 }
 
-fn after_inputs(stage: &PlannedStage, set: &ParamSet, seen: &Seen, sink: &mut impl Sink) {
-    sink.text("kind");
-    sink.text(stage.kind.kind());
+fn after_inputs(stage: &PlannedStage, set: &ParamSet, seen: &Seen, encoder: &mut Encoder) {
+    encoder.text("kind");
+    encoder.text(stage.kind.facts().kind);
     if !seen.probes.is_empty() {
-        sink.text("observed");
-        sink.value(&Value::map(seen.probes.iter().map(|(name, value)| (name.as_str(), Value::text(value)))));
+        let probes = seen.probes.iter().map(|(name, value)| (name.as_str(), Value::text(value)));
+        field("observed", &Value::map(probes), encoder);
     }
-    sink.text("params");
-    sink.value(&set.keyed);
-    sink.text("version");
-    sink.value(&Value::Int(i64::from(stage.kind.version())));
+    field("params", &set.keyed, encoder);
+    field("version", &Value::Int(i64::from(stage.kind.facts().version)), encoder);
 }
 
-/// The ports of a stage in the order of their names, each with its feeds: several stages at one port follow each other.
+fn field(name: &str, value: &Value, encoder: &mut Encoder) {
+    encoder.text(name);
+    encoder.value(value).expect("params are from TOML or JSON, which have no NaN");
+}
+
+/// Returns the ports of a stage in the order of their names, each as a range of feeds: the feeds of one port are
+/// adjacent.
 fn ports(stage: &PlannedStage) -> Vec<Range<usize>> {
     let mut ports: Vec<Range<usize>> = Vec::new();
     for (position, feed) in stage.feeds.iter().enumerate() {
@@ -227,35 +182,36 @@ fn ports(stage: &PlannedStage) -> Vec<Range<usize>> {
     ports
 }
 
+/// Encodes the inputs by port; `ActionResult::inputs` reads them again.
 fn inputs(
     plan: &Plan,
     id: NodeId,
     ports: &[Range<usize>],
     output: impl Fn(NodeId, &str) -> Option<OutputDigest>,
-    sink: &mut impl Sink,
+    encoder: &mut Encoder,
 ) -> Option<()> {
     let feeds = &plan.stage(id).feeds;
-    sink.map(ports.len());
+    encoder.map(ports.len());
     for port in ports {
         let first = &feeds[port.start];
-        sink.text(&first.port);
+        encoder.text(&first.port);
         if !first.listed {
-            sink.digest(&output(plan.feed_items(id, port.start)[0], &first.output)?.0);
+            encoder.digest(&output(plan.feed_items(id, port.start)[0], &first.output)?.0);
             continue;
         }
-        sink.list(port.clone().map(|position| plan.feed_items(id, position).len()).sum());
+        encoder.list(port.clone().map(|position| plan.feed_items(id, position).len()).sum());
         for position in port.clone() {
             let feed = &feeds[position];
             for item in plan.feed_items(id, position) {
-                sink.map(2);
-                sink.text("digest");
-                sink.digest(&output(*item, &feed.output)?.0);
-                sink.text("labels");
-                sink.list(feed.gathered.len());
+                encoder.map(2);
+                encoder.text("digest");
+                encoder.digest(&output(*item, &feed.output)?.0);
+                encoder.text("labels");
+                encoder.list(feed.gathered.len());
                 for (axis, label) in gathered_labels(plan, *item, feed) {
-                    sink.list(2);
-                    sink.text(axis);
-                    sink.text(label);
+                    encoder.list(2);
+                    encoder.text(axis);
+                    encoder.text(label);
                 }
             }
         }
@@ -263,7 +219,7 @@ fn inputs(
     Some(())
 }
 
-/// Axis and label of each axis that was gathered, in the order of declaration.
+/// Returns axis and label of each gathered axis, in the order of declaration.
 fn gathered_labels<'a>(plan: &'a Plan, item: NodeId, feed: &'a Feed) -> impl Iterator<Item = (&'a str, &'a str)> {
     feed.gathered.iter().map(move |position| plan.label(item, *position))
 }
@@ -272,7 +228,7 @@ fn gathered_labels<'a>(plan: &'a Plan, item: NodeId, feed: &'a Feed) -> impl Ite
 mod tests {
     use std::collections::BTreeMap;
 
-    use orchestrate_cache::{ActionKey, Digest, FileDigests, OutputDigest};
+    use orchestrate_cache::{ActionKey, ActionResult, Digest, FileDigests, OutputDigest};
 
     use crate::fake::{STUDY, plan};
     use crate::known::Known;
@@ -287,10 +243,16 @@ mod tests {
         let mut keys = BTreeMap::new();
         for id in plan.ids() {
             let key = known.key(id).unwrap();
-            let manifest = known.manifest(id).unwrap();
-            assert_eq!(manifest.key(), Ok(key), "the key is the digest of the manifest");
-            let stored = serde_json::to_value(known.preimage(id).unwrap()).unwrap();
-            assert_eq!(stored, manifest.0.to_json(), "what is stored is the manifest");
+            let preimage = known.preimage(id).unwrap();
+            assert_eq!(ActionKey(preimage.digest()), key, "the key is the digest of the preimage");
+            let (outputs, node, kind, run, device) = Default::default();
+            let preimage = preimage.to_json();
+            let result = ActionResult { outputs, preimage, node, kind, run, elapsed_ms: 0, recorded_ms: 0, device };
+            let inputs = result.inputs();
+            let given = |id: &_| known.digests(*id).unwrap();
+            let is_read = |id: &_| given(id).iter().any(|output| inputs.contains(output));
+            assert!(plan.inputs(id).iter().all(is_read), "garbage collection finds what a result was made from");
+            assert!(inputs.iter().all(|input| plan.inputs(id).iter().any(|id| given(id).contains(input))));
             let output = |name: &String| {
                 let text = format!("{}{name}", key.0);
                 (name.clone(), OutputDigest(Digest::of(text.as_bytes())))

@@ -1,8 +1,8 @@
-//! Outputs of nodes as far as they are known: by a hit, or because the node ran.
+//! Known outputs of nodes: of hits, and of nodes that ran.
 
 use orchestrate_cache::{ActionKey, Digest, OutputDigest, Preimage, Store};
 
-use crate::key::{KeyMaker, Manifest, manifest};
+use crate::key::{KeyMaker, preimage};
 use crate::node::NodeId;
 use crate::observe::Observed;
 use crate::parallel;
@@ -11,7 +11,7 @@ use crate::plan::Plan;
 /// Named outputs, in the order in which the stage declares them.
 pub type Outputs = Vec<(String, OutputDigest)>;
 
-/// What is known of every node of a plan: digests alone, as the names are those that the plan declares.
+/// The known outputs of a plan: digests only, as the plan declares the names.
 pub struct Known<'a> {
     plan: &'a Plan,
     observed: &'a Observed,
@@ -19,11 +19,11 @@ pub struct Known<'a> {
     outputs: KnownOutputs,
 }
 
-/// The output digests of every node, one after the other.
+/// The output digests of every node in one list.
 #[derive(Clone, Debug)]
 pub struct KnownOutputs {
     digests: Vec<OutputDigest>,
-    /// Where the digests of each node begin, and after the last one the end of all.
+    /// The start of each node's digests, and after the last one the end of the list.
     starts: Vec<u32>,
     known: Vec<bool>,
 }
@@ -45,59 +45,59 @@ impl KnownOutputs {
         self.starts[id.index()] as usize..self.starts[id.index() + 1] as usize
     }
 
-    /// The digests of a node's outputs, in the order in which its stage declares them.
+    /// Returns the digests of a node's outputs, in the order in which its stage declares them.
     pub fn digests(&self, id: NodeId) -> Option<&[OutputDigest]> {
         self.known[id.index()].then(|| &self.digests[self.range(id)])
     }
 
-    /// The outputs of a node with their names.
+    /// Returns the outputs of a node with their names.
     pub fn named(&self, plan: &Plan, id: NodeId) -> Option<Outputs> {
         let digests = self.digests(id)?;
         Some(plan.params(id).outputs.iter().cloned().zip(digests.iter().copied()).collect())
     }
 
     fn output(&self, plan: &Plan, id: NodeId, name: &str) -> Option<OutputDigest> {
-        let place = plan.params(id).outputs.iter().position(|output| output == name)?;
-        self.digests(id)?.get(place).copied()
+        let position = plan.params(id).outputs.iter().position(|output| output == name)?;
+        self.digests(id)?.get(position).copied()
     }
 }
 
 impl<'a> Known<'a> {
-    /// Nothing is known.
+    /// Returns a value that knows no outputs.
     pub fn new(plan: &'a Plan, observed: &'a Observed) -> Self {
         Self { plan, observed, keys: KeyMaker::new(plan), outputs: KnownOutputs::new(plan) }
     }
 
-    /// The outputs of a node by name.
+    /// Returns the outputs of a node by name.
     pub fn outputs(&self, id: NodeId) -> Option<Outputs> {
         self.outputs.named(self.plan, id)
     }
 
-    /// The digests of a node's outputs, in the order in which its stage declares them.
+    /// Returns the digests of a node's outputs, in the order in which its stage declares them.
     pub fn digests(&self, id: NodeId) -> Option<&[OutputDigest]> {
         self.outputs.digests(id)
     }
 
-    /// One output of a node.
+    /// Returns one output of a node.
     pub fn output(&self, id: NodeId, name: &str) -> Option<OutputDigest> {
         self.outputs.output(self.plan, id, name)
     }
 
-    /// Takes note of a node's outputs; says no where one that it declares is missing.
+    /// Records a node's outputs; returns false if a declared output is missing.
     pub fn learn(&mut self, id: NodeId, outputs: &[(String, OutputDigest)]) -> bool {
         let range = self.outputs.range(id);
-        for (name, place) in self.plan.params(id).outputs.iter().zip(range) {
+        for (name, index) in self.plan.params(id).outputs.iter().zip(range) {
             let Some((_, digest)) = outputs.iter().find(|(output, _)| output == name) else { return false };
-            self.outputs.digests[place] = *digest;
+            self.outputs.digests[index] = *digest;
         }
         self.outputs.known[id.index()] = true;
         true
     }
 
-    /// Takes note of the recorded outputs of nodes' keys where the store has them all; says for each node whether it has.
+    /// Looks up the keys of nodes and records the outputs of hits; returns for each node whether it is a hit.
     pub fn look_up(&mut self, store: &Store, nodes: &[(NodeId, ActionKey)]) -> Vec<bool> {
         let plan = self.plan;
-        let parts = parallel::parts(nodes, |nodes| {
+        let parts = parallel::map_slices(nodes, |nodes| {
             let wanted = |(id, key): &(NodeId, ActionKey)| (*key, plan.params(*id).outputs.as_slice());
             store.look_up().outputs(&nodes.iter().map(wanted).collect::<Vec<_>>())
         });
@@ -114,18 +114,18 @@ impl<'a> Known<'a> {
         hits
     }
 
-    /// Forgets a node's outputs: its bytes turned out to be lost.
+    /// Forgets a node's outputs, because the store has lost them.
     pub fn forget(&mut self, id: NodeId) {
         self.outputs.known[id.index()] = false;
     }
 
-    /// The key of a node; `None` while an output that it reads is unknown.
+    /// Returns the key of a node; `None` while an output that it reads is unknown.
     pub fn key(&mut self, id: NodeId) -> Option<ActionKey> {
         let Self { plan, observed, keys, outputs } = self;
         keys.key(plan, id, observed, |input, output| outputs.output(plan, input, output))
     }
 
-    /// Some nodes with their keys. Panics where an output that they read is unknown.
+    /// Returns some nodes with their keys. Panics if an output that they read is unknown.
     pub fn keys(&mut self, ids: &[NodeId]) -> Vec<(NodeId, ActionKey)> {
         let Self { plan, observed, keys, outputs } = self;
         let keys = keys.keys(plan, ids, observed, |input, output| outputs.output(plan, input, output));
@@ -133,23 +133,17 @@ impl<'a> Known<'a> {
         ids.iter().copied().zip(keys.into_iter().map(key)).collect()
     }
 
-    /// The manifest of a node as it is recorded; `None` while an output that it reads is unknown.
-    pub fn preimage(&mut self, id: NodeId) -> Option<Preimage> {
-        let Self { plan, observed, keys, outputs } = self;
-        keys.preimage(plan, id, observed, |input, output| outputs.output(plan, input, output))
+    /// Returns the preimage of a node's key as it is recorded; `None` while an output that it reads is unknown.
+    pub fn preimage(&self, id: NodeId) -> Option<Preimage> {
+        preimage(self.plan, id, self.observed, |input, output| self.output(input, output))
     }
 
-    /// The manifest of a node, of which its key is the digest; `None` while an output that it reads is unknown.
-    pub fn manifest(&self, id: NodeId) -> Option<Manifest> {
-        manifest(self.plan, id, self.observed, |input, output| self.output(input, output))
-    }
-
-    /// All outputs that are known.
+    /// Returns all known outputs.
     pub fn all_outputs(&self) -> &KnownOutputs {
         &self.outputs
     }
 
-    /// All outputs that are known, without the rest.
+    /// Returns all known outputs and drops the rest.
     pub fn into_outputs(self) -> KnownOutputs {
         self.outputs
     }

@@ -1,6 +1,6 @@
 //! Graphs and time: spec → plan → schedule → execute → record.
 //!
-//! Invariant: this crate knows no tensor, no image and no model; what a stage does is behind [`stage::Stage`].
+//! Invariant: this crate knows no tensor, no image and no model. A stage computes behind the trait [`stage::Stage`].
 
 pub mod diagnostic;
 pub mod event;
@@ -18,8 +18,10 @@ pub mod plan;
 pub mod publish;
 pub mod resources;
 pub mod run;
+mod run_id;
 pub mod runlog;
 pub mod schedule;
+mod selection;
 pub mod source;
 pub mod spec;
 pub mod stage;

@@ -1,8 +1,8 @@
-//! Modes of an artifact: which of its files can be executed, and which folders in it are empty.
+//! Modes of an artifact: its executable files and its empty folders.
 //!
-//! A store knows names and bytes. So an artifact that has any of the two holds them in one more file, named [`MODES`];
-//! all others have no such file, and the digests that they had before there were modes. Readers of an artifact as a folder
-//! give people and programs the modes and not the file.
+//! A store knows names and bytes only. So an artifact with executable files or empty folders lists them in one more
+//! file, named [`MODES`]; any other artifact has no such file, so its digest needs no modes. Readers of an artifact as
+//! a folder apply the modes and hide the file.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
@@ -17,34 +17,32 @@ pub const MODES: &str = ".orchestrate-modes";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Modes {
-    /// Names of files that can be executed.
+    /// Names of executable files.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub executable: BTreeSet<String>,
-    /// Names of folders that hold nothing.
+    /// Names of empty folders.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub empty_folders: BTreeSet<String>,
 }
 
 impl Modes {
-    /// The contents of the file; `None` where there is nothing to say.
+    /// Returns the contents of the file; `None` if it is not needed.
     pub fn to_bytes(&self) -> Option<Vec<u8>> {
         (*self != Self::default()).then(|| serde_json::to_vec(self).expect("names are plain data"))
     }
 
-    /// Reads the contents of the file; folders whose names would lead out of the artifact are left out.
+    /// Parses the contents of the file; skips folders outside the artifact.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let mut modes: Self = serde_json::from_slice(bytes)?;
         let is_inside = |name: &str| {
-            let mut parts = Path::new(name).components().peekable();
-            parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
+            let mut components = Path::new(name).components().peekable();
+            components.peek().is_some() && components.all(|component| matches!(component, Component::Normal(_)))
         };
         modes.empty_folders.retain(|name| is_inside(name));
         Ok(modes)
     }
 
-    /// The modes of a stored artifact.
-    ///
-    /// Modes that cannot be read as such, whoever wrote them, are none.
+    /// Returns the modes of a stored artifact; none if the file cannot be parsed.
     pub fn of(artifact: &Artifact, store: &Store) -> Result<Self, StoreError> {
         match artifact.files.iter().find(|file| file.name == MODES) {
             Some(file) => Ok(Self::from_bytes(&store.read(&file.digest)?).unwrap_or_default()),
@@ -60,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn modes_come_back_from_the_store_and_lead_nowhere_else() {
+    fn modes_survive_the_store_and_stay_inside_the_artifact() {
         assert_eq!(Modes::default().to_bytes(), None);
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let modes = Modes { executable: names(&["bin/tool"]), empty_folders: names(&["a/b", "../out", "/tmp", ""]) };

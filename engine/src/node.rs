@@ -1,10 +1,9 @@
-//! What a node is called: its dense index in one plan, and its name across runs.
+//! Identities of a node: its dense index in one plan, and its name across runs.
 
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{MapAccess, Visitor};
-use serde::ser::SerializeMap;
+use indexmap::IndexMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The dense index of a node in its plan, from 0.
@@ -13,18 +12,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct NodeId(pub u32);
 
 impl NodeId {
-    /// The node at a place of a list with one entry a node.
+    /// Returns the node at a position of a list with one entry per node.
     pub fn from_index(index: usize) -> Self {
         Self(u32::try_from(index).expect("a plan has fewer than 2^32 nodes"))
     }
 
-    /// The place of the node in a list with one entry a node.
+    /// Returns the position of the node in a list with one entry per node.
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// A node as people know it: its stage at one point. Cloning it shares the texts.
+/// The name of a node for people: its stage at one point. Clones share the texts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeName(Arc<Parts>);
 
@@ -35,29 +34,29 @@ struct Parts {
     point: Point,
 }
 
-/// Axes with the labels of their values, in the order of declaration; a JSON object outside.
+/// Axes with the labels of their values, in the order of declaration; a JSON object in logs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Point(pub Vec<(String, serde_json::Value)>);
 
 impl NodeName {
-    /// Names a stage at a point, for example `score[model=tiny,fold=3]`, or `table` where the point is empty.
+    /// Names a stage at a point, for example `score[model=tiny,fold=3]`, or `table` if the point is empty.
     pub fn new(stage: impl Into<String>, point: Point) -> Self {
         let stage = stage.into();
         let name = if point.0.is_empty() { stage.clone() } else { format!("{stage}[{point}]") };
         Self(Arc::new(Parts { name, stage, point }))
     }
 
-    /// The whole name, for example `score[model=tiny,fold=3]`.
+    /// Returns the whole name, for example `score[model=tiny,fold=3]`.
     pub fn as_str(&self) -> &str {
         &self.0.name
     }
 
-    /// The name of the stage.
+    /// Returns the name of the stage.
     pub fn stage(&self) -> &str {
         &self.0.stage
     }
 
-    /// The point.
+    /// Returns the point.
     pub fn point(&self) -> &Point {
         &self.0.point
     }
@@ -96,33 +95,14 @@ impl fmt::Display for Point {
 
 impl Serialize for Point {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (axis, label) in &self.0 {
-            map.serialize_entry(axis, label)?;
-        }
-        map.end()
+        serializer.collect_map(self.0.iter().map(|(axis, label)| (axis, label)))
     }
 }
 
 impl<'de> Deserialize<'de> for Point {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Axes;
-        impl<'de> Visitor<'de> for Axes {
-            type Value = Point;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a point: an object of axes and labels")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Point, A::Error> {
-                let mut axes = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    axes.push(entry);
-                }
-                Ok(Point(axes))
-            }
-        }
-        deserializer.deserialize_map(Axes)
+        let axes = IndexMap::<String, serde_json::Value>::deserialize(deserializer)?;
+        Ok(Self(axes.into_iter().collect()))
     }
 }
 

@@ -1,6 +1,5 @@
-//! From a table of TOML to the checked params of a stage: unknown names, wrong types, missing and wrong values, all at once.
-
-use std::ops::Range;
+//! A TOML table → the checked params of a stage. Reports unknown names, wrong types, and missing or wrong values at
+//! once.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -8,9 +7,13 @@ use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use crate::nearest::nearest;
-use crate::spec::STAGE_FIELDS;
+use crate::source::Span;
 
-/// The params of a stage as written, each key and value with its place in the source.
+/// The fields of a stage that the engine reads; all others are params of its kind.
+pub(crate) const STAGE_FIELDS: [&str; 8] =
+    ["kind", "over", "inputs", "with", "resources", "retries", "timeout", "publish"];
+
+/// The params of a stage as written, each key and value with its span.
 pub type ParamTable = Spanned<DeTable<'static>>;
 
 /// Everything that is wrong with the params of a stage.
@@ -23,70 +26,68 @@ pub struct ParamsError {
 /// One thing that is wrong with the params of a stage.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParamProblem {
-    /// What is wrong.
+    /// The problem.
     pub message: String,
-    /// Where in the source, in bytes; the whole table where a param is missing.
-    pub span: Range<usize>,
-    /// What to do.
+    /// The location; the whole table if a param is missing.
+    pub span: Span,
+    /// The remedy.
     pub help: Option<String>,
 }
 
-/// Params that know their ranges.
+/// Params that check their own values.
 pub trait Params: Serialize + DeserializeOwned {
-    /// Names the fields whose values are outside their range, with a sentence each, for example
-    /// `("epochs", "epochs must be at least 1")`.
+    /// Fills in the defaults that depend on other params, and clears the params that have no effect, so that neither
+    /// changes the key.
+    fn completed(self) -> Self {
+        self
+    }
+
+    /// Returns each field with a value out of range and a sentence about it: `("epochs", "epochs must be at least 1")`.
     fn problems(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }
 }
 
-/// Reads params of type `P`, whose field names are `fields`, and gives them as JSON with defaults filled in.
+/// Reads params of type `P` with the given field names, and returns them as JSON with defaults filled in.
 ///
-/// `serde` stops at its first error, so the offending entry is dropped and the rest is read again.
+/// `serde` stops at the first error, so the offending entry is dropped and the rest is read again.
 pub fn check<P: Params>(table: &ParamTable, fields: &[&str]) -> Result<serde_json::Value, ParamsError> {
+    let wrong = |message: String, span| ParamProblem { message, span, help: None };
     let mut problems = unknown_fields(table.get_ref(), fields);
     let mut rest = keep(table, |key| fields.contains(&key));
     let mut dropped = Vec::new();
     let params = loop {
-        match read::<P>(&rest) {
-            Ok(params) => break Some(params),
-            Err(error) => {
-                let span = error.span().unwrap_or(table.span());
-                match entry_at(rest.get_ref(), &span) {
-                    Some(field) => {
-                        problems.push(ParamProblem { message: error.message().to_owned(), span, help: None });
-                        rest = keep(&rest, |key| key != field);
-                        dropped.push(field);
-                    }
-                    None => {
-                        // A field that is missing only because it was dropped above is not reported twice.
-                        if !dropped.iter().any(|field| error.message().contains(&format!("`{field}`"))) {
-                            let help = format!("params of this kind: {}", fields.join(", "));
-                            problems.push(ParamProblem {
-                                message: error.message().to_owned(),
-                                span: table.span(),
-                                help: Some(help),
-                            });
-                        }
-                        break None;
-                    }
-                }
+        let error = match read::<P>(&rest) {
+            Ok(params) => break params.completed(),
+            Err(error) => error,
+        };
+        let span = error.span().unwrap_or(table.span());
+        let Some(field) = entry_at(rest.get_ref(), &span) else {
+            // A field that is missing only because it was dropped above is not reported twice.
+            if !dropped.iter().any(|field| error.message().contains(&format!("`{field}`"))) {
+                let problem = wrong(error.message().to_owned(), table.span());
+                problems.push(ParamProblem { help: Some(all_params(fields)), ..problem });
             }
-        }
+            return Err(ParamsError { problems });
+        };
+        problems.push(wrong(error.message().to_owned(), span));
+        rest = keep(&rest, |key| key != field);
+        dropped.push(field);
     };
-    let Some(params) = params else { return Err(ParamsError { problems }) };
     for (field, message) in params.problems() {
         if !dropped.iter().any(|dropped| dropped == field) {
-            let span = span_of(rest.get_ref(), field).unwrap_or(table.span());
-            problems.push(ParamProblem { message, span, help: None });
+            problems.push(wrong(message, span_of(rest.get_ref(), field).unwrap_or(table.span())));
         }
     }
     if !problems.is_empty() {
         return Err(ParamsError { problems });
     }
-    serde_json::to_value(&params).map_err(|error| ParamsError {
-        problems: vec![ParamProblem { message: error.to_string(), span: table.span(), help: None }],
-    })
+    let json = serde_json::to_value(&params);
+    json.map_err(|error| ParamsError { problems: vec![wrong(error.to_string(), table.span())] })
+}
+
+fn all_params(fields: &[&str]) -> String {
+    format!("params of this kind: {}", fields.join(", "))
 }
 
 fn keep(table: &ParamTable, wanted: impl Fn(&str) -> bool) -> ParamTable {
@@ -108,14 +109,14 @@ fn unknown_fields(table: &DeTable<'_>, fields: &[&str]) -> Vec<ParamProblem> {
             span: key.span(),
             help: Some(match nearest(key.get_ref(), fields.iter().copied().chain(STAGE_FIELDS)) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("params of this kind: {}", fields.join(", ")),
+                None => all_params(fields),
             }),
         })
         .collect()
 }
 
-/// The top-level entry that holds the place, if one does.
-fn entry_at(table: &DeTable<'_>, span: &Range<usize>) -> Option<String> {
+/// The key of the top-level entry that contains a span.
+fn entry_at(table: &DeTable<'_>, span: &Span) -> Option<String> {
     table
         .iter()
         .find(|(key, value)| {
@@ -124,6 +125,6 @@ fn entry_at(table: &DeTable<'_>, span: &Range<usize>) -> Option<String> {
         .map(|(key, _)| key.get_ref().to_string())
 }
 
-fn span_of(table: &DeTable<'_>, field: &str) -> Option<Range<usize>> {
+fn span_of(table: &DeTable<'_>, field: &str) -> Option<Span> {
     table.iter().find(|(key, _)| key.get_ref() == field).map(|(_, value)| value.span())
 }

@@ -1,6 +1,7 @@
-//! What a node needs while it runs: `resources = { threads = 2, memory = "2GB", gpu = 1 }`, `timeout`, `retries`.
+//! Resources of a node while it runs: `resources = { threads = 2, memory = "2GB", gpu = 1 }`; sizes and durations as
+//! text.
 //!
-//! None of it is in a key: it changes when and where a node runs, never what it gives.
+//! None of it is in a key: it changes when and where a node runs, never its outputs.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,29 +9,26 @@ use std::time::Duration;
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// Names of the fields of `resources`.
-pub const FIELDS: &[&str] = &["threads", "memory", "gpu"];
-
 /// The largest number of `retries`.
-pub const RETRIES_MAX: u32 = 100;
+pub(crate) const RETRIES_MAX: u32 = 100;
 
-/// What a node needs while it runs.
+/// Resources of a node while it runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Resources {
-    /// CPU threads, at least 1; where it is left out, a light node takes one, and heavy nodes share what is free.
+    /// CPU threads, at least 1. By default a light node takes one, and heavy nodes share the free ones.
     #[serde(deserialize_with = "threads")]
     pub threads: Option<usize>,
-    /// Memory in bytes; nothing is set aside where it is left out.
+    /// Memory in bytes; by default none is reserved.
     #[serde(rename = "memory", deserialize_with = "memory")]
     pub memory_bytes: Option<u64>,
-    /// Accelerator devices: a fraction of one (0.5 puts two nodes on one device) or a whole number of whole ones; where it is
-    /// left out, the [kind of stage](crate::stage::Stage::uses_device) decides.
+    /// Accelerator devices: a fraction of one (0.5 puts two nodes on one device) or a number of whole ones. By default
+    /// the [kind of stage](crate::stage::Facts::device) decides.
     #[serde(deserialize_with = "gpu")]
     pub gpu: Option<f64>,
 }
 
-/// Reads a size such as `"2GB"`, `"512 MiB"` or `"1.5GB"`: kB, MB, GB, TB are powers of 1000, KiB … TiB of 1024.
+/// Parses a size such as `"2GB"`, `"512 MiB"` or `"1.5GB"`: kB, MB, GB, TB are powers of 1000, KiB … TiB of 1024.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let problem = || format!("`{text}` is not a size; write a number and a unit, for example \"2GB\" or \"512MiB\"");
     let (number, unit) = split_unit(text).ok_or_else(problem)?;
@@ -50,7 +48,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     if bytes >= 1.0 && bytes < 2_f64.powi(63) { Ok(bytes.round() as u64) } else { Err(problem()) }
 }
 
-/// Reads a duration such as `"90s"`, `"1h30m"` or `"250ms"`; units are ms, s, m (or min), h and d (or days).
+/// Parses a duration such as `"90s"`, `"1h30m"` or `"250ms"`; units are ms, s, m (or min), h and d (or days).
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let problem =
         || format!("`{text}` is not a duration; write a number and a unit, for example \"90s\", \"2h\" or \"1h30m\"");
@@ -72,11 +70,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         sum += number * seconds;
         rest = rest[end..].trim_start();
     }
-    // A hundred years is far from what a duration can hold and beyond what a timeout can mean.
+    // A hundred years: far below the largest duration, and beyond any sensible timeout.
     if sum > 0.0 && sum < 3.2e9 { Ok(Duration::from_secs_f64(sum)) } else { Err(problem()) }
 }
 
-/// A positive number before a unit of letters.
+/// Splits a positive number from the unit of letters after it.
 fn split_unit(text: &str) -> Option<(f64, &str)> {
     let text = text.trim();
     let unit = text.find(|c: char| c.is_ascii_alphabetic())?;
@@ -87,7 +85,7 @@ fn split_unit(text: &str) -> Option<(f64, &str)> {
     Some((digits.parse().ok()?, &text[unit..]))
 }
 
-/// Writes a size for people: `1.5 GB`.
+/// Formats a size for people: `1.5 GB`.
 pub fn display_size(bytes: u64) -> String {
     let units = ["kB", "MB", "GB", "TB"];
     let mut size = bytes as f64;
@@ -103,8 +101,8 @@ pub fn display_size(bytes: u64) -> String {
     format!("{size:.digits$} {name}")
 }
 
-/// Writes a duration for people: `250 ms`, `1.5 s`, `2m 05s`, `1h 30m`.
-pub fn display_duration(duration: Duration) -> String {
+/// Formats a duration for people: `250 ms`, `1.5 s`, `2m 05s`, `1h 30m`.
+pub(crate) fn display_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0 => format!("{} ms", duration.as_millis()),
@@ -114,32 +112,21 @@ pub fn display_duration(duration: Duration) -> String {
     }
 }
 
-/// Reads the value of `timeout`, for `#[serde(deserialize_with = …)]`.
-pub fn timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    struct Timeout;
-    impl Visitor<'_> for Timeout {
-        type Value = Duration;
+fn threads<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    struct Threads;
+    impl Visitor<'_> for Threads {
+        type Value = usize;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a duration with a unit, for example \"90s\" or \"2h\"")
+            f.write_str("a whole number of threads, at least 1")
         }
 
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
-            parse_duration(text).map_err(E::custom)
+        fn visit_i64<E: de::Error>(self, count: i64) -> Result<usize, E> {
+            let threads = usize::try_from(count).ok().filter(|threads| (1..=1 << 16).contains(threads));
+            threads.ok_or_else(|| E::invalid_value(Unexpected::Signed(count), &self))
         }
     }
-    deserializer.deserialize_any(Timeout).map(Some)
-}
-
-/// Reads the value of `retries`, 0 to [`RETRIES_MAX`], for `#[serde(deserialize_with = …)]`.
-pub fn retries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    let range = Whole { expected: "a whole number of retries from 0 to 100", min: 0, max: u64::from(RETRIES_MAX) };
-    deserializer.deserialize_any(range).map(|count| u32::try_from(count).expect("the range is checked"))
-}
-
-fn threads<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
-    let range = Whole { expected: "a whole number of threads, at least 1", min: 1, max: 1 << 16 };
-    deserializer.deserialize_any(range).map(|count| Some(usize::try_from(count).expect("the range is checked")))
+    deserializer.deserialize_any(Threads).map(Some)
 }
 
 fn memory<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
@@ -171,10 +158,6 @@ fn gpu<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Err
             self.visit_f64(count as f64)
         }
 
-        fn visit_u64<E: de::Error>(self, count: u64) -> Result<f64, E> {
-            self.visit_f64(count as f64)
-        }
-
         fn visit_f64<E: de::Error>(self, share: f64) -> Result<f64, E> {
             let fraction = (0.001..1.0).contains(&share) || share == 0.0;
             let whole = (1.0..=1024.0).contains(&share) && share.fract() == 0.0;
@@ -182,36 +165,6 @@ fn gpu<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Err
         }
     }
     deserializer.deserialize_any(Share).map(Some)
-}
-
-/// A whole number in a range.
-struct Whole {
-    expected: &'static str,
-    min: u64,
-    max: u64,
-}
-
-impl Visitor<'_> for Whole {
-    type Value = u64;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.expected)
-    }
-
-    fn visit_i64<E: de::Error>(self, count: i64) -> Result<u64, E> {
-        match u64::try_from(count) {
-            Ok(count) => self.visit_u64(count),
-            Err(_) => Err(E::invalid_value(Unexpected::Signed(count), &self)),
-        }
-    }
-
-    fn visit_u64<E: de::Error>(self, count: u64) -> Result<u64, E> {
-        if (self.min..=self.max).contains(&count) {
-            Ok(count)
-        } else {
-            Err(E::invalid_value(Unexpected::Unsigned(count), &self))
-        }
-    }
 }
 
 #[cfg(test)]
@@ -222,10 +175,6 @@ mod tests {
     struct Stage {
         #[serde(default)]
         resources: Resources,
-        #[serde(default, deserialize_with = "timeout")]
-        timeout: Option<Duration>,
-        #[serde(default, deserialize_with = "retries")]
-        retries: u32,
     }
 
     fn read(toml: &str) -> Result<Stage, toml::de::Error> {
@@ -237,11 +186,9 @@ mod tests {
         let stage = read(r#"resources = { threads = 2, memory = "2GB", gpu = 0.5 }"#).expect("it is valid");
         let expected = Resources { threads: Some(2), memory_bytes: Some(2_000_000_000), gpu: Some(0.5) };
         assert_eq!(stage.resources, expected);
-        let stage = read("resources = { gpu = 2 }\ntimeout = \"1h30m\"\nretries = 3").expect("it is valid");
+        let stage = read("resources = { gpu = 2 }").expect("it is valid");
         assert_eq!(stage.resources, Resources { gpu: Some(2.0), ..Resources::default() });
-        assert_eq!((stage.timeout, stage.retries), (Some(Duration::from_secs(5400)), 3));
-        let stage = read("").expect("all of it can be left out");
-        assert_eq!((stage.resources, stage.timeout, stage.retries), (Resources::default(), None, 0));
+        assert_eq!(read("").expect("all of it can be left out").resources, Resources::default());
     }
 
     #[test]
@@ -255,10 +202,6 @@ mod tests {
             ("resources = { gpu = 1.5 }", "1.5", "a fraction such as 0.5"),
             ("resources = { gpu = -1 }", "-1", "a fraction such as 0.5"),
             ("resources = { gpus = 1 }", "gpus", "unknown field `gpus`"),
-            ("timeout = 90", "90", "a duration with a unit"),
-            ("timeout = \"90\"", "\"90\"", "for example \"90s\""),
-            ("retries = 101", "101", "from 0 to 100"),
-            ("retries = 0.5", "0.5", "a whole number of retries"),
         ];
         for (toml, place, message) in mistakes {
             let error = read(toml).expect_err(toml);

@@ -1,155 +1,112 @@
-//! The texts that a spec is made of, laid end to end, so that one range of bytes names file, line and column.
+//! The texts of a spec, laid end to end: one range of bytes names a file, a line and a column.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use serde_spanned::Spanned;
-use toml::de::{DeArray, DeTable, DeValue};
+/// A range of bytes across all sources; see [`SourceMap`].
+pub type Span = Range<usize>;
 
-use crate::diagnostic::Span;
-
-/// One file, or one override of the command line.
+/// One TOML file, or one override of the command line.
 #[derive(Clone, Debug)]
-pub struct Source {
-    /// How it is shown: the path as given, or `--set`.
+pub struct SourceFile {
+    /// The path as given, or `--set`.
     pub name: String,
-    /// Relative paths within it resolve against this folder.
+    /// The folder against which relative paths in the text resolve.
     pub dir: PathBuf,
-    /// Its text.
+    /// The text.
     pub text: String,
-    /// Where its text begins among all sources.
+    /// The offset of the text among all sources.
     pub base: usize,
 }
 
-/// All sources of a spec. Their ranges do not touch, so every place belongs to one source.
+/// All sources of a spec. Their ranges do not touch, so every offset belongs to one source.
 #[derive(Clone, Debug, Default)]
 pub struct SourceMap {
-    sources: Vec<Source>,
+    sources: Vec<SourceFile>,
 }
 
 impl SourceMap {
-    /// Adds a text and gives where it begins.
+    /// Adds a text and returns its offset.
     pub(crate) fn add(&mut self, name: impl Into<String>, dir: &Path, text: impl Into<String>) -> usize {
         let base = self.sources.last().map_or(0, |last| last.base + last.text.len() + 1);
-        self.sources.push(Source { name: name.into(), dir: dir.to_owned(), text: text.into(), base });
+        self.sources.push(SourceFile { name: name.into(), dir: dir.to_owned(), text: text.into(), base });
         base
     }
 
-    /// The source that holds a place.
-    pub fn source_at(&self, offset: usize) -> Option<&Source> {
+    /// The source that holds an offset.
+    pub fn source_at(&self, offset: usize) -> Option<&SourceFile> {
         let source = &self.sources[..self.sources.partition_point(|source| source.base <= offset)].last()?;
         (offset <= source.base + source.text.len()).then_some(source)
     }
 
-    /// Finds lines and columns.
-    pub fn places(&self) -> Places<'_> {
-        Places { sources: self, last: None }
+    /// Returns a finder of lines and columns.
+    pub fn locator(&self) -> SourceLocator<'_> {
+        SourceLocator { sources: self, last: None }
     }
 
-    /// `file:line` of a place, for notes.
+    /// Formats the start of a span as `file:line`, for notes.
     pub fn short(&self, span: &Span) -> String {
-        match self.places().at(span.start) {
-            Some(place) => format!("{}:{}", place.source.name, place.line),
+        match self.locator().locate(span.start) {
+            Some(location) => format!("{}:{}", location.source.name, location.line),
             None => "?".to_owned(),
         }
     }
 
-    /// The text of a place.
-    pub fn text(&self, span: &Span) -> &str {
+    /// The text of a span.
+    #[cfg(test)]
+    pub(crate) fn text(&self, span: &Span) -> &str {
         self.source_at(span.start)
             .and_then(|source| source.text.get(span.start - source.base..span.end - source.base))
             .unwrap_or_default()
     }
 }
 
-/// A place in a source.
+/// A location in a source.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct SourceLocation<'a> {
     /// The source.
-    pub source: &'a Source,
-    /// From 1.
+    pub source: &'a SourceFile,
+    /// Line number, from 1.
     pub line: usize,
-    /// From 1, in characters.
+    /// Column number in characters, from 1.
     pub column: usize,
-    /// Where the place is in the text of the source, in bytes.
+    /// Offset in the text of the source, in bytes.
     pub at: usize,
-    /// Where its line begins there.
+    /// Offset of the start of the line, in bytes.
     pub line_start: usize,
 }
 
-/// Finds lines and columns; counts on from the last place, so that many in ascending order cost one pass over the text.
-pub struct Places<'a> {
+/// Finds lines and columns. Counts on from the last location, so ascending offsets cost one pass over the text.
+pub struct SourceLocator<'a> {
     sources: &'a SourceMap,
-    last: Option<Place<'a>>,
+    last: Option<SourceLocation<'a>>,
 }
 
-impl<'a> Places<'a> {
-    /// The source that holds a place.
-    pub fn source_at(&self, offset: usize) -> Option<&'a Source> {
+impl<'a> SourceLocator<'a> {
+    /// The source that holds an offset.
+    pub fn source_at(&self, offset: usize) -> Option<&'a SourceFile> {
         self.sources.source_at(offset)
     }
 
-    /// The place of an offset among all sources.
-    pub fn at(&mut self, offset: usize) -> Option<Place<'a>> {
+    /// The location of an offset among all sources.
+    pub fn locate(&mut self, offset: usize) -> Option<SourceLocation<'a>> {
         let source = self.sources.source_at(offset)?;
         let at = offset - source.base;
-        let goes_on = |last: &Place<'_>| last.source.base == source.base && last.at <= at;
-        let start = Place { source, line: 1, column: 1, at: 0, line_start: 0 };
-        let mut place = self.last.filter(goes_on).unwrap_or(start);
-        let passed = source.text.get(place.at..at)?;
+        let is_before = |last: &SourceLocation<'_>| last.source.base == source.base && last.at <= at;
+        let start = SourceLocation { source, line: 1, column: 1, at: 0, line_start: 0 };
+        let mut location = self.last.filter(is_before).unwrap_or(start);
+        let passed = source.text.get(location.at..at)?;
         if let Some(newline) = passed.rfind('\n') {
-            place.line += passed.matches('\n').count();
-            place.column = 1 + passed[newline + 1..].chars().count();
-            place.line_start = place.at + newline + 1;
+            location.line += passed.matches('\n').count();
+            location.column = 1 + passed[newline + 1..].chars().count();
+            location.line_start = location.at + newline + 1;
         } else {
-            place.column += passed.chars().count();
+            location.column += passed.chars().count();
         }
-        place.at = at;
-        self.last = Some(place);
-        Some(place)
+        location.at = at;
+        self.last = Some(location);
+        Some(location)
     }
-}
-
-/// Parses one text of a spec, its places moved to where the text begins among all sources.
-///
-/// The text is never freed: a spec lives as long as its process, and values that borrow from it need no copies.
-pub(crate) fn parse(text: &str, base: usize) -> (DeTable<'static>, Vec<toml::de::Error>) {
-    let text: &'static str = text.to_owned().leak();
-    let (table, errors) = DeTable::parse_recoverable(text);
-    (rebase_table(table.into_inner(), base), errors)
-}
-
-fn rebase_table(table: DeTable<'static>, base: usize) -> DeTable<'static> {
-    table
-        .into_iter()
-        .map(|(key, value)| (Spanned::new(shift(key.span(), base), key.into_inner()), rebase_value(value, base)))
-        .collect()
-}
-
-fn rebase_value(value: Spanned<DeValue<'static>>, base: usize) -> Spanned<DeValue<'static>> {
-    let span = shift(value.span(), base);
-    let value = match value.into_inner() {
-        DeValue::Table(table) => DeValue::Table(rebase_table(table, base)),
-        DeValue::Array(array) => {
-            let mut moved = DeArray::new();
-            for item in array {
-                moved.push(rebase_value(item, base));
-            }
-            DeValue::Array(moved)
-        }
-        scalar => scalar,
-    };
-    Spanned::new(span, value)
-}
-
-fn shift(span: Range<usize>, base: usize) -> Span {
-    span.start + base..span.end + base
-}
-
-/// A whole number as a value; it has no other constructor than its text.
-pub(crate) fn integer(number: i64) -> DeValue<'static> {
-    let text: &'static str = number.to_string().leak();
-    DeValue::parse(text).expect("the digits of a number are TOML").into_inner()
 }
 
 #[cfg(test)]
@@ -157,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_in_any_order_have_the_line_and_column_that_a_count_from_the_start_gives() {
+    fn locations_in_any_order_equal_a_count_from_the_start() {
         let text = "a = 1\n\nb = [\"größte\",\r\n  2]\nend";
         let mut sources = SourceMap::default();
         sources.add("first", Path::new("/"), text);
@@ -169,13 +126,13 @@ mod tests {
         };
         let offsets: Vec<_> = (0..=text.len()).filter(|at| text.is_char_boundary(*at)).collect();
         for base in [0, second] {
-            let mut places = sources.places();
+            let mut locator = sources.locator();
             for at in offsets.iter().chain(offsets.iter().rev()).copied() {
-                let place = places.at(base + at).unwrap();
-                assert_eq!((place.line, place.column, place.line_start), expected(at), "{at}");
-                assert_eq!((place.source.base, place.at), (base, at));
+                let location = locator.locate(base + at).unwrap();
+                assert_eq!((location.line, location.column, location.line_start), expected(at), "{at}");
+                assert_eq!((location.source.base, location.at), (base, at));
             }
         }
-        assert!(sources.places().at(second + text.len() + 1).is_none());
+        assert!(sources.locator().locate(second + text.len() + 1).is_none());
     }
 }

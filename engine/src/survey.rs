@@ -1,24 +1,23 @@
-//! What a run would do, node by node: `hit`, `miss` and why, or `unknown` because an input must run first.
+//! The forecast of a run, node by node: `hit`, `miss` with its reason, or `unknown` because an input must run first.
 //!
 //! It writes nothing and runs nothing.
 
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
-use orchestrate_cache::{ActionKey, Lineage, Store};
+use orchestrate_cache::{ActionKey, Lineage, Preimage, Store};
 
 use crate::explain::{Change, changes};
-use crate::key::Manifest;
 use crate::known::{Known, Outputs};
 use crate::node::NodeId;
 use crate::observe::Observed;
 use crate::plan::Plan;
 use crate::runlog::{History, Latest};
 
-/// Runs that are searched for the latest record of a node.
+/// The number of runs searched for the latest end of a node.
 const RUNS_SEARCHED: usize = 100;
 
-/// What a run would do with one node.
+/// The forecast for one node.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// The store has its result.
@@ -32,42 +31,42 @@ pub enum Answer {
     Miss {
         /// Its key.
         key: ActionKey,
-        /// Why the lookup missed.
+        /// The reason for the miss.
         reason: MissReason,
     },
-    /// Whether it would run depends on what an input gives.
+    /// It depends on the outputs of an input whether the node would run.
     Unknown {
         /// The first input that must run.
         waits_for: NodeId,
     },
 }
 
-/// Why a lookup missed.
+/// The reason for a miss.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MissReason {
     /// No run of this node is recorded.
     New,
-    /// Something differs from the latest recorded run that ended well.
+    /// Something differs from the latest recorded run that succeeded.
     Changed(Vec<Change>),
     /// Nothing differs, but the store no longer has the result.
     Gone,
-    /// Nothing differs, but garbage collection deleted the result, at this time in milliseconds since 1970.
+    /// Nothing differs, but garbage collection deleted the result; with the time in milliseconds since 1970.
     Collected(u64),
     /// The latest recorded run failed: with the same key, or with no earlier result to compare with.
     Failed,
-    /// It differs from the latest recorded run, whose manifest the store no longer has.
+    /// It differs from the latest recorded run, and the store no longer has the preimage of that key.
     Unrecorded,
     /// `--force` asks for it.
     Forced,
 }
 
 impl MissReason {
-    /// The reason in a few words.
+    /// Returns the reason in a few words.
     pub fn sentence(&self) -> String {
         match self {
             Self::New => "never ran".to_owned(),
             Self::Changed(changes) => {
-                let mut sentences: Vec<_> = changes.iter().take(3).map(Change::sentence).collect();
+                let mut sentences: Vec<_> = changes.iter().take(3).map(|change| change.sentence.clone()).collect();
                 if changes.len() > 3 {
                     sentences.push(format!("and {} more", changes.len() - 3));
                 }
@@ -82,14 +81,14 @@ impl MissReason {
     }
 }
 
-/// The answers for all nodes of a plan.
+/// The forecast for all nodes of a plan.
 pub struct Survey {
     /// By node.
     pub answers: Vec<Answer>,
 }
 
 impl Survey {
-    /// What is known of a plan once its hits are.
+    /// Returns the known outputs of all hits.
     pub fn known<'a>(&self, plan: &'a Plan, observed: &'a Observed) -> Known<'a> {
         let mut known = Known::new(plan, observed);
         for id in plan.ids() {
@@ -128,10 +127,10 @@ pub fn survey(plan: &Plan, observed: &Observed, store: &Store, history: &History
     let latest = if wanted.is_empty() { HashMap::new() } else { history.latest_of(&wanted, RUNS_SEARCHED) };
     let collected = collected(store, latest.values(), missed.iter().map(|(_, key)| *key));
     for ((id, key), name) in missed.into_iter().zip(&names) {
-        let manifest = || known.manifest(id).expect("its key is known");
+        let preimage = || known.preimage(id).expect("its key is known");
         let reason = match (latest.get(name), collected.get(&key)) {
-            (Some(latest), _) => reason(plan, id, &key, manifest, latest, store, &collected),
-            // The log of the run that knew it was collected too.
+            (Some(latest), _) => reason(plan, id, &key, preimage, latest, store, &collected),
+            // Garbage collection deleted the log of its run too.
             (None, Some(lineage)) => MissReason::Collected(lineage.collected_ms),
             (None, None) => continue,
         };
@@ -144,7 +143,7 @@ fn reason(
     plan: &Plan,
     id: NodeId,
     key: &ActionKey,
-    manifest: impl Fn() -> Manifest,
+    preimage: impl Fn() -> Preimage,
     latest: &Latest,
     store: &Store,
     collected: &HashMap<ActionKey, Lineage>,
@@ -152,20 +151,20 @@ fn reason(
     if latest.failed.as_ref().is_some_and(|failed| failed.key == *key) {
         return MissReason::Failed;
     }
-    // A failed run leaves no manifest to compare with.
+    // A failed run leaves no preimage to compare with.
     let Some(done) = latest.done.as_ref().map(|done| done.key) else {
         return if latest.failed.is_some() { MissReason::Failed } else { MissReason::New };
     };
     match (collected.get(&done), store.recorded(&done)) {
         (Some(lineage), _) if done == *key => MissReason::Collected(lineage.collected_ms),
         (None, _) if done == *key => MissReason::Gone,
-        (_, Some(result)) => MissReason::Changed(changes(plan, id, &result.manifest, &manifest())),
-        (Some(lineage), None) => MissReason::Changed(changes(plan, id, &lineage.result.manifest, &manifest())),
+        (_, Some(result)) => MissReason::Changed(changes(plan, id, &result.preimage, &preimage())),
+        (Some(lineage), None) => MissReason::Changed(changes(plan, id, &lineage.result.preimage, &preimage())),
         (None, None) => MissReason::Unrecorded,
     }
 }
 
-/// What is left of results that runs knew, or that are missed, and that garbage collection deleted.
+/// Returns the lineage of deleted results: of those in the latest runs, and of missed keys.
 fn collected<'l>(
     store: &Store,
     latest: impl Iterator<Item = &'l Latest>,
@@ -179,7 +178,7 @@ fn collected<'l>(
     })
 }
 
-/// The day of a time in milliseconds since 1970, in UTC.
+/// Formats the day of a time in milliseconds since 1970, in UTC.
 fn date(at_ms: u64) -> String {
     let at = i64::try_from(at_ms).ok().and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok());
     at.map_or_else(|| "an unknown day".to_owned(), |at| at.strftime("%Y-%m-%d").to_string())

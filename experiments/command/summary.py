@@ -5,10 +5,10 @@ A `command` stage starts it as
 
     summary.py SCORES OUT [--bins N]
 
-where SCORES is the folder of a gathered input: `index.csv` names a folder for each point of the sweep, with the labels of
-its axes, and each folder holds the `scores.parquet` of a `score` stage (a row an image, `iou` among its columns). It writes
+SCORES is the folder of a gathered input. `index.csv` names a folder for each point of the sweep, with the labels of its
+axes. Each folder holds the `scores.parquet` of a `score` stage: a row per image, `iou` among its columns. It writes
 
-    OUT/summary.csv    by model and threshold: folds, images, mean over the folds of the fold's mean IoU, its sd (ddof = 1)
+    OUT/summary.csv    by model and threshold: folds, images, mean and sd (ddof = 1) of the folds' mean IoU
     OUT/histogram.csv  by model and threshold: images of all folds in each of N equal bins of IoU over [0, 1]
 """
 
@@ -22,7 +22,7 @@ POINT = ["model", "threshold"]
 
 
 def read_scores(folder: Path) -> pandas.DataFrame:
-    """One row an image that has an IoU, with the labels of its point."""
+    """Reads one row per image with an IoU, with the labels of its point."""
     # Labels are texts: `200` and `q90` are values of one axis.
     index = pandas.read_csv(folder / "index.csv", dtype=str)
     tables = []
@@ -34,7 +34,7 @@ def read_scores(folder: Path) -> pandas.DataFrame:
 
 
 def summary(scores: pandas.DataFrame) -> pandas.DataFrame:
-    """Folds weigh the same, however many images each has."""
+    """Averages over folds, which weigh the same however many images each has."""
     folds = scores.groupby([*POINT, "fold"], sort=False)["iou"].agg(["mean", "size"]).reset_index()
     points = folds.groupby(POINT)
     return points.agg(
@@ -46,7 +46,7 @@ def summary(scores: pandas.DataFrame) -> pandas.DataFrame:
 
 
 def histogram(scores: pandas.DataFrame, bins: int) -> pandas.DataFrame:
-    """The last bin includes 1."""
+    """Counts images by bin; the last bin includes 1."""
     edges = numpy.linspace(0, 1, bins + 1)
     tables = []
     for point, group in scores.groupby(POINT):

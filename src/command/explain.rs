@@ -1,43 +1,40 @@
-//! `orchestrate explain NODE`: why a node would run, down to the value, file or upstream output that differs.
+//! `orchestrate explain NODE`: says why a node would run, down to the value, file or upstream output that differs.
 
 use std::collections::HashSet;
 use std::fmt::Write;
 
 use orchestrate_cache::{Access, ActionResult, OutputDigest, StoreError};
-use orchestrate_engine::explain::{Change, Difference, changes};
+use orchestrate_engine::explain::{Change, changes};
 use orchestrate_engine::known::Known;
 use orchestrate_engine::node::NodeId;
-use orchestrate_engine::runlog::History;
-use orchestrate_engine::source::Place;
-use orchestrate_engine::survey::{Answer, MissReason, Survey, survey};
+use orchestrate_engine::source::SourceLocation;
+use orchestrate_engine::survey::{Answer, MissReason, Survey};
 
+use super::named_nodes::NamedNodes;
 use super::study::Study;
-use super::target::Target;
 use crate::Kinds;
-use crate::args::ExplainArgs;
+use crate::args::NodeArgs;
 use crate::outcome::Outcome;
 use crate::terminal;
 
-/// Differences that are shown one by one; a data set of other images differs in thousands.
+/// The most differences that are shown one by one; another data set differs in thousands of files.
 const CHANGES_SHOWN: usize = 10;
 
-pub(crate) fn explain(kinds: Kinds, args: ExplainArgs) -> anyhow::Result<Outcome> {
-    let Target { plan, nodes } = Target::find(kinds, &args.target, &args.overrides, &args.store)?;
+pub(crate) fn explain(kinds: Kinds, args: NodeArgs) -> anyhow::Result<Outcome> {
+    let NamedNodes { plan, nodes } = NamedNodes::find(kinds, &args)?;
     let study = Study::open(plan, &args.store, Access::ReadOnly)?;
-    let history = History::new(study.store.runs_dir());
-    let survey = survey(&study.plan, &study.observed, &study.store, &history, &HashSet::new());
+    let survey = study.survey(&HashSet::new());
     let explainer = Explainer::new(&study, &survey)?;
     let text: String = nodes.into_iter().map(|id| explainer.explain(id)).collect();
-    terminal::say(&text)?;
-    Ok(Outcome::Done)
+    Outcome::Done.after_saying(terminal::say(&text))
 }
 
 struct Explainer<'a> {
     study: &'a Study,
     survey: &'a Survey,
-    /// The present manifests, as far as inputs are known.
+    /// The known outputs, from which present preimages follow.
     known: Known<'a>,
-    /// Every recorded or collected result, to find where an earlier input came from.
+    /// Every recorded or collected result, to find the origin of an earlier input.
     results: Vec<ActionResult>,
 }
 
@@ -81,12 +78,13 @@ impl<'a> Explainer<'a> {
     fn changes(&self, changes: &[Change], depth: usize, text: &mut String) {
         let indent = 2 * depth;
         for change in changes.iter().take(CHANGES_SHOWN) {
-            let _ = writeln!(text, "{:indent$}{}", "", change.sentence());
-            let place = change.span.as_ref().and_then(|span| self.study.plan.spec.sources.places().at(span.start));
-            if let Some(Place { source, line, column, .. }) = place {
+            let _ = writeln!(text, "{:indent$}{}", "", change.sentence);
+            let sources = &self.study.plan.spec.sources;
+            let location = change.span.as_ref().and_then(|span| sources.locator().locate(span.start));
+            if let Some(SourceLocation { source, line, column, .. }) = location {
                 let _ = writeln!(text, "{:indent$}  --> {}:{line}:{column}", "", source.name);
             }
-            if let Difference::Input { upstream: Some(upstream), port, .. } = &change.what {
+            if let Some((port, upstream)) = &change.input {
                 self.upstream(*upstream, port, depth + 1, text);
             }
         }
@@ -95,28 +93,28 @@ impl<'a> Explainer<'a> {
         }
     }
 
-    /// Why an upstream node gives something else now: compares it with its own newest other result.
+    /// Explains a changed upstream output: compares the node with its newest result of other bytes.
     fn upstream(&self, id: NodeId, port: &str, depth: usize, text: &mut String) {
         let plan = &self.study.plan;
         let name = plan.name(id);
         let indent = 2 * depth;
-        let Some(manifest) = self.known.manifest(id) else { return };
-        let key = manifest.key().expect("params were encoded when the plan was made");
+        let Some(preimage) = self.known.preimage(id) else { return };
+        let key = preimage.digest();
         let present: Vec<OutputDigest> = self.known.digests(id).unwrap_or_default().to_vec();
         let other = |result: &&ActionResult| {
             result.node == name.as_str() && result.outputs.iter().map(|(_, digest)| *digest).ne(present.iter().copied())
         };
         let earlier = self.results.iter().filter(other).max_by_key(|result| result.recorded_ms);
-        let found = earlier.map(|result| changes(plan, id, &result.manifest, &manifest)).unwrap_or_default();
+        let found = earlier.map(|result| changes(plan, id, &result.preimage, &preimage)).unwrap_or_default();
         if found.is_empty() {
-            let _ = writeln!(text, "{:indent$}{name} gives other bytes at `{port}` ({})", "", key.0.short());
+            let _ = writeln!(text, "{:indent$}{name} gives other bytes at `{port}` ({})", "", key.short());
         } else {
             let _ = writeln!(text, "{:indent$}because of {name}:", "");
             self.changes(&found, depth + 1, text);
         }
     }
 
-    /// The misses above a node whose inputs are all known: each with its reason.
+    /// Explains an unknown node by the misses that it depends on.
     fn root_causes(&self, id: NodeId, text: &mut String) {
         let plan = &self.study.plan;
         let mut seen = HashSet::from([id]);

@@ -4,10 +4,10 @@ use orchestrate_cache::Access;
 use orchestrate_engine::publish::PointNames;
 use orchestrate_stages::export::{self, Export, ImageFormat, RecordedNode};
 
-use super::place;
+use super::named_nodes::NamedNodes;
+use super::output_files::write_files;
 use super::recorded::Recorded;
 use super::study::Study;
-use super::target::Target;
 use crate::Kinds;
 use crate::args::ExportCommand;
 use crate::outcome::{Outcome, UsageError};
@@ -22,10 +22,10 @@ pub(crate) fn export(kinds: Kinds, command: ExportCommand) -> anyhow::Result<Out
         ExportCommand::Weights(args) => (Export::Weights, args),
         ExportCommand::Table(args) => (Export::Table, args),
     };
-    let Target { plan, nodes } = Target::find(kinds, &args.target, &args.overrides, &args.store)?;
-    let node = args.target.last().expect("clap takes one or two");
+    let NamedNodes { plan, nodes } = NamedNodes::find(kinds, &args.node)?;
+    let node = args.node.target.last().expect("clap takes one or two");
     let run = format!("orchestrate run {} --only '{node}'", plan.spec.path.display());
-    let study = Study::open(plan, &args.store, Access::ReadOnly)?;
+    let study = Study::open(plan, &args.node.store, Access::ReadOnly)?;
     let to = std::path::absolute(&args.to)?;
     if to.starts_with(study.store.dir()) {
         let store = study.store.dir().display();
@@ -39,13 +39,13 @@ pub(crate) fn export(kinds: Kinds, command: ExportCommand) -> anyhow::Result<Out
     let mut written = 0;
     for id in nodes {
         let (action, outputs) = recorded.action(id)?;
-        let node = RecordedNode { kind: study.plan.stage(id).kind.kind(), action: &action, outputs: &outputs };
+        let node = RecordedNode { kind: study.plan.stage(id).kind.facts().kind, action: &action, outputs: &outputs };
         let files = export::export(choice, &node).map_err(|error| UsageError(error.to_string()))?;
         let dir = if several { args.to.join(names.folder(&study.plan, id)) } else { args.to.clone() };
         written += files.len();
         let files: Vec<_> = files.into_iter().map(|(name, bytes)| (dir.join(name), bytes)).collect();
-        place::files(&files, args.overwrite)?;
+        write_files(&files, args.overwrite)?;
     }
-    terminal::say(&format!("{} in {}\n", terminal::count(written, "file"), args.to.display()))?;
-    Ok(Outcome::Done)
+    let said = terminal::say(&format!("{} in {}\n", terminal::count(written, "file"), args.to.display()));
+    Outcome::Done.after_saying(said)
 }

@@ -1,4 +1,4 @@
-//! `orchestrate store gc`, and the collection that each day's first run of a limited store does by itself.
+//! `orchestrate store gc`, and the automatic collection after each day's first run.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -17,13 +17,13 @@ use crate::args::StoreArgs;
 use crate::outcome::{Outcome, UsageError};
 use crate::terminal;
 
-/// How long after a collection a run does none.
+/// The least time between two automatic collections.
 const INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Results that are named one by one; an old sweep has thousands.
+/// The most results that are listed one by one; an old sweep has thousands.
 const RESULTS_SHOWN: usize = 20;
 
-/// Deletes what the limits give up: those of the command line, or else those of the store.
+/// Deletes results beyond the limits of the command line, or else of the store.
 pub(crate) fn gc(limits: StoreLimits, dry_run: bool, args: StoreArgs) -> anyhow::Result<Outcome> {
     let store = nearby_store(&args, Access::ReadWrite)?;
     let limits = if limits.is_some() { limits } else { StoreLimits::of_store(store.dir())? };
@@ -38,16 +38,16 @@ pub(crate) fn gc(limits: StoreLimits, dry_run: bool, args: StoreArgs) -> anyhow:
     Outcome::Done.after_saying(said)
 }
 
-/// Collects after a run, if the store is limited and was not collected for a day; says what went.
+/// Collects after a run, if the store has limits and the last collection was a day ago. Returns a summary.
 ///
-/// What the run used or made stays. A collection that fails is a warning, as the run is done.
+/// Results of the run stay. A failed collection is only a warning, as the run is done.
 pub(super) fn after_run(store: &Store, limits: &StoreLimits) -> Option<String> {
     if !limits.is_some() || store.access() == Access::ReadOnly || !is_due(store.last_gc_ms(), now_ms()) {
         return None;
     }
     let done = match collect(store, &GcPolicy { keep_own: true, ..policy(limits) }) {
         Ok(done) => done,
-        // Who collects now does it for us.
+        // Another process is collecting now.
         Err(StoreError::GcRunning { .. }) => return None,
         Err(error) => return Some(format!("warning: the store's limits are not kept: {error}\n")),
     };
@@ -57,7 +57,7 @@ pub(super) fn after_run(store: &Store, limits: &StoreLimits) -> Option<String> {
     (line.is_some() || over.is_some()).then(|| line.unwrap_or_default() + &over.unwrap_or_default())
 }
 
-/// Collects results and logs; what runs that are pinned did stays known.
+/// Collects results and logs; logs of pinned runs stay.
 fn collect(store: &Store, policy: &GcPolicy) -> Result<Collection, StoreError> {
     let pinned = store.pins()?.iter().filter_map(pin::run_of).collect();
     runlog::collect(store, policy, &pinned)
@@ -69,15 +69,14 @@ fn policy(limits: &StoreLimits) -> GcPolicy {
 }
 
 fn is_due(last_gc_ms: Option<u64>, now_ms: u64) -> bool {
-    // One in the future is of a clock that was wrong.
+    // A time in the future comes from a wrong clock.
     last_gc_ms.is_none_or(|last| last > now_ms || u128::from(now_ms - last) >= INTERVAL.as_millis())
 }
 
 fn results(collected: &[Collected]) -> String {
-    let now = now_ms();
     let mut text = String::new();
     for Collected { key, node, last_used_ms, .. } in collected.iter().take(RESULTS_SHOWN) {
-        let used = ago(now.saturating_sub(*last_used_ms));
+        let used = ago(*last_used_ms);
         let _ = writeln!(text, "{}  {used:>12}  {node}", key.0.short());
     }
     if let more @ 1.. = collected.len().saturating_sub(RESULTS_SHOWN) {
@@ -86,7 +85,7 @@ fn results(collected: &[Collected]) -> String {
     text
 }
 
-/// What each kind of stage frees and costs, the dearest first.
+/// Tabulates by kind of stage the bytes freed and the time to recompute, the longest first.
 fn by_kind(collected: &[Collected]) -> String {
     let mut kinds: BTreeMap<&str, (usize, u64, u64)> = BTreeMap::new();
     for Collected { kind, size_bytes, elapsed_ms, .. } in collected {
@@ -134,11 +133,12 @@ fn total(done: &Collection, dry_run: bool) -> String {
     text
 }
 
-/// Says that what must stay is more than may stay.
+/// Warns if the results that must stay exceed the limit.
 fn over_limit(report: &GcReport, limits: &StoreLimits) -> Option<String> {
     let max = limits.max_size_bytes.filter(|max| report.bytes_kept > *max)?;
     Some(format!(
-        "warning: pinned results, what runs need and the record of the latest run take {}, more than the {} that the store may hold\n",
+        "warning: pinned results, what runs need and the record of the latest run take {}, more than the {} that the \
+         store may hold\n",
         display_size(report.bytes_protected),
         display_size(max),
     ))
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_is_summed_by_kind_the_dearest_first() {
+    fn deleted_results_are_summed_by_kind_the_longest_first() {
         let all = [
             collected("score", 1_000, 5),
             collected("train", 700_000_000, 5_400_000),

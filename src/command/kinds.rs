@@ -1,4 +1,4 @@
-//! `orchestrate kinds`: what a spec can be made of, from the slice that registers the stages.
+//! `orchestrate kinds`: lists the kinds of stages, from the slice that registers them.
 
 use std::fmt::Write;
 
@@ -13,19 +13,19 @@ pub(crate) fn list(kinds: Kinds) -> anyhow::Result<Outcome> {
     for stage in kinds {
         describe(*stage, &mut text);
     }
-    terminal::say(&text)?;
-    Ok(Outcome::Done)
+    Outcome::Done.after_saying(terminal::say(&text))
 }
 
 fn describe(stage: &dyn Stage, text: &mut String) {
-    let _ = writeln!(text, "{}\n    {}", stage.kind(), stage.about());
-    let ports: Vec<_> = stage.ports().iter().map(port).collect();
-    let ports = if stage.takes_any_port() { "any".to_owned() } else { ports.join(", ") };
+    let facts = stage.facts();
+    let _ = writeln!(text, "{}\n    {}", facts.kind, facts.about);
+    let ports: Vec<_> = facts.ports.iter().map(port).collect();
+    let ports = if facts.takes_any_port { "any".to_owned() } else { ports.join(", ") };
     if !ports.is_empty() {
         let _ = writeln!(text, "    inputs   {ports}");
     }
     let outputs = stage.outputs(&serde_json::Value::Null).join(", ");
-    let _ = writeln!(text, "    outputs  {outputs}\n    params   {}\n", stage.fields().join(", "));
+    let _ = writeln!(text, "    outputs  {outputs}\n    params   {}\n", facts.fields().join(", "));
 }
 
 fn port(port: &Port) -> String {

@@ -1,4 +1,4 @@
-//! `orchestrate logs NODE`: what a node wrote, in the newest run where it has a log.
+//! `orchestrate logs NODE`: shows a node's log from the newest run that has one.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -12,8 +12,8 @@ use crate::args::LogsArgs;
 use crate::outcome::{Outcome, UsageError};
 use crate::terminal::{self, Visible};
 
-/// How much of a log is held in memory.
-const PIECE_BYTES: usize = 1 << 16;
+/// The size of the buffer for a log.
+const BUFFER_BYTES: usize = 1 << 16;
 
 pub(crate) fn logs(args: LogsArgs) -> anyhow::Result<Outcome> {
     let store = nearby_store(&args.store, Access::ReadOnly)?;
@@ -22,7 +22,8 @@ pub(crate) fn logs(args: LogsArgs) -> anyhow::Result<Outcome> {
         let known = history.latest(&args.node).is_some();
         let message = match known {
             true => format!(
-                "`{}` has no log: light stages run inside the engine and write none, and the store's limits delete old ones",
+                "`{}` has no log: light stages run inside the engine and write none, and the store's limits delete old \
+                 ones",
                 args.node
             ),
             false => format!("no run of `{}` is recorded in {}", args.node, store.dir().display()),
@@ -31,33 +32,33 @@ pub(crate) fn logs(args: LogsArgs) -> anyhow::Result<Outcome> {
     };
     let unreadable = || format!("cannot read {}", path.display());
     let mut file = File::open(&path).with_context(unreadable)?;
-    // A program that still writes must not keep us for ever.
+    // A fixed end, as a node that still runs may write for ever.
     let end = file.metadata().with_context(unreadable)?.len();
     let start = args.tail.map_or(Ok(0), |lines| last_lines(&mut file, end, lines)).with_context(unreadable)?;
     file.seek(SeekFrom::Start(start)).with_context(unreadable)?;
     terminal::complain(&format!("{}\n", path.display()));
     let out = io::stdout().lock();
     let text = file.take(end - start);
-    match if args.raw { copy(text, out) } else { copy_text(text, Visible(out)) } {
+    match if args.raw { copy(text, out) } else { copy(text, Visible(out)) } {
         Ok(()) => Ok(Outcome::Done),
-        Err(Copied::Unread(error)) => Err(error).with_context(unreadable),
-        Err(Copied::Unwritten(error)) => terminal::written(Err(error)).map(|()| Outcome::Done),
+        Err(CopyError::Read(error)) => Err(error).with_context(unreadable),
+        Err(CopyError::Write(error)) => terminal::written(Err(error)).map(|()| Outcome::Done),
     }
 }
 
 /// Returns the offset at which the last lines of a file begin.
 fn last_lines(file: &mut (impl Read + Seek), end: u64, lines: u64) -> io::Result<u64> {
-    let mut piece = vec![0; PIECE_BYTES];
+    let mut buffer = vec![0; BUFFER_BYTES];
     let (mut start, mut left) = (end, lines);
     while start > 0 {
-        let length = start.min(PIECE_BYTES as u64);
+        let length = start.min(BUFFER_BYTES as u64);
         start -= length;
-        let piece = &mut piece[..length as usize];
+        let bytes = &mut buffer[..length as usize];
         file.seek(SeekFrom::Start(start))?;
-        file.read_exact(piece)?;
-        for at in (0..piece.len()).rev().filter(|at| piece[*at] == b'\n') {
+        file.read_exact(bytes)?;
+        for at in (0..bytes.len()).rev().filter(|at| bytes[*at] == b'\n') {
             let after = start + at as u64 + 1;
-            // The end of the last line begins no other.
+            // No line begins after the last newline.
             if after == end {
                 continue;
             }
@@ -70,41 +71,31 @@ fn last_lines(file: &mut (impl Read + Seek), end: u64, lines: u64) -> io::Result
     Ok(0)
 }
 
-/// Why not all was copied.
+/// The side on which copying failed.
 #[derive(Debug)]
-enum Copied {
-    Unread(io::Error),
-    Unwritten(io::Error),
+enum CopyError {
+    Read(io::Error),
+    Write(io::Error),
 }
 
-fn copy(mut text: impl Read, mut out: impl Write) -> Result<(), Copied> {
-    let mut piece = vec![0; PIECE_BYTES];
-    loop {
-        match text.read(&mut piece).map_err(Copied::Unread)? {
-            0 => return out.flush().map_err(Copied::Unwritten),
-            length => out.write_all(&piece[..length]).map_err(Copied::Unwritten)?,
-        }
-    }
-}
-
-/// Copies without cutting a character, or a line end of two characters, in two.
-fn copy_text(mut text: impl Read, mut out: impl Write) -> Result<(), Copied> {
-    let mut piece = vec![0; PIECE_BYTES];
+/// Copies a text in writes that never split a character or a line end of two characters.
+fn copy(mut text: impl Read, mut out: impl Write) -> Result<(), CopyError> {
+    let mut buffer = vec![0; BUFFER_BYTES];
     let mut kept = 0;
     loop {
-        let read = text.read(&mut piece[kept..]).map_err(Copied::Unread)?;
-        let bytes = &piece[..kept + read];
+        let read = text.read(&mut buffer[kept..]).map_err(CopyError::Read)?;
+        let bytes = &buffer[..kept + read];
         let cut = match read {
             0 => 0,
             _ if bytes.ends_with(b"\r") => 1,
             _ => bytes.utf8_chunks().last().map_or(0, |last| last.invalid().len()),
         };
         let whole = bytes.len() - cut;
-        out.write_all(&bytes[..whole]).map_err(Copied::Unwritten)?;
+        out.write_all(&bytes[..whole]).map_err(CopyError::Write)?;
         if read == 0 {
-            return out.flush().map_err(Copied::Unwritten);
+            return out.flush().map_err(CopyError::Write);
         }
-        piece.copy_within(whole..whole + cut, 0);
+        buffer.copy_within(whole..whole + cut, 0);
         kept = cut;
     }
 }
@@ -113,7 +104,7 @@ fn copy_text(mut text: impl Read, mut out: impl Write) -> Result<(), Copied> {
 mod tests {
     use super::*;
 
-    /// Gives a few bytes at a time.
+    /// Returns a few bytes at a time.
     struct Slow<'a>(&'a [u8], usize);
 
     impl Read for Slow<'_> {
@@ -127,21 +118,21 @@ mod tests {
     }
 
     #[test]
-    fn a_log_is_shown_the_same_in_whatever_pieces_it_is_read() {
+    fn a_log_looks_the_same_however_it_is_read() {
         let log = "größte\r\n\u{1b}[2J € 🧠\rlast\u{202e}".as_bytes();
         let log = [log, b"\xff\xe2\x82 torn \xf0\x9f"].concat();
         for length in 1..=log.len() {
             let mut shown = Vec::new();
-            copy_text(Slow(&log, length), Visible(&mut shown)).unwrap();
+            copy(Slow(&log, length), Visible(&mut shown)).unwrap();
             let shown = String::from_utf8(shown).unwrap();
             let expected = "größte\n\\u{1b}[2J € 🧠\\rlast\\u{202e}\u{fffd}\u{fffd} torn \u{fffd}";
-            assert_eq!(shown, expected, "in pieces of {length}");
+            assert_eq!(shown, expected, "by {length} bytes");
         }
     }
 
     #[test]
     fn the_last_lines_are_found_from_the_end() {
-        let long = "x".repeat(PIECE_BYTES);
+        let long = "x".repeat(BUFFER_BYTES);
         let log = format!("one\n{long}\n\nlast\n");
         for text in [log.as_str(), log.trim_end()] {
             let tail = |lines| {

@@ -1,4 +1,4 @@
-//! One file a command.
+//! The commands, a file each, and what several of them share.
 
 pub(crate) mod data;
 pub(crate) mod explain;
@@ -6,8 +6,9 @@ pub(crate) mod export;
 pub(crate) mod gc;
 pub(crate) mod kinds;
 pub(crate) mod logs;
+mod named_nodes;
+mod output_files;
 pub(crate) mod pin;
-mod place;
 pub(crate) mod plan;
 mod recorded;
 pub(crate) mod repair;
@@ -16,4 +17,3 @@ pub(crate) mod run;
 pub(crate) mod store;
 mod study;
 pub(crate) mod sweep;
-mod target;

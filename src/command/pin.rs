@@ -1,4 +1,4 @@
-//! `orchestrate store pin | unpin | pins`: results that stay whatever the limits.
+//! `orchestrate store pin | unpin | pins`: results that no limit deletes.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -10,19 +10,19 @@ use orchestrate_engine::event::now_ms;
 use orchestrate_engine::plan::Plan;
 use orchestrate_engine::resources::display_size;
 use orchestrate_engine::runlog::{History, RunId};
-use orchestrate_engine::survey::{Answer, survey};
+use orchestrate_engine::survey::Answer;
 
-use super::store::ago;
-use super::study::{self, Study, nearby_store};
+use super::store::{ago, size_bytes};
+use super::study::{self, Study, nearby_store, set_arguments};
 use crate::Kinds;
 use crate::args::{PinArgs, StoreArgs};
 use crate::outcome::{Outcome, UsageError};
 use crate::terminal;
 
-/// How the source of a pin begins that is a run.
+/// Prefix of a pin's source that is a run.
 const OF_RUN: &str = "run ";
 
-/// Pins what a run used and made, or what the store holds of a spec.
+/// Pins the results of a run, or the recorded results of a spec.
 pub(crate) fn pin(kinds: Kinds, args: PinArgs) -> anyhow::Result<Outcome> {
     let (store, name, source, keys) = match args.what.parse::<RunId>() {
         Ok(run) => of_run(&run, &args)?,
@@ -37,17 +37,16 @@ pub(crate) fn pin(kinds: Kinds, args: PinArgs) -> anyhow::Result<Outcome> {
     store.pin(Pin { name: name.clone(), source: source.clone(), pinned_ms: now_ms(), keys })?;
     let pins = store.pins()?;
     let pin = pins.iter().find(|pin| pin.name == name).context("somebody removed the pin just now")?;
-    // Counted once it is pinned: from now on none of them goes.
+    // Counted after pinning: from now on none is deleted.
     let held = pin.keys.iter().filter(|key| store.hit(key).is_some()).count();
     let mut text = format!("pinned {} of {source} as {name}\n", terminal::count(held, "result"));
     if held < wanted {
         let _ = writeln!(text, "{} of the run are no longer in the store", terminal::count(wanted - held, "result"));
     }
-    terminal::say(&text)?;
-    Ok(Outcome::Done)
+    Outcome::Done.after_saying(terminal::say(&text))
 }
 
-/// Store, default name, source and keys.
+/// Store, default name, source and keys of a pin.
 type Found = (Store, String, String, Vec<ActionKey>);
 
 fn of_run(run: &RunId, args: &PinArgs) -> anyhow::Result<Found> {
@@ -65,7 +64,7 @@ fn of_run(run: &RunId, args: &PinArgs) -> anyhow::Result<Found> {
     Ok((store, run.to_string(), format!("{OF_RUN}{run}"), keys))
 }
 
-/// The run whose results a pin keeps, if it is the pin of a run.
+/// The run of a pin; `None` for the pin of a spec.
 pub(super) fn run_of(pin: &Pin) -> Option<RunId> {
     pin.source.strip_prefix(OF_RUN)?.parse().ok()
 }
@@ -76,8 +75,8 @@ fn of_spec(kinds: Kinds, args: &PinArgs) -> anyhow::Result<Found> {
         return Err(UsageError(format!("`{}` is neither a run nor the path of a spec", args.what)).into());
     }
     let plan = study::plan(kinds, path, &args.overrides)?;
-    let Study { plan, observed, store } = Study::open(plan, &args.store, Access::ReadWrite)?;
-    let found = survey(&plan, &observed, &store, &History::new(store.runs_dir()), &HashSet::new());
+    let study = Study::open(plan, &args.store, Access::ReadWrite)?;
+    let found = study.survey(&HashSet::new());
     let hit = |answer: &Answer| match answer {
         Answer::Hit { key, .. } => Some(*key),
         _ => None,
@@ -91,16 +90,16 @@ fn of_spec(kinds: Kinds, args: &PinArgs) -> anyhow::Result<Found> {
         let nodes = terminal::count(missing, "node");
         terminal::complain(&format!("warning: {nodes} of the spec did not run yet; the pin takes in what they give\n"));
     }
+    let Study { plan, store, .. } = study;
     Ok((store, plan.spec.name.clone(), source_of(&plan), keys))
 }
 
-/// What the pin of a spec is known by: its file and its overrides.
+/// The source of a spec's pin: its file and its overrides.
 fn source_of(plan: &Plan) -> String {
-    let overrides: Vec<_> = plan.spec.overrides.iter().map(|text| format!(" --set '{text}'")).collect();
-    format!("spec {}{}", plan.spec.path.display(), overrides.concat())
+    format!("spec {}{}", plan.spec.path.display(), set_arguments(&plan.spec.overrides))
 }
 
-/// Adds what a run used and made to the pins of its spec.
+/// Adds the results of a run to the pins of its spec.
 pub(super) fn follow(store: &Store, plan: &Plan, run: &RunId) -> anyhow::Result<()> {
     if store.access() == Access::ReadOnly {
         return Ok(());
@@ -127,7 +126,7 @@ pub(crate) fn unpin(name: &str, args: StoreArgs) -> anyhow::Result<Outcome> {
     match store.unpin(name) {
         Ok(true) => {}
         Ok(false) | Err(StoreError::PinName { .. }) => {
-            // One that cannot be read is named as well: it is there to be removed.
+            // Damaged pins are listed too, so that they can be removed.
             let names: Vec<_> = store.pins().unwrap_or_default().into_iter().map(|pin| pin.name).collect();
             let known = if names.is_empty() { "there are none".to_owned() } else { names.join(", ") };
             let near = orchestrate_engine::nearest(name, names.iter().map(String::as_str));
@@ -136,8 +135,8 @@ pub(crate) fn unpin(name: &str, args: StoreArgs) -> anyhow::Result<Outcome> {
         }
         Err(error) => return Err(error.into()),
     }
-    terminal::say(&format!("unpinned {name}; the next collection may delete what only it kept\n"))?;
-    Ok(Outcome::Done)
+    let said = terminal::say(&format!("unpinned {name}; the next collection may delete what only it kept\n"));
+    Outcome::Done.after_saying(said)
 }
 
 /// Lists the pins.
@@ -153,10 +152,8 @@ pub(crate) fn list(args: StoreArgs) -> anyhow::Result<Outcome> {
     for pin in pins {
         let hits: Vec<_> = pin.keys.iter().filter_map(|key| store.hit(key)).collect();
         let outputs: HashSet<_> = hits.iter().flat_map(|hit| hit.outputs.iter().map(|(_, output)| *output)).collect();
-        let size: u64 = outputs.iter().filter_map(|output| store.artifact(output)).map(|it| it.size_bytes()).sum();
-        let (size, pinned) = (display_size(size), ago(now_ms().saturating_sub(pin.pinned_ms)));
+        let (size, pinned) = (display_size(size_bytes(&store, &outputs)), ago(pin.pinned_ms));
         let _ = writeln!(text, "{:24} {:>8} {size:>10} {pinned:>12}  {}", pin.name, hits.len(), pin.source);
     }
-    terminal::say(&text)?;
-    Ok(Outcome::Done)
+    Outcome::Done.after_saying(terminal::say(&text))
 }

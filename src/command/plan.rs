@@ -1,14 +1,13 @@
-//! `orchestrate plan`: what a run would do, and why.
+//! `orchestrate plan`: shows what a run would do, and why.
 
 use std::collections::HashSet;
 use std::fmt::Write;
 
 use orchestrate_cache::Access;
-use orchestrate_engine::node::NodeId;
 use orchestrate_engine::plan::Plan;
 use orchestrate_engine::run::Selection;
-use orchestrate_engine::runlog::{Durations, History};
-use orchestrate_engine::survey::{Answer, Survey, survey};
+use orchestrate_engine::runlog::Durations;
+use orchestrate_engine::survey::{Answer, Survey};
 use serde_json::json;
 
 use super::study::{self, Study};
@@ -17,21 +16,22 @@ use crate::args::PlanArgs;
 use crate::outcome::Outcome;
 use crate::terminal::{self, Colour, Text};
 
-/// Runs whose durations are read for the estimate.
+/// The number of runs whose durations are read for the estimate.
 const RUNS_FOR_ESTIMATE: usize = 20;
+
+/// The most reasons that are shown for one stage.
+const REASONS_SHOWN: usize = 3;
 
 pub(crate) fn plan(kinds: Kinds, args: PlanArgs) -> anyhow::Result<Outcome> {
     let plan = study::plan(kinds, &args.spec.spec, &args.spec.overrides)?;
     let selection = study::selection(&plan, &args.select)?;
     let forced: HashSet<_> = study::select(&plan, &args.select.force)?.into_iter().collect();
     let study = Study::open(plan, &args.spec.store, Access::ReadOnly)?;
-    let history = History::new(study.store.runs_dir());
-    let answers = survey(&study.plan, &study.observed, &study.store, &history, &forced);
+    let answers = study.survey(&forced);
     if args.json {
-        terminal::say_as_is(&json_lines(&study.plan, &selection, &answers))?;
-        return Ok(Outcome::Done);
+        return Outcome::Done.after_saying(terminal::say_as_is(&json_lines(&study.plan, &selection, &answers)));
     }
-    let durations = history.durations(RUNS_FOR_ESTIMATE);
+    let durations = study.history().durations(RUNS_FOR_ESTIMATE);
     let mut text = Text::new(terminal::colours_on_stdout());
     if args.verbose {
         nodes(&study.plan, &selection, &answers, &mut text);
@@ -39,32 +39,28 @@ pub(crate) fn plan(kinds: Kinds, args: PlanArgs) -> anyhow::Result<Outcome> {
         stages(&study.plan, &selection, &answers, &mut text);
     }
     summary(&study.plan, &selection, &answers, &durations, &mut text);
-    terminal::say_as_is(text.as_str())?;
-    Ok(Outcome::Done)
+    Outcome::Done.after_saying(terminal::say_as_is(text.as_str()))
 }
 
-#[derive(Clone, Copy, Default)]
-struct Tally {
-    hit: usize,
-    miss: usize,
-    unknown: usize,
-}
-
-impl Tally {
-    fn add(&mut self, answer: &Answer) {
-        match answer {
-            Answer::Hit { .. } => self.hit += 1,
-            Answer::Miss { .. } => self.miss += 1,
-            Answer::Unknown { .. } => self.unknown += 1,
-        }
-    }
-
-    fn parts(self) -> [(usize, &'static str, Colour); 3] {
-        [(self.hit, "hit", Colour::Green), (self.miss, "miss", Colour::Yellow), (self.unknown, "unknown", Colour::Cyan)]
+/// The word for an answer, with its colour.
+fn shown(answer: &Answer) -> (&'static str, Colour) {
+    match answer {
+        Answer::Hit { .. } => ("hit", Colour::Green),
+        Answer::Miss { .. } => ("miss", Colour::Yellow),
+        Answer::Unknown { .. } => ("unknown", Colour::Cyan),
     }
 }
 
-/// One line a stage: how many nodes, what would become of them, and the reasons.
+/// Counts hits, misses and unknown answers, each with its word and colour.
+fn tally<'a>(answers: impl Iterator<Item = &'a Answer>) -> [(usize, &'static str, Colour); 3] {
+    let mut tally = [(0, "hit", Colour::Green), (0, "miss", Colour::Yellow), (0, "unknown", Colour::Cyan)];
+    for answer in answers {
+        tally.iter_mut().filter(|(_, word, _)| *word == shown(answer).0).for_each(|(number, ..)| *number += 1);
+    }
+    tally
+}
+
+/// Writes a line for each stage: the number of nodes, the answers, and the reasons.
 fn stages(plan: &Plan, selection: &Selection, survey: &Survey, text: &mut Text) {
     let width = plan.stages.iter().map(|stage| stage.name.len()).max().unwrap_or(0);
     for (index, stage) in plan.stages.iter().enumerate() {
@@ -72,12 +68,9 @@ fn stages(plan: &Plan, selection: &Selection, survey: &Survey, text: &mut Text) 
         if nodes.is_empty() {
             continue;
         }
-        let mut tally = Tally::default();
+        let answers: Vec<_> = nodes.iter().map(|id| &survey.answers[id.index()]).collect();
         let mut reasons: Vec<(String, usize)> = Vec::new();
-        for id in &nodes {
-            let answer = &survey.answers[id.index()];
-            tally.add(answer);
-            let Some(reason) = why(plan, answer) else { continue };
+        for reason in answers.iter().filter_map(|answer| why(plan, answer)) {
             match reasons.iter_mut().find(|(known, _)| *known == reason) {
                 Some((_, number)) => *number += 1,
                 None => reasons.push((reason, 1)),
@@ -85,33 +78,29 @@ fn stages(plan: &Plan, selection: &Selection, survey: &Survey, text: &mut Text) 
         }
         let nodes = terminal::count(nodes.len(), "node");
         let _ = write!(text, "{:width$}  {nodes:>10}  ", stage.name);
-        text.tally(&tally.parts());
+        text.tally(&tally(answers.into_iter()));
         let _ = writeln!(text);
         let mut dim = |line: &str| {
             let _ = write!(text, "{:width$}  {:>10}  ", "", "");
             text.paint(line, Colour::Dim);
             let _ = writeln!(text);
         };
-        for (reason, number) in reasons.iter().take(3) {
+        for (reason, number) in reasons.iter().take(REASONS_SHOWN) {
             let times = if *number > 1 { format!(" (×{number})") } else { String::new() };
             dim(&format!("{reason}{times}"));
         }
-        if reasons.len() > 3 {
-            dim(&format!("and {} more reasons; --verbose lists them", reasons.len() - 3));
+        if let more @ 1.. = reasons.len().saturating_sub(REASONS_SHOWN) {
+            dim(&format!("and {more} more reasons; --verbose lists them"));
         }
     }
 }
 
-/// One line a node.
+/// Writes a line for each node.
 fn nodes(plan: &Plan, selection: &Selection, survey: &Survey, text: &mut Text) {
     for id in selection.nodes() {
         let answer = &survey.answers[id.index()];
-        let colour = match answer {
-            Answer::Hit { .. } => Colour::Green,
-            Answer::Miss { .. } => Colour::Yellow,
-            Answer::Unknown { .. } => Colour::Cyan,
-        };
-        text.paint(&format!("{:7}", word(answer)), colour);
+        let (word, colour) = shown(answer);
+        text.paint(&format!("{word:7}"), colour);
         let _ = write!(text, "  {}", plan.name(*id));
         if let Some(why) = why(plan, answer) {
             let _ = write!(text, "  ");
@@ -121,53 +110,34 @@ fn nodes(plan: &Plan, selection: &Selection, survey: &Survey, text: &mut Text) {
     }
 }
 
+/// Writes the counts of all nodes, and the estimated work if every duration is known.
 fn summary(plan: &Plan, selection: &Selection, survey: &Survey, durations: &Durations, text: &mut Text) {
-    let mut tally = Tally::default();
-    let mut cost_ms = Some(0);
-    for id in selection.nodes() {
-        let answer = &survey.answers[id.index()];
-        tally.add(answer);
-        if !matches!(answer, Answer::Hit { .. }) {
-            cost_ms = cost_ms.zip(durations.estimate_ms(&plan.name(*id))).map(|(sum, more)| sum + more);
-        }
-    }
+    let answers = || selection.nodes().iter().map(|id| (id, &survey.answers[id.index()]));
+    let to_run = answers().filter(|(_, answer)| !matches!(answer, Answer::Hit { .. }));
+    let cost_ms: Option<u64> = to_run.map(|(id, _)| durations.estimate_ms(&plan.name(*id))).sum();
     let nodes = terminal::count(selection.nodes().len(), "node");
     let cost = match cost_ms {
         Some(0) | None => String::new(),
         Some(cost) => format!("; about {} of work, as earlier runs went", terminal::duration(cost)),
     };
-    let parts = tally.parts().into_iter().filter(|(number, ..)| *number > 0);
-    let parts: Vec<_> = parts.map(|(number, word, _)| format!("{number} {word}")).collect();
-    let answers = if parts.is_empty() { "nothing to run".to_owned() } else { parts.join(", ") };
-    let _ = writeln!(text, "{nodes}: {answers}{cost}");
-}
-
-fn word(answer: &Answer) -> &'static str {
-    match answer {
-        Answer::Hit { .. } => "hit",
-        Answer::Miss { .. } => "miss",
-        Answer::Unknown { .. } => "unknown",
-    }
+    let counts = tally(answers().map(|(_, answer)| answer)).into_iter().filter(|(number, ..)| *number > 0);
+    let counts: Vec<_> = counts.map(|(number, word, _)| format!("{number} {word}")).collect();
+    let counts = if counts.is_empty() { "nothing to run".to_owned() } else { counts.join(", ") };
+    let _ = writeln!(text, "{nodes}: {counts}{cost}");
 }
 
 fn why(plan: &Plan, answer: &Answer) -> Option<String> {
     match answer {
         Answer::Hit { .. } => None,
         Answer::Miss { reason, .. } => Some(reason.sentence()),
-        Answer::Unknown { waits_for } => Some(format!("waits for {}", stage_of(plan, *waits_for))),
+        Answer::Unknown { waits_for } => Some(format!("waits for {}", plan.stage(*waits_for).name)),
     }
-}
-
-fn stage_of(plan: &Plan, id: NodeId) -> &str {
-    &plan.stage(id).name
 }
 
 fn json_lines(plan: &Plan, selection: &Selection, survey: &Survey) -> String {
     let mut text = String::new();
-    let mut tally = Tally::default();
     for id in selection.nodes() {
         let answer = &survey.answers[id.index()];
-        tally.add(answer);
         let name = plan.name(*id);
         let (key, output) = match answer {
             Answer::Hit { key, outputs } => (json!(key), orchestrate_engine::event::output_json(outputs)),
@@ -175,15 +145,14 @@ fn json_lines(plan: &Plan, selection: &Selection, survey: &Survey) -> String {
             Answer::Unknown { .. } => (json!(null), json!(null)),
         };
         let line = json!({
-            "reason": "node", "stage": name.stage(), "point": name.point(), "status": word(answer),
+            "reason": "node", "stage": name.stage(), "point": name.point(), "status": shown(answer).0,
             "key": key, "output": output, "elapsed_ms": 0, "why": why(plan, answer),
         });
         let _ = writeln!(text, "{line}");
     }
-    let line = json!({
-        "reason": "summary", "nodes": selection.nodes().len(),
-        "hit": tally.hit, "miss": tally.miss, "unknown": tally.unknown,
-    });
+    let [hit, miss, unknown] = tally(selection.nodes().iter().map(|id| &survey.answers[id.index()])).map(|(n, ..)| n);
+    let nodes = selection.nodes().len();
+    let line = json!({ "reason": "summary", "nodes": nodes, "hit": hit, "miss": miss, "unknown": unknown });
     let _ = writeln!(text, "{line}");
     text
 }

@@ -1,4 +1,4 @@
-//! Recorded results of a study, for commands that show or copy them and run nothing.
+//! Recorded results of a study, for commands that only show or copy them.
 
 use std::collections::HashSet;
 
@@ -7,18 +7,17 @@ use orchestrate_cache::{ActionKey, OutputDigest};
 use orchestrate_engine::known::Known;
 use orchestrate_engine::node::NodeId;
 use orchestrate_engine::run::{ActionMaker, Selection};
-use orchestrate_engine::runlog::History;
 use orchestrate_engine::stage::{Action, Item};
-use orchestrate_engine::survey::{Answer, Survey, survey};
+use orchestrate_engine::survey::{Answer, Survey};
 
 use super::study::Study;
 use crate::outcome::UsageError;
 use crate::terminal;
 
-/// Missing nodes that are named one by one.
+/// The most missing nodes that an error names.
 const MISSING_SHOWN: usize = 8;
 
-/// What the store holds of a plan.
+/// The recorded results of a plan.
 pub(crate) struct Recorded<'a> {
     study: &'a Study,
     survey: Survey,
@@ -28,8 +27,7 @@ pub(crate) struct Recorded<'a> {
 impl<'a> Recorded<'a> {
     /// Looks up every node.
     pub(crate) fn look_up(study: &'a Study) -> Self {
-        let history = History::new(study.store.runs_dir());
-        let survey = survey(&study.plan, &study.observed, &study.store, &history, &HashSet::new());
+        let survey = study.survey(&HashSet::new());
         let known = survey.known(&study.plan, &study.observed);
         Self { study, survey, known }
     }
@@ -42,7 +40,7 @@ impl<'a> Recorded<'a> {
         }
     }
 
-    /// Fails unless the store has the results of all nodes; `run` is the command that makes them.
+    /// Fails unless the store has the results of all nodes; `run` is the command that would make them.
     pub(crate) fn require(&self, nodes: &[NodeId], run: &str) -> anyhow::Result<()> {
         if nodes.iter().all(|id| self.result(*id).is_some()) {
             return Ok(());
@@ -62,7 +60,7 @@ impl<'a> Recorded<'a> {
         Err(UsageError(message).into())
     }
 
-    /// What a node was given, and its outputs by name.
+    /// The action of a node, and its outputs by name.
     pub(crate) fn action(&self, id: NodeId) -> anyhow::Result<(Action, Vec<(String, Item)>)> {
         let plan = &self.study.plan;
         let name = plan.name(id);

@@ -1,4 +1,5 @@
-//! `orchestrate report`: the page of a `report` stage, with what a stage cannot see: times, devices, nodes, keys.
+//! `orchestrate report`: publishes the page of a `report` stage, with facts that no stage may see: times, devices,
+//! nodes, keys.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,14 +9,13 @@ use orchestrate_cache::{Access, ActionKey};
 use orchestrate_engine::event::Event;
 use orchestrate_engine::node::NodeId;
 use orchestrate_engine::plan::Plan;
-use orchestrate_engine::publish::{self, Annotated, PointNames, PublishError};
+use orchestrate_engine::publish::{self, NodeResult, PointNames, PublishError};
 use orchestrate_engine::run::Selection;
-use orchestrate_engine::runlog::History;
 use orchestrate_stages::pages::report::KIND;
 use orchestrate_stages::pages::report::provenance::{self, NodeSource, Provenance};
 
 use super::recorded::Recorded;
-use super::study::{self, Study};
+use super::study::{self, Study, set_arguments};
 use crate::Kinds;
 use crate::args::ReportArgs;
 use crate::outcome::{Outcome, UsageError};
@@ -24,25 +24,27 @@ use crate::terminal;
 /// The page among the files of a report.
 const PAGE: &str = "report.html";
 
-/// What to add to a spec that has no report.
-const HELP: &str = r#"add one to the spec, with the inputs that it should show:
+/// The stage to add to a spec without a report.
+const HELP: &str = "add one to the spec, with the inputs that it should show:
 
 [stages.report]
-kind = "report"
-inputs = { tables = ["TABLE", …], scores = "SCORE", cams = "CAM", thresholds = "THRESHOLD", images = "DATASET", masks = "DATASET" }
+kind = \"report\"
+inputs = { tables = [\"TABLE\", …], scores = \"SCORE\", cams = \"CAM\", thresholds = \"THRESHOLD\", \
+images = \"DATASET\", masks = \"DATASET\" }
 
-`orchestrate kinds` lists all of its inputs"#;
+`orchestrate kinds` lists all of its inputs";
 
 pub(crate) fn report(kinds: Kinds, args: ReportArgs) -> anyhow::Result<Outcome> {
     let plan = study::plan(kinds, &args.spec.spec, &args.spec.overrides)?;
-    let nodes: Vec<NodeId> = plan.ids().filter(|id| plan.stage(*id).kind.kind() == KIND).collect();
+    let nodes: Vec<NodeId> = plan.ids().filter(|id| plan.stage(*id).kind.facts().kind == KIND).collect();
     if nodes.is_empty() {
         let message = format!("{} has no stage of kind `{KIND}`\nhelp: {HELP}", args.spec.spec.display());
         return Err(UsageError(message).into());
     }
     let study = Study::open(plan, &args.spec.store, Access::ReadOnly)?;
     let recorded = Recorded::look_up(&study);
-    recorded.require(&nodes, &run_command(&args))?;
+    let run = format!("orchestrate run {}{}", args.spec.spec.display(), set_arguments(&args.spec.overrides));
+    recorded.require(&nodes, &run)?;
     let mut said = String::new();
     for id in &nodes {
         let (root, folder) = target(&study.plan, *id, args.to.as_deref(), nodes.len() > 1);
@@ -52,12 +54,11 @@ pub(crate) fn report(kinds: Kinds, args: ReportArgs) -> anyhow::Result<Outcome> 
             files.push((PAGE.to_owned(), page(&study, &recorded, *id, &file.read()?)?));
         }
         let (key, outputs) = recorded.result(*id).context("BUG: what is missing was told above")?;
-        let run = History::new(study.store.runs_dir()).latest(study.plan.name(*id).as_str()).map(|latest| latest.run);
-        let run = run.map(|run| run.to_string()).unwrap_or_default();
-        let node = Annotated { node: *id, key, outputs, run: &run, files };
-        let published = publish::publish_annotated(&study.plan, &study.store, &root, &folder, node);
+        let run = study.history().latest(study.plan.name(*id).as_str()).map(|latest| latest.run.to_string());
+        let result = NodeResult { node: *id, key, outputs, run: &run.unwrap_or_default() };
+        let published = publish::publish_annotated(&study.plan, &study.store, &root, &folder, result, files);
         let warnings = published.map_err(|error| match error {
-            // As in a run: nothing was done, and something else is to be asked for.
+            // A usage error, as in a run: nothing was done.
             PublishError::Refused(refusal) => {
                 anyhow::Error::new(UsageError(format!("{}\nhelp: {}", refusal.message, refusal.help)))
             }
@@ -66,16 +67,10 @@ pub(crate) fn report(kinds: Kinds, args: ReportArgs) -> anyhow::Result<Outcome> 
         warnings.iter().for_each(|warning| terminal::complain(&format!("warning: {warning}\n")));
         said += &format!("{}\n", root.join(folder).join(PAGE).display());
     }
-    terminal::say(&said)?;
-    Ok(Outcome::Done)
+    Outcome::Done.after_saying(terminal::say(&said))
 }
 
-fn run_command(args: &ReportArgs) -> String {
-    let overrides: String = args.spec.overrides.iter().map(|it| format!(" --set '{it}'")).collect();
-    format!("orchestrate run {}{overrides}", args.spec.spec.display())
-}
-
-/// Where a report goes: the folder of its stage, and in it that of its point.
+/// Returns the published folder of a report's stage, and the folder of its point below.
 fn target(plan: &Plan, id: NodeId, to: Option<&Path>, several: bool) -> (PathBuf, String) {
     let stage = plan.node(id).stage as usize;
     let point = PointNames::new(plan, stage).folder(plan, id);
@@ -91,7 +86,7 @@ fn target(plan: &Plan, id: NodeId, to: Option<&Path>, several: bool) -> (PathBuf
     }
 }
 
-/// The page with its provenance.
+/// Adds the provenance to the page.
 fn page(study: &Study, recorded: &Recorded<'_>, id: NodeId, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     let (key, _) = recorded.result(id).context("the report has no result")?;
     let overrides = study.plan.spec.overrides.clone();
@@ -101,12 +96,12 @@ fn page(study: &Study, recorded: &Recorded<'_>, id: NodeId, bytes: &[u8]) -> any
     Ok(page.into_bytes())
 }
 
-/// The node first, then all that it hangs on, in the order of the plan.
+/// Describes the node, then all nodes that it depends on, in the order of the plan.
 fn sources(study: &Study, recorded: &Recorded<'_>, id: NodeId) -> anyhow::Result<Vec<NodeSource>> {
     let plan = &study.plan;
     let closure = Selection::closure(plan, &[id]);
     let others = closure.nodes().iter().copied().filter(|other| *other != id);
-    // A node above a hit may be no hit itself: its bytes were collected, and what it gave is known by digest alone.
+    // An input of a hit may be no hit itself: its bytes were collected, and its outputs are known by digest alone.
     let nodes: Vec<NodeId> =
         std::iter::once(id).chain(others).filter(|other| recorded.result(*other).is_some()).collect();
     let index: HashMap<NodeId, usize> = nodes.iter().enumerate().map(|(index, node)| (*node, index)).collect();
@@ -128,7 +123,7 @@ fn sources(study: &Study, recorded: &Recorded<'_>, id: NodeId) -> anyhow::Result
                 kind: result.kind,
                 point: point.collect(),
                 key: key.0.to_string(),
-                params: result.manifest.get("params").cloned().unwrap_or_default(),
+                params: result.preimage.get("params").cloned().unwrap_or_default(),
                 outputs: outputs.iter().map(|(output, digest)| (output.clone(), digest.0.to_string())).collect(),
                 inputs,
                 device: result.device,
@@ -139,19 +134,19 @@ fn sources(study: &Study, recorded: &Recorded<'_>, id: NodeId) -> anyhow::Result
         .collect()
 }
 
-/// What there is to know of the study and of the run that made the report.
+/// Lists facts about the study and the run that made the report.
 fn facts(study: &Study, key: &ActionKey) -> anyhow::Result<Vec<(String, String)>> {
     let spec = &study.plan.spec;
-    let shown = |path: &Path| path.strip_prefix(&spec.root).unwrap_or(path).display().to_string();
+    let shown = |path: &Path| spec.in_project(path).display().to_string();
     let mut facts = vec![("experiment".to_owned(), spec.name.clone()), ("spec".to_owned(), shown(&spec.path))];
     let mut add = |name: &str, value: String| facts.push((name.to_owned(), value));
     if !spec.overrides.is_empty() {
         add("overrides", spec.overrides.join(", "));
     }
-    // Not the latest run of that name: with other overrides it made another page.
+    // The run in the result, as the latest run may have made another page with other overrides.
     let result = study.store.recorded(key).context("the result of the report cannot be read")?;
     add("made by run", result.run.clone());
-    let records = result.run.parse().ok().and_then(|run| History::new(study.store.runs_dir()).records(&run).ok());
+    let records = result.run.parse().ok().and_then(|run| study.history().events(&run).ok());
     for record in records.unwrap_or_default() {
         match record.event {
             Event::RunStarted(started) => {

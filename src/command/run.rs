@@ -1,4 +1,4 @@
-//! `orchestrate run`: the main job.
+//! `orchestrate run`: runs a spec, for people or, with `--json`, for programs.
 
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
@@ -13,7 +13,6 @@ use orchestrate_engine::node::NodeId;
 use orchestrate_engine::parallel;
 use orchestrate_engine::plan::Plan;
 use orchestrate_engine::run::{self, RunError, RunOptions, Selection, Stop, Summary};
-use orchestrate_engine::runlog::History;
 use orchestrate_engine::spec::StoreLimits;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -28,10 +27,10 @@ use crate::progress::Bars;
 use crate::reporter::{Json, Plain};
 use crate::terminal::{self, Colour, Text};
 
-/// How long workers may go on after the first Ctrl-C, so that a training can end its batch.
+/// The time that workers get after the first Ctrl-C, so that a training can finish its batch.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// An output file that is printed when a run ends.
+/// The output file that is printed at the end of a run.
 const PRINTED: &str = "table.txt";
 
 pub(crate) fn run(kinds: Kinds, args: RunArgs) -> anyhow::Result<Outcome> {
@@ -45,11 +44,11 @@ pub(crate) fn run(kinds: Kinds, args: RunArgs) -> anyhow::Result<Outcome> {
 
 fn for_people(kinds: Kinds, args: &RunArgs) -> anyhow::Result<Outcome> {
     let plan = study::plan(kinds, &args.spec.spec, &args.spec.overrides)?;
-    let prepared = Prepared::new(plan, args)?;
-    let mut listener = progress(&prepared.study, &prepared.selection);
-    execute(prepared.order(args), listener.as_mut(), |summary| {
-        let said = tables(&prepared.study, summary).and_then(|tables| terminal::say(&tables));
-        terminal::complain_as_is(closing(&prepared.study, summary).as_str());
+    let request = request(plan, args)?;
+    let mut listener = progress(&request);
+    execute(&request, &args.how, listener.as_mut(), |summary| {
+        let said = tables(&request.study, summary).and_then(|tables| terminal::say(&tables));
+        terminal::complain_as_is(closing(&request.study, summary).as_str());
         outcome(summary).after_saying(said)
     })
 }
@@ -57,9 +56,9 @@ fn for_people(kinds: Kinds, args: &RunArgs) -> anyhow::Result<Outcome> {
 fn for_programs<W: io::Write>(kinds: Kinds, args: &RunArgs, json: &mut Json<W>) -> anyhow::Result<Outcome> {
     let plan = study::plan(kinds, &args.spec.spec, &args.spec.overrides)?;
     json.findings(&plan.spec.sources, &plan.spec.findings);
-    let prepared = Prepared::new(plan, args)?;
+    let request = request(plan, args)?;
     let mut unpublished = Vec::new();
-    let ended = execute(prepared.order(args), json, |summary| {
+    let ended = execute(&request, &args.how, json, |summary| {
         unpublished.clone_from(&summary.unpublished);
         Ok(outcome(summary))
     });
@@ -67,55 +66,40 @@ fn for_programs<W: io::Write>(kinds: Kinds, args: &RunArgs, json: &mut Json<W>) 
     ended
 }
 
-/// The inputs of a run, found before it begins.
-struct Prepared {
-    study: Study,
-    selection: Selection,
-    forced: Vec<NodeId>,
-    devices: Devices,
+/// The inputs of a run.
+pub(super) struct RunRequest {
+    pub(super) study: Study,
+    pub(super) selection: Selection,
+    /// Nodes that run even if the store has their results.
+    pub(super) forced: Vec<NodeId>,
+    pub(super) devices: Devices,
 }
 
-impl Prepared {
-    fn new(plan: Plan, args: &RunArgs) -> anyhow::Result<Self> {
-        let selection = study::selection(&plan, &args.select)?;
-        let forced = study::select(&plan, &args.select.force)?;
-        let devices = args.how.device.find()?;
-        Ok(Self { study: Study::open(plan, &args.spec.store, Access::ReadWrite)?, selection, forced, devices })
-    }
-
-    fn order<'a>(&'a self, args: &'a RunArgs) -> Order<'a> {
-        let (forced, devices) = (self.forced.clone(), self.devices.clone());
-        Order { study: &self.study, selection: &self.selection, forced, how: &args.how, devices }
-    }
+fn request(plan: Plan, args: &RunArgs) -> anyhow::Result<RunRequest> {
+    let selection = study::selection(&plan, &args.select)?;
+    let forced = study::select(&plan, &args.select.force)?;
+    let devices = args.how.device.find()?;
+    Ok(RunRequest { study: Study::open(plan, &args.spec.store, Access::ReadWrite)?, selection, forced, devices })
 }
 
-/// Tells people of a run: bars on a terminal, lines elsewhere.
-pub(super) fn progress<'a>(study: &'a Study, selection: &'a Selection) -> Box<dyn Reporter + 'a> {
+/// Shows people the progress of a run: bars on a terminal, lines elsewhere.
+pub(super) fn progress(request: &RunRequest) -> Box<dyn Reporter + '_> {
     if io::stderr().is_terminal() {
-        Box::new(Bars::new(&study.plan, selection, History::new(study.store.runs_dir())))
+        Box::new(Bars::new(&request.study.plan, &request.selection, request.study.history()))
     } else {
         Box::new(Plain)
     }
 }
 
-/// What is to run, and how.
-pub(super) struct Order<'a> {
-    pub(super) study: &'a Study,
-    pub(super) selection: &'a Selection,
-    /// Nodes that run even where the store has their results.
-    pub(super) forced: Vec<NodeId>,
-    pub(super) how: &'a HowArgs,
-    pub(super) devices: Devices,
-}
-
-/// Runs the selected nodes, lets the caller tell people of it, and then does what follows a run in the store.
+/// Runs the selected nodes, lets the caller report the summary, and then updates pins and collects garbage.
 pub(super) fn execute(
-    order: Order<'_>,
+    request: &RunRequest,
+    how: &HowArgs,
     listener: &mut dyn Reporter,
     tell: impl FnOnce(&Summary) -> anyhow::Result<Outcome>,
 ) -> anyhow::Result<Outcome> {
-    let Order { study, selection, forced, how, devices } = order;
-    // Before anything runs, as they may be wrong.
+    let RunRequest { study, selection, forced, devices } = request;
+    // Read before anything runs, as the file may have errors.
     let limits = StoreLimits::of_store(study.store.dir())?;
     if let Some(notice) = &devices.notice {
         terminal::complain(&format!("{notice}\n"));
@@ -123,9 +107,9 @@ pub(super) fn execute(
     let worker = WorkerCommand::this_program(["worker"]);
     let options = RunOptions {
         jobs: how.jobs.map(usize::from),
-        devices: devices.names,
+        devices: devices.names.clone(),
         fail_fast: how.fail_fast,
-        forced,
+        forced: forced.clone(),
         worker,
         grace: GRACE,
         log_max_bytes: limits.log_max_bytes(),
@@ -134,7 +118,7 @@ pub(super) fn execute(
     let stop = stop_on_signals()?;
     let ran = run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut [&mut *listener], &stop);
     let summary = match ran {
-        // It waited for a lock when it was stopped, and nothing is lost.
+        // Stopped while it waited for a lock: nothing is lost.
         Err(RunError::Store(StoreError::Io { source, .. }))
             if stop.asked() && source.kind() == io::ErrorKind::Interrupted =>
         {
@@ -144,7 +128,7 @@ pub(super) fn execute(
         Err(RunError::Store(error)) => return Err(error.into()),
         Ok(summary) => summary,
     };
-    // Nothing runs any more, and the store survives whatever ends what follows.
+    // Nothing runs any more. From here on a signal ends the program at once, which the store survives.
     stop.flag().store(true, Ordering::SeqCst);
     listener.tick();
     let told = tell(&summary);
@@ -152,7 +136,7 @@ pub(super) fn execute(
     told
 }
 
-/// What follows a run in the store: the pin of its spec takes in what it made, and once a day what is over the limits goes.
+/// Adds the results of a run to the pin of its spec, and once a day deletes results beyond the store's limits.
 fn keep(study: &Study, limits: &StoreLimits, summary: &Summary) {
     if let Err(error) = pin::follow(&study.store, &study.plan, &summary.run) {
         terminal::complain(&format!(
@@ -164,7 +148,7 @@ fn keep(study: &Study, limits: &StoreLimits, summary: &Summary) {
     }
 }
 
-/// How a run ended.
+/// The outcome of a run.
 pub(super) fn outcome(summary: &Summary) -> Outcome {
     let failed = summary.counts.failed > 0 || !summary.unpublished.is_empty();
     match summary.interrupted {
@@ -174,13 +158,14 @@ pub(super) fn outcome(summary: &Summary) -> Outcome {
     }
 }
 
-/// From here on the first Ctrl-C (or SIGTERM, SIGHUP) stops cleanly, a second one at once: workers end when their engine does.
+/// Makes the first Ctrl-C (or SIGTERM, SIGHUP) stop the run cleanly, and a second one at once: workers end with their
+/// engine.
 ///
-/// Before, when files are read and nothing runs, the first one ends the program, which the store survives.
+/// Before this call nothing runs, so the first signal ends the program, which the store survives.
 fn stop_on_signals() -> anyhow::Result<Stop> {
     let stop = Stop::default();
     let listen = |signal| {
-        // The order matters: the first signal finds nothing asked for, and asks.
+        // The order matters: the first signal finds the flag unset, and sets it.
         flag::register_conditional_shutdown(signal, Outcome::Interrupted.code().into(), stop.flag())?;
         flag::register(signal, stop.flag())
     };
@@ -191,11 +176,11 @@ fn stop_on_signals() -> anyhow::Result<Stop> {
     Ok(stop)
 }
 
-/// The printed form of every table of the run, in the order of the spec.
+/// The text of every table of the run, in the order of the spec.
 fn tables(study: &Study, summary: &Summary) -> anyhow::Result<String> {
     let mut text = String::new();
     let ids: Vec<_> = study.plan.ids().collect();
-    let printed = parallel::parts(&ids, |ids| {
+    let printed = parallel::map_slices(&ids, |ids| {
         let lookup = study.store.look_up();
         let outputs = |id: &NodeId| {
             let digests = summary.outputs.digests(*id).unwrap_or_default().iter();
@@ -215,7 +200,7 @@ fn tables(study: &Study, summary: &Summary) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// What people are told at the end of a run: what failed, and the counts.
+/// The last lines of a run: failures and counts.
 pub(super) fn closing(study: &Study, summary: &Summary) -> Text {
     let mut text = Text::new(terminal::colours_on_stderr());
     for failure in &summary.failures {

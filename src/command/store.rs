@@ -3,30 +3,29 @@
 use std::fmt::Write;
 
 use anyhow::Context;
-use orchestrate_cache::{Access, ActionKey, ActionResult, Store, StoreError};
+use orchestrate_cache::{Access, ActionKey, ActionResult, OutputDigest, Problem, Store, StoreError};
 use orchestrate_engine::event::now_ms;
 use orchestrate_engine::resources::display_size;
-use orchestrate_engine::runlog::{self, LogUsage};
+use orchestrate_engine::runlog::{self, DamagedLog, LogUsage};
 
 use super::study::nearby_store;
 use crate::args::StoreArgs;
 use crate::outcome::{Outcome, UsageError};
 use crate::terminal;
 
-/// Lists recorded results, the latest used last, and what the store holds in all.
+/// Lists recorded results, the most recently used last, and the totals of the store.
 pub(crate) fn ls(args: StoreArgs) -> anyhow::Result<Outcome> {
     let store = nearby_store(&args, Access::ReadOnly)?;
     let mut results: Vec<_> = store.results().collect();
     results.sort_by(|(_, a, used_a), (_, b, used_b)| used_a.cmp(used_b).then_with(|| a.node.cmp(&b.node)));
-    let now = now_ms();
     let mut text = String::new();
     if !results.is_empty() {
         let _ = writeln!(text, "{:12}  {:>10}  {:>10}  {:>12}  node", "key", "size", "took", "last used");
     }
     for (key, result, last_used_ms) in &results {
-        let size = display_size(size_bytes(&store, result));
+        let size = display_size(size_bytes(&store, result.outputs.iter().map(|(_, output)| output)));
         let took = terminal::duration(result.elapsed_ms);
-        let used = ago(now.saturating_sub(*last_used_ms));
+        let used = ago(*last_used_ms);
         let _ = writeln!(text, "{}  {size:>10}  {took:>10}  {used:>12}  {}", key.0.short(), result.node);
     }
     let stats = store.stats()?;
@@ -52,41 +51,39 @@ pub(crate) fn ls(args: StoreArgs) -> anyhow::Result<Outcome> {
         terminal::count(stats.objects as usize, "large file"),
         display_size(stats.object_bytes + stats.pack_bytes),
     );
-    terminal::say(&text)?;
-    Ok(Outcome::Done)
+    Outcome::Done.after_saying(terminal::say(&text))
 }
 
-/// Shows where a result came from: outputs, files, and the manifest that its key is the digest of.
+/// Shows the provenance of a result: outputs, files, and the preimage of its key.
 pub(crate) fn show(prefix: &str, args: StoreArgs) -> anyhow::Result<Outcome> {
     let store = nearby_store(&args, Access::ReadOnly)?;
     let (key, result, collected_ms) = find(&store, prefix)?;
     let mut text = String::new();
-    let recorded = ago(now_ms().saturating_sub(result.recorded_ms));
+    let recorded = ago(result.recorded_ms);
     let _ = writeln!(text, "key       {}", key.0);
     let _ = writeln!(text, "node      {} (kind {})", result.node, result.kind);
     let took = terminal::duration(result.elapsed_ms);
     let _ = writeln!(text, "recorded  {recorded} by run {}, took {took}", result.run);
     let _ = writeln!(text, "device    {}", result.device);
     if let Some(collected_ms) = collected_ms {
-        let _ = writeln!(text, "deleted   {} by garbage collection", ago(now_ms().saturating_sub(collected_ms)));
+        let _ = writeln!(text, "deleted   {} by garbage collection", ago(collected_ms));
     }
     for (name, digest) in &result.outputs {
         let _ = writeln!(text, "output    {name} {}", digest.0);
         for file in store.artifact(digest).unwrap_or_default().files {
-            let place = match store.locate(&file.digest) {
+            let location = match store.locate(&file.digest) {
                 Some(location) if location.offset == 0 => location.path.display().to_string(),
                 Some(location) => format!("{} at byte {}", location.path.display(), location.offset),
                 None => "lost".to_owned(),
             };
-            let _ = writeln!(text, "  {}  {}  {place}", file.name, display_size(file.size_bytes));
+            let _ = writeln!(text, "  {}  {}  {location}", file.name, display_size(file.size_bytes));
         }
     }
-    let _ = writeln!(text, "manifest  {}", serde_json::to_string_pretty(&result.manifest)?);
-    terminal::say(&text)?;
-    Ok(Outcome::Done)
+    let _ = writeln!(text, "manifest  {}", serde_json::to_string_pretty(&result.preimage)?);
+    Outcome::Done.after_saying(terminal::say(&text))
 }
 
-/// The result whose key begins like this, or what is left of it with the time at which it was collected.
+/// Finds a result by a prefix of its key. A collected result is read from the lineage, with the time of its collection.
 fn find(store: &Store, prefix: &str) -> anyhow::Result<(ActionKey, ActionResult, Option<u64>)> {
     let unknown = match store.find(prefix) {
         Ok(key) => {
@@ -108,29 +105,32 @@ fn find(store: &Store, prefix: &str) -> anyhow::Result<(ActionKey, ActionResult,
     Ok((last.key, last.result, Some(last.collected_ms)))
 }
 
-/// Reads everything and names what is damaged; exit code 1 if anything is.
+/// Describes damaged files and run logs, a line each.
+pub(super) fn damage(problems: &[Problem], logs: &[DamagedLog]) -> Vec<String> {
+    let logs = logs.iter().map(|log| format!("{}: {}", log.path.display(), log.message));
+    problems.iter().map(ToString::to_string).chain(logs).collect()
+}
+
+/// Reads everything and reports damage, with exit code 1.
 pub(crate) fn verify(args: StoreArgs) -> anyhow::Result<Outcome> {
     let store = nearby_store(&args, Access::ReadWrite)?;
     let report = store.verify()?;
     let logs = runlog::check(&store.runs_dir()).context("the run logs cannot be read")?;
     let mut text = String::new();
-    for problem in &report.problems {
+    let problems = damage(&report.problems, &logs);
+    for problem in &problems {
         let _ = writeln!(text, "{problem}");
-    }
-    for log in &logs {
-        let _ = writeln!(text, "{}: {}", log.path.display(), log.message);
     }
     for torn in &report.torn {
         let _ = writeln!(text, "{torn}, as a crash leaves it; the next process that writes there cuts it");
     }
-    let problems = report.problems.len() + logs.len();
     let _ = writeln!(
         text,
         "{} and {} read, {}: {}",
         terminal::count(report.records as usize, "record"),
         terminal::count(report.objects as usize, "large file"),
         display_size(report.bytes_read),
-        match problems {
+        match problems.len() {
             0 => "all is well".to_owned(),
             number => format!(
                 "{}; the next run makes what it needs again, and `orchestrate store repair` mends the store",
@@ -142,22 +142,22 @@ pub(crate) fn verify(args: StoreArgs) -> anyhow::Result<Outcome> {
         let orphans = terminal::count(report.orphans.len(), "file");
         let _ = writeln!(text, "{orphans} that no result needs; `orchestrate store gc` deletes them");
     }
-    let strange = report.strange.iter().map(|path| path.display());
-    for path in strange {
-        let _ = writeln!(text, "{path}: not made by the store, which leaves it alone");
+    for path in &report.strange {
+        let _ = writeln!(text, "{}: not made by the store, which leaves it alone", path.display());
     }
-    let outcome = if problems == 0 { Outcome::Done } else { Outcome::Failed };
+    let outcome = if problems.is_empty() { Outcome::Done } else { Outcome::Failed };
     outcome.after_saying(terminal::say(&text))
 }
 
-fn size_bytes(store: &Store, result: &ActionResult) -> u64 {
-    let artifacts = result.outputs.iter().filter_map(|(_, digest)| store.artifact(digest));
+/// The total size of outputs.
+pub(super) fn size_bytes<'a>(store: &Store, outputs: impl IntoIterator<Item = &'a OutputDigest>) -> u64 {
+    let artifacts = outputs.into_iter().filter_map(|digest| store.artifact(digest));
     artifacts.map(|artifact| artifact.size_bytes()).sum()
 }
 
-/// `5 min ago`, for people.
-pub(super) fn ago(milliseconds: u64) -> String {
-    match milliseconds / 1000 {
+/// Formats a time, in milliseconds since 1970, as `5 min ago`.
+pub(super) fn ago(time_ms: u64) -> String {
+    match now_ms().saturating_sub(time_ms) / 1000 {
         0..60 => "just now".to_owned(),
         seconds @ 60..3_600 => format!("{} min ago", seconds / 60),
         seconds @ 3_600..172_800 => format!("{} h ago", seconds / 3_600),

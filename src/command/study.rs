@@ -1,5 +1,6 @@
-//! What most commands begin with: spec → plan, the store beside it, and what lies outside both.
+//! The beginning of most commands: spec → plan, its store, and its external files.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,9 @@ use orchestrate_engine::node::NodeId;
 use orchestrate_engine::observe::{Observed, observe};
 use orchestrate_engine::plan::{self, Plan, Selector};
 use orchestrate_engine::run::Selection;
+use orchestrate_engine::runlog::History;
 use orchestrate_engine::spec;
+use orchestrate_engine::survey::{Survey, survey};
 
 use crate::Kinds;
 use crate::args::{SelectArgs, StoreArgs};
@@ -20,7 +23,7 @@ use crate::{diagnostic, terminal};
 /// Name of the store's folder below the project's root.
 const STORE: &str = ".orchestrate";
 
-/// A plan with its store.
+/// A plan with its store and the digests of its external files.
 pub(crate) struct Study {
     pub(crate) plan: Plan,
     pub(crate) observed: Observed,
@@ -34,7 +37,7 @@ pub(crate) fn plan(kinds: Kinds, path: &Path, overrides: &[String]) -> anyhow::R
     Ok(plan)
 }
 
-/// The nodes that `--only` and `--until` leave.
+/// The nodes selected by `--only` and `--until`.
 pub(crate) fn selection(plan: &Plan, args: &SelectArgs) -> anyhow::Result<Selection> {
     if args.only.is_empty() && args.until.is_none() {
         return Ok(Selection::all(plan));
@@ -44,7 +47,7 @@ pub(crate) fn selection(plan: &Plan, args: &SelectArgs) -> anyhow::Result<Select
 }
 
 impl Study {
-    /// Opens the store beside a plan, and digests external files.
+    /// Opens the store of a plan, and digests external files.
     pub(crate) fn open(plan: Plan, store: &StoreArgs, access: Access) -> anyhow::Result<Self> {
         let dir = store.dir().unwrap_or_else(|| plan.spec.root.join(STORE));
         plan::check_store(&plan, &dir)?;
@@ -58,6 +61,21 @@ impl Study {
         }
         Ok(Self { plan, observed, store })
     }
+
+    /// The logs of earlier runs.
+    pub(crate) fn history(&self) -> History {
+        History::new(self.store.runs_dir())
+    }
+
+    /// Looks up every node; forced nodes count as misses.
+    pub(crate) fn survey(&self, forced: &HashSet<NodeId>) -> Survey {
+        survey(&self.plan, &self.observed, &self.store, &self.history(), forced)
+    }
+}
+
+/// Formats overrides as arguments, each with a blank before it.
+pub(crate) fn set_arguments(overrides: &[String]) -> String {
+    overrides.iter().map(|text| format!(" --set '{text}'")).collect()
 }
 
 /// The nodes that selectors name.
@@ -70,7 +88,7 @@ pub(crate) fn select<'s>(plan: &Plan, selectors: impl IntoIterator<Item = &'s St
     Ok(nodes)
 }
 
-/// Shows what is suspicious about a spec.
+/// Shows the warnings about a spec.
 pub(super) fn warn(plan: &Plan) {
     let diagnostics: Vec<_> =
         plan.spec.findings.iter().filter(|finding| finding.severity == Severity::Warning).cloned().collect();
@@ -80,7 +98,7 @@ pub(super) fn warn(plan: &Plan) {
     }
 }
 
-/// Opens a store; where it may not be written, its hits still serve.
+/// Opens a store. A store that cannot be written is opened read-only, as its hits are still useful.
 fn open(dir: &Path, access: Access) -> anyhow::Result<Store> {
     match Store::open(dir, access) {
         Err(StoreError::Io { source, .. }) if access == Access::ReadWrite && is_read_only(&source) => {
@@ -95,7 +113,7 @@ fn is_read_only(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
-/// The store of a command without a spec: `--store`, or that of the project around the working directory.
+/// Opens the store of a command without a spec: `--store`, or the store of the project around the working directory.
 pub(crate) fn nearby_store(args: &StoreArgs, access: Access) -> anyhow::Result<Store> {
     open(&nearby_dir(args)?, access)
 }

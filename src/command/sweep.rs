@@ -1,6 +1,6 @@
-//! `orchestrate sweep SPEC AXIS=VALUES`: which value of an axis scores best, and the curve.
+//! `orchestrate sweep SPEC AXIS=VALUES`: finds the best-scoring value of an axis, and draws the curve.
 //!
-//! It runs the spec with other values of the axis, only as far as the scores that vary over it, and publishes nothing.
+//! It runs the spec with other values of the axis, up to the scores that vary over it, and publishes nothing.
 
 use std::path::PathBuf;
 
@@ -14,8 +14,8 @@ use orchestrate_engine::spec::{self, Spec};
 use orchestrate_engine::stage::Item;
 use orchestrate_stages::pages::sweep::{self, Input, KIND, Question, Swept};
 
-use super::place;
-use super::run::{Order, closing, execute, outcome, progress};
+use super::output_files::{check_chart, write_chart};
+use super::run::{RunRequest, closing, execute, outcome, progress};
 use super::study::{self, Study};
 use crate::Kinds;
 use crate::args::SweepArgs;
@@ -30,25 +30,25 @@ pub(crate) fn sweep(kinds: Kinds, args: SweepArgs) -> anyhow::Result<Outcome> {
     }
     let nodes: Vec<NodeId> = scores.iter().flat_map(|stage| plan.stage_nodes(*stage)).collect();
     let selection = Selection::closure(&plan, &nodes);
-    place::check_chart(&plot(&plan, &args, &axis))?;
+    check_chart(&plot(&plan, &args, &axis))?;
     let devices = args.how.device.find()?;
     let study = Study::open(plan, &args.spec.store, Access::ReadWrite)?;
     let question = Question { axis: &axis, folds: &folds, metric: &args.metric, nested: args.nested };
-    let mut listener = progress(&study, &selection);
-    let order = Order { study: &study, selection: &selection, forced: Vec::new(), how: &args.how, devices };
-    execute(order, listener.as_mut(), |summary| {
-        terminal::complain_as_is(closing(&study, summary).as_str());
+    let request = RunRequest { study, selection, forced: Vec::new(), devices };
+    let mut listener = progress(&request);
+    execute(&request, &args.how, listener.as_mut(), |summary| {
+        terminal::complain_as_is(closing(&request.study, summary).as_str());
         let outcome = outcome(summary);
         if outcome == Outcome::Done {
-            let swept = sweep::sweep(&question, &inputs(&study, summary, &scores)?)?;
-            let answer = answer(&study.plan, &args, &swept)?;
+            let swept = sweep::sweep(&question, &inputs(&request.study, summary, &scores)?)?;
+            let answer = answer(&request.study.plan, &args, &swept)?;
             if args.json { terminal::say_as_is(&answer)? } else { terminal::say(&answer)? }
         }
         Ok(outcome)
     })
 }
 
-/// What is printed of a sweep; draws its chart too.
+/// Draws the chart of a sweep, and returns the text to print.
 fn answer(plan: &Plan, args: &SweepArgs, swept: &Swept) -> anyhow::Result<String> {
     let plot = draw(plan, args, swept)?;
     if args.json {
@@ -58,15 +58,14 @@ fn answer(plan: &Plan, args: &SweepArgs, swept: &Swept) -> anyhow::Result<String
     Ok(format!("{}\n{drawn}", sweep::text(swept)))
 }
 
-/// Plans the spec with the axis replaced; gives the names of the axis, and of those that have the folds.
+/// Plans the spec with the axis replaced. Also returns the name of the axis, and the names of the axes of folds.
 fn plan(kinds: Kinds, args: &SweepArgs) -> anyhow::Result<(Plan, String, Vec<String>)> {
     let mut overrides = args.spec.overrides.clone();
     let folds = folds(&spec::load(&args.spec.spec, &overrides)?);
     let (mut spec, axis) = spec::load_swept(&args.spec.spec, &overrides, &args.sweep)?;
     if folds.contains(axis.get_ref()) {
-        let axis_name = axis.get_ref();
-        let message =
-            format!("axis `{axis_name}` has the folds, over which means are taken: no value of it can be best");
+        let why = "has the folds, over which means are taken: no value of it can be best";
+        let message = format!("axis `{}` {why}", axis.get_ref());
         let problem = Diagnostic::error(message).at(axis.span()).help("sweep another axis");
         return Err(SpecError { sources: spec.sources, diagnostics: vec![problem] }.into());
     }
@@ -86,7 +85,7 @@ fn plan(kinds: Kinds, args: &SweepArgs) -> anyhow::Result<(Plan, String, Vec<Str
     Ok((plan, axis.into_inner(), folds))
 }
 
-/// What is wrong where no scores vary over the axis.
+/// Reports that no scores vary over the axis.
 fn unswept(plan: &Plan, axis: &str) -> Option<Diagnostic> {
     let stages: Vec<usize> = score_stages(plan).collect();
     if stages.iter().any(|stage| varies(plan, *stage, axis)) {
@@ -99,14 +98,13 @@ fn unswept(plan: &Plan, axis: &str) -> Option<Diagnostic> {
     let problem = Diagnostic::error(format!("no stage of kind `{KIND}` varies over `{axis}`"));
     Some(stages.into_iter().fold(problem, |problem, stage| {
         let stage = &plan.stages[stage];
-        let axes = stage.points.axes().iter().map(|axis| plan.spec.axes[*axis].name.get_ref().as_str());
-        let axes = axes.collect::<Vec<_>>().join(", ");
-        let axes = if axes.is_empty() { "no axis" } else { &axes };
+        let axes: Vec<_> = plan.axes(stage).map(|axis| axis.name.get_ref().as_str()).collect();
+        let axes = if axes.is_empty() { "no axis".to_owned() } else { axes.join(", ") };
         problem.note(format!("stage `{}` varies over {axes}", stage.name))
     }))
 }
 
-/// What `--images` sets: a param of every score stage that is swept.
+/// The overrides of `--images`: a param of every score stage that varies over the axis.
 fn images_overrides(spec: &Spec, axis: &str, images: &str) -> Vec<String> {
     let swept = spec
         .stages
@@ -117,27 +115,26 @@ fn images_overrides(spec: &Spec, axis: &str, images: &str) -> Vec<String> {
 
 fn score_stages(plan: &Plan) -> impl Iterator<Item = usize> + '_ {
     let mut stages: Vec<usize> =
-        (0..plan.stages.len()).filter(|stage| plan.stages[*stage].kind.kind() == KIND).collect();
+        (0..plan.stages.len()).filter(|stage| plan.stages[*stage].kind.facts().kind == KIND).collect();
     stages.sort_by_key(|stage| plan.stages[*stage].declared);
     stages.into_iter()
 }
 
 fn varies(plan: &Plan, stage: usize, axis: &str) -> bool {
-    plan.stages[stage].points.axes().iter().any(|own| plan.spec.axes[*own].name.get_ref() == axis)
+    plan.axes(&plan.stages[stage]).any(|own| own.name.get_ref() == axis)
 }
 
-/// Axes over which means are taken: those that are declared as folds, and one of that name.
+/// Axes over which means are taken: those declared as folds, and one named `fold`.
 fn folds(spec: &Spec) -> Vec<String> {
     let folds = spec.axes.iter().filter(|axis| axis.folds.is_some() || axis.name.get_ref() == "fold");
     folds.map(|axis| axis.name.get_ref().clone()).collect()
 }
 
-/// Refuses a nested choice where there are no other folds to choose on.
+/// Rejects a nested choice if there are no other folds to choose on.
 fn check_other_folds(plan: &Plan, folds: &[String], scores: &[usize]) -> Result<(), UsageError> {
     for stage in scores {
-        let axes = plan.stages[*stage].points.axes().iter().map(|own| &plan.spec.axes[*own]);
-        let own_folds = axes.filter(|own| folds.contains(own.name.get_ref()));
-        // Without any axis of folds the product is 1, as there is one value for all images.
+        let own_folds = plan.axes(&plan.stages[*stage]).filter(|own| folds.contains(own.name.get_ref()));
+        // Without an axis of folds the product is 1: one value for all images.
         if own_folds.map(|own| own.values.len()).product::<usize>() < 2 {
             return Err(UsageError(format!(
                 "--nested chooses on other folds than it scores on, but stage `{}` has no others\n\
@@ -149,7 +146,7 @@ fn check_other_folds(plan: &Plan, folds: &[String], scores: &[usize]) -> Result<
     Ok(())
 }
 
-/// The scores that the run gave or found, with the labels of their points.
+/// The scores of the run, with the labels of their points.
 fn inputs(study: &Study, summary: &Summary, stages: &[usize]) -> anyhow::Result<Vec<Input>> {
     let plan = &study.plan;
     let maker = ActionMaker::new(plan, &study.observed, &study.store);
@@ -165,11 +162,11 @@ fn inputs(study: &Study, summary: &Summary, stages: &[usize]) -> anyhow::Result<
     stages.iter().map(input).collect()
 }
 
-/// Draws the chart; gives where, unless there is nothing to draw.
+/// Draws the chart and returns its path; `None` if there is nothing to draw.
 fn draw(plan: &Plan, args: &SweepArgs, swept: &Swept) -> anyhow::Result<Option<PathBuf>> {
     let Some(svg) = sweep::svg(swept) else { return Ok(None) };
     let path = plot(plan, args, &swept.axis);
-    place::chart(&path, svg)?;
+    write_chart(&path, svg)?;
     Ok(Some(path))
 }
 

@@ -13,6 +13,7 @@ pub mod fuzz;
 pub mod gpu;
 pub mod maps;
 pub mod pages;
+mod problems;
 pub mod random;
 pub mod tables;
 #[cfg(test)]

@@ -1,5 +1,7 @@
-//! `orchestrate-image-table TABLE SCRATCH ROUNDS`: reads the image table of a store, writes it to another file, and
-//! prints the seconds of each round as JSON lines. See `benches/README.md`.
+//! Times reading and writing of an image table: `orchestrate-image-table TABLE SCRATCH ROUNDS`.
+//!
+//! It reads the table of a store, writes it to another file, and prints the seconds of each round as JSON lines. See
+//! `benches/README.md`.
 
 use std::fs;
 use std::hint::black_box;

@@ -1,10 +1,9 @@
-//! Times steps of training or the making of class activation maps, with random weights on random images; see
-//! `benches/README.md`.
+//! Times steps of training, or class activation maps, with random weights on random images. See `benches/README.md`.
 //!
-//! `orchestrate-network train|cam MODEL SIZE BATCH THREADS STEPS` prints milliseconds of each step after a first one
-//! that is not counted, and last the peak memory of the process in MB.
+//! `orchestrate-network train|cam MODEL SIZE BATCH THREADS STEPS` prints the milliseconds of each step after the first,
+//! and last the peak memory of the process in MB.
 
-#![expect(clippy::print_stdout, reason = "what it prints is its result")]
+#![expect(clippy::print_stdout, reason = "the output is the result")]
 
 use std::process::Command;
 use std::time::Instant;
@@ -19,14 +18,14 @@ use orchestrate_networks::model::{CPU, Classifier, ModelName, device, environmen
 use orchestrate_stages::random::{Generator, Seed};
 use orchestrate_stages::threads::with_threads;
 
-/// As many as the tumours of Cheng's data set.
+/// Classes, as in Cheng's data set.
 const CLASSES: usize = 3;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let variables = environment(CPU);
     if variables.iter().any(|(name, _)| std::env::var_os(name).is_none()) {
-        // A worker process starts with these, so this one starts once more.
+        // Workers start with these variables, so this process restarts itself with them.
         let mut again = Command::new(std::env::current_exe()?);
         let status = again.args(&arguments).envs(variables).status().context("the program cannot start itself")?;
         std::process::exit(status.code().unwrap_or(1));
@@ -58,7 +57,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// What the stage `train` does with a batch.
+    /// Times a step of training, as the stage `train` does it.
     fn train(&self, device: &Device) -> Vec<f64> {
         let seed = Seed::new("bench", 0, &[]);
         let mut classifier = Classifier::drawn(self.model, CLASSES, &seed, device);
@@ -76,7 +75,7 @@ impl Bench {
         })
     }
 
-    /// What the stage `cam` does with a batch.
+    /// Times the maps of one batch, as the stage `cam` makes them.
     fn cam(&self, device: &Device) -> Vec<f64> {
         let seed = Seed::new("bench", 0, &[]);
         let classifier = Classifier::drawn(self.model, CLASSES, &seed, device);
@@ -91,14 +90,14 @@ impl Bench {
         })
     }
 
-    /// `[batch, channel, size, size]`, uniform from −1 to 1.
+    /// Draws images `[batch, channel, size, size]`, uniform from −1 to 1.
     fn images(&self, generator: &mut Generator) -> TensorData {
         let shape = [self.batch, self.model.architecture().channels, self.size, self.size];
         let values: Vec<f32> = (0..shape.iter().product()).map(|_| (2.0 * generator.unit() - 1.0) as f32).collect();
         TensorData::new(values, shape)
     }
 
-    /// Milliseconds of one step more than asked for.
+    /// Returns the milliseconds of all steps, and of one before them that is not counted.
     fn times(&self, mut step: impl FnMut() -> f32) -> Vec<f64> {
         let timed = |_| {
             let began = Instant::now();
@@ -110,7 +109,7 @@ impl Bench {
     }
 }
 
-/// The most memory that the process had, from Linux's record of it.
+/// Reads the peak memory of the process from `/proc`.
 fn peak_mb() -> Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status").context("/proc/self/status cannot be read")?;
     let line =

@@ -1,5 +1,5 @@
-//! `orchestrate-noop`: the command line of orchestrate, all of it, over stages that do next to nothing, so that what is
-//! left to measure is the engine. See `benches/README.md`.
+//! `orchestrate-noop`: the whole command line of orchestrate over stages that do next to nothing, to measure the engine
+//! alone. See `benches/README.md`.
 
 mod trivial;
 

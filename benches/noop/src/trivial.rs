@@ -1,66 +1,52 @@
-//! The stages of a study without their science: same ports, params and outputs, a few bytes as the result.
+//! The stages of a study without their science: the same ports, params and outputs, and a few bytes as the result.
 
 use orchestrate_engine::params::{self, ParamTable, Params, ParamsError};
-use orchestrate_engine::stage::{Action, Context, Output, Port, Stage, StageError};
+use orchestrate_engine::stage::{Action, Context, Facts, Output, Port, Stage, StageError};
 use serde::{Deserialize, Serialize};
 
 /// Every kind, in the order of a study.
 pub(crate) static STAGES: &[&dyn Stage] = &[&DATASET, &SPLIT, &TRAIN, &CAM, &THRESHOLD, &SCORE, &TABLE];
 
 static DATASET: Trivial =
-    Trivial { kind: "dataset", ports: &[], outputs: &["images", "labels", "masks"], fields: &["seed"], batches: false };
-static SPLIT: Trivial = Trivial {
-    kind: "split",
-    ports: &[port("labels", false)],
+    Trivial(Facts { outputs: &["images", "labels", "masks"], fields: || &["seed"], ..Facts::new("dataset", 1, ABOUT) });
+static SPLIT: Trivial = Trivial(Facts {
+    ports: &[Port::one("labels")],
     outputs: &["split"],
-    fields: &["folds", "seed"],
-    batches: false,
-};
-static TRAIN: Trivial = Trivial {
-    kind: "train",
-    ports: &[port("images", false), port("split", false)],
+    fields: || &["folds", "seed"],
+    ..Facts::new("split", 1, ABOUT)
+});
+static TRAIN: Trivial = Trivial(Facts {
+    ports: &[Port::one("images"), Port::one("split")],
     outputs: &["weights"],
-    fields: &["model", "fold", "seed"],
-    batches: false,
-};
-static CAM: Trivial = Trivial {
-    kind: "cam",
-    ports: &[port("images", false), port("weights", false)],
+    fields: || &["model", "fold", "seed"],
+    ..Facts::new("train", 1, ABOUT)
+});
+static CAM: Trivial = Trivial(Facts {
+    ports: &[Port::one("images"), Port::one("weights")],
     outputs: &["cams"],
-    fields: &[],
-    batches: false,
-};
-static THRESHOLD: Trivial = Trivial {
-    kind: "threshold",
-    ports: &[port("cams", false)],
+    ..Facts::new("cam", 1, ABOUT)
+});
+static THRESHOLD: Trivial = Trivial(Facts {
+    ports: &[Port::one("cams")],
     outputs: &["thresholds"],
-    fields: &["threshold"],
+    fields: || &["threshold"],
     batches: true,
-};
-static SCORE: Trivial = Trivial {
-    kind: "score",
-    ports: &[port("cams", false), port("thresholds", false), port("masks", false)],
+    ..Facts::new("threshold", 1, ABOUT)
+});
+static SCORE: Trivial = Trivial(Facts {
+    ports: &[Port::one("cams"), Port::one("thresholds"), Port::one("masks")],
     outputs: &["scores"],
-    fields: &[],
     batches: true,
-};
+    ..Facts::new("score", 1, ABOUT)
+});
 static TABLE: Trivial =
-    Trivial { kind: "table", ports: &[port("scores", true)], outputs: &["table"], fields: &[], batches: false };
+    Trivial(Facts { ports: &[Port::many("scores")], outputs: &["table"], ..Facts::new("table", 1, ABOUT) });
 
-/// A port reads the output of its own name.
-const fn port(name: &'static str, many: bool) -> Port {
-    Port { name, reads: &[], optional: false, many }
-}
+const ABOUT: &str = "A stage of benchmarks: its output tells its inputs.";
 
-struct Trivial {
-    kind: &'static str,
-    ports: &'static [Port],
-    outputs: &'static [&'static str],
-    fields: &'static [&'static str],
-    batches: bool,
-}
+struct Trivial(Facts);
 
-/// The params of every kind; each takes those that it names.
+/// The params of all kinds; each kind takes its `fields`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AnyParams {
@@ -79,44 +65,20 @@ struct AnyParams {
 impl Params for AnyParams {}
 
 impl Stage for Trivial {
-    fn kind(&self) -> &'static str {
-        self.kind
-    }
-
-    fn version(&self) -> u32 {
-        1
-    }
-
-    fn about(&self) -> &'static str {
-        "A stage of benchmarks: its output says what it was given."
-    }
-
-    fn ports(&self) -> &'static [Port] {
-        self.ports
-    }
-
-    fn outputs(&self, _params: &serde_json::Value) -> Vec<String> {
-        self.outputs.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    fn fields(&self) -> &'static [&'static str] {
-        self.fields
+    fn facts(&self) -> &Facts {
+        &self.0
     }
 
     fn check(&self, table: &ParamTable) -> Result<serde_json::Value, ParamsError> {
-        params::check::<AnyParams>(table, self.fields)
-    }
-
-    fn batches(&self) -> bool {
-        self.batches
+        params::check::<AnyParams>(table, self.0.fields())
     }
 
     fn run(&self, _context: &Context<'_>, batch: &[Action]) -> Vec<Result<Vec<Output>, StageError>> {
-        batch.iter().map(|action| Ok(self.outputs.iter().map(|name| output(name, action)).collect())).collect()
+        batch.iter().map(|action| Ok(self.0.outputs.iter().map(|name| output(name, action)).collect())).collect()
     }
 }
 
-/// The key: different for every node, as results are.
+/// Writes the key, which differs for every node, as real results do.
 fn output(name: &str, action: &Action) -> Output {
     Output::file(name, "result", format!("{name} {}\n", action.key.0).into_bytes())
 }

@@ -1,4 +1,4 @@
-//! What the tests of the store share.
+//! Fixtures of the store's tests.
 #![allow(dead_code, reason = "no test binary uses all of it")]
 
 use std::fs;
@@ -20,7 +20,7 @@ pub(crate) fn key(name: &str) -> ActionKey {
 pub(crate) fn result(name: &str, output: OutputDigest) -> ActionResult {
     ActionResult {
         outputs: vec![("out".to_owned(), output)],
-        manifest: serde_json::json!({ "kind": "score", "params": { "threshold": 0.1, "name": name } }),
+        preimage: serde_json::json!({ "kind": "score", "params": { "threshold": 0.1, "name": name } }),
         node: format!("score[name={name}]"),
         kind: "score".to_owned(),
         run: "run-1".to_owned(),
@@ -35,7 +35,8 @@ pub(crate) fn record_from(store: &Store, name: &str, contents: &[u8], inputs: &[
     let files = vec![("scores.parquet".to_owned(), PutContent::Bytes(contents.to_vec()))];
     let (output, _) = store.put_artifact(files).expect("the artifact is taken");
     let mut made = result(name, output);
-    made.manifest["inputs"] = serde_json::json!({ "cams": inputs });
+    let points: Vec<_> = inputs.iter().map(|digest| serde_json::json!({ "digest": digest, "labels": [] })).collect();
+    made.preimage["inputs"] = serde_json::json!({ "cams": points });
     store.put_result(&key(name), made).expect("the result is taken");
     output
 }
@@ -76,9 +77,10 @@ pub(crate) fn record(store: &Store, name: &str, contents: &[u8]) -> OutputDigest
     output
 }
 
-/// The contents that the key of that name has in the store, if it is a hit.
+/// Returns the contents of the key of that name, if it is a hit and its record is whole.
 pub(crate) fn contents(store: &Store, name: &str) -> Option<Vec<u8>> {
-    let hit = store.lookup(&key(name))?;
-    let artifact = store.artifact(&hit.outputs[0].1)?;
+    store.hit(&key(name))?;
+    let result = store.recorded(&key(name))?;
+    let artifact = store.artifact(&result.outputs[0].1)?;
     store.read(&artifact.files[0].digest).ok()
 }

@@ -1,4 +1,4 @@
-//! One call of a stage, the same in a thread and in a worker: panics caught, results checked, progress thinned out.
+//! One call of a stage, in a thread or in a worker: catches panics, checks results, rate-limits progress.
 
 use std::path::{Component, Path};
 use std::sync::{Mutex, PoisonError};
@@ -8,10 +8,10 @@ use super::failure::Failure;
 use super::panic::{self, Print};
 use crate::stage::{Action, Context, Output, Progress, Stage, StageError};
 
-/// Reports of progress closer together than this are dropped.
+/// The shortest interval between two reports of progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Runs a stage and gives one result for each action, in order.
+/// Runs a stage and returns one result for each action, in order.
 pub(super) fn run(
     stage: &dyn Stage,
     context: &Context<'_>,
@@ -20,7 +20,7 @@ pub(super) fn run(
 ) -> Vec<Result<Vec<Output>, Failure>> {
     let all = |failure: Failure| actions.iter().map(|_| Err(failure.clone())).collect();
     let node = actions.first().map_or("", |action| action.node.as_str());
-    let span = tracing::info_span!("run", kind = stage.kind(), node, members = actions.len());
+    let span = tracing::info_span!("run", kind = stage.facts().kind, node, members = actions.len());
     let results = match span.in_scope(|| panic::catch(print, || stage.run(context, actions))) {
         Ok(results) => results,
         Err(message) => return all(Failure::Panicked { message }),
@@ -37,7 +37,7 @@ pub(super) fn run(
     actions.iter().zip(results).map(check).collect()
 }
 
-/// Puts outputs in the order of their declaration; refuses others, and names of files that would leave their artifact.
+/// Sorts outputs in the order of their declaration. Errors: other outputs, and names of files outside the artifact.
 fn declared(mut outputs: Vec<Output>, names: &[String]) -> Result<Vec<Output>, StageError> {
     outputs.sort_by_key(|output| names.iter().position(|name| *name == output.name));
     if outputs.len() != names.len() || outputs.iter().zip(names).any(|(output, name)| output.name != *name) {
@@ -57,13 +57,13 @@ fn is_inside(name: &str) -> bool {
     !name.is_empty() && components.all(|component| matches!(component, Component::Normal(_)))
 }
 
-/// Lets through a report now and then, and every last one.
-pub(super) struct Thinned<F> {
+/// Forwards a report of progress now and then, and every last one.
+pub(super) struct RateLimited<F> {
     report: F,
     latest: Mutex<Option<Instant>>,
 }
 
-impl<F: Fn(Progress)> Thinned<F> {
+impl<F: Fn(Progress)> RateLimited<F> {
     pub(super) fn new(report: F) -> Self {
         Self { report, latest: Mutex::new(None) }
     }
@@ -112,14 +112,14 @@ mod tests {
     }
 
     #[test]
-    fn progress_is_thinned_out_but_its_end_is_told() {
-        let told = RefCell::new(vec![]);
-        let thinned = Thinned::new(|progress: Progress| told.borrow_mut().push(progress.done));
+    fn progress_is_rate_limited_but_its_end_is_reported() {
+        let reported = RefCell::new(vec![]);
+        let limited = RateLimited::new(|progress: Progress| reported.borrow_mut().push(progress.done));
         for done in 1..=1000 {
-            thinned.report(Progress { done, total: 1000, message: String::new() });
+            limited.report(Progress { done, total: 1000, message: String::new() });
         }
-        let told = told.take();
-        assert_eq!((told[0], *told.last().expect("at least the first")), (1, 1000));
-        assert!(told.len() < 100);
+        let reported = reported.take();
+        assert_eq!((reported[0], *reported.last().expect("at least the first")), (1, 1000));
+        assert!(reported.len() < 100);
     }
 }

@@ -1,4 +1,4 @@
-//! Why an action has no result, and what follows from that.
+//! The reason why an action has no result, and the verdict on it.
 
 use std::io;
 use std::time::Duration;
@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 use crate::resources::{display_duration, display_size};
 use crate::stage::StageError;
 
-/// Why an action has no result, as a fragment that reads after "failed: ".
+/// The reason why an action has no result, as a fragment that reads after "failed: ".
 #[derive(Clone, Debug, PartialEq, thiserror::Error, Serialize, Deserialize)]
 pub enum Failure {
-    /// The stage says why.
+    /// The stage returned an error.
     #[error(transparent)]
     Stage(StageError),
-    /// The stage has a bug, or met data that its author did not think of.
+    /// The stage has a bug, or met data that its author did not expect.
     #[error("the stage panicked: {message}{}", advice(message))]
     Panicked {
-        /// The message of the panic with its place in the source.
+        /// The message of the panic with its location in the source.
         message: String,
     },
-    /// A signal ended the worker, and the run did not send it.
+    /// A signal ended the worker, other than one that the run sent.
     #[error("the worker was killed by {signal}{}{}", advice(stderr), tail(stderr))]
     Killed {
         /// Name of the signal, `SIGSEGV` for example.
@@ -31,21 +31,24 @@ pub enum Failure {
     /// There was not enough memory.
     #[error("{}{}", out_of_memory(*limit_bytes), tail(stderr))]
     OutOfMemory {
-        /// The limit that the worker had, if it had one.
+        /// The limit of the worker, if it had one.
         limit_bytes: Option<u64>,
         /// The last lines that the worker printed.
         stderr: String,
     },
-    /// It took longer than it may.
-    #[error("it ran longer than its timeout of {}; raise `timeout` of the stage if it needs more", display_duration(*limit))]
+    /// It ran longer than its time limit.
+    #[error(
+        "it ran longer than its timeout of {}; raise `timeout` of the stage if it needs more",
+        display_duration(*limit)
+    )]
     TimedOut {
-        /// How long the batch may take.
+        /// The time limit of the batch.
         limit: Duration,
     },
-    /// The worker ended by itself and gave no result.
+    /// The worker ended by itself without a result.
     #[error("the worker ended without a result ({status}){}{}", advice(stderr), tail(stderr))]
     NoResult {
-        /// How it ended, `exit status: 2` for example.
+        /// Its status, `exit status: 2` for example.
         status: String,
         /// The last lines that the worker printed.
         stderr: String,
@@ -53,7 +56,7 @@ pub enum Failure {
     /// It could not be started.
     #[error("it could not be started: {message}")]
     NotStarted {
-        /// Why.
+        /// The reason.
         message: String,
     },
     /// The run was stopped.
@@ -61,12 +64,12 @@ pub enum Failure {
     Cancelled,
 }
 
-/// What is to become of an action that failed.
+/// The fate of an action that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Try it again; whose fault it was is not known, so that this is no attempt of its own.
+    /// Retry it alone; the attempt does not count, as another member may be at fault.
     RetryAlone,
-    /// Try it again, as one more attempt.
+    /// Retry it, as one more attempt.
     Retry,
     /// It failed for good.
     Fail,
@@ -75,14 +78,14 @@ pub enum Verdict {
 }
 
 impl Failure {
-    /// It could not be started, for want of threads or processes perhaps.
+    /// Returns the failure to start, perhaps for want of threads or processes.
     pub(super) fn not_started(error: &io::Error) -> Self {
         let too_few = if error.kind() == io::ErrorKind::WouldBlock { TOO_FEW } else { "" };
         Self::NotStarted { message: format!("{error}{too_few}") }
     }
 
-    /// What is to become of one of `members` actions that ran together, after `attempts` of its own that failed, this
-    /// one included, where `retries` more are allowed.
+    /// Returns the verdict on one of `members` actions that ran together, after `attempts` of its own that failed, this
+    /// one included, if `retries` more are allowed.
     pub fn verdict(&self, members: usize, attempts: u32, retries: u32) -> Verdict {
         match self {
             Self::Cancelled => Verdict::Cancel,
@@ -92,7 +95,7 @@ impl Failure {
         }
     }
 
-    /// Whether one member can have caused it for all others.
+    /// Returns whether one member can have caused it for all others.
     pub fn is_of_whole_batch(&self) -> bool {
         match self {
             Self::Panicked { .. }
@@ -114,18 +117,18 @@ fn out_of_memory(limit_bytes: Option<u64>) -> String {
     }
 }
 
-/// What to do where the system starts no more threads or processes.
-const TOO_FEW: &str = "; a limit of processes and threads is reached: this user's (`ulimit -u`) or that of the control group \
-                       (`pids.max`); raise it, or let fewer nodes run at once with `--jobs`";
+/// Advice if the system starts no more threads or processes.
+const TOO_FEW: &str = "; a limit of processes and threads is reached: this user's (`ulimit -u`) or that of the control \
+                       group (`pids.max`); raise it, or let fewer nodes run at once with `--jobs`";
 
-/// What to do about a fault of a GPU, which its driver tells in capitals wherever it comes out, and about too few threads, of
-/// which the standard library and rayon tell.
+/// Returns advice on a fault of a GPU, recognised by the text of its driver, and on too few threads, recognised by the
+/// texts of the standard library and rayon.
 fn advice(message: &str) -> &'static str {
     if message.contains("CUDA_ERROR_OUT_OF_MEMORY") {
         "; the memory of the GPU ran out: lower `batch_size`, and see with `nvidia-smi` who else uses it"
     } else if message.contains("CUDA_ERROR") {
-        "; the GPU reported a fault: the kernel's log has an `Xid` if the card or its driver is to blame; run again, and a \
-         training goes on from its last checkpoint"
+        "; the GPU reported a fault: the kernel's log has an `Xid` if the card or its driver is to blame; run again, \
+         and a training goes on from its last checkpoint"
     } else if message.contains("failed to spawn thread") || message.contains("ThreadPoolBuildError") {
         TOO_FEW
     } else {
@@ -146,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn panic_of_a_batch_is_tried_again_member_by_member_and_costs_no_attempt() {
+    fn panic_of_a_batch_is_retried_member_by_member_and_costs_no_attempt() {
         assert_eq!(panicked().verdict(3, 1, 0), Verdict::RetryAlone);
         assert_eq!(panicked().verdict(1, 1, 0), Verdict::Fail);
         let timed_out = Failure::TimedOut { limit: Duration::from_secs(3) };
@@ -164,12 +167,12 @@ mod tests {
     }
 
     #[test]
-    fn stopped_run_tries_nothing_again() {
+    fn stopped_run_retries_nothing() {
         assert_eq!(Failure::Cancelled.verdict(3, 1, 9), Verdict::Cancel);
     }
 
     #[test]
-    fn failure_says_what_happened_and_what_was_printed() {
+    fn failure_names_its_cause_and_the_output() {
         let failure = Failure::NoResult { status: "exit status: 2".to_owned(), stderr: "boom".to_owned() };
         assert_eq!(failure.to_string(), "the worker ended without a result (exit status: 2); its last lines:\nboom");
         let failure = Failure::OutOfMemory { limit_bytes: Some(2_000_000_000), stderr: String::new() };
@@ -180,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_of_a_gpu_says_what_to_do() {
+    fn fault_of_a_gpu_comes_with_advice() {
         let said = |error: &str| {
             let message = format!("called `Result::unwrap()` on an `Err` value: DriverError({error})");
             Failure::Panicked { message }.to_string()

@@ -3,7 +3,7 @@
 use super::protocol::Message;
 use super::protocol::{StoredOutput, WorkerRequest, read_messages};
 
-/// Reads the bytes as what a worker writes, and as what the engine writes to it.
+/// Reads the bytes as messages of a worker, and as a request of the engine.
 pub(crate) fn pipe(bytes: &[u8]) {
     read_messages(
         bytes,

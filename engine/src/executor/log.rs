@@ -1,4 +1,4 @@
-//! Where a worker's standard error goes: the log of its node.
+//! The log of a node, which receives the standard error of its worker.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -7,21 +7,22 @@ use std::process::Stdio;
 
 use orchestrate_cache::disk;
 
-/// How much of a log is looked at after a failure; a backtrace of a parallel loop takes some twenty kilobytes.
+/// The bytes of a log that are read after a failure; a backtrace of a parallel loop takes some twenty kilobytes.
 const TAIL_BYTES: u64 = 1 << 16;
-/// How much of it the failure repeats.
+/// The lines of it that the failure repeats.
 const TAIL_LINES: usize = 10;
 
 /// An open log.
 pub(super) struct Log {
     file: File,
     path: PathBuf,
-    /// Where this attempt begins.
+    /// The offset at which this attempt begins.
     start: u64,
 }
 
 impl Log {
-    /// Appends to the log of the node; to a file in the scratch folder where there is none or it cannot be written.
+    /// Opens the log of the node to append; or a file in the scratch folder, if there is no log or it cannot be
+    /// written.
     pub(super) fn open(path: Option<&Path>, scratch_dir: &Path) -> io::Result<Self> {
         let append = |path: &Path| -> io::Result<Self> {
             if let Some(dir) = path.parent() {
@@ -34,12 +35,12 @@ impl Log {
         path.and_then(|path| append(path).ok()).map_or_else(|| append(&scratch_dir.join("stderr")), Ok)
     }
 
-    /// The same log for another writer; both append.
+    /// Returns the same log for another writer; both append.
     pub(super) fn again(&self) -> io::Result<Self> {
         Ok(Self { file: self.file.try_clone()?, path: self.path.clone(), start: self.start })
     }
 
-    /// The log as the standard error of a process.
+    /// Returns the log as the standard error of a process.
     pub(super) fn to_stdio(&self) -> io::Result<Stdio> {
         self.file.try_clone().map(Stdio::from)
     }
@@ -47,11 +48,11 @@ impl Log {
     /// Appends a line.
     pub(super) fn add(&mut self, line: &[u8]) {
         let line = [line.trim_ascii_end(), b"\n"].concat();
-        // The log is for people; a full disk shows where it matters.
+        // The log is for people; a full disk is reported elsewhere.
         let _ = self.file.write_all(&line);
     }
 
-    /// What was written last in this attempt.
+    /// Returns the last bytes of this attempt.
     pub(super) fn tail(&self) -> String {
         let read = || -> io::Result<Vec<u8>> {
             let mut file = File::open(&self.path)?;
@@ -65,7 +66,7 @@ impl Log {
     }
 }
 
-/// The last lines, before a backtrace if there is one: the message stands there.
+/// Returns the last lines, before a backtrace if there is one: the message stands there.
 pub(super) fn last_lines(tail: &str) -> String {
     let message = tail.split_once("\nstack backtrace:").map_or(tail, |(message, _)| message);
     let lines: Vec<_> = message.trim_end().lines().collect();

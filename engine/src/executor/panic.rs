@@ -1,16 +1,16 @@
-//! Panics of stages as values, with their place in the source, and without noise on the terminal.
+//! Panics of stages as values, with their location in the source, and without noise on the terminal.
 
 use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::Once;
 
-/// What becomes of the message that a panic prints.
+/// The treatment of the message that a panic prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Print {
-    /// It is dropped: in the engine it would tear the progress bars.
+    /// Dropped: in the engine it would tear the progress bars.
     Never,
-    /// It is printed as usual, with a backtrace where one is asked for: in a worker it goes to the log of the node.
+    /// Printed as usual, with a backtrace if one is asked for: in a worker it goes to the log of the node.
     AsUsual,
 }
 
@@ -24,7 +24,7 @@ struct Panic {
     message: Option<String>,
 }
 
-/// Runs a function and gives the message of its panic if it panics.
+/// Runs a function; returns the message of its panic if it panics.
 pub(super) fn catch<T>(print: Print, function: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -36,19 +36,19 @@ pub(super) fn catch<T>(print: Print, function: impl FnOnce() -> T) -> Result<T, 
         }));
     });
     RUNNING.with_borrow_mut(|running| *running = Some(Panic { print, message: None }));
-    // What the function broke is dropped with it: a stage shares nothing that it can change.
+    // Unwind-safe: a stage shares no mutable state, so broken state is dropped with it.
     let result = panic::catch_unwind(AssertUnwindSafe(function));
     let noted = RUNNING.take().and_then(|panic| panic.message);
     result.map_err(|payload| noted.unwrap_or_else(|| text(payload.as_ref()).to_owned()))
 }
 
-/// Keeps the message if this thread runs a stage; says whether to print it.
+/// Keeps the message if this thread runs a stage; returns whether to print it.
 fn note(info: &PanicHookInfo<'_>) -> bool {
     RUNNING.with_borrow_mut(|running| match running {
         None => true,
         Some(panic) => {
-            let place = info.location().map(|place| format!(" (at {}:{})", place.file(), place.line()));
-            panic.message = Some(format!("{}{}", text(info.payload()), place.unwrap_or_default()));
+            let location = info.location().map(|at| format!(" (at {}:{})", at.file(), at.line()));
+            panic.message = Some(format!("{}{}", text(info.payload()), location.unwrap_or_default()));
             panic.print == Print::AsUsual
         }
     })

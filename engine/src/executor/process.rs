@@ -1,8 +1,8 @@
-//! Heavy stages: a worker process for each batch.
+//! The executor of heavy stages: a worker process for each batch.
 //!
-//! A worker leads a process group of its own, so that what it starts dies with it. Four threads look after it: one
-//! writes to it, one reads from it, one waits for its end, and the supervisor decides. When the worker has ended, and
-//! before its number can be given to another process, what is left of its group is killed.
+//! A worker leads a process group of its own, so its children die with it. Four threads serve it: one writes to it, one
+//! reads from it, one waits for its end, and the supervisor decides. When the worker has ended, and before its pid can
+//! be reused, the rest of its group is killed.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -21,14 +21,16 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 use super::descendants::kill_with_descendants;
+use super::failure::Failure;
 use super::log::{Log, last_lines};
 use super::panic::{self, Print};
 use super::protocol::{StoredOutput, WorkerRequest, read_messages};
-use super::supervisor::{DRAIN, EndedBy, GRACE, Notice, Outcome, Supervisor};
-use super::{Executor, Failure, Finished, Report, Request, ScratchRoot, Sink};
+use super::request::{Executor, Finished, Report, Request, SendReport};
+use super::scratch::ScratchRoot;
+use super::supervisor::{DRAIN, EndedBy, Notice, Supervisor};
 use crate::schedule::BatchId;
 
-/// How to start a worker.
+/// The command that starts a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerCommand {
     /// The program; this one if `None`.
@@ -38,7 +40,7 @@ pub struct WorkerCommand {
 }
 
 impl WorkerCommand {
-    /// This program with other arguments, also where its file was replaced since it started.
+    /// Returns this program with other arguments, even if its file was replaced since it started.
     pub fn this_program(args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         Self { program: None, args: args.into_iter().map(Into::into).collect() }
     }
@@ -61,7 +63,7 @@ pub struct ProcessExecutor {
 struct Shared {
     command: WorkerCommand,
     scratch: Arc<ScratchRoot>,
-    sink: Sink,
+    send: SendReport,
     grace: Duration,
     state: Mutex<State>,
     ended: Condvar,
@@ -74,21 +76,10 @@ struct State {
 }
 
 impl ProcessExecutor {
-    /// Starts workers by the command.
-    pub fn new(command: WorkerCommand, scratch: Arc<ScratchRoot>, sink: Sink) -> Self {
+    /// Returns an executor that starts workers by the command, and kills them `grace` after they were told to stop.
+    pub fn new(command: WorkerCommand, scratch: Arc<ScratchRoot>, send: SendReport, grace: Duration) -> Self {
         let (state, ended) = (Mutex::default(), Condvar::new());
-        Self { shared: Arc::new(Shared { command, scratch, sink, grace: GRACE, state, ended }) }
-    }
-
-    /// Sets how long a worker that was told to stop may take before it is killed; 5 s otherwise.
-    ///
-    /// Has no effect once a batch was started.
-    #[must_use]
-    pub fn with_grace(mut self, grace: Duration) -> Self {
-        if let Some(shared) = Arc::get_mut(&mut self.shared) {
-            shared.grace = grace;
-        }
-        self
+        Self { shared: Arc::new(Shared { command, scratch, send, grace, state, ended }) }
     }
 }
 
@@ -99,14 +90,15 @@ impl Executor for ProcessExecutor {
             let mut state = self.shared.lock();
             if state.stopped {
                 drop(state);
-                return (self.shared.sink)(request.failed(&Failure::Cancelled, Duration::ZERO));
+                return (self.shared.send)(request.failed(&Failure::Cancelled, Duration::ZERO));
             }
             state.running.insert(request.batch, sender.clone());
         }
         let (shared, request) = (Arc::clone(&self.shared), Arc::new(request));
         let started = Arc::clone(&request);
         let run = move || {
-            let span = tracing::info_span!("worker", kind = started.stage.kind(), members = started.actions.len());
+            let span =
+                tracing::info_span!("worker", kind = started.stage.facts().kind, members = started.actions.len());
             let report = panic::catch(Print::Never, || span.in_scope(|| shared.run(&started, sender, notices)));
             let report =
                 report.unwrap_or_else(|message| started.failed(&Failure::Panicked { message }, Duration::ZERO));
@@ -127,7 +119,7 @@ impl Executor for ProcessExecutor {
 }
 
 impl Drop for ProcessExecutor {
-    /// Kills what still runs and waits for its end.
+    /// Kills all workers and waits for their end.
     fn drop(&mut self) {
         self.kill();
         let state = self.shared.lock();
@@ -145,14 +137,14 @@ impl Shared {
         let mut state = self.lock();
         state.stopped = true;
         for sender in state.running.values() {
-            // One that just ended hears nothing, and need not.
+            // A worker that just ended needs no notice.
             let _ = sender.send(notice());
         }
     }
 
-    /// Reports how a batch ended.
+    /// Reports the end of a batch.
     fn end(&self, batch: BatchId, report: Report) {
-        (self.sink)(report);
+        (self.send)(report);
         self.lock().running.remove(&batch);
         self.ended.notify_all();
     }
@@ -184,38 +176,36 @@ impl Shared {
             Ok(lines) => lines,
             Err(error) => return not_started(error),
         };
-        (self.sink)(Report::Started { batch: request.batch });
         let _ = lines.send(line);
-        let supervisor = Supervisor::new(request, &self.sink, worker.pid(), lines)
-            .with_grace(self.grace)
-            .with_deadline(request.time_limit().map(|limit| started + limit));
+        let supervisor = Supervisor {
+            request,
+            send: &self.send,
+            grace: self.grace,
+            pid: worker.pid(),
+            lines,
+            deadline: request.time_limit().map(|limit| started + limit),
+            results: None,
+            ended_by: None,
+        };
         let outcome = supervisor.watch(&notices);
         let status = worker.reap();
-        let results = match outcome {
-            Outcome::Results(results) => results,
-            Outcome::None(ended_by) => {
-                let failure = failure(request, ended_by, status, &log.tail());
-                request.actions.iter().map(|_| Err(failure.clone())).collect()
-            }
-        };
-        let results = results.into_iter();
-        let results =
-            results.map(|result| result.map(|outputs| outputs.into_iter().map(StoredOutput::into_output).collect()));
-        Report::Finished(Finished {
-            batch: request.batch,
-            results: results.collect(),
-            elapsed: started.elapsed(),
-            scratch: Some(scratch),
-        })
+        let results = outcome.unwrap_or_else(|ended_by| {
+            let failure = failure(request, ended_by, status, &log.tail());
+            request.actions.iter().map(|_| Err(failure.clone())).collect()
+        });
+        let outputs = |stored: Vec<StoredOutput>| stored.into_iter().map(StoredOutput::into_output).collect();
+        let results = results.into_iter().map(|result| result.map(outputs)).collect();
+        Report::Finished(Finished { batch: request.batch, results, elapsed: started.elapsed(), scratch: Some(scratch) })
     }
 
     fn spawn(&self, request: &Request, log: &Log) -> io::Result<(Worker, ChildStdin, ChildStdout)> {
         let program = self.command.program()?;
+        let device = request.stage.facts().device;
         let mut child = Command::new(&program)
             .arg0("orchestrate")
             .args(&self.command.args)
             .env("RAYON_NUM_THREADS", request.threads.to_string())
-            .envs(request.stage.device_env(&request.device))
+            .envs(device.map_or_else(Vec::new, |device| (device.environment)(&request.device)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log.to_stdio()?)
@@ -225,12 +215,12 @@ impl Shared {
                 io::Error::new(error.kind(), format!("cannot run {} as a worker: {error}", program.display()))
             })?;
         let pipes = child.stdin.take().zip(child.stdout.take());
-        let (stdin, stdout) = pipes.expect("both were asked for");
+        let (stdin, stdout) = pipes.expect("both are pipes");
         Ok((Worker { child, is_reaped: false }, stdin, stdout))
     }
 }
 
-/// A worker process; one that nobody waits for any more, because its thread panicked perhaps, is killed.
+/// A worker process. It is killed on drop if nobody waited for it, perhaps because its thread panicked.
 struct Worker {
     child: Child,
     is_reaped: bool,
@@ -241,7 +231,7 @@ impl Worker {
         Pid::from_raw(self.child.id().cast_signed())
     }
 
-    /// Frees the number of a worker that has ended.
+    /// Frees the pid of a worker that has ended.
     fn reap(&mut self) -> Option<ExitStatus> {
         self.is_reaped = true;
         self.child.wait().ok()
@@ -259,7 +249,7 @@ impl Drop for Worker {
 
 fn request_line(request: &Request, scratch_dir: &Path) -> Vec<u8> {
     let request = WorkerRequest {
-        kind: request.stage.kind().to_owned(),
+        kind: request.stage.facts().kind.to_owned(),
         actions: request.actions.clone(),
         threads: request.threads,
         device: request.device.clone(),
@@ -273,20 +263,20 @@ fn request_line(request: &Request, scratch_dir: &Path) -> Vec<u8> {
     line
 }
 
-/// Writes what is sent to the worker, and closes its input when nobody can send any more.
+/// Starts a thread that writes lines to the worker, and closes its input when all senders are gone.
 fn write_lines(mut stdin: ChildStdin) -> io::Result<Sender<Vec<u8>>> {
     let (sender, lines) = mpsc::channel::<Vec<u8>>();
     let write = move || {
         for line in lines {
-            // A worker that reads no more has ended or is about to.
+            // A worker that does not read any more has ended or is about to.
             let _ = stdin.write_all(&line);
         }
     };
     thread::Builder::new().spawn(write).map(|_| sender)
 }
 
-/// Hands on the messages of the worker; what else it prints goes to the log from here, so that a flood of it waits for
-/// the disk and not in memory.
+/// Starts a thread that forwards the messages of the worker, and writes its other output to the log at once, so that a
+/// flood of it does not fill the memory.
 fn listen(stdout: ChildStdout, mut log: Log, sender: Sender<Notice>) -> io::Result<()> {
     let listen = move || {
         let take = |message| sender.send(Notice::Message(message)).is_ok();
@@ -296,7 +286,7 @@ fn listen(stdout: ChildStdout, mut log: Log, sender: Sender<Notice>) -> io::Resu
     thread::Builder::new().spawn(listen).map(drop)
 }
 
-/// Tells when the worker has ended, and leaves its number taken.
+/// Starts a thread that waits for the end of the worker, without freeing its pid.
 fn wait_for_exit(pid: Pid, sender: Sender<Notice>) -> io::Result<()> {
     let wait = move || {
         while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(Errno::EINTR) {}
@@ -305,7 +295,7 @@ fn wait_for_exit(pid: Pid, sender: Sender<Notice>) -> io::Result<()> {
     thread::Builder::new().spawn(wait).map(drop)
 }
 
-/// Why there are no results.
+/// Returns the reason why there are no results.
 fn failure(request: &Request, ended_by: Option<EndedBy>, status: Option<ExitStatus>, tail: &str) -> Failure {
     let limit = request.time_limit();
     match (ended_by, limit) {
@@ -315,7 +305,7 @@ fn failure(request: &Request, ended_by: Option<EndedBy>, status: Option<ExitStat
     }
     let signal = status.and_then(|status| status.signal());
     let signal = signal.map(|number| (number, Signal::try_from(number)));
-    // Rust's standard library aborts with this message where the system gives no memory.
+    // Rust's standard library aborts with this message if an allocation fails.
     let refused = tail.contains("memory allocation of") && tail.contains("failed");
     let stderr = last_lines(tail);
     match signal {

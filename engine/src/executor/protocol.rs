@@ -1,10 +1,11 @@
-//! What the engine and a worker process say to each other.
+//! The protocol between the engine and a worker process.
 //!
 //! The engine writes one line of JSON, a [`WorkerRequest`], to the worker's standard input, and the line `stop` when
-//! the worker should stop. It keeps the input open as long as it lives: at its end the worker kills itself and its children.
+//! the worker should stop. It keeps the input open as long as it lives: at end of file the worker kills itself and its
+//! children.
 //!
-//! The worker writes [`Message`]s to its standard output, each as a JSON text sequence (RFC 7464): the byte 0x1E, JSON, a
-//! line end. Whatever else a stage or a library prints there is not preceded by 0x1E and ends in the log of the node.
+//! The worker writes [`Message`]s to its standard output, each as a JSON text sequence (RFC 7464): the byte 0x1E, JSON,
+//! a line end. Output of a stage or a library is not preceded by 0x1E and goes to the log of the node.
 
 use std::io::{self, BufRead, Read, Write};
 use std::path::PathBuf;
@@ -22,17 +23,17 @@ pub(super) const STOP: &str = "stop";
 /// The byte before each message.
 const RECORD_SEPARATOR: u8 = 0x1e;
 
-/// A longer line is taken in parts, none of which is a message: who prints without end must not fill the engine's memory.
+/// The largest length of a message. A longer line is read in pieces, so that endless output does not fill the memory.
 const LINE_MAX_BYTES: u64 = 16 << 20;
 
-/// What a worker is to run.
+/// The request to a worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct WorkerRequest {
     pub(super) kind: String,
     pub(super) actions: Vec<Action>,
     pub(super) threads: usize,
     pub(super) device: String,
-    /// An empty folder, which the worker divides into one for the stage and one for outputs.
+    /// An empty folder, in which the worker makes one for the stage and one for outputs.
     #[serde(with = "native_path")]
     pub(super) scratch_dir: PathBuf,
     #[serde(with = "native_path::option")]
@@ -41,17 +42,17 @@ pub(super) struct WorkerRequest {
     pub(super) log_max_bytes: u64,
 }
 
-/// What a worker says.
+/// A message of a worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Message {
     Progress(Progress),
-    /// What the device is on which the stage has computed, where there is more to say than its name.
+    /// Description of the device on which the stage has computed, if there is more to say than its name.
     Device(String),
     /// The last message.
     Results(Vec<Result<Vec<StoredOutput>, Failure>>),
 }
 
-/// An output whose files lie in the scratch folder.
+/// An output with its files in the scratch folder.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct StoredOutput {
     name: String,
@@ -78,7 +79,7 @@ impl StoredOutput {
         Ok(Self { name: output.name, files })
     }
 
-    /// The output as a stage gives it.
+    /// Returns the output as a stage returns it.
     pub(super) fn into_output(self) -> Output {
         let files = self.files.into_iter().map(|(name, NativePath(path))| (name, Content::File(path)));
         Output { name: self.name, files: files.collect() }
@@ -95,17 +96,18 @@ impl Message {
         output.flush()
     }
 
-    /// The message in a line of output, and what stands before it; all of the line where there is none.
+    /// Splits a line of output into the message in it, if any, and the text before it.
     pub(super) fn parse(line: &[u8]) -> (Option<Self>, &[u8]) {
-        let Some(place) = line.iter().rposition(|byte| *byte == RECORD_SEPARATOR) else { return (None, line) };
-        match serde_json::from_slice(&line[place + 1..]) {
-            Ok(message) => (Some(message), &line[..place]),
+        let Some(start) = line.iter().rposition(|byte| *byte == RECORD_SEPARATOR) else { return (None, line) };
+        match serde_json::from_slice(&line[start + 1..]) {
+            Ok(message) => (Some(message), &line[..start]),
             Err(_) => (None, line),
         }
     }
 }
 
-/// Reads messages until the output ends, it cannot be read, or `take` wants no more; gives all else to `foreign`, by lines.
+/// Reads messages until the output ends or fails, or `take` returns false; passes all other output to `foreign`, by
+/// lines.
 pub(super) fn read_messages(
     mut output: impl BufRead,
     mut foreign: impl FnMut(&[u8]),
@@ -129,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn message_is_found_behind_what_a_library_printed_on_its_line() {
+    fn message_is_found_behind_other_output_on_its_line() {
         let progress = Progress { done: 1, total: 2, message: "loss 0.4".to_owned() };
         let mut line = b"Downloading... \xff 42%".to_vec();
         Message::Progress(progress.clone()).write(&mut line).expect("memory is writable");
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn line_without_end_is_taken_in_parts_and_what_follows_is_heard() {
+    fn line_without_end_is_read_in_pieces_and_the_next_message_is_found() {
         let mut last = b"\n".to_vec();
         Message::Device("cpu".to_owned()).write(&mut last).expect("memory is writable");
         let length = 2 * LINE_MAX_BYTES + 5;

@@ -1,4 +1,4 @@
-//! Empty folders for attempts. A folder that is still empty afterwards is used again, so that a light node, which seldom
+//! Empty folders for attempts. A folder that is still empty afterwards is reused, so that a light node, which seldom
 //! writes there, costs no new folder.
 
 use std::fs::{self, Permissions};
@@ -10,28 +10,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use orchestrate_cache::mounts_below;
 
-/// Where scratch folders are made.
+/// The parent of scratch folders.
 #[derive(Debug)]
 pub struct ScratchRoot {
     dir: PathBuf,
-    /// The same without links, so that a folder above it which a program replaced by a link is noticed.
+    /// The same path without links, to detect that a program replaced a folder above it by a link.
     real_dir: PathBuf,
     made: AtomicU64,
-    /// Folders that are empty.
+    /// Empty folders.
     free: Mutex<Vec<PathBuf>>,
 }
 
 impl ScratchRoot {
-    /// Makes scratch folders below an existing folder, which the caller removes at the end.
+    /// Returns a parent for scratch folders below an existing folder, which the caller removes at the end.
     ///
-    /// It should be on the file system of the store, so that the store can take files over without a copy.
+    /// It should be on the file system of the store, so that the store can move files without a copy.
     pub fn new(dir: impl Into<PathBuf>) -> Arc<Self> {
         let dir = dir.into();
         let real_dir = fs::canonicalize(&dir).unwrap_or_else(|_| dir.clone());
         Arc::new(Self { dir, real_dir, made: AtomicU64::new(0), free: Mutex::default() })
     }
 
-    /// An empty folder.
+    /// Returns an empty folder.
     pub(super) fn take(self: &Arc<Self>) -> io::Result<Scratch> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let path = match free {
@@ -48,7 +48,7 @@ impl ScratchRoot {
     }
 }
 
-/// A folder for one attempt, which is emptied when this is dropped.
+/// A folder for one attempt; it is removed on drop, or reused if it is empty.
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
@@ -56,7 +56,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// The folder.
+    /// Returns the path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -68,7 +68,7 @@ impl Drop for Scratch {
         if is_empty {
             self.root.free.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(&mut self.path));
         } else if self.is_where_it_was_made() && mounts_below(&self.path).is_empty() {
-            // What cannot be removed now goes with the root.
+            // The rest is removed with the root.
             let _ = fs::remove_dir_all(&self.path).or_else(|_| {
                 open_folders(&self.path);
                 fs::remove_dir_all(&self.path)
@@ -78,18 +78,18 @@ impl Drop for Scratch {
 }
 
 impl Scratch {
-    /// Returns false if a program replaced a folder above by a link: what lies there is somebody else's.
+    /// Returns false if a program replaced a folder above by a link: the files there belong to somebody else.
     fn is_where_it_was_made(&self) -> bool {
         let made = self.path.file_name().map(|name| self.root.real_dir.join(name));
         fs::canonicalize(&self.path).ok() == made
     }
 }
 
-/// Lets the owner of folders remove what is in them, which programs deny for what they unpack read-only.
+/// Makes folders writable for their owner; programs unpack some read-only.
 fn open_folders(dir: &Path) {
     let _ = fs::set_permissions(dir, Permissions::from_mode(0o700));
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        // Links are no folders, so none is followed.
+        // A link is no folder, so none is followed.
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             open_folders(&entry.path());
         }
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folder_that_a_link_has_moved_elsewhere_is_left_alone() {
+    fn folder_moved_elsewhere_by_a_link_is_left_alone() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let (root_dir, mine) = (dir.path().join("root"), dir.path().join("mine"));
         fs::create_dir_all(&root_dir).expect("the folder is writable");
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_folder_is_used_again_and_a_used_one_is_removed() {
+    fn empty_folder_is_reused_and_a_used_one_is_removed() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let root = ScratchRoot::new(dir.path());
         let first = root.take().expect("the root is writable").path().to_owned();

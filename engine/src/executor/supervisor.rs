@@ -1,4 +1,4 @@
-//! Decides when a worker is done, late, or to be killed.
+//! The decision when a worker is done, late, or to be killed.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
@@ -7,80 +7,56 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::descendants::kill_with_descendants;
+use super::failure::Failure;
 use super::protocol::{Message, STOP, StoredOutput};
-use super::{Failure, Report, Request, Sink};
+use super::request::{Report, Request, SendReport};
 
-/// How long a worker that was told to stop may take.
-pub(super) const GRACE: Duration = Duration::from_secs(5);
-
-/// How long a worker may take to end after it gave its results.
+/// The time that a worker has to end after its results.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// How long to read on after a worker ended; a process that left the group may hold the pipe open for ever.
+/// The time to read on after a worker ended; a process that left the group may hold the pipe open forever.
 pub(super) const DRAIN: Duration = Duration::from_secs(2);
 
-/// What a supervisor hears.
+/// A message to the supervisor.
 pub(super) enum Notice {
     /// The worker wrote a message.
     Message(Message),
-    /// The worker and all who could write in its place closed its output.
+    /// The worker, and all processes that inherited its output, closed it.
     OutputEnd,
     /// The worker ended.
     Exited,
-    /// Tell it to stop.
+    /// The worker is to stop.
     Stop,
-    /// Kill it.
+    /// The worker is to be killed.
     Kill,
 }
 
 pub(super) type Results = Vec<Result<Vec<StoredOutput>, Failure>>;
 
-/// Why the supervisor ended a worker.
+/// The reason why the supervisor ended a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EndedBy {
     Timeout,
     Stop,
 }
 
-/// What became of the request.
-pub(super) enum Outcome {
-    Results(Results),
-    None(Option<EndedBy>),
-}
-
-/// Looks after one worker.
+/// Supervises one worker.
 pub(super) struct Supervisor<'a> {
-    request: &'a Request,
-    sink: &'a Sink,
-    grace: Duration,
-    pid: Pid,
-    lines: Sender<Vec<u8>>,
-    /// When to kill.
-    deadline: Option<Instant>,
-    results: Option<Results>,
-    ended_by: Option<EndedBy>,
+    pub(super) request: &'a Request,
+    pub(super) send: &'a SendReport,
+    pub(super) grace: Duration,
+    pub(super) pid: Pid,
+    /// Lines for the worker's standard input.
+    pub(super) lines: Sender<Vec<u8>>,
+    /// The time at which to kill.
+    pub(super) deadline: Option<Instant>,
+    pub(super) results: Option<Results>,
+    pub(super) ended_by: Option<EndedBy>,
 }
 
-impl<'a> Supervisor<'a> {
-    /// Looks after the worker `pid`, to which `lines` are written.
-    pub(super) fn new(request: &'a Request, sink: &'a Sink, pid: Pid, lines: Sender<Vec<u8>>) -> Self {
-        Self { request, sink, grace: GRACE, pid, lines, deadline: None, results: None, ended_by: None }
-    }
-
-    /// Kills the worker so long after it was told to stop.
-    pub(super) fn with_grace(mut self, grace: Duration) -> Self {
-        self.grace = grace;
-        self
-    }
-
-    /// Kills the worker then.
-    pub(super) fn with_deadline(mut self, deadline: Option<Instant>) -> Self {
-        self.deadline = deadline;
-        self
-    }
-
-    /// Listens until the worker has ended and all that it said is read.
-    pub(super) fn watch(mut self, notices: &Receiver<Notice>) -> Outcome {
+impl Supervisor<'_> {
+    /// Listens until the worker has ended and all of its output is read; returns its results, or who ended it.
+    pub(super) fn watch(mut self, notices: &Receiver<Notice>) -> Result<Results, Option<EndedBy>> {
         let (mut exited, mut output_ended) = (false, false);
         while !(exited && output_ended) {
             let notice = match self.deadline {
@@ -92,7 +68,8 @@ impl<'a> Supervisor<'a> {
                 Ok(Notice::OutputEnd) => output_ended = true,
                 Ok(Notice::Exited) => {
                     exited = true;
-                    kill_group(self.pid);
+                    // There is no such group any more if all its processes have ended.
+                    let _ = killpg(self.pid, Signal::SIGKILL);
                     self.deadline = Some(Instant::now() + DRAIN);
                 }
                 Ok(Notice::Stop | Notice::Kill) if exited => {}
@@ -115,10 +92,7 @@ impl<'a> Supervisor<'a> {
                 }
             }
         }
-        match self.results {
-            Some(results) => Outcome::Results(results),
-            None => Outcome::None(self.ended_by),
-        }
+        self.results.ok_or(self.ended_by)
     }
 
     fn kill(&mut self) {
@@ -129,12 +103,12 @@ impl<'a> Supervisor<'a> {
     fn take(&mut self, message: Message) {
         match message {
             Message::Progress(progress) => {
-                (self.sink)(Report::Progress { batch: self.request.batch, progress });
+                (self.send)(Report::Progress { batch: self.request.batch, progress });
             }
             Message::Device(description) => {
-                (self.sink)(Report::Device { batch: self.request.batch, description });
+                (self.send)(Report::Device { batch: self.request.batch, description });
             }
-            // What arrives after the deadline is too late.
+            // Results after the deadline are too late.
             Message::Results(results)
                 if results.len() == self.request.actions.len() && self.ended_by != Some(EndedBy::Timeout) =>
             {
@@ -144,10 +118,4 @@ impl<'a> Supervisor<'a> {
             Message::Results(_) => {}
         }
     }
-}
-
-/// Kills all processes of a worker.
-fn kill_group(pid: Pid) {
-    // There is no such group any more where all have ended.
-    let _ = killpg(pid, Signal::SIGKILL);
 }

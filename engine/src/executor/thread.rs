@@ -1,8 +1,8 @@
-//! Light stages: threads of this process.
+//! The executor of light stages: threads of this process.
 //!
-//! The threads are plain ones and not those of a rayon pool: a rayon thread that waits for a parallel loop of one stage
-//! takes up the next batch meanwhile, so that the first one seems to take as long as both, and stops for good where
-//! both want one lock. Parallel loops within a stage use rayon's global pool.
+//! The threads do not belong to a rayon pool. A rayon thread that waits for a parallel loop of one stage would start
+//! the next batch meanwhile: the first batch would seem to take as long as both, and two batches that want one lock
+//! would deadlock. Parallel loops within a stage use rayon's global pool.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,12 +10,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::attempt::{self, Thinned};
+use super::attempt::{self, RateLimited};
+use super::failure::Failure;
 use super::panic::{self, Print};
-use super::{Executor, Failure, Finished, Report, Request, ScratchRoot, Sink};
+use super::request::{Executor, Finished, Report, Request, SendReport};
+use super::scratch::ScratchRoot;
 use crate::stage::{Context, Progress, StageError};
 
-/// Runs batches in threads of this process, which start when they are first needed.
+/// Runs batches in threads of this process; a thread starts when it is first needed.
 pub struct ThreadExecutor {
     shared: Arc<Shared>,
 }
@@ -23,7 +25,7 @@ pub struct ThreadExecutor {
 struct Shared {
     threads_max: usize,
     scratch: Arc<ScratchRoot>,
-    sink: Sink,
+    send: SendReport,
     stopped: AtomicBool,
     state: Mutex<State>,
     wake: Condvar,
@@ -38,12 +40,12 @@ struct State {
 }
 
 impl ThreadExecutor {
-    /// Runs at most `threads` batches at once.
-    pub fn new(threads: usize, scratch: Arc<ScratchRoot>, sink: Sink) -> Self {
+    /// Returns an executor that runs at most `threads` batches at once.
+    pub fn new(threads: usize, scratch: Arc<ScratchRoot>, send: SendReport) -> Self {
         let shared = Shared {
             threads_max: threads.max(1),
             scratch,
-            sink,
+            send,
             stopped: AtomicBool::new(false),
             state: Mutex::default(),
             wake: Condvar::new(),
@@ -64,35 +66,30 @@ impl Executor for ThreadExecutor {
         let shared = Arc::clone(&self.shared);
         match thread::Builder::new().name("stage".to_owned()).spawn(move || shared.work()) {
             Ok(_) => state.threads += 1,
-            // The threads that there are take it up; without any it fails.
+            // The existing threads take it up; without any it fails.
             Err(_) if state.threads > 0 => {}
             Err(error) => {
                 let failure = Failure::not_started(&error);
                 if let Some(request) = state.queue.pop_back() {
-                    (self.shared.sink)(request.failed(&failure, Duration::ZERO));
+                    (self.shared.send)(request.failed(&failure, Duration::ZERO));
                 }
             }
         }
     }
 
-    /// A stage that never looks whether the run is being stopped runs to its end.
+    /// Tells all batches to stop; a stage that never polls runs to its end.
     fn stop(&self) {
         self.shared.stopped.store(true, Ordering::Relaxed);
         let queue = std::mem::take(&mut self.shared.lock().queue);
         for request in queue {
-            (self.shared.sink)(request.failed(&Failure::Cancelled, Duration::ZERO));
+            (self.shared.send)(request.failed(&Failure::Cancelled, Duration::ZERO));
         }
-    }
-
-    /// The same as `stop`: a thread cannot be killed.
-    fn kill(&self) {
-        self.stop();
     }
 }
 
 impl Drop for ThreadExecutor {
     fn drop(&mut self) {
-        // Threads are not waited for: one that hangs must not keep the process from ending.
+        // Threads are not joined: one that hangs must not keep the process from ending.
         self.shared.stopped.store(true, Ordering::Relaxed);
         self.shared.lock().closed = true;
         self.shared.wake.notify_all();
@@ -107,15 +104,14 @@ impl Shared {
     fn work(&self) {
         while let Some(request) = self.next() {
             let started = Instant::now();
-            (self.sink)(Report::Started { batch: request.batch });
             let report = if self.stopped.load(Ordering::Relaxed) {
                 request.failed(&Failure::Cancelled, Duration::ZERO)
             } else {
-                // What a stage does beside its run may panic too, and a thread that ended would never answer.
+                // The other methods of a stage may panic too, and a thread that ended would never report.
                 panic::catch(Print::Never, || self.run(&request, started))
                     .unwrap_or_else(|message| request.failed(&Failure::Panicked { message }, started.elapsed()))
             };
-            (self.sink)(report);
+            (self.send)(report);
         }
     }
 
@@ -145,7 +141,7 @@ impl Shared {
         let limit = request.time_limit();
         let timed_out = || limit.is_some_and(|limit| started.elapsed() >= limit);
         let cancelled = || self.stopped.load(Ordering::Relaxed) || timed_out();
-        let progress = Thinned::new(|progress| (self.sink)(Report::Progress { batch: request.batch, progress }));
+        let progress = RateLimited::new(|progress| (self.send)(Report::Progress { batch: request.batch, progress }));
         let progress = |made: Progress| progress.report(made);
         let context = Context {
             scratch_dir: scratch.path(),

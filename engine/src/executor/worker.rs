@@ -1,4 +1,4 @@
-//! The other end: what a worker process does. `protocol.rs` says what it hears and says.
+//! The worker process, the other end of `protocol.rs`.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -12,18 +12,18 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{dup2_stdout, getpgrp, getpid};
 
-use super::attempt::{self, Thinned};
+use super::attempt::{self, RateLimited};
 use super::descendants::kill_descendants;
 use super::failure::Failure;
 use super::panic::{self, Print};
 use super::protocol::{Message, STOP, StoredOutput, WorkerRequest};
 use crate::stage::{Context, Output, Progress, Stage, StageError};
 
-/// Runs the one request that comes on standard input: the whole of the hidden subcommand that a
+/// Runs the one request on standard input: the whole of the hidden subcommand that a
 /// [`ProcessExecutor`](super::ProcessExecutor) starts.
 ///
-/// What stages print goes to standard error, which is the log of the node. When standard input ends, which is when the
-/// engine dies, the process kills itself and all processes of its group.
+/// Output of stages goes to standard error, which is the log of the node. Standard input ends when the engine dies;
+/// then the process kills itself and all processes of its group.
 pub fn worker_main(stages: &[&dyn Stage]) -> ExitCode {
     match claim_stdout() {
         Ok(output) => serve(stages, io::stdin(), output, die),
@@ -31,7 +31,7 @@ pub fn worker_main(stages: &[&dyn Stage]) -> ExitCode {
     }
 }
 
-/// Takes standard output for messages, and lets everybody else who prints there print to standard error.
+/// Reserves standard output for messages, and redirects all other output there to standard error.
 fn claim_stdout() -> io::Result<File> {
     use std::os::fd::AsFd;
     let output = io::stdout().as_fd().try_clone_to_owned()?;
@@ -39,9 +39,9 @@ fn claim_stdout() -> io::Result<File> {
     Ok(File::from(output))
 }
 
-/// The end of a worker whose engine is gone.
+/// Ends a worker whose engine is gone.
 fn die() {
-    // Someone who starts a worker by hand shares a group with it, and is not to be killed.
+    // A shell that starts a worker by hand shares its group, and must not be killed.
     if getpgrp() == getpid() {
         kill_descendants(getpid());
         let _ = killpg(getpid(), Signal::SIGKILL);
@@ -54,7 +54,7 @@ fn complain(problem: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Runs the one request on `input`; afterwards calls `orphaned` if the input ends.
+/// Runs the one request on `input`; calls `orphaned` when the input ends.
 fn serve(
     stages: &[&dyn Stage],
     input: impl Read + Send + 'static,
@@ -68,10 +68,10 @@ fn serve(
         Ok(Err(error)) => return complain(&format!("this is started by a run and not by hand (no request: {error})")),
         Err(error) => return complain(&format!("the request cannot be read: {error}")),
     };
-    let Some(stage) = stages.iter().find(|stage| stage.kind() == request.kind) else {
+    let Some(stage) = stages.iter().find(|stage| stage.facts().kind == request.kind) else {
         return complain(&format!("there is no stage kind `{}`", request.kind));
     };
-    give_way_to_the_engine();
+    raise_oom_score();
     if let Some(limit) = request.memory_limit_bytes
         && let Err(error) = setrlimit(Resource::RLIMIT_DATA, limit, limit)
     {
@@ -84,13 +84,13 @@ fn serve(
     }
     let output = Mutex::new(output);
     let results = run(*stage, &request, &stopped, &output);
-    // Where the engine is gone, nobody is left to be told that it cannot be told.
+    // If the engine is gone, nobody is left to report an error to.
     let _ = Message::Results(results).write(&mut *output.lock().unwrap_or_else(PoisonError::into_inner));
     ExitCode::SUCCESS
 }
 
 /// Asks the kernel to kill this process before the engine when memory runs out.
-fn give_way_to_the_engine() {
+fn raise_oom_score() {
     // Absent on other systems, and refused in some containers.
     let _ = fs::write("/proc/self/oom_score_adj", "500");
 }
@@ -120,7 +120,7 @@ fn run(
             return request.actions.iter().map(|_| Err(Failure::NotStarted { message: message.clone() })).collect();
         }
     }
-    let progress = Thinned::new(|progress| {
+    let progress = RateLimited::new(|progress| {
         let _ = Message::Progress(progress).write(&mut *output.lock().unwrap_or_else(PoisonError::into_inner));
     });
     let progress = |made: Progress| progress.report(made);
@@ -135,9 +135,9 @@ fn run(
         cancelled: &cancelled,
     };
     let results = attempt::run(stage, &context, &request.actions, Print::AsUsual);
-    if stage.uses_device() && results.iter().any(Result::is_ok) {
-        // What it computed is not lost because a driver says nothing of its card.
-        let described = panic::catch(Print::AsUsual, || stage.describe_device(&request.device));
+    if let Some(device) = stage.facts().device.filter(|_| results.iter().any(Result::is_ok)) {
+        // Results are not lost because a driver fails to describe its card.
+        let described = panic::catch(Print::AsUsual, || (device.describe)(&request.device));
         let description = described.unwrap_or_else(|_| request.device.clone());
         if description != request.device {
             let message = Message::Device(description);

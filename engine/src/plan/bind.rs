@@ -1,4 +1,4 @@
-//! From the params of a stage and the axis values of a point to checked params.
+//! Params of a stage and axis values of a point → checked params.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -14,25 +14,26 @@ use crate::diagnostic::Diagnostic;
 use crate::params::{ParamProblem, ParamTable};
 use crate::source::SourceMap;
 use crate::spec::axis::{Axis, Binding};
+use crate::spec::toml_text::whole_number;
 use crate::spec::{Located, Spec, StageSpec};
 use crate::stage::Stage;
 
-/// How the axes of one stage bind its params.
+/// Binds the params of one stage to its axes.
 pub(super) struct Binder<'a> {
     spec: &'a Spec,
     stage: &'a StageSpec,
     kind: &'static dyn Stage,
     /// Axes of the spec that bind at least one param.
     pub(super) axes: Vec<usize>,
-    /// Params with what the engine supplies: `seed`, `folds`.
+    /// Written params, with the defaults `seed` and `folds` of the engine.
     base: ParamTable,
 }
 
-/// Keys of axis tables that some stage took, as places in the sources.
+/// Keys of axis tables that some stage uses, as spans in the sources.
 pub(super) type UsedKeys = HashSet<(usize, usize)>;
 
 impl<'a> Binder<'a> {
-    /// Finds what each axis binds. `shared` tells which axes an input varies over too.
+    /// Finds the params that each axis binds. `shared` tells whether an input varies over an axis too.
     pub(super) fn new(
         spec: &'a Spec,
         stage: &'a StageSpec,
@@ -52,41 +53,40 @@ impl<'a> Binder<'a> {
                 problems.push(
                     Diagnostic::error(format!("axis `{name}` binds nothing in stage `{}`", stage.name.get_ref()))
                         .at(written.span())
-                        .note(format!("params of kind {}: {}", kind.kind(), kind.fields().join(", ")))
+                        .note(format!("params of kind {}: {}", kind.facts().kind, kind.facts().fields().join(", ")))
                         .help(format!(
-                            "bind a param with `with = {{ PARAM = \"axis.{name}\" }}`, or read an input that varies over it"
+                            "bind a param with `with = {{ PARAM = \"axis.{name}\" }}`, or read an input that varies \
+                             over it"
                         )),
                 );
             }
         }
         let (seed, span) = &spec.seed;
         let span = span.clone().unwrap_or(stage.name.span());
-        binder.insert_default("seed", Spanned::new(span, crate::source::integer(*seed)));
+        binder.insert_default("seed", Spanned::new(span, whole_number(*seed)));
         binder.supply_folds();
         binder
     }
 
     fn check_with(&self, over: &[usize], problems: &mut Vec<Diagnostic>) {
-        for (param, axis) in &self.stage.with {
-            if !over.iter().any(|index| self.spec.axes[*index].name.get_ref() == axis.get_ref()) {
+        let stage = self.stage.name.get_ref();
+        for (written_param, written_axis) in &self.stage.with {
+            let (param, axis) = (written_param.get_ref(), written_axis.get_ref());
+            if !over.iter().any(|index| self.spec.axes[*index].name.get_ref() == axis) {
                 let names = self.stage.over.iter().map(|over| over.get_ref().as_str());
-                let message = format!(
-                    "`with` reads axis `{}`, which stage `{}` does not vary over",
-                    axis.get_ref(),
-                    self.stage.name.get_ref()
-                );
-                problems.push(Diagnostic::error(message).at(axis.span()).names("its axes", axis.get_ref(), names));
+                let message = format!("`with` reads axis `{axis}`, which stage `{stage}` does not vary over");
+                problems.push(Diagnostic::error(message).at(written_axis.span()).names("its axes", axis, names));
             }
-            if !self.has(param.get_ref()) {
-                let fields = self.kind.fields().iter().copied();
-                let message = format!("kind {} has no param `{}`", self.kind.kind(), param.get_ref());
-                problems.push(Diagnostic::error(message).at(param.span()).names("its params", param.get_ref(), fields));
+            if !self.has(param) {
+                let fields = self.kind.facts().fields().iter().copied();
+                let message = format!("kind {} has no param `{param}`", self.kind.facts().kind);
+                problems.push(Diagnostic::error(message).at(written_param.span()).names("its params", param, fields));
             }
         }
     }
 
     fn has(&self, param: &str) -> bool {
-        self.kind.fields().contains(&param) || self.kind.free_fields().is_some()
+        self.kind.facts().fields().contains(&param) || self.kind.facts().free_fields.is_some()
     }
 
     fn with(&self, axis: &Axis) -> impl Iterator<Item = &str> {
@@ -97,11 +97,13 @@ impl<'a> Binder<'a> {
             .map(|(param, _)| param.get_ref().as_str())
     }
 
-    /// Whether an axis binds by `with`, by its name, or by the keys of its values. Free params are bound by name only
-    /// where no input varies over the axis too: else every command below a sweep would have its labels in its key.
+    /// Returns whether an axis binds a param by `with`, by its name, or by the keys of its values. Free params bind by
+    /// name only if no input varies over the axis too: otherwise every command below a sweep would have the labels in
+    /// its key.
     fn binds(&self, axis: usize, shared: bool) -> bool {
         let axis = &self.spec.axes[axis];
-        let by_name = |name: &str| self.kind.fields().contains(&name) || (self.kind.free_fields().is_some() && !shared);
+        let facts = self.kind.facts();
+        let by_name = |name: &str| facts.fields().contains(&name) || (facts.free_fields.is_some() && !shared);
         self.with(axis).next().is_some()
             || axis.values.iter().any(|value| match &value.binding {
                 Binding::Scalar(_) => by_name(axis.name.get_ref()),
@@ -109,7 +111,7 @@ impl<'a> Binder<'a> {
             })
     }
 
-    /// Keys of axis tables that it takes at some point, be it excluded or not.
+    /// Keys of axis tables that the stage uses at some point, excluded or not.
     pub(super) fn used_keys(&self) -> impl Iterator<Item = (usize, usize)> {
         let values = self.axes.iter().flat_map(|axis| &self.spec.axes[*axis].values);
         let tables = values.filter_map(|value| match &value.binding {
@@ -121,7 +123,7 @@ impl<'a> Binder<'a> {
     }
 
     fn supply_folds(&mut self) {
-        // A spec with two lists of folds must say which one it means.
+        // A spec with two lists of folds must name the one it means.
         let mut declared = self.spec.axes.iter().filter_map(|axis| axis.folds.as_ref());
         if let (Some(folds), None) = (declared.next(), declared.next()) {
             self.insert_default("folds", folds.clone());
@@ -129,13 +131,13 @@ impl<'a> Binder<'a> {
     }
 
     fn insert_default(&mut self, param: &'static str, value: Located) {
-        if self.kind.fields().contains(&param) && !self.base.get_ref().contains_key(param) {
+        if self.kind.facts().fields().contains(&param) && !self.base.get_ref().contains_key(param) {
             let key = Spanned::new(value.span(), param.into());
             self.base.get_mut().insert(key, value);
         }
     }
 
-    /// Params at one point: `value` gives the value index of each axis that binds.
+    /// Params at one point; `value` returns the value index of an axis.
     pub(super) fn params(&self, value: impl Fn(usize) -> usize, problems: &mut Problems) -> Option<ParamSet> {
         let mut table = self.base.clone();
         for &index in &self.axes {
@@ -172,8 +174,8 @@ impl<'a> Binder<'a> {
     fn bind(&self, table: &mut ParamTable, param: &str, value: Located) {
         let key = Spanned::new(value.span(), param.to_owned().into());
         let fields = table.get_mut();
-        match self.kind.free_fields() {
-            Some(free) if !self.kind.fields().contains(&param) => {
+        match self.kind.facts().free_fields {
+            Some(free) if !self.kind.facts().fields().contains(&param) => {
                 if !fields.contains_key(free) {
                     let empty = DeValue::Table(DeTable::new());
                     fields.insert(Spanned::new(value.span(), free.into()), Spanned::new(value.span(), empty));
@@ -208,7 +210,7 @@ impl<'a> Binder<'a> {
         fold_zeros(&mut params);
         let mut keyed = params.clone();
         let mut path_span = None;
-        for field in self.kind.path_fields() {
+        for field in self.kind.facts().path_fields {
             let written = located(table.get_ref(), field);
             path_span = path_span.or(written.map(Spanned::span));
             if let Err(path) = resolve(&mut params, field, written, &self.spec.sources) {
@@ -243,10 +245,10 @@ impl<'a> Binder<'a> {
     }
 }
 
-/// Checks what a stage sets, where it is not known what its axes and inputs would add: a param that is missing is no problem,
-/// and a kind with free params may refer to such ones, so nothing is said of it.
+/// Checks the written params of a stage whose axes or inputs are unknown. A missing param is no error, as an axis may
+/// bind it. A kind with free params is not checked, as it may refer to params that an axis adds.
 pub(super) fn check_written(stage: &StageSpec, kind: &'static dyn Stage, problems: &mut Problems) {
-    if kind.free_fields().is_some() {
+    if kind.facts().free_fields.is_some() {
         return;
     }
     let error = kind.check(&stage.params).err().unwrap_or_default();
@@ -255,11 +257,11 @@ pub(super) fn check_written(stage: &StageSpec, kind: &'static dyn Stage, problem
 }
 
 fn diagnostic(stage: &StageSpec, kind: &dyn Stage, problem: ParamProblem) -> Diagnostic {
-    let message = format!("stage `{}` (kind {}): {}", stage.name.get_ref(), kind.kind(), problem.message);
+    let message = format!("stage `{}` (kind {}): {}", stage.name.get_ref(), kind.facts().kind, problem.message);
     Diagnostic { help: problem.help, ..Diagnostic::error(message) }.at(problem.span)
 }
 
-/// A number of a table, at any depth, that JSON cannot hold: it would reach the stage as `null`.
+/// Finds a number, at any depth, that JSON cannot hold: it would reach the stage as `null`.
 fn not_finite<'t>(table: &'t DeTable<'static>) -> Option<&'t Located> {
     fn find(value: &Located) -> Option<&Located> {
         match value.get_ref() {
@@ -275,7 +277,7 @@ fn not_finite<'t>(table: &'t DeTable<'static>) -> Option<&'t Located> {
     table.values().find_map(find)
 }
 
-/// Turns -0.0 into 0.0, as the key does: who has one key is given one value.
+/// Turns -0.0 into 0.0, as the key does: equal keys mean equal params.
 fn fold_zeros(params: &mut Json) {
     match params {
         Json::Number(number) if number.as_f64() == Some(0.0) && number.is_f64() => *params = Json::from(0.0),
@@ -285,8 +287,8 @@ fn fold_zeros(params: &mut Json) {
     }
 }
 
-/// The value at a dotted name such as `init.weights`, as written; a value that stands for the table that its kind makes
-/// of it, such as `folds_from = "cvind.mat"` for `folds_from.file`, is the place of all that is in it.
+/// The written value at a dotted name such as `init.weights`. A value that its kind expands to a table, such as
+/// `folds_from = "cvind.mat"` for `folds_from.file`, is returned for each name in that table.
 fn located<'t>(table: &'t DeTable<'static>, field: &str) -> Option<&'t Located> {
     let (first, rest) = field.split_once('.').map_or((field, None), |(first, rest)| (first, Some(rest)));
     let value = table.get(first)?;
@@ -297,8 +299,8 @@ fn located<'t>(table: &'t DeTable<'static>, field: &str) -> Option<&'t Located> 
     }
 }
 
-/// Makes the path, or each of the paths, at a dotted name absolute, against the source that wrote it. Errors: one that is not
-/// UTF-8, which JSON cannot hold.
+/// Makes the paths at a dotted name absolute, relative to the source that sets them. Errors: a path is not UTF-8, so
+/// JSON cannot hold it.
 fn resolve(params: &mut Json, field: &str, written: Option<&Located>, sources: &SourceMap) -> Result<(), PathBuf> {
     let Some(value) = params.pointer_mut(&pointer(field)) else { return Ok(()) };
     let dir = written.and_then(|written| sources.source_at(written.span().start)).map(|source| source.dir.as_path());
@@ -339,7 +341,7 @@ mod tests {
 
     use super::*;
 
-    /// Pairs of values that differ in the signs of zeros and in the order of fields.
+    /// Pairs of values that differ only in the signs of zeros and the order of fields.
     fn pairs() -> impl Strategy<Value = (Json, Json)> {
         let leaf = prop_oneof![
             Just((json!(0.0), json!(-0.0))),

@@ -1,30 +1,39 @@
-//! spec → plan: joins stages on the axes they share, gathers those that the consumer lacks, and checks all that the kinds
-//! of stages can tell.
+//! spec → plan: joins stages on the axes that they share, gathers the axes that the consumer lacks, and checks stages
+//! against their kinds.
 
 use std::collections::HashMap;
 
 use super::bind::{self, Binder, UsedKeys};
 use super::link::{Link, LinkFeed, links, or};
 use super::problems::Problems;
-use super::{Feed, Node, ParamSet, Plan, PlannedStage, Points, targets};
-use crate::diagnostic::{Diagnostic, Severity, SpecError};
-use crate::nearest::Names;
+use super::{Feed, Node, ParamSet, Plan, PlannedStage, Points, publish_folders};
+use crate::diagnostic::{Diagnostic, Names, Severity, SpecError};
 use crate::node::NodeId;
 use crate::spec::Spec;
 use crate::spec::axis::Binding;
 use crate::stage::Stage;
 
-/// Makes the plan of a spec from the kinds of stages that exist; all problems at once.
+/// Plans a spec over the given kinds of stages. Errors: all problems at once.
 pub fn build(spec: Spec, kinds: &[&'static dyn Stage]) -> Result<Plan, SpecError> {
     let mut problems = Problems::new(spec.findings.clone());
     let (links, sorted) = links(&spec, kinds, &mut problems);
-    let mut builder = Builder { planned: vec![None; links.len()], ..Builder::new(&spec, problems) };
+    let mut builder = PlanBuilder {
+        spec: &spec,
+        problems,
+        planned: vec![None; links.len()],
+        used_keys: UsedKeys::new(),
+        incomplete: false,
+        stages: Vec::new(),
+        nodes: Vec::new(),
+        items: Vec::new(),
+        feed_starts: vec![0],
+    };
     for declared in sorted {
         builder.stage(declared, &links[declared]);
     }
     builder.unused_keys();
-    targets::check(&spec, &builder.stages, &mut builder.problems);
-    let Builder { problems, stages, nodes, items, feed_starts, .. } = builder;
+    publish_folders::check(&spec, &builder.stages, &mut builder.problems);
+    let PlanBuilder { problems, stages, nodes, items, feed_starts, .. } = builder;
     let problems = problems.all();
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
         return Err(SpecError::new(spec.sources, problems));
@@ -32,13 +41,14 @@ pub fn build(spec: Spec, kinds: &[&'static dyn Stage]) -> Result<Plan, SpecError
     Ok(Plan { spec: Spec { findings: problems, ..spec }, stages, nodes, items, feed_starts })
 }
 
-struct Builder<'a> {
+/// A plan under construction.
+struct PlanBuilder<'a> {
     spec: &'a Spec,
     problems: Problems,
     /// Planned index of each declared stage, once it is planned.
     planned: Vec<Option<usize>>,
     used_keys: UsedKeys,
-    /// Whether a stage could not be planned, so that what hangs on it cannot be checked.
+    /// True if a stage could not be planned, so that unused keys cannot be told.
     incomplete: bool,
     stages: Vec<PlannedStage>,
     nodes: Vec<Node>,
@@ -46,21 +56,7 @@ struct Builder<'a> {
     feed_starts: Vec<u32>,
 }
 
-impl<'a> Builder<'a> {
-    fn new(spec: &'a Spec, problems: Problems) -> Self {
-        Self {
-            spec,
-            problems,
-            planned: Vec::new(),
-            used_keys: UsedKeys::new(),
-            incomplete: false,
-            stages: Vec::new(),
-            nodes: Vec::new(),
-            items: Vec::new(),
-            feed_starts: vec![0],
-        }
-    }
-
+impl PlanBuilder<'_> {
     fn stage(&mut self, declared: usize, link: &Link) {
         let stage = &self.spec.stages[declared];
         let Some(kind) = link.kind else {
@@ -102,7 +98,7 @@ impl<'a> Builder<'a> {
             self.incomplete = true;
             return;
         };
-        let batch_axes = if kind.batches() { self.batch_axes(&points, &feeds) } else { Vec::new() };
+        let batch_axes = if kind.facts().batches { self.batch_axes(&points, &feeds) } else { Vec::new() };
         let first_node = NodeId::from_index(self.nodes.len());
         self.planned[declared] = Some(self.stages.len());
         let name = stage.name.get_ref().clone();
@@ -110,10 +106,10 @@ impl<'a> Builder<'a> {
         self.nodes(link, &params);
     }
 
-    /// The distinct params of a stage, and which of them each point has.
+    /// The distinct params of a stage, and for each point the index of its own.
     fn param_sets(&mut self, binder: &Binder<'_>, points: &Points) -> (Vec<ParamSet>, Vec<u32>) {
         let mut sets = Vec::new();
-        // By the code of a point with the first value on each axis that binds nothing.
+        // By the code of a point, set to the first value on each axis that binds nothing.
         let mut known: HashMap<u32, Option<u32>> = HashMap::new();
         let mut params = Vec::with_capacity(points.len());
         let binds = |position: &usize| binder.axes.contains(&points.axes()[*position]);
@@ -159,12 +155,12 @@ impl<'a> Builder<'a> {
                 );
                 Diagnostic::error(message).help(format!("add {} to `over`", quoted(&axes)))
             };
-            self.problems.push(problem.at(feed.source.span()));
+            self.problems.push(problem.at(feed.written.span()));
             return None;
         }
         Some(Feed {
             port: feed.name.clone(),
-            span: feed.source.span(),
+            span: feed.written.span(),
             stage: upstream_index,
             output,
             gathered,
@@ -172,9 +168,9 @@ impl<'a> Builder<'a> {
         })
     }
 
-    /// Axes along which siblings share the input that is closest to them: of the feeds that lack an axis, those that share
-    /// the most axes with the stage. So scores of one fold are computed together for all thresholds, but not those of all
-    /// folds only because they share the masks.
+    /// Axes along which siblings share their closest input: of the feeds that lack an axis, the one that shares the
+    /// most axes with the stage. So scores of one fold run together for all thresholds. Scores of all folds do not,
+    /// though they share the masks.
     fn batch_axes(&self, points: &Points, feeds: &[Feed]) -> Vec<usize> {
         let lacking = |feed: &Feed| -> Vec<usize> {
             let upstream = &self.stages[feed.stage].points;
@@ -216,14 +212,14 @@ impl<'a> Builder<'a> {
                 "a node of stage `{}` has nothing to read at `{}`: `exclude` or `zip` leaves no point of `{}` for it",
                 stage.name,
                 feed.name,
-                feed.source.get_ref(),
+                feed.written.get_ref(),
             );
             let help = "exclude the point for this stage too, by naming only axes that it varies over";
-            self.problems.push_once(Diagnostic::error(message).at(feed.source.span()).help(help));
+            self.problems.push_once(Diagnostic::error(message).at(feed.written.span()).help(help));
         }
     }
 
-    /// Keys of axis tables that no stage has as a param: slips of the pen.
+    /// Reports keys of axis tables that are no param of any stage: slips of the pen.
     fn unused_keys(&mut self) {
         if self.incomplete {
             return;
@@ -236,7 +232,8 @@ impl<'a> Builder<'a> {
             if stages.is_empty() {
                 continue;
             }
-            let fields = Names::new("params", stages.iter().flat_map(|stage| stage.kind.fields().iter().copied()));
+            let fields =
+                Names::new("params", stages.iter().flat_map(|stage| stage.kind.facts().fields().iter().copied()));
             for value in &axis.values {
                 let Binding::Table(table) = &value.binding else { continue };
                 for key in table.keys() {
@@ -259,9 +256,9 @@ fn quoted(names: &[&str]) -> String {
 /// Finds the nodes of an upstream stage that agree with a point on the shared axes.
 struct Gather<'a> {
     upstream: &'a PlannedStage,
-    /// For each shared axis what a step along it adds to a code of the upstream stage, and where it stands among our axes.
+    /// For each shared axis: its weight in a code of the upstream stage, and its position among our axes.
     shared: Vec<(u32, usize)>,
-    /// What each combination of values of the gathered axes adds to a code, in gather order.
+    /// The offset in a code for each combination of gathered values, in gather order.
     offsets: Vec<u32>,
 }
 
@@ -288,11 +285,11 @@ impl<'a> Gather<'a> {
     }
 }
 
-/// The output that a port reads: the one that the spec names, else the first that the port asks for, else, for kinds whose
-/// outputs the spec declares, the only one.
+/// The output that a port reads: the one named in the spec, else the first that the port asks for. If the spec declares
+/// the outputs of the kind, it may also be the only one.
 fn output(feed: &LinkFeed, upstream: &PlannedStage) -> Result<String, Box<Diagnostic>> {
     let Some(set) = upstream.param_sets.first() else {
-        // It has no nodes, so nobody reads it.
+        // A stage without nodes has no readers.
         return Ok(feed.output.clone().unwrap_or_else(|| feed.name.clone()));
     };
     let outputs = &set.outputs;
@@ -301,13 +298,14 @@ fn output(feed: &LinkFeed, upstream: &PlannedStage) -> Result<String, Box<Diagno
         if outputs.contains(output) {
             return Ok(output.clone());
         }
-        let message = format!("stage `{}` (kind {}) has no output `{output}`", upstream.name, upstream.kind.kind());
-        return Err(Box::new(Diagnostic::error(message).at(feed.source.span()).names("its outputs", output, names())));
+        let message =
+            format!("stage `{}` (kind {}) has no output `{output}`", upstream.name, upstream.kind.facts().kind);
+        return Err(Box::new(Diagnostic::error(message).at(feed.written.span()).names("its outputs", output, names())));
     }
     let wanted: &[&str] = feed.port.map_or(&[], |port| port.reads);
     let by_name =
         wanted.iter().copied().chain([feed.name.as_str()]).find(|name| outputs.iter().any(|output| output == name));
-    let free = upstream.kind.takes_any_port() || feed.port.is_none();
+    let free = upstream.kind.facts().takes_any_port || feed.port.is_none();
     match (by_name, outputs.as_slice()) {
         (Some(name), _) => Ok(name.to_owned()),
         (None, [only]) if free => Ok(only.clone()),
@@ -319,12 +317,12 @@ fn output(feed: &LinkFeed, upstream: &PlannedStage) -> Result<String, Box<Diagno
                     feed.name,
                     or(wanted),
                     upstream.name,
-                    upstream.kind.kind()
+                    upstream.kind.facts().kind
                 ),
             };
             Err(Box::new(
                 Diagnostic::error(message)
-                    .at(feed.source.span())
+                    .at(feed.written.span())
                     .note(format!("its outputs: {}", names().join(", ")))
                     .help(format!("name an output as \"{}.OUTPUT\", or read another stage", upstream.name)),
             ))

@@ -1,36 +1,35 @@
-//! Resolves what stages refer to by name: their kinds, axes and inputs. Thousands of names that are wrong cost linear time.
+//! Resolves names in stages: kinds, axes and inputs. Thousands of wrong names cost linear time.
 
 use std::collections::HashSet;
 
 use serde_spanned::Spanned;
 
 use super::order::order;
-use crate::diagnostic::Diagnostic;
-use crate::nearest::Names;
+use crate::diagnostic::{Diagnostic, Names};
 use crate::spec::{Spec, StageSpec};
 use crate::stage::{Port, Stage};
 
-/// Links of all stages, in the order of declaration, and an order in which each stage comes after those that feed it.
+/// Links all stages, in the order of declaration. Also returns an order in which each stage follows those that feed it.
 pub(super) fn links(
     spec: &Spec,
     kinds: &[&'static dyn Stage],
     problems: &mut Vec<Diagnostic>,
 ) -> (Vec<Link>, Vec<usize>) {
-    let declared = Declared::new(spec);
+    let declared = DeclaredNames::new(spec);
     let mut links: Vec<_> = spec.stages.iter().map(|stage| link(&declared, stage, kinds, problems)).collect();
     let sorted = sort(spec, &mut links, problems);
     (links, sorted)
 }
 
-/// The names that stages refer to.
-struct Declared<'a> {
+/// The names to which stages refer.
+struct DeclaredNames<'a> {
     axes: Names<'a>,
     stages: Names<'a>,
-    /// What could not be read: a reference to it is not wrong as well.
+    /// Axes and stages that could not be read: a reference to one of them is no second error.
     broken: HashSet<&'a str>,
 }
 
-impl<'a> Declared<'a> {
+impl<'a> DeclaredNames<'a> {
     fn new(spec: &'a Spec) -> Self {
         Self {
             axes: Names::new("declared axes", spec.axes.iter().map(|axis| axis.name.get_ref().as_str())),
@@ -40,15 +39,18 @@ impl<'a> Declared<'a> {
     }
 }
 
-/// In how many rounds cycles are looked for; groups of stages in which there are more lose all their inputs.
+/// The most rounds of looking for cycles; after the last one all stages lose their inputs.
 const CYCLE_ROUNDS: usize = 20;
 
-/// Orders the stages; those of a cycle are reported, lose their inputs, and are not planned.
+/// Orders the stages. Stages of a cycle are reported, lose their inputs, and are not planned.
 fn sort(spec: &Spec, links: &mut [Link], problems: &mut Vec<Diagnostic>) -> Vec<usize> {
     let mut rounds = 0;
     loop {
         let edges = links.iter().enumerate().flat_map(|(to, link)| link.feeds.iter().map(move |feed| (feed.stage, to)));
-        let Err(cycles) = order(links.len(), &edges.collect::<Vec<_>>()) else { break };
+        let cycles = match order(links.len(), &edges.collect::<Vec<_>>()) {
+            Ok(sorted) => return sorted,
+            Err(cycles) => cycles,
+        };
         rounds += 1;
         for cycle in cycles {
             problems.push(cycle_problem(spec, &cycle));
@@ -61,106 +63,93 @@ fn sort(spec: &Spec, links: &mut [Link], problems: &mut Vec<Diagnostic>) -> Vec<
             links.iter_mut().for_each(|link| (link.whole, link.feeds) = (false, Vec::new()));
         }
     }
-    let edges = links.iter().enumerate().flat_map(|(to, link)| link.feeds.iter().map(move |feed| (feed.stage, to)));
-    order(links.len(), &edges.collect::<Vec<_>>()).unwrap_or_default()
 }
 
 /// A stage with its names resolved.
 pub(super) struct Link {
     pub(super) kind: Option<&'static dyn Stage>,
-    /// Whether all its axes and inputs are known. One that is not is not planned: what else would be said of it may be wrong.
+    /// True if all its axes and inputs are known. Otherwise it is not planned, as further errors might be wrong.
     pub(super) whole: bool,
     /// Indices into the spec's axes.
     pub(super) over: Vec<usize>,
     pub(super) feeds: Vec<LinkFeed>,
 }
 
+/// One stage that feeds one port, with its name resolved.
 pub(super) struct LinkFeed {
     pub(super) port: Option<&'static Port>,
     pub(super) name: String,
     pub(super) stage: usize,
-    /// The output, where the spec names it: `inputs = { masks = "images.masks" }`.
+    /// The output, if the spec names it: `inputs = { masks = "images.masks" }`.
     pub(super) output: Option<String>,
-    pub(super) source: Spanned<String>,
+    /// The text in the spec: `STAGE` or `STAGE.OUTPUT`.
+    pub(super) written: Spanned<String>,
+    /// True if several stages feed the port.
     pub(super) several: bool,
 }
 
 fn link(
-    declared: &Declared<'_>,
+    declared: &DeclaredNames<'_>,
     stage: &StageSpec,
     kinds: &[&'static dyn Stage],
     problems: &mut Vec<Diagnostic>,
 ) -> Link {
-    let kind = kinds.iter().copied().find(|kind| kind.kind() == stage.kind.get_ref());
+    let (stage_name, kind_name) = (stage.name.get_ref(), stage.kind.get_ref());
+    let kind = kinds.iter().copied().find(|kind| kind.facts().kind == kind_name);
     if kind.is_none() {
-        let names: Vec<_> = kinds.iter().map(|kind| kind.kind()).collect();
-        problems.push(
-            Diagnostic::error(format!("unknown stage kind `{}`", stage.kind.get_ref())).at(stage.kind.span()).names(
-                "kinds",
-                stage.kind.get_ref(),
-                names,
-            ),
-        );
+        let names: Vec<_> = kinds.iter().map(|kind| kind.facts().kind).collect();
+        let problem = Diagnostic::error(format!("unknown stage kind `{kind_name}`")).at(stage.kind.span());
+        problems.push(problem.names("kinds", kind_name, names));
     }
     let mut whole = true;
     let mut over = Vec::new();
     for written in &stage.over {
-        match declared.axes.position(written.get_ref()) {
-            Some(axis) => over.push(axis),
-            None if declared.broken.contains(written.get_ref().as_str()) => whole = false,
+        let axis = written.get_ref();
+        match declared.axes.position(axis) {
+            Some(index) => over.push(index),
+            None if declared.broken.contains(axis.as_str()) => whole = false,
             None => {
                 whole = false;
-                let message = format!(
-                    "stage `{}` varies over `{}`, which is not declared",
-                    stage.name.get_ref(),
-                    written.get_ref()
-                );
-                let problem = Diagnostic::error(message).at(written.span());
-                problems.push(declared.axes.unknown(problem, written.get_ref()));
+                let message = format!("stage `{stage_name}` varies over `{axis}`, which is not declared");
+                problems.push(declared.axes.unknown(Diagnostic::error(message).at(written.span()), axis));
             }
         }
     }
     over.sort_unstable();
     let mut feeds = Vec::new();
+    let facts = kind.map(|kind| kind.facts());
     for (name, port_spec) in &stage.inputs {
-        let port = kind.and_then(|kind| kind.ports().iter().find(|port| port.name == name));
-        if let Some(kind) = kind.filter(|kind| port.is_none() && !kind.takes_any_port()) {
-            let names: Vec<_> = kind.ports().iter().map(|port| port.name).collect();
-            let message = format!("kind {} has no input `{name}`", kind.kind());
+        let port = facts.and_then(|facts| facts.ports.iter().find(|port| port.name == name));
+        if let Some(facts) = facts.filter(|facts| port.is_none() && !facts.takes_any_port) {
+            let names: Vec<_> = facts.ports.iter().map(|port| port.name).collect();
+            let message = format!("kind {kind_name} has no input `{name}`");
             problems.push(Diagnostic::error(message).at(port_spec.span.clone()).names("its inputs", name, names));
         }
-        for source in &port_spec.sources {
-            let Some((feeding, output)) = find_source(declared, stage, source, problems) else {
+        for written in &port_spec.stages {
+            let Some((feeding, output)) = find_output(declared, stage, written, problems) else {
                 whole = false;
                 continue;
             };
-            let several = port_spec.sources.len() > 1;
-            let source = source.clone();
-            feeds.push(LinkFeed { port, name: name.clone(), stage: feeding, output, source, several });
+            let (written, several) = (written.clone(), port_spec.stages.len() > 1);
+            feeds.push(LinkFeed { port, name: name.clone(), stage: feeding, output, written, several });
         }
     }
-    if let Some(kind) = kind {
-        let missing = kind.ports().iter().filter(|port| !port.optional && !stage.inputs.contains_key(port.name));
+    if let Some(facts) = facts {
+        let missing = facts.ports.iter().filter(|port| !port.optional && !stage.inputs.contains_key(port.name));
         let before = problems.len();
-        for port in missing {
+        for Port { name, reads, .. } in missing {
             whole = false;
-            problems.push(
-                Diagnostic::error(format!("stage `{}` lacks the input `{}`", stage.name.get_ref(), port.name))
-                    .at(stage.name.span())
-                    .help(format!(
-                        "add `inputs = {{ {} = \"STAGE\" }}`, where STAGE gives {}",
-                        port.name,
-                        or(port.reads)
-                    )),
-            );
+            let message = format!("stage `{stage_name}` lacks the input `{name}`");
+            let help = format!("add `inputs = {{ {name} = \"STAGE\" }}`, where STAGE gives {}", or(reads));
+            problems.push(Diagnostic::error(message).at(stage.name.span()).help(help));
         }
         let connected: Vec<&str> = stage.inputs.keys().map(String::as_str).collect();
-        if let (true, Err(message)) = (problems.len() == before, kind.check_ports(&connected)) {
-            let message = format!("stage `{}`: {message}", stage.name.get_ref());
+        if let (true, Err(message)) = (problems.len() == before, (facts.check_ports)(&connected)) {
+            let message = format!("stage `{stage_name}`: {message}");
             problems.push(Diagnostic::error(message).at(stage.name.span()));
         }
-        // The order of ports is the stage's, not the spec's, so that reordered keys change no key.
-        let rank = |feed: &LinkFeed| kind.ports().iter().position(|port| port.name == feed.name).unwrap_or(usize::MAX);
+        // The kind decides the order of ports, so that reordering `inputs` in the spec changes no key.
+        let rank = |feed: &LinkFeed| facts.ports.iter().position(|port| port.name == feed.name).unwrap_or(usize::MAX);
         feeds.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.name.cmp(&b.name)));
     }
     Link { kind, whole, over, feeds }
@@ -170,20 +159,19 @@ pub(super) fn or(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
 }
 
-/// Resolves `STAGE` or `STAGE.OUTPUT`.
-fn find_source(
-    declared: &Declared<'_>,
+/// Resolves `STAGE` or `STAGE.OUTPUT` to the index of a declared stage and the output.
+fn find_output(
+    declared: &DeclaredNames<'_>,
     stage: &StageSpec,
-    source: &Spanned<String>,
+    written: &Spanned<String>,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<(usize, Option<String>)> {
-    let written = source.get_ref();
-    let (name, output) =
-        written.split_once('.').map_or((written.as_str(), None), |(name, output)| (name, Some(output)));
+    let text = written.get_ref();
+    let (name, output) = text.split_once('.').map_or((text.as_str(), None), |(name, output)| (name, Some(output)));
     let found = declared.stages.position(name);
     if found.is_none() && !declared.broken.contains(name) {
         let message = format!("stage `{}` reads `{name}`, which is not declared", stage.name.get_ref());
-        problems.push(declared.stages.unknown(Diagnostic::error(message).at(source.span()), name));
+        problems.push(declared.stages.unknown(Diagnostic::error(message).at(written.span()), name));
     }
     Some((found?, output.map(str::to_owned)))
 }
@@ -194,8 +182,8 @@ fn cycle_problem(spec: &Spec, cycle: &[usize]) -> Diagnostic {
     let back = reader
         .inputs
         .values()
-        .flat_map(|port| &port.sources)
-        .find(|source| source.get_ref().split('.').next() == Some(names[0]));
+        .flat_map(|port| &port.stages)
+        .find(|written| written.get_ref().split('.').next() == Some(names[0]));
     let span = back.map_or(reader.name.span(), Spanned::span);
     Diagnostic::error(format!("stages feed each other in a circle: {}", names.join(" → ")))
         .at(span)

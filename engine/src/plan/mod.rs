@@ -1,7 +1,7 @@
-//! The plan: every node of a spec, in topological order, with its params and the nodes that feed it.
+//! The plan: every node of a spec in topological order, with its params and its inputs.
 //!
-//! Nodes are implied by stages and points, so they are stored as dense indices: a point is a mixed-radix code over the
-//! axes of its stage, inputs are slices of one flat list. A million nodes cost tens of megabytes and no text.
+//! Stages and points imply the nodes, so a node is a few integers: its point is a mixed-radix code over the axes of its
+//! stage, its inputs are a slice of one flat list. A million nodes take tens of megabytes and no text.
 
 mod bind;
 mod build;
@@ -9,34 +9,35 @@ mod link;
 mod order;
 mod point;
 mod problems;
+mod publish_folders;
 mod select;
-mod targets;
 #[cfg(test)]
 mod tests;
 
 use orchestrate_cache::Value;
 
-use crate::diagnostic::Span;
 use crate::node::{NodeId, NodeName, Point};
-use crate::spec::Spec;
+use crate::source::Span;
+use crate::spec::axis::Axis;
+use crate::spec::{Spec, StageSpec};
 use crate::stage::{FileName, Stage};
 
 pub use build::build;
 pub use point::Points;
+pub use publish_folders::check_store;
 pub use select::{SelectError, Selector};
-pub use targets::check_store;
 
 /// The immutable graph of nodes.
 pub struct Plan {
-    /// What it was made from.
+    /// The spec behind it.
     pub spec: Spec,
     /// Stages in topological order.
     pub stages: Vec<PlannedStage>,
-    /// Nodes in topological order; those of one stage lie together, in gather order.
+    /// Nodes in topological order; the nodes of a stage are consecutive, in gather order.
     pub nodes: Vec<Node>,
-    /// Flat inputs of all nodes; see [`Plan::feed_items`].
+    /// Flat list of the inputs of all nodes; see [`Plan::feed_items`].
     items: Vec<NodeId>,
-    /// Where the items of each feed of each node begin in `items`.
+    /// Offset in `items` of each feed of each node.
     feed_starts: Vec<u32>,
 }
 
@@ -49,7 +50,7 @@ pub struct Node {
     pub code: u32,
     /// Index into [`PlannedStage::param_sets`].
     pub params: u32,
-    /// Where the node's feeds begin in `feed_starts`.
+    /// Offset of the node's feeds in `feed_starts`.
     feeds: u32,
 }
 
@@ -59,27 +60,27 @@ pub struct PlannedStage {
     pub name: String,
     /// Index into [`Spec::stages`].
     pub declared: usize,
-    /// What it does.
+    /// Its kind.
     pub kind: &'static dyn Stage,
-    /// The points at which it has nodes.
+    /// The points of its nodes.
     pub points: Points,
     /// Its first node; the others follow.
     pub first_node: NodeId,
-    /// What feeds its ports: in the order of the ports, then as written.
+    /// The stages that feed its ports: in the order of the ports, then as written.
     pub feeds: Vec<Feed>,
     /// The distinct params of its nodes.
     pub param_sets: Vec<ParamSet>,
-    /// Axes (positions among the stage's own) along which siblings are worth running together.
+    /// Axes, as positions among the stage's own, along which siblings run in batches.
     pub batch_axes: Vec<usize>,
 }
 
 impl PlannedStage {
-    /// How many nodes it has.
+    /// The number of its nodes.
     pub fn len(&self) -> usize {
         self.points.len()
     }
 
-    /// Whether it has no nodes.
+    /// Returns whether it has no nodes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -90,30 +91,30 @@ impl PlannedStage {
 pub struct Feed {
     /// The port's name.
     pub port: String,
-    /// Place of the upstream stage's name in the spec.
+    /// Location of the upstream stage's name in the spec.
     pub span: Span,
     /// Index into [`Plan::stages`].
     pub stage: usize,
     /// The output that is read.
     pub output: String,
-    /// Axes of the upstream stage (positions among its own) that this stage lacks.
+    /// Axes of the upstream stage that this stage lacks, as positions among the upstream axes.
     pub gathered: Vec<usize>,
-    /// Whether the input is a list in the key: gathered, or one of several stages at the port.
+    /// True if the input is a list in the key: gathered, or one of several stages at the port.
     pub listed: bool,
 }
 
 /// Checked params, shared by all nodes that have the same.
 #[derive(Clone, Debug)]
 pub struct ParamSet {
-    /// Params with defaults filled in and paths absolute: what the stage receives.
+    /// Params for the stage: defaults filled in, paths absolute.
     pub params: serde_json::Value,
-    /// The same without paths: what the key holds.
+    /// Params for the key: the same without paths.
     pub keyed: Value,
-    /// Outputs that a node with these params gives.
+    /// Names of the outputs of a node with these params.
     pub outputs: Vec<String>,
     /// External files that it reads.
     pub files: Vec<FileName>,
-    /// Place of each param that was written or bound, by name.
+    /// Name and location of each param that was written or bound.
     pub spans: Vec<(String, Span)>,
 }
 
@@ -126,6 +127,16 @@ impl Plan {
     /// The stage of a node.
     pub fn stage(&self, id: NodeId) -> &PlannedStage {
         &self.stages[self.node(id).stage as usize]
+    }
+
+    /// The declaration of a planned stage, by its index.
+    pub fn declared(&self, stage: usize) -> &StageSpec {
+        &self.spec.stages[self.stages[stage].declared]
+    }
+
+    /// The axes of a planned stage, in the order of declaration.
+    pub fn axes<'p>(&'p self, stage: &'p PlannedStage) -> impl Iterator<Item = &'p Axis> + Clone {
+        stage.points.axes().iter().map(|axis| &self.spec.axes[*axis])
     }
 
     /// The params of a node.
@@ -150,7 +161,7 @@ impl Plan {
         &self.items[self.feed_starts[start] as usize..self.feed_starts[start + 1] as usize]
     }
 
-    /// All nodes that feed a node, with repetitions where it reads one twice.
+    /// All nodes that feed a node; a node that is read twice is repeated.
     pub fn inputs(&self, id: NodeId) -> &[NodeId] {
         let start = self.node(id).feeds as usize;
         let end = start + self.stage(id).feeds.len();
@@ -170,13 +181,13 @@ impl Plan {
         (axis.name.get_ref(), &axis.values[value].label)
     }
 
-    /// The same as indices into the axes of the spec and the values of that axis.
+    /// Axis index in the spec and value index at one position among the axes of the node's stage.
     pub(crate) fn value(&self, id: NodeId, position: usize) -> (usize, usize) {
         let points = &self.stage(id).points;
         (points.axes()[position], points.value(self.node(id).code, position))
     }
 
-    /// Appends the text of [`Plan::name`], without the parts that it keeps.
+    /// Appends the text of [`Plan::name`], without allocating the point.
     pub fn write_name(&self, id: NodeId, text: &mut String) {
         let stage = self.stage(id);
         text.push_str(&stage.name);
@@ -192,14 +203,14 @@ impl Plan {
         }
     }
 
-    /// The node as people know it: `score[model=tiny,fold=3]`.
+    /// The name of a node: `score[model=tiny,fold=3]`.
     pub fn name(&self, id: NodeId) -> NodeName {
-        let points = &self.stage(id).points;
-        let labels = points.axes().iter().enumerate().map(|(position, axis)| {
-            let axis = &self.spec.axes[*axis];
-            let value = &axis.values[points.value(self.node(id).code, position)];
-            (axis.name.get_ref().clone(), value.json_label())
+        let stage = self.stage(id);
+        let labels = (0..stage.points.axes().len()).map(|position| {
+            let (axis, value) = self.value(id, position);
+            let axis = &self.spec.axes[axis];
+            (axis.name.get_ref().clone(), axis.values[value].json_label())
         });
-        NodeName::new(self.stage(id).name.clone(), Point(labels.collect()))
+        NodeName::new(stage.name.clone(), Point(labels.collect()))
     }
 }

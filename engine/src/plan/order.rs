@@ -1,15 +1,15 @@
-//! The graph of stages: which feeds which, in what order, and whether they go in a circle.
+//! The graph of stages: its topological order and its cycles.
 
 use std::collections::{HashMap, HashSet};
 
 use petgraph::algo::{tarjan_scc, toposort};
 use petgraph::graph::{DiGraph, NodeIndex};
 
-/// Orders stages so that each comes after those that feed it; an error gives one cycle of each group of stages that feed each
-/// other, its first stage repeated.
+/// Orders stages so that each follows those that feed it. The error has one cycle for each strongly connected
+/// component; its first stage is repeated at the end.
 pub(super) fn order(stages: usize, edges: &[(usize, usize)]) -> Result<Vec<usize>, Vec<Vec<usize>>> {
     let mut graph = DiGraph::<(), (), usize>::default();
-    // Reversed twice, because `toposort` walks from the last node: so stages that are free of each other keep their order.
+    // Reversed twice, because `toposort` starts from the last node: independent stages keep their order.
     for _ in 0..stages {
         graph.add_node(());
     }
@@ -30,26 +30,26 @@ fn mirror(stages: usize, stage: usize) -> NodeIndex<usize> {
 }
 
 fn cycles(graph: &DiGraph<(), (), usize>) -> Vec<Vec<NodeIndex<usize>>> {
-    let is_knot = |knot: &Vec<NodeIndex<usize>>| knot.len() > 1 || graph.find_edge(knot[0], knot[0]).is_some();
-    let mut knots = tarjan_scc(graph);
-    knots.retain(is_knot);
-    knots.iter().map(|knot| cycle(graph, knot)).collect()
+    let has_cycle = |nodes: &Vec<NodeIndex<usize>>| nodes.len() > 1 || graph.find_edge(nodes[0], nodes[0]).is_some();
+    let mut components = tarjan_scc(graph);
+    components.retain(has_cycle);
+    components.iter().map(|component| cycle(graph, component)).collect()
 }
 
-fn cycle(graph: &DiGraph<(), (), usize>, knot: &[NodeIndex<usize>]) -> Vec<NodeIndex<usize>> {
-    let members: HashSet<_> = knot.iter().collect();
-    // Within a knot every node leads to another of its nodes: walking on must come back to a node seen before.
-    let mut path = vec![*knot.iter().max().expect("a knot has nodes")];
-    let mut places = HashMap::from([(path[0], 0)]);
+fn cycle(graph: &DiGraph<(), (), usize>, component: &[NodeIndex<usize>]) -> Vec<NodeIndex<usize>> {
+    let members: HashSet<_> = component.iter().collect();
+    // Every node of a component has an edge to another of its nodes, so the walk must return to a node on its path.
+    let mut path = vec![*component.iter().max().expect("a component has nodes")];
+    let mut positions = HashMap::from([(path[0], 0)]);
     loop {
         let last = path[path.len() - 1];
-        let next = graph.neighbors(last).find(|next| members.contains(next)).expect("a knot has no way out only");
-        if let Some(first) = places.get(&next) {
+        let next = graph.neighbors(last).find(|next| members.contains(next)).expect("an edge stays in the component");
+        if let Some(first) = positions.get(&next) {
             let mut cycle = path.split_off(*first);
             cycle.push(next);
             return cycle;
         }
-        places.insert(next, path.len());
+        positions.insert(next, path.len());
         path.push(next);
     }
 }
@@ -59,18 +59,18 @@ mod tests {
     use super::order;
 
     #[test]
-    fn stages_follow_what_feeds_them() {
+    fn stages_follow_their_inputs() {
         assert_eq!(order(4, &[(3, 0), (0, 1), (1, 2)]), Ok(vec![3, 0, 1, 2]));
     }
 
     #[test]
-    fn a_cycle_is_given_as_a_path() {
+    fn a_cycle_is_returned_as_a_path() {
         assert_eq!(order(4, &[(0, 1), (1, 2), (2, 1), (2, 3)]), Err(vec![vec![1, 2, 1]]));
         assert_eq!(order(1, &[(0, 0)]), Err(vec![vec![0, 0]]));
     }
 
     #[test]
-    fn each_group_of_stages_gives_a_cycle() {
+    fn each_component_gives_one_cycle() {
         let mut cycles = order(5, &[(0, 1), (1, 0), (2, 2), (3, 4), (4, 3), (1, 3)]).unwrap_err();
         cycles.sort();
         assert_eq!(cycles, [vec![0, 1, 0], vec![2, 2], vec![3, 4, 3]]);

@@ -1,26 +1,27 @@
-//! Points of a stage as mixed-radix codes: the first axis is the slowest digit, so codes are in gather order.
+//! Points of a stage as mixed-radix codes: the first axis is the slowest digit, so ascending codes are in gather order.
 
 use crate::spec::Spec;
 
-/// More points than this in one stage is a slip of the pen.
+/// The most points of one stage: more are a slip of the pen.
 const MAX_POINTS: usize = 20_000_000;
 
-/// The points at which a stage has nodes.
+/// The points of a stage's nodes.
 #[derive(Clone, Debug)]
 pub struct Points {
     /// Indices into the spec's axes, in the order of declaration.
     axes: Vec<usize>,
     /// Number of values of each axis.
     radices: Vec<u32>,
-    /// What one step along each axis adds to a code.
+    /// The weight of each axis' digit in a code.
     weights: Vec<u32>,
-    /// Codes that exist, ascending; `None` where all do.
+    /// Existing codes, ascending; `None` if all exist.
     codes: Option<Vec<u32>>,
     total: usize,
 }
 
 impl Points {
-    /// All points over some axes but those that `exclude` or `zip` removes; an error gives the number of points.
+    /// Lists all points over some axes, without those that `exclude` or `zip` removes. Errors: the number of points, if
+    /// too large.
     pub(super) fn new(spec: &Spec, mut axes: Vec<usize>) -> Result<Self, usize> {
         axes.sort_unstable();
         let lengths: Vec<_> = axes.iter().map(|axis| spec.axes[*axis].values.len()).collect();
@@ -31,7 +32,7 @@ impl Points {
         }
         let radices: Vec<u32> =
             lengths.iter().map(|length| u32::try_from(*length).expect("at most MAX_POINTS")).collect();
-        // Without any point there is no code, and the product may not fit.
+        // Weights may overflow where an axis has no values: then there are no codes.
         let weight = |position: usize| {
             radices[position + 1..].iter().fold(1, |product: u32, radix| product.wrapping_mul(*radix))
         };
@@ -50,12 +51,12 @@ impl Points {
         &self.axes
     }
 
-    /// How many points there are.
+    /// The number of points.
     pub fn len(&self) -> usize {
         self.codes.as_ref().map_or(self.total, Vec::len)
     }
 
-    /// Whether every point was excluded.
+    /// Returns whether every point is excluded.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -68,7 +69,7 @@ impl Points {
         }
     }
 
-    /// The rank of a code among those that exist.
+    /// The rank of a code among the existing ones.
     pub(super) fn rank(&self, code: u32) -> Option<usize> {
         match &self.codes {
             Some(codes) => codes.binary_search(&code).ok(),
@@ -81,13 +82,13 @@ impl Points {
         (code / self.weight(position) % self.radices[position]) as usize
     }
 
-    /// The code with the values at some positions set to the first: equal for siblings along those axes.
+    /// Sets the values at some positions to the first: siblings along those axes get the same code.
     pub fn without(&self, code: u32, positions: &[usize]) -> u32 {
         let steps = |position: &usize| code / self.weight(*position) % self.radices[*position] * self.weight(*position);
         code - positions.iter().map(steps).sum::<u32>()
     }
 
-    /// What one step along the axis at a position adds to a code.
+    /// The weight in a code of the digit at a position.
     pub(super) fn weight(&self, position: usize) -> u32 {
         self.weights[position]
     }
@@ -97,13 +98,13 @@ impl Points {
         self.radices[position]
     }
 
-    /// Where an axis of the spec stands among the stage's own.
+    /// The position of an axis of the spec among the stage's own.
     pub(super) fn position(&self, axis: usize) -> Option<usize> {
         self.axes.iter().position(|own| *own == axis)
     }
 }
 
-/// The parts of `exclude` and `zip` that concern a stage, as positions among its axes.
+/// The entries of `exclude` and `zip` that concern a stage, as positions among its axes.
 struct Filter {
     exclude: Vec<Vec<(usize, usize)>>,
     zip: Vec<Vec<usize>>,

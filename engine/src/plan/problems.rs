@@ -1,32 +1,31 @@
-//! Problems and warnings that are found while a plan is made.
+//! Errors and warnings found during planning.
 
 use std::collections::HashSet;
 use std::ops::{Deref, DerefMut};
 
 use crate::diagnostic::Diagnostic;
 
-/// Problems in the order in which they were found.
+/// Errors and warnings, in the order of discovery.
 #[derive(Default)]
 pub(super) struct Problems {
     all: Vec<Diagnostic>,
-    /// Those that were told once for all points.
-    told: HashSet<Diagnostic>,
+    /// Those added by [`Problems::push_once`].
+    once: HashSet<Diagnostic>,
 }
 
 impl Problems {
     pub(super) fn new(all: Vec<Diagnostic>) -> Self {
-        Self { all, told: HashSet::new() }
+        Self { all, once: HashSet::new() }
     }
 
-    /// Adds a problem unless it was added so before: the same slip at a hundred points is one problem.
+    /// Adds a problem only the first time: the same mistake at a hundred points is one problem.
     pub(super) fn push_once(&mut self, diagnostic: Diagnostic) {
-        if !self.told.contains(&diagnostic) {
-            self.told.insert(diagnostic.clone());
+        if self.once.insert(diagnostic.clone()) {
             self.all.push(diagnostic);
         }
     }
 
-    /// All of them.
+    /// Returns all problems.
     pub(super) fn all(self) -> Vec<Diagnostic> {
         self.all
     }

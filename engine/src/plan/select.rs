@@ -1,30 +1,35 @@
-//! Naming nodes on the command line: `train`, `train[model=tiny]`, `score[model=tiny,fold=3,threshold=200]`.
+//! Node names on the command line: `train`, `train[model=tiny]`, `score[model=tiny,fold=3,threshold=200]`.
 
 use super::Plan;
 use crate::diagnostic::listed;
-use crate::nearest;
+use crate::nearest::nearest;
 use crate::node::NodeId;
 
-/// A stage and some labels of its axes; axes that are left out match every value.
+/// A stage with labels for some of its axes; any other axis matches every value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
     stage: String,
     point: Vec<(String, String)>,
 }
 
-/// Why a selector names no node.
+/// The reason why a selector names no node.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}{}", help.as_ref().map(|help| format!("\nhelp: {help}")).unwrap_or_default())]
 pub struct SelectError {
-    /// What is wrong.
+    /// The problem.
     pub message: String,
-    /// What to do.
+    /// The remedy.
     pub help: Option<String>,
 }
 
 impl SelectError {
-    fn new(message: String, help: Option<String>) -> Self {
-        Self { message, help }
+    fn new(message: String) -> Self {
+        Self { message, help: None }
+    }
+
+    fn suggest<'a>(self, written: &str, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let help = nearest(written, names).map(|near| format!("did you mean `{near}`?"));
+        Self { help, ..self }
     }
 }
 
@@ -33,7 +38,7 @@ impl Selector {
     pub fn parse(text: &str) -> Result<Self, SelectError> {
         let malformed = || {
             let help = "write STAGE or STAGE[AXIS=VALUE,…], for example 'score[model=tiny,fold=3]'".to_owned();
-            SelectError::new(format!("`{text}` names no node"), Some(help))
+            SelectError { message: format!("`{text}` names no node"), help: Some(help) }
         };
         let Some((stage, rest)) = text.split_once('[') else {
             let named = !text.is_empty() && !text.contains([']', ',', '=']);
@@ -48,40 +53,37 @@ impl Selector {
         Ok(Self { stage: stage.to_owned(), point })
     }
 
-    /// The nodes that match, at least one.
+    /// Returns the matching nodes, at least one.
     pub fn nodes(&self, plan: &Plan) -> Result<Vec<NodeId>, SelectError> {
         let index = plan.stages.iter().position(|stage| stage.name == self.stage).ok_or_else(|| {
             let names: Vec<_> = plan.spec.stages.iter().map(|stage| stage.name.get_ref().as_str()).collect();
-            SelectError::new(
-                format!("there is no stage `{}`, only: {}", self.stage, listed(names.iter().copied())),
-                nearest(&self.stage, names.iter().copied()).map(|near| format!("did you mean `{near}`?")),
-            )
+            let message = format!("there is no stage `{}`, only: {}", self.stage, listed(names.iter().copied()));
+            SelectError::new(message).suggest(&self.stage, names)
         })?;
         let point = self.point.iter().map(|(axis, label)| self.value(plan, index, axis, label));
         let point = point.collect::<Result<Vec<_>, _>>()?;
         let matches = |id: &NodeId| point.iter().all(|(position, value)| plan.value(*id, *position).1 == *value);
         let nodes: Vec<_> = plan.stage_nodes(index).filter(matches).collect();
         if nodes.is_empty() {
-            return Err(SelectError::new("no node has this point: the spec excludes it".to_owned(), None));
+            return Err(SelectError::new("no node has this point: the spec excludes it".to_owned()));
         }
         Ok(nodes)
     }
 
-    /// A position among the axes of the stage, and the index of a value of that axis.
+    /// Resolves an axis and a label to the axis' position in the stage and the value's index on the axis.
     fn value(&self, plan: &Plan, stage: usize, axis: &str, label: &str) -> Result<(usize, usize), SelectError> {
-        let axes = plan.stages[stage].points.axes().iter().map(|index| &plan.spec.axes[*index]);
+        let axes = plan.axes(&plan.stages[stage]);
         let found = axes.clone().enumerate().find(|(_, own)| own.name.get_ref() == axis);
         let Some((position, found)) = found else {
-            let names: Vec<_> = axes.map(|own| own.name.get_ref().as_str()).collect();
-            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            let names = listed(axes.map(|own| own.name.get_ref().as_str()));
             let message = format!("stage `{}` does not vary over `{axis}`; its axes: {names}", self.stage);
-            return Err(SelectError::new(message, None));
+            return Err(SelectError::new(message));
         };
         if let Some(value) = found.find(label) {
             return Ok((position, value));
         }
         let labels: Vec<_> = found.values.iter().map(|value| value.label.as_str()).collect();
-        let near = nearest(label, labels.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-        Err(SelectError::new(format!("axis `{axis}` has no value `{label}`, only: {}", listed(labels)), near))
+        let message = format!("axis `{axis}` has no value `{label}`, only: {}", listed(labels.iter().copied()));
+        Err(SelectError::new(message).suggest(label, labels))
     }
 }

@@ -1,34 +1,31 @@
-//! The end of a run for published folders: each then shows one state of one study.
+//! The end of a run: afterwards each published folder shows one state of one study.
 
 use std::collections::HashSet;
-use std::fs;
+use std::path::Path;
 
-use orchestrate_cache::Store;
-
-use super::folder::PointChange;
-use super::place::Wanted;
-use super::record::Entry;
+use super::error::PublishError;
+use super::folder::{PointChange, take_turn};
+use super::publisher::{Publication, Publisher};
+use super::record::PointRecord;
+use super::sidecar::Sidecar;
 use super::tidy::{self, MergeTables};
-use super::{Publication, PublishError, Publisher, Sidecar, folder, in_memory, wanted};
+use super::writer::NewFile;
 use crate::known::Outputs;
 use crate::node::NodeId;
-use crate::plan::Plan;
 
-/// How the end of a run went for published folders.
+/// The outcome of finishing the published folders.
 #[derive(Debug, Default)]
 pub(crate) struct Finished {
-    /// What people should know.
     pub(crate) warnings: Vec<String>,
-    /// What could not be done.
     pub(crate) failures: Vec<String>,
 }
 
 impl Publisher<'_> {
-    /// Removes points that the plan no longer has, marks those that the run did not come to, brings tables up to date and sums
-    /// up the records. A run that was interrupted removes nothing and makes no table.
+    /// Removes points that the plan no longer has, marks points that the run did not reach, updates tables and rewrites
+    /// the records. An interrupted run removes nothing and makes no table.
     ///
-    /// Of runs of one spec that publish at the same time one after the other does this, each for all of its stages, and makes again
-    /// what an earlier one has removed: the last one has all folders.
+    /// Runs of one spec that publish at the same time take turns, each for all of its stages. Each publishes again what
+    /// an earlier one has removed, so the last one has all folders.
     pub(crate) fn finish(
         &mut self,
         run: &str,
@@ -36,148 +33,103 @@ impl Publisher<'_> {
         merge: Option<MergeTables>,
         outputs: &dyn Fn(NodeId) -> Outputs,
     ) -> Finished {
-        let mut finished = Finished { warnings: self.take_warnings(), failures: Vec::new() };
-        let has_published = self.stages.iter().flatten().any(|publication| publication.published);
-        let restores = has_published && !interrupted;
-        let _turn = match restores.then(|| folder::take_turn(&self.plan.spec.path)).transpose() {
-            Ok(turn) => turn,
-            Err(error) => {
-                finished.failures.push(error.to_string());
-                return finished;
-            }
-        };
-        for (stage, publication) in self.stages.iter_mut().enumerate() {
-            let Some(publication) = publication else { continue };
-            if restores {
-                let restored = publication.restore(self.plan, self.store, stage, run, outputs);
-                match restored {
-                    Ok(said) => finished.warnings.extend(said),
-                    Err(error) => finished.failures.push(format!("{}: {error}", self.plan.stages[stage].name)),
+        let mut failures = Vec::new();
+        let restores = !interrupted && self.stages.iter().flatten().any(|publication| publication.published);
+        match restores.then(|| take_turn(&self.plan.spec.path)).transpose() {
+            Ok(_turn) => {
+                for stage in 0..self.stages.len() {
+                    let restored = if restores { self.restore(stage, run, outputs) } else { Ok(()) };
+                    let finished = self.finish_stage(stage, interrupted, merge.filter(|_| !interrupted));
+                    let errors = [restored, finished].into_iter().filter_map(Result::err);
+                    failures.extend(errors.map(|error| format!("{}: {error}", self.plan.stages[stage].name)));
                 }
             }
-            let merge = merge.filter(|_| !interrupted && !publication.is_single(self.plan, stage));
-            if let Err(error) =
-                publication.finish(self.plan, self.store, stage, interrupted, merge, &mut finished.warnings)
-            {
-                finished.failures.push(format!("{}: {error}", self.plan.stages[stage].name));
-            }
+            Err(error) => failures.push(error.to_string()),
         }
-        finished
+        Finished { warnings: self.take_warnings(), failures }
     }
-}
 
-impl Publication {
-    /// Publishes again what this run had published and another one has replaced or removed since.
-    fn restore(
-        &mut self,
-        plan: &Plan,
-        store: &Store,
-        stage: usize,
-        run: &str,
-        outputs: &dyn Fn(NodeId) -> Outputs,
-    ) -> Result<Vec<String>, PublishError> {
-        let current: Vec<_> =
-            plan.stage_nodes(stage).zip(&self.current).filter_map(|(id, key)| Some((id, (*key)?))).collect();
+    /// Publishes again the nodes of this run that another run has replaced or removed since.
+    fn restore(&mut self, stage: usize, run: &str, outputs: &dyn Fn(NodeId) -> Outputs) -> Result<(), PublishError> {
+        let Some(publication) = &mut self.stages[stage] else { return Ok(()) };
+        let nodes = self.plan.stage_nodes(stage).zip(&publication.current);
+        let current: Vec<_> = nodes.filter_map(|(id, key)| Some((id, (*key)?))).collect();
         if current.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
-        // This reads the record if another process has changed it.
-        drop(self.folder.lock()?);
-        let mut changes = Vec::new();
-        for (id, key) in current {
-            let (folder, outputs) = (self.names.folder(plan, id), outputs(id));
-            let recorded = self.folder.record.points.get(&folder);
-            if !recorded.is_some_and(|entry| !entry.older_run && entry.is_of(key, &outputs)) {
-                changes.push(self.change(plan, id, folder, key, &outputs, run, wanted(store, &outputs)?));
-            }
-        }
-        if changes.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (done, warnings) = self.put(changes, store);
-        done.into_iter().collect::<Result<(), _>>()?;
-        Ok(warnings)
+        // The lock reads the record again if another process has changed it.
+        drop(publication.folder.lock(self.store)?);
+        let current = current.into_iter().map(|(id, key)| (id, key, outputs(id)));
+        let is_lost =
+            |(id, key, outputs): &(NodeId, _, Outputs)| publication.recorded(self.plan, *id, *key, outputs).is_none();
+        let lost: Vec<_> = current.filter(is_lost).collect();
+        self.publish(run, &lost).into_iter().collect()
     }
 
-    fn is_single(&self, plan: &Plan, stage: usize) -> bool {
-        plan.stages[stage].points.axes().is_empty()
-    }
-
-    fn finish(
+    fn finish_stage(
         &mut self,
-        plan: &Plan,
-        store: &Store,
         stage: usize,
         interrupted: bool,
         merge: Option<MergeTables>,
-        warnings: &mut Vec<String>,
     ) -> Result<(), PublishError> {
-        let nodes: Vec<NodeId> = plan.stage_nodes(stage).collect();
-        let (current, others): (Vec<_>, Vec<_>) =
-            nodes.iter().zip(&self.current).partition(|(_, current)| current.is_some());
-        let current: Vec<NodeId> = current.into_iter().map(|(id, _)| *id).collect();
-        let recorded = self.folder.record.points.len();
-        // Where the run came to all that is recorded, nothing is of another one.
+        let Some(Publication { folder, names, current, published }) = &mut self.stages[stage] else { return Ok(()) };
+        let is_single = self.plan.stages[stage].points.axes().is_empty();
+        let (reached, others): (Vec<_>, Vec<_>) =
+            self.plan.stage_nodes(stage).zip(current.iter()).partition(|(_, key)| key.is_some());
+        let reached: Vec<NodeId> = reached.into_iter().map(|(id, _)| id).collect();
+        // If the run reached every recorded point, none is of an older run.
         let (mut older, mut absent) = (Vec::new(), Vec::new());
-        if recorded > current.len() {
-            let others = others.into_iter().map(|(id, _)| self.names.folder(plan, *id));
-            let others: HashSet<String> = others.collect();
-            let names: HashSet<String> = current.iter().map(|id| self.names.folder(plan, *id)).collect();
-            for name in self.folder.record.points.keys().filter(|name| !names.contains(*name)) {
-                if others.contains(name) { older.push(name.clone()) } else { absent.push(name.clone()) }
-            }
+        if folder.record.points.len() > reached.len() {
+            let others: HashSet<String> = others.into_iter().map(|(id, _)| names.folder(self.plan, id)).collect();
+            let reached: HashSet<String> = reached.iter().map(|id| names.folder(self.plan, *id)).collect();
+            let unreached = folder.record.points.keys().filter(|name| !reached.contains(*name)).cloned();
+            (older, absent) = unreached.partition(|name| others.contains(name));
         }
         if interrupted {
             absent.clear();
         }
-        let root = self.folder.root.display().to_string();
+        let root = folder.root.display().to_string();
         if !older.is_empty() {
-            let what = match self.is_single(plan, stage) {
+            let what = match is_single {
                 true => format!("{root} is"),
                 false => format!("{root}: {}", points(older.len(), "is", "are")),
             };
-            warnings.push(format!("{what} of an older run, which this one did not publish anew"));
+            folder.warnings.push(format!("{what} of an older run, which this one did not publish anew"));
         }
-        older.retain(|name| !self.folder.record.points[name].older_run);
-        let tables = merge.filter(|_| !current.is_empty());
-        let intact = tables.is_some().then(|| tidy::intact(&self.folder)).flatten();
-        let same = !self.published && older.is_empty() && absent.is_empty() && !self.folder.changed;
-        if same && (tables.is_none() || intact.is_some()) {
-            warnings.extend(intact.into_iter().flatten());
+        older.retain(|name| !folder.record.points[name].older_run);
+        let merge = merge.filter(|_| !is_single && !reached.is_empty());
+        let intact = merge.is_some().then(|| tidy::intact(folder)).flatten();
+        let is_unchanged = !*published && older.is_empty() && absent.is_empty() && !folder.changed;
+        if is_unchanged && (merge.is_none() || intact.is_some()) {
+            folder.warnings.extend(intact.into_iter().flatten());
             return Ok(());
         }
-        let mut locked = self.folder.lock()?;
+        let mut locked = folder.lock(self.store)?;
         if !absent.is_empty() {
-            let ((), said) =
-                locked.place(|locked, placer| absent.iter().try_for_each(|name| locked.remove(name, placer, store)))?;
-            warnings
-                .push(format!("{root}: {} removed, which the plan no longer has", points(absent.len(), "was", "were")));
-            warnings.extend(said);
+            let removed = points(absent.len(), "was", "were");
+            locked.warn(format!("{root}: {removed} removed, which the plan no longer has"));
+            absent.iter().try_for_each(|name| locked.remove_point(name))?;
         }
         if !older.is_empty() {
             let changes = older.iter().filter_map(|name| locked.folder.record.points.get(name).cloned());
-            let changes: Vec<_> = changes.map(|entry| marked(entry, &locked.folder.root)).collect();
-            let (done, said) = locked.change(changes, store);
-            warnings.extend(said);
-            done.into_iter().collect::<Result<(), _>>()?;
+            let changes: Vec<_> = changes.map(|point| marked(point, &locked.folder.root)).collect();
+            locked.change(changes)?.into_iter().collect::<Result<(), _>>()?;
         }
-        if let Some(merge) = tables {
-            warnings.extend(tidy::update(plan, store, &self.names, &mut locked, &current, merge)?);
+        if let Some(merge) = merge {
+            tidy::update(self.plan, names, &mut locked, &reached, merge)?;
         }
-        // What an interrupted run left undone the next one sees by a record that is not summed up.
+        // An interrupted run leaves the record as appended, which shows the next run that there is work left.
         if interrupted { Ok(()) } else { locked.sum_up() }
     }
 }
 
-/// The change that marks a point as of an older run, in the record and in its sidecar. Its files stay as they are.
-fn marked(mut entry: Entry, root: &std::path::Path) -> PointChange {
-    entry.older_run = true;
-    let path = root.join(&entry.folder).join(&entry.sidecar);
-    let is_file = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file());
-    let read = || serde_json::from_slice::<Sidecar>(&fs::read(&path).ok()?).ok();
-    let sidecar = is_file.then(read).flatten().map(|sidecar| Sidecar { older_run: true, ..sidecar });
-    let wanted = sidecar.map(|sidecar| in_memory(entry.sidecar.clone(), sidecar.text()));
-    PointChange { entry, wanted: wanted.into_iter().collect::<Vec<Wanted>>(), keep: false, only: true }
+/// Makes the change that marks a point as of an older run, in the record and in the sidecar. Its other files stay.
+fn marked(mut point: PointRecord, root: &Path) -> PointChange {
+    point.older_run = true;
+    let sidecar = Sidecar::read(&root.join(&point.folder).join(&point.sidecar));
+    let sidecar = sidecar.map(|sidecar| Sidecar { older_run: true, ..sidecar }.text());
+    let files = sidecar.map(|text| NewFile::in_memory(point.sidecar.clone(), text)).into_iter().collect();
+    PointChange { point, files, keep: false, only: true }
 }
 
 fn points(count: usize, one: &str, many: &str) -> String {

@@ -1,8 +1,8 @@
-//! How the folder of a point is called, `model=tiny,fold=1`, and in the same way the log of a node.
+//! Names of the folders of points, `model=tiny,fold=1`, and of the logs of nodes.
 //!
-//! Labels that differ give names that differ. What a filesystem, a shell glob or a reader that splits at `,` and `=` could
-//! take for something else is percent-encoded (`a/b` is `a%2Fb`, which `urllib.parse.unquote` reads back); a name that differs
-//! from an earlier one only by case, and a name that is too long, end in `~` and digits of a hash.
+//! Different labels give different names. Characters with a meaning to a filesystem, a shell glob or a reader that
+//! splits at `,` and `=` are percent-encoded: `a/b` becomes `a%2Fb`, which `urllib.parse.unquote` reads back. A name
+//! that is too long, or that differs from an earlier one only by case, ends in `~` and digits of a hash.
 
 use std::collections::HashSet;
 
@@ -12,41 +12,40 @@ use crate::node::NodeId;
 use crate::plan::Plan;
 use crate::spec::axis::Axis;
 
-/// The longest name; most filesystems take 255 bytes, and other names are made from this one.
+/// The longest name, in bytes. Most filesystems allow 255, and other names are derived from this one.
 const BYTES_MAX: usize = 200;
 
-/// ASCII characters that are percent-encoded though they can be seen; `~` begins a hash.
+/// Printable ASCII characters that are percent-encoded; `~` begins a hash.
 const ENCODED: &str = "/\\%,=[]<>:\"|?*~";
 
 /// The names of the folders of a stage's points.
 #[derive(Debug)]
 pub struct PointNames {
-    /// Of each of the stage's axes what each of its values adds, `model=tiny`.
-    parts: Vec<Vec<String>>,
+    /// For each of the stage's axes, the text of each value: `model=tiny`.
+    values: Vec<Vec<String>>,
 }
 
 impl PointNames {
     /// The names of a planned stage, by its index.
     pub fn new(plan: &Plan, stage: usize) -> Self {
-        let axes = plan.stages[stage].points.axes().iter();
-        Self { parts: axes.map(|axis| parts(&plan.spec.axes[*axis])).collect() }
+        Self { values: plan.axes(&plan.stages[stage]).map(value_names).collect() }
     }
 
-    /// The name of one of the stage's points; empty where the stage has no axes.
+    /// The name of one of the stage's points; empty if the stage has no axes.
     pub fn folder(&self, plan: &Plan, id: NodeId) -> String {
         let mut name = String::new();
-        for (position, parts) in self.parts.iter().enumerate() {
+        for (position, values) in self.values.iter().enumerate() {
             let (_, value) = plan.value(id, position);
             name.push_str(if position == 0 { "" } else { "," });
-            name.push_str(&parts[value]);
+            name.push_str(&values[value]);
         }
         shorten(name)
     }
 }
 
-fn parts(axis: &Axis) -> Vec<String> {
+fn value_names(axis: &Axis) -> Vec<String> {
     let mut seen = HashSet::new();
-    let part = |label: &str| {
+    let value_name = |label: &str| {
         let encoded = encode(label, "");
         let name = axis.name.get_ref();
         if seen.insert(encoded.to_lowercase()) {
@@ -55,23 +54,23 @@ fn parts(axis: &Axis) -> Vec<String> {
             format!("{name}={encoded}~{}", hash(label, 6))
         }
     };
-    axis.values.iter().map(|value| value.label.as_str()).map(part).collect()
+    axis.values.iter().map(|value| value.label.as_str()).map(value_name).collect()
 }
 
 /// The name of a file for a node, without its extension.
 ///
-/// Whoever looks for it knows no plan, so every name with capital letters ends in a hash.
+/// Readers do not know the other nodes, so every name with capital letters ends in a hash.
 pub(crate) fn node_file(node: &str) -> String {
     let encoded = encode(node, "[]=,");
     shorten(if node.to_lowercase() == node { encoded } else { format!("{encoded}~{}", hash(node, 6)) })
 }
 
-/// Percent-encodes what is not plain, apart from some characters.
+/// Percent-encodes a text, but for plain characters and those in `kept`.
 fn encode(text: &str, kept: &str) -> String {
     let last = text.chars().count().saturating_sub(1);
     let mut encoded = String::with_capacity(text.len());
-    for (place, c) in text.chars().enumerate() {
-        let at_an_end = place == 0 && c == '.' || place == last && (c == '.' || c == ' ');
+    for (index, c) in text.chars().enumerate() {
+        let at_an_end = index == 0 && c == '.' || index == last && (c == '.' || c == ' ');
         let plain = match c {
             _ if kept.contains(c) => true,
             ' '..='~' => !ENCODED.contains(c),
@@ -98,7 +97,7 @@ fn shorten(name: String) -> String {
     while !name.is_char_boundary(end) {
         end -= 1;
     }
-    // `%2F` is kept or left out as a whole.
+    // Never cuts through `%2F`.
     if let Some(percent) = name[..end].rfind('%').filter(|percent| percent + 3 > end) {
         end = percent;
     }
@@ -116,7 +115,7 @@ mod tests {
     use super::*;
     use crate::fake::{STUDY, plan};
 
-    /// Folders of the points of `train`, which varies over a model with these labels and one fold.
+    /// Folders of the points of `train` over a model with these labels.
     fn folders(labels: &[&str]) -> Vec<String> {
         let list: Vec<_> = labels.iter().map(|label| toml::Value::from(*label).to_string()).collect();
         let study =
@@ -128,14 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_labels_stand_as_they_are() {
+    fn ordinary_labels_stay_unchanged() {
         let labels = ["tiny", "tiny-modified", "q90", "0.5", "patient_wise", "größe", "a b", "1e-05", "x+(y)", "日本"];
         let expected: Vec<_> = labels.iter().map(|label| format!("model={label},fold=1")).collect();
         assert_eq!(folders(&labels), expected);
     }
 
     #[test]
-    fn what_is_not_plain_is_percent_encoded() {
+    fn special_characters_are_percent_encoded() {
         let labels = ["a/b", "a\\b", "..", ".x", "x.", "x ", "100%", "a:b", "a~1", "e\u{301}", "\u{202e}x"];
         let encoded =
             ["a%2Fb", "a%5Cb", "%2E%2E", "%2Ex", "x%2E", "x%20", "100%25", "a%3Ab", "a%7E1", "e%CC%81", "%E2%80%AEx"];
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_that_differ_give_folders_that_differ_even_where_case_counts_for_nothing() {
+    fn different_labels_give_different_folders_even_if_case_is_ignored() {
         let long = "x".repeat(300);
         let (one, two) = (format!("{long}1"), format!("{long}2"));
         let percents = "/".repeat(300);
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_nodes_are_named_alike() {
+    fn files_of_nodes_are_named_in_the_same_way() {
         assert_eq!(node_file("score[model=tiny,fold=3]"), "score[model=tiny,fold=3]");
         assert_eq!(node_file("a[v=a/b]"), "a[v=a%2Fb]");
         let odd = ["a/../b", "a_.._b", "a\u{0}b", "äb", "a", "A", &"x".repeat(400), &"x".repeat(401)];

@@ -1,22 +1,22 @@
-//! `.orchestrate-published.toml`: whose a published folder is, and every file that we wrote there.
+//! `.orchestrate-published.toml`: the owner of a published folder, and every file that we wrote there.
 //!
-//! While a run publishes, blocks are appended, of which later ones replace earlier ones of the same name; a block is synced
-//! before the files that it names get their names. At the end of the run all is written anew at once, and ends in a line that
-//! says so. After a kill at any point every file of ours is therefore in the record, perhaps with one that is not there yet,
-//! and a last block that is cut is passed over.
+//! While a run publishes, it appends blocks; a later block replaces an earlier one of the same name. A block is synced
+//! before the files in it get their names. At the end of the run the whole record is rewritten in one step, and ends in
+//! a line that says so. After a kill at any point the record therefore names every file of ours, and perhaps one that
+//! does not exist yet. A torn last block is ignored.
 
-use std::fmt::{self, Write};
+use std::fmt::Write;
 use std::path::{Component, Path};
 
 use indexmap::IndexMap;
-use orchestrate_cache::{ActionKey, Digest, OutputDigest};
+use orchestrate_cache::{ActionKey, Digest, FileEntry, OutputDigest, Store};
 use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
+use serde::de::{Deserializer, Error};
 
-/// Name of the record in the root of a published folder.
+/// Name of the record, in the root of a published folder.
 pub const RECORD: &str = ".orchestrate-published.toml";
 
-/// Raised when earlier programs could not read it.
+/// The version of the format; raised when earlier programs cannot read it.
 const FORMAT: u32 = 1;
 
 const HEAD: &str = "\
@@ -24,7 +24,7 @@ const HEAD: &str = "\
 # To hand the folder over to another stage, write its owner below.
 ";
 
-/// The last line of a record that was written at once.
+/// The last line of a record that was written in one step.
 const END: &str = "# end\n";
 
 /// The owner of a published folder.
@@ -34,54 +34,60 @@ pub struct Owner {
     pub experiment: String,
     /// Name of the stage.
     pub stage: String,
-    /// The spec, relative to the project's root where it lies below it.
+    /// Path of the spec, relative to the project's root if it lies below it. A path that is not UTF-8 is quoted and
+    /// escaped.
     pub spec: String,
+}
+
+impl Owner {
+    /// Makes an owner; `spec` is relative to the project's root where possible.
+    pub(super) fn new(experiment: &str, stage: &str, spec: &Path) -> Self {
+        let spec = spec.to_str().map_or_else(|| format!("{spec:?}"), str::to_owned);
+        Self { experiment: experiment.to_owned(), stage: stage.to_owned(), spec }
+    }
 }
 
 /// The record of a published folder.
 #[derive(Clone, Debug)]
-pub(super) struct Record {
+pub(super) struct FolderRecord {
     pub(super) owner: Owner,
-    /// By the name of the folder; empty for a stage without axes.
-    pub(super) points: IndexMap<String, Entry>,
+    /// Points by the name of their folder, which is empty for a stage without axes.
+    pub(super) points: IndexMap<String, PointRecord>,
     /// Tables of all points, by name.
-    pub(super) tables: IndexMap<String, Table>,
-    /// Folders in which files are written before they get their names; what a killed process left there is ours.
+    pub(super) tables: IndexMap<String, TableRecord>,
+    /// Staging folders, in which files are written before they get their names; what a killed process left there is
+    /// ours.
     pub(super) staging: Vec<String>,
-    /// Whether it was written at once, so that there is nothing to sum up.
+    /// True if it was written in one step, so that it need not be rewritten.
     pub(super) whole: bool,
 }
 
 /// The record of one published node.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-pub(super) struct Entry {
+pub(super) struct PointRecord {
     pub(super) folder: String,
     pub(super) node: String,
     pub(super) key: ActionKey,
-    pub(super) outputs: Vec<NamedOutput>,
+    /// Written as texts, `DIGEST NAME`.
+    #[serde(deserialize_with = "outputs")]
+    pub(super) outputs: Vec<(String, OutputDigest)>,
     /// The run that published it.
     pub(super) run: String,
-    /// Whether the last run did not come to it.
+    /// True if the last run did not reach this point.
     #[serde(default)]
     pub(super) older_run: bool,
-    /// Which of the files is the sidecar.
+    /// Name of the sidecar among the files.
     pub(super) sidecar: String,
-    /// Files that may still be there instead of those that follow, as a publication was not ended.
+    /// Files that may still exist instead of the new ones, as a publication did not finish.
     #[serde(default)]
     pub(super) before: Vec<FileRecord>,
     pub(super) files: Vec<FileRecord>,
 }
 
-/// One output of a node, which is written as `DIGEST NAME`.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct NamedOutput {
-    pub(super) name: String,
-    pub(super) digest: OutputDigest,
-}
-
-/// One file that we wrote, which is written as `SIZE MTIME_NS DIGEST NAME`: of thousands of texts less is to be parsed than of
+/// One file that we wrote. It is written as a text, `SIZE MTIME_NS DIGEST NAME`: thousands of texts parse faster than
 /// tables.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub(super) struct FileRecord {
     /// Relative to the folder of its point, or for a table to the root.
     pub(super) name: String,
@@ -90,63 +96,45 @@ pub(super) struct FileRecord {
     pub(super) digest: Digest,
 }
 
-impl NamedOutput {
-    fn parse(text: &str) -> Option<Self> {
+impl TryFrom<String> for FileRecord {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let parse = || {
+            let mut fields = text.splitn(4, ' ');
+            let mut next = || fields.next();
+            let (size, mtime_ns, digest) = (next()?.parse().ok()?, next()?.parse().ok()?, next()?.parse().ok()?);
+            Some(Self { name: next()?.to_owned(), size, mtime_ns, digest })
+        };
+        parse().ok_or_else(|| format!("invalid value: string {text:?}, expected `SIZE MTIME_NS DIGEST NAME`"))
+    }
+}
+
+/// Reads outputs from texts, `DIGEST NAME`.
+fn outputs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, OutputDigest)>, D::Error> {
+    let parse = |text: &String| {
         let (digest, name) = text.split_once(' ')?;
-        Some(Self { name: name.to_owned(), digest: OutputDigest(digest.parse().ok()?) })
-    }
+        Some((name.to_owned(), OutputDigest(digest.parse().ok()?)))
+    };
+    let wrong = |text: &String| D::Error::custom(format!("invalid value: string {text:?}, expected `DIGEST NAME`"));
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| parse(text).ok_or_else(|| wrong(text))).collect()
 }
 
-impl FileRecord {
-    fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.splitn(4, ' ');
-        let mut next = || parts.next();
-        let (size, mtime_ns, digest) = (next()?.parse().ok()?, next()?.parse().ok()?, next()?.parse().ok()?);
-        Some(Self { name: next()?.to_owned(), size, mtime_ns, digest })
-    }
-}
-
-/// Reads values that are written as texts.
-struct Texts<T>(fn(&str) -> Option<T>, &'static str);
-
-impl<T> Visitor<'_> for Texts<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.1)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-        (self.0)(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
-    }
-}
-
-impl<'de> Deserialize<'de> for NamedOutput {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(Texts(Self::parse, "`DIGEST NAME`"))
-    }
-}
-
-impl<'de> Deserialize<'de> for FileRecord {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(Texts(Self::parse, "`SIZE MTIME_NS DIGEST NAME`"))
-    }
-}
-
-/// One table of all points.
+/// The record of one table of all points.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-pub(super) struct Table {
+pub(super) struct TableRecord {
     pub(super) name: String,
-    /// Of what it was made: the digest of points and contents.
+    /// The digest of its points and their contents.
     pub(super) of: Digest,
-    /// Why there is none.
+    /// The reason why the table does not exist.
     #[serde(default)]
     pub(super) missing: Option<String>,
-    /// Versions that may be there.
+    /// Versions of the file that may exist.
     pub(super) files: Vec<FileRecord>,
 }
 
-/// Why a record cannot be used.
+/// The reason why a record cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unreadable {
     #[error("it is of a later version of orchestrate")]
@@ -160,9 +148,9 @@ struct Blocks {
     format: u32,
     owner: Owner,
     #[serde(default)]
-    point: Vec<Entry>,
+    point: Vec<PointRecord>,
     #[serde(default)]
-    table: Vec<Table>,
+    table: Vec<TableRecord>,
     #[serde(default)]
     staging: Vec<Staging>,
 }
@@ -172,13 +160,13 @@ struct Staging {
     folder: String,
 }
 
-impl Record {
-    /// Nothing is published yet.
+impl FolderRecord {
+    /// Makes the record of an empty folder.
     pub(super) fn new(owner: Owner) -> Self {
         Self { owner, points: IndexMap::new(), tables: IndexMap::new(), staging: Vec::new(), whole: false }
     }
 
-    /// Reads a record. `None` where its writer was killed before it said whose the folder is, so that it names nothing.
+    /// Reads a record; `None` if its writer was killed before it wrote the owner.
     pub(super) fn parse(text: &str) -> Result<Option<Self>, Unreadable> {
         let blocks = match toml::from_str::<Blocks>(text) {
             Ok(blocks) => blocks,
@@ -192,14 +180,14 @@ impl Record {
             return Err(Unreadable::Newer);
         }
         let mut record = Self::new(blocks.owner);
-        // Anybody may write here, and what the record names is removed.
-        for mut entry in blocks.point {
-            if !entry.folder.is_empty() && !is_inside(&entry.folder) {
+        // Anybody may edit the record, and files in it are removed: names must not lead out of the folder.
+        for mut point in blocks.point {
+            if !point.folder.is_empty() && !is_inside(&point.folder) {
                 continue;
             }
-            entry.files.retain(|file| is_inside(&file.name));
-            entry.before.retain(|file| is_inside(&file.name));
-            record.points.insert(entry.folder.clone(), entry);
+            point.files.retain(|file| is_inside(&file.name));
+            point.before.retain(|file| is_inside(&file.name));
+            record.points.insert(point.folder.clone(), point);
         }
         let tables = blocks.table.into_iter().filter(|table| is_inside(&table.name));
         record.tables = tables.map(|table| (table.name.clone(), table)).collect();
@@ -208,17 +196,17 @@ impl Record {
         Ok(Some(record))
     }
 
-    /// The text of all that is known.
+    /// The whole record as text.
     pub(super) fn text(&self) -> String {
         let mut text = self.head();
-        self.points.values().for_each(|entry| text.push_str(&entry.block()));
+        self.points.values().for_each(|point| text.push_str(&point.block()));
         self.tables.values().for_each(|table| text.push_str(&table.block()));
         text.push('\n');
         text.push_str(END);
         text
     }
 
-    /// How a record begins.
+    /// The beginning of the record, with the owner.
     pub(super) fn head(&self) -> String {
         let Owner { experiment, stage, spec } = &self.owner;
         let [experiment, stage, spec] = [experiment, stage, spec].map(|text| quoted(text));
@@ -226,19 +214,27 @@ impl Record {
     }
 }
 
-impl Entry {
-    /// Whether it names these results.
+impl PointRecord {
+    /// Returns whether the point shows these results.
     pub(super) fn is_of(&self, key: ActionKey, outputs: &[(String, OutputDigest)]) -> bool {
-        let same =
-            |(one, (name, digest)): (&NamedOutput, &(String, OutputDigest))| one.name == *name && one.digest == *digest;
-        self.key == key && self.outputs.len() == outputs.len() && self.outputs.iter().zip(outputs).all(same)
+        self.key == key && self.outputs == outputs
     }
 
+    /// The stored files of the outputs, each with its published name.
+    pub(super) fn stored_files(&self, store: &Store) -> Vec<(String, FileEntry)> {
+        let files = self.outputs.iter().flat_map(|(output, digest)| {
+            let files = store.artifact(digest).unwrap_or_default().files.into_iter();
+            files.map(|file| (published_name(&self.outputs, output, &file.name), file))
+        });
+        files.collect()
+    }
+
+    /// The record as a block of text.
     pub(super) fn block(&self) -> String {
         let Self { folder, node, key, run, sidecar, .. } = self;
         let [folder, node, run, sidecar] = [folder, node, run, sidecar].map(|text| quoted(text));
         let mut text = format!("\n[[point]]\nfolder = {folder}\nnode = {node}\nkey = '{}'\n", key.0);
-        let output = |output: &NamedOutput| quoted(&format!("{} {}", output.digest.0, output.name));
+        let output = |(name, digest): &(String, OutputDigest)| quoted(&format!("{} {name}", digest.0));
         let outputs: Vec<_> = self.outputs.iter().map(output).collect();
         let _ = writeln!(text, "outputs = [{}]\nrun = {run}", outputs.join(", "));
         if self.older_run {
@@ -253,7 +249,8 @@ impl Entry {
     }
 }
 
-impl Table {
+impl TableRecord {
+    /// The record as a block of text.
     pub(super) fn block(&self) -> String {
         let mut text = format!("\n[[table]]\nname = {}\nof = '{}'\n", quoted(&self.name), self.of);
         if let Some(missing) = &self.missing {
@@ -264,19 +261,24 @@ impl Table {
     }
 }
 
-/// The block of a folder in which files are written before they get their names.
+/// The published name of an output's file: several outputs get a folder each.
+pub(super) fn published_name(outputs: &[(String, OutputDigest)], output: &str, file: &str) -> String {
+    if outputs.len() == 1 { file.to_owned() } else { format!("{output}/{file}") }
+}
+
+/// The block of a staging folder.
 pub(super) fn staging_block(folder: &str) -> String {
     format!("\n[[staging]]\nfolder = {}\n", quoted(folder))
 }
 
-/// How the name of such a folder begins.
+/// Prefix of the name of a staging folder.
 pub(super) const STAGING: &str = ".orchestrate-new-";
 
 fn is_staging(name: &str) -> bool {
     name.strip_prefix(STAGING).is_some_and(|rest| rest.chars().all(|c| c.is_ascii_alphanumeric()))
 }
 
-/// Whether a relative name stays below the folder that it is relative to, and is written in one way only.
+/// Returns whether a relative name stays below its folder and is in normal form.
 pub(super) fn is_inside(name: &str) -> bool {
     let normal = |part: Component<'_>| matches!(part, Component::Normal(_));
     !name.is_empty() && Path::new(name).components().all(normal) && !name.contains("//") && !name.ends_with('/')
@@ -291,7 +293,7 @@ fn files(key: &str, files: &[FileRecord], text: &mut String) {
 }
 
 fn quoted(text: &str) -> String {
-    // Where nothing needs an escape, there is none to look for.
+    // The common case needs no escape.
     if text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'\'') {
         return format!("'{text}'");
     }
@@ -308,9 +310,9 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
-/// Reads a record whose end is cut off; `None` where it is broken in another way.
+/// Reads a record whose end is cut off; `None` if it is damaged in another way.
 ///
-/// What is appended is written at once, and only a whole block is acted on, so at most the last block is missing a part.
+/// Each append is one write, and only whole blocks have an effect, so only the last block can be torn.
 fn cut(text: &str) -> Option<Option<Blocks>> {
     if text.ends_with(END) {
         return None;
@@ -331,12 +333,12 @@ mod tests {
         FileRecord { name: name.to_owned(), size: 3, mtime_ns: 1_700_000_000_000_000_001, digest: Digest::of(b"abc") }
     }
 
-    fn entry(folder: &str) -> Entry {
-        Entry {
+    fn point(folder: &str) -> PointRecord {
+        PointRecord {
             folder: folder.to_owned(),
             node: format!("score[{folder}]"),
             key: ActionKey(Digest::of(b"key")),
-            outputs: vec![NamedOutput { name: "scores".to_owned(), digest: OutputDigest(Digest::of(b"out")) }],
+            outputs: vec![("scores".to_owned(), OutputDigest(Digest::of(b"out")))],
             run: "a run".to_owned(),
             older_run: false,
             sidecar: "provenance.json".to_owned(),
@@ -345,24 +347,25 @@ mod tests {
         }
     }
 
-    fn record() -> Record {
+    fn record() -> FolderRecord {
         let owner = Owner { experiment: "q \\".to_owned(), stage: "score".to_owned(), spec: "q.toml".to_owned() };
-        let mut record = Record::new(owner);
+        let mut record = FolderRecord::new(owner);
         for folder in ["model=a", "model=b"] {
-            record.points.insert(folder.to_owned(), entry(folder));
+            record.points.insert(folder.to_owned(), point(folder));
         }
         let of = Digest::of(b"of");
-        let table = Table { name: "scores.parquet".to_owned(), of, missing: None, files: vec![file("scores.parquet")] };
+        let table =
+            TableRecord { name: "scores.parquet".to_owned(), of, missing: None, files: vec![file("scores.parquet")] };
         record.tables.insert(table.name.clone(), table);
         record
     }
 
-    fn parse(text: &str) -> Record {
-        Record::parse(text).unwrap().unwrap()
+    fn parse(text: &str) -> FolderRecord {
+        FolderRecord::parse(text).unwrap().unwrap()
     }
 
     #[test]
-    fn what_was_written_is_read_back() {
+    fn a_written_record_is_read_back() {
         let mut record = record();
         record.points[0].older_run = true;
         record.points[1].before = vec![file("old")];
@@ -373,7 +376,7 @@ mod tests {
 
     #[test]
     fn later_blocks_replace_earlier_ones() {
-        let changed = Entry { older_run: true, files: vec![file("new")], ..entry("model=a") };
+        let changed = PointRecord { older_run: true, files: vec![file("new")], ..point("model=a") };
         let text = record().text() + &staging_block(".orchestrate-new-1a") + &changed.block();
         let read = parse(&text);
         assert!(!read.whole);
@@ -382,32 +385,32 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_is_cut_anywhere_has_all_whole_blocks_but_the_last() {
+    fn a_record_cut_anywhere_keeps_its_whole_blocks() {
         let record = record();
-        let text = record.head() + &entry("model=a").block() + &entry("model=b").block();
+        let text = record.head() + &point("model=a").block() + &point("model=b").block();
         for end in 0..text.len() - 1 {
-            let points = Record::parse(&text[..end]).unwrap().map_or(0, |read| read.points.len());
-            // The last line end is not missed.
-            let whole = usize::from(end + 1 >= record.head().len() + entry("model=a").block().len());
+            let points = FolderRecord::parse(&text[..end]).unwrap().map_or(0, |read| read.points.len());
+            // A missing newline at the very end does no harm.
+            let whole = usize::from(end + 1 >= record.head().len() + point("model=a").block().len());
             assert!(points == whole, "{points} points in {:?}", &text[..end]);
         }
         assert_eq!(parse(&(text + "\0\0\0")).points.len(), 2);
     }
 
     #[test]
-    fn a_record_that_is_broken_elsewhere_is_refused() {
+    fn a_record_damaged_elsewhere_is_rejected() {
         let text = record().text();
         for broken in [text.replacen("'3 17", "'three 17", 1), "something else".to_owned(), "[[x".to_owned()] {
-            assert!(matches!(Record::parse(&broken), Err(Unreadable::Wrong(_))), "{broken}");
+            assert!(matches!(FolderRecord::parse(&broken), Err(Unreadable::Wrong(_))), "{broken}");
         }
-        assert_eq!(Record::parse(&text.replace("format = 1", "format = 2")).unwrap_err(), Unreadable::Newer);
+        assert_eq!(FolderRecord::parse(&text.replace("format = 1", "format = 2")).unwrap_err(), Unreadable::Newer);
     }
 
     #[test]
-    fn names_that_lead_elsewhere_are_passed_over() {
+    fn names_that_lead_out_of_the_folder_are_ignored() {
         let mut record = record();
         record.points[0].files = ["../x", "/x", "a/../../x", "./x", "a//b", "", "x"].map(file).to_vec();
-        record.points.insert("..".to_owned(), entry(".."));
+        record.points.insert("..".to_owned(), point(".."));
         record.staging = vec!["..".to_owned()];
         let text = record.text() + &staging_block("../x") + &staging_block(".orchestrate-new-../x");
         let read = parse(&text);

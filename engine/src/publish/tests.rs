@@ -1,24 +1,24 @@
-//! Stories of one published folder, in which a person keeps files of their own.
+//! Stories of one published folder in which a person also keeps files.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use orchestrate_cache::{Access, FileEntry, PutContent};
+use orchestrate_cache::{Access, ActionKey, Digest, FileEntry, OutputDigest, PutContent, Store};
 
-use super::record::{FileRecord, Record};
+use super::finish::Finished;
+use super::record::{FileRecord, FolderRecord, staging_block};
 use super::*;
 use crate::fake::plan_in;
-use crate::publish::finish::Finished;
 use crate::stage::StageError;
 
-/// A study that publishes its scores, of which each has two files.
+/// A study that publishes scores of two files each.
 struct Study {
     dir: tempfile::TempDir,
     store: Store,
 }
 
-/// What a run said.
+/// The messages of a run.
 #[derive(Debug)]
 struct Said {
     failed: Vec<String>,
@@ -48,7 +48,7 @@ publish = "res"
 "#;
 
 impl Study {
-    /// With a file and a folder of a person's where it publishes.
+    /// Makes a study whose published folder already has files of a person.
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("store"), Access::ReadWrite).unwrap();
@@ -76,7 +76,7 @@ impl Study {
         fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    /// All files of the published folder but the person's, which must be there.
+    /// Lists the files of the published folder without the person's, and checks that those are intact.
     fn files(&self) -> Vec<String> {
         let mut files = Vec::new();
         list(&self.path("res"), &mut files);
@@ -91,7 +91,7 @@ impl Study {
         files
     }
 
-    /// The files of points that were published whole.
+    /// The files of wholly published points, and other files.
     fn points(points: &[&str], others: &[&str]) -> Vec<String> {
         let files =
             |point: &&str| ["deep/text", "provenance.json", "scores.parquet"].map(|file| format!("{point}/{file}"));
@@ -112,11 +112,10 @@ impl Study {
         (ActionKey(Digest::of(format!("{node} {version}").as_bytes())), vec![("thresholds".to_owned(), digest)])
     }
 
-    /// A run in which some nodes end well.
+    /// Runs the study; only some nodes succeed.
     fn run_some(&self, spec: &str, version: &str, ends_well: impl Fn(&str) -> bool, interrupted: bool) -> Said {
         let plan = plan_in(self.dir.path(), spec, &[]).unwrap();
-        let selection = Selection::all(&plan);
-        let mut publisher = Publisher::open(&plan, &self.store, &selection).unwrap();
+        let mut publisher = Publisher::open(&plan, &self.store, |_| true).unwrap();
         let ids = plan.ids().filter(|id| publisher.publishes(*id) && ends_well(plan.name(*id).as_str()));
         let nodes: Vec<_> = ids
             .map(|id| {
@@ -141,7 +140,7 @@ impl Study {
         said
     }
 
-    /// Runs again, and nothing in the folder changes.
+    /// Runs again, and checks that nothing in the folder changes.
     fn run_idly(&self, spec: &str, version: &str) -> Said {
         let stat = |path: &PathBuf| {
             let metadata = fs::symlink_metadata(path).unwrap();
@@ -160,7 +159,7 @@ impl Study {
 
     fn refusal(&self, spec: &str) -> String {
         let plan = plan_in(self.dir.path(), spec, &[]).unwrap();
-        let error = Publisher::open(&plan, &self.store, &Selection::all(&plan)).err().expect("it is refused");
+        let error = Publisher::open(&plan, &self.store, |_| true).err().expect("it is refused");
         error.to_string().replace(&self.dir.path().display().to_string(), "DIR")
     }
 }
@@ -173,7 +172,7 @@ fn list(dir: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// A line a point, with its values as JSON.
+/// Joins points as one line each, with the values as JSON.
 fn join(axes: &[&str], points: &[TidyPoint], out: &mut (dyn std::io::Write + Send)) -> Result<(), StageError> {
     for TidyPoint { values, file } in points {
         let bytes = file.read()?;
@@ -209,7 +208,7 @@ fn a_run_publishes_all_points_and_one_table_and_the_next_one_touches_nothing() {
 }
 
 #[test]
-fn files_that_a_later_result_lacks_go() {
+fn files_that_a_later_result_lacks_are_removed() {
     let study = Study::new();
     study.run(SPEC, "1");
     study.run(SPEC, "other");
@@ -219,7 +218,7 @@ fn files_that_a_later_result_lacks_go() {
 }
 
 #[test]
-fn points_that_the_plan_no_longer_has_go_and_what_a_person_put_there_stays() {
+fn points_that_left_the_plan_are_removed_and_files_of_a_person_stay() {
     let study = Study::new();
     study.run(SPEC, "1");
     let said = study.run(&SPEC.replace("[1, 2]", "[2, 3]"), "2");
@@ -235,7 +234,7 @@ fn points_that_the_plan_no_longer_has_go_and_what_a_person_put_there_stays() {
 }
 
 #[test]
-fn points_that_a_run_did_not_come_to_stay_and_say_so() {
+fn points_that_a_run_did_not_reach_stay_and_are_marked() {
     let study = Study::new();
     study.run(SPEC, "1");
     let some = |node: &str| node.contains("threshold=1");
@@ -246,7 +245,7 @@ fn points_that_a_run_did_not_come_to_stay_and_say_so() {
     assert_eq!(ALL.map(older), [false, true, false, true]);
     assert!(study.read("res/model=a,threshold=2/scores.parquet").ends_with(", 1"));
     assert_eq!(study.read("res/scores.parquet").lines().count(), 2, "the table mixes no two runs");
-    // Nothing more is to be marked; the warning stays.
+    // All are marked already; the warning stays.
     let again = study.run_some(SPEC, "2", some, false);
     assert_eq!(again.warnings.len(), 1);
     let all = study.run(SPEC, "2");
@@ -267,14 +266,14 @@ fn an_interrupted_run_removes_nothing_and_the_next_one_does() {
     assert_eq!(said.warnings.len(), 1);
     assert_eq!(study.files(), Study::points(&[ALL[1], ALL[3]], &["scores.parquet"]));
     assert_eq!(study.read("res/scores.parquet").lines().count(), 2);
-    // One that ended before the table was made.
+    // A run that ended before it made the table.
     study.run_some(&spec, "2", |_| true, true);
     study.run(&spec, "2");
     assert!(study.read("res/scores.parquet").lines().all(|line| line.ends_with(", 2")));
 }
 
 #[test]
-fn a_file_of_ours_that_was_edited_comes_back_and_the_edited_one_is_kept() {
+fn an_edited_file_is_restored_and_the_edit_is_kept_under_another_name() {
     let study = Study::new();
     study.run(SPEC, "1");
     for round in 1..=3 {
@@ -291,7 +290,7 @@ fn a_file_of_ours_that_was_edited_comes_back_and_the_edited_one_is_kept() {
         assert_eq!(study.read(&format!("res/model=a,threshold=2/deep/{kept}")), format!("edited {round}"));
         assert_eq!(study.read("res/model=a,threshold=2/deep/text"), "deep/text of threshold[model=a,threshold=2], 1");
     }
-    // Also where it is replaced, or goes.
+    // Also if the file is replaced or removed.
     study.write("res/scores.parquet", "edited");
     study.write("res/model=b,threshold=1/scores.parquet", "edited");
     study.write("res/model=b,threshold=2/scores.parquet", "edited");
@@ -304,7 +303,7 @@ fn a_file_of_ours_that_was_edited_comes_back_and_the_edited_one_is_kept() {
 }
 
 #[test]
-fn a_missing_file_comes_back_and_one_with_the_same_bytes_is_only_recorded() {
+fn a_missing_file_is_restored_and_one_with_the_same_bytes_is_only_recorded() {
     let study = Study::new();
     study.run(SPEC, "1");
     fs::remove_file(study.path("res/model=a,threshold=2/scores.parquet")).unwrap();
@@ -324,18 +323,18 @@ fn a_missing_file_comes_back_and_one_with_the_same_bytes_is_only_recorded() {
 }
 
 #[test]
-fn a_file_of_a_person_that_has_the_name_of_one_of_ours_is_in_the_way() {
+fn a_file_of_a_person_with_the_name_of_a_published_file_is_in_the_way() {
     let study = Study::new();
     study.write("res/model=a,threshold=2/deep", "mine");
     study.write("res/model=b,threshold=1/scores.parquet/x", "mine");
     study.write("res/model=b,threshold=2/scores.parquet", "mine");
-    // The same bytes are as good as ours.
+    // A file with the right bytes is taken over.
     study.write("res/model=a,threshold=1/scores.parquet", "scores.parquet of threshold[model=a,threshold=1], 1");
     let said = study.run_some(SPEC, "1", |_| true, false);
     let why = |path: &str| {
         format!(
-            "cannot publish: DIR/res/{path} is in the way, which this stage did not publish; move it elsewhere, or name another \
-             folder in `publish`"
+            "cannot publish: DIR/res/{path} is in the way, which this stage did not publish; move it elsewhere, or \
+             name another folder in `publish`"
         )
     };
     assert_eq!(
@@ -374,7 +373,7 @@ fn no_link_is_followed_and_a_root_may_be_one() {
     fs::remove_file(study.path("res/model=b,threshold=1/scores.parquet")).unwrap();
     study.run(SPEC, "1");
 
-    // A published file that became a link is as good as edited.
+    // A published file that became a link counts as edited.
     fs::remove_file(study.path("res/model=b,threshold=1/scores.parquet")).unwrap();
     symlink(outside.join("text"), study.path("res/model=b,threshold=1/scores.parquet")).unwrap();
     study.run(SPEC, "2");
@@ -389,7 +388,7 @@ fn no_link_is_followed_and_a_root_may_be_one() {
 }
 
 #[test]
-fn a_folder_of_another_stage_study_or_spec_is_refused() {
+fn a_folder_of_another_stage_study_or_spec_is_rejected() {
     let study = Study::new();
     study.run(SPEC, "1");
     let before = study.files();
@@ -417,7 +416,7 @@ fn a_folder_of_another_stage_study_or_spec_is_refused() {
 }
 
 #[test]
-fn a_folder_in_which_another_study_publishes_is_refused_and_an_owner_may_get_another_spec_or_be_replaced() {
+fn a_folder_around_another_studys_folder_is_rejected_and_an_owner_may_be_renamed_or_replaced() {
     let study = Study::new();
     study.run(&SPEC.replace("\"res\"", "\"res/inner/deep\""), "1");
     let said = study.refusal(&SPEC.replace("\"study\"", "\"child\""));
@@ -457,7 +456,7 @@ fn an_edit_that_keeps_size_and_time_is_kept_when_the_file_is_replaced() {
 }
 
 #[test]
-fn a_folder_of_an_earlier_program_is_adopted() {
+fn a_folder_without_a_record_is_adopted_from_its_sidecars() {
     let study = Study::new();
     study.run(SPEC, "1");
     let before = study.files();
@@ -476,9 +475,9 @@ fn a_folder_of_an_earlier_program_is_adopted() {
     assert_eq!(study.files(), Study::points(&[ALL[1], ALL[3]], &["scores.parquet"]));
 }
 
-/// A process that dies leaves what it had recorded and written until then.
+/// A killed process leaves the records and files that it had written until then.
 #[test]
-fn after_a_kill_nothing_of_ours_is_taken_for_a_persons() {
+fn after_a_kill_no_file_of_ours_is_taken_for_a_persons() {
     let (staging, point) = (".orchestrate-new-dead", ALL[3]);
     let record = format!("res/{RECORD}");
     for (renamed, torn, next) in [
@@ -492,19 +491,19 @@ fn after_a_kill_nothing_of_ours_is_taken_for_a_persons() {
     ] {
         let study = Study::new();
         study.run(SPEC, "1");
-        let whole = Record::parse(&study.read(&record)).unwrap().unwrap();
+        let whole = FolderRecord::parse(&study.read(&record)).unwrap().unwrap();
         let (key, outputs) = study.outputs("threshold[model=b,threshold=2]", "2");
-        let mut entry = whole.points[point].clone();
-        entry.key = key;
-        entry.before = std::mem::take(&mut entry.files);
+        let mut torn_point = whole.points[point].clone();
+        torn_point.key = key;
+        torn_point.before = std::mem::take(&mut torn_point.files);
         for FileEntry { name, digest, size_bytes } in study.store.artifact(&outputs[0].1).unwrap().files {
             let path = format!("res/{point}/{name}");
             if renamed.contains(&name.as_str()) {
                 study.write(&path, &String::from_utf8(study.store.read(&digest).unwrap()).unwrap());
             }
-            entry.files.push(FileRecord { name, digest, size: size_bytes, mtime_ns: 1 });
+            torn_point.files.push(FileRecord { name, digest, size: size_bytes, mtime_ns: 1 });
         }
-        let text = study.read(&record) + &record::staging_block(staging) + &entry.block();
+        let text = study.read(&record) + &staging_block(staging) + &torn_point.block();
         study.write(&record, if torn { &text[..text.len() - 9] } else { &text });
         study.write(&format!("res/{staging}/1"), "half");
         let said = study.run(SPEC, next);
@@ -521,8 +520,7 @@ fn two_runs_publish_into_one_folder_one_after_the_other() {
     let study = Study::new();
     study.run(SPEC, "1");
     let plan = plan_in(study.dir.path(), SPEC, &[]).unwrap();
-    let selection = Selection::all(&plan);
-    let mut runs = ["2", "3"].map(|version| (version, Publisher::open(&plan, &study.store, &selection).unwrap()));
+    let mut runs = ["2", "3"].map(|version| (version, Publisher::open(&plan, &study.store, |_| true).unwrap()));
     let ids: Vec<_> = plan.ids().filter(|id| runs[0].1.publishes(*id)).collect();
     for id in ids {
         for (version, publisher) in &mut runs {
@@ -541,25 +539,23 @@ fn two_runs_publish_into_one_folder_one_after_the_other() {
 }
 
 #[test]
-fn of_two_runs_with_other_points_the_last_one_has_the_folder_as_a_whole() {
+fn of_two_runs_with_different_points_the_last_one_owns_the_whole_folder() {
     for last in [0, 1] {
         let study = Study::new();
         study.run(SPEC, "1");
         let values = ["[1, 2]", "[2, 3]"];
         let plan = |values: &str| plan_in(study.dir.path(), SPEC, &[&format!("axes.threshold={values}")]).unwrap();
         let plans = values.map(plan);
-        let mut runs: Vec<_> = plans
-            .iter()
-            .map(|plan| (plan, Publisher::open(plan, &study.store, &Selection::all(plan)).unwrap()))
-            .collect();
+        let mut runs: Vec<_> =
+            plans.iter().map(|plan| (plan, Publisher::open(plan, &study.store, |_| true).unwrap())).collect();
         for (plan, publisher) in &mut runs {
             for id in plan.ids().filter(|id| publisher.publishes(*id)).collect::<Vec<_>>() {
                 let (key, outputs) = study.outputs(plan.name(id).as_str(), "2");
                 publisher.publish("run", &[(id, key, outputs)]).into_iter().for_each(Result::unwrap);
             }
         }
-        for place in [1 - last, last] {
-            let (plan, publisher) = &mut runs[place];
+        for index in [1 - last, last] {
+            let (plan, publisher) = &mut runs[index];
             let outputs = |id| study.outputs(plan.name(id).as_str(), "2").1;
             assert_eq!(publisher.finish("run", false, Some(join), &outputs).failures, [""; 0]);
         }
@@ -573,7 +569,7 @@ fn of_two_runs_with_other_points_the_last_one_has_the_folder_as_a_whole() {
 }
 
 #[test]
-fn tables_that_do_not_fit_are_left_out_and_said_each_time() {
+fn tables_that_do_not_fit_are_left_out_with_a_warning_each_time() {
     let study = Study::new();
     study.run(SPEC, "1");
     for _ in 0..2 {
@@ -586,7 +582,7 @@ fn tables_that_do_not_fit_are_left_out_and_said_each_time() {
 }
 
 #[test]
-fn a_page_with_additions_is_ours_and_all_files_are_of_one_result() {
+fn an_annotated_page_is_ours_and_all_files_are_of_one_result() {
     let study = Study::new();
     study.run(SPEC, "1");
     let plan = plan_in(study.dir.path(), SPEC, &["experiment.seed=8"]).unwrap();
@@ -594,8 +590,8 @@ fn a_page_with_additions_is_ours_and_all_files_are_of_one_result() {
     let annotate = |version: &str, folder: &str| {
         let (key, outputs) = study.outputs("threshold[model=b,threshold=1]", version);
         let files = vec![("scores.parquet".to_owned(), b"annotated".to_vec())];
-        let node = Annotated { node, key, outputs: &outputs, run: "run", files };
-        publish_annotated(&plan, &study.store, &study.path(folder), ALL[2], node)
+        let result = NodeResult { node, key, outputs: &outputs, run: "run" };
+        publish_annotated(&plan, &study.store, &study.path(folder), ALL[2], result, files)
     };
     assert_eq!(annotate("1", "res").unwrap(), [""; 0]);
     assert_eq!(study.read(&format!("res/{}/scores.parquet", ALL[2])), "annotated");

@@ -1,4 +1,4 @@
-//! From a node whose inputs are known to an [`Action`] that can run anywhere.
+//! The construction of an [`Action`], which can run anywhere, from a node with known inputs.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -12,35 +12,35 @@ use crate::parallel;
 use crate::plan::{Feed, Plan};
 use crate::stage::{Action, Input, InputFile, Item, Label};
 
-/// A stored artifact that the store has lost since it was looked up.
+/// An artifact that the store has lost since it was looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
-    /// The node that gave it.
+    /// The node that produced it.
     pub upstream: NodeId,
 }
 
-/// Makes actions; artifacts that many nodes read are resolved once.
+/// Makes actions. An artifact that many nodes read is resolved once.
 pub struct ActionMaker<'a> {
     plan: &'a Plan,
     observed: &'a Observed,
     store: &'a Store,
     files: DigestMap<Arc<[InputFile]>>,
-    /// By axis and value; made when something is gathered for the first time.
+    /// By axis and value; made for the first gathered input.
     labels: OnceCell<Vec<Vec<Label>>>,
 }
 
 impl<'a> ActionMaker<'a> {
-    /// No artifact is resolved yet.
+    /// Returns a maker that has resolved no artifact.
     pub fn new(plan: &'a Plan, observed: &'a Observed, store: &'a Store) -> Self {
         Self { plan, observed, store, files: DigestMap::default(), labels: OnceCell::new() }
     }
 
-    /// Forgets where an artifact lies, after it turned out to be corrupt.
+    /// Forgets the locations of artifacts, after one turned out to be corrupt.
     pub(super) fn forget(&mut self) {
         self.files.clear();
     }
 
-    /// The action of a node whose inputs are known. Errors: an input that the store has lost.
+    /// Returns the action of a node with known inputs. Errors: an input that the store has lost.
     pub fn action(&mut self, id: NodeId, key: ActionKey, known: &Known<'_>) -> Result<Action, Lost> {
         let plan = self.plan;
         let mut inputs: Vec<Input> = Vec::new();
@@ -62,7 +62,7 @@ impl<'a> ActionMaker<'a> {
         })
     }
 
-    /// An output of a node, labelled by all of its axes; `None` where the store has lost it.
+    /// Returns an output of a node, labelled by all of its axes; `None` if the store has lost it.
     pub fn item(&self, node: NodeId, output: OutputDigest) -> Option<Item> {
         let plan = self.plan;
         let labels = self.labels.get_or_init(|| labels(plan));
@@ -70,7 +70,7 @@ impl<'a> ActionMaker<'a> {
         Some(Item { labels, files: resolve(self.store, &output)? })
     }
 
-    /// What some nodes give to a feed, by all threads where there are many.
+    /// Resolves the outputs of some nodes for a feed, in parallel if there are many.
     fn items(&mut self, feed: &Feed, nodes: &[NodeId], known: &Known<'_>) -> Result<Vec<Item>, Lost> {
         let plan = self.plan;
         let labels = if feed.gathered.is_empty() { &[] } else { &**self.labels.get_or_init(|| labels(plan)) };
@@ -82,10 +82,10 @@ impl<'a> ActionMaker<'a> {
             let labels = labels_of(plan, labels, *node, feed.gathered.iter().copied());
             Ok((digest, Item { labels, files }))
         };
-        let parts = parallel::parts(nodes, |nodes| nodes.iter().map(item).collect::<Result<Vec<_>, Lost>>());
+        let slices = parallel::map_slices(nodes, |nodes| nodes.iter().map(item).collect::<Result<Vec<_>, Lost>>());
         let mut items = Vec::with_capacity(nodes.len());
-        for part in parts {
-            for (digest, Item { labels, files }) in part? {
+        for slice in slices {
+            for (digest, Item { labels, files }) in slice? {
                 let files = Arc::clone(self.files.entry(digest.0).or_insert(files));
                 items.push(Item { labels, files });
             }
@@ -94,20 +94,20 @@ impl<'a> ActionMaker<'a> {
     }
 }
 
-/// Labels of the values of all axes.
+/// Returns the labels of the values of all axes.
 fn labels(plan: &Plan) -> Vec<Vec<Label>> {
     let axes = plan.spec.axes.iter().map(|axis| (Arc::<str>::from(axis.name.get_ref().as_str()), &axis.values));
     axes.map(|(axis, values)| values.iter().map(|value| (Arc::clone(&axis), value.label.as_str().into())).collect())
         .collect()
 }
 
-/// Those of a node at some positions among the axes of its stage.
+/// Returns the labels of a node at some positions among the axes of its stage.
 fn labels_of(plan: &Plan, labels: &[Vec<Label>], node: NodeId, positions: impl Iterator<Item = usize>) -> Vec<Label> {
-    let places = positions.map(|position| plan.value(node, position));
-    places.map(|(axis, value)| labels[axis][value].clone()).collect()
+    let values = positions.map(|position| plan.value(node, position));
+    values.map(|(axis, value)| labels[axis][value].clone()).collect()
 }
 
-/// The files of an artifact and where they lie; `None` where the store has lost one.
+/// Returns the files of an artifact with their locations; `None` if the store has lost one.
 fn resolve(store: &Store, digest: &OutputDigest) -> Option<Arc<[InputFile]>> {
     let located = |FileEntry { name, digest, size_bytes }| {
         Some(InputFile { name, digest, size_bytes, location: store.locate(&digest)? })
@@ -123,11 +123,11 @@ mod tests {
     use crate::fake::{STUDY, plan};
     use crate::observe::observe;
 
-    /// Enough for several threads to take part.
+    /// Enough for several threads.
     const THRESHOLDS: usize = 1000;
 
     #[test]
-    fn gathered_items_come_in_order_with_their_labels_share_artifacts_and_name_what_is_lost() {
+    fn gathered_items_are_ordered_and_labelled_share_artifacts_and_name_a_lost_one() {
         let study = STUDY.replace("threshold = [200, 225]", &format!("threshold = \"1..={THRESHOLDS}\""));
         let plan = plan(&study, &[]).unwrap();
         let dir = tempfile::tempdir().unwrap();

@@ -1,42 +1,49 @@
-//! What the scheduler must know of a plan: edges, classes of resources, groups of siblings, estimates.
+//! The view of a plan that the scheduler needs: edges, classes of resources, groups of siblings, estimates.
 
 use std::collections::HashMap;
 
-use super::Selection;
+use crate::diagnostic::{Diagnostic, SpecError};
 use crate::node::NodeId;
 use crate::plan::{Plan, PlannedStage};
 use crate::runlog::Durations;
-use crate::schedule::{Capacity, Class, Demand, Edges, ScheduleError, Scheduler};
+use crate::schedule::{Capacity, Class, Demand, Scheduler};
+use crate::selection::Selection;
 use crate::stage::Weight;
 
-/// What an unknown node is taken to last.
+/// Assumed durations of nodes that never ran.
 const LIGHT_MS: u32 = 5;
 const HEAVY_MS: u32 = 10_000;
 
-/// Sets up the scheduler for the selected nodes. Errors name the stage by its index.
-pub(super) fn scheduler(plan: &Plan, selection: &Selection, capacity: Capacity) -> Result<Scheduler, ScheduleError> {
-    let class = |(class, stage): (usize, &PlannedStage)| {
-        let asked = &plan.spec.stages[stage.declared].resources;
-        let resources = capacity.resolve(asked, stage.kind.uses_device());
-        let resources = resources.map_err(|source| ScheduleError::Resources { class, source })?;
-        Ok(Class { resources, weight: stage.kind.weight() })
+/// Sets up the scheduler for the selected nodes. Errors: a stage that asks for more than this machine has.
+pub(super) fn scheduler(plan: &Plan, selection: &Selection, capacity: Capacity) -> Result<Scheduler, SpecError> {
+    let class = |stage: &PlannedStage| {
+        let declared = &plan.spec.stages[stage.declared];
+        let facts = stage.kind.facts();
+        let resources = capacity.resolve(&declared.resources, facts.device.is_some()).map_err(|error| {
+            let message = format!("stage `{}` can never run: {error}", declared.name.get_ref());
+            let diagnostic = Diagnostic::error(message)
+                .at(declared.name.span())
+                .help("ask for less in `resources`, or run on a machine that has it");
+            SpecError::new(plan.spec.sources.clone(), vec![diagnostic])
+        })?;
+        Ok(Class { resources, weight: facts.weight })
     };
-    let classes: Vec<_> = plan.stages.iter().enumerate().map(class).collect::<Result<_, _>>()?;
-    let mut edges = Edges::new();
-    let mut demands = Vec::with_capacity(selection.nodes().len());
+    let classes: Vec<_> = plan.stages.iter().map(class).collect::<Result<_, SpecError>>()?;
+    let inputs = |id: &NodeId| plan.inputs(*id).iter().map(|input| selection.slot(*input));
     let mut groups = Groups::default();
-    for id in selection.nodes() {
-        edges.push(plan.inputs(*id).iter().map(|input| selection.number(*input)));
-        let class = plan.node(*id).stage;
-        demands.push(Demand { class, group: groups.of(plan, *id), estimate_ms: estimate_ms(plan, *id, None) });
-    }
-    Scheduler::new(edges, demands, &classes, capacity)
+    let demand = |id: &NodeId| {
+        let (class, group) = (plan.node(*id).stage, groups.of(plan, *id));
+        Demand { class, group, estimate_ms: estimate_ms(plan, *id, None) }
+    };
+    let (edges, demands) =
+        (selection.nodes().iter().map(inputs).collect(), selection.nodes().iter().map(demand).collect());
+    Ok(Scheduler::new(edges, demands, &classes, capacity))
 }
 
-/// How long a node will run, from how long it or its siblings ran before.
+/// Estimates the duration of a node from earlier durations of it or its siblings.
 pub(super) fn estimate_ms(plan: &Plan, id: NodeId, durations: Option<&Durations>) -> u32 {
     let stage = plan.stage(id);
-    let heavy = stage.kind.weight() == Weight::Heavy;
+    let heavy = stage.kind.facts().weight == Weight::Heavy;
     let known = durations.and_then(|durations| {
         if heavy { durations.estimate_ms(&plan.name(id)) } else { durations.stage_mean_ms(&stage.name) }
     });
@@ -44,11 +51,11 @@ pub(super) fn estimate_ms(plan: &Plan, id: NodeId, durations: Option<&Durations>
     known.map_or(guess, |known| u32::try_from(known).unwrap_or(u32::MAX))
 }
 
-/// Dense numbers for the groups of siblings that run together: same stage, same point but for the batch axes.
+/// Dense numbers for the groups of siblings that run together: same stage, same point except for the batch axes.
 #[derive(Default)]
 struct Groups {
     numbers: HashMap<(u32, u32), u32>,
-    /// The latest one: neighbours are often siblings.
+    /// The latest group: neighbours are often siblings.
     last: Option<((u32, u32), u32)>,
 }
 
@@ -75,7 +82,8 @@ mod tests {
     use super::*;
     use crate::fake::{STUDY, plan};
 
-    /// Devices of the first trainings of two models in three folds, of which all are ready and none is in the store.
+    /// Returns the devices of the first trainings of two models in three folds, when all are ready and none is in the
+    /// store.
     fn devices(overrides: &[&str], names: &[&str]) -> Vec<(String, String)> {
         let plan = plan(STUDY, overrides).expect("the study is valid");
         let selection = Selection::all(&plan);
@@ -87,10 +95,10 @@ mod tests {
             if ready.is_empty() {
                 break;
             }
-            for number in ready {
-                match plan.name(selection.node(number)).stage() {
-                    "train" => scheduler.miss(number),
-                    _ => scheduler.hit(number),
+            for slot in ready {
+                match plan.name(selection.node(slot)).stage() {
+                    "train" => scheduler.miss(slot),
+                    _ => scheduler.hit(slot),
                 }
             }
         }
@@ -125,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_device_or_kept_from_it_all_trainings_are_on_the_cpu() {
+    fn without_a_device_or_with_none_asked_for_all_trainings_are_on_the_cpu() {
         for (overrides, names) in [(&[][..], &[][..]), (&["stages.train.resources={gpu=0}"], &["cuda:0", "cuda:1"])] {
             let granted = devices(overrides, names);
             assert_eq!(granted.len(), 6, "{granted:?}");
@@ -140,7 +148,7 @@ mod tests {
         let capacity = Capacity { threads: 16, cores: 16, memory_bytes: None, devices: vec!["cuda:0".to_owned()] };
         let mut scheduler = scheduler(&plan, &selection, capacity).expect("it can be scheduled");
         let dataset = scheduler.take_ready();
-        dataset.iter().for_each(|number| scheduler.miss(*number));
+        dataset.iter().for_each(|slot| scheduler.miss(*slot));
         let batch = scheduler.next_batch().expect("the data set runs");
         assert_eq!(scheduler.device(&batch.grant), "cpu");
     }

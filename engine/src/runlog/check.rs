@@ -1,85 +1,79 @@
-//! What is damaged among the logs of runs. No result depends on them; what they say of keys and times must still not be believed
-//! if a byte changed.
+//! Detection and repair of damaged run logs. No result depends on them; still, keys and times from a log with a changed
+//! byte must not be believed.
 //!
-//! A log that was not finished has no seal: its whole lines must be readable, and its last line may be cut. What stages print
-//! (`logs/`) is text without a checksum.
+//! An unfinished log has no seal: its whole lines must be readable, and its last line may be cut. Node logs (`logs/`)
+//! are text without a checksum.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use orchestrate_cache::{Digest, StoreError, disk, is_sealed};
 
 use super::durations::Durations;
+use super::history::History;
 use super::hits::{self, HitList};
-use super::{DURATIONS, EVENTS, EVENTS_BYTES_MAX, History};
-use crate::event::{Event, Record};
+use super::layout::{DURATIONS, EVENTS, EVENTS_BYTES_MAX};
+use crate::event::{Event, TimedEvent};
 
-/// How a line begins.
+/// The start of every line.
 const BEGIN: &[u8] = br#"{"at_ms":"#;
 
-/// A file that is not as it was written.
+/// A damaged file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DamagedLog {
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The damage.
     pub message: String,
-    /// What stands for it; nothing of a file that is made again when needed.
+    /// The contents that replace it; `None` for a file that is remade when needed.
     readable: Option<Vec<u8>>,
 }
 
-/// Looks through the logs of all runs below a folder.
+/// Checks the logs of all runs below a folder.
 pub fn check(runs_dir: &Path) -> io::Result<Vec<DamagedLog>> {
     let history = History::new(runs_dir);
     let mut damaged = Vec::new();
-    let mut named = Vec::new();
+    let mut add = |path: PathBuf, message: &str, readable: Option<Vec<u8>>| {
+        damaged.push(DamagedLog { path, message: message.to_owned(), readable });
+    };
+    let mut lists = BTreeSet::new();
     for run in history.runs().into_iter().rev() {
         let path = history.dir(&run).join(EVENTS);
+        let durations = history.dir(&run).join(DURATIONS);
         match disk::read(&path, EVENTS_BYTES_MAX) {
             Ok(bytes) => {
-                let records = records(&bytes);
-                named.extend(records.iter().filter_map(list));
-                damaged.extend(problem(&bytes, &records).map(|message| DamagedLog {
-                    path,
-                    message,
-                    readable: Some(readable(&bytes)),
-                }));
-            }
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                // A run that was killed before its first event has left no more than its folder.
-                if history.dir(&run).join(DURATIONS).exists() {
-                    damaged.push(DamagedLog { path, message: "it is gone".to_owned(), readable: Some(Vec::new()) });
+                let events = events(&bytes);
+                lists.extend(events.iter().filter_map(list));
+                if let Some(problem) = problem(&bytes, &events) {
+                    add(path, &problem, Some(readable(&bytes)));
                 }
             }
-            Err(error) if disk::is_irregular(&error) => {
-                damaged.push(DamagedLog { path, message: error.to_string(), readable: Some(Vec::new()) });
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                // A run that was killed before its first event leaves only its folder.
+                if durations.exists() {
+                    add(path, "it is gone", Some(Vec::new()));
+                }
             }
+            Err(error) if disk::is_irregular(&error) => add(path, &error.to_string(), Some(Vec::new())),
             Err(error) => return Err(error),
         }
-        let path = history.dir(&run).join(DURATIONS);
-        if path.symlink_metadata().is_ok() && Durations::read(&path).is_none() {
-            damaged.push(DamagedLog {
-                path,
-                message: "it is damaged, so estimates are worse".to_owned(),
-                readable: None,
-            });
+        if durations.symlink_metadata().is_ok() && Durations::read(&durations).is_none() {
+            add(durations, "it is damaged, so estimates are worse", None);
         }
     }
-    named.sort_unstable();
-    named.dedup();
-    for name in named {
+    for name in lists {
         let path = hits::path(runs_dir, &name);
         if HitList::read(runs_dir, &name).is_none() {
             let state = if path.symlink_metadata().is_ok() { "it is damaged" } else { "it is gone" };
-            let message = format!("{state}: which nodes were hits in some runs is lost");
-            damaged.push(DamagedLog { path, message, readable: Some(hits::empty()) });
+            add(path, &format!("{state}: which nodes were hits in some runs is lost"), Some(hits::empty()));
         }
     }
     Ok(damaged)
 }
 
 impl DamagedLog {
-    /// Keeps the file in a folder and leaves what can be read of it in its place; says so.
+    /// Moves the file to the quarantine folder and leaves its readable lines in its place; returns a sentence about it.
     pub fn mend(&self, quarantine: &Path) -> Result<String, StoreError> {
         let path = &self.path;
         if path.symlink_metadata().is_err() {
@@ -105,41 +99,41 @@ impl DamagedLog {
     }
 }
 
-fn problem(bytes: &[u8], records: &[Option<Record>]) -> Option<String> {
-    let finished = |record: &Option<Record>| matches!(record, Some(Record { event: Event::RunFinished { .. }, .. }));
+fn problem(bytes: &[u8], events: &[Option<Event>]) -> Option<String> {
     match is_sealed(bytes) {
         Some(true) => return None,
         Some(false) => return Some("its seal is broken: some byte has changed".to_owned()),
-        None if records.last().is_some_and(finished) && bytes.ends_with(b"\n") => {
+        None if matches!(events.last(), Some(Some(Event::RunFinished { .. }))) && bytes.ends_with(b"\n") => {
             return Some("it is finished and has no seal".to_owned());
         }
         None => {}
     }
-    // The last line may be cut, if that is how a line begins.
+    // The last line may be cut, if it starts like a line.
     let last = bytes.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
     let torn = usize::from(last.starts_with(BEGIN) || BEGIN.starts_with(last));
-    let unreadable = records.iter().rev().skip(torn.min(last.len())).filter(|record| record.is_none()).count();
-    (unreadable > 0).then(|| format!("{unreadable} of {} lines cannot be read", records.len()))
+    let unreadable = events.iter().rev().skip(torn.min(last.len())).filter(|event| event.is_none()).count();
+    (unreadable > 0).then(|| format!("{unreadable} of {} lines cannot be read", events.len()))
 }
 
-/// Whole lines without a last one that seals what is not there any more.
+/// Returns the readable lines, without a last line whose seal no longer matches.
 fn readable(bytes: &[u8]) -> Vec<u8> {
     let lines = bytes.split_inclusive(|byte| *byte == b'\n');
-    let is_kept = |line: &&[u8]| match serde_json::from_slice::<Record>(line) {
-        Ok(record) => !matches!(record.event, Event::RunFinished { .. }) && line.ends_with(b"\n"),
-        Err(_) => false,
-    };
+    let is_kept =
+        |line: &&[u8]| line.ends_with(b"\n") && !matches!(event(line), None | Some(Event::RunFinished { .. }));
     lines.filter(is_kept).collect::<Vec<_>>().concat()
 }
 
-fn records(bytes: &[u8]) -> Vec<Option<Record>> {
-    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    lines.map(|line| serde_json::from_slice(line).ok()).collect()
+fn events(bytes: &[u8]) -> Vec<Option<Event>> {
+    bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(event).collect()
 }
 
-fn list(record: &Option<Record>) -> Option<Digest> {
-    match record {
-        Some(Record { event: Event::NodesHit { list, .. }, .. }) => Some(*list),
+fn event(line: &[u8]) -> Option<Event> {
+    serde_json::from_slice(line).ok().map(|TimedEvent { event, .. }| event)
+}
+
+fn list(event: &Option<Event>) -> Option<Digest> {
+    match event {
+        Some(Event::NodesHit { list, .. }) => Some(*list),
         _ => None,
     }
 }
@@ -159,9 +153,9 @@ mod tests {
         let key = ActionKey(Digest::of(b"key"));
         for stage in ["train", "score"] {
             let node = NodeName::new(stage, Point::default());
-            log.report(&Record::now(Event::NodeRan { node, key, outputs: vec![], elapsed_ms: 500 }));
+            log.report(&TimedEvent::now(Event::NodeRan { node, key, outputs: vec![], elapsed_ms: 500 }));
         }
-        log.report(&Record::now(Event::RunFinished { counts: Default::default(), elapsed_ms: 900 }));
+        log.report(&TimedEvent::now(Event::RunFinished { counts: Default::default(), elapsed_ms: 900 }));
         log.dir().to_owned()
     }
 
@@ -201,13 +195,13 @@ mod tests {
     fn a_byte_that_changed_before_the_log_was_sealed_is_found() {
         let runs = tempfile::tempdir().expect("a temporary folder");
         let mut log = RunLog::create(runs.path());
-        let warning = |message: &str| Record::now(Event::Warning { message: message.to_owned() });
+        let warning = |message: &str| TimedEvent::now(Event::Warning { message: message.to_owned() });
         log.report(&warning("the disk is full"));
         log.flush().expect("the folder is writable");
         let path = log.dir().join(EVENTS);
         let text = fs::read_to_string(&path).expect("it was written");
         fs::write(&path, text.replace("full", "null")).expect("the folder is writable");
-        log.report(&Record::now(Event::RunFinished { counts: Default::default(), elapsed_ms: 900 }));
+        log.report(&TimedEvent::now(Event::RunFinished { counts: Default::default(), elapsed_ms: 900 }));
         let damaged = check(runs.path()).expect("they can be read");
         assert_eq!(damaged.len(), 1, "a seal is of what was meant, not of what is there");
     }

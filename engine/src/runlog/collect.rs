@@ -1,45 +1,31 @@
-//! Collects logs of runs together with the results of a store.
+//! Garbage collection of run logs, together with the results of a store.
 //!
-//! A run has two parts, which go apart: what its nodes printed (`logs/`, the bulk of it), and its record, which is its events, its
-//! durations and the lists of hits that it names. Both rank by when the run began, the record first, so that what a
-//! run made stays longer than what it says of it. A run that lives stays whole: it holds a lock on its events. The record of the newest
-//! run stays, and that of a run that is pinned.
+//! The files of a run form two units, collected apart: the node logs (`logs/`, most of the bytes) and the record, which
+//! is the events, the durations and the lists of hits that the events refer to. Both rank by the start of the run, the
+//! record first, so that results of a run stay longer than its logs. A live run stays whole: it holds a lock on its
+//! events. The record of the newest run stays, and so does that of a pinned run.
 //!
-//! Only what runs make goes: regular files with the names that they give, and folders that are empty then. What people put there stays.
+//! Only files that runs make are removed: regular files with the names of `layout.rs`, and folders that are empty then.
+//! Files that people put there stay.
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
-use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use orchestrate_cache::{Digest, GcPolicy, GcReport, LogUse, Store, StoreError, disk, is_held};
 use rayon::prelude::*;
-use serde::Deserialize;
 
-use super::{DURATIONS, EVENTS, History, LOGS, RunId, hits};
-use crate::event::{Event, Record};
+use super::files::RunFiles;
+use super::hits;
+use super::layout::{EVENTS, LOGS};
+use crate::run_id::RunId;
 
-/// What a killed run leaves of its durations.
-const NEW_DURATIONS: &str = ".new-durations.json";
-
-/// What was collected, or would be.
+/// The result of a collection, or of a dry run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Collection {
-    /// Of results and logs.
+    /// Results and logs.
     pub report: GcReport,
-    /// Runs of which bytes go.
+    /// The number of runs that lose bytes.
     pub runs: usize,
-}
-
-/// How much runs wrote.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LogUsage {
-    /// Runs that have left something.
-    pub runs: usize,
-    /// Bytes of events, durations, lists of hits and what nodes printed.
-    pub size_bytes: u64,
 }
 
 /// Collects garbage of a store, logs of runs included; the records of `pinned` runs stay.
@@ -52,210 +38,67 @@ pub fn collect(store: &Store, policy: &GcPolicy, pinned: &HashSet<RunId>) -> Res
         run.read_events();
     });
     let lists = hits::collectable(&runs_dir);
-    let (parts, uses) =
-        parts(&runs, &lists, |run| run.is_alive || Some(&run.id) == newest.as_ref() || pinned.contains(&run.id));
+    let stays = |run: &RunFiles| run.is_alive || Some(&run.id) == newest.as_ref() || pinned.contains(&run.id);
+    let units = units(&runs, &lists, stays);
+    let uses: Vec<_> = units.iter().map(|unit| unit.usage).collect();
     let mut report = store.gc_with_logs(policy, &uses)?;
-    let going: HashSet<Part> = report.logs.iter().map(|number| parts[*number]).collect();
-    let kept = |run: &usize| !going.contains(&Part::Record(*run));
-    let named: HashSet<_> = (0..runs.len()).filter(kept).flat_map(|run| &runs[run].lists).collect();
+    let removed: Vec<&Unit<'_>> = report.logs.iter().map(|index| &units[*index]).collect();
     let known: HashSet<_> = runs.iter().flat_map(|run| &run.lists).collect();
     let unnamed: u64 = lists.iter().filter(|(list, _)| !known.contains(list)).map(|(_, size_bytes)| size_bytes).sum();
     report.log_bytes_freed += unnamed;
     report.bytes_freed += unnamed;
     if !policy.dry_run {
         let mut removal = Removal::default();
-        for (number, run) in runs.iter().enumerate() {
-            if going.contains(&Part::Logs(number)) {
-                removal.remove(&run.logs, &[&run.dir.join(LOGS)]);
-            }
-            if going.contains(&Part::Record(number)) {
-                removal.remove(&run.record, &[&run.dir.join(LOGS), &run.dir]);
-            }
+        // Logs first: without the record it would be unknown which logs are the run's.
+        for Unit { run, .. } in removed.iter().filter(|unit| !unit.is_record) {
+            removal.remove(&run.logs.paths, &[&run.dir.join(LOGS)]);
         }
+        for Unit { run, .. } in removed.iter().filter(|unit| unit.is_record) {
+            removal.remove(&run.record.paths, &[&run.dir.join(LOGS), &run.dir]);
+        }
+        let gone: HashSet<_> = removed.iter().filter(|unit| unit.is_record).map(|unit| &unit.run.id).collect();
+        let named: HashSet<_> = runs.iter().filter(|run| !gone.contains(&run.id)).flat_map(|run| &run.lists).collect();
         let unneeded = lists.keys().filter(|list| !named.contains(list));
         removal.remove(&unneeded.map(|list| hits::path(&runs_dir, list)).collect::<Vec<_>>(), &[]);
         removal.warn();
     }
-    let is_more_than_names = |number: &&usize| uses[**number].size_bytes > 0;
-    let runs: HashSet<_> = report.logs.iter().filter(is_more_than_names).map(|number| parts[*number].run()).collect();
+    let runs: HashSet<_> =
+        removed.iter().filter(|unit| unit.usage.size_bytes > 0).map(|unit| unit.run.id.clone()).collect();
     Ok(Collection { report, runs: runs.len() })
 }
 
-/// How much runs wrote below a folder.
-pub fn usage(runs_dir: &Path) -> LogUsage {
-    let runs = RunFiles::all(runs_dir);
-    let lists: u64 = hits::lists(runs_dir).map(|(_, file)| file.len()).sum();
-    let size_bytes = runs.iter().map(|run| run.record_bytes + run.log_bytes).sum::<u64>() + lists;
-    LogUsage { runs: runs.len(), size_bytes }
+/// Files of a run that are collected together.
+struct Unit<'r> {
+    run: &'r RunFiles,
+    /// True for the record of the run, false for its node logs.
+    is_record: bool,
+    usage: LogUse,
 }
 
-/// One part of a run, by its place among the runs.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Part {
-    Record(usize),
-    Logs(usize),
-}
-
-impl Part {
-    fn run(self) -> usize {
-        match self {
-            Self::Record(run) | Self::Logs(run) => run,
-        }
-    }
-}
-
-/// The parts of all runs. A list of hits counts for the record that is worth the most among those that name it.
-fn parts(
-    runs: &[RunFiles],
-    lists: &HashMap<Digest, u64>,
-    stays: impl Fn(&RunFiles) -> bool,
-) -> (Vec<Part>, Vec<LogUse>) {
-    let (mut parts, mut uses) = (Vec::new(), Vec::new());
-    let mut order: Vec<_> = (0..runs.len()).collect();
-    order.sort_by_key(|number| !stays(&runs[*number]));
+/// Returns the units of all runs. A list of hits counts for the most valuable record that refers to it.
+fn units<'r>(runs: &'r [RunFiles], lists: &HashMap<Digest, u64>, stays: impl Fn(&RunFiles) -> bool) -> Vec<Unit<'r>> {
+    let mut units = Vec::new();
+    let mut order: Vec<_> = runs.iter().collect();
+    order.sort_by_key(|run| !stays(run));
     let mut counted = HashSet::new();
-    for number in order {
-        let run = &runs[number];
-        let (began_ms, written_ms) = (run.id.began_ms(), run.written_ms);
-        let named = run.lists.iter().filter(|list| counted.insert(**list)).filter_map(|list| lists.get(list));
-        let size_bytes = run.record_bytes + named.sum::<u64>();
-        parts.push(Part::Record(number));
-        uses.push(LogUse { size_bytes, began_ms, written_ms, protected: stays(run) });
-        if !run.logs.is_empty() {
-            parts.push(Part::Logs(number));
-            uses.push(LogUse { size_bytes: run.log_bytes, began_ms, written_ms, protected: run.is_alive });
-        }
-    }
-    (parts, uses)
-}
-
-/// The files that one run has left.
-struct RunFiles {
-    id: RunId,
-    dir: PathBuf,
-    is_alive: bool,
-    has_events: bool,
-    record: Vec<PathBuf>,
-    record_bytes: u64,
-    logs: Vec<PathBuf>,
-    log_bytes: u64,
-    /// Lists of hits that it names.
-    lists: Vec<Digest>,
-    /// When anything of it was last written, in milliseconds since 1970.
-    written_ms: u64,
-}
-
-impl RunFiles {
-    /// Those of all runs, the newest first.
-    fn all(runs_dir: &Path) -> Vec<Self> {
-        History::new(runs_dir).runs().par_iter().filter_map(|run| Self::find(runs_dir, run)).collect()
-    }
-
-    /// `None` where nothing in the folder is the run's.
-    fn find(runs_dir: &Path, id: &RunId) -> Option<Self> {
-        let dir = runs_dir.join(id.as_str());
-        let made = fs::symlink_metadata(&dir).ok().filter(fs::Metadata::is_dir)?;
-        let mut run = Self {
-            id: id.clone(),
-            is_alive: false,
-            has_events: false,
-            record: Vec::new(),
-            record_bytes: 0,
-            logs: Vec::new(),
-            log_bytes: 0,
-            lists: Vec::new(),
-            written_ms: 0,
-            dir,
+    for run in order {
+        let usage = |size_bytes, protected| LogUse {
+            size_bytes,
+            began_ms: run.id.began_ms(),
+            written_ms: run.written_ms(),
+            protected,
         };
-        // Events last: without them it would be unknown which logs are the run's.
-        for name in [NEW_DURATIONS, DURATIONS, EVENTS] {
-            let path = run.dir.join(name);
-            if let Some((size_bytes, written_ms)) = regular(&path) {
-                run.record_bytes += size_bytes;
-                run.written_ms = run.written_ms.max(written_ms);
-                run.has_events = name == EVENTS;
-                run.record.push(path);
-            }
-        }
-        let logs = run.dir.join(LOGS);
-        if fs::symlink_metadata(&logs).is_ok_and(|logs| logs.is_dir()) {
-            let names = fs::read_dir(&logs).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.file_name()));
-            run.set_logs(names.filter(|name| Path::new(name).extension().is_some_and(|it| it == "log")).collect());
-        }
-        if run.record.is_empty() && run.logs.is_empty() {
-            // A run that was killed before its first event has left an empty folder.
-            let is_empty = fs::read_dir(&run.dir).is_ok_and(|mut entries| entries.next().is_none());
-            is_empty.then_some(())?;
-            run.written_ms = milliseconds(&made);
-        }
-        Some(run)
-    }
-
-    fn set_logs(&mut self, mut names: Vec<OsString>) {
-        names.sort_unstable();
-        (self.logs, self.log_bytes) = (Vec::new(), 0);
-        for path in names.into_iter().map(|name| self.dir.join(LOGS).join(name)) {
-            if let Some((size_bytes, written_ms)) = regular(&path) {
-                self.log_bytes += size_bytes;
-                self.written_ms = self.written_ms.max(written_ms);
-                self.logs.push(path);
-            }
+        let named = run.lists.iter().filter(|list| counted.insert(**list)).filter_map(|list| lists.get(list));
+        let size_bytes = run.record.size_bytes + named.sum::<u64>();
+        units.push(Unit { run, is_record: true, usage: usage(size_bytes, stays(run)) });
+        if !run.logs.paths.is_empty() {
+            units.push(Unit { run, is_record: false, usage: usage(run.logs.size_bytes, run.is_alive) });
         }
     }
-
-    /// Finds lists of hits in its events, and which logs are its own: those that it names. One that did not come to its end may not
-    /// name all.
-    fn read_events(&mut self) {
-        if !self.has_events {
-            return;
-        }
-        let Ok(file) = disk::open(&self.dir.join(EVENTS)) else { return };
-        let mut named = HashSet::new();
-        let mut is_finished = false;
-        let mut line = Vec::new();
-        let mut reader = BufReader::with_capacity(1 << 16, file);
-        while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-            let text = std::str::from_utf8(&line).unwrap_or_default();
-            let is = |event: &str| text.contains(event);
-            is_finished = is(r#""event":"run_finished""#);
-            if is(r#""event":"nodes_hit""#)
-                && let Ok(Record { event: Event::NodesHit { list, .. }, .. }) = serde_json::from_str(text)
-            {
-                self.lists.push(list);
-            } else if is(r#""event":"node_started""#)
-                && let Ok(Started { log: Some(log) }) = serde_json::from_str(text)
-            {
-                named.extend(log.file_name().map(OsString::from));
-            }
-            line.clear();
-        }
-        if is_finished {
-            let names = self.logs.iter().filter_map(|path| path.file_name()).filter(|name| named.contains(*name));
-            let names = names.map(OsString::from).collect();
-            self.set_logs(names);
-        }
-    }
+    units
 }
 
-/// The start of a node, without the rest.
-#[derive(Deserialize)]
-struct Started {
-    log: Option<PathBuf>,
-}
-
-/// Length and time of a regular file, the latter in milliseconds since 1970.
-fn regular(path: &Path) -> Option<(u64, u64)> {
-    let file = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
-    Some((file.len(), milliseconds(&file)))
-}
-
-/// When it was last written.
-fn milliseconds(file: &fs::Metadata) -> u64 {
-    let written = file.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-    u64::try_from(written.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Removes what it can; another user's files may stay.
+/// Removes files as far as permissions allow; another user's files may stay.
 #[derive(Default)]
 struct Removal {
     failed: usize,
@@ -264,15 +107,11 @@ struct Removal {
 
 impl Removal {
     fn remove(&mut self, files: &[PathBuf], then_dirs: &[&Path]) {
-        for removed in files
-            .iter()
-            .map(|path| disk::remove_file(path))
-            .chain(then_dirs.iter().map(|dir| disk::remove_empty_dir(dir).map(drop)))
-        {
-            if let Err(error) = removed {
-                self.failed += 1;
-                self.first.get_or_insert(error);
-            }
+        let files = files.iter().map(|path| disk::remove_file(path));
+        let dirs = then_dirs.iter().map(|dir| disk::remove_empty_dir(dir).map(drop));
+        for error in files.chain(dirs).filter_map(Result::err) {
+            self.failed += 1;
+            self.first.get_or_insert(error);
         }
     }
 
@@ -285,18 +124,19 @@ impl Removal {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
+    use std::fs::{self, File};
     use std::io::Write;
+    use std::path::PathBuf;
     use std::time::{Duration, SystemTime};
 
-    use orchestrate_cache::Access;
+    use orchestrate_cache::{Access, Digest};
 
     use super::*;
-    use crate::event::{Counts, Reporter};
+    use crate::event::{Counts, Event, Reporter, TimedEvent};
     use crate::node::{NodeName, Point};
-    use crate::runlog::RunLog;
+    use crate::runlog::{RunLog, usage};
 
-    /// Everything that may go goes.
+    /// Collects everything that may be collected.
     const ALL: GcPolicy = GcPolicy { max_size_bytes: Some(1), max_age: None, keep_own: false, dry_run: false };
 
     fn store() -> (tempfile::TempDir, Store) {
@@ -305,13 +145,13 @@ mod tests {
         (dir, store)
     }
 
-    /// The log of a run whose node `a` printed so much; not ended yet.
+    /// Starts the log of a run whose node `a` printed that many bytes.
     fn begun(store: &Store, printed_bytes: usize) -> RunLog {
         let mut log = RunLog::create(&store.runs_dir());
         let node = NodeName::new("a", Point::default());
         let path = log.node_log(&node);
         let key = orchestrate_cache::ActionKey(Digest::of(b"a"));
-        log.report(&Record::now(Event::NodeStarted { node, key, members: 1, log: Some(path.clone()) }));
+        log.report(&TimedEvent::now(Event::NodeStarted { node, key, members: 1, log: Some(path.clone()) }));
         fs::create_dir_all(path.parent().expect("it lies in a folder")).expect("the store is writable");
         fs::write(path, vec![b'x'; printed_bytes]).expect("the store is writable");
         // The next run begins in another millisecond.
@@ -320,7 +160,7 @@ mod tests {
     }
 
     fn finish(mut log: RunLog) -> PathBuf {
-        log.report(&Record::now(Event::RunFinished { counts: Counts::default(), elapsed_ms: 1 }));
+        log.report(&TimedEvent::now(Event::RunFinished { counts: Counts::default(), elapsed_ms: 1 }));
         log.dir().to_owned()
     }
 
@@ -372,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_lives_stays_whole_and_one_that_was_killed_does_not() {
+    fn a_live_run_stays_whole_and_a_killed_one_does_not() {
         let (_dir, store) = store();
         let alive = begun(&store, 5000);
         let killed = begun(&store, 5000).dir().to_owned();
@@ -385,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_run_wrote_while_the_store_is_used_by_others_stays() {
+    fn logs_written_while_others_use_the_store_stay() {
         let (_dir, store) = store();
         let other = Store::open(store.dir(), Access::ReadWrite).expect("it is a store");
         let run = finish(begun(&store, 5000));
@@ -408,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_put_among_the_logs_stays() {
+    fn files_of_people_among_the_logs_stay() {
         let (outside, store) = (tempfile::tempdir().expect("a temporary folder"), store());
         let store = &store.1;
         let old = finish(begun(store, 9));
@@ -446,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_hits_stays_as_long_as_a_run_names_it_and_is_gone_after_an_hour() {
+    fn a_list_of_hits_stays_while_a_run_refers_to_it_and_for_an_hour() {
         let (_dir, store) = store();
         let lists = store.runs_dir().join("hits");
         fs::create_dir(&lists).expect("the store is writable");
@@ -460,7 +300,7 @@ mod tests {
         };
         let named_by = |list: Digest| {
             let mut log = begun(&store, 1);
-            log.report(&Record::now(Event::NodesHit { nodes: 25, list }));
+            log.report(&TimedEvent::now(Event::NodesHit { nodes: 25, list }));
             finish(log)
         };
         let (unnamed, young, old, kept) = (list("unnamed", 2), list("young", 0), list("old", 2), list("kept", 2));

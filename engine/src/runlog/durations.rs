@@ -1,4 +1,4 @@
-//! How long nodes took, for estimates.
+//! Durations of nodes, for estimates.
 
 use std::collections::HashMap;
 use std::io;
@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::node::NodeName;
 
-/// A node that ran for less is no better known by itself than by the mean of its stage, and there are many of them.
+/// The shortest duration that is kept for a node by itself. Shorter ones are many, and the mean of the stage is as
+/// good.
 const SHORT_MS: u64 = 100;
-/// A longer file is none.
+/// The largest size of a file that is read.
 const BYTES_MAX: u64 = 1 << 30;
 
-/// How long nodes took, for estimates.
+/// Durations of nodes, for estimates.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Durations {
     /// In milliseconds.
@@ -24,31 +25,22 @@ pub struct Durations {
 }
 
 impl Durations {
-    /// Takes note of one duration; for each node the first one noted holds.
-    pub fn add(&mut self, node: &NodeName, elapsed_ms: u64) {
-        self.by_node.entry(node.as_str().to_owned()).or_insert(elapsed_ms);
-        self.add_to_stage(node, elapsed_ms);
-    }
-
-    /// The same, but a short one counts for its stage only.
-    pub(super) fn add_summed(&mut self, node: &NodeName, elapsed_ms: u64) {
+    /// Adds one duration of the current run; a short one counts for its stage only.
+    pub(super) fn add(&mut self, node: &NodeName, elapsed_ms: u64) {
         if elapsed_ms >= SHORT_MS {
-            // A node that ran twice in a run was made again, and the later time holds.
+            // A node that ran twice in a run replaced a lost result, and the later time counts.
             self.by_node.insert(node.as_str().to_owned(), elapsed_ms);
         }
-        self.add_to_stage(node, elapsed_ms);
-    }
-
-    fn add_to_stage(&mut self, node: &NodeName, elapsed_ms: u64) {
-        if !self.by_stage.contains_key(node.stage()) {
-            self.by_stage.insert(node.stage().to_owned(), (0, 0));
-        }
-        let (sum_ms, count) = self.by_stage.get_mut(node.stage()).expect("it was just put there");
+        let (sum_ms, count) = self.by_stage.entry(node.stage().to_owned()).or_default();
         *sum_ms = sum_ms.saturating_add(elapsed_ms);
         *count = count.saturating_add(1);
     }
 
-    /// Takes over those of an earlier run.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_stage.is_empty()
+    }
+
+    /// Adds the durations of an earlier run.
     pub(super) fn extend(&mut self, earlier: Self) {
         for (node, elapsed_ms) in earlier.by_node {
             self.by_node.entry(node).or_insert(elapsed_ms);
@@ -60,25 +52,25 @@ impl Durations {
         }
     }
 
-    /// What a node took last, else the mean of its stage.
+    /// Returns the latest duration of a node, else the mean of its stage.
     pub fn estimate_ms(&self, node: &NodeName) -> Option<u64> {
         self.by_node.get(node.as_str()).copied().or_else(|| self.stage_mean_ms(node.stage()))
     }
 
-    /// The mean over the nodes of a stage.
+    /// Returns the mean over the nodes of a stage.
     pub fn stage_mean_ms(&self, stage: &str) -> Option<u64> {
         self.by_stage.get(stage).map(|(sum_ms, count)| sum_ms.checked_div(*count).unwrap_or(0))
     }
 
-    /// Writes them to a file, unless there are none.
+    /// Writes the durations to a file, unless there are none.
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
-        if self.by_stage.is_empty() {
+        if self.is_empty() {
             return Ok(());
         }
         disk::replace(path, sealed(self).as_bytes(), false).map_err(io::Error::other)
     }
 
-    /// Reads them from a file; `None` where there is none that is whole.
+    /// Reads durations from a file; `None` if it is missing or damaged.
     pub(super) fn read(path: &Path) -> Option<Self> {
         let bytes = disk::read(path, BYTES_MAX).ok().filter(|bytes| is_sealed(bytes) == Some(true))?;
         serde_json::from_slice(&bytes).ok()
@@ -100,8 +92,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("durations.json");
         let mut summed = Durations::default();
-        summed.add_summed(&score(1), 10);
-        summed.add_summed(&score(2), 400);
+        summed.add(&score(1), 10);
+        summed.add(&score(2), 400);
         summed.write(&path).expect("the folder is writable");
         let mut read = Durations::default();
         read.add(&score(2), 300);

@@ -1,13 +1,13 @@
-//! Lists of hits: a run of a hundred thousand hits names them in one line of its log, and runs that hit the same nodes with
-//! the same keys share one list.
+//! Lists of hits. A run of a hundred thousand hits refers to them in one line of its log, and runs that hit the same
+//! nodes with the same keys share one list.
 //!
-//! A list is a file below `runs/hits/`. Its name is a digest of what it lists, made of the plan's names and the keys, so that
-//! a run that finds its list there writes none. It has 40 bytes a node, sorted: the first eight bytes of the digest of the
-//! node's name, and its key. The digest of all that ends the file; a list that does not match it is no list. Like the logs, lists are for
+//! A list is a file below `runs/hits/`. Its name is a digest of its nodes and keys, so a run that finds its list there
+//! writes none. It has 40 bytes per node, sorted: the first eight bytes of the digest of the node's name, and its key.
+//! The digest of all entries ends the file; a list that does not match it is ignored. Like the logs, lists are for
 //! people and estimates, and no result depends on them.
 //!
-//! A list goes when no run names it any more and it was not dated for an hour (`collect.rs`). A run that finds an older list dates
-//! it, as its own name of it may reach the disk only later.
+//! A list is removed when no run refers to it and its modification time is an hour old (`collect.rs`). A run that finds
+//! an older list touches it, as the line that refers to it may reach the disk only later.
 
 use std::collections::HashMap;
 use std::fs;
@@ -15,36 +15,36 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use orchestrate_cache::{ActionKey, Digest, Encoder, disk};
 
-use crate::event::Hits;
+use super::layout::written_ms;
+use crate::event::{Hits, now_ms};
 use crate::node::NodeId;
 use crate::parallel;
 
-/// Folder of the lists among those of the runs.
+/// Name of the folder of the lists, beside those of the runs.
 const LISTS: &str = "hits";
 
-/// A longer file is no list: that would be a hundred million nodes.
+/// The largest size of a list that is read; it would have a hundred million nodes.
 const BYTES_MAX: u64 = 1 << 32;
-/// How old a list may be for a run to name it as it is.
-const DATED_EVERY: Duration = Duration::from_secs(600);
+/// The age above which a run touches a list that it refers to.
+const TOUCHED_EVERY: Duration = Duration::from_secs(600);
 
-/// How old a list must be to be removed; more than a run takes to name what it found.
+/// The age below which a list is never removed; longer than a run takes to write its reference.
 const KEPT_FOR: Duration = Duration::from_secs(3600);
 
 const NAME_LEN: usize = 8;
 const ENTRY_LEN: usize = NAME_LEN + 32;
 const DIGEST_LEN: usize = 32;
 
-/// Writes the list of some hits unless it is there, and gives its name.
+/// Writes the list of some hits unless it is there, and returns its name.
 pub(super) fn write(runs_dir: &Path, hits: &Hits<'_>) -> io::Result<Digest> {
     let name = identity(hits);
     let path = path(runs_dir, &name);
     let len = hits.nodes.len() * ENTRY_LEN + DIGEST_LEN;
-    // One of another length was lost and stands there empty.
+    // A file of another length stands in for a list that was lost.
     let found = fs::symlink_metadata(&path).ok().filter(|file| file.is_file() && file.len() == len as u64);
-    if found.is_some_and(|file| !is_older(&file, DATED_EVERY) || disk::touch(&path).is_ok()) {
+    if found.is_some_and(|file| !is_older(&file, TOUCHED_EVERY) || disk::touch(&path).is_ok()) {
         return Ok(name);
     }
     let plan = hits.plan;
@@ -57,7 +57,7 @@ pub(super) fn write(runs_dir: &Path, hits: &Hits<'_>) -> io::Result<Digest> {
         };
         nodes.iter().map(name).collect::<Vec<_>>()
     };
-    let mut entries = parallel::parts(hits.nodes, named).concat();
+    let mut entries = parallel::map_slices(hits.nodes, named).concat();
     entries.sort_unstable();
     let mut bytes = Vec::with_capacity(len);
     for (name, key) in entries {
@@ -78,7 +78,7 @@ fn prefix(node: &str) -> [u8; NAME_LEN] {
     *Digest::of(node.as_bytes()).as_bytes().first_chunk().expect("a digest has 32 bytes")
 }
 
-/// Differs where a name or a key does. Names are those of stages and of the values of axes, so each is encoded once.
+/// Returns a digest of the names and keys. Names consist of those of stages and axis values, so each is encoded once.
 fn identity(hits: &Hits<'_>) -> Digest {
     let plan = hits.plan;
     let mut encoder = Encoder::default();
@@ -105,19 +105,15 @@ fn identity(hits: &Hits<'_>) -> Digest {
 }
 
 fn is_older(file: &fs::Metadata, age: Duration) -> bool {
-    let age = i64::try_from(age.as_millis()).expect("ages are hours");
-    file.modified()
-        .ok()
-        .and_then(|time| Timestamp::try_from(time).ok())
-        .is_some_and(|time| Timestamp::now().as_millisecond() - time.as_millisecond() > age)
+    u128::from(now_ms().saturating_sub(written_ms(file))) > age.as_millis()
 }
 
-/// Name and length of each list that goes if no run names it.
+/// Returns name and size of each list that may be removed if no run refers to it.
 pub(super) fn collectable(runs_dir: &Path) -> HashMap<Digest, u64> {
     lists(runs_dir).filter(|(_, file)| is_older(file, KEPT_FOR)).map(|(name, file)| (name, file.len())).collect()
 }
 
-/// All lists.
+/// Returns all lists.
 pub(super) fn lists(runs_dir: &Path) -> impl Iterator<Item = (Digest, fs::Metadata)> {
     let entries = fs::read_dir(runs_dir.join(LISTS)).into_iter().flatten().flatten();
     let list = |entry: fs::DirEntry| {
@@ -127,16 +123,16 @@ pub(super) fn lists(runs_dir: &Path) -> impl Iterator<Item = (Digest, fs::Metada
     entries.filter_map(list)
 }
 
-/// The bytes of a list of nothing, for one that is lost.
+/// Returns the bytes of an empty list, to stand in for one that is lost.
 pub(super) fn empty() -> Vec<u8> {
     Digest::of(&[]).as_bytes().to_vec()
 }
 
-/// A list that was read.
+/// The entries of a list.
 pub(super) struct HitList(Vec<u8>);
 
 impl HitList {
-    /// Reads a list; `None` where there is none that is whole.
+    /// Reads a list; `None` if it is missing or damaged.
     pub(super) fn read(runs_dir: &Path, name: &Digest) -> Option<Self> {
         let mut bytes = disk::read(&path(runs_dir, name), BYTES_MAX).ok()?;
         let end = bytes.len().checked_sub(DIGEST_LEN)?;
@@ -145,22 +141,17 @@ impl HitList {
         whole.then_some(Self(bytes))
     }
 
-    /// The keys of all nodes.
+    /// Returns the keys of all nodes.
     pub(super) fn keys(&self) -> impl Iterator<Item = ActionKey> {
         let key = |entry: &[u8]| entry[NAME_LEN..].try_into().ok().map(|key| ActionKey(Digest::from_bytes(key)));
         self.0.chunks_exact(ENTRY_LEN).filter_map(key)
     }
 
-    /// The key with which the node of that name was a hit.
+    /// Returns the key of the node of that name.
     pub(super) fn key(&self, node: &str) -> Option<ActionKey> {
         let wanted = prefix(node);
-        let entry = |place: usize| &self.0[place * ENTRY_LEN..(place + 1) * ENTRY_LEN];
-        let (mut low, mut high) = (0, self.0.len() / ENTRY_LEN);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if entry(middle)[..NAME_LEN] < wanted[..] { low = middle + 1 } else { high = middle }
-        }
-        let found = self.0.get(low * ENTRY_LEN..(low + 1) * ENTRY_LEN)?;
+        let (entries, _) = self.0.as_chunks::<ENTRY_LEN>();
+        let found = entries.get(entries.partition_point(|entry| entry[..NAME_LEN] < wanted[..]))?;
         let key = found[NAME_LEN..].try_into().ok()?;
         (found[..NAME_LEN] == wanted).then(|| ActionKey(Digest::from_bytes(key)))
     }
@@ -212,7 +203,7 @@ mod tests {
         let wanted: HashSet<_> = names.iter().map(String::as_str).collect();
         let latest = history.latest_of(&wanted, 9);
         for ((_, key), name) in study.2.iter().zip(&names) {
-            assert_eq!(latest[name].done.as_ref().map(|done| (done.key, done.status)), Some((*key, "hit")), "{name}");
+            assert_eq!(latest[name].done.as_ref().map(|done| done.key), Some(*key), "{name}");
         }
         assert_eq!(history.latest("table").map(|latest| latest.key), study.2.last().map(|(_, key)| *key));
         assert_eq!(history.latest("score[model=a,fold=1,threshold=101]"), None);
@@ -233,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn list_that_is_not_whole_is_none() {
+    fn damaged_list_is_ignored() {
         let runs = tempfile::tempdir().unwrap();
         log(runs.path(), &study(&[]));
         let path = &lists(runs.path())[0];

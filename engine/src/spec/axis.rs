@@ -1,64 +1,61 @@
-//! Axes: what is swept, and the labels by which people know each value.
+//! Axes: lists of swept values, each with a label for people.
 
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Located;
-use super::reader::{Reader, integer};
-use crate::diagnostic::{Diagnostic, Span};
-use crate::source;
+use super::reader::Reader;
+use super::toml_text::{integer, whole_number};
+use crate::diagnostic::Diagnostic;
+use crate::source::Span;
 
-/// More values than this on one axis is a slip of the pen; as many take 0.2 GB.
+/// The most values of one axis, 0.2 GB of them: more are a slip of the pen.
 const MAX_VALUES: i64 = 1_000_000;
 
 /// One swept list.
 #[derive(Clone, Debug)]
 pub struct Axis {
-    /// Its name, with the place of the declaration.
+    /// Its name.
     pub name: Spanned<String>,
     /// Its values in list order, at least one.
     pub values: Vec<AxisValue>,
-    /// The number of folds, with its place, where it was declared as `{ folds = n }`.
+    /// The number of folds, if it was declared as `{ folds = n }`.
     pub folds: Option<Located>,
 }
 
 /// One value of an axis.
 #[derive(Clone, Debug)]
 pub struct AxisValue {
-    /// How it is shown, and how gathered inputs are labelled.
+    /// Its name for people; labels gathered inputs too.
     pub label: String,
-    /// Where it was written.
+    /// Its location in the sources.
     pub span: Span,
-    /// What it binds.
+    /// The params that it sets.
     pub binding: Binding,
 }
 
-/// What a value binds in the stages that vary over its axis.
+/// The params that a value sets in the stages that vary over its axis.
 #[derive(Clone, Debug)]
 pub enum Binding {
-    /// The param of the axis' name (or the one that `with` names).
+    /// The param with the axis' name, or the one that `with` names.
     Scalar(Located),
-    /// Each key is a param.
+    /// One param for each key.
     Table(DeTable<'static>),
 }
 
 impl AxisValue {
     /// The label as JSON: a whole number stays a number, everything else is a text.
     pub fn json_label(&self) -> serde_json::Value {
-        match &self.binding {
-            Binding::Scalar(value) => integer(value.get_ref()).map_or_else(|| self.label.as_str().into(), Into::into),
-            Binding::Table(_) => self.label.as_str().into(),
-        }
+        let value = self.json_value();
+        if value.is_i64() { value } else { self.label.as_str().into() }
     }
-}
 
-impl AxisValue {
-    /// The value as JSON: a number, a truth value or a text; the label where it is a table.
+    /// The value as JSON: a number, a truth value or a text; the label of a table.
     pub fn json_value(&self) -> serde_json::Value {
         let Binding::Scalar(value) = &self.binding else { return self.label.as_str().into() };
         match value.get_ref() {
             DeValue::Integer(_) => integer(value.get_ref()).map_or_else(|| self.label.as_str().into(), Into::into),
-            // The label is the number as it was read.
+            // The label is the number as parsed.
             DeValue::Float(_) => self.label.parse::<f64>().map_or_else(|_| self.label.as_str().into(), Into::into),
             DeValue::Boolean(truth) => (*truth).into(),
             _ => self.label.as_str().into(),
@@ -67,15 +64,10 @@ impl AxisValue {
 }
 
 impl Axis {
-    /// The index of the value with a label.
-    pub fn position(&self, label: &str) -> Option<usize> {
-        self.values.iter().position(|value| value.label == label)
-    }
-
-    /// The index of the value that a person names by its label, or as a spec may write it: `1e-4` names the value `0.0001`.
+    /// Finds a value by its label or by its spelling in a spec: `1e-4` names the value `0.0001`. Returns its index.
     pub fn find(&self, text: &str) -> Option<usize> {
-        let value = || label(DeValue::parse(text).ok()?.get_ref()).ok();
-        self.position(text).or_else(|| self.position(&value()?))
+        let position = |label: &str| self.values.iter().position(|value| value.label == label);
+        position(text).or_else(|| position(&label(DeValue::parse(text).ok()?.get_ref()).ok()?))
     }
 
     pub(super) fn parse(name: Spanned<String>, value: &Located, reader: &mut Reader<'_>) -> Option<Self> {
@@ -144,8 +136,8 @@ fn axis_values(what: &str, item: &Located, reader: &mut Reader<'_>) -> Vec<AxisV
     vec![AxisValue { label, span, binding: Binding::Scalar(item.clone()) }]
 }
 
-/// The label of a value without a name: equal values have equal labels, however they are written. The error says what can stand
-/// there.
+/// Returns the label of a value without a name: equal values have equal labels, in whatever spelling. The error names
+/// the types that are allowed.
 pub(super) fn label(value: &DeValue<'_>) -> Result<String, &'static str> {
     match value {
         DeValue::String(text) => Ok(text.to_string()),
@@ -193,7 +185,7 @@ fn numbers(range: std::ops::RangeInclusive<i64>, step: usize, span: &Span) -> Ve
         .map(|number| AxisValue {
             label: number.to_string(),
             span: span.clone(),
-            binding: Binding::Scalar(Spanned::new(span.clone(), source::integer(number))),
+            binding: Binding::Scalar(Spanned::new(span.clone(), whole_number(number))),
         })
         .collect()
 }
@@ -211,7 +203,7 @@ fn report_duplicates(what: &str, values: &[AxisValue], reader: &mut Reader<'_>) 
     }
 }
 
-/// `"128..=250:2"`: first, last (inclusive), step.
+/// A range such as `"128..=250:2"`: first, last (inclusive), step.
 #[derive(Debug, PartialEq)]
 struct Range {
     first: i64,
@@ -220,7 +212,7 @@ struct Range {
 }
 
 impl Range {
-    /// `None` where the text is no range at all.
+    /// Parses a range; `None` if the text does not look like one.
     fn parse(text: &str) -> Option<Result<Self, String>> {
         let (first, rest) = text.split_once("..")?;
         let first = first.trim().parse::<i64>().ok()?;

@@ -1,4 +1,4 @@
-//! What a store may hold: section `[store]` of `orchestrate.toml`.
+//! The limits of a store: section `[store]` of `orchestrate.toml`.
 //!
 //! ```toml
 //! [store]
@@ -7,36 +7,34 @@
 //! log_max_size = "100 MB"
 //! ```
 //!
-//! The file is the nearest one in or above the store's folder, so all who share a store share its limits.
+//! The file is the nearest one in or above the store's folder, so everyone who shares a store shares its limits.
 
 use std::path::Path;
 use std::time::Duration;
 
-use toml::de::DeTable;
-
-use super::load::read_text;
 use super::reader::Reader;
+use super::toml_text;
 use crate::diagnostic::{Diagnostic, SpecError};
-use crate::executor::LOG_MAX_BYTES;
 use crate::resources::{parse_duration, parse_size};
-use crate::source::{self, SourceMap};
+use crate::source::SourceMap;
+use crate::stage::LOG_MAX_BYTES;
 
 /// Name of the file that marks a project's root.
 pub(super) const PROJECT_FILE: &str = "orchestrate.toml";
 
-/// What a store may hold; without limits of size or age nothing is ever deleted.
+/// The limits of a store; without a limit of size or age nothing is ever deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreLimits {
-    /// `max_size`: the least recently used results go until the rest needs at most this much.
+    /// `max_size`: the least recently used results are deleted until the rest needs at most this much.
     pub max_size_bytes: Option<u64>,
-    /// `max_age`: results that were not used for longer go.
+    /// `max_age`: results unused for longer are deleted.
     pub max_age: Option<Duration>,
-    /// `log_max_size`: what a node prints beyond it is left out of its log.
+    /// `log_max_size`: a node's log keeps at most this much of its output.
     pub log_max_bytes: Option<u64>,
 }
 
 impl StoreLimits {
-    /// Reads the limits of the store in a folder. Errors: all that is wrong with the file, with places.
+    /// Reads the limits of the store in a folder. Errors: everything that is wrong with the file, with locations.
     pub fn of_store(dir: &Path) -> Result<Self, SpecError> {
         let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
         match dir.ancestors().map(|dir| dir.join(PROJECT_FILE)).find(|path| path.exists()) {
@@ -45,12 +43,12 @@ impl StoreLimits {
         }
     }
 
-    /// How large the log of one node may grow; 64 MiB by default.
+    /// The largest log of one node; 64 MiB by default.
     pub fn log_max_bytes(&self) -> u64 {
         self.log_max_bytes.unwrap_or(LOG_MAX_BYTES)
     }
 
-    /// Whether anything is deleted.
+    /// Returns whether anything is ever deleted.
     pub fn is_some(&self) -> bool {
         self.max_size_bytes.is_some() || self.max_age.is_some()
     }
@@ -58,54 +56,30 @@ impl StoreLimits {
     fn read(path: &Path) -> Result<Self, SpecError> {
         let mut sources = SourceMap::default();
         let mut problems = Vec::new();
-        let limits = match read_text(path) {
+        let limits = match toml_text::read(path) {
             Ok(text) => {
                 let base = sources.add(path.display().to_string(), path.parent().unwrap_or(path), &text);
                 Self::parse(&text, base, &mut problems)
             }
             Err(error) => {
                 problems.push(Diagnostic::error(format!("cannot read {}: {error}", path.display())));
-                Self::default()
-            }
-        };
-        if problems.is_empty() { Ok(limits) } else { Err(SpecError::new(sources, problems)) }
-    }
-
-    fn parse(text: &str, base: usize, problems: &mut Vec<Diagnostic>) -> Self {
-        let (table, errors) = source::parse(text, base);
-        for error in &errors {
-            let span = error.span().unwrap_or(0..0);
-            let problem = Diagnostic::error(format!("this is not TOML: {}", error.message()));
-            problems.push(problem.at(span.start + base..span.end + base));
-        }
-        let mut reader = Reader { problems };
-        if !errors.is_empty() {
-            return Self::default();
-        }
-        reader.unknown_keys("the project file", &table, &["store"]);
-        let Some(store) = table.get("store").and_then(|value| reader.table("`store`", value)) else {
-            return Self::default();
-        };
-        reader.unknown_keys("`store`", store, &["max_size", "max_age", "log_max_size"]);
-        Self {
-            max_size_bytes: reader.parsed(store, "max_size", parse_size),
-            max_age: reader.parsed(store, "max_age", parse_duration),
-            log_max_bytes: reader.parsed(store, "log_max_size", parse_size),
-        }
-    }
-}
-
-impl Reader<'_> {
-    /// Reads a field that is a text with a number and a unit; `None` where it is missing or wrong.
-    fn parsed<T>(&mut self, table: &DeTable<'static>, name: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {
-        let text = self.text(&format!("`{name}`"), table.get(name)?)?;
-        match parse(text.get_ref()) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.problem(Diagnostic::error(format!("`{name}`: {error}")).at(text.span()));
                 None
             }
-        }
+        };
+        if problems.is_empty() { Ok(limits.unwrap_or_default()) } else { Err(SpecError::new(sources, problems)) }
+    }
+
+    fn parse(text: &str, base: usize, problems: &mut Vec<Diagnostic>) -> Option<Self> {
+        let table = toml_text::parse("this", text, base, None, problems)?;
+        let mut reader = Reader { problems };
+        reader.unknown_keys("the project file", &table, &["store"]);
+        let store = reader.table("`store`", table.get("store")?)?;
+        reader.unknown_keys("`store`", store, &["max_size", "max_age", "log_max_size"]);
+        Some(Self {
+            max_size_bytes: reader.quantity(store, "max_size", parse_size),
+            max_age: reader.quantity(store, "max_age", parse_duration),
+            log_max_bytes: reader.quantity(store, "log_max_size", parse_size),
+        })
     }
 }
 
@@ -116,13 +90,13 @@ mod tests {
     fn limits(text: &str) -> Result<StoreLimits, String> {
         let dir = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(dir.path().join(PROJECT_FILE), text).expect("the folder is writable");
-        let shown = format!("{}/", dir.path().display());
+        let shown = dir.path().join(PROJECT_FILE).display().to_string();
         let read = StoreLimits::of_store(&dir.path().join("a/.orchestrate"));
-        read.map_err(|error| error.to_string().replace(&shown, ""))
+        read.map_err(|error| error.to_string().replace(&shown, "FILE"))
     }
 
     #[test]
-    fn limits_stand_in_the_nearest_project_file() {
+    fn limits_come_from_the_nearest_project_file() {
         let day = Duration::from_secs(86_400);
         let both =
             StoreLimits { max_size_bytes: Some(200_000_000_000), max_age: Some(90 * day), ..StoreLimits::default() };
@@ -136,22 +110,22 @@ mod tests {
     }
 
     #[test]
-    fn all_mistakes_are_named_with_their_places() {
+    fn all_mistakes_are_reported_with_their_locations() {
         let text = "[store]\nmax_sise = \"2 GB\"\nmax_size = \"2\"\nmax_age = 90\nlog_max_size = \"big\"\n\n[shop]\n";
         insta::assert_snapshot!(limits(text).unwrap_err(), @r#"
-        orchestrate.toml:2:1: unknown field `max_sise` in `store`
+        FILE:2:1: unknown field `max_sise` in `store`
           = fields: max_size, max_age, log_max_size
           help: did you mean `max_size`?
-        orchestrate.toml:3:12: `max_size`: `2` is not a size; write a number and a unit, for example "2GB" or "512MiB"
-        orchestrate.toml:4:11: `max_age` must be a text, found integer
-        orchestrate.toml:5:16: `log_max_size`: `big` is not a size; write a number and a unit, for example "2GB" or "512MiB"
-        orchestrate.toml:7:2: unknown field `shop` in the project file
+        FILE:3:12: `max_size`: `2` is not a size; write a number and a unit, for example "2GB" or "512MiB"
+        FILE:4:11: `max_age` must be a text, found integer
+        FILE:5:16: `log_max_size`: `big` is not a size; write a number and a unit, for example "2GB" or "512MiB"
+        FILE:7:2: unknown field `shop` in the project file
           = fields: store
         "#);
         for (text, problem) in [
-            ("[store\n", "orchestrate.toml:1:"),
+            ("[store\n", "FILE:1:"),
             ("[store\n", "this is not TOML"),
-            ("store = 3\n", "orchestrate.toml:1:9: `store` must be a table, found integer"),
+            ("store = 3\n", "FILE:1:9: `store` must be a table, found integer"),
         ] {
             let error = limits(text).unwrap_err();
             assert!(error.contains(problem), "{error}");

@@ -1,45 +1,41 @@
-//! Reads a spec, the specs that it extends, and the overrides of the command line, into one table.
+//! Reads a spec, the specs that it extends, and the overrides of the command line into one table.
 //!
-//! Tables merge, arrays and scalars replace: parent < file < `--set`. Every value keeps the place where it was written.
+//! Tables merge, arrays and scalars replace: parent < file < `--set`. Every value keeps its span in the source.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
-use orchestrate_cache::external;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::limits::PROJECT_FILE;
-use super::parse::{self, Parts};
+use super::parse::{self, Sections};
 use super::sweep::Sweep;
-use super::{Located, Spec, overrides, publish};
-use crate::diagnostic::{Diagnostic, Span, SpecError};
-use crate::source::{self, SourceMap};
+use super::{Located, Spec, overrides, placeholder, toml_text};
+use crate::diagnostic::{Diagnostic, SpecError};
+use crate::source::{SourceMap, Span};
 
-/// A larger spec is no spec.
-const BYTES_MAX: u64 = 16 << 20;
-
-/// Specs that extend each other twice over double with each file.
+/// The most files in one spec. A chain in which each file extends the next one twice doubles with each file.
 const FILES_MAX: usize = 200;
 
 /// Reads and parses a spec with its overrides (`stages.train.epochs=3`).
 ///
-/// Problems of single sections are left in [`Spec::findings`], so that those of the plan can join them; an error means
-/// that nothing could be read.
+/// Problems of single sections are left in [`Spec::findings`], to which the plan adds its own. Errors: nothing could be
+/// read.
 pub fn load(path: &Path, overrides: &[String]) -> Result<Spec, SpecError> {
     read(path, overrides, None).map(|(spec, _)| spec)
 }
 
-/// [`load`] with the values of one axis replaced (`threshold=0..=255`); gives the name of the axis, with its place, too.
+/// Reads a spec as [`load`] does and replaces the values of one axis (`threshold=0..=255`). Also returns the axis'
+/// name.
 ///
-/// Errors also: a sweep that cannot be understood, and an axis that the spec does not have.
+/// Errors also: the sweep cannot be parsed, or the spec has no such axis.
 pub fn load_swept(path: &Path, overrides: &[String], sweep: &str) -> Result<(Spec, Spanned<String>), SpecError> {
     let (spec, axis) = read(path, overrides, Some(sweep))?;
     Ok((spec, axis.expect("what is swept has an axis, else it is an error")))
 }
 
 fn read(path: &Path, overrides: &[String], sweep: Option<&str>) -> Result<(Spec, Option<Spanned<String>>), SpecError> {
-    let mut loader = Loader { sources: SourceMap::default(), problems: Vec::new(), ..Loader::default() };
+    let mut loader = Loader::default();
     let mut table = loader.file(path, None);
     let is_unreadable = table.is_empty() && !loader.problems.is_empty();
     let working_dir = std::env::current_dir().unwrap_or_default();
@@ -49,7 +45,7 @@ fn read(path: &Path, overrides: &[String], sweep: Option<&str>) -> Result<(Spec,
         }
     }
     let Loader { mut sources, mut problems, experiments, .. } = loader;
-    // A file that is not TOML is reported without what it seems to lack, which would only distract.
+    // A file that is not TOML seems to lack everything: reporting that too would distract.
     if is_unreadable {
         return Err(SpecError::new(sources, problems));
     }
@@ -68,8 +64,8 @@ fn read(path: &Path, overrides: &[String], sweep: Option<&str>) -> Result<(Spec,
     }
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let root = project_root(&absolute);
-    let Parts { name, seed, axes, exclude, zip, mut stages, broken } = parse::parts(&table, &mut problems);
-    publish::fill_in(&mut stages, &name, &sources, &experiments, &mut problems);
+    let Sections { name, seed, axes, exclude, zip, mut stages, broken } = parse::sections(&table, &mut problems);
+    placeholder::fill_in(&mut stages, &name, &sources, &experiments, &mut problems);
     let findings = problems;
     let spec =
         Spec { path: absolute, root, name, seed, axes, exclude, zip, stages, sources, overrides, findings, broken };
@@ -80,53 +76,47 @@ fn read(path: &Path, overrides: &[String], sweep: Option<&str>) -> Result<(Spec,
 struct Loader {
     sources: SourceMap,
     problems: Vec<Diagnostic>,
-    /// Files that are being read, the outermost first, by absolute path and as shown.
+    /// The files being read, outermost first: absolute path, and path as shown.
     chain: Vec<(PathBuf, String)>,
-    /// How many were read, each as often as it was.
+    /// Number of reads; a file may be read several times.
     files: usize,
-    /// The names of experiments with the sources that give them.
+    /// Names of experiments, each with the offset of the source that sets it.
     experiments: Vec<(usize, String)>,
 }
 
 impl Loader {
-    fn file(&mut self, path: &Path, asked_at: Option<Span>) -> DeTable<'static> {
+    /// Reads a file and the files that it extends; `span` is the entry of `extends` that names it.
+    fn file(&mut self, path: &Path, span: Option<Span>) -> DeTable<'static> {
         let shown = path.display().to_string();
+        let problem = |message| Diagnostic { span: span.clone(), ..Diagnostic::error(message) };
         let absolute = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         if let Some(first) = self.chain.iter().position(|(other, _)| *other == absolute) {
             let mut cycle: Vec<_> = self.chain[first..].iter().map(|(_, shown)| shown.as_str()).collect();
             cycle.push(&shown);
-            let problem = Diagnostic::error(format!("`extends` goes in a circle: {}", cycle.join(" → ")));
-            self.problems.push(at(problem, asked_at).help("remove one of these `extends`"));
+            let problem = problem(format!("`extends` goes in a circle: {}", cycle.join(" → ")));
+            self.problems.push(problem.help("remove one of these `extends`"));
             return DeTable::new();
         }
         self.files += 1;
         if self.files > FILES_MAX {
             if self.files == FILES_MAX + 1 {
-                let problem = Diagnostic::error(format!("`extends` leads to more than {FILES_MAX} files"));
-                let help = "a file that several others extend is read once for each of them";
-                self.problems.push(at(problem, asked_at).help(help));
+                let problem = problem(format!("`extends` leads to more than {FILES_MAX} files"));
+                self.problems.push(problem.help("a file that several others extend is read once for each of them"));
             }
             return DeTable::new();
         }
-        let text = match read_text(path) {
+        let text = match toml_text::read(path) {
             Ok(text) => text,
             Err(error) => {
-                self.problems.push(at(Diagnostic::error(format!("cannot read {shown}: {error}")), asked_at));
+                self.problems.push(problem(format!("cannot read {shown}: {error}")));
                 return DeTable::new();
             }
         };
         let dir = absolute.parent().unwrap_or(Path::new("/")).to_owned();
         let base = self.sources.add(&shown, &dir, &text);
-        let (mut table, errors) = source::parse(&text, base);
-        let broken = !errors.is_empty();
-        for error in errors {
-            let span = error.span().unwrap_or(0..0);
-            let problem = Diagnostic::error(format!("this is not TOML: {}", error.message()));
-            self.problems.push(problem.at(span.start + base..span.end + base));
-        }
-        if broken {
+        let Some(mut table) = toml_text::parse("this", &text, base, None, &mut self.problems) else {
             return DeTable::new();
-        }
+        };
         self.experiments.extend(experiment(&table).map(|name| (base, name)));
         let Some(extends) = table.remove("extends") else { return table };
         self.chain.push((absolute, shown));
@@ -161,22 +151,7 @@ impl Loader {
     }
 }
 
-/// Reads a file that people write.
-pub(super) fn read_text(path: &Path) -> io::Result<String> {
-    String::from_utf8(external::read(path, BYTES_MAX)?).map_err(|error| {
-        let error = error.utf8_error();
-        io::Error::new(io::ErrorKind::InvalidData, format!("it is not UTF-8, from byte {} on", error.valid_up_to()))
-    })
-}
-
-fn at(diagnostic: Diagnostic, span: Option<Span>) -> Diagnostic {
-    match span {
-        Some(span) => diagnostic.at(span),
-        None => diagnostic,
-    }
-}
-
-/// Lays `over` on top of `base`: tables merge, everything else replaces.
+/// Merges `over` into `base`: tables merge, everything else replaces.
 fn merge(base: &mut DeTable<'static>, over: DeTable<'static>) {
     for (key, value) in over {
         match base.get_mut(key.get_ref().as_ref()) {
@@ -196,7 +171,7 @@ fn merge_value(below: &mut Located, above: Located) {
     }
 }
 
-/// The name that a file gives its experiment.
+/// The experiment's name, if the file sets one.
 fn experiment(table: &DeTable<'static>) -> Option<String> {
     table.get("experiment")?.get_ref().get("name")?.get_ref().as_str().map(str::to_owned)
 }

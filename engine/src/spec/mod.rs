@@ -1,59 +1,67 @@
-//! The spec: text → loose tables with places → a [`Spec`] whose shape is right.
+//! The spec: text → tables with spans → a well-formed [`Spec`].
 //!
-//! What only the kinds of stages can tell (params, ports) is checked when the plan is made.
+//! The plan checks params and ports, as only the kinds of stages know them.
 
 pub mod axis;
 mod limits;
 mod load;
 mod overrides;
 mod parse;
-mod publish;
+mod placeholder;
 mod reader;
 mod sweep;
+pub(crate) mod toml_text;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 use serde_spanned::Spanned;
 use toml::de::DeValue;
 
-use crate::diagnostic::{Diagnostic, Span};
+use crate::diagnostic::Diagnostic;
 use crate::params::ParamTable;
 use crate::resources::Resources;
-use crate::source::SourceMap;
+use crate::source::{SourceMap, Span};
 use axis::Axis;
 
 pub use limits::StoreLimits;
 pub use load::{load, load_swept};
-pub(crate) use parse::STAGE_FIELDS;
 
 /// A parsed experiment.
 #[derive(Clone, Debug)]
 pub struct Spec {
-    /// The file it was read from.
+    /// The absolute path of its file.
     pub path: PathBuf,
-    /// The nearest folder with an `orchestrate.toml` or a git root, else the file's own; store and publications lie there.
+    /// The nearest folder above with an `orchestrate.toml` or a git root, else the file's own. Holds the store and
+    /// published folders.
     pub root: PathBuf,
     /// `experiment.name`.
     pub name: String,
-    /// `experiment.seed`, default 0, with its place if it was written.
+    /// `experiment.seed`, default 0, with its span if it was written.
     pub seed: (i64, Option<Span>),
     /// Axes in the order of declaration.
     pub axes: Vec<Axis>,
-    /// Partial points that do not exist: axis index and value index of each.
+    /// Excluded partial points: pairs of axis index and value index.
     pub exclude: Vec<Vec<(usize, usize)>>,
-    /// Axes, by index, that move together.
+    /// Groups of zipped axes, by index.
     pub zip: Vec<Vec<usize>>,
     /// Stages in the order of declaration.
     pub stages: Vec<StageSpec>,
-    /// The texts behind it.
+    /// Its source texts.
     pub sources: SourceMap,
     /// `--set` overrides as given.
     pub overrides: Vec<String>,
-    /// What is wrong or suspicious so far; [`crate::plan::build`] adds to it and reports all at once.
+    /// Errors and warnings so far; [`crate::plan::build`] adds to them and reports all at once.
     pub findings: Vec<Diagnostic>,
-    /// Axes and stages that could not be read: what refers to them is not wrong as well.
+    /// Axes and stages that could not be read: a reference to one of them is no second error.
     pub broken: Vec<String>,
+}
+
+impl Spec {
+    /// Makes a path relative to the project's root; a path outside the project stays as it is.
+    pub fn in_project<'p>(&self, path: &'p Path) -> &'p Path {
+        path.strip_prefix(&self.root).unwrap_or(path)
+    }
 }
 
 /// One `[stages.NAME]`.
@@ -63,32 +71,32 @@ pub struct StageSpec {
     pub name: Spanned<String>,
     /// Its kind.
     pub kind: Spanned<String>,
-    /// Axes that it varies over, as written.
+    /// Names of the axes that it varies over.
     pub over: Vec<Spanned<String>>,
-    /// Ports with the stages that feed them, as written: `STAGE` or `STAGE.OUTPUT`.
+    /// Ports, each with the stages that feed it: `STAGE` or `STAGE.OUTPUT`.
     pub inputs: IndexMap<String, PortSpec>,
-    /// Params that an axis of another name binds: param → axis.
+    /// Params bound to an axis of another name: param → axis.
     pub with: Vec<(Spanned<String>, Spanned<String>)>,
-    /// Everything else: the params of its kind.
+    /// All other fields: the params of its kind.
     pub params: ParamTable,
-    /// Threads, memory and devices that a node takes.
+    /// Threads, memory and devices of one node.
     pub resources: Resources,
-    /// How often a failed node is tried again.
+    /// The number of retries of a failed node.
     pub retries: u32,
-    /// After how long a node is stopped.
+    /// The time after which a node is stopped.
     pub timeout_ms: Option<u64>,
-    /// Where its artifacts are copied, relative to the spec's root, with the experiment's name filled in.
+    /// The folder for copies of its artifacts: relative to the project's root, the experiment's name filled in.
     pub publish: Option<Spanned<String>>,
 }
 
 /// One entry of `inputs`.
 #[derive(Clone, Debug)]
 pub struct PortSpec {
-    /// Place of the port's name.
+    /// Location of the port's name.
     pub span: Span,
-    /// Stages, at least one.
-    pub sources: Vec<Spanned<String>>,
+    /// Stages that feed it, at least one.
+    pub stages: Vec<Spanned<String>>,
 }
 
-/// A value of TOML with its place.
+/// A TOML value with its span.
 pub type Located = Spanned<DeValue<'static>>;

@@ -1,15 +1,15 @@
-//! `--set stages.train.epochs=3`: a dotted key and a value of TOML; a value that is no TOML is taken as a text.
+//! `--set stages.train.epochs=3`: a dotted key and a TOML value; a value that is not TOML is taken as a text.
 
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
+use super::parse::SECTIONS;
+use super::toml_text;
 use crate::diagnostic::Diagnostic;
-use crate::source::{self, SourceMap};
+use crate::source::SourceMap;
 
-const SECTIONS: [&str; 5] = ["experiment", "axes", "stages", "exclude", "zip"];
-
-/// Parses one override, adding it to the sources under the name `--set`.
+/// Parses one override, and adds it to the sources under the name `--set`.
 pub(super) fn parse(
     text: &str,
     working_dir: &Path,
@@ -26,22 +26,12 @@ pub(super) fn parse(
         return None;
     };
     let bare = !value.trim().is_empty() && DeValue::parse(value.trim()).is_err();
-    // A path or a word need not be quoted twice, once for the shell and once for TOML; a broken list is still an error.
+    // A path or a word needs no TOML quotes inside the shell's quotes; a broken list is still an error.
     let quote = bare && !value.trim_start().starts_with(['[', '{', '"', '\'']);
     let text = if quote { format!("{key}={}", toml::Value::from(value.trim())) } else { text.to_owned() };
     let base = sources.add("--set", working_dir, &text);
-    let (table, errors) = source::parse(&text, base);
-    for error in &errors {
-        let span = error.span().unwrap_or(0..0);
-        problems.push(
-            Diagnostic::error(format!("this override is not TOML: {}", error.message()))
-                .at(span.start + base..span.end + base)
-                .help("write KEY=VALUE, for example `--set 'axes.threshold=[180, 200]'`"),
-        );
-    }
-    if !errors.is_empty() {
-        return None;
-    }
+    let help = "write KEY=VALUE, for example `--set 'axes.threshold=[180, 200]'`";
+    let table = toml_text::parse("this override", &text, base, Some(help), problems)?;
     for section in table.keys().filter(|section| !SECTIONS.contains(&section.get_ref().as_ref())) {
         let problem = Diagnostic::error(format!("an override sets `{}`, which no spec has", section.get_ref()));
         problems.push(problem.at(section.span()).names("sections", section.get_ref(), SECTIONS));

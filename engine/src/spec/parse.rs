@@ -1,4 +1,4 @@
-//! From loose tables to the parts of a spec. Problems are collected; a part with a problem is left out.
+//! Tables with spans → the sections of a spec. Problems are collected; an item with a problem is left out.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,19 +10,17 @@ use toml::de::{DeTable, ValueDeserializer};
 use super::axis::{self, Axis};
 use super::reader::{Reader, unfit_for_a_folder};
 use super::{Located, PortSpec, StageSpec};
-use crate::diagnostic::{Diagnostic, Span};
-use crate::nearest::Names;
+use crate::diagnostic::{Diagnostic, Names};
+use crate::params::STAGE_FIELDS;
 use crate::resources::{RETRIES_MAX, Resources, parse_duration};
+use crate::source::Span;
 
-const SECTIONS: [&str; 5] = ["experiment", "axes", "stages", "exclude", "zip"];
+/// The sections of a spec.
+pub(super) const SECTIONS: [&str; 5] = ["experiment", "axes", "stages", "exclude", "zip"];
 
-/// Fields of a stage that the engine reads; the others are params of its kind.
-pub(crate) const STAGE_FIELDS: [&str; 8] =
-    ["kind", "over", "inputs", "with", "resources", "retries", "timeout", "publish"];
-
-/// A spec without its origin.
+/// The parsed sections of a spec.
 #[derive(Default)]
-pub(super) struct Parts {
+pub(super) struct Sections {
     pub(super) name: String,
     pub(super) seed: (i64, Option<Span>),
     pub(super) axes: Vec<Axis>,
@@ -33,29 +31,29 @@ pub(super) struct Parts {
 }
 
 /// Reads all sections.
-pub(super) fn parts(table: &DeTable<'static>, problems: &mut Vec<Diagnostic>) -> Parts {
+pub(super) fn sections(table: &DeTable<'static>, problems: &mut Vec<Diagnostic>) -> Sections {
     let mut reader = Reader { problems };
     reader.unknown_keys("the spec", table, &SECTIONS);
-    let mut parts = Parts::default();
+    let mut sections = Sections::default();
     match table.get("experiment") {
-        Some(value) => (parts.name, parts.seed) = experiment(value, &mut reader),
+        Some(value) => (sections.name, sections.seed) = experiment(value, &mut reader),
         None => reader.problem(
             Diagnostic::error("the spec has no `[experiment]`").help("add `[experiment]` with `name = \"…\"`"),
         ),
     }
-    parts.axes = axes(table, &mut reader, &mut parts.broken);
-    let mut declared = Declared::new(&parts.axes);
-    parts.exclude = exclude(table, &mut declared, &mut reader);
-    parts.zip = zip(table, &declared, &mut reader);
-    parts.stages = stages(table, &mut reader, &mut parts.broken);
-    idle_exclusions(table, &parts, &mut reader);
+    sections.axes = axes(table, &mut reader, &mut sections.broken);
+    let mut declared = DeclaredAxes::new(&sections.axes);
+    sections.exclude = exclude(table, &mut declared, &mut reader);
+    sections.zip = zip(table, &declared, &mut reader);
+    sections.stages = stages(table, &mut reader, &mut sections.broken);
+    idle_exclusions(table, &sections, &mut reader);
     let used: HashSet<&str> =
-        parts.stages.iter().flat_map(|stage| &stage.over).map(|over| over.get_ref().as_str()).collect();
-    for axis in parts.axes.iter().filter(|axis| !used.contains(axis.name.get_ref().as_str())) {
+        sections.stages.iter().flat_map(|stage| &stage.over).map(|over| over.get_ref().as_str()).collect();
+    for axis in sections.axes.iter().filter(|axis| !used.contains(axis.name.get_ref().as_str())) {
         let warning = Diagnostic::warning(format!("no stage varies over axis `{}`", axis.name.get_ref()));
         reader.problem(warning.at(axis.name.span()).help("add it to the `over` of a stage, or remove it"));
     }
-    parts
+    sections
 }
 
 fn experiment(value: &Located, reader: &mut Reader<'_>) -> (String, (i64, Option<Span>)) {
@@ -74,7 +72,7 @@ fn experiment(value: &Located, reader: &mut Reader<'_>) -> (String, (i64, Option
     (name, seed.unwrap_or_default())
 }
 
-/// Results lie in a folder of that name.
+/// Checks the experiment's name, as results lie in a folder of that name.
 fn experiment_name(name: Spanned<String>, reader: &mut Reader<'_>) -> String {
     if let Some(reason) = unfit_for_a_folder(name.get_ref()) {
         let shown = name.get_ref().escape_debug();
@@ -104,14 +102,14 @@ fn axes(table: &DeTable<'static>, reader: &mut Reader<'_>, broken: &mut Vec<Stri
 }
 
 /// The axes of a spec, by name.
-struct Declared<'a> {
+struct DeclaredAxes<'a> {
     axes: &'a [Axis],
     names: Names<'a>,
-    /// Labels of the axes of which a value was asked for.
+    /// The labels of each axis whose values were looked up.
     labels: HashMap<usize, Names<'a>>,
 }
 
-impl<'a> Declared<'a> {
+impl<'a> DeclaredAxes<'a> {
     fn new(axes: &'a [Axis]) -> Self {
         let names = Names::new("declared axes", axes.iter().map(|axis| axis.name.get_ref().as_str()));
         Self { axes, names, labels: HashMap::new() }
@@ -126,7 +124,7 @@ impl<'a> Declared<'a> {
         index
     }
 
-    /// The index of a value of an axis, which is written as it may be written on the axis.
+    /// The index of a value, in any spelling that the axis allows.
     fn value(&mut self, axis: usize, value: &Located, reader: &mut Reader<'_>) -> Option<usize> {
         let Axis { name, values, .. } = &self.axes[axis];
         let label = match axis::label(value.get_ref()) {
@@ -146,7 +144,11 @@ impl<'a> Declared<'a> {
     }
 }
 
-fn exclude(table: &DeTable<'static>, declared: &mut Declared<'_>, reader: &mut Reader<'_>) -> Vec<Vec<(usize, usize)>> {
+fn exclude(
+    table: &DeTable<'static>,
+    declared: &mut DeclaredAxes<'_>,
+    reader: &mut Reader<'_>,
+) -> Vec<Vec<(usize, usize)>> {
     let Some(value) = table.get("exclude") else { return Vec::new() };
     let points = reader.list("`exclude`", value);
     points.iter().filter_map(|point| excluded_point(point, declared, reader)).collect()
@@ -154,7 +156,7 @@ fn exclude(table: &DeTable<'static>, declared: &mut Declared<'_>, reader: &mut R
 
 fn excluded_point(
     point: &Located,
-    declared: &mut Declared<'_>,
+    declared: &mut DeclaredAxes<'_>,
     reader: &mut Reader<'_>,
 ) -> Option<Vec<(usize, usize)>> {
     let table = reader.table("an entry of `exclude`", point)?;
@@ -170,26 +172,24 @@ fn excluded_point(
     Some(excluded)
 }
 
-/// Warns of points that no stage varies over: they exclude nothing.
-fn idle_exclusions(table: &DeTable<'static>, parts: &Parts, reader: &mut Reader<'_>) {
+/// Warns of excluded points that no stage varies over: they exclude nothing.
+fn idle_exclusions(table: &DeTable<'static>, sections: &Sections, reader: &mut Reader<'_>) {
     let written = table.get("exclude").and_then(|value| value.get_ref().as_array());
-    // Where a stage is broken, what it varies over is not known.
-    let Some(written) = written.filter(|written| written.len() == parts.exclude.len() && parts.broken.is_empty())
-    else {
-        return;
-    };
+    // The axes of a broken stage are unknown.
+    let is_whole = |written: usize| written == sections.exclude.len() && sections.broken.is_empty();
+    let Some(written) = written.filter(|written| is_whole(written.len())) else { return };
     let mut concerns: HashMap<Vec<&str>, bool> = HashMap::new();
-    for (value, point) in written.iter().zip(&parts.exclude) {
-        let axes: Vec<&str> = point.iter().map(|(axis, _)| parts.axes[*axis].name.get_ref().as_str()).collect();
+    for (value, point) in written.iter().zip(&sections.exclude) {
+        let axes: Vec<&str> = point.iter().map(|(axis, _)| sections.axes[*axis].name.get_ref().as_str()).collect();
         let varies = |stage: &StageSpec| axes.iter().all(|axis| stage.over.iter().any(|over| over.get_ref() == axis));
-        if !*concerns.entry(axes.clone()).or_insert_with(|| parts.stages.iter().any(varies)) {
+        if !*concerns.entry(axes.clone()).or_insert_with(|| sections.stages.iter().any(varies)) {
             let warning = Diagnostic::warning(format!("no stage varies over {}", axes.join(" and "))).at(value.span());
             reader.problem(warning.help("so nothing is excluded here; name only axes that one stage varies over"));
         }
     }
 }
 
-fn zip(table: &DeTable<'static>, declared: &Declared<'_>, reader: &mut Reader<'_>) -> Vec<Vec<usize>> {
+fn zip(table: &DeTable<'static>, declared: &DeclaredAxes<'_>, reader: &mut Reader<'_>) -> Vec<Vec<usize>> {
     let Some(value) = table.get("zip") else { return Vec::new() };
     let mut groups = Vec::new();
     for group in reader.list("`zip`", value) {
@@ -259,7 +259,7 @@ fn stage(name: &str, span: Span, value: &Located, reader: &mut Reader<'_>) -> Op
         .and_then(|value| reader.integer("`retries`", value, 0..=i64::from(RETRIES_MAX)))
         .unwrap_or(0);
     let resources = table.get("resources").and_then(|value| resources(value, reader)).unwrap_or_default();
-    let timeout_ms = table.get("timeout").and_then(|value| timeout(value, reader));
+    let timeout = reader.quantity(table, "timeout", parse_duration);
     let publish = table.get("publish").and_then(|value| reader.text("`publish`", value));
     let params = table.iter().filter(|(key, _)| !STAGE_FIELDS.contains(&key.get_ref().as_ref()));
     let params = params.map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -272,7 +272,7 @@ fn stage(name: &str, span: Span, value: &Located, reader: &mut Reader<'_>) -> Op
         inputs,
         with,
         resources,
-        timeout_ms,
+        timeout_ms: timeout.and_then(|timeout| u64::try_from(timeout.as_millis()).ok()),
         publish,
     })
 }
@@ -281,12 +281,12 @@ fn ports(value: &Located, reader: &mut Reader<'_>) -> IndexMap<String, PortSpec>
     let Some(table) = reader.table("`inputs`", value) else { return IndexMap::new() };
     let mut ports = IndexMap::new();
     for (port, feed) in table {
-        let sources = reader.texts(&format!("input `{}`", port.get_ref()), feed);
-        if sources.is_empty() && feed.get_ref().as_array().is_some_and(|list| list.is_empty()) {
+        let stages = reader.texts(&format!("input `{}`", port.get_ref()), feed);
+        if stages.is_empty() && feed.get_ref().as_array().is_some_and(|list| list.is_empty()) {
             let problem = Diagnostic::error(format!("input `{}` names no stage", port.get_ref())).at(feed.span());
             reader.problem(problem.help("name a stage, or remove the input"));
         }
-        ports.insert(port.get_ref().to_string(), PortSpec { span: port.span(), sources });
+        ports.insert(port.get_ref().to_string(), PortSpec { span: port.span(), stages });
     }
     ports
 }
@@ -325,17 +325,6 @@ fn resources(value: &Located, reader: &mut Reader<'_>) -> Option<Resources> {
                     .at(span)
                     .help("write for example `{ threads = 2, memory = \"2GB\", gpu = 1 }`"),
             );
-            None
-        }
-    }
-}
-
-fn timeout(value: &Located, reader: &mut Reader<'_>) -> Option<u64> {
-    let text = reader.text("`timeout`", value)?;
-    match parse_duration(text.get_ref()) {
-        Ok(duration) => u64::try_from(duration.as_millis()).ok(),
-        Err(error) => {
-            reader.problem(Diagnostic::error(format!("`timeout`: {error}")).at(value.span()));
             None
         }
     }

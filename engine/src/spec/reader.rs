@@ -1,12 +1,14 @@
-//! Reads values of a table one kind at a time and collects what is wrong, so that one problem does not hide another.
+//! Reads typed values from TOML tables and collects problems, so that one problem does not hide another.
 
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Located;
-use crate::diagnostic::{Diagnostic, Span};
+use super::toml_text::integer;
+use crate::diagnostic::Diagnostic;
+use crate::source::Span;
 
-/// Collects problems while values are read.
+/// Reads values and collects problems.
 pub(super) struct Reader<'a> {
     pub(super) problems: &'a mut Vec<Diagnostic>,
 }
@@ -16,7 +18,7 @@ impl Reader<'_> {
         self.problems.push(diagnostic);
     }
 
-    /// Names every key that is not among the valid ones.
+    /// Reports every key that is not among the valid ones.
     pub(super) fn unknown_keys(&mut self, what: &str, table: &DeTable<'static>, valid: &[&str]) {
         for key in table.keys().filter(|key| !valid.contains(&key.get_ref().as_ref())) {
             self.problem(
@@ -36,7 +38,19 @@ impl Reader<'_> {
         }
     }
 
-    /// A text, or a list of texts.
+    /// Reads a text that a function parses, such as a size or a duration; `None` if it is missing or wrong.
+    pub(super) fn quantity<T>(
+        &mut self,
+        table: &DeTable<'static>,
+        name: &str,
+        parse: fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = self.text(&format!("`{name}`"), table.get(name)?)?;
+        let parsed = parse(text.get_ref());
+        parsed.map_err(|error| self.problem(Diagnostic::error(format!("`{name}`: {error}")).at(text.span()))).ok()
+    }
+
+    /// Reads a text, or a list of texts.
     pub(super) fn texts(&mut self, what: &str, value: &Located) -> Vec<Spanned<String>> {
         match value.get_ref() {
             DeValue::Array(items) => items.iter().filter_map(|item| self.text(what, item)).collect(),
@@ -58,7 +72,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A whole number in a range.
+    /// Reads a whole number in a range.
     pub(super) fn integer(&mut self, what: &str, value: &Located, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
         let Some(number) = integer(value.get_ref()) else {
             return self.wrong_type(what, "a whole number", value);
@@ -80,7 +94,7 @@ impl Reader<'_> {
         None
     }
 
-    /// A name that can stand in `score[model=tiny]`.
+    /// Checks a name for use in `score[model=tiny]`.
     pub(super) fn name(&mut self, what: &str, name: &str, span: Span) {
         if name.len() > NAME_BYTES_MAX {
             let problem = format!("{what} name is {} bytes long, and {NAME_BYTES_MAX} are enough", name.len());
@@ -97,10 +111,10 @@ impl Reader<'_> {
     }
 }
 
-/// The longest name: it is a part of names of files, which have at most 255 bytes.
+/// The longest name: names of files contain it, and have at most 255 bytes.
 const NAME_BYTES_MAX: usize = 200;
 
-/// Why a text cannot name a folder everywhere, or be a part of its path; nothing where it can.
+/// Returns why a text cannot name a folder on every system; `None` if it can.
 pub(super) fn unfit_for_a_folder(name: &str) -> Option<&'static str> {
     match name {
         "" => Some("it is empty"),
@@ -112,12 +126,6 @@ pub(super) fn unfit_for_a_folder(name: &str) -> Option<&'static str> {
         _ if name.ends_with('.') => Some("it ends with a full stop"),
         _ => None,
     }
-}
-
-/// The whole number that a value holds.
-pub(super) fn integer(value: &DeValue<'_>) -> Option<i64> {
-    let number = value.as_integer()?;
-    i64::from_str_radix(number.as_str(), number.radix()).ok()
 }
 
 #[cfg(test)]

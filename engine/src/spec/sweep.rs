@@ -1,31 +1,32 @@
 //! `threshold=0..=255` or `threshold=200,225,q90,otsu`: the values that replace those of one axis.
 //!
-//! A value is what a list in the spec may hold: a number, a word, a range. Words need no quotes; `threshold=[200, "q90"]` is
-//! taken as well. Places are those in the text as it was typed, so that a value that a stage refuses has its caret there.
+//! A value is a number, a word or a range, as in a list of the spec. Words need no quotes; `threshold=[200, "q90"]`
+//! works too. Spans refer to the text as typed, so the caret points at the value that a stage rejects.
 
 use std::path::Path;
 
 use serde_spanned::Spanned;
 use toml::de::{DeArray, DeString, DeTable, DeValue};
 
-use crate::diagnostic::{Diagnostic, Span};
-use crate::source::{self, SourceMap};
+use super::toml_text;
+use crate::diagnostic::Diagnostic;
+use crate::source::{SourceMap, Span};
 
 const HELP: &str =
     "write AXIS=VALUES, for example threshold=0..=255, threshold=0..=255:5 or threshold=200,225,q90,otsu";
 
-/// The values of an axis as the command line gives them.
+/// The values of an axis from the command line.
 pub(super) struct Sweep {
-    /// The name of the axis, with its place.
+    /// The name of the axis.
     pub(super) axis: Spanned<String>,
-    /// `axes` with that axis alone.
+    /// The section `axes` with this axis alone.
     pub(super) table: DeTable<'static>,
-    /// The same as an override, from which the plan can be made again.
+    /// The equivalent override, recorded so that the plan can be rebuilt.
     pub(super) as_override: String,
 }
 
 impl Sweep {
-    /// Parses a sweep, adding it to the sources.
+    /// Parses a sweep, and adds it to the sources.
     pub(super) fn parse(
         text: &str,
         working_dir: &Path,
@@ -57,7 +58,7 @@ impl Sweep {
         Some(Self { axis: Spanned::new(span, name.to_owned()), table, as_override })
     }
 
-    /// Whether a spec has the axis; what is wrong if it has not.
+    /// Checks that a spec has the axis.
     pub(super) fn check(&self, spec: &DeTable<'static>) -> Result<(), Diagnostic> {
         let axes = spec.get("axes").and_then(|axes| axes.get_ref().as_table());
         let name = self.axis.get_ref().as_str();
@@ -71,7 +72,7 @@ impl Sweep {
     }
 }
 
-/// The parts between commas, without the blanks around them, and where each begins.
+/// Splits values at commas, trims them, and returns each with its offset.
 fn pieces(values: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut at = 0;
     values.split(',').map(move |piece| {
@@ -94,17 +95,9 @@ fn item(piece: &str, span: Span, problems: &mut Vec<Diagnostic>) -> Option<Spann
     Some(Spanned::new(span, value))
 }
 
-/// The list of `threshold=[200, "q90"]`.
+/// Parses the list of `threshold=[200, "q90"]`.
 fn bracketed(text: &str, base: usize, problems: &mut Vec<Diagnostic>) -> Option<DeArray<'static>> {
-    let (mut table, errors) = source::parse(text, base);
-    for error in &errors {
-        let span = error.span().unwrap_or(0..0);
-        let problem = Diagnostic::error(format!("this list is not TOML: {}", error.message()));
-        problems.push(problem.at(span.start + base..span.end + base).help(HELP));
-    }
-    if !errors.is_empty() {
-        return None;
-    }
+    let mut table = toml_text::parse("this list", text, base, Some(HELP), problems)?;
     let name = table.keys().next()?.get_ref().clone();
     match table.remove(name.as_ref())?.into_inner() {
         DeValue::Array(list) => Some(list),
@@ -112,7 +105,7 @@ fn bracketed(text: &str, base: usize, problems: &mut Vec<Diagnostic>) -> Option<
     }
 }
 
-/// The values as TOML writes them in a list.
+/// Formats the values as the inside of a TOML list.
 fn written(values: &str) -> String {
     let trimmed = values.trim();
     if let Some(inner) = trimmed.strip_prefix('[') {
@@ -125,7 +118,7 @@ fn written(values: &str) -> String {
     pieces(values).map(|(_, piece)| quoted(piece)).collect::<Vec<_>>().join(", ")
 }
 
-/// The name as a key of TOML.
+/// Formats a name as a TOML key.
 fn key(name: &str) -> String {
     let bare = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     if bare { name.to_owned() } else { toml::Value::from(name).to_string() }
@@ -137,10 +130,10 @@ mod tests {
     use crate::spec::axis::Axis;
     use crate::spec::reader::Reader;
 
-    /// What is wrong, with the text that is marked.
+    /// Messages, each with the text that is marked.
     type Problems = Vec<(String, String)>;
 
-    /// Labels of the values of a sweep, and the override that it equals.
+    /// Labels of a sweep's values, and its equivalent override.
     fn labels(text: &str) -> Result<(Vec<String>, String), Problems> {
         let (mut sources, mut problems) = (SourceMap::default(), Vec::new());
         let sweep = Sweep::parse(text, Path::new("/"), &mut sources, &mut problems);
@@ -151,7 +144,7 @@ mod tests {
             Some((axis.values.into_iter().map(|value| value.label).collect(), sweep.as_override))
         });
         let shown = |problem: &Diagnostic| {
-            (problem.message.clone(), sources.text(problem.span.as_ref().expect("it has a place")).to_owned())
+            (problem.message.clone(), sources.text(problem.span.as_ref().expect("it has a location")).to_owned())
         };
         parsed.filter(|_| problems.is_empty()).ok_or_else(|| problems.iter().map(shown).collect())
     }
@@ -173,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_marked_where_it_was_typed() {
+    fn mistakes_are_marked_in_the_typed_text() {
         let cases = [
             ("threshold", "a sweep names no axis", "threshold"),
             ("=1,2", "a sweep names no axis", "=1,2"),

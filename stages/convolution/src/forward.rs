@@ -1,7 +1,7 @@
-//! The convolution itself: weights `[unit, depth]` times what every place of the output sees, `[depth, place]`.
+//! The convolution itself: weights `[unit, depth]` times the receptive fields of the output's pixels, `[depth, pixel]`.
 //!
-//! Places are taken a block at a time: what they see is copied together (only so much as stays in the second cache), and
-//! multiplied by all weights. A block of places is computed by one thread, from start to end.
+//! Pixels are processed in blocks. The receptive fields of a block are copied into one matrix, small enough for the
+//! second-level cache, and multiplied by all weights. One thread computes a block from start to end.
 
 use std::ops::Range;
 
@@ -11,24 +11,27 @@ use rayon::prelude::*;
 use crate::geometry::{Geometry, Runs};
 use crate::kernel::{COLUMNS, Cpu, DEPTH, LEFT, Left, Products, ROWS, Right, TILE, Tile, aligned, multiply, rights};
 
-/// Tiles side by side in a block of places.
+/// Tiles side by side in a block.
 const TILES: usize = 8;
-const PLACES: usize = TILES * COLUMNS;
-/// What a block of places sees at one depth. It is longer than needed, so that depths do not meet in one set of the cache.
+/// Pixels of a block.
+const PIXELS: usize = TILES * COLUMNS;
+/// The inputs of a block at one depth; one tile longer than needed, so that depths do not share a set of the cache.
 type Row = [Right; TILES + 1];
 
-/// What is done to a sum before it is stored.
+/// The last operations on a sum before it is stored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Finish<'a> {
-    /// One number for each unit.
+    /// One number per unit.
     pub(crate) bias: Option<&'a [f32]>,
-    /// Whether numbers below zero become zero.
+    /// Replaces numbers below zero by zero.
     pub(crate) relu: bool,
 }
 
-/// Convolves `input`, `[batch, channel, height, width]`, with `weights`, `[unit, depth]`, to `[batch, unit, height, width]`.
+/// Convolves images with weights; `geometry` must have an output.
 ///
-/// Depth counts channels, rows and columns of the kernel. `geometry` has an output.
+/// - `input`: `[batch, channel, height, width]`
+/// - `weights`: `[unit, depth]`; depth counts channels, rows and columns of the kernel
+/// - returns: `[batch, unit, height, width]`
 pub(crate) fn convolve(cpu: Cpu, geometry: &Geometry, input: &[f32], weights: &[f32], finish: Finish<'_>) -> Vec<f32> {
     let output = geometry.output().expect("BUG: a convolution without an output was not refused");
     let plane = output[0] * output[1];
@@ -42,7 +45,7 @@ pub(crate) fn convolve(cpu: Cpu, geometry: &Geometry, input: &[f32], weights: &[
     numbers
 }
 
-/// Weights in the order in which they are read: `[block of depth, panel of units]`.
+/// Copies weights into the order of the multiplication: `[block of depth, panel of units]`.
 fn pack(geometry: &Geometry, weights: &[f32]) -> Vec<Left> {
     let (depth, panels) = (geometry.depth(), geometry.units.div_ceil(ROWS));
     let mut packed = vec![LEFT; depth.div_ceil(DEPTH) * panels];
@@ -56,33 +59,33 @@ fn pack(geometry: &Geometry, weights: &[f32]) -> Vec<Left> {
     packed
 }
 
-/// Consecutive places, counted over images, with the part of every unit's plane that they are stored in.
+/// Consecutive pixels of the output, counted over images, and the memory of their results.
 struct Block<'a> {
-    places: Range<usize>,
-    /// For each image that the places are in, one part a unit.
+    pixels: Range<usize>,
+    /// One part per unit for each image that the pixels are in.
     parts: Vec<&'a mut [f32]>,
 }
 
 fn blocks<'a>(numbers: &'a mut [f32], geometry: &Geometry, plane: usize) -> Vec<Block<'a>> {
     let total = geometry.batch * plane;
-    let range = |index: usize| index * PLACES..total.min((index + 1) * PLACES);
+    let range = |index: usize| index * PIXELS..total.min((index + 1) * PIXELS);
     let mut blocks: Vec<Block<'a>> =
-        (0..total.div_ceil(PLACES)).map(|index| Block { places: range(index), parts: Vec::new() }).collect();
+        (0..total.div_ceil(PIXELS)).map(|index| Block { pixels: range(index), parts: Vec::new() }).collect();
     for (index, mut rest) in numbers.chunks_exact_mut(plane).enumerate() {
-        let mut place = index / geometry.units * plane;
+        let mut pixel = index / geometry.units * plane;
         while !rest.is_empty() {
-            let block = &mut blocks[place / PLACES];
-            let count = rest.len().min(block.places.end - place);
+            let block = &mut blocks[pixel / PIXELS];
+            let count = rest.len().min(block.pixels.end - pixel);
             let (part, others) = rest.split_at_mut(count);
             block.parts.push(part);
             rest = others;
-            place += count;
+            pixel += count;
         }
     }
     blocks
 }
 
-/// Memory of one thread.
+/// The buffers of one thread.
 struct Scratch {
     runs: Runs,
     /// Rows `[depth]`, once they are [aligned].
@@ -97,7 +100,7 @@ impl Scratch {
     }
 }
 
-/// All units at one block of places.
+/// The computation of all units of one block.
 struct Work<'a, 'b> {
     geometry: &'a Geometry,
     input: &'a [f32],
@@ -115,8 +118,8 @@ impl WithSimd for Work<'_, '_> {
     fn with_simd<S: Simd>(mut self, simd: S) {
         let Scratch { runs, right, tiles } = &mut *self.scratch;
         let right: &mut [Row] = aligned(right).as_chunks_mut().0;
-        let count = self.block.places.len().div_ceil(COLUMNS);
-        self.geometry.runs(self.block.places.clone(), self.output, runs);
+        let count = self.block.pixels.len().div_ceil(COLUMNS);
+        self.geometry.runs(self.block.pixels.clone(), self.output, runs);
         let (panels, depth) = (tiles.len(), self.geometry.depth());
         for (index, weights) in self.weights.chunks_exact(panels).enumerate() {
             let depths = index * DEPTH..depth.min((index + 1) * DEPTH);
@@ -132,7 +135,7 @@ impl WithSimd for Work<'_, '_> {
     }
 }
 
-/// Finishes sums and puts them where they belong.
+/// Finishes the sums of a block and copies them into the output.
 #[inline(always)]
 fn store<S: Simd>(simd: S, units: usize, finish: Finish<'_>, tiles: &[[Tile; TILES]], parts: &mut [&mut [f32]]) {
     let zero = simd.splat_f32s(0.0);
@@ -143,7 +146,7 @@ fn store<S: Simd>(simd: S, units: usize, finish: Finish<'_>, tiles: &[[Tile; TIL
             let ((row, _), (sums, _)) = (S::as_mut_simd_f32s(row), S::as_simd_f32s(&tile[unit % ROWS]));
             for (number, &sum) in row.iter_mut().zip(sums) {
                 let sum = simd.add_f32s(sum, bias);
-                // NaN is not less than zero, and stays.
+                // NaN is not less than zero, so it stays.
                 let negative = simd.less_than_f32s(sum, zero);
                 *number = if finish.relu { simd.select_f32s(negative, zero, sum) } else { sum };
             }

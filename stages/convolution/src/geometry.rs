@@ -1,4 +1,4 @@
-//! Which numbers of the input a place of the output sees.
+//! The receptive fields of a convolution: the numbers of the input that each pixel of the output is computed from.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -18,16 +18,16 @@ pub(crate) struct Geometry {
     pub(crate) size: [usize; 2],
     /// Height and width of the kernel.
     pub(crate) kernel: [usize; 2],
-    /// Steps between places.
+    /// Pixels of the input between neighbours of the output.
     pub(crate) stride: [usize; 2],
     /// Zeros around the input, on each side.
     pub(crate) padding: [usize; 2],
-    /// Steps between the weights of a kernel.
+    /// Pixels of the input between neighbouring weights of a kernel.
     pub(crate) dilation: [usize; 2],
 }
 
 impl Geometry {
-    /// Height and width of the output; `None` where the kernel is larger than the padded input.
+    /// Returns height and width of the output; `None` if the kernel is larger than the padded input.
     pub(crate) fn output(&self) -> Option<[usize; 2]> {
         let length = |axis: usize| {
             let reach = self.dilation[axis] * (self.kernel[axis] - 1) + 1;
@@ -37,27 +37,28 @@ impl Geometry {
         Some([length(0)?, length(1)?])
     }
 
-    /// Numbers that a place of the output is a sum of: one for each channel and weight of the kernel.
+    /// Returns the number of products in the sum of a pixel: one per channel and weight of the kernel.
     pub(crate) fn depth(&self) -> usize {
         self.channels * self.taps()
     }
 
-    /// Weights of one channel of the kernel.
+    /// Returns the number of weights of one channel of the kernel.
     pub(crate) fn taps(&self) -> usize {
         self.kernel[0] * self.kernel[1]
     }
 
-    /// Numbers in one channel of the input that was [sorted](Self::sort).
+    /// Returns the length of one channel of the [sorted](Self::sort) input.
     pub(crate) fn plane(&self) -> usize {
         self.size[0] * self.pitch()
     }
 
-    /// Numbers in a row of the input that was sorted: as many for each of the columns between two steps.
+    /// Returns the length of a row of the sorted input: the width, rounded up to a multiple of the stride.
     fn pitch(&self) -> usize {
         self.size[1].next_multiple_of(self.stride[1])
     }
 
-    /// The input with the columns of each row in the order 0, s, 2 s, …, 1, 1 + s, …: what is a stride apart is side by side.
+    /// Sorts the columns of each row into the order 0, s, 2 s, …, 1, 1 + s, …, so that columns a stride apart are side
+    /// by side.
     pub(crate) fn sort<'a>(&self, input: &'a [f32]) -> Cow<'a, [f32]> {
         const ROWS: usize = 64;
         let (step, width, pitch) = (self.stride[1], self.size[1], self.pitch());
@@ -78,9 +79,10 @@ impl Geometry {
         Cow::Owned(sorted)
     }
 
-    /// The convolution that gives the gradient of the input from that of the output, by the kernel mirrored.
+    /// Returns the convolution of the output's gradient with the mirrored kernel, which gives the gradient of the
+    /// input.
     ///
-    /// `None` for strides, and for more padding than the kernel reaches.
+    /// `None` for strides, and for padding beyond the reach of the kernel.
     pub(crate) fn backward(&self) -> Option<Self> {
         let padding = |axis: usize| (self.dilation[axis] * (self.kernel[axis] - 1)).checked_sub(self.padding[axis]);
         let size = self.output().filter(|_| self.stride == [1, 1])?;
@@ -88,20 +90,20 @@ impl Geometry {
         Some(Self { channels: self.units, units: self.channels, size, padding, ..*self })
     }
 
-    /// What each weight of a channel of the kernel sees, for `places` of the output counted over rows and images.
+    /// Computes the inputs of each weight of a channel, for pixels of the output counted over rows and images.
     ///
-    /// Weights are counted row by row. Runs are in channel 0 of the input that was [sorted](Self::sort).
-    pub(crate) fn runs(&self, places: Range<usize>, output: [usize; 2], runs: &mut Runs) {
-        let lines = lines(places.clone(), output);
+    /// Weights count row by row. Runs are in channel 0 of the [sorted](Self::sort) input.
+    pub(crate) fn runs(&self, pixels: Range<usize>, output: [usize; 2], runs: &mut Runs) {
+        let lines = lines(pixels.clone(), output);
         runs.clear();
         for tap in 0..self.taps() {
             let view = self.view(tap, output[1]);
             lines.iter().filter_map(|line| self.run(&view, line)).for_each(|run| runs.push(run));
-            runs.close(places.len());
+            runs.close(pixels.len());
         }
     }
 
-    /// Where a weight sees more than padding, in an output of so many columns.
+    /// Computes the columns of the output at which a weight meets the input rather than padding.
     fn view(&self, tap: usize, columns: usize) -> View {
         let (step, padding) = (self.stride[1], self.padding[1]);
         let (down, along) = (tap / self.kernel[1] * self.dilation[0], tap % self.kernel[1] * self.dilation[1]);
@@ -111,7 +113,7 @@ impl Geometry {
         View { down, columns: first..end, from: column % step * (self.pitch() / step) + column / step }
     }
 
-    /// What a weight sees of a line, if it sees more than padding.
+    /// Computes the inputs of a weight along a line; `None` if all are padding.
     fn run(&self, view: &View, line: &Line) -> Option<Run> {
         let row = (line.row * self.stride[0] + view.down).checked_sub(self.padding[0]);
         let row = row.filter(|&row| row < self.size[0])?;
@@ -122,20 +124,21 @@ impl Geometry {
     }
 }
 
-/// What a weight of the kernel sees of a row.
+/// The part of a row that one weight of the kernel meets.
 #[derive(Clone, Debug)]
 struct View {
-    /// Rows below the kernel's first.
+    /// Rows below the first of the kernel.
     down: usize,
-    /// Columns of the output whose number is in the row.
+    /// Columns of the output at which the weight is inside the row.
     columns: Range<usize>,
-    /// Where the number of the first of them is in the sorted row.
+    /// The offset of the first column's number in the sorted row.
     from: usize,
 }
 
-/// Consecutive places in one row of the output.
+/// Consecutive pixels in one row of the output.
 #[derive(Clone, Copy, Debug)]
 struct Line {
+    /// Offset of the first pixel in the block.
     to: usize,
     image: usize,
     row: usize,
@@ -143,22 +146,24 @@ struct Line {
     count: usize,
 }
 
-fn lines(places: Range<usize>, [rows, columns]: [usize; 2]) -> Vec<Line> {
-    let mut lines = Vec::with_capacity(places.len().div_ceil(columns) + 1);
-    let mut place = places.start;
-    while place < places.end {
-        let (line, column) = (place / columns, place % columns);
-        let count = (columns - column).min(places.end - place);
-        lines.push(Line { to: place - places.start, image: line / rows, row: line % rows, column, count });
-        place += count;
+fn lines(pixels: Range<usize>, [rows, columns]: [usize; 2]) -> Vec<Line> {
+    let mut lines = Vec::with_capacity(pixels.len().div_ceil(columns) + 1);
+    let mut pixel = pixels.start;
+    while pixel < pixels.end {
+        let (line, column) = (pixel / columns, pixel % columns);
+        let count = (columns - column).min(pixels.end - pixel);
+        lines.push(Line { to: pixel - pixels.start, image: line / rows, row: line % rows, column, count });
+        pixel += count;
     }
     lines
 }
 
-/// Numbers side by side in the output and in the input.
+/// Numbers that are side by side in a block and in the input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Run {
+    /// Offset in the block.
     to: usize,
+    /// Offset in the input.
     from: usize,
     count: usize,
 }
@@ -167,14 +172,14 @@ struct Run {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Runs {
     runs: Vec<Run>,
-    /// Places that see padding.
+    /// Offsets in the block that receive padding.
     padding: Vec<usize>,
-    /// Where runs and padding of each weight end.
+    /// The end of each weight's runs and padding in the lists above.
     ends: Vec<(usize, usize)>,
 }
 
 impl Runs {
-    /// Number of weights.
+    /// Returns the number of weights.
     pub(crate) fn taps(&self) -> usize {
         self.ends.len()
     }
@@ -185,7 +190,7 @@ impl Runs {
         self.ends.clear();
     }
 
-    /// Adds a run of the weight that is not closed yet.
+    /// Adds a run of the current weight.
     fn push(&mut self, run: Run) {
         let first = self.ends.last().map_or(0, |end| end.0);
         let Some(last) = self.runs[first..].last_mut() else {
@@ -194,7 +199,7 @@ impl Runs {
         };
         let (to, from) = (last.to + last.count, last.from + last.count);
         let gap = run.to - to;
-        // Rows that are as far from each other in the input are one run: what is between them is copied too, then cleared.
+        // Runs with the same gap in the block and in the input become one: the gap is copied too, then cleared.
         if run.from.checked_sub(from) == Some(gap) {
             last.count += gap + run.count;
         } else {
@@ -203,14 +208,17 @@ impl Runs {
         self.padding.extend(to..to + gap);
     }
 
-    fn close(&mut self, places: usize) {
+    /// Ends the runs of the current weight, in a block of so many pixels.
+    fn close(&mut self, pixels: usize) {
         let first = self.ends.last().map_or(0, |end| end.0);
         let end = self.runs[first..].last().map_or(0, |last| last.to + last.count);
-        self.padding.extend(end..places);
+        self.padding.extend(end..pixels);
         self.ends.push((self.runs.len(), self.padding.len()));
     }
 
-    /// Copies what the places see by a weight in the channel that starts `offset` numbers after channel 0, zero for padding.
+    /// Copies the inputs of a weight into a row of a block, zero for padding.
+    ///
+    /// - `offset`: the start of the channel, from that of channel 0
     #[inline(always)]
     pub(crate) fn copy(&self, tap: usize, input: &[f32], offset: usize, row: &mut [f32]) {
         let input = &input[offset..];
@@ -218,13 +226,13 @@ impl Runs {
         for run in &self.runs[first.0..end.0] {
             copy(&mut row[run.to..run.to + run.count], &input[run.from..run.from + run.count]);
         }
-        for &place in &self.padding[first.1..end.1] {
-            row[place] = 0.0;
+        for &padded in &self.padding[first.1..end.1] {
+            row[padded] = 0.0;
         }
     }
 }
 
-/// Copies a short run without a call; the last eight numbers overlap the ones before.
+/// Copies a short run without a call to memcpy; the last eight numbers overlap the ones before.
 #[inline(always)]
 fn copy(to: &mut [f32], from: &[f32]) {
     const LANES: usize = 8;

@@ -1,9 +1,9 @@
 //! Gradients of a convolution.
 //!
-//! That of the input is the convolution of the output's gradient with the kernel mirrored. That of the weights is a product
-//! over all places of all images: what they see, `[depth, place]`, times the output's gradient, `[place, unit]`. A number of
-//! it is summed by one thread, over the places in order; where memory is bounded by taking places a part at a time, the
-//! size of a part depends on nothing but the layer's.
+//! The gradient of the input is the convolution of the output's gradient with the mirrored kernel. The gradient of the
+//! weights is a product over all pixels of all images: receptive fields, `[depth, pixel]`, times the output's gradient,
+//! `[pixel, unit]`. One thread sums a number of it, over the pixels in order. To bound memory, pixels are processed in
+//! parts, whose size depends on the sizes of the layer alone.
 
 use std::ops::Range;
 
@@ -14,14 +14,14 @@ use crate::forward::{Finish, convolve};
 use crate::geometry::{Geometry, Runs};
 use crate::kernel::{COLUMNS, Cpu, DEPTH, LEFT, Left, Products, ROWS, Right, TILE, Tile, aligned, multiply, rights};
 
-/// Places that are multiplied at a time: the depth of this product.
-const PLACES: usize = DEPTH;
-/// Panels of depth that one thread has at a time.
+/// Pixels that are multiplied at a time: the depth of this product.
+const PIXELS: usize = DEPTH;
+/// Panels of depth that one thread processes at a time.
 const PANELS: usize = 8;
-/// Numbers of the output's gradient that are turned round at a time: 4 MB.
+/// Numbers of the output's gradient that are transposed at a time: 4 MB.
 const PART: usize = 1 << 20;
 
-/// The gradient of the input, `[batch, channel, height, width]`; `None` where [`Geometry::backward`] gives none.
+/// Computes the gradient of the input, `[batch, channel, height, width]`; `None` if [`Geometry::backward`] is.
 pub(crate) fn of_input(cpu: Cpu, geometry: &Geometry, weight: &[f32], gradient: &[f32]) -> Option<Vec<f32>> {
     let backward = geometry.backward()?;
     let taps = geometry.taps();
@@ -35,7 +35,7 @@ pub(crate) fn of_input(cpu: Cpu, geometry: &Geometry, weight: &[f32], gradient: 
     Some(convolve(cpu, &backward, gradient, &mirrored, Finish { bias: None, relu: false }))
 }
 
-/// The gradient of the weights, `[unit, channel, height, width]` of the kernel.
+/// Computes the gradient of the weights, `[unit, channel, height, width]` of the kernel.
 pub(crate) fn of_weight(cpu: Cpu, geometry: &Geometry, input: &[f32], gradient: &[f32]) -> Vec<f32> {
     let output = geometry.output().expect("BUG: a convolution without an output was not refused");
     let input = &*geometry.sort(input);
@@ -43,8 +43,8 @@ pub(crate) fn of_weight(cpu: Cpu, geometry: &Geometry, input: &[f32], gradient: 
     let (panels, across) = (depth.div_ceil(ROWS), units.div_ceil(COLUMNS));
     let mut tiles: Vec<Tile> = vec![TILE; panels * across];
     let total = geometry.batch * output[0] * output[1];
-    let part = (PART / units / PLACES).max(1) * PLACES;
-    // The gradient as the input of a convolution that gives it back: its runs are what places have of it.
+    let part = (PART / units / PIXELS).max(1) * PIXELS;
+    // The identity convolution of the gradient, whose runs transpose it.
     let turn = Geometry {
         channels: units,
         size: output,
@@ -54,19 +54,19 @@ pub(crate) fn of_weight(cpu: Cpu, geometry: &Geometry, input: &[f32], gradient: 
         dilation: [1, 1],
         ..*geometry
     };
-    let mut turned = rights(part.min(total.next_multiple_of(PLACES)) * across);
+    let mut turned = rights(part.min(total.next_multiple_of(PIXELS)) * across);
     let turned: &mut [Turned] = aligned(&mut turned).as_chunks_mut::<1>().0.as_chunks_mut().0;
     for start in (0..total).step_by(part) {
-        let places = start..total.min(start + part);
-        let chunks = chunks(places);
+        let pixels = start..total.min(start + part);
+        let chunks = chunks(pixels);
         let turned = &mut turned[..chunks.len() * across];
-        turned.par_chunks_mut(across).zip(&chunks).for_each(|(right, places)| {
-            cpu.run(Turn { geometry: &turn, gradient, places: places.clone(), right });
+        turned.par_chunks_mut(across).zip(&chunks).for_each(|(right, pixels)| {
+            cpu.run(Turn { geometry: &turn, gradient, pixels: pixels.clone(), right });
         });
         let turned = &*turned;
-        let runs_of = |places: &Range<usize>| {
+        let runs_of = |pixels: &Range<usize>| {
             let mut runs = Runs::default();
-            geometry.runs(places.clone(), output, &mut runs);
+            geometry.runs(pixels.clone(), output, &mut runs);
             runs
         };
         let runs: Vec<Runs> = chunks.par_iter().map(runs_of).collect();
@@ -88,7 +88,7 @@ pub(crate) fn of_weight(cpu: Cpu, geometry: &Geometry, input: &[f32], gradient: 
     of_weight
 }
 
-/// The gradient of the bias: the sum over all places, a thousand at a time so that rounding stays small.
+/// Computes the gradient of the bias: the sum over all pixels, a thousand at a time so that rounding errors stay small.
 pub(crate) fn of_bias(cpu: Cpu, units: usize, plane: usize, gradient: &[f32]) -> Vec<f32> {
     let of_unit = |unit: usize| {
         let planes = gradient.chunks_exact(plane).skip(unit).step_by(units);
@@ -97,7 +97,7 @@ pub(crate) fn of_bias(cpu: Cpu, units: usize, plane: usize, gradient: &[f32]) ->
     (0..units).into_par_iter().map(of_unit).collect()
 }
 
-/// A sum in sixteen parts.
+/// A sum in sixteen lanes.
 struct Sum<'a> {
     numbers: &'a [f32],
 }
@@ -114,7 +114,7 @@ impl WithSimd for Sum<'_> {
     }
 }
 
-/// The gradient before a ReLU whose output is known.
+/// Computes the gradient before a ReLU from that after it and the output of the ReLU.
 pub(crate) fn before_relu(gradient: &mut [f32], output: &[f32]) {
     gradient.par_chunks_mut(1 << 14).zip(output.par_chunks(1 << 14)).for_each(|(gradient, output)| {
         gradient.iter_mut().zip(output).for_each(|(gradient, &output)| {
@@ -123,19 +123,19 @@ pub(crate) fn before_relu(gradient: &mut [f32], output: &[f32]) {
     });
 }
 
-fn chunks(places: Range<usize>) -> Vec<Range<usize>> {
-    let end = places.end;
-    places.step_by(PLACES).map(|start| start..end.min(start + PLACES)).collect()
+fn chunks(pixels: Range<usize>) -> Vec<Range<usize>> {
+    let end = pixels.end;
+    pixels.step_by(PIXELS).map(|start| start..end.min(start + PIXELS)).collect()
 }
 
-/// A panel of the output's gradient, `[place, unit]`.
-type Turned = [[Right; 1]; PLACES];
+/// A panel of the output's gradient, `[pixel, unit]`.
+type Turned = [[Right; 1]; PIXELS];
 
-/// Turns `[unit, place]` to panels of `[place, unit]`.
+/// Transposes `[unit, pixel]` to panels of `[pixel, unit]`.
 struct Turn<'a> {
     geometry: &'a Geometry,
     gradient: &'a [f32],
-    places: Range<usize>,
+    pixels: Range<usize>,
     right: &'a mut [Turned],
 }
 
@@ -145,9 +145,9 @@ impl WithSimd for Turn<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) {
         let mut runs = Runs::default();
-        let count = self.places.len();
-        self.geometry.runs(self.places, self.geometry.size, &mut runs);
-        let mut rows = [[0.0; PLACES]; COLUMNS];
+        let count = self.pixels.len();
+        self.geometry.runs(self.pixels, self.geometry.size, &mut runs);
+        let mut rows = [[0.0; PIXELS]; COLUMNS];
         for (panel, right) in self.right.iter_mut().enumerate() {
             for (column, row) in rows.iter_mut().enumerate() {
                 let unit = panel * COLUMNS + column;
@@ -157,14 +157,14 @@ impl WithSimd for Turn<'_> {
                     row.fill(0.0);
                 }
             }
-            for (place, numbers) in right.as_flattened_mut()[..count].iter_mut().enumerate() {
-                *numbers = std::array::from_fn(|column| rows[column][place]);
+            for (pixel, numbers) in right.as_flattened_mut()[..count].iter_mut().enumerate() {
+                *numbers = std::array::from_fn(|column| rows[column][pixel]);
             }
         }
     }
 }
 
-/// Some panels of depth, for all units.
+/// The computation of some panels of depth, for all units.
 struct Work<'a> {
     geometry: &'a Geometry,
     input: &'a [f32],
@@ -177,7 +177,7 @@ struct Work<'a> {
     first: usize,
     /// `[panel, across]`.
     tiles: &'a mut [Tile],
-    /// Memory of one thread, `[panel]`.
+    /// The buffer of one thread, `[panel]`.
     left: &'a mut [Left],
 }
 

@@ -1,8 +1,8 @@
-//! The innermost product: blocks of numbers that stay in registers while the sums run.
+//! The innermost matrix product: blocks of sums that stay in registers.
 //!
-//! Operands are copied beforehand into the order in which they are read. The sum of every number runs in order of depth, in
-//! parts that start from zero, so that nothing but the operands' sizes decides how numbers are rounded: neither where a block
-//! begins nor how wide the registers are.
+//! Operands are copied beforehand into the order in which they are read. Every sum runs in order of depth, in parts
+//! that start from zero. So the sizes of the operands alone decide the rounding: neither the start of a block nor the
+//! width of registers changes it.
 
 use pulp::{Simd, WithSimd};
 
@@ -13,19 +13,20 @@ pub(crate) const COLUMNS: usize = 16;
 /// Depth that is multiplied at a time.
 pub(crate) const DEPTH: usize = 256;
 
-/// A panel of the left operand, `[row, depth]`. Rows are longer than needed, so that they do not meet in one set of the cache.
+/// A panel of the left operand, `[row, depth]`. Rows are longer than needed, so that they do not share a set of the
+/// cache.
 pub(crate) type Left = [[f32; DEPTH + 8]; ROWS];
 /// `[column]` of the right operand.
 pub(crate) type Right = [f32; COLUMNS];
 /// `[row, column]` of the product.
 pub(crate) type Tile = [[f32; COLUMNS]; ROWS];
 
-/// Memory for so many [`Right`]s of zeros, once they are [aligned].
+/// Allocates memory for `count` [`Right`]s of zeros, once it is [aligned].
 pub(crate) fn rights(count: usize) -> Vec<f32> {
     vec![0.0; (count + 1) * COLUMNS]
 }
 
-/// That memory from where a line of the cache starts, which is as long as a register of AVX-512.
+/// Returns that memory from the start of a cache line, which is as long as a register of AVX-512.
 pub(crate) fn aligned(rights: &mut [f32]) -> &mut [Right] {
     let start = rights.as_ptr().align_offset(size_of::<Right>()).min(COLUMNS);
     rights[start..].as_chunks_mut().0
@@ -36,7 +37,7 @@ pub(crate) const LEFT: Left = [[0.0; DEPTH + 8]; ROWS];
 /// A product of zeros.
 pub(crate) const TILE: Tile = [[0.0; COLUMNS]; ROWS];
 
-/// Instructions of this machine that the product is made for. All give the same numbers, to the last bit.
+/// Instruction sets that the product is compiled for. All give the same numbers, to the last bit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cpu {
     /// AVX-512.
@@ -48,12 +49,13 @@ pub(crate) enum Cpu {
 }
 
 impl Cpu {
-    /// The best that there is; `None` where there is none, as a product without them would be slower than Burn's.
+    /// Returns the best instruction set of this machine; `None` if there is none, as a product without would be slower
+    /// than Burn's.
     pub(crate) fn detect() -> Option<Self> {
         Self::available().next()
     }
 
-    /// Those that this machine has, the best first.
+    /// Lists the instruction sets of this machine, the best first.
     pub(crate) fn available() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
         let all = [pulp::x86::V4::try_new().map(Self::V4), pulp::x86::V3::try_new().map(Self::V3)];
@@ -62,7 +64,7 @@ impl Cpu {
         all.into_iter().flatten()
     }
 
-    /// Runs something that was compiled for those instructions.
+    /// Runs a computation that is compiled for each instruction set.
     pub(crate) fn run<W: WithSimd>(self, work: W) -> W::Output {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -73,10 +75,11 @@ impl Cpu {
     }
 }
 
-/// Adds products of panels and tiles to `products`, or puts them there if they are the first.
+/// Adds products of panels and tiles to `products`, or stores them if they are the first.
 ///
 /// - `left`: `[panel]`
-/// - `right`: `[depth, tile]`, no deeper than [`DEPTH`]; of each depth the first `count` tiles are multiplied, or one more
+/// - `right`: `[depth, tile]`, no deeper than [`DEPTH`]; of each depth the first `count` tiles are multiplied, or one
+///   more
 /// - `products`: `[panel, tile]`, `across` tiles a panel; the last panel may have fewer
 #[inline(always)]
 pub(crate) fn multiply<S: Simd, const W: usize>(
@@ -86,7 +89,7 @@ pub(crate) fn multiply<S: Simd, const W: usize>(
     count: usize,
     products: Products<'_>,
 ) {
-    // As many sums as there are registers for, 32 in AVX-512 and 16 in AVX2, and operands.
+    // Sums and operands fill the registers: 32 in AVX-512, 16 in AVX2.
     match (S::F32_LANES == COLUMNS, W > 1) {
         (true, true) => blocks::<S, 2, 2, W>(simd, left, right, count, products),
         (true, false) => blocks::<S, 4, 1, W>(simd, left, right, count, products),
@@ -94,17 +97,17 @@ pub(crate) fn multiply<S: Simd, const W: usize>(
     }
 }
 
-/// Where products go.
+/// The destination of products.
 pub(crate) struct Products<'a> {
     /// `[panel, tile]`; the last panel may have fewer tiles.
     pub(crate) tiles: &'a mut [Tile],
     /// Tiles of a panel.
     pub(crate) across: usize,
-    /// Whether the products are the first, and what was there is of no use.
+    /// True for the first products, which replace the contents.
     pub(crate) first: bool,
 }
 
-/// Takes blocks of `P` panels and `N` registers one after the other, and panels that are left one by one.
+/// Processes blocks of `P` panels and `N` registers in turn, then the remaining panels one by one.
 #[inline(always)]
 fn blocks<S: Simd, const P: usize, const N: usize, const W: usize>(
     simd: S,
@@ -124,7 +127,7 @@ fn blocks<S: Simd, const P: usize, const N: usize, const W: usize>(
     }
 }
 
-/// The products of panels from `panel` on with the tiles from `tile` on.
+/// Computes the products of panels from `panel` on with tiles from `tile` on.
 #[inline(always)]
 fn block<S: Simd, const P: usize, const N: usize, const W: usize>(
     simd: S,

@@ -1,11 +1,12 @@
 //! Two-dimensional convolution and max pooling on the CPU, with their gradients, for Burn's tensors.
 //!
-//! Burn's own convolution makes a matrix of what all places see and multiplies it; at the sizes of networks that matrix
-//! leaves the caches. Here a block of places is copied at a time and multiplied by all weights while it is near. A sum runs in
-//! the same order whatever the number of threads, so that results are the same to the last bit.
+//! Burn's own convolution copies the receptive fields of all output pixels into one matrix (im2col) and multiplies it.
+//! At the sizes of networks that matrix leaves the caches. This crate copies a block of pixels at a time, and
+//! multiplies it by all weights while it is cached. The number of threads does not change the order of a sum, so
+//! results are equal to the last bit.
 //!
-//! Tensors of another device or type than 32-bit floats on Burn's CPU backend go to Burn's operations, and so does everything on a
-//! machine without AVX2.
+//! Burn's operations compute everything but 32-bit floats on Burn's CPU backend, and everything on a machine without
+//! AVX2.
 //!
 //! Invariant: this crate knows no layers and no networks.
 

@@ -17,14 +17,14 @@ use crate::geometry::Geometry;
 use crate::gradient;
 use crate::kernel::Cpu;
 
-/// How a kernel moves over its input, in pixels, `[vertical, horizontal]`.
+/// The movement of a kernel over its input, in pixels, `[vertical, horizontal]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
-    /// Steps between places, at least 1.
+    /// Pixels of the input between neighbours of the output, at least 1.
     pub stride: [usize; 2],
     /// Zeros around the input, on each side.
     pub padding: [usize; 2],
-    /// Steps between the weights of a kernel, at least 1.
+    /// Pixels of the input between neighbouring weights of a kernel, at least 1.
     pub dilation: [usize; 2],
 }
 
@@ -34,7 +34,7 @@ impl Default for Options {
     }
 }
 
-/// Convolves images, as cross-correlation, as networks do.
+/// Convolves images; as usual in networks, by cross-correlation.
 ///
 /// - `input`: `[batch, channel, height, width]`
 /// - `weight`: `[unit, channel, height, width]`
@@ -43,12 +43,12 @@ impl Default for Options {
 ///
 /// # Panics
 ///
-/// As Burn's convolution: where channels differ or the kernel is larger than the padded input.
+/// Like Burn's convolution: if channels differ, or if the kernel is larger than the padded input.
 pub fn conv2d(input: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, options: Options) -> Tensor<4> {
     operate(input, weight, bias, options, false)
 }
 
-/// [`conv2d`], and every number below zero becomes zero; one pass and one tensor less than the two operations.
+/// [`conv2d`] with a ReLU, in one pass and one tensor less than the two operations.
 pub fn conv2d_relu(input: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, options: Options) -> Tensor<4> {
     operate(input, weight, bias, options, true)
 }
@@ -93,7 +93,7 @@ struct Operation {
 }
 
 impl Operation {
-    /// `None` where Burn must compute it, or refuse it.
+    /// Returns `None` if Burn must compute the convolution, or refuse it.
     fn new(
         input: &Tensor<4>,
         weight: &Tensor<4>,
@@ -141,43 +141,36 @@ impl Operation {
     ) -> FloatTensor<Autodiff<Flex>> {
         let (input, input_node) = input.into_parts();
         let (weight, weight_node) = weight.into_parts();
-        match bias.map(FloatTensor::<Autodiff<Flex>>::into_parts) {
-            Some((bias, bias_node)) => {
+        let (bias, bias_node) = bias.map(FloatTensor::<Autodiff<Flex>>::into_parts).unzip();
+        let output = self.forward(&input, &weight, bias.as_ref());
+        let saved = Saved { operation: self, input, weight, output: self.rectified.then(|| output.clone()) };
+        match bias_node {
+            Some(bias_node) => {
                 let nodes = [input_node, weight_node, bias_node];
                 match Gradient.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
-                    OpsKind::Tracked(step) => {
-                        let output = self.forward(&input, &weight, Some(&bias));
-                        step.finish(self.saved(input, weight, &output), output)
-                    }
-                    OpsKind::UnTracked(step) => step.finish(self.forward(&input, &weight, Some(&bias))),
+                    OpsKind::Tracked(step) => step.finish(saved, output),
+                    OpsKind::UnTracked(step) => step.finish(output),
                 }
             }
             None => match Gradient.prepare::<NoCheckpointing>([input_node, weight_node]).compute_bound().stateful() {
-                OpsKind::Tracked(step) => {
-                    let output = self.forward(&input, &weight, None);
-                    step.finish(self.saved(input, weight, &output), output)
-                }
-                OpsKind::UnTracked(step) => step.finish(self.forward(&input, &weight, None)),
+                OpsKind::Tracked(step) => step.finish(saved, output),
+                OpsKind::UnTracked(step) => step.finish(output),
             },
         }
     }
-
-    fn saved(self, input: FlexTensor, weight: FlexTensor, output: &FlexTensor) -> Saved {
-        Saved { operation: self, input, weight, output: self.rectified.then(|| output.clone()) }
-    }
 }
 
-/// What gradients are computed from.
+/// The tensors that gradients are computed from.
 #[derive(Clone, Debug)]
 struct Saved {
     operation: Operation,
     input: FlexTensor,
     weight: FlexTensor,
-    /// Where it was rectified.
+    /// The output, if it was rectified.
     output: Option<FlexTensor>,
 }
 
-/// The backward step: parents are the input, the weights and, if there is one, the bias.
+/// The backward step; its parents are the input, the weights and the bias, if there is one.
 #[derive(Debug)]
 struct Gradient;
 
@@ -218,7 +211,7 @@ impl<const N: usize> Backward<Flex, N> for Gradient {
     }
 }
 
-/// The numbers of a contiguous tensor.
+/// Returns the numbers of a contiguous tensor.
 pub(crate) fn numbers(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice().expect("BUG: the tensor was made contiguous")
 }

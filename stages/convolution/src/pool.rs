@@ -1,4 +1,4 @@
-//! Max pooling: the largest number of every window, and which it was.
+//! Max pooling: the largest number of every window, and its position.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
@@ -19,15 +19,17 @@ use crate::operation::{numbers, tensor};
 pub struct Windows {
     /// Height and width of a window, at least 1.
     pub kernel: usize,
-    /// Steps between windows, at least 1.
+    /// Pixels between neighbouring windows, at least 1.
     pub stride: usize,
-    /// Places around the map that are never the largest; at most half of `kernel`.
+    /// Border around the map, never the largest; at most half of `kernel`.
     pub padding: usize,
-    /// Whether windows that the map does not fill count.
+    /// Keeps windows that reach over the edge.
     pub ceil: bool,
 }
 
-/// The largest number of every window of every channel, NaN where one is in it; of equal ones the first has the gradient.
+/// Computes the largest number of every window of every channel; NaN if the window has one.
+///
+/// The gradient goes to the first of equal numbers.
 ///
 /// - `input`: `[batch, channel, height, width]`
 /// - returns: the same with another height and width
@@ -66,18 +68,18 @@ struct Pooling {
 }
 
 impl Pooling {
-    /// `None` where Burn must compute it, or refuse it.
+    /// Returns `None` if Burn must compute the pooling, or refuse it.
     fn new(input: &Tensor<4>, windows: Windows) -> Option<Self> {
         let cpu = Cpu::detect()?;
         let [batch, channels, height, width] = input.dims();
         let Windows { kernel, stride, padding, ceil } = windows;
-        // The number of a place in its window is kept in a byte.
+        // A byte stores the position in a window.
         let fits =
             (1..=15).contains(&kernel) && stride > 0 && padding <= kernel / 2 && batch * channels * height * width > 0;
         let length = |size: usize| {
             let room = (size + 2 * padding).checked_sub(kernel)?;
             let windows = if ceil { room.div_ceil(stride) } else { room / stride } + 1;
-            // A window that starts behind the map has nothing in it.
+            // A window that starts behind the map is empty.
             Some(if (windows - 1) * stride >= size + padding { windows - 1 } else { windows })
         };
         let output = [length(height)?, length(width)?];
@@ -85,25 +87,25 @@ impl Pooling {
         (fits && input.dtype() == DType::F32).then_some(Self { cpu, windows, batch, channels, size, output })
     }
 
-    /// The largest numbers and, if they are wanted, their places in the windows, counted row by row.
-    fn forward<const PLACES: bool>(&self, input: &FlexTensor) -> (FlexTensor, Vec<u8>) {
+    /// Computes the largest numbers and, if `POSITIONS`, their positions in the windows, counted row by row.
+    fn forward<const POSITIONS: bool>(&self, input: &FlexTensor) -> (FlexTensor, Vec<u8>) {
         let input = input.to_contiguous();
         let (plane, pooled) = (self.size[0] * self.size[1], self.output[0] * self.output[1]);
         let planes = self.batch * self.channels;
         let mut largest = vec![0.0; planes * pooled];
-        let mut taps = vec![0; if PLACES { planes * pooled } else { planes }];
-        let of_plane = if PLACES { pooled } else { 1 };
+        let mut taps = vec![0; if POSITIONS { planes * pooled } else { planes }];
+        let of_plane = if POSITIONS { pooled } else { 1 };
         largest
             .par_chunks_exact_mut(pooled)
             .zip(taps.par_chunks_exact_mut(of_plane))
             .zip(numbers(&input).par_chunks_exact(plane))
             .for_each(|((largest, taps), input)| {
-                self.cpu.run(Plane::<PLACES> { pooling: self, input, largest, taps });
+                self.cpu.run(Plane::<POSITIONS> { pooling: self, input, largest, taps });
             });
         (tensor(largest, [self.batch, self.channels, self.output[0], self.output[1]]), taps)
     }
 
-    /// Numbers of one channel's gradient go to the places that were largest.
+    /// Adds the numbers of one channel's gradient at the positions of the largest numbers.
     fn backward(&self, taps: &[u8], gradient: &[f32], of_input: &mut [f32]) {
         let (Windows { kernel, stride, padding, .. }, width) = (self.windows, self.size[1]);
         let offset = |tap: usize| tap / kernel * width + tap % kernel;
@@ -111,22 +113,22 @@ impl Pooling {
         let rows = taps.chunks_exact(self.output[1]).zip(gradient.chunks_exact(self.output[1]));
         for (row, (taps, gradient)) in rows.enumerate() {
             for (column, (&tap, number)) in taps.iter().zip(gradient).enumerate() {
-                let place = row * stride * width + column * stride + offsets[usize::from(tap)];
-                of_input[place - padding * (width + 1)] += number;
+                let pixel = row * stride * width + column * stride + offsets[usize::from(tap)];
+                of_input[pixel - padding * (width + 1)] += number;
             }
         }
     }
 }
 
 /// One channel of one image.
-struct Plane<'a, const PLACES: bool> {
+struct Plane<'a, const POSITIONS: bool> {
     pooling: &'a Pooling,
     input: &'a [f32],
     largest: &'a mut [f32],
     taps: &'a mut [u8],
 }
 
-impl<const PLACES: bool> WithSimd for Plane<'_, PLACES> {
+impl<const POSITIONS: bool> WithSimd for Plane<'_, POSITIONS> {
     type Output = ();
 
     #[inline(always)]
@@ -139,13 +141,13 @@ impl<const PLACES: bool> WithSimd for Plane<'_, PLACES> {
     }
 }
 
-impl<const PLACES: bool> Plane<'_, PLACES> {
-    /// `K` and `S` are kernel and stride of windows that are taken side by side, or zero for others.
+impl<const POSITIONS: bool> Plane<'_, POSITIONS> {
+    /// Pools windows of kernel `K` and stride `S` side by side; zero for all other windows, one by one.
     #[inline(always)]
     fn pool<const K: usize, const S: usize>(mut self) {
         let Pooling { windows: Windows { padding, .. }, size: [height, width], output: [rows, columns], .. } =
             *self.pooling;
-        // Columns whose windows are inside the map.
+        // Columns with windows inside the map.
         let first = if K == 0 { columns } else { padding.div_ceil(S).min(columns) };
         let room = (width + padding).checked_sub(K).filter(|_| K > 0);
         let end = room.map_or(first, |room| (room / S + 1).clamp(first, columns));
@@ -163,19 +165,19 @@ impl<const PLACES: bool> Plane<'_, PLACES> {
                 let (largest, taps) = side_by_side::<K, S>(lines);
                 let at = row * columns + column;
                 self.largest[at..at + LANES].copy_from_slice(&largest);
-                if PLACES {
+                if POSITIONS {
                     self.taps[at..at + LANES].copy_from_slice(&taps.map(|tap| tap as u8));
                 }
             }
         }
     }
 
-    /// One window, wherever it is.
+    /// Pools one window, inside the map or at its edge.
     #[inline(always)]
     fn window(&mut self, row: usize, column: usize) {
         let Pooling { windows: Windows { kernel, stride, padding, .. }, size: [height, width], output, .. } =
             *self.pooling;
-        // Numbers of the window that are inside the map.
+        // The part of the window that is inside the map.
         let inside = |start: usize, size: usize| padding.saturating_sub(start)..kernel.min(size + padding - start);
         let (down, along) = (inside(row * stride, height), inside(column * stride, width));
         let mut best = (f32::NEG_INFINITY, down.start * kernel + along.start);
@@ -188,7 +190,7 @@ impl<const PLACES: bool> Plane<'_, PLACES> {
         }
         let at = row * output[1] + column;
         self.largest[at] = best.0;
-        if PLACES {
+        if POSITIONS {
             self.taps[at] = best.1 as u8;
         }
     }
@@ -197,7 +199,9 @@ impl<const PLACES: bool> Plane<'_, PLACES> {
 /// Windows that are computed together.
 const LANES: usize = 8;
 
-/// The largest numbers of windows side by side inside the map, and their places; lines start with the first window.
+/// Computes the largest numbers of windows side by side inside the map, and their positions.
+///
+/// - `lines`: rows of the map, from the start of the first window
 #[inline(always)]
 fn side_by_side<const K: usize, const S: usize>(lines: [&[f32]; K]) -> ([f32; LANES], [u32; LANES]) {
     let (mut largest, mut taps) = ([f32::NEG_INFINITY; LANES], [0; LANES]);
@@ -215,7 +219,7 @@ fn side_by_side<const K: usize, const S: usize>(lines: [&[f32]; K]) -> ([f32; LA
     (largest, taps)
 }
 
-/// What the gradient is computed from.
+/// The state that the gradient is computed from.
 #[derive(Clone, Debug)]
 struct Saved {
     pooling: Pooling,

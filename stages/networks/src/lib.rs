@@ -1,10 +1,10 @@
-//! Networks: their training, the class activation maps of classifiers, and the masks that a U-Net predicts.
-//!
-//! Invariant: this is the only crate of stages that knows tensors; `orchestrate-stages` does not depend on it.
+//! Networks: training, class activation maps of classifiers, and masks predicted by a U-Net.
+//! Invariant: no other crate of stages knows tensors; `orchestrate-stages` does not depend on this one.
 
 pub mod cam;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod inference;
 pub mod model;
 pub mod predict_masks;
 pub mod segment;

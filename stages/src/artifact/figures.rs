@@ -73,10 +73,10 @@ pub struct Figures {
     pub across: Vec<String>,
     /// The figures, row by row.
     pub cells: Vec<Cell>,
-    /// Whether the images are synthetic.
+    /// True if the images are synthetic.
     pub synthetic: bool,
     /// The source of the reference values.
-    pub source: Option<String>,
+    pub citation: Option<String>,
     /// The bootstrap of the intervals.
     pub resampling: Option<Resampling>,
     /// Remarks for people, a sentence each.
@@ -99,7 +99,7 @@ pub struct Cell {
     /// Folds, or other groups of `across`, with a value.
     pub groups: u64,
     /// The reference value, printed in a paper.
-    pub published: Option<Published>,
+    pub reference: Option<ReferenceValue>,
     /// The bootstrap interval of the mean or share.
     pub interval: Option<Interval>,
     /// The test of the difference.
@@ -108,7 +108,7 @@ pub struct Cell {
 
 /// A reference value, printed in a paper.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Published {
+pub struct ReferenceValue {
     /// The mean or share.
     pub mean: f64,
     /// The standard deviation, if there is one.
@@ -136,20 +136,20 @@ pub struct Resampling {
     /// Number of resamples.
     pub resamples: u32,
     /// The unit that was drawn.
-    pub unit: Unit,
+    pub unit: ResamplingUnit,
 }
 
 /// The unit that a bootstrap draws with replacement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Unit {
+pub enum ResamplingUnit {
     /// Patients with all their images, as images of a patient depend on each other.
     Patient,
     /// Images, if no patients are known.
     Image,
 }
 
-impl Unit {
+impl ResamplingUnit {
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
@@ -176,12 +176,12 @@ impl Figures {
         self.rows.iter().chain(&self.columns)
     }
 
-    /// Whether any cell has a reference value.
-    pub fn has_published(&self) -> bool {
-        self.cells.iter().any(|cell| cell.published.is_some())
+    /// Returns whether any cell has a reference value.
+    pub fn has_references(&self) -> bool {
+        self.cells.iter().any(|cell| cell.reference.is_some())
     }
 
-    /// Whether the figures are those of a paired comparison.
+    /// Returns whether the figures are those of a paired comparison.
     pub fn has_tests(&self) -> bool {
         self.cells.iter().any(|cell| cell.test.is_some())
     }
@@ -220,7 +220,7 @@ impl Table for Figures {
         let at_most = self.at_most.map(|at_most| at_most.to_string());
         let notes = [
             ("title", self.title.clone()),
-            ("source", self.source.clone()),
+            ("source", self.citation.clone()),
             ("resampling", resampling),
             ("at_most", at_most),
         ];
@@ -253,7 +253,7 @@ impl Table for Figures {
         let value = |name: &str, row: usize| further.get(name)?[row];
         let published = |row| {
             let (mean, precision) = (value("published_mean", row)?, value("published_precision", row)?);
-            Some(Published { mean, sd: value("published_sd", row), precision })
+            Some(ReferenceValue { mean, sd: value("published_sd", row), precision })
         };
         let interval = |row| {
             let (low, high, units) = (value("low", row)?, value("high", row)?, value("units", row)? as u64);
@@ -268,7 +268,7 @@ impl Table for Figures {
             n: counts[row],
             excluded: excluded[row],
             groups: groups[row],
-            published: published(row),
+            reference: published(row),
             interval: interval(row),
             test: test(row),
         };
@@ -281,7 +281,7 @@ impl Table for Figures {
             across: table.list_note("across")?.unwrap_or_default(),
             cells: (0..table.len()).map(cell).collect(),
             synthetic: table.bool("synthetic")?.contains(&true),
-            source: table.note("source").map(str::to_owned),
+            citation: table.note("source").map(str::to_owned),
             resampling: resampling.map_err(|error| table.error(format!("note `resampling`: {error}")))?,
             remarks: table.list_note("remarks")?.unwrap_or_default(),
             rows,
@@ -294,9 +294,9 @@ impl Table for Figures {
 type OptionalColumn = (&'static str, fn(&Figures) -> bool, fn(&Cell) -> Option<f64>);
 
 const OPTIONAL: [OptionalColumn; 9] = [
-    ("published_mean", |figures| figures.source.is_some(), |cell| Some(cell.published?.mean)),
-    ("published_sd", |figures| figures.source.is_some(), |cell| cell.published?.sd),
-    ("published_precision", |figures| figures.source.is_some(), |cell| Some(cell.published?.precision)),
+    ("published_mean", |figures| figures.citation.is_some(), |cell| Some(cell.reference?.mean)),
+    ("published_sd", |figures| figures.citation.is_some(), |cell| cell.reference?.sd),
+    ("published_precision", |figures| figures.citation.is_some(), |cell| Some(cell.reference?.precision)),
     ("low", |figures| figures.resampling.is_some(), |cell| Some(cell.interval?.low)),
     ("high", |figures| figures.resampling.is_some(), |cell| Some(cell.interval?.high)),
     ("units", |figures| figures.resampling.is_some(), |cell| Some(cell.interval?.units as f64)),

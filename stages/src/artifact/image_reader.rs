@@ -9,7 +9,7 @@ use std::sync::Arc;
 use orchestrate_engine::stage::{Item, StageError};
 
 use super::parquet::Strings;
-use super::{Images, Rows, Table, file};
+use super::{Images, Rows, file};
 
 /// Grey images of one size, in data set order: [`Images`] whose pixels are read when asked for.
 pub struct ImageReader {
@@ -67,6 +67,7 @@ mod tests {
     use orchestrate_engine::stage::Output;
 
     use super::*;
+    use crate::artifact::Table;
     use crate::testing::Bench;
 
     fn images(count: usize, height: usize, width: usize) -> Images {

@@ -178,7 +178,7 @@ pub(super) fn mask_grids(
     if is_mask(&grids.3) { Ok(grids) } else { Err(rows.error(NOT_A_MASK)) }
 }
 
-/// Whether all pixels are 0 or 1.
+/// Returns whether all pixels are 0 or 1.
 pub(super) fn is_mask(pixels: &[u8]) -> bool {
     // The largest of many at a time, which processors find much faster than the first that is too large.
     pixels.chunks(1 << 12).all(|pixels| pixels.iter().fold(0, |max, &pixel| max.max(pixel)) <= 1)

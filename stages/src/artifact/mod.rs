@@ -25,8 +25,8 @@ use orchestrate_engine::stage::{Content, Item, Output, StageError};
 
 pub use self::parquet::{Columns, Rows};
 pub(crate) use self::parquet::{Series, cause, name_of, properties, repeated};
-pub use curve::{Curve, Epoch, SegmentCurve, SegmentEpoch};
-pub use figures::{Cell, Figures, Interval, Levels, PairedTest, Published, Resampling, Statistic, Unit};
+pub use curve::{Curve, Epoch, Epochs, Figure, SegmentCurve};
+pub use figures::{Cell, Figures, Interval, Levels, PairedTest, ReferenceValue, Resampling, ResamplingUnit, Statistic};
 pub use image_reader::ImageReader;
 pub use images::{Images, Labels, Masks};
 pub use maps::{Cams, Predictions, Thresholds};

@@ -220,9 +220,8 @@ fn the_same_rows_give_the_bytes_of_earlier_versions() {
         mask_pixels: vec![3, 2],
         truth_pixels: vec![12, 0],
     };
-    let epoch = Epoch { epoch: 1, learning_rate: 0.1, train_loss: 0.7, validation_loss: 0.6, validation_accuracy: 0.5 };
-    let segment =
-        SegmentEpoch { epoch: 1, learning_rate: 0.1, train_loss: 0.7, validation_loss: 0.6, validation_iou: None };
+    let epoch = Epoch { epoch: 1, learning_rate: 0.1, train_loss: 0.7, validation_loss: 0.6, figure: 0.5 };
+    let segment = Epoch { epoch: 1, learning_rate: 0.1, train_loss: 0.7, validation_loss: 0.6, figure: None };
     let confusion = Confusion {
         axes: vec![("fold".to_owned(), texts(&["1", "1"]))],
         labels: vec![0, 1],

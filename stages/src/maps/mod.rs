@@ -1,6 +1,6 @@
 //! From class activation maps to scores: heatmaps, thresholds, and overlap with the annotated lesion.
 
+pub(crate) mod derived_cache;
 pub mod heatmap;
-pub(crate) mod memo;
 pub mod score;
 pub mod threshold;

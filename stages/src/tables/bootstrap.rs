@@ -6,7 +6,7 @@
 //! networks are not trained again: an interval says what other patients would have changed, not what another training would.
 //! All samples of the same units see the same draws, so adding a model to a study moves no interval of another.
 
-use crate::artifact::{Interval, Resampling, Unit};
+use crate::artifact::{Interval, Resampling, ResamplingUnit};
 use crate::random::Seed;
 
 /// How intervals are found.
@@ -108,7 +108,7 @@ impl Bootstrap {
     }
 
     /// What is said about all intervals of a table.
-    pub(crate) fn resampling(&self, unit: Unit) -> Resampling {
+    pub(crate) fn resampling(&self, unit: ResamplingUnit) -> Resampling {
         Resampling { level: self.level, resamples: self.resamples, unit }
     }
 

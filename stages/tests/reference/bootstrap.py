@@ -1,8 +1,8 @@
 """Reference values for bootstrap intervals (SciPy): percentile intervals of means, by image and by patient.
 
-Writes bootstrap.json: values as [unit, value] and, for each end of the 95 % interval, mean and standard deviation over 200 runs of
-2,000 resamples. Whole patients are drawn by giving scipy.stats.bootstrap the sum and the number of values of each, paired.
-Run: python bootstrap.py
+Writes bootstrap.json: values as [unit, value] and, for each end of the 95 % interval, mean and standard deviation over
+200 runs of 2,000 resamples. To draw whole patients, scipy.stats.bootstrap gets the sum and the count of values of each,
+paired. Run: python bootstrap.py
 """
 
 import json

@@ -17,7 +17,8 @@ here = pathlib.Path(__file__).parent
 folder = here / "cvind"
 folder.mkdir(exist_ok=True)
 folds = np.random.default_rng(5).integers(1, 6, 12)
-before = {"note": "five folds", "table": np.arange(6).reshape(2, 3), "s": {"a": 1.5}, "c": np.array([1, "x"], dtype=object)}
+cell = np.array([1, "x"], dtype=object)
+before = {"note": "five folds", "table": np.arange(6).reshape(2, 3), "s": {"a": 1.5}, "c": cell}
 
 savemat(folder / "plain.mat", {"cvind": folds[:, None].astype(np.float64)})
 savemat(folder / "row.mat", {"cvind": folds[None, :].astype(np.uint8)})

@@ -1,4 +1,4 @@
-"""Counts in bins of 0.05 for `report/histogram.rs`. Made with NumPy; the version is in the output.
+"""Counts in bins of 0.05 for `stages/src/pages/report/histogram.rs`, by NumPy; the output has its version.
 
     python3 histogram.py > histogram.json
 """

@@ -1,7 +1,7 @@
 """Small MATLAB v7.3 files in the layout of Cheng's brain tumour set, written by h5py, and what h5py reads from them.
 
-Writes the files to mat/ beside this script, and mat.json. Given the folder of real files that span 0..255, it adds one line
-a file: label, patient, height, width and a checksum of image and mask.
+Writes the files to mat/ beside this script, and mat.json. Given the folder of real files that span 0..255, it adds one
+line per file: label, patient, height, width and a checksum of image and mask.
 
     python mat.py [folder]
 """

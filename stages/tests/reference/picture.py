@@ -1,4 +1,4 @@
-"""Small picture files written by Pillow, and what Pillow reads from them, to compare the stage `dataset` with.
+"""Small picture files written and read by Pillow, as a reference for the stage `dataset`.
 
 Writes the files to picture/ beside this script, and picture.json.
 """

@@ -1,4 +1,4 @@
-"""Resized grey pictures and masks by Pillow, to compare the stage `dataset` with. Writes resize.json beside this script."""
+"""Resized grey pictures and masks by Pillow, as a reference for the stage `dataset`. Writes resize.json."""
 
 import json
 import pathlib

@@ -1,7 +1,7 @@
-"""Folds of scikit-learn, to compare the stage `split` with.
+"""Folds of scikit-learn, as a reference for the stage `split`.
 
-Writes split.json beside this script: small random cases, and (given a labels.csv of Cheng's brain tumour set with columns
-`patient` and `label`) the folds of all 3,064 slices, as runs and as one digit a patient.
+Writes split.json beside this script: small random cases, and (given a labels.csv of Cheng's brain tumour set with the
+columns `patient` and `label`) the folds of all 3,064 slices, as runs and as one digit per patient.
 
     python split.py [labels.csv]
 """
@@ -44,15 +44,16 @@ def small_cases():
             groups = random.permutation(groups)
         if len(np.unique(groups)) < k:
             continue
-        # Text labels, so that scikit-learn sorts them as the stage does.
+        # Text labels, so scikit-learn sorts them as the stage does.
         names = [f"g{group}" for group in groups]
+        shuffled = StratifiedKFold(k, shuffle=True, random_state=0)
         cases.append(
             {
                 "folds": k,
                 "labels": labels.tolist(),
                 "groups": names,
                 "stratified": folds_of(StratifiedKFold(k), labels),
-                "shuffled_counts": counts(folds_of(StratifiedKFold(k, shuffle=True, random_state=0), labels), labels, k, classes),
+                "shuffled_counts": counts(folds_of(shuffled, labels), labels, k, classes),
                 "grouped": folds_of(StratifiedGroupKFold(k), labels, np.array(names)),
             }
         )
@@ -60,7 +61,7 @@ def small_cases():
 
 
 def numbered_case():
-    """Patients that are numbers, which NumPy sorts as such, and texts in another order: 10 before 2."""
+    """Makes a case of patients that are numbers; as texts they sort differently, 10 before 2."""
     random = np.random.default_rng(7)
     labels = random.integers(0, 3, size=60)
     groups = random.integers(1, 21, size=60)
@@ -97,7 +98,8 @@ def real_case(path):
 
 
 here = pathlib.Path(__file__).parent
-out = {"made_by": f"split.py, scikit-learn {sklearn.__version__}, NumPy {np.__version__}", "cases": small_cases(), "numbered": numbered_case()}
+made_by = f"split.py, scikit-learn {sklearn.__version__}, NumPy {np.__version__}"
+out = {"made_by": made_by, "cases": small_cases(), "numbered": numbered_case()}
 if len(sys.argv) > 1:
     out["brain_tumor"] = real_case(sys.argv[1])
 else:

@@ -1,4 +1,4 @@
-"""Reference values for tables (pandas): a mean per fold, then mean and standard deviation (ddof = 1) over folds; pooled shares.
+"""Reference values for tables (pandas): a mean per fold, then mean and sd (ddof = 1) over folds; pooled shares.
 
 Writes table.json: scores of two models, three folds and two thresholds, and the figures of four tables as
 [labels..., mean, sd, n, excluded, folds]. One class is missing from a fold, another from a model. Run: python table.py
@@ -38,7 +38,8 @@ def means(data, keys):
 
 def shares(data, keys, bound):
     scored = data.dropna(subset="iou")
-    return [[*index, float(share)] for index, share in (scored.iou <= bound).groupby([scored[k] for k in keys]).mean().items()]
+    shares = (scored.iou <= bound).groupby([scored[k] for k in keys]).mean()
+    return [[*index, float(share)] for index, share in shares.items()]
 
 
 data = pd.DataFrame(scores(np.random.default_rng(5)), columns=["model", "fold", "threshold", "image", "label", "iou"])

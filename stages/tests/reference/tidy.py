@@ -1,7 +1,7 @@
-"""One table of four points as pandas merges them, for the test of `stages/src/tidy.rs`.
+"""One table of four points as pandas merges them, for the tests of `stages/src/tables/tidy/`.
 
-Writes tidy/N.parquet, a file of each point as a script of a user may write it (snappy, zstd and no compression; categories,
-an index, nested columns, no rows), and tidy.json: the rows that `concat` and `assign` give. Run: python tidy.py
+Writes tidy/N.parquet, one file per point, as a user's script may write it (snappy, zstd and no compression; categories,
+an index, nested columns, no rows), and tidy.json: the rows from `concat` and `assign`. Run: python tidy.py
 """
 
 import json
@@ -35,11 +35,11 @@ full = pd.DataFrame(
         "threshold": [200.0, 199.5, 200.0],
     }
 )
-# The index is a column; what was an integer is a float; one column is missing.
+# The index is a column, an integer column is a float one, and one column is missing.
 indexed = pd.DataFrame({"image": ["d.png"], "count": [1.5], "label": ["pituitary"], "iou": [0.25]}, index=["row 1"])
 indexed.index.name = "row"
 empty = pd.DataFrame({"image": [], "iou": [], "weight": []}, dtype=object)
-# Named like an axis, with its value in every row, which is no news.
+# Named like an axis, with its value in every row, so the column adds nothing.
 last = pa.table(
     {
         "model": ["b", "b"],
@@ -63,10 +63,10 @@ for number, axes in enumerate(points, start=1):
     if number == 4:
         assert (table.pop("model") == axes["model"]).all()
     table = table.rename(columns={"threshold": "threshold_value"})
-    # An axis of integers and texts is one of texts.
+    # An axis of integers and texts becomes texts.
     tables.append(table.assign(**{**axes, "threshold": str(axes["threshold"])}))
 merged = pd.concat(tables, ignore_index=True)
-# The index stands where Parquet has it, behind the columns of its file.
+# The index comes after the columns of its file, as in Parquet.
 columns = ["image", "label", "iou", "count", "correct", "box", "at", "threshold_value", "row", "weight", "size"]
 assert set(columns) == set(merged.columns) - set(points[0]), merged.columns
 

@@ -1,7 +1,8 @@
-"""Reference values for Wilcoxon's signed-rank test: scipy.stats.wilcoxon with its defaults (two-sided, zeros dropped, "auto").
+"""Reference values for Wilcoxon's signed-rank test: scipy.stats.wilcoxon with its defaults.
 
-Writes wilcoxon.json: differences, the statistic and p. The cases are on both sides of each limit at which SciPy changes the
-distribution: exact up to 50 without ties and zeros, over all signs up to 13 with them, else normal. Run: python wilcoxon.py
+The defaults are: two-sided, zeros dropped, "auto". Writes wilcoxon.json: differences, the statistic and p. The cases
+are on both sides of each limit at which SciPy changes the distribution: exact up to 50 without ties and zeros, over all
+signs up to 13 with them, else normal. Run: python wilcoxon.py
 """
 
 import json

@@ -11,10 +11,11 @@ use orchestrate_cache::{
     Access, ActionKey, ActionResult, CHECKPOINT_HEADER_BYTES, Checkpoints, Digest, FileDigests, GcPolicy, PutContent,
     Store,
 };
-use orchestrate_engine::event::{Event, Record, Reporter};
-use orchestrate_engine::executor::{LOG_MAX_BYTES, WorkerCommand};
+use orchestrate_engine::event::{Event, Reporter, TimedEvent};
+use orchestrate_engine::executor::WorkerCommand;
 use orchestrate_engine::observe::observe;
 use orchestrate_engine::run::{self, RunOptions, Selection, Stop};
+use orchestrate_engine::stage::LOG_MAX_BYTES;
 use orchestrate_engine::{plan, runlog, spec};
 
 use crate::result::{Ended, Outputs};
@@ -60,8 +61,8 @@ pub(crate) fn run(project: &Path) -> Anyhow<ExitCode> {
 struct Teller;
 
 impl Reporter for Teller {
-    fn report(&mut self, record: &Record) {
-        match &record.event {
+    fn report(&mut self, event: &TimedEvent) {
+        match &event.event {
             Event::NodeRan { node, key, outputs, .. } => say(&Ended::new("ran", node.as_str(), *key, outputs).line()),
             Event::NodeHit { node, key, outputs } => say(&Ended::new("hit", node.as_str(), *key, outputs).line()),
             Event::Warning { message } => say(&format!("warning {message}")),
@@ -136,7 +137,7 @@ pub(crate) fn litter(project: &Path) -> Anyhow<ExitCode> {
         let key = ActionKey(Digest::of(&[number, 99]));
         let result = ActionResult {
             outputs: vec![("out".to_owned(), output)],
-            manifest: serde_json::Value::Null,
+            preimage: serde_json::Value::Null,
             node: format!("litter-{number}"),
             kind: "litter".to_owned(),
             run: "litter".to_owned(),

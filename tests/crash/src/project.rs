@@ -77,7 +77,7 @@ impl Project {
         self.dir.join(STORE)
     }
 
-    /// This program with a command for the project and settings of the environment; see `cache/src/fault.rs`.
+    /// This program with a command for the project and settings of the environment; see `cache/src/files/fault.rs`.
     pub(crate) fn start(&self, command: &str, env: &[(&str, String)]) -> Child {
         self.command(command, env).spawn().expect("this program can be started")
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use orchestrate_cache::{ActionKey, CHECKPOINT_HEADER_BYTES, Checkpoints, Digest};
 use orchestrate_engine::params::{self, ParamTable, Params, ParamsError};
-use orchestrate_engine::stage::{Action, Content, Context, FileName, Output, Port, Stage, StageError, Weight};
+use orchestrate_engine::stage::{Action, Content, Context, Facts, FileName, Output, Port, Stage, StageError, Weight};
 use serde::{Deserialize, Serialize};
 
 /// The spec of the study.
@@ -77,62 +77,39 @@ struct AnyParams {
 
 impl Params for AnyParams {}
 
-const fn port(name: &'static str, many: bool) -> Port {
-    Port { name, reads: &[], optional: false, many }
-}
+const ABOUT: &str = "A stage of the crash tests: its output is a digest of all that it read.";
+
+static DATASET: Facts = Facts {
+    outputs: &["images", "masks"],
+    fields: || &["path", "seed"],
+    path_fields: &["path"],
+    ..Facts::new("dataset", 1, ABOUT)
+};
+static TRAIN: Facts = Facts {
+    ports: &[Port::one("images")],
+    outputs: &["weights"],
+    fields: || &["model", "fold", "epochs", "seed"],
+    weight: Weight::Heavy,
+    checkpoints: true,
+    ..Facts::new("train", 1, ABOUT)
+};
+static SCORE: Facts = Facts {
+    ports: &[Port::one("weights"), Port::one("masks")],
+    outputs: &["scores"],
+    fields: || &["threshold"],
+    batches: true,
+    ..Facts::new("score", 1, ABOUT)
+};
+static TABLE: Facts = Facts { ports: &[Port::many("scores")], outputs: &["table"], ..Facts::new("table", 1, ABOUT) };
 
 impl Stage for Chain {
-    fn kind(&self) -> &'static str {
+    fn facts(&self) -> &Facts {
         match self {
-            Self::Dataset => "dataset",
-            Self::Train => "train",
-            Self::Score => "score",
-            Self::Table => "table",
+            Self::Dataset => &DATASET,
+            Self::Train => &TRAIN,
+            Self::Score => &SCORE,
+            Self::Table => &TABLE,
         }
-    }
-
-    fn version(&self) -> u32 {
-        1
-    }
-
-    fn about(&self) -> &'static str {
-        "A stage of the crash tests: its output is a digest of all that it read."
-    }
-
-    fn weight(&self) -> Weight {
-        if matches!(self, Self::Train) { Weight::Heavy } else { Weight::Light }
-    }
-
-    fn ports(&self) -> &'static [Port] {
-        match self {
-            Self::Dataset => &[],
-            Self::Train => const { &[port("images", false)] },
-            Self::Score => const { &[port("weights", false), port("masks", false)] },
-            Self::Table => const { &[port("scores", true)] },
-        }
-    }
-
-    fn outputs(&self, _params: &serde_json::Value) -> Vec<String> {
-        let names: &[&str] = match self {
-            Self::Dataset => &["images", "masks"],
-            Self::Train => &["weights"],
-            Self::Score => &["scores"],
-            Self::Table => &["table"],
-        };
-        names.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    fn fields(&self) -> &'static [&'static str] {
-        match self {
-            Self::Dataset => &["path", "seed"],
-            Self::Train => &["model", "fold", "epochs", "seed"],
-            Self::Score => &["threshold"],
-            Self::Table => &[],
-        }
-    }
-
-    fn path_fields(&self) -> &'static [&'static str] {
-        if matches!(self, Self::Dataset) { &["path"] } else { &[] }
     }
 
     fn files(&self, params: &serde_json::Value) -> Result<Vec<FileName>, Vec<String>> {
@@ -141,15 +118,7 @@ impl Stage for Chain {
     }
 
     fn check(&self, table: &ParamTable) -> Result<serde_json::Value, ParamsError> {
-        params::check::<AnyParams>(table, self.fields())
-    }
-
-    fn batches(&self) -> bool {
-        matches!(self, Self::Score)
-    }
-
-    fn checkpoints(&self) -> bool {
-        matches!(self, Self::Train)
+        params::check::<AnyParams>(table, self.facts().fields())
     }
 
     fn run(&self, context: &Context<'_>, batch: &[Action]) -> Vec<Result<Vec<Output>, StageError>> {
@@ -194,14 +163,14 @@ impl Chain {
     }
 }
 
-/// A small file that is the same in studies which differ in the seed alone, so that the second one shares the bytes of the first.
+/// A small file that does not depend on the seed, so that a second study with another seed shares its bytes.
 fn shared(action: &Action) -> (String, Content) {
     let mut params = action.params.clone();
     params.as_object_mut().expect("params are a table").remove("seed");
     ("shared".to_owned(), Content::Bytes(stretch(Digest::of(params.to_string().as_bytes()), 100)))
 }
 
-/// Goes on from a checkpoint; an epoch hashes what the one before gave.
+/// Resumes from a checkpoint; an epoch hashes the result of the one before.
 fn train(context: &Context<'_>, action: &Action, start: Digest) -> Result<Digest, StageError> {
     let epochs = action.params["epochs"].as_u64().unwrap_or(1);
     let checkpoints = Checkpoints::new(context.checkpoint_dir.unwrap_or(context.scratch_dir), action.key);

@@ -1,4 +1,4 @@
-//! Values written in several ways, nothing that is left, and what is too much.
+//! Borderline specs: values in several spellings, stages without points, and numbers that are too large.
 
 use super::*;
 use crate::diagnostic::Severity;
@@ -7,8 +7,8 @@ use crate::fake::plan_in;
 /// A stage over one axis, with a table that gathers it.
 fn over(values: &str, exclude: &str) -> String {
     format!(
-        "exclude = [{exclude}]\n[experiment]\nname = \"x\"\n[axes]\nrate = {values}\n[stages.images]\nkind = \"dataset\"\n\
-         [stages.split]\nkind = \"split\"\ninputs = {{ labels = \"images\" }}\n[stages.train]\nkind = \"train\"\n\
+        "exclude = [{exclude}]\n[experiment]\nname = \"x\"\n[axes]\nrate = {values}\n\
+         [stages.images]\nkind = \"dataset\"\n[stages.split]\nkind = \"split\"\ninputs = {{ labels = \"images\" }}\n[stages.train]\nkind = \"train\"\n\
          over = [\"rate\"]\ninputs = {{ images = \"images\", split = \"split\" }}\n"
     )
 }

@@ -1,4 +1,4 @@
-//! Gradients against differences, and who gets one.
+//! Gradients against differences, and tensors without a gradient.
 
 use burn::tensor::{Device, Tensor};
 
@@ -18,7 +18,7 @@ fn gradients_of_an_uneven_convolution_are_its_differences() {
         (output * factors).sum()
     };
     let gradients = loss(input.clone(), weight.clone()).backward();
-    // The loss is linear in both, so that a difference of any size is the gradient.
+    // The loss is linear in both, so a difference of any size equals the gradient.
     let difference = |shape: [usize; 4], index: usize, of: &dyn Fn(Tensor<4>) -> Tensor<1>| {
         let mut step = vec![0.0; shape.iter().product()];
         step[index] = 1.0;
@@ -38,7 +38,7 @@ fn gradients_of_an_uneven_convolution_are_its_differences() {
 }
 
 #[test]
-fn what_is_not_trained_has_no_gradient() {
+fn a_frozen_tensor_has_no_gradient() {
     let device = Device::flex().autodiff();
     let input = formula_tensor([1, 2, 5, 5], 1, &device);
     let weight = formula_tensor([3, 2, 3, 3], 2, &device).require_grad();

@@ -1,11 +1,12 @@
-//! Pooling against its definition, at sizes where windows are side by side, overlap, hang over the edge, or are alone.
+//! Pooling against its definition, for windows side by side, overlapping, over the edge, and alone.
 
 use burn::tensor::{Device, Tensor};
 
 use super::{formula, values};
 use crate::{Windows, max_pool2d};
 
-/// The largest number of each window, and for each number of the map in how many windows it is the largest.
+/// Computes the largest number of each window and, for each number of the map, the count of windows in which it is
+/// largest.
 fn definition(map: &[f32], [height, width]: [usize; 2], windows: Windows) -> (Vec<f32>, Vec<f32>) {
     let Windows { kernel, stride, padding, ceil } = windows;
     let length = |size: usize| {
@@ -19,8 +20,8 @@ fn definition(map: &[f32], [height, width]: [usize; 2], windows: Windows) -> (Ve
     };
     let (mut pooled, mut chosen) = (Vec::new(), vec![0.0; map.len()]);
     for (row, column) in (0..length(height)).flat_map(|row| (0..length(width)).map(move |column| (row, column))) {
-        let places = inside(row, height).flat_map(|y| inside(column, width).map(move |x| y * width + x));
-        let largest = places.reduce(|best, place| if map[place] > map[best] { place } else { best });
+        let pixels = inside(row, height).flat_map(|y| inside(column, width).map(move |x| y * width + x));
+        let largest = pixels.reduce(|best, pixel| if map[pixel] > map[best] { pixel } else { best });
         let largest = largest.expect("no window is empty");
         pooled.push(map[largest]);
         chosen[largest] += 1.0;

@@ -1,4 +1,4 @@
-//! What must not change a result: the number of threads, the machine's instructions, the layout in memory, the type.
+//! Results are the same for any number of threads, any instruction set, any layout in memory, and any type.
 
 use burn::tensor::{DType, Device, Tensor, module, ops::ConvOptions};
 
@@ -33,7 +33,7 @@ fn outputs_and_gradients_have_the_same_bytes_on_any_number_of_threads() {
     assert!(on(2) == one && on(4) == one);
 }
 
-/// Panels and tiles that no block divides, more than one part of the depth, and a stride.
+/// Panels and tiles that do not fill a block, more than one part of the depth, and a stride.
 #[test]
 fn outputs_and_gradients_have_the_same_bytes_with_all_instructions_of_the_machine() {
     for (units, stride) in [(50, 1), (33, 2), (5, 1)] {
@@ -66,7 +66,7 @@ fn outputs_and_gradients_have_the_same_bytes_with_all_instructions_of_the_machin
 }
 
 #[test]
-fn a_view_is_read_where_its_numbers_are() {
+fn a_view_is_read_in_its_own_order() {
     let device = Device::flex();
     let weight = formula_tensor([4, 3, 3, 3], 2, &device);
     let whole = formula_tensor([3, 3, 8, 7], 1, &device);

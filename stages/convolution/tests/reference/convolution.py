@@ -1,9 +1,9 @@
-"""Convolutions and max poolings with their gradients, by PyTorch 2.9.1, for `convolution/src/tests/reference.rs`.
+"""Convolutions and max poolings with their gradients, by PyTorch 2.9.1, for `src/tests/reference.rs`.
 
     python convolution.py > convolution.json
 
-Inputs follow a formula, and the gradient of the output does too, so that they need not be stored. They are 32-bit numbers, computed with
-in 64 bits.
+Inputs and the gradient of the output follow a formula, so they need not be stored. They are 32-bit numbers, and the
+computation is in 64 bits.
 """
 
 import json
@@ -41,7 +41,7 @@ def formula(shape, seed, levels=2003):
 
 
 def some(tensor):
-    """At most a hundred or so values, evenly spaced."""
+    """Samples at most a hundred or so values, evenly spaced."""
     flat = tensor.detach().flatten()
     return [float(f"{value:.8g}") for value in flat[:: max(1, flat.numel() // 100)].tolist()]
 
@@ -62,7 +62,7 @@ def convolution(name, shape, units, kernel, stride, padding, dilation, rectified
 
 
 def pooling(name, shape, kernel, stride, padding, ceil):
-    # Few levels, so that windows have equal numbers.
+    # Few levels, so windows have equal numbers.
     image = formula(shape, 1, levels=11).requires_grad_()
     output = functional.max_pool2d(image, kernel, stride, padding, ceil_mode=ceil)
     output.backward(formula(output.shape, 4))
@@ -79,7 +79,7 @@ def main():
         "convolutions": [convolution(*case) for case in CONVOLUTIONS],
         "poolings": [pooling(*case) for case in POOLINGS],
     }
-    # One line a case.
+    # One line per case.
     print("{")
     print(f'"torch": "{result["torch"]}",')
     for index, key in enumerate(("convolutions", "poolings")):

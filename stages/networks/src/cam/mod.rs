@@ -1,35 +1,37 @@
-//! Class activation maps of the predicted class. Source: Kang et al. 2021, Eq. 1–2; Zhou et al. 2016, arXiv 1512.04150.
+//! `kind = "cam"`: class activation maps of the predicted class. Source: Kang et al. 2021, Eq. 1–2; Zhou et al. 2016,
+//! arXiv 1512.04150.
 //!
-//! The score of class c is Σₖ wₖᶜ · mean of Aᵏ + bias, with A the feature map before global average pooling; so the map is
-//! S = Σₖ wₖᶜ Aᵏ at the native size of A. The bias is not in the map, and there is no ReLU.
+//! The score of class c is Σₖ wₖᶜ · mean of Aᵏ + bias, with A the feature map before global average pooling. So the map
+//! is S = Σₖ wₖᶜ Aᵏ at the native size of A. It contains no bias, and has no ReLU.
 
 use burn::tensor::activation::softmax;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 use orchestrate_engine::params;
-use orchestrate_engine::stage::{Action, Context, Output, Port, Progress, StageError, Weight};
-use serde::{Deserialize, Serialize};
-
-use crate::model::{self, Classifier, Precision, Weights, device, image_data, pool};
-use crate::train::check_names;
-use crate::training::ahead;
-use orchestrate_stages::artifact::{Cams, ImageReader, Predictions, Split, Table};
+use orchestrate_engine::stage::{Action, Context, Facts, Output, Port, StageError, Weight};
+use orchestrate_stages::artifact::{Cams, Predictions, Table};
 use orchestrate_stages::threads::with_threads;
 use orchestrate_stages::typed::{Adaptor, Typed};
+use serde::{Deserialize, Serialize};
+
+use crate::inference::{Inference, Which, problems};
+use crate::model::{Classifier, DEVICE_USE, ModelCard, Precision, numbers, pool};
 
 /// Parameters of `kind = "cam"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// The fold whose images are mapped, from 1; default: the fold that the weights have not seen, and no other is taken.
+    /// The fold whose images are mapped, from 1; default: the fold that the weights have not seen, the only one
+    /// allowed.
     #[serde(default)]
     pub fold: Option<u32>,
     /// `"validation"` (default), the images of the fold, or `"all"`, training images too.
     #[serde(default)]
     pub images: Which,
-    /// Images that go through the network at a time, at least 1; default 32.
+    /// Images per batch, at least 1; default 32.
     #[serde(default = "batch_size")]
     pub batch_size: usize,
-    /// The type of the numbers in the trunk: `"f32"` (default), `"bf16"` or `"f16"`; the maps are made in f32 in any case.
+    /// The type of the numbers in the trunk: `"f32"` (default), `"bf16"` or `"f16"`; maps are computed in f32 in any
+    /// case.
     #[serde(default)]
     pub precision: Precision,
 }
@@ -38,27 +40,9 @@ fn batch_size() -> usize {
     32
 }
 
-/// Which images are mapped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Which {
-    /// The images of the fold.
-    #[default]
-    Validation,
-    /// All images; the network was trained on most of them.
-    All,
-}
-
 impl params::Params for Params {
     fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut problems = Vec::new();
-        if self.fold == Some(0) {
-            problems.push(("fold", "fold counts from 1".to_owned()));
-        }
-        if self.batch_size == 0 {
-            problems.push(("batch_size", "batch_size must be at least 1".to_owned()));
-        }
-        problems
+        problems(self.fold, self.batch_size)
     }
 }
 
@@ -69,60 +53,43 @@ pub(crate) static STAGE: Adaptor<Cam> = Adaptor::new();
 pub(crate) struct Cam;
 
 impl Typed for Cam {
-    const KIND: &'static str = "cam";
-    const VERSION: u32 = 2;
-    const ABOUT: &'static str = "makes the class activation map of the predicted class of each validation image";
-    const PORTS: &'static [Port] = &[
-        Port { name: "images", reads: &["images"], optional: false, many: false },
-        Port { name: "split", reads: &["split"], optional: false, many: false },
-        Port { name: "weights", reads: &["weights"], optional: false, many: false },
-    ];
-    const OUTPUTS: &'static [&'static str] = &["cams", "predictions"];
-    const WEIGHT: Weight = Weight::Heavy;
-    const USES_DEVICE: bool = true;
+    const FACTS: Facts = Facts {
+        ports: &[
+            Port { name: "images", reads: &["images"], optional: false, many: false },
+            Port { name: "split", reads: &["split"], optional: false, many: false },
+            Port { name: "weights", reads: &["weights"], optional: false, many: false },
+        ],
+        outputs: &["cams", "predictions"],
+        weight: Weight::Heavy,
+        device: Some(DEVICE_USE),
+        ..Facts::new("cam", 2, "makes the class activation map of the predicted class of each validation image")
+    };
     type Params = Params;
-
-    fn device_env(device: &str) -> Vec<(&'static str, String)> {
-        model::environment(device)
-    }
-
-    fn describe_device(device: &str) -> String {
-        model::describe(device)
-    }
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
         let one = |(params, action): &(Params, &Action)| {
-            let images = ImageReader::from_item(action.one("images")?)?;
-            let split = Split::from_item(action.one("split")?)?;
-            let weights = Weights::from_item(action.one("weights")?)?;
-            let device = device(context.device)?;
-            let cams = with_threads(context.threads, || run(params, &images, &split, &weights, &device, context))?;
+            let inference = Inference::open(action, context)?;
+            let cams = with_threads(context.threads, || run(params, &inference))?;
             Ok(vec![cams.output()?, predictions(&cams).output()?])
         };
         batch.iter().map(one).collect()
     }
 }
 
-/// Maps images in data set order.
+/// Computes the maps of images in data set order.
 ///
-/// Errors: a split or images that the weights were not trained on; a fold that they have seen; a network that gives NaN or
-/// infinity, with the name of the image.
-fn run(
-    params: &Params,
-    images: &ImageReader,
-    split: &Split,
-    weights: &Weights,
-    device: &Device,
-    context: &Context<'_>,
-) -> Result<Cams, StageError> {
-    let fold = check(params, images, split, weights)?;
-    let wanted = |&image: &usize| params.images == Which::All || split.folds[image] == fold;
-    let indices: Vec<usize> = (0..images.names.len()).filter(wanted).collect();
+/// Errors: images or classes that the network was not trained on; a fold that it was trained on; a network that gives
+/// NaN or infinity, with the name of the image.
+fn run(params: &Params, inference: &Inference<'_, ModelCard>) -> Result<Cams, StageError> {
+    let Inference { device, images, split, weights, .. } = inference;
+    check_classes(&weights.card.classes, &split.classes)?;
+    let fold = inference.fold(params.fold)?;
+    let indices = params.images.indices(split, fold);
     if indices.is_empty() {
         return Err(StageError::new(format!("fold {fold} of the split has no images")));
     }
     params.precision.check(device, weights.tensors.keys())?;
-    let classifier = weights.classifier(device)?.with_precision(params.precision);
+    let classifier = weights.network(device)?.with_precision(params.precision);
     let mut cams = Cams {
         names: indices.iter().map(|&image| images.names[image].clone()).collect(),
         labels: indices.iter().map(|&image| split.labels[image]).collect(),
@@ -135,67 +102,32 @@ fn run(
         input_width: images.width,
         maps: Vec::new(),
     };
-    let prepared = indices.chunks(params.batch_size).map(|batch| {
-        let data = |pixels: Vec<u8>| image_data(&pixels, images.height, images.width, &weights.card.normalisation);
-        (batch, images.batch(batch).map(data))
-    });
-    ahead(prepared, |(batch, input)| {
-        if (context.cancelled)() {
-            return Err(StageError::Cancelled);
-        }
-        let mapped = map(&classifier, Tensor::from_data(input?, device))?;
+    inference.each_batch(&indices, params.batch_size, |batch, tensor| {
+        let mapped = map(&classifier, tensor)?;
         if let Some(bad) = mapped.first_not_finite() {
-            let name = &images.names[batch[bad]];
-            return Err(StageError::new(format!(
-                "the network gives NaN or infinity for image `{name}`; train it again with a lower learning_rate"
-            )));
+            return Err(inference.not_finite(batch[bad]));
         }
         (cams.height, cams.width) = (mapped.height, mapped.width);
         cams.predicted.extend(mapped.predicted);
         cams.probabilities.extend(mapped.probabilities);
         cams.maps.extend(mapped.maps);
-        let (done, total) = (cams.predicted.len() as u64, indices.len() as u64);
-        (context.progress)(Progress { done, total, message: format!("image {done}/{total}") });
         Ok(())
     })?;
     Ok(cams)
 }
 
-/// The fold to map, once everything fits together.
-fn check(params: &Params, images: &ImageReader, split: &Split, weights: &Weights) -> Result<u32, StageError> {
-    check_names(images, split)?;
-    let card = &weights.card;
-    if card.classes != split.classes {
-        return Err(StageError::input(
-            "weights",
-            format!(
-                "the network knows the classes {}, but the split has {}",
-                card.classes.join(", "),
-                split.classes.join(", ")
-            ),
-        ));
+/// Fails unless a network and a split have the same classes in the same order.
+fn check_classes(network: &[String], split: &[String]) -> Result<(), StageError> {
+    if network == split {
+        return Ok(());
     }
-    if (card.height, card.width) != (images.height, images.width) {
-        return Err(StageError::input(
-            "weights",
-            format!(
-                "the network was trained on {}×{} pixels, but the images are {}×{}; connect the data set of the training",
-                card.height, card.width, images.height, images.width
-            ),
-        ));
-    }
-    match params.fold {
-        Some(fold) if fold != card.fold => Err(StageError::new(format!(
-            "fold = {fold}, but the weights have not seen fold {}: they were trained on the images of fold {fold}, so the maps would \
-             leak; vary `train` and `cam` over the same axis `fold`",
-            card.fold
-        ))),
-        _ => Ok(card.fold),
-    }
+    let (network, split) = (network.join(", "), split.join(", "));
+    Err(StageError::input("weights", format!("the network knows the classes {network}, but the split has {split}")))
 }
 
-/// What a network says of a batch.
+/// The results of one batch.
 struct Mapped {
+    /// Class index of each image.
     predicted: Vec<u32>,
     /// `[image, class]`.
     probabilities: Vec<f32>,
@@ -206,12 +138,12 @@ struct Mapped {
 }
 
 impl Mapped {
-    /// The first image with a probability or a place of its map that is no finite number.
+    /// Returns the first image with a probability or a value of its map that is not finite.
     fn first_not_finite(&self) -> Option<usize> {
         let images = self.predicted.len();
         let bad = |values: &[f32]| {
-            let width = values.len() / images.max(1);
-            values.iter().position(|value| !value.is_finite()).map(|place| place / width.max(1))
+            let size = values.len() / images.max(1);
+            values.iter().position(|value| !value.is_finite()).map(|index| index / size.max(1))
         };
         bad(&self.probabilities).into_iter().chain(bad(&self.maps)).min()
     }
@@ -222,14 +154,14 @@ fn map(classifier: &Classifier, images: Tensor<4>) -> Result<Mapped, StageError>
     let [batch, _, height, width] = features.dims();
     let logits = classifier.head().forward(pool(features.clone()));
     let [_, classes] = logits.dims();
-    let probabilities = read(softmax(logits, 1))?;
+    let probabilities = numbers(softmax(logits, 1))?;
     let predicted: Vec<u32> = probabilities.chunks_exact(classes).map(largest).collect();
-    let maps = read(class_activation_map(features, classifier.head().class_weights(), &predicted))?;
+    let maps = numbers(class_activation_map(features, classifier.head().class_weights(), &predicted))?;
     debug_assert_eq!(predicted.len(), batch);
     Ok(Mapped { predicted, probabilities, height, width, maps })
 }
 
-/// S = Σₖ wₖᶜ Aᵏ for one class an image.
+/// Computes S = Σₖ wₖᶜ Aᵏ for one class per image.
 ///
 /// - `features`: A, `[batch, feature, height, width]`
 /// - `class_weights`: w, `[class, feature]`
@@ -244,17 +176,10 @@ pub fn class_activation_map(features: Tensor<4>, class_weights: Tensor<2>, class
     rows.matmul(places).reshape([batch, height, width])
 }
 
-/// Index of the largest value, the first of several.
+/// Returns the index of the largest value, the first of equal ones.
 fn largest(values: &[f32]) -> u32 {
     let best = (0..values.len()).reduce(|best, index| if values[index] > values[best] { index } else { best });
     best.unwrap_or(0) as u32
-}
-
-fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, StageError> {
-    tensor
-        .into_data()
-        .try_into_vec_as()
-        .map_err(|error| StageError::new(format!("a tensor cannot be read from the device: {error}")))
 }
 
 fn predictions(cams: &Cams) -> Predictions {

@@ -1,17 +1,18 @@
-//! The names of the models, and what must be known of one before it is built.
+//! The registry of models: their names, and the facts that are needed before one is built.
 
 use std::fmt;
 
 use burn::tensor::Device;
 use orchestrate_engine::nearest;
-use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::classifier::Trunk;
-use super::{alexnet, densenet, input::Normalisation, resnet, squeezenet, tiny, vgg};
+use super::input::Normalisation;
+use super::named::named;
+use super::trunk::Trunk;
+use super::{alexnet, densenet, resnet, squeezenet, tiny, vgg};
 
-/// Every model, in the order in which people read of them.
-pub static ARCHITECTURES: &[Architecture] = &[
+/// Every model, in the order of error messages.
+pub(super) static ARCHITECTURES: &[Architecture] = &[
     tiny::TINY,
     tiny::TINY_MODIFIED,
     squeezenet::SQUEEZENET1_1,
@@ -34,21 +35,31 @@ pub static ARCHITECTURES: &[Architecture] = &[
 pub struct Architecture {
     /// The word after `model =`.
     pub name: &'static str,
-    /// One sentence for people.
-    pub about: &'static str,
-    /// Channels of an input image: 1 for grey, 3 where grey is repeated for a trunk that was made for colours.
+    /// Channels of an input image: 1 for grey, 3 for a trunk made for colours, which gets the grey level in each
+    /// channel.
     pub channels: usize,
     /// Channels of the feature map before pooling.
     pub features: usize,
     /// The smallest height and width of an image, in pixels.
     pub size_min: usize,
-    /// How its published weights expect grey levels; `None`: mean and sd of the training images.
+    /// The normalisation that its pretrained weights expect; `None`: mean and sd of the training images.
     pub normalisation: Option<fn() -> Normalisation>,
-    /// What the names of tensors begin with that a published weights file has beside the trunk's.
-    pub published_head: &'static str,
+    /// The prefix of tensors in a file of pretrained weights that are not the trunk's.
+    pub pretrained_head: &'static str,
     /// Builds the trunk with zero weights.
     pub trunk: fn(&Device) -> Trunk,
 }
+
+/// Facts that most of torchvision's networks share; an entry adds its name and its trunk.
+pub(super) const IMAGE_NET: Architecture = Architecture {
+    name: "",
+    channels: 3,
+    features: 512,
+    size_min: 32,
+    normalisation: Some(Normalisation::image_net),
+    pretrained_head: "classifier.",
+    trunk: |_| unreachable!("BUG: an architecture without a trunk"),
+};
 
 /// The name of a model that exists.
 #[derive(Clone, Copy, Debug)]
@@ -64,14 +75,20 @@ impl ModelName {
         })
     }
 
-    /// What is known of it.
+    /// Returns the facts about the model.
     pub fn architecture(&self) -> &'static Architecture {
         self.0
     }
 
-    /// Whether a tensor of that name in a file of weights belongs to the trunk: to no head, published or ours.
+    /// Returns true if a tensor in a file of weights belongs to the trunk: to no head, pretrained or our own.
     pub fn is_of_trunk(self, name: &str) -> bool {
-        !name.starts_with("head.") && !name.starts_with(self.0.published_head)
+        !name.starts_with("head.") && !name.starts_with(self.0.pretrained_head)
+    }
+}
+
+impl From<&'static Architecture> for ModelName {
+    fn from(architecture: &'static Architecture) -> Self {
+        Self(architecture)
     }
 }
 
@@ -95,21 +112,7 @@ impl Serialize for ModelName {
 
 impl<'de> Deserialize<'de> for ModelName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Name;
-
-        impl Visitor<'_> for Name {
-            type Value = ModelName;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a model")
-            }
-
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<ModelName, E> {
-                ModelName::new(name).map_err(E::custom)
-            }
-        }
-
-        deserializer.deserialize_str(Name)
+        named(deserializer, "the name of a model", Self::new)
     }
 }
 

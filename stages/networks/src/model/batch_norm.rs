@@ -1,24 +1,25 @@
 //! Batch normalisation. Source: Ioffe and Szegedy 2015, arXiv 1502.03167, with PyTorch's names and constants.
 //!
-//! Burn's own layer moves the running variance by the biased variance of a batch and shows other modules a running value that
-//! is one batch old; PyTorch moves it by the unbiased one. So the layer is ours, on Burn's operations.
+//! Burn's own layer updates the running variance by the biased variance of a batch, PyTorch by the unbiased one. Burn's
+//! also shows other modules a running value that is one batch old. So this layer is our own, on Burn's operations.
 
 use burn::module::{Flag, Initializer, Module, Param, RunningState};
 use burn::tensor::module::{batch_norm, batch_norm_train};
 use burn::tensor::{Device, Tensor};
 
-/// What keeps a variance of 0 from being divided by.
+/// Added to variances, so that none is 0.
 const EPSILON: f64 = 1e-5;
 
-/// The share of a batch in the running statistics.
+/// The weight of a batch in the running statistics.
 const MOMENTUM: f64 = 0.1;
 
 /// Batch normalisation of maps, channel by channel.
 ///
-/// In training (on a device with gradients, unless frozen) by the mean and variance of the batch, which also move the running
-/// ones; else by the running ones. They are tensors like the others: saved, loaded, and never moved by an optimiser.
+/// In training (on a device with gradients, unless frozen) it uses the mean and variance of the batch, and updates the
+/// running ones by them; else it uses the running ones. Those are saved and loaded as other tensors are, but no
+/// optimiser changes them.
 #[derive(Module, Debug)]
-pub struct BatchNorm {
+pub(super) struct BatchNorm {
     weight: Param<Tensor<1>>,
     bias: Param<Tensor<1>>,
     running_mean: RunningState<Tensor<1>>,
@@ -28,7 +29,7 @@ pub struct BatchNorm {
 
 impl BatchNorm {
     /// Scale 1, shift 0, running mean 0, running variance 1.
-    pub fn new(channels: usize, device: &Device) -> Self {
+    pub(super) fn new(channels: usize, device: &Device) -> Self {
         Self {
             weight: Initializer::Ones.init([channels], device),
             bias: Initializer::Zeros.init([channels], device),
@@ -38,8 +39,8 @@ impl BatchNorm {
         }
     }
 
-    /// `[batch, channel, height, width]` to the same.
-    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+    /// `[batch, channel, height, width]` to the same shape.
+    pub(super) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         let (weight, bias) = (self.weight.val(), self.bias.val());
         if !(input.device().is_autodiff() && self.training.is_enabled()) {
             return batch_norm(input, weight, bias, self.running_mean.value(), self.running_var.value(), EPSILON);
@@ -47,7 +48,7 @@ impl BatchNorm {
         let [batch, _, height, width] = input.dims();
         let normalised = batch_norm_train(input, weight, bias, EPSILON);
         let count = (batch * height * width) as f64;
-        // One value a channel has no variance, so it tells nothing of other images.
+        // One value per channel has no variance, so it says nothing about other images.
         if count > 1.0 {
             let unbiased = normalised.variance.mul_scalar(count / (count - 1.0));
             advance(&self.running_mean, normalised.mean);
@@ -60,6 +61,6 @@ impl BatchNorm {
 fn advance(running: &RunningState<Tensor<1>>, batch: Tensor<1>) {
     let value = running.value().mul_scalar(1.0 - MOMENTUM) + batch.mul_scalar(MOMENTUM);
     running.update(value.detach());
-    // Burn holds an update back until the next; whoever saves the module between them would miss it.
+    // Burn applies an update with the next one; a module saved between them would lack it.
     running.value_sync();
 }

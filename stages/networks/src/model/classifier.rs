@@ -1,14 +1,14 @@
-//! A trunk with a head.
+//! Classifiers: a trunk with a head.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use orchestrate_stages::random::Seed;
 
 use super::architecture::ModelName;
 use super::head::{Head, pool};
 use super::precision::Precision;
 use super::tensors::{self, Tensors};
-use super::{AlexNet, DenseNet, ResNet, SqueezeNet, Tiny, Vgg};
-use orchestrate_stages::random::Seed;
+use super::trunk::Trunk;
 
 /// Trunk → global average pooling → linear layer.
 #[derive(Module, Debug)]
@@ -19,67 +19,23 @@ pub struct Classifier {
     precision: Precision,
 }
 
-/// The convolutional part of a classifier, by family.
-#[derive(Module, Debug)]
-#[expect(clippy::large_enum_variant, reason = "a classifier has one")]
-pub enum Trunk {
-    /// `tiny` and `tiny-modified`.
-    Tiny(Tiny),
-    /// `squeezenet1_1`.
-    SqueezeNet(SqueezeNet),
-    /// `vgg16`, `vgg19`, their modified ones, `vgg16_bn` and `vgg19_bn`.
-    Vgg(Vgg),
-    /// `resnet18`, `resnet34` and `resnet50`.
-    ResNet(ResNet),
-    /// `alexnet` and `modified-alexnet`.
-    AlexNet(AlexNet),
-    /// `densenet121`.
-    DenseNet(DenseNet),
-}
-
-impl Trunk {
-    fn forward(&self, images: Tensor<4>) -> Tensor<4> {
-        match self {
-            Self::Tiny(trunk) => trunk.forward(images),
-            Self::SqueezeNet(trunk) => trunk.forward(images),
-            Self::Vgg(trunk) => trunk.forward(images),
-            Self::ResNet(trunk) => trunk.forward(images),
-            Self::AlexNet(trunk) => trunk.forward(images),
-            Self::DenseNet(trunk) => trunk.forward(images),
-        }
-    }
-
-    /// Freezes all but what a modified network adds to the published one.
-    fn freeze_published(self) -> Self {
-        match self {
-            Self::AlexNet(trunk) => Self::AlexNet(trunk.freeze_published()),
-            Self::Vgg(trunk) => Self::Vgg(trunk.freeze_published()),
-            other => other.freeze(),
-        }
-    }
-}
-
 impl Classifier {
-    /// A classifier whose weights are zero.
+    /// A classifier with zero weights.
     pub(super) fn zero(model: ModelName, classes: usize, device: &Device) -> Self {
         let architecture = model.architecture();
         let trunk = (architecture.trunk)(device);
         Self { trunk, head: Head::new(classes, architecture.features, device), precision: Precision::F32 }
     }
 
-    /// A classifier whose weights are drawn: convolutions after He et al. 2015 (uniform, ±√(6 / fan-in)), the head uniform in
-    /// ±√(1 / fan-in), biases zero; batch normalisation with scale 1, shift 0, running mean 0 and running variance 1.
+    /// A classifier with drawn weights: convolutions after He et al. 2015 (uniform, ±√(6 / fan-in)), the head uniform
+    /// in ±√(1 / fan-in), biases zero; batch normalisation with scale 1, shift 0, running mean 0 and running variance
+    /// 1.
     ///
-    /// Every tensor has its own stream of random numbers, named after it: no other tensor, thread or training moves it.
+    /// See [`tensors::draw`] for the streams of random numbers.
     pub fn drawn(model: ModelName, classes: usize, seed: &Seed, device: &Device) -> Self {
-        tensors::fill(Self::zero(model, classes, device), |name, shape| {
-            // Vectors are biases, or scales and shifts of normalisation: their layers set them.
-            let fan_in: usize = shape.get(1..).filter(|rest| !rest.is_empty())?.iter().product();
-            let variance = if name.starts_with("head.") { 1.0 } else { 6.0 };
-            let bound = (variance / fan_in as f64).sqrt();
-            let mut generator = seed.generator("weights", name);
-            let values = (0..shape.iter().product()).map(|_| ((2.0 * generator.unit() - 1.0) * bound) as f32);
-            Some(values.collect())
+        tensors::draw(Self::zero(model, classes, device), seed, |name, [fan_in, _]| {
+            let variance = if is_head(name) { 1.0 } else { 6.0 };
+            variance / fan_in
         })
     }
 
@@ -88,27 +44,27 @@ impl Classifier {
         tensors::load(Self::zero(model, classes, device), tensors, |_| false, |_| false)
     }
 
-    /// Replaces the trunk's weights by published ones, or by those of another training; the head stays.
+    /// Replaces the trunk's weights by pretrained ones, or by those of another training; the head stays.
     ///
-    /// The file may have a head, which is passed over. What a modified network adds to the published one stays as drawn,
-    /// unless the file has it. The error names every tensor that is missing, unexpected or misshapen.
+    /// A head among the tensors is ignored. Layers that a modified network adds stay as drawn, unless the tensors cover
+    /// them. The error names every tensor that is missing, unexpected or misshapen.
     pub fn with_trunk(self, model: ModelName, tensors: &Tensors) -> Result<Self, String> {
         let drawn = |name: &str| is_head(name) || (is_added(name) && !has_added(tensors));
         tensors::load(self, tensors, drawn, |name| !model.is_of_trunk(name))
     }
 
-    /// Stops from being trained what [`Self::with_trunk`] took from those tensors.
+    /// Stops the training of the layers that [`Self::with_trunk`] took from these tensors.
     pub fn freeze_trunk(self, tensors: &Tensors) -> Self {
-        let trunk = if has_added(tensors) { self.trunk.freeze() } else { self.trunk.freeze_published() };
+        let trunk = if has_added(tensors) { self.trunk.freeze() } else { self.trunk.freeze_pretrained() };
         Self { trunk, ..self }
     }
 
-    /// Whether nothing of the trunk is trained.
+    /// Returns true if no layer of the trunk is trained.
     pub fn is_trunk_frozen(&self) -> bool {
         !tensors::is_trained(&self.trunk)
     }
 
-    /// Computes the trunk in another type from now on; its weights stay f32.
+    /// Sets the type in which the trunk is computed; its weights stay f32.
     pub fn with_precision(self, precision: Precision) -> Self {
         Self { precision, ..self }
     }
@@ -121,7 +77,7 @@ impl Classifier {
         self.precision.forward(&self.trunk, images, Trunk::forward)
     }
 
-    /// The layer from pooled features to classes.
+    /// Returns the layer from pooled features to classes.
     pub fn head(&self) -> &Head {
         &self.head
     }
@@ -131,7 +87,7 @@ impl Classifier {
         self.head.forward(pool(self.features(images)))
     }
 
-    /// All tensors by name.
+    /// Returns all tensors by name.
     pub fn tensors(&self) -> Tensors {
         tensors::collect(self)
     }
@@ -141,7 +97,7 @@ fn is_head(name: &str) -> bool {
     name.starts_with("head.")
 }
 
-/// Whether a tensor is one that a modified network adds to the published one.
+/// Returns true for tensors of the layers that a modified network adds.
 fn is_added(name: &str) -> bool {
     name.starts_with("added.")
 }

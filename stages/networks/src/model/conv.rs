@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use orchestrate_convolution::{Options, conv2d, conv2d_relu};
 
-/// A square convolution; [`super::Classifier::drawn`] or a file fills its weights, which are zero before.
+/// A square convolution. Its weights are zero until drawn ones or those of a file replace them.
 #[derive(Module, Debug)]
 pub(super) struct Conv {
     /// `[unit, channel, height, width]`.
@@ -21,7 +21,7 @@ impl Conv {
         conv2d(input, self.weight.val(), self.bias(), self.options())
     }
 
-    /// [`Self::forward`] with a ReLU after it, in one pass.
+    /// [`Self::forward`] followed by a ReLU, in one pass.
     pub(super) fn forward_relu(&self, input: Tensor<4>) -> Tensor<4> {
         conv2d_relu(input, self.weight.val(), self.bias(), self.options())
     }
@@ -41,7 +41,7 @@ pub(super) fn conv(channels: [usize; 2], kernel: usize, stride: usize, padding: 
     Conv { bias, ..conv_unbiased(channels, kernel, stride, padding, device) }
 }
 
-/// [`conv`] without a bias, which a normalisation after it would take away again.
+/// [`conv`] without a bias, for use before a normalisation, which would cancel it.
 pub(super) fn conv_unbiased(
     channels: [usize; 2],
     kernel: usize,

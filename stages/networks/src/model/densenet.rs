@@ -5,27 +5,23 @@ use burn::nn::pool::{AvgPool2d, AvgPool2dConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
-use super::architecture::Architecture;
+use super::architecture::{Architecture, IMAGE_NET};
 use super::batch_norm::BatchNorm;
-use super::classifier::Trunk;
-use super::input::Normalisation;
-use super::layer::{Conv, MaxPool, conv_unbiased, max_pool_padded};
+use super::conv::{Conv, conv_unbiased};
+use super::layer::{MaxPool, max_pool_padded};
+use super::trunk::Trunk;
 
-/// DenseNet-121's trunk with this project's head.
+/// DenseNet-121 as in torchvision, 7.0 million weights; 7×7 maps at 224 pixels.
 pub(super) const DENSENET121: Architecture = Architecture {
     name: "densenet121",
-    about: "DenseNet-121 as in torchvision, 7.0 million weights; 7×7 maps at 224 pixels",
-    channels: 3,
     features: FEATURES,
-    size_min: 32,
-    normalisation: Some(Normalisation::image_net),
-    published_head: "classifier.",
     trunk: |device| Trunk::DenseNet(DenseNet::new(device)),
+    ..IMAGE_NET
 };
 
 const FEATURES: usize = 1024;
 
-/// Channels that a layer adds.
+/// Channels added by a layer.
 const GROWTH: usize = 32;
 
 /// Channels between the two convolutions of a layer.
@@ -52,7 +48,7 @@ struct Features {
     norm5: BatchNorm,
 }
 
-/// Computes [`GROWTH`] channels from all that were there before.
+/// Computes [`GROWTH`] channels from all channels before it.
 #[derive(Module, Debug)]
 struct DenseLayer {
     norm1: BatchNorm,
@@ -71,7 +67,7 @@ struct Transition {
 
 impl DenseNet {
     /// The trunk with zero weights.
-    pub fn new(device: &Device) -> Self {
+    fn new(device: &Device) -> Self {
         let block = |input: usize, layers: usize| {
             (0..layers).map(|layer| DenseLayer::new(input + layer * GROWTH, device)).collect::<Vec<_>>()
         };
@@ -95,7 +91,7 @@ impl DenseNet {
     ///
     /// - `images`: `[batch, 3, height, width]`
     /// - returns: `[batch, 1024, h, w]`, 7×7 for images of 224×224
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
+    pub(super) fn forward(&self, images: Tensor<4>) -> Tensor<4> {
         let layers = &self.features;
         let dense = |block: &[DenseLayer], map: Tensor<4>| block.iter().fold(map, |map, layer| layer.forward(map));
         let map = layers.pool0.forward(relu(layers.norm0.forward(layers.conv0.forward(images))));
@@ -116,7 +112,7 @@ impl DenseLayer {
         }
     }
 
-    /// The input with [`GROWTH`] channels behind it.
+    /// Appends [`GROWTH`] channels to the input.
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         let map = self.conv1.forward(relu(self.norm1.forward(input.clone())));
         let map = self.conv2.forward(relu(self.norm2.forward(map)));

@@ -1,20 +1,19 @@
-//! Where tensors are computed, and on how many threads.
-//!
-//! The CPU is always there; NVIDIA GPUs are where the program was built with the feature `cuda`. They are counted before one
-//! is used, because Burn panics for one that does not exist; and nothing here touches CUDA unless it is asked for a GPU.
+//! The devices that tensors are computed on. The CPU is always available, NVIDIA GPUs only in a build with the feature
+//! `cuda`. GPUs are counted before one is used, because Burn panics for one that does not exist. Nothing here touches
+//! CUDA unless a GPU is asked for.
 
 use burn::tensor::Device;
-use orchestrate_engine::stage::StageError;
+use orchestrate_engine::stage::{DeviceUse, StageError};
 
 use orchestrate_stages::gpu;
 
-/// Whether this program was built to compute on GPUs.
+/// True if this program was built to compute on GPUs.
 pub const GPU_SUPPORT: bool = cfg!(feature = "cuda");
 
 /// The name of the CPU.
 pub const CPU: &str = "cpu";
 
-/// The device of that name, as [`orchestrate_engine::stage::Context::device`] has it.
+/// Returns a device by its name in [`orchestrate_engine::stage::Context::device`].
 pub fn device(name: &str) -> Result<Device, StageError> {
     match name {
         CPU => Ok(Device::flex()),
@@ -22,24 +21,26 @@ pub fn device(name: &str) -> Result<Device, StageError> {
     }
 }
 
-/// Names of the GPUs that this program can compute on, `cuda:0` and so on; none without the feature `cuda`.
-///
-/// The first call loads the driver, which takes a fraction of a second where there is one.
+/// Lists the GPUs that this program can compute on, `cuda:0` and so on; none without the feature `cuda`.
+/// The first call loads the driver, if there is one, which takes a fraction of a second.
 pub fn gpus() -> Vec<String> {
     (0..gpu_count()).map(|index| format!("cuda:{index}")).collect()
 }
 
-/// Make and driver of a device beside its name, for the record: `cuda:1 (NVIDIA H100 PCIe, driver 570.86.15)`.
-pub(crate) fn describe(name: &str) -> String {
+/// The use of a device by networks.
+pub(crate) const DEVICE_USE: DeviceUse = DeviceUse { environment, describe };
+
+/// Returns the name of a device with its make and driver, for the record: `cuda:1 (NVIDIA H100 PCIe, driver
+/// 570.86.15)`.
+fn describe(name: &str) -> String {
     let facts = [gpu_make(name), gpu::driver().filter(|_| name != CPU).map(|version| format!("driver {version}"))];
     let facts: Vec<_> = facts.into_iter().flatten().collect();
     if facts.is_empty() { name.to_owned() } else { format!("{name} ({})", facts.join(", ")) }
 }
 
-/// Environment variables with which a process that computes on a device starts.
-///
-/// Burn reads the state of an optimiser to its default device, which is a GPU in a build that knows GPUs. `BURN_DEVICE`
-/// makes it the CPU where that was asked for. What was set for the allocator outside stays.
+/// Returns the environment variables for a process that computes on a device. Burn reads the state of an optimiser to
+/// its default device, a GPU in a build with the feature `cuda`; `BURN_DEVICE` makes it the CPU for a process on the
+/// CPU. Settings of the allocator from outside stay.
 pub fn environment(name: &str) -> Vec<(&'static str, String)> {
     let default = if name == CPU { "flex" } else { "cuda" };
     let mut variables = vec![("BURN_DEVICE", default.to_owned()), (gpu::VISIBLE, gpu::visible_to(name))];
@@ -52,10 +53,9 @@ fn allocator(is_set: impl Fn(&str) -> bool) -> impl Iterator<Item = (&'static st
     unset.map(|(variable, bytes)| (variable, bytes.to_string()))
 }
 
-/// Bytes of free memory that glibc's allocator keeps, and bytes up to which it takes memory from what it keeps.
-///
-/// Every step of a training takes tensors of the same sizes again, and pages that come anew from the system are cleared first: a tenth
-/// of the time of a small network. The second is the most that glibc allows; both mean nothing to other allocators.
+/// Settings of glibc's allocator: bytes of free memory that it keeps, and the largest allocation served from them.
+/// Every training step allocates tensors of the same sizes. The kernel clears new pages first, which took a tenth of
+/// the time of a small network. The second value is glibc's largest; other allocators ignore both.
 const ALLOCATOR: [(&str, u64); 2] = [("MALLOC_TRIM_THRESHOLD_", 4 << 30), ("MALLOC_MMAP_THRESHOLD_", 32 << 20)];
 
 #[cfg(feature = "cuda")]
@@ -72,7 +72,7 @@ fn gpu_count() -> usize {
 fn gpu_device(name: &str) -> Result<Device, StageError> {
     let count = gpu_count();
     let index = name.strip_prefix("cuda:").and_then(|index| index.parse::<usize>().ok());
-    // A worker process sees its own GPU alone, and CUDA counts it as the first.
+    // A worker process sees only its own GPU, which CUDA counts as the first.
     match index.map(|index| if count == 1 { 0 } else { index }) {
         Some(index) if index < count => Ok(Device::cuda(index)),
         _ => Err(StageError::new(format!("device `{name}` is not there any more; {count} GPUs are"))),

@@ -1,11 +1,10 @@
-//! Global average pooling and one linear layer: the end of every classifier.
+//! The end of every classifier: global average pooling and one linear layer.
 
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
 /// A linear layer from pooled features to classes.
-///
-/// The weight is `[class, feature]`, as PyTorch stores it, so that a row of it is what a class activation map needs.
+/// The weight is `[class, feature]`, as in PyTorch; a class activation map needs one row of it.
 #[derive(Module, Debug)]
 pub struct Head {
     weight: Param<Tensor<2>>,
@@ -21,7 +20,7 @@ impl Head {
         }
     }
 
-    /// Class scores before softmax.
+    /// Computes class scores before softmax.
     ///
     /// - `pooled`: `[batch, feature]`, see [`pool`]
     /// - returns: `[batch, class]`
@@ -29,13 +28,13 @@ impl Head {
         pooled.matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze()
     }
 
-    /// What each feature adds to each class, `[class, feature]`.
+    /// Returns the weight of each feature for each class, `[class, feature]`.
     pub fn class_weights(&self) -> Tensor<2> {
         self.weight.val()
     }
 }
 
-/// The mean of each feature over the places of the map.
+/// Computes the mean of each feature over the map.
 ///
 /// - `features`: `[batch, feature, height, width]`
 /// - returns: `[batch, feature]`

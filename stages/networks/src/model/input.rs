@@ -1,6 +1,6 @@
-//! From grey levels to the tensor that a network takes.
+//! From grey levels to the input of a network.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::TensorData;
 use serde::{Deserialize, Serialize};
 
 /// Mean and sd per channel of grey levels in 0..=1; a level `v` in 0..=255 becomes `(v / 255 - mean) / sd`.
@@ -13,14 +13,14 @@ pub struct Normalisation {
 }
 
 impl Normalisation {
-    /// What torchvision's ImageNet weights expect of red, green and blue.
+    /// The normalisation of torchvision's ImageNet weights, for red, green and blue.
     pub fn image_net() -> Self {
         Self { mean: vec![0.485, 0.456, 0.406], sd: vec![0.229, 0.224, 0.225] }
     }
 
-    /// One channel with the mean and sd of the given grey levels; the sd of constant levels is taken as 1.
+    /// Computes one channel from the mean and sd of grey levels; the sd of constant levels counts as 1.
     ///
-    /// Errors: the first of an image that cannot be read.
+    /// Errors: the first image that cannot be read.
     pub fn of<T: AsRef<[u8]>, E>(images: impl Iterator<Item = Result<T, E>>) -> Result<Self, E> {
         let mut counts = [0_u64; 256];
         for image in images {
@@ -38,21 +38,10 @@ impl Normalisation {
     }
 }
 
-/// Normalises grey images; a network of several channels gets the grey level in each.
+/// Normalises grey images, before they are on a device; a network of several channels gets the grey level in each.
 ///
 /// - `pixels`: grey levels 0..=255, `[batch, height, width]`
 /// - returns: `[batch, channel, height, width]`
-pub fn image_tensor(
-    pixels: &[u8],
-    height: usize,
-    width: usize,
-    normalisation: &Normalisation,
-    device: &Device,
-) -> Tensor<4> {
-    Tensor::from_data(image_data(pixels, height, width, normalisation), device)
-}
-
-/// The numbers of [`image_tensor`] before they are on a device, which any thread can make.
 pub fn image_data(pixels: &[u8], height: usize, width: usize, normalisation: &Normalisation) -> TensorData {
     let channels: Vec<[f32; 256]> =
         normalisation.mean.iter().zip(&normalisation.sd).map(|(&mean, &sd)| levels(mean, sd)).collect();
@@ -72,7 +61,10 @@ fn levels(mean: f32, sd: f32) -> [f32; 256] {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
+
     use super::*;
+    use crate::testing::reference::image_tensor;
 
     #[test]
     fn normalised_training_images_have_mean_0_and_sd_1() {

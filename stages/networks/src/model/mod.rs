@@ -1,56 +1,58 @@
-//! Networks. Classifiers: a convolutional trunk, global average pooling, one linear layer; and the U-Net.
+//! Networks: classifiers and the U-Net.
 //!
-//! A family of trunks is one file: its layers, its entries in [`ARCHITECTURES`], its forward pass. Adding a family is one
-//! `mod` line, one variant of [`Trunk`] and its entries. All trunks share one [`Head`], so that the class activation map is
-//! one function for all: the weights of the head times the feature map before pooling.
+//! A classifier is a convolutional trunk, global average pooling and one linear layer, the [`Head`]. All trunks share
+//! the head, so one function computes the class activation map of each: the weights of the head times the feature map
+//! before pooling. The encoder of a [`Unet`] is such a trunk.
 //!
-//! A model is saved as [`Weights`]: tensors under torchvision's names where torchvision has them, and a [`ModelCard`] that says
-//! what the network expects of an image. [`Unet`] has a trunk as its [`Encoder`], and its own [`UnetWeights`].
+//! A family of trunks is one file: its layers and its entries in the registry ([`ModelName`]). A new family needs one
+//! `mod` line, its entries, and a variant of [`Trunk`] unless it is plain layers in a row.
+//!
+//! [`Weights`] are a trained network at rest: tensors under torchvision's names if torchvision has the network, and a
+//! [`Card`].
 
 mod alexnet;
 mod architecture;
 mod batch_norm;
+mod card;
 mod classifier;
 mod conv;
 mod densenet;
 mod device;
 mod encoder;
+mod fire;
 mod head;
 mod input;
 mod layer;
+mod named;
+mod output;
 mod precision;
 mod resnet;
+mod sequential;
 mod squeezenet;
 mod state_dict;
 mod tensors;
 mod tiny;
+mod trunk;
 mod unet;
-mod unet_weights;
 mod vgg;
 mod weights;
 
 #[cfg(test)]
-mod parity;
-#[cfg(test)]
-pub(crate) mod reference;
+mod tests;
 
-pub use alexnet::AlexNet;
-pub use architecture::{ARCHITECTURES, Architecture, ModelName};
-pub use batch_norm::BatchNorm;
-pub use classifier::{Classifier, Trunk};
-pub use densenet::DenseNet;
-pub(crate) use device::describe;
+pub use architecture::ModelName;
+pub use card::{InitialWeights, ModelCard, UnetCard};
+pub use classifier::Classifier;
+pub(crate) use device::DEVICE_USE;
 pub use device::{CPU, GPU_SUPPORT, device, environment, gpus};
-pub use encoder::{Encoder, EncoderName};
+pub use encoder::EncoderName;
 pub use head::{Head, pool};
-pub use input::{Normalisation, image_data, image_tensor};
+pub use input::{Normalisation, image_data};
+pub(crate) use output::{numbers, scalar, unreadable};
 pub use precision::Precision;
-pub use resnet::{Depth as ResNetDepth, ResNet};
-pub use squeezenet::{SqueezeNet, SqueezeNet1000};
 pub use state_dict::read_state_dict;
+pub(crate) use tensors::collect;
 pub use tensors::{Tensors, Values, read_safetensors, write_safetensors};
-pub use tiny::Tiny;
+pub use trunk::Trunk;
 pub use unet::Unet;
-pub use unet_weights::{UnetCard, UnetWeights};
-pub use vgg::{Depth as VggDepth, Vgg};
-pub use weights::{InitialWeights, ModelCard, Weights};
+pub use weights::{Card, Training, Weights};

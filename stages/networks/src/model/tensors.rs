@@ -1,7 +1,7 @@
 //! The tensors of a module by name, and safetensors files of them.
 //!
-//! A name is the path of fields and indices, `features.3.squeeze.weight`. The field `trunk` and the variants of enums leave no
-//! trace in it, and the layers of a dense block are numbered from 1, so that the names of trunks are torchvision's.
+//! A name is the path of fields and indices, `features.3.squeeze.weight`. It skips the field `trunk` and the variants
+//! of enums, and numbers the layers of a dense block from 1, so that the names of trunks are torchvision's.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Tensor, TensorData};
 use orchestrate_cache::Digest;
+use orchestrate_stages::random::Seed;
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors, View};
 
 /// Tensors in the order of their names.
@@ -23,53 +25,60 @@ pub struct Values {
     pub values: Vec<f32>,
 }
 
-/// All float tensors of a module.
-pub(super) fn collect<M: Module>(module: &M) -> Tensors {
-    let mut visitor = Collect { path: Path::default(), tensors: Tensors::new() };
-    module.visit(&mut visitor);
-    visitor.tensors
+/// Collects all float tensors of a module.
+pub(crate) fn collect<M: Module>(module: &M) -> Tensors {
+    let mut tensors = Tensors::new();
+    visit(module, |name, shape, float| {
+        let values = float.values.into_data().try_into_vec_as().expect("parameters are f32");
+        tensors.insert(name, Values { shape, values });
+    });
+    tensors
 }
 
-/// The shapes of all float tensors of a module.
-fn shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
-    let mut visitor = Shapes { path: Path::default(), shapes: BTreeMap::new() };
-    module.visit(&mut visitor);
-    visitor.shapes
-}
-
-/// Whether any tensor of a module on a device with gradients has one.
+/// Returns true if any tensor of a module on a device with gradients has one.
 pub(super) fn is_trained<M: Module>(module: &M) -> bool {
-    struct Trained(bool);
-
-    impl ModuleVisitor for Trained {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.0 |= param.is_require_grad();
-        }
-    }
-
-    let mut visitor = Trained(false);
-    module.visit(&mut visitor);
-    visitor.0
+    let mut trained = false;
+    visit(module, |_, _, float| trained |= float.is_trained);
+    trained
 }
 
-/// Replaces the tensors for which `values` gives some; it is told the name and the shape.
+/// Replaces the tensors for whose name and shape `values` returns some.
 ///
 /// Every parameter gets an id made from its name, so that the state of an optimiser finds it again in another process.
-pub(super) fn fill<M: Module>(module: M, values: impl FnMut(&str, &[usize]) -> Option<Vec<f32>>) -> M {
+fn fill<M: Module>(module: M, values: impl FnMut(&str, &[usize]) -> Option<Vec<f32>>) -> M {
     module.map(&mut Fill { path: Path::default(), values })
+}
+
+/// Draws the tensors of two or more axes, uniform in ±√`squared_bound`; layers set the others themselves, such as
+/// biases.
+///
+/// Every tensor has a stream of random numbers of its own, named after it, so that no other tensor, thread or training
+/// changes its draws.
+///
+/// - `squared_bound`: from the name of a tensor, its fan-in and its fan-out
+pub(super) fn draw<M: Module>(module: M, seed: &Seed, squared_bound: impl Fn(&str, [f64; 2]) -> f64) -> M {
+    fill(module, |name, shape| {
+        let [outputs, inputs, kernel @ ..] = shape else { return None };
+        let places: usize = kernel.iter().product();
+        let bound = squared_bound(name, [(inputs * places) as f64, (outputs * places) as f64]).sqrt();
+        let mut generator = seed.generator("weights", name);
+        let values = (0..shape.iter().product()).map(|_| ((2.0 * generator.unit() - 1.0) * bound) as f32);
+        Some(values.collect())
+    })
 }
 
 /// Replaces the tensors by those of a state dict.
 ///
-/// `keeps` says which tensors of the module stay as they are, `ignores` which of the state dict are passed over. The error
-/// names every tensor that is missing, unexpected or misshapen.
+/// Tensors of the module stay as they are where `keeps` returns true; tensors of the state dict are ignored where
+/// `ignores` does. The error names every tensor that is missing, unexpected or misshapen.
 pub(super) fn load<M: Module>(
     module: M,
     tensors: &Tensors,
     keeps: impl Fn(&str) -> bool,
     ignores: impl Fn(&str) -> bool,
 ) -> Result<M, String> {
-    let mut expected = shapes(&module);
+    let mut expected = BTreeMap::new();
+    visit(&module, |name, shape, _| drop(expected.insert(name, shape)));
     expected.retain(|name, _| !keeps(name));
     let mut problems = Vec::new();
     for (name, shape) in &expected {
@@ -93,29 +102,44 @@ pub(super) fn load<M: Module>(
 
 /// Reads a safetensors file; all tensors must be f32.
 pub fn read_safetensors(bytes: &[u8]) -> Result<Tensors, String> {
+    from_safetensors(bytes, |name, view| {
+        if view.dtype() != Dtype::F32 {
+            return Some(Err(format!("`{name}` is {:?}, but F32 was expected", view.dtype())));
+        }
+        let values = view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
+        Some(Ok((name.to_owned(), Values { shape: view.shape().to_vec(), values: values.collect() })))
+    })
+}
+
+/// Reads the tensors of a safetensors file for which `read` returns some.
+pub(super) fn from_safetensors(
+    bytes: &[u8],
+    read: impl Fn(&str, &TensorView<'_>) -> Option<Result<(String, Values), String>>,
+) -> Result<Tensors, String> {
     let file = SafeTensors::deserialize(bytes).map_err(|error| format!("no readable safetensors file: {error}"))?;
-    let mut tensors = Tensors::new();
-    let mut problems = Vec::new();
-    for (name, view) in file.iter() {
-        if view.dtype() == Dtype::F32 {
-            let values =
-                view.data().chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
-            tensors.insert(name.to_owned(), Values { shape: view.shape().to_vec(), values: values.collect() });
-        } else {
-            problems.push(format!("`{name}` is {:?}, but F32 was expected", view.dtype()));
+    gather(file.iter().filter_map(|(name, view)| read(name, &view)))
+}
+
+/// Returns all tensors, or all problems in alphabetical order.
+pub(super) fn gather(tensors: impl Iterator<Item = Result<(String, Values), String>>) -> Result<Tensors, String> {
+    let (mut gathered, mut problems) = (Tensors::new(), Vec::new());
+    for tensor in tensors {
+        match tensor {
+            Ok((name, values)) => drop(gathered.insert(name, values)),
+            Err(problem) => problems.push(problem),
         }
     }
     problems.sort();
-    if problems.is_empty() { Ok(tensors) } else { Err(problems.join("; ")) }
+    if problems.is_empty() { Ok(gathered) } else { Err(problems.join("; ")) }
 }
 
-/// Writes a safetensors file, tensors in the order of their names: the same bytes for the same tensors.
+/// Writes a safetensors file, tensors in the order of their names; the same tensors give the same bytes.
 pub fn write_safetensors(tensors: &Tensors) -> Vec<u8> {
     let views = tensors.iter().map(|(name, tensor)| (name.as_str(), LittleEndian(tensor)));
     safetensors::serialize(views, None).expect("names and sizes are far below the limits of the format")
 }
 
-/// Encodes a tensor when its turn comes, so that no second copy of a whole network is held.
+/// A tensor that is encoded while the file is written, so that no second copy of a whole network is in memory.
 struct LittleEndian<'a>(&'a Values);
 
 impl View for LittleEndian<'_> {
@@ -160,12 +184,25 @@ impl Path {
     }
 }
 
-struct Collect {
-    path: Path,
-    tensors: Tensors,
+/// A float tensor of a module.
+struct Float {
+    /// The last axis fastest.
+    values: Tensor<1>,
+    /// True if a training changes it.
+    is_trained: bool,
 }
 
-impl ModuleVisitor for Collect {
+/// Calls `each` with the name and shape of every float tensor of a module.
+fn visit<M: Module>(module: &M, each: impl FnMut(String, Vec<usize>, Float)) {
+    module.visit(&mut Visit { path: Path::default(), each });
+}
+
+struct Visit<F> {
+    path: Path,
+    each: F,
+}
+
+impl<F: FnMut(String, Vec<usize>, Float)> ModuleVisitor for Visit<F> {
     fn enter_module(&mut self, name: &str, container: &str) {
         self.path.enter(name, container);
     }
@@ -175,29 +212,9 @@ impl ModuleVisitor for Collect {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let tensor = param.val();
-        let shape = tensor.dims().to_vec();
-        let values = tensor.into_data().try_into_vec_as().expect("parameters are f32");
-        self.tensors.insert(self.path.name(), Values { shape, values });
-    }
-}
-
-struct Shapes {
-    path: Path,
-    shapes: BTreeMap<String, Vec<usize>>,
-}
-
-impl ModuleVisitor for Shapes {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.path.enter(name, container);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.shapes.insert(self.path.name(), param.val().dims().to_vec());
+        let (tensor, is_trained) = (param.val(), param.is_require_grad());
+        let (shape, count) = (tensor.dims().to_vec(), tensor.shape().num_elements());
+        (self.each)(self.path.name(), shape, Float { values: tensor.reshape([count]), is_trained });
     }
 }
 
@@ -227,7 +244,7 @@ impl<F: FnMut(&str, &[usize]) -> Option<Vec<f32>>> ModuleMapper for Fill<F> {
     }
 }
 
-/// The id of the parameter of that name.
+/// Returns the id of a parameter, made from its name.
 pub(super) fn id(name: &str) -> ParamId {
     let digest = Digest::of(name.as_bytes());
     let first: [u8; 8] = digest.as_bytes()[..8].try_into().expect("a digest has 32 bytes");
@@ -239,8 +256,6 @@ mod tests {
     use super::*;
     use crate::model::{Classifier, ModelName};
     use burn::tensor::Device;
-    use orchestrate_stages::random::Seed;
-    use safetensors::tensor::TensorView;
 
     fn tiny() -> Classifier {
         let model = ModelName::new("tiny").expect("it exists");

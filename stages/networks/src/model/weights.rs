@@ -1,97 +1,126 @@
-//! What `train` gives: the tensors of a classifier, and what must be known to use them.
+//! A trained network as an output: its tensors, and the card that tells how to use them.
 //!
-//! Two files: `weights.safetensors`, tensors in the order of their names, and `model.json`, the [`ModelCard`].
+//! Two files: `weights.safetensors`, tensors in the order of their names, and the card, JSON. The name of the card's
+//! file tells a classifier from a U-Net.
 
+use burn::module::Module;
 use burn::tensor::Device;
 use orchestrate_engine::stage::{Content, Item, Output, StageError};
 use orchestrate_stages::artifact::WEIGHTS;
-use serde::{Deserialize, Serialize};
+use orchestrate_stages::random::Seed;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
+use super::architecture::Architecture;
+use super::input::Normalisation;
 use super::tensors::{Tensors, read_safetensors, write_safetensors};
-use super::{Classifier, ModelName, Normalisation, Precision, unet_weights};
 
-pub(super) const TENSORS: &str = "weights.safetensors";
-pub(super) const CARD: &str = "model.json";
+/// The name of the file of tensors.
+const TENSORS: &str = "weights.safetensors";
 
-/// A trained classifier at rest.
+/// A trained network at rest.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Weights {
-    /// What it is.
-    pub card: ModelCard,
+pub struct Weights<C> {
+    /// Its settings.
+    pub card: C,
     /// Its tensors by name.
     pub tensors: Tensors,
 }
 
-/// What must be known of a classifier beside its tensors.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelCard {
-    /// Its architecture.
-    pub model: ModelName,
-    /// Class names in the order of the outputs.
-    pub classes: Vec<String>,
-    /// Height of an input image, in pixels.
+/// The settings of a network beside its tensors.
+pub trait Card: Serialize + DeserializeOwned {
+    /// The network.
+    type Network: Module;
+
+    /// The name of the card's file.
+    const FILE: &'static str;
+
+    /// The words before the name of the architecture in errors.
+    const NETWORK: &'static str;
+
+    /// The stage that trains such a network, and the stage that uses it.
+    const STAGES: [&'static str; 2];
+
+    /// The results of the stage that uses it.
+    const RESULTS: &'static str;
+
+    /// The error of a port that receives weights of another kind.
+    const OTHER_KIND: &'static str;
+
+    /// Returns the architecture of the network, or of its encoder.
+    fn architecture(&self) -> &'static Architecture;
+
+    /// Returns facts about the training of the network.
+    fn training(&self) -> Training<'_>;
+
+    /// Builds the network; the error names every tensor that does not fit.
+    fn build(&self, tensors: &Tensors, device: &Device) -> Result<Self::Network, String>;
+
+    /// Builds the network with weights drawn from [`Card::streams`].
+    fn drawn(&self, device: &Device) -> Self::Network;
+
+    /// Replaces drawn weights by pretrained ones; the error names every tensor that does not fit.
+    fn with_pretrained(&self, drawn: Self::Network, tensors: &Tensors) -> Result<Self::Network, String>;
+
+    /// Names the network in errors: ``model `tiny` ``.
+    fn name(&self) -> String {
+        format!("{} `{}`", Self::NETWORK, self.architecture().name)
+    }
+
+    /// Returns the seed of all streams of random numbers of the training.
+    fn streams(&self) -> Seed {
+        let Training { fold, seed, .. } = self.training();
+        Seed::new(Self::STAGES[0], seed, &[self.architecture().name, &fold.to_string()])
+    }
+}
+
+/// Facts about the training of a network.
+#[derive(Clone, Copy, Debug)]
+pub struct Training<'a> {
+    /// Height of its images, in pixels.
     pub height: usize,
-    /// Width of an input image, in pixels.
+    /// Width of its images, in pixels.
     pub width: usize,
-    /// How grey levels are normalised, one entry a channel.
-    pub normalisation: Normalisation,
-    /// The fold that it has not seen.
+    /// The normalisation of their grey levels, one entry per channel.
+    pub normalisation: &'a Normalisation,
+    /// The fold that it left out, from 1.
     pub fold: u32,
-    /// The seed of its training.
+    /// The param `seed`.
     pub seed: u64,
-    /// The type in which its trunk was trained; its tensors are f32.
-    pub precision: Precision,
-    /// What the trunk was before the first epoch.
-    pub init: InitialWeights,
 }
 
-/// What the trunk of a network was before its training.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum InitialWeights {
-    /// Drawn at random.
-    Random,
-    /// Read from a file; what a modified network adds to a published one was drawn.
-    Published,
-}
-
-impl Weights {
-    /// Name of the output.
+impl<C: Card> Weights<C> {
+    /// The name of the output.
     pub const OUTPUT: &'static str = WEIGHTS;
 
-    /// The output that holds it; the same bytes for the same weights.
+    /// Writes the output; the same weights give the same bytes.
     pub fn output(&self) -> Result<Output, StageError> {
         let mut card = serde_json::to_vec_pretty(&self.card)
-            .map_err(|error| StageError::new(format!("cannot write {CARD}: {error}")))?;
+            .map_err(|error| StageError::new(format!("cannot write {}: {error}", C::FILE)))?;
         card.push(b'\n');
         let files = vec![
-            (CARD.to_owned(), Content::Bytes(card)),
+            (C::FILE.to_owned(), Content::Bytes(card)),
             (TENSORS.to_owned(), Content::Bytes(write_safetensors(&self.tensors))),
         ];
         Ok(Output { name: Self::OUTPUT.to_owned(), files })
     }
 
-    /// Reads it from what a port received; a U-Net is refused with a sentence.
+    /// Reads what a port received; weights of another kind are refused with [`Card::OTHER_KIND`].
     pub fn from_item(item: &Item) -> Result<Self, StageError> {
-        if item.files.iter().any(|file| file.name == unet_weights::CARD) {
-            return Err(StageError::input(
-                "weights",
-                "they are those of a U-Net, which has no class activation map; connect a stage of kind `train`, or read the \
-                 masks of the U-Net with `predict-masks`",
-            ));
+        let has = |name: &str| item.files.iter().any(|file| file.name == name);
+        if has(TENSORS) && !has(C::FILE) {
+            return Err(StageError::input("weights", C::OTHER_KIND));
         }
-        let card = serde_json::from_slice(&item.read(CARD)?)
-            .map_err(|error| StageError::new(format!("`{CARD}` cannot be read: {error}")))?;
+        let card = serde_json::from_slice(&item.read(C::FILE)?)
+            .map_err(|error| StageError::new(format!("`{}` cannot be read: {error}", C::FILE)))?;
         let tensors =
             read_safetensors(&item.read(TENSORS)?).map_err(|error| StageError::new(format!("`{TENSORS}`: {error}")))?;
         Ok(Self { card, tensors })
     }
 
-    /// The classifier, ready to use.
-    pub fn classifier(&self, device: &Device) -> Result<Classifier, StageError> {
-        let Self { card, tensors } = self;
-        Classifier::from_tensors(card.model, card.classes.len(), tensors, device)
-            .map_err(|error| StageError::new(format!("`{TENSORS}` does not fit model `{}`: {error}", card.model)))
+    /// Builds the network, ready to use.
+    pub fn network(&self, device: &Device) -> Result<C::Network, StageError> {
+        let network = self.card.build(&self.tensors, device);
+        network.map_err(|error| StageError::new(format!("`{TENSORS}` does not fit {}: {error}", self.card.name())))
     }
 }

@@ -1,16 +1,16 @@
+use burn::tensor::Device;
 use orchestrate_engine::stage::Item;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::{
-    Classifier, EncoderName, InitialWeights, ModelCard, ModelName, Normalisation, Precision, Unet, UnetCard, Weights,
-};
+use crate::model::{Classifier, EncoderName, InitialWeights, ModelCard, ModelName, Normalisation, Precision, Unet};
+use crate::testing::reference::image_tensor;
 use crate::testing::{Bench, blobs};
 use orchestrate_stages::artifact::Masks;
 use orchestrate_stages::random::Seed;
 
 /// Images of 32×32 in folds 1, 2, 3, 1, 2, 3 and a network of random weights that has not seen fold 2.
-fn inputs() -> (Images, Split, UnetWeights) {
+fn inputs() -> (Images, Split, Weights<UnetCard>) {
     let (images, _, split): (Images, Masks, Split) = blobs(6, 32);
     let encoder = EncoderName::Vgg16;
     let card = UnetCard {
@@ -24,7 +24,7 @@ fn inputs() -> (Images, Split, UnetWeights) {
         init: InitialWeights::Random,
     };
     let tensors = Unet::drawn(encoder, &Seed::new("test", 0, &[]), &Device::flex()).tensors();
-    (images, split, UnetWeights { card, tensors })
+    (images, split, Weights { card, tensors })
 }
 
 /// What the ports receive.
@@ -34,7 +34,7 @@ struct Stored {
 }
 
 impl Stored {
-    fn new((images, split, weights): &(Images, Split, UnetWeights)) -> Self {
+    fn new((images, split, weights): &(Images, Split, Weights<UnetCard>)) -> Self {
         let bench = Bench::new();
         let weights = Item { labels: Vec::new(), files: bench.store(weights.output().unwrap()) };
         let inputs =
@@ -64,7 +64,7 @@ fn masks_of_the_unseen_fold_are_where_the_sigmoid_reaches_the_cut() {
     let device = Device::flex();
     let pixels = [1, 4].map(|image| &inputs.0.pixels[image * 1024..(image + 1) * 1024]).concat();
     let tensor = image_tensor(&pixels, 32, 32, &Normalisation::image_net(), &device);
-    let logits: Vec<f32> = inputs.2.unet(&device).unwrap().logits(tensor).into_data().try_into_vec_as().unwrap();
+    let logits: Vec<f32> = inputs.2.network(&device).unwrap().logits(tensor).into_data().try_into_vec_as().unwrap();
     let expected: Vec<u8> =
         logits.iter().map(|&logit| u8::from(1.0 / (1.0 + (-f64::from(logit)).exp()) >= 0.5)).collect();
     assert_eq!(found.pixels, expected);
@@ -92,7 +92,7 @@ fn a_batch_gives_each_cut_what_it_gets_alone() {
 #[test]
 fn what_does_not_fit_together_is_refused_with_a_reason() {
     let good = inputs();
-    let error = |params: Value, change: &dyn Fn(&mut (Images, Split, UnetWeights))| {
+    let error = |params: Value, change: &dyn Fn(&mut (Images, Split, Weights<UnetCard>))| {
         let mut inputs = good.clone();
         change(&mut inputs);
         Stored::new(&inputs).masks(&params).expect_err("it does not fit").to_string()
@@ -113,7 +113,8 @@ fn what_does_not_fit_together_is_refused_with_a_reason() {
         (error(json!({}), &|inputs| inputs.1.folds.fill(1)), "fold 2 does not exist: the split has folds 1 to 1"),
         (
             error(json!({}), &|inputs| drop(inputs.2.tensors.remove("segmentation_head.0.bias"))),
-            "`weights.safetensors` does not fit a U-Net with encoder `vgg16`: `segmentation_head.0.bias` [1] is missing",
+            "`weights.safetensors` does not fit a U-Net with encoder `vgg16`: `segmentation_head.0.bias` [1] is \
+             missing",
         ),
         (
             error(json!({}), &|inputs| {

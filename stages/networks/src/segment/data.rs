@@ -1,73 +1,50 @@
-//! Which images and masks a training sees, checked before it starts.
+//! The images and masks of a training, checked before it starts.
 
 use orchestrate_engine::stage::StageError;
-
-use super::packed::Packed;
-use super::params::Params;
-use crate::model::Unet;
-use crate::train::{check_names, divide};
 use orchestrate_stages::artifact::{ImageReader, Masks, Split};
 
-/// The images of one training, and their masks.
-pub(super) struct Data<'a> {
-    pub(super) images: &'a ImageReader,
-    masks: Packed,
-    /// Indices of the images outside the fold, in data set order.
-    pub(super) train: Vec<usize>,
-    /// Indices of the images of the fold, in data set order.
-    pub(super) validation: Vec<usize>,
+use super::params::Params;
+use crate::model::Unet;
+use crate::training::{Division, check_names, divide};
+
+/// Divides the images by the fold; fails unless a U-Net can be trained on them.
+pub(super) fn divided(
+    params: &Params,
+    images: &ImageReader,
+    masks: &Masks,
+    split: &Split,
+) -> Result<Division, StageError> {
+    check_names(images, split)?;
+    check_size(images)?;
+    check_masks(images, masks)?;
+    let division = divide(split, params.fold)?;
+    check_training(params, masks, &division.train)?;
+    Ok(division)
 }
 
-impl<'a> Data<'a> {
-    pub(super) fn new(
-        params: &Params,
-        images: &'a ImageReader,
-        masks: Masks,
-        split: &Split,
-    ) -> Result<Self, StageError> {
-        check_names(images, split)?;
-        check_size(images)?;
-        check_masks(images, &masks)?;
-        let (train, validation) = divide(split, params.fold)?;
-        let data = Self { images, masks: Packed::new(&masks), train, validation };
-        data.check_training(params)?;
-        Ok(data)
+fn check_training(params: &Params, masks: &Masks, train: &[usize]) -> Result<(), StageError> {
+    let (fold, size) = (params.fold, masks.height * masks.width);
+    if train.is_empty() {
+        return Err(StageError::new(format!("no training image is left outside fold {fold}; use more folds")));
     }
-
-    /// Height and width of images and masks.
-    pub(super) fn size(&self) -> (usize, usize) {
-        (self.images.height, self.images.width)
+    if train.iter().all(|&image| masks.pixels[image * size..(image + 1) * size].iter().all(|&pixel| pixel == 0)) {
+        return Err(StageError::input(
+            "masks",
+            format!("no image outside fold {fold} has a mask, so there is nothing to learn"),
+        ));
     }
-
-    /// The mask of an image, 0 or 1, row by row.
-    pub(super) fn mask(&self, image: usize) -> Vec<u8> {
-        self.masks.mask(image)
+    let last = (train.len() - 1) % params.batch_size + 1;
+    let least = Unet::SIZE_MULTIPLE;
+    if last == 1 && (masks.height, masks.width) == (least, least) {
+        return Err(StageError::new(format!(
+            "a batch of one image of {least}×{least} pixels has one value a channel at the bottom of the U-Net, which \
+             batch normalisation cannot scale: {} training images in batches of {} leave one; change `batch_size`, or \
+             raise `size` in the `dataset` stage",
+            train.len(),
+            params.batch_size
+        )));
     }
-
-    fn check_training(&self, params: &Params) -> Result<(), StageError> {
-        let fold = params.fold;
-        if self.train.is_empty() {
-            return Err(StageError::new(format!("no training image is left outside fold {fold}; use more folds")));
-        }
-        if self.train.iter().all(|&image| self.masks.is_empty(image)) {
-            return Err(StageError::input(
-                "masks",
-                format!("no image outside fold {fold} has a mask, so there is nothing to learn"),
-            ));
-        }
-        let last = (self.train.len() - 1) % params.batch_size + 1;
-        let least = Unet::SIZE_MULTIPLE;
-        if last == 1 && self.size() == (least, least) {
-            return Err(StageError::new(format!(
-                "a batch of one image of {least}×{least} pixels has one value a channel at the bottom of the U-Net, which batch \
-                 normalisation cannot scale: {} training images in batches of {} leave one; change `batch_size`, or raise \
-                 `size` in the `dataset` stage",
-                self.train.len(),
-                params.batch_size
-            )));
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// Fails unless a U-Net can take images of this size.
@@ -83,8 +60,8 @@ pub(crate) fn check_size(images: &ImageReader) -> Result<(), StageError> {
     Err(StageError::input(
         "images",
         format!(
-            "they are {height}×{width} pixels, but a U-Net halves them {} times, so both must be multiples of {multiple}; set \
-             `size = {size}` in the `dataset` stage",
+            "they are {height}×{width} pixels, but a U-Net halves them {} times, so both must be multiples of \
+             {multiple}; set `size = {size}` in the `dataset` stage",
             multiple.ilog2()
         ),
     ))

@@ -1,8 +1,8 @@
-//! Losses of a binary segmentation, from logits. Source: `DiceLoss` of segmentation_models_pytorch (mode binary, smooth 0) and
-//! PyTorch's `BCEWithLogitsLoss`.
+//! Losses of a binary segmentation, from logits. Source: `DiceLoss` of segmentation_models_pytorch (mode binary, smooth
+//! 0) and PyTorch's `BCEWithLogitsLoss`.
 //!
-//! - `"dice"`: 1 − 2 Σ p t / (Σ p + Σ t) with p = sigmoid of the logits and t the mask, summed over all pixels of all images of the
-//!   batch; 0 where no image of the batch has a mask, as its gradient is.
+//! - `"dice"`: 1 − 2 Σ p t / (Σ p + Σ t) with p = sigmoid of the logits and t the mask, summed over all pixels of all
+//!   images of the batch; 0, like its gradient, if no image of the batch has a mask.
 //! - `"bce"`: binary cross-entropy, the mean over pixels.
 //! - `"dice+bce"`: their sum.
 
@@ -28,7 +28,7 @@ pub enum Loss {
 }
 
 impl Loss {
-    /// The loss of a batch.
+    /// Computes the loss of a batch.
     ///
     /// - `logits`: `[batch, 1, height, width]`
     /// - `truth`: 0 or 1, the same shape
@@ -56,14 +56,15 @@ fn cross_entropy(logits: Tensor<4>, truth: Tensor<4>) -> Tensor<1> {
     sum(background * logits.clone() - log_sigmoid(logits)) / pixels
 }
 
-/// The sum of all values, image by image: one long sum may be split among threads, and end in other bits with other threads.
+/// Sums all values, image by image: Burn may split one long sum among threads, and the rounding would depend on their
+/// number.
 fn sum(values: Tensor<4>) -> Tensor<1> {
     let [batch, channels, height, width] = values.dims();
     let images: Tensor<2> = values.reshape([batch, channels * height * width]);
     images.sum_dim(1).sum()
 }
 
-/// The sums from which the loss of many batches together follows.
+/// Sums over many batches, from which their common loss follows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
     overlap: f64,
@@ -74,7 +75,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Adds an image: logits and mask, pixel by pixel.
+    /// Adds an image, from its logits and its mask, 0 or 1, row by row.
     pub(super) fn add(&mut self, logits: &[f32], truth: &[u8]) {
         for (&logit, &truth) in logits.iter().zip(truth) {
             let (logit, truth) = (f64::from(logit), f64::from(truth));
@@ -87,10 +88,10 @@ impl Tally {
         self.pixels += logits.len();
     }
 
-    /// The loss of all that was added, as if it were one batch.
+    /// Returns the loss of all added images, as if they were one batch.
     pub(super) fn loss(&self, loss: Loss) -> f64 {
         let half = (self.predicted + self.truth) / 2.0;
-        // NaN stays NaN, so that a network that diverged is seen.
+        // NaN stays NaN, so that a diverged network is noticed.
         let dice = if self.truth > 0.0 || half.is_nan() { 1.0 - self.overlap / half } else { 0.0 };
         let entropy = self.entropy / self.pixels.max(1) as f64;
         match loss {

@@ -1,25 +1,25 @@
 //! From logits to a mask.
 
-/// The logit from which on a pixel is foreground.
+/// The smallest logit of a foreground pixel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Level(f64);
 
 impl Level {
-    /// That of a probability of ½.
+    /// The level of probability ½.
     pub(crate) const HALF: Self = Self(0.0);
 
-    /// That of a probability between 0 and 1: sigmoid(logit) ≥ p where logit ≥ ln(p / (1 − p)), without rounding of the sigmoid.
+    /// Returns the level of a probability p between 0 and 1, ln(p / (1 − p)): no sigmoid of a logit is rounded.
     pub(crate) fn of(probability: f64) -> Self {
         Self((probability / (1.0 - probability)).ln())
     }
 
-    /// Whether a pixel with that logit is foreground.
+    /// Returns true if a pixel with that logit is foreground.
     pub(crate) fn reached_by(self, logit: f32) -> bool {
         f64::from(logit) >= self.0
     }
 }
 
-/// Intersection over union of the mask in logits and the true one (0 or 1); `None` where the latter is empty.
+/// Computes intersection over union of the predicted and the true mask (0 or 1); `None` if the latter is empty.
 pub(super) fn iou(logits: &[f32], truth: &[u8], level: Level) -> Option<f64> {
     let (mut both, mut either, mut any) = (0_u32, 0_u32, false);
     for (&logit, &truth) in logits.iter().zip(truth) {

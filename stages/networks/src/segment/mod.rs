@@ -1,29 +1,28 @@
-//! Trains a U-Net on the masks of all images outside one fold.
+//! `kind = "segment"`: trains a U-Net on the masks of all images outside one fold.
 //!
-//! - The network: [`crate::model::Unet`], one logit a pixel. Source of its place beside classifiers: Kang et al. 2021, section 3.2.
+//! - Network: [`crate::model::Unet`], one logit per pixel, compared with class activation maps. Source: Kang et al.
+//!   2021, section 3.2.
 //! - Loss: [`Loss`], over all pixels of a batch. Images without a mask are trained on too.
-//! - Optimisers, schedules, augmentation, random numbers, checkpoints: those of [`crate::train`]. A training that was stopped goes
-//!   on from the last epoch to the same bytes.
+//! - Optimisers, schedules, augmentation, random numbers and checkpoints are those of [`crate::train`].
 
 mod data;
-mod fit;
 pub(crate) mod loss;
 pub(crate) mod mask;
 mod packed;
 mod params;
+mod task;
 
 #[cfg(test)]
 mod tests;
 
-use orchestrate_engine::stage::{Action, Context, FileName, Output, Port, StageError, Weight};
-
-use crate::model::{self, InitialWeights, UnetCard, UnetWeights, device};
-use crate::training::published::{self, INIT_WEIGHTS};
-use crate::training::{Checkpoints, Session};
-use data::Data;
+use orchestrate_engine::stage::{Action, Context, Facts, FileName, Output, Port, StageError, Weight};
 use orchestrate_stages::artifact::{ImageReader, Images, Masks, Split, Table};
-use orchestrate_stages::threads::with_threads;
 use orchestrate_stages::typed::{Adaptor, Typed};
+
+use crate::model::{DEVICE_USE, InitialWeights, UnetCard, Weights};
+use crate::training::{INIT_WEIGHTS, Init, fit};
+use packed::Packed;
+use task::Segmentation;
 
 pub(crate) use data::check_size;
 
@@ -37,32 +36,23 @@ pub(crate) static STAGE: Adaptor<Segment> = Adaptor::new();
 pub(crate) struct Segment;
 
 impl Typed for Segment {
-    const KIND: &'static str = "segment";
-    /// Raised when the same inputs would give other weights.
-    const VERSION: u32 = 2;
-    const ABOUT: &'static str = "trains a U-Net on the masks of all images outside one fold";
-    const PORTS: &'static [Port] = &[
-        Port { name: "images", reads: &[Images::OUTPUT], optional: false, many: false },
-        Port { name: "masks", reads: &[Masks::OUTPUT], optional: false, many: false },
-        Port { name: "split", reads: &[Split::OUTPUT], optional: false, many: false },
-    ];
-    const OUTPUTS: &'static [&'static str] = &[UnetWeights::OUTPUT, "curve"];
-    const WEIGHT: Weight = Weight::Heavy;
-    const USES_DEVICE: bool = true;
-    const CHECKPOINTS: bool = true;
-    const PATHS: &'static [&'static str] = &[INIT_WEIGHTS];
+    const FACTS: Facts = Facts {
+        ports: &[
+            Port { name: "images", reads: &[Images::OUTPUT], optional: false, many: false },
+            Port { name: "masks", reads: &[Masks::OUTPUT], optional: false, many: false },
+            Port { name: "split", reads: &[Split::OUTPUT], optional: false, many: false },
+        ],
+        outputs: &[Weights::<UnetCard>::OUTPUT, "curve"],
+        weight: Weight::Heavy,
+        device: Some(DEVICE_USE),
+        checkpoints: true,
+        path_fields: &[INIT_WEIGHTS],
+        ..Facts::new("segment", 2, "trains a U-Net on the masks of all images outside one fold")
+    };
     type Params = Params;
 
     fn files(params: &Params) -> Result<Vec<FileName>, Vec<String>> {
-        Ok(published::files(params.init.weights.as_deref()))
-    }
-
-    fn device_env(device: &str) -> Vec<(&'static str, String)> {
-        model::environment(device)
-    }
-
-    fn describe_device(device: &str) -> String {
-        model::describe(device)
+        Ok(params.init.files())
     }
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
@@ -74,15 +64,10 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
     let images = ImageReader::from_item(action.one("images")?)?;
     let masks = Masks::from_item(action.one("masks")?)?;
     let split = Split::from_item(action.one("split")?)?;
-    let data = Data::new(params, &images, masks, &split)?;
-    let published = published::published(action, |name| !params.encoder.is_head(name))?;
-    let session = Session {
-        device: device(context.device)?,
-        checkpoints: context.checkpoint_dir.map(|dir| Checkpoints::new(dir, action.key)),
-        progress: context.progress,
-        cancelled: context.cancelled,
-    };
-    let (tensors, curve) = with_threads(context.threads, || fit::fit(params, &data, published.as_ref(), &session))?;
+    let division = data::divided(params, &images, &masks, &split)?;
+    let packed = Packed::new(&masks);
+    drop(masks);
+    let pretrained = Init::read(action, |name| !params.encoder.is_head(name))?;
     let card = UnetCard {
         encoder: params.encoder,
         height: images.height,
@@ -91,7 +76,9 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
         fold: params.fold,
         seed: params.seed,
         precision: params.precision,
-        init: if published.is_some() { InitialWeights::Published } else { InitialWeights::Random },
+        init: InitialWeights::of(pretrained.as_ref()),
     };
-    Ok(vec![UnetWeights { card, tensors }.output()?, curve.output()?])
+    let pretrained = pretrained.as_ref();
+    let task = Segmentation { params, images: &images, masks: packed, division, card, pretrained };
+    fit(task, &params.recipe(), context, action)
 }

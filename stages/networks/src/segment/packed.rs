@@ -1,12 +1,12 @@
-//! Masks in memory, a bit a pixel: every worker process holds its own, an eighth of what the table decodes to.
+//! Masks in memory, one bit per pixel: every worker process has its own, an eighth of the decoded table.
 
 use orchestrate_stages::artifact::Masks;
 
 /// Masks of one size, in data set order.
 pub(super) struct Packed {
-    /// Pixels of a mask.
+    /// Pixels per mask.
     size: usize,
-    /// Eight pixels a byte, the first in the lowest bit; each mask begins with a byte of its own.
+    /// Eight pixels per byte, the first in the lowest bit; each mask starts with a new byte.
     bytes: Vec<u8>,
 }
 
@@ -18,17 +18,12 @@ impl Packed {
         Self { size, bytes }
     }
 
-    /// The mask of an image, 0 or 1, row by row.
+    /// Returns the mask of an image, 0 or 1, row by row.
     pub(super) fn mask(&self, image: usize) -> Vec<u8> {
         let mut pixels: Vec<u8> =
             self.bytes_of(image).iter().flat_map(|byte| (0..8).map(move |place| (byte >> place) & 1)).collect();
         pixels.truncate(self.size);
         pixels
-    }
-
-    /// Whether the mask of an image has no foreground.
-    pub(super) fn is_empty(&self, image: usize) -> bool {
-        self.bytes_of(image).iter().all(|&byte| byte == 0)
     }
 
     fn bytes_of(&self, image: usize) -> &[u8] {
@@ -50,7 +45,6 @@ mod tests {
             let packed = Packed::new(&Masks { names, height, width, pixels: pixels.clone() });
             for (image, mask) in pixels.chunks(size).enumerate() {
                 assert_eq!(packed.mask(image), mask, "{height} × {width}");
-                assert_eq!(packed.is_empty(image), !mask.contains(&1));
             }
         }
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::loss::Loss;
 use crate::model::{EncoderName, Precision};
-use crate::train::{Augment, Init, OptimizerKind, Schedule};
+use crate::training::{Augment, Init, OptimizerKind, Recipe, Schedule, check, epochs, momentum};
 
 /// Parameters of `kind = "segment"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,7 +18,7 @@ pub struct Params {
     /// Passes over the training images, at least 1; default 10.
     #[serde(default = "epochs")]
     pub epochs: u32,
-    /// Images that give one step, at least 1; default 8. The last batch of an epoch may be smaller.
+    /// Images per step, at least 1; default 8. The last batch of an epoch may be smaller.
     #[serde(default = "batch_size")]
     pub batch_size: usize,
     /// `"adam"` (default), `"adamw"` or `"sgd"`.
@@ -33,34 +33,30 @@ pub struct Params {
     /// Weight decay of all tensors, at least 0; default 0. Decoupled in `"adamw"`, an L2 penalty in the others.
     #[serde(default)]
     pub weight_decay: f64,
-    /// How the learning rate changes from epoch to epoch: `"constant"` (default), `"cosine"` (to 0 after the last epoch),
-    /// or `{ step = { every = 10, factor = 0.1 } }`.
+    /// The learning rate of each epoch: `"constant"` (default), `"cosine"` (to 0 after the last
+    /// epoch), or `{ step = { every = 10, factor = 0.1 } }`.
     #[serde(default)]
     pub schedule: Schedule,
     /// `"dice"` (default, as in the paper), `"bce"` or `"dice+bce"`.
     #[serde(default)]
     pub loss: Loss,
-    /// Random changes of training images, and of their masks with them; default none.
+    /// Random changes of training images and, alike, of their masks; default none.
     #[serde(default)]
     pub augment: Augment,
-    /// What is not trained: `"none"` (default), or `"encoder"`, which needs `init.weights`. Its batch normalisation then uses
-    /// its running statistics and leaves them as they are.
+    /// The part that is not trained: `"none"` (default), or `"encoder"`, which needs `init.weights`. Its batch
+    /// normalisation then uses its running statistics and does not update them.
     #[serde(default)]
     pub freeze: Freeze,
-    /// Where weights come from: torchvision's state dict for the encoder, weights that `train` gave, or a whole U-Net of
+    /// The source of weights: torchvision's state dict for the encoder, weights by `train`, or a whole U-Net of
     /// segmentation_models_pytorch; default: drawn at random.
     #[serde(default)]
     pub init: Init,
-    /// The type of the numbers: `"f32"`, as the running statistics of its batch normalisation need it.
+    /// The type of the numbers: `"f32"`, which the running statistics of batch normalisation need.
     #[serde(default)]
     pub precision: Precision,
     /// Seed of weights, order of images and augmentation.
     #[serde(default)]
     pub seed: u64,
-}
-
-fn epochs() -> u32 {
-    10
 }
 
 fn batch_size() -> usize {
@@ -71,11 +67,7 @@ fn learning_rate() -> f64 {
     0.0001
 }
 
-fn momentum() -> f64 {
-    0.9
-}
-
-/// What is not trained.
+/// The part of a U-Net that is not trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Freeze {
@@ -86,34 +78,24 @@ pub enum Freeze {
     Encoder,
 }
 
+impl Params {
+    pub(super) fn recipe(&self) -> Recipe {
+        let Self { fold, epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule, .. } = *self;
+        Recipe { fold, epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule }
+    }
+}
+
 impl params::Params for Params {
     fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut problems = Vec::new();
-        let mut check = |field: &'static str, holds: bool, rule: &str| {
-            if !holds {
-                problems.push((field, format!("{field} {rule}")));
-            }
-        };
-        let above_0 = |number: f64| number > 0.0 && number.is_finite();
-        check("fold", self.fold >= 1, "counts from 1");
-        check("epochs", self.epochs >= 1, "must be at least 1");
-        check("batch_size", self.batch_size >= 1, "must be at least 1");
-        check("learning_rate", above_0(self.learning_rate), "must be a number above 0");
-        check("momentum", (0.0..1.0).contains(&self.momentum), "must be at least 0 and below 1");
+        let mut problems = self.recipe().problems();
         check(
-            "weight_decay",
-            self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
-            "must be a number that is at least 0",
-        );
-        if let Schedule::Step { every, factor } = self.schedule {
-            check("schedule", every >= 1 && above_0(factor), "needs `every` of at least 1 and a `factor` above 0");
-        }
-        check(
+            &mut problems,
             "freeze",
             self.freeze == Freeze::None || self.init.weights.is_some(),
             "= \"encoder\" needs `init = { weights = \"…\" }`: an encoder of random weights would stay random",
         );
         check(
+            &mut problems,
             "precision",
             self.precision == Precision::F32,
             "must be \"f32\": a U-Net has batch normalisation, whose running statistics need it",

@@ -1,79 +1,27 @@
-//! Which images a training sees, checked before it starts.
+//! The images and classes of a training, checked before it starts.
 
 use orchestrate_engine::stage::StageError;
-
-use super::params::{ClassWeights, Params};
-use crate::model::Normalisation;
 use orchestrate_stages::artifact::{ImageReader, Split};
 
-/// The images of one training.
-pub(super) struct Data<'a> {
-    pub(super) images: &'a ImageReader,
-    /// Class index of each image.
-    pub(super) labels: &'a [u32],
-    pub(super) classes: usize,
-    /// Indices of the images outside the fold, in data set order.
-    pub(super) train: Vec<usize>,
-    /// Indices of the images of the fold, in data set order.
-    pub(super) validation: Vec<usize>,
-    pub(super) normalisation: Normalisation,
-    /// Weight of each class in the loss, if they differ.
-    pub(super) class_weights: Option<Vec<f32>>,
+use super::params::{ClassWeights, Params};
+use crate::model::{ModelName, Normalisation};
+use crate::training::{Division, check_names, divide};
+
+/// Divides the images by the fold; fails unless the model can be trained on them.
+pub(super) fn divided(params: &Params, images: &ImageReader, split: &Split) -> Result<Division, StageError> {
+    check_names(images, split)?;
+    check_size(params, images)?;
+    divide(split, params.fold)
 }
 
-impl<'a> Data<'a> {
-    pub(super) fn new(params: &Params, images: &'a ImageReader, split: &'a Split) -> Result<Self, StageError> {
-        check_names(images, split)?;
-        check_size(params, images)?;
-        let (train, validation) = divide(split, params.fold)?;
-        let counts = count_classes(params.fold, split, &train)?;
-        let architecture = params.model.architecture();
-        let normalisation = match architecture.normalisation {
-            Some(published) => published(),
-            None => Normalisation::of(train.iter().map(|&image| images.pixels(image)))?,
-        };
-        Ok(Self {
-            images,
-            labels: &split.labels,
-            classes: split.classes.len(),
-            class_weights: class_weights(&params.class_weights, split, &counts)?,
-            train,
-            validation,
-            normalisation,
-        })
-    }
-}
-
-/// Indices of the images outside and inside a fold, in data set order; fails where the fold has none.
-pub(crate) fn divide(split: &Split, fold: u32) -> Result<(Vec<usize>, Vec<usize>), StageError> {
-    let (validation, train): (Vec<usize>, Vec<usize>) =
-        (0..split.folds.len()).partition(|&image| split.folds[image] == fold);
-    if validation.is_empty() {
-        let last = split.folds.iter().max().copied().unwrap_or(0);
-        return Err(StageError::new(format!("fold {fold} does not exist: the split has folds 1 to {last}")));
-    }
-    Ok((train, validation))
-}
-
-/// Fails unless the split is of these images.
-pub(crate) fn check_names(images: &ImageReader, split: &Split) -> Result<(), StageError> {
-    if images.names == split.names {
-        return Ok(());
-    }
-    let (ours, theirs) = (images.names.len(), split.names.len());
-    let differ = images.names.iter().zip(&split.names).find(|(ours, theirs)| ours != theirs);
-    Err(StageError::input(
-        "split",
-        match differ {
-            Some((ours, theirs)) => format!(
-                "it was made for other images: `{theirs}` stands where the images have `{ours}`; \
-                 connect `images` and `split` to the same data set"
-            ),
-            None => format!(
-                "it has {theirs} images, but there are {ours}; connect `images` and `split` to the same data set"
-            ),
-        },
-    ))
+/// Returns the normalisation that pretrained weights of the model expect, or that of the training images.
+pub(super) fn normalisation(
+    model: ModelName,
+    images: &ImageReader,
+    train: &[usize],
+) -> Result<Normalisation, StageError> {
+    let images = train.iter().map(|&image| images.pixels(image));
+    model.architecture().normalisation.map_or_else(|| Normalisation::of(images), |expected| Ok(expected()))
 }
 
 fn check_size(params: &Params, images: &ImageReader) -> Result<(), StageError> {
@@ -88,7 +36,7 @@ fn check_size(params: &Params, images: &ImageReader) -> Result<(), StageError> {
     ))
 }
 
-/// Training images of each class; none may be 0, or the network could never predict the class.
+/// Counts the training images of each class; fails at 0, as the network could never predict that class.
 fn count_classes(fold: u32, split: &Split, train: &[usize]) -> Result<Vec<usize>, StageError> {
     let mut counts = vec![0; split.classes.len()];
     train.iter().for_each(|&image| counts[split.labels[image] as usize] += 1);
@@ -103,8 +51,12 @@ fn count_classes(fold: u32, split: &Split, train: &[usize]) -> Result<Vec<usize>
     )))
 }
 
-fn class_weights(rule: &ClassWeights, split: &Split, counts: &[usize]) -> Result<Option<Vec<f32>>, StageError> {
-    match rule {
+/// Returns the weight of each class in the loss; `None` if all are equal.
+///
+/// Errors: a class without training images; another number of weights than of classes.
+pub(super) fn class_weights(params: &Params, split: &Split, train: &[usize]) -> Result<Option<Vec<f32>>, StageError> {
+    let counts = count_classes(params.fold, split, train)?;
+    match &params.class_weights {
         ClassWeights::None => Ok(None),
         ClassWeights::Balanced => {
             let n: usize = counts.iter().sum();

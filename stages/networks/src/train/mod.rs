@@ -1,67 +1,55 @@
-//! Trains a classifier on all images outside one fold.
+//! `kind = "train"`: trains a classifier on all images outside one fold.
 //!
 //! - Loss: softmax cross-entropy, optionally weighted by class as PyTorch weights it.
-//! - Optimisers as in PyTorch: Adam (L2 penalty in the gradient), AdamW (decay beside it), SGD with momentum.
-//! - Random numbers: weights, order of images and augmentation are drawn from streams named after the seed, the model, the fold,
-//!   what they are for and the epoch. So nothing random needs to be stored to go on from a checkpoint, and neither threads nor
-//!   other trainings move anything.
-//! - After each epoch a checkpoint is written; a training that was stopped goes on from the last one, to the same bytes.
+//! - Optimisers as in PyTorch: Adam (L2 penalty in the gradient), AdamW (decoupled decay), SGD with momentum.
+//! - Random numbers: weights, order of images and augmentation have a stream each, named after the seed, the model, the
+//!   fold, the purpose and the epoch. So a checkpoint stores no random state, and neither threads nor other trainings
+//!   change a draw.
+//! - A checkpoint follows each epoch; a stopped training continues from the last one to the same bytes.
 
 mod data;
-mod fit;
 mod params;
+mod task;
 
 #[cfg(test)]
 mod tests;
 
-use orchestrate_engine::stage::{Action, Context, FileName, Output, Port, StageError, Weight};
-
-use crate::model::{self, InitialWeights, ModelCard, Weights, device};
-use crate::training::published::{self, INIT_WEIGHTS};
-use crate::training::{Checkpoints, Session};
-use data::Data;
+use orchestrate_engine::stage::{Action, Context, Facts, FileName, Output, Port, StageError, Weight};
 use orchestrate_stages::artifact::{ImageReader, Split, Table};
-use orchestrate_stages::threads::with_threads;
 use orchestrate_stages::typed::{Adaptor, Typed};
 
-pub(crate) use data::{check_names, divide};
+use crate::model::{DEVICE_USE, InitialWeights, ModelCard};
+use crate::training::{INIT_WEIGHTS, Init, fit};
+use task::Classification;
 
-pub use params::{Augment, ClassWeights, Flip, Freeze, Init, OptimizerKind, Params, Schedule};
+pub use params::{ClassWeights, Freeze, Params};
 
 /// `kind = "train"`.
 pub(crate) static STAGE: Adaptor<Train> = Adaptor::new();
 
-/// Raised when the same inputs would give other weights.
+/// Version of the stage, raised when the same inputs would give other weights.
 const VERSION: u32 = 3;
 
 /// The stage; see the module.
 pub(crate) struct Train;
 
 impl Typed for Train {
-    const KIND: &'static str = "train";
-    const VERSION: u32 = VERSION;
-    const ABOUT: &'static str = "trains a classifier on all images outside one fold";
-    const PORTS: &'static [Port] = &[
-        Port { name: "images", reads: &["images"], optional: false, many: false },
-        Port { name: "split", reads: &["split"], optional: false, many: false },
-    ];
-    const OUTPUTS: &'static [&'static str] = &["weights", "curve"];
-    const WEIGHT: Weight = Weight::Heavy;
-    const USES_DEVICE: bool = true;
-    const CHECKPOINTS: bool = true;
-    const PATHS: &'static [&'static str] = &[INIT_WEIGHTS];
+    const FACTS: Facts = Facts {
+        ports: &[
+            Port { name: "images", reads: &["images"], optional: false, many: false },
+            Port { name: "split", reads: &["split"], optional: false, many: false },
+        ],
+        outputs: &["weights", "curve"],
+        weight: Weight::Heavy,
+        device: Some(DEVICE_USE),
+        checkpoints: true,
+        path_fields: &[INIT_WEIGHTS],
+        ..Facts::new("train", VERSION, "trains a classifier on all images outside one fold")
+    };
     type Params = Params;
 
     fn files(params: &Params) -> Result<Vec<FileName>, Vec<String>> {
-        Ok(published::files(params.init.weights.as_deref()))
-    }
-
-    fn device_env(device: &str) -> Vec<(&'static str, String)> {
-        model::environment(device)
-    }
-
-    fn describe_device(device: &str) -> String {
-        model::describe(device)
+        Ok(params.init.files())
     }
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
@@ -72,25 +60,22 @@ impl Typed for Train {
 fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Output>, StageError> {
     let images = ImageReader::from_item(action.one("images")?)?;
     let split = Split::from_item(action.one("split")?)?;
-    let data = Data::new(params, &images, &split)?;
-    let trunk = published::published(action, |name| params.model.is_of_trunk(name))?;
-    let session = Session {
-        device: device(context.device)?,
-        checkpoints: context.checkpoint_dir.map(|dir| Checkpoints::new(dir, action.key)),
-        progress: context.progress,
-        cancelled: context.cancelled,
-    };
-    let (tensors, curve) = with_threads(context.threads, || fit::fit(params, &data, trunk.as_ref(), &session))?;
+    let division = data::divided(params, &images, &split)?;
+    let class_weights = data::class_weights(params, &split, &division.train)?;
+    let normalisation = data::normalisation(params.model, &images, &division.train)?;
+    let trunk = Init::read(action, |name| params.model.is_of_trunk(name))?;
     let card = ModelCard {
         model: params.model,
         classes: split.classes.clone(),
         height: images.height,
         width: images.width,
-        normalisation: data.normalisation.clone(),
+        normalisation,
         fold: params.fold,
         seed: params.seed,
         precision: params.precision,
-        init: if trunk.is_some() { InitialWeights::Published } else { InitialWeights::Random },
+        init: InitialWeights::of(trunk.as_ref()),
     };
-    Ok(vec![Weights { card, tensors }.output()?, curve.output()?])
+    let (trunk, labels) = (trunk.as_ref(), split.labels.as_slice());
+    let task = Classification { params, images: &images, labels, division, class_weights, card, trunk, pooled: None };
+    fit(task, &params.recipe(), context, action)
 }

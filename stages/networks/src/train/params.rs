@@ -1,27 +1,28 @@
 //! Parameters of `kind = "train"`, with their defaults and ranges.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use orchestrate_engine::params;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::{ModelName, Precision};
+use crate::training::{Augment, Init, OptimizerKind, Recipe, Schedule, above_0, check, epochs, momentum};
 
 /// Parameters of `kind = "train"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// The network: `"alexnet"`, `"vgg16"`, `"vgg19"`, `"modified-alexnet"`, `"modified-vgg16"`, `"modified-vgg19"`, `"vgg16_bn"`,
-    /// `"vgg19_bn"`, `"resnet18"`, `"resnet34"`, `"resnet50"`, `"densenet121"`, `"squeezenet1_1"`, `"tiny"` or `"tiny-modified"`.
+    /// The network: `"alexnet"`, `"vgg16"`, `"vgg19"`, `"modified-alexnet"`, `"modified-vgg16"`, `"modified-vgg19"`,
+    /// `"vgg16_bn"`, `"vgg19_bn"`, `"resnet18"`, `"resnet34"`, `"resnet50"`, `"densenet121"`, `"squeezenet1_1"`,
+    /// `"tiny"` or `"tiny-modified"`.
     pub model: ModelName,
     /// The fold whose images are left out, from 1; the loss and accuracy of the curve are theirs.
     pub fold: u32,
     /// Passes over the training images, at least 1; default 10.
     #[serde(default = "epochs")]
     pub epochs: u32,
-    /// Images that give one step, at least 1; default 32. The last batch of an epoch may be smaller.
+    /// Images per step, at least 1; default 32. The last batch of an epoch may be smaller.
     #[serde(default = "batch_size")]
     pub batch_size: usize,
     /// `"adam"` (default), `"adamw"` or `"sgd"`.
@@ -36,35 +37,32 @@ pub struct Params {
     /// Weight decay of all tensors, at least 0; default 0. Decoupled in `"adamw"`, an L2 penalty in the others.
     #[serde(default)]
     pub weight_decay: f64,
-    /// How the learning rate changes from epoch to epoch: `"constant"` (default), `"cosine"` (to 0 after the last epoch),
-    /// or `{ step = { every = 10, factor = 0.1 } }`.
+    /// The learning rate of each epoch: `"constant"` (default), `"cosine"` (to 0 after the last
+    /// epoch), or `{ step = { every = 10, factor = 0.1 } }`.
     #[serde(default)]
     pub schedule: Schedule,
-    /// Weights of the classes in the loss: `"none"` (default), `"balanced"` (n / (k · nₖ), as in scikit-learn), or one number
-    /// above 0 a class, in the order of the classes.
+    /// Weights of the classes in the loss: `"none"` (default), `"balanced"` (n / (k · nₖ), as in scikit-learn), or one
+    /// number above 0 per class, in the order of the classes.
     #[serde(default)]
     pub class_weights: ClassWeights,
     /// Random changes of training images; default none.
     #[serde(default)]
     pub augment: Augment,
-    /// What is not trained: `"none"` (default), or `"trunk"`, what `init.weights` gave. The linear layer is always trained, and
-    /// so are the convolutions that a modified network adds, unless the file has them. Frozen batch normalisation uses its
-    /// running statistics and leaves them as they are.
+    /// The part that is not trained: `"none"` (default), or `"trunk"`, which needs `init.weights`. The linear layer is
+    /// always trained, and so are the convolutions that a modified network adds, unless the file has them. Frozen batch
+    /// normalisation uses its running statistics and does not update them.
     #[serde(default)]
     pub freeze: Freeze,
-    /// Where the trunk's weights come from; default: drawn at random.
+    /// The source of the trunk's weights; default: drawn at random.
     #[serde(default)]
     pub init: Init,
-    /// The type of the numbers in the trunk: `"f32"` (default), `"bf16"` or `"f16"`; weights and the loss are f32 in any case.
+    /// The type of the numbers in the trunk: `"f32"` (default), `"bf16"` or `"f16"`; weights and the loss are f32 in
+    /// any case.
     #[serde(default)]
     pub precision: Precision,
     /// Seed of weights, order of images and augmentation.
     #[serde(default)]
     pub seed: u64,
-}
-
-fn epochs() -> u32 {
-    10
 }
 
 fn batch_size() -> usize {
@@ -75,150 +73,45 @@ fn learning_rate() -> f64 {
     0.001
 }
 
-fn momentum() -> f64 {
-    0.9
-}
-
-/// The rule that turns gradients into steps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OptimizerKind {
-    /// Kingma and Ba 2015, arXiv 1412.6980.
-    #[default]
-    Adam,
-    /// Loshchilov and Hutter 2019, arXiv 1711.05101.
-    AdamW,
-    /// Stochastic gradient descent with momentum.
-    Sgd,
-}
-
-/// The learning rate over epochs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
-pub enum Schedule {
-    /// Always the same.
-    #[default]
-    Constant,
-    /// Half a cosine from the first epoch's rate down to 0 after the last.
-    Cosine,
-    /// Multiplied by a factor every so many epochs.
-    Step {
-        /// Epochs between changes, at least 1.
-        every: u32,
-        /// What the rate is multiplied by, above 0.
-        factor: f64,
-    },
-}
-
-impl Schedule {
-    /// The learning rate of an epoch, counted from 1, of `epochs`.
-    pub fn learning_rate(self, first: f64, epoch: u32, epochs: u32) -> f64 {
-        let done = epoch.saturating_sub(1);
-        match self {
-            Self::Constant => first,
-            Self::Cosine => {
-                let share = f64::from(done) / f64::from(epochs.max(1));
-                first * 0.5 * (1.0 + (std::f64::consts::PI * share).cos())
-            }
-            Self::Step { every, factor } => first * factor.powi((done / every.max(1)).min(i32::MAX as u32) as i32),
-        }
-    }
-}
-
 /// Weights of the classes in the loss.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum ClassWeights {
-    /// All the same.
+    /// Equal weights.
     #[default]
     None,
-    /// n / (k · nₖ) for class k of nₖ training images: every class weighs the same in all.
+    /// n / (k · nₖ) for class k of nₖ training images: all classes have the same total weight.
     Balanced,
-    /// One a class, in the order of the classes.
+    /// One weight per class, in the order of the classes.
     Given(Vec<f64>),
 }
 
-/// Random changes of training images.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Augment {
-    /// Mirrors an image with probability ½: `"none"` (default), `"horizontal"` (left and right), `"vertical"`, or `"both"`, each on
-    /// its own.
-    #[serde(default)]
-    pub flip: Flip,
-    /// Moves an image by a whole number of pixels, uniform in ±`shift` along each axis; what comes in is black. Default 0.
-    #[serde(default)]
-    pub shift: usize,
-}
-
-impl Augment {
-    /// Whether images stay as they are.
-    pub fn is_none(self) -> bool {
-        self == Self::default()
-    }
-}
-
-/// The axes along which an image may be mirrored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Flip {
-    /// None.
-    #[default]
-    None,
-    /// Left and right change places.
-    Horizontal,
-    /// Top and bottom change places.
-    Vertical,
-    /// Either, independently.
-    Both,
-}
-
-/// What is not trained.
+/// The part of a classifier that is not trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Freeze {
     /// Everything is trained.
     #[default]
     None,
-    /// What the file of weights gave stays as it was; the linear layer and what else was drawn is trained.
+    /// Layers from `init.weights` stay as they were; layers with drawn weights are trained.
     Trunk,
 }
 
-/// Where weights come from before the first epoch.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Init {
-    /// A state dict with the trunk under torchvision's names: safetensors, or what `torch.save` wrote (`.pth`), of which nothing
-    /// is executed. 16- and 64-bit floats become f32; a head in it is passed over, and what a modified network adds may be absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weights: Option<PathBuf>,
+impl Params {
+    pub(super) fn recipe(&self) -> Recipe {
+        let Self { fold, epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule, .. } = *self;
+        Recipe { fold, epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule }
+    }
 }
 
 impl params::Params for Params {
     fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut problems = Vec::new();
-        let mut check = |field: &'static str, holds: bool, rule: &str| {
-            if !holds {
-                problems.push((field, format!("{field} {rule}")));
-            }
-        };
-        let above_0 = |number: f64| number > 0.0 && number.is_finite();
-        check("fold", self.fold >= 1, "counts from 1");
-        check("epochs", self.epochs >= 1, "must be at least 1");
-        check("batch_size", self.batch_size >= 1, "must be at least 1");
-        check("learning_rate", above_0(self.learning_rate), "must be a number above 0");
-        check("momentum", (0.0..1.0).contains(&self.momentum), "must be at least 0 and below 1");
-        check(
-            "weight_decay",
-            self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
-            "must be a number that is at least 0",
-        );
-        if let Schedule::Step { every, factor } = self.schedule {
-            check("schedule", every >= 1 && above_0(factor), "needs `every` of at least 1 and a `factor` above 0");
-        }
+        let mut problems = self.recipe().problems();
         if let ClassWeights::Given(weights) = &self.class_weights {
-            check("class_weights", weights.iter().all(|&weight| above_0(weight)), "must all be numbers above 0");
+            let above_0 = weights.iter().all(|&weight| above_0(weight));
+            check(&mut problems, "class_weights", above_0, "must all be numbers above 0");
         }
         check(
+            &mut problems,
             "freeze",
             self.freeze == Freeze::None || self.init.weights.is_some(),
             "= \"trunk\" needs `init = { weights = \"…\" }`: a trunk of random weights would stay random",
@@ -280,8 +173,9 @@ mod tests {
 
     #[test]
     fn every_form_of_every_param_is_read_and_written_back() {
-        let text = "optimizer = \"adamw\"\nschedule = { step = { every = 2, factor = 0.5 } }\nclass_weights = [1, 2.5]\n\
-                    augment = { flip = \"both\", shift = 3 }\nfreeze = \"trunk\"\ninit = { weights = \"/w.safetensors\" }";
+        let text = "optimizer = \"adamw\"\nschedule = { step = { every = 2, factor = 0.5 } }\n\
+                    class_weights = [1, 2.5]\naugment = { flip = \"both\", shift = 3 }\n\
+                    freeze = \"trunk\"\ninit = { weights = \"/w.safetensors\" }";
         let params = params(text).expect("all of it is valid");
         assert_eq!(params.schedule, Schedule::Step { every: 2, factor: 0.5 });
         assert_eq!(params.class_weights, ClassWeights::Given(vec![1.0, 2.5]));
@@ -312,18 +206,6 @@ mod tests {
         for (toml, expected) in table {
             let error = params(toml).expect_err("the value does not exist");
             assert!(error.starts_with(expected), "{toml}: {error}");
-        }
-    }
-
-    #[test]
-    fn learning_rates_follow_the_schedule() {
-        let rates = |schedule: Schedule| [1, 2, 3, 4].map(|epoch| schedule.learning_rate(0.1, epoch, 4));
-        assert_eq!(rates(Schedule::Constant), [0.1; 4]);
-        assert_eq!(rates(Schedule::Step { every: 2, factor: 0.5 }), [0.1, 0.1, 0.05, 0.05]);
-        // torch.optim.lr_scheduler.CosineAnnealingLR(T_max=4) from 0.1, PyTorch 2.15.0.
-        let torch = [0.1, 0.085_355_339_059_327_38, 0.05, 0.014_644_660_940_672_627];
-        for (ours, theirs) in rates(Schedule::Cosine).into_iter().zip(torch) {
-            assert!((ours - theirs).abs() < 1e-12, "{ours} {theirs}");
         }
     }
 }

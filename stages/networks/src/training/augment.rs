@@ -1,9 +1,60 @@
 //! Random flips and shifts of training images.
 
-use crate::train::{Augment, Flip};
 use orchestrate_stages::random::Generator;
+use serde::{Deserialize, Serialize};
 
-/// One random change, for an image and, where there is one, for its mask.
+/// Random changes of training images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Augment {
+    /// Mirrors an image with probability ½: `"none"` (default), `"horizontal"` (left and right), `"vertical"`, or
+    /// `"both"`, each independently.
+    #[serde(default)]
+    pub flip: Flip,
+    /// Moves an image by a whole number of pixels, uniform in ±`shift` along each axis, and fills with black. Default
+    /// 0.
+    #[serde(default)]
+    pub shift: usize,
+}
+
+/// The axes along which an image may be mirrored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Flip {
+    /// None.
+    #[default]
+    None,
+    /// Left and right change places.
+    Horizontal,
+    /// Top and bottom change places.
+    Vertical,
+    /// Either, independently.
+    Both,
+}
+
+impl Augment {
+    /// Draws the change of each image of a batch; empty if images stay as they are, or without a generator.
+    pub(crate) fn changes(self, images: usize, generator: Option<&mut Generator>) -> Vec<Change> {
+        let generator = generator.filter(|_| self != Self::default());
+        generator.map_or_else(Vec::new, |generator| (0..images).map(|_| Change::draw(self, generator)).collect())
+    }
+}
+
+/// Applies changes to images, or to their masks; without changes, images stay as they are.
+///
+/// - `images`: grey levels or masks, `[image, height, width]`, as many images as changes
+pub(crate) fn changed(changes: &[Change], images: Vec<u8>, width: usize) -> Vec<u8> {
+    if changes.is_empty() {
+        return images;
+    }
+    let mut pixels = Vec::with_capacity(images.len());
+    for (change, image) in changes.iter().zip(images.chunks_exact((images.len() / changes.len()).max(1))) {
+        change.append(&mut pixels, image, width);
+    }
+    pixels
+}
+
+/// One random change of an image and, if it has one, of its mask.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Change {
     horizontal: bool,
@@ -13,8 +64,8 @@ pub(crate) struct Change {
 }
 
 impl Change {
-    /// Takes four random numbers, whatever the params, so that turning one change on leaves the others as they were.
-    pub(crate) fn draw(augment: Augment, generator: &mut Generator) -> Self {
+    /// Draws four random numbers, whatever the params, so that one param leaves the draws of the others as they were.
+    fn draw(augment: Augment, generator: &mut Generator) -> Self {
         let horizontal = generator.below(2) == 1 && matches!(augment.flip, Flip::Horizontal | Flip::Both);
         let vertical = generator.below(2) == 1 && matches!(augment.flip, Flip::Vertical | Flip::Both);
         let mut shift = || generator.below(2 * augment.shift + 1) as isize - augment.shift as isize;
@@ -22,10 +73,8 @@ impl Change {
         Self { horizontal, vertical, down, right }
     }
 
-    /// Appends the changed image.
-    ///
-    /// - `image`: grey levels or a mask, `[height, width]`; what comes in is 0
-    pub(crate) fn append(self, pixels: &mut Vec<u8>, image: &[u8], width: usize) {
+    /// Appends the changed image `[height, width]` to `pixels`; pixels from outside the image are 0.
+    fn append(self, pixels: &mut Vec<u8>, image: &[u8], width: usize) {
         let height = image.len() / width.max(1);
         for y in 0..height {
             for x in 0..width {
@@ -37,9 +86,10 @@ impl Change {
     }
 }
 
-/// The place that comes to lie at `place` when an axis is mirrored first and moved then.
-fn source(place: usize, shift: isize, length: usize, mirrored: bool) -> Option<usize> {
-    let moved = usize::try_from(place as isize - shift).ok().filter(|&moved| moved < length)?;
+/// Returns the index whose pixel arrives at `index` when an axis is first mirrored, then moved; `None` outside the
+/// image.
+fn source(index: usize, shift: isize, length: usize, mirrored: bool) -> Option<usize> {
+    let moved = usize::try_from(index as isize - shift).ok().filter(|&moved| moved < length)?;
     Some(if mirrored { length - 1 - moved } else { moved })
 }
 
@@ -49,16 +99,12 @@ mod tests {
     use orchestrate_stages::random::Seed;
     use std::collections::BTreeSet;
 
-    /// All images that 200 draws give of a 2×2 image.
+    /// The distinct images among 200 draws from a 2×2 image.
     fn draws(augment: Augment) -> BTreeSet<Vec<u8>> {
         let mut generator = Seed::new("test", 1, &[]).generator("augment", "1");
-        (0..200)
-            .map(|_| {
-                let mut pixels = Vec::new();
-                Change::draw(augment, &mut generator).append(&mut pixels, &[1, 2, 3, 4], 2);
-                pixels
-            })
-            .collect()
+        let images = [1, 2, 3, 4].repeat(200);
+        let changes = augment.changes(200, Some(&mut generator));
+        changed(&changes, images, 2).chunks(4).map(<[u8]>::to_vec).collect()
     }
 
     #[test]

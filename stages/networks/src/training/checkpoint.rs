@@ -1,9 +1,11 @@
-//! Checkpoints: what a stopped training needs to go on to the same bytes.
+//! Checkpoints: the state from which a stopped training continues to the same bytes.
 //!
-//! How such files are kept is the store's business ([`orchestrate_cache::Checkpoints`]); in each is, integers little-endian,
-//! 3 × (8 + n) bytes: length and bytes of tensors (safetensors), state of the optimiser (burnpack), curve (Parquet).
+//! The store keeps the files ([`orchestrate_cache::Checkpoints`]). The body of each is three sections: tensors
+//! (safetensors), state of the optimiser (burnpack), curve (Parquet). A section is its length, 8 bytes little-endian,
+//! then its bytes.
 //!
-//! One that cannot be restored is passed over with a warning. Failing to write one is a warning: it costs time after a kill, and the training is right without it.
+//! A checkpoint that cannot be restored is skipped with a warning. So is one that cannot be written: it costs time
+//! after a kill, but the training is right without it.
 
 use std::path::Path;
 
@@ -11,44 +13,26 @@ use burn::optim::ModuleOptimizer;
 use burn::tensor::Bytes;
 use orchestrate_cache::{ActionKey, CHECKPOINT_HEADER_BYTES};
 use orchestrate_engine::stage::StageError;
+use orchestrate_stages::artifact::{Epochs, Figure, Table};
 
 use crate::model::{Tensors, read_safetensors, write_safetensors};
-use orchestrate_stages::artifact::{Curve, SegmentCurve, Table};
-
-/// How a training went so far, one row an epoch.
-pub(crate) trait History: Table {
-    /// Epochs that are done.
-    fn epochs(&self) -> usize;
-}
-
-impl History for Curve {
-    fn epochs(&self) -> usize {
-        self.epochs.len()
-    }
-}
-
-impl History for SegmentCurve {
-    fn epochs(&self) -> usize {
-        self.epochs.len()
-    }
-}
 
 /// The state of a training after an epoch.
-pub(crate) struct Checkpoint<C> {
+pub(crate) struct Checkpoint<F> {
     pub(crate) tensors: Tensors,
-    pub(crate) curve: C,
+    pub(crate) curve: Epochs<F>,
     optimizer: Bytes,
 }
 
-impl<C: History> Checkpoint<C> {
-    pub(crate) fn new(tensors: Tensors, optimizer: &ModuleOptimizer, curve: C) -> Result<Self, StageError> {
+impl<F: Figure> Checkpoint<F> {
+    pub(crate) fn new(tensors: Tensors, optimizer: &ModuleOptimizer, curve: Epochs<F>) -> Result<Self, StageError> {
         let optimizer = optimizer.into_bytes().map_err(|error| {
             StageError::new(format!("the state of the optimiser cannot be written to a checkpoint: {error}"))
         })?;
         Ok(Self { tensors, curve, optimizer })
     }
 
-    /// Gives an optimiser the state that it had.
+    /// Returns the optimiser with the state of the checkpoint.
     pub(crate) fn restore(&self, optimizer: ModuleOptimizer) -> Result<ModuleOptimizer, StageError> {
         optimizer.from_bytes(self.optimizer.clone()).map_err(|error| {
             StageError::new(format!("the state of the optimiser cannot be read from a checkpoint: {error}"))
@@ -56,7 +40,8 @@ impl<C: History> Checkpoint<C> {
     }
 
     fn encode(&self) -> Result<Vec<u8>, StageError> {
-        // A checkpoint may have hundreds of megabytes: it is laid out once, with room for the store's header.
+        // A checkpoint may have hundreds of megabytes, so its bytes are laid out once, with room for the store's
+        // header.
         let mut bytes = vec![0; CHECKPOINT_HEADER_BYTES];
         let mut append = |section: &[u8]| {
             bytes.extend((section.len() as u64).to_le_bytes());
@@ -78,7 +63,7 @@ impl<C: History> Checkpoint<C> {
         };
         let tensors = read_safetensors(section()?)?;
         let optimizer = Bytes::from_bytes_vec(section()?.to_vec());
-        let curve = C::decode(section()?).map_err(|error| error.to_string())?;
+        let curve = Epochs::decode(section()?).map_err(|error| error.to_string())?;
         Ok(Self { tensors, curve, optimizer })
     }
 }
@@ -91,20 +76,20 @@ impl Checkpoints {
         Self(orchestrate_cache::Checkpoints::new(dir, key))
     }
 
-    /// What `restore` makes of the latest checkpoint that can be used.
+    /// Restores the latest usable checkpoint; `None` if there is none.
     ///
-    /// One that `restore` refuses is passed over as a damaged one is: a later version of a library may not read it, and then
-    /// the training starts afresh and does not fail for ever.
-    pub(crate) fn resume<C: History, T>(
+    /// A checkpoint that `restore` refuses is skipped like a damaged one: another version of a library may be unable to
+    /// read it, and then the training starts afresh instead of failing for ever.
+    pub(crate) fn resume<F: Figure, T>(
         &self,
-        mut restore: impl FnMut(Checkpoint<C>) -> Result<T, StageError>,
+        mut restore: impl FnMut(Checkpoint<F>) -> Result<T, StageError>,
     ) -> Option<T> {
         self.0.latest(|body| restore(Checkpoint::decode(body)?).map_err(|error| error.to_string()))
     }
 
-    /// Writes a checkpoint and drops the oldest.
-    pub(crate) fn save<C: History>(&self, checkpoint: &Checkpoint<C>) {
-        let epochs = checkpoint.curve.epochs();
+    /// Writes a checkpoint and removes the oldest.
+    pub(crate) fn save<F: Figure>(&self, checkpoint: &Checkpoint<F>) {
+        let epochs = checkpoint.curve.epochs.len();
         let written = checkpoint.encode().map_err(|error| error.to_string());
         let written = written.and_then(|bytes| self.0.save(epochs, bytes).map_err(|error| error.to_string()));
         if let Err(error) = written {
@@ -121,57 +106,50 @@ mod tests {
 
     use super::*;
     use crate::model::Values;
-    use crate::train::OptimizerKind;
-    use crate::training::optimizer;
-    use orchestrate_stages::artifact::Epoch;
+    use crate::training::{OptimizerKind, optimizer};
+    use orchestrate_stages::artifact::{Curve, Epoch};
 
     const KEY: ActionKey = ActionKey(Digest::from_bytes([7; 32]));
 
-    fn checkpoint(epochs: u32) -> Checkpoint<Curve> {
+    fn checkpoint(epochs: u32) -> Checkpoint<f64> {
         let values = Values { shape: vec![2], values: vec![0.5, epochs as f32] };
         let tensors = Tensors::from([("head.bias".to_owned(), values)]);
-        let epoch = |epoch| Epoch {
-            epoch,
-            learning_rate: 0.1,
-            train_loss: 1.0,
-            validation_loss: 1.0,
-            validation_accuracy: 0.5,
-        };
+        let epoch = |epoch| Epoch { epoch, learning_rate: 0.1, train_loss: 1.0, validation_loss: 1.0, figure: 0.5 };
         let curve = Curve { epochs: (1..=epochs).map(epoch).collect() };
-        Checkpoint::new(tensors, &optimizer(OptimizerKind::Adam, 0.0, 0.0), curve).unwrap()
+        Checkpoint::new(tensors, &optimizer::optimizer(OptimizerKind::Adam, 0.0, 0.0), curve).unwrap()
     }
 
     fn epochs(checkpoints: &Checkpoints) -> Option<usize> {
-        checkpoints.resume(|checkpoint: Checkpoint<Curve>| Ok(checkpoint.curve.epochs.len()))
+        checkpoints.resume(|checkpoint: Checkpoint<f64>| Ok(checkpoint.curve.epochs.len()))
     }
 
-    /// Its checksum is right, so that lengths and contents of the sections are looked at.
+    /// Behind a right checksum, so that lengths and contents of the sections are checked.
     #[test]
     fn sections_that_do_not_fit_are_an_error() {
         let whole = checkpoint(2).encode().unwrap();
         let sections = &whole[CHECKPOINT_HEADER_BYTES..];
-        assert!(Checkpoint::<Curve>::decode(sections).is_ok());
+        assert!(Checkpoint::<f64>::decode(sections).is_ok());
         for end in 0..sections.len() {
-            assert!(Checkpoint::<Curve>::decode(&sections[..end]).is_err(), "cut at {end}");
+            assert!(Checkpoint::<f64>::decode(&sections[..end]).is_err(), "cut at {end}");
         }
         for place in 0..sections.len() {
             let mut changed = sections.to_vec();
             changed[place] ^= 0x81;
-            // Some bytes are only numbers.
-            let _ = Checkpoint::<Curve>::decode(&changed);
+            // A changed number is read without an error.
+            let _ = Checkpoint::<f64>::decode(&changed);
         }
     }
 
     #[test]
-    fn what_cannot_be_used_is_passed_over_for_the_one_before() {
+    fn an_unusable_checkpoint_is_skipped_for_the_one_before() {
         let dir = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::new(dir.path(), KEY);
         assert_eq!(epochs(&checkpoints), None);
         (1..=4).for_each(|epochs| checkpoints.save(&checkpoint(epochs)));
-        // Half of one that was being written.
+        // The half of a checkpoint whose writer was killed.
         fs::write(dir.path().join("epoch-000005.checkpoint.tmp"), b"orchckp1").unwrap();
         assert_eq!(epochs(&checkpoints), Some(4));
-        let refuse_4 = |checkpoint: Checkpoint<Curve>| match checkpoint.curve.epochs.len() {
+        let refuse_4 = |checkpoint: Checkpoint<f64>| match checkpoint.curve.epochs.len() {
             4 => Err(StageError::new("the optimiser of a later version")),
             epochs => Ok(epochs),
         };

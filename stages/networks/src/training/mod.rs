@@ -1,14 +1,27 @@
-//! What the trainings of `train` and `segment` share: initial weights, optimisers, checkpoints, random changes of images, batches that are made
-//! ahead, and how they stop.
+//! Training, as `train` and `segment` share it.
+//!
+//! A stage describes its network, its data and its loss as a [`Task`]. [`fit`] trains the network by a [`Recipe`], the
+//! params that all trainings have in common, and writes a [`checkpoint`] after each epoch.
 
-pub(crate) mod augment;
+mod augment;
 pub(crate) mod checkpoint;
-pub(crate) mod loader;
-pub(crate) mod optimizer;
-pub(crate) mod published;
-pub(crate) mod session;
+mod fit;
+mod fold;
+mod loader;
+mod optimizer;
+mod pretrained;
+mod recipe;
+mod schedule;
+mod task;
 
-pub(crate) use checkpoint::{Checkpoint, Checkpoints};
+pub(crate) use augment::Augment;
+pub(crate) use augment::changed;
+pub(crate) use fit::fit;
+pub(crate) use fold::{Division, check_names, divide};
 pub(crate) use loader::ahead;
-pub(crate) use optimizer::optimizer;
-pub(crate) use session::{Session, diverged, scalar, unreadable};
+pub(crate) use optimizer::OptimizerKind;
+pub(crate) use pretrained::INIT_WEIGHTS;
+pub(crate) use pretrained::Init;
+pub(crate) use recipe::{Problems, Recipe, above_0, check, epochs, momentum};
+pub(crate) use schedule::Schedule;
+pub(crate) use task::{Start, Task};

@@ -3,14 +3,26 @@
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamConfig, AdamWConfig, ModuleOptimizer, SgdConfig};
-
-use crate::train::OptimizerKind;
+use serde::{Deserialize, Serialize};
 
 /// PyTorch's ε; Burn's default is 1e-5.
 const EPSILON: f32 = 1e-8;
 
-/// The optimiser of a training, before its first step; `momentum` is that of SGD.
-pub(crate) fn optimizer(kind: OptimizerKind, weight_decay: f64, momentum: f64) -> ModuleOptimizer {
+/// The rule that turns gradients into steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// Kingma and Ba 2015, arXiv 1412.6980.
+    #[default]
+    Adam,
+    /// Loshchilov and Hutter 2019, arXiv 1711.05101.
+    AdamW,
+    /// Stochastic gradient descent with momentum.
+    Sgd,
+}
+
+/// Returns an optimiser before its first step; only SGD uses `momentum`.
+pub(super) fn optimizer(kind: OptimizerKind, weight_decay: f64, momentum: f64) -> ModuleOptimizer {
     let decay = weight_decay as f32;
     let penalty = (decay > 0.0).then(|| WeightDecayConfig::new(decay));
     match kind {

@@ -1,7 +1,7 @@
-"""pytorch-grad-cam's GradCAM of the networks of models.py, before its scaling, for stages/src/model/parity.rs.
+"""pytorch-grad-cam's GradCAM of the networks of models.py, before its scaling, for stages/networks/src/model/parity.rs.
 
-Its weights are the means of the gradients of the score over the places of the map: with global average pooling, the class's
-weights over the number of places; so its map is relu(S) / (u v). Run: python cam.py, writes cam.json.
+Its weights are the gradients of the score, averaged over the pixels of the map. With global average pooling these are
+the weights of the class over the number of pixels, so its map is relu(S) / (u v). Run: python cam.py, writes cam.json.
 """
 
 import importlib.metadata
@@ -17,7 +17,7 @@ import models
 
 
 class Unscaled(GradCAM):
-    """Keeps the map that GradCAM goes on to scale to 0..=1 and to the size of the image."""
+    """Keeps the map before GradCAM scales it to 0..=1 and to the size of the image."""
 
     def get_cam_image(self, *args, **kwargs):
         self.map = super().get_cam_image(*args, **kwargs)

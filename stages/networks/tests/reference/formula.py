@@ -1,4 +1,4 @@
-"""Weights and images from a formula, the same here and in stages/src/model/reference.rs, so that only results are committed."""
+"""Weights and images from a formula, as in stages/networks/src/model/reference.rs, so only results are committed."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def uniform(name, count):
-    """Numbers in [-1, 1): SplitMix64 from the FNV-1a hash of the name."""
+    """Draws numbers in [-1, 1): SplitMix64 from the FNV-1a hash of the name."""
     state = 0xCBF29CE484222325
     for byte in name.encode():
         state = ((state ^ byte) * 0x100000001B3) % 2**64
@@ -34,12 +34,12 @@ def tensor(name, shape):
 
 
 def image(name, height, width):
-    """Grey levels 0..=255."""
+    """Returns grey levels 0..=255."""
     return np.floor((uniform(name, height * width) + 1.0) * 128.0).astype(np.uint8).reshape(height, width)
 
 
 def fill(state_dict):
-    """Replaces every tensor of a state dict in place, but for the counters of batch normalisation."""
+    """Replaces every tensor of a state dict in place, except the counters of batch normalisation."""
     import torch
 
     for name, values in state_dict.items():

@@ -1,7 +1,8 @@
-"""Values of torchvision's classifiers with weights from the formula, for stages/src/model/parity.rs and stages/src/cam.
+"""Values of torchvision's classifiers with weights from the formula, for stages/networks/src/model/parity.rs.
 
-Run: python models.py, writes models.json. Networks of three classes: torchvision's trunk (with what a modified network adds),
-global average pooling, one linear layer. Names of tensors are torchvision's, `added.` and `head.` for what it lacks.
+Run: python models.py, writes models.json. A network of three classes has torchvision's trunk (and the layers a modified
+network adds), global average pooling, and one linear layer. Names of tensors are torchvision's; those of other layers
+begin with `added.` and `head.`.
 """
 
 import json
@@ -16,7 +17,7 @@ CLASSES = 3
 
 
 def size(name):
-    """Pixels; a map of AlexNet is a single place at 64."""
+    """Returns the pixels of a side; at 64 a map of AlexNet is a single value."""
     return 96 if "alexnet" in name else 64
 
 
@@ -79,9 +80,10 @@ def normalised(*images):
 
 
 def sample(values, count=24):
-    """About so many of the values, evenly spaced, row by row."""
+    """Samples about `count` values, evenly spaced, row by row."""
     step = max(1, values.numel() // count) | 1
-    return {"shape": list(values.shape), "step": step, "values": [float(f"{v:.7g}") for v in values.flatten()[::step].tolist()]}
+    rounded = [float(f"{v:.7g}") for v in values.flatten()[::step].tolist()]
+    return {"shape": list(values.shape), "step": step, "values": rounded}
 
 
 def evaluated(name):

@@ -1,9 +1,9 @@
-"""How far gradients in 16 bits lie from those in 32 bits in PyTorch: writes precision.json beside this file.
+"""Differences between PyTorch's gradients in 16 and in 32 bits: writes precision.json beside this file.
 
-Random weights (He) on two 32x32 images of noise, as in the test that reads the file; 24 seeds. The trunk computes in 16 bits,
-pooling and the linear layer in f32; in f16 the loss is multiplied by 1024. A difference is the norm of the difference of a
-tensor's gradients over the norm of the exact ones; the file has the largest over tensors and seeds. It is this large because
-a rounded map makes another ReLU or another place of a pooling window win here and there.
+Random weights (He) on two 32x32 images of noise, as in the test that reads the file; 24 seeds. The trunk computes in 16
+bits, pooling and the linear layer in f32; in f16 the loss is multiplied by 1024. A difference is the norm of the
+difference of a tensor's gradients over the norm of the exact ones; the file has the largest over tensors and seeds. It
+is large because in a rounded map another ReLU, or another pixel of a pooling window, sometimes wins.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""Losses of segmentation_models_pytorch and PyTorch with gradients for stages/src/segment/tests/loss.rs.
+"""Losses of segmentation_models_pytorch and PyTorch with gradients for stages/networks/src/segment/tests/loss.rs.
 
 Run: python segment_loss.py, writes segment_loss.json.
 """
@@ -38,7 +38,8 @@ for name, (logits, mask) in CASES.items():
         leaf = x.clone().requires_grad_()
         loss = loss_of(leaf, y)
         loss.backward()
-        results[loss_name] = {"value": loss.item(), "gradient": [float(f"{v:.7g}") for v in leaf.grad.flatten().tolist()]}
+        gradient = [float(f"{v:.7g}") for v in leaf.grad.flatten().tolist()]
+        results[loss_name] = {"value": loss.item(), "gradient": gradient}
     cases.append({"name": name, "logits": x.flatten().tolist(), "mask": [int(v) for v in mask], "losses": results})
 
 versions = {"torch": torch.__version__, "segmentation_models_pytorch": smp.__version__}

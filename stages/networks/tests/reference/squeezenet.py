@@ -1,7 +1,7 @@
-"""Values of torchvision's SqueezeNet 1.1 for stages/src/model/reference.rs and stages/src/cam.rs.
+"""Values of torchvision's SqueezeNet 1.1 for model/reference.rs and cam of stages/networks/src.
 
 Run: python squeezenet.py [squeezenet1_1-imagenet.safetensors]
-Writes squeezenet.json, and with published weights squeezenet_imagenet.json and squeezenet_chelsea.png.
+Writes squeezenet.json, and with pretrained weights squeezenet_imagenet.json and squeezenet_chelsea.png.
 """
 
 import json
@@ -21,7 +21,7 @@ VERSIONS = {"torch": torch.__version__, "torchvision": torchvision.__version__, 
 
 
 def normalised(*images):
-    """Grey images, repeated to three channels, as torchvision's ImageNet weights expect them."""
+    """Repeats grey images to three channels, as torchvision's ImageNet weights expect them."""
     x = torch.from_numpy(np.stack(images))[:, None].float().repeat(1, 3, 1, 1) / 255
     mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
     sd = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
@@ -29,7 +29,7 @@ def normalised(*images):
 
 
 def sample(values, count=100):
-    """About so many of the values, evenly spaced, row by row."""
+    """Samples about `count` values, evenly spaced, row by row."""
     step = max(1, values.numel() // count) | 1
     return {"shape": list(values.shape), "step": step, "values": [float(v) for v in values.flatten()[::step]]}
 

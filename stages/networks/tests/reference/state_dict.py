@@ -1,4 +1,4 @@
-"""Small state dicts as torch.save writes them, and files that lie, for stages/src/model/state_dict/tests.rs.
+"""Small state dicts as torch.save writes them, and malformed files, for stages/networks/src/model/state_dict/tests.rs.
 
 Run: python state_dict.py (torch 2.9.1, safetensors 0.8.0), writes the folder state_dict.
 """

@@ -1,4 +1,4 @@
-"""Losses and weights of PyTorch trainings for stages/src/train/tests.rs. Run: python train.py, writes train.json."""
+"""Losses and weights of PyTorch trainings for stages/networks/src/train. Run: python train.py, writes train.json."""
 
 import json
 
@@ -15,7 +15,7 @@ STEPS = 4
 
 
 class Tiny(nn.Module):
-    """`tiny` of stages/src/model/tiny.rs."""
+    """`tiny` of stages/networks/src/model/tiny.rs."""
 
     def __init__(self):
         super().__init__()
@@ -55,9 +55,11 @@ for name, optimizer_of in OPTIMIZERS.items():
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    tensors = {key: [float(v) for v in values.flatten()[:: max(1, values.numel() // 7)]] for key, values in net.state_dict().items()}
+    sample = lambda values: [float(v) for v in values.flatten()[:: max(1, values.numel() // 7)]]
+    tensors = {key: sample(values) for key, values in net.state_dict().items()}
     runs[name] = {"losses": losses, "tensors": tensors}
 
 with open("train.json", "w") as file:
-    json.dump({"made_by": "train.py", "torch": torch.__version__, "labels": LABELS, "class_weights": CLASS_WEIGHTS, "runs": runs}, file)
+    made_by = {"made_by": "train.py", "torch": torch.__version__}
+    json.dump({**made_by, "labels": LABELS, "class_weights": CLASS_WEIGHTS, "runs": runs}, file)
     file.write("\n")

@@ -1,6 +1,7 @@
-"""Steps of SGD of a network with batch normalisation in train mode, for stages/src/train/tests/torch.rs.
+"""Steps of SGD of a network with batch normalisation in train mode, for stages/networks/src/train/tests/torch.rs.
 
-Run: python train_norm.py, writes train_norm.json: losses, and values of some tensors after the last step, running statistics too.
+Run: python train_norm.py, writes train_norm.json: losses, and values of some tensors after the last step, running
+statistics among them.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""Logits of segmentation_models_pytorch's U-Net, and one training step, for stages/src/model/unet/tests.rs.
+"""Logits of segmentation_models_pytorch's U-Net, and one training step, for model/unet/tests.rs in stages/networks/src.
 
-Run: python unet.py, writes unet.json. Weights are from a formula, so that only results are committed.
+Run: python unet.py, writes unet.json. Weights follow a formula, so only results are committed.
 """
 
 import json
@@ -17,12 +17,12 @@ STEP = 257
 
 
 def unit(name, shape):
-    """Numbers in ±0.1, whatever the formula does with names of its own."""
+    """Draws numbers in ±0.1 under a name that the formula does not scale."""
     return formula.tensor(name + "/unit", shape)
 
 
 def weights(name, shape):
-    """He-uniform for convolutions; scales 0.5 to 1.5, variances 1 to 2 (4 to 8 in residual blocks, or maps would grow)."""
+    """Draws He-uniform convolutions, scales 0.5 to 1.5, variances 1 to 2 (residual blocks: 4 to 8, or maps grow)."""
     if len(shape) > 1:
         return formula.tensor(name, shape)
     vector = unit(name, shape)
@@ -44,11 +44,12 @@ def unet(encoder):
 
 
 def sample(values, step=STEP):
-    return {"shape": list(values.shape), "step": step, "values": [float(f"{v:.8g}") for v in values.flatten()[::step].tolist()]}
+    rounded = [float(f"{v:.8g}") for v in values.flatten()[::step].tolist()]
+    return {"shape": list(values.shape), "step": step, "values": rounded}
 
 
 def few(values):
-    """About seven values, evenly spaced."""
+    """Samples about seven values, evenly spaced."""
     flat = values.detach().flatten()
     return [float(f"{v:.8g}") for v in flat[:: max(1, flat.numel() // 7)].tolist()]
 
@@ -87,7 +88,8 @@ step = {
     "running": {name: few(net.state_dict()[name]) for name in RUNNING},
 }
 
-versions = {"torch": torch.__version__, "torchvision": torchvision.__version__, "segmentation_models_pytorch": smp.__version__}
+versions = {"torch": torch.__version__, "torchvision": torchvision.__version__}
+versions["segmentation_models_pytorch"] = smp.__version__
 with open("unet.json", "w") as file:
     json.dump({"made_by": "unet.py", **versions, "size": SIZE, "logits": logits, "training_step": step}, file)
     file.write("\n")

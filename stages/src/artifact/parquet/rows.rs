@@ -69,7 +69,7 @@ impl Rows {
         usize::try_from(self.file.len()).unwrap_or(usize::MAX)
     }
 
-    /// Whether there are no rows.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -114,7 +114,7 @@ impl Rows {
         })
     }
 
-    /// Whether a column holds exactly those texts, in that order.
+    /// Returns whether a column holds exactly those texts, in that order.
     pub fn has_texts(&self, name: &str, texts: &[String]) -> Result<bool, StageError> {
         let mut expected = texts.iter();
         let mut equal = texts.len() == self.count;
@@ -126,7 +126,7 @@ impl Rows {
         Ok(equal)
     }
 
-    /// Whether any text in a column `is_wanted`.
+    /// Returns whether any text in a column `is_wanted`.
     pub fn any_text(&self, name: &str, is_wanted: impl Fn(&str) -> bool) -> Result<bool, StageError> {
         let mut any = false;
         self.read(name, "texts", |array| {

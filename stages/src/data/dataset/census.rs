@@ -1,13 +1,14 @@
-//! Counts what is in files of Cheng's brain tumour set, so that a download can be compared with what was published.
+//! Census of Cheng's brain tumour set: counts to compare a download with the set as its author describes it.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use rayon::prelude::*;
 
-use super::cheng::{self, Card};
+use super::cheng::{CLASSES, read_annotation};
+use crate::problems::all_or_problems;
 
-/// How many slices there are of each class, and of how many patients.
+/// Numbers of slices by class, and of patients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Census {
     /// Slices by class, in the order of the labels 1, 2, 3.
@@ -18,21 +19,16 @@ pub struct Census {
 
 /// Reads class and patient of each of these `.mat` files.
 ///
-/// Errors: every file that cannot be read, one sentence each.
+/// Errors: every unreadable file, one sentence each.
 pub fn census(files: &[PathBuf]) -> Result<Census, Vec<String>> {
     let read = |path: &PathBuf| {
         let bytes = std::fs::read(path).map_err(|error| error.to_string());
-        bytes.and_then(cheng::read_card).map_err(|problem| format!("{}: {problem}", path.display()))
+        bytes.and_then(read_annotation).map_err(|problem| format!("{}: {problem}", path.display()))
     };
-    let cards: Vec<Result<Card, String>> = files.par_iter().map(read).collect();
-    let problems: Vec<String> = cards.iter().filter_map(|card| card.as_ref().err().cloned()).collect();
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    let cards: Vec<Card> = cards.into_iter().flatten().collect();
-    let count = |class: usize| cards.iter().filter(|card| card.label as usize == class).count();
-    let classes = cheng::CLASSES.iter().enumerate().map(|(class, name)| (*name, count(class))).collect();
-    let patients: BTreeSet<&str> = cards.iter().filter_map(|card| card.patient.as_deref()).collect();
+    let annotations = all_or_problems(files.par_iter().map(read).collect::<Vec<_>>())?;
+    let count = |class: usize| annotations.iter().filter(|annotation| annotation.label as usize == class).count();
+    let classes = CLASSES.iter().enumerate().map(|(class, name)| (*name, count(class))).collect();
+    let patients: BTreeSet<&str> = annotations.iter().filter_map(|annotation| annotation.patient.as_deref()).collect();
     Ok(Census { classes, patients: patients.len() })
 }
 

@@ -1,79 +1,81 @@
-//! `format = "cheng-mat"`: Cheng's brain tumour set as it is published, a MATLAB v7.3 file a slice. Source: figshare
+//! `format = "cheng-mat"`: Cheng's brain tumour set as he distributes it, one MATLAB v7.3 file a slice. Source: figshare
 //! 1512427.
 //!
-//! A folder of `1.mat` … `3064.mat`, in the order of their numbers; other files are left out. A file is HDF5 behind 512
-//! bytes of MATLAB's, with the struct `cjdata`: `label` (1 meningioma, 2 glioma, 3 pituitary), `PID` (patient, UTF-16),
-//! `image` (any number type) and `tumorMask`. MATLAB stores columns one after the other, so that HDF5 has both pictures
-//! transposed. Images become grey levels by min-max over the slice.
+//! The folder holds `1.mat` … `3064.mat`; the images are in the order of the numbers, and other files are ignored. A
+//! file is HDF5 after 512 bytes of MATLAB's, with the struct `cjdata`: `label` (1 meningioma, 2 glioma, 3 pituitary),
+//! `PID` (patient, UTF-16), `image` (any type of number) and `tumorMask`. MATLAB stores matrices by column, so HDF5 has
+//! both pictures transposed. Images become grey levels by min-max over the slice.
 
 use std::path::{Path, PathBuf};
 
-use hdf5_pure::{Dataset, File};
+use hdf5_pure::File;
 use orchestrate_engine::stage::FileName;
 
-use super::folders::entries;
-use super::listing::{Entry, Listing};
-use super::natural;
+use super::listing::{ListedImage, Listing};
+use super::min_max::min_max;
+use super::natural::{self, names_in};
 use super::resize::Grid;
-use super::scale::min_max;
-use crate::data::hdf5::bounded_shape;
+use crate::data::hdf5::array;
 
 /// Class names by `label` − 1.
 pub(super) const CLASSES: [&str; 3] = ["meningioma", "glioma", "pituitary"];
 
-/// Most values of a picture, so that a damaged file cannot ask for all memory.
+/// The most values of a picture, so that a damaged file cannot allocate all memory.
 const VALUES_MAX: u64 = 1 << 24;
 
-/// Every `N.mat` in the folder, in the order of the numbers.
+/// Lists every `N.mat` of the folder, in the order of the numbers.
 pub(super) fn files(path: &Path) -> Result<Vec<FileName>, Vec<String>> {
     let numbered = |name: &String| {
         name.strip_suffix(".mat").is_some_and(|stem| !stem.is_empty() && stem.bytes().all(|byte| byte.is_ascii_digit()))
     };
-    let names: Vec<_> = entries(path)?.into_iter().filter(numbered).collect();
+    let names: Vec<_> = names_in(path)?.into_iter().filter(numbered).collect();
     if names.is_empty() {
         return Err(vec![format!("{} has no files 1.mat, 2.mat and so on", path.display())]);
     }
     Ok(names.into_iter().map(|name| FileName::new(&name, path.join(&name))).collect())
 }
 
-/// The command that fetches the files into this folder.
+/// Returns the command that downloads the files into this folder.
 pub(super) fn how_to_fetch(path: &Path) -> String {
-    let path = without_detours(path).display().to_string();
+    let path = resolved(path).display().to_string();
     let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+,@%:=".contains(letter);
     let path = if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) };
     format!("orchestrate data brain-tumor --to {path}")
 }
 
-/// The path without `..` and links, as far as its folders are there.
-fn without_detours(path: &Path) -> PathBuf {
+/// Resolves `..` and links in the part of the path that exists.
+fn resolved(path: &Path) -> PathBuf {
     let known = path.ancestors().find_map(|folder| Some((folder, folder.canonicalize().ok()?)));
     let Some((folder, known)) = known else { return path.to_owned() };
     let rest = path.strip_prefix(folder).unwrap_or(Path::new(""));
     if rest.as_os_str().is_empty() { known } else { known.join(rest) }
 }
 
-/// The listing of these files, whatever their order, with what [`read_card`] gave for each.
-pub(super) fn listing(cards: Vec<(String, Card)>) -> Listing {
-    let mut entries: Vec<_> = cards
-        .into_iter()
-        .map(|(name, card)| Entry { mask: Some(name.clone()), name, label: card.label, patient: card.patient })
-        .collect();
-    entries.sort_by(|a, b| natural::compare(&a.name, &b.name));
-    Listing { entries, classes: CLASSES.map(str::to_owned).to_vec(), columns: Vec::new() }
+/// Makes the listing of files and their annotations, in the order of the numbers.
+pub(super) fn listing(annotations: Vec<(String, Annotation)>) -> Listing {
+    let image = |(name, Annotation { label, patient }): (String, Annotation)| ListedImage {
+        mask: Some(name.clone()),
+        name,
+        label,
+        patient,
+    };
+    let mut images: Vec<_> = annotations.into_iter().map(image).collect();
+    images.sort_by(|a, b| natural::compare(&a.name, &b.name));
+    Listing { images, classes: CLASSES.map(str::to_owned).to_vec(), columns: Vec::new() }
 }
 
-/// What a file says about its slice.
+/// Class and patient of a slice.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Card {
+pub(super) struct Annotation {
     /// Class index into [`CLASSES`].
     pub(super) label: u32,
     pub(super) patient: Option<String>,
 }
 
 /// Reads class and patient.
-pub(super) fn read_card(bytes: Vec<u8>) -> Result<Card, String> {
+pub(super) fn read_annotation(bytes: Vec<u8>) -> Result<Annotation, String> {
     let file = open(bytes)?;
-    let labels = field(&file, "label", |dataset| dataset.read_f64())?;
+    let (_, labels) = array(&file, "cjdata/label", VALUES_MAX, |dataset| dataset.read_f64())?;
     let label = match labels.as_slice() {
         [label] => (1..=CLASSES.len()).find(|&index| *label == index as f64),
         _ => None,
@@ -81,20 +83,18 @@ pub(super) fn read_card(bytes: Vec<u8>) -> Result<Card, String> {
     let Some(label) = label else {
         return Err(format!("`cjdata/label` is {labels:?}; 1, 2 or 3 is expected"));
     };
-    let units = field(&file, "PID", |dataset| dataset.read_u16())?;
+    let (_, units) = array(&file, "cjdata/PID", VALUES_MAX, |dataset| dataset.read_u16())?;
     let patient = String::from_utf16(&units).map_err(|_| "`cjdata/PID` is no text".to_owned())?;
     let patient = patient.trim_matches(['\0', ' ']).to_owned();
-    Ok(Card { label: label as u32 - 1, patient: Some(patient).filter(|patient| !patient.is_empty()) })
+    Ok(Annotation { label: label as u32 - 1, patient: Some(patient).filter(|patient| !patient.is_empty()) })
 }
 
 /// Reads the image as grey levels and the mask, both `[height, width]` as MATLAB shows them.
 pub(super) fn read_slice(bytes: Vec<u8>) -> Result<(Grid, Grid), String> {
     let file = open(bytes)?;
-    let (height, width, values) = matrix(&file, "image")?;
-    let pixels = min_max(values.iter().copied()).map_err(|problem| format!("`cjdata/image`: {problem}"))?;
-    let image = Grid { height, width, pixels };
-    let (height, width, values) = matrix(&file, "tumorMask")?;
-    let mask = Grid { height, width, pixels: values.into_iter().map(|value| u8::from(value != 0.0)).collect() };
+    let image = picture(&file, "cjdata/image", |values| min_max(values.iter().copied()))?;
+    let mask =
+        picture(&file, "cjdata/tumorMask", |values| Ok(values.iter().map(|&value| (value != 0.0).into()).collect()))?;
     Ok((image, mask))
 }
 
@@ -102,34 +102,18 @@ fn open(bytes: Vec<u8>) -> Result<File, String> {
     File::from_bytes(bytes).map_err(|error| format!("it is no MATLAB v7.3 file: {error}"))
 }
 
-fn field<T>(
-    file: &File,
-    name: &str,
-    read: impl FnOnce(&Dataset) -> Result<Vec<T>, hdf5_pure::Error>,
-) -> Result<Vec<T>, String> {
-    let what = format!("cjdata/{name}");
-    let wrong = |error: hdf5_pure::Error| format!("cannot read `{what}`: {error}");
-    let dataset = file.dataset(&what).map_err(wrong)?;
-    bounded_shape(&dataset, VALUES_MAX).map_err(|problem| format!("cannot read `{what}`: {problem}"))?;
-    read(&dataset).map_err(wrong)
-}
-
-/// Height, width and values, row by row, of a matrix that is stored column by column.
-fn matrix(file: &File, name: &str) -> Result<(usize, usize, Vec<f64>), String> {
-    let mut shape = Vec::new();
-    let stored = field(file, name, |dataset| {
-        shape = dataset.shape()?;
-        dataset.read_f64()
-    })?;
-    let [width, height] = shape[..] else {
-        return Err(format!("`cjdata/{name}` has the shape {shape:?}; a matrix is expected"));
+/// Reads a matrix, which is stored by column; `to_bytes` converts its values.
+fn picture(file: &File, path: &str, to_bytes: impl Fn(&[f64]) -> Result<Vec<u8>, String>) -> Result<Grid, String> {
+    let (shape, values) = array(file, path, VALUES_MAX, |dataset| dataset.read_f64())?;
+    let [columns, rows] = shape[..] else {
+        return Err(format!("`{path}` has the shape {shape:?}; a matrix is expected"));
     };
-    let (width, height) = (width as usize, height as usize);
-    if stored.len() != width * height || stored.is_empty() {
-        return Err(format!("`cjdata/{name}` has {} values for the shape {shape:?}", stored.len()));
+    let (columns, rows) = (columns as usize, rows as usize);
+    if values.len() != columns * rows || values.is_empty() {
+        return Err(format!("`{path}` has {} values for the shape {shape:?}", values.len()));
     }
-    let values = (0..height).flat_map(|row| (0..width).map(move |column| column * height + row));
-    Ok((height, width, values.map(|place| stored[place]).collect()))
+    let pixels = to_bytes(&values).map_err(|problem| format!("`{path}`: {problem}"))?;
+    Ok(Grid { height: columns, width: rows, pixels }.transposed())
 }
 
 #[cfg(test)]
@@ -170,8 +154,8 @@ mod tests {
         for expected in reference().files {
             let file = &expected.file;
             let bytes = std::fs::read(reference_dir().join(file)).unwrap();
-            let card = read_card(bytes.clone()).unwrap_or_else(|error| panic!("{file}: {error}"));
-            assert_eq!(card, Card { label: expected.label - 1, patient: Some(expected.patient) }, "{file}");
+            let annotation = read_annotation(bytes.clone()).unwrap_or_else(|error| panic!("{file}: {error}"));
+            assert_eq!(annotation, Annotation { label: expected.label - 1, patient: Some(expected.patient) }, "{file}");
             let (image, mask) = read_slice(bytes).unwrap_or_else(|error| panic!("{file}: {error}"));
             assert_eq!(
                 (image.size(), mask.size()),
@@ -190,8 +174,8 @@ mod tests {
         }
         let names: Vec<_> = files(folder.path()).unwrap().into_iter().map(|file| file.name).collect();
         assert_eq!(names, ["9.mat", "10.mat"]);
-        let card = Card { label: 0, patient: None };
-        let listing = listing(vec![("10.mat".to_owned(), card.clone()), ("9.mat".to_owned(), card)]);
+        let annotation = Annotation { label: 0, patient: None };
+        let listing = listing(vec![("10.mat".to_owned(), annotation.clone()), ("9.mat".to_owned(), annotation)]);
         assert_eq!(listing.names(), ["9.mat", "10.mat"]);
     }
 
@@ -240,7 +224,7 @@ mod tests {
             for place in (0..bytes.len()).step_by(23) {
                 let mut damaged = bytes.clone();
                 damaged[place] ^= 0xFF;
-                let _ = (read_card(damaged.clone()), read_slice(damaged));
+                let _ = (read_annotation(damaged.clone()), read_slice(damaged));
             }
         }
     }
@@ -264,7 +248,10 @@ mod tests {
         for file in files {
             let (label, patient, height, width, image_sum, mask_sum) = real[&file.name].clone();
             let bytes = std::fs::read(&file.path).unwrap();
-            assert_eq!(read_card(bytes.clone()).unwrap(), Card { label: label - 1, patient: Some(patient) });
+            assert_eq!(
+                read_annotation(bytes.clone()).unwrap(),
+                Annotation { label: label - 1, patient: Some(patient) }
+            );
             let (image, mask) = read_slice(bytes).unwrap();
             assert_eq!((image.size(), mask.size()), ((height, width), (height, width)), "{}", file.name);
             assert_eq!((weighted(&image), weighted(&mask)), (image_sum, mask_sum), "{}", file.name);

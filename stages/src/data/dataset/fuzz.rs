@@ -1,4 +1,4 @@
-//! Files of data sets with any bytes in them; see `crate::fuzz`.
+//! Files of data sets with arbitrary bytes; see `crate::fuzz`.
 
 use super::params::Params;
 use super::{cheng, folders, manifest as csv, picture as pictures};
@@ -8,7 +8,7 @@ pub(crate) fn picture(bytes: &[u8]) {
 }
 
 pub(crate) fn cheng(bytes: &[u8]) {
-    let _ = (cheng::read_card(bytes.to_vec()), cheng::read_slice(bytes.to_vec()));
+    let _ = (cheng::read_annotation(bytes.to_vec()), cheng::read_slice(bytes.to_vec()));
 }
 
 pub(crate) fn manifest(bytes: &[u8]) {
@@ -21,6 +21,6 @@ pub(crate) fn manifest(bytes: &[u8]) {
             let _ = listing.limited(Some(3)).labels();
         }
     }
-    let names: Vec<String> = String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect();
-    let _ = folders::read(&params(r#"{"format": "folders", "path": "x"}"#), &names);
+    let text = String::from_utf8_lossy(bytes);
+    let _ = folders::read(&params(r#"{"format": "folders", "path": "x"}"#), text.lines().collect());
 }

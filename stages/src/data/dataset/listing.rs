@@ -1,22 +1,20 @@
-//! Which images a data set has, before any of them is decoded.
-
-use std::fmt::Display;
+//! The images of a data set, before any of them is decoded.
 
 use crate::artifact::Labels;
 
 /// Images in order, with their classes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Listing {
-    pub(super) entries: Vec<Entry>,
+    pub(super) images: Vec<ListedImage>,
     /// Class names in the order of their indices.
     pub(super) classes: Vec<String>,
-    /// Further columns by name, one value an entry.
+    /// Further columns by name, one value an image.
     pub(super) columns: Vec<(String, Vec<String>)>,
 }
 
 /// One image of a data set.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Entry {
+pub(super) struct ListedImage {
     /// Unique name; for images that are files, the file's name relative to the manifest or folder.
     pub(super) name: String,
     /// Class index.
@@ -27,42 +25,45 @@ pub(super) struct Entry {
 }
 
 impl Listing {
-    /// Keeps at most `limit` images: each class its share, rounded by largest remainder (the lower index where two are
-    /// equal), of each class the first images; the order stays.
+    /// Keeps at most `limit` images, in order: of each class the first ones, as many as its share.
+    ///
+    /// Shares are rounded by largest remainder; of equal remainders the lower class index wins.
     pub(super) fn limited(mut self, limit: Option<usize>) -> Self {
-        let total = self.entries.len();
+        let total = self.images.len();
         let Some(limit) = limit.filter(|&limit| limit < total) else { return self };
         let mut counts = vec![0; self.classes.len()];
-        self.entries.iter().for_each(|entry| counts[entry.label as usize] += 1);
+        self.images.iter().for_each(|image| counts[image.label as usize] += 1);
         let mut left = shares(&counts, limit);
-        let keep: Vec<bool> = self
-            .entries
-            .iter()
-            .map(|entry| {
-                let left = &mut left[entry.label as usize];
-                let keep = *left > 0;
-                *left -= usize::from(keep);
-                keep
-            })
-            .collect();
-        retain(&mut self.entries, &keep);
+        let kept = |image: &ListedImage| {
+            let left = &mut left[image.label as usize];
+            let keep = *left > 0;
+            *left -= usize::from(keep);
+            keep
+        };
+        let keep: Vec<bool> = self.images.iter().map(kept).collect();
+        retain(&mut self.images, &keep);
         self.columns.iter_mut().for_each(|(_, values)| retain(values, &keep));
         self
     }
 
-    /// The artifact of classes and patients.
+    /// Returns the files of images and masks.
+    pub(super) fn files(self) -> impl Iterator<Item = String> {
+        self.images.into_iter().flat_map(|image| [Some(image.name), image.mask]).flatten()
+    }
+
+    /// Returns the artifact of classes and patients.
     pub(super) fn labels(&self) -> Labels {
         Labels {
             names: self.names(),
-            labels: self.entries.iter().map(|entry| entry.label).collect(),
+            labels: self.images.iter().map(|image| image.label).collect(),
             classes: self.classes.clone(),
-            patients: self.entries.iter().map(|entry| entry.patient.clone()).collect(),
+            patients: self.images.iter().map(|image| image.patient.clone()).collect(),
             columns: self.columns.clone(),
         }
     }
 
     pub(super) fn names(&self) -> Vec<String> {
-        self.entries.iter().map(|entry| entry.name.clone()).collect()
+        self.images.iter().map(|image| image.name.clone()).collect()
     }
 }
 
@@ -83,34 +84,34 @@ fn retain<T>(items: &mut Vec<T>, keep: &[bool]) {
     items.retain(|_| keep.next() == Some(&true));
 }
 
-/// Class index of each label, and the class names: those given, else in order of first appearance.
+/// Returns the class index of each label and the class names: `classes`, or else the labels in order of appearance.
 ///
-/// Errors: one sentence for each label that is no class, with the first place that has it.
-pub(super) fn classify<P: Display>(
-    labels: &[(P, &str)],
+/// Adds a problem for each label missing from `classes`, with the `place` of the first row that has it.
+pub(super) fn classify(
+    labels: &[&str],
     classes: Option<&[String]>,
-) -> Result<(Vec<u32>, Vec<String>), Vec<String>> {
+    place: impl Fn(usize) -> String,
+    problems: &mut Vec<String>,
+) -> (Vec<u32>, Vec<String>) {
     let mut names = classes.map(<[String]>::to_vec).unwrap_or_default();
     let mut indices = Vec::with_capacity(labels.len());
     let mut unknown: Vec<&str> = Vec::new();
-    let mut problems = Vec::new();
-    for &(ref place, label) in labels {
-        let index = names.iter().position(|name| name == label).or_else(|| {
-            classes.is_none().then(|| {
-                names.push(label.to_owned());
-                names.len() - 1
-            })
-        });
-        match index {
+    for (row, &label) in labels.iter().enumerate() {
+        match names.iter().position(|name| name == label) {
             Some(index) => indices.push(index as u32),
+            None if classes.is_none() => {
+                indices.push(names.len() as u32);
+                names.push(label.to_owned());
+            }
             None if unknown.contains(&label) => {}
             None => {
                 unknown.push(label);
-                problems.push(format!("{place}: class `{label}` is not in `classes`, which has {}", names.join(", ")));
+                let (place, names) = (place(row), names.join(", "));
+                problems.push(format!("{place}: class `{label}` is not in `classes`, which has {names}"));
             }
         }
     }
-    if problems.is_empty() { Ok((indices, names)) } else { Err(problems) }
+    (indices, names)
 }
 
 #[cfg(test)]
@@ -118,10 +119,10 @@ mod tests {
     use super::*;
 
     fn listing(labels: &[u32]) -> Listing {
-        let entry =
-            |(index, &label): (usize, &u32)| Entry { name: index.to_string(), label, patient: None, mask: None };
+        let image =
+            |(index, &label): (usize, &u32)| ListedImage { name: index.to_string(), label, patient: None, mask: None };
         Listing {
-            entries: labels.iter().enumerate().map(entry).collect(),
+            images: labels.iter().enumerate().map(image).collect(),
             classes: ["x", "y", "z"].map(str::to_owned).to_vec(),
             columns: vec![("id".to_owned(), (0..labels.len()).map(|index| format!("id {index}")).collect())],
         }
@@ -146,11 +147,16 @@ mod tests {
 
     #[test]
     fn classes_come_in_order_of_appearance_unless_they_are_given() {
-        let labels = [(1, "b"), (2, "a"), (3, "b")];
-        assert_eq!(classify(&labels, None), Ok((vec![0, 1, 0], vec!["b".to_owned(), "a".to_owned()])));
+        let labels = ["b", "a", "b"];
+        let classify = |classes: Option<&[String]>| {
+            let mut problems = Vec::new();
+            let (indices, names) = classify(&labels, classes, |row| format!("row {row}"), &mut problems);
+            if problems.is_empty() { Ok((indices, names)) } else { Err(problems) }
+        };
+        assert_eq!(classify(None), Ok((vec![0, 1, 0], vec!["b".to_owned(), "a".to_owned()])));
         let given = ["a", "b", "c"].map(str::to_owned);
-        assert_eq!(classify(&labels, Some(&given)), Ok((vec![1, 0, 1], given.to_vec())));
-        let error = classify(&labels, Some(&given[..1])).unwrap_err();
-        assert_eq!(error, ["1: class `b` is not in `classes`, which has a"]);
+        assert_eq!(classify(Some(&given)), Ok((vec![1, 0, 1], given.to_vec())));
+        let error = classify(Some(&given[..1])).unwrap_err();
+        assert_eq!(error, ["row 0: class `b` is not in `classes`, which has a"]);
     }
 }

@@ -1,13 +1,12 @@
-//! `format = "manifest"`: a CSV file that names images, masks, classes and patients, one image a row, the order kept.
+//! `format = "manifest"`: a CSV file of images, masks, classes and patients, one image a row, in that order.
 //!
-//! The file has a header, is in UTF-8 and separates with commas. Its columns are named by the params `image`, `label`,
-//! `mask` and `patient`; all others are kept in `labels`. Files are named relative to the manifest, with `/`, and lie
-//! beside or below it: `..` and absolute paths are refused, as names are parts of results and must mean the same wherever
-//! the folder lies. A link is followed, wherever it leads: data sets are put together from links, and what counts is the
-//! contents of what is found. PNG, JPEG and TIFF are read; see [`super::picture`].
+//! The file has a header, is in UTF-8 and separates cells by commas. The params `image`, `label`, `mask` and `patient` name
+//! its columns; all others are kept in `labels`. Paths are relative to the manifest, with `/`, and lie beside or below it:
+//! `..` and absolute paths are refused, as names are part of results and must mean the same wherever the folder lies. Links
+//! are followed, wherever they lead: data sets are assembled from links, and only the contents count. The formats are PNG,
+//! JPEG and TIFF; see [`super::picture`].
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::path::{Component, Path};
 
 use orchestrate_cache::FileStat;
@@ -15,18 +14,19 @@ use orchestrate_cache::external::{self, EXTERNAL_BYTES_MAX};
 use orchestrate_engine::stage::FileName;
 use rayon::prelude::*;
 
-use super::Params;
-use super::listing::{Entry, Listing, classify};
+use super::listing::{ListedImage, Listing, classify};
+use super::params::Params;
+use crate::problems::all_or_problems;
 
-/// A larger manifest is none: a million rows take some 100 MB.
+/// Largest manifest; a million rows take some 100 MB.
 const BYTES_MAX: u64 = 1 << 30;
 
-/// The name of the manifest in a folder.
+/// Name of the manifest in a folder.
 const DEFAULT_NAME: &str = "labels.csv";
 
-/// The manifest itself and, after it, every image and mask, each once.
+/// Lists the manifest and, after it, every image and mask, each once.
 ///
-/// Errors: all rows that are wrong and all files that are missing, one sentence each.
+/// Errors: all wrong rows and all missing files, one sentence each.
 pub(super) fn files(params: &Params, path: &Path) -> Result<Vec<FileName>, Vec<String>> {
     let csv = if path.is_dir() { path.join(DEFAULT_NAME) } else { path.to_owned() };
     let cannot_read = |error: std::io::Error| vec![format!("cannot read the manifest {}: {error}", csv.display())];
@@ -34,43 +34,37 @@ pub(super) fn files(params: &Params, path: &Path) -> Result<Vec<FileName>, Vec<S
     let name = csv.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let folder = csv.parent().unwrap_or(Path::new(""));
     let rows = Rows::scan(params, &bytes);
-    let named: Vec<String> = match (&rows, params.limit) {
-        // Which of the files would be kept is not known, so all that are named are looked for, unless few are wanted.
+    let of_rows: Vec<String> = match (&rows, params.limit) {
+        // The listing fails, so it cannot say which files to look for. Without a limit it would be all of them.
         (Ok(rows), None) if !rows.problems.is_empty() => rows.files(),
         _ => Vec::new(),
     };
-    let listing = rows.and_then(|rows| rows.listing(params));
-    let (named, mut problems) = match listing {
-        Ok(listing) => {
-            let entries = listing.limited(params.limit).entries.into_iter();
-            (entries.flat_map(|entry| [Some(entry.name), entry.mask]).flatten().collect(), Vec::new())
-        }
-        Err(problems) => {
-            (named, problems.into_iter().map(|problem| format!("{}: {problem}", csv.display())).collect::<Vec<_>>())
-        }
+    let (named, mut problems) = match rows.and_then(|rows| rows.listing(params)) {
+        Ok(listing) => (listing.limited(params.limit).files().collect(), Vec::new()),
+        Err(problems) => (of_rows, problems),
     };
+    problems.iter_mut().for_each(|problem| *problem = format!("{}: {problem}", csv.display()));
     let mut seen = HashSet::from([name.as_str()]);
     let is_first: Vec<bool> = named.iter().map(|file| seen.insert(file)).collect();
     let mut files = vec![FileName::new(&name, &csv)];
     let found =
         named.into_par_iter().zip(is_first).filter(|(_, is_first)| *is_first).map(|(name, _)| find(folder, name));
-    for found in found.collect::<Vec<_>>() {
-        match found {
-            Ok(file) => files.push(file),
-            Err(problem) => problems.push(problem),
-        }
+    match all_or_problems(found.collect::<Vec<_>>()) {
+        Ok(found) => files.extend(found),
+        Err(missing) => problems.extend(missing),
     }
     if problems.is_empty() { Ok(files) } else { Err(problems) }
 }
 
-/// A file of the folder; the error is one sentence.
+/// Finds a file of the folder; the error is one sentence.
 fn find(folder: &Path, name: String) -> Result<FileName, String> {
     let path = folder.join(&name);
-    match std::fs::metadata(&path) {
-        Ok(metadata) => match external::check(&metadata, EXTERNAL_BYTES_MAX) {
-            Ok(()) => Ok(FileName { name, path, stat: Some(FileStat::of(&metadata)) }),
-            Err(error) => Err(format!("cannot read {}: {error}", path.display())),
-        },
+    let stat = std::fs::metadata(&path).and_then(|metadata| {
+        external::check(&metadata, EXTERNAL_BYTES_MAX)?;
+        Ok(FileStat::of(&metadata))
+    });
+    match stat {
+        Ok(stat) => Ok(FileName { name, path, stat: Some(stat) }),
         Err(error) => Err(format!("cannot read {}: {error}", path.display())),
     }
 }
@@ -80,139 +74,117 @@ pub(super) fn read(params: &Params, bytes: &[u8]) -> Result<Listing, Vec<String>
     Rows::scan(params, bytes)?.listing(params)
 }
 
-/// The rows that could be read, and what is wrong with the others.
+/// The rows that can be read, and the problems of the others.
 struct Rows {
-    header: Vec<String>,
-    columns: Columns,
     rows: Vec<Row>,
-    problems: Vec<String>,
+    /// Further columns by name, one value a row.
+    further: Vec<(String, Vec<String>)>,
+    /// Problems with their lines, in the order of lines.
+    problems: Vec<(u64, String)>,
 }
 
 struct Row {
     line: u64,
-    image: String,
-    mask: Option<String>,
     label: String,
-    patient: Option<String>,
-    /// Values of the further columns.
-    further: Vec<String>,
+    /// The image, before its class index is known.
+    image: ListedImage,
 }
 
 impl Rows {
-    /// Reads as many rows as can be; fails where the columns cannot be told.
+    /// Reads all rows that can be read. Errors: an unreadable header, missing or ambiguous columns.
     fn scan(params: &Params, bytes: &[u8]) -> Result<Self, Vec<String>> {
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
-        let header: Vec<String> = match reader.headers() {
-            Ok(header) => header.iter().map(|name| name.trim().to_owned()).collect(),
-            Err(error) => return Err(vec![format!("the header cannot be read: {error}")]),
-        };
+        let header = reader.headers().map_err(|error| vec![format!("the header cannot be read: {error}")])?;
+        let header: Vec<String> = header.iter().map(|name| name.trim().to_owned()).collect();
         let columns = Columns::find(params, &header)?;
-        // With their lines.
-        let mut problems: Vec<(u64, String)> = Vec::new();
-        let mut rows: Vec<Row> = Vec::new();
-        // One for all rows, as there may be a hundred thousand.
+        let further = columns.further.iter().map(|&column| (header[column].clone(), Vec::new())).collect();
+        let mut rows = Self { rows: Vec::new(), further, problems: Vec::new() };
+        // One record for all rows, as there may be a hundred thousand.
         let mut record = csv::StringRecord::new();
         loop {
-            match reader.read_record(&mut record) {
-                Ok(true) => {}
+            let read = reader.read_record(&mut record);
+            let position = read.as_ref().map_or_else(csv::Error::position, |_| record.position());
+            let line = position.map_or(0, |position| line_of(position, bytes));
+            match read {
                 Ok(false) => break,
-                Err(error) => {
-                    let line = error.position().map_or(0, |position| line_of(position, bytes));
-                    let problem = match error.kind() {
-                        csv::ErrorKind::Utf8 { .. } => format!("line {line} is not in UTF-8"),
-                        _ => format!("line {line}: {error}"),
-                    };
-                    problems.push((line, problem));
-                    continue;
+                Ok(true) if record.len() == header.len() => rows.push(line, &record, &header, &columns),
+                Ok(true) => {
+                    rows.wrong(line, &format!(" has {} cells, but the header {}", record.len(), header.len()));
                 }
-            }
-            let line = record.position().map_or(0, |position| line_of(position, bytes));
-            if record.len() != header.len() {
-                problems
-                    .push((line, format!("line {line} has {} cells, but the header {}", record.len(), header.len())));
-                continue;
-            }
-            let cell = |column: usize| record[column].trim();
-            let mut wrong = |problem: String| problems.push((line, format!("line {line}: {problem}")));
-            let mut file = |column: usize| match relative(cell(column)) {
-                Ok(name) => Some(name),
-                Err(problem) => {
-                    wrong(format!("column `{}` {problem}", header[column]));
-                    None
+                Err(error) if matches!(error.kind(), csv::ErrorKind::Utf8 { .. }) => {
+                    rows.wrong(line, " is not in UTF-8");
                 }
-            };
-            let image = file(columns.image);
-            let mask = columns.mask.filter(|&column| !cell(column).is_empty()).and_then(&mut file);
-            let label = cell(columns.label).to_owned();
-            if label.is_empty() {
-                wrong(format!("column `{}` is empty", header[columns.label]));
+                Err(error) => rows.wrong(line, &format!(": {error}")),
             }
-            let Some(image) = image else { continue };
-            let patient = columns.patient.map(cell).filter(|patient| !patient.is_empty()).map(str::to_owned);
-            let further = columns.further.iter().map(|&column| cell(column).to_owned()).collect();
-            rows.push(Row { line, image, mask, label, patient, further });
         }
-        if rows.is_empty() && problems.is_empty() {
-            problems.push((0, "it has no rows".to_owned()));
+        if rows.rows.is_empty() && rows.problems.is_empty() {
+            rows.problems.push((0, "it has no rows".to_owned()));
         }
-        let mut first_line: HashMap<&str, u64> = HashMap::with_capacity(rows.len());
-        for Row { line, image, .. } in &rows {
-            let first = first_line.entry(image).or_insert(*line);
+        let mut first_line: HashMap<&str, u64> = HashMap::with_capacity(rows.rows.len());
+        for Row { line, image, .. } in &rows.rows {
+            let first = first_line.entry(&image.name).or_insert(*line);
             if first != line {
-                problems.push((*line, format!("line {line}: image `{image}` is also in line {first}")));
+                let problem = format!("line {line}: image `{}` is also in line {first}", image.name);
+                rows.problems.push((*line, problem));
             }
         }
-        problems.sort_by_key(|(line, _)| *line);
-        let problems = problems.into_iter().map(|(_, problem)| problem).collect();
-        Ok(Self { header, columns, rows, problems })
+        rows.problems.sort_by_key(|(line, _)| *line);
+        Ok(rows)
     }
 
-    /// All images and masks that are named.
+    fn wrong(&mut self, line: u64, problem: &str) {
+        self.problems.push((line, format!("line {line}{problem}")));
+    }
+
+    fn push(&mut self, line: u64, record: &csv::StringRecord, header: &[String], columns: &Columns) {
+        let cell = |column: usize| record[column].trim();
+        let mut file = |column: usize| {
+            let wrong = |problem| self.wrong(line, &format!(": column `{}` {problem}", header[column]));
+            relative(cell(column)).map_err(wrong).ok()
+        };
+        let name = file(columns.image);
+        let mask = columns.mask.filter(|&column| !cell(column).is_empty()).and_then(file);
+        let label = cell(columns.label).to_owned();
+        if label.is_empty() {
+            self.wrong(line, &format!(": column `{}` is empty", header[columns.label]));
+        }
+        let Some(name) = name else { return };
+        let patient = columns.patient.map(cell).filter(|patient| !patient.is_empty()).map(str::to_owned);
+        self.rows.push(Row { line, label, image: ListedImage { name, label: 0, patient, mask } });
+        for ((_, values), &column) in self.further.iter_mut().zip(&columns.further) {
+            values.push(cell(column).to_owned());
+        }
+    }
+
+    /// Returns the files of images and masks.
     fn files(&self) -> Vec<String> {
-        self.rows.iter().flat_map(|row| [Some(row.image.clone()), row.mask.clone()]).flatten().collect()
+        let files = self.rows.iter().flat_map(|row| [Some(&row.image.name), row.image.mask.as_ref()]);
+        files.flatten().cloned().collect()
     }
 
-    /// The listing, where nothing is wrong.
+    /// Makes the listing. Errors: the problems of rows, and labels that are no class.
     fn listing(self, params: &Params) -> Result<Listing, Vec<String>> {
-        let Self { header, columns, rows, mut problems } = self;
-        let with_label = rows.iter().filter(|row| !row.label.is_empty());
-        let labels: Vec<_> = with_label.map(|row| (Line(row.line), row.label.as_str())).collect();
-        let (indices, classes) = classify(&labels, params.classes.as_deref()).unwrap_or_else(|unknown| {
-            problems.extend(unknown);
-            (Vec::new(), Vec::new())
-        });
+        let mut problems: Vec<String> = self.problems.into_iter().map(|(_, problem)| problem).collect();
+        let with_label: Vec<&Row> = self.rows.iter().filter(|row| !row.label.is_empty()).collect();
+        let labels: Vec<&str> = with_label.iter().map(|row| row.label.as_str()).collect();
+        let line = |row: usize| format!("line {}", with_label[row].line);
+        let (indices, classes) = classify(&labels, params.classes.as_deref(), line, &mut problems);
         if !problems.is_empty() {
             return Err(problems);
         }
-        let mut further: Vec<(String, Vec<String>)> =
-            columns.further.iter().map(|&column| (header[column].clone(), Vec::with_capacity(rows.len()))).collect();
-        let mut entries = Vec::with_capacity(rows.len());
-        for (row, label) in rows.into_iter().zip(indices) {
-            let Row { image, mask, patient, .. } = row;
-            entries.push(Entry { name: image, label, patient, mask });
-            further.iter_mut().zip(row.further).for_each(|((_, values), value)| values.push(value));
-        }
-        Ok(Listing { entries, classes, columns: further })
+        let images = self.rows.into_iter().zip(indices).map(|(row, label)| ListedImage { label, ..row.image });
+        Ok(Listing { images: images.collect(), classes, columns: self.further })
     }
 }
 
-/// Where a label stands.
-struct Line(u64);
-
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}", self.0)
-    }
-}
-
-/// The line, from 1, in which a record begins: its position is that of the empty lines before it.
+/// Returns the line, from 1, in which a record begins. The position is that of any empty lines before it.
 fn line_of(position: &csv::Position, bytes: &[u8]) -> u64 {
     let rest = usize::try_from(position.byte()).ok().and_then(|start| bytes.get(start..)).unwrap_or_default();
     let empty = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).filter(|byte| **byte == b'\n');
     position.line() + empty.count() as u64
 }
 
-/// Places of the columns in the header.
+/// Indices of the columns in the header.
 struct Columns {
     image: usize,
     label: usize,
@@ -229,9 +201,9 @@ impl Columns {
                 problems.push(format!("two columns are named `{name}`"));
             }
         }
-        let place = |name: &str| header.iter().position(|column| column == name);
+        let index = |name: &str| header.iter().position(|column| column == name);
         let mut required = |field: &str, name: &str| {
-            place(name).unwrap_or_else(|| {
+            index(name).unwrap_or_else(|| {
                 let columns = header.join(", ");
                 problems.push(format!("there is no column `{name}` for `{field}`; the columns are: {columns}"));
                 0
@@ -239,7 +211,7 @@ impl Columns {
         };
         let mut optional = |field: &str, name: &Option<String>| match name {
             Some(name) => Some(required(field, name)),
-            None => place(field),
+            None => index(field),
         };
         let mask = optional("mask", &params.mask);
         let patient = optional("patient", &params.patient);
@@ -254,12 +226,12 @@ impl Columns {
     }
 }
 
-/// The file's name with `/` between folders and without `.`; the error reads after the column's name.
+/// Returns the file's name with `/` between folders and without `.`; the error reads after the column's name.
 fn relative(cell: &str) -> Result<String, String> {
     if cell.is_empty() {
         return Err("is empty".to_owned());
     }
-    // As most names are written.
+    // Most names need no change.
     if cell.split('/').all(|part| !matches!(part, "" | "." | "..")) {
         return Ok(cell.to_owned());
     }
@@ -285,19 +257,19 @@ mod tests {
     }
 
     #[test]
-    fn rows_become_entries_in_their_order() {
+    fn rows_become_images_in_their_order() {
         let csv = "\u{feff}id,patient,label,image,mask\n7,p1,glioma,images/9.png,./masks/9.png\n8, ,meningioma,\"a, b.jpg\",\n";
         let listing = read(&params(""), csv.as_bytes()).unwrap();
         assert_eq!(listing.classes, ["glioma", "meningioma"]);
         assert_eq!(listing.columns, [("id".to_owned(), vec!["7".to_owned(), "8".to_owned()])]);
-        let entry = |name: &str, label, patient: Option<&str>, mask: Option<&str>| Entry {
+        let image = |name: &str, label, patient: Option<&str>, mask: Option<&str>| ListedImage {
             name: name.to_owned(),
             label,
             patient: patient.map(str::to_owned),
             mask: mask.map(str::to_owned),
         };
-        let expected = [entry("images/9.png", 0, Some("p1"), Some("masks/9.png")), entry("a, b.jpg", 1, None, None)];
-        assert_eq!(listing.entries, expected);
+        let expected = [image("images/9.png", 0, Some("p1"), Some("masks/9.png")), image("a, b.jpg", 1, None, None)];
+        assert_eq!(listing.images, expected);
     }
 
     #[test]
@@ -306,7 +278,7 @@ mod tests {
         let params = params(r#", "image": "file", "label": "kind", "classes": ["y", "x"]"#);
         let listing = read(&params, csv.as_bytes()).unwrap();
         assert_eq!(listing.classes, ["y", "x"]);
-        assert_eq!(listing.entries.iter().map(|entry| entry.label).collect::<Vec<_>>(), [1, 0]);
+        assert_eq!(listing.images.iter().map(|image| image.label).collect::<Vec<_>>(), [1, 0]);
         assert_eq!(listing.columns[0].0, "image");
     }
 
@@ -354,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_the_manifest_and_what_it_names_and_all_that_are_missing_are_told() {
+    fn files_are_the_manifest_and_those_it_names_and_all_missing_files_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         std::fs::write(root.join(DEFAULT_NAME), "image,mask,label\na.png,m.png,x\nb.png,m.png,y\nc.png,,x\n").unwrap();
@@ -367,7 +339,7 @@ mod tests {
         assert!(problems[0].starts_with(&format!("cannot read {}: ", root.join("b.png").display())), "{}", problems[0]);
         assert_eq!(problems[1], format!("cannot read {}: it is a folder, not a file", root.join("c.png").display()));
 
-        // Rows that are wrong are told with the files that others lack.
+        // Wrong rows are reported together with the missing files of other rows.
         std::fs::write(root.join("rows.csv"), "image,mask,label\na.png,m.png,x\nb.png,,\nd.png,../m.png,y\n").unwrap();
         let rows = root.join("rows.csv");
         let problems = super::files(&params(""), &rows).unwrap_err();
@@ -377,7 +349,7 @@ mod tests {
         assert!(problems[2].starts_with(&format!("cannot read {}: ", root.join("b.png").display())), "{problems:?}");
 
         std::fs::write(root.join("b.png"), "").unwrap();
-        // Only what the limit keeps is read.
+        // Only files within the limit are read.
         let files = files(&params(r#", "limit": 2"#), &root.join(DEFAULT_NAME)).unwrap();
         let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
         assert_eq!(names, ["labels.csv", "a.png", "m.png", "b.png"]);

@@ -1,4 +1,4 @@
-//! Parameters of `kind = "dataset"`: which belong to which format, their ranges and defaults.
+//! Parameters of `kind = "dataset"`: the formats to which they belong, their ranges and defaults.
 
 use std::path::PathBuf;
 
@@ -7,21 +7,22 @@ use serde::{Deserialize, Serialize};
 
 use super::resize::{Filter, MaskFilter};
 
-/// Parameters of `kind = "dataset"`; what is not set is filled in where its format has a default.
+/// Parameters of `kind = "dataset"`. A param that is not set takes the default of the format, if it has one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Written")]
+#[serde(deny_unknown_fields)]
 pub struct Params {
-    /// Where the images come from; default `phantom`, which needs no data.
+    /// Source of the images; default `phantom`, which needs no data.
+    #[serde(default)]
     pub format: Format,
-    /// The manifest (a CSV file, or a folder with `labels.csv`), the folder of classes, or the folder of `.mat` files. The
-    /// phantom needs none and passes it over, so that one override tries a spec without its data.
+    /// The manifest (a CSV file, or a folder with `labels.csv`), the folder of classes, or the folder of `.mat` files.
+    /// The phantom ignores it, so that one override runs a spec without its data.
     pub path: Option<PathBuf>,
     /// Height and width of every image after resizing, in pixels, 1..=4096; the aspect ratio is not kept. Default: 64
     /// for the phantom, else the size of the files, which must then be the same for all.
     pub size: Option<usize>,
-    /// How images and masks of another size are resized.
+    /// Filters for images and masks of another size.
     pub resize: Option<Resize>,
-    /// How many images are kept; classes keep their shares, and the first images of each class stay.
+    /// Number of images to keep; classes keep their shares, and the first images of each class stay.
     pub limit: Option<usize>,
     /// Class names in the order of their indices; default: in the order in which the manifest or the sorted folders
     /// have them.
@@ -36,18 +37,18 @@ pub struct Params {
     pub patient: Option<String>,
     /// Phantom: number of images, 3..=100000; default 300.
     pub count: Option<usize>,
-    /// Phantom: seed of all that is drawn; default that of the experiment.
+    /// Phantom: seed of the drawing; default that of the experiment.
     pub seed: Option<u64>,
 }
 
-/// Where the images come from.
+/// Source of the images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
-    /// Synthetic head slices with three tumour classes, which say so in every name.
+    /// Synthetic head slices with three tumour classes, named `phantom-…`.
     #[default]
     Phantom,
-    /// A CSV file that names images, masks, classes and patients; PNG, JPEG and TIFF.
+    /// A CSV file with columns for images, masks, classes and patients; PNG, JPEG and TIFF.
     Manifest,
     /// A folder a class, `x.png` with its mask `x_mask.png`.
     Folders,
@@ -55,7 +56,7 @@ pub enum Format {
     ChengMat,
 }
 
-/// How images and masks of another size are resized.
+/// Filters for images and masks of another size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Resize {
@@ -63,61 +64,6 @@ pub struct Resize {
     pub images: Filter,
     /// For masks; default `nearest`.
     pub masks: MaskFilter,
-}
-
-/// [`Params`] as written, before defaults are filled in.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    #[serde(default)]
-    format: Format,
-    #[serde(default)]
-    path: Option<PathBuf>,
-    #[serde(default)]
-    size: Option<usize>,
-    #[serde(default)]
-    resize: Option<Resize>,
-    #[serde(default)]
-    limit: Option<usize>,
-    #[serde(default)]
-    classes: Option<Vec<String>>,
-    #[serde(default)]
-    image: Option<String>,
-    #[serde(default)]
-    mask: Option<String>,
-    #[serde(default)]
-    label: Option<String>,
-    #[serde(default)]
-    patient: Option<String>,
-    #[serde(default)]
-    count: Option<usize>,
-    #[serde(default)]
-    seed: Option<u64>,
-}
-
-impl From<Written> for Params {
-    fn from(written: Written) -> Self {
-        let Written { format, path, size, resize, limit, classes, image, mask, label, patient, count, seed } = written;
-        let mut params = Self { format, path, size, resize, limit, classes, image, mask, label, patient, count, seed };
-        if format == Format::Phantom {
-            params.path = None;
-            params.size.get_or_insert(64);
-            params.count.get_or_insert(300);
-            params.seed.get_or_insert(0);
-        } else {
-            // Every stage with a `seed` is given that of the experiment; where nothing is drawn, it must not change the
-            // key.
-            params.seed = None;
-            if params.size.is_some() {
-                params.resize.get_or_insert_default();
-            }
-        }
-        if format == Format::Manifest {
-            params.image.get_or_insert_with(|| "image".to_owned());
-            params.label.get_or_insert_with(|| "label".to_owned());
-        }
-        params
-    }
 }
 
 impl Format {
@@ -132,6 +78,27 @@ impl Format {
 }
 
 impl params::Params for Params {
+    fn completed(mut self) -> Self {
+        if self.format == Format::Phantom {
+            self.path = None;
+            self.size.get_or_insert(64);
+            self.count.get_or_insert(300);
+            self.seed.get_or_insert(0);
+        } else {
+            // Every stage with a `seed` is given that of the experiment. Nothing is drawn here, so it must not change
+            // the key.
+            self.seed = None;
+            if self.size.is_some() {
+                self.resize.get_or_insert_default();
+            }
+        }
+        if self.format == Format::Manifest {
+            self.image.get_or_insert_with(|| "image".to_owned());
+            self.label.get_or_insert_with(|| "label".to_owned());
+        }
+        self
+    }
+
     fn problems(&self) -> Vec<(&'static str, String)> {
         use Format::{ChengMat, Folders, Manifest, Phantom};
         let mut problems = Vec::new();
@@ -145,18 +112,14 @@ impl params::Params for Params {
             ("patient", self.patient.is_some(), &[Manifest]),
             ("count", self.count.is_some(), &[Phantom]),
         ];
-        for (field, set, formats) in belongs {
-            if set && !formats.contains(&self.format) {
-                let names: Vec<_> = formats.iter().map(|format| format.name()).collect();
-                let formats = if names.len() == 1 { "format" } else { "formats" };
-                let message =
-                    format!("`{field}` belongs to {formats} {}, not to {}", names.join(", "), self.format.name());
-                problems.push((field, message));
-            }
+        let format = self.format.name();
+        for (field, _, formats) in belongs.iter().filter(|(_, set, formats)| *set && !formats.contains(&self.format)) {
+            let names: Vec<_> = formats.iter().map(|format| format.name()).collect();
+            let (formats, names) = (if names.len() == 1 { "format" } else { "formats" }, names.join(", "));
+            problems.push((*field, format!("`{field}` belongs to {formats} {names}, not to {format}")));
         }
         if self.path.is_none() && self.format != Phantom {
-            let message = format!("`path` is missing; format {} reads images from it", self.format.name());
-            problems.push(("path", message));
+            problems.push(("path", format!("`path` is missing; format {format} reads images from it")));
         }
         if self.resize.is_some() && self.size.is_none() && self.format != Phantom {
             problems.push(("resize", "`resize` has no effect without `size`".to_owned()));
@@ -168,20 +131,15 @@ impl params::Params for Params {
         ];
         for (field, value, range) in ranges {
             if let Some(value) = value.filter(|value| !range.contains(value)) {
-                let bound = if value < *range.start() {
-                    format!("at least {}", range.start())
-                } else {
-                    format!("at most {}", range.end())
-                };
-                problems.push((field, format!("`{field}` must be {bound}, not {value}")));
+                let too_small = value < *range.start();
+                let (at, bound) = if too_small { ("least", range.start()) } else { ("most", range.end()) };
+                problems.push((field, format!("`{field}` must be at {at} {bound}, not {value}")));
             }
         }
         if let Some(classes) = &self.classes {
             if classes.is_empty() {
-                problems.push((
-                    "classes",
-                    "`classes` is empty; leave it out to take the classes that the data have".to_owned(),
-                ));
+                let message = "`classes` is empty; leave it out to take the classes that the data have";
+                problems.push(("classes", message.to_owned()));
             }
             let mut sorted = classes.clone();
             sorted.sort_unstable();
@@ -208,7 +166,7 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Params {
-        serde_json::from_str(json).unwrap()
+        serde_json::from_str::<Params>(json).unwrap().completed()
     }
 
     #[test]

@@ -1,71 +1,64 @@
-//! PNG, JPEG and TIFF files to grey levels and masks.
+//! Decoding of PNG, JPEG and TIFF files to grey levels and masks.
 
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use image::{DynamicImage, ImageError, ImageReader, Limits};
+use image::{ImageError, ImageReader, Limits};
 
+use super::min_max::min_max;
 use super::resize::Grid;
-use super::scale::min_max;
 
-/// Largest height and width that is decoded, so that a small damaged file cannot ask for all memory.
+/// Largest height and width, so that a small damaged file cannot allocate all memory.
 const SIDE_MAX: u32 = 8192;
 /// Most memory that one decoder may allocate.
 const ALLOC_MAX_BYTES: u64 = 512 << 20;
 
-/// File name extensions of what can be decoded, in lower case.
+/// File name extensions of the formats, in lower case.
 pub(super) const EXTENSIONS: [&str; 5] = ["png", "jpg", "jpeg", "tif", "tiff"];
 
 /// Decodes a grey image.
 ///
-/// Colours become grey as in Pillow's mode `L` (Rec. 601: 0.299 red + 0.587 green + 0.114 blue); transparency is
-/// ignored. A file of 16 bits becomes 8 bits by min-max over the picture, because what scanners write into 16 bits
-/// seldom fills them; a file of 8 bits or less keeps its levels.
+/// Colours become grey as in Pillow's mode `L` (Rec. 601: 0.299 red + 0.587 green + 0.114 blue); transparency is ignored.
+/// A file of 16 bits becomes 8 bits by min-max over the picture, because scanners seldom use all 16 bits. A file of at
+/// most 8 bits keeps its levels.
 pub(super) fn decode_image(bytes: &[u8]) -> Result<Grid, String> {
-    let Levels { height, width, pixels } = decode(bytes)?;
-    let pixels = match pixels {
-        Depth::Eight(pixels) => pixels,
-        Depth::Sixteen(pixels) => min_max(pixels.into_iter().map(f64::from))?,
+    let (height, width, levels) = decode(bytes)?;
+    let pixels = match levels {
+        Levels::Eight(levels) => levels,
+        Levels::Sixteen(levels) => min_max(levels.iter().map(|&level| f64::from(level)))?,
     };
     Ok(Grid { height, width, pixels })
 }
 
 /// Decodes a mask: 1 where the grey level is above half of white (127 of 255, 32,767 of 65,535), as in a mask of 0 and
-/// 255 or of 1 bit. Where no level is above 1, 1 is foreground.
+/// 255 or of 1 bit. If no level is above 1, level 1 is foreground.
 ///
-/// Errors: a mask whose levels above 1 are all no more than half of white, for it cannot be told what they mean.
+/// Errors: a mask with levels above 1 but none above half of white, as their meaning is ambiguous.
 pub(super) fn decode_mask(bytes: &[u8]) -> Result<Grid, String> {
-    let Levels { height, width, pixels } = decode(bytes)?;
-    let (pixels, white): (Vec<u16>, u16) = match pixels {
-        Depth::Eight(pixels) => (pixels.into_iter().map(u16::from).collect(), 255),
-        Depth::Sixteen(pixels) => (pixels, u16::MAX),
+    let (height, width, levels) = decode(bytes)?;
+    let (levels, white): (Vec<u16>, u16) = match levels {
+        Levels::Eight(levels) => (levels.into_iter().map(u16::from).collect(), 255),
+        Levels::Sixteen(levels) => (levels, u16::MAX),
     };
-    let largest = pixels.iter().copied().max().unwrap_or(0);
-    let above = match largest {
+    let half = white / 2;
+    let above = match levels.iter().copied().max().unwrap_or(0) {
         0 | 1 => 0,
-        _ if largest > white / 2 => white / 2,
-        _ => {
-            return Err(format!(
-                "the mask's levels end at {largest}; foreground is expected to be 1 or above {}",
-                white / 2
-            ));
+        largest if largest > half => half,
+        largest => {
+            return Err(format!("the mask's levels end at {largest}; foreground is expected to be 1 or above {half}"));
         }
     };
-    Ok(Grid { height, width, pixels: pixels.into_iter().map(|pixel| u8::from(pixel > above)).collect() })
+    Ok(Grid { height, width, pixels: levels.into_iter().map(|level| u8::from(level > above)).collect() })
 }
 
-struct Levels {
-    height: usize,
-    width: usize,
-    pixels: Depth,
-}
-
-enum Depth {
+/// Grey levels of 8 or 16 bits.
+enum Levels {
     Eight(Vec<u8>),
     Sixteen(Vec<u16>),
 }
 
-fn decode(bytes: &[u8]) -> Result<Levels, String> {
+/// Returns height, width and grey levels.
+fn decode(bytes: &[u8]) -> Result<(usize, usize, Levels), String> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| error.to_string())?;
     if reader.format().is_none() {
         return Err("the file is no PNG, JPEG or TIFF".to_owned());
@@ -75,7 +68,7 @@ fn decode(bytes: &[u8]) -> Result<Levels, String> {
     limits.max_image_height = Some(SIDE_MAX);
     limits.max_alloc = Some(ALLOC_MAX_BYTES);
     reader.limits(limits);
-    // png 0.18 panics where a palette ends within a colour.
+    // png 0.18 panics if a palette ends within a colour.
     let decoded = catch_unwind(AssertUnwindSafe(|| reader.decode()))
         .map_err(|_| "cannot decode it: the file is damaged".to_owned())?;
     let picture = decoded.map_err(|error| match error {
@@ -89,33 +82,24 @@ fn decode(bytes: &[u8]) -> Result<Levels, String> {
     if height == 0 || width == 0 {
         return Err("the picture has no pixels".to_owned());
     }
-    let pixels = match picture {
-        DynamicImage::ImageLuma8(picture) => Depth::Eight(picture.into_raw()),
-        DynamicImage::ImageLumaA8(picture) => Depth::Eight(picture.pixels().map(|pixel| pixel.0[0]).collect()),
-        DynamicImage::ImageRgb8(picture) => Depth::Eight(picture.pixels().map(|pixel| luma(pixel.0) as u8).collect()),
-        DynamicImage::ImageRgba8(picture) => {
-            Depth::Eight(picture.pixels().map(|pixel| luma(rgb(pixel.0)) as u8).collect())
-        }
-        DynamicImage::ImageLuma16(picture) => Depth::Sixteen(picture.into_raw()),
-        DynamicImage::ImageLumaA16(picture) => Depth::Sixteen(picture.pixels().map(|pixel| pixel.0[0]).collect()),
-        DynamicImage::ImageRgb16(picture) => {
-            Depth::Sixteen(picture.pixels().map(|pixel| luma(pixel.0) as u16).collect())
-        }
-        DynamicImage::ImageRgba16(picture) => {
-            Depth::Sixteen(picture.pixels().map(|pixel| luma(rgb(pixel.0)) as u16).collect())
-        }
+    let channels = picture.color().channel_count().into();
+    let levels = match (picture.as_flat_samples_u8(), picture.as_flat_samples_u16()) {
+        (Some(flat), _) => Levels::Eight(grey(flat.samples, channels, |level| level as u8)),
+        (_, Some(flat)) => Levels::Sixteen(grey(flat.samples, channels, |level| level as u16)),
         _ => return Err("its pixels are floats; 8 and 16 bits are read".to_owned()),
     };
-    Ok(Levels { height, width, pixels })
+    Ok((height, width, levels))
 }
 
-fn rgb<T: Copy>([red, green, blue, _]: [T; 4]) -> [T; 3] {
-    [red, green, blue]
+/// Converts pixels of grey, grey and alpha, RGB or RGBA to grey; the conversions of `image` have other weights.
+fn grey<T: Copy + Into<u32>>(samples: &[T], channels: usize, narrow: impl Fn(u32) -> T) -> Vec<T> {
+    let pixels = samples.chunks_exact(channels);
+    pixels.map(|pixel| if channels < 3 { pixel[0] } else { narrow(luma(pixel)) }).collect()
 }
 
 /// Rec. 601 luma in 16-bit fixed point, rounded, with Pillow's weights.
-fn luma<T: Into<u32>>([red, green, blue]: [T; 3]) -> u32 {
-    (red.into() * 19_595 + green.into() * 38_470 + blue.into() * 7_471 + 0x8000) >> 16
+fn luma<T: Copy + Into<u32>>(rgb: &[T]) -> u32 {
+    (rgb[0].into() * 19_595 + rgb[1].into() * 38_470 + rgb[2].into() * 7_471 + 0x8000) >> 16
 }
 
 #[cfg(test)]

@@ -1,33 +1,32 @@
-//! Resizing, byte for byte as Pillow does it: convolution filters that widen when they shrink a picture (antialiasing),
-//! and nearest neighbour. Source: Pillow's documentation of `Image.resize` and of its filters; its 8-bit arithmetic is
-//! in [`Kernel`].
+//! Resizing, byte for byte as in Pillow: nearest neighbour, and convolution filters with antialiasing. Source: Pillow's
+//! documentation of `Image.resize` and of its filters; [`Kernel`] has its 8-bit arithmetic.
 //!
-//! The crate `fast_image_resize` lost: it differs from Pillow by a level here and there, and picks its instructions by
-//! the processor.
+//! The crate `fast_image_resize` lost: it differs from Pillow by a level here and there, and chooses instructions by the
+//! processor.
 
 use serde::{Deserialize, Serialize};
 
-/// How an image is resized.
+/// Filter for an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Filter {
-    /// The pixel whose area holds the centre of the new one.
+    /// The pixel at the centre of the new one.
     Nearest,
-    /// A triangle, as wide as two pixels of the coarser grid.
+    /// A triangle of the width of two pixels of the coarser grid.
     #[default]
     Bilinear,
-    /// Cubic convolution with a = −0.5, as wide as four pixels of the coarser grid.
+    /// Cubic convolution with a = −0.5, of the width of four pixels of the coarser grid.
     Bicubic,
 }
 
-/// How a mask is resized.
+/// Filter for a mask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MaskFilter {
-    /// The pixel whose area holds the centre of the new one.
+    /// The pixel at the centre of the new one.
     #[default]
     Nearest,
-    /// As [`Filter::Bilinear`] on grey levels 0 and 255; foreground is what is then above 127.
+    /// [`Filter::Bilinear`] on grey levels 0 and 255; results above 127 are foreground.
     Bilinear,
 }
 
@@ -40,27 +39,24 @@ pub(super) struct Grid {
 }
 
 impl Grid {
-    /// Its height and width.
+    /// Returns height and width.
     pub(super) fn size(&self) -> (usize, usize) {
         (self.height, self.width)
     }
 
-    /// Resizes grey levels; a grid that has the size already is left alone.
+    /// Resizes grey levels; a grid of that size is returned unchanged.
     pub(super) fn resized(self, size: (usize, usize), filter: Filter) -> Self {
         if self.size() == size {
             return self;
         }
         let (height, width) = size;
-        match filter {
-            Filter::Nearest => self.nearest(height, width),
-            // Rows first, as Pillow does: between the passes levels are rounded to bytes.
-            Filter::Bilinear => {
-                self.convolved(width, bilinear, 1.0).transposed().convolved(height, bilinear, 1.0).transposed()
-            }
-            Filter::Bicubic => {
-                self.convolved(width, bicubic, 2.0).transposed().convolved(height, bicubic, 2.0).transposed()
-            }
-        }
+        let (filter, support): (fn(f64) -> f64, f64) = match filter {
+            Filter::Nearest => return self.nearest(height, width),
+            Filter::Bilinear => (bilinear, 1.0),
+            Filter::Bicubic => (bicubic, 2.0),
+        };
+        // Rows first, as in Pillow, because levels are rounded to bytes between the passes.
+        self.convolved(width, filter, support).transposed().convolved(height, filter, support).transposed()
     }
 
     fn nearest(&self, height: usize, width: usize) -> Self {
@@ -81,7 +77,8 @@ impl Grid {
         Self { height: self.height, width, pixels }
     }
 
-    fn transposed(self) -> Self {
+    /// Swaps rows and columns.
+    pub(super) fn transposed(self) -> Self {
         let (height, width) = (self.width, self.height);
         let pixels =
             (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).map(|(x, y)| self.pixels[x * height + y]);
@@ -105,17 +102,17 @@ impl Grid {
     }
 }
 
-/// The old pixel that holds the centre of each new one. A centre on the border of two falls where the sum of steps,
-/// rounded as in Pillow, puts it.
+/// Returns the old pixel at the centre of each new one. For a centre between two pixels, the rounding of the summed steps
+/// decides, as in Pillow.
 fn nearest(from: usize, to: usize) -> Vec<usize> {
     let step = from as f64 / to as f64;
     let centres = std::iter::successors(Some(step * 0.5), |centre| Some(centre + step));
     centres.take(to).map(|centre| (centre as usize).min(from - 1)).collect()
 }
 
-/// Weights of the pixels that one new pixel is made of.
+/// Weights of the old pixels in one new pixel.
 struct Kernel {
-    /// The first of them.
+    /// The first old pixel.
     start: usize,
     /// In units of 2⁻²², rounded.
     weights: Vec<i64>,
@@ -125,7 +122,7 @@ impl Kernel {
     /// Fraction bits of the weights.
     const PRECISION: u32 = 22;
 
-    /// The kernel of new pixel `index` of `to`, from `from` old ones.
+    /// Makes the kernel of new pixel `index` of `to`, from `from` old ones.
     fn new(index: usize, from: usize, to: usize, filter: fn(f64) -> f64, support: f64) -> Self {
         let scale = from as f64 / to as f64;
         let stretch = scale.max(1.0);

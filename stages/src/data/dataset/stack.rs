@@ -1,5 +1,6 @@
-//! Decodes the images and masks of a data set, in parallel, each straight to its place among the others.
+//! The stack of all images and masks of a data set, decoded in parallel, each straight to its final place.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use orchestrate_engine::stage::{Context, Progress, StageError};
@@ -8,7 +9,7 @@ use rayon::prelude::*;
 use super::params::Resize;
 use super::resize::Grid;
 
-/// Images between two messages about progress.
+/// Number of images between two progress messages.
 const PROGRESS_STEP: u64 = 64;
 
 /// Pixels of all images and of all masks, `[image, height, width]`.
@@ -20,13 +21,13 @@ pub(super) struct Stack {
     pub(super) masks: Vec<u8>,
 }
 
-/// Decodes and resizes every image and its mask; no more than one original a thread is held.
+/// Decodes and resizes every image and its mask, one original a thread at a time.
 ///
 /// - `names`: names of the images, for errors
-/// - `size`: height and width that all are resized to; `None` leaves them as they are, and then all must have one size
-/// - `load`: the image of that index, and its mask of 0 and 1, which is all 0 where there is none
+/// - `size`: height and width of all images after resizing; `None` keeps their sizes, which must then be equal
+/// - `load`: the image of that index, and its mask of 0 and 1; an image without a mask has one of all 0
 ///
-/// Errors: all images that cannot be used, by name, at once.
+/// Errors: all unusable images, by name, at once.
 pub(super) fn stack(
     context: &Context<'_>,
     names: &[String],
@@ -34,8 +35,8 @@ pub(super) fn stack(
     resize: Resize,
     load: impl Fn(usize) -> Result<(Grid, Option<Grid>), String> + Sync,
 ) -> Result<Stack, StageError> {
-    let first = || names.iter().enumerate().find_map(|(index, _)| load(index).ok()).map(|(image, _)| image.size());
-    // Without any image that can be read, the size does not matter: every one of them is reported below.
+    let first = || (0..names.len()).find_map(|index| Some(load(index).ok()?.0.size()));
+    // If no image can be read, the size does not matter, as every image is reported below.
     let (height, width) = size.map(|size| (size, size)).or_else(first).unwrap_or((1, 1));
     let mut images = zeros(names.len(), height * width)?;
     let mut masks = zeros(names.len(), height * width)?;
@@ -70,22 +71,25 @@ pub(super) fn stack(
     if (context.cancelled)() {
         return Err(StageError::Cancelled);
     }
-    let mut problems: Vec<String> = names
-        .iter()
-        .zip(&outcomes)
-        .filter_map(|(name, outcome)| outcome.as_ref().err().map(|problem| format!("{name}: {problem}")))
-        .collect();
-    if size.is_none() {
-        problems.extend(unequal(names, &outcomes));
+    let mut problems = Vec::new();
+    let mut sizes: Vec<(&String, (usize, usize))> = Vec::new();
+    for (name, outcome) in names.iter().zip(outcomes) {
+        match outcome {
+            Ok(size) => sizes.push((name, size)),
+            Err(problem) => problems.push(format!("{name}: {problem}")),
+        }
     }
-    if problems.is_empty() { Ok(Stack { height, width, images, masks }) } else { Err(cannot_use(&problems)) }
+    if size.is_none() {
+        problems.extend(unequal(&sizes));
+    }
+    if problems.is_empty() { Ok(Stack { height, width, images, masks }) } else { Err(cannot_use(problems)) }
 }
 
-/// One error about many files.
-pub(super) fn cannot_use(problems: &[String]) -> StageError {
-    match problems {
-        [problem] => StageError::new(problem),
-        _ => StageError::new(format!("{} files cannot be used:\n  {}", problems.len(), problems.join("\n  "))),
+/// Returns one error about one or many files.
+pub(super) fn cannot_use(mut problems: Vec<String>) -> StageError {
+    match problems.len() {
+        1 => StageError::new(problems.remove(0)),
+        count => StageError::new(format!("{count} files cannot be used:\n  {}", problems.join("\n  "))),
     }
 }
 
@@ -104,26 +108,17 @@ fn report(context: &Context<'_>, done: u64, total: u64) {
     }
 }
 
-/// The images whose size is not that of most; of equally frequent sizes, the one that comes first counts as that of
-/// most.
-fn unequal(names: &[String], outcomes: &[Result<(usize, usize), String>]) -> Vec<String> {
-    let mut counts: Vec<((usize, usize), usize)> = Vec::new();
-    for size in outcomes.iter().flatten() {
-        match counts.iter_mut().find(|(other, _)| other == size) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((*size, 1)),
-        }
-    }
-    let most = counts.iter().map(|(_, count)| *count).max().unwrap_or(0);
-    let Some((usual, _)) = counts.into_iter().find(|(_, count)| *count == most) else { return Vec::new() };
-    names
-        .iter()
-        .zip(outcomes)
-        .filter_map(|(name, outcome)| outcome.as_ref().ok().filter(|size| **size != usual).map(|size| (name, size)))
-        .map(|(name, size)| {
-            format!("{name}: the image is {}, but most are {}; set `size` to resize all", text(*size), text(usual))
-        })
-        .collect()
+/// Returns a problem for each image of another size than most; of equally frequent sizes, the first one wins.
+fn unequal(sizes: &[(&String, (usize, usize))]) -> Vec<String> {
+    let mut counts: HashMap<(usize, usize), usize> = HashMap::new();
+    sizes.iter().for_each(|(_, size)| *counts.entry(*size).or_default() += 1);
+    let most = counts.values().copied().max();
+    let Some((_, usual)) = sizes.iter().find(|(_, size)| counts.get(size).copied() == most) else { return Vec::new() };
+    let unusual = sizes.iter().filter(|(_, size)| size != usual);
+    let problem = |(name, size): &(&String, _)| {
+        format!("{name}: the image is {}, but most are {}; set `size` to resize all", text(*size), text(*usual))
+    };
+    unusual.map(problem).collect()
 }
 
 fn text((height, width): (usize, usize)) -> String {

@@ -1,5 +1,5 @@
-//! Folds that somebody else made: a column of the manifest, or a MATLAB file such as `cvind.mat` of Cheng's brain
-//! tumour set (figshare 1512427), with one number an image.
+//! Folds made elsewhere: a column of the manifest, or a MATLAB file such as `cvind.mat` of Cheng's brain tumour set
+//! (figshare 1512427), with one number an image.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -10,22 +10,24 @@ use orchestrate_engine::stage::FileName;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{column, matlab};
+use super::column::column;
+use super::matlab;
 use crate::artifact::Labels;
+use crate::problems::all_or_problems;
 
-/// The name of the file in the key, whatever it is called on this machine.
+/// Name of the file in the key, whatever its name on this machine.
 pub(super) const FILE: &str = "folds.mat";
 
 /// The variable in the file.
 const VARIABLE: &str = "cvind";
 
-/// A larger file is no vector of folds: MATLAB takes eight bytes a number.
+/// Largest file; MATLAB takes eight bytes a number.
 const BYTES_MAX: u64 = 1 << 30;
 
-/// Wrong images that are named; a file of other folds is wrong for all of them.
+/// The most images to name, as with the folds of another data set all are wrong.
 const NAMED_MAX: usize = 10;
 
-/// Where folds come from.
+/// Source of the folds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FoldsFrom {
     /// The column of that name.
@@ -34,34 +36,28 @@ pub enum FoldsFrom {
     File(PathBuf),
 }
 
-/// As [`FoldsFrom::File`] is written once its path is resolved.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    file: PathBuf,
-}
-
 impl FoldsFrom {
-    /// The file that a run will read.
+    /// Lists the file that a run will read.
     pub(super) fn files(&self) -> Result<Vec<FileName>, Vec<String>> {
-        match self {
-            Self::Column(_) => Ok(Vec::new()),
-            Self::File(path) => match std::fs::metadata(path).and_then(|found| external::check(&found, BYTES_MAX)) {
-                Ok(()) => Ok(vec![FileName::new(FILE, path)]),
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    Err(vec![format!("`folds_from`: there is no file {}", path.display())])
-                }
-                Err(error) => Err(vec![format!("`folds_from`: cannot read {}: {error}", path.display())]),
-            },
+        let Self::File(path) = self else { return Ok(Vec::new()) };
+        match std::fs::metadata(path).and_then(|found| external::check(&found, BYTES_MAX)) {
+            Ok(()) => Ok(vec![FileName::new(FILE, path)]),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(vec![format!("`folds_from`: there is no file {}", path.display())])
+            }
+            Err(error) => Err(vec![format!("`folds_from`: cannot read {}: {error}", path.display())]),
         }
     }
 
-    /// The fold in 0..k of each image; `file` has the bytes of the MATLAB file.
+    /// Returns the fold in 0..k of each image; `file` has the bytes of the MATLAB file.
     ///
-    /// Errors: a file that cannot be read; another number of values than of images; values outside 1..=k, by image.
+    /// Errors: an unreadable file; another number of values than of images; values outside 1..=k, by image.
     pub(super) fn folds(&self, labels: &Labels, folds: usize, file: Option<&[u8]>) -> Result<Vec<usize>, String> {
         let path = match self {
-            Self::Column(column) => return column::folds_from(labels, column, folds),
+            Self::Column(name) => {
+                let values = column(labels, name)?;
+                return in_range(&format!("column `{name}`"), labels, &values, |value| value.parse().ok(), folds);
+            }
             Self::File(path) => path.file_name().map_or(path.as_path(), Path::new).display(),
         };
         let bytes = file.ok_or_else(|| format!("{path} was not given"))?;
@@ -72,22 +68,33 @@ impl FoldsFrom {
                 "{path} has {found} numbers for {images} images; it needs the whole data set, without `limit`, in its order"
             ));
         }
-        let fold = |value: f64| (1..=folds).find(|&fold| fold as f64 == value).map(|fold| fold - 1);
-        let wrong: Vec<String> = labels
-            .names
-            .iter()
-            .zip(&values)
-            .filter(|(_, value)| fold(**value).is_none())
-            .map(|(image, value)| format!("{image} ({value})"))
-            .collect();
-        if wrong.is_empty() {
-            return Ok(values.into_iter().filter_map(fold).collect());
-        }
-        let more = wrong.len().saturating_sub(NAMED_MAX);
-        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-        let named = wrong.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
-        Err(format!("{path} must hold folds 1 to {folds}, but {} images have others: {named}{more}", wrong.len()))
+        let whole = |value: &f64| (value.fract() == 0.0).then_some(*value as usize);
+        in_range(&path.to_string(), labels, &values, whole, folds)
     }
+}
+
+/// Returns the fold in 0..k of each image, from values that should parse to 1..=k.
+///
+/// Errors: other values, by image; `source` names where they come from.
+fn in_range<V: fmt::Display>(
+    source: &str,
+    labels: &Labels,
+    values: &[V],
+    parse: impl Fn(&V) -> Option<usize>,
+    folds: usize,
+) -> Result<Vec<usize>, String> {
+    let fold = |(image, value)| {
+        let fold = parse(value).filter(|fold| (1..=folds).contains(fold));
+        fold.map(|fold| fold - 1).ok_or_else(|| format!("{image} ({value})"))
+    };
+    all_or_problems(labels.names.iter().zip(values).map(fold)).map_err(|wrong| {
+        let more = match wrong.len().saturating_sub(NAMED_MAX) {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        let named = wrong[..wrong.len().min(NAMED_MAX)].join(", ");
+        format!("{source} must hold folds 1 to {folds}, but {} images have others: {named}{more}", wrong.len())
+    })
 }
 
 impl From<String> for FoldsFrom {
@@ -101,33 +108,38 @@ impl Serialize for FoldsFrom {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Column(name) => serializer.serialize_str(name),
-            Self::File(path) => Written { file: path.clone() }.serialize(serializer),
+            Self::File(path) => serializer.collect_map([("file", path)]),
         }
     }
 }
 
 impl<'de> Deserialize<'de> for FoldsFrom {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Form;
+        deserializer.deserialize_any(FoldsVisitor)
+    }
+}
 
-        impl<'de> Visitor<'de> for Form {
-            type Value = FoldsFrom;
+struct FoldsVisitor;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a column, or the path of a `.mat` file")
-            }
+impl<'de> Visitor<'de> for FoldsVisitor {
+    type Value = FoldsFrom;
 
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<FoldsFrom, E> {
-                Ok(text.to_owned().into())
-            }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a column, or the path of a `.mat` file")
+    }
 
-            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<FoldsFrom, A::Error> {
-                let Written { file } = Deserialize::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(FoldsFrom::File(file))
-            }
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<FoldsFrom, E> {
+        Ok(text.to_owned().into())
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<FoldsFrom, A::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            file: PathBuf,
         }
-
-        deserializer.deserialize_any(Form)
+        let Table { file } = Deserialize::deserialize(de::value::MapAccessDeserializer::new(map))?;
+        Ok(FoldsFrom::File(file))
     }
 }
 
@@ -167,6 +179,17 @@ mod tests {
         assert_eq!(folds, from.folds(&labels(12), 5, Some(&mat("compressed.mat"))).unwrap());
         let values: Vec<f64> = folds.iter().map(|&fold| fold as f64 + 1.0).collect();
         assert_eq!(values, matlab::vector(&mat("plain.mat"), "cvind").unwrap());
+    }
+
+    #[test]
+    fn folds_of_a_column_are_taken_as_they_are_and_other_values_named() {
+        let folds = |values: [&str; 3], folds| {
+            let columns = vec![("fold".to_owned(), values.map(str::to_owned).to_vec())];
+            FoldsFrom::Column("fold".to_owned()).folds(&Labels { columns, ..labels(3) }, folds, None)
+        };
+        assert_eq!(folds(["3", "1", "2"], 3), Ok(vec![2, 0, 1]));
+        let error = folds(["0", "2", "x"], 2).unwrap_err();
+        assert_eq!(error, "column `fold` must hold folds 1 to 2, but 2 images have others: 1.mat (0), 3.mat (x)");
     }
 
     #[test]

@@ -1,29 +1,29 @@
 //! Stratified k folds that keep groups together, as scikit-learn's `StratifiedGroupKFold` makes them (version 1.9).
 //!
-//! Where two groups, or two folds, are equally good, their order decides, and there the folds can differ from
-//! scikit-learn's. They are no worse, but they are others:
+//! If two groups, or two folds, are equally good, their order decides, and then the folds can differ from scikit-learn's.
+//! They are no worse:
 //!
-//! - groups are sorted as texts: of `2` and `10` the latter is first. A table that pandas read has numbers, which NumPy sorts as
-//!   such; `astype(str)` gives our folds, and so do numbers of equal length, `02` and `10`;
+//! - groups are sorted as texts: of `2` and `10` the latter is first. NumPy sorts numbers, as pandas reads them, as such;
+//!   `astype(str)` gives our folds, and so do numbers of equal length, `02` and `10`;
 //! - classes are in the order of the data set; NumPy sorts their names;
-//! - from eight classes on, or with one class and from eight folds on, NumPy adds in another order, so that sums that are equal on
-//!   paper differ in their last bit elsewhere;
+//! - with eight or more classes, or with one class and eight or more folds, NumPy adds in another order, so equal sums
+//!   differ in the last bit elsewhere;
 //! - with `shuffle` the random order is our own, and no seed of scikit-learn gives it.
 //!
-//! A fold without images, and a class with fewer images than folds, are errors here and no more than a warning there.
+//! A fold without images, and a class with fewer images than folds, are errors here and at most a warning there.
 
 use crate::random::Generator;
 
-/// The fold in 0..k of each image, so that no group is in two folds and classes are as even as this allows.
+/// Returns the fold in 0..k of each image, with every group in one fold and classes as even as this allows.
 ///
 /// - `labels`: class index of each image
 /// - `groups`: group of each image
-/// - `random`: with it, groups that are alike are taken in random order; without it, sorted by name, as
-///   `StratifiedGroupKFold(k)` takes them
+/// - `random`: with it, similar groups are taken in random order; without it, sorted by name, as in
+///   `StratifiedGroupKFold(k)`
 ///
-/// Groups whose images are spread least evenly over the classes come first. Each goes where the shares of the classes
-/// then differ least between folds: the smallest mean over classes of the standard deviation over folds, and the
-/// smaller fold where two are equal. Sums run in the order in which NumPy takes them, so that ties fall the same way.
+/// Groups with images spread least evenly over the classes come first. Each goes to the fold that leaves the shares of the
+/// classes most equal: the smallest mean over classes of the standard deviation over folds, then the smaller fold. Sums
+/// run in NumPy's order, so that ties fall the same way.
 pub(super) fn grouped(labels: &[u32], groups: &[&str], folds: usize, random: Option<&mut Generator>) -> Vec<usize> {
     let mut classes = labels.to_vec();
     classes.sort_unstable();
@@ -58,14 +58,15 @@ pub(super) fn grouped(labels: &[u32], groups: &[&str], folds: usize, random: Opt
     groups.iter().map(|group| fold_of_group[group_of(group)]).collect()
 }
 
-/// The fold in which a group with these counts per class unbalances the classes least.
+/// Returns the fold that a group with these counts per class unbalances least.
 fn best_fold(fold_counts: &mut [Vec<f64>], totals: &[f64], group: &[f64]) -> usize {
     let mut best = (0, f64::INFINITY, f64::INFINITY);
     for fold in 0..fold_counts.len() {
         add(&mut fold_counts[fold], group, 1.0);
-        let deviations = totals.iter().enumerate().map(|(class, total)| {
-            standard_deviation(fold_counts.iter().map(|counts| counts[class] / total).collect::<Vec<_>>().into_iter())
-        });
+        let deviations = totals
+            .iter()
+            .enumerate()
+            .map(|(class, total)| standard_deviation(fold_counts.iter().map(|counts| counts[class] / total)));
         let imbalance = deviations.sum::<f64>() / totals.len() as f64;
         add(&mut fold_counts[fold], group, -1.0);
         let images: f64 = fold_counts[fold].iter().sum();
@@ -90,7 +91,7 @@ fn standard_deviation(values: impl ExactSizeIterator<Item = f64> + Clone) -> f64
     (squares / count).sqrt()
 }
 
-/// NumPy's `isclose` with its default tolerances, for two numbers that are no less than 0.
+/// NumPy's `isclose` with its default tolerances, for two numbers of at least 0.
 fn is_close(value: f64, reference: f64) -> bool {
     reference.is_finite() && (value - reference).abs() <= 1e-8 + 1e-5 * reference
 }

@@ -1,4 +1,4 @@
-//! Which groups, patients above all, a split has on both sides.
+//! Leakage of a split: groups, above all patients, with images on both sides of a fold.
 
 use std::collections::BTreeSet;
 
@@ -6,15 +6,14 @@ use orchestrate_engine::stage::{Content, Output, StageError};
 
 use crate::artifact::{Columns, Labels, Rows, Table};
 
-/// What the training and validation side of each fold hold, and what they share; a split without leakage shares
-/// nothing.
+/// Numbers of images and groups on the training and validation side of each fold, and of those that both sides share.
 ///
 /// Columns: `fold`, `label` (class name, or [`Leakage::ALL`]), `train_images`, `validation_images`, `train_groups`,
 /// `validation_groups`, `shared_groups`, `shared_train_images`, `shared_validation_images`. Notes: `group` (the column
-/// that made the groups), `classes`. Where no image has a group, the columns about groups are left out.
+/// of the groups), `classes`. If no image has a group, the columns about groups are left out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Leakage {
-    /// The column that made the groups, for example `patient`; `None` where no image has a group.
+    /// The column of the groups, for example `patient`; `None` if no image has a group.
     pub group: Option<String>,
     /// Class names in the order of their indices.
     pub classes: Vec<String>,
@@ -25,7 +24,7 @@ pub struct Leakage {
 /// One class in one fold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeakageRow {
-    /// The fold, 1..=k, that is the validation set.
+    /// The fold, 1..=k, of the validation set.
     pub fold: u32,
     /// Class name, or [`Leakage::ALL`].
     pub label: String,
@@ -33,25 +32,25 @@ pub struct LeakageRow {
     pub train_images: usize,
     /// Images to validate on.
     pub validation_images: usize,
-    /// What is known of groups; `None` where no image has a group.
+    /// Numbers about groups; `None` if no image has a group.
     pub groups: Option<SharedGroups>,
 }
 
 /// Groups of one class in one fold.
 ///
-/// An image without a group counts as an image, but belongs to no group. A group is shared if any of its images, of
-/// whatever class, is on the other side.
+/// An image without a group counts as an image, but belongs to no group. A group is shared if any of its images, of any
+/// class, is on the other side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SharedGroups {
     /// Groups with an image to train on.
     pub train: usize,
     /// Groups with an image to validate on.
     pub validation: usize,
-    /// Groups, among those of either side, that are on both sides.
+    /// Groups on both sides.
     pub shared: usize,
-    /// Training images of groups that are on both sides.
+    /// Training images of groups on both sides.
     pub train_images: usize,
-    /// Validation images of groups that are on both sides.
+    /// Validation images of groups on both sides.
     pub validation_images: usize,
 }
 
@@ -59,33 +58,29 @@ impl Leakage {
     /// The label of rows about all classes together.
     pub const ALL: &'static str = "all";
 
-    /// Counts what both sides of every fold hold.
+    /// Counts images and groups on both sides of every fold.
     ///
-    /// - `groups`: group of each image, and the name of the column that they come from
+    /// - `groups`: column of the groups, and group of each image
     /// - `fold_of_image`: the fold in 0..k in which the image is in the validation set
     pub(super) fn of(labels: &Labels, groups: (&str, &[Option<&str>]), fold_of_image: &[usize], folds: usize) -> Self {
         let (column, groups) = groups;
         let known = groups.iter().any(Option::is_some);
         let mut rows = Vec::new();
         for fold in 0..folds {
-            let side = |validation: bool| -> BTreeSet<&str> {
-                let images = (0..groups.len()).filter(|&image| (fold_of_image[image] == fold) == validation);
-                images.filter_map(|image| groups[image]).collect()
+            let groups_of =
+                |images: &[usize]| -> BTreeSet<&str> { images.iter().filter_map(|&image| groups[image]).collect() };
+            let sides = |images: Vec<usize>| -> (Vec<usize>, Vec<usize>) {
+                images.into_iter().partition(|&image| fold_of_image[image] == fold)
             };
-            let (train, validation) = (side(false), side(true));
-            let shared: BTreeSet<&str> = train.intersection(&validation).copied().collect();
+            let (validation, train) = sides((0..groups.len()).collect());
+            let shared: BTreeSet<&str> = groups_of(&train).intersection(&groups_of(&validation)).copied().collect();
+            let leaked = |images: &[usize]| {
+                images.iter().filter(|&&image| groups[image].is_some_and(|group| shared.contains(group))).count()
+            };
             let classes = labels.classes.iter().enumerate().map(|(index, class)| (class.as_str(), Some(index as u32)));
             for (label, class) in std::iter::once((Self::ALL, None)).chain(classes) {
-                let members: Vec<usize> = (0..groups.len())
-                    .filter(|&image| class.is_none_or(|class| labels.labels[image] == class))
-                    .collect();
-                let (validation, train): (Vec<usize>, Vec<usize>) =
-                    members.into_iter().partition(|&image| fold_of_image[image] == fold);
-                let groups_of =
-                    |images: &[usize]| -> BTreeSet<&str> { images.iter().filter_map(|&image| groups[image]).collect() };
-                let leaked = |images: &[usize]| {
-                    images.iter().filter(|&&image| groups[image].is_some_and(|group| shared.contains(group))).count()
-                };
+                let of_class = |image: &usize| class.is_none_or(|class| labels.labels[*image] == class);
+                let (validation, train) = sides((0..groups.len()).filter(of_class).collect());
                 let (train_groups, validation_groups) = (groups_of(&train), groups_of(&validation));
                 rows.push(LeakageRow {
                     fold: fold as u32 + 1,
@@ -105,14 +100,14 @@ impl Leakage {
         Self { group: known.then(|| column.to_owned()), classes: labels.classes.clone(), rows }
     }
 
-    /// The output that holds it, with a text for people: what every run of a split is to tell.
+    /// Returns the output, with a text that every run of the stage prints.
     pub(super) fn reported(&self) -> Result<Output, StageError> {
         let mut output = self.output()?;
         output.files.push(("table.txt".to_owned(), Content::Bytes(self.text().into_bytes())));
         Ok(output)
     }
 
-    /// All classes together, a line a fold.
+    /// Describes all classes together, one line a fold.
     fn text(&self) -> String {
         let Some(group) = &self.group else {
             return "no image has a patient: whether the folds leak is not known\n".to_owned();
@@ -133,16 +128,19 @@ impl Leakage {
     }
 }
 
-type Count = fn(&SharedGroups) -> usize;
+/// The columns about groups, in the order of [`SharedGroups::counts`].
+const GROUP_COLUMNS: [&str; 5] =
+    ["train_groups", "validation_groups", "shared_groups", "shared_train_images", "shared_validation_images"];
 
-/// The columns about groups, with what they read.
-const GROUP_COLUMNS: [(&str, Count); 5] = [
-    ("train_groups", |groups| groups.train),
-    ("validation_groups", |groups| groups.validation),
-    ("shared_groups", |groups| groups.shared),
-    ("shared_train_images", |groups| groups.train_images),
-    ("shared_validation_images", |groups| groups.validation_images),
-];
+impl SharedGroups {
+    fn counts(&self) -> [usize; 5] {
+        [self.train, self.validation, self.shared, self.train_images, self.validation_images]
+    }
+
+    fn from_counts([train, validation, shared, train_images, validation_images]: [usize; 5]) -> Self {
+        Self { train, validation, shared, train_images, validation_images }
+    }
+}
 
 impl Table for Leakage {
     const OUTPUT: &'static str = "leakage";
@@ -156,9 +154,9 @@ impl Table for Leakage {
             .classes(&self.classes)?;
         if let Some(group) = &self.group {
             columns = columns.note("group", group);
-            for (name, read) in GROUP_COLUMNS {
-                let values = self.rows.iter().map(|row| row.groups.as_ref().map_or(0, read) as i64);
-                columns = columns.integer(name, values);
+            for (index, name) in GROUP_COLUMNS.into_iter().enumerate() {
+                let count = |row: &LeakageRow| row.groups.as_ref().map_or(0, |groups| groups.counts()[index]) as i64;
+                columns = columns.integer(name, self.rows.iter().map(count));
             }
         }
         Ok(columns)
@@ -166,28 +164,20 @@ impl Table for Leakage {
 
     fn from_rows(rows: &Rows) -> Result<Self, StageError> {
         let group = rows.note("group").map(str::to_owned);
-        let labels = rows.text("label")?;
         let folds = rows.unsigned::<u32>("fold")?;
         let train_images = rows.unsigned::<usize>("train_images")?;
         let validation_images = rows.unsigned::<usize>("validation_images")?;
-        let groups: Option<Vec<Vec<usize>>> = match &group {
-            Some(_) => Some(GROUP_COLUMNS.iter().map(|(name, _)| rows.unsigned(name)).collect::<Result<_, _>>()?),
-            None => None,
-        };
-        let rows_read = labels.into_iter().enumerate().map(|(row, label)| LeakageRow {
+        let names: &[&str] = if group.is_some() { &GROUP_COLUMNS } else { &[] };
+        let counts = names.iter().map(|name| rows.unsigned(name)).collect::<Result<Vec<Vec<usize>>, _>>()?;
+        let row = |(row, label)| LeakageRow {
             fold: folds[row],
             label,
             train_images: train_images[row],
             validation_images: validation_images[row],
-            groups: groups.as_ref().map(|columns| SharedGroups {
-                train: columns[0][row],
-                validation: columns[1][row],
-                shared: columns[2][row],
-                train_images: columns[3][row],
-                validation_images: columns[4][row],
-            }),
-        });
-        Ok(Self { rows: rows_read.collect(), classes: rows.list_note("classes")?.unwrap_or_default(), group })
+            groups: group.is_some().then(|| SharedGroups::from_counts(std::array::from_fn(|index| counts[index][row]))),
+        };
+        let leakage = rows.text("label")?.into_iter().enumerate().map(row).collect();
+        Ok(Self { rows: leakage, classes: rows.list_note("classes")?.unwrap_or_default(), group })
     }
 }
 

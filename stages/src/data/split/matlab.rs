@@ -1,10 +1,10 @@
-//! One vector of numbers from a MATLAB file: level 5, plain or compressed, and v7.3. Sources: The MathWorks, *MAT-File
+//! A vector of numbers in a MATLAB file: level 5, plain or compressed, and v7.3. Sources: The MathWorks, *MAT-File
 //! Format*, level 5; hdf5-pure for v7.3, which is HDF5.
 //!
-//! Read here and not by a crate: those that read level 5 had no release for long, and inflate whatever a file claims.
-//! A level 5 file is a header of 128 bytes and elements of a tag (type, length) and data, padded to 8 bytes. A variable is an
-//! element of type matrix, whose data are elements again: flags with the class, dimensions, name, values. A compressed
-//! variable is such an element in a zlib stream.
+//! A level 5 file is a header of 128 bytes and elements of a tag (type, length) and data, padded to 8 bytes. A variable is
+//! an element of type matrix; its data are elements again: flags with the class, dimensions, name, values. A compressed
+//! variable is such an element in a zlib stream. Crates for level 5 lost: they had no release for long, and inflate
+//! without a limit.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -12,18 +12,18 @@ use std::io::Read;
 use flate2::read::ZlibDecoder;
 use hdf5_pure::File;
 
-use crate::data::hdf5::bounded_shape;
+use crate::data::hdf5::array;
 
-/// Most bytes of all variables, so that a small file cannot ask for all memory.
+/// The most bytes of all variables, so that a small file cannot allocate all memory.
 const BYTES_MAX: u64 = 1 << 26;
-/// Most bytes of the variable that is read; as numbers they may take eight times as many.
+/// The most bytes of the variable; as numbers they may take eight times as many.
 const VALUES_MAX: u64 = 1 << 23;
 
 const HEADER: usize = 128;
 const MATRIX: u32 = 14;
 const COMPRESSED: u32 = 15;
 
-/// The numbers of a variable; of a file with one variable, that one, whatever its name.
+/// Returns the numbers of the variable `name`, or of the only variable, whatever its name.
 ///
 /// Errors: no MATLAB file; no such variable (the variables are listed); a variable that is no vector of real numbers.
 pub(crate) fn vector(bytes: &[u8], name: &str) -> Result<Vec<f64>, String> {
@@ -38,7 +38,7 @@ pub(crate) fn vector(bytes: &[u8], name: &str) -> Result<Vec<f64>, String> {
     Ok(values)
 }
 
-/// The name to read: the wanted one, or the only one.
+/// Chooses the wanted name, or the only one.
 fn choose<'a>(names: &[&'a str], wanted: &'a str) -> Result<&'a str, String> {
     match names {
         names if names.contains(&wanted) => Ok(wanted),
@@ -50,12 +50,9 @@ fn choose<'a>(names: &[&'a str], wanted: &'a str) -> Result<&'a str, String> {
 fn hdf5_variable(bytes: &[u8], wanted: &str) -> Result<(Vec<u64>, Vec<f64>), String> {
     let file = File::from_bytes(bytes.to_vec())
         .map_err(|error| format!("it is no MATLAB file of level 5 or v7.3: {error}"))?;
-    let wrong = |error: hdf5_pure::Error| format!("cannot read `{wanted}`: {error}");
-    let names = file.root().datasets().map_err(wrong)?;
+    let names = file.root().datasets().map_err(|error| format!("cannot read `{wanted}`: {error}"))?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let dataset = file.dataset(choose(&names, wanted)?).map_err(wrong)?;
-    let shape = bounded_shape(&dataset, VALUES_MAX).map_err(|problem| format!("cannot read `{wanted}`: {problem}"))?;
-    Ok((shape, dataset.read_f64().map_err(wrong)?))
+    array(&file, choose(&names, wanted)?, VALUES_MAX, |dataset| dataset.read_f64())
 }
 
 fn level_5_variable(bytes: &[u8], wanted: &str) -> Result<(Vec<u64>, Vec<f64>), String> {
@@ -105,21 +102,17 @@ enum Order {
 }
 
 impl Order {
-    fn u32(self, bytes: &[u8]) -> Option<u32> {
-        let bytes = *bytes.first_chunk()?;
-        Some(match self {
-            Self::Little => u32::from_le_bytes(bytes),
-            Self::Big => u32::from_be_bytes(bytes),
-        })
-    }
-
-    /// A number as its bytes from the lowest to the highest.
-    fn lowest_first<const N: usize>(self, bytes: &[u8]) -> [u8; N] {
-        let mut number: [u8; N] = bytes.try_into().expect("chunks are of this length");
+    /// Returns the bytes of a number from the lowest to the highest.
+    fn lowest_first<const N: usize>(self, bytes: &[u8]) -> Option<[u8; N]> {
+        let mut number = *bytes.first_chunk()?;
         if let Self::Big = self {
             number.reverse();
         }
-        number
+        Some(number)
+    }
+
+    fn u32(self, bytes: &[u8]) -> Option<u32> {
+        self.lowest_first(bytes).map(u32::from_le_bytes)
     }
 }
 
@@ -130,10 +123,10 @@ struct Element<'a> {
 }
 
 impl<'a> Element<'a> {
-    /// The first element, and what comes after it.
+    /// Splits off the first element.
     fn read(bytes: &'a [u8], order: Order) -> Option<(Self, &'a [u8])> {
         let first = order.u32(bytes)?;
-        // Up to four bytes stand in the tag itself, with the length in the upper half of the first word.
+        // The tag itself holds up to four bytes, and their length in the upper half of its first word.
         if first >> 16 != 0 {
             let data = bytes.get(4..8)?.get(..(first >> 16) as usize)?;
             return Some((Self { kind: first & 0xFFFF, data }, &bytes[8..]));
@@ -141,7 +134,7 @@ impl<'a> Element<'a> {
         let length = order.u32(bytes.get(4..)?)? as usize;
         let rest = &bytes[8..];
         let data = rest.get(..length)?;
-        // Compressed elements follow each other without padding; that of the last element may be missing.
+        // Compressed elements have no padding; that of the last element may be missing.
         let padded = if first == COMPRESSED { length } else { length.next_multiple_of(8) };
         Some((Self { kind: first, data }, rest.get(padded..).unwrap_or_default()))
     }
@@ -173,11 +166,14 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// Values of any stored type: MATLAB stores doubles that are small whole numbers as bytes.
+/// Returns values of any stored type, as MATLAB stores doubles that are small whole numbers as bytes.
 fn numbers(element: Element<'_>, order: Order) -> Option<Vec<f64>> {
     fn all<const N: usize>(data: &[u8], order: Order, number: impl Fn([u8; N]) -> f64) -> Option<Vec<f64>> {
         let chunks = data.chunks_exact(N);
-        chunks.remainder().is_empty().then(|| chunks.map(|chunk| number(order.lowest_first(chunk))).collect())
+        if !chunks.remainder().is_empty() {
+            return None;
+        }
+        chunks.map(|chunk| order.lowest_first(chunk).map(&number)).collect()
     }
     let data = element.data;
     match element.kind {
@@ -227,7 +223,7 @@ mod tests {
         }
     }
 
-    /// The words of `plain.mat` turned by hand: a file as a machine with the other order writes it.
+    /// The words of `plain.mat` turned by hand, as a machine of the other byte order writes them.
     #[test]
     fn the_order_of_bytes_is_that_of_the_header() {
         let plain = file("plain.mat");
@@ -247,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_vector_of_that_name_is_said() {
+    fn a_missing_variable_or_one_that_is_no_vector_is_named() {
         let other = file("other.mat");
         assert_eq!(
             vector(&other, "folds").unwrap_err(),
@@ -262,7 +258,7 @@ mod tests {
         assert!(error.starts_with("it is no MATLAB file of level 5 or v7.3: "), "{error}");
     }
 
-    /// A compressed variable of zeros takes a thousandth of what comes out of it.
+    /// A compressed variable of zeros inflates to a thousand times its size.
     #[test]
     fn a_small_file_that_inflates_to_a_large_one_is_refused() {
         let element = |kind: u32, data: &[u8]| {

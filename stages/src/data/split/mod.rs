@@ -1,4 +1,4 @@
-//! Divides the images into k folds for cross-validation, and says which patients are on both sides. Sources: Kang et
+//! Division of the images into k folds for cross-validation, and the patients on both sides of a fold. Sources: Kang et
 //! al. 2021, section 3.2 (five folds, stratified by class); scikit-learn 1.9, `StratifiedKFold` and
 //! `StratifiedGroupKFold`.
 
@@ -12,7 +12,7 @@ mod stratified;
 mod tests;
 
 use orchestrate_engine::params;
-use orchestrate_engine::stage::{Action, Context, ExternalFile, FileName, Output, Port, StageError};
+use orchestrate_engine::stage::{Action, Context, ExternalFile, Facts, FileName, Output, Port, StageError};
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Labels, Split, Table};
@@ -24,48 +24,30 @@ pub use leakage::{Leakage, LeakageRow, SharedGroups};
 
 /// Parameters of `kind = "split"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Written")]
+#[serde(deny_unknown_fields)]
 pub struct Params {
     /// Number of folds k, at least 2; an axis such as `fold = { folds = 5 }` supplies it.
     pub folds: u32,
-    /// Whether images (groups, with `group`) are dealt out in random order; without, in the order of the data set, as
-    /// scikit-learn does.
+    /// Deals out images (groups, with `group`) in random order; without it, in the order of the data set, as scikit-learn
+    /// does.
+    #[serde(default)]
     pub shuffle: bool,
     /// Seed of the random order; not set unless `shuffle` is.
     pub seed: Option<u64>,
     /// Column whose groups stay together, for example `patient`.
     pub group: Option<String>,
-    /// Column of the manifest that holds the fold, 1..=k, of each image; or the path of a `.mat` file with one number an
-    /// image in the variable `cvind`.
+    /// Column of the manifest with the fold, 1..=k, of each image; or the path of a `.mat` file with one number an image in
+    /// the variable `cvind`.
     pub folds_from: Option<FoldsFrom>,
 }
 
-/// [`Params`] as written, before what has no effect is left out of the key.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    folds: u32,
-    #[serde(default)]
-    shuffle: bool,
-    #[serde(default)]
-    seed: Option<u64>,
-    #[serde(default)]
-    group: Option<String>,
-    #[serde(default)]
-    folds_from: Option<FoldsFrom>,
-}
-
-impl From<Written> for Params {
-    fn from(written: Written) -> Self {
-        let Written { folds, shuffle, seed, group, folds_from } = written;
-        // Every stage with a `seed` is given that of the experiment; where nothing is drawn, it must not change the
-        // key.
-        let seed = shuffle.then(|| seed.unwrap_or_default());
-        Self { folds, shuffle, seed, group, folds_from }
-    }
-}
-
 impl params::Params for Params {
+    fn completed(mut self) -> Self {
+        // Every stage with a `seed` is given that of the experiment. If nothing is drawn, it must not change the key.
+        self.seed = self.shuffle.then(|| self.seed.unwrap_or_default());
+        self
+    }
+
     fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
         if self.folds < 2 {
@@ -84,14 +66,13 @@ impl params::Params for Params {
 /// Assigns each image to the fold in which it is in the validation set.
 ///
 /// - `labels`: class and patient of each image, and the further columns of the manifest
-/// - `file`: contents of the `.mat` file that `folds_from` names
-/// - returns: one fold in 1..=k an image in the same order, and what both sides of each fold share
+/// - `file`: contents of the `.mat` file of `folds_from`
+/// - returns: one fold in 1..=k an image in the same order, and the groups on both sides of each fold
 ///
 /// Without `shuffle` and `group`, these are the test indices of scikit-learn's `StratifiedKFold(k)`. With `group`, they are
-/// those of `StratifiedGroupKFold(k)` if that is given the groups as texts and the classes as their indices, of which there are
-/// two to seven; `split/grouped.rs` says where other folds come out. With `shuffle`, counts per fold and class are those of
-/// `StratifiedKFold`, in an order of our own; with `shuffle` and `group` the folds are our own altogether. Leakage is
-/// counted over `group`, by default over patients.
+/// those of `StratifiedGroupKFold(k)` for groups as texts and two to seven classes as indices; `split/grouped.rs` lists
+/// where the folds differ. With `shuffle`, counts per fold and class are those of `StratifiedKFold`, in an order of our own;
+/// with `shuffle` and `group` the folds are our own altogether. Leakage is counted over `group`, by default over patients.
 ///
 /// Errors: a class with fewer images than folds; fewer groups than folds; a fold without images; a missing column;
 /// images without a group or with a fold outside 1..=k, by name; a file with another number of folds than images.
@@ -116,7 +97,7 @@ pub fn run(params: &Params, labels: &Labels, file: Option<&[u8]>) -> Result<(Spl
     Ok((split, leakage))
 }
 
-/// The fold in 0..k of each image.
+/// Returns the fold in 0..k of each image.
 fn assign(params: &Params, labels: &Labels, folds: usize, file: Option<&[u8]>) -> Result<Vec<usize>, String> {
     if let Some(from) = &params.folds_from {
         return from.folds(labels, folds, file);
@@ -137,22 +118,20 @@ fn assign(params: &Params, labels: &Labels, folds: usize, file: Option<&[u8]>) -
     Ok(grouped::grouped(&labels.labels, &groups, folds, generator.as_mut()))
 }
 
-/// Every class that has images must have one for every fold.
+/// Checks that every class with images has one for every fold.
 fn check_classes(labels: &Labels, folds: usize) -> Result<(), String> {
-    let count = |class: usize| labels.labels.iter().filter(|&&label| label as usize == class).count();
-    let small: Vec<String> = labels
-        .classes
-        .iter()
-        .enumerate()
-        .map(|(class, name)| (name, count(class)))
-        .filter(|&(_, count)| count > 0 && count < folds)
-        .map(|(name, count)| format!("{name} ({count})"))
-        .collect();
-    match small.as_slice() {
-        [] if labels.labels.is_empty() => Err("there are no images to split".to_owned()),
-        [] => Ok(()),
-        _ => Err(format!("every class needs an image for each of the {folds} folds; too small: {}", small.join(", "))),
+    if labels.labels.is_empty() {
+        return Err("there are no images to split".to_owned());
     }
+    let count = |class: usize| labels.labels.iter().filter(|&&label| label as usize == class).count();
+    let counts = labels.classes.iter().enumerate().map(|(class, name)| (name, count(class)));
+    let small =
+        counts.filter(|&(_, count)| count > 0 && count < folds).map(|(name, count)| format!("{name} ({count})"));
+    let small: Vec<String> = small.collect();
+    if small.is_empty() {
+        return Ok(());
+    }
+    Err(format!("every class needs an image for each of the {folds} folds; too small: {}", small.join(", ")))
 }
 
 pub(crate) struct SplitStage;
@@ -160,13 +139,13 @@ pub(crate) struct SplitStage;
 pub(crate) static STAGE: Adaptor<SplitStage> = Adaptor::new();
 
 impl Typed for SplitStage {
-    const KIND: &'static str = "split";
-    const VERSION: u32 = 2;
-    const ABOUT: &'static str = "divides the images into folds for cross-validation and reports leakage";
-    const PORTS: &'static [Port] = &[Port { name: "labels", reads: &[Labels::OUTPUT], optional: false, many: false }];
-    const OUTPUTS: &'static [&'static str] = &[Split::OUTPUT, Leakage::OUTPUT];
-    // A text that ends in `.mat` counts as `{ file = … }`.
-    const PATHS: &'static [&'static str] = &["folds_from.file"];
+    const FACTS: Facts = Facts {
+        ports: &[Port { name: "labels", reads: &[Labels::OUTPUT], optional: false, many: false }],
+        outputs: &[Split::OUTPUT, Leakage::OUTPUT],
+        // A text that ends in `.mat` counts as `{ file = … }`.
+        path_fields: &["folds_from.file"],
+        ..Facts::new("split", 2, "divides the images into folds for cross-validation and reports leakage")
+    };
     type Params = Params;
 
     fn files(params: &Params) -> Result<Vec<FileName>, Vec<String>> {

@@ -2,27 +2,21 @@
 
 use crate::random::Generator;
 
-/// The fold in 0..k of each image, so that every fold has the same share of every class, to within one image.
+/// Returns the fold in 0..k of each image; every fold has the same share of every class, to within one image.
 ///
 /// - `labels`: class index of each image
-/// - `random`: with it, a class's images are dealt out in random order; without it, in blocks in the order of the
-///   images, which gives the test indices of `StratifiedKFold(k)`. The counts per fold and class are the same either
-///   way.
+/// - `random`: with it, a class's images are dealt out in random order; without it, in blocks in the order of the images,
+///   as the test indices of `StratifiedKFold(k)`. The counts per fold and class are the same either way.
 ///
-/// How many images of a class a fold gets follows from dealing the images, sorted by class, to the folds in turn;
-/// classes come in the order in which they first appear.
+/// The images, sorted by class in order of appearance, are dealt to the folds in turn; this decides the counts.
 pub(super) fn stratified(labels: &[u32], folds: usize, mut random: Option<&mut Generator>) -> Vec<usize> {
     let mut out = vec![0; labels.len()];
     let mut dealt = 0;
     for class in in_order_of_appearance(labels) {
         let members: Vec<usize> = (0..labels.len()).filter(|&image| labels[image] == class).collect();
-        let mut counts = vec![0; folds];
-        for position in dealt..dealt + members.len() {
-            counts[position % folds] += 1;
-        }
+        let mut blocks: Vec<usize> = (dealt..dealt + members.len()).map(|position| position % folds).collect();
+        blocks.sort_unstable();
         dealt += members.len();
-        let mut blocks: Vec<usize> =
-            counts.iter().enumerate().flat_map(|(fold, &count)| std::iter::repeat_n(fold, count)).collect();
         if let Some(random) = &mut random {
             random.shuffle(&mut blocks);
         }

@@ -183,7 +183,8 @@ fn what_only_data_can_tell_is_said_by_name() {
 
 #[test]
 fn a_seed_that_draws_nothing_is_not_in_the_params() {
-    let read = |json: &str| serde_json::from_str::<Params>(json).unwrap();
+    use orchestrate_engine::params::Params as _;
+    let read = |json: &str| serde_json::from_str::<Params>(json).unwrap().completed();
     assert_eq!(read(r#"{"folds": 5, "seed": 7}"#), read(r#"{"folds": 5, "seed": 8}"#));
     assert_ne!(
         read(r#"{"folds": 5, "shuffle": true, "seed": 7}"#),

@@ -1,22 +1,22 @@
 //! Bilinear resampling of f32 values, as PyTorch's `interpolate(mode="bilinear", align_corners=False)` without antialiasing.
 
-/// From one size to another: what the sizes decide is found once for all maps.
+/// Positions and weights for a resize from one size to another, computed once for all maps.
 pub(super) struct Bilinear {
-    /// By the row of the result.
+    /// One tap for each row of the result.
     rows: Vec<Tap>,
     /// Columns of the result from left to right.
-    columns: Vec<Span>,
-    /// Columns of what is resized.
+    columns: Vec<Segment>,
+    /// Width of the source.
     from_width: usize,
-    /// Columns of the result.
+    /// Width of the result.
     width: usize,
 }
 
-/// Target positions that follow each other and lie between the same two source positions.
-struct Span {
+/// Consecutive target positions between the same two source positions.
+struct Segment {
     first: usize,
     second: usize,
-    /// The weight of the second for each of them.
+    /// The weight of the second, for each target position.
     weights: Vec<f32>,
 }
 
@@ -30,26 +30,26 @@ struct Tap {
 impl Bilinear {
     /// Resizes from `size` to `to`, both (height, width), at least 1.
     pub(super) fn new(size: (usize, usize), to: (usize, usize)) -> Self {
-        let span = |taps: &[Tap]| {
+        let segment = |taps: &[Tap]| {
             let weights = taps.iter().map(|tap| tap.weight).collect();
-            Span { first: taps[0].first, second: taps[0].second, weights }
+            Segment { first: taps[0].first, second: taps[0].second, weights }
         };
-        let columns = taps(size.1, to.1).chunk_by(|a, b| a.first == b.first).map(span).collect();
+        let columns = taps(size.1, to.1).chunk_by(|a, b| a.first == b.first).map(segment).collect();
         Self { rows: taps(size.0, to.0), columns, from_width: size.1, width: to.1 }
     }
 
-    /// Stretches every row of `values` to the width of the result; two stretched rows then make each row of it.
+    /// Stretches every row of `values` to the width of the result. Each row of the result is a mix of two stretched rows.
     pub(super) fn stretch(&self, values: &[f32], stretched: &mut Vec<f32>) {
         stretched.clear();
         for row in values.chunks_exact(self.from_width) {
-            for Span { first, second, weights } in &self.columns {
+            for Segment { first, second, weights } in &self.columns {
                 let (first, second) = (row[*first], row[*second]);
                 stretched.extend(weights.iter().map(|&weight| mix(first, second, weight)));
             }
         }
     }
 
-    /// Makes some rows of the result in `row`, and gives each to `take` with its number.
+    /// Makes the `wanted` rows of the result in `row`, and passes each to `take` with its number.
     #[inline(always)]
     pub(super) fn rows(
         &self,
@@ -76,7 +76,7 @@ fn mix(first: f32, second: f32, weight: f32) -> f32 {
     (1.0 - weight) * first + weight * second
 }
 
-/// Pixel centres lie at half-integer positions; positions beyond the first and last centre take their value.
+/// Pixel centres are at half-integer positions; positions beyond the first and last centre take the value there.
 fn taps(from: usize, to: usize) -> Vec<Tap> {
     let step = from as f32 / to as f32;
     (0..to)

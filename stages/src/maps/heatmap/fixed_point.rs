@@ -27,7 +27,7 @@ pub(super) fn resize(values: &[u8], size: (usize, usize), to: (usize, usize)) ->
     let mut result = vec![0; to.0 * to.1];
     for (out, tap) in result.chunks_exact_mut(to.1).zip(taps(height, to.0)) {
         for ((out, &first), &second) in out.iter_mut().zip(row(tap.first)).zip(row(tap.second)) {
-            // Each product drops 4 bits before and 16 after, so that 16-bit multipliers can make it.
+            // Each product drops 4 bits before and 16 after, so that it fits 16-bit multipliers.
             let sum = ((tap.weights[0] * (first >> 4)) >> 16) + ((tap.weights[1] * (second >> 4)) >> 16);
             *out = ((sum + 2) >> 2).clamp(0, 255) as u8;
         }

@@ -1,4 +1,4 @@
-//! How many pixels have each grey level: all that thresholds and scores need to know of a heatmap.
+//! Histograms of grey levels, from which thresholds and scores follow.
 
 /// Pixels by grey level 0..=255.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -6,9 +6,9 @@ pub struct Histogram {
     counts: [u32; 256],
 }
 
-/// Counts pixels on the way.
+/// A histogram under construction.
 ///
-/// Equal pixels often follow each other; counting them in turns in four places spares waiting for the last count.
+/// Equal pixels often follow each other; counting them in four lanes in turn avoids waiting for the previous count.
 pub(super) struct Counter {
     lanes: [[u32; 256]; 4],
 }
@@ -20,7 +20,7 @@ impl Default for Counter {
 }
 
 impl Counter {
-    /// Counts pixels that lie in memory one after the other.
+    /// Counts consecutive pixels.
     pub(super) fn add(&mut self, pixels: &[u8]) {
         let [first, second, third, fourth] = &mut self.lanes;
         let (chunks, rest) = pixels.as_chunks::<4>();
@@ -42,7 +42,8 @@ impl Counter {
 
 impl Histogram {
     /// Counts pixels.
-    pub fn of(pixels: impl IntoIterator<Item = u8>) -> Self {
+    #[cfg(test)]
+    pub(crate) fn of(pixels: impl IntoIterator<Item = u8>) -> Self {
         let mut counts = [0; 256];
         for pixel in pixels {
             counts[usize::from(pixel)] += 1;
@@ -50,19 +51,17 @@ impl Histogram {
         Self { counts }
     }
 
-    /// Pixels of each grey level.
+    /// Returns the number of pixels of each grey level.
     pub fn counts(&self) -> &[u32; 256] {
         &self.counts
     }
 
-    /// All pixels.
+    /// Returns the number of all pixels.
     pub fn total(&self) -> u64 {
         self.counts.iter().map(|&count| u64::from(count)).sum()
     }
 
-    /// The grey level of the pixel of that rank, from 0, when all are sorted.
-    ///
-    /// `rank` is below [`Histogram::total`].
+    /// Returns the grey level of that rank, from 0, among the sorted pixels; `rank` is below [`Histogram::total`].
     pub fn ranked(&self, rank: u64) -> u8 {
         let mut seen = 0;
         let level = self.counts.iter().position(|&count| {
@@ -78,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pixels_in_a_row_are_counted_as_they_are_one_by_one() {
+    fn consecutive_pixels_are_counted_as_single_ones_are() {
         let pixels: Vec<u8> = (0..1003_u32).map(|index| (index * index % 251) as u8).collect();
         for length in [0, 1, 3, 4, 1000, 1003] {
             let mut counter = Counter::default();

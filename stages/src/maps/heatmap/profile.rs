@@ -1,4 +1,4 @@
-//! What thresholds and scores need of a heatmap, found without keeping its pixels.
+//! Profiles of heatmaps: histograms for thresholds and scores, made without keeping pixels.
 
 use std::sync::Arc;
 
@@ -6,62 +6,49 @@ use orchestrate_cache::Digest;
 use orchestrate_engine::stage::StageError;
 use rayon::prelude::*;
 
-use super::histogram::Counter;
-use super::{Histogram, Method, Range, Scratch, map, not_finite};
+use super::histogram::{Counter, Histogram};
+use super::method::{Method, Scratch, map_of};
+use super::min_max::Range;
 use crate::artifact::{Cams, Foreground, Run, Scale};
-use crate::maps::memo::Memo;
+use crate::maps::derived_cache::DerivedCache;
 
 /// The heatmap of one image, without its pixels.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Profile {
-    /// How many pixels have each grey level.
     pub(crate) histogram: Histogram,
-    /// Of what becomes grey levels; `None` where the map is constant and thus the heatmap 0 everywhere.
-    range: Option<Range>,
+    /// Range of the values that become grey levels.
+    range: Range,
 }
 
-impl Profile {
-    /// Whether the map has the same value everywhere, so that nothing in it stands out.
-    pub(crate) fn is_constant(&self) -> bool {
-        self.range.is_none()
-    }
+/// Recent profiles, by the digests of the maps; 50,000 at most.
+static CACHE: DerivedCache<(Vec<Digest>, Scale), Vec<Profile>> =
+    DerivedCache::new(50_000 * size_of::<Profile>(), |profiles| size_of_val(&profiles[..]));
+
+/// Returns the profile of each image of `cams`, read from files of these digests, as [`profiles`] does.
+pub(crate) fn cached_profiles(
+    cams: &Cams,
+    digests: Vec<Digest>,
+    scale: Scale,
+) -> Result<Arc<Vec<Profile>>, StageError> {
+    CACHE.get_or_compute(&(digests, scale), || profiles(cams, scale))
 }
 
-/// Profiles that `threshold` and `score` made lately, by the digests of the maps: 50,000 of them.
-static RECENT: Memo<(Vec<Digest>, Scale), Vec<Profile>> = Memo::new(50_000 * size_of::<Profile>());
-
-/// The profile of each image of `cams`, which were read from files of these digests.
-pub(crate) fn recent(cams: &Cams, digests: Vec<Digest>, scale: Scale) -> Result<Arc<Vec<Profile>>, StageError> {
-    RECENT.get(&(digests, scale), || {
-        let profiles = profiles(cams, scale)?;
-        let size_bytes = size_of_val(&profiles[..]);
-        Ok((profiles, size_bytes))
-    })
-}
-
-/// The profile of each image of `cams`, in the order of the rows.
+/// Computes the profile of each image of `cams`, in the order of the rows.
 ///
 /// Errors: values that are not finite, with the image's name.
 pub(crate) fn profiles(cams: &Cams, scale: Scale) -> Result<Vec<Profile>, StageError> {
     let method = Method::of(cams, scale);
     let profile = |scratch: &mut Scratch, row: usize| {
-        let map = map(cams, row);
+        let map = map_of(cams, row);
+        let constant = method.constant(map).map_err(|error| error.of(cams, row))?;
         let mut counter = Counter::default();
-        let constant = method.is_constant(map).map_err(|error| not_finite(cams, row, error))?;
-        let mut count = |_, levels: &[u8]| counter.add(levels);
-        let range = if constant {
-            let levels = vec![0; cams.input_width];
-            method.all_rows().for_each(|row| count(row, &levels));
-            None
-        } else {
-            Some(method.rows(map, None, method.all_rows(), scratch, count))
-        };
+        let range = method.rows(map, constant, method.all_rows(), scratch, |_, levels| counter.add(levels));
         Ok(Profile { histogram: counter.histogram(), range })
     };
     (0..cams.names.len()).into_par_iter().map_init(Scratch::default, profile).collect()
 }
 
-/// How many pixels of the foreground have each grey level, for each image of `cams`, of which these are the profiles.
+/// Counts the foreground pixels of each grey level, for each image of `cams` and its profile.
 pub(crate) fn within<'f>(
     cams: &Cams,
     scale: Scale,
@@ -70,21 +57,15 @@ pub(crate) fn within<'f>(
 ) -> Vec<Histogram> {
     let method = Method::of(cams, scale);
     let histogram = |scratch: &mut Scratch, (row, profile): (usize, &Profile)| {
-        let foreground = foreground(row);
+        let rows: Vec<&[Run]> = foreground(row).chunk_by(|a, b| a.row == b.row).collect();
+        let mut runs = rows.iter();
+        let wanted = rows.iter().map(|runs| runs[0].row as usize);
         let mut counter = Counter::default();
-        match profile.range {
-            None => foreground.iter().for_each(|run| counter.add(&vec![0; run.columns.len()])),
-            range => {
-                let rows: Vec<&[Run]> = foreground.chunk_by(|a, b| a.row == b.row).collect();
-                let mut runs = rows.iter();
-                let wanted = rows.iter().map(|runs| runs[0].row as usize);
-                method.rows(map(cams, row), range, wanted, scratch, |_, levels| {
-                    for Run { columns, .. } in runs.next().copied().unwrap_or_default() {
-                        counter.add(&levels[columns.start as usize..columns.end as usize]);
-                    }
-                });
+        method.rows(map_of(cams, row), Some(profile.range), wanted, scratch, |_, levels| {
+            for Run { columns, .. } in runs.next().copied().unwrap_or_default() {
+                counter.add(&levels[columns.start as usize..columns.end as usize]);
             }
-        }
+        });
         counter.histogram()
     };
     profiles.par_iter().enumerate().map_init(Scratch::default, histogram).collect()
@@ -93,7 +74,7 @@ pub(crate) fn within<'f>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::maps::heatmap::each_heatmap;
+    use crate::maps::heatmap::{each_heatmap, each_is_constant};
     use crate::testing::cams_of;
 
     fn cams() -> Cams {
@@ -108,11 +89,11 @@ mod tests {
             let whole = each_heatmap(&cams(), scale, |_, heatmap| Ok(Histogram::of(heatmap.pixels))).unwrap();
             let profiles = profiles(&cams(), scale).unwrap();
             assert_eq!(profiles.iter().map(|profile| profile.histogram.clone()).collect::<Vec<_>>(), whole);
-            assert_eq!(profiles.iter().map(Profile::is_constant).collect::<Vec<_>>(), [false, true, false]);
+            assert_eq!(each_is_constant(&cams()).unwrap(), [false, true, false]);
         }
     }
 
-    /// Two runs in one row, the first and the last pixel, and rows without foreground between.
+    /// Two runs in one row, the first and the last pixel, and rows without foreground between them.
     #[test]
     fn foreground_is_counted_as_its_pixels_are() {
         let run = |row, columns| Run { row, columns };

@@ -1,5 +1,7 @@
 use serde::Deserialize;
 
+use super::bilinear::Bilinear;
+use super::min_max::{Extremes, truncated};
 use super::*;
 
 #[derive(Deserialize)]

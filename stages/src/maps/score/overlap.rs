@@ -1,33 +1,34 @@
-//! Agreement of a thresholded heatmap with the ground truth, for any threshold, from two histograms.
+//! Agreement of masks with the ground truth; of a heatmap at any threshold, from two histograms.
 
+use crate::artifact::Scores;
 use crate::maps::heatmap::Histogram;
 
-/// How many pixels of one heatmap lie above each grey level, of all its pixels and of those in the ground truth.
+/// Numbers of pixels of one heatmap above each grey level: of all its pixels, and of those in the ground truth.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Overlap {
     all: Above,
     truth: Above,
 }
 
-/// Pixels of at least the grey level 0..=256.
+/// Numbers of pixels of at least the grey level 0..=256.
 type Above = [u32; 257];
 
-/// How well one mask agrees with the ground truth. Source of `iou`: Kang et al. 2021, Eq. 8.
+/// Agreement of one mask with the ground truth. Source of `iou`: Kang et al. 2021, Eq. 8.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Agreement {
-    /// iou, dice, precision, recall, in the order of [`crate::artifact::Scores::METRICS`]; `None` where there is no truth.
+    /// iou, dice, precision, recall, in the order of [`Scores::METRICS`]; `None` if the truth is empty.
     pub(super) metrics: Option<[f64; 4]>,
     pub(super) mask_pixels: u32,
     pub(super) truth_pixels: u32,
 }
 
 impl Overlap {
-    /// From the grey levels of all pixels of a heatmap, and of those in the ground truth.
+    /// Sums up the grey levels of all pixels of a heatmap, and of those in the ground truth.
     pub(super) fn of(all: &Histogram, truth: &Histogram) -> Self {
         Self { all: above(all), truth: above(truth) }
     }
 
-    /// The mask is `heatmap > threshold`, strictly, with a threshold in 0..=255; zero division is 0.
+    /// Compares the mask `heatmap > threshold`, with a threshold in 0..=255; zero division is 0.
     pub(super) fn agreement(&self, threshold: f64) -> Agreement {
         let first = (threshold.floor() as usize + 1).min(256);
         Agreement::of(self.truth[first].into(), self.all[first].into(), self.truth[0].into())
@@ -43,20 +44,31 @@ fn above(histogram: &Histogram) -> Above {
 }
 
 impl Agreement {
-    /// From two masks (1 = foreground), pixel by pixel.
+    /// Compares two masks (1 = foreground), pixel by pixel.
     pub(super) fn of_masks(mask: &[u8], truth: &[u8]) -> Self {
         let count = |pixels: &[u8]| pixels.iter().filter(|&&pixel| pixel != 0).count() as u64;
         let both = mask.iter().zip(truth).filter(|&(&mask, &truth)| mask != 0 && truth != 0).count();
         Self::of(both as u64, count(mask), count(truth))
     }
 
-    /// From pixels in both masks, in the mask, and in the truth.
+    /// Computes the metrics from the pixels in both masks, in the mask, and in the truth.
     fn of(both: u64, mask: u64, truth: u64) -> Self {
-        let ratio = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+        let ratio = |some: u64, all: u64| if all == 0 { 0.0 } else { some as f64 / all as f64 };
         let metrics =
             [ratio(both, mask + truth - both), ratio(2 * both, mask + truth), ratio(both, mask), ratio(both, truth)];
         Self { metrics: (truth > 0).then_some(metrics), mask_pixels: mask as u32, truth_pixels: truth as u32 }
     }
+}
+
+/// Sets the scores of the images, in their order.
+pub(super) fn fill(scores: &mut Scores, agreements: impl Iterator<Item = Agreement> + Clone) {
+    let metric = |index: usize| agreements.clone().map(|agreement| Some(agreement.metrics?[index])).collect();
+    scores.iou = metric(0);
+    scores.dice = metric(1);
+    scores.precision = metric(2);
+    scores.recall = metric(3);
+    scores.mask_pixels = agreements.clone().map(|agreement| agreement.mask_pixels).collect();
+    scores.truth_pixels = agreements.map(|agreement| agreement.truth_pixels).collect();
 }
 
 #[cfg(test)]

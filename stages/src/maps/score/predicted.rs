@@ -1,20 +1,20 @@
-//! Scores of masks that a network predicts itself: those of a U-Net, beside those of thresholded heatmaps.
+//! Scores of masks predicted by a U-Net, beside those of thresholded heatmaps.
 
 use orchestrate_engine::stage::StageError;
 use rayon::prelude::*;
 
-use super::overlap::Agreement;
-use super::{check_size, fill, rows_by_name};
+use super::matching::{check_size, rows_by_name};
+use super::overlap::{Agreement, fill};
 use crate::artifact::{Masks, PredictedMasks, Scores};
 
 /// Scores the predicted mask of each image against its ground truth.
 ///
 /// - `predicted`: one mask an image, `[height, width]`
-/// - `masks`: ground truth of the same size, also of images that `predicted` does not have
+/// - `masks`: ground truth of the same size; further images are ignored
 /// - returns: one row an image in the order of `predicted`; see [`Scores`]
 ///
-/// The network predicts no class, so every image is scored, whatever [`super::Params::images`] says, and the class that stands as predicted is
-/// the true one. Images are matched by name. Errors: masks of another size, and images that `masks` lacks.
+/// The network predicts no class, so every image is scored, whatever [`super::Params::images`] is, and the true class
+/// stands for the predicted one. Images are matched by name. Errors: masks of another size; images missing from `masks`.
 pub fn run_predicted(predicted: &PredictedMasks, masks: &Masks) -> Result<Scores, StageError> {
     let (height, width) = (predicted.height, predicted.width);
     if !predicted.names.is_empty() && !masks.names.is_empty() {

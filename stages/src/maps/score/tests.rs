@@ -159,7 +159,7 @@ fn seconds_for_256_thresholds_of_613_maps() {
     }
 }
 
-/// What a U-Net says of the images of [`inputs`].
+/// The predictions of a U-Net for the images of [`inputs`].
 fn predicted() -> PredictedMasks {
     let (cams, _, _) = inputs();
     let pixels = [[0, 0, 1, 1], [1, 0, 0, 0], [0, 0, 0, 1]].concat();

@@ -1,18 +1,18 @@
-//! Resolves a rule to one threshold per map. Source: Kang et al. 2021, Eq. 3 and section 3.3.
+//! Resolution of a rule to one threshold per map. Source: Kang et al. 2021, Eq. 3 and section 3.3.
 
-mod level;
+mod grey_level;
 mod rule;
 
 use std::sync::Arc;
 
 use orchestrate_engine::params;
-use orchestrate_engine::stage::{Action, Context, Output, Port, StageError};
+use orchestrate_engine::stage::{Action, Context, Facts, Output, Port, StageError};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Cams, Scale, Series, Table, Thresholds};
 use crate::batch::{digests, in_groups};
-use crate::maps::heatmap::{Histogram, Profile, each_is_constant, profiles, recent};
+use crate::maps::heatmap::{Profile, cached_profiles, each_is_constant, profiles};
 use crate::typed::{Adaptor, Typed};
 
 pub use rule::Rule;
@@ -21,9 +21,9 @@ pub use rule::Rule;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// How the grey level is found: fixed in 0..=255, a percentile such as `"q90"`, or `"otsu"`.
+    /// Rule for the grey level: fixed in 0..=255, a percentile such as `"q90"`, or `"otsu"`.
     pub threshold: Rule,
-    /// When a map is scaled to grey levels: `"after"` up-sampling, or `"before"`. `score` takes it from here.
+    /// Order of scaling to grey levels and up-sampling: scaled `"after"` it, or `"before"`. `score` takes it from here.
     #[serde(default)]
     pub scale: Scale,
 }
@@ -41,45 +41,36 @@ pub fn run(params: &Params, cams: &Cams) -> Result<Thresholds, StageError> {
     Ok(Thresholds { names: cams.names.clone(), thresholds: resolve(params.threshold, &maps), scale: params.scale })
 }
 
-/// What rules must know of each map.
-enum Maps {
-    /// Whether it is constant, which is all that fixed grey levels ask.
-    Constant(Vec<bool>),
-    /// The grey levels of its heatmap.
-    Levels(Arc<Vec<Profile>>),
+/// The facts about each map that the rules of a batch need.
+struct Maps {
+    constant: Vec<bool>,
+    /// `None` if all rules are fixed grey levels, which need no histogram.
+    profiles: Option<Arc<Vec<Profile>>>,
 }
 
 impl Maps {
-    /// As much as the rules ask for.
     fn of(
         cams: &Cams,
         rules: impl IntoIterator<Item = Rule>,
         profiles: impl FnOnce() -> Result<Arc<Vec<Profile>>, StageError>,
     ) -> Result<Self, StageError> {
-        if rules.into_iter().all(|rule| matches!(rule, Rule::Fixed(_))) {
-            return each_is_constant(cams).map(Self::Constant);
-        }
-        profiles().map(Self::Levels)
+        let constant = each_is_constant(cams)?;
+        let needs_profiles = rules.into_iter().any(|rule| !matches!(rule, Rule::Fixed(_)));
+        Ok(Self { constant, profiles: needs_profiles.then(profiles).transpose()? })
     }
 }
 
-/// One threshold a map.
+/// Resolves a rule to one threshold a map.
 fn resolve(rule: Rule, maps: &Maps) -> Vec<f64> {
-    let of_histogram = |histogram: &Histogram| match rule {
+    let histogram =
+        |map: usize| &maps.profiles.as_ref().expect("profiles are made for rules that need them")[map].histogram;
+    let threshold = |(map, &constant): (usize, &bool)| match rule {
+        _ if constant => 0.0,
         Rule::Fixed(level) => level,
-        Rule::Percentile(q) => level::percentile(histogram, q),
-        Rule::Otsu => level::otsu(histogram),
+        Rule::Percentile(q) => grey_level::percentile(histogram(map), q),
+        Rule::Otsu => grey_level::otsu(histogram(map)),
     };
-    match (maps, rule) {
-        (Maps::Constant(constant), Rule::Fixed(level)) => {
-            constant.iter().map(|&constant| if constant { 0.0 } else { level }).collect()
-        }
-        (Maps::Constant(_), _) => unreachable!("grey levels are there for a rule that asks for them"),
-        (Maps::Levels(profiles), _) => {
-            let level = |profile: &Profile| if profile.is_constant() { 0.0 } else { of_histogram(&profile.histogram) };
-            profiles.iter().map(level).collect()
-        }
-    }
+    maps.constant.iter().enumerate().map(threshold).collect()
 }
 
 pub(crate) struct Threshold;
@@ -87,12 +78,12 @@ pub(crate) struct Threshold;
 pub(crate) static STAGE: Adaptor<Threshold> = Adaptor::new();
 
 impl Typed for Threshold {
-    const KIND: &'static str = "threshold";
-    const VERSION: u32 = 2;
-    const ABOUT: &'static str = "finds the grey level above which a pixel of each heatmap counts as foreground";
-    const PORTS: &'static [Port] = &[Port { name: "cams", reads: &[Cams::OUTPUT], optional: false, many: false }];
-    const OUTPUTS: &'static [&'static str] = &[Thresholds::OUTPUT];
-    const BATCHES: bool = true;
+    const FACTS: Facts = Facts {
+        ports: &[Port { name: "cams", reads: &[Cams::OUTPUT], optional: false, many: false }],
+        outputs: &[Thresholds::OUTPUT],
+        batches: true,
+        ..Facts::new("threshold", 2, "finds the grey level above which a pixel of each heatmap counts as foreground")
+    };
     type Params = Params;
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
@@ -107,8 +98,8 @@ impl Typed for Threshold {
                 let (params, action) = group[0];
                 let cams = Cams::from_item(action.one("cams")?)?;
                 let rules = group.iter().map(|(params, _)| params.threshold);
-                let maps = Maps::of(&cams, rules, || recent(&cams, digests(action, "cams"), params.scale))?;
-                // The names are the same for all members: each thread copies them once.
+                let maps = Maps::of(&cams, rules, || cached_profiles(&cams, digests(action, "cams"), params.scale))?;
+                // The names are the same for all members, so each thread copies them once.
                 let of_none = || {
                     let of_none = Thresholds { names: cams.names.clone(), thresholds: Vec::new(), scale: params.scale };
                     (of_none, Series::default())
@@ -134,7 +125,7 @@ mod tests {
 
     /// Grey levels 0, 85, 170, 255 of the second map; the first is constant.
     #[test]
-    fn a_constant_map_is_decided_before_any_method() {
+    fn a_constant_map_gives_0_by_any_rule() {
         let cams = cams_of(&[[2.0; 4], [0.0, 1.0, 2.0, 3.0]]);
         assert_eq!(thresholds(Rule::Fixed(200.0), &cams), [0.0, 200.0]);
         assert_eq!(thresholds(Rule::Percentile(50.0), &cams), [0.0, 127.5]);

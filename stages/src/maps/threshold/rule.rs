@@ -1,11 +1,11 @@
-//! How a threshold is found, as written in a spec: `200`, `"q90"`, `"otsu"`.
+//! Rules for thresholds, as in a spec: `200`, `"q90"`, `"otsu"`.
 
 use std::fmt;
 
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// How the grey level is found above which a pixel counts as foreground.
+/// Rule for the grey level above which a pixel counts as foreground.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rule {
     /// The same grey level, in 0..=255, for every map.
@@ -16,7 +16,7 @@ pub enum Rule {
     Otsu,
 }
 
-/// Written as in a spec; a number always as a float, so that `200` and `200.0` are one value.
+/// Writes the rule as in a spec; a number always as a float, so that `200` and `200.0` are one value.
 impl Serialize for Rule {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rule_is_told_what_rules_there_are() {
+    fn other_values_are_refused_with_a_list_of_rules() {
         let cases = [
             json!(256),
             json!(-1),

@@ -113,7 +113,7 @@ mod tests {
             learning_rate: 0.1,
             train_loss: 2.0 / f64::from(epoch),
             validation_loss: 1.0,
-            validation_accuracy: 0.5,
+            figure: 0.5,
         };
         let curve = Curve { epochs: vec![epoch(1), epoch(2)] };
         let read = |fold| {

@@ -14,12 +14,12 @@ pub(super) fn output(content: &Content<'_>) -> Result<Output, StageError> {
     let charts = charts(content);
     let mut files: Vec<(String, Vec<u8>)> = Vec::new();
     let mut add = |name: String, bytes: Vec<u8>| files.push((name, bytes));
-    for (index, (figures, item)) in content.tables.iter().enumerate() {
-        let name = format!("tables/{:02}-{}", index + 1, slug(&page::table::title(figures)));
+    for (index, table) in content.tables.iter().enumerate() {
+        let name = format!("tables/{:02}-{}", index + 1, slug(&table.grid().heading()));
         for extension in ["csv", "md", "tex"] {
             let file = format!("table.{extension}");
-            if item.files.iter().any(|other| other.name == file) {
-                add(format!("{name}.{extension}"), item.read(&file)?);
+            if table.item.files.iter().any(|other| other.name == file) {
+                add(format!("{name}.{extension}"), table.item.read(&file)?);
             }
         }
     }

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 
 use orchestrate_cache::{Artifact, FileEntry};
 use orchestrate_engine::params;
-use orchestrate_engine::stage::{Action, Context, Item, Output, Port, StageError, Weight};
+use orchestrate_engine::stage::{Action, Context, Facts, Item, Output, Port, StageError, Weight};
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{
@@ -30,7 +30,8 @@ use crate::artifact::{
 };
 use crate::data::split::Leakage;
 use crate::tables::classify::AxisLabels;
-use crate::tables::table::Labels;
+use crate::tables::table::render::Grid;
+use crate::tables::table::{self, Labels};
 use crate::threads::with_threads;
 use crate::typed::{Adaptor, Typed};
 
@@ -121,7 +122,7 @@ struct Content<'a> {
     gallery: Gallery,
     /// Images that have a rank, over all series.
     ranked: usize,
-    tables: Vec<(Figures, &'a Item)>,
+    tables: Vec<TableInput<'a>>,
     trainings: Vec<Training>,
     confusions: Vec<ConfusionMatrix>,
     splits: Vec<(Leakage, &'a Item)>,
@@ -130,6 +131,25 @@ struct Content<'a> {
     series: Vec<String>,
     synthetic: bool,
     sources: Sources,
+}
+
+/// One input of the port `tables`.
+struct TableInput<'a> {
+    figures: Figures,
+    /// Digits after the point.
+    digits: u8,
+    item: &'a Item,
+}
+
+impl<'a> TableInput<'a> {
+    fn read(item: &'a Item) -> Result<Self, StageError> {
+        let figures = Figures::from_item(item)?;
+        Ok(Self { digits: table::digits_of(&figures, item)?, figures, item })
+    }
+
+    fn grid(&self) -> Grid<'_> {
+        Grid::of(&self.figures, self.digits)
+    }
 }
 
 /// Digests of what each port received, in order.
@@ -158,8 +178,7 @@ pub fn run(params: &Params, action: &Action) -> Result<Output, StageError> {
     let cases = case::choose(&study, params.cases);
     let gallery = Gallery::draw(params, action, &study, &cases)?;
     let read = |port| items(action, port).iter();
-    let tables =
-        read("tables").map(|item| Ok((Figures::from_item(item)?, item))).collect::<Result<Vec<_>, StageError>>()?;
+    let tables = read("tables").map(TableInput::read).collect::<Result<Vec<_>, _>>()?;
     let trainings = read("curves").map(|item| Training::read(params, item)).collect::<Result<Vec<_>, _>>()?;
     let confusions = confusions(params, items(action, "confusions"))?;
     let splits = read("splits").map(|item| Ok((Leakage::from_item(item)?, item))).collect::<Result<_, StageError>>()?;
@@ -169,10 +188,11 @@ pub fn run(params: &Params, action: &Action) -> Result<Output, StageError> {
         study::push_once(&mut series, name);
     }
     let synthetic = study.synthetic
-        || tables.iter().any(|(figures, _)| figures.synthetic)
+        || tables.iter().any(|table| table.figures.synthetic)
         || labels.iter().any(|labels| is_synthetic(&labels.names));
     let ranked = case::ranked(&study);
-    let sources = Sources(Report::PORTS.iter().map(|port| (port.name, digests(items(action, port.name)))).collect());
+    let sources =
+        Sources(Report::FACTS.ports.iter().map(|port| (port.name, digests(items(action, port.name)))).collect());
     let content = Content {
         params,
         study,
@@ -246,26 +266,29 @@ impl Report {
 }
 
 impl Typed for Report {
-    const KIND: &'static str = KIND;
-    const VERSION: u32 = 2;
-    const ABOUT: &'static str =
-        "makes one page of tables, figures and cases; `orchestrate report` adds where they came from";
-    const PORTS: &'static [Port] = &[
-        Port { name: "tables", reads: &[Figures::OUTPUT], optional: true, many: true },
-        Port { name: "scores", reads: &[Scores::OUTPUT], optional: true, many: true },
-        Port { name: "cams", reads: &[Cams::OUTPUT], optional: true, many: true },
-        Port { name: "thresholds", reads: &[Thresholds::OUTPUT], optional: true, many: true },
-        Port { name: "predicted", reads: &[PredictedMasks::OUTPUT], optional: true, many: true },
-        Port { name: "images", reads: &[Images::OUTPUT], optional: true, many: true },
-        Port { name: "masks", reads: &[Masks::OUTPUT], optional: true, many: true },
-        Port { name: "confusions", reads: &[Confusion::OUTPUT], optional: true, many: true },
-        Port { name: "curves", reads: &[Curve::OUTPUT], optional: true, many: true },
-        Port { name: "splits", reads: &[Leakage::OUTPUT], optional: true, many: true },
-        Port { name: "labels", reads: &[ImageLabels::OUTPUT], optional: true, many: true },
-    ];
-    const OUTPUTS: &'static [&'static str] = &[Self::OUTPUT];
-    // Reading a study of thousands of inputs and drawing hundreds of pictures takes seconds and its own memory.
-    const WEIGHT: Weight = Weight::Heavy;
+    const FACTS: Facts = Facts {
+        ports: &[
+            Port { name: "tables", reads: &[Figures::OUTPUT], optional: true, many: true },
+            Port { name: "scores", reads: &[Scores::OUTPUT], optional: true, many: true },
+            Port { name: "cams", reads: &[Cams::OUTPUT], optional: true, many: true },
+            Port { name: "thresholds", reads: &[Thresholds::OUTPUT], optional: true, many: true },
+            Port { name: "predicted", reads: &[PredictedMasks::OUTPUT], optional: true, many: true },
+            Port { name: "images", reads: &[Images::OUTPUT], optional: true, many: true },
+            Port { name: "masks", reads: &[Masks::OUTPUT], optional: true, many: true },
+            Port { name: "confusions", reads: &[Confusion::OUTPUT], optional: true, many: true },
+            Port { name: "curves", reads: &[Curve::OUTPUT], optional: true, many: true },
+            Port { name: "splits", reads: &[Leakage::OUTPUT], optional: true, many: true },
+            Port { name: "labels", reads: &[ImageLabels::OUTPUT], optional: true, many: true },
+        ],
+        outputs: &[Self::OUTPUT],
+        // Reading a study of thousands of inputs and drawing hundreds of pictures takes seconds and its own memory.
+        weight: Weight::Heavy,
+        ..Facts::new(
+            KIND,
+            3,
+            "makes one page of tables, figures and cases; `orchestrate report` adds where they came from",
+        )
+    };
     type Params = Params;
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::artifact::{Cell, Epoch, Levels, Published, Statistic};
+use crate::artifact::{Cell, Epoch, Levels, ReferenceValue, Statistic};
 use crate::testing::{Bench, cams_of};
 use orchestrate_engine::stage::Content as FileContent;
 
@@ -13,13 +13,13 @@ fn texts(values: &[&str]) -> Vec<String> {
 }
 
 fn figures() -> Figures {
-    let cell = |model: &str, label: &str, mean: f64, published: Option<f64>| Cell {
+    let cell = |model: &str, label: &str, mean: f64, reference: Option<f64>| Cell {
         labels: texts(&[model, label]),
         mean: Some(mean),
         sd: Some(0.01),
         n: 4,
         groups: 2,
-        published: published.map(|mean| Published { mean, sd: Some(0.027), precision: 0.005 }),
+        reference: reference.map(|mean| ReferenceValue { mean, sd: Some(0.027), precision: 0.005 }),
         ..Cell::default()
     };
     let levels = |name: &str, values: &[&str]| Levels { name: name.to_owned(), values: texts(values) };
@@ -31,7 +31,7 @@ fn figures() -> Figures {
         statistic: Statistic::Mean,
         across: texts(&["fold"]),
         cells: vec![cell("m", "all", 0.121, Some(0.122)), cell("m", CLASS, 0.5, Some(0.369))],
-        source: Some("Kang et al. 2021".to_owned()),
+        citation: Some("Kang et al. 2021".to_owned()),
         ..Figures::default()
     }
 }
@@ -79,8 +79,7 @@ fn action(bench: &Bench, params: &str) -> Action {
         counts: vec![3, 4],
         classes,
     };
-    let epoch =
-        |epoch| Epoch { epoch, learning_rate: 0.1, train_loss: 1.0, validation_loss: 1.5, validation_accuracy: 0.25 };
+    let epoch = |epoch| Epoch { epoch, learning_rate: 0.1, train_loss: 1.0, validation_loss: 1.5, figure: 0.25 };
     let curve = Curve { epochs: vec![epoch(1), epoch(2)] };
     let one = |item: Item| vec![item];
     let inputs: Vec<(&str, Vec<Item>)> = vec![
@@ -192,6 +191,18 @@ fn mean_over_fewer_folds_than_others_has_the_star_of_the_note() {
     let page = page_of(&bench, json!({}), "tables", &[bench.item(&figures, &[])]);
     assert!(page.contains("<b>0.121</b>*") && page.contains("* over fewer values of fold than the other 2"), "{page}");
     assert!(!page.contains("<b>0.500</b> <span class=\"sd\">(0.010)</span>*"));
+}
+
+/// The stored table has no digits; the text beside it shows four.
+#[test]
+fn a_table_has_the_digits_of_its_spec_on_the_page_too() {
+    let bench = Bench::new();
+    for (digits, number) in [(1, "<b>0.1</b>"), (3, "<b>0.121</b>"), (4, "<b>0.1210</b>")] {
+        let output = crate::tables::table::output(&figures(), digits).expect("a table is written");
+        let item = Item { labels: Vec::new(), files: bench.store(output) };
+        let page = page_of(&bench, json!({}), "tables", &[item]);
+        assert!(page.contains(number), "{digits} digits: {page}");
+    }
 }
 
 /// IoU by threshold of one image: 0.5 at 200, 0.75 at otsu; 0.6 of a U-Net, which has no threshold.

@@ -13,7 +13,7 @@ use orchestrate_engine::stage::{Item, StageError};
 use serde::Serialize;
 
 use crate::artifact::{Levels, Scores, Statistic};
-use crate::tables::table::{Dimension, Labels, Layout, cell, gather, read};
+use crate::tables::table::{Dimension, Labels, Query, cell, gather, read};
 
 pub use choice::{Best, Chosen, Nested};
 pub use plot::svg;
@@ -121,7 +121,7 @@ fn add(swept: &mut Swept, question: &Question<'_>, input: &Input, several: bool)
         .filter(|axis| *axis != question.axis)
         .partition(|axis| question.folds.iter().any(|fold| fold == axis));
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    let layout = Layout {
+    let query = Query {
         rows: owned(&others).into_iter().map(|axis| Dimension(vec![axis])).collect(),
         columns: vec![Dimension(vec![question.axis.to_owned()])],
         across: Labels(owned(&folds)).0,
@@ -132,9 +132,9 @@ fn add(swept: &mut Swept, question: &Question<'_>, input: &Input, several: bool)
         keeps_images: false,
         axis: None,
     };
-    let source = read(&layout, &input.items)?;
+    let source = read(&query, &input.items)?;
     swept.synthetic |= source.synthetic;
-    let gathered = gather(&layout, &source)?;
+    let gathered = gather(&query, &source)?;
     let values = &gathered.columns[0].values;
     for value in values.iter().filter(|value| !swept.values.contains(value)).cloned().collect::<Vec<_>>() {
         swept.values.push(value);

@@ -1,7 +1,7 @@
 //! How well the classes were predicted. Source: Kang et al. 2021, Eq. 4–7, as scikit-learn computes them.
 
 use orchestrate_engine::params;
-use orchestrate_engine::stage::{Action, Context, Item, Label, Output, Port, StageError};
+use orchestrate_engine::stage::{Action, Context, Facts, Item, Label, Output, Port, StageError};
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{ALL, AxisColumns, Confusion, Metrics, Predictions, Table, is_synthetic};
@@ -167,13 +167,15 @@ pub(crate) struct Classify;
 pub(crate) static STAGE: Adaptor<Classify> = Adaptor::new();
 
 impl Typed for Classify {
-    const KIND: &'static str = "classify";
-    const VERSION: u32 = 1;
-    const ABOUT: &'static str =
-        "measures how well the classes were predicted: accuracy, macro precision, recall, F1, confusion";
-    const PORTS: &'static [Port] =
-        &[Port { name: "predictions", reads: &[Predictions::OUTPUT], optional: false, many: true }];
-    const OUTPUTS: &'static [&'static str] = &[Metrics::OUTPUT, Confusion::OUTPUT];
+    const FACTS: Facts = Facts {
+        ports: &[Port { name: "predictions", reads: &[Predictions::OUTPUT], optional: false, many: true }],
+        outputs: &[Metrics::OUTPUT, Confusion::OUTPUT],
+        ..Facts::new(
+            "classify",
+            1,
+            "measures how well the classes were predicted: accuracy, macro precision, recall, F1, confusion",
+        )
+    };
     type Params = Params;
 
     fn run(_context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {

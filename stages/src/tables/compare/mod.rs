@@ -11,25 +11,25 @@ mod wilcoxon;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use orchestrate_engine::stage::{Action, Context, Input, Item, Output, Port, StageError};
+use orchestrate_engine::stage::{Action, Context, Facts, Input, Item, Output, Port, StageError};
 use rayon::prelude::*;
 
 use crate::artifact::{Cell, Figures, Labels, Levels, PairedTest, Scores, Statistic, Table as _};
 use crate::tables::bootstrap::{Bootstrap, Sample};
-use crate::tables::table::{Figure, Groups, Units, gather, output, read};
+use crate::tables::table::{Figure, Groups, ImageUnits, gather, output, read};
 use crate::typed::{Adaptor, Typed};
 
 pub use params::Params;
 
 /// Compares what a port received, pair by pair: the second value of each pair minus the first.
 ///
-/// `labels` knows the patients of the images. There is one row for each pair and each row of the layout. Errors: those of a
+/// `labels` knows the patients of the images. There is one row for each pair and each row of the query. Errors: those of a
 /// table; a value to compare that no input has; a pair without a cell that both sides have.
 pub fn run(params: &Params, items: &[Item], labels: Option<&Input>) -> Result<Figures, StageError> {
-    let layout = params.layout();
-    let source = read(&layout, items)?;
-    let units = Units::of(&source.images, labels)?;
-    let gathered = gather(&layout, &source)?;
+    let query = params.query();
+    let source = read(&query, items)?;
+    let units = ImageUnits::of(&source.images, labels)?;
+    let gathered = gather(&query, &source)?;
     let axis = gathered.across.iter().position(|levels| levels.name == params.axis.name());
     let axis = axis.ok_or_else(|| StageError::new("`axis` is along no input that is kept"))?;
     let values = &gathered.across[axis].values;
@@ -123,7 +123,7 @@ impl<'a> Sides<'a> {
     }
 }
 
-fn compare(bootstrap: Bootstrap, units: &Units, sides: &Sides<'_>) -> Cell {
+fn compare(bootstrap: Bootstrap, units: &ImageUnits, sides: &Sides<'_>) -> Cell {
     let (by_image, left_out) = sides.differences();
     let differences: Vec<f64> = by_image.values().copied().collect();
     let n = differences.len() as f64;
@@ -152,15 +152,18 @@ pub(crate) struct Compare;
 pub(crate) static STAGE: Adaptor<Compare> = Adaptor::new();
 
 impl Typed for Compare {
-    const KIND: &'static str = "compare";
-    const VERSION: u32 = 1;
-    const ABOUT: &'static str =
-        "compares two models over the same images: mean difference, bootstrap interval, Wilcoxon test";
-    const PORTS: &'static [Port] = &[
-        Port { name: "scores", reads: &[Scores::OUTPUT], optional: false, many: true },
-        Port { name: "labels", reads: &[Labels::OUTPUT], optional: true, many: true },
-    ];
-    const OUTPUTS: &'static [&'static str] = &[Figures::OUTPUT];
+    const FACTS: Facts = Facts {
+        ports: &[
+            Port { name: "scores", reads: &[Scores::OUTPUT], optional: false, many: true },
+            Port { name: "labels", reads: &[Labels::OUTPUT], optional: true, many: true },
+        ],
+        outputs: &[Figures::OUTPUT],
+        ..Facts::new(
+            "compare",
+            1,
+            "compares two models over the same images: mean difference, bootstrap interval, Wilcoxon test",
+        )
+    };
     type Params = Params;
 
     fn run(_context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {

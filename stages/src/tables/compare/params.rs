@@ -6,7 +6,7 @@ use orchestrate_engine::params;
 use serde::{Deserialize, Serialize};
 
 use crate::tables::bootstrap::{self, Bootstrap};
-use crate::tables::table::{Dimension, Labels, Layout, LesionSizes, digits_problem, fold, three};
+use crate::tables::table::{Dimension, Labels, LesionSizes, Query, digits, digits_problem, fold};
 
 /// Parameters of `kind = "compare"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ pub struct Params {
     #[serde(default)]
     pub seed: u64,
     /// Digits after the point, where people read the table.
-    #[serde(default = "three")]
+    #[serde(default = "digits")]
     pub digits: u8,
 }
 
@@ -62,7 +62,7 @@ fn resamples() -> u32 {
 
 impl params::Params for Params {
     fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut problems = self.layout().problems();
+        let mut problems = self.query().problems();
         if self.pairs().is_empty() {
             let message = "`between` must be two values, `[\"a\", \"b\"]`, or a list of such pairs";
             problems.push(("between", message.to_owned()));
@@ -82,10 +82,10 @@ impl params::Params for Params {
 
 impl Params {
     /// What is laid out where; the axis is one of those over which a cell is summarised.
-    pub(super) fn layout(&self) -> Layout {
+    pub(super) fn query(&self) -> Query {
         let axis = self.axis.name().to_owned();
         let wanted = Labels(self.between.iter().flat_map(|labels| labels.0.iter().cloned()).collect());
-        Layout {
+        Query {
             rows: self.rows.clone(),
             columns: self.columns.clone(),
             across: self.across.0.iter().cloned().chain([axis.clone()]).collect(),

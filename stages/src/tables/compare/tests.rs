@@ -2,7 +2,7 @@ use orchestrate_engine::params::Params as _;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::artifact::Unit;
+use crate::artifact::ResamplingUnit;
 use crate::testing::Bench;
 
 /// Scores of images of one class by name.
@@ -68,7 +68,7 @@ fn images_that_both_have_are_compared_and_the_others_counted() {
     assert_eq!(cell.test, Some(PairedTest { w: Some(1.0), p: Some(0.5), left_out: 2 }));
     let interval = cell.interval.unwrap();
     assert_eq!((interval.low, interval.high, interval.units), (-0.125, 0.5, 3));
-    assert_eq!(figures.resampling.unwrap().unit, Unit::Image);
+    assert_eq!(figures.resampling.unwrap().unit, ResamplingUnit::Image);
     let turned = compared(&study(&bench), json!({ "axis": "model", "between": ["big", "vgg"] }));
     assert_eq!(turned.cells[0].mean, Some(-0.625 / 3.0));
     assert_eq!(turned.cells[0].test, cell.test);
@@ -132,7 +132,7 @@ fn patients_are_drawn_where_the_labels_know_them() {
     let figures: Figures = bench.table(bench.run(&STAGE, &[action]).remove(0));
     let interval = figures.cells[0].interval.unwrap();
     assert_eq!((interval.low, interval.high, interval.units), (-0.125, 0.375, 2));
-    assert_eq!(figures.resampling.unwrap().unit, Unit::Patient);
+    assert_eq!(figures.resampling.unwrap().unit, ResamplingUnit::Patient);
 }
 
 /// The U-Net varies along an axis of its own and along no threshold.

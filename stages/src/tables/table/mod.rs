@@ -1,56 +1,60 @@
 //! Rows × columns × statistic of a whole study. Source: Kang et al. 2021, Tables 2 to 5.
 //!
-//! A value per fold first (its mean over images), then mean and sample standard deviation (ddof = 1) over folds; shares are
-//! those of the images of all folds together. Images without ground truth are counted, and in no mean.
+//! Each fold has one value, its mean over images; mean and sample standard deviation (ddof = 1) are over folds. Shares are
+//! of the images of all folds together. Images without ground truth are counted, and enter no mean.
 //!
-//! Over `across = ["fold", "seed"]` there is one value for each fold and seed, and the standard deviation is that of all of them: it
-//! has in it how folds differ and how trainings of one fold differ, and does not tell them apart. An interval resamples
-//! patients, or images, in all folds and seeds at once, and so says nothing of other trainings; see `bootstrap.rs`.
+//! Over `across = ["fold", "seed"]` each pair of fold and seed has one value. Their standard deviation contains both the
+//! differences between folds and those between trainings of one fold, and does not separate them. An interval resamples
+//! patients, or images, in all folds and seeds at once, so it says nothing about other trainings; see `bootstrap.rs`.
 
-mod image;
+mod image_list;
+mod image_units;
+mod input;
 mod label;
-mod layout;
 mod lesion;
 mod params;
-mod published;
+mod query;
+mod reference;
 pub(crate) mod render;
-mod source;
 mod summary;
-mod unit;
 
 use std::path::Path;
 
 use orchestrate_cache::external;
-use orchestrate_engine::stage::{Action, Content, Context, FileName, Input, Item, Output, Port, StageError};
+use orchestrate_engine::stage::{Action, Content, Context, Facts, FileName, Input, Item, Output, Port, StageError};
 
 use crate::artifact::{self, Figures, Metrics, Scores, Table as _};
 use crate::typed::{Adaptor, Typed};
 
+pub(crate) use image_units::ImageUnits;
+pub(crate) use input::{Figure, read};
 pub use label::{Dimension, Labels};
-pub(crate) use layout::Layout;
 pub use lesion::LesionSizes;
+pub(crate) use params::{DIGITS, DIGITS_MAX, digits, digits_problem, fold};
 pub use params::{IntervalMethod, Params};
-pub(crate) use params::{digits_problem, fold, three};
-pub use published::Reference;
-pub(crate) use source::{Figure, read};
+pub(crate) use query::Query;
+pub use reference::ReferenceTable;
 pub(crate) use summary::{Groups, cell, gather, mean_sd};
-pub(crate) use unit::Units;
 
-/// Makes the table of what a port received: inputs with the labels of gathered axes.
+/// Makes a table of the inputs of a port, which carry the labels of gathered axes.
 ///
-/// `labels` knows the patients of the images, for intervals. Rows and columns are in the order of the study. Errors: a name
-/// along which no input varies, inputs that differ along a name of which the table says nothing, an unknown metric or
-/// value, images that `labels` lacks.
+/// `labels` gives the patients of the images, for intervals. Rows and columns are in the order of the study. Errors: a name
+/// along which no input varies, inputs that differ along a name missing from the params, an unknown metric or value,
+/// images missing from `labels`.
 pub fn run(params: &Params, items: &[Item], labels: Option<&Input>) -> Result<Figures, StageError> {
-    let layout = params.layout();
-    let source = source::read(&layout, items)?;
+    let query = params.query();
+    let inputs = input::read(&query, items)?;
     let bootstrap = params.bootstrap();
-    let units = bootstrap.map(|_| Units::of(&source.images, labels)).transpose()?;
-    let figures = summary::summarise(&layout, params.statistic, &source, bootstrap.zip(units.as_ref()))?;
+    let units = bootstrap.map(|_| ImageUnits::of(&inputs.images, labels)).transpose()?;
+    let figures = summary::summarise(&query, params.statistic, &inputs, bootstrap.zip(units.as_ref()))?;
     Ok(Figures { title: params.title.clone(), ..figures })
 }
 
-/// The files of a table: `table.parquet` and `table.csv` for programs, `table.md`, `table.tex` and `table.txt` for people.
+/// The text file of a table.
+const TEXT: &str = "table.txt";
+
+/// Returns the files of a table: `table.parquet` and `table.csv` for programs; `table.md`, `table.tex` and `table.txt` for
+/// people.
 pub fn output(figures: &Figures, digits: u8) -> Result<Output, StageError> {
     let grid = render::Grid::of(figures, digits);
     let mut output = figures.output()?;
@@ -58,13 +62,26 @@ pub fn output(figures: &Figures, digits: u8) -> Result<Output, StageError> {
         ("table.csv", render::csv(figures)?),
         ("table.md", grid.markdown().into_bytes()),
         ("table.tex", grid.latex().into_bytes()),
-        ("table.txt", grid.text().into_bytes()),
+        (TEXT, grid.text().into_bytes()),
     ];
     output.files.extend(files.map(|(name, bytes)| (name.to_owned(), Content::Bytes(bytes))));
     Ok(output)
 }
 
-/// A larger file of published values is none.
+/// Returns the digits after the point that a stored table shows.
+///
+/// `table.parquet` holds numbers in full and no digits; to add them would change the bytes of every stored table. So this
+/// renders the text with each possible number of digits and compares it with the stored text.
+pub(crate) fn digits_of(figures: &Figures, item: &Item) -> Result<u8, StageError> {
+    if item.files.iter().all(|file| file.name != TEXT) {
+        return Ok(DIGITS);
+    }
+    let text = item.read(TEXT)?;
+    let shows = |digits: &u8| render::Grid::of(figures, *digits).text().as_bytes() == text;
+    Ok(std::iter::once(DIGITS).chain(0..=DIGITS_MAX).find(shows).unwrap_or(DIGITS))
+}
+
+/// The most bytes of a file of reference values.
 const REFERENCE_BYTES_MAX: u64 = 16 << 20;
 
 pub(crate) struct Table;
@@ -72,15 +89,15 @@ pub(crate) struct Table;
 pub(crate) static STAGE: Adaptor<Table> = Adaptor::new();
 
 impl Typed for Table {
-    const KIND: &'static str = "table";
-    const VERSION: u32 = 2;
-    const ABOUT: &'static str = "lays out means, standard deviations or shares by the axes of the study";
-    const PORTS: &'static [Port] = &[
-        Port { name: "scores", reads: &[Scores::OUTPUT, Metrics::OUTPUT], optional: false, many: true },
-        Port { name: "labels", reads: &[artifact::Labels::OUTPUT], optional: true, many: true },
-    ];
-    const OUTPUTS: &'static [&'static str] = &[Figures::OUTPUT];
-    const PATHS: &'static [&'static str] = &["reference"];
+    const FACTS: Facts = Facts {
+        ports: &[
+            Port { name: "scores", reads: &[Scores::OUTPUT, Metrics::OUTPUT], optional: false, many: true },
+            Port { name: "labels", reads: &[artifact::Labels::OUTPUT], optional: true, many: true },
+        ],
+        outputs: &[Figures::OUTPUT],
+        path_fields: &["reference"],
+        ..Facts::new("table", 2, "lays out means, standard deviations or shares by the axes of the study")
+    };
     type Params = Params;
 
     fn files(params: &Params) -> Result<Vec<FileName>, Vec<String>> {
@@ -88,8 +105,8 @@ impl Typed for Table {
         let about = |problem: String| format!("{}: {problem}", path.display());
         let bytes = external::read(path, REFERENCE_BYTES_MAX)
             .map_err(|error| vec![format!("cannot read {}: {error}", path.display())])?;
-        // What is wrong with the file is told before anything runs.
-        Reference::read(&bytes, &params.layout())
+        // Reports the problems of the file before anything runs.
+        ReferenceTable::read(&bytes, &params.query())
             .map_err(|problems| problems.into_iter().map(about).collect::<Vec<_>>())?;
         Ok(vec![FileName::new(file_name(path), path)])
     }
@@ -99,7 +116,7 @@ impl Typed for Table {
             let input = action.input("scores").ok_or_else(|| StageError::input("scores", "nothing is connected"))?;
             let mut figures = run(params, &input.items, action.input("labels"))?;
             if let Some(file) = action.files.first() {
-                let reference = Reference::read(&file.read()?, &params.layout());
+                let reference = ReferenceTable::read(&file.read()?, &params.query());
                 reference.map_err(|problems| StageError::new(problems.join("\n")))?.attach(&mut figures, &file.name);
             }
             Ok(vec![output(&figures, params.digits)?])

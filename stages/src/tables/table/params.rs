@@ -7,8 +7,8 @@ use orchestrate_engine::params;
 use serde::{Deserialize, Serialize};
 
 use super::label::{Dimension, Labels};
-use super::layout::Layout;
 use super::lesion::LesionSizes;
+use super::query::Query;
 use crate::artifact::Statistic;
 use crate::tables::bootstrap::{self, Bootstrap};
 
@@ -17,44 +17,59 @@ use crate::tables::bootstrap::{self, Bootstrap};
 /// A name is that of a gathered axis or of a column of the input: `label` (classes, with `all` first), `metric`,
 /// `lesion_size` (if `lesion_sizes` is set, with `all` first), and the axes that `classify` gathered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Written")]
+#[serde(deny_unknown_fields)]
 pub struct Params {
     /// What people call the table, for example `"Table 3. mIoU by threshold"`.
+    #[serde(default)]
     pub title: Option<String>,
     /// Names whose values make the rows, the first one slowest. Several in brackets, `["model", "unet"]`, make one
     /// dimension: the label of an input is that of the first of these names along which it varies.
+    #[serde(default)]
     pub rows: Vec<Dimension>,
     /// Names whose values make the columns, the first one slowest; as for `rows`.
+    #[serde(default)]
     pub columns: Vec<Dimension>,
     /// What is shown: of scores a metric, `iou` unless `metric` is in `rows` or `columns`; of metrics their column `value`,
     /// which is the default, or one metric by its name.
+    #[serde(default)]
     pub value: Option<String>,
     /// What is said about it: `"mean"` with standard deviation, or `"share"` of images that are at most `at_most`.
+    #[serde(default)]
     pub statistic: Statistic,
     /// The bound of a share.
+    #[serde(default)]
     pub at_most: Option<f64>,
     /// Names over which mean and standard deviation are taken: a text or a list, `["fold", "seed"]`. There is one value for
     /// each fold and seed, its mean over images, and all of them count alike.
+    #[serde(default = "fold")]
     pub across: Labels,
     /// Values to keep, by name: `{ threshold = 200 }`, `{ label = ["glioma", "pituitary"] }`. Dimensions of several names go
     /// by the first of them.
+    #[serde(default)]
     pub only: BTreeMap<String, Labels>,
     /// What makes the dimension `lesion_size`: `"tertiles"` of the foreground pixels of all scored images, or ascending
     /// numbers of pixels at the network's input size, each the least of its part: `[500, 1500]`.
+    #[serde(default)]
     pub lesion_sizes: Option<LesionSizes>,
     /// Whether an interval of the mean or share is shown: `"bootstrap"`, by patient where the port `labels` knows patients,
     /// else by image.
+    #[serde(default)]
     pub interval: Option<IntervalMethod>,
     /// Share of the resamples in the interval; default 0.95.
+    #[serde(default)]
     pub level: Option<f64>,
     /// Number of resamples of the interval, 100..=1000000; default 2000.
+    #[serde(default)]
     pub resamples: Option<u32>,
     /// Seed of the resamples; default that of the experiment.
+    #[serde(default)]
     pub seed: Option<u64>,
     /// Published values to show below ours: a CSV file with columns named as the table's rows and columns, then `mean`
     /// and, where known, `sd` and `precision`; comment lines (`#`) at its top say where they come from.
+    #[serde(default)]
     pub reference: Option<PathBuf>,
     /// Digits after the point, where people read the table.
+    #[serde(default = "digits")]
     pub digits: u8,
 }
 
@@ -66,90 +81,40 @@ pub enum IntervalMethod {
     Bootstrap,
 }
 
-/// [`Params`] as written, before defaults of the interval are filled in.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    #[serde(default)]
-    title: Option<String>,
-    #[serde(default)]
-    rows: Vec<Dimension>,
-    #[serde(default)]
-    columns: Vec<Dimension>,
-    #[serde(default)]
-    value: Option<String>,
-    #[serde(default)]
-    statistic: Statistic,
-    #[serde(default)]
-    at_most: Option<f64>,
-    #[serde(default = "fold")]
-    across: Labels,
-    #[serde(default)]
-    only: BTreeMap<String, Labels>,
-    #[serde(default)]
-    lesion_sizes: Option<LesionSizes>,
-    #[serde(default)]
-    interval: Option<IntervalMethod>,
-    #[serde(default)]
-    level: Option<f64>,
-    #[serde(default)]
-    resamples: Option<u32>,
-    #[serde(default)]
-    seed: Option<u64>,
-    #[serde(default)]
-    reference: Option<PathBuf>,
-    #[serde(default = "three")]
-    digits: u8,
-}
-
-impl From<Written> for Params {
-    fn from(written: Written) -> Self {
-        let Written { title, rows, columns, value, statistic, at_most, across, only, .. } = written;
-        let Written { lesion_sizes, interval, mut level, mut resamples, seed, reference, digits, .. } = written;
-        // Every stage with a `seed` is given that of the experiment; where nothing is drawn, it must not change the key.
-        let seed = interval.map(|_| seed.unwrap_or_default());
-        if interval.is_some() {
-            level.get_or_insert(bootstrap::LEVEL);
-            resamples.get_or_insert(bootstrap::RESAMPLES);
-        }
-        Self {
-            title,
-            rows,
-            columns,
-            value,
-            statistic,
-            at_most,
-            across,
-            only,
-            lesion_sizes,
-            interval,
-            level,
-            resamples,
-            seed,
-            reference,
-            digits,
-        }
-    }
-}
-
 /// The default of `across`.
 pub(crate) fn fold() -> Labels {
     Labels(vec!["fold".to_owned()])
 }
 
 /// The default of `digits`.
-pub(crate) fn three() -> u8 {
-    3
+pub(crate) const DIGITS: u8 = 3;
+
+/// The most digits after the point.
+pub(crate) const DIGITS_MAX: u8 = 12;
+
+/// Returns [`DIGITS`], for serde.
+pub(crate) fn digits() -> u8 {
+    DIGITS
 }
 
-/// What is wrong with `digits`.
+/// Returns the problem of a value of `digits` out of range.
 pub(crate) fn digits_problem(digits: u8) -> Option<(&'static str, String)> {
-    (digits > 12).then(|| ("digits", "digits must be at most 12".to_owned()))
+    (digits > DIGITS_MAX).then(|| ("digits", format!("digits must be at most {DIGITS_MAX}")))
 }
 
 impl params::Params for Params {
+    fn completed(mut self) -> Self {
+        // Every stage with a `seed` gets that of the experiment; a table that draws nothing keeps it out of its key.
+        self.seed = self.interval.map(|_| self.seed.unwrap_or_default());
+        if self.interval.is_some() {
+            self.level.get_or_insert(bootstrap::LEVEL);
+            self.resamples.get_or_insert(bootstrap::RESAMPLES);
+        }
+        self
+    }
+
     fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut problems = self.layout().problems();
+        let mut problems = self.query().problems();
         match (self.statistic, self.at_most) {
             (Statistic::Share, None) => {
                 problems.push(("statistic", "a share needs a bound, for example `at_most = 0.01`".to_owned()));
@@ -175,8 +140,8 @@ impl params::Params for Params {
 
 impl Params {
     /// What is laid out where.
-    pub(crate) fn layout(&self) -> Layout {
-        Layout {
+    pub(crate) fn query(&self) -> Query {
+        Query {
             rows: self.rows.clone(),
             columns: self.columns.clone(),
             across: self.across.0.clone(),
@@ -203,7 +168,7 @@ mod tests {
     use super::*;
 
     fn params(value: serde_json::Value) -> Params {
-        serde_json::from_value(value).unwrap()
+        serde_json::from_value::<Params>(value).unwrap().completed()
     }
 
     #[test]

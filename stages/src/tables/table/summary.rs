@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use orchestrate_engine::stage::StageError;
 use rayon::prelude::*;
 
+use super::image_units::ImageUnits;
+use super::input::{Entry, Figure, Source};
 use super::label::Dimension;
-use super::layout::Layout;
 use super::lesion::LESION_SIZE;
-use super::source::{Entry, Figure, Source};
-use super::unit::Units;
+use super::query::Query;
 use crate::artifact::{ALL, Cell, Figures, Levels, Statistic};
 use crate::tables::bootstrap::{Bootstrap, Sample};
 
@@ -32,14 +32,14 @@ pub(crate) struct Gathered<'a> {
 }
 
 /// Sorts the figures into cells as the layout says.
-pub(crate) fn gather<'a>(layout: &Layout, source: &'a Source) -> Result<Gathered<'a>, StageError> {
+pub(crate) fn gather<'a>(query: &Query, source: &'a Source) -> Result<Gathered<'a>, StageError> {
     let all = &source.dimensions;
-    let entries = kept(layout, source)?;
-    let (rows, columns) = (levels(&layout.rows, all, &entries), levels(&layout.columns, all, &entries));
+    let entries = kept(query, source)?;
+    let (rows, columns) = (levels(&query.rows, all, &entries), levels(&query.columns, all, &entries));
     let laid_out: Vec<&Levels> = rows.iter().chain(&columns).collect();
-    let is_across = |levels: &&Levels| layout.across.contains(&levels.name) && !layout.lays_out(&levels.name);
+    let is_across = |levels: &&Levels| query.across.contains(&levels.name) && !query.lays_out(&levels.name);
     let across: Vec<&Levels> = all.iter().filter(is_across).collect();
-    check_accounted(layout, all, &across, &entries)?;
+    check_accounted(query, all, &across, &entries)?;
 
     let mut cells: BTreeMap<Place, Groups<'_>> = BTreeMap::new();
     for entry in &entries {
@@ -50,7 +50,7 @@ pub(crate) fn gather<'a>(layout: &Layout, source: &'a Source) -> Result<Gathered
     }
     let metric = entries.iter().find_map(|entry| entry.label("metric")).map(str::to_owned);
     let across = across.into_iter().cloned().collect();
-    Ok(Gathered { metric: metric.filter(|_| !layout.lays_out("metric")), across, cells, rows, columns })
+    Ok(Gathered { metric: metric.filter(|_| !query.lays_out("metric")), across, cells, rows, columns })
 }
 
 impl Gathered<'_> {
@@ -63,13 +63,13 @@ impl Gathered<'_> {
 
 /// Lays the figures out as the params say; `intervals` are found where they are asked for.
 pub(super) fn summarise(
-    layout: &Layout,
+    query: &Query,
     statistic: Statistic,
     source: &Source,
-    intervals: Option<(Bootstrap, &Units)>,
+    intervals: Option<(Bootstrap, &ImageUnits)>,
 ) -> Result<Figures, StageError> {
-    let gathered = gather(layout, source)?;
-    let bound = layout.at_most.unwrap_or_default();
+    let gathered = gather(query, source)?;
+    let bound = query.at_most.unwrap_or_default();
     let cells: Vec<(&Place, &Groups<'_>)> = gathered.cells.iter().collect();
     let cells = cells.into_par_iter().map(|(place, groups)| Cell {
         labels: gathered.labels(place),
@@ -82,7 +82,7 @@ pub(super) fn summarise(
         cells,
         metric: gathered.metric,
         statistic,
-        at_most: layout.at_most,
+        at_most: query.at_most,
         across: gathered.across.into_iter().map(|levels| levels.name).collect(),
         synthetic: source.synthetic,
         resampling: intervals.map(|(bootstrap, units)| bootstrap.resampling(units.unit)),
@@ -94,7 +94,7 @@ pub(super) fn summarise(
 }
 
 /// The values of a cell by unit, in the groups whose means are averaged; shares are pooled, so that there is one group.
-fn sample(statistic: Statistic, bound: f64, groups: &Groups<'_>, units: &Units) -> Sample {
+fn sample(statistic: Statistic, bound: f64, groups: &Groups<'_>, units: &ImageUnits) -> Sample {
     let values =
         |figure: &&Figure| figure.images.iter().map(|&(image, value)| (units.of_image(image), value)).collect();
     let groups: Vec<Vec<(u32, f64)>> = groups.values().map(values).collect();
@@ -132,13 +132,13 @@ pub(crate) fn mean_sd(values: &[f64]) -> (Option<f64>, Option<f64>) {
 }
 
 /// The entries that `only` keeps; an input that does not vary along a name is kept. Without a choice, all classes together.
-fn kept<'a>(layout: &Layout, source: &'a Source) -> Result<Vec<&'a Entry>, StageError> {
-    for (name, wanted) in &layout.only {
+fn kept<'a>(query: &Query, source: &'a Source) -> Result<Vec<&'a Entry>, StageError> {
+    for (name, wanted) in &query.only {
         let known = source.dimensions.iter().find(|levels| levels.name == *name);
         let known = known.map(|levels| levels.values.as_slice()).unwrap_or_default();
         let unknown: Vec<_> = wanted.0.iter().filter(|label| !known.contains(label)).collect();
         if let Some(first) = unknown.first() {
-            let is_axis = layout.axis.as_ref().is_some_and(|axis| axis.name() == name);
+            let is_axis = query.axis.as_ref().is_some_and(|axis| axis.name() == name);
             let problem = if is_axis {
                 let unknown: Vec<_> = unknown.iter().map(|label| format!("`{label}`")).collect();
                 format!("`between` names {}, which no input has along `{name}`", unknown.join(" and "))
@@ -149,11 +149,11 @@ fn kept<'a>(layout: &Layout, source: &'a Source) -> Result<Vec<&'a Entry>, Stage
         }
     }
     let is_kept = |entry: &&Entry| {
-        entry.labels.iter().all(|(name, label)| match layout.only.get(name) {
+        entry.labels.iter().all(|(name, label)| match query.only.get(name) {
             Some(wanted) => wanted.0.contains(label),
             None => {
-                let has_all = name == "label" || name == LESION_SIZE && layout.lesion_sizes.is_some();
-                !has_all || layout.lays_out(name) || label == ALL
+                let has_all = name == "label" || name == LESION_SIZE && query.lesion_sizes.is_some();
+                !has_all || query.lays_out(name) || label == ALL
             }
         })
     };
@@ -183,9 +183,9 @@ fn place(entry: &Entry, dimensions: &[&Levels]) -> Place {
 }
 
 /// Refuses to mix inputs that differ along a name of which the table says nothing.
-fn check_accounted(layout: &Layout, all: &[Levels], across: &[&Levels], entries: &[&Entry]) -> Result<(), StageError> {
+fn check_accounted(query: &Query, all: &[Levels], across: &[&Levels], entries: &[&Entry]) -> Result<(), StageError> {
     for name in all.iter().map(|levels| &levels.name) {
-        if layout.lays_out(name) || across.iter().any(|levels| levels.name == *name) {
+        if query.lays_out(name) || across.iter().any(|levels| levels.name == *name) {
             continue;
         }
         let values = levels(&[Dimension(vec![name.clone()])], all, entries).remove(0).values;

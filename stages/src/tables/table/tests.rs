@@ -1,3 +1,4 @@
+use orchestrate_engine::params::Params as _;
 use serde_json::{Value, json};
 
 use super::*;
@@ -32,7 +33,7 @@ fn scores(images: &[Image]) -> Scores {
 }
 
 fn params(value: Value) -> Params {
-    serde_json::from_value(value).unwrap()
+    serde_json::from_value::<Params>(value).unwrap().completed()
 }
 
 fn table(items: &[Item], layout: Value) -> Figures {
@@ -285,8 +286,8 @@ published, but not in this study: model resnet
     assert_eq!(shown("table.txt"), text);
     let figures = Figures::decode(&bytes("table.parquet")).unwrap();
     assert_eq!(figures.title.as_deref(), Some("Table 3. mIoU"));
-    let published = crate::artifact::Published { mean: 0.021, sd: Some(0.008), precision: 0.0005 };
-    assert_eq!([figures.cells[0].published, figures.cells[1].published], [Some(published), None]);
+    let published = crate::artifact::ReferenceValue { mean: 0.021, sd: Some(0.008), precision: 0.0005 };
+    assert_eq!([figures.cells[0].reference, figures.cells[1].reference], [Some(published), None]);
     assert!(shown("table.csv").contains(
         "groups,synthetic,published_mean,published_sd,published_precision\nalex,iou,mean,0.5,,1,0,1,false,0.021,0.008,0.0005\n"
     ));
@@ -439,7 +440,7 @@ fn intervals_are_by_patient_where_patients_are_known_and_another_model_moves_non
     let input = Input { port: "labels".to_owned(), items: vec![bench.item(&labels, &[])] };
     let layout = json!({ "rows": ["model"], "columns": ["threshold"], "interval": "bootstrap", "seed": 3 });
     let both = run(&params(layout.clone()), &items, Some(&input)).unwrap();
-    assert_eq!(both.resampling.unwrap().unit, crate::artifact::Unit::Patient);
+    assert_eq!(both.resampling.unwrap().unit, crate::artifact::ResamplingUnit::Patient);
     assert_eq!(both.remarks, ["1 images of unknown patients count as patients of their own"]);
     assert_eq!(cell(&both, &["tiny", "200"]).interval.unwrap().units, 4);
     let tiny: Vec<_> = items.iter().filter(|item| item.label("model") == Some("tiny")).cloned().collect();

@@ -1,10 +1,10 @@
-//! The type of the numbers in a network: 32 bits, or 16 bits in its trunk.
+//! Mixed precision: the numbers of a network have 32 bits, or 16 bits in its trunk.
 //!
-//! With 16 bits, a copy of the trunk's weights, the images and every map of the trunk are rounded; the weights that the
-//! optimiser changes and that are stored stay in f32, as do pooling, the linear layer, the loss and class activation maps.
-//! Source: Micikevicius et al. 2018, Mixed precision training, arXiv 1710.03740.
+//! With 16 bits, the images, every map of the trunk and a copy of its weights are rounded. All else stays f32: the
+//! weights that the optimiser changes and that are stored, pooling, the linear layer, the loss and class activation
+//! maps. Source: Micikevicius et al. 2018, Mixed precision training, arXiv 1710.03740.
 //!
-//! The smallest f16 is 6e-8, and most gradients of a mean loss are near it; so within the trunk they are multiplied by
+//! The smallest f16 is 6e-8, and most gradients of a mean loss are near it, so the trunk multiplies them by
 //! [`F16_GRADIENT_SCALE`]. bf16 has the range of f32 and needs no scale.
 
 use std::fmt;
@@ -12,10 +12,11 @@ use std::fmt;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, FloatDType, Tensor};
 use orchestrate_engine::stage::StageError;
-use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Far from the smallest numbers of f16, and a gradient of 60 is still far from its largest, 65,504.
+use super::named::named;
+
+/// The factor that lifts gradients above the smallest f16; a gradient of 60 still stays below the largest, 65,504.
 const F16_GRADIENT_SCALE: f32 = 1024.0;
 
 /// The type of the numbers in a network.
@@ -45,9 +46,7 @@ impl Precision {
         Ok(())
     }
 
-    /// The map that a network gives of images, both in f32, computed in this type.
-    ///
-    /// Gradients reach the f32 weights of `network`.
+    /// Computes `forward` in this type, from images and to a map in f32; gradients reach the f32 weights of `network`.
     pub(crate) fn forward<M: Module>(
         self,
         network: &M,
@@ -70,7 +69,7 @@ impl Precision {
     }
 }
 
-/// The same tensor, whose gradient is multiplied by a factor on its way back.
+/// Returns the same tensor, with a gradient that is multiplied by a factor.
 fn with_gradient<const D: usize>(tensor: Tensor<D>, factor: Option<f32>) -> Tensor<D> {
     let Some(factor) = factor else { return tensor };
     // The difference is zero, to the last bit; its derivative is not.
@@ -102,26 +101,12 @@ impl fmt::Display for Precision {
 
 impl<'de> Deserialize<'de> for Precision {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Name;
-
-        impl Visitor<'_> for Name {
-            type Value = Precision;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a type of numbers: \"f32\", \"bf16\" or \"f16\"")
-            }
-
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<Precision, E> {
-                match name {
-                    "f32" => Ok(Precision::F32),
-                    "bf16" => Ok(Precision::Bf16),
-                    "f16" => Ok(Precision::F16),
-                    other => Err(E::custom(format!("unknown precision `{other}`; use \"f32\", \"bf16\" or \"f16\""))),
-                }
-            }
-        }
-
-        deserializer.deserialize_str(Name)
+        named(deserializer, "the name of a type of numbers: \"f32\", \"bf16\" or \"f16\"", |name| match name {
+            "f32" => Ok(Self::F32),
+            "bf16" => Ok(Self::Bf16),
+            "f16" => Ok(Self::F16),
+            other => Err(format!("unknown precision `{other}`; use \"f32\", \"bf16\" or \"f16\"")),
+        })
     }
 }
 

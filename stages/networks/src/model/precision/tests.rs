@@ -22,7 +22,7 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec_as().expect("it is f32")
 }
 
-/// The largest difference as a share of the largest value.
+/// Returns the largest difference as a share of the largest value.
 fn difference(found: &[f32], exact: &[f32]) -> f32 {
     let largest = exact.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
     found.iter().zip(exact).map(|(found, exact)| (found - exact).abs()).fold(0.0, f32::max) / largest
@@ -35,7 +35,7 @@ fn half_precision_gives_nearly_the_same_maps_and_f32_the_very_same() {
         let exact = values(classifier.features(images.clone()));
         let map = |precision| values(classifier.clone().with_precision(precision).features(images.clone()));
         assert_eq!(map(Precision::F32), exact);
-        // A value has 8 or 11 bits, and rounding errors of some layers add up.
+        // A value has 8 or 11 bits, and the rounding errors of several layers add up.
         for (precision, bound) in [(Precision::Bf16, 4e-2), (Precision::F16, 4e-3)] {
             let found = difference(&map(precision), &exact);
             assert!(found > 1e-6 && found < bound, "{model} in {precision}: {found}");
@@ -59,7 +59,7 @@ fn gradients_in_half_precision_reach_the_f32_weights_and_are_as_near_as_in_pytor
         let gradient = |precision| {
             let (classifier, images) = network(model, &device);
             let classifier = classifier.with_precision(precision);
-            // As small as the gradients of a mean over many images.
+            // Scaled to the size of gradients of a mean over many images.
             let loss = classifier.logits(images).sum() * 1e-4;
             let gradients = GradientsParams::from_grads(loss.backward(), &classifier);
             let mut visitor = Gradients { gradients, values: Vec::new() };

@@ -1,12 +1,12 @@
-//! `tests/reference/state_dict.py` made the files.
+//! State dicts by `tests/reference/state_dict.py`.
 
 use std::path::PathBuf;
 
 use burn::tensor::{Device, bf16, f16};
 
 use super::*;
-use crate::model::reference::formula_tensor;
 use crate::model::{Classifier, ModelName, write_safetensors};
+use crate::testing::reference::formula_tensor;
 use orchestrate_stages::random::Seed;
 
 fn path(name: &str) -> PathBuf {
@@ -94,7 +94,7 @@ fn files_of_other_kinds_and_no_files_are_refused() {
     assert!(error.starts_with("it cannot be read: "), "{error}");
 }
 
-/// What is left of a file is either refused, or is the whole truth: a few bytes after the last tensor may be missing.
+/// A file that is cut short is refused, or gives all tensors: a few bytes after the last tensor may be missing.
 #[test]
 fn files_cut_short_are_refused_and_flipped_bytes_do_no_harm() {
     let folder = tempfile::tempdir().unwrap();
@@ -111,15 +111,15 @@ fn files_cut_short_are_refused_and_flipped_bytes_do_no_harm() {
             let mut bytes = bytes.clone();
             bytes[place] ^= 1 << (place % 8);
             std::fs::write(&damaged, &bytes).unwrap();
-            // Whether it can be read depends on the place; it must not panic.
+            // The result depends on the flipped byte; it must not panic.
             let _ = read_state_dict(&damaged, |_| true);
         }
     }
 }
 
-/// A file of a whole network, with its classifier of 1,000 classes.
+/// The file holds a whole network, with a classifier of 1,000 classes.
 #[test]
-fn what_is_wrong_with_a_file_of_resnet18_is_named_all_at_once() {
+fn every_problem_of_a_file_of_resnet18_is_named_at_once() {
     let model = ModelName::new("resnet18").unwrap();
     let drawn = |seed| Classifier::drawn(model, 3, &Seed::new("test", seed, &[]), &Device::flex());
     let mut file = drawn(1).tensors();

@@ -1,32 +1,37 @@
 //! U-Net for one class. Source: Ronneberger et al. 2015, arXiv 1505.04597, as segmentation_models_pytorch builds it.
 //!
-//! An [`Encoder`] of depth 5; a decoder of five blocks with 256, 128, 64, 32 and 16 channels, each nearest-neighbour up-sampling
-//! by 2, the encoder's map of that size beside it, and twice 3×3 convolution, batch normalisation, ReLU; a 3×3 convolution to
-//! one logit a pixel. A VGG encoder has two more such convolutions before the first block. The tensors have the names of
-//! segmentation_models_pytorch.
+//! - An encoder of depth 5, see [`EncoderName`].
+//! - A decoder of five blocks with 256, 128, 64, 32 and 16 channels. Each block up-samples by 2 to the nearest
+//!   neighbour, appends the encoder's map of that size, then applies 3×3 convolution, batch normalisation and ReLU,
+//!   twice. After a VGG encoder, two more such convolutions precede the first block.
+//! - A 3×3 convolution to one logit per pixel.
+//!
+//! The tensors have the names of segmentation_models_pytorch.
 
 use burn::module::Module;
 use burn::nn::Relu;
 use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Device, Tensor};
-
-use super::batch_norm::BatchNorm;
-use super::encoder::{Encoder, EncoderName};
-use super::layer::{self, Layer, conv, conv_unbiased};
-use super::tensors::{self, Tensors};
 use orchestrate_stages::random::Seed;
 
-/// Channels that each block of the decoder gives.
-const DECODER_CHANNELS: [usize; Encoder::MAPS] = [256, 128, 64, 32, 16];
+use super::batch_norm::BatchNorm;
+use super::conv::{conv, conv_unbiased};
+use super::encoder::{EncoderName, MAPS};
+use super::layer::{self, Layer};
+use super::tensors::{self, Tensors};
+use super::trunk::Trunk;
 
-/// What the names of the encoder's tensors begin with.
+/// Output channels of each block of the decoder.
+const DECODER_CHANNELS: [usize; MAPS] = [256, 128, 64, 32, 16];
+
+/// The prefix of the encoder's tensors.
 const ENCODER: &str = "encoder.";
 
 /// Encoder, decoder and head.
 #[derive(Module, Debug)]
 pub struct Unet {
-    encoder: Encoder,
+    encoder: Trunk,
     decoder: Decoder,
     segmentation_head: Vec<Layer>,
 }
@@ -44,33 +49,27 @@ struct Block {
 }
 
 impl Unet {
-    /// Height and width of an image must be multiples of it, or maps of the decoder and the encoder would not fit together.
-    pub const SIZE_MULTIPLE: usize = 1 << Encoder::MAPS;
+    /// Height and width of an image must be multiples of this, or the maps of decoder and encoder would differ in size.
+    pub const SIZE_MULTIPLE: usize = 1 << MAPS;
 
-    /// A network whose weights are zero.
+    /// A network with zero weights.
     fn zero(encoder: EncoderName, device: &Device) -> Self {
         let [.., last] = DECODER_CHANNELS;
         Self {
-            encoder: Encoder::new(encoder, device),
+            encoder: (encoder.architecture().trunk)(device),
             decoder: Decoder::new(encoder, device),
             segmentation_head: vec![Layer::Conv(conv([last, 1], 3, 1, 1, device))],
         }
     }
 
-    /// A network whose weights are drawn: convolutions after He et al. 2015 (uniform, ±√(6 / fan-in)), the head after Glorot and
-    /// Bengio 2010 (uniform, ±√(6 / (fan-in + fan-out))), biases zero, scales one.
+    /// A network with drawn weights: convolutions after He et al. 2015 (uniform, ±√(6 / fan-in)), the head after Glorot
+    /// and Bengio 2010 (uniform, ±√(6 / (fan-in + fan-out))), biases zero, scales one.
     ///
-    /// Every tensor has its own stream of random numbers, named after it.
+    /// See [`tensors::draw`] for the streams of random numbers.
     pub fn drawn(encoder: EncoderName, seed: &Seed, device: &Device) -> Self {
-        tensors::fill(Self::zero(encoder, device), |name, shape| {
-            // Vectors are biases, or scales, shifts and running statistics of normalisation: their layers set them.
-            let places: usize = shape.get(2..).filter(|kernel| !kernel.is_empty())?.iter().product();
-            let (fan_in, fan_out) = ((shape[1] * places) as f64, (shape[0] * places) as f64);
+        tensors::draw(Self::zero(encoder, device), seed, |name, [fan_in, fan_out]| {
             let fan = if name.starts_with("segmentation_head.") { fan_in + fan_out } else { fan_in };
-            let bound = (6.0 / fan).sqrt();
-            let mut generator = seed.generator("weights", name);
-            let values = (0..shape.iter().product()).map(|_| ((2.0 * generator.unit() - 1.0) * bound) as f32);
-            Some(values.collect())
+            6.0 / fan
         })
     }
 
@@ -79,13 +78,13 @@ impl Unet {
         tensors::load(Self::zero(encoder, device), tensors, |_| false, is_counter)
     }
 
-    /// Replaces weights by published ones.
+    /// Replaces weights by pretrained ones.
     ///
-    /// - `tensors`: torchvision's state dict of a classifier, or weights that `train` gave, for the encoder (a head in it is passed
-    ///   over); or a state dict of a whole U-Net of segmentation_models_pytorch
+    /// - `tensors`: for the encoder, torchvision's state dict of a classifier or weights by `train`, whose head is
+    ///   ignored; or the state dict of a whole U-Net of segmentation_models_pytorch
     ///
     /// The error names every tensor that is missing, unexpected or misshapen.
-    pub fn with_published(self, encoder: EncoderName, tensors: &Tensors) -> Result<Self, String> {
+    pub fn with_pretrained(self, encoder: EncoderName, tensors: &Tensors) -> Result<Self, String> {
         if tensors.keys().any(|name| name.starts_with(ENCODER)) {
             return tensors::load(self, tensors, |_| false, is_counter);
         }
@@ -94,12 +93,12 @@ impl Unet {
         tensors::load(self, &named, |name| !name.starts_with(ENCODER), |_| false)
     }
 
-    /// Stops the encoder from being trained; its batch normalisation then uses the running statistics.
+    /// Stops the training of the encoder; its batch normalisation then uses the running statistics.
     pub fn freeze_encoder(self) -> Self {
         Self { encoder: self.encoder.freeze(), ..self }
     }
 
-    /// One logit a pixel: above 0 where the network rather sees foreground.
+    /// Computes one logit per pixel, above 0 for foreground.
     ///
     /// - `images`: `[batch, 3, height, width]`, normalised, height and width multiples of [`Unet::SIZE_MULTIPLE`]
     /// - returns: `[batch, 1, height, width]`
@@ -107,7 +106,7 @@ impl Unet {
         layer::forward(&self.segmentation_head, self.decoder.forward(self.encoder.maps(images)))
     }
 
-    /// All tensors by name, running statistics of batch normalisation too.
+    /// Returns all tensors by name, with the running statistics of batch normalisation.
     pub fn tensors(&self) -> Tensors {
         tensors::collect(self)
     }
@@ -122,7 +121,7 @@ impl Decoder {
         } else {
             Vec::new()
         };
-        // From the deepest map upwards; the last block has no map beside it.
+        // From the deepest map upwards; the last block gets no map of the encoder.
         let skips = maps.iter().rev().skip(1).copied().chain([0]);
         let mut channels = deepest;
         let blocks = skips.zip(DECODER_CHANNELS).map(|(skip, units)| {
@@ -133,7 +132,7 @@ impl Decoder {
         Self { blocks: blocks.collect(), center }
     }
 
-    /// `maps` as [`Encoder::maps`] gives them; returns `[batch, 16, height, width]` at twice the size of the first.
+    /// From the maps of [`Trunk::maps`] to `[batch, 16, height, width]`, at twice the size of the first map.
     fn forward(&self, mut maps: Vec<Tensor<4>>) -> Tensor<4> {
         let deepest = maps.pop().expect("an encoder gives five maps");
         let map = self.center.iter().fold(deepest, |map, layers| layer::forward(layers, map));
@@ -163,7 +162,7 @@ fn convolution(channels: usize, units: usize, device: &Device) -> Vec<Layer> {
     ]
 }
 
-/// Whether PyTorch counts batches in a tensor, which nothing reads.
+/// Returns true for tensors in which PyTorch counts batches, and which nothing reads.
 fn is_counter(name: &str) -> bool {
     name.ends_with(".num_batches_tracked")
 }

@@ -7,9 +7,9 @@ use burn::tensor::TensorData;
 use serde::Deserialize;
 
 use super::*;
-use crate::model::reference::{Sample, assert_close, formula_image, formula_tensor};
-use crate::model::{Normalisation, Values, image_tensor};
+use crate::model::{Normalisation, Values};
 use crate::segment::Loss;
+use crate::testing::reference::{Sample, assert_close, formula_image, formula_tensor, image_tensor};
 
 #[derive(Deserialize)]
 struct Reference {
@@ -29,7 +29,7 @@ fn reference() -> Reference {
     serde_json::from_str(include_str!("../../../tests/reference/unet.json")).expect("the script wrote it")
 }
 
-/// A tensor of `unet.py`.
+/// Returns a tensor as `unet.py` makes it.
 fn tensor(name: &str, shape: &[usize]) -> Values {
     if shape.len() > 1 {
         return formula_tensor(name, shape);
@@ -65,11 +65,11 @@ fn logits_of_every_encoder_are_those_of_segmentation_models_pytorch() {
     for encoder in ENCODERS {
         let unet = Unet::from_tensors(encoder, &tensors(encoder), &device).expect("its own names fit");
         let logits = unet.logits(images(reference.size, &device));
-        reference.logits[encoder.name()].assert_close(logits, &format!("logits with {encoder}"));
+        reference.logits[&encoder.to_string()].assert_close(logits, &format!("logits with {encoder}"));
     }
 }
 
-/// The seven values that `unet.py` took.
+/// Returns the seven values that `unet.py` keeps.
 fn few(values: &[f32]) -> Vec<f32> {
     values.iter().step_by((values.len() / 7).max(1)).copied().collect()
 }
@@ -80,7 +80,7 @@ fn a_training_step_has_the_loss_gradients_and_running_statistics_of_pytorch() {
     let device = Device::flex().autodiff();
     let encoder = EncoderName::Vgg16;
     let unet = Unet::from_tensors(encoder, &tensors(encoder), &device).expect("its own names fit");
-    // `uniform("mask") > 0.4`; the formula gives ±0.1 of it where the tensor is a vector.
+    // `uniform("mask") > 0.4`; for a vector the formula scales it to ±0.1.
     let mask: Vec<f32> =
         formula_tensor("mask", &[2 * size * size]).values.iter().map(|&v| f32::from(v > 0.04)).collect();
     let mask = Tensor::<4>::from_data(TensorData::new(mask, [2, 1, size, size]), &device);
@@ -97,8 +97,8 @@ fn a_training_step_has_the_loss_gradients_and_running_statistics_of_pytorch() {
         let error = largest(&mut ours.iter().zip(theirs).map(|(ours, theirs)| ours - theirs));
         errors.insert(name.as_str(), error / largest(&mut theirs.iter().copied()));
     }
-    // Some unit lies so near to 0 that rounding decides whether its ReLU lets a gradient through: PyTorch's own move by 0.013 when
-    // its weights move by 2e-6. What comes before the first ReLU backwards is exact.
+    // Some units are so near to 0 that rounding decides whether their ReLU passes a gradient: PyTorch's own gradients
+    // change by 0.013 when its weights change by 2e-6. Gradients behind the last ReLU are exact.
     let bound = |name: &str| if name.starts_with("segmentation_head.") { 1e-4 } else { 3e-2 };
     assert!(errors.iter().all(|(name, &error)| error < bound(name)), "relative errors of gradients: {errors:?}");
     for (name, theirs) in &training_step.running {
@@ -106,7 +106,7 @@ fn a_training_step_has_the_loss_gradients_and_running_statistics_of_pytorch() {
     }
 }
 
-/// The gradient of one tensor of four axes, or of one.
+/// Returns the gradient of a tensor of four axes, or of one.
 fn gradient(gradients: &GradientsParams, name: &str, axes: usize) -> Vec<f32> {
     let id = tensors::id(name);
     let data = match axes {
@@ -136,7 +136,7 @@ fn drawn_weights_have_the_bounds_of_their_layers() {
 }
 
 #[test]
-fn published_weights_fill_the_encoder_or_the_whole_network() {
+fn pretrained_weights_fill_the_encoder_or_the_whole_network() {
     let device = Device::flex();
     let encoder = EncoderName::Vgg16;
     let drawn = || Unet::drawn(encoder, &Seed::new("test", 1, &[]), &device);
@@ -149,15 +149,15 @@ fn published_weights_fill_the_encoder_or_the_whole_network() {
     classifier.insert("features.1.num_batches_tracked".to_owned(), Values { shape: vec![1], values: vec![0.0] });
 
     let before = drawn().tensors();
-    let filled = drawn().with_published(encoder, &classifier).expect("torchvision's names").tensors();
+    let filled = drawn().with_pretrained(encoder, &classifier).expect("torchvision's names").tensors();
     for (name, values) in &filled {
         let expected = if name.starts_with(ENCODER) { &whole[name] } else { &before[name] };
         assert!(values == expected, "{name}");
     }
-    assert!(drawn().with_published(encoder, &whole).expect("names of a U-Net").tensors() == whole);
+    assert!(drawn().with_pretrained(encoder, &whole).expect("names of a U-Net").tensors() == whole);
 
     classifier.remove("features.5.bias");
     classifier.insert("features.99.bias".to_owned(), Values { shape: vec![1], values: vec![0.0] });
-    let error = drawn().with_published(encoder, &classifier).expect_err("two tensors do not fit");
+    let error = drawn().with_pretrained(encoder, &classifier).expect_err("two tensors do not fit");
     assert_eq!(error, "`encoder.features.5.bias` [128] is missing; `encoder.features.99.bias` is unexpected");
 }

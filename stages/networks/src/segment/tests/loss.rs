@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Deserialize;
 
-use crate::model::reference::assert_close;
 use crate::segment::Loss;
 use crate::segment::loss::Tally;
+use crate::testing::reference::assert_close;
 
 #[derive(Deserialize)]
 struct Reference {

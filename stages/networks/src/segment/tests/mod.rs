@@ -3,124 +3,32 @@
 mod loss;
 mod resume;
 
-use std::path::Path;
-
-use orchestrate_cache::Digest;
-use orchestrate_engine::stage::{Context, ExternalFile, Progress, Stage, StageError};
+use orchestrate_engine::stage::{Item, Stage};
+use orchestrate_stages::artifact::{Images, Masks, SegmentCurve, Split};
 use serde_json::{Value, json};
 
-use crate::model::{Tensors, read_safetensors, write_safetensors};
+use crate::model::Tensors;
+use crate::testing::training::{Inputs, Run, with};
 use crate::testing::{Bench, blobs};
-use orchestrate_stages::artifact::{Images, Masks, SegmentCurve, Split, Table};
 
-/// The params that most tests change a little.
-pub(super) fn params() -> Value {
+/// Params of a short training, the base of most tests.
+fn params() -> Value {
     json!({"encoder": "vgg16", "fold": 1, "epochs": 1, "batch_size": 4, "learning_rate": 0.001, "seed": 5})
 }
 
-pub(super) fn with(mut params: Value, changes: &[(&str, Value)]) -> Value {
-    for (name, value) in changes {
-        params[name] = value.clone();
-    }
-    params
-}
-
 /// Images, their masks and folds.
-pub(super) type Data = (Images, Masks, Split);
+type Data = (Images, Masks, Split);
 
-/// One run of the stage.
-pub(super) struct Run<'a> {
-    params: Value,
-    data: &'a Data,
-    threads: usize,
-    checkpoint_dir: Option<&'a Path>,
-    cancelled: &'a (dyn Fn() -> bool + Sync),
-    init: Option<&'a Tensors>,
-}
+impl Inputs for Data {
+    const STAGE: &'static dyn Stage = &super::STAGE;
 
-impl<'a> Run<'a> {
-    pub(super) fn new(params: Value, data: &'a Data) -> Self {
-        Self { params, data, threads: 2, checkpoint_dir: None, cancelled: &|| false, init: None }
-    }
-
-    pub(super) fn threads(self, threads: usize) -> Self {
-        Self { threads, ..self }
-    }
-
-    pub(super) fn checkpoints(self, dir: &'a Path) -> Self {
-        Self { checkpoint_dir: Some(dir), ..self }
-    }
-
-    pub(super) fn cancelled(self, cancelled: &'a (dyn Fn() -> bool + Sync)) -> Self {
-        Self { cancelled, ..self }
-    }
-
-    /// Gives the encoder those weights and freezes it.
-    fn frozen(mut self, init: &'a Tensors) -> Self {
-        self.params["freeze"] = json!("encoder");
-        self.params["init"] = json!({"weights": "/elsewhere/vgg16.safetensors"});
-        Self { init: Some(init), ..self }
-    }
-
-    pub(super) fn outcome(self) -> Result<Outcome, StageError> {
-        let bench = Bench::new();
-        let (images, masks, split) = self.data;
-        let inputs = [
+    fn items(&self, bench: &Bench) -> Vec<(&'static str, [Item; 1])> {
+        let (images, masks, split) = self;
+        vec![
             ("images", [bench.item(images, &[])]),
             ("masks", [bench.item(masks, &[])]),
             ("split", [bench.item(split, &[])]),
-        ];
-        let inputs = inputs.each_ref().map(|(port, items)| (*port, items.as_slice()));
-        let mut action = bench.action(&self.params.to_string(), &inputs);
-        let scratch = tempfile::tempdir().unwrap();
-        if let Some(tensors) = self.init {
-            let path = scratch.path().join("vgg16.safetensors");
-            let bytes = write_safetensors(tensors);
-            std::fs::write(&path, &bytes).unwrap();
-            action.files.push(ExternalFile { name: "init.weights".to_owned(), path, digest: Digest::of(&bytes) });
-        }
-        let context = Context {
-            scratch_dir: scratch.path(),
-            checkpoint_dir: self.checkpoint_dir,
-            threads: self.threads,
-            device: "cpu",
-            log_max_bytes: u64::MAX,
-            progress: &|_: Progress| (),
-            cancelled: self.cancelled,
-        };
-        let mut outputs = super::STAGE.run(&context, &[action]).remove(0)?.into_iter();
-        let weights = bench.store(outputs.next().expect("weights come first"));
-        let curve = bench.store(outputs.next().expect("the curve comes second"));
-        Ok(Outcome {
-            card: weights[0].read().unwrap(),
-            weights: weights[1].read().unwrap(),
-            curve: curve[0].read().unwrap(),
-        })
-    }
-
-    fn failure(self) -> String {
-        match self.outcome() {
-            Ok(_) => panic!("the training should fail"),
-            Err(error) => error.to_string(),
-        }
-    }
-}
-
-/// The bytes that a training gives.
-#[derive(PartialEq)]
-pub(super) struct Outcome {
-    card: Vec<u8>,
-    weights: Vec<u8>,
-    curve: Vec<u8>,
-}
-
-impl Outcome {
-    fn tensors(&self) -> Tensors {
-        read_safetensors(&self.weights).unwrap()
-    }
-
-    fn curve(&self) -> SegmentCurve {
-        SegmentCurve::decode(&self.curve).unwrap()
+        ]
     }
 }
 
@@ -137,12 +45,12 @@ fn a_unet_learns_to_find_what_is_bright() {
     let data = blobs(18, 32);
     let changes = [("epochs", json!(12)), ("encoder", json!("resnet34")), ("loss", json!("dice+bce"))];
     let outcome = Run::new(with(params(), &changes), &data).outcome().unwrap();
-    let epochs = outcome.curve().epochs;
+    let epochs = outcome.curve::<SegmentCurve>().epochs;
     assert_eq!(epochs.iter().map(|row| row.epoch).collect::<Vec<_>>(), (1..=12).collect::<Vec<_>>());
     let last = epochs[11];
     assert!(last.train_loss < 0.6 * epochs[0].train_loss, "{epochs:?}");
-    assert!(last.validation_iou.unwrap() > 0.4, "{epochs:?}");
-    let card: Value = serde_json::from_slice(&outcome.card).unwrap();
+    assert!(last.figure.unwrap() > 0.4, "{epochs:?}");
+    let card = outcome.card();
     assert_eq!((&card["encoder"], &card["height"], &card["fold"]), (&json!("resnet34"), &json!(32), &json!(1)));
 }
 
@@ -155,16 +63,16 @@ fn a_frozen_encoder_stays_as_it_was_and_its_running_statistics_too() {
         .iter()
         .filter_map(|(name, values)| Some((name.strip_prefix("encoder.")?.to_owned(), values.clone())))
         .collect();
-    let tensors = Run::new(resnet, &data).frozen(&encoder).outcome().unwrap().tensors();
+    let tensors = Run::new(resnet, &data).frozen("encoder", &encoder).outcome().unwrap().tensors();
     for (name, values) in &whole {
         assert_eq!(name.starts_with("encoder."), tensors[name] == *values, "{name}");
     }
 }
 
 #[test]
-fn published_weights_that_do_not_fit_are_named() {
+fn pretrained_weights_that_do_not_fit_are_named() {
     let data = blobs(6, 32);
-    let error = Run::new(params(), &data).frozen(&Tensors::new()).failure();
+    let error = Run::new(params(), &data).frozen("encoder", &Tensors::new()).failure();
     let expected =
         "init.weights does not fit a U-Net with encoder `vgg16`: `encoder.features.0.bias` [64] is missing; ";
     assert!(error.starts_with(expected), "{error}");
@@ -190,8 +98,8 @@ fn data_that_cannot_be_trained_on_is_refused_with_a_reason() {
         (error(32, with(params(), &[("fold", json!(4))]), &same), "fold 4 does not exist: the split has folds 1 to 3"),
         (
             error(48, params(), &same),
-            "input `images`: they are 48×48 pixels, but a U-Net halves them 5 times, so both must be multiples of 32; set \
-             `size = 64` in the `dataset` stage",
+            "input `images`: they are 48×48 pixels, but a U-Net halves them 5 times, so both must be multiples of \
+             32; set `size = 64` in the `dataset` stage",
         ),
         (
             error(32, params(), &|data| data.1.names[1] = "else.png".to_owned()),

@@ -1,14 +1,12 @@
-//! A training that was stopped goes on to the same bytes.
+//! Stopped trainings, which must continue to the same bytes.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use orchestrate_engine::stage::StageError;
 use serde_json::json;
 
-use super::{Run, params, with};
+use super::params;
 use crate::testing::blobs;
+use crate::testing::training::{Run, with};
 
-/// How often a training of one epoch asks whether it is cancelled: two batches of training, one of validation.
+/// Batches of an epoch, each of which polls for cancellation: two of training, one of validation.
 const ASKED_PER_EPOCH: usize = 3;
 
 #[test]
@@ -24,21 +22,12 @@ fn a_stopped_training_goes_on_to_the_same_bytes() {
     let params = with(params(), &changes);
     let undisturbed = Run::new(params.clone(), &data).outcome().unwrap();
 
-    // Before the end of the first epoch, at once after it, and at the last batch of all.
+    // In the first epoch, right after it, and at the last batch of the training.
     for (asked, epochs_done) in [(2, 0), (3, 1), (5, 1)] {
         let dir = tempfile::tempdir().unwrap();
-        let count = AtomicUsize::new(0);
-        let cancelled = || count.fetch_add(1, Ordering::Relaxed) >= asked;
-        let stopped = Run::new(params.clone(), &data).checkpoints(dir.path()).cancelled(&cancelled).outcome();
-        assert!(matches!(stopped, Err(StageError::Cancelled)));
-
-        let count = AtomicUsize::new(0);
-        let counted = || {
-            count.fetch_add(1, Ordering::Relaxed);
-            false
-        };
-        let resumed = Run::new(params.clone(), &data).checkpoints(dir.path()).cancelled(&counted).outcome().unwrap();
+        Run::stop_after(asked, &params, &data, dir.path());
+        let (resumed, asked_again) = Run::resume(&params, &data, dir.path());
         assert!(resumed == undisturbed, "stopped after {asked}");
-        assert_eq!(count.load(Ordering::Relaxed), (2 - epochs_done) * ASKED_PER_EPOCH, "epochs that ran again");
+        assert_eq!(asked_again, (2 - epochs_done) * ASKED_PER_EPOCH, "epochs that ran again");
     }
 }

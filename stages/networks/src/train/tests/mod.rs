@@ -5,33 +5,29 @@ mod precision;
 mod resume;
 mod torch;
 
-use std::path::Path;
-use std::sync::Mutex;
-
-use orchestrate_cache::Digest;
-use orchestrate_engine::stage::{Context, ExternalFile, Progress, Stage, StageError};
+use orchestrate_engine::stage::{Item, Stage};
+use orchestrate_stages::artifact::{Curve, Images, Split};
 use serde_json::{Value, json};
 
-use crate::model::{Tensors, read_safetensors, write_safetensors};
 use crate::testing::Bench;
-use orchestrate_stages::artifact::{Curve, Images, Split, Table};
+use crate::testing::training::{Inputs, Run, with};
 
 const SIZE: usize = 16;
 
-/// Images whose class is the third of the picture that is bright.
-pub(super) fn stripes(count: usize) -> (Images, Split) {
+/// Images whose class is the bright third of the picture.
+fn stripes(count: usize) -> (Images, Split) {
     stripes_of(count, SIZE)
 }
 
-/// [`stripes`] of so many pixels.
+/// [`stripes`] of `size` × `size` pixels.
 fn stripes_of(count: usize, size: usize) -> (Images, Split) {
     let names: Vec<String> = (0..count).map(|image| format!("{image}.png")).collect();
     let labels: Vec<u32> = (0..count as u32).map(|image| image % 3).collect();
     let mut pixels = Vec::new();
     for (image, &label) in labels.iter().enumerate() {
-        for place in 0..size * size {
-            let bright = (place % size) * 3 / size == label as usize;
-            let noise = (place * 31 + image * 97) % 60;
+        for pixel in 0..size * size {
+            let bright = (pixel % size) * 3 / size == label as usize;
+            let noise = (pixel * 31 + image * 97) % 60;
             pixels.push((noise + if bright { 150 } else { 0 }) as u8);
         }
     }
@@ -45,124 +41,16 @@ fn stripes_of(count: usize, size: usize) -> (Images, Split) {
     (Images { names, height: size, width: size, pixels }, split)
 }
 
-/// The params that most tests change a little.
-pub(super) fn params() -> Value {
+/// Params of a short training, the base of most tests.
+fn params() -> Value {
     json!({"model": "tiny", "fold": 1, "epochs": 3, "batch_size": 6, "learning_rate": 0.003, "seed": 5})
 }
 
-pub(super) fn with(mut params: Value, changes: &[(&str, Value)]) -> Value {
-    for (name, value) in changes {
-        params[name] = value.clone();
-    }
-    params
-}
+impl Inputs for (Images, Split) {
+    const STAGE: &'static dyn Stage = &super::STAGE;
 
-/// One run of the stage.
-pub(super) struct Run<'a> {
-    pub(super) params: Value,
-    pub(super) data: &'a (Images, Split),
-    pub(super) threads: usize,
-    pub(super) checkpoint_dir: Option<&'a Path>,
-    pub(super) cancelled: &'a (dyn Fn() -> bool + Sync),
-    pub(super) init: Option<&'a Tensors>,
-}
-
-impl<'a> Run<'a> {
-    pub(super) fn new(params: Value, data: &'a (Images, Split)) -> Self {
-        Self { params, data, threads: 1, checkpoint_dir: None, cancelled: &|| false, init: None }
-    }
-
-    pub(super) fn threads(self, threads: usize) -> Self {
-        Self { threads, ..self }
-    }
-
-    pub(super) fn checkpoints(self, dir: &'a Path) -> Self {
-        Self { checkpoint_dir: Some(dir), ..self }
-    }
-
-    pub(super) fn cancelled(self, cancelled: &'a (dyn Fn() -> bool + Sync)) -> Self {
-        Self { cancelled, ..self }
-    }
-
-    /// Gives the trunk those weights and freezes it.
-    fn frozen(mut self, init: &'a Tensors) -> Self {
-        self.params["freeze"] = json!("trunk");
-        self.initialised(init)
-    }
-
-    /// Gives the trunk those weights.
-    fn initialised(mut self, init: &'a Tensors) -> Self {
-        self.params["init"] = json!({"weights": "/elsewhere/trunk.safetensors"});
-        Self { init: Some(init), ..self }
-    }
-
-    pub(super) fn outcome(self) -> Result<Outcome, StageError> {
-        let bench = Bench::new();
-        let (images, split) = self.data;
-        let inputs = [("images", [bench.item(images, &[])]), ("split", [bench.item(split, &[])])];
-        let inputs = inputs.each_ref().map(|(port, items)| (*port, items.as_slice()));
-        let mut action = bench.action(&self.params.to_string(), &inputs);
-        let scratch = tempfile::tempdir().unwrap();
-        if let Some(tensors) = self.init {
-            let path = scratch.path().join("trunk.safetensors");
-            std::fs::write(&path, write_safetensors(tensors)).unwrap();
-            let digest = Digest::of(&write_safetensors(tensors));
-            action.files.push(ExternalFile { name: "init.weights".to_owned(), path, digest });
-        }
-        let messages = Mutex::new(Vec::new());
-        let context = Context {
-            scratch_dir: scratch.path(),
-            checkpoint_dir: self.checkpoint_dir,
-            threads: self.threads,
-            device: "cpu",
-            log_max_bytes: u64::MAX,
-            progress: &|progress: Progress| messages.lock().unwrap().push(progress.message),
-            cancelled: self.cancelled,
-        };
-        let mut outputs = super::STAGE.run(&context, &[action]).remove(0)?.into_iter();
-        let weights = bench.store(outputs.next().expect("weights come first"));
-        let curve = bench.store(outputs.next().expect("the curve comes second"));
-        Ok(Outcome {
-            card: weights[0].read().unwrap(),
-            weights: weights[1].read().unwrap(),
-            curve: curve[0].read().unwrap(),
-            messages: messages.into_inner().unwrap(),
-        })
-    }
-
-    fn failure(self) -> String {
-        match self.outcome() {
-            Ok(_) => panic!("the training should fail"),
-            Err(error) => error.to_string(),
-        }
-    }
-}
-
-/// The bytes that a training gives, and what it says.
-pub(super) struct Outcome {
-    card: Vec<u8>,
-    weights: Vec<u8>,
-    curve: Vec<u8>,
-    messages: Vec<String>,
-}
-
-impl PartialEq for Outcome {
-    fn eq(&self, other: &Self) -> bool {
-        (&self.card, &self.weights, &self.curve) == (&other.card, &other.weights, &other.curve)
-    }
-}
-
-impl Outcome {
-    fn card(&self) -> Value {
-        serde_json::from_slice(&self.card).unwrap()
-    }
-
-    fn tensors(&self) -> Tensors {
-        read_safetensors(&self.weights).unwrap()
-    }
-
-    fn curve(&self) -> Curve {
-        Curve::decode(&self.curve).unwrap()
+    fn items(&self, bench: &Bench) -> Vec<(&'static str, [Item; 1])> {
+        vec![("images", [bench.item(&self.0, &[])]), ("split", [bench.item(&self.1, &[])])]
     }
 }
 
@@ -182,10 +70,10 @@ fn threads_do_not_change_a_byte() {
 fn a_small_network_learns_what_can_be_seen() {
     let data = stripes(36);
     let outcome = Run::new(with(params(), &[("epochs", json!(8))]), &data).outcome().unwrap();
-    let epochs = outcome.curve().epochs;
+    let epochs = outcome.curve::<Curve>().epochs;
     assert_eq!(epochs.iter().map(|row| row.epoch).collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());
     let last = epochs[7];
-    assert!(last.validation_accuracy == 1.0 && last.train_loss < epochs[0].train_loss / 4.0, "{epochs:?}");
+    assert!(last.figure == 1.0 && last.train_loss < epochs[0].train_loss / 4.0, "{epochs:?}");
 }
 
 #[test]
@@ -217,7 +105,8 @@ fn a_frozen_trunk_stays_as_it_was() {
     let data = stripes(18);
     let trunk = Run::new(with(params(), &[("seed", json!(6))]), &data).outcome().unwrap().tensors();
     for augment in [json!({}), json!({"flip": "vertical"})] {
-        let trained = Run::new(with(params(), &[("augment", augment)]), &data).frozen(&trunk).outcome().unwrap();
+        let trained =
+            Run::new(with(params(), &[("augment", augment)]), &data).frozen("trunk", &trunk).outcome().unwrap();
         let tensors = trained.tensors();
         for (name, values) in &trunk {
             assert_eq!(name.starts_with("features."), tensors[name] == *values, "{name}");
@@ -226,11 +115,11 @@ fn a_frozen_trunk_stays_as_it_was() {
 }
 
 #[test]
-fn published_weights_that_do_not_fit_are_named() {
+fn pretrained_weights_that_do_not_fit_are_named() {
     let data = stripes(18);
     let mut trunk = Run::new(with(params(), &[("epochs", json!(1))]), &data).outcome().unwrap().tensors();
     trunk.remove("features.5.bias");
-    let error = Run::new(params(), &data).frozen(&trunk).failure();
+    let error = Run::new(params(), &data).frozen("trunk", &trunk).failure();
     assert_eq!(error, "init.weights does not fit model `tiny`: `features.5.bias` [64] is missing");
 }
 

@@ -1,4 +1,4 @@
-//! Batch normalisation in trainings, and weights that a file gives only in part.
+//! Trainings with batch normalisation, and from files that cover a part of the weights.
 
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::GradientsParams;
@@ -7,12 +7,11 @@ use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
 
-use super::resume::{go_on, stop_after};
-use super::{Run, params, stripes_of, with};
-use crate::model::reference::{Sample, assert_close, formula_image, formula_tensors};
-use crate::model::{Classifier, ModelName, Normalisation, Tensors, image_tensor};
+use super::{params, stripes_of};
+use crate::model::{Classifier, ModelName, Normalisation, Tensors};
+use crate::testing::reference::{Sample, assert_close, formula_image, formula_tensors, image_tensor};
+use crate::testing::training::{Run, with};
 use crate::train::Params;
-use crate::training::optimizer;
 use orchestrate_stages::random::Seed;
 
 fn drawn(model: &str, seed: u64) -> Tensors {
@@ -42,10 +41,11 @@ fn two_steps_with_batch_normalisation_give_pytorchs_weights_and_running_statisti
     let images = image_tensor(&pixels, size, size, &Normalisation::image_net(), &device);
     let targets = Tensor::<1, Int>::from_ints(reference.labels.as_slice(), &device);
     let params: Params = toml::from_str(
-        "model = \"resnet18\"\nfold = 1\noptimizer = \"sgd\"\nlearning_rate = 0.01\nweight_decay = 0.01\nmomentum = 0.9",
+        "model = \"resnet18\"\nfold = 1\noptimizer = \"sgd\"\n\
+         learning_rate = 0.01\nweight_decay = 0.01\nmomentum = 0.9",
     )
     .unwrap();
-    let mut optimizer = optimizer(params.optimizer, params.weight_decay, params.momentum);
+    let mut optimizer = params.recipe().optimizer();
     let loss = CrossEntropyLossConfig::new().init(&device);
     let losses: Vec<f32> = reference
         .losses
@@ -66,7 +66,7 @@ fn two_steps_with_batch_normalisation_give_pytorchs_weights_and_running_statisti
             assert_ne!(tensors[name], initial[name], "{name} was moved");
         }
     }
-    // What is seen in evaluation is what was moved: another value than in training.
+    // Evaluation uses the updated running statistics, so its values differ from those in training.
     let evaluated = classifier.features(images.clone());
     let trained: Vec<f32> = evaluated.into_data().try_into_vec_as().unwrap();
     let kept = Classifier::from_tensors(model, 3, &tensors, &Device::flex()).unwrap();
@@ -97,9 +97,9 @@ fn a_stopped_training_with_batch_normalisation_goes_on_to_the_same_bytes() {
     let undisturbed = Run::new(params.clone(), &data).threads(2).outcome().unwrap();
     assert_ne!(undisturbed.tensors()["bn1.running_mean"], drawn("resnet18", 0)["bn1.running_mean"]);
     let dir = tempfile::tempdir().unwrap();
-    // Two batches and one of validation an epoch: it stops in the second.
-    stop_after(4, &params, &data, &dir);
-    let (resumed, asked) = go_on(&params, &data, &dir);
+    // An epoch has two batches of training and one of validation, so it stops in the second epoch.
+    Run::stop_after(4, &params, &data, dir.path());
+    let (resumed, asked) = Run::resume(&params, &data, dir.path());
     assert!(resumed == undisturbed, "stopped after one epoch");
     assert_eq!(asked, 3, "only the second epoch ran again");
 }
@@ -109,10 +109,10 @@ fn a_frozen_trunk_keeps_its_running_statistics() {
     let data = stripes_of(9, 32);
     let trunk = drawn("resnet18", 3);
     let changes = [("model", json!("resnet18")), ("epochs", json!(1)), ("batch_size", json!(3))];
-    // Without augmentation its features are computed once, with it in every batch of the training.
+    // Features are computed once without augmentation, and in every batch with it.
     for augment in [json!({}), json!({"flip": "vertical"})] {
         let params = with(with(params(), &changes), &[("augment", augment)]);
-        let tensors = Run::new(params, &data).frozen(&trunk).outcome().unwrap().tensors();
+        let tensors = Run::new(params, &data).frozen("trunk", &trunk).outcome().unwrap().tensors();
         for (name, values) in &trunk {
             assert_eq!(!name.starts_with("head."), tensors[name] == *values, "{name}");
         }
@@ -122,20 +122,20 @@ fn a_frozen_trunk_keeps_its_running_statistics() {
 #[test]
 fn a_frozen_modified_network_trains_what_the_file_lacks() {
     let data = stripes_of(9, 32);
-    let mut published = drawn("modified-alexnet", 3);
+    let mut pretrained = drawn("modified-alexnet", 3);
     let changes = [("model", json!("modified-alexnet")), ("epochs", json!(1)), ("batch_size", json!(3))];
     let params = with(params(), &changes);
     let moved = |file: &Tensors| -> Vec<String> {
-        let tensors = Run::new(params.clone(), &data).frozen(file).outcome().unwrap().tensors();
+        let tensors = Run::new(params.clone(), &data).frozen("trunk", file).outcome().unwrap().tensors();
         let seen = |name: &&String| name.starts_with("added.") || name.starts_with("features.");
         file.keys().filter(seen).filter(|name| tensors[*name] != file[*name]).cloned().collect()
     };
-    assert_eq!(moved(&published), [""; 0], "a file of another training has all of the trunk");
+    assert_eq!(moved(&pretrained), [""; 0], "a file of another training has all of the trunk");
 
-    published.retain(|name, _| name.starts_with("features."));
-    assert_eq!(moved(&published), [""; 0], "the published part stays");
+    pretrained.retain(|name, _| name.starts_with("features."));
+    assert_eq!(moved(&pretrained), [""; 0], "the pretrained part stays");
     let undisturbed = Run::new(params.clone(), &data).outcome().unwrap().tensors();
-    let trained = Run::new(params.clone(), &data).frozen(&published).outcome().unwrap();
+    let trained = Run::new(params.clone(), &data).frozen("trunk", &pretrained).outcome().unwrap();
     let before = Classifier::drawn(
         ModelName::new("modified-alexnet").unwrap(),
         3,
@@ -156,11 +156,11 @@ fn the_card_and_the_progress_say_where_the_weights_come_from() {
     assert_eq!(random.messages[0], "random initial weights");
     assert_eq!(random.card()["normalisation"]["mean"][2], json!(0.406), "ImageNet's, also without weights");
 
-    let published = Run::new(params, &data).initialised(&drawn("modified-alexnet", 3)).outcome().unwrap();
-    assert_eq!(published.card()["init"], "published");
-    assert!(!published.messages.iter().any(|message| message.contains("random")), "{:?}", published.messages);
+    let pretrained = Run::new(params, &data).initialised(&drawn("modified-alexnet", 3)).outcome().unwrap();
+    assert_eq!(pretrained.card()["init"], "published");
+    assert!(!pretrained.messages.iter().any(|message| message.contains("random")), "{:?}", pretrained.messages);
 
     let tiny = Run::new(with(super::params(), &[("epochs", json!(1))]), &data).outcome().unwrap();
     assert_eq!(tiny.card()["init"], "random");
-    assert!(!tiny.messages.iter().any(|message| message.contains("random")), "nobody publishes weights of tiny");
+    assert!(!tiny.messages.iter().any(|message| message.contains("random")), "tiny has no pretrained weights");
 }

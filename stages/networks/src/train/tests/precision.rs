@@ -1,8 +1,10 @@
 //! Trainings in 16 bits, on the CPU.
 
+use orchestrate_stages::artifact::Curve;
 use serde_json::{Value, json};
 
-use super::{Run, params, stripes, with};
+use super::{params, stripes};
+use crate::testing::training::{Run, with};
 
 const PRECISIONS: [&str; 2] = ["bf16", "f16"];
 
@@ -16,15 +18,14 @@ fn a_network_learns_in_half_precision_as_it_does_in_f32() {
     let data = stripes(36);
     let run = |precision: &str| Run::new(in_precision(precision), &data).outcome().unwrap();
     let exact = run("f32");
-    let last = exact.curve().epochs[7];
+    let last = exact.curve::<Curve>().epochs[7];
     for precision in PRECISIONS {
         let outcome = run(precision);
         assert!(outcome.weights != exact.weights, "{precision} is another computation");
-        let card: Value = serde_json::from_slice(&outcome.card).unwrap();
-        assert_eq!(card["precision"], precision);
-        let found = outcome.curve().epochs[7];
+        assert_eq!(outcome.card()["precision"], precision);
+        let found = outcome.curve::<Curve>().epochs[7];
         assert!((found.train_loss - last.train_loss).abs() < 0.1, "{precision}: {found:?} {last:?}");
-        assert_eq!(found.validation_accuracy, last.validation_accuracy, "{precision}");
+        assert_eq!(found.figure, last.figure, "{precision}");
         // Stored in f32: most values need more than the 8 or 11 bits that the trunk sees.
         let stored = &outcome.tensors()["features.2.weight"].values;
         let rounded = stored.iter().filter(|value| value.to_bits() & 0x1fff == 0).count();

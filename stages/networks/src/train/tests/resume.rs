@@ -1,17 +1,15 @@
-//! A training that was stopped goes on to the same bytes.
+//! Stopped trainings, which must continue to the same bytes.
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use orchestrate_engine::stage::StageError;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Outcome, Run, params, stripes, stripes_of, with};
-use orchestrate_stages::artifact::{Images, Split};
+use super::{params, stripes, stripes_of};
+use crate::testing::training::{Run, with};
 
-/// How often a training of one epoch asks whether it is cancelled: two batches of training, one of validation.
+/// Batches of an epoch, each of which polls for cancellation: two of training, one of validation.
 const ASKED_PER_EPOCH: usize = 3;
 
 fn changed(optimizer: &str) -> Value {
@@ -23,26 +21,6 @@ fn changed(optimizer: &str) -> Value {
         ("augment", json!({"flip": "vertical", "shift": 2})),
     ];
     with(params(), &changes)
-}
-
-/// Runs until it has asked so often whether it is cancelled.
-pub(super) fn stop_after(asked: usize, params: &Value, data: &(Images, Split), dir: &TempDir) {
-    let count = AtomicUsize::new(0);
-    let cancelled = || count.fetch_add(1, Ordering::Relaxed) >= asked;
-    let outcome = Run::new(params.clone(), data).checkpoints(dir.path()).cancelled(&cancelled).outcome();
-    assert!(matches!(outcome, Err(StageError::Cancelled)));
-}
-
-/// Goes on, and counts how often it asked whether it is cancelled.
-pub(super) fn go_on(params: &Value, data: &(Images, Split), dir: &TempDir) -> (Outcome, usize) {
-    let count = AtomicUsize::new(0);
-    let cancelled = || {
-        count.fetch_add(1, Ordering::Relaxed);
-        false
-    };
-    let run = Run::new(params.clone(), data).checkpoints(dir.path()).cancelled(&cancelled);
-    let outcome = run.outcome().unwrap();
-    (outcome, count.load(Ordering::Relaxed))
 }
 
 fn checkpoints(dir: &TempDir) -> Vec<PathBuf> {
@@ -60,12 +38,12 @@ fn a_stopped_training_goes_on_to_the_same_bytes() {
         for (asked, epochs_done) in [(1, 0), (4, 1), (8, 2), (9, 3)] {
             let dir = tempfile::tempdir().unwrap();
             if epochs_done < 3 {
-                stop_after(asked, &params, &data, &dir);
+                Run::stop_after(asked, &params, &data, dir.path());
             } else {
                 // Killed after the last epoch, before its outputs were stored.
-                go_on(&params, &data, &dir);
+                Run::resume(&params, &data, dir.path());
             }
-            let (resumed, asked_again) = go_on(&params, &data, &dir);
+            let (resumed, asked_again) = Run::resume(&params, &data, dir.path());
             assert!(resumed == undisturbed, "{optimizer}, stopped after {asked}");
             assert_eq!(asked_again, (3 - epochs_done) * ASKED_PER_EPOCH, "{optimizer}: epochs that ran again");
         }
@@ -77,13 +55,13 @@ fn a_stopped_training_in_half_precision_goes_on_to_the_same_bytes() {
     let data = stripes(18);
     let params = with(changed("adam"), &[("precision", json!("bf16"))]);
     let dir = tempfile::tempdir().unwrap();
-    stop_after(4, &params, &data, &dir);
-    let (resumed, _) = go_on(&params, &data, &dir);
+    Run::stop_after(4, &params, &data, dir.path());
+    let (resumed, _) = Run::resume(&params, &data, dir.path());
     assert!(resumed == Run::new(params, &data).outcome().unwrap());
 }
 
-/// Batch normalisation has running statistics, which a checkpoint must hold too: stopped within the first epoch, and within
-/// the second.
+/// A checkpoint must hold the running statistics of batch normalisation too; stopped in the first epoch and in the
+/// second.
 #[test]
 fn a_network_with_running_statistics_goes_on_to_the_same_bytes() {
     let data = stripes_of(18, 32);
@@ -91,8 +69,8 @@ fn a_network_with_running_statistics_goes_on_to_the_same_bytes() {
     let undisturbed = Run::new(params.clone(), &data).outcome().unwrap();
     for asked in [2, 4] {
         let dir = tempfile::tempdir().unwrap();
-        stop_after(asked, &params, &data, &dir);
-        let (resumed, _) = go_on(&params, &data, &dir);
+        Run::stop_after(asked, &params, &data, dir.path());
+        let (resumed, _) = Run::resume(&params, &data, dir.path());
         assert!(resumed == undisturbed, "stopped after {asked}");
     }
 }
@@ -102,9 +80,9 @@ fn a_training_whose_checkpoints_are_lost_starts_afresh() {
     let data = stripes(18);
     let params = changed("adam");
     let dir = tempfile::tempdir().unwrap();
-    stop_after(7, &params, &data, &dir);
+    Run::stop_after(7, &params, &data, dir.path());
     checkpoints(&dir).iter().for_each(|path| fs::remove_file(path).unwrap());
-    let (again, asked) = go_on(&params, &data, &dir);
+    let (again, asked) = Run::resume(&params, &data, dir.path());
     assert!(again == Run::new(params, &data).outcome().unwrap());
     assert_eq!(asked, 3 * ASKED_PER_EPOCH);
 }
@@ -114,9 +92,9 @@ fn a_training_that_is_stopped_again_and_again_ends_with_the_same_bytes() {
     let data = stripes(18);
     let params = changed("adam");
     let dir = tempfile::tempdir().unwrap();
-    stop_after(4, &params, &data, &dir);
-    stop_after(5, &params, &data, &dir);
-    let (resumed, _) = go_on(&params, &data, &dir);
+    Run::stop_after(4, &params, &data, dir.path());
+    Run::stop_after(5, &params, &data, dir.path());
+    let (resumed, _) = Run::resume(&params, &data, dir.path());
     assert!(resumed == Run::new(params, &data).outcome().unwrap());
 }
 
@@ -125,7 +103,7 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
     let data = stripes(18);
     let params = changed("adam");
     let dir = tempfile::tempdir().unwrap();
-    let (undisturbed, _) = go_on(&params, &data, &dir);
+    let (undisturbed, _) = Run::resume(&params, &data, dir.path());
     let files = checkpoints(&dir);
     let names: Vec<_> = files.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(
@@ -138,7 +116,7 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&files[1], &bytes).unwrap();
-    let (resumed, asked) = go_on(&params, &data, &dir);
+    let (resumed, asked) = Run::resume(&params, &data, dir.path());
     assert!(resumed == undisturbed);
     assert_eq!(asked, ASKED_PER_EPOCH, "only the last epoch ran again");
 
@@ -146,7 +124,7 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
         let bytes = fs::read(path).unwrap();
         fs::write(path, &bytes[..bytes.len() - 5]).unwrap();
     }
-    let (resumed, asked) = go_on(&params, &data, &dir);
+    let (resumed, asked) = Run::resume(&params, &data, dir.path());
     assert!(resumed == undisturbed);
     assert_eq!(asked, 3 * ASKED_PER_EPOCH, "without a good checkpoint it starts afresh");
 }
@@ -155,8 +133,8 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
 fn a_checkpoint_of_another_training_is_not_used() {
     let data = stripes(18);
     let dir = tempfile::tempdir().unwrap();
-    go_on(&changed("adamw"), &data, &dir);
-    let (outcome, asked) = go_on(&changed("adam"), &data, &dir);
+    Run::resume(&changed("adamw"), &data, dir.path());
+    let (outcome, asked) = Run::resume(&changed("adam"), &data, dir.path());
     assert_eq!(asked, 3 * ASKED_PER_EPOCH);
     assert!(outcome == Run::new(changed("adam"), &data).outcome().unwrap());
 }

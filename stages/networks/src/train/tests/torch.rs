@@ -7,10 +7,10 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor};
 use serde::Deserialize;
 
-use crate::model::reference::{assert_close, formula_image, formula_tensors};
-use crate::model::{Classifier, ModelName, Normalisation, image_tensor};
-use crate::train::{OptimizerKind, Params};
-use crate::training::optimizer;
+use crate::model::{Classifier, ModelName, Normalisation};
+use crate::testing::reference::{assert_close, formula_image, formula_tensors, image_tensor};
+use crate::train::Params;
+use crate::training::OptimizerKind;
 use orchestrate_stages::random::Seed;
 
 #[derive(Deserialize)]
@@ -58,7 +58,7 @@ fn four_steps_of_each_optimizer_give_pytorchs_losses_and_weights() {
         };
         let run = &reference.runs[name];
         let mut classifier = Classifier::from_tensors(model, 3, &initial, &device).expect("its own names fit");
-        let mut optimizer = optimizer(params.optimizer, params.weight_decay, params.momentum);
+        let mut optimizer = params.recipe().optimizer();
         let losses: Vec<f32> = run
             .losses
             .iter()

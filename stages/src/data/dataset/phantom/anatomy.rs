@@ -5,7 +5,6 @@
 
 use crate::random::Generator;
 
-use super::between;
 use super::noise::Noise;
 
 /// Radius of the brain; beyond it are fluid, skull and skin.
@@ -34,38 +33,38 @@ pub(super) struct Head {
 impl Head {
     /// Draws what all slices of a patient have in common.
     pub(super) fn of_patient(random: &mut Generator) -> Self {
-        let slope = between(random, -0.12, 0.12);
+        let slope = random.between(-0.12, 0.12);
         let length = (1.0 + slope * slope).sqrt();
         Self {
-            centre: (between(random, -0.04, 0.04), between(random, -0.05, 0.03)),
-            half_width: between(random, 0.66, 0.76),
-            half_height: between(random, 0.78, 0.88),
+            centre: (random.between(-0.04, 0.04), random.between(-0.05, 0.03)),
+            half_width: random.between(0.66, 0.76),
+            half_height: random.between(0.78, 0.88),
             tilt: (1.0 / length, slope / length),
-            brain: between(random, 60.0, 78.0),
-            texture: between(random, 6.0, 12.0),
-            ventricle: between(random, 0.7, 1.3),
-            base: between(random, 0.46, 0.62),
+            brain: random.between(60.0, 78.0),
+            texture: random.between(6.0, 12.0),
+            ventricle: random.between(0.7, 1.3),
+            base: random.between(0.46, 0.62),
             vessels: Vec::new(),
-            noise: Noise((random.unit() * 2_f64.powi(53)) as u64),
+            noise: Noise::drawn(random),
             gain: (1.0, 0.0, 0.0),
         }
     }
 
     /// The head of this patient in one slice.
     pub(super) fn in_slice(&self, random: &mut Generator) -> Self {
-        let scale = between(random, 0.93, 1.03);
+        let scale = random.between(0.93, 1.03);
         let vessel = |random: &mut Generator| {
-            (between(random, -0.7, 0.7), between(random, -0.7, 0.6), between(random, 0.018, 0.035))
+            (random.between(-0.7, 0.7), random.between(-0.7, 0.6), random.between(0.018, 0.035))
         };
         let vessels = (0..3 + random.below(4)).map(|_| vessel(random)).collect();
         Self {
-            centre: (self.centre.0 + between(random, -0.03, 0.03), self.centre.1 + between(random, -0.03, 0.03)),
+            centre: (self.centre.0 + random.between(-0.03, 0.03), self.centre.1 + random.between(-0.03, 0.03)),
             half_width: self.half_width * scale,
             half_height: self.half_height * scale,
-            ventricle: self.ventricle * between(random, 0.6, 1.2),
-            base: self.base + between(random, -0.05, 0.08),
+            ventricle: self.ventricle * random.between(0.6, 1.2),
+            base: self.base + random.between(-0.05, 0.08),
             vessels,
-            gain: (between(random, 0.9, 1.1), between(random, -0.08, 0.08), between(random, -0.08, 0.08)),
+            gain: (random.between(0.9, 1.1), random.between(-0.08, 0.08), random.between(-0.08, 0.08)),
             ..self.clone()
         }
     }

@@ -15,7 +15,7 @@ mod anatomy;
 mod noise;
 mod tumour;
 
-use crate::data::dataset::listing::{Entry, Listing};
+use crate::data::dataset::listing::{ListedImage, Listing};
 use crate::data::dataset::resize::Grid;
 use crate::random::{Generator, Seed};
 
@@ -61,14 +61,14 @@ pub(super) fn slices(count: usize) -> Vec<Slice> {
 
 /// The listing of these slices.
 pub(super) fn listing(slices: &[Slice]) -> Listing {
-    let entry = |slice: &Slice| Entry {
+    let image = |slice: &Slice| ListedImage {
         name: slice.name(),
         label: slice.tumour().label(),
         patient: Some(patient_name(slice.patient)),
         mask: None,
     };
     Listing {
-        entries: slices.iter().map(entry).collect(),
+        images: slices.iter().map(image).collect(),
         classes: Tumour::ALL.map(|tumour| tumour.name().to_owned()).to_vec(),
         columns: Vec::new(),
     }
@@ -82,7 +82,7 @@ pub(super) fn draw(seed: u64, slice: Slice, size: usize) -> (Grid, Grid) {
     let lesion = Lesion::of_patient(slice.tumour(), &head, &mut seed.generator("tumour", &patient));
     let mut random = seed.generator("slice", &slice.name());
     let (head, lesion) = (head.in_slice(&mut random), lesion.in_slice(&mut random));
-    let noise_sd = between(&mut random, 3.0, 6.0);
+    let noise_sd = random.between(3.0, 6.0);
 
     let at = |place: f64| place * 2.0 / size as f64 - 1.0;
     let level = |x: f64, y: f64| {
@@ -107,11 +107,6 @@ pub(super) fn draw(seed: u64, slice: Slice, size: usize) -> (Grid, Grid) {
     }
     let grid = |pixels| Grid { height: size, width: size, pixels };
     (grid(image), grid(mask))
-}
-
-/// A float in `low..high`, uniform.
-fn between(random: &mut Generator, low: f64, high: f64) -> f64 {
-    low + (high - low) * random.unit()
 }
 
 /// A float with mean 0 and standard deviation 1, almost normal: the sum of four uniform ones, because the last bit of a

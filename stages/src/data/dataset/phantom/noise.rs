@@ -1,10 +1,17 @@
 //! Smooth random textures: value noise on a lattice.
 
+use crate::random::Generator;
+
 /// A texture; equal seeds give equal textures.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Noise(pub(super) u64);
 
 impl Noise {
+    /// Draws the seed of a texture.
+    pub(super) fn drawn(random: &mut Generator) -> Self {
+        Self((random.unit() * 2_f64.powi(53)) as u64)
+    }
+
     /// One octave, in −1..1, with features about 1 wide.
     pub(super) fn at(self, x: f64, y: f64) -> f64 {
         let (column, row) = (x.floor(), y.floor());

@@ -3,7 +3,6 @@
 use crate::random::Generator;
 
 use super::anatomy::{BRAIN, Head};
-use super::between;
 use super::noise::Noise;
 
 /// The classes, in the order of their indices.
@@ -68,33 +67,33 @@ impl Lesion {
         let (centre, radius, ragged, contrast, patchy) = match tumour {
             Tumour::Meningioma => {
                 // A direction upwards or to the side: the base belongs to the pituitary.
-                let direction = (side * between(random, 0.15, 1.0), between(random, -1.0, 0.35));
+                let direction = (side * random.between(0.15, 1.0), random.between(-1.0, 0.35));
                 let length = (direction.0 * direction.0 + direction.1 * direction.1).sqrt();
-                let distance = between(random, 0.60, 0.72) / length;
+                let distance = random.between(0.60, 0.72) / length;
                 let centre = (direction.0 * distance, direction.1 * distance);
-                (centre, between(random, 0.15, 0.24), 0.18, between(random, 55.0, 80.0), 8.0)
+                (centre, random.between(0.15, 0.24), 0.18, random.between(55.0, 80.0), 8.0)
             }
             Tumour::Glioma => {
-                let centre = (side * between(random, 0.24, 0.48), between(random, -0.45, 0.28));
-                (centre, between(random, 0.17, 0.27), 0.45, between(random, -36.0, -22.0), 26.0)
+                let centre = (side * random.between(0.24, 0.48), random.between(-0.45, 0.28));
+                (centre, random.between(0.17, 0.27), 0.45, random.between(-36.0, -22.0), 26.0)
             }
             Tumour::Pituitary => {
-                let centre = (between(random, -0.06, 0.06), between(random, 0.32, 0.46));
-                (centre, between(random, 0.09, 0.14), 0.25, between(random, 55.0, 80.0), 10.0)
+                let centre = (random.between(-0.06, 0.06), random.between(0.32, 0.46));
+                (centre, random.between(0.09, 0.14), 0.25, random.between(55.0, 80.0), 10.0)
             }
         };
-        let noise = Noise((random.unit() * 2_f64.powi(53)) as u64);
+        let noise = Noise::drawn(random);
         Self { tumour, centre, radius, ragged, contrast, patchy, brain: head.brain(), noise }
     }
 
     /// The tumour of this patient in one slice.
     pub(super) fn in_slice(&self, random: &mut Generator) -> Self {
-        let shift = |random: &mut Generator| between(random, -0.03, 0.03);
+        let shift = |random: &mut Generator| random.between(-0.03, 0.03);
         Self {
             centre: (self.centre.0 + shift(random), self.centre.1 + shift(random)),
-            radius: self.radius * between(random, 0.8, 1.15),
-            contrast: self.contrast + between(random, -5.0, 5.0),
-            noise: Noise((random.unit() * 2_f64.powi(53)) as u64),
+            radius: self.radius * random.between(0.8, 1.15),
+            contrast: self.contrast + random.between(-5.0, 5.0),
+            noise: Noise::drawn(random),
             ..self.clone()
         }
     }

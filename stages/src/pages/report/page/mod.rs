@@ -3,7 +3,6 @@
 pub(super) mod cases;
 mod matrix;
 mod split;
-pub(super) mod table;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +11,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::chart::{Chart, Look};
 use super::histogram::Histogram;
 use super::picture::Colour;
-use super::{Content, provenance, sweep};
+use super::{Content, TableInput, digest, provenance, sweep};
 
 const STYLE: &str = include_str!("../page.css");
 const SCRIPT: &str = include_str!("../page.js");
@@ -101,7 +100,7 @@ fn sections(content: &Content<'_>, charts: &Charts) -> Vec<Section> {
             sections.push(Section { id, heading, body });
         }
     };
-    let tables = (!content.tables.is_empty()).then(|| table::tables(&content.tables));
+    let tables = (!content.tables.is_empty()).then(|| tables(&content.tables));
     add("tables", "Tables", tables);
     add("thresholds", "IoU against threshold", charts.sweep.as_ref().map(|chart| by_threshold(content, chart)));
     add(
@@ -114,6 +113,16 @@ fn sections(content: &Content<'_>, charts: &Charts) -> Vec<Section> {
     add("training", "Training curves", (!charts.curves.is_empty()).then(|| curves(content, charts)));
     add("data", "Data and split", split::data(content));
     sections
+}
+
+fn tables(tables: &[TableInput<'_>]) -> Markup {
+    html! {
+        p class="quiet" { "Numbers in full are in " code { "tables/" } " as CSV; there are Markdown and LaTeX beside them." }
+        @for table in tables {
+            @let labels: Vec<String> = table.item.labels.iter().map(|(axis, label)| format!("{axis} {label}")).collect();
+            (table.grid().html(&digest(table.item), &labels))
+        }
+    }
 }
 
 /// The study in a few figures: those of the tables, so that no row of one is higher than the highest mean.

@@ -1,109 +1,161 @@
-//! A table as texts, before it becomes plain text, Markdown or LaTeX.
+//! The one model of a table for people: labels, cells with their digits and marks, and notes.
+//!
+//! Text, Markdown, LaTeX and HTML are drawn from it, so a number has the same digits and marks in all four.
 
 use std::collections::{BTreeMap, HashMap};
 
 use crate::artifact::{Cell, Figures, Levels, Statistic};
 
-/// A table as texts: titles, a header, rows, notes.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Grid {
-    /// What people call it.
-    pub(super) title: Option<String>,
-    /// What its figures are.
+/// The mark of a mean over fewer values than the others; a note explains it.
+const PARTIAL: &str = "*";
+
+/// The label of a line of reference values.
+pub(super) const REFERENCE: &str = "published";
+
+/// A table whose numbers are formatted.
+#[derive(Clone, Debug)]
+pub(crate) struct Grid<'a> {
+    pub(super) figures: &'a Figures,
+    /// The statistic, the metric and the dimensions, as a fragment of a sentence.
     pub(super) description: String,
-    pub(super) header: Vec<String>,
-    pub(super) lines: Vec<Line>,
+    /// The heading of each column of figures.
+    pub(super) columns: Vec<String>,
+    pub(super) rows: Vec<Row<'a>>,
+    /// Sentences that a reader needs beside the figures.
     pub(super) notes: Vec<String>,
-    /// Columns at the left that hold labels and are aligned to the left.
-    pub(super) labels: usize,
-    pub(super) style: Style,
+    style: Style,
 }
 
-/// One line of a table.
-#[derive(Clone, Debug, PartialEq)]
+/// One row of a table.
+#[derive(Clone, Debug)]
+pub(super) struct Row<'a> {
+    /// Labels along the dimensions of the rows.
+    pub(super) labels: Vec<&'a str>,
+    /// One cell a column; `None` where no input fills it.
+    pub(super) cells: Vec<Option<GridCell<'a>>>,
+}
+
+/// One cell of a table, its numbers as text.
+#[derive(Clone, Debug)]
+pub(super) struct GridCell<'a> {
+    pub(super) cell: &'a Cell,
+    pub(super) mean: Option<String>,
+    pub(super) sd: Option<String>,
+    /// Both ends.
+    pub(super) interval: Option<[String; 2]>,
+    /// `p = 0.012` or `p < 0.001`.
+    pub(super) p: Option<String>,
+    /// The mark of a note, or nothing.
+    pub(super) mark: &'static str,
+    pub(super) reference: Option<GridReference>,
+}
+
+/// A reference value and its distance from ours, as text.
+#[derive(Clone, Debug)]
+pub(super) struct GridReference {
+    pub(super) mean: String,
+    pub(super) sd: Option<String>,
+    /// Ours minus the reference, with its sign; `None` without a mean of ours.
+    pub(super) difference: Option<String>,
+}
+
+/// One line of a format without markup inside a cell.
 pub(super) struct Line {
     pub(super) cells: Vec<String>,
-    /// Whether it holds the published values that belong to the line above.
-    pub(super) is_published: bool,
+    /// Whether it holds the reference values of the line above.
+    pub(super) is_reference: bool,
 }
 
-/// The label of a line of published values.
-pub(super) const PUBLISHED: &str = "published";
-
-impl Grid {
+impl<'a> Grid<'a> {
     /// Lays out the figures with so many digits after the point.
-    pub(crate) fn of(figures: &Figures, digits: u8) -> Self {
-        let (row_count, published) = (figures.rows.len(), figures.has_published());
+    pub(crate) fn of(figures: &'a Figures, digits: u8) -> Self {
+        let split = figures.rows.len();
         let cells: HashMap<(&[String], &[String]), &Cell> =
-            figures.cells.iter().map(|cell| (cell.labels.split_at(row_count), cell)).collect();
-        let rows = places(&figures.rows, figures.cells.iter().map(|cell| &cell.labels[..row_count]));
-        let columns = places(&figures.columns, figures.cells.iter().map(|cell| &cell.labels[row_count..]));
+            figures.cells.iter().map(|cell| (cell.labels.split_at(split), cell)).collect();
+        let rows = occurring(&figures.rows, figures.cells.iter().map(|cell| &cell.labels[..split]));
+        let columns = occurring(&figures.columns, figures.cells.iter().map(|cell| &cell.labels[split..]));
         let style = Style::of(figures, digits);
-        // Published values need a label, also where the table's rows have none.
-        let nameless = usize::from(published && row_count == 0);
-        let labels = row_count + nameless;
-
-        let mut header = vec![String::new(); nameless];
-        header.extend(figures.rows.iter().map(|levels| levels.name.clone()));
-        header.extend(columns.iter().map(|column| match column.is_empty() {
+        let row = |row: &'a [String]| Row {
+            labels: row.iter().map(|label| dash(label)).collect(),
+            cells: columns.iter().map(|column| cells.get(&(row, *column)).map(|cell| style.cell(cell))).collect(),
+        };
+        let heading = |column: &&[String]| match column.is_empty() {
             true => figures.statistic.name().to_owned(),
             false => column.iter().map(|label| dash(label)).collect::<Vec<_>>().join(" · "),
-        }));
-        header.push("n".to_owned());
-        if figures.has_tests() {
-            header.push("left out".to_owned());
-        }
-
-        let mut lines = Vec::new();
-        for row in rows {
-            let found: Vec<_> = columns.iter().map(|column| cells.get(&(row, *column)).copied()).collect();
-            let mut line = vec![String::new(); nameless];
-            line.extend(row.iter().map(|label| dash(label)));
-            line.extend(found.iter().map(|cell| style.text(*cell)));
-            line.push(range(found.iter().flatten().map(|cell| cell.n)));
-            if figures.has_tests() {
-                line.push(range(found.iter().flatten().filter_map(|cell| Some(cell.test?.left_out))));
-            }
-            let width = line.len();
-            lines.push(Line { cells: line, is_published: false });
-            if found.iter().flatten().any(|cell| cell.published.is_some()) {
-                let mut line = vec![String::new(); labels];
-                line[0] = PUBLISHED.to_owned();
-                line.extend(found.iter().map(|cell| style.published(*cell)));
-                line.resize(width, String::new());
-                lines.push(Line { cells: line, is_published: true });
-            }
-        }
+        };
         Self {
-            title: figures.title.clone(),
+            figures,
             description: description(figures, style.shows_sd),
-            header,
-            lines,
+            columns: columns.iter().map(heading).collect(),
+            rows: rows.into_iter().map(row).collect(),
             notes: notes(figures, &style),
-            labels,
             style,
         }
     }
 
-    /// What the figures are, as a fragment.
-    pub(crate) fn description(&self) -> &str {
-        &self.description
+    /// Columns at the left that hold labels: reference values need one even if the rows have none.
+    pub(super) fn label_columns(&self) -> usize {
+        self.figures.rows.len().max(usize::from(self.figures.has_references()))
     }
 
-    /// Whether a cell has a star, which a note explains.
-    pub(crate) fn is_partial(&self, cell: &Cell) -> bool {
-        self.style.is_partial(cell)
+    /// The header of [`Grid::lines`].
+    pub(super) fn header(&self) -> Vec<String> {
+        let mut header: Vec<String> = self.figures.rows.iter().map(|levels| levels.name.clone()).collect();
+        header.resize(self.label_columns(), String::new());
+        header.extend(self.columns.iter().cloned().chain(["n".to_owned()]));
+        header.extend(self.figures.has_tests().then(|| "left out".to_owned()));
+        header
     }
 
-    /// What readers must know beside the figures, a sentence each.
-    pub(crate) fn notes(&self) -> &[String] {
-        &self.notes
+    /// Each row as a line, below it a line of its reference values if it has any.
+    pub(super) fn lines(&self) -> Vec<Line> {
+        let labels = self.label_columns();
+        let mut lines = Vec::new();
+        for row in &self.rows {
+            let mut cells: Vec<String> = row.labels.iter().map(|label| (*label).to_owned()).collect();
+            cells.resize(labels, String::new());
+            cells.extend(row.cells.iter().map(|cell| self.style.line(cell.as_ref())));
+            cells.push(row.n());
+            if self.figures.has_tests() {
+                cells.push(range(row.filled().filter_map(|cell| Some(cell.test?.left_out))));
+            }
+            let width = cells.len();
+            lines.push(Line { cells, is_reference: false });
+            if row.filled().any(|cell| cell.reference.is_some()) {
+                let mut cells = vec![String::new(); labels];
+                REFERENCE.clone_into(&mut cells[0]);
+                cells.extend(row.cells.iter().map(|cell| match cell {
+                    Some(GridCell { reference: Some(reference), .. }) => reference.line(),
+                    _ => String::new(),
+                }));
+                cells.resize(width, String::new());
+                lines.push(Line { cells, is_reference: true });
+            }
+        }
+        lines
     }
 }
 
-/// What all cells have in common.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Style {
+impl<'a> Row<'a> {
+    fn filled(&self) -> impl Iterator<Item = &'a Cell> + Clone {
+        self.cells.iter().flatten().map(|cell| cell.cell)
+    }
+
+    /// Images in the cells of the row: their number, or the range of it.
+    pub(super) fn n(&self) -> String {
+        range(self.filled().map(|cell| cell.n))
+    }
+}
+
+impl GridReference {
+    fn line(&self) -> String {
+        self.mean.clone() + &self.sd.as_ref().map(|sd| format!(" ({sd})")).unwrap_or_default()
+    }
+}
+
+/// The formatting that all cells share.
+#[derive(Clone, Debug)]
+struct Style {
     digits: usize,
     statistic: Statistic,
     shows_sd: bool,
@@ -120,50 +172,52 @@ impl Style {
         }
     }
 
-    fn text(&self, cell: Option<&Cell>) -> String {
+    fn cell<'a>(&self, cell: &'a Cell) -> GridCell<'a> {
+        let p = |p: f64| if p < 0.001 { "p < 0.001".to_owned() } else { format!("p = {p:.3}") };
+        GridCell {
+            cell,
+            mean: cell.mean.map(|mean| self.value(mean)),
+            sd: cell.sd.map(|sd| self.unsigned(sd)),
+            interval: cell.interval.map(|interval| [interval.low, interval.high].map(|end| self.value(end))),
+            p: cell.test.and_then(|test| test.p).map(p),
+            mark: if self.is_partial(cell) { PARTIAL } else { "" },
+            reference: cell.reference.map(|reference| GridReference {
+                mean: self.value(reference.mean),
+                sd: reference.sd.map(|sd| self.unsigned(sd)),
+                difference: cell.mean.map(|mean| self.signed(mean - reference.mean)),
+            }),
+        }
+    }
+
+    /// A cell on one line.
+    fn line(&self, cell: Option<&GridCell<'_>>) -> String {
         let Some(cell) = cell else { return "–".to_owned() };
-        let Some(mean) = cell.mean else { return format!("– (n = {})", cell.n) };
-        let mut text = self.signed(mean);
-        match cell.sd {
-            Some(sd) => text += &format!(" ({})", self.number(sd)),
-            None if self.shows_sd => text += " (–)",
-            None => {}
-        }
-        if let Some(interval) = cell.interval {
-            text += &format!(" [{}, {}]", self.signed(interval.low), self.signed(interval.high));
-        }
-        if let Some(p) = cell.test.and_then(|test| test.p) {
-            text += &if p < 0.001 { ", p < 0.001".to_owned() } else { format!(", p = {p:.3}") };
-        }
-        if self.is_partial(cell) {
-            text.push('*');
-        }
-        text
-    }
-
-    fn published(&self, cell: Option<&Cell>) -> String {
-        match cell.and_then(|cell| cell.published) {
-            Some(value) => {
-                let sd = value.sd.map(|sd| format!(" ({})", self.number(sd))).unwrap_or_default();
-                self.signed(value.mean) + &sd
-            }
+        let Some(mean) = &cell.mean else { return format!("– (n = {})", cell.cell.n) };
+        let sd = match &cell.sd {
+            Some(sd) => format!(" ({sd})"),
+            None if self.shows_sd => " (–)".to_owned(),
             None => String::new(),
-        }
+        };
+        let interval = cell.interval.as_ref().map(|[low, high]| format!(" [{low}, {high}]")).unwrap_or_default();
+        let p = cell.p.as_ref().map(|p| format!(", {p}")).unwrap_or_default();
+        [mean, sd.as_str(), &interval, &p, cell.mark].concat()
     }
 
-    fn number(&self, value: f64) -> String {
+    /// A mean, a share, or a difference with its sign.
+    fn value(&self, value: f64) -> String {
+        if self.statistic == Statistic::Difference { self.signed(value) } else { self.unsigned(value) }
+    }
+
+    fn unsigned(&self, value: f64) -> String {
         format!("{value:.*}", self.digits)
     }
 
-    /// A difference says its sign, as a minus and not as a hyphen.
+    /// A number with its sign, a minus rather than a hyphen.
     fn signed(&self, value: f64) -> String {
-        match self.statistic {
-            Statistic::Difference => format!("{value:+.*}", self.digits).replace('-', "−"),
-            Statistic::Mean | Statistic::Share => self.number(value),
-        }
+        format!("{value:+.*}", self.digits).replace('-', "−")
     }
 
-    /// Whether a mean rests on fewer groups than others do; images are no such groups.
+    /// Whether a mean is over fewer groups than others are. The groups of a difference are images, of which cells may differ.
     fn is_partial(&self, cell: &Cell) -> bool {
         self.shows_sd && self.statistic != Statistic::Difference && cell.mean.is_some() && cell.groups < self.groups_max
     }
@@ -171,15 +225,14 @@ impl Style {
 
 fn description(figures: &Figures, shows_sd: bool) -> String {
     let metric = figures.metric.as_deref();
-    let mut text = match (figures.statistic, metric) {
-        (Statistic::Share, metric) => {
+    let of_metric = |text: &str| metric.map_or_else(|| text.to_owned(), |metric| format!("{metric}: {text}"));
+    let mut text = match figures.statistic {
+        Statistic::Share => {
             let bound = figures.at_most.unwrap_or_default();
             format!("share of images with {} ≤ {bound}", metric.unwrap_or("the metric"))
         }
-        (Statistic::Mean, Some(metric)) => format!("{metric}: mean"),
-        (Statistic::Mean, None) => "mean".to_owned(),
-        (Statistic::Difference, Some(metric)) => format!("{metric}: mean difference"),
-        (Statistic::Difference, None) => "mean difference".to_owned(),
+        Statistic::Mean => of_metric("mean"),
+        Statistic::Difference => of_metric("mean difference"),
     };
     if shows_sd {
         text += &format!(" (sd over {})", figures.across.join(" and "));
@@ -187,20 +240,17 @@ fn description(figures: &Figures, shows_sd: bool) -> String {
     if let Some(resampling) = figures.resampling {
         text += &format!(" [{} % interval]", percent(resampling.level));
     }
-    let names = |levels: &[Levels]| levels.iter().map(|levels| levels.name.clone()).collect::<Vec<_>>().join(" and ");
-    let by = [names(&figures.rows), names(&figures.columns)];
-    let by: Vec<_> = by.into_iter().filter(|names| !names.is_empty()).collect();
-    if !by.is_empty() {
-        text += &format!(", by {}", by.join(" × "));
-    }
-    text
+    let names = |levels: &[Levels]| levels.iter().map(|levels| levels.name.as_str()).collect::<Vec<_>>().join(" and ");
+    let by = [names(&figures.rows), names(&figures.columns)].into_iter().filter(|names| !names.is_empty());
+    let by = by.collect::<Vec<_>>().join(" × ");
+    if by.is_empty() { text } else { format!("{text}, by {by}") }
 }
 
 fn notes(figures: &Figures, style: &Style) -> Vec<String> {
     let mut notes = Vec::new();
-    let across = figures.across.join(" × ");
     if figures.cells.iter().any(|cell| style.is_partial(cell)) {
-        notes.push(format!("* over fewer values of {across} than the other {}", style.groups_max));
+        let across = figures.across.join(" × ");
+        notes.push(format!("{PARTIAL} over fewer values of {across} than the other {}", style.groups_max));
     }
     if figures.cells.iter().any(|cell| cell.excluded > 0) {
         let counts = range(figures.cells.iter().map(|cell| cell.excluded));
@@ -217,38 +267,36 @@ fn notes(figures: &Figures, style: &Style) -> Vec<String> {
     if figures.has_tests() {
         notes.push("p: Wilcoxon signed-rank test, two-sided, over the images that both sides have".to_owned());
     }
-    if let Some(source) = figures.source.as_ref().filter(|_| figures.has_published()) {
-        notes.push(format!("{PUBLISHED}: {source}"));
+    if let Some(citation) = figures.citation.as_ref().filter(|_| figures.has_references()) {
+        notes.push(format!("{REFERENCE}: {citation}"));
     }
     notes.extend(figures.remarks.iter().cloned());
-    if figures.synthetic {
-        notes.push("synthetic phantom data".to_owned());
-    }
+    notes.extend(figures.synthetic.then(|| "synthetic phantom data".to_owned()));
     notes
 }
 
-/// 95 of 0.95, 99.9 of 0.999.
+/// Returns 95 for 0.95 and 99.9 for 0.999.
 fn percent(level: f64) -> f64 {
     (level * 1e6).round() / 1e4
 }
 
-/// The places that occur along some dimensions, in the order of their labels.
-pub(crate) fn places<'a>(levels: &[Levels], occurring: impl Iterator<Item = &'a [String]>) -> Vec<&'a [String]> {
-    let rank = |place: &[String]| -> Vec<usize> {
+/// The combinations of labels that occur along some dimensions, in the order of their labels.
+fn occurring<'a>(levels: &[Levels], labels: impl Iterator<Item = &'a [String]>) -> Vec<&'a [String]> {
+    let rank = |labels: &[String]| -> Vec<usize> {
         let index = |(levels, label): (&Levels, &String)| levels.values.iter().position(|value| value == label);
-        levels.iter().zip(place).map(|pair| index(pair).unwrap_or(usize::MAX)).collect()
+        levels.iter().zip(labels).map(|pair| index(pair).unwrap_or(usize::MAX)).collect()
     };
-    let ranked: BTreeMap<_, _> = occurring.map(|place| (rank(place), place)).collect();
+    let ranked: BTreeMap<_, _> = labels.map(|labels| (rank(labels), labels)).collect();
     ranked.into_values().collect()
 }
 
-/// A label, or a dash where an input does not vary.
-fn dash(label: &str) -> String {
-    if label.is_empty() { "–".to_owned() } else { label.to_owned() }
+/// Returns the label, or a dash where an input does not vary.
+fn dash(label: &str) -> &str {
+    if label.is_empty() { "–" } else { label }
 }
 
-/// `287`, or `83–142` where the numbers differ.
-pub(crate) fn range(counts: impl Iterator<Item = u64> + Clone) -> String {
+/// Returns `287`, or `83–142` if the numbers differ.
+fn range(counts: impl Iterator<Item = u64> + Clone) -> String {
     match (counts.clone().min(), counts.max()) {
         (Some(min), Some(max)) if min == max => min.to_string(),
         (Some(min), Some(max)) => format!("{min}–{max}"),

@@ -1,55 +1,52 @@
-//! As LaTeX with rules of the package booktabs.
+//! LaTeX with the rules of the package booktabs.
 
 use super::Grid;
 
-impl Grid {
-    /// As a float to be included with `\input{table.tex}`; needs `\usepackage{booktabs}` and nothing else.
+impl Grid<'_> {
+    /// Renders a float for `\input{table.tex}`; it needs `\usepackage{booktabs}` and nothing else.
     pub(crate) fn latex(&self) -> String {
-        let show = |cells: &[String]| format!("{} \\\\", cells.join(" & "));
-        let escape = |cells: &[String]| cells.iter().map(|cell| escaped(cell)).collect::<Vec<_>>();
-        let alignment = "l".repeat(self.labels) + &"r".repeat(self.header.len() - self.labels);
+        let show = |cells: Vec<String>| format!("{} \\\\", cells.join(" & "));
+        let (header, labels) = (self.header(), self.label_columns());
+        let alignment = "l".repeat(labels) + &"r".repeat(header.len() - labels);
         let mut text = vec![
             "% needs \\usepackage{booktabs}".to_owned(),
             "\\begin{table}[htbp]".to_owned(),
             "\\centering".to_owned(),
-            format!("\\caption{{{}}}", self.caption()),
+            format!("\\caption{{{}}}", caption(self.figures.title.as_deref(), &self.description)),
             format!("\\begin{{tabular}}{{{alignment}}}"),
             "\\toprule".to_owned(),
-            show(&escape(&self.header)),
+            show(header.iter().map(|cell| escaped(cell)).collect()),
             "\\midrule".to_owned(),
         ];
-        for line in &self.lines {
-            let mut cells = escape(&line.cells);
-            if line.is_published {
-                cells.iter_mut().filter(|cell| !cell.is_empty()).for_each(|cell| *cell = format!("\\textit{{{cell}}}"));
-                cells[0].insert_str(0, "\\quad ");
-            }
-            text.push(show(&cells));
-        }
+        text.extend(self.lines().iter().map(|line| {
+            let cell = |cell: &String| match line.is_reference && !cell.is_empty() {
+                true => format!("\\textit{{{}}}", escaped(cell)),
+                false => escaped(cell),
+            };
+            let indent = if line.is_reference { "\\quad " } else { "" };
+            indent.to_owned() + &show(line.cells.iter().map(cell).collect())
+        }));
         text.extend(["\\bottomrule".to_owned(), "\\end{tabular}".to_owned()]);
-        for note in &self.notes {
-            text.push(format!("\n{{\\footnotesize {}\\par}}", escaped(note)));
-        }
+        text.extend(self.notes.iter().map(|note| format!("\n{{\\footnotesize {}\\par}}", escaped(note))));
         text.push("\\end{table}".to_owned());
         text.join("\n") + "\n"
     }
-
-    /// Title and description; LaTeX numbers tables itself, so a leading `Table 3.` is left out.
-    fn caption(&self) -> String {
-        let Some(title) = &self.title else { return format!("{}.", escaped(&self.description)) };
-        let unnumbered = title.strip_prefix("Table ").and_then(|rest| rest.split_once(['.', ':']));
-        let title = match unnumbered {
-            Some((number, rest)) if number.chars().all(|c| c.is_ascii_digit()) && !rest.trim().is_empty() => {
-                rest.trim()
-            }
-            _ => title.trim(),
-        };
-        let stop = if title.ends_with(['.', '!', '?']) { "" } else { "." };
-        format!("{}{stop} {}.", escaped(title), escaped(&self.description))
-    }
 }
 
-/// Text with what LaTeX would take as commands, and the signs that pdfTeX has no letters for, in its own words.
+/// Joins title and description, without a leading `Table 3.`, as LaTeX numbers tables itself.
+fn caption(title: Option<&str>, description: &str) -> String {
+    let Some(title) = title else { return format!("{}.", escaped(description)) };
+    let unnumbered = title.strip_prefix("Table ").and_then(|rest| rest.split_once(['.', ':']));
+    let title = match unnumbered {
+        Some((number, rest)) if number.chars().all(|c| c.is_ascii_digit()) && !rest.trim().is_empty() => rest,
+        _ => title,
+    };
+    let title = title.trim();
+    let stop = if title.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{}{stop} {}.", escaped(title), escaped(description))
+}
+
+/// Escapes the characters that LaTeX reads as commands, and spells out the signs that pdfTeX has no letters for.
 fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {
@@ -81,28 +78,27 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::artifact::{Cell, Figures, Levels, Published, Statistic};
+    use crate::artifact::{Cell, Figures, Levels, ReferenceValue, Statistic};
 
-    fn grid() -> Grid {
+    fn figures() -> Figures {
         let labels = ["vgg_16 & 50 %", "a|b~c^d\\e{f}#$\"<>", "–−≤≥×·…"];
         let cell = |label: &&str| Cell {
             labels: vec![(*label).to_owned()],
             mean: Some(-0.25),
             n: 3,
-            published: Some(Published { mean: 0.5, sd: Some(0.125), precision: 0.0005 }),
+            reference: Some(ReferenceValue { mean: 0.5, sd: Some(0.125), precision: 0.0005 }),
             ..Cell::default()
         };
         let levels = Levels { name: "model".to_owned(), values: labels.map(str::to_owned).to_vec() };
-        let figures = Figures {
+        Figures {
             title: Some("Table 3. mIoU_x".to_owned()),
             rows: vec![levels],
             metric: Some("iou".to_owned()),
             statistic: Statistic::Difference,
             cells: labels.iter().map(cell).collect(),
-            source: Some("Kang et al. [2021]".to_owned()),
+            citation: Some("Kang et al. [2021]".to_owned()),
             ..Figures::default()
-        };
-        Grid::of(&figures, 2)
+        }
     }
 
     #[test]
@@ -127,13 +123,12 @@ a\textbar{}b\~{}c\^{}d\textbackslash{}e\{f\}\#\$\char34{}$<$$>$ & $-$0.25 & 3 \\
 {\footnotesize published: Kang et al. {[}2021{]}\par}
 \end{table}
 "#;
-        assert_eq!(grid().latex(), expected);
+        assert_eq!(Grid::of(&figures(), 2).latex(), expected);
     }
 
     #[test]
     fn only_a_number_is_left_out_of_the_caption() {
-        let caption =
-            |title: &str| Grid { title: Some(title.to_owned()), description: "d".to_owned(), ..grid() }.caption();
+        let caption = |title: &str| caption(Some(title), "d");
         assert_eq!(caption("Table 12: IoU"), "IoU. d.");
         assert_eq!(caption("Table of IoU. All"), "Table of IoU. All. d.");
         assert_eq!(caption("Table 3."), "Table 3. d.");
@@ -145,7 +140,7 @@ a\textbar{}b\~{}c\^{}d\textbackslash{}e\{f\}\#\$\char34{}$<$$>$ & $-$0.25 & 3 \\
         let folder = tempfile::tempdir().unwrap();
         let document = format!(
             "\\documentclass{{article}}\n\\usepackage{{booktabs}}\n\\begin{{document}}\n{}\\end{{document}}\n",
-            grid().latex()
+            Grid::of(&figures(), 2).latex()
         );
         std::fs::write(folder.path().join("table.tex"), document).unwrap();
         let tex = Command::new("pdflatex")

@@ -1,31 +1,28 @@
-//! As Markdown.
+//! Markdown.
 
 use super::Grid;
 
-impl Grid {
-    /// As a Markdown table below a heading in bold; published values are in italics.
+impl Grid<'_> {
+    /// Renders a Markdown table below a heading in bold; reference values are in italics.
     pub(crate) fn markdown(&self) -> String {
-        let show = |cells: &[String]| format!("| {} |", cells.join(" | "));
-        let escape = |cells: &[String]| cells.iter().map(|cell| escaped(cell)).collect::<Vec<_>>();
-        let rule: Vec<_> =
-            (0..self.header.len()).map(|column| if column < self.labels { ":---" } else { "---:" }).collect();
-        let mut text =
-            vec![format!("**{}**", escaped(self.title.as_ref().unwrap_or(&self.description))), String::new()];
-        if self.title.is_some() {
+        let show = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
+        let header = self.header();
+        let rule = (0..header.len()).map(|column| if column < self.label_columns() { ":---" } else { "---:" });
+        let title = self.figures.title.as_ref();
+        let mut text = vec![format!("**{}**", escaped(title.unwrap_or(&self.description))), String::new()];
+        if title.is_some() {
             text.extend([escaped(&self.description), String::new()]);
         }
-        text.push(show(&escape(&self.header)));
-        text.push(format!("| {} |", rule.join(" | ")));
-        for line in &self.lines {
-            let mut cells = escape(&line.cells);
-            if line.is_published {
-                cells.iter_mut().filter(|cell| !cell.is_empty()).for_each(|cell| *cell = format!("*{cell}*"));
-            }
-            text.push(show(&cells));
-        }
-        for note in &self.notes {
-            text.extend([String::new(), escaped(note)]);
-        }
+        text.push(show(header.iter().map(|cell| escaped(cell)).collect()));
+        text.push(show(rule.map(str::to_owned).collect()));
+        text.extend(self.lines().iter().map(|line| {
+            let cell = |cell: &String| match line.is_reference && !cell.is_empty() {
+                true => format!("*{}*", escaped(cell)),
+                false => escaped(cell),
+            };
+            show(line.cells.iter().map(cell).collect())
+        }));
+        text.extend(self.notes.iter().flat_map(|note| [String::new(), escaped(note)]));
         text.join("\n") + "\n"
     }
 }

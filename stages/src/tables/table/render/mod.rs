@@ -1,10 +1,15 @@
-//! Tables for people (plain text, Markdown, LaTeX) and for programs (CSV).
+//! Renderers of a table: plain text, Markdown, LaTeX and HTML for people, CSV for programs.
 
 mod csv;
 mod grid;
+mod html;
 mod latex;
 mod markdown;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub(super) use csv::csv;
-pub(crate) use grid::{Grid, places, range};
+pub(crate) use csv::write as write_csv;
+pub(crate) use grid::Grid;
+pub(crate) use text::aligned;

@@ -1,0 +1,157 @@
+//! Checkpoints: states from which a stopped stage resumes, in the folder `checkpoints/KEY/`.
+//!
+//! One file a step of the work, `epoch-000003.checkpoint`, is a [`Frame`] of the key and the stage's bytes:
+//!
+//! | bytes | content |
+//! |---|---|
+//! | 8 | `orchckp1` |
+//! | 32 | BLAKE3 digest of all that follows |
+//! | 32 | the key |
+//! | n | the stage's state |
+//!
+//! A file is replaced as a whole and synced, so a kill leaves the old one or the new one. The latest two are kept; one
+//! that is damaged or of another key is skipped with a warning.
+
+use std::fs::FileType;
+use std::path::{Path, PathBuf};
+
+use crate::error::StoreError;
+use crate::files::disk::{self, finished_name};
+use crate::files::frame::{BrokenFrame, Checksum, Frame};
+use crate::format::layout::Layout;
+use crate::format::names::{is_checkpoint, is_digest};
+use crate::value::artifact::ActionKey;
+use crate::value::digest::Digest;
+
+const FRAME: Frame = Frame { name: "checkpoint", magic: b"orchckp1", checksum: Checksum::Blake3 };
+const KEPT: usize = 2;
+/// A longer file is no checkpoint.
+const BYTES_MAX: u64 = 1 << 35;
+
+/// Room at the start of a checkpoint for its header.
+pub const CHECKPOINT_HEADER_BYTES: usize = FRAME.header_len() + 32;
+
+/// The checkpoints of one key.
+#[derive(Clone, Debug)]
+pub struct Checkpoints {
+    dir: PathBuf,
+    key: ActionKey,
+}
+
+impl Checkpoints {
+    /// Makes the checkpoints of a key in a folder, existing or not.
+    pub fn new(dir: &Path, key: ActionKey) -> Self {
+        Self { dir: dir.to_owned(), key }
+    }
+
+    /// Makes the checkpoint after so many epochs durable, and drops the oldest.
+    ///
+    /// The header overwrites the first [`CHECKPOINT_HEADER_BYTES`], so hundreds of megabytes need no copy.
+    pub fn save(&self, epochs: usize, mut bytes: Vec<u8>) -> Result<(), StoreError> {
+        bytes[FRAME.header_len()..CHECKPOINT_HEADER_BYTES].copy_from_slice(self.key.0.as_bytes());
+        FRAME.seal(&mut bytes);
+        disk::create_folder_durably(&self.dir)?;
+        disk::replace(&self.dir.join(format!("epoch-{epochs:06}.checkpoint")), &bytes, true)?;
+        let files = files(&self.dir);
+        for path in &files[..files.len().saturating_sub(KEPT)] {
+            // One file too many does no harm.
+            disk::remove_file(path).unwrap_or_else(|error| tracing::debug!("{error}"));
+        }
+        Ok(())
+    }
+
+    /// Removes all of them, and their folder if nothing else lies there.
+    pub fn remove(&self) -> Result<(), StoreError> {
+        self.all_files()?.iter().try_for_each(|path| disk::remove_file(path))?;
+        disk::remove_empty_dir(&self.dir).map(drop)
+    }
+
+    /// Lists their files, unfinished ones included.
+    pub(crate) fn all_files(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let is_ours = |name: &str| is_checkpoint(finished_name(name).unwrap_or(name));
+        let names = disk::list_if(&self.dir, FileType::is_file, is_ours)?;
+        Ok(names.into_iter().map(|name| self.dir.join(name)).collect())
+    }
+
+    /// Returns the latest intact checkpoint for which `read` succeeds; `read` gets the stage's state.
+    pub fn latest<T>(&self, mut read: impl FnMut(&[u8]) -> Result<T, String>) -> Option<T> {
+        files(&self.dir).into_iter().rev().find_map(|path| {
+            let bytes = disk::read(&path, BYTES_MAX).map_err(|error| error.to_string());
+            let checkpoint = bytes.and_then(|bytes| read(self.open(&bytes)?));
+            checkpoint.map_err(|error| tracing::warn!("checkpoint {} is not used: {error}", path.display())).ok()
+        })
+    }
+
+    /// Returns the stage's state in an intact checkpoint of this key.
+    fn open<'b>(&self, bytes: &'b [u8]) -> Result<&'b [u8], String> {
+        let content = FRAME.open(bytes).map_err(|error| error.to_string())?;
+        let (key, state) = content.split_first_chunk().ok_or_else(|| BrokenFrame::Cut.to_string())?;
+        let is_ours = self.key == ActionKey(Digest::from_bytes(*key));
+        if is_ours { Ok(state) } else { Err("it belongs to another key".to_owned()) }
+    }
+
+    /// Lists the damaged checkpoints, each with its damage.
+    pub(crate) fn damaged(&self) -> Result<Vec<(PathBuf, String)>, StoreError> {
+        let damage = |name: String| {
+            let path = self.dir.join(name);
+            let bytes = disk::read(&path, BYTES_MAX).map_err(|error| format!("it cannot be read: {error}"));
+            let damage = bytes.and_then(|bytes| self.open(&bytes).map(drop)).err()?;
+            Some((path, damage))
+        };
+        let names = disk::list(&self.dir)?.into_iter().filter(|name| is_checkpoint(name));
+        Ok(names.filter_map(damage).collect())
+    }
+}
+
+/// Lists the keys with a folder for checkpoints, sorted.
+pub(crate) fn keys(layout: &Layout) -> Result<Vec<ActionKey>, StoreError> {
+    let names = disk::list_if(&layout.checkpoints(), FileType::is_dir, is_digest)?;
+    Ok(names.iter().filter_map(|name| name.parse().ok().map(ActionKey)).collect())
+}
+
+/// Lists the paths of checkpoints, the earliest epoch first; none if the folder cannot be read.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let names = disk::list(dir).unwrap_or_default();
+    names.into_iter().filter(|name| is_checkpoint(name)).map(|name| dir.join(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn checkpoint(body: &[u8]) -> Vec<u8> {
+        [&[0; CHECKPOINT_HEADER_BYTES], body].concat()
+    }
+
+    fn latest(checkpoints: &Checkpoints) -> Option<Vec<u8>> {
+        checkpoints.latest(|body| Ok(body.to_vec()))
+    }
+
+    #[test]
+    fn the_latest_two_are_kept_and_one_that_is_cut_or_flipped_anywhere_is_skipped() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = ActionKey(Digest::of(b"key"));
+        let checkpoints = Checkpoints::new(&dir.path().join("key"), key);
+        for epochs in 1..=3 {
+            checkpoints.save(epochs, checkpoint(&[epochs as u8; 9])).unwrap();
+        }
+        assert_eq!(latest(&checkpoints), Some(vec![3; 9]));
+        let paths = files(&checkpoints.dir);
+        assert_eq!(paths.len(), 2);
+        let whole = fs::read(&paths[1]).unwrap();
+        for place in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[place] ^= 1;
+            for bytes in [&whole[..place], &flipped] {
+                fs::write(&paths[1], bytes).unwrap();
+                assert_eq!(latest(&checkpoints), Some(vec![2; 9]), "at {place}");
+                assert_eq!(checkpoints.damaged().unwrap().len(), 1);
+            }
+        }
+        let other = Checkpoints { key: ActionKey(Digest::of(b"other")), ..checkpoints };
+        assert_eq!(latest(&other), None);
+        assert_eq!(other.damaged().unwrap().len(), 2);
+    }
+}

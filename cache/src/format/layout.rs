@@ -1,0 +1,346 @@
+//! Layout of a store's folder.
+//!
+//! | path | content |
+//! |---|---|
+//! | `format` | `orchestrate store 1`; a later number is refused, and nothing is touched |
+//! | `CACHEDIR.TAG` | a tag for backup programs: all of this can be made again |
+//! | `packs/ID.pack` | action results, artifacts and small blobs (`pack.rs`) |
+//! | `objects/ab/DIGEST` | blobs of 64 KiB and more, a read-only file each (`object.rs`) |
+//! | `tmp/NUMBER/`, `tmp/NUMBER.lock` | unfinished files of a session, and its session file (`session.rs`) |
+//! | `claims/KEY` | the process that works on a key, for other hosts (`claim.rs`) |
+//! | `checkpoints/KEY/` | checkpoints of an unfinished stage (`checkpoint.rs`) |
+//! | `runs/` | logs of runs; the engine's business |
+//! | `quarantine/` | bytes that did not have their digest or checksum |
+//! | `last-use` | times of last use (`last_use.rs`) |
+//! | `last-gc` | time of the last garbage collection, in milliseconds since 1970 |
+//! | `lineage` | a JSON line for each collected result (`lineage.rs`) |
+//! | `pins/NAME.json` | results that stay whatever the limits (`pin.rs`) |
+//! | `pack-ends` | durable lengths of packs (`pack_lengths.rs`) |
+//! | `stat-cache` | digests of external files (`stat_cache.rs`) |
+//! | `leases.d/`, `lease-files/`, `gc.lock`, `use.lock` | kernel locks (`lock/mod.rs`) |
+//!
+//! A folder becomes a store only if it is new or empty. `CACHEDIR.TAG` and `format` are written first, so a process
+//! that is killed meanwhile leaves a folder that can still become a store. The folder itself may be reached by links.
+//! Nothing in it may be one: files are opened without following links (`regular.rs`); folders are checked when the
+//! store is opened or, if there are many, before a write or removal in them. Foreign names stay as they are
+//! (`names.rs`).
+
+use std::ffi::OsString;
+use std::fs::FileType;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::StoreError;
+use crate::files::disk::{self, finished_name};
+use crate::files::regular::{self, Irregular};
+use crate::format::names::{self, FILES, FOLDERS, IGNORED};
+use crate::format::pack::Pack;
+use crate::value::artifact::ActionKey;
+use crate::value::digest::Digest;
+
+/// The rights of an open store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Lookups and recording; the folder is created if it is missing.
+    ReadWrite,
+    /// Lookups; nothing in the folder changes.
+    ReadOnly,
+}
+
+const FORMAT: u64 = 1;
+const FORMAT_WORDS: &str = "orchestrate store ";
+pub(crate) const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
+    # This folder is a cache of orchestrate; see https://bford.info/cachedir/\n";
+/// Most bytes read of `format` and `CACHEDIR.TAG`.
+const BYTES_MAX: u64 = 4096;
+/// Names listed in an error.
+const NAMES_SHOWN: usize = 3;
+
+/// A name in a folder, and its type.
+type Entry = (OsString, FileType);
+
+/// The paths of one store.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    pub(crate) dir: PathBuf,
+}
+
+impl Layout {
+    /// Checks that the folder is a store, and makes it one if `access` allows that.
+    pub(crate) fn open(dir: &Path, access: Access) -> Result<Self, StoreError> {
+        let layout = Self { dir: std::path::absolute(dir).map_err(StoreError::io("find", dir))? };
+        let mut is_store = layout.check_format()?;
+        let entries = layout.entries()?;
+        if !is_store && !layout.is_blank(&entries) {
+            // Another process may have made it one in between.
+            is_store = layout.check_format()?;
+            if !is_store {
+                return Err(layout.holds_others(&entries));
+            }
+        }
+        if is_store {
+            layout.check_kinds(&entries)?;
+        }
+        // To a reader, a missing or blank folder is an empty store.
+        if access == Access::ReadWrite {
+            layout.create(is_store, &entries)?;
+        }
+        Ok(layout)
+    }
+
+    /// Lists the folder itself.
+    fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+        match disk::entries(&self.dir) {
+            Err(error) if error.is(io::ErrorKind::NotADirectory) => {
+                Err(self.not_a_store("it is no folder; name an empty or a new one"))
+            }
+            Ok(entries) if entries.is_empty() && self.dir.is_symlink() && !self.dir.exists() => {
+                Err(self
+                    .not_a_store("it is a link that leads nowhere; make the folder that it leads to, or name another"))
+            }
+            listed => listed,
+        }
+    }
+
+    /// Returns whether a folder is empty, or holds only the leftovers of a process that died while it made a store of
+    /// it.
+    fn is_blank(&self, entries: &[Entry]) -> bool {
+        entries.iter().all(|(name, kind)| {
+            let Some(name) = name.to_str() else { return false };
+            let text = match finished_name(name).unwrap_or(name) {
+                "CACHEDIR.TAG" => CACHEDIR_TAG.to_owned(),
+                "format" => format_text(),
+                _ => return IGNORED.contains(&name),
+            };
+            let is_begun = match disk::read(&self.dir.join(name), BYTES_MAX) {
+                Ok(begun) => text.as_bytes().starts_with(&begun),
+                // Another process makes the store now and has just given the file its final name.
+                Err(error) => error.kind() == io::ErrorKind::NotFound,
+            };
+            kind.is_file() && is_begun
+        })
+    }
+
+    /// Refuses links, and anything of another kind than a store makes.
+    fn check_kinds(&self, entries: &[Entry]) -> Result<(), StoreError> {
+        for (name, kind) in entries {
+            let Some(name) = name.to_str() else { continue };
+            let made = match name {
+                name if names::is_folder(name) && !kind.is_dir() => "a folder",
+                name if FILES.contains(&name) && !kind.is_file() => "a file",
+                _ => continue,
+            };
+            let (dir, path) = (self.dir.clone(), self.dir.join(name));
+            return Err(StoreError::WrongKind { dir, path, made, found: regular::name_of(*kind) });
+        }
+        Ok(())
+    }
+
+    fn create(&self, is_store: bool, entries: &[Entry]) -> Result<(), StoreError> {
+        if !is_store {
+            // A kill between these leaves a blank folder; everything later stands in a folder with a format.
+            disk::create_dir(&self.dir)?;
+            disk::replace(&self.cachedir_tag(), CACHEDIR_TAG.as_bytes(), true)?;
+            // A folder with a format has a durable name, and so have all folders above it.
+            disk::sync_above(&self.dir)?;
+            self.write_format()?;
+        }
+        let is_missing = |name: &&&str| !entries.iter().any(|(entry, _)| entry == **name);
+        FOLDERS.iter().filter(is_missing).try_for_each(|name| disk::create_folder(&self.dir.join(name)))
+    }
+
+    fn write_format(&self) -> Result<(), StoreError> {
+        disk::replace(&self.format(), format_text().as_bytes(), true)
+    }
+
+    /// Writes a damaged or missing file `format` anew, if the folder must be a store; returns a sentence about it.
+    ///
+    /// A file that names another format is not damaged, and stays.
+    pub(crate) fn mend_format(dir: &Path) -> Result<Option<String>, StoreError> {
+        let layout = Self { dir: std::path::absolute(dir).map_err(StoreError::io("find", dir))? };
+        match layout.check_format() {
+            Ok(true) => return Ok(None),
+            Ok(false) if !layout.is_known() => return Ok(None),
+            Err(StoreError::NotAStore { .. }) if layout.is_known() => {}
+            Err(error) => return Err(error),
+            Ok(false) => {}
+        }
+        let mut kept = "it was not there".to_owned();
+        if layout.format().symlink_metadata().is_ok() {
+            let quarantined = layout.quarantine_of(&layout.format());
+            disk::create_folder(&layout.quarantine())?;
+            disk::rename(&layout.format(), &quarantined)?;
+            kept = format!("the old one is kept as {}", quarantined.display());
+        }
+        layout.write_format()?;
+        Ok(Some(format!("wrote {} anew ({kept})", layout.format().display())))
+    }
+
+    /// Returns whether the folder has contents of a store, whatever its file `format` says.
+    fn is_known(&self) -> bool {
+        let is_folder = |path: &Path| path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+        let tag = || disk::read(&self.cachedir_tag(), BYTES_MAX).is_ok_and(|tag| tag == CACHEDIR_TAG.as_bytes());
+        let pack = || {
+            let ids = self.pack_ids().unwrap_or_default();
+            ids.iter().any(|id| Pack::new(id, self.pack(id)).read_new().is_ok_and(|groups| !groups.is_empty()))
+        };
+        is_folder(&self.packs()) && is_folder(&self.objects()) && (tag() || pack())
+    }
+
+    /// Returns whether the folder has the file `format`, of a format known here.
+    fn check_format(&self) -> Result<bool, StoreError> {
+        let path = self.format();
+        let bytes = match disk::read(&path, BYTES_MAX) {
+            Ok(bytes) => bytes,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(false);
+            }
+            Err(error) if Irregular::is_cause_of(&error) => {
+                return Err(self.not_a_store(&format!("of its file `format`: {error}")));
+            }
+            Err(error) => return Err(StoreError::io("read", path)(error)),
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        match text.strip_prefix(FORMAT_WORDS).and_then(|number| number.trim_end().parse().ok()) {
+            Some(FORMAT) => Ok(true),
+            Some(found) if found > FORMAT => {
+                Err(StoreError::NewerFormat { dir: self.dir.clone(), found, known: FORMAT })
+            }
+            _ => {
+                let reason = format!("its file `format` does not say `orchestrate store 1`; {}", self.advice());
+                Err(self.not_a_store(&reason))
+            }
+        }
+    }
+
+    /// The error for a non-empty folder without a format.
+    fn holds_others(&self, entries: &[Entry]) -> StoreError {
+        let mut names: Vec<_> = entries.iter().map(|(name, _)| format!("`{}`", name.display())).collect();
+        names.sort_unstable();
+        let more = if names.len() > NAMES_SHOWN { ", …" } else { "" };
+        names.truncate(NAMES_SHOWN);
+        let names = names.join(", ");
+        self.not_a_store(&format!("it has no file `format`, and holds {names}{more}; {}", self.advice()))
+    }
+
+    fn advice(&self) -> String {
+        if self.is_known() {
+            format!("if it was a store, mend it by `orchestrate store repair --store {}`", self.dir.display())
+        } else {
+            "name an empty or a new folder".to_owned()
+        }
+    }
+
+    fn not_a_store(&self, reason: &str) -> StoreError {
+        StoreError::NotAStore { dir: self.dir.clone(), reason: reason.to_owned() }
+    }
+
+    /// Lists the ids of all packs, sorted; an id begins with the time of its creation, so the oldest is first.
+    pub(crate) fn pack_ids(&self) -> Result<Vec<String>, StoreError> {
+        let names = disk::list(&self.packs())?;
+        Ok(names.iter().filter_map(|name| names::pack_id(name)).map(str::to_owned).collect())
+    }
+
+    /// Path in quarantine for the file of a store.
+    pub(crate) fn quarantine_of(&self, path: &Path) -> PathBuf {
+        let name = path.strip_prefix(&self.dir).unwrap_or(path).to_string_lossy().replace('/', "-");
+        self.quarantine().join(name)
+    }
+
+    pub(crate) fn cachedir_tag(&self) -> PathBuf {
+        self.dir.join("CACHEDIR.TAG")
+    }
+
+    pub(crate) fn stat_cache(&self) -> PathBuf {
+        self.dir.join("stat-cache")
+    }
+
+    fn format(&self) -> PathBuf {
+        self.dir.join("format")
+    }
+
+    pub(crate) fn packs(&self) -> PathBuf {
+        self.dir.join("packs")
+    }
+
+    pub(crate) fn pack(&self, id: &str) -> PathBuf {
+        self.dir.join("packs").join(format!("{id}.pack"))
+    }
+
+    pub(crate) fn pack_ends(&self) -> PathBuf {
+        self.dir.join("pack-ends")
+    }
+
+    pub(crate) fn objects(&self) -> PathBuf {
+        self.dir.join("objects")
+    }
+
+    pub(crate) fn object(&self, digest: &Digest) -> PathBuf {
+        let hex = digest.to_string();
+        self.objects().join(&hex[..2]).join(hex)
+    }
+
+    pub(crate) fn tmp(&self) -> PathBuf {
+        self.dir.join("tmp")
+    }
+
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        self.dir.join("quarantine")
+    }
+
+    pub(crate) fn runs(&self) -> PathBuf {
+        self.dir.join("runs")
+    }
+
+    pub(crate) fn checkpoints(&self) -> PathBuf {
+        self.dir.join("checkpoints")
+    }
+
+    pub(crate) fn checkpoint(&self, key: &ActionKey) -> PathBuf {
+        self.checkpoints().join(key.0.to_string())
+    }
+
+    pub(crate) fn last_use(&self) -> PathBuf {
+        self.dir.join("last-use")
+    }
+
+    pub(crate) fn lineage(&self) -> PathBuf {
+        self.dir.join("lineage")
+    }
+
+    pub(crate) fn leases(&self) -> PathBuf {
+        self.dir.join("leases.d")
+    }
+
+    pub(crate) fn lease_files(&self) -> PathBuf {
+        self.dir.join("lease-files")
+    }
+
+    pub(crate) fn gc_lock(&self) -> PathBuf {
+        self.dir.join("gc.lock")
+    }
+
+    pub(crate) fn use_lock(&self) -> PathBuf {
+        self.dir.join("use.lock")
+    }
+
+    pub(crate) fn last_gc(&self) -> PathBuf {
+        self.dir.join("last-gc")
+    }
+
+    pub(crate) fn pins(&self) -> PathBuf {
+        self.dir.join("pins")
+    }
+
+    pub(crate) fn claims(&self) -> PathBuf {
+        self.dir.join("claims")
+    }
+
+    pub(crate) fn claim(&self, key: &ActionKey) -> PathBuf {
+        self.claims().join(key.0.to_string())
+    }
+}
+
+fn format_text() -> String {
+    format!("{FORMAT_WORDS}{FORMAT}\n")
+}

@@ -1,0 +1,142 @@
+//! Names of a store's files and folders. Everything else in its folders belongs to somebody else: it is not
+//! read, moved or removed, and `verify` lists it.
+
+use crate::value::digest::Digest;
+
+/// Folders created when a store is opened.
+pub(crate) const FOLDERS: [&str; 7] = ["packs", "objects", "tmp", "quarantine", "runs", "checkpoints", "leases.d"];
+/// Folders created on demand.
+pub(crate) const LATER_FOLDERS: [&str; 3] = ["claims", "pins", "lease-files"];
+/// Files beside them.
+pub(crate) const FILES: [&str; 9] =
+    ["format", "CACHEDIR.TAG", "stat-cache", "last-use", "last-gc", "lineage", "pack-ends", "gc.lock", "use.lock"];
+/// Hidden names that systems put into any folder.
+pub(crate) const IGNORED: [&str; 2] = [".DS_Store", "lost+found"];
+/// Limits of the store, written by its owner.
+pub(crate) const LIMITS: &str = "orchestrate.toml";
+/// Suffix of a pin.
+pub(crate) const PIN: &str = ".json";
+/// Suffix of a session file.
+pub(crate) const LOCK: &str = ".lock";
+
+/// Returns whether a folder is among those of a store.
+pub(crate) fn is_folder(name: &str) -> bool {
+    FOLDERS.contains(&name) || LATER_FOLDERS.contains(&name)
+}
+
+/// Returns the id of a pack from the name of its file: `0198f2c4a1b3-1f3a-0`, time, process and attempt.
+pub(crate) fn pack_id(name: &str) -> Option<&str> {
+    name.strip_suffix(".pack").filter(|id| is_pack_id(id))
+}
+
+fn is_pack_id(id: &str) -> bool {
+    let parts: Vec<_> = id.split('-').collect();
+    matches!(parts.as_slice(), [time, process, attempt]
+        if time.len() >= 12 && [time, process, attempt].iter().all(|part| is_hex(part)))
+}
+
+/// Returns the number of a session from the name of its folder.
+pub(crate) fn session_number(name: &str) -> Option<u32> {
+    name.parse().ok().filter(|number: &u32| number.to_string() == name)
+}
+
+/// Returns whether a name is that of a session file.
+pub(crate) fn is_session_file(name: &str) -> bool {
+    name.strip_suffix(LOCK).is_some_and(|number| session_number(number).is_some())
+}
+
+/// Returns whether a name in quarantine is the store's: a blob, or a former file of the store.
+pub(crate) fn is_quarantined(name: &str) -> bool {
+    let (file, rest) = name.split_once('-').unwrap_or((name, ""));
+    let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+    let of_pack = |stem: &str| {
+        stem.rsplit_once('-')
+            .is_some_and(|(id, offset)| is_pack_id(id) && offset.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let of_key = |(key, file): (&str, &str)| is_digest(key) && is_checkpoint(file);
+    let of_run = |rest: &str| rest.strip_prefix('-').is_some_and(is_run_file);
+    is_digest(name)
+        || pack_id(name).is_some()
+        || matches!(extension, "tail" | "damage") && of_pack(stem)
+        || FILES.contains(&name)
+        || file == "pins" && is_pin(rest)
+        || file == "checkpoints" && rest.split_once('-').is_some_and(of_key)
+        || file == "hits" && is_digest(rest)
+        || name.get(RUN_LEN..).is_some_and(|rest| of_run(rest) && is_run(&name[..RUN_LEN]))
+}
+
+const RUN_LEN: usize = "20260131-174502-318-9f02ac".len();
+
+/// Returns whether a name is that of a run's folder.
+pub(crate) fn is_run(name: &str) -> bool {
+    let lens: Vec<_> = name.split('-').map(str::len).collect();
+    lens == [8, 6, 3, 6] && name.split('-').all(is_hex)
+}
+
+/// Returns whether a name is that of a file in a run's folder.
+pub(crate) fn is_run_file(name: &str) -> bool {
+    matches!(name, "events.jsonl" | "durations.json")
+}
+
+fn is_hex(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Returns whether a name is a digest or key.
+pub(crate) fn is_digest(name: &str) -> bool {
+    name.parse::<Digest>().is_ok_and(|digest| digest.to_string() == name)
+}
+
+/// Returns whether a name is that of a pin's file.
+pub(crate) fn is_pin(name: &str) -> bool {
+    name.strip_suffix(PIN).is_some_and(is_pin_name)
+}
+
+/// Returns whether a pin can have this name.
+pub(crate) fn is_pin_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.len() <= 200 && name.chars().all(plain)
+}
+
+/// Returns whether a name is that of a folder of objects: the first two digits of their digests.
+pub(crate) fn is_prefix(name: &str) -> bool {
+    name.len() == 2 && is_hex(name)
+}
+
+/// Returns whether a name is that of a checkpoint.
+pub(crate) fn is_checkpoint(name: &str) -> bool {
+    let number = name.strip_prefix("epoch-").and_then(|rest| rest.strip_suffix(".checkpoint"));
+    number.is_some_and(|number| number.len() >= 6 && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_a_store_makes_and_no_others() {
+        let digest = Digest::of(b"1").to_string();
+        let pack = "0198f2c4a1b3-1f3a-0";
+        let kept = [
+            digest.clone(),
+            format!("{pack}.pack"),
+            format!("{pack}-4096.tail"),
+            format!("{pack}-32.damage"),
+            "format".to_owned(),
+            "pins-paper.json".to_owned(),
+            format!("checkpoints-{digest}-epoch-000003.checkpoint"),
+            "20260131-174502-318-9f02ac-events.jsonl".to_owned(),
+            format!("hits-{digest}"),
+        ];
+        assert!(kept.iter().all(|name| is_quarantined(name)), "{kept:?}");
+        for name in ["notes.txt", "a.pack", "scan-3.tail", "pins-.json", "hits-1", "2026.damage", "events.jsonl", ""] {
+            assert!(!is_quarantined(name), "{name}");
+        }
+        assert_eq!(pack_id(&format!("{pack}.pack")), Some(pack));
+        for name in ["copy of a.pack", "1-1-1.pack", "0198f2c4a1b3-1f3a-0 (1).pack", "0198f2c4a1b3-1f3a.pack"] {
+            assert_eq!(pack_id(name), None, "{name}");
+        }
+        assert_eq!(["0", "17", "017", "+1", "x", ""].map(session_number), [Some(0), Some(17), None, None, None, None]);
+        assert!(is_digest(&digest) && !is_digest(&digest.to_uppercase()) && is_prefix("0f") && !is_prefix("0F"));
+    }
+}

@@ -1,0 +1,459 @@
+//! Packs: append-only files of records, written by one process at a time and read by all.
+//!
+//! A pack is a sequence of **groups** without gaps. A commit appends one or more groups with one write and one
+//! `fdatasync`. `ID` is the name of the file without `.pack`; a copy under another name is not a pack.
+//!
+//! | offset | size | group |
+//! |---|---|---|
+//! | 0 | 4 | `89 4F 47 52` |
+//! | 4 | 4 | number of the commit, counted from 1 in each pack |
+//! | 8 | 4 | count of records |
+//! | 12 | 4 | `H`, length of the record headers |
+//! | 16 | 8 | `B`, length of the bodies |
+//! | 24 | 4 | CRC-32 of the record headers |
+//! | 28 | 4 | CRC-32 of `ID`, of the group's offset in the file (8) and of bytes 0 to 27 |
+//! | 32 | `H` | headers of the records, see `record.rs` |
+//! | 32 + `H` | `B` | bodies of the records, in the order of the headers |
+//!
+//! Integers are little-endian. Headers stand together, so opening a store skips the bodies.
+//!
+//! A reader treats other bytes as follows:
+//! - No group begins there or later, or the group is longer than the file: a **torn tail**, left by a crash or being
+//!   written now. The next process to write to the pack moves it to `quarantine/`.
+//! - A group begins later: the bytes before it are **damaged**. The group header's checksum covers id and offset, so a
+//!   pack that is stored as a blob in another pack is never mistaken for groups.
+//! - The group header is right and the record headers are wrong: the group is damaged; the next one follows.
+//! - Bodies are checked when they are read. Bodies of the *last* commit are checked at opening too, as a crash of the
+//!   machine may have left holes in it. Every earlier commit was durable before the next began; see `durable.rs`.
+//!
+//! Records stand in the order of recording: blobs before the artifact that needs them, artifacts before the result. So
+//! a crash leaves no result without its artifact and no artifact without its blobs. A pack with damage or a bad body
+//! gets no more groups, as they would hide which commit was the last; garbage collection rewrites it.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::StoreError;
+use crate::files::disk;
+use crate::files::frame::{Reader, crc};
+use crate::format::record::{Draft, FIELDS_AT, Header, Kind};
+
+const MAGIC: [u8; 4] = [0x89, b'O', b'G', b'R'];
+/// Length of a group's header.
+pub(crate) const GROUP_HEADER_LEN: usize = 32;
+/// A bit flip in a group header costs the group, so groups are small.
+const GROUP_RECORDS: usize = 256;
+const GROUP_BYTES: usize = 1 << 20;
+
+/// One pack, as far as it was read.
+#[derive(Debug)]
+pub(crate) struct Pack {
+    pub(crate) id: String,
+    pub(crate) path: Arc<Path>,
+    /// The record headers of all groups, one after the other.
+    headers: Vec<u8>,
+    groups: Vec<Group>,
+    counts: Counts,
+    /// Offset of the next group.
+    pub(crate) end: u64,
+    /// Number of the last commit.
+    pub(crate) commit: u32,
+    /// Known durable length; if it is not 0, the name is durable too.
+    pub(crate) durable: u64,
+    /// Offset of the last used body beyond the durable length of its time.
+    used: AtomicU64,
+    /// Ranges without a group, before later groups.
+    pub(crate) damage: Vec<Range<u64>>,
+    /// Offsets of bodies in the last commit without their checksum.
+    pub(crate) bad_bodies: HashSet<u64>,
+}
+
+/// Numbers of records by kind; kinds of later versions count at 0.
+type Counts = [usize; Kind::Tombstone as usize + 1];
+
+#[derive(Clone, Debug)]
+struct Group {
+    commit: u32,
+    headers: Range<u32>,
+    bodies_at: u64,
+}
+
+/// A record, and its location in a pack.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record<'a> {
+    pub(crate) header: Header<'a>,
+    /// Offset of its header among the headers of the pack.
+    pub(crate) header_at: u32,
+    /// Offset of its body in the file.
+    pub(crate) body_at: u64,
+}
+
+impl Record<'_> {
+    /// The length of header and body.
+    pub(crate) fn len(&self) -> u64 {
+        self.header.len() as u64 + u64::from(self.header.body_len)
+    }
+}
+
+impl Pack {
+    /// Makes an unread pack.
+    pub(crate) fn new(id: &str, path: impl Into<Arc<Path>>) -> Self {
+        let (id, path, headers) = (id.to_owned(), path.into(), Vec::new());
+        let (groups, damage, bad_bodies) = (Vec::new(), Vec::new(), HashSet::new());
+        let (counts, used) = Default::default();
+        Self { id, path, headers, groups, counts, end: 0, commit: 0, durable: 0, used, damage, bad_bodies }
+    }
+
+    /// Reads the groups appended since the last call; returns their numbers.
+    pub(crate) fn read_new(&mut self) -> Result<Range<usize>, StoreError> {
+        let known = self.groups.len();
+        let file = disk::open(&self.path)?;
+        let len = file.metadata().map_err(StoreError::io("read", &self.path))?.len();
+        let mut window = Window::new(&file, &self.path, len);
+        while self.end < len {
+            match GroupHeader::read(&mut window, &self.id, self.end)? {
+                Some(header) if header.end > len => break,
+                Some(header) => self.take_group(&mut window, &header)?,
+                None => match self.next_group(&mut window, self.end + 1)? {
+                    Some(next) => {
+                        self.damage.push(self.end..next);
+                        self.end = next;
+                    }
+                    None => break,
+                },
+            }
+        }
+        self.check_last_commit(known, &mut window)?;
+        Ok(known..self.groups.len())
+    }
+
+    fn take_group(&mut self, window: &mut Window<'_>, group: &GroupHeader) -> Result<(), StoreError> {
+        let headers = window.bytes(self.end + GROUP_HEADER_LEN as u64, group.headers_len as usize)?;
+        let start = self.headers.len();
+        let fits = u32::try_from(start + headers.len()).is_ok();
+        let is_whole = fits && crc32fast::hash(headers) == group.headers_crc;
+        if let Some(counts) = Some(headers).filter(|_| is_whole).and_then(|headers| group.counts(headers)) {
+            self.counts.iter_mut().zip(counts).for_each(|(all, count)| *all += count);
+            self.headers.extend_from_slice(headers);
+            let headers = start as u32..self.headers.len() as u32;
+            let bodies_at = self.end + GROUP_HEADER_LEN as u64 + u64::from(group.headers_len);
+            self.groups.push(Group { commit: group.commit, headers, bodies_at });
+        } else {
+            self.damage.push(self.end..group.end);
+        }
+        if group.commit > self.commit {
+            self.commit = group.commit;
+            if group.commit > 1 {
+                self.durable = self.durable.max(self.end);
+            }
+        }
+        self.end = group.end;
+        Ok(())
+    }
+
+    /// Notes that a record is used.
+    #[inline]
+    pub(crate) fn note_use(&self, body_at: u64) {
+        // Bodies of the next commit begin after its header, and an empty one of this commit may begin at its end.
+        if body_at > self.durable {
+            self.used.fetch_max(body_at, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns whether records beyond the durable length are used.
+    pub(crate) fn needs_sync(&self) -> bool {
+        self.used.load(Ordering::Relaxed) > self.durable
+    }
+
+    /// Finds the start of the next group.
+    fn next_group(&self, window: &mut Window<'_>, from: u64) -> Result<Option<u64>, StoreError> {
+        let mut at = from;
+        loop {
+            let Some(data) = window.data_from(at)? else { return Ok(None) };
+            at = data;
+            let bytes = window.bytes(at, CHUNK)?;
+            if bytes.len() < GROUP_HEADER_LEN {
+                return Ok(None);
+            }
+            // The last three bytes may begin a magic number that ends in the next chunk.
+            let step = bytes.len() - (MAGIC.len() - 1);
+            let is_magic = |(_, bytes): &(usize, &[u8])| *bytes == MAGIC;
+            let found: Vec<usize> =
+                bytes.windows(MAGIC.len()).enumerate().filter(is_magic).map(|(offset, _)| offset).collect();
+            for offset in found {
+                let offset = at + offset as u64;
+                if GroupHeader::read(window, &self.id, offset)?.is_some() {
+                    return Ok(Some(offset));
+                }
+            }
+            at += step as u64;
+        }
+    }
+
+    fn check_last_commit(&mut self, known: usize, window: &mut Window<'_>) -> Result<(), StoreError> {
+        let first = self.groups[known..].iter().position(|group| group.commit == self.commit);
+        let Some(first) = first else { return Ok(()) };
+        let mut bad = HashSet::new();
+        for record in self.records(known + first..self.groups.len()) {
+            if window.crc(record.body_at, record.header.body_len as usize)? != Some(record.header.body_crc) {
+                bad.insert(record.body_at);
+            }
+        }
+        self.bad_bodies.extend(bad);
+        Ok(())
+    }
+
+    /// The number of groups.
+    pub(crate) fn group_count(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// The records of some groups.
+    pub(crate) fn records(&self, groups: Range<usize>) -> impl Iterator<Item = Record<'_>> {
+        self.groups[groups].iter().flat_map(move |group| {
+            let (mut header_at, mut body_at) = (group.headers.start, group.bodies_at);
+            std::iter::from_fn(move || {
+                if header_at >= group.headers.end {
+                    return None;
+                }
+                let record = Record { header: self.header(header_at)?, header_at, body_at };
+                header_at += record.header.len() as u32;
+                body_at += u64::from(record.header.body_len);
+                Some(record)
+            })
+        })
+    }
+
+    /// The number of records of a kind.
+    pub(crate) fn count(&self, kind: Kind) -> usize {
+        self.counts[kind as usize]
+    }
+
+    /// The number of all records.
+    pub(crate) fn record_count(&self) -> usize {
+        self.counts.iter().sum()
+    }
+
+    /// The digest or key in the header at an offset among the headers.
+    pub(crate) fn digest_at(&self, header_at: u32) -> Option<&[u8; 32]> {
+        self.headers.get(header_at as usize + FIELDS_AT..)?.first_chunk()
+    }
+
+    /// The header at an offset among the headers.
+    pub(crate) fn header(&self, header_at: u32) -> Option<Header<'_>> {
+        Header::parse(self.headers.get(header_at as usize..)?)
+    }
+
+    /// Reads a body; `None` if it does not have the length and checksum in its header.
+    pub(crate) fn body(&self, file: &File, header: &Header<'_>, body_at: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut body = vec![0; header.body_len as usize];
+        match file.read_exact_at(&mut body, body_at) {
+            Ok(()) => Ok((crc32fast::hash(&body) == header.body_crc).then_some(body)),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(StoreError::io("read", &self.path)(error)),
+        }
+    }
+
+    /// Encodes a commit that follows all groups.
+    pub(crate) fn encode(&self, drafts: &[Draft]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(drafts.iter().map(Draft::len).sum::<usize>() + GROUP_HEADER_LEN);
+        let mut rest = drafts;
+        while !rest.is_empty() {
+            let mut size = 0;
+            let fits = |draft: &&Draft| {
+                size += draft.len();
+                size <= GROUP_BYTES
+            };
+            let count = rest.iter().take(GROUP_RECORDS).take_while(fits).count().max(1);
+            let (group, after) = rest.split_at(count);
+            self.encode_group(group, self.end + bytes.len() as u64, &mut bytes);
+            rest = after;
+        }
+        bytes
+    }
+
+    fn encode_group(&self, drafts: &[Draft], offset: u64, bytes: &mut Vec<u8>) {
+        let mut headers = Vec::new();
+        drafts.iter().for_each(|draft| draft.encode_header(&mut headers));
+        let bodies_len: u64 = drafts.iter().map(|draft| draft.body.len() as u64).sum();
+        let start = bytes.len();
+        bytes.extend(MAGIC);
+        bytes.extend((self.commit + 1).to_le_bytes());
+        bytes.extend((drafts.len() as u32).to_le_bytes());
+        bytes.extend(u32::try_from(headers.len()).expect("a group is about a mebibyte").to_le_bytes());
+        bytes.extend(bodies_len.to_le_bytes());
+        bytes.extend(crc32fast::hash(&headers).to_le_bytes());
+        bytes.extend(group_crc(&self.id, offset, &bytes[start..]).to_le_bytes());
+        bytes.extend(headers);
+        drafts.iter().for_each(|draft| bytes.extend(&draft.body));
+    }
+}
+
+/// The first 32 bytes of a group.
+struct GroupHeader {
+    commit: u32,
+    count: u32,
+    headers_len: u32,
+    bodies_len: u64,
+    headers_crc: u32,
+    /// Offset of the group's end in the file.
+    end: u64,
+}
+
+impl GroupHeader {
+    fn read(window: &mut Window<'_>, id: &str, at: u64) -> Result<Option<Self>, StoreError> {
+        Ok(Self::parse(window.bytes(at, GROUP_HEADER_LEN)?, id, at))
+    }
+
+    fn parse(bytes: &[u8], id: &str, at: u64) -> Option<Self> {
+        let mut reader = Reader(bytes.strip_prefix(&MAGIC)?);
+        let (commit, count, headers_len) = (reader.u32()?, reader.u32()?, reader.u32()?);
+        let (bodies_len, headers_crc) = (reader.u64()?, reader.u32()?);
+        if reader.u32()? != group_crc(id, at, &bytes[..28]) {
+            return None;
+        }
+        let end = (at + GROUP_HEADER_LEN as u64 + u64::from(headers_len)).checked_add(bodies_len)?;
+        Some(Self { commit, count, headers_len, bodies_len, headers_crc, end })
+    }
+
+    /// Counts record headers by kind; `None` if count and lengths are not those of the headers.
+    fn counts(&self, headers: &[u8]) -> Option<Counts> {
+        let (mut at, mut count, mut bodies) = (0, 0, 0);
+        let mut counts = Counts::default();
+        while at < headers.len() {
+            let header = Header::parse(&headers[at..])?;
+            at += header.len();
+            count += 1;
+            bodies += u64::from(header.body_len);
+            counts[header.kind.map_or(0, |kind| kind as usize)] += 1;
+        }
+        let fits = headers.len() == self.headers_len as usize && count == self.count && bodies == self.bodies_len;
+        fits.then_some(counts)
+    }
+}
+
+fn group_crc(id: &str, offset: u64, bytes: &[u8]) -> u32 {
+    crc(&[id.as_bytes(), &offset.to_le_bytes(), bytes])
+}
+
+/// Large enough for small groups to share a read, small enough to read little of bodies.
+const CHUNK: usize = 64 << 10;
+
+/// A part of a file in memory; it moves to the offset of each request.
+struct Window<'f> {
+    file: &'f File,
+    path: PathBuf,
+    len: u64,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl<'f> Window<'f> {
+    fn new(file: &'f File, path: &Path, len: u64) -> Self {
+        Self { file, path: path.to_owned(), len, start: 0, bytes: Vec::new() }
+    }
+
+    /// Returns `want` bytes at an offset, or fewer if the file ends before.
+    fn bytes(&mut self, at: u64, want: usize) -> Result<&[u8], StoreError> {
+        let want = want.min(usize::try_from(self.len.saturating_sub(at)).unwrap_or(usize::MAX));
+        let held = at >= self.start && at + want as u64 <= self.start + self.bytes.len() as u64;
+        if !held {
+            self.fill(at, want).map_err(StoreError::io("read", &self.path))?;
+        }
+        let from = usize::try_from(at - self.start).map_err(std::io::Error::other);
+        let from = from.map_err(StoreError::io("read", &self.path))?;
+        Ok(&self.bytes[from.min(self.bytes.len())..(from + want).min(self.bytes.len())])
+    }
+
+    /// Returns the next offset with written bytes, `None` behind the last one. So a hole of terabytes takes no time.
+    #[cfg(target_os = "linux")]
+    fn data_from(&self, at: u64) -> Result<Option<u64>, StoreError> {
+        use nix::errno::Errno;
+        use nix::unistd::{Whence, lseek};
+        match lseek(self.file, at.cast_signed(), Whence::SeekData) {
+            Ok(data) => Ok(Some(data.cast_unsigned())),
+            Err(Errno::ENXIO) => Ok(None),
+            // Not every filesystem knows its holes.
+            Err(Errno::EINVAL | Errno::EOPNOTSUPP) => Ok(Some(at)),
+            Err(error) => Err(StoreError::io("read", &self.path)(error.into())),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn data_from(&self, at: u64) -> Result<Option<u64>, StoreError> {
+        Ok(Some(at))
+    }
+
+    /// Returns the checksum of `len` bytes at an offset, `None` if the file ends before; holds one chunk in memory.
+    fn crc(&mut self, at: u64, len: usize) -> Result<Option<u32>, StoreError> {
+        let mut hasher = crc32fast::Hasher::new();
+        let mut done = 0;
+        while done < len {
+            let part = self.bytes(at + done as u64, CHUNK.min(len - done))?;
+            if part.is_empty() {
+                return Ok(None);
+            }
+            hasher.update(part);
+            done += part.len();
+        }
+        Ok(Some(hasher.finalize()))
+    }
+
+    fn fill(&mut self, at: u64, want: usize) -> std::io::Result<()> {
+        let room = usize::try_from(self.len - at.min(self.len)).unwrap_or(usize::MAX);
+        self.bytes.resize(want.max(CHUNK).min(room), 0);
+        self.start = at;
+        let mut filled = 0;
+        while filled < self.bytes.len() {
+            match self.file.read_at(&mut self.bytes[filled..], at + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.bytes.truncate(filled);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::digest::Digest;
+
+    #[test]
+    fn bodies_of_the_last_commit_are_checked_to_their_last_byte_however_long() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.pack");
+        for len in [0, 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7] {
+            let body = vec![7; len];
+            let whole = Pack::new("a", path.clone()).encode(&[Draft::blob(&Digest::of(&body), body)]);
+            let mut flipped = whole.clone();
+            *flipped.last_mut().unwrap() ^= 1;
+            for (bytes, bad) in [(&whole, 0), (&flipped, usize::from(len > 0))] {
+                std::fs::write(&path, bytes).unwrap();
+                let mut pack = Pack::new("a", path.clone());
+                pack.read_new().unwrap();
+                assert_eq!(pack.bad_bodies.len(), bad, "{len} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn a_hole_of_terabytes_behind_a_pack_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.pack");
+        let group = Pack::new("a", path.clone()).encode(&[Draft::blob(&Digest::of(b"1"), b"1".to_vec())]);
+        std::fs::write(&path, &group).unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(1 << 42).unwrap();
+        let mut pack = Pack::new("a", path);
+        pack.read_new().unwrap();
+        assert_eq!((pack.group_count(), pack.end), (1, group.len() as u64));
+    }
+}

@@ -1,0 +1,46 @@
+//! Locks and sessions: how processes on one store exclude and see each other.
+//!
+//! Imports `format`, `files` and `value`.
+//!
+//! | lock | held | by |
+//! |---|---|---|
+//! | `gc.lock` | shared, as long as the store is open | every process that has the store open (`store/open.rs`) |
+//! | | exclusively, for seconds | a collection or repair, if nobody else has the store open (`gc.rs`) |
+//! | `use.lock` | shared, for milliseconds | lookups, and writers of objects and pins (`use_lock.rs`) |
+//! | | exclusively, for seconds | a collection, while it decides and removes |
+//! | `tmp/NUMBER.lock` | exclusively, as long as the store is open | a session: a writable open store (`session.rs`) |
+//! | lease: a byte in `leases.d/` | exclusively, while a node runs | the process that computes a key (`lease.rs`) |
+//! | claim: a file `claims/KEY` | by a heartbeat, while a node runs | the same, for heavy nodes (`claim.rs`) |
+//! | `packs/ID.pack` | exclusively, across commits | the process that appends to the pack (`writer.rs`) |
+//! | `last-use` | exclusively, for milliseconds | a run that adds its keys (`last_use.rs`) |
+//! | `.new-NAME` | exclusively, for milliseconds | the process that replaces the file `NAME` (`disk.rs`) |
+//!
+//! Collections exclude each other by the lease of a reserved key. The engine uses the same functions
+//! for locks of its own: on the log of a live run, on a record of published files, and on a spec whose runs take turns.
+//!
+//! **Kinds.** A claim is a file with a heartbeat, because other hosts must see it. All others are kernel locks: `flock`
+//! on a whole file, or for leases an open-file-description lock on one byte. A kernel lock belongs to an open file, so
+//! threads of one process share it, and a set or mutex in memory excludes them.
+//!
+//! **Order.** Only three of these are waited for, in this order: `gc.lock` when a store is opened, `use.lock`, and
+//! `last-use`, whose holder takes no other lock. All others are tried: a process that does not get one goes on with
+//! other work, so no cycle of waits can form. In memory the order is: threads of `use.lock`, pack, pending records,
+//! index.
+//!
+//! **Dead holders.** The kernel releases the locks of a dead process. Its leftovers are cleaned by the next user:
+//! - session: the folder `tmp/NUMBER/` without a lock is swept when the store is opened next;
+//! - pack: a torn tail is cut by the next writer;
+//! - `last-use`: half a batch is overwritten by the next one;
+//! - `.new-NAME`: the next writer of `NAME` removes the file;
+//! - `use.lock` and `gc.lock`: the next collection finds the bytes left by a killed one;
+//! - claim: the file is taken over at once by a process of the same host, which already has the lease, and by another
+//!   host 120 seconds after the last heartbeat.
+
+pub(crate) mod claim;
+pub(crate) mod holder;
+pub(crate) mod lease;
+pub(crate) mod memory;
+pub(crate) mod session;
+pub(crate) mod session_file;
+pub(crate) mod use_lock;
+pub(crate) mod wait;

@@ -1,0 +1,234 @@
+//! The store: artifacts and action results on disk.
+//!
+//! **Writing.** Small blobs, artifacts and results wait in memory until [`Store::commit`] appends them to a pack and
+//! syncs it once (`writer.rs`). Large blobs are files of their own, durable before their artifact is recorded
+//! (`object.rs`). Bytes of other processes are made durable too (`durable.rs`).
+//!
+//! **Reading.** An index of all records is in memory (`index.rs`). Bodies are read on demand and checked against their
+//! digest or checksum. A mismatch is moved to `quarantine/`, named in a warning and put out of use, so the next lookup
+//! is a miss.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::error::StoreError;
+use crate::files::{clock, disk};
+use crate::format::layout::{Access, Layout};
+use crate::lock::lease::{Lease, Leases};
+use crate::lock::memory::{read, write};
+use crate::lock::session::{self, Session};
+use crate::lock::use_lock::{UseLock, Using};
+use crate::lock::wait::{self, Hold};
+use crate::records::durable;
+use crate::records::index::Index;
+use crate::records::pack_lengths::{self, PackLengths};
+use crate::records::writer::Writer;
+use crate::store::last_use;
+use crate::value::artifact::ActionKey;
+use crate::value::digest::DigestMap;
+
+/// Artifacts and action results on disk, shared by threads and processes.
+#[derive(Debug)]
+pub struct Store {
+    pub(crate) layout: Layout,
+    pub(super) access: Access,
+    pub(super) index: RwLock<Index>,
+    /// Durable lengths of packs when the store was opened.
+    lengths: PackLengths,
+    /// Lengths of known objects.
+    pub(super) objects: RwLock<DigestMap<u64>>,
+    pub(crate) writer: Writer,
+    leases: Option<Arc<Leases>>,
+    session: Option<Session>,
+    /// Carries the lock `gc.lock`, shared while the store is open.
+    pub(crate) gc_lock: Option<File>,
+}
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+impl Store {
+    /// Opens the store in a folder: reads each pack once from start to end.
+    ///
+    /// Waits while another process collects garbage: seconds at most.
+    pub fn open(dir: &Path, access: Access) -> Result<Self> {
+        let layout = Layout::open(dir, access)?;
+        let gc_lock = lock_shared(&layout, access)?;
+        let (leases, session) = match access {
+            Access::ReadOnly => (None, None),
+            Access::ReadWrite => {
+                session::sweep(&layout.tmp(), None)?;
+                let session = Session::open(&layout)?;
+                (Some(Arc::new(Leases::open(&layout, &session.dir)?)), Some(session))
+            }
+        };
+        // Under the lock, so that no collection runs between its number and the index.
+        let using = session.as_ref().map(|session| session.uses.share(&session.file)).transpose()?;
+        let lengths = pack_lengths::read(&layout).unwrap_or_default();
+        let index = Index::read(&layout, &lengths)?;
+        drop(using);
+        for (path, message) in index.missing(&lengths, &layout) {
+            tracing::warn!("{}: {message}; what a run needs of them is made again", path.display());
+        }
+        let index = RwLock::new(index);
+        let (objects, writer) = Default::default();
+        Ok(Self { layout, access, index, lengths, objects, writer, leases, session, gc_lock })
+    }
+
+    /// The folder, as an absolute path.
+    pub fn dir(&self) -> &Path {
+        &self.layout.dir
+    }
+
+    /// The folder for logs of runs; the store itself does not read them.
+    pub fn runs_dir(&self) -> PathBuf {
+        self.layout.runs()
+    }
+
+    /// The folder for checkpoints of a key; the caller creates it.
+    ///
+    /// Garbage collection removes it once the key has a result.
+    pub fn checkpoint_dir(&self, key: &ActionKey) -> PathBuf {
+        self.layout.checkpoint(key)
+    }
+
+    /// The rights of this open store.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// Creates an empty folder; it is removed when dropped, or swept later if this process is killed.
+    pub fn scratch(&self) -> Result<tempfile::TempDir> {
+        disk::temporary_dir(self.session_dir()?, "scratch-")
+    }
+
+    /// Makes all recorded and looked-up bytes durable, whoever wrote them; cheap if they are known to be.
+    ///
+    /// Threads that commit at the same time share one write and one sync. After an error the records stay in memory,
+    /// and the next commit tries again.
+    pub fn commit(&self) -> Result<()> {
+        match self.access {
+            Access::ReadWrite => self.commit_avoiding(&HashSet::new()),
+            Access::ReadOnly => durable::sync_read(&self.layout, &self.index),
+        }
+    }
+
+    /// The same, without appending to these packs.
+    pub(crate) fn commit_avoiding(&self, packs: &HashSet<String>) -> Result<()> {
+        self.writer.commit(&self.layout, &self.index, packs)
+    }
+
+    /// Reads new records of other processes.
+    pub fn refresh(&self) -> Result<()> {
+        self.index_mut().read_new(&self.layout)
+    }
+
+    /// Reads all packs anew.
+    pub(crate) fn reload(&self) -> Result<()> {
+        let mut index = self.index_mut();
+        *index = Index::read(&self.layout, &index.durable_lengths())?;
+        Ok(())
+    }
+
+    /// Makes garbage collection wait while results are looked up, so that found and noted results stay.
+    ///
+    /// Reads the index anew if a collection ran since the last call. A thread that holds one must neither ask for
+    /// another nor record anything.
+    pub fn using(&self) -> Result<Using<'_>> {
+        let Some(session) = &self.session else { return Ok(Using::nothing()) };
+        let (using, collected) = session.uses.share(&session.file)?;
+        if collected {
+            self.forget_objects();
+            self.refresh()?;
+        }
+        Ok(using)
+    }
+
+    /// Takes the right to produce the result of a key; `None` if another thread or process holds it.
+    ///
+    /// The new holder refreshes and looks again before it works, as the former one may have recorded a result.
+    pub fn try_lease(&self, key: &ActionKey) -> Result<Option<Lease>> {
+        self.leases.as_ref().ok_or_else(|| self.read_only())?.try_take(key)
+    }
+
+    /// The same as [`Store::try_lease`] for heavy work: other hosts that share the store see the lease, and may take it
+    /// two minutes after its holder's host has stopped.
+    pub fn try_lease_across_hosts(&self, key: &ActionKey) -> Result<Option<Lease>> {
+        self.leases.as_ref().ok_or_else(|| self.read_only())?.try_take_across_hosts(key)
+    }
+
+    /// Names the holder of a taken lease.
+    pub fn who_computes(&self, key: &ActionKey) -> String {
+        self.leases.as_ref().map_or_else(|| "nobody".to_owned(), |leases| leases.holder(key))
+    }
+
+    /// Records a use of these keys now; once a run, soon after its lookups.
+    pub fn touch(&self, keys: &[ActionKey]) -> Result<()> {
+        if self.access == Access::ReadOnly || keys.is_empty() {
+            return Ok(());
+        }
+        last_use::touch(&self.layout, keys, clock::now_ms())
+    }
+
+    pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
+        read(&self.index)
+    }
+
+    pub(crate) fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
+        write(&self.index)
+    }
+
+    /// The session; an error if the store is read-only.
+    pub(crate) fn session(&self) -> Result<&Session> {
+        self.session.as_ref().ok_or_else(|| self.read_only())
+    }
+
+    /// The folder for unfinished files.
+    pub(crate) fn session_dir(&self) -> Result<&Path> {
+        self.session()?.dir.path()
+    }
+
+    pub(crate) fn use_lock(&self) -> Result<&UseLock> {
+        Ok(&self.session()?.uses)
+    }
+
+    /// Forgets the known objects.
+    pub(crate) fn forget_objects(&self) {
+        write(&self.objects).clear();
+    }
+
+    pub(crate) fn read_only(&self) -> StoreError {
+        StoreError::ReadOnly { dir: self.layout.dir.clone() }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if self.access == Access::ReadOnly {
+            return;
+        }
+        let lengths = self.index().durable_lengths();
+        if let Err(error) = pack_lengths::raise(&self.layout, &self.lengths, lengths) {
+            tracing::debug!("{error}");
+        }
+    }
+}
+
+/// Locks `gc.lock`, shared. A reader that cannot lock a store may not write to its folder, where nobody collects
+/// either.
+fn lock_shared(layout: &Layout, access: Access) -> Result<Option<File>> {
+    let path = layout.gc_lock();
+    let file = match access {
+        Access::ReadWrite => disk::open_or_create(&path)?,
+        Access::ReadOnly => match disk::open(&path) {
+            Ok(file) => file,
+            Err(_) => return Ok(None),
+        },
+    };
+    match wait::lock(&file, Hold::Shared, "the end of a garbage collection", &path) {
+        Err(error) if access == Access::ReadOnly && !error.is(ErrorKind::Interrupted) => Ok(None),
+        locked => locked.map(|()| Some(file)),
+    }
+}

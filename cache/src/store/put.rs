@@ -1,0 +1,126 @@
+//! Recording of artifacts and results in an open store.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::error::StoreError;
+use crate::format::object::{self, OBJECT_MIN_BYTES, Put};
+use crate::format::record::{Hit, Kind};
+use crate::lock::memory::{read, write};
+use crate::store::open::Store;
+use crate::value::artifact::{ActionKey, ActionResult, Artifact, FileEntry, OutputDigest, check_name};
+use crate::value::digest::Digest;
+
+/// The contents of a new file.
+#[derive(Debug)]
+pub enum PutContent {
+    /// Bytes in memory.
+    Bytes(Vec<u8>),
+    /// A file: moved into the store if it lies below [`Store::scratch`], copied otherwise.
+    File(PathBuf),
+}
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+impl Store {
+    /// Records the files of an artifact; small ones wait for [`Store::commit`].
+    ///
+    /// Names are relative, with `/` between folders. Equal contents are stored once.
+    pub fn put_artifact(&self, files: Vec<(String, PutContent)>) -> Result<(OutputDigest, Artifact)> {
+        let session = self.session_dir()?;
+        let mut entries = Vec::with_capacity(files.len());
+        for (name, content) in files {
+            check_name(&name).map_err(|reason| StoreError::FileName { name: name.clone(), reason })?;
+            let (digest, size_bytes) = self.put_blob(session, content)?;
+            entries.push(FileEntry { name, digest, size_bytes });
+        }
+        let artifact = Artifact::new(entries);
+        if let Some(pair) = artifact.files.windows(2).find(|pair| pair[0].name == pair[1].name) {
+            let reason = "two files have it";
+            return Err(StoreError::FileName { name: pair[0].name.clone(), reason });
+        }
+        let digest = artifact.digest();
+        if self.artifact(&digest).is_none() {
+            self.writer.pending().add_artifact(digest, &artifact);
+        }
+        if self.writer.pending().is_full() {
+            self.commit()?;
+        }
+        Ok((digest, artifact))
+    }
+
+    /// Records the result of a key, to be committed; returns the recorded one: the first result wins.
+    ///
+    /// A recorded result without its bytes is replaced.
+    pub fn put_result<P: Serialize>(&self, key: &ActionKey, result: ActionResult<P>) -> Result<Hit> {
+        self.session()?;
+        loop {
+            let mut pending = self.writer.pending();
+            if let Some(earlier) = pending.result(key) {
+                return Ok(earlier.clone());
+            }
+            // Under the mutex, so that no record moves from `pending` to the index meanwhile.
+            let recorded = self.index().location(Kind::Result, &key.0);
+            let Some(location) = recorded else {
+                return Ok(pending.add_result(*key, result));
+            };
+            drop(pending);
+            // A record with a corrupt body is no result.
+            if let Some(earlier) = self.hit(key)
+                && self.read_result(key)?.is_some()
+            {
+                return Ok(earlier);
+            }
+            self.bury(Kind::Result, &key.0, &location);
+        }
+    }
+
+    /// Puts the result of a key out of use, so that another one can be recorded for it.
+    pub fn forget_result(&self, key: &ActionKey) {
+        let recorded = self.index().location(Kind::Result, &key.0);
+        if let Some(location) = recorded {
+            self.bury(Kind::Result, &key.0, &location);
+        }
+    }
+
+    fn put_blob(&self, session: &Path, content: PutContent) -> Result<(Digest, u64)> {
+        let length = match &content {
+            PutContent::Bytes(bytes) => bytes.len() as u64,
+            PutContent::File(path) => std::fs::metadata(path).map_err(StoreError::io("read", path))?.len(),
+        };
+        if length >= OBJECT_MIN_BYTES {
+            // An existing object must not go between the look at it and the new date that keeps it.
+            let _using = self.using()?;
+            let (digest, size_bytes, put) = match content {
+                PutContent::Bytes(bytes) => object::put_bytes(&self.layout, session, &bytes)?,
+                PutContent::File(path) => object::put_file(&self.layout, session, &path)?,
+            };
+            self.note_object(digest, size_bytes, put);
+            return Ok((digest, size_bytes));
+        }
+        let bytes = match content {
+            PutContent::Bytes(bytes) => bytes,
+            PutContent::File(path) => std::fs::read(&path).map_err(StoreError::io("read", path))?,
+        };
+        let (digest, size_bytes) = (Digest::of(&bytes), bytes.len() as u64);
+        let mut pending = self.writer.pending();
+        if !pending.has_blob(&digest) && self.index().blob_size(&digest).is_none() {
+            pending.add_blob(digest, bytes);
+        }
+        Ok((digest, size_bytes))
+    }
+
+    /// Notes an object; another process may have put it there and not yet synced its folder.
+    fn note_object(&self, digest: Digest, size_bytes: u64, put: Put) {
+        // This process put it there before, or a recorded artifact names it.
+        if read(&self.objects).get(&digest) == Some(&size_bytes) {
+            return;
+        }
+        if put == Put::Found {
+            // First, as other threads will rely on the note.
+            self.writer.pending().add_folder(object::folder(&self.layout, &digest));
+        }
+        write(&self.objects).insert(digest, size_bytes);
+    }
+}

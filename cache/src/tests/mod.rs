@@ -1,0 +1,4 @@
+//! Tests of the store as a whole that need its internals.
+
+pub(crate) mod crash;
+mod golden;

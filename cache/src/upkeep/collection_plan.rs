@@ -1,0 +1,260 @@
+//! Plan of a garbage collection: results and logs beyond the limits, and then dead bytes.
+
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::error::StoreError;
+use crate::files::{clock, disk};
+use crate::format::checkpoint::{self, Checkpoints};
+use crate::format::names;
+use crate::format::record::{Hit, Kind};
+use crate::store::Store;
+use crate::store::catalog::{self, ObjectFile};
+use crate::upkeep::compact::{self, Kept, PackUse};
+use crate::upkeep::gc_report::{Collected, GcPolicy, GcReport, LogUse};
+use crate::upkeep::pin::Pin;
+use crate::upkeep::retention::{Use, rank};
+use crate::upkeep::strays;
+use crate::value::artifact::ActionKey;
+
+/// The removals of a collection; a dry run ends with this plan.
+pub(crate) struct CollectionPlan {
+    pub(crate) report: GcReport,
+    pub(crate) kept: Kept,
+    /// Objects to remove.
+    pub(crate) objects: Vec<ObjectFile>,
+    /// Ids of packs to rewrite.
+    pub(crate) packs: HashSet<String>,
+    /// Keys without need of their checkpoints.
+    pub(crate) checkpoints: Vec<ActionKey>,
+    /// Other files to remove.
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+/// Results that stay whatever the limits.
+#[derive(Debug, Default)]
+pub(crate) struct Protection {
+    pinned: HashSet<ActionKey>,
+    /// Prefixes of keys noted by live sessions.
+    pub(crate) noted: HashSet<u64>,
+    /// Everything used, recorded or stored since this time, in milliseconds since 1970.
+    since_ms: Option<u64>,
+}
+
+impl Protection {
+    pub(crate) fn of_pins(pins: &[Pin]) -> Self {
+        let pinned = pins.iter().flat_map(|pin| pin.keys.iter().copied()).collect();
+        Self { pinned, ..Self::default() }
+    }
+
+    /// Protects everything used since this time too.
+    pub(crate) fn since(&mut self, time_ms: u64) {
+        self.since_ms = Some(self.since_ms.map_or(time_ms, |since| since.min(time_ms)));
+    }
+
+    fn covers_time(&self, time_ms: u64) -> bool {
+        self.since_ms.is_some_and(|since| time_ms >= since)
+    }
+
+    fn covers(&self, key: &ActionKey, last_used_ms: u64) -> bool {
+        self.covers_time(last_used_ms) || self.pinned.contains(key) || self.noted.contains(&key.prefix())
+    }
+}
+
+impl Store {
+    /// Plans a collection; changes nothing.
+    pub(crate) fn plan_gc(
+        &self,
+        policy: &GcPolicy,
+        logs: &[LogUse],
+        now_ms: u64,
+        in_use: bool,
+        protection: &Protection,
+    ) -> Result<CollectionPlan, StoreError> {
+        let mut report = GcReport { in_use, ..GcReport::default() };
+        let mut kept = Kept::default();
+        let mut full = false;
+        let mut logs = RankedLogs::new(logs, policy, now_ms, protection);
+        let mut going = Vec::new();
+        for one in rank(self.uses(protection)) {
+            logs.pass(Some((one.protected, one.last_used_ms)), full, &mut report);
+            let size_bytes = self.bytes_without(&one, &kept);
+            full |= report.exceeds(policy, size_bytes) && !one.protected;
+            if !one.protected && (full || is_older(one.last_used_ms, policy.max_age, now_ms)) {
+                going.push(one);
+                continue;
+            }
+            report.keep(size_bytes, one.protected);
+            kept.add(&self.index(), &one.key, &one.outputs);
+        }
+        logs.pass(None, full, &mut report);
+        let mut counted = kept.clone();
+        for one in going.into_iter().rev() {
+            let size_bytes = self.bytes_without(&one, &counted);
+            counted.add(&self.index(), &one.key, &one.outputs);
+            report.recompute_ms += one.elapsed_ms;
+            let Use { key, node, kind, last_used_ms, elapsed_ms, .. } = one;
+            report.collected.push(Collected { key, node, kind, last_used_ms, size_bytes, elapsed_ms });
+        }
+
+        let is_dead =
+            |object: &ObjectFile| !kept.blobs.contains(&object.digest) && !protection.covers_time(object.modified_ms);
+        let objects: Vec<_> = catalog::objects(&self.layout)?.into_iter().filter(is_dead).collect();
+        report.objects = objects.len() as u64;
+        report.bytes_freed = report.log_bytes_freed + objects.iter().map(|object| object.size_bytes).sum::<u64>();
+
+        let mut packs = HashSet::new();
+        if !report.in_use {
+            for pack in compact::pack_uses(&self.index(), &kept)? {
+                let PackUse { id, dead_bytes, .. } = &pack;
+                if pack.is_worth_rewriting() || (policy.max_size_bytes.is_some() && *dead_bytes > 0) {
+                    report.bytes_freed += dead_bytes;
+                    packs.insert(id.clone());
+                }
+            }
+        }
+        report.packs = packs.len() as u64;
+        let mut plan = CollectionPlan { report, kept, objects, packs, checkpoints: Vec::new(), paths: Vec::new() };
+        self.plan_checkpoints(policy, now_ms, &mut plan)?;
+        self.plan_leftovers(policy, now_ms, &mut plan)?;
+        Ok(plan)
+    }
+
+    /// Lists the uses of all results.
+    fn uses(&self, protection: &Protection) -> Vec<Use> {
+        let last_use = self.last_use();
+        let read = self.results().map(|(key, result, _)| (key, (result.inputs(), result.node, result.kind)));
+        let mut read: HashMap<_, _> = read.collect();
+        let index = self.index();
+        let keys = index.all(Kind::Result).map(|(key, _)| ActionKey(key));
+        let uses = keys.filter_map(|key| {
+            let Hit { outputs, elapsed_ms, recorded_ms } = index.hit(&key)?;
+            let last_used_ms = last_use.of_key(&key).unwrap_or_default().max(recorded_ms);
+            let outputs = outputs.into_iter().map(|(_, output)| output).collect();
+            // The body of a result may be corrupt.
+            let unknown = || (Vec::new(), "unknown".to_owned(), "unknown".to_owned());
+            let (inputs, node, kind) = read.remove(&key).unwrap_or_else(unknown);
+            let protected = protection.covers(&key, last_used_ms);
+            Some(Use { key, node, kind, outputs, inputs, elapsed_ms, last_used_ms, protected })
+        });
+        uses.collect()
+    }
+
+    /// Sums up the bytes of a result beyond the kept ones.
+    fn bytes_without(&self, one: &Use, kept: &Kept) -> u64 {
+        let index = self.index();
+        let mut seen = HashSet::new();
+        let mut size = index.record_bytes(Kind::Result, &one.key.0).unwrap_or(0);
+        for output in one.outputs.iter().filter(|output| !kept.artifacts.contains(&output.0)) {
+            size += index.record_bytes(Kind::Artifact, &output.0).unwrap_or(0);
+            for file in index.artifact(output).unwrap_or_default().files {
+                if !kept.blobs.contains(&file.digest) && seen.insert(file.digest) {
+                    size += index.record_bytes(Kind::Blob, &file.digest).unwrap_or(file.size_bytes);
+                }
+            }
+        }
+        size
+    }
+
+    fn plan_checkpoints(&self, policy: &GcPolicy, now_ms: u64, plan: &mut CollectionPlan) -> Result<(), StoreError> {
+        for key in checkpoint::keys(&self.layout)? {
+            let files = Checkpoints::new(&self.layout.checkpoint(&key), key).all_files()?;
+            let extent = Extent::of(&files);
+            let old = is_older(extent.modified_ms, policy.max_age, now_ms);
+            // A process that works on the key now holds its lease.
+            let has_result = self.index().location(Kind::Result, &key.0).is_some();
+            if !files.is_empty() && (has_result || old) && self.try_lease(&key)?.is_some() {
+                plan.report.checkpoints += 1;
+                plan.report.bytes_freed += extent.size_bytes;
+                plan.checkpoints.push(key);
+            }
+        }
+        Ok(())
+    }
+
+    fn plan_leftovers(&self, policy: &GcPolicy, now_ms: u64, plan: &mut CollectionPlan) -> Result<(), StoreError> {
+        // A claim outlives its holder by minutes, and a file is being written for seconds.
+        let day = Some(Duration::from_secs(24 * 60 * 60));
+        let (quarantine, claims) = (self.layout.quarantine(), self.layout.claims());
+        let quarantined = files(&quarantine, names::is_quarantined)?.map(|path| (path, policy.max_age));
+        let claims = files(&claims, names::is_digest)?.map(|path| (path, day));
+        let unfinished = strays::unfinished(&self.layout)?.into_iter().map(|path| (path, day));
+        for (path, max_age) in quarantined.chain(claims).chain(unfinished) {
+            let extent = Extent::of([&path]);
+            if is_older(extent.modified_ms, max_age, now_ms) {
+                plan.report.leftovers += 1;
+                plan.report.bytes_freed += extent.size_bytes;
+                plan.paths.push(path);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lists the files of a folder with such names; links and FIFOs count as files.
+fn files(dir: &Path, is_ours: fn(&str) -> bool) -> Result<impl Iterator<Item = PathBuf>, StoreError> {
+    let names = disk::list_if(dir, |kind| !kind.is_dir(), is_ours)?;
+    Ok(names.into_iter().map(|name| dir.join(name)))
+}
+
+/// Length of some files, and the time of the last change; a missing file counts as empty.
+#[derive(Clone, Copy, Debug, Default)]
+struct Extent {
+    size_bytes: u64,
+    /// Milliseconds since 1970.
+    modified_ms: u64,
+}
+
+impl Extent {
+    fn of<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Self {
+        let mut extent = Self::default();
+        for metadata in paths.into_iter().filter_map(|path| path.symlink_metadata().ok()) {
+            extent.size_bytes += metadata.len();
+            extent.modified_ms = metadata.modified().map_or(0, clock::ms_of).max(extent.modified_ms);
+        }
+        extent
+    }
+}
+
+/// Logs by value, decided on between the results.
+struct RankedLogs<'a> {
+    /// Undecided logs, the most valuable last, with their indices in the given list.
+    left: Vec<(usize, LogUse)>,
+    /// True once a log did not fit: older logs do not stay in its place. Results do, as they are worth more.
+    full: bool,
+    policy: &'a GcPolicy,
+    now_ms: u64,
+}
+
+impl<'a> RankedLogs<'a> {
+    fn new(logs: &[LogUse], policy: &'a GcPolicy, now_ms: u64, protection: &Protection) -> Self {
+        let protect =
+            |log: &LogUse| LogUse { protected: log.protected || protection.covers_time(log.written_ms), ..*log };
+        let mut left: Vec<_> = logs.iter().map(protect).enumerate().collect();
+        // Of logs with equal times, the first in the list is worth the most.
+        left.sort_by_key(|(number, log)| ((log.protected, log.began_ms), Reverse(*number)));
+        Self { left, full: false, policy, now_ms }
+    }
+
+    /// Decides on the logs that are worth more than a result with this protection and time of last use; without a
+    /// result, on the rest.
+    fn pass(&mut self, result: Option<(bool, u64)>, results_full: bool, report: &mut GcReport) {
+        self.full |= results_full;
+        let is_worth_more = |log: &LogUse| result.is_none_or(|worth| (log.protected, log.began_ms) > worth);
+        while let Some((number, log)) = self.left.pop_if(|(_, log)| is_worth_more(log)) {
+            self.full |= report.exceeds(self.policy, log.size_bytes) && !log.protected;
+            if !log.protected && (self.full || is_older(log.written_ms, self.policy.max_age, self.now_ms)) {
+                report.logs.push(number);
+                report.log_bytes_freed += log.size_bytes;
+                continue;
+            }
+            report.keep(log.size_bytes, log.protected);
+        }
+    }
+}
+
+fn is_older(time_ms: u64, max_age: Option<Duration>, now_ms: u64) -> bool {
+    max_age.is_some_and(|max| Duration::from_millis(now_ms.saturating_sub(time_ms)) > max)
+}

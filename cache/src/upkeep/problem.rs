@@ -1,0 +1,25 @@
+//! A damaged or missing file, as `verify` and `repair` report it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// A damaged or missing file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file.
+    pub path: PathBuf,
+    /// The damage.
+    pub message: String,
+}
+
+impl Problem {
+    pub(crate) fn new(path: impl Into<PathBuf>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.message)
+    }
+}

@@ -1,0 +1,107 @@
+//! The interface of executors: requests and reports.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use super::failure::Failure;
+use super::scratch::Scratch;
+use crate::schedule::BatchId;
+use crate::stage::{Action, Output, Progress, Stage};
+
+/// Runs batches of actions.
+pub trait Executor: Send + Sync {
+    /// Starts a batch and returns at once.
+    fn start(&self, request: Request);
+
+    /// Tells all batches to stop, and kills them after a grace period if possible; no batch starts any more.
+    fn stop(&self);
+
+    /// Kills all batches at once if possible, and stops them otherwise; no batch starts any more.
+    fn kill(&self) {
+        self.stop();
+    }
+}
+
+/// A batch of actions to run.
+pub struct Request {
+    /// Its number, repeated in its reports.
+    pub batch: BatchId,
+    /// The stage that runs.
+    pub stage: &'static dyn Stage,
+    /// At least one.
+    pub actions: Vec<Action>,
+    /// CPU threads that it may use, at least 1.
+    pub threads: usize,
+    /// The device, for example `cpu`.
+    pub device: String,
+    /// Bytes that each process of a worker may allocate; unlimited in a thread.
+    pub memory_limit_bytes: Option<u64>,
+    /// The time limit of one action; a batch of n has n times as long.
+    ///
+    /// A worker process is killed when it runs out. A thread cannot be killed: it is told to stop, as if the run were.
+    pub timeout: Option<Duration>,
+    /// A folder that outlives the attempt, for stages that write checkpoints; it need not exist.
+    pub checkpoint_dir: Option<PathBuf>,
+    /// A file to which a worker appends the output of the stage; a batch in a thread prints nothing.
+    pub log: Option<PathBuf>,
+    /// Largest size of that file; see [`Context::log_max_bytes`](crate::stage::Context::log_max_bytes).
+    pub log_max_bytes: u64,
+}
+
+/// News of a batch.
+pub enum Report {
+    /// It made progress; at most some ten times a second.
+    Progress {
+        /// Its number.
+        batch: BatchId,
+        /// The progress.
+        progress: Progress,
+    },
+    /// A worker described the device on which it has computed.
+    Device {
+        /// Its number.
+        batch: BatchId,
+        /// The result of [`DeviceUse::describe`](crate::stage::DeviceUse::describe).
+        description: String,
+    },
+    /// It ended.
+    Finished(Finished),
+}
+
+/// The end of a batch.
+pub struct Finished {
+    /// Its number.
+    pub batch: BatchId,
+    /// One result for each action, in order; outputs are in the order in which the stage declares them.
+    pub results: Vec<Result<Vec<Output>, Failure>>,
+    /// Duration of the whole batch, including the start of a process.
+    pub elapsed: Duration,
+    /// The folder of output files, removed on drop.
+    pub scratch: Option<Scratch>,
+}
+
+/// Sends reports; called from any thread.
+pub type SendReport = Arc<dyn Fn(Report) + Send + Sync>;
+
+/// Returns a channel of reports.
+pub fn report_channel() -> (SendReport, Receiver<Report>) {
+    let (sender, receiver) = channel();
+    // A report without a receiver is of no use.
+    (Arc::new(move |report| drop(sender.send(report))), receiver)
+}
+
+impl Request {
+    /// Returns the time limit of the batch.
+    pub(super) fn time_limit(&self) -> Option<Duration> {
+        let members = u32::try_from(self.actions.len()).unwrap_or(u32::MAX);
+        self.timeout.map(|timeout| timeout.saturating_mul(members))
+    }
+
+    /// Returns a report that all actions failed for one reason.
+    pub(super) fn failed(&self, failure: &Failure, elapsed: Duration) -> Report {
+        let results = self.actions.iter().map(|_| Err(failure.clone())).collect();
+        Report::Finished(Finished { batch: self.batch, results, elapsed, scratch: None })
+    }
+}

@@ -1,0 +1,270 @@
+//! Publishes the nodes of a run, and single nodes for `orchestrate report`.
+
+use std::collections::HashSet;
+use std::path::{Component, Path, PathBuf};
+
+use orchestrate_cache::{ActionKey, OutputDigest, Store};
+
+use super::adopt;
+use super::error::{PublishError, Refusal};
+use super::folder::{PointChange, PublishedFolder};
+use super::name::PointNames;
+use super::record::{Owner, PointRecord, RECORD, published_name};
+use super::sidecar::{self, Sidecar};
+use super::writer::{Content, NewFile, is_unchanged};
+use crate::diagnostic::{Diagnostic, SpecError};
+use crate::known::Outputs;
+use crate::modes::{MODES, Modes};
+use crate::node::NodeId;
+use crate::plan::Plan;
+
+/// The most points that are published under one lock and with one sync.
+const POINTS_AT_ONCE: usize = 1000;
+
+/// The folder into which a planned stage, by its index, is published.
+pub fn root(plan: &Plan, stage: usize) -> Option<PathBuf> {
+    let publish = plan.declared(stage).publish.as_ref()?;
+    Some(plan.spec.root.join(publish.get_ref()).components().collect())
+}
+
+/// The owner of the folder of a planned stage.
+fn owner(plan: &Plan, stage: usize) -> Owner {
+    let spec = &plan.spec;
+    let is_outside = root(plan, stage).is_some_and(|root| {
+        !root.starts_with(&spec.root) || root.components().any(|part| part == Component::ParentDir)
+    });
+    // Projects that share a folder outside of them may have specs of the same relative path.
+    let path = if is_outside { &spec.path } else { spec.in_project(&spec.path) };
+    Owner::new(&spec.name, &plan.stages[stage].name, path)
+}
+
+/// Publishes the nodes of one run.
+pub(crate) struct Publisher<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) store: &'a Store,
+    /// By planned stage; `None` if it publishes nothing.
+    pub(super) stages: Vec<Option<Publication>>,
+}
+
+/// The publication of one stage.
+pub(super) struct Publication {
+    pub(super) folder: PublishedFolder,
+    pub(super) names: PointNames,
+    /// By the rank of a point, the key that this run published or found published.
+    pub(super) current: Vec<Option<ActionKey>>,
+    /// True once this run has published a point.
+    pub(super) published: bool,
+}
+
+/// The result of a node, for publishing.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeResult<'a> {
+    /// The node.
+    pub node: NodeId,
+    /// Its key.
+    pub key: ActionKey,
+    /// Its outputs.
+    pub outputs: &'a [(String, OutputDigest)],
+    /// The run that publishes it.
+    pub run: &'a str,
+}
+
+impl<'a> Publisher<'a> {
+    /// Reads the records of all folders into which selected nodes are published. Errors: every folder that belongs to
+    /// another stage.
+    pub(crate) fn open(plan: &'a Plan, store: &'a Store, selected: impl Fn(NodeId) -> bool) -> Result<Self, SpecError> {
+        let mut problems = Vec::new();
+        let open = |stage: usize| {
+            let root = root(plan, stage)?;
+            match Publication::open(plan, store, stage, root) {
+                Ok(publication) => Some(publication),
+                // No selected node is published there.
+                Err(_) if !plan.stage_nodes(stage).any(&selected) => None,
+                Err(Refusal { message, help }) => {
+                    let written = plan.declared(stage).publish.as_ref()?;
+                    problems.push(Diagnostic::error(message).at(written.span()).help(help));
+                    None
+                }
+            }
+        };
+        let stages = (0..plan.stages.len()).map(open).collect();
+        if !problems.is_empty() {
+            return Err(SpecError::new(plan.spec.sources.clone(), problems));
+        }
+        Ok(Self { plan, store, stages })
+    }
+
+    /// Returns whether outputs of a node are published.
+    pub(crate) fn publishes(&self, id: NodeId) -> bool {
+        self.stages[self.plan.node(id).stage as usize].is_some()
+    }
+
+    /// Publishes nodes whose outputs are in the store. Returns one result for each, in order.
+    pub(crate) fn publish(
+        &mut self,
+        run: &str,
+        nodes: &[(NodeId, ActionKey, Outputs)],
+    ) -> Vec<Result<(), PublishError>> {
+        let (plan, store) = (self.plan, self.store);
+        let mut results: Vec<_> = nodes.iter().map(|_| Ok(())).collect();
+        let mut waiting: Vec<Vec<(usize, PointChange)>> = self.stages.iter().map(|_| Vec::new()).collect();
+        for (index, (id, key, outputs)) in nodes.iter().enumerate() {
+            let stage = plan.node(*id).stage as usize;
+            let Some(publication) = &mut self.stages[stage] else { continue };
+            if !publication.is_current(plan, *id, *key, outputs) {
+                let folder = publication.names.folder(plan, *id);
+                let result = NodeResult { node: *id, key: *key, outputs, run };
+                match stored_files(store, outputs) {
+                    Ok(files) => waiting[stage].push((index, publication.change(plan, folder, result, files))),
+                    Err(error) => results[index] = Err(error),
+                }
+            }
+        }
+        for (publication, waiting) in self.stages.iter_mut().zip(waiting) {
+            let Some(publication) = publication else { continue };
+            let mut waiting = waiting.into_iter().peekable();
+            while waiting.peek().is_some() {
+                let (indices, changes): (Vec<_>, Vec<_>) = waiting.by_ref().take(POINTS_AT_ONCE).unzip();
+                for (index, done) in indices.into_iter().zip(publication.put(changes, store)) {
+                    if done.is_ok() {
+                        publication.mark_current(plan, nodes[index].0, nodes[index].1);
+                    }
+                    results[index] = done;
+                }
+            }
+        }
+        results
+    }
+
+    /// Takes the warnings since the last call.
+    pub(crate) fn take_warnings(&mut self) -> Vec<String> {
+        let publications = self.stages.iter_mut().flatten();
+        publications.flat_map(|publication| std::mem::take(&mut publication.folder.warnings)).collect()
+    }
+}
+
+impl Publication {
+    fn open(plan: &Plan, store: &Store, stage: usize, root: PathBuf) -> Result<Self, Refusal> {
+        let mut folder = PublishedFolder::open(root, owner(plan, stage), plan.spec.root.clone())?;
+        let names = PointNames::new(plan, stage);
+        if folder.is_new() {
+            folder.check_neighbours()?;
+        }
+        if folder.is_new() && folder.root.is_dir() {
+            let ours: HashSet<String> = plan.stage_nodes(stage).map(|id| names.folder(plan, id)).collect();
+            adopt::adopt(&mut folder, &ours, store)?;
+        }
+        Ok(Self { folder, names, current: vec![None; plan.stages[stage].len()], published: false })
+    }
+
+    /// The record of a node, if it shows these results and is not of an older run.
+    pub(super) fn recorded(
+        &self,
+        plan: &Plan,
+        id: NodeId,
+        key: ActionKey,
+        outputs: &[(String, OutputDigest)],
+    ) -> Option<&PointRecord> {
+        let point = self.folder.record.points.get(&self.names.folder(plan, id))?;
+        (!point.older_run && point.is_of(key, outputs)).then_some(point)
+    }
+
+    /// Returns whether a node is already published, with all files as recorded. Nothing is locked, read or written.
+    fn is_current(&mut self, plan: &Plan, id: NodeId, key: ActionKey, outputs: &[(String, OutputDigest)]) -> bool {
+        let is_current = self.recorded(plan, id, key, outputs).is_some_and(|point| {
+            let dir = self.folder.root.join(&point.folder);
+            let mut files = point.files.iter();
+            point.before.is_empty()
+                && !point.files.is_empty()
+                && files.all(|file| is_unchanged(&dir.join(&file.name), file))
+        });
+        if is_current {
+            self.mark_current(plan, id, key);
+        }
+        is_current
+    }
+
+    fn mark_current(&mut self, plan: &Plan, id: NodeId, key: ActionKey) {
+        self.current[id.index() - plan.stage(id).first_node.index()] = Some(key);
+    }
+
+    /// Makes the change that publishes files of a node, with a sidecar.
+    fn change(&self, plan: &Plan, folder: String, result: NodeResult<'_>, mut files: Vec<NewFile>) -> PointChange {
+        let NodeResult { node, key, outputs, run } = result;
+        let keep = self.folder.record.points.get(&folder).is_some_and(|point| point.is_of(key, outputs));
+        let name = sidecar::free_name(files.iter().map(|file| file.name.as_str()));
+        let sidecar = Sidecar {
+            node: plan.name(node).as_str().to_owned(),
+            key,
+            outputs: outputs.to_vec(),
+            experiment: plan.spec.name.clone(),
+            spec: plan.spec.in_project(&plan.spec.path).to_owned(),
+            overrides: plan.spec.overrides.clone(),
+            files: files.iter().map(|file| file.name.clone()).collect(),
+            older_run: false,
+        };
+        let point = sidecar.point(folder, run, &name);
+        files.push(NewFile::in_memory(name, sidecar.text()));
+        PointChange { point, files, keep, only: false }
+    }
+
+    fn put(&mut self, changes: Vec<PointChange>, store: &Store) -> Vec<Result<(), PublishError>> {
+        self.published = true;
+        let count = changes.len();
+        let done = self.folder.lock(store).and_then(|mut locked| locked.change(changes));
+        done.unwrap_or_else(|error| {
+            let message = error.to_string();
+            (0..count).map(|_| Err(PublishError::Folder(message.clone()))).collect()
+        })
+    }
+}
+
+/// The files of a node with their published names, without empty folders.
+fn stored_files(store: &Store, outputs: &[(String, OutputDigest)]) -> Result<Vec<NewFile>, PublishError> {
+    let mut files = Vec::new();
+    for (output, digest) in outputs {
+        let artifact = store.artifact(digest).unwrap_or_default();
+        let modes = Modes::of(&artifact, store)?;
+        for file in artifact.files.into_iter().filter(|file| file.name != MODES) {
+            let content = Content::Stored { executable: modes.executable.contains(&file.name) };
+            let name = published_name(outputs, output, &file.name);
+            if name == RECORD {
+                return Err(PublishError::Folder(format!(
+                    "cannot publish: an output has a file `{RECORD}`, which is the name of the record of what is \
+                     published; give it another name"
+                )));
+            }
+            files.push(NewFile { name, digest: file.digest, size: file.size_bytes, content });
+        }
+    }
+    Ok(files)
+}
+
+/// Publishes one node with some files replaced or added, into a folder that its stage owns or comes to own. Returns
+/// warnings.
+///
+/// `folder` is the folder of the point below the root. Errors: the root belongs to another stage, or a file cannot be
+/// written.
+pub fn publish_annotated(
+    plan: &Plan,
+    store: &Store,
+    root: &Path,
+    folder: &str,
+    result: NodeResult<'_>,
+    annotated: Vec<(String, Vec<u8>)>,
+) -> Result<Vec<String>, PublishError> {
+    let stage = plan.node(result.node).stage as usize;
+    let mut publication = Publication::open(plan, store, stage, root.to_owned())?;
+    let mut files = stored_files(store, result.outputs)?;
+    for (name, bytes) in annotated {
+        files.retain(|file| file.name != name);
+        files.push(NewFile::in_memory(name, bytes));
+    }
+    let change = PointChange { keep: false, ..publication.change(plan, folder.to_owned(), result, files) };
+    let is_whole = !publication.folder.changed || publication.folder.is_new();
+    publication.put(vec![change], store).into_iter().collect::<Result<(), _>>()?;
+    if is_whole {
+        publication.folder.lock(store)?.sum_up()?;
+    }
+    Ok(publication.folder.warnings)
+}

@@ -1,0 +1,46 @@
+//! The request of a run beside its plan.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::executor::WorkerCommand;
+use crate::node::NodeId;
+use crate::publish::MergeTables;
+
+/// The request of a run beside its plan.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// CPU threads; all cores if `None`.
+    pub jobs: Option<usize>,
+    /// Names of the accelerator devices that it may use, for example `cuda:0`; without any it computes on the CPU.
+    pub devices: Vec<String>,
+    /// True if the first failure stops the run.
+    pub fail_fast: bool,
+    /// Nodes that run even if the store has their results.
+    pub forced: Vec<NodeId>,
+    /// The command that starts the workers of heavy stages.
+    pub worker: WorkerCommand,
+    /// The time that stopped workers have before they are killed.
+    pub grace: Duration,
+    /// Largest size of a node's log; [`LOG_MAX_BYTES`](crate::stage::LOG_MAX_BYTES) by default.
+    pub log_max_bytes: u64,
+    /// Joins the tables of the points of a published stage; without it they are not joined.
+    pub merge_tables: Option<MergeTables>,
+}
+
+/// A request to stop, from a signal handler or another thread.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Returns the flag that is set to stop the run.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+
+    /// Returns whether the run is to stop.
+    pub fn asked(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,54 @@
+//! The result of a run.
+
+use std::path::PathBuf;
+
+use orchestrate_cache::StoreError;
+
+use crate::diagnostic::SpecError;
+use crate::event::Counts;
+use crate::known::KnownOutputs;
+use crate::node::NodeId;
+use crate::runlog::RunId;
+
+/// The result of a run.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The name of the run.
+    pub run: RunId,
+    /// The number of nodes by how they ended.
+    pub counts: Counts,
+    /// Duration of the run.
+    pub elapsed_ms: u64,
+    /// True if it was stopped before its end.
+    pub interrupted: bool,
+    /// Nodes that failed.
+    pub failures: Vec<NodeFailure>,
+    /// Outputs of every node that succeeded.
+    pub outputs: KnownOutputs,
+    /// Publications that failed.
+    pub unpublished: Vec<String>,
+}
+
+/// A node that failed.
+#[derive(Clone, Debug)]
+pub struct NodeFailure {
+    /// The node.
+    pub node: NodeId,
+    /// The reason.
+    pub cause: String,
+    /// Path of its log, if it has one.
+    pub log: Option<PathBuf>,
+    /// The number of nodes that it blocks.
+    pub blocked: usize,
+}
+
+/// The reason why a run could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The store cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The plan cannot be scheduled on this machine.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+}

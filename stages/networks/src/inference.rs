@@ -1,0 +1,114 @@
+//! Inference, as `cam` and `predict-masks` share it: images through a trained network, a batch at a time.
+
+use burn::tensor::{Device, Tensor};
+use orchestrate_engine::stage::{Action, Context, Progress, StageError};
+use orchestrate_stages::artifact::{ImageReader, Split, Table};
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Card, Training, Weights, device, image_data};
+use crate::training::{Problems, ahead, check, check_names};
+
+/// The images that go through the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Which {
+    /// The images of the fold.
+    #[default]
+    Validation,
+    /// All images; the network was trained on most of them.
+    All,
+}
+
+impl Which {
+    /// Returns the indices of the images, in data set order.
+    pub(crate) fn indices(self, split: &Split, fold: u32) -> Vec<usize> {
+        (0..split.folds.len()).filter(|&image| self == Self::All || split.folds[image] == fold).collect()
+    }
+}
+
+/// Lists the params that are outside their range.
+pub(crate) fn problems(fold: Option<u32>, batch_size: usize) -> Problems {
+    let mut problems = Vec::new();
+    check(&mut problems, "fold", fold != Some(0), "counts from 1");
+    check(&mut problems, "batch_size", batch_size >= 1, "must be at least 1");
+    problems
+}
+
+/// A trained network and the images that it is used on.
+pub(crate) struct Inference<'a, C> {
+    context: &'a Context<'a>,
+    pub(crate) device: Device,
+    pub(crate) images: ImageReader,
+    pub(crate) split: Split,
+    pub(crate) weights: Weights<C>,
+}
+
+impl<'a, C: Card> Inference<'a, C> {
+    /// Opens what the ports received; fails unless images and split are of one data set.
+    pub(crate) fn open(action: &Action, context: &'a Context<'a>) -> Result<Self, StageError> {
+        let images = ImageReader::from_item(action.one("images")?)?;
+        let split = Split::from_item(action.one("split")?)?;
+        let weights = Weights::from_item(action.one("weights")?)?;
+        let device = device(context.device)?;
+        check_names(&images, &split)?;
+        Ok(Self { context, device, images, split, weights })
+    }
+
+    /// Returns the fold whose images the network has not seen.
+    ///
+    /// Errors: images of another size than those of its training; a `fold`, from a spec, that it was trained on.
+    pub(crate) fn fold(&self, fold: Option<u32>) -> Result<u32, StageError> {
+        let Training { height, width, fold: unseen, .. } = self.weights.card.training();
+        let images = &self.images;
+        if (height, width) != (images.height, images.width) {
+            return Err(StageError::input(
+                "weights",
+                format!(
+                    "the network was trained on {height}×{width} pixels, but the images are {}×{}; connect the data \
+                     set of the training",
+                    images.height, images.width
+                ),
+            ));
+        }
+        let ([trains, uses], results) = (C::STAGES, C::RESULTS);
+        match fold {
+            Some(fold) if fold != unseen => Err(StageError::new(format!(
+                "fold = {fold}, but the weights have not seen fold {unseen}: they were trained on the images of fold \
+                 {fold}, so the {results} would leak; vary `{trains}` and `{uses}` over the same axis `fold`"
+            ))),
+            _ => Ok(unseen),
+        }
+    }
+
+    /// Passes each batch to `consume`, with the indices of its images, and reports progress.
+    ///
+    /// - `indices`: the images, in data set order
+    /// - `consume`: receives the indices and the normalised images, `[image, channel, height, width]`
+    pub(crate) fn each_batch(
+        &self,
+        indices: &[usize],
+        batch_size: usize,
+        mut consume: impl FnMut(&[usize], Tensor<4>) -> Result<(), StageError>,
+    ) -> Result<(), StageError> {
+        let (images, Training { normalisation, .. }) = (&self.images, self.weights.card.training());
+        let prepared = indices.chunks(batch_size).map(|batch| {
+            let data = |pixels: Vec<u8>| image_data(&pixels, images.height, images.width, normalisation);
+            (batch, images.batch(batch).map(data))
+        });
+        let (mut done, total) = (0, indices.len() as u64);
+        ahead(self.context.cancelled, prepared, |(batch, data)| {
+            consume(batch, Tensor::from_data(data?, &self.device))?;
+            done += batch.len() as u64;
+            (self.context.progress)(Progress { done, total, message: format!("image {done}/{total}") });
+            Ok(())
+        })
+    }
+
+    /// The error of a network that gives NaN or infinity for an image.
+    pub(crate) fn not_finite(&self, image: usize) -> StageError {
+        let name = &self.images.names[image];
+        StageError::new(format!(
+            "the network gives NaN or infinity for image `{name}`; train it again with a lower learning_rate"
+        ))
+    }
+}

@@ -1,0 +1,158 @@
+//! The training loop, one for all tasks.
+
+use burn::module::Module;
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::Device;
+use orchestrate_engine::stage::{Action, Context, Output, Progress, StageError};
+use orchestrate_stages::artifact::{Epoch, Epochs, Table};
+use orchestrate_stages::random::Seed;
+use orchestrate_stages::threads::with_threads;
+
+use super::checkpoint::{Checkpoint, Checkpoints};
+use super::loader::ahead;
+use super::recipe::Recipe;
+use super::task::{Start, Task};
+use crate::model::{Card, Weights, collect, device, scalar};
+
+/// Progress reports of an epoch, each with the loss of a batch.
+const REPORTS_PER_EPOCH: usize = 10;
+
+/// Trains from the latest checkpoint, or from the start; returns the weights after the last epoch, and the curve.
+///
+/// Errors: pretrained weights that do not fit; a loss that is not finite, with its epoch and batch; an image that
+/// cannot be read; [`StageError::Cancelled`].
+pub(crate) fn fit<T: Task>(
+    task: T,
+    recipe: &Recipe,
+    context: &Context<'_>,
+    action: &Action,
+) -> Result<Vec<Output>, StageError> {
+    let device = device(context.device)?;
+    with_threads(context.threads, || {
+        let checkpoints = context.checkpoint_dir.map(|dir| Checkpoints::new(dir, action.key));
+        let mut training = Training::new(task, recipe, context, device, checkpoints.as_ref())?;
+        while (training.curve.epochs.len() as u32) < recipe.epochs {
+            training.epoch()?;
+            if let Some(checkpoints) = &checkpoints {
+                checkpoints.save(&training.checkpoint()?);
+            }
+        }
+        let weights = Weights { card: training.task.card().clone(), tensors: collect(&training.network) };
+        Ok(vec![weights.output()?, training.curve.output()?])
+    })
+}
+
+struct Training<'a, T: Task> {
+    task: T,
+    recipe: &'a Recipe,
+    context: &'a Context<'a>,
+    seed: Seed,
+    /// The device of validation, without gradients.
+    device: Device,
+    network: T::Network,
+    optimizer: ModuleOptimizer,
+    curve: Epochs<T::Figure>,
+}
+
+impl<'a, T: Task> Training<'a, T> {
+    fn new(
+        mut task: T,
+        recipe: &'a Recipe,
+        context: &'a Context<'a>,
+        device: Device,
+        checkpoints: Option<&Checkpoints>,
+    ) -> Result<Self, StageError> {
+        let differentiable = device.clone().autodiff();
+        let restore = |checkpoint: Checkpoint<T::Figure>| {
+            let network = task.card().build(&checkpoint.tensors, &differentiable).map_err(StageError::new)?;
+            Ok((network, checkpoint.restore(recipe.optimizer())?, checkpoint.curve))
+        };
+        let (network, optimizer, curve) = match checkpoints.and_then(|checkpoints| checkpoints.resume(restore)) {
+            Some(resumed) => resumed,
+            None => (initial(&task, &differentiable)?, recipe.optimizer(), Epochs { epochs: Vec::new() }),
+        };
+        let epochs_done = curve.epochs.len();
+        if task.pretrained().is_none() && task.card().architecture().normalisation.is_some() {
+            let name = task.card().name();
+            tracing::warn!("{name} starts from random weights; pretrained ones are named by `init.weights`");
+            report(context, recipe, epochs_done as u32, "random initial weights".to_owned());
+        }
+        let network = task.prepare(network, &Start { context, device: &device, epochs_done })?;
+        Ok(Self { seed: task.card().streams(), task, recipe, context, device, network, optimizer, curve })
+    }
+
+    /// Runs one pass over the training images, then one over the validation images.
+    fn epoch(&mut self) -> Result<(), StageError> {
+        let Self { task, recipe, context, network, optimizer, .. } = self;
+        let epoch = self.curve.epochs.len() as u32 + 1;
+        let learning_rate = recipe.learning_rate(epoch);
+        let mut order = task.division().train.clone();
+        self.seed.generator("order of images", &epoch.to_string()).shuffle(&mut order);
+        let mut generator = self.seed.generator("augmentation", &epoch.to_string());
+
+        let differentiable = self.device.clone().autodiff();
+        let count = order.len().div_ceil(recipe.batch_size);
+        let mut sum = 0.0;
+        let batches = order.chunks(recipe.batch_size).enumerate();
+        let batches = batches.map(|(index, images)| (index, images, task.batch(images, Some(&mut generator))));
+        ahead(context.cancelled, batches, |(index, images, batch)| {
+            let loss = task.loss(network, images, batch?, &differentiable);
+            let gradients = GradientsParams::from_grads(loss.backward(), network);
+            *network = optimizer.step(learning_rate, network.clone(), gradients);
+            // Read last: a GPU computes in the background until a number is wanted.
+            let loss = scalar(loss)?;
+            if !loss.is_finite() {
+                return Err(diverged(loss, epoch, index + 1, learning_rate));
+            }
+            sum += loss * images.len() as f64;
+            if index.is_multiple_of(count.div_ceil(REPORTS_PER_EPOCH)) {
+                report(context, recipe, epoch - 1, format!("loss {loss:.3}"));
+            }
+            Ok(())
+        })?;
+        let train_loss = sum / order.len() as f64;
+
+        let (validation_loss, figure) = self.validate()?;
+        if !validation_loss.is_finite() {
+            return Err(diverged(validation_loss, epoch, count, learning_rate));
+        }
+        self.curve.epochs.push(Epoch { epoch, learning_rate, train_loss, validation_loss, figure });
+        report(self.context, self.recipe, epoch, format!("loss {train_loss:.3}"));
+        Ok(())
+    }
+
+    /// Returns the loss and the figure of the validation images.
+    fn validate(&self) -> Result<(f64, T::Figure), StageError> {
+        let Self { task, recipe, context, device, .. } = self;
+        let network = self.network.valid();
+        let mut tally = T::Tally::default();
+        let batches = task.division().validation.chunks(recipe.batch_size);
+        let batches = batches.map(|images| (images, task.batch(images, None)));
+        ahead(context.cancelled, batches, |(images, batch)| task.score(&network, images, batch?, device, &mut tally))?;
+        Ok(task.figures(tally))
+    }
+
+    fn checkpoint(&self) -> Result<Checkpoint<T::Figure>, StageError> {
+        Checkpoint::new(collect(&self.network), &self.optimizer, self.curve.clone())
+    }
+}
+
+/// Returns a network before its first step.
+fn initial<T: Task>(task: &T, device: &Device) -> Result<T::Network, StageError> {
+    let (card, drawn) = (task.card(), task.card().drawn(device));
+    let Some(tensors) = task.pretrained() else { return Ok(drawn) };
+    let fitted = card.with_pretrained(drawn, tensors);
+    fitted.map_err(|error| StageError::new(format!("init.weights does not fit {}: {error}", card.name())))
+}
+
+fn report(context: &Context<'_>, recipe: &Recipe, epochs_done: u32, message: String) {
+    (context.progress)(Progress { done: u64::from(epochs_done), total: u64::from(recipe.epochs), message });
+}
+
+/// The error of a loss that is not finite; epoch and batch count from 1.
+fn diverged(loss: f64, epoch: u32, batch: usize, learning_rate: f64) -> StageError {
+    StageError::new(format!(
+        "the loss is {loss} in epoch {epoch}, batch {batch}: the training diverged; \
+         lower `learning_rate` (now {learning_rate})"
+    ))
+}
