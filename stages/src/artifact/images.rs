@@ -111,7 +111,8 @@ impl Table for Labels {
         for (name, values) in &self.columns {
             if ["image", "label", "patient"].contains(&name.as_str()) {
                 return Err(StageError::new(format!(
-                    "column `{name}` of the manifest has the name of a column that `labels` has already; rename it there"
+                    "column `{name}` of the manifest has the name of a column that `labels` has already; \
+                     rename it there"
                 )));
             }
             columns = columns.text(name, values);

@@ -136,30 +136,23 @@ impl Scope<'_> {
         params_only: bool,
         problems: &mut Vec<ParamProblem>,
     ) -> Option<HashSet<String>> {
-        let mut named = Some(HashSet::new());
+        let problems_before = problems.len();
+        let mut named = HashSet::new();
         for (item, span) in items {
             let pieces = template::parse(item).unwrap_or_else(|message| {
                 let help = "write `{{` for `{` and `}}` for `}`";
                 problems.push(problem(format!("`{field}`: {message}"), span, help));
-                named = None;
                 Vec::new()
             });
             for piece in pieces {
                 let Piece::Hole(hole) = piece else { continue };
                 match self.check(&hole, params_only) {
-                    Ok(output) => {
-                        if let (Some(named), Some(output)) = (&mut named, output) {
-                            named.insert(output.to_owned());
-                        }
-                    }
-                    Err((message, help)) => {
-                        problems.push(problem(format!("`{field}`: {message}"), span, help));
-                        named = None;
-                    }
+                    Ok(output) => named.extend(output.map(str::to_owned)),
+                    Err((message, help)) => problems.push(problem(format!("`{field}`: {message}"), span, help)),
                 }
             }
         }
-        named
+        (problems.len() == problems_before).then_some(named)
     }
 
     /// The output named by a placeholder, if any; the error is a message and help.

@@ -30,7 +30,8 @@ pub(super) fn collect(output: &str, root: &Path, place: &Path, real_dir: &Path) 
     let Found { mut files, mut modes, .. } = found;
     if files.is_empty() {
         return Err(StageError::new(format!(
-            "the program ended well but wrote no file to output `{output}`; it writes to the folder that `{{out}}` gives it"
+            "the program ended well but wrote no file to output `{output}`; \
+             it writes to the folder that `{{out}}` gives it"
         )));
     }
     if !modes.executable.is_empty() && all_can_be_executed(root).map_err(|error| failed(error.to_string()))? {
@@ -53,8 +54,8 @@ fn check_root(root: &Path, dir: &Path, real_dir: &Path) -> Result<u64, String> {
     if metadata.is_symlink() {
         let target = fs::read_link(dir).unwrap_or_default();
         return Err(format!(
-            "its folder was replaced by a symbolic link to {}, and what that points to is not kept; copy the files into the \
-             folder",
+            "its folder was replaced by a symbolic link to {}, and what that points to is not kept; copy the files into \
+             the folder",
             target.display()
         ));
     }

@@ -17,6 +17,7 @@ pub(super) fn of_process(name: &str) -> Option<OsString> {
 }
 
 /// Environment variables of one program.
+#[derive(Default)]
 pub(super) struct Environment {
     /// Names and values.
     pub(super) variables: Vec<(String, OsString)>,
@@ -34,8 +35,7 @@ impl Environment {
         secrets: &[String],
         value_of: impl Fn(&str) -> Option<OsString>,
     ) -> Self {
-        let mut environment =
-            Self { variables: Vec::new(), unset_secrets: Vec::new(), short_secrets: Vec::new(), secrets: Vec::new() };
+        let mut environment = Self::default();
         for name in ALWAYS.iter().filter(|name| !keyed.iter().any(|(keyed, _)| keyed == *name)) {
             environment.variables.extend(value_of(name).map(|value| ((*name).to_owned(), value)));
         }

@@ -80,8 +80,8 @@ impl Folder {
             let _ = Command::new("umount").arg("-l").arg(mount).output();
         }
         Err(StageError::new(format!(
-            "the program mounted a file system at {} and left it there; it copies what it needs into the folder, and unmounts \
-             what it mounted",
+            "the program mounted a file system at {} and left it there; it copies what it needs into the folder, \
+             and unmounts what it mounted",
             first.display()
         )))
     }

@@ -72,25 +72,24 @@ impl NodeLog {
 
 impl Write for NodeLog {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let rest = if self.end.is_none() && bytes.len() as u64 <= self.free {
-            self.free -= bytes.len() as u64;
-            self.buffer.extend_from_slice(bytes);
-            if self.buffer.len() >= BUFFER {
+        let mut rest = bytes;
+        if self.end.is_none() {
+            let fitting = match usize::try_from(self.free) {
+                // As many lines as fit.
+                Ok(free) if free < bytes.len() => {
+                    bytes[..free].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)
+                }
+                _ => bytes.len(),
+            };
+            self.free -= fitting as u64;
+            self.buffer.extend_from_slice(&bytes[..fitting]);
+            rest = &bytes[fitting..];
+            if self.buffer.len() >= BUFFER || !rest.is_empty() {
                 self.write_buffer();
             }
-            return Ok(bytes.len());
-        } else if self.end.is_none() {
-            // As many lines as fit.
-            let room = &bytes[..usize::try_from(self.free).expect("less than the bytes")];
-            let fitting = room.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-            self.buffer.extend_from_slice(&bytes[..fitting]);
-            self.write_buffer();
-            &bytes[fitting..]
-        } else {
-            bytes
-        };
-        if self.end.is_none() {
-            self.end = Some(End::new(self.file.metadata()?.len(), self.max_bytes));
+            if !rest.is_empty() {
+                self.end = Some(End::new(self.file.metadata()?.len(), self.max_bytes));
+            }
         }
         if let Some(end) = &mut self.end {
             end.push(rest);
@@ -104,7 +103,6 @@ impl Write for NodeLog {
                 end.write(&self.file, self.max_bytes)
             }
             Some(_) => Ok(()),
-            None if self.buffer.is_empty() => Ok(()),
             None => {
                 self.write_buffer();
                 Ok(())

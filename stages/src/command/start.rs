@@ -124,8 +124,8 @@ fn of_contents(head: &[u8], error: &io::Error) -> String {
     match foreign.iter().find(|(magic, _)| head.starts_with(magic)) {
         Some((_, reason)) => (*reason).to_owned(),
         None if error.raw_os_error() == Some(libc::ENOEXEC) => {
-            "its first line, `#!` and its interpreter, is missing; write for example `#!/bin/sh` there, or name the interpreter \
-             in `argv`, as in [\"sh\", \"{code}\", …]"
+            "its first line, `#!` and its interpreter, is missing; write for example `#!/bin/sh` there, or name \
+             the interpreter in `argv`, as in [\"sh\", \"{code}\", …]"
                 .to_owned()
         }
         None => error.to_string(),
@@ -146,8 +146,8 @@ fn of_first_line(line: &[u8], error: &io::Error) -> String {
     }
     if end.is_none() && line.len() + 2 > FIRST_LINE_MAX {
         return format!(
-            "its first line is longer than the {FIRST_LINE_MAX} bytes that the system reads; write `#!/usr/bin/env` and the name \
-             of the interpreter"
+            "its first line is longer than the {FIRST_LINE_MAX} bytes that the system reads; write `#!/usr/bin/env` \
+             and the name of the interpreter"
         );
     }
     match fs::metadata(interpreter) {

@@ -34,17 +34,15 @@ pub(crate) enum Hole {
 
 impl Hole {
     fn parse(inner: &str) -> Self {
-        let named = |prefix: &str| inner.strip_prefix(prefix).map(str::to_owned);
-        match inner {
-            "out" => Self::Output(None),
-            "code" => Self::Code(None),
-            "threads" => Self::Threads,
-            _ => None
-                .or_else(|| named("params.").map(Self::Param))
-                .or_else(|| named("in.").map(Self::Input))
-                .or_else(|| named("out.").map(|name| Self::Output(Some(name))))
-                .or_else(|| named("code.").map(|name| Self::Code(Some(name))))
-                .unwrap_or_else(|| Self::Param(inner.to_owned())),
+        match (inner, inner.split_once('.')) {
+            ("out", _) => Self::Output(None),
+            ("code", _) => Self::Code(None),
+            ("threads", _) => Self::Threads,
+            (_, Some(("params", name))) => Self::Param(name.to_owned()),
+            (_, Some(("in", port))) => Self::Input(port.to_owned()),
+            (_, Some(("out", name))) => Self::Output(Some(name.to_owned())),
+            (_, Some(("code", name))) => Self::Code(Some(name.to_owned())),
+            _ => Self::Param(inner.to_owned()),
         }
     }
 }

@@ -19,11 +19,11 @@
 //! width    length of the string that follows, u32, little-endian
 //! ```
 //!
-//! A page ends after 1 MiB or 20,000 rows; the library, and so [`page_ranges`], looks only every [`WIDE_BATCH`] rows. As the length of a header is unknown, offsets are counted from the end of a page: string `i` of `n` starts at
+//! A page ends after 1 MiB or 20,000 rows; the library, and so [`page_ranges`], looks only every [`WIDE_BATCH`] rows.
+//! As the length of a header is unknown, offsets are counted from the end of a page: string `i` of `n` starts at
 //! `end − (n − i) × (4 + width) + 4`. Every length is read, so strings of another layout are never taken for images.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::slice;
@@ -74,12 +74,11 @@ impl RawStrings<'_> {
         let Self { width, values } = self;
         let row_bytes = LENGTH_BYTES + width;
         let pages = page_ranges(chunks, row_bytes);
-        let mut headers = HashMap::new();
-        for page in &pages {
-            if let Entry::Vacant(entry) = headers.entry(page.len()) {
-                entry.insert(header(page.len(), row_bytes)?);
-            }
-        }
+        let lengths: BTreeSet<_> = pages.iter().map(Range::len).collect();
+        let headers: BTreeMap<_, _> = lengths
+            .into_iter()
+            .map(|rows| Ok((rows, header(rows, row_bytes)?)))
+            .collect::<Result<_, ParquetError>>()?;
         let length = u32::try_from(width)?.to_le_bytes();
         let mut pieces: Vec<&[u8]> = Vec::new();
         for page in &pages {
