@@ -1,4 +1,4 @@
-//! Shows the progress of a fetch: a bar a file on a terminal, elsewhere a line now and then.
+//! Progress of a fetch: a bar for each file on a terminal, elsewhere a line now and then.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use orchestrate_fetch::Progress;
 
 use crate::terminal;
 
-/// Longest time without a line in a log while bytes arrive.
+/// The time between two lines while bytes arrive.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// Redraws one bar in place.
@@ -24,7 +24,7 @@ impl Bars {
                 let bar =
                     self.start(total, "{msg}  {bar:24.cyan/dim} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left");
                 bar.set_message(terminal::visible_line(name));
-                // Bytes of earlier runs do not count for the speed of this one.
+                // Bytes of an earlier fetch must not count towards the speed.
                 bar.set_position(done);
                 bar.reset_eta();
             }

@@ -32,17 +32,9 @@ pub fn in_groups<M, K: PartialEq>(
         }
     }
     for (_, indices, members) in groups {
-        match run(&members) {
-            Ok(results) => {
-                for (index, result) in indices.into_iter().zip(results) {
-                    outcomes[index] = Some(result);
-                }
-            }
-            Err(error) => {
-                for index in indices {
-                    outcomes[index] = Some(Err(error.clone()));
-                }
-            }
+        let results = run(&members).unwrap_or_else(|error| members.iter().map(|_| Err(error.clone())).collect());
+        for (index, result) in indices.into_iter().zip(results) {
+            outcomes[index] = Some(result);
         }
     }
     outcomes.into_iter().map(|outcome| outcome.expect("BUG: a member of a batch has no outcome")).collect()

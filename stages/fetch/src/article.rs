@@ -111,7 +111,7 @@ fn resolve(base: &str, url: &str) -> String {
     }
 }
 
-/// Whether a name is a file name without folders, and not hidden.
+/// Returns whether a name is a file name without folders, and not hidden.
 pub(crate) fn is_plain(name: &str) -> bool {
     let mut components = Path::new(name).components();
     matches!(components.next(), Some(Component::Normal(only)) if only == name)

@@ -23,7 +23,7 @@ pub(crate) const NAME: &str = "checksums.json";
 pub(crate) struct Checksums {
     /// The article of the files.
     pub(crate) article: u64,
-    /// Whether all files were checked and moved into place.
+    /// True if all files were checked and moved into place.
     pub(crate) complete: bool,
     /// Downloads by name.
     pub(crate) files: BTreeMap<String, Fetched>,

@@ -34,7 +34,7 @@ pub struct Client {
 pub(crate) struct Problem {
     /// The failure, for people.
     pub(crate) message: String,
-    /// Whether a retry may succeed.
+    /// True if a retry may succeed.
     pub(crate) passing: bool,
     /// The pause that the server asks for.
     pub(crate) wait: Option<Duration>,

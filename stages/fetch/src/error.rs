@@ -56,7 +56,8 @@ pub enum FetchError {
         problem: String,
     },
     /// A damaged `checksums.json`.
-    #[error("{} cannot be read: {problem}; remove it and the folder `download` beside it to fetch anew", path.display())]
+    #[error("{} cannot be read: {problem}; remove it and the folder `download` beside it to fetch anew",
+        path.display())]
     Checksums {
         /// The file.
         path: PathBuf,

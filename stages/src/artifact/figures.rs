@@ -73,7 +73,7 @@ pub struct Figures {
     pub across: Vec<String>,
     /// The figures, row by row.
     pub cells: Vec<Cell>,
-    /// Whether the images are synthetic.
+    /// True if the images are synthetic.
     pub synthetic: bool,
     /// The source of the reference values.
     pub citation: Option<String>,
@@ -181,7 +181,7 @@ impl Figures {
         self.cells.iter().any(|cell| cell.reference.is_some())
     }
 
-    /// Whether the figures are those of a paired comparison.
+    /// Returns whether the figures are those of a paired comparison.
     pub fn has_tests(&self) -> bool {
         self.cells.iter().any(|cell| cell.test.is_some())
     }

@@ -111,7 +111,8 @@ impl Table for Labels {
         for (name, values) in &self.columns {
             if ["image", "label", "patient"].contains(&name.as_str()) {
                 return Err(StageError::new(format!(
-                    "column `{name}` of the manifest has the name of a column that `labels` has already; rename it there"
+                    "column `{name}` of the manifest has the name of a column that `labels` has already; \
+                     rename it there"
                 )));
             }
             columns = columns.text(name, values);
@@ -178,7 +179,7 @@ pub(super) fn mask_grids(
     if is_mask(&grids.3) { Ok(grids) } else { Err(rows.error(NOT_A_MASK)) }
 }
 
-/// Whether all pixels are 0 or 1.
+/// Returns whether all pixels are 0 or 1.
 pub(super) fn is_mask(pixels: &[u8]) -> bool {
     // The largest of many at a time, which processors find much faster than the first that is too large.
     pixels.chunks(1 << 12).all(|pixels| pixels.iter().fold(0, |max, &pixel| max.max(pixel)) <= 1)

@@ -29,7 +29,7 @@ pub struct Metrics {
     pub counts: Vec<u64>,
     /// Class names in the order of their indices.
     pub classes: Vec<String>,
-    /// Whether the images are synthetic.
+    /// True if the images are synthetic.
     pub synthetic: bool,
 }
 
@@ -100,12 +100,12 @@ impl Table for Confusion {
     }
 }
 
-/// Whether images are of the phantom, by their names.
+/// Returns whether images are of the phantom, by their names.
 pub fn is_synthetic(names: &[String]) -> bool {
     names.iter().any(|name| is_synthetic_name(name))
 }
 
-/// Whether an image is of the phantom, by its name.
+/// Returns whether an image is of the phantom, by its name.
 pub(crate) fn is_synthetic_name(name: &str) -> bool {
     name.starts_with("phantom-")
 }

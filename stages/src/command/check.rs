@@ -1,4 +1,4 @@
-//! What can be wrong with a command before its inputs are known, each with its place.
+//! Problems of a command that are found before its inputs are known, each with its span in the spec.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -25,7 +25,7 @@ pub(super) fn problems(table: &ParamTable) -> Vec<ParamProblem> {
     problems
 }
 
-/// TOML can say what JSON, and thus a key, cannot.
+/// Refuses TOML values without a form in JSON, and thus in a key.
 fn check_params(fields: &DeTable<'_>, problems: &mut Vec<ParamProblem>) {
     let Some(DeValue::Table(params)) = fields.get("params").map(|value| value.get_ref()) else { return };
     let mut rest: Vec<_> = params.iter().map(|(name, value)| (name.get_ref().to_string(), value)).collect();
@@ -80,7 +80,7 @@ fn check_names(fields: &DeTable<'_>, problems: &mut Vec<ParamProblem>) {
     }
 }
 
-/// Looks at `argv` and `version` if the fields that they refer to can be read.
+/// Checks `argv` and `version`, if the fields they refer to can be read.
 fn check_templates(fields: &DeTable<'_>, problems: &mut Vec<ParamProblem>) {
     let params = match fields.get("params").map(|value| value.get_ref()) {
         None => Vec::new(),
@@ -128,7 +128,7 @@ struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    /// The outputs that the items name; `None` where an item has a problem.
+    /// The outputs named by the items; `None` if an item has a problem.
     fn named_outputs(
         &self,
         field: &str,
@@ -136,33 +136,26 @@ impl Scope<'_> {
         params_only: bool,
         problems: &mut Vec<ParamProblem>,
     ) -> Option<HashSet<String>> {
-        let mut named = Some(HashSet::new());
+        let problems_before = problems.len();
+        let mut named = HashSet::new();
         for (item, span) in items {
             let pieces = template::parse(item).unwrap_or_else(|message| {
                 let help = "write `{{` for `{` and `}}` for `}`";
                 problems.push(problem(format!("`{field}`: {message}"), span, help));
-                named = None;
                 Vec::new()
             });
             for piece in pieces {
                 let Piece::Hole(hole) = piece else { continue };
                 match self.check(&hole, params_only) {
-                    Ok(output) => {
-                        if let (Some(named), Some(output)) = (&mut named, output) {
-                            named.insert(output.to_owned());
-                        }
-                    }
-                    Err((message, help)) => {
-                        problems.push(problem(format!("`{field}`: {message}"), span, help));
-                        named = None;
-                    }
+                    Ok(output) => named.extend(output.map(str::to_owned)),
+                    Err((message, help)) => problems.push(problem(format!("`{field}`: {message}"), span, help)),
                 }
             }
         }
-        named
+        (problems.len() == problems_before).then_some(named)
     }
 
-    /// The output that a placeholder names, if it names one; else a message and help.
+    /// The output named by a placeholder, if any; the error is a message and help.
     fn check(&self, hole: &Hole, params_only: bool) -> Result<Option<&str>, (String, String)> {
         match hole {
             Hole::Param(name) if self.params.contains(name) => Ok(None),
@@ -209,7 +202,7 @@ impl Scope<'_> {
     }
 }
 
-/// The texts of a list with their places: empty where the field is missing, `None` where it is no list of texts.
+/// The texts of a list with their spans: empty if the field is missing, `None` if it is no list of texts.
 fn list(fields: &DeTable<'_>, field: &str) -> Option<Texts> {
     let Some(value) = fields.get(field) else { return Some(Vec::new()) };
     let items = value.get_ref().as_array()?;

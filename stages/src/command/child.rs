@@ -1,5 +1,4 @@
-//! The program as a child process: started without a shell, listened to, stopped when the run is, and heard out when
-//! it fails.
+//! The program as a child process: started without a shell, stopped when the run is, and quoted when it fails.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -17,34 +16,28 @@ use nix::unistd::Pid;
 use orchestrate_engine::stage::{Context, Progress, StageError};
 
 use super::environment::Environment;
+use super::invocation::Invocation;
 use super::leftover::{Children, Leftovers};
 use super::lines::{Lines, Stream, listen};
 use super::start;
 
-/// How often a quiet program is looked at.
+/// Time between two checks of a quiet program.
 const TICK: Duration = Duration::from_millis(20);
-/// How long a program may take to end after SIGTERM.
+/// Time for a program to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long what a program left running may take to end by itself.
+/// Time for leftover processes to end by themselves.
 const LEFTOVER: Duration = Duration::from_secs(2);
-/// How long streams are listened to that stay open when all has ended.
+/// Time to read streams that stay open once all processes have ended.
 const DRAIN: Duration = Duration::from_millis(500);
-/// How long a program may take to tell its version.
+/// Time for a program to print its version.
 const VERSION_LIMIT: Duration = Duration::from_secs(60);
-/// Most bytes that a program may say of its version.
+/// Most bytes of a version.
 const VERSION_MAX: usize = 1 << 16;
 /// Lines of standard error that a failure quotes, and characters of each.
 const QUOTED_LINES: usize = 20;
 const QUOTED_CHARS: usize = 400;
 
-/// What is started, and where.
-pub(super) struct Invocation<'a> {
-    pub(super) argv: &'a [String],
-    pub(super) dir: &'a Path,
-    pub(super) environment: &'a Environment,
-}
-
-/// Runs a program to its end; what it prints goes to `log`, without secrets, and is flushed whenever it pauses.
+/// Runs a program to its end. Its output goes to `log`, without secrets, flushed whenever the program pauses.
 pub(super) fn run(
     context: &Context<'_>,
     invocation: &Invocation<'_>,
@@ -53,7 +46,7 @@ pub(super) fn run(
     log: &mut dyn Write,
 ) -> Result<(), StageError> {
     let environment = invocation.environment;
-    // A log that cannot be written is no reason to lose the work.
+    // Errors of the log are ignored: they must not lose the work.
     for name in &environment.short_secrets {
         let _ = writeln!(
             log,
@@ -89,15 +82,15 @@ pub(super) fn run(
             match leftovers {
                 Leftovers::End => Ok(()),
                 Leftovers::Fail => Err(StageError::new(format!(
-                    "the program ended and left {left} running, so its output may be incomplete; wait for it in the program, or \
-                     set `leftovers = \"end\"` for a result without it"
+                    "the program ended and left {left} running, so its output may be incomplete; wait for it in the program, \
+                     or set `leftovers = \"end\"` for a result without it"
                 ))),
             }
         }
     }
 }
 
-/// Lines as they are logged: without secrets, each with its end.
+/// Lines in their logged form: without secrets, each with a newline.
 fn printable<'a>(lines: &'a Lines, environment: &Environment) -> Cow<'a, str> {
     let text = String::from_utf8_lossy(&lines.bytes);
     match lines.left_out {
@@ -109,7 +102,7 @@ fn printable<'a>(lines: &'a Lines, environment: &Environment) -> Cow<'a, str> {
     }
 }
 
-/// What a program says of its version: standard output, then standard error, without blanks at the ends.
+/// The version that a program prints: standard output, then standard error, trimmed.
 pub(super) fn version(argv: &[String], environment: &Environment) -> Result<String, String> {
     let program = argv.join(" ");
     let started = Instant::now();
@@ -141,11 +134,11 @@ pub(super) fn version(argv: &[String], environment: &Environment) -> Result<Stri
 enum End {
     Ended(ExitStatus),
     Stopped,
-    /// The program ended well and left these running, which are ended.
+    /// The program succeeded and left these processes running, which were then ended.
     Left(String),
 }
 
-/// What there is to hear of a program.
+/// Output of a program, or a pause of it.
 enum Heard {
     Lines(Lines),
     /// Nothing is waiting just now.
@@ -175,7 +168,7 @@ fn supervise(
         match stopped_at {
             None if stop() => {
                 stopped_at = Some(Instant::now());
-                // It may have ended in between, which the next look will tell.
+                // Fails if the program has just ended, which the next check finds.
                 let _ = i32::try_from(child.id()).map(|pid| signal::kill(Pid::from_raw(pid), Signal::SIGTERM));
             }
             Some(at) if at.elapsed() > GRACE => {
@@ -203,7 +196,7 @@ fn supervise(
     })
 }
 
-/// Listens to a program.
+/// Receives the output of a program.
 struct Ear<'a> {
     lines: Receiver<Lines>,
     open: bool,
@@ -211,7 +204,7 @@ struct Ear<'a> {
 }
 
 impl Ear<'_> {
-    /// Hears what is printed next; waits so long for it.
+    /// Passes on the next lines, for which it waits so long.
     fn listen(&mut self, wait: Duration) {
         if !self.open {
             return thread::sleep(wait.min(TICK / 10));
@@ -230,8 +223,7 @@ impl Ear<'_> {
         }
     }
 
-    /// Hears the rest. The streams end with the last process that has them, which may be one that the program did not
-    /// start.
+    /// Passes on the rest. A stream ends with the last process that holds it, which the program may not have started.
     fn listen_to_the_end(&mut self) {
         let deadline = Instant::now() + DRAIN;
         while let Ok(lines) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {

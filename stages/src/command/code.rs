@@ -1,4 +1,4 @@
-//! The files that a program consists of, named relative to the folder that they share.
+//! The code files of a program, named relative to the folder that they share.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,12 +9,12 @@ use orchestrate_engine::stage::FileName;
 
 /// The entries of `code`.
 ///
-/// Names are relative to the innermost folder that holds all entries, so they are the same wherever that folder lies,
-/// and files keep their places relative to each other.
+/// Names are relative to the innermost folder with all entries. So they do not depend on the path of that folder, and
+/// files keep their places relative to each other.
 pub(super) struct Code {
     /// Without `.`, and with `..` resolved as far as possible.
     paths: Vec<PathBuf>,
-    /// How many leading components of each path are the shared folder.
+    /// Number of leading components of each path that are the shared folder.
     shared: usize,
 }
 
@@ -34,7 +34,7 @@ impl Code {
         Self { paths, shared }
     }
 
-    /// The name of the entry that `{code}` or `{code.NAME}` means.
+    /// The name of the entry of `{code}` or `{code.NAME}`.
     pub(super) fn find(&self, written: Option<&str>) -> Result<String, String> {
         let Some(written) = written else {
             return match self.paths.as_slice() {
@@ -55,8 +55,8 @@ impl Code {
         }
     }
 
-    /// Every file with its name in the key; folders are read recursively, without hidden entries, `__pycache__` and
-    /// folders that hold what was published.
+    /// Every file with its name in the key. Folders are read recursively, without hidden entries, `__pycache__` and
+    /// published folders.
     pub(super) fn files(&self) -> Result<Vec<FileName>, Vec<String>> {
         let mut files = BTreeMap::new();
         let errors: Vec<_> = self
@@ -108,15 +108,15 @@ fn list_files(path: &Path, found: &mut impl FnMut(&Path)) -> Result<(), (PathBuf
         if name.as_encoded_bytes().starts_with(b".") || name == "__pycache__" {
             continue;
         }
-        // Names are in keys, as texts: two files could have one.
+        // Names are texts in keys, and two names that are not UTF-8 could become one text.
         if name.to_str().is_none() {
             return Err((entry.path(), io::Error::other("its name is not UTF-8; rename it")));
         }
-        // A link to a folder could lead back to where it lies.
+        // A link to a folder could lead to a cycle.
         if entry.file_type().map_err(at(path))?.is_symlink() && entry.path().is_dir() {
             return Err((entry.path(), io::Error::other("it is a symbolic link to a folder; list the folder itself")));
         }
-        // What a program gave is not what it consists of; else it would change with each run.
+        // Outputs of a program are not its code; else its key would change with each run.
         if entry.path().join(RECORD).exists() {
             continue;
         }

@@ -1,7 +1,7 @@
-//! Collection of an output: the regular files that a program wrote, which of them can be executed, and empty folders.
+//! Collection of an output, once no process of the program is left: regular files, execute bits and empty folders.
 //!
-//! Collected once no process of the program is left. Whatever leads elsewhere is refused by name: the store takes
-//! files over by moving them, and what lies behind a link or in another file system is not ours.
+//! Links and other file systems are refused by name: the store moves files into itself, and files elsewhere are not
+//! ours.
 
 use std::fs::{self, File, Metadata, Permissions};
 use std::io;
@@ -17,10 +17,10 @@ use orchestrate_engine::stage::{Content, Output, StageError};
 const NAME_MAX: usize = 4096;
 const OWNER_EXECUTES: u32 = 0o100;
 
-/// The files below `{out.NAME}`, sorted by name, and their modes if there is something to say of them.
+/// The files below `{out.NAME}`, sorted by name, and their modes if any is special.
 ///
-/// The folder of the output is at `place` in the `root` of the program; `real_dir` is where it was, without links,
-/// when the program started.
+/// The folder of the output is `place` in the `root` of the program; `real_dir` is its path without links, from before
+/// the program started.
 pub(super) fn collect(output: &str, root: &Path, place: &Path, real_dir: &Path) -> Result<Output, StageError> {
     let failed = |message: String| StageError::new(format!("output `{output}`: {message}"));
     let dir = root.join(place);
@@ -30,7 +30,8 @@ pub(super) fn collect(output: &str, root: &Path, place: &Path, real_dir: &Path) 
     let Found { mut files, mut modes, .. } = found;
     if files.is_empty() {
         return Err(StageError::new(format!(
-            "the program ended well but wrote no file to output `{output}`; it writes to the folder that `{{out}}` gives it"
+            "the program ended well but wrote no file to output `{output}`; \
+             it writes to the folder that `{{out}}` gives it"
         )));
     }
     if !modes.executable.is_empty() && all_can_be_executed(root).map_err(|error| failed(error.to_string()))? {
@@ -42,8 +43,7 @@ pub(super) fn collect(output: &str, root: &Path, place: &Path, real_dir: &Path) 
     Ok(Output { name: output.to_owned(), files })
 }
 
-/// The device of the folder of an output; fails if it is not the folder that the program was given, or one in its
-/// place.
+/// The device of the folder of an output. Errors: the folder is missing, moved, a link or a mount.
 fn check_root(root: &Path, dir: &Path, real_dir: &Path) -> Result<u64, String> {
     let advice = "the program writes files into the folder that `{out}` gives it, and leaves the folder there";
     let metadata = match fs::symlink_metadata(dir) {
@@ -54,8 +54,8 @@ fn check_root(root: &Path, dir: &Path, real_dir: &Path) -> Result<u64, String> {
     if metadata.is_symlink() {
         let target = fs::read_link(dir).unwrap_or_default();
         return Err(format!(
-            "its folder was replaced by a symbolic link to {}, and what that points to is not kept; copy the files into the \
-             folder",
+            "its folder was replaced by a symbolic link to {}, and what that points to is not kept; copy the files into \
+             the folder",
             target.display()
         ));
     }
@@ -86,7 +86,7 @@ struct Found<'a> {
 impl Found<'_> {
     fn read(&mut self, dir: &Path, prefix: &str) -> Result<(), String> {
         let failed = |path: &Path, error: io::Error| format!("cannot read {}: {error}", path.display());
-        // Programs unpack read-only folders, and keep files from others. Both are ours, so we may.
+        // Programs may leave read-only folders and private files. We own both, so we may change them.
         allow(dir, 0o700).map_err(|error| failed(dir, error))?;
         for entry in fs::read_dir(dir).map_err(|error| failed(dir, error))? {
             let path = entry.map_err(|error| failed(dir, error))?.path();
@@ -126,7 +126,7 @@ impl Found<'_> {
             ));
         }
         if metadata.nlink() > 1 {
-            // Another name of the same bytes could change them after they were hashed.
+            // Through another name of the file its bytes could change after they were hashed.
             copy(&path, self.root).and_then(|copy| fs::rename(copy, &path)).map_err(failed)?;
         } else {
             allow(&path, 0o400).map_err(failed)?;
@@ -139,7 +139,7 @@ impl Found<'_> {
     }
 }
 
-/// Gives the owner permissions that are missing.
+/// Adds missing permissions of the owner.
 fn allow(path: &Path, mode: u32) -> io::Result<()> {
     let now = fs::symlink_metadata(path)?.mode() & 0o7777;
     if now & mode == mode { Ok(()) } else { fs::set_permissions(path, Permissions::from_mode(now | mode)) }
@@ -159,9 +159,9 @@ fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a file is so long that it must be holes: hashing a terabyte of zeros takes hours.
+/// Returns whether a file is longer than its file system, thus mostly holes: hashing a terabyte of zeros takes hours.
 fn is_hole(path: &Path, metadata: &Metadata) -> bool {
-    // Asked of long files only, as most are not.
+    // Most files are short and need no call of `statvfs`.
     metadata.len() > 1 << 32
         && metadata.blocks() * 512 < metadata.len() / 2
         && statvfs(path).is_ok_and(|system| metadata.len() / system.fragment_size().max(1) > system.blocks())
@@ -174,12 +174,12 @@ fn copy(path: &Path, root: &Path) -> io::Result<PathBuf> {
     io::copy(&mut File::open(path)?, &mut file).map(|_| copy)
 }
 
-/// Whether the file system says of every file that it can be executed, as those of Windows do.
+/// Returns whether the file system reports every file as executable, as those of Windows do.
 fn all_can_be_executed(root: &Path) -> io::Result<bool> {
     Ok(create_new(root)?.1.metadata()?.mode() & OWNER_EXECUTES != 0)
 }
 
-/// An empty file under a name that nothing has.
+/// An empty file under an unused name.
 fn create_new(root: &Path) -> io::Result<(PathBuf, File)> {
     for number in 0.. {
         let path = root.join(format!("new-{number}"));

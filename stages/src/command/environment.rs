@@ -1,14 +1,14 @@
-//! What a program finds in its environment, and what of it nobody else may see.
+//! The environment variables of a program, and the secrets among them.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
 
 use crate::gpu::VISIBLE;
 
-/// Passed to every program; they are as much of the machine as a program needs to start.
+/// Variables of every program: the least that a program needs to start.
 const ALWAYS: [&str; 3] = ["PATH", "HOME", "LANG"];
 
-/// A shorter secret is not replaced in what a program prints: it would blank each letter of its kind.
+/// Length below which a secret is not hidden in output, as its letters occur in any text.
 const SECRET_MIN: usize = 4;
 
 /// A variable of this process.
@@ -17,10 +17,11 @@ pub(super) fn of_process(name: &str) -> Option<OsString> {
 }
 
 /// Environment variables of one program.
+#[derive(Default)]
 pub(super) struct Environment {
     /// Names and values.
     pub(super) variables: Vec<(String, OsString)>,
-    /// Names of secrets that have no value here.
+    /// Names of secrets without a value.
     pub(super) unset_secrets: Vec<String>,
     /// Names of secrets that are too short to be hidden.
     pub(super) short_secrets: Vec<String>,
@@ -28,14 +29,13 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    /// Keyed variables have the values that are in the key; `value_of` looks the others up, as [`of_process`] does.
+    /// Takes keyed variables from the key, and looks the others up by `value_of`, as [`of_process`] does.
     pub(super) fn new(
         keyed: &[(String, Option<String>)],
         secrets: &[String],
         value_of: impl Fn(&str) -> Option<OsString>,
     ) -> Self {
-        let mut environment =
-            Self { variables: Vec::new(), unset_secrets: Vec::new(), short_secrets: Vec::new(), secrets: Vec::new() };
+        let mut environment = Self::default();
         for name in ALWAYS.iter().filter(|name| !keyed.iter().any(|(keyed, _)| keyed == *name)) {
             environment.variables.extend(value_of(name).map(|value| ((*name).to_owned(), value)));
         }
@@ -47,7 +47,7 @@ impl Environment {
                 environment.unset_secrets.push(name.clone());
                 continue;
             };
-            // Programs print line by line, so each line of a key in several lines is secret by itself.
+            // Programs print line by line, so each line of a secret is a secret by itself.
             let text = value.to_string_lossy();
             let lines: Vec<_> = text.lines().map(str::trim).filter(|line| line.len() >= SECRET_MIN).collect();
             if lines.is_empty() && !text.trim().is_empty() {
@@ -62,10 +62,9 @@ impl Environment {
         environment
     }
 
-    /// Names the GPUs that the program was given, so that it takes no other; a program that asked for none is told
-    /// nothing.
+    /// Limits the program to its GPUs; sets nothing for a program without.
     ///
-    /// Like the device, the list says where the program runs and not what it computes, so it is in no key.
+    /// Like the device, the list is in no key: it changes where the program runs, not what it computes.
     pub(super) fn with_gpus(mut self, visible: &str) -> Self {
         if !visible.is_empty() {
             self.variables.retain(|(name, _)| name != VISIBLE);
@@ -82,7 +81,7 @@ impl Environment {
         })
     }
 
-    /// The same for a text that was cut, which may end within a secret.
+    /// [`Environment::redact`] for a text that was cut, perhaps within a secret.
     pub(super) fn redact_cut(&self, text: &str) -> String {
         let mut text = self.redact(text).into_owned();
         let begun = |secret: &String| {

@@ -1,4 +1,4 @@
-//! The folder of one program: `work`, in which it starts, beside `in`, `code` and `out`.
+//! The folder of one program: `work`, where it starts, beside `in`, `code` and `out`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,12 +13,12 @@ use super::collect::collect;
 
 pub(super) struct Folder {
     dir: PathBuf,
-    /// The same without links, so that one which a program puts in its place is noticed.
+    /// The same without links, to notice a link that the program puts in its place.
     real_dir: PathBuf,
 }
 
 impl Folder {
-    /// Makes the folder and fills `in` and `code`, each file checked against its digest.
+    /// Makes the folder and fills `in` and `code`; each file is checked against its digest.
     pub(super) fn create(dir: &Path, action: &Action, outputs: &[String]) -> Result<Self, StageError> {
         make_dir(dir)?;
         let real_dir = fs::canonicalize(dir)
@@ -37,13 +37,13 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Where the program starts.
+    /// The folder in which the program starts.
     pub(super) fn work_dir(&self) -> PathBuf {
         self.dir.join("work")
     }
 
     fn write_code(&self, file: &ExternalFile) -> Result<(), StageError> {
-        // Executable whether or not the original is: that bit is not in the key.
+        // Always executable: the bit of the original is not in the key.
         write(&self.dir.join("code"), &file.name, &file.read()?, 0o555)
     }
 
@@ -69,30 +69,31 @@ impl Folder {
         }
     }
 
-    /// Unmounts what the program mounted in the folder and left there, which nobody may move or remove; fails if there
-    /// was any.
+    /// Unmounts the file systems that the program left mounted in the folder; any is an error.
+    ///
+    /// Mounts cannot be moved or removed like files.
     pub(super) fn unmount(&self) -> Result<(), StageError> {
         let mounts = mounts_below(&self.real_dir);
         let Some(first) = mounts.first() else { return Ok(()) };
         for mount in mounts.iter().rev() {
-            // Where that is not allowed, the folder is left as it is.
+            // Without permission for it, the folder stays as it is.
             let _ = Command::new("umount").arg("-l").arg(mount).output();
         }
         Err(StageError::new(format!(
-            "the program mounted a file system at {} and left it there; it copies what it needs into the folder, and unmounts \
-             what it mounted",
+            "the program mounted a file system at {} and left it there; it copies what it needs into the folder, \
+             and unmounts what it mounted",
             first.display()
         )))
     }
 
-    /// What the program wrote to an output; no process of it may be left.
+    /// The files of an output; no process of the program may be left.
     pub(super) fn collect(&self, output: &str) -> Result<Output, StageError> {
         let place = Path::new("out").join(output);
         collect(output, &self.dir, &place, &self.real_dir.join(&place))
     }
 }
 
-/// Whether a text can be the name of a folder on every machine and needs no quotes in TOML.
+/// Returns whether a text is a name of a folder on every machine, and needs no quotes in TOML.
 pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "_-".contains(letter))
 }
@@ -111,7 +112,7 @@ fn write_item(dir: &Path, item: &Item) -> Result<(), StageError> {
     modes.empty_folders.iter().try_for_each(|name| make_dir(&dir.join(name)))
 }
 
-/// `folder`, then a column for each axis that any item is labelled with, in the order in which they appear.
+/// The index of a gathered input: `folder`, then a column for each axis of the items, in order of appearance.
 fn index(input: &Input, folders: &[String]) -> Result<Vec<u8>, StageError> {
     let mut axes: Vec<&str> = Vec::new();
     for (axis, _) in input.items.iter().flat_map(|item| &item.labels) {

@@ -1,8 +1,9 @@
-//! Processes that a program leaves running when it ends: seen, ended, and named.
+//! Leftovers: processes that a program leaves running when it ends.
 //!
-//! A worker runs one program. On Linux it is the reaper of its descendants, so whoever loses its parent becomes its
-//! child, sessions and double forks included, and while it has a child, something still runs. Only its own children
-//! are killed, again and again: their numbers cannot be those of other processes, as nobody else can free them.
+//! A worker runs one program. On Linux it is the subreaper of its descendants: an orphan becomes its child, also after
+//! a double fork or in a session of its own. So leftovers run as long as the worker has a child. Only children are
+//! killed, again and again, as the kernel cannot give their process ids to others before the worker has waited for
+//! them.
 
 use std::io;
 use std::process::{Child, ExitStatus};
@@ -16,11 +17,11 @@ use nix::unistd::Pid;
 use orchestrate_engine::executor::descendants::{self, Process};
 use serde::{Deserialize, Serialize};
 
-/// How long killed processes may take to end, as one in a system call does.
+/// Time for killed processes to end; one in a system call can take long.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
-/// How long it takes one generation of them, most often.
+/// Usual time for one generation of them to end.
 const KILL_TICK: Duration = Duration::from_millis(2);
-/// Most processes that are named, and most letters of each.
+/// Most processes in a message, and most letters of each.
 const NAMED: usize = 3;
 const NAME_MAX: usize = 100;
 
@@ -60,7 +61,7 @@ impl Children {
         Self::Programs
     }
 
-    /// The status of the program if it has ended; frees the numbers of orphans that have.
+    /// The status of the program if it has ended; also reaps orphans that have.
     pub(super) fn try_wait(self, program: &mut Child) -> io::Result<Option<ExitStatus>> {
         let seen = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         if self == Self::Mixed {
@@ -72,13 +73,13 @@ impl Children {
                     let _ = waitpid(status.pid(), Some(WaitPidFlag::WNOHANG));
                 }
                 Err(Errno::EINTR) => {}
-                // It is the program, nothing, or one that a signal without a name has ended.
+                // The program, nothing, or a process that a signal unknown to `nix` has ended.
                 _ => return program.try_wait(),
             }
         }
     }
 
-    /// Whether something still runs once the program has ended.
+    /// Returns whether leftovers run, once the program has ended.
     pub(super) fn remain(self) -> bool {
         if self == Self::Mixed {
             return false;
@@ -87,13 +88,13 @@ impl Children {
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::StillAlive) => return true,
                 Err(Errno::ECHILD) => return false,
-                // One was freed, also where the signal that ended it has no name.
+                // A process was reaped, or a signal unknown to `nix` has ended it.
                 _ => {}
             }
         }
     }
 
-    /// Kills what remains, and waits until nothing is left; the error names what cannot be ended.
+    /// Kills leftovers and waits until none is left; the error names those that cannot be ended.
     pub(super) fn end(self) -> Result<(), String> {
         let started = Instant::now();
         while self.remain() {
@@ -102,7 +103,7 @@ impl Children {
                 return Err(list(&left));
             }
             for child in left {
-                // One of another user cannot be killed, which the limit above tells.
+                // Fails for a process of another user, until the limit above.
                 let _ = kill(child.pid, Signal::SIGKILL);
             }
             thread::sleep(KILL_TICK);
@@ -110,7 +111,7 @@ impl Children {
         Ok(())
     }
 
-    /// Names what remains: `sleep 100` (process 123).
+    /// Names leftovers: `sleep 100` (process 123).
     pub(super) fn name(self) -> String {
         list(&children())
     }

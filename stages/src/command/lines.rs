@@ -1,14 +1,14 @@
-//! Output of a program, read in pieces of whole lines: a program may print millions.
+//! Output of a program, read in blocks of whole lines, as a program may print millions.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-/// Most bytes of a line; the rest is left out, so that a program that never ends its line does not fill the memory.
+/// Most bytes of a line; the rest is left out, so that an endless line does not fill the memory.
 pub(super) const LINE_MAX: usize = 1 << 20;
-/// Bytes that are read at once.
+/// Bytes of one read.
 const READ: usize = 64 << 10;
-/// Pieces that wait to be taken; a program that prints faster waits for us.
+/// Blocks that wait to be received; a program that prints faster is blocked.
 const WAITING: usize = 16;
 
 /// The stream on which a program printed.
@@ -28,7 +28,7 @@ pub(super) struct Lines {
     pub(super) left_out: usize,
 }
 
-/// Lines of both streams as they come; the channel closes when both have ended.
+/// Lines of both streams in order of arrival; the channel closes when both have ended.
 pub(super) fn listen<O: Read + Send + 'static, E: Read + Send + 'static>(
     stdout: Option<O>,
     stderr: Option<E>,
@@ -63,20 +63,19 @@ fn send(mut from: impl Read, stream: Stream, sender: &SyncSender<Lines>) {
 
 /// Cuts a stream into lines.
 ///
-/// Progress bars end their lines with a carriage return, so that ends a line too; empty lines between the two are left
-/// out.
+/// A carriage return ends a line too, as progress bars use it; a newline right after it is left out.
 #[derive(Default)]
 struct Splitter {
-    /// Whole lines, and a line that has begun.
+    /// Whole lines, then the start of a line.
     bytes: Vec<u8>,
-    /// Where the line begins that has not ended.
+    /// Offset of the line that has not ended.
     begin: usize,
     left_out: usize,
     after_return: bool,
 }
 
 impl Splitter {
-    /// Hands over the lines that have ended; returns false if nobody listens.
+    /// Passes on the lines that have ended; returns false if the receiver is gone.
     fn push(&mut self, mut rest: &[u8], take: &mut impl FnMut(Vec<u8>, usize) -> bool) -> bool {
         while let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
             self.extend(&rest[..end]);
@@ -94,7 +93,7 @@ impl Splitter {
         self.hand_over(take)
     }
 
-    /// Hands over the last line, which nothing ended.
+    /// Passes on the last line, which has no end.
     fn end(&mut self, take: &mut impl FnMut(Vec<u8>, usize) -> bool) -> bool {
         (self.bytes.len() == self.begin || self.end_line(take)) && self.hand_over(take)
     }
@@ -108,7 +107,7 @@ impl Splitter {
     fn end_line(&mut self, take: &mut impl FnMut(Vec<u8>, usize) -> bool) -> bool {
         self.bytes.push(b'\n');
         self.begin = self.bytes.len();
-        // A line that was cut is the last of its piece.
+        // A line that was cut is the last of its block.
         self.left_out == 0 || self.hand_over(take)
     }
 
@@ -119,7 +118,7 @@ impl Splitter {
         let begun = self.bytes.split_off(self.begin);
         let lines = std::mem::replace(&mut self.bytes, begun);
         self.begin = 0;
-        // What was left out of a line that has only begun belongs to the next piece.
+        // Bytes left out of a line that has not ended belong to the next block.
         let left_out = if self.bytes.is_empty() { std::mem::take(&mut self.left_out) } else { 0 };
         take(lines, left_out)
     }

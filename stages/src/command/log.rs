@@ -1,8 +1,8 @@
-//! The log of a node: what its program prints, up to a limit, in a file that people may read meanwhile.
+//! The log of a node: the output of its program, up to a limit, in a file that people may read meanwhile.
 //!
-//! The beginning is appended as it comes. Once the file is nearly full, only the latest lines are kept, in memory, and
-//! every now and then written over the end of the file, after a line that says how much is left out. So a log never
-//! outgrows its limit, and whatever ends the program, its first and last lines are there.
+//! The first lines are appended at once. When the file is nearly full, the latest lines are kept in memory. From time
+//! to time they are written over the end of the file, after a line that says how much is left out. So a log never
+//! exceeds its limit, and has the first and last lines however the program ends.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 
 use orchestrate_engine::resources::display_size;
 
-/// Bytes that are written at once while a program prints without a pause.
+/// Bytes of one write while a program prints without a pause.
 const BUFFER: usize = 64 << 10;
 /// Most bytes of the latest lines.
 const LATEST_MAX: u64 = 1 << 20;
-/// Room for the line that says how much is left out.
+/// Space for the line that says how much is left out.
 const NOTICE_MAX: u64 = 128;
-/// How often the latest lines are written over the end of the file.
+/// Time between two writes of the latest lines.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// A log that takes bytes of whole lines. A flush shows people what was written; no error is worth the work.
+/// A log, written in whole lines. A flush makes them visible; errors are ignored, as they must not lose the work.
 pub(super) struct NodeLog {
     file: File,
     max_bytes: u64,
@@ -48,7 +48,7 @@ impl NodeLog {
         Self::new(File::from(io::stderr().as_fd().try_clone_to_owned()?), max_bytes)
     }
 
-    /// Appends to a file, of which earlier attempts may have used a part. What is no regular file has no limit.
+    /// Appends to a file, which may have lines of earlier attempts. Only a regular file has a limit.
     fn new(file: File, max_bytes: u64) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let max_bytes = if metadata.is_file() { max_bytes } else { u64::MAX };
@@ -56,7 +56,7 @@ impl NodeLog {
         Ok(Self { file, max_bytes, free, buffer: Vec::with_capacity(BUFFER), end: None })
     }
 
-    /// Writes what has not been written yet.
+    /// Writes the rest.
     pub(super) fn finish(&mut self) {
         let _ = self.flush();
         if let Some(end) = &mut self.end {
@@ -72,25 +72,24 @@ impl NodeLog {
 
 impl Write for NodeLog {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let rest = if self.end.is_none() && bytes.len() as u64 <= self.free {
-            self.free -= bytes.len() as u64;
-            self.buffer.extend_from_slice(bytes);
-            if self.buffer.len() >= BUFFER {
+        let mut rest = bytes;
+        if self.end.is_none() {
+            let fitting = match usize::try_from(self.free) {
+                // As many lines as fit.
+                Ok(free) if free < bytes.len() => {
+                    bytes[..free].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)
+                }
+                _ => bytes.len(),
+            };
+            self.free -= fitting as u64;
+            self.buffer.extend_from_slice(&bytes[..fitting]);
+            rest = &bytes[fitting..];
+            if self.buffer.len() >= BUFFER || !rest.is_empty() {
                 self.write_buffer();
             }
-            return Ok(bytes.len());
-        } else if self.end.is_none() {
-            // As many lines as there is room for.
-            let room = &bytes[..usize::try_from(self.free).expect("less than the bytes")];
-            let fitting = room.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-            self.buffer.extend_from_slice(&bytes[..fitting]);
-            self.write_buffer();
-            &bytes[fitting..]
-        } else {
-            bytes
-        };
-        if self.end.is_none() {
-            self.end = Some(End::new(self.file.metadata()?.len(), self.max_bytes));
+            if !rest.is_empty() {
+                self.end = Some(End::new(self.file.metadata()?.len(), self.max_bytes));
+            }
         }
         if let Some(end) = &mut self.end {
             end.push(rest);
@@ -104,7 +103,6 @@ impl Write for NodeLog {
                 end.write(&self.file, self.max_bytes)
             }
             Some(_) => Ok(()),
-            None if self.buffer.is_empty() => Ok(()),
             None => {
                 self.write_buffer();
                 Ok(())
@@ -127,13 +125,13 @@ impl End {
     fn push(&mut self, bytes: &[u8]) {
         self.latest.extend_from_slice(bytes);
         self.is_new = true;
-        // Rarely, as the rest moves.
+        // Rarely, as it moves the rest.
         if self.latest.len() > 2 * self.latest_max {
             self.leave_out();
         }
     }
 
-    /// Leaves out the oldest lines that are too many.
+    /// Drops the oldest lines beyond the limit.
     fn leave_out(&mut self) {
         let excess = self.latest.len().saturating_sub(self.latest_max);
         if excess == 0 {

@@ -1,4 +1,4 @@
-//! Runs a program: the way in for every other language.
+//! The stage `command`: runs a program in any language.
 //!
 //! ```toml
 //! [stages.summary]
@@ -11,38 +11,55 @@
 //! secret_env = ["API_TOKEN"]                   # values are passed on, never in the key, in a log or in a message
 //! version = ["python3", "--version"]           # its output is in the key
 //! outputs = ["out"]                            # the default; with several: {out.NAME}
-//! leftovers = "fail"                           # the default; "end" where it leaves processes running on purpose
+//! leftovers = "fail"                           # the default; "end" if it leaves processes running on purpose
 //! ```
 //!
-//! `argv` never goes through a shell; one that is asked for needs `-e`, as in `["sh", "-ec", …]`, or it reports
-//! success whenever its last command had some, and an incomplete output is recorded. In the items of `argv`,
-//! `{params.NAME}` (or `{NAME}`) is a param, `{in.PORT}` and `{out.NAME}` are folders, `{code.NAME}` is the code file
-//! whose path ends in NAME, `{out}` and `{code}` are the only output and the only code file, `{threads}` is the number
-//! of threads that the program may use, `{{` and `}}` are braces.
+//! # Arguments
 //!
-//! The program sees what is in its key and nothing else that we can keep from it. It starts in an empty folder; code
-//! files are copied (read-only and executable, at the same places relative to each other), so an import of a file that
-//! `code` does not list fails; inputs are copied after their digests were checked; all paths are relative, so that a
-//! program that writes down its arguments writes the same bytes each time. Its environment is PATH, HOME, LANG, `env`
-//! and `secret_env`, and `CUDA_VISIBLE_DEVICES` where `resources` asks for a `gpu`: where it runs, like the device, is
-//! in no key.
+//! `argv` never goes through a shell. A shell in it needs `-e`, as in `["sh", "-ec", …]`: else it reports the status
+//! of its last command alone, and an incomplete output counts. Placeholders in the items of `argv`:
 //!
-//! `{in.PORT}` holds the artifact's files under their names. Where a port is gathered or reads several stages, it
-//! holds a folder an item, `0000`, `0001` and so on, and `index.csv`: `folder`, then one column of labels for each
-//! gathered axis. Every regular file that lies in `{out.NAME}` when the program has ended belongs to that output; none
-//! is an error. Of permissions the owner's execute bit is kept, and of folders those that are empty: the next program
-//! finds both in `{in.PORT}`. What is neither a file nor a folder is an error, and so is a folder in whose place the
-//! program put a link: what lies elsewhere is never moved. The file name `.orchestrate-modes` is ours.
+//! | placeholder | meaning |
+//! |---|---|
+//! | `{params.NAME}`, `{NAME}` | a param |
+//! | `{in.PORT}`, `{out.NAME}` | the folder of an input, of an output |
+//! | `{out}`, `{code}` | the only output, the only code file |
+//! | `{code.NAME}` | the code file whose path ends in NAME |
+//! | `{threads}` | the number of threads that the program may use |
+//! | `{{`, `}}` | braces |
 //!
-//! A program waits for what it starts. What it leaves running gets 2 s to end by itself and is then killed, before its
-//! output is read, so that nothing that is recorded changes afterwards. That fails the node; with `leftovers = "end"`,
-//! which is then in the key, the result counts. On Linux all descendants are found, also those in sessions of their
-//! own; elsewhere the process group is ended. Processes that are no descendants, such as a container or a job that the
-//! program has asked a service to start, cannot be seen: whoever starts them waits until they write no more.
+//! # Environment
 //!
-//! What it prints is in the log of its node, without the values of `secret_env`, unless they have fewer than 4
-//! letters, which the log says. Of more than `log_max_size` (in `[store]`) the first and the last lines are kept. A
-//! line `progress DONE/TOTAL MESSAGE` on its standard output tells people how far it is.
+//! The program sees what is in its key, and as little else as possible. It starts in an empty folder. Code files are
+//! copied, read-only and executable, at the same places relative to each other, so an import of a file that is not in
+//! `code` fails. Inputs are copied once their digests are checked. All paths are relative, so a program that writes
+//! down its arguments writes the same bytes each time. The environment is PATH, HOME, LANG, `env` and `secret_env`,
+//! and `CUDA_VISIBLE_DEVICES` if `resources` has a `gpu`; like the device, that is in no key.
+//!
+//! # Inputs and outputs
+//!
+//! `{in.PORT}` holds the files of the artifact under their names. If the port is gathered or reads several stages, it
+//! holds one folder an item, `0000`, `0001` and so on, and `index.csv`: `folder`, then a column of labels for each
+//! gathered axis.
+//!
+//! Every regular file in `{out.NAME}` at the end of the program belongs to that output; none is an error. The owner's
+//! execute bit and empty folders are kept, in the file `.orchestrate-modes`, and `{in.PORT}` of the next program has
+//! both. Anything but a file or a folder is an error, and so is a link in place of a folder: files elsewhere are never
+//! moved.
+//!
+//! # Leftovers
+//!
+//! A program waits for the processes it starts. Those that it leaves running have 2 s to end and are then killed,
+//! before the output is read, so no recorded file changes afterwards. The node fails; with `leftovers = "end"`, which
+//! is in the key, the result counts. On Linux all descendants are found, also those in sessions of their own;
+//! elsewhere the process group is ended. Other processes, such as a container or a job that a service starts for the
+//! program, cannot be seen: the program must wait until they write no more.
+//!
+//! # Log
+//!
+//! The output of the program is the log of its node, without the values of `secret_env`; values of fewer than 4
+//! letters are not hidden, which the log says. Beyond `log_max_size` (in `[store]`) the first and the last lines are
+//! kept. A line `progress DONE/TOTAL MESSAGE` on standard output is shown as the progress of the node.
 
 mod check;
 mod child;
@@ -50,6 +67,7 @@ mod code;
 mod collect;
 mod environment;
 mod folder;
+mod invocation;
 mod leftover;
 mod lines;
 mod log;
@@ -69,17 +87,17 @@ use orchestrate_engine::stage::{Action, Context, Facts, FileName, Output, Stage,
 use serde::{Deserialize, Serialize};
 use serde_aux::serde_introspection::serde_introspect;
 
-use child::Invocation;
 use code::Code;
 use environment::Environment;
 use folder::Folder;
+use invocation::Invocation;
 use leftover::{Children, Leftovers};
 use log::NodeLog;
 
 use crate::gpu;
 use crate::typed::read;
 
-/// Raised when the same program would be run in another way.
+/// Raised when the same program is run in another way.
 const VERSION: u32 = 1;
 
 /// Parameters of `kind = "command"`.
@@ -88,7 +106,7 @@ const VERSION: u32 = 1;
 pub struct Params {
     /// The program and its arguments, with placeholders.
     pub argv: Vec<String>,
-    /// Files and folders that the program consists of.
+    /// Files and folders of the program.
     #[serde(default)]
     pub code: Vec<String>,
     /// Free params, for placeholders; a list or table is substituted as JSON.
@@ -106,7 +124,7 @@ pub struct Params {
     /// Names of the outputs.
     #[serde(default = "one_output")]
     pub outputs: Vec<String>,
-    /// What becomes of a node whose program leaves processes running.
+    /// The fate of a node whose program leaves processes running.
     #[serde(default, skip_serializing_if = "Leftovers::is_default")]
     pub leftovers: Leftovers,
 }
@@ -123,12 +141,12 @@ pub(crate) static STAGE: Command = Command::new();
 /// The kind of stage that runs a program.
 #[derive(Debug, Default)]
 pub struct Command {
-    /// What each `version` said, so that a plan of a thousand nodes asks once.
+    /// The output of each `version`, so that a plan of a thousand nodes asks once.
     versions: Mutex<BTreeMap<Vec<String>, Result<String, String>>>,
 }
 
 impl Command {
-    /// A stage that has asked for no version yet.
+    /// A stage without known versions.
     pub const fn new() -> Self {
         Self { versions: Mutex::new(BTreeMap::new()) }
     }
@@ -205,7 +223,7 @@ impl Stage for Command {
     }
 }
 
-/// Runs one action in a folder that does not exist yet; what the program prints goes to `log`.
+/// Runs one action in a folder that does not exist yet; the output of the program goes to `log`.
 fn run(
     context: &Context<'_>,
     action: &Action,
@@ -229,7 +247,7 @@ fn run(
         Environment::new(&action.env, &params.secret_env, value_of).with_gpus(&gpu::visible_to(context.device));
     let invocation = Invocation { argv: &argv, dir: &folder.work_dir(), environment: &environment };
     let ran = child::run(context, &invocation, children, params.leftovers, log);
-    // However it ended, as the folder is going to be emptied.
+    // Also after a failure, as the folder is removed later.
     let unmounted = folder.unmount();
     ran.and(unmounted)?;
     params.outputs.iter().map(|name| folder.collect(name)).collect()

@@ -1,4 +1,4 @@
-//! Starts a program, and says why one cannot be started: the system has one number for many causes.
+//! Start of a program, and the reason if it fails: the system has one error number for many causes.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -12,20 +12,20 @@ use std::time::{Duration, Instant};
 
 use nix::libc;
 
-use super::child::Invocation;
+use super::invocation::Invocation;
 
-/// How long a file that is being written may keep a program from starting.
+/// Time to wait for a program file that is still open for writing.
 const BUSY_LIMIT: Duration = Duration::from_secs(5);
 const BUSY_TICK: Duration = Duration::from_millis(20);
-/// As much of a first line as the kernel of Linux reads.
+/// Most bytes of a first line that Linux reads.
 const FIRST_LINE_MAX: usize = 255;
-/// What Windows editors write before the first letter.
+/// The mark that Windows editors write at the start of a file.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Starts the program with its outputs as pipes.
 pub(super) fn spawn(invocation: &Invocation<'_>) -> Result<Child, String> {
     let [program, arguments @ ..] = invocation.argv else { return Err("`argv` names no program".to_owned()) };
-    // A relative path means the folder in which the program starts, not that of this process.
+    // A relative path starts at the folder of the program, not at that of this process.
     let path = if program.contains('/') { invocation.dir.join(program) } else { program.into() };
     let mut command = Command::new(&path);
     command
@@ -54,7 +54,7 @@ pub(super) fn spawn(invocation: &Invocation<'_>) -> Result<Child, String> {
     }
 }
 
-/// Why a program does not start, and what to do.
+/// The reason that a program does not start, and the remedy.
 fn reason(program: &Path, search: Option<&OsStr>, error: &io::Error) -> String {
     let code = error.raw_os_error();
     if code == Some(libc::E2BIG) {
@@ -86,7 +86,7 @@ fn reason(program: &Path, search: Option<&OsStr>, error: &io::Error) -> String {
     }
 }
 
-/// The file that would be started; `None` where no folder of PATH has the name.
+/// The file of a program; `None` if no folder of PATH has the name.
 fn find(program: &Path, search: Option<&OsStr>) -> Option<PathBuf> {
     if program.components().count() > 1 {
         return Some(program.to_owned());
@@ -100,7 +100,7 @@ fn head(path: &Path) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// What is wrong with a program that begins like this and can be read and executed.
+/// The problem of a readable and executable program with these first bytes.
 fn of_contents(head: &[u8], error: &io::Error) -> String {
     if head.is_empty() {
         return "the file is empty".to_owned();
@@ -124,15 +124,15 @@ fn of_contents(head: &[u8], error: &io::Error) -> String {
     match foreign.iter().find(|(magic, _)| head.starts_with(magic)) {
         Some((_, reason)) => (*reason).to_owned(),
         None if error.raw_os_error() == Some(libc::ENOEXEC) => {
-            "its first line, `#!` and its interpreter, is missing; write for example `#!/bin/sh` there, or name the interpreter \
-             in `argv`, as in [\"sh\", \"{code}\", …]"
+            "its first line, `#!` and its interpreter, is missing; write for example `#!/bin/sh` there, or name \
+             the interpreter in `argv`, as in [\"sh\", \"{code}\", …]"
                 .to_owned()
         }
         None => error.to_string(),
     }
 }
 
-/// What is wrong with the first line of a script, given what follows its `#!`.
+/// The problem of the first line of a script; `line` follows its `#!`.
 fn of_first_line(line: &[u8], error: &io::Error) -> String {
     let end = line.iter().position(|byte| *byte == b'\n');
     let text = String::from_utf8_lossy(&line[..end.unwrap_or(line.len())]).into_owned();
@@ -146,8 +146,8 @@ fn of_first_line(line: &[u8], error: &io::Error) -> String {
     }
     if end.is_none() && line.len() + 2 > FIRST_LINE_MAX {
         return format!(
-            "its first line is longer than the {FIRST_LINE_MAX} bytes that the system reads; write `#!/usr/bin/env` and the name \
-             of the interpreter"
+            "its first line is longer than the {FIRST_LINE_MAX} bytes that the system reads; write `#!/usr/bin/env` \
+             and the name of the interpreter"
         );
     }
     match fs::metadata(interpreter) {
@@ -165,7 +165,7 @@ fn of_first_line(line: &[u8], error: &io::Error) -> String {
 const CARRIAGE_RETURN: &str =
     "its first line ends in a carriage return, as Windows writes it; convert the line ends of the file (`dos2unix`)";
 
-/// What is odd about a program that was started and failed.
+/// A likely cause of the failure of a program that was started.
 ///
 /// With `#!/usr/bin/env NAME` and a carriage return the system starts `env`, which finds no such program.
 pub(super) fn advice(invocation: &Invocation<'_>) -> Option<String> {

@@ -11,13 +11,13 @@ use super::code::Code;
 /// A part of an item.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Piece {
-    /// Stands for itself.
+    /// A text.
     Text(String),
-    /// Is filled in when the program runs.
+    /// A placeholder, filled in when the program runs.
     Hole(Hole),
 }
 
-/// What a placeholder stands for.
+/// The meaning of a placeholder.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Hole {
     /// `{params.NAME}` or `{NAME}`.
@@ -34,17 +34,15 @@ pub(crate) enum Hole {
 
 impl Hole {
     fn parse(inner: &str) -> Self {
-        let named = |prefix: &str| inner.strip_prefix(prefix).map(str::to_owned);
-        match inner {
-            "out" => Self::Output(None),
-            "code" => Self::Code(None),
-            "threads" => Self::Threads,
-            _ => None
-                .or_else(|| named("params.").map(Self::Param))
-                .or_else(|| named("in.").map(Self::Input))
-                .or_else(|| named("out.").map(|name| Self::Output(Some(name))))
-                .or_else(|| named("code.").map(|name| Self::Code(Some(name))))
-                .unwrap_or_else(|| Self::Param(inner.to_owned())),
+        match (inner, inner.split_once('.')) {
+            ("out", _) => Self::Output(None),
+            ("code", _) => Self::Code(None),
+            ("threads", _) => Self::Threads,
+            (_, Some(("params", name))) => Self::Param(name.to_owned()),
+            (_, Some(("in", port))) => Self::Input(port.to_owned()),
+            (_, Some(("out", name))) => Self::Output(Some(name.to_owned())),
+            (_, Some(("code", name))) => Self::Code(Some(name.to_owned())),
+            _ => Self::Param(inner.to_owned()),
         }
     }
 }
@@ -80,7 +78,7 @@ pub(crate) fn parse(item: &str) -> Result<Vec<Piece>, String> {
     Ok(pieces)
 }
 
-/// What the placeholders of one run stand for.
+/// The values of the placeholders of one run.
 pub(super) struct Names<'a> {
     pub(super) params: &'a BTreeMap<String, Value>,
     pub(super) ports: Vec<&'a str>,
@@ -90,7 +88,7 @@ pub(super) struct Names<'a> {
 }
 
 impl Names<'_> {
-    /// Fills an item in. Folders are given relative to the folder in which the program starts.
+    /// Fills in an item. Folders are relative to the folder in which the program starts.
     pub(super) fn render(&self, item: &str) -> Result<String, StageError> {
         let pieces = parse(item).map_err(|message| StageError::new(format!("argv `{item}`: {message}")))?;
         pieces
@@ -126,7 +124,7 @@ fn unknown_port(port: &str, ports: &[&str]) -> String {
     }
 }
 
-/// The output that `{out}` or `{out.NAME}` names.
+/// The output of `{out}` or `{out.NAME}`.
 pub(super) fn output<'a>(name: Option<&str>, outputs: &'a [String]) -> Result<&'a str, String> {
     match (name, outputs) {
         (None, [only]) => Ok(only),
@@ -139,7 +137,7 @@ pub(super) fn output<'a>(name: Option<&str>, outputs: &'a [String]) -> Result<&'
     }
 }
 
-/// Fills in items that may name params only.
+/// Fills in items with params only.
 pub(super) fn render_params(items: &[String], params: &BTreeMap<String, Value>) -> Result<Vec<String>, String> {
     let code = Code::new(&[]);
     let names = Names { params, ports: Vec::new(), outputs: &[], code: &code, threads: 1 };

@@ -176,7 +176,7 @@ impl Download<'_> {
     }
 }
 
-/// Whether `Content-Range: bytes 5-9/10` goes on at byte 5 of 10.
+/// Returns whether `Content-Range: bytes 5-9/10` goes on at byte 5 of 10.
 fn continues(content_range: Option<&str>, start: u64, total: u64) -> bool {
     let parse = || {
         let (range, length) = content_range?.trim().strip_prefix("bytes ")?.split_once('/')?;

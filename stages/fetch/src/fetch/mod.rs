@@ -23,11 +23,11 @@ pub struct Fetch<'a> {
     pub article: u64,
     /// The folder of the data.
     pub dir: &'a Path,
-    /// Whether a file of the article is needed, by its name; one that ends in `.zip` is unpacked.
+    /// True if a file of the article is needed, by its name; one that ends in `.zip` is unpacked.
     pub needs: fn(&str) -> bool,
-    /// Whether a file of an archive is data, by its name without folders.
+    /// True if a file of an archive is data, by its name without folders.
     pub takes: fn(&str) -> bool,
-    /// Whether archives stay in `download/` once they are unpacked.
+    /// True if archives stay in `download/` once they are unpacked.
     pub keep_archives: bool,
     /// Sends the requests.
     pub client: Client,
@@ -102,13 +102,13 @@ impl<'a> Folder<'a> {
         Ok(Self { what, known, unpacked: download.join("unpacked"), download })
     }
 
-    /// Whether all data files of all recorded downloads are present with the right bytes.
+    /// Returns whether all data files of all recorded downloads are present with the right bytes.
     fn is_whole(&self, listener: &mut dyn FnMut(Progress<'_>)) -> Result<bool, FetchError> {
         // All are checked, so that each damaged file is reported.
         self.known.files.keys().try_fold(true, |whole, name| Ok(self.is_present(name, listener)? && whole))
     }
 
-    /// Whether all data files of a recorded download are present with the right bytes.
+    /// Returns whether all data files of a recorded download are present with the right bytes.
     fn is_present(&self, name: &str, listener: &mut dyn FnMut(Progress<'_>)) -> Result<bool, FetchError> {
         let Some(data) = self.known.files.get(name).and_then(|file| file.data(name)) else { return Ok(false) };
         for (name, blake3) in data {
@@ -148,7 +148,7 @@ impl<'a> Folder<'a> {
         Ok(())
     }
 
-    /// Whether a complete download is present with its recorded digest.
+    /// Returns whether a complete download is present with its recorded digest.
     fn is_downloaded(&self, name: &str) -> Result<bool, FetchError> {
         let Some(file) = self.known.files.get(name) else { return Ok(false) };
         Ok(digest::blake3(&self.download.join(name))?.as_ref() == Some(&file.blake3))

@@ -18,7 +18,7 @@ impl Rows {
         notes.into_iter().flatten().filter_map(|note| Some((note.key.clone(), note.value.clone()?))).collect()
     }
 
-    /// Whether the statistics of a column say that it has no value in any row; false for nested columns.
+    /// Returns whether the statistics of a column say that it has no value in any row; false for nested columns.
     pub(crate) fn is_vacant(&self, column: usize) -> bool {
         let schema = self.metadata.parquet_schema();
         let is_flat = |leaf: &usize| {

@@ -69,7 +69,7 @@ impl Column<'_> {
         }
     }
 
-    /// Whether values repeat so rarely in a single table that a dictionary does not pay.
+    /// Returns whether values repeat so rarely in a single table that a dictionary does not pay.
     pub(super) fn is_varied(&self, name: &str) -> bool {
         name == "image" || !matches!(self, Self::Values { array, .. } if *array.data_type() != DataType::Float64)
     }
@@ -108,7 +108,7 @@ impl Column<'_> {
     }
 }
 
-/// Whether a column of floats has more distinct values than a dictionary is worth.
+/// Returns whether a column of floats has more distinct values than a dictionary is worth.
 fn has_many_values(array: &ArrayRef) -> bool {
     let mut seen = Vec::with_capacity(DICTIONARY_MAX);
     for value in array.as_primitive::<Float64Type>().iter().flatten().map(f64::to_bits) {

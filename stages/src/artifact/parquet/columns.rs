@@ -26,15 +26,15 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 
 use super::column::Column;
+use super::raw::{WIDE_BATCH, split};
 
 /// Size of the rows that become Arrow arrays at a time, so that a large table is never copied as a whole.
 const CHUNK_BYTES: usize = 4 << 20;
 const CHUNK_ROWS_MAX: usize = 1 << 16;
 /// Chunks of a row group.
 const CHUNKS_PER_GROUP: usize = 8;
-/// Values after which the library checks the size of a page; 1,024 images would make one huge page.
+/// Values after which the library checks the size of a page; [`WIDE_BATCH`] in a table with images.
 const WRITE_BATCH: usize = 1024;
-pub(super) const WRITE_BATCH_WIDE: usize = 16;
 const ZSTD_LEVEL: i32 = 3;
 /// Size of a write to a file: small enough for a processor's cache.
 const SAVE_BYTES: usize = 1 << 18;
@@ -297,7 +297,7 @@ pub(crate) fn properties(notes: &BTreeMap<String, String>, wide: bool) -> Writer
         .set_statistics_enabled(EnabledStatistics::None)
         .set_offset_index_disabled(true)
         .set_max_row_group_row_count(None)
-        .set_write_batch_size(if wide { WRITE_BATCH_WIDE } else { WRITE_BATCH })
+        .set_write_batch_size(if wide { WIDE_BATCH } else { WRITE_BATCH })
         .set_key_value_metadata((!notes.is_empty()).then_some(notes))
 }
 
@@ -307,12 +307,6 @@ fn zstd() -> Compression {
 
 pub(super) fn cannot_encode(error: ParquetError) -> StageError {
     StageError::new(format!("cannot encode as Parquet: {error}"))
-}
-
-/// A range in pieces of `length`, the last of which may be shorter.
-pub(super) fn split(range: Range<usize>, length: usize) -> impl Iterator<Item = Range<usize>> {
-    let end = range.end;
-    range.step_by(length).map(move |start| start..end.min(start + length))
 }
 
 /// The first text that occurs a second time.

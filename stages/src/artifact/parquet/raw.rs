@@ -19,14 +19,11 @@
 //! width    length of the string that follows, u32, little-endian
 //! ```
 //!
-//! A page ends after 1 MiB or 20,000 rows; the library, and so [`page_ranges`], looks only every [`WRITE_BATCH_WIDE`]
-//! rows. As the length of a header is unknown, offsets are counted from the end of a page: string `i` of `n` starts at
+//! A page ends after 1 MiB or 20,000 rows; the library, and so [`page_ranges`], looks only every [`WIDE_BATCH`] rows.
+//! As the length of a header is unknown, offsets are counted from the end of a page: string `i` of `n` starts at
 //! `end − (n − i) × (4 + width) + 4`. Every length is read, so strings of another layout are never taken for images.
-//!
-//! [`WRITE_BATCH_WIDE`]: super::columns::WRITE_BATCH_WIDE
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::slice;
@@ -44,7 +41,6 @@ use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::file::writer::{SerializedPageWriter, SerializedRowGroupWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
-use super::columns::{WRITE_BATCH_WIDE, split};
 use super::file::TableFile;
 
 /// Size of the length before each string.
@@ -52,6 +48,8 @@ const LENGTH_BYTES: usize = 4;
 /// Size and number of rows that end a page; the library's defaults.
 const PAGE_BYTES: usize = 1 << 20;
 const PAGE_ROWS: usize = 20_000;
+/// Rows after which the library checks the size of a page in a table with images; 1,024 would make one huge page.
+pub(super) const WIDE_BATCH: usize = 16;
 
 /// Strings up to this width have their lengths read many at a time.
 const SHORT_BYTES: u64 = 1 << 13;
@@ -76,12 +74,11 @@ impl RawStrings<'_> {
         let Self { width, values } = self;
         let row_bytes = LENGTH_BYTES + width;
         let pages = page_ranges(chunks, row_bytes);
-        let mut headers = HashMap::new();
-        for page in &pages {
-            if let Entry::Vacant(entry) = headers.entry(page.len()) {
-                entry.insert(header(page.len(), row_bytes)?);
-            }
-        }
+        let lengths: BTreeSet<_> = pages.iter().map(Range::len).collect();
+        let headers: BTreeMap<_, _> = lengths
+            .into_iter()
+            .map(|rows| Ok((rows, header(rows, row_bytes)?)))
+            .collect::<Result<_, ParquetError>>()?;
         let length = u32::try_from(width)?.to_le_bytes();
         let mut pieces: Vec<&[u8]> = Vec::new();
         for page in &pages {
@@ -123,11 +120,11 @@ pub(super) fn encoded(metadata: ColumnChunkMetaData) -> ColumnCloseResult {
 /// The rows of each page.
 fn page_ranges(chunks: &[Range<usize>], row_bytes: usize) -> Vec<Range<usize>> {
     // The library looks more often only if a batch alone is larger than a page.
-    let batch = WRITE_BATCH_WIDE.min(PAGE_BYTES / row_bytes + 1);
+    let batch = WIDE_BATCH.min(PAGE_BYTES / row_bytes + 1);
     let mut pages = Vec::new();
     let mut start = chunks.first().map_or(0, |chunk| chunk.start);
     let mut end = start;
-    let batches = chunks.iter().cloned().flat_map(|chunk| split(chunk, WRITE_BATCH_WIDE));
+    let batches = chunks.iter().cloned().flat_map(|chunk| split(chunk, WIDE_BATCH));
     for rows in batches.flat_map(|rows| split(rows, batch)) {
         end = rows.end;
         if end - start >= PAGE_ROWS || (end - start) * row_bytes >= PAGE_BYTES {
@@ -137,6 +134,12 @@ fn page_ranges(chunks: &[Range<usize>], row_bytes: usize) -> Vec<Range<usize>> {
     }
     pages.extend((start < end).then_some(start..end));
     pages
+}
+
+/// A range in pieces of `length`, the last of which may be shorter.
+pub(super) fn split(range: Range<usize>, length: usize) -> impl Iterator<Item = Range<usize>> {
+    let end = range.end;
+    range.step_by(length).map(move |start| start..end.min(start + length))
 }
 
 /// The header of a page, made by the library from a page of zeros.

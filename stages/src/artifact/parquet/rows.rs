@@ -69,7 +69,7 @@ impl Rows {
         usize::try_from(self.file.len()).unwrap_or(usize::MAX)
     }
 
-    /// Whether there are no rows.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -107,14 +107,12 @@ impl Rows {
 
     /// A column of texts, some of which may be missing.
     pub fn optional_text(&self, name: &str) -> Result<Vec<Option<String>>, StageError> {
-        self.collect(name, "texts", |array, out| {
-            let texts = array.as_string_opt::<i32>()?;
-            out.extend(texts.iter().map(|text| text.map(str::to_owned)));
-            Some(())
-        })
+        let texts =
+            |array: &ArrayRef| Some(array.as_string_opt::<i32>()?.iter().map(|text| text.map(str::to_owned)).collect());
+        self.collect(name, "texts", texts)
     }
 
-    /// Whether a column holds exactly those texts, in that order.
+    /// Returns whether a column holds exactly those texts, in that order.
     pub fn has_texts(&self, name: &str, texts: &[String]) -> Result<bool, StageError> {
         let mut expected = texts.iter();
         let mut equal = texts.len() == self.count;
@@ -126,7 +124,7 @@ impl Rows {
         Ok(equal)
     }
 
-    /// Whether any text in a column `is_wanted`.
+    /// Returns whether any text in a column `is_wanted`.
     pub fn any_text(&self, name: &str, is_wanted: impl Fn(&str) -> bool) -> Result<bool, StageError> {
         let mut any = false;
         self.read(name, "texts", |array| {
@@ -155,26 +153,18 @@ impl Rows {
 
     /// A column of floats or integers, some of which may be missing.
     pub fn optional_float(&self, name: &str) -> Result<Vec<Option<f64>>, StageError> {
-        self.collect(name, "floats", |array, out| {
-            if let Some(values) = array.as_primitive_opt::<Float64Type>() {
-                out.extend(values.iter());
-            } else if let Some(values) = array.as_primitive_opt::<Float32Type>() {
-                out.extend(values.iter().map(|value| value.map(f64::from)));
-            } else {
-                let mut whole = Vec::new();
-                integers(array, &mut whole)?;
-                out.extend(whole.into_iter().map(|value| value.map(|value| value as f64)));
+        self.collect(name, "floats", |array| match array.data_type() {
+            DataType::Float64 => Some(array.as_primitive::<Float64Type>().iter().collect()),
+            DataType::Float32 => {
+                Some(array.as_primitive::<Float32Type>().iter().map(|value| value.map(f64::from)).collect())
             }
-            Some(())
+            _ => Some(integers(array)?.into_iter().map(|value| value.map(|value| value as f64)).collect()),
         })
     }
 
     /// A column of truth values.
     pub fn bool(&self, name: &str) -> Result<Vec<bool>, StageError> {
-        let values = self.collect(name, "truth values", |array, out| {
-            out.extend(array.as_boolean_opt()?.iter());
-            Some(())
-        })?;
+        let values = self.collect(name, "truth values", |array| Some(array.as_boolean_opt()?.iter().collect()))?;
         self.required(name, values)
     }
 
@@ -254,10 +244,13 @@ impl Rows {
         &self,
         name: &str,
         expected: &str,
-        mut append: impl FnMut(&ArrayRef, &mut Vec<T>) -> Option<()>,
+        convert: impl Fn(&ArrayRef) -> Option<Vec<T>>,
     ) -> Result<Vec<T>, StageError> {
         let mut out = Vec::new();
-        self.read(name, expected, |array| append(array, &mut out))?;
+        self.read(name, expected, |array| {
+            out.extend(convert(array)?);
+            Some(())
+        })?;
         Ok(out)
     }
 
@@ -324,12 +317,11 @@ pub(crate) fn cause(error: &ParquetError) -> String {
     }
 }
 
-fn integers(array: &ArrayRef, out: &mut Vec<Option<i64>>) -> Option<()> {
+fn integers(array: &ArrayRef) -> Option<Vec<Option<i64>>> {
     downcast_integer_array!(
-        array => out.extend(array.iter().map(|value| Some(value?.to_i64().unwrap_or(i64::MAX)))),
-        _ => return None
-    );
-    Some(())
+        array => Some(array.iter().map(|value| Some(value?.to_i64().unwrap_or(i64::MAX))).collect()),
+        _ => None
+    )
 }
 
 /// Turns a panic into an error; the Parquet library does not check everything that a damaged file can say.

@@ -173,7 +173,7 @@ impl Strings {
         Self { width, bytes: Bytes::Held(bytes) }
     }
 
-    /// Whether they stay in the file.
+    /// Returns whether they stay in the file.
     #[cfg(test)]
     pub(in crate::artifact) fn is_stored(&self) -> bool {
         matches!(self.bytes, Bytes::Stored { .. })

@@ -1,4 +1,4 @@
-//! Makes inputs by hand and runs a command on them.
+//! Runs of a command on inputs made by hand.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ pub(super) struct Bench {
     pub(super) progress: RefCell<Vec<Progress>>,
 }
 
-/// What a run gave, and what it logged.
+/// The outputs of a run, and its log.
 pub(super) struct Ran {
     pub(super) outputs: Result<Vec<Output>, StageError>,
     pub(super) log: String,
