@@ -4,7 +4,7 @@
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
-use orchestrate_fetch::{Client, Done, Event, Fetch, Patience, fetch};
+use orchestrate_fetch::{Client, Done, Fetch, Progress, Retries, fetch};
 use orchestrate_stages::data::dataset::{Census, census};
 
 use crate::args::FetchArgs;
@@ -35,11 +35,11 @@ pub(crate) fn brain_tumor(args: FetchArgs) -> anyhow::Result<Outcome> {
         takes: is_slice,
         keep_archives: args.keep_archives,
         client: Client::default(),
-        patience: Patience::default(),
+        retries: Retries::default(),
     };
     let (mut bars, mut plain) = (Bars::default(), Plain::default());
     let is_terminal = io::stderr().is_terminal();
-    let mut listener = |event: Event<'_>| if is_terminal { bars.show(event) } else { plain.show(event) };
+    let mut listener = |progress: Progress<'_>| if is_terminal { bars.show(progress) } else { plain.show(progress) };
     let done = fetch(&what, &mut check, &mut listener)?;
     let dir = args.to.display();
     terminal::complain(&match done {

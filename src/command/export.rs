@@ -2,7 +2,7 @@
 
 use orchestrate_cache::Access;
 use orchestrate_engine::publish::PointNames;
-use orchestrate_stages::export::{self, Format, Source, What};
+use orchestrate_stages::export::{self, Export, ImageFormat, RecordedNode};
 
 use super::named_nodes::NamedNodes;
 use super::output_files::write_files;
@@ -14,13 +14,13 @@ use crate::outcome::{Outcome, UsageError};
 use crate::terminal;
 
 pub(crate) fn export(kinds: Kinds, command: ExportCommand) -> anyhow::Result<Outcome> {
-    let (what, args) = match command {
-        ExportCommand::Masks(args) => (What::Masks, args),
+    let (choice, args) = match command {
+        ExportCommand::Masks(args) => (Export::Masks, args),
         ExportCommand::Heatmaps { format, args } => {
-            (What::Heatmaps(if format == "png" { Format::Png } else { Format::Npy }), args)
+            (Export::Heatmaps(if format == "png" { ImageFormat::Png } else { ImageFormat::Npy }), args)
         }
-        ExportCommand::Weights(args) => (What::Weights, args),
-        ExportCommand::Table(args) => (What::Table, args),
+        ExportCommand::Weights(args) => (Export::Weights, args),
+        ExportCommand::Table(args) => (Export::Table, args),
     };
     let NamedNodes { plan, nodes } = NamedNodes::find(kinds, &args.node)?;
     let node = args.node.target.last().expect("clap takes one or two");
@@ -39,8 +39,8 @@ pub(crate) fn export(kinds: Kinds, command: ExportCommand) -> anyhow::Result<Out
     let mut written = 0;
     for id in nodes {
         let (action, outputs) = recorded.action(id)?;
-        let source = Source { kind: study.plan.stage(id).kind.facts().kind, action: &action, outputs: &outputs };
-        let files = export::export(what, &source).map_err(|error| UsageError(error.to_string()))?;
+        let node = RecordedNode { kind: study.plan.stage(id).kind.facts().kind, action: &action, outputs: &outputs };
+        let files = export::export(choice, &node).map_err(|error| UsageError(error.to_string()))?;
         let dir = if several { args.to.join(names.folder(&study.plan, id)) } else { args.to.clone() };
         written += files.len();
         let files: Vec<_> = files.into_iter().map(|(name, bytes)| (dir.join(name), bytes)).collect();

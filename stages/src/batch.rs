@@ -1,14 +1,14 @@
-//! Members of a batch that share inputs: what they share is read and computed once.
+//! Groups of a batch: members that share inputs, which are read once.
 
 use orchestrate_cache::Digest;
 use orchestrate_engine::stage::{Action, Output, StageError};
 
-/// What a stage gives for one member.
+/// The result of a stage for one member.
 pub type Outcome = Result<Vec<Output>, StageError>;
 
-/// Runs members of equal `key` together and gives one outcome for each member, in order.
+/// Runs members of equal `key` together, and returns one outcome for each member, in order.
 ///
-/// Members that failed already keep their error. An error of `run` as a whole is that of every member of its group.
+/// Members that failed already keep their error. An error of `run` is the error of every member of the group.
 pub fn in_groups<M, K: PartialEq>(
     members: Vec<Result<M, StageError>>,
     key: impl Fn(&M) -> K,
@@ -48,7 +48,7 @@ pub fn in_groups<M, K: PartialEq>(
     outcomes.into_iter().map(|outcome| outcome.expect("BUG: a member of a batch has no outcome")).collect()
 }
 
-/// Digests of the files at a port: equal where the same bytes are read.
+/// Digests of the files at a port; equal for equal bytes.
 pub fn digests(action: &Action, port: &str) -> Vec<Digest> {
     let items = action.input(port).map(|input| input.items.as_slice()).unwrap_or_default();
     items.iter().flat_map(|item| item.files.iter().map(|file| file.digest)).collect()

@@ -1,4 +1,4 @@
-//! What must return whatever the bytes that it is given: for the targets in `tests/fuzz/` and for tests of properties.
+//! Readers of foreign bytes, which must return for any input: for the targets in `tests/fuzz/` and for property tests.
 
 use crate::command::template;
 use crate::data::dataset;

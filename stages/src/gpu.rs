@@ -1,15 +1,15 @@
-//! Which GPUs a process of a stage may see, and what is recorded of them.
+//! The GPUs that a worker process sees, and the version of their driver.
 //!
-//! A worker process sees only the GPUs that its node was given, by `CUDA_VISIBLE_DEVICES`: no library in it can take memory
-//! of another one, and "the default GPU" is the right one. Where this program was itself started with a part of the GPUs, as
-//! under Slurm, `cuda:0` is the first of that part.
+//! `CUDA_VISIBLE_DEVICES` limits a worker to the GPUs of its node: no library in it can take memory of another GPU,
+//! and "the default GPU" is the right one. If this program was itself started with some of the GPUs, as under Slurm,
+//! `cuda:0` is the first of those.
 
 use std::fs;
 
-/// CUDA's list of the GPUs that a process sees.
+/// The variable with CUDA's list of the GPUs that a process sees.
 pub const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
 
-/// What [`VISIBLE`] must be for a process that was given `device`, `cuda:1` or `cuda:0,cuda:1` say; empty for `cpu`.
+/// The value of [`VISIBLE`] for a process with a `device` such as `cuda:1` or `cuda:0,cuda:1`; empty for `cpu`.
 pub fn visible_to(device: &str) -> String {
     visible(device, std::env::var(VISIBLE).ok().as_deref())
 }

@@ -1,7 +1,7 @@
 //! The domain without its networks: data sets, heatmaps, thresholds, scores, tables and pages.
 //!
-//! Invariant: this crate knows no spec, no store, no schedule and no tensor; it sees actions and returns outputs. Networks
-//! are the crate `orchestrate-networks`, which depends on this one.
+//! Invariant: this crate knows no spec, no store, no schedule and no tensor. It receives actions and returns outputs.
+//! The crate `orchestrate-networks` depends on it and adds the networks.
 
 pub mod artifact;
 pub mod batch;

@@ -1,10 +1,10 @@
-//! Random numbers that depend on what they are for and on nothing else: not on threads, nor on what was drawn before.
+//! Random numbers that depend on seed and purpose alone: not on threads, nor on earlier draws.
 
 use orchestrate_cache::Digest;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// What all random numbers of one run of a stage have in common.
+/// The common part of all random numbers of one run of a stage.
 #[derive(Clone, Debug)]
 pub struct Seed(Vec<u8>);
 
@@ -17,7 +17,7 @@ impl Seed {
         Self(bytes)
     }
 
-    /// The stream of random numbers for one purpose, `shuffle` say, and one case of it, such as an epoch.
+    /// The stream of random numbers for one purpose, such as `shuffle`, and one case of it, such as an epoch.
     pub fn generator(&self, purpose: &str, case: &str) -> Generator {
         let mut bytes = self.0.clone();
         append(&mut bytes, purpose);
@@ -26,13 +26,13 @@ impl Seed {
     }
 }
 
-/// A length before each text, so that no two lists of texts give the same bytes.
+/// Appends a text after its length, so that no two lists of texts give the same bytes.
 fn append(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend((text.len() as u64).to_le_bytes());
     bytes.extend(text.as_bytes());
 }
 
-/// A stream of random numbers; ChaCha with eight rounds, the same on every machine.
+/// A stream of random numbers: ChaCha with eight rounds, the same on every machine.
 #[derive(Debug)]
 pub struct Generator(ChaCha8Rng);
 

@@ -1,10 +1,10 @@
-//! A pool of threads of a stage's own.
+//! A pool of threads for one stage.
 
 use orchestrate_engine::stage::StageError;
 
-/// Calls `run` on a pool of `threads` threads of its own, at least one.
+/// Calls `run` on a pool of its own with `threads` threads, at least one, which bounds all use of rayon.
 ///
-/// Everything in it that uses rayon is bounded by that number. Errors: the threads cannot be started.
+/// Errors: the threads cannot be started.
 pub fn with_threads<T: Send>(
     threads: usize,
     run: impl FnOnce() -> Result<T, StageError> + Send,

@@ -7,14 +7,14 @@ use std::path::{Component, Path};
 use serde::Deserialize;
 
 use crate::client::Client;
-use crate::download::Patience;
 use crate::error::FetchError;
-use crate::event::Event;
+use crate::progress::Progress;
+use crate::retry::Retries;
 
 /// The base of figshare's public API.
 pub const FIGSHARE: &str = "https://api.figshare.com/v2";
 
-/// Largest file that is taken, so that a wrong listing cannot fill a disk: 16 GiB.
+/// Largest file that is fetched, 16 GiB, so that a wrong listing cannot fill a disk.
 const BYTES_MAX: u64 = 1 << 34;
 
 /// The files of an article.
@@ -31,9 +31,9 @@ pub struct RemoteFile {
     pub name: String,
     /// Its length.
     pub size_bytes: u64,
-    /// MD5 of its contents, 32 hexadecimal digits, where the article gives it.
+    /// MD5 of its contents, 32 hexadecimal digits, if the article has one.
     pub md5: Option<String>,
-    /// Where it is fetched from.
+    /// The address to fetch it from.
     pub url: String,
 }
 
@@ -55,26 +55,26 @@ struct File {
     computed_md5: String,
 }
 
-/// Where the listing of an article lies.
+/// The address of the listing of an article.
 pub(crate) fn address(base: &str, article: u64) -> String {
     format!("{}/articles/{article}", base.trim_end_matches('/'))
 }
 
-/// Asks for the listing of an article.
+/// Requests the listing of an article.
 pub(crate) fn list(
     client: &Client,
     base: &str,
     article: u64,
-    patience: &Patience,
-    listener: &mut dyn FnMut(Event<'_>),
+    retries: &Retries,
+    listener: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Listing, FetchError> {
     let url = address(base, article);
-    let text = patience.try_until_done(&url, listener, || client.text(&url))?;
+    let text = retries.request(&url, listener, || client.text(&url))?;
     Listing::parse(&text, base).map_err(|problem| FetchError::Listing { url, problem })
 }
 
 impl Listing {
-    /// Reads the API's answer; relative addresses start at `base`, so that a folder of static files can be a mirror.
+    /// Reads the API's answer. Relative addresses start at `base`, so a folder of static files can be a mirror.
     pub fn parse(json: &str, base: &str) -> Result<Self, String> {
         let article: Article = serde_json::from_str(json).map_err(|error| error.to_string())?;
         let mut problems = Vec::new();
@@ -94,7 +94,7 @@ impl Listing {
             if size > BYTES_MAX {
                 problems.push(format!("`{name}` claims {size} bytes"));
             }
-            // What figshare computed is what it stores; what was supplied may be of a file that was replaced.
+            // The supplied MD5 may be of a file that was replaced; figshare computes the other from the stored file.
             let md5 =
                 [computed_md5, supplied_md5].into_iter().map(|md5| md5.trim().to_lowercase()).find(|md5| is_md5(md5));
             files.push(RemoteFile { url: resolve(base, &download_url), name, size_bytes: size, md5 });
@@ -111,7 +111,8 @@ fn resolve(base: &str, url: &str) -> String {
     }
 }
 
-fn is_plain(name: &str) -> bool {
+/// Whether a name is a file name without folders, and not hidden.
+pub(crate) fn is_plain(name: &str) -> bool {
     let mut components = Path::new(name).components();
     matches!(components.next(), Some(Component::Normal(only)) if only == name)
         && components.next().is_none()

@@ -1,5 +1,7 @@
-//! `checksums.json`: what was fetched and unpacked, by digest. Written as a whole after every step, so that a killed
-//! fetch knows what it has; a later fetch of the same file must give the same bytes.
+//! `checksums.json`: digests of the files fetched and unpacked.
+//!
+//! The file is written as a whole after every step, so a killed fetch resumes from it. Later fetches of a file must
+//! give the same bytes.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -8,37 +10,39 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::article::is_plain;
+use crate::digest;
 use crate::error::FetchError;
 
 /// The name of the file.
 pub(crate) const NAME: &str = "checksums.json";
 
-/// What is known of a folder.
+/// The record of a folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Checksums {
-    /// The article that the files are of.
+    /// The article of the files.
     pub(crate) article: u64,
-    /// Whether all files were checked and put in place.
+    /// Whether all files were checked and moved into place.
     pub(crate) complete: bool,
     /// Downloads by name.
     pub(crate) files: BTreeMap<String, Fetched>,
 }
 
-/// A download that came whole.
+/// A complete download.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Fetched {
     pub(crate) size_bytes: u64,
     pub(crate) blake3: String,
     pub(crate) md5: String,
-    /// Of an archive that was unpacked: blake3 of each file that came out, by name.
+    /// BLAKE3 digests of the files of an unpacked archive, by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) contents: Option<BTreeMap<String, String>>,
 }
 
 impl Checksums {
-    /// Reads what is known of a folder; nothing if there is no file.
+    /// Reads the record of a folder; an empty one if there is no file.
     pub(crate) fn read(dir: &Path, article: u64) -> Result<Self, FetchError> {
         let path = dir.join(NAME);
         let text = match fs::read_to_string(&path) {
@@ -53,9 +57,8 @@ impl Checksums {
         if read.article != article {
             return Err(wrong(format!("it is of article {}, not of {article}", read.article)));
         }
-        let plain = |name: &String| !name.contains(['/', '\\']) && !name.starts_with('.');
         let names = read.files.values().flat_map(|file| file.contents.iter().flatten()).map(|(name, _)| name);
-        match names.chain(read.files.keys()).find(|name| !plain(name)) {
+        match names.chain(read.files.keys()).find(|name| !is_plain(name)) {
             Some(name) => Err(wrong(format!("`{name}` is no plain file name"))),
             None => Ok(read),
         }
@@ -76,25 +79,28 @@ impl Checksums {
         write().map_err(FetchError::io("write", &path))
     }
 
-    /// The data files with their digests: what archives held, and what was no archive.
+    /// The data files with their digests: those from archives, and those fetched as they are.
     pub(crate) fn data(&self) -> BTreeMap<&str, &str> {
-        let mut data = BTreeMap::new();
-        for (name, file) in &self.files {
-            match &file.contents {
-                Some(contents) => data.extend(contents.iter().map(|(name, blake3)| (name.as_str(), blake3.as_str()))),
-                None if !name.ends_with(".zip") => drop(data.insert(name, &file.blake3)),
-                None => {}
-            }
-        }
-        data
+        self.files.iter().filter_map(|(name, file)| file.data(name)).flatten().collect()
     }
 }
 
-/// Where a recorded data file lies with the right bytes: in place, or unpacked but not in place yet.
+impl Fetched {
+    /// The data files of a download with their digests; `None` for an archive that is not unpacked yet.
+    pub(crate) fn data<'f>(&'f self, name: &'f str) -> Option<BTreeMap<&'f str, &'f str>> {
+        match &self.contents {
+            Some(contents) => Some(contents.iter().map(|(name, blake3)| (name.as_str(), blake3.as_str())).collect()),
+            None if name.ends_with(".zip") => None,
+            None => Some(BTreeMap::from([(name, self.blake3.as_str())])),
+        }
+    }
+}
+
+/// The path of a recorded data file with the right bytes, in the first of the folders that has it.
 pub(crate) fn locate(name: &str, blake3: &str, dirs: [&Path; 2]) -> Result<Option<PathBuf>, FetchError> {
     for dir in dirs {
         let path = dir.join(name);
-        if crate::digest::blake3(&path)?.as_deref() == Some(blake3) {
+        if digest::blake3(&path)?.as_deref() == Some(blake3) {
             return Ok(Some(path));
         }
     }

@@ -1,4 +1,4 @@
-//! The HTTP client: timeouts, redirects, the system's certificates, and which failures are worth another try.
+//! The HTTP client: timeouts, redirects, the system's certificates, and the failures worth a retry.
 
 use std::io::Read;
 use std::time::Duration;
@@ -7,12 +7,12 @@ use ureq::http::{Response, header};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, Error};
 
-/// How long a server may keep us waiting.
+/// Time limits of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// Until there is a connection.
+    /// For a connection.
     pub connect: Duration,
-    /// From the request to the head of the answer, and between two pieces of its body.
+    /// For the head of the response, and between two reads of its body.
     pub silence: Duration,
 }
 
@@ -22,7 +22,7 @@ impl Default for Timeouts {
     }
 }
 
-/// Asks servers.
+/// Sends requests to servers.
 #[derive(Clone, Debug)]
 pub struct Client {
     agent: Agent,
@@ -32,11 +32,11 @@ pub struct Client {
 /// A request that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
-    /// What went wrong.
+    /// The failure, for people.
     pub(crate) message: String,
-    /// Whether the next try may do better.
+    /// Whether a retry may succeed.
     pub(crate) passing: bool,
-    /// How long the server asks to be left alone.
+    /// The pause that the server asks for.
     pub(crate) wait: Option<Duration>,
 }
 
@@ -47,12 +47,12 @@ impl Problem {
     }
 }
 
-/// From which byte on a file is wanted, and of which version.
+/// The end of a file to request, and its version.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Range<'a> {
-    /// The first byte that is missing.
+    /// Offset of the first missing byte.
     pub(crate) start: u64,
-    /// The version that the bytes before it are of, a strong entity tag.
+    /// The version of the bytes before it, a strong entity tag.
     pub(crate) etag: Option<&'a str>,
 }
 
@@ -63,7 +63,7 @@ impl Default for Client {
 }
 
 impl Client {
-    /// A client; `HTTPS_PROXY` and its kin are followed but for servers on this machine.
+    /// A client that uses `HTTPS_PROXY` and the like, except for servers on this machine.
     pub fn new(timeouts: Timeouts) -> Self {
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
         let config = || {
@@ -79,13 +79,13 @@ impl Client {
         Self { agent: config().build().into(), direct: config().proxy(None).build().into() }
     }
 
-    /// The body of a short answer.
+    /// The body of a short response.
     pub(crate) fn text(&self, url: &str) -> Result<String, Problem> {
         let mut response = self.get(url, None)?;
         response.body_mut().read_to_string().map_err(|error| from_client(&error))
     }
 
-    /// An answer of status 200, or, if a range was asked for, 206 or 416.
+    /// A response of status 200 or, for a range, 206 or 416.
     pub(crate) fn get(&self, url: &str, range: Option<Range<'_>>) -> Result<Response<Body>, Problem> {
         let agent = if is_local(url) { &self.direct } else { &self.agent };
         let mut request = agent.get(url);
@@ -104,7 +104,7 @@ impl Client {
     }
 }
 
-/// Reads the next piece of a body.
+/// Reads more of a body.
 pub(crate) fn read(reader: &mut impl Read, buffer: &mut [u8]) -> Result<usize, Problem> {
     reader.read(buffer).map_err(|error| Problem::passing(format!("the connection broke off: {error}")))
 }
@@ -117,7 +117,7 @@ pub(crate) fn text_of<'r>(response: &'r Response<Body>, name: &str) -> Option<&'
 fn from_status(status: u16, response: &Response<Body>) -> Problem {
     let reason = response.status().canonical_reason().unwrap_or("unknown");
     let wait = text_of(response, "retry-after").and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
-    // 202 is how figshare's firewall asks a browser to prove itself.
+    // Figshare's firewall answers 202 to make a browser prove itself.
     let passing = matches!(status, 202 | 408 | 425 | 429 | 500..=599);
     Problem { message: format!("the server answers {status} {reason}"), passing, wait }
 }

@@ -1,7 +1,7 @@
-//! Digests of files: blake3, which we record, and MD5, which figshare publishes.
+//! Digests of files: BLAKE3, which `checksums.json` records, and MD5, which figshare publishes.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use md5::{Digest, Md5};
@@ -17,34 +17,33 @@ pub(crate) struct Digests {
 
 /// Reads a file once for both digests.
 pub(crate) fn digests(path: &Path) -> Result<Digests, FetchError> {
-    let (mut blake3, mut md5) = (blake3::Hasher::new(), Md5::new());
-    pieces(path, |piece| {
-        blake3.update(piece);
-        md5.update(piece);
-    })?;
-    let md5 = md5.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Digests { blake3: blake3.finalize().to_hex().to_string(), md5 })
-}
-
-/// The blake3 digest alone; `None` if there is no such file.
-pub(crate) fn blake3(path: &Path) -> Result<Option<String>, FetchError> {
-    if !path.try_exists().map_err(FetchError::io("find", path))? {
-        return Ok(None);
-    }
-    let mut hasher = blake3::Hasher::new();
-    pieces(path, |piece| {
-        hasher.update(piece);
-    })?;
-    Ok(Some(hasher.finalize().to_hex().to_string()))
-}
-
-fn pieces(path: &Path, mut take: impl FnMut(&[u8])) -> Result<(), FetchError> {
     let mut file = File::open(path).map_err(FetchError::io("open", path))?;
+    let (mut blake3, mut md5) = (blake3::Hasher::new(), Md5::new());
     let mut buffer = vec![0; 1 << 18];
     loop {
         match file.read(&mut buffer).map_err(FetchError::io("read", path))? {
-            0 => return Ok(()),
-            length => take(&buffer[..length]),
+            0 => break,
+            length => {
+                blake3.update(&buffer[..length]);
+                md5.update(&buffer[..length]);
+            }
         }
     }
+    Ok(Digests { blake3: blake3.finalize().to_hex().to_string(), md5: hex(md5) })
+}
+
+/// The BLAKE3 digest alone; `None` if there is no such file.
+pub(crate) fn blake3(path: &Path) -> Result<Option<String>, FetchError> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(FetchError::io("open", path))?,
+    };
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file).map_err(FetchError::io("read", path))?;
+    Ok(Some(hasher.finalize().to_hex().to_string()))
+}
+
+/// An MD5 in hexadecimal digits.
+pub(crate) fn hex(md5: Md5) -> String {
+    format!("{:032x}", u128::from_be_bytes(md5.finalize().into()))
 }

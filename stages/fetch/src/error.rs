@@ -1,48 +1,48 @@
-//! Why a fetch failed: what, where, and what to do.
+//! Errors of a fetch: what failed, where, and what to do.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a fetch failed, as a fragment that reads after "error: ".
+/// An error of a fetch, as a fragment that reads after "error: ".
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// A file or folder on this machine.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The attempted action.
         action: &'static str,
-        /// On what.
+        /// Its file or folder.
         path: PathBuf,
-        /// What the system says; a part of the message, so that it is no source beside it.
+        /// The system's error, which is in the message and so is not a `source()`.
         r#source: io::Error,
     },
-    /// A server, after all retries or where retrying cannot help.
+    /// A server, after all retries or a failure that no retry helps.
     #[error(
         "cannot fetch {url}: {problem}{}; what came is kept, so the same command goes on from there",
         tried(*attempts)
     )]
     Unreachable {
-        /// What was asked for.
+        /// The address.
         url: String,
-        /// The last answer.
+        /// The last failure.
         problem: String,
-        /// How often it was tried without getting further.
+        /// Attempts without progress.
         attempts: usize,
     },
-    /// The listing of the article is not what was expected.
+    /// A listing that does not fit.
     #[error("{url} is no listing of an article: {problem}")]
     Listing {
-        /// Where it came from.
+        /// Its address.
         url: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// A whole download that is not what was announced or recorded.
+    /// A complete download whose digest differs from the listing's or the recorded one.
     #[error("{name} from {url} has the wrong bytes: {problem}; it was not kept")]
     WrongBytes {
         /// Its name.
         name: String,
-        /// Where it came from.
+        /// Its address.
         url: String,
         /// Both checksums.
         problem: String,
@@ -52,7 +52,7 @@ pub enum FetchError {
     Archive {
         /// The archive.
         path: PathBuf,
-        /// Which entry, and what is wrong with it.
+        /// The entry, and its problem.
         problem: String,
     },
     /// A damaged `checksums.json`.
@@ -60,10 +60,10 @@ pub enum FetchError {
     Checksums {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// Files of the data set's names that this command did not put there.
+    /// Files with names of the data set that no fetch put there.
     #[error(
         "{} holds {name} already, and no checksums.json says where it came from; choose an empty folder", dir.display()
     )]
@@ -73,18 +73,18 @@ pub enum FetchError {
         /// One of the files.
         name: String,
     },
-    /// Everything was fetched, and is not the data set that it should be.
+    /// Complete data that are not the expected data set.
     #[error("what was fetched is not the data set: {problem}; it is kept in {}", dir.display())]
     Unexpected {
-        /// What the check says.
+        /// The result of the check.
         problem: String,
-        /// Where the files lie.
+        /// The folder of the files.
         dir: PathBuf,
     },
 }
 
 impl FetchError {
-    /// Says what was tried on which path.
+    /// Adds the attempted action and its path.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }

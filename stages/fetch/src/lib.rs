@@ -1,19 +1,19 @@
-//! Fetches published data sets: an article's listing, resumable downloads, checksums, unpacking.
+//! Fetches public data sets: an article's listing, resumable downloads, checksums, unpacking.
 //!
-//! Invariant: the only crate with network code; it knows files and archives, and never what is in them, no stages and
-//! no specs.
+//! Invariant: the only crate with network code. It knows files and archives, but neither their contents nor stages and
+//! specs.
 //!
-//! # What lies in the folder
+//! # Contents of the folder
 //!
 //! ```text
-//! 1.mat … 3064.mat, cvind.mat   the data, put there only after all of it was unpacked and checked
-//! checksums.json                what was fetched and unpacked, see `checksums`
-//! .lock                         an empty file, locked by a fetch that runs
-//! download/                     while something is missing: archives, NAME.part, and unpacked/
+//! 1.mat … 3064.mat, cvind.mat   the data, moved here once all of it was unpacked and checked
+//! checksums.json                the files fetched and unpacked, see `checksums`
+//! .lock                         an empty file, locked by a running fetch
+//! download/                     until the data are complete: archives, NAME.part, and unpacked/
 //! ```
 //!
-//! A fetch may be killed at any point: what `checksums.json` records is checked by its digest and not done again, and
-//! a download goes on where its part ends.
+//! A fetch may be killed at any point. The next one checks recorded files by their digests and does not fetch them
+//! again; a partial download resumes at its end.
 
 mod article;
 mod checksums;
@@ -21,18 +21,19 @@ mod client;
 mod digest;
 mod download;
 mod error;
-mod event;
 mod fetch;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod lock;
+mod progress;
+mod retry;
 #[cfg(test)]
 mod testing;
 mod unpack;
 
 pub use article::{FIGSHARE, Listing, RemoteFile};
 pub use client::{Client, Timeouts};
-pub use download::Patience;
 pub use error::FetchError;
-pub use event::Event;
 pub use fetch::{Done, Fetch, fetch};
+pub use progress::Progress;
+pub use retry::Retries;

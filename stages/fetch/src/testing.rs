@@ -1,4 +1,4 @@
-//! A server on this machine that answers as a test tells it, and archives to serve.
+//! A local server with the responses of a test, and archives to serve.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Cursor, Write};
@@ -10,9 +10,10 @@ use md5::{Digest, Md5};
 use zip::write::{SimpleFileOptions, ZipWriter};
 
 use crate::client::{Client, Timeouts};
-use crate::download::Patience;
+use crate::digest::hex;
+use crate::retry::Retries;
 
-/// What was asked for.
+/// A request that the server received.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Request {
     pub(crate) path: String,
@@ -27,7 +28,7 @@ impl Request {
     }
 }
 
-/// An answer, byte for byte, after which the connection is closed, at once or after a pause.
+/// A response, byte for byte. The connection is closed after it, at once or after a pause.
 pub(crate) struct Answer {
     bytes: Vec<u8>,
     pause: Duration,
@@ -53,7 +54,7 @@ impl Answer {
         Self::new("200 OK", &[("Content-Length", length.to_string()), ("ETag", "\"v1\"".to_owned())], body)
     }
 
-    /// The rest of a file, of which only a part may be sent.
+    /// The rest of a file; only the first `sent` bytes of it are sent.
     pub(crate) fn rest(whole: &[u8], start: usize, sent: usize) -> Self {
         let range = format!("bytes {start}-{}/{}", whole.len() - 1, whole.len());
         let headers = [
@@ -68,13 +69,13 @@ impl Answer {
         Self::new(status, &[("Content-Length", "0".to_owned())], b"")
     }
 
-    /// Keeps the connection open after what was sent.
+    /// Keeps the connection open after the response.
     pub(crate) fn then_silence(self, pause: Duration) -> Self {
         Self { pause, ..self }
     }
 }
 
-/// Answers every request by one function, which is also told how many requests for the same path came before.
+/// Answers every request by a function of the request and the number of earlier requests for the same path.
 pub(crate) struct Server {
     pub(crate) base: String,
     requests: Arc<Mutex<Vec<Request>>>,
@@ -116,28 +117,28 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Request>>, answer: &dyn Fn(&Req
         seen.iter().filter(|other| other.path == request.path).count() - 1
     };
     let Answer { bytes, pause } = answer(&request, before);
-    // A client that has seen enough closes early.
+    // The client may have closed the connection already.
     let _ = stream.write_all(&bytes).and_then(|()| stream.flush());
     std::thread::sleep(pause);
 }
 
-/// A client that loses patience soon.
+/// A client with short timeouts.
 pub(crate) fn client() -> Client {
     Client::new(Timeouts { connect: Duration::from_secs(5), silence: Duration::from_millis(300) })
 }
 
-/// Three quick tries.
-pub(crate) fn patience() -> Patience {
-    Patience { delays: vec![Duration::from_millis(1); 2] }
+/// Two quick retries.
+pub(crate) fn retries() -> Retries {
+    Retries { delays: vec![Duration::from_millis(1); 2] }
 }
 
-/// Bytes that do not repeat soon.
+/// Bytes with a long period.
 pub(crate) fn bytes(length: usize) -> Vec<u8> {
     (0..length as u64).map(|place| (place.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect()
 }
 
 pub(crate) fn md5_of(bytes: &[u8]) -> String {
-    Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(Md5::new_with_prefix(bytes))
 }
 
 /// An archive of these entries.

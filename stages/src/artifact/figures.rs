@@ -1,26 +1,28 @@
-//! What `table` and `compare` give: figures by the axes of a study.
+//! The table of `table` and `compare`: figures by the axes of a study.
+
+use std::collections::BTreeMap;
 
 use orchestrate_engine::stage::StageError;
 use serde::{Deserialize, Serialize};
 
 use super::{Columns, Rows, Table};
 
-/// What a figure says about the values that it summarises.
+/// The statistic of a figure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Statistic {
-    /// Mean and sample standard deviation (ddof = 1) over folds of the mean over the images of each.
+    /// Mean and sample standard deviation (ddof = 1), over folds, of the means over their images.
     #[default]
     Mean,
-    /// The share of images whose value is at most a bound, all folds pooled.
+    /// Share of images with a value up to a bound, all folds pooled.
     Share,
-    /// Mean and sample standard deviation over images of the difference of two values of the same image; of `compare` only.
+    /// Mean and sample standard deviation, over images, of the difference of two values of an image; of `compare` only.
     #[serde(skip_deserializing)]
     Difference,
 }
 
 impl Statistic {
-    /// The word for it in specs and columns.
+    /// Its name in specs and columns.
     pub fn name(self) -> &'static str {
         match self {
             Self::Mean => "mean",
@@ -30,7 +32,7 @@ impl Statistic {
     }
 }
 
-/// An axis or column by which figures are laid out, with its labels in the order of the study.
+/// An axis or column of the layout, with its labels in the order of the study.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Levels {
     /// Name of the axis or column.
@@ -39,25 +41,31 @@ pub struct Levels {
     pub values: Vec<String>,
 }
 
-/// Figures, one row a cell of the table: tidy data. Cells that no input fills are left out.
+/// Figures in tidy form, one row a cell of the table; cells without an input are left out.
 ///
-/// Columns: those of the table's rows and columns (labels; empty where an input does not vary along one), `metric` unless
-/// it is one of them, `statistic`, `mean` (missing where no image has a value), `sd` (missing where fewer than two folds have
-/// one, and for shares), `n` (images, each once a value of `across`), `excluded` (images without ground truth), `groups`
-/// (folds that have a value), `synthetic`; where there are such figures also `published_mean`, `published_sd`,
-/// `published_precision`, `low`, `high`, `units` (see [`Interval`]), `w`, `p`, `left_out` (see [`PairedTest`]). Notes: `rows`,
-/// `columns` (names and labels in order, as JSON), `across`, `at_most`, `title`, `source`, `resampling` (JSON), `remarks`.
+/// Columns:
+/// - one for each row and column of the layout: labels, empty if an input does not vary along it;
+/// - `metric`, unless the layout has it; `statistic`;
+/// - `mean`, missing if no image has a value; `sd`, missing for shares and for fewer than two folds with a value;
+/// - `n` (images, each once a value of `across`), `excluded` (images without ground truth), `groups` (folds with a
+///   value);
+/// - `synthetic`;
+/// - if there are such figures: `published_mean`, `published_sd`, `published_precision`; `low`, `high`, `units` (see
+///   [`Interval`]); `w`, `p`, `left_out` (see [`PairedTest`]).
+///
+/// Notes: `rows`, `columns` (names and labels in order, as JSON), `across`, `at_most`, `title`, `source`, `resampling`
+/// (JSON), `remarks`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
-    /// What people call the table.
+    /// The title of the table, for people.
     pub title: Option<String>,
-    /// What the rows of the table are.
+    /// The rows of the layout, outermost first.
     pub rows: Vec<Levels>,
-    /// What the columns of the table are.
+    /// The columns of the layout, outermost first.
     pub columns: Vec<Levels>,
-    /// The metric of all figures; `None` where `metric` is among the rows or columns.
+    /// The metric of all figures; `None` if `metric` is among the rows or columns.
     pub metric: Option<String>,
-    /// What is said about the metric.
+    /// The statistic of the metric.
     pub statistic: Statistic,
     /// The bound of a share.
     pub at_most: Option<f64>,
@@ -67,45 +75,45 @@ pub struct Figures {
     pub cells: Vec<Cell>,
     /// Whether the images are synthetic.
     pub synthetic: bool,
-    /// Where the reference values come from.
+    /// The source of the reference values.
     pub citation: Option<String>,
-    /// How the intervals were found.
+    /// The bootstrap of the intervals.
     pub resampling: Option<Resampling>,
-    /// What people must know beside the figures, a sentence each.
+    /// Remarks for people, a sentence each.
     pub remarks: Vec<String>,
 }
 
 /// One figure.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cell {
-    /// Labels along the rows and then the columns of the table; empty where the input does not vary along one.
+    /// Labels along the rows and then the columns of the layout; empty if the input does not vary along one.
     pub labels: Vec<String>,
     /// The mean or share; `None` where no image has a value.
     pub mean: Option<f64>,
     /// Sample standard deviation over groups; `None` for fewer than two.
     pub sd: Option<f64>,
-    /// Images that have a value, each once a group in which it has one.
+    /// Images with a value, each once a group.
     pub n: u64,
     /// Images without ground truth.
     pub excluded: u64,
-    /// Folds, or other groups of `across`, that have a value.
+    /// Folds, or other groups of `across`, with a value.
     pub groups: u64,
-    /// The value that a paper printed, to compare with.
+    /// The reference value, printed in a paper.
     pub reference: Option<ReferenceValue>,
-    /// Where the mean or share lies if patients or images were drawn again.
+    /// The bootstrap interval of the mean or share.
     pub interval: Option<Interval>,
-    /// Whether the difference could be chance.
+    /// The test of the difference.
     pub test: Option<PairedTest>,
 }
 
-/// A value printed in a paper, to compare with.
+/// A reference value, printed in a paper.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReferenceValue {
     /// The mean or share.
     pub mean: f64,
     /// The standard deviation, if there is one.
     pub sd: Option<f64>,
-    /// How far the mean may be from the unrounded one, ±; smaller differences say nothing.
+    /// Largest distance of the printed mean from the unrounded one; smaller differences mean nothing.
     pub precision: f64,
 }
 
@@ -116,33 +124,33 @@ pub struct Interval {
     pub low: f64,
     /// Upper end.
     pub high: f64,
-    /// Patients, or images, that were resampled.
+    /// Number of patients, or images, that were resampled.
     pub units: u64,
 }
 
-/// How the intervals of a table were found.
+/// The bootstrap of the intervals of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resampling {
-    /// Share of the resamples that lies in the interval.
+    /// Share of the resamples inside the interval.
     pub level: f64,
     /// Number of resamples.
     pub resamples: u32,
-    /// What was drawn.
+    /// The unit that was drawn.
     pub unit: ResamplingUnit,
 }
 
-/// What a bootstrap draws with replacement.
+/// The unit that a bootstrap draws with replacement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ResamplingUnit {
-    /// Patients with all their images, which depend on each other.
+    /// Patients with all their images, as images of a patient depend on each other.
     Patient,
-    /// Images, where no patients are known.
+    /// Images, if no patients are known.
     Image,
 }
 
 impl ResamplingUnit {
-    /// The word for it.
+    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Patient => "patient",
@@ -154,16 +162,16 @@ impl ResamplingUnit {
 /// Wilcoxon's signed-rank test of paired differences, two-sided.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PairedTest {
-    /// The smaller of the sums of ranks of positive and of negative differences; `None` where all differences are zero.
+    /// The smaller of the rank sums of positive and negative differences; `None` if all differences are zero.
     pub w: Option<f64>,
-    /// Probability of a `w` at most as large if differences are symmetric about zero; `None` where all are zero.
+    /// Probability of such a `w` or a smaller one if differences are symmetric about zero; `None` if all are zero.
     pub p: Option<f64>,
-    /// Images that have a value on one side only and are left out.
+    /// Images left out, as only one side has a value.
     pub left_out: u64,
 }
 
 impl Figures {
-    /// What says where a cell lies, in order.
+    /// The rows and columns of the layout, in the order of [`Cell::labels`].
     pub fn dimensions(&self) -> impl Iterator<Item = &Levels> {
         self.rows.iter().chain(&self.columns)
     }
@@ -239,19 +247,20 @@ impl Table for Figures {
         let (counts, excluded) = (table.unsigned::<u64>("n")?, table.unsigned::<u64>("excluded")?);
         let groups = table.unsigned::<u64>("groups")?;
         let names = table.names();
-        let further = |name: &str| match names.iter().any(|other| other == name) {
-            true => table.optional_float(name),
-            false => Ok(vec![None; table.len()]),
+        let present = OPTIONAL.iter().map(|(name, ..)| *name).filter(|name| names.iter().any(|other| other == name));
+        let further: BTreeMap<_, _> =
+            present.map(|name| Ok((name, table.optional_float(name)?))).collect::<Result<_, StageError>>()?;
+        let value = |name: &str, row: usize| further.get(name)?[row];
+        let published = |row| {
+            let (mean, precision) = (value("published_mean", row)?, value("published_precision", row)?);
+            Some(ReferenceValue { mean, sd: value("published_sd", row), precision })
         };
-        let [published, published_sds, precisions] =
-            [further(PUBLISHED[0])?, further(PUBLISHED[1])?, further(PUBLISHED[2])?];
-        let [lows, highs, units] = [further(INTERVAL[0])?, further(INTERVAL[1])?, further(INTERVAL[2])?];
-        let [ws, ps, left_out] = [further(TEST[0])?, further(TEST[1])?, further(TEST[2])?];
-        let published = |row: usize| {
-            Some(ReferenceValue { mean: published[row]?, sd: published_sds[row], precision: precisions[row]? })
+        let interval = |row| {
+            let (low, high, units) = (value("low", row)?, value("high", row)?, value("units", row)? as u64);
+            Some(Interval { low, high, units })
         };
-        let interval = |row: usize| Some(Interval { low: lows[row]?, high: highs[row]?, units: units[row]? as u64 });
-        let test = |row: usize| Some(PairedTest { w: ws[row], p: ps[row], left_out: left_out[row]? as u64 });
+        let test =
+            |row| Some(PairedTest { w: value("w", row), p: value("p", row), left_out: value("left_out", row)? as u64 });
         let cell = |row: usize| Cell {
             labels: labels.iter().map(|labels| labels[row].clone()).collect(),
             mean: means[row],
@@ -281,31 +290,25 @@ impl Table for Figures {
     }
 }
 
-const PUBLISHED: [&str; 3] = ["published_mean", "published_sd", "published_precision"];
-const INTERVAL: [&str; 3] = ["low", "high", "units"];
-const TEST: [&str; 3] = ["w", "p", "left_out"];
+/// A column that not every table has: its name, whether a table has it, and its value.
+type OptionalColumn = (&'static str, fn(&Figures) -> bool, fn(&Cell) -> Option<f64>);
+
+const OPTIONAL: [OptionalColumn; 9] = [
+    ("published_mean", |figures| figures.citation.is_some(), |cell| Some(cell.reference?.mean)),
+    ("published_sd", |figures| figures.citation.is_some(), |cell| cell.reference?.sd),
+    ("published_precision", |figures| figures.citation.is_some(), |cell| Some(cell.reference?.precision)),
+    ("low", |figures| figures.resampling.is_some(), |cell| Some(cell.interval?.low)),
+    ("high", |figures| figures.resampling.is_some(), |cell| Some(cell.interval?.high)),
+    ("units", |figures| figures.resampling.is_some(), |cell| Some(cell.interval?.units as f64)),
+    ("w", |figures| figures.statistic == Statistic::Difference, |cell| cell.test?.w),
+    ("p", |figures| figures.statistic == Statistic::Difference, |cell| cell.test?.p),
+    ("left_out", |figures| figures.statistic == Statistic::Difference, |cell| Some(cell.test?.left_out as f64)),
+];
 
 impl Figures {
-    /// Columns of figures that not every table has, by name.
+    /// The columns that not every table has, by name.
     pub(crate) fn further(&self) -> Vec<(&'static str, Vec<Option<f64>>)> {
-        let column =
-            |value: &dyn Fn(&Cell) -> Option<f64>| -> Vec<Option<f64>> { self.cells.iter().map(value).collect() };
-        let mut columns = Vec::new();
-        if self.citation.is_some() {
-            columns.push((PUBLISHED[0], column(&|cell| Some(cell.reference?.mean))));
-            columns.push((PUBLISHED[1], column(&|cell| cell.reference?.sd)));
-            columns.push((PUBLISHED[2], column(&|cell| Some(cell.reference?.precision))));
-        }
-        if self.resampling.is_some() {
-            columns.push((INTERVAL[0], column(&|cell| Some(cell.interval?.low))));
-            columns.push((INTERVAL[1], column(&|cell| Some(cell.interval?.high))));
-            columns.push((INTERVAL[2], column(&|cell| Some(cell.interval?.units as f64))));
-        }
-        if self.statistic == Statistic::Difference {
-            columns.push((TEST[0], column(&|cell| cell.test?.w)));
-            columns.push((TEST[1], column(&|cell| cell.test?.p)));
-            columns.push((TEST[2], column(&|cell| Some(cell.test?.left_out as f64))));
-        }
-        columns
+        let present = OPTIONAL.iter().filter(|(_, is_present, _)| is_present(self));
+        present.map(|(name, _, value)| (*name, self.cells.iter().map(value).collect())).collect()
     }
 }

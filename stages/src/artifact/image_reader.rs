@@ -1,16 +1,15 @@
-//! Images that are read when a batch wants them.
+//! Images that are read when a batch needs them.
 //!
-//! Trainings of a study run at the same time, each in a process of its own, and read the same images. So none of them holds the
-//! pixels: they stay in the file of the table, of which the kernel keeps one copy in memory for all. A table whose pixels do not lie
-//! there as they are, as other programs may write it, is held by each that reads it.
+//! The trainings of a study run at the same time, each in its own process, and read the same images. No process holds
+//! the pixels: they stay in the file of the table, which the kernel keeps in memory once for all. Only a table with
+//! another layout, written by another program, is decoded and held by each reader.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use orchestrate_cache::OpenBlob;
 use orchestrate_engine::stage::{Item, StageError};
 
-use super::{Images, Rows, Table, file};
+use super::parquet::Strings;
+use super::{Images, Rows, file};
 
 /// Grey images of one size, in data set order: [`Images`] whose pixels are read when asked for.
 pub struct ImageReader {
@@ -20,54 +19,31 @@ pub struct ImageReader {
     pub height: usize,
     /// Width of every image, in pixels.
     pub width: usize,
-    pixels: Pixels,
-}
-
-enum Pixels {
-    /// In the file, each image from its place on.
-    Stored { blob: Arc<OpenBlob>, places: Vec<u64> },
-    /// `[image, height, width]`.
-    Held(Vec<u8>),
+    pixels: Strings,
 }
 
 impl ImageReader {
-    /// Opens what a port received: its bytes are checked, and all columns but the pixels are read.
+    /// Opens an item of a port: checks its bytes, and reads all columns but the pixels.
     pub fn from_item(item: &Item) -> Result<Self, StageError> {
         let name = file::<Images>();
-        let blob = Arc::new(item.open(&name)?);
-        let rows = Rows::open_stored(&name, Arc::clone(&blob))?;
+        let rows = Rows::open_stored(&name, Arc::new(item.open(&name)?))?;
         let (names, height, width, size) = rows.frame()?;
-        match rows.places("pixels", size)? {
-            Some(places) => Ok(Self { names, height, width, pixels: Pixels::Stored { blob, places } }),
-            None => Ok(Images::from_rows(&rows)?.into()),
-        }
+        Ok(Self { names, height, width, pixels: rows.strings("pixels", size)? })
     }
 
     /// The grey levels 0..=255 of an image, row by row.
     ///
-    /// Errors: bytes that are no longer those that were checked.
-    pub fn pixels(&self, image: usize) -> Result<Cow<'_, [u8]>, StageError> {
-        match &self.pixels {
-            Pixels::Stored { .. } => self.batch(&[image]).map(Cow::Owned),
-            Pixels::Held(pixels) => {
-                let size = self.height * self.width;
-                Ok(pixels[image * size..(image + 1) * size].into())
-            }
-        }
+    /// Errors: the bytes changed since they were checked.
+    pub fn pixels(&self, image: usize) -> Result<Vec<u8>, StageError> {
+        self.batch(&[image])
     }
 
     /// The grey levels of several images, one after the other.
     pub fn batch(&self, images: &[usize]) -> Result<Vec<u8>, StageError> {
         let size = self.height * self.width;
         let mut batch = vec![0; images.len() * size];
-        for (&image, own) in images.iter().zip(batch.chunks_exact_mut(size.max(1))) {
-            match &self.pixels {
-                Pixels::Stored { blob, places } => {
-                    let read = blob.read_exact_at(own, places[image]);
-                    read.map_err(|error| StageError::corrupt(*blob.digest(), &error))?;
-                }
-                Pixels::Held(pixels) => own.copy_from_slice(&pixels[image * size..(image + 1) * size]),
-            }
+        for (&image, pixels) in images.iter().zip(batch.chunks_exact_mut(size.max(1))) {
+            self.pixels.read(image, pixels)?;
         }
         Ok(batch)
     }
@@ -75,7 +51,7 @@ impl ImageReader {
 
 impl From<Images> for ImageReader {
     fn from(Images { names, height, width, pixels }: Images) -> Self {
-        Self { names, height, width, pixels: Pixels::Held(pixels) }
+        Self { names, height, width, pixels: Strings::held(pixels, height * width) }
     }
 }
 
@@ -84,13 +60,14 @@ mod tests {
     use std::fs::{File, OpenOptions};
     use std::os::unix::fs::FileExt;
 
+    use ::parquet::arrow::ArrowWriter;
+    use ::parquet::basic::{Compression, Encoding};
+    use ::parquet::file::properties::{WriterProperties, WriterVersion};
     use arrow_array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray};
     use orchestrate_engine::stage::Output;
-    use parquet::arrow::ArrowWriter;
-    use parquet::basic::{Compression, Encoding};
-    use parquet::file::properties::{WriterProperties, WriterVersion};
 
     use super::*;
+    use crate::artifact::Table;
     use crate::testing::Bench;
 
     fn images(count: usize, height: usize, width: usize) -> Images {
@@ -103,7 +80,7 @@ mod tests {
     }
 
     fn is_stored(reader: &ImageReader) -> bool {
-        matches!(reader.pixels, Pixels::Stored { .. })
+        reader.pixels.is_stored()
     }
 
     /// A table as another program may write it; each string of pixels has its own length.

@@ -1,4 +1,4 @@
-//! What `dataset` gives: images, labels, masks.
+//! The tables of `dataset`: images, labels, masks.
 
 use orchestrate_engine::stage::{Item, StageError};
 
@@ -9,7 +9,7 @@ use super::{Columns, Rows, Table};
 /// Columns: `image` (name), `height`, `width`, `pixels` (bytes, `[height, width]`, row by row).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Images {
-    /// Unique names, one an image, relative to the manifest or folder (`images/0001.png`), or made by the generator.
+    /// Unique names: paths relative to the manifest or folder (`images/0001.png`), or made by the generator.
     pub names: Vec<String>,
     /// Height of every image, in pixels.
     pub height: usize,
@@ -22,7 +22,7 @@ pub struct Images {
 /// Class and patient of each image, in the order of [`Images`].
 ///
 /// Columns: `image`, `label` (class name), `patient` (may be missing), and those of the manifest. Notes: `classes`,
-/// `columns` (names of those of the manifest).
+/// `columns` (names of the manifest's columns).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Labels {
     /// Names of the images.
@@ -31,7 +31,7 @@ pub struct Labels {
     pub labels: Vec<u32>,
     /// Class names in the order of their indices.
     pub classes: Vec<String>,
-    /// Patient of each image; `None` where unknown.
+    /// Patient of each image; `None` if unknown.
     pub patients: Vec<Option<String>>,
     /// Further columns of the manifest by name, in its order, for `folds_from`.
     pub columns: Vec<(String, Vec<String>)>,
@@ -53,7 +53,7 @@ pub struct Masks {
 }
 
 impl Images {
-    /// Reads only the images whose name is `wanted` from what a port received.
+    /// Reads only the images whose name is `wanted` from an item of a port.
     pub fn select_from_item(item: &Item, wanted: impl Fn(&str) -> bool) -> Result<Self, StageError> {
         let (names, height, width, pixels) = grids(&Self::open(item)?, wanted)?;
         Ok(Self { names, height, width, pixels })
@@ -61,13 +61,13 @@ impl Images {
 }
 
 impl Masks {
-    /// Reads only the masks of images whose name is `wanted`, so that a fold does not hold the whole data set.
+    /// Reads only the masks of images whose name is `wanted`, so a fold does not hold the whole data set.
     pub fn select(rows: &Rows, wanted: impl Fn(&str) -> bool) -> Result<Self, StageError> {
         let (names, height, width, pixels) = mask_grids(rows, wanted)?;
         Ok(Self { names, height, width, pixels })
     }
 
-    /// [`Masks::select`] from what a port received.
+    /// Reads some masks from an item of a port; see [`Masks::select`].
     pub fn select_from_item(item: &Item, wanted: impl Fn(&str) -> bool) -> Result<Self, StageError> {
         Self::select(&Self::open(item)?, wanted)
     }
@@ -78,7 +78,7 @@ impl Table for Images {
 
     fn columns(&self) -> Result<Columns<'_>, StageError> {
         let columns = frame_columns(&self.names, self.height, self.width, &self.pixels)?;
-        Ok(columns.plain_bytes("pixels", self.names.len(), &self.pixels))
+        Ok(columns.raw_bytes("pixels", self.names.len(), &self.pixels))
     }
 
     fn from_rows(rows: &Rows) -> Result<Self, StageError> {
@@ -145,7 +145,7 @@ pub(super) fn grid_columns<'a>(
     Ok(frame_columns(names, height, width, pixels)?.bytes("pixels", names.len(), pixels))
 }
 
-/// All columns of [`grid_columns`] but `pixels`, which are checked for their length.
+/// The columns of [`grid_columns`] except `pixels`, of which only the number is checked.
 fn frame_columns<'a>(
     names: &'a [String],
     height: usize,
@@ -166,10 +166,10 @@ fn frame_columns<'a>(
         .integer("width", std::iter::repeat_n(width as i64, rows)))
 }
 
-/// What is wrong with masks that are none.
+/// The problem of pixels that are no mask.
 pub(super) const NOT_A_MASK: &str = "column `pixels` has values other than 0 and 1; a mask is 1 where the tumour is";
 
-/// [`grids`] whose pixels are 0 or 1.
+/// Reads [`grids`] and checks that all pixels are 0 or 1.
 pub(super) fn mask_grids(
     rows: &Rows,
     wanted: impl Fn(&str) -> bool,
@@ -178,9 +178,9 @@ pub(super) fn mask_grids(
     if is_mask(&grids.3) { Ok(grids) } else { Err(rows.error(NOT_A_MASK)) }
 }
 
-/// Whether no pixel is other than 0 or 1.
+/// Whether all pixels are 0 or 1.
 pub(super) fn is_mask(pixels: &[u8]) -> bool {
-    // By the largest of many at a time, which processors find much faster than the first that is too large.
+    // The largest of many at a time, which processors find much faster than the first that is too large.
     pixels.chunks(1 << 12).all(|pixels| pixels.iter().fold(0, |max, &pixel| max.max(pixel)) <= 1)
 }
 

@@ -1,4 +1,4 @@
-//! What `cam` and `threshold` give.
+//! The tables of `cam` and `threshold`.
 
 use orchestrate_engine::stage::StageError;
 
@@ -6,15 +6,16 @@ use super::{Columns, Rows, Scale, Table};
 
 /// Class activation maps of validation images, in data set order.
 ///
-/// Columns: `image`, `label` and `predicted` (class names), `probabilities` (list, in the order of the note `classes`),
-/// `height`, `width`, `input_height`, `input_width`, `map` (list of f32, `[height, width]`, row by row). Notes: `classes`.
+/// Columns: `image`, `label` and `predicted` (class names), `probabilities` (list, in the order of the note
+/// `classes`), `height`, `width`, `input_height`, `input_width`, `map` (list of f32, `[height, width]`, row by row).
+/// Notes: `classes`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cams {
     /// Names of the images.
     pub names: Vec<String>,
     /// True class index of each image.
     pub labels: Vec<u32>,
-    /// Predicted class index of each image; the map is of this class.
+    /// Predicted class index of each image, whose map it is.
     pub predicted: Vec<u32>,
     /// Class names in the order of their indices.
     pub classes: Vec<String>,
@@ -32,7 +33,7 @@ pub struct Cams {
     pub maps: Vec<f32>,
 }
 
-/// One prediction an image: [`Cams`] without the maps, for `classify`.
+/// The prediction for each image, for `classify`: [`Cams`] without the maps.
 ///
 /// Columns: `image`, `label` and `predicted` (class names), `probabilities`. Notes: `classes`.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +59,7 @@ pub struct Thresholds {
     pub names: Vec<String>,
     /// Grey level T in 0..=255; the mask is `heatmap > T`.
     pub thresholds: Vec<f64>,
-    /// How the heatmaps are scaled to which the thresholds apply.
+    /// The scale of the heatmaps to which the thresholds apply.
     pub scale: Scale,
 }
 
@@ -158,13 +159,13 @@ impl Table for Thresholds {
 }
 
 impl Thresholds {
-    /// How the heatmaps are scaled to which the thresholds of a table apply.
+    /// The scale of the heatmaps to which the thresholds of a table apply.
     pub(crate) fn scale(rows: &Rows) -> Result<Scale, StageError> {
         let scale = rows.note("scale").map(Scale::from_name).unwrap_or(Some(Scale::default()));
         scale.ok_or_else(|| rows.error("note `scale` must be `after` or `before`"))
     }
 
-    /// The thresholds of a table, in the order of its rows; `name` gives that of the image of a row.
+    /// The thresholds of a table, in the order of its rows; errors name an image by `name`.
     pub(crate) fn levels(rows: &Rows, name: impl Fn(usize) -> String) -> Result<Vec<f64>, StageError> {
         let thresholds = rows.float("threshold")?;
         if let Some(row) = thresholds.iter().position(|threshold| !(0.0..=255.0).contains(threshold)) {

@@ -1,29 +1,29 @@
-//! What `classify` gives: how well the classes were predicted.
+//! The tables of `classify`: quality of the predicted classes.
 
 use orchestrate_engine::stage::StageError;
 
 use super::{Columns, Rows, Table};
 
-/// The word that stands for all classes together in a column of class names.
+/// The label of all classes together, in a column of class names.
 pub const ALL: &str = "all";
 
 /// The gathered axes of several inputs: one column an axis, one label a row.
 pub type AxisColumns = Vec<(String, Vec<String>)>;
 
-/// Figures of merit, one row a figure: tidy data.
+/// Metrics of a classification in tidy form, one row a value.
 ///
-/// Columns: one for each gathered axis (labels), `metric` (`accuracy`, `precision`, `recall`, `f1`), `label` (class name or
-/// `all`), `value` (0..=1; missing for a class without images that is never predicted), `n` (images). Notes: `classes`,
-/// `axes`, `synthetic` (`true` where the images are of the phantom).
+/// Columns: one for each gathered axis (labels), `metric` (`accuracy`, `precision`, `recall`, `f1`), `label` (class
+/// name or `all`), `value` (0..=1; missing for a class without images that is never predicted), `n` (images). Notes:
+/// `classes`, `axes`, `synthetic` (`true` for images of the phantom).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metrics {
     /// Labels of the gathered axes.
     pub axes: AxisColumns,
-    /// Name of each figure.
+    /// Name of each metric.
     pub metrics: Vec<String>,
     /// Class name, or `all`.
     pub labels: Vec<String>,
-    /// The figures.
+    /// The values.
     pub values: Vec<Option<f64>>,
     /// Images of that class.
     pub counts: Vec<u64>,
@@ -33,9 +33,10 @@ pub struct Metrics {
     pub synthetic: bool,
 }
 
-/// How often each class was predicted for images of each class: tidy data.
+/// A confusion matrix in tidy form: counts of each predicted class for the images of each class.
 ///
-/// Columns: one for each gathered axis (labels), `label`, `predicted` (class names), `n` (images). Notes: `classes`, `axes`.
+/// Columns: one for each gathered axis (labels), `label`, `predicted` (class names), `n` (images). Notes: `classes`,
+/// `axes`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Confusion {
     /// Labels of the gathered axes.
@@ -44,7 +45,7 @@ pub struct Confusion {
     pub labels: Vec<u32>,
     /// Predicted class index.
     pub predicted: Vec<u32>,
-    /// Images.
+    /// Number of images.
     pub counts: Vec<u64>,
     /// Class names in the order of their indices.
     pub classes: Vec<String>,
@@ -99,12 +100,12 @@ impl Table for Confusion {
     }
 }
 
-/// Whether images are those of the phantom, whose names say so.
+/// Whether images are of the phantom, by their names.
 pub fn is_synthetic(names: &[String]) -> bool {
     names.iter().any(|name| is_synthetic_name(name))
 }
 
-/// Whether an image is one of the phantom.
+/// Whether an image is of the phantom, by its name.
 pub(crate) fn is_synthetic_name(name: &str) -> bool {
     name.starts_with("phantom-")
 }

@@ -1,23 +1,18 @@
 //! The artifacts of the domain as Rust values, each with its Parquet columns.
 //!
-//! Whoever opens a table elsewhere finds class *names* in `label` and `predicted`; their order, where it matters, is the
-//! note `classes` in the key-value metadata of the file, a JSON list.
+//! The columns `label` and `predicted` hold class *names*. Where their order matters, it is the note `classes` in the
+//! key-value metadata of the file, a JSON list.
 
-mod column;
 mod curve;
 mod figures;
 mod image_reader;
 mod images;
 mod maps;
 mod metrics;
-mod place;
-mod plain;
+mod parquet;
 mod predicted;
-mod rows;
 mod scale;
 mod scores;
-mod series;
-mod source;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -28,8 +23,8 @@ use std::path::Path;
 use bytes::Bytes;
 use orchestrate_engine::stage::{Content, Item, Output, StageError};
 
-pub use column::Columns;
-pub(crate) use column::{properties, repeated};
+pub use self::parquet::{Columns, Rows};
+pub(crate) use self::parquet::{Series, cause, name_of, properties, repeated};
 pub use curve::{Curve, Epoch, Epochs, Figure, SegmentCurve};
 pub use figures::{Cell, Figures, Interval, Levels, PairedTest, ReferenceValue, Resampling, ResamplingUnit, Statistic};
 pub use image_reader::ImageReader;
@@ -38,11 +33,8 @@ pub use maps::{Cams, Predictions, Thresholds};
 pub(crate) use metrics::is_synthetic_name;
 pub use metrics::{ALL, AxisColumns, Confusion, Metrics, is_synthetic};
 pub use predicted::PredictedMasks;
-pub use rows::Rows;
-pub(crate) use rows::{cause, name_of};
 pub use scale::Scale;
 pub use scores::Scores;
-pub(crate) use series::Series;
 pub use split::Split;
 pub(crate) use truths::{Foreground, Run, Truths};
 
@@ -70,13 +62,15 @@ pub trait Table: Sized {
         Self::from_rows(&Rows::open(&file::<Self>(), Bytes::copy_from_slice(bytes))?)
     }
 
-    /// The output that holds it.
+    /// The output with the table.
     fn output(&self) -> Result<Output, StageError> {
         Ok(Output::file(Self::OUTPUT, &file::<Self>(), self.encode()?))
     }
 
-    /// The output that holds it, in a file in [`Context::scratch_dir`]: for what is worth no second copy in memory, of stages
-    /// that run one node at a time.
+    /// The output with the table, in a file in [`Context::scratch_dir`].
+    ///
+    /// Saves a second copy in memory of a large table. Only for stages that run one node at a time, as the name is
+    /// fixed.
     ///
     /// [`Context::scratch_dir`]: orchestrate_engine::stage::Context::scratch_dir
     fn saved(&self, scratch_dir: &Path) -> Result<Output, StageError> {
@@ -86,15 +80,22 @@ pub trait Table: Sized {
         Ok(Output { name: Self::OUTPUT.to_owned(), files: vec![(name, Content::File(path))] })
     }
 
-    /// Opens what a port received, without decoding its columns.
+    /// Opens an item of a port, without decoding its columns.
     fn open(item: &Item) -> Result<Rows, StageError> {
         let name = file::<Self>();
         Rows::open(&name, Bytes::from(item.read(&name)?))
     }
 
-    /// Reads it from what a port received.
+    /// Reads the table from an item of a port.
     fn from_item(item: &Item) -> Result<Self, StageError> {
         Self::from_rows(&Self::open(item)?)
+    }
+}
+
+impl Series {
+    /// The output with the next table; see [`Table::output`].
+    pub(crate) fn output<T: Table>(&mut self, table: &T) -> Result<Output, StageError> {
+        Ok(Output::file(T::OUTPUT, &file::<T>(), self.encode(&table.columns()?)?))
     }
 }
 

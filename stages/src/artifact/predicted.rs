@@ -1,4 +1,4 @@
-//! What `predict-masks` gives: a mask an image, as a segmentation network sees it.
+//! The table of `predict-masks`: the mask that a segmentation network predicts for each image.
 
 use orchestrate_engine::stage::StageError;
 

@@ -14,7 +14,7 @@ pub enum Scale {
 }
 
 impl Scale {
-    /// The word for it in specs and notes.
+    /// Its name in specs and notes.
     pub fn name(self) -> &'static str {
         match self {
             Self::After => "after",

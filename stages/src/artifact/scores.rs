@@ -1,4 +1,4 @@
-//! What `score` gives: how well each mask agrees with the ground truth.
+//! The table of `score`: agreement of each mask with the ground truth.
 
 use orchestrate_engine::stage::StageError;
 
@@ -6,8 +6,9 @@ use super::{Columns, Rows, Table};
 
 /// Agreement of mask and ground truth, one row a scored image, in the order of [`super::Cams`].
 ///
-/// Columns: `image`, `label` and `predicted` (class names), `correct`, `iou`, `dice`, `precision`, `recall` (0..=1, missing
-/// where the ground truth is empty, so that a mean leaves such images out), `mask_pixels`, `truth_pixels`. Notes: `classes`.
+/// Columns: `image`, `label` and `predicted` (class names), `correct`, `iou`, `dice`, `precision`, `recall` (0..=1;
+/// missing if the ground truth is empty, so means leave such images out), `mask_pixels`, `truth_pixels`. Notes:
+/// `classes`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scores {
     /// Names of the images.
@@ -18,13 +19,13 @@ pub struct Scores {
     pub predicted: Vec<u32>,
     /// Class names in the order of their indices.
     pub classes: Vec<String>,
-    /// Intersection over union of each image; `None` where the ground truth is empty.
+    /// Intersection over union of each image; `None` if the ground truth is empty.
     pub iou: Vec<Option<f64>>,
-    /// Dice coefficient of each image; `None` where the ground truth is empty.
+    /// Dice coefficient of each image; `None` if the ground truth is empty.
     pub dice: Vec<Option<f64>>,
-    /// Share of the mask that is foreground; 0 where the mask is empty, `None` where the ground truth is.
+    /// Share of the mask that is foreground; 0 if the mask is empty, `None` if the ground truth is.
     pub precision: Vec<Option<f64>>,
-    /// Share of the foreground that is in the mask; `None` where the ground truth is empty.
+    /// Share of the foreground that is in the mask; `None` if the ground truth is empty.
     pub recall: Vec<Option<f64>>,
     /// Pixels in the mask of each image.
     pub mask_pixels: Vec<u32>,
@@ -33,7 +34,7 @@ pub struct Scores {
 }
 
 impl Scores {
-    /// Names of the metrics, which are columns.
+    /// Names of the metrics, each a column.
     pub const METRICS: [&'static str; 4] = ["iou", "dice", "precision", "recall"];
 }
 

@@ -1,4 +1,4 @@
-//! What `split` gives: the fold of each image.
+//! The table of `split`: the fold of each image.
 
 use orchestrate_engine::stage::StageError;
 
@@ -15,7 +15,7 @@ pub struct Split {
     pub labels: Vec<u32>,
     /// Class names in the order of their indices.
     pub classes: Vec<String>,
-    /// Patient of each image; `None` where unknown.
+    /// Patient of each image; `None` if unknown.
     pub patients: Vec<Option<String>>,
     /// The fold, 1..=k, in which the image is in the validation set.
     pub folds: Vec<u32>,

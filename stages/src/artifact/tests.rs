@@ -195,3 +195,53 @@ fn what_is_no_parquet_is_said_once() {
         );
     }
 }
+
+/// The digest of the bytes of a table.
+fn digest<T: Table>(table: &T) -> String {
+    orchestrate_cache::Digest::of(&table.encode().unwrap()).to_string()
+}
+
+#[test]
+fn the_same_rows_give_the_bytes_of_earlier_versions() {
+    // Several row groups with many pages each, written around the Parquet library.
+    let pixels = (0..800 * 224 * 224_usize).map(|place| ((place * 7919) >> 5) as u8).collect();
+    let names = (0..800).map(|image| format!("{image}.png")).collect();
+    let many = Images { names, height: 224, width: 224, pixels };
+    let (names, classes) = (texts(&["a", "b"]), texts(&["x", "y"]));
+    let scores = Scores {
+        names: names.clone(),
+        labels: vec![0, 1],
+        predicted: vec![1, 1],
+        classes: classes.clone(),
+        iou: vec![Some(0.25), None],
+        dice: vec![Some(0.4), None],
+        precision: vec![Some(1.0), None],
+        recall: vec![Some(0.25), None],
+        mask_pixels: vec![3, 2],
+        truth_pixels: vec![12, 0],
+    };
+    let epoch = Epoch { epoch: 1, learning_rate: 0.1, train_loss: 0.7, validation_loss: 0.6, figure: 0.5 };
+    let segment = Epoch { epoch: 1, learning_rate: 0.1, train_loss: 0.7, validation_loss: 0.6, figure: None };
+    let confusion = Confusion {
+        axes: vec![("fold".to_owned(), texts(&["1", "1"]))],
+        labels: vec![0, 1],
+        predicted: vec![0, 1],
+        counts: vec![3, 4],
+        classes,
+    };
+    let found = [
+        ("many images", digest(&many), "43250aed22116b74"),
+        ("images", digest(&images()), "9d32dc20dad6bd2b"),
+        ("labels", digest(&labels()), "6121185fa9ccde91"),
+        ("masks", digest(&masks()), "b686057ea2efe3d4"),
+        ("cams", digest(&cams()), "f2534c2dd58ae80c"),
+        ("thresholds", digest(&thresholds()), "e8bee6649ea0a6d9"),
+        ("scores", digest(&scores), "855d5c3515260bfa"),
+        ("curve", digest(&Curve { epochs: vec![epoch] }), "d64ebeae0f17b7dc"),
+        ("curve of a segmentation", digest(&SegmentCurve { epochs: vec![segment] }), "9239e001268f343b"),
+        ("confusion", digest(&confusion), "617b7a649300adac"),
+    ];
+    for (name, found, expected) in found {
+        assert!(found.starts_with(expected), "{name}: {found}; are stored tables of earlier versions still equal?");
+    }
+}

@@ -1,4 +1,4 @@
-//! Ground truth as scores read it: where the foreground is, not every pixel.
+//! Ground truth for scores: the foreground as runs, not every pixel.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -8,7 +8,7 @@ use orchestrate_engine::stage::StageError;
 use super::images::{NOT_A_MASK, is_mask};
 use super::{Masks, Rows};
 
-/// The foreground of each image of [`Masks`], in their order; some thousandths of the memory.
+/// The foreground of each image of [`Masks`], in their order; takes some thousandths of their memory.
 pub(crate) struct Truths {
     /// Names of the images.
     pub(crate) names: Vec<String>,
@@ -17,14 +17,14 @@ pub(crate) struct Truths {
     /// Width of every mask, in pixels.
     pub(crate) width: usize,
     foregrounds: Vec<OnceLock<Foreground>>,
-    /// Where those are that nobody has asked for yet; `None` where all are known.
+    /// The table to read further foregrounds from; `None` if all are known.
     rows: Option<Rows>,
 }
 
-/// Pixels that are looked at together.
+/// Pixels that are compared together.
 const STRETCH: usize = 32;
 
-/// Pixels that follow each other in a row, row by row, from left to right.
+/// Runs of foreground pixels, row by row and from left to right.
 pub(crate) type Foreground = Vec<Run>;
 
 /// Foreground pixels of one row of an image.
@@ -47,17 +47,17 @@ impl Truths {
         Self { names: masks.names.clone(), height: masks.height, width: masks.width, foregrounds, rows: None }
     }
 
-    /// Reads the columns of [`Masks`] but the pixels, which are read when they are asked for.
+    /// Reads the columns of [`Masks`] except the pixels, which are read on demand.
     pub(crate) fn open(rows: Rows) -> Result<Self, StageError> {
         let (names, height, width, _) = rows.frame()?;
         let foregrounds = vec![OnceLock::new(); names.len()];
         Ok(Self { names, height, width, foregrounds, rows: Some(rows) })
     }
 
-    /// The foreground of the images in those rows; none where an image has no mask.
+    /// The foreground of the images in some rows; empty if an image has no mask.
     ///
-    /// What is known is not read again, and of what is read no more pixels are held than one thread looks at. Errors: pixels that are
-    /// no mask.
+    /// Each image is read once, and only the pixels that a thread works on are in memory. Errors: pixels that are no
+    /// mask.
     pub(crate) fn foregrounds(&self, wanted: &[usize]) -> Result<Vec<&Foreground>, StageError> {
         if let Some(rows) = &self.rows {
             let mut keep = vec![false; self.names.len()];
@@ -66,21 +66,22 @@ impl Truths {
             let read = rows.map_bytes("pixels", &keep, self.height * self.width, of_pixels)?;
             let kept = (0..keep.len()).filter(|&row| keep[row]);
             for (row, foreground) in kept.zip(read) {
-                // Another thread may have been quicker; it found the same.
+                // Another thread may have been first, with the same result.
                 let _ = self.foregrounds[row].set(foreground.ok_or_else(|| rows.error(NOT_A_MASK))?);
             }
         }
         Ok(wanted.iter().map(|&row| self.foregrounds[row].get().expect("it is known, or was just read")).collect())
     }
 
-    /// Length in memory, about, once all is known: as if every row of every image had one run.
+    /// Estimated size in memory once all is known, for one run in every row of every image.
     pub(crate) fn size_bytes(&self) -> usize {
         let image = size_of::<(String, Foreground)>() + self.height * size_of::<Run>();
         self.names.len() * image + self.rows.as_ref().map_or(0, Rows::size_bytes)
     }
 }
 
-/// Lesions are small: rows, and stretches of a row, without foreground are seen many pixels at a time.
+/// The foreground of one image. Lesions are small, so rows and stretches of a row without foreground are skipped at
+/// once.
 fn foreground(pixels: &[u8], width: usize) -> Foreground {
     let mut runs = Foreground::new();
     for (row, pixels) in (0..).zip(pixels.chunks_exact(width.max(1))).filter(|(_, pixels)| any(pixels)) {

@@ -1,4 +1,5 @@
-//! The program as a child process: started without a shell, listened to, stopped when the run is, and heard out when it fails.
+//! The program as a child process: started without a shell, listened to, stopped when the run is, and heard out when
+//! it fails.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -151,10 +152,11 @@ enum Heard {
     Silence,
 }
 
-/// Starts a program and hands over what it prints until it has ended, and all that it started. Once `stop` says so, it gets
-/// SIGTERM, then SIGKILL.
+/// Starts a program and hands over what it prints until it has ended, and all that it started. Once `stop` says so, it
+/// gets SIGTERM, then SIGKILL.
 ///
-/// The program stays in the process group of its worker, so whoever kills the group reaches what the program started too.
+/// The program stays in the process group of its worker, so whoever kills the group reaches what the program started
+/// too.
 fn supervise(
     invocation: &Invocation<'_>,
     children: Children,
@@ -228,7 +230,8 @@ impl Ear<'_> {
         }
     }
 
-    /// Hears the rest. The streams end with the last process that has them, which may be one that the program did not start.
+    /// Hears the rest. The streams end with the last process that has them, which may be one that the program did not
+    /// start.
     fn listen_to_the_end(&mut self) {
         let deadline = Instant::now() + DRAIN;
         while let Ok(lines) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {

@@ -9,8 +9,8 @@ use orchestrate_engine::stage::FileName;
 
 /// The entries of `code`.
 ///
-/// Names are relative to the innermost folder that holds all entries, so they are the same wherever that folder lies, and
-/// files keep their places relative to each other.
+/// Names are relative to the innermost folder that holds all entries, so they are the same wherever that folder lies,
+/// and files keep their places relative to each other.
 pub(super) struct Code {
     /// Without `.`, and with `..` resolved as far as possible.
     paths: Vec<PathBuf>,

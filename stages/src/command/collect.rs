@@ -1,7 +1,7 @@
 //! Collection of an output: the regular files that a program wrote, which of them can be executed, and empty folders.
 //!
-//! Collected once no process of the program is left. Whatever leads elsewhere is refused by name: the store takes files over
-//! by moving them, and what lies behind a link or in another file system is not ours.
+//! Collected once no process of the program is left. Whatever leads elsewhere is refused by name: the store takes
+//! files over by moving them, and what lies behind a link or in another file system is not ours.
 
 use std::fs::{self, File, Metadata, Permissions};
 use std::io;
@@ -19,8 +19,8 @@ const OWNER_EXECUTES: u32 = 0o100;
 
 /// The files below `{out.NAME}`, sorted by name, and their modes if there is something to say of them.
 ///
-/// The folder of the output is at `place` in the `root` of the program; `real_dir` is where it was, without links, when the
-/// program started.
+/// The folder of the output is at `place` in the `root` of the program; `real_dir` is where it was, without links,
+/// when the program started.
 pub(super) fn collect(output: &str, root: &Path, place: &Path, real_dir: &Path) -> Result<Output, StageError> {
     let failed = |message: String| StageError::new(format!("output `{output}`: {message}"));
     let dir = root.join(place);
@@ -42,7 +42,8 @@ pub(super) fn collect(output: &str, root: &Path, place: &Path, real_dir: &Path) 
     Ok(Output { name: output.to_owned(), files })
 }
 
-/// The device of the folder of an output; fails if it is not the folder that the program was given, or one in its place.
+/// The device of the folder of an output; fails if it is not the folder that the program was given, or one in its
+/// place.
 fn check_root(root: &Path, dir: &Path, real_dir: &Path) -> Result<u64, String> {
     let advice = "the program writes files into the folder that `{out}` gives it, and leaves the folder there";
     let metadata = match fs::symlink_metadata(dir) {

@@ -62,7 +62,8 @@ impl Environment {
         environment
     }
 
-    /// Names the GPUs that the program was given, so that it takes no other; a program that asked for none is told nothing.
+    /// Names the GPUs that the program was given, so that it takes no other; a program that asked for none is told
+    /// nothing.
     ///
     /// Like the device, the list says where the program runs and not what it computes, so it is in no key.
     pub(super) fn with_gpus(mut self, visible: &str) -> Self {

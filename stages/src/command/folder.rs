@@ -69,7 +69,8 @@ impl Folder {
         }
     }
 
-    /// Unmounts what the program mounted in the folder and left there, which nobody may move or remove; fails if there was any.
+    /// Unmounts what the program mounted in the folder and left there, which nobody may move or remove; fails if there
+    /// was any.
     pub(super) fn unmount(&self) -> Result<(), StageError> {
         let mounts = mounts_below(&self.real_dir);
         let Some(first) = mounts.first() else { return Ok(()) };

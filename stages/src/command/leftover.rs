@@ -1,8 +1,8 @@
 //! Processes that a program leaves running when it ends: seen, ended, and named.
 //!
-//! A worker runs one program. On Linux it is the reaper of its descendants, so whoever loses its parent becomes its child,
-//! sessions and double forks included, and while it has a child, something still runs. Only its own children are killed,
-//! again and again: their numbers cannot be those of other processes, as nobody else can free them.
+//! A worker runs one program. On Linux it is the reaper of its descendants, so whoever loses its parent becomes its
+//! child, sessions and double forks included, and while it has a child, something still runs. Only its own children
+//! are killed, again and again: their numbers cannot be those of other processes, as nobody else can free them.
 
 use std::io;
 use std::process::{Child, ExitStatus};

@@ -63,7 +63,8 @@ fn send(mut from: impl Read, stream: Stream, sender: &SyncSender<Lines>) {
 
 /// Cuts a stream into lines.
 ///
-/// Progress bars end their lines with a carriage return, so that ends a line too; empty lines between the two are left out.
+/// Progress bars end their lines with a carriage return, so that ends a line too; empty lines between the two are left
+/// out.
 #[derive(Default)]
 struct Splitter {
     /// Whole lines, and a line that has begun.

@@ -1,8 +1,8 @@
 //! The log of a node: what its program prints, up to a limit, in a file that people may read meanwhile.
 //!
-//! The beginning is appended as it comes. Once the file is nearly full, only the latest lines are kept, in memory, and every
-//! now and then written over the end of the file, after a line that says how much is left out. So a log never outgrows
-//! its limit, and whatever ends the program, its first and last lines are there.
+//! The beginning is appended as it comes. Once the file is nearly full, only the latest lines are kept, in memory, and
+//! every now and then written over the end of the file, after a line that says how much is left out. So a log never
+//! outgrows its limit, and whatever ends the program, its first and last lines are there.
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -14,34 +14,35 @@
 //! leftovers = "fail"                           # the default; "end" where it leaves processes running on purpose
 //! ```
 //!
-//! `argv` never goes through a shell; one that is asked for needs `-e`, as in `["sh", "-ec", …]`, or it reports success
-//! whenever its last command had some, and an incomplete output is recorded. In the items of `argv`, `{params.NAME}` (or
-//! `{NAME}`) is a param, `{in.PORT}` and `{out.NAME}` are folders, `{code.NAME}` is the code file whose path ends in NAME,
-//! `{out}` and `{code}` are the only output and the only code file, `{threads}` is the number of threads that the program may
-//! use, `{{` and `}}` are braces.
+//! `argv` never goes through a shell; one that is asked for needs `-e`, as in `["sh", "-ec", …]`, or it reports
+//! success whenever its last command had some, and an incomplete output is recorded. In the items of `argv`,
+//! `{params.NAME}` (or `{NAME}`) is a param, `{in.PORT}` and `{out.NAME}` are folders, `{code.NAME}` is the code file
+//! whose path ends in NAME, `{out}` and `{code}` are the only output and the only code file, `{threads}` is the number
+//! of threads that the program may use, `{{` and `}}` are braces.
 //!
-//! The program sees what is in its key and nothing else that we can keep from it. It starts in an empty folder; code files
-//! are copied (read-only and executable, at the same places relative to each other), so an import of a file that `code`
-//! does not list fails; inputs are copied after their digests were checked; all paths are relative, so that a program that
-//! writes down its arguments writes the same bytes each time. Its environment is PATH, HOME, LANG, `env` and `secret_env`, and
-//! `CUDA_VISIBLE_DEVICES` where `resources` asks for a `gpu`: where it runs, like the device, is in no key.
+//! The program sees what is in its key and nothing else that we can keep from it. It starts in an empty folder; code
+//! files are copied (read-only and executable, at the same places relative to each other), so an import of a file that
+//! `code` does not list fails; inputs are copied after their digests were checked; all paths are relative, so that a
+//! program that writes down its arguments writes the same bytes each time. Its environment is PATH, HOME, LANG, `env`
+//! and `secret_env`, and `CUDA_VISIBLE_DEVICES` where `resources` asks for a `gpu`: where it runs, like the device, is
+//! in no key.
 //!
-//! `{in.PORT}` holds the artifact's files under their names. Where a port is gathered or reads several stages, it holds a
-//! folder an item, `0000`, `0001` and so on, and `index.csv`: `folder`, then one column of labels for each gathered axis.
-//! Every regular file that lies in `{out.NAME}` when the program has ended belongs to that output; none is an error. Of
-//! permissions the owner's execute bit is kept, and of folders those that are empty: the next program finds both in `{in.PORT}`.
-//! What is neither a file nor a folder is an error, and so is a folder in whose place the program put a link: what lies elsewhere
-//! is never moved. The file name `.orchestrate-modes` is ours.
+//! `{in.PORT}` holds the artifact's files under their names. Where a port is gathered or reads several stages, it
+//! holds a folder an item, `0000`, `0001` and so on, and `index.csv`: `folder`, then one column of labels for each
+//! gathered axis. Every regular file that lies in `{out.NAME}` when the program has ended belongs to that output; none
+//! is an error. Of permissions the owner's execute bit is kept, and of folders those that are empty: the next program
+//! finds both in `{in.PORT}`. What is neither a file nor a folder is an error, and so is a folder in whose place the
+//! program put a link: what lies elsewhere is never moved. The file name `.orchestrate-modes` is ours.
 //!
-//! A program waits for what it starts. What it leaves running gets 2 s to end by itself and is then killed, before its output is
-//! read, so that nothing that is recorded changes afterwards. That fails the node; with `leftovers = "end"`, which is then in
-//! the key, the result counts. On Linux all descendants are found, also those in sessions of their own; elsewhere the process group
-//! is ended. Processes that are no descendants, such as a container or a job that the program has asked a service to start,
-//! cannot be seen: whoever starts them waits until they write no more.
+//! A program waits for what it starts. What it leaves running gets 2 s to end by itself and is then killed, before its
+//! output is read, so that nothing that is recorded changes afterwards. That fails the node; with `leftovers = "end"`,
+//! which is then in the key, the result counts. On Linux all descendants are found, also those in sessions of their
+//! own; elsewhere the process group is ended. Processes that are no descendants, such as a container or a job that the
+//! program has asked a service to start, cannot be seen: whoever starts them waits until they write no more.
 //!
-//! What it prints is in the log of its node, without the values of `secret_env`, unless they have fewer than 4 letters, which the
-//! log says. Of more than `log_max_size` (in `[store]`) the first and the last lines are kept. A line
-//! `progress DONE/TOTAL MESSAGE` on its standard output tells people how far it is.
+//! What it prints is in the log of its node, without the values of `secret_env`, unless they have fewer than 4
+//! letters, which the log says. Of more than `log_max_size` (in `[store]`) the first and the last lines are kept. A
+//! line `progress DONE/TOTAL MESSAGE` on its standard output tells people how far it is.
 
 mod check;
 mod child;

@@ -1,17 +1,17 @@
-//! From names of images to names of files.
+//! Names of files, made of names of images.
 
 use std::collections::HashSet;
 use std::path::{Component, Path};
 
 use orchestrate_engine::stage::StageError;
 
-/// Extensions of pictures, which another one replaces.
-const PICTURES: [&str; 6] = ["png", "jpg", "jpeg", "tif", "tiff", "mat"];
+/// Extensions that the extension of the format replaces.
+const REPLACED: [&str; 6] = ["png", "jpg", "jpeg", "tif", "tiff", "mat"];
 
-/// Keeps names with their subfolders and gives them an extension; where two would be the same file, the extension is
-/// added to the whole name.
+/// Gives names an extension, and keeps their subfolders. A name that another image has taken gets the extension after
+/// its own.
 ///
-/// Errors: all names that lead out of the folder, by name.
+/// Errors: all names that lead out of the folder.
 pub(super) fn file_names<'a>(
     names: impl Iterator<Item = &'a str> + Clone,
     extension: &str,
@@ -26,7 +26,7 @@ pub(super) fn file_names<'a>(
     let mut taken = HashSet::new();
     let file = |name: &str| {
         let whole = format!("{name}.{extension}");
-        let stem = name.rsplit_once('.').filter(|(_, end)| PICTURES.contains(&end.to_lowercase().as_str()));
+        let stem = name.rsplit_once('.').filter(|(_, end)| REPLACED.contains(&end.to_lowercase().as_str()));
         let replaced = stem.map_or_else(|| whole.clone(), |(stem, _)| format!("{stem}.{extension}"));
         let mut file = if taken.contains(&replaced) { whole } else { replaced };
         while !taken.insert(file.clone()) {

@@ -1,9 +1,9 @@
-//! NumPy's file format, version 1.0, of one f32 array `[height, width]`. Source: `numpy.lib.format` of NumPy.
+//! NumPy's file format, version 1.0, for one f32 array `[height, width]`. Source: `numpy.lib.format` of NumPy.
 //!
-//! Written here because crates for it parse Python literals, which needs a parser generator and a C compiler; writing one
-//! kind of array is a header and the values.
+//! No crate is used: they also parse Python literals, which takes a parser generator and a C compiler. One kind of
+//! array is a header and its values.
 
-/// What a header ends at a multiple of, in bytes.
+/// A header is padded to a multiple of so many bytes.
 const ALIGNMENT: usize = 64;
 
 /// Encodes grey levels as little-endian f32, row by row.

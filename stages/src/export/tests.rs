@@ -1,8 +1,8 @@
 use super::*;
 use crate::testing::{Bench, cams_of};
 
-fn source<'a>(kind: &'a str, action: &'a Action, outputs: &'a [(String, Item)]) -> Source<'a> {
-    Source { kind, action, outputs }
+fn node<'a>(kind: &'a str, action: &'a Action, outputs: &'a [(String, Item)]) -> RecordedNode<'a> {
+    RecordedNode { kind, action, outputs }
 }
 
 fn pixels(file: &NamedFile) -> Vec<u8> {
@@ -21,7 +21,7 @@ fn masks_of_a_threshold_are_those_that_are_scored() {
     let cams = bench.item(&cams_of(&[[0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 2.0, 3.0]]), &[]);
     let own = [("thresholds".to_owned(), bench.item(&thresholds(&[85.0, 200.0]), &[]))];
     let action = bench.action("{}", &[("cams", std::slice::from_ref(&cams))]);
-    let files = export(What::Masks, &source("threshold", &action, &own)).unwrap();
+    let files = export(Export::Masks, &node("threshold", &action, &own)).unwrap();
     assert_eq!(files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["0.png", "1.png"]);
     assert_eq!((pixels(&files[0]), pixels(&files[1])), (vec![0, 0, 255, 255], vec![0, 0, 0, 255]));
 }
@@ -31,21 +31,21 @@ fn heatmaps_are_grey_levels_in_both_formats() {
     let bench = Bench::new();
     let own = [("cams".to_owned(), bench.item(&cams_of(&[[0.0, 1.0, 2.0, 3.0]]), &[]))];
     let action = bench.action("{}", &[]);
-    let files = export(What::Heatmaps(Format::Png), &source("cam", &action, &own)).unwrap();
+    let files = export(Export::Heatmaps(ImageFormat::Png), &node("cam", &action, &own)).unwrap();
     assert_eq!(pixels(&files[0]), [0, 85, 170, 255]);
-    let files = export(What::Heatmaps(Format::Npy), &source("cam", &action, &own)).unwrap();
+    let files = export(Export::Heatmaps(ImageFormat::Npy), &node("cam", &action, &own)).unwrap();
     assert_eq!(files[0].0, "0.npy");
     assert!(files[0].1.ends_with(&255.0_f32.to_le_bytes()));
 }
 
 #[test]
-fn a_node_that_gives_nothing_of_the_kind_is_told_with_those_that_do() {
+fn a_node_without_such_outputs_is_an_error_that_lists_the_kinds_with_them() {
     let bench = Bench::new();
     let action = bench.action("{}", &[]);
-    let error = |what| export(what, &source("split", &action, &[])).unwrap_err().to_string();
+    let error = |choice| export(choice, &node("split", &action, &[])).unwrap_err().to_string();
     assert_eq!(
-        error(What::Masks),
+        error(Export::Masks),
         "a node of kind split gives no masks; `threshold`, `score`, `predict-masks` and `dataset` do"
     );
-    assert!(error(What::Weights).starts_with("a node of kind split gives no weights"));
+    assert!(error(Export::Weights).starts_with("a node of kind split gives no weights"));
 }

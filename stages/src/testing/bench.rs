@@ -1,4 +1,4 @@
-//! Runs stages in tests as the engine would: actions with stored inputs in, outputs out.
+//! Runs stages in tests as the engine does, on actions with stored inputs.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::artifact::Table;
 
-/// A folder that stands for the store.
+/// A folder in place of the store.
 pub(crate) struct Bench {
     folder: TempDir,
     stored: AtomicUsize,

@@ -171,6 +171,6 @@ pub(crate) fn gc(project: &Path) -> Anyhow<ExitCode> {
     let store = Store::open(&project.join(STORE), Access::ReadWrite)?;
     let day = Some(Duration::from_secs(24 * 60 * 60));
     let done = runlog::collect(&store, &GcPolicy { max_age: day, ..GcPolicy::default() }, &HashSet::new())?;
-    say(&format!("gc {}", done.report));
+    say(&format!("gc: {} results collected", done.report.collected.len()));
     Ok(ExitCode::SUCCESS)
 }

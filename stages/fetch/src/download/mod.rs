@@ -1,117 +1,57 @@
-//! One file, whatever the network does: parts are kept and gone on from, wrong bytes are not.
+//! One download, over any number of requests and runs.
 //!
-//! `NAME.part` grows until it is as long as the listing says. `NAME.part.etag` holds the server's version of it; a request
-//! for the rest is conditional on that version (`If-Range`), so that a changed file starts anew. Without a version the rest is
-//! asked for only if an MD5 will show a wrong mixture. A server that ignores the range sends everything, and the part
-//! starts anew. Then the digests decide: a part that was put together from several answers and is wrong is fetched once
-//! more from its first byte; one that came in one go is not.
+//! `NAME.part` grows to the length that the listing says. `NAME.part.etag` holds the server's version of it: a request
+//! for the rest is conditional on that version (`If-Range`), so a file that changed is downloaded anew. Without a
+//! version the rest is requested only if an MD5 would reveal a mixture. A server that ignores the range sends the
+//! whole file, and the part starts anew.
+//!
+//! A complete part with the wrong digest is removed. If it came from several responses, the file is downloaded once
+//! more.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::article::RemoteFile;
 use crate::client::{self, Client, Problem, Range, text_of};
 use crate::digest::{Digests, digests};
 use crate::error::FetchError;
-use crate::event::Event;
+use crate::progress::Progress;
+use crate::retry::Retries;
 
-/// Longest pause that a server can ask for.
-const WAIT_MAX: Duration = Duration::from_secs(120);
-
-/// How often, and after which pauses, a failing request is tried again.
-#[derive(Clone, Debug)]
-pub struct Patience {
-    /// One pause before each further try that gets no further than the best before it.
-    pub delays: Vec<Duration>,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self { delays: [1, 2, 4, 8, 16, 32].map(Duration::from_secs).to_vec() }
-    }
-}
-
-impl Patience {
-    /// Tries a short request until it succeeds, fails for good, or the pauses are used up.
-    pub(crate) fn try_until_done<T>(
-        &self,
-        url: &str,
-        listener: &mut dyn FnMut(Event<'_>),
-        mut attempt: impl FnMut() -> Result<T, Problem>,
-    ) -> Result<T, FetchError> {
-        let mut failures = 0;
-        loop {
-            match attempt() {
-                Ok(value) => return Ok(value),
-                Err(problem) => {
-                    failures += 1;
-                    self.pause(url, url, &problem, failures, listener)?;
-                }
-            }
-        }
-    }
-
-    /// Waits before the next try, or gives up.
-    fn pause(
-        &self,
-        name: &str,
-        url: &str,
-        problem: &Problem,
-        failures: usize,
-        listener: &mut dyn FnMut(Event<'_>),
-    ) -> Result<(), FetchError> {
-        match self.delays.get(failures - 1).filter(|_| problem.passing) {
-            Some(delay) => {
-                let delay = problem.wait.unwrap_or_default().min(WAIT_MAX).max(*delay);
-                listener(Event::Retry { name, problem: &problem.message, delay });
-                std::thread::sleep(delay);
-                Ok(())
-            }
-            None => Err(FetchError::Unreachable {
-                url: url.to_owned(),
-                problem: problem.message.clone(),
-                attempts: failures,
-            }),
-        }
-    }
-}
-
-/// How a part came to its full length.
+/// The responses that a complete part is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Came {
-    /// In one answer.
-    InOneGo,
-    /// From more than one answer, perhaps in another run.
-    InParts,
+enum Origin {
+    OneResponse,
+    /// Several, perhaps of another run.
+    SeveralResponses,
 }
 
-/// One file on its way into a folder.
+/// A file to download into a folder.
 pub(crate) struct Download<'a> {
     pub(crate) client: &'a Client,
-    pub(crate) patience: &'a Patience,
+    pub(crate) retries: &'a Retries,
     pub(crate) file: &'a RemoteFile,
     pub(crate) folder: &'a Path,
-    /// The blake3 digest that an earlier fetch recorded.
+    /// The BLAKE3 digest that an earlier fetch recorded.
     pub(crate) recorded: Option<&'a str>,
 }
 
 impl Download<'_> {
-    /// Fetches the file to `folder/NAME`, and gives its path and digests.
-    pub(crate) fn run(&self, listener: &mut dyn FnMut(Event<'_>)) -> Result<(PathBuf, Digests), FetchError> {
+    /// Downloads the file to `folder/NAME`, and returns its path and digests.
+    pub(crate) fn run(&self, listener: &mut dyn FnMut(Progress<'_>)) -> Result<(PathBuf, Digests), FetchError> {
         let name = self.file.name.as_str();
         let (mut best, mut failures, mut wrong) = (self.length()?, 0, 0);
         loop {
             let problem = match self.attempt(listener)? {
-                Ok(came) => {
+                Ok(origin) => {
                     let digests = digests(&self.part())?;
                     let Some(problem) = self.mismatch(&digests) else {
                         return Ok((self.finish()?, digests));
                     };
                     self.start_over()?;
                     wrong += 1;
-                    if came == Came::InOneGo || wrong > 1 {
+                    if origin == Origin::OneResponse || wrong > 1 {
                         let url = self.file.url.clone();
                         return Err(FetchError::WrongBytes { name: name.to_owned(), url, problem });
                     }
@@ -124,23 +64,20 @@ impl Download<'_> {
                 (best, failures) = (length, 0);
             }
             failures += 1;
-            self.patience.pause(name, &self.file.url, &problem, failures, listener)?;
+            self.retries.pause(name, &self.file.url, &problem, failures, listener)?;
         }
     }
 
-    /// One request for what is missing. The outer error is of this machine, the inner one of the server.
-    fn attempt(&self, listener: &mut dyn FnMut(Event<'_>)) -> Result<Result<Came, Problem>, FetchError> {
+    /// One request for the missing bytes. The outer error is of this machine, the inner one of the server.
+    fn attempt(&self, listener: &mut dyn FnMut(Progress<'_>)) -> Result<Result<Origin, Problem>, FetchError> {
         let (name, total) = (self.file.name.as_str(), self.file.size_bytes);
         let mut done = self.length()?;
-        if done > total {
-            self.start_over()?;
-            done = 0;
-        }
         if done == total && total > 0 {
-            return Ok(Ok(Came::InParts));
+            return Ok(Ok(Origin::SeveralResponses));
         }
         let etag = fs::read_to_string(self.etag()).ok();
-        if done > 0 && etag.is_none() && self.file.md5.is_none() {
+        let is_checked = etag.is_some() || self.file.md5.is_some();
+        if done > total || done > 0 && !is_checked {
             self.start_over()?;
             done = 0;
         }
@@ -172,8 +109,8 @@ impl Download<'_> {
         {
             fs::write(self.etag(), version).map_err(FetchError::io("write", &self.etag()))?;
         }
-        listener(Event::Started { name, done, total });
-        let came = if done > 0 { Came::InParts } else { Came::InOneGo };
+        listener(Progress::Started { name, done, total });
+        let origin = if done > 0 { Origin::SeveralResponses } else { Origin::OneResponse };
         let part = self.part();
         let mut file =
             OpenOptions::new().create(true).append(true).open(&part).map_err(FetchError::io("open", &part))?;
@@ -190,7 +127,7 @@ impl Download<'_> {
                         return Ok(Err(Problem::passing(format!("the server sends more than {total} bytes"))));
                     }
                     file.write_all(&buffer[..length]).map_err(FetchError::io("write", &part))?;
-                    listener(Event::Received { name, done, total });
+                    listener(Progress::Received { name, done, total });
                 }
                 Err(problem) => return Ok(Err(problem)),
             }
@@ -199,7 +136,7 @@ impl Download<'_> {
         if done < total {
             return Ok(Err(Problem::passing(format!("the connection ended after {done} of {total} bytes"))));
         }
-        Ok(Ok(came))
+        Ok(Ok(origin))
     }
 
     fn mismatch(&self, digests: &Digests) -> Option<String> {

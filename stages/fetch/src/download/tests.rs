@@ -1,7 +1,9 @@
 //! A server that breaks off, lies, serves wrong bytes, fails, ignores ranges, redirects, or falls silent.
 
+use std::time::Duration;
+
 use super::*;
-use crate::testing::{Answer, Request, Server, bytes, client, md5_of, patience};
+use crate::testing::{Answer, Request, Server, bytes, client, md5_of, retries};
 
 /// Fetches `/file` of that server, which should hold `whole`; gives the result, and the retries with their problems.
 fn download(server: &Server, whole: &[u8], folder: &Path) -> (Result<Vec<u8>, FetchError>, Vec<String>) {
@@ -16,11 +18,11 @@ fn download_as(
 ) -> (Result<Vec<u8>, FetchError>, Vec<String>) {
     let url = format!("{}/file", server.base);
     let file = RemoteFile { name: "file".to_owned(), size_bytes: whole.len() as u64, md5, url };
-    let (client, patience) = (client(), patience());
-    let download = Download { client: &client, patience: &patience, file: &file, folder, recorded: None };
+    let (client, retries) = (client(), retries());
+    let download = Download { client: &client, retries: &retries, file: &file, folder, recorded: None };
     let mut retries = Vec::new();
-    let result = download.run(&mut |event| {
-        if let Event::Retry { problem, .. } = event {
+    let result = download.run(&mut |progress| {
+        if let Progress::Retry { problem, .. } = progress {
             retries.push(problem.to_owned());
         }
     });
@@ -236,9 +238,8 @@ fn a_server_that_is_not_there_is_named() {
     let file =
         RemoteFile { name: "file".to_owned(), size_bytes: 1, md5: None, url: format!("http://127.0.0.1:{port}/file") };
     let folder = folder();
-    let (client, patience) = (client(), patience());
-    let download =
-        Download { client: &client, patience: &patience, file: &file, folder: folder.path(), recorded: None };
+    let (client, retries) = (client(), retries());
+    let download = Download { client: &client, retries: &retries, file: &file, folder: folder.path(), recorded: None };
     let error = download.run(&mut |_| ()).unwrap_err().to_string();
     assert!(error.starts_with(&format!("cannot fetch {}: ", file.url)) && error.contains("refused"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! From an article to a folder of checked data: list, download, unpack, check, put in place.
+//! The steps from an article to a folder of checked data: list, download, unpack, check, move into place.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -7,64 +7,66 @@ use std::path::{Path, PathBuf};
 use crate::article::{self, Listing, RemoteFile};
 use crate::checksums::{self, Checksums, Fetched};
 use crate::client::Client;
-use crate::download::{Download, Patience};
+use crate::digest;
+use crate::download::Download;
 use crate::error::FetchError;
-use crate::event::Event;
 use crate::lock::Lock;
+use crate::progress::Progress;
+use crate::retry::Retries;
 use crate::unpack::{self, Limits};
 
-/// What to fetch, and where to.
+/// A data set to fetch, and its folder.
 pub struct Fetch<'a> {
-    /// Base of the API; [`crate::FIGSHARE`], or a mirror with the same answers.
+    /// Base of the API: [`crate::FIGSHARE`], or a mirror with the same responses.
     pub base: &'a str,
     /// Number of the article.
     pub article: u64,
-    /// The folder that the data go to.
+    /// The folder of the data.
     pub dir: &'a Path,
-    /// Which files of the article are needed, by name; those that end in `.zip` are unpacked.
+    /// Whether a file of the article is needed, by its name; one that ends in `.zip` is unpacked.
     pub needs: fn(&str) -> bool,
-    /// Which files of an archive are data, by name without folders.
+    /// Whether a file of an archive is data, by its name without folders.
     pub takes: fn(&str) -> bool,
-    /// Whether archives stay in `download/` after they were unpacked.
+    /// Whether archives stay in `download/` once they are unpacked.
     pub keep_archives: bool,
-    /// Asks servers.
+    /// Sends the requests.
     pub client: Client,
-    /// Pauses between tries.
-    pub patience: Patience,
+    /// Retries of failed requests.
+    pub retries: Retries,
 }
 
-/// What a fetch did.
+/// The outcome of a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Done {
-    /// All files were there, with the recorded digests; no server was asked.
+    /// All files were present with the recorded digests, and no request was sent.
     AlreadyThere {
-        /// How many.
+        /// Number of files.
         files: usize,
     },
-    /// Files were fetched or unpacked, checked and put in place.
+    /// Files were fetched or unpacked, checked and moved into place.
     Fetched {
-        /// How many data files there are now.
+        /// Number of data files in the folder.
         files: usize,
     },
 }
 
-/// Fetches what is missing.
+/// Fetches the missing files of a data set.
 ///
-/// `check` is given the paths of all data files before they are put in place, and says what is wrong with the whole.
+/// `check` receives the paths of all data files before they are moved into place, and returns the problem of the whole.
 ///
-/// Errors: see [`FetchError`]; whatever came whole is kept for the next try.
+/// Errors: see [`FetchError`]; complete files are kept for the next fetch.
 pub fn fetch(
     what: &Fetch<'_>,
     check: &mut dyn FnMut(&[PathBuf]) -> Result<(), String>,
-    listener: &mut dyn FnMut(Event<'_>),
+    listener: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Done, FetchError> {
     fs::create_dir_all(what.dir).map_err(FetchError::io("create the folder", what.dir))?;
     let _lock = Lock::take(what.dir, listener)?;
     let mut folder = Folder::open(what)?;
-    if folder.known.complete && folder.missing(listener)?.is_empty() {
+    if folder.known.complete && folder.is_whole(listener)? {
         return Ok(Done::AlreadyThere { files: folder.known.data().len() });
     }
-    let listing = article::list(&what.client, what.base, what.article, &what.patience, listener)?;
+    let listing = article::list(&what.client, what.base, what.article, &what.retries, listener)?;
     let needed = needed(what, listing)?;
     folder.bring(&needed, listener)?;
     let files = folder.settle(check, listener)?;
@@ -82,7 +84,7 @@ fn needed(what: &Fetch<'_>, listing: Listing) -> Result<Vec<RemoteFile>, FetchEr
     Ok(needed)
 }
 
-/// The folder with what is known of it.
+/// The folder with its record.
 struct Folder<'a> {
     what: &'a Fetch<'a>,
     known: Checksums,
@@ -100,47 +102,36 @@ impl<'a> Folder<'a> {
         Ok(Self { what, known, unpacked: download.join("unpacked"), download })
     }
 
-    /// Downloads of which a data file is gone or has other bytes.
-    fn missing(&self, listener: &mut dyn FnMut(Event<'_>)) -> Result<Vec<String>, FetchError> {
-        let mut missing = Vec::new();
-        for name in self.known.files.keys() {
-            if !self.is_there(name, listener)? {
-                missing.push(name.clone());
-            }
-        }
-        Ok(missing)
+    /// Whether all data files of all recorded downloads are present with the right bytes.
+    fn is_whole(&self, listener: &mut dyn FnMut(Progress<'_>)) -> Result<bool, FetchError> {
+        // All are checked, so that each damaged file is reported.
+        self.known.files.keys().try_fold(true, |whole, name| Ok(self.is_present(name, listener)? && whole))
     }
 
-    /// Whether all that a recorded download gave lies somewhere with the right bytes.
-    fn is_there(&self, name: &str, listener: &mut dyn FnMut(Event<'_>)) -> Result<bool, FetchError> {
-        let Some(file) = self.known.files.get(name) else { return Ok(false) };
-        let alone = std::iter::once((name, file.blake3.as_str()));
-        let data: Vec<(&str, &str)> = match &file.contents {
-            Some(contents) => contents.iter().map(|(name, blake3)| (name.as_str(), blake3.as_str())).collect(),
-            None if name.ends_with(".zip") => return Ok(false),
-            None => alone.collect(),
-        };
+    /// Whether all data files of a recorded download are present with the right bytes.
+    fn is_present(&self, name: &str, listener: &mut dyn FnMut(Progress<'_>)) -> Result<bool, FetchError> {
+        let Some(data) = self.known.files.get(name).and_then(|file| file.data(name)) else { return Ok(false) };
         for (name, blake3) in data {
             if checksums::locate(name, blake3, [self.what.dir, &self.unpacked])?.is_none() {
-                listener(Event::Damaged { name });
+                listener(Progress::Damaged { name });
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Downloads and unpacks what is not there.
-    fn bring(&mut self, needed: &[RemoteFile], listener: &mut dyn FnMut(Event<'_>)) -> Result<(), FetchError> {
+    /// Downloads and unpacks the missing files.
+    fn bring(&mut self, needed: &[RemoteFile], listener: &mut dyn FnMut(Progress<'_>)) -> Result<(), FetchError> {
         fs::create_dir_all(&self.unpacked).map_err(FetchError::io("create the folder", &self.unpacked))?;
         let mut wanted = Vec::new();
         for file in needed {
-            if !self.is_there(&file.name, listener)? {
+            if !self.is_present(&file.name, listener)? {
                 wanted.push((file, self.is_downloaded(&file.name)?));
             }
         }
         let remote = || wanted.iter().filter(|(_, downloaded)| !downloaded).map(|(file, _)| file);
         if remote().next().is_some() {
-            listener(Event::Needed { files: remote().count(), bytes: remote().map(|file| file.size_bytes).sum() });
+            listener(Progress::Needed { files: remote().count(), bytes: remote().map(|file| file.size_bytes).sum() });
         }
         for (file, downloaded) in wanted {
             if !downloaded {
@@ -157,17 +148,17 @@ impl<'a> Folder<'a> {
         Ok(())
     }
 
-    /// Whether a whole download lies there, with its recorded digest.
+    /// Whether a complete download is present with its recorded digest.
     fn is_downloaded(&self, name: &str) -> Result<bool, FetchError> {
         let Some(file) = self.known.files.get(name) else { return Ok(false) };
-        Ok(crate::digest::blake3(&self.download.join(name))?.as_ref() == Some(&file.blake3))
+        Ok(digest::blake3(&self.download.join(name))?.as_ref() == Some(&file.blake3))
     }
 
-    fn download(&mut self, file: &RemoteFile, listener: &mut dyn FnMut(Event<'_>)) -> Result<(), FetchError> {
+    fn download(&mut self, file: &RemoteFile, listener: &mut dyn FnMut(Progress<'_>)) -> Result<(), FetchError> {
         let known = self.known.files.get(&file.name);
         let download = Download {
             client: &self.what.client,
-            patience: &self.what.patience,
+            retries: &self.what.retries,
             file,
             folder: &self.download,
             recorded: known.map(|known| known.blake3.as_str()),
@@ -177,11 +168,11 @@ impl<'a> Folder<'a> {
         let fetched = Fetched { size_bytes: file.size_bytes, blake3: digests.blake3, md5: digests.md5, contents };
         self.known.files.insert(file.name.clone(), fetched);
         self.known.write(self.what.dir)?;
-        listener(Event::Fetched { name: &file.name, bytes: file.size_bytes });
+        listener(Progress::Fetched { name: &file.name, bytes: file.size_bytes });
         Ok(())
     }
 
-    fn unpack(&mut self, name: &str, listener: &mut dyn FnMut(Event<'_>)) -> Result<(), FetchError> {
+    fn unpack(&mut self, name: &str, listener: &mut dyn FnMut(Progress<'_>)) -> Result<(), FetchError> {
         let archive = self.download.join(name);
         let contents = unpack::unpack(&archive, &self.unpacked, Limits::default(), self.what.takes, listener)?;
         let others = self.known.files.iter().filter(|(other, _)| *other != name);
@@ -192,20 +183,20 @@ impl<'a> Folder<'a> {
                 return Err(FetchError::Archive { path: archive, problem });
             }
         }
-        listener(Event::Unpacked { name, files: contents.len() });
+        listener(Progress::Unpacked { name, files: contents.len() });
         let known = self.known.files.get_mut(name).expect("an archive is recorded before it is unpacked");
         known.contents = Some(contents);
         self.known.write(self.what.dir)
     }
 
-    /// Checks the whole and puts it in place; gives the number of data files.
+    /// Checks the whole and moves it into place; returns the number of data files.
     fn settle(
         &mut self,
         check: &mut dyn FnMut(&[PathBuf]) -> Result<(), String>,
-        listener: &mut dyn FnMut(Event<'_>),
+        listener: &mut dyn FnMut(Progress<'_>),
     ) -> Result<usize, FetchError> {
         let names: Vec<String> = self.known.data().into_keys().map(str::to_owned).collect();
-        listener(Event::Checking { files: names.len() });
+        listener(Progress::Checking { files: names.len() });
         let unpacked = |name: &String| self.unpacked.join(name);
         let paths: Vec<PathBuf> = names
             .iter()
@@ -233,7 +224,7 @@ impl<'a> Folder<'a> {
     }
 }
 
-/// A folder with such files and no record of them is somebody's own.
+/// Refuses a folder that has such files without a record: they are somebody's own.
 fn refuse_foreign(what: &Fetch<'_>) -> Result<(), FetchError> {
     let entries = fs::read_dir(what.dir).map_err(FetchError::io("read", what.dir))?;
     for entry in entries {

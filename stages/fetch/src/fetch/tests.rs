@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::testing::{Answer, Server, archive, bytes, client, md5_of, patience};
+use crate::testing::{Answer, Server, archive, bytes, client, md5_of, retries};
 
 fn needs(name: &str) -> bool {
     name.ends_with(".zip") || name == "cvind.mat"
@@ -46,7 +46,7 @@ fn serve(files: Vec<(&'static str, Vec<u8>)>) -> Server {
 }
 
 fn what<'a>(base: &'a str, dir: &'a Path) -> Fetch<'a> {
-    Fetch { base, article: 7, dir, needs, takes, keep_archives: false, client: client(), patience: patience() }
+    Fetch { base, article: 7, dir, needs, takes, keep_archives: false, client: client(), retries: retries() }
 }
 
 fn quiet(what: &Fetch<'_>) -> Result<Done, FetchError> {
@@ -131,8 +131,8 @@ fn a_lost_or_changed_file_is_repaired_from_its_archive_alone() {
     quiet(&what(&server.base, dir.path())).unwrap();
     fs::write(dir.path().join("4.mat"), "other").unwrap();
     let mut damaged = Vec::new();
-    let mut listener = |event: Event<'_>| {
-        if let Event::Damaged { name } = event {
+    let mut listener = |progress: Progress<'_>| {
+        if let Progress::Damaged { name } = progress {
             damaged.push(name.to_owned());
         }
     };
@@ -206,7 +206,7 @@ fn the_second_of_two_fetches_waits_and_then_finds_everything() {
             fetch(&what(&server.base, dir.path()), &mut check, &mut |_| ()).unwrap()
         });
         start.recv().unwrap();
-        let mut listener = |event: Event<'_>| said.lock().unwrap().push(format!("{event:?}"));
+        let mut listener = |progress: Progress<'_>| said.lock().unwrap().push(format!("{progress:?}"));
         let second = fetch(&what(&server.base, dir.path()), &mut |_| Ok(()), &mut listener).unwrap();
         assert_eq!(second, Done::AlreadyThere { files: 6 });
         assert_eq!(first.join().unwrap(), Done::Fetched { files: 6 });

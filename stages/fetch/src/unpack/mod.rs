@@ -1,4 +1,4 @@
-//! Takes the wanted files out of a zip archive, and nothing else: no paths out of the folder, no links, no bombs.
+//! Extracts the wanted files of a zip archive, and nothing else: no paths out of the folder, no links, no bombs.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -9,9 +9,9 @@ use zip::ZipArchive;
 use zip::read::ZipFile;
 
 use crate::error::FetchError;
-use crate::event::Event;
+use crate::progress::Progress;
 
-/// Bounds of an archive, far above what a data set of slices needs.
+/// Bounds of an archive, far above those of a data set of slices.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) entries: usize,
@@ -25,17 +25,17 @@ impl Default for Limits {
     }
 }
 
-/// Unpacks what is wanted by its name without folders into `to`, and gives the blake3 digest of each file.
+/// Unpacks files whose name, without folders, is wanted into `to`, and returns the BLAKE3 digest of each.
 ///
-/// The files are written beside and moved into `to` once all of them are out, so `to` never has half a file.
+/// The files are written beside `to` and moved once all are complete, so `to` never has half a file.
 ///
-/// Errors: an entry that leads out of the folder, is a link, is encrypted, is too large, or is there twice, by name.
+/// Errors: an entry that leads out of the folder, is a link, is encrypted, is too large, or occurs twice, by name.
 pub(crate) fn unpack(
     archive: &Path,
     to: &Path,
     limits: Limits,
     wanted: impl Fn(&str) -> bool,
-    listener: &mut dyn FnMut(Event<'_>),
+    listener: &mut dyn FnMut(Progress<'_>),
 ) -> Result<BTreeMap<String, String>, FetchError> {
     let wrong = |problem: String| FetchError::Archive { path: archive.to_owned(), problem };
     let file = File::open(archive).map_err(FetchError::io("open", archive))?;
@@ -68,7 +68,7 @@ pub(crate) fn unpack(
         let (blake3, length) = copy(&mut entry, &path, bound, &file, &wrong)?;
         left -= length;
         contents.insert(file, blake3);
-        listener(Event::Unpacking { name: &name, done: contents.len(), total });
+        listener(Progress::Unpacking { name: &name, done: contents.len(), total });
     }
     if contents.is_empty() {
         return Err(wrong("it has no file of the data set".to_owned()));
@@ -100,7 +100,7 @@ fn safe_name<R: Read>(entry: &ZipFile<'_, R>) -> Result<Option<String>, String> 
     Ok(path.file_name().and_then(|name| name.to_str()).map(str::to_owned))
 }
 
-/// Writes an entry, whatever length it claims, and gives digest and length.
+/// Writes an entry of at most `bound` bytes, whatever length it claims, and returns its digest and length.
 fn copy<R: Read>(
     entry: &mut ZipFile<'_, R>,
     path: &Path,
@@ -129,7 +129,7 @@ fn copy<R: Read>(
         hasher.update(&buffer[..read]);
         file.write_all(&buffer[..read]).map_err(FetchError::io("write", path))?;
     }
-    // Not synced: what a power cut takes away no longer has its digest, and is unpacked again.
+    // Not synced: a file that a power cut damages no longer has its digest, and is unpacked again.
     Ok((hasher.finalize().to_hex().to_string(), length))
 }
 

@@ -10,6 +10,4 @@ mod tests;
 mod text;
 
 pub(super) use csv::csv;
-pub(crate) use csv::write as write_csv;
 pub(crate) use grid::Grid;
-pub(crate) use text::aligned;

@@ -1,4 +1,4 @@
-//! Tables of which a sweep makes hundreds: columns that are the same in all of them are encoded once.
+//! Tables that a sweep makes by the hundred: columns that do not change are encoded once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,15 +6,16 @@ use std::sync::Arc;
 use arrow_array::ArrayRef;
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
-use orchestrate_engine::stage::{Output, StageError};
-use parquet::column::writer::ColumnCloseResult;
+use orchestrate_engine::stage::StageError;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::file::metadata::ParquetMetaData;
 use parquet::file::writer::SerializedFileWriter;
 
-use super::{Columns, Table, file};
+use super::Columns;
+use super::columns::cannot_encode;
+use super::raw::encoded;
 
-/// Encodes tables to the bytes that [`Columns::encode`] gives, and copies from the first what later ones have in common with it.
+/// Encodes tables to the bytes of [`Columns::encode`], and copies columns that equal those of the first table.
 #[derive(Default)]
 pub(crate) struct Series {
     first: Option<First>,
@@ -24,58 +25,53 @@ pub(crate) struct Series {
 struct First {
     notes: BTreeMap<String, String>,
     schema: SchemaRef,
-    /// By column.
     arrays: Vec<ArrayRef>,
     bytes: Bytes,
     metadata: ParquetMetaData,
 }
 
 impl Series {
-    /// The output that holds the next table; see [`Table::output`].
-    pub(crate) fn output<T: Table>(&mut self, table: &T) -> Result<Output, StageError> {
-        Ok(Output::file(T::OUTPUT, &file::<T>(), self.encode(&table.columns()?)?))
-    }
-
     /// Encodes the next table as Parquet.
-    fn encode(&mut self, columns: &Columns<'_>) -> Result<Vec<u8>, StageError> {
+    pub(crate) fn encode(&mut self, columns: &Columns<'_>) -> Result<Vec<u8>, StageError> {
         let rows = columns.check()?;
-        // A large table is written in parts, which is what takes the time then.
-        if rows > columns.rows_at_a_time() {
+        // A large table is written in chunks, and its first row group is not the whole.
+        if rows > columns.chunk_rows() {
             return columns.encode();
         }
         let encoded = match &self.first {
             Some(first) => first.alike(columns, rows),
-            None => First::new(columns, rows).map(|first| {
-                let bytes = first.bytes.to_vec();
-                self.first = Some(first);
-                bytes
-            }),
+            None => First::new(columns, rows).map(|first| self.first.insert(first).bytes.to_vec()),
         };
-        encoded.map_err(|error| StageError::new(format!("cannot encode as Parquet: {error}")))
+        encoded.map_err(cannot_encode)
     }
 }
 
 impl First {
     fn new(columns: &Columns<'_>, rows: usize) -> Result<Self, ParquetError> {
-        let (bytes, metadata) = columns.write(rows, |_| true)?;
-        let (notes, schema, arrays) = (columns.notes().clone(), columns.schema(|_| true), columns.arrays(rows));
+        let mut bytes = Vec::new();
+        let metadata = columns.write(&mut bytes, rows, |_| true)?;
+        let (notes, schema, arrays) = (columns.notes().clone(), columns.schema(), columns.arrays(0..rows));
         Ok(Self { notes, schema, arrays, bytes: bytes.into(), metadata })
     }
 
-    /// Encodes another table, and of it no more than what differs.
+    /// Encodes another table: only the columns that differ, if schema, notes and number of rows are the same.
     fn alike(&self, columns: &Columns<'_>, rows: usize) -> Result<Vec<u8>, ParquetError> {
-        let is_alike = columns.schema(|_| true) == self.schema && *columns.notes() == self.notes;
-        let of_first = self.metadata.file_metadata().num_rows();
-        if !is_alike || usize::try_from(of_first) != Ok(rows) || self.metadata.num_row_groups() != 1 {
-            return Ok(columns.write(rows, |_| true)?.0);
+        let is_alike = columns.schema() == self.schema
+            && *columns.notes() == self.notes
+            && usize::try_from(self.metadata.file_metadata().num_rows()) == Ok(rows)
+            && self.metadata.num_row_groups() == 1;
+        let mut own_bytes = Vec::new();
+        if !is_alike {
+            columns.write(&mut own_bytes, rows, |_| true)?;
+            return Ok(own_bytes);
         }
-        let differs: Vec<bool> =
-            columns.arrays(rows).iter().zip(&self.arrays).map(|(own, first)| own != first).collect();
+        let arrays = columns.arrays(0..rows);
+        let differs: Vec<_> = arrays.iter().zip(&self.arrays).map(|(own, first)| own != first).collect();
         if !differs.contains(&true) {
             return Ok(self.bytes.to_vec());
         }
-        let (bytes, metadata) = columns.write(rows, |column| differs[column])?;
-        let own_bytes = Bytes::from(bytes);
+        let metadata = columns.write(&mut own_bytes, rows, |column| differs[column])?;
+        let own_bytes = Bytes::from(own_bytes);
         let mut own = metadata.row_groups().iter().flat_map(|group| group.columns());
 
         let mut bytes = Vec::with_capacity(self.bytes.len() + own_bytes.len());
@@ -87,7 +83,7 @@ impl First {
                 true => (&own_bytes, own.next().expect("a column that differs was written")),
                 false => (&self.bytes, chunk),
             };
-            group.append_column(from, encoded(chunk))?;
+            group.append_column(from, encoded(chunk.clone()))?;
         }
         group.close()?;
         writer.close()?;
@@ -95,22 +91,10 @@ impl First {
     }
 }
 
-/// A chunk that lies encoded in another file.
-fn encoded(chunk: &ColumnChunkMetaData) -> ColumnCloseResult {
-    ColumnCloseResult {
-        bytes_written: chunk.compressed_size() as u64,
-        rows_written: chunk.num_values() as u64,
-        metadata: chunk.clone(),
-        bloom_filter: None,
-        column_index: None,
-        offset_index: None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::artifact::Scores;
+    use crate::artifact::{Scores, Table};
 
     fn scores(shift: u32, names: &str) -> Scores {
         let rows = 0..100_u32;

@@ -1,31 +1,24 @@
-//! A table batch by batch, all columns at once: for who copies tables and knows nothing of their columns.
+//! All columns of a table, batch by batch, for code that copies tables without knowing their columns.
 
 use std::collections::BTreeMap;
 
 use arrow_array::RecordBatch;
-use arrow_schema::Fields;
 use orchestrate_engine::stage::StageError;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::{Rows, guarded};
+use super::rows::{Reader, Rows, guarded};
 
-/// Bytes that are decoded at a time.
+/// Size of the rows that are decoded at a time.
 const BATCH_BYTES: usize = 4 << 20;
 const ROWS_PER_BATCH_MAX: usize = 1 << 13;
 
 impl Rows {
-    /// Names and types of the columns, as Parquet itself has them: a category is a text.
-    pub(crate) fn fields(&self) -> &Fields {
-        self.metadata.schema().fields()
-    }
-
     /// All notes.
     pub(crate) fn notes(&self) -> BTreeMap<String, String> {
         let notes = self.metadata.metadata().file_metadata().key_value_metadata();
         notes.into_iter().flatten().filter_map(|note| Some((note.key.clone(), note.value.clone()?))).collect()
     }
 
-    /// Whether a column is known to have no value in any row; not told of nested ones.
+    /// Whether the statistics of a column say that it has no value in any row; false for nested columns.
     pub(crate) fn is_vacant(&self, column: usize) -> bool {
         let schema = self.metadata.parquet_schema();
         let is_flat = |leaf: &usize| {
@@ -40,12 +33,12 @@ impl Rows {
 
     /// All rows in order, some at a time; ends after an error.
     pub(crate) fn batches(&self) -> Result<impl Iterator<Item = Result<RecordBatch, StageError>> + '_, StageError> {
-        let failed = |error: String| self.source.failed(self.error(error));
+        let failed = |error: String| self.file.failed(self.error(error));
         let groups = self.metadata.metadata().row_groups();
         let bytes: usize = groups.iter().map(|group| usize::try_from(group.total_byte_size()).unwrap_or(0)).sum();
-        let row_bytes = bytes / self.count.max(1);
+        let row_bytes = bytes / self.len().max(1);
         let rows = (BATCH_BYTES / row_bytes.max(1)).clamp(1, ROWS_PER_BATCH_MAX);
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.source.clone(), self.metadata.clone());
+        let builder = Reader::new_with_metadata(self.file.clone(), self.metadata.clone());
         let mut reader =
             Some(guarded(|| builder.with_batch_size(rows).build().map_err(|error| error.to_string())).map_err(failed)?);
         Ok(std::iter::from_fn(move || {

@@ -1,81 +1,81 @@
-//! What happens while data are fetched, for whoever shows it.
+//! Progress of a fetch, for whoever shows it.
 
 use std::path::Path;
 use std::time::Duration;
 
-/// What just happened.
+/// One step of a fetch.
 #[derive(Debug)]
-pub enum Event<'a> {
+pub enum Progress<'a> {
     /// Another fetch holds the folder, and this one waits for it.
     Waiting {
         /// The folder.
         dir: &'a Path,
     },
-    /// A recorded file is gone or has other bytes, so its archive is needed again.
+    /// A recorded file is missing or was changed, so its archive is needed again.
     Damaged {
         /// The file.
         name: &'a str,
     },
-    /// What must be fetched is known.
+    /// The files to fetch are known.
     Needed {
         /// Number of files.
         files: usize,
-        /// Their sizes, without what came in earlier runs.
+        /// Their sizes, without those that earlier runs fetched.
         bytes: u64,
     },
-    /// A download begins, or goes on where an earlier one ended.
+    /// A download starts, or resumes.
     Started {
         /// The file.
         name: &'a str,
-        /// Bytes that are there already.
+        /// Bytes from earlier attempts.
         done: u64,
-        /// Bytes in all.
+        /// Size of the file.
         total: u64,
     },
-    /// More bytes came.
+    /// More bytes arrived.
     Received {
         /// The file.
         name: &'a str,
-        /// Bytes that are there.
+        /// Bytes so far.
         done: u64,
-        /// Bytes in all.
+        /// Size of the file.
         total: u64,
     },
-    /// A request failed, and is tried again after a while.
+    /// A request failed and is retried after a pause.
     Retry {
-        /// The file, or the listing's address.
+        /// The file, or the address of the listing.
         name: &'a str,
-        /// What went wrong.
+        /// The failure.
         problem: &'a str,
-        /// The pause before the next try.
+        /// The pause.
         delay: Duration,
     },
-    /// A file came whole and has the right checksums.
+    /// A file is complete, and its checksums are right.
     Fetched {
         /// The file.
         name: &'a str,
         /// Its size.
         bytes: u64,
     },
-    /// An archive is being unpacked.
+    /// A file was extracted from an archive.
     Unpacking {
         /// The archive.
         name: &'a str,
-        /// Files that are out.
+        /// Files extracted so far.
         done: usize,
-        /// Entries in all.
+        /// Entries of the archive.
         total: usize,
     },
     /// An archive was unpacked.
     Unpacked {
         /// The archive.
         name: &'a str,
-        /// How many files of the data set it held.
+        /// Number of files extracted.
         files: usize,
     },
-    /// All files are there, and their contents are checked.
+    /// All files are present, and their contents are checked.
     Checking {
-        /// How many.
+        /// Number of files.
         files: usize,
     },
 }
