@@ -51,8 +51,8 @@ pub fn run(params: &Params, items: &[Item], labels: Option<&Input>) -> Result<Fi
         cells.extend(compared.into_iter().flatten());
         if cells.len() == before {
             return Err(StageError::new(format!(
-                "`{first}` and `{second}` are never in the same cell; an input that does not vary along a row or column \
-                 can be compared if that is kept to one value with `only` instead"
+                "`{first}` and `{second}` are never in the same cell; an input that does not vary along a row \
+                 or column can be compared if that is kept to one value with `only` instead"
             )));
         }
         names.push(name);

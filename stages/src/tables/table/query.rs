@@ -66,8 +66,8 @@ impl Query {
             problems.extend(again.map(|name| (field, format!("`{name}` is in {fields} more than once"))));
         }
         if self.metric.is_some() && self.lays_out("metric") {
-            let message = "`value` is one metric, but `metric` in `rows` or `columns` shows them all; leave one out, or \
-                           keep some metrics with `only = { metric = [\"…\"] }`";
+            let message = "`value` is one metric, but `metric` in `rows` or `columns` shows them all; leave one \
+                           out, or keep some metrics with `only = { metric = [\"…\"] }`";
             problems.push(("value", message.to_owned()));
         }
         let empty = self.only.iter().filter(|(_, labels)| labels.0.is_empty());

@@ -202,8 +202,8 @@ fn check_accounted(
             let shown = values.iter().take(8).map(String::as_str).collect::<Vec<_>>().join(", ");
             let more = if values.len() > 8 { ", …" } else { "" };
             return Err(StageError::new(format!(
-                "the inputs differ along `{name}` ({shown}{more}), which is in neither `rows` nor `columns`; add it to one \
-                 of them or to `across`, or keep one with {one}"
+                "the inputs differ along `{name}` ({shown}{more}), which is in neither `rows` nor `columns`; \
+                 add it to one of them or to `across`, or keep one with {one}"
             )));
         }
     }

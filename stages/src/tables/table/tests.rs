@@ -162,8 +162,8 @@ fn inputs_that_differ_along_an_unlisted_name_are_refused() {
     let (_, items) = study(&bench);
     assert_eq!(
         error(&items, json!({ "rows": ["model"] })),
-        "the inputs differ along `threshold` (200, q90), which is in neither `rows` nor `columns`; add it to one of them \
-         or to `across`, or keep one with `only = { threshold = \"200\" }`"
+        "the inputs differ along `threshold` (200, q90), which is in neither `rows` nor `columns`; add it to \
+         one of them or to `across`, or keep one with `only = { threshold = \"200\" }`"
     );
     assert!(table(&items, json!({ "rows": ["model"], "across": ["fold", "threshold"] })).cells[0].groups == 6);
 }
@@ -188,8 +188,8 @@ fn errors_about_unknown_names_values_and_metrics_list_the_known_ones() {
         ),
         (
             json!({ "rows": ["model"], "columns": ["threshold"], "across": "seed" }),
-            "`across` names `seed`, along which no input varies; the inputs vary along: model, fold, threshold, metric, \
-             label",
+            "`across` names `seed`, along which no input varies; the inputs vary along: model, fold, threshold, \
+             metric, label",
         ),
     ];
     for (layout, message) in cases {

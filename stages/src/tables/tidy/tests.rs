@@ -208,7 +208,8 @@ fn integers_of_all_widths_go_together_and_none_becomes_another() {
     assert!(error.contains("column `n` holds 18446744073709551615 at fold=1"), "{error}");
 }
 
-/// Our own lists, without missing elements, beside those of pandas, which may have some; integers beside floats in both.
+/// Our own lists, without missing elements, beside those of pandas, which may have some; in both, integers beside
+/// floats.
 #[test]
 fn nested_columns_merge_if_their_elements_do() {
     let bench = Bench::new();
