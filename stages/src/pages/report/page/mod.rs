@@ -60,7 +60,7 @@ pub(super) fn page(content: &Content<'_>, charts: &Charts) -> String {
                     (PreEscaped(provenance::BODY_MARK))
                 }
                 footer {
-                    p { "Made by orchestrate, stage kind " code { "report" } ". Tables and figures are beside this "
+                    p { "Made by orchestrate, stage kind " code { "report" } ". Tables and figures lie beside this "
                         "file, in " code { "tables/" } " and " code { "figures/" } "." }
                     (inputs(content))
                 }

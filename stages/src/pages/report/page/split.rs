@@ -73,7 +73,7 @@ fn verdict(leakage: &Leakage) -> Markup {
                         " that is on the training side too; scores may be better than on a new " (group) "." }
                 }
             }
-            _ => p class="quiet" { "No image has a patient or other group, so leakage cannot be measured." },
+            _ => p class="quiet" { "No image has a patient or other group, so leakage between folds cannot be told." },
         }
     }
 }
