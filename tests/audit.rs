@@ -2,6 +2,7 @@
 //!
 //! Cargo says what is built, offline. `deny.toml` holds the lists, which `cargo deny` reads too.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -70,6 +71,18 @@ fn burn_is_reached_through_the_crate_of_networks_alone() {
     assert!(has_burn("orchestrate", &[]));
     assert!(!has_burn("orchestrate", &["--prune", "orchestrate-networks"]));
     assert!(!has_burn("orchestrate-stages", &[]) && !has_burn("orchestrate-engine", &[]));
+}
+
+/// Otherwise the README's two commands compile Burn twice. `stages/networks/Cargo.toml` names crates for this alone.
+#[test]
+fn program_and_tests_share_every_build_of_a_dependency() {
+    let features = |more: &[&str]| -> BTreeSet<String> {
+        let tree = cargo(&[&["tree", "--prefix", "none", "--format", "{p} {f}", "--edges"], more].concat());
+        tree.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+    };
+    let of_tests = features(&["normal,build,dev", "--workspace"]);
+    let of_program = features(&["normal,build", "--package", "orchestrate"]);
+    assert_eq!(of_program.difference(&of_tests).collect::<Vec<_>>(), [""; 0]);
 }
 
 #[test]

@@ -116,10 +116,11 @@ fn reference_note(figures: &Figures) -> Markup {
     let (least, most) = (precisions().fold(f64::INFINITY, f64::min), precisions().fold(0.0, f64::max));
     html! {
         @if figures.synthetic {
-            "Below each figure: the published one, of real images. Ours are synthetic, so no difference is shown."
+            "Below each figure: the published one, of real images. These are synthetic, so a difference would say "
+            "nothing."
         } @else {
-            "Below each figure: the published one, and the difference of ours from it. The difference is coloured only "
-            "if it exceeds the precision of the published value, ±" (least) @if most > least { " to ±" (most) } "."
+            "Below each figure: the published one, and how far ours is from it. The difference is coloured only where "
+            "it exceeds the precision of the published value, ±" (least) @if most > least { " to ±" (most) } "."
         }
     }
 }
