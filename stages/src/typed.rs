@@ -31,6 +31,7 @@ pub trait Typed: Send + Sync + 'static {
 /// Adapts a [`Typed`] stage to the engine.
 pub struct Adaptor<T>(PhantomData<T>);
 
+#[expect(clippy::new_without_default, reason = "an adaptor is made in a `static`, which `default` cannot be")]
 impl<T> Adaptor<T> {
     /// The adaptor of a kind, for its `static`.
     pub const fn new() -> Self {

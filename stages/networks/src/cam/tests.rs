@@ -12,6 +12,8 @@ use crate::testing::reference::{Sample, assert_close, formula_images, formula_te
 use orchestrate_stages::artifact::{Images, Split};
 use orchestrate_stages::random::Seed;
 
+type Inputs = (Images, Split, Weights<ModelCard>);
+
 #[test]
 fn a_map_is_the_sum_of_features_times_the_weights_of_its_class() {
     let device = Device::flex();
@@ -56,7 +58,7 @@ fn maps_of_squeezenet_are_pytorchs_einsum() {
 }
 
 /// Six images of 16×16 in folds 1, 2, 1, 2, 1, 2 and a network of random weights that has not seen fold 2.
-fn inputs() -> (Images, Split, Weights<ModelCard>) {
+fn inputs() -> Inputs {
     let names: Vec<String> = (0..6).map(|image| format!("{image}.png")).collect();
     let classes = ["a".to_owned(), "b".to_owned()].to_vec();
     let model = ModelName::new("tiny-modified").unwrap();
@@ -88,13 +90,13 @@ fn inputs() -> (Images, Split, Weights<ModelCard>) {
     (images, split, Weights { card, tensors })
 }
 
-fn action(bench: &Bench, params: &Value, (images, split, weights): &(Images, Split, Weights<ModelCard>)) -> Action {
+fn action(bench: &Bench, params: &Value, (images, split, weights): &Inputs) -> Action {
     let weights = orchestrate_engine::stage::Item { labels: Vec::new(), files: bench.store(weights.output().unwrap()) };
     let inputs = [("images", [bench.item(images, &[])]), ("split", [bench.item(split, &[])]), ("weights", [weights])];
     bench.action(&params.to_string(), &inputs.each_ref().map(|(port, items)| (*port, items.as_slice())))
 }
 
-fn cams(params: Value, inputs: &(Images, Split, Weights<ModelCard>)) -> Result<Cams, StageError> {
+fn cams(params: Value, inputs: &Inputs) -> Result<Cams, StageError> {
     let bench = Bench::new();
     let outcome = bench.run(&STAGE, &[action(&bench, &params, inputs)]).remove(0)?;
     Ok(bench.table(Ok(outcome)))
@@ -140,7 +142,7 @@ fn predictions_are_the_cams_without_their_maps() {
 #[test]
 fn what_does_not_fit_together_is_refused_with_a_reason() {
     let good = inputs();
-    let error = |params: Value, change: &dyn Fn(&mut (Images, Split, Weights<ModelCard>))| {
+    let error = |params: Value, change: &dyn Fn(&mut Inputs)| {
         let mut inputs = good.clone();
         change(&mut inputs);
         cams(params, &inputs).expect_err("it does not fit").to_string()

@@ -31,7 +31,7 @@ impl Classifier {
     /// in ±√(1 / fan-in), biases zero; batch normalisation with scale 1, shift 0, running mean 0 and running variance
     /// 1.
     ///
-    /// See [`tensors::draw`] for the streams of random numbers.
+    /// See `tensors::draw` for the streams of random numbers.
     pub fn drawn(model: ModelName, classes: usize, seed: &Seed, device: &Device) -> Self {
         tensors::draw(Self::zero(model, classes, device), seed, |name, [fan_in, _]| {
             let variance = if is_head(name) { 1.0 } else { 6.0 };

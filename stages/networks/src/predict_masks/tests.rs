@@ -9,8 +9,10 @@ use crate::testing::{Bench, blobs};
 use orchestrate_stages::artifact::Masks;
 use orchestrate_stages::random::Seed;
 
+type Inputs = (Images, Split, Weights<UnetCard>);
+
 /// Images of 32×32 in folds 1, 2, 3, 1, 2, 3 and a network of random weights that has not seen fold 2.
-fn inputs() -> (Images, Split, Weights<UnetCard>) {
+fn inputs() -> Inputs {
     let (images, _, split): (Images, Masks, Split) = blobs(6, 32);
     let encoder = EncoderName::Vgg16;
     let card = UnetCard {
@@ -34,7 +36,7 @@ struct Stored {
 }
 
 impl Stored {
-    fn new((images, split, weights): &(Images, Split, Weights<UnetCard>)) -> Self {
+    fn new((images, split, weights): &Inputs) -> Self {
         let bench = Bench::new();
         let weights = Item { labels: Vec::new(), files: bench.store(weights.output().unwrap()) };
         let inputs =
@@ -92,7 +94,7 @@ fn a_batch_gives_each_cut_what_it_gets_alone() {
 #[test]
 fn what_does_not_fit_together_is_refused_with_a_reason() {
     let good = inputs();
-    let error = |params: Value, change: &dyn Fn(&mut (Images, Split, Weights<UnetCard>))| {
+    let error = |params: Value, change: &dyn Fn(&mut Inputs)| {
         let mut inputs = good.clone();
         change(&mut inputs);
         Stored::new(&inputs).masks(&params).expect_err("it does not fit").to_string()

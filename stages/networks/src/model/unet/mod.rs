@@ -65,7 +65,7 @@ impl Unet {
     /// A network with drawn weights: convolutions after He et al. 2015 (uniform, ±√(6 / fan-in)), the head after Glorot
     /// and Bengio 2010 (uniform, ±√(6 / (fan-in + fan-out))), biases zero, scales one.
     ///
-    /// See [`tensors::draw`] for the streams of random numbers.
+    /// See `tensors::draw` for the streams of random numbers.
     pub fn drawn(encoder: EncoderName, seed: &Seed, device: &Device) -> Self {
         tensors::draw(Self::zero(encoder, device), seed, |name, [fan_in, fan_out]| {
             let fan = if name.starts_with("segmentation_head.") { fan_in + fan_out } else { fan_in };
