@@ -132,7 +132,8 @@ mod tests {
     const ANSWER: &str = r#"{
       "id": 1512427, "title": "brain tumor dataset", "doi": "10.6084/m9.figshare.1512427", "is_public": true,
       "files": [
-        {"id": 7953679, "name": "cvind.mat", "size": 1024, "is_link_only": false, "mimetype": "application/octet-stream",
+        {"id": 7953679, "name": "cvind.mat", "size": 1024, "is_link_only": false,
+         "mimetype": "application/octet-stream",
          "download_url": "https://ndownloader.figshare.com/files/7953679",
          "supplied_md5": "", "computed_md5": "D41D8CD98F00B204E9800998ECF8427E"},
         {"id": 3381290, "name": "brainTumorDataPublic_1-766.zip", "size": 7, "download_url": "files/3381290"}

@@ -82,8 +82,8 @@ pub(super) fn run(
             match leftovers {
                 Leftovers::End => Ok(()),
                 Leftovers::Fail => Err(StageError::new(format!(
-                    "the program ended and left {left} running, so its output may be incomplete; wait for it in the program, \
-                     or set `leftovers = \"end\"` for a result without it"
+                    "the program ended and left {left} running, so its output may be incomplete; wait for it in the \
+                     program, or set `leftovers = \"end\"` for a result without it"
                 ))),
             }
         }

@@ -54,8 +54,8 @@ fn check_root(root: &Path, dir: &Path, real_dir: &Path) -> Result<u64, String> {
     if metadata.is_symlink() {
         let target = fs::read_link(dir).unwrap_or_default();
         return Err(format!(
-            "its folder was replaced by a symbolic link to {}, and what that points to is not kept; copy the files into \
-             the folder",
+            "its folder was replaced by a symbolic link to {}, and what that points to is not kept; copy the files \
+             into the folder",
             target.display()
         ));
     }

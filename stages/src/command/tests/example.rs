@@ -18,7 +18,9 @@ fn the_example_script_summarises_gathered_scores() {
     }
     let bench = Bench::new();
     bench.write("experiments/summary.py", &std::fs::read_to_string(&script).expect("the example can be read"));
-    let make = "import pandas, sys; pandas.DataFrame({'iou': [float(v) if v else None for v in sys.argv[2:]]}).to_parquet(sys.argv[1])";
+    let make = "import pandas, sys
+ious = [float(value) if value else None for value in sys.argv[2:]]
+pandas.DataFrame({'iou': ious}).to_parquet(sys.argv[1])";
     let score = |model: &str, fold: &str, ious: &[&str]| {
         let path = bench.dir.path().join("scores.parquet");
         let made = std::process::Command::new("python3").args(["-c", make]).arg(&path).args(ious).status();

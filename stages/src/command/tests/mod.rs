@@ -14,7 +14,10 @@ fn arguments_never_reach_a_shell() {
     let ran = bench.run(
         params(
             r#"
-            argv = ["sh", "-c", 'for word; do echo "$word"; done > {out}/words; ls', "sh", "$(touch x)", "a b", "*", "{note}"]
+            argv = [
+                "sh", "-c", 'for word; do echo "$word"; done > {out}/words; ls',
+                "sh", "$(touch x)", "a b", "*", "{note}",
+            ]
             params = { note = "; touch y" }
             "#,
         ),
@@ -57,8 +60,8 @@ fn secrets_are_in_no_log_and_no_message() {
     let ran = bench.run_with(params, vec![], &[("TOKEN", "s3cret")], &|| false);
     assert_eq!(
         ran.message(),
-        "`sh` ended with exit status 3; `secret_env` names FORGOTTEN, which is not set here; the end of its standard error:\n  \
-         bad token ***"
+        "`sh` ended with exit status 3; `secret_env` names FORGOTTEN, which is not set here; the end of its \
+         standard error:\n  bad token ***"
     );
     let mut log: Vec<_> = ran.log.lines().collect();
     log.sort_unstable();
@@ -80,7 +83,8 @@ fn a_failure_quotes_the_last_lines_and_names_the_signal() {
 fn a_joined_input_is_a_folder_of_its_files() {
     let bench = Bench::new();
     let item = bench.item(&[], &[("scores.csv", "iou\n0.5\n"), ("deep/notes.txt", "n\n")]);
-    let argv = r#"argv = ["sh", "-c", "cd {in.scores}; cat scores.csv deep/notes.txt > ../{out}/all; test ! -w scores.csv || test $(id -u) = 0"]"#;
+    let argv = r#"argv = ["sh", "-c", """
+        cd {in.scores}; cat scores.csv deep/notes.txt > ../{out}/all; test ! -w scores.csv || test $(id -u) = 0"""]"#;
     let ran = bench.run(params(argv), vec![("scores", vec![item])]);
     assert_eq!(ran.text(), "iou\n0.5\nn\n");
 }
@@ -129,7 +133,12 @@ fn a_corrupt_input_is_told_apart_from_a_failure() {
 #[test]
 fn code_files_keep_their_places_and_nothing_else_is_beside_them() {
     let bench = Bench::new();
-    bench.write("scripts/run.sh", "#!/bin/sh\n. \"$(dirname \"$0\")/lib/part.sh\"\n(cd ../code; find . -type f | sort) > \"$1/files\"\npart > \"$1/part\"\n");
+    let script = "#!/bin/sh
+. \"$(dirname \"$0\")/lib/part.sh\"
+(cd ../code; find . -type f | sort) > \"$1/files\"
+part > \"$1/part\"
+";
+    bench.write("scripts/run.sh", script);
     bench.write("scripts/lib/part.sh", "part() { echo part; }\n");
     bench.write("scripts/other.sh", "");
     let ran = bench.run(
@@ -147,8 +156,13 @@ fn code_files_keep_their_places_and_nothing_else_is_beside_them() {
 fn several_outputs_and_nested_files_are_kept() {
     let bench = Bench::new();
     let ran = bench.run(
-        params(r#"argv = ["sh", "-c", "mkdir -p {out.b}/z/y; echo 1 > {out.b}/z/y/f; echo 2 > {out.b}/a; echo {threads} > {out.a}/f"]
-                  outputs = ["b", "a"]"#),
+        params(
+            r#"
+            argv = ["sh", "-c", """
+                mkdir -p {out.b}/z/y; echo 1 > {out.b}/z/y/f; echo 2 > {out.b}/a; echo {threads} > {out.a}/f"""]
+            outputs = ["b", "a"]
+            "#,
+        ),
         vec![],
     );
     let files = [("a", "2\n"), ("z/y/f", "1\n")];

@@ -42,8 +42,9 @@ pub(super) fn cases(content: &Content<'_>) -> Markup {
         p {
             "Cases are ranked by IoU" @if let Some(at) = &content.study.at { " at threshold " b { (at) } }
             " within their series and class. Shown are best, median and worst, and "
-            (content.params.cases) " further ones at even distances as far as they fit: " b { (thousands(gallery.cases.len()))
-            " of " (thousands(content.ranked)) } " scored cases. The outline is the tumour in the ground truth."
+            (content.params.cases) " further ones at even distances as far as they fit: " b {
+                (thousands(gallery.cases.len())) " of " (thousands(content.ranked))
+            } " scored cases. The outline is the tumour in the ground truth."
         }
         (controls(content))
         ul class="legend" aria-label="Colours of masks" {

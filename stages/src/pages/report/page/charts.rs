@@ -38,7 +38,8 @@ pub(super) fn by_threshold(content: &Content<'_>, chart: &Chart) -> Markup {
 
 pub(super) fn histograms(content: &Content<'_>, charts: &Charts) -> Markup {
     html! {
-        p { "Share of the images of a class whose IoU lies in each bin of 0.05, all " (content.params.groups()) " together"
+        p { "Share of the images of a class whose IoU lies in each bin of 0.05, all " (content.params.groups())
+            " together"
             @if let Some(at) = &content.study.at { ", at threshold " b { (at) } }
             ". A bin holds its lower edge. Numbers: " code { "tables/iou-histogram.csv" } "." }
         (legend(content))

@@ -94,7 +94,8 @@ fn sections(content: &Content<'_>, charts: &Charts) -> Vec<(&'static str, &'stat
 
 fn tables(tables: &[TableInput<'_>]) -> Markup {
     html! {
-        p class="quiet" { "Numbers in full are in " code { "tables/" } " as CSV; there are Markdown and LaTeX beside them." }
+        p class="quiet" { "Numbers in full are in " code { "tables/" } " as CSV; there are Markdown and LaTeX beside "
+            "them." }
         @for table in tables {
             @let labels = table.item.labels.iter().map(|(axis, label)| format!("{axis} {label}"));
             @let labels: Vec<String> = labels.collect();
