@@ -14,7 +14,7 @@ use crate::observe::Observed;
 use crate::plan::Plan;
 use crate::runlog::{History, Latest};
 
-/// The number of runs searched for the latest end of a node.
+/// The number of recent runs searched for the latest end of a node.
 const RUNS_SEARCHED: usize = 100;
 
 /// The forecast for one node.
@@ -34,9 +34,9 @@ pub enum Answer {
         /// The reason for the miss.
         reason: MissReason,
     },
-    /// It depends on the outputs of an input whether the node would run.
+    /// The key follows from outputs of an input that must run first.
     Unknown {
-        /// The first input that must run.
+        /// The first such input.
         waits_for: NodeId,
     },
 }
@@ -50,11 +50,11 @@ pub enum MissReason {
     Changed(Vec<Change>),
     /// Nothing differs, but the store no longer has the result.
     Gone,
-    /// Nothing differs, but garbage collection deleted the result; with the time in milliseconds since 1970.
+    /// Nothing differs, but garbage collection deleted the result, at this time in milliseconds since 1970.
     Collected(u64),
-    /// The latest recorded run failed: with the same key, or with no earlier result to compare with.
+    /// The latest recorded run failed. Its key was the same, or no earlier run left a preimage to compare with.
     Failed,
-    /// It differs from the latest recorded run, and the store no longer has the preimage of that key.
+    /// The key differs from that of the latest recorded run, and the store no longer has the preimage of the latter.
     Unrecorded,
     /// `--force` asks for it.
     Forced,
@@ -83,7 +83,7 @@ impl MissReason {
 
 /// The forecast for all nodes of a plan.
 pub struct Survey {
-    /// By node.
+    /// One answer for each node, in the order of the plan.
     pub answers: Vec<Answer>,
 }
 
@@ -100,7 +100,7 @@ impl Survey {
     }
 }
 
-/// Looks up every node in topological order.
+/// Forecasts every node of a plan: looks nodes up in topological order, then finds the reasons for the misses.
 pub fn survey(plan: &Plan, observed: &Observed, store: &Store, history: &History, forced: &HashSet<NodeId>) -> Survey {
     let mut known = Known::new(plan, observed);
     let mut answers = Vec::with_capacity(plan.nodes.len());
@@ -117,6 +117,7 @@ pub fn survey(plan: &Plan, observed: &Observed, store: &Store, history: &History
             }
             Some(key) => {
                 missed.push((id, key));
+                // The reason until the logs of earlier runs are read below.
                 Answer::Miss { key, reason: MissReason::New }
             }
         };
@@ -125,13 +126,14 @@ pub fn survey(plan: &Plan, observed: &Observed, store: &Store, history: &History
     let names: Vec<_> = missed.iter().map(|(id, _)| plan.name(*id).to_string()).collect();
     let wanted: HashSet<_> = names.iter().map(String::as_str).collect();
     let latest = if wanted.is_empty() { HashMap::new() } else { history.latest_of(&wanted, RUNS_SEARCHED) };
-    let collected = collected(store, latest.values(), missed.iter().map(|(_, key)| *key));
+    let collected = lineages(store, latest.values(), missed.iter().map(|(_, key)| *key));
     for ((id, key), name) in missed.into_iter().zip(&names) {
         let preimage = || known.preimage(id).expect("its key is known");
         let reason = match (latest.get(name), collected.get(&key)) {
-            (Some(latest), _) => reason(plan, id, &key, preimage, latest, store, &collected),
-            // Garbage collection deleted the log of its run too.
+            (Some(latest), _) => miss_reason(plan, id, &key, preimage, latest, store, &collected),
+            // No log names the node: garbage collection deleted the log of its run too.
             (None, Some(lineage)) => MissReason::Collected(lineage.collected_ms),
+            // Stays `New`.
             (None, None) => continue,
         };
         answers[id.index()] = Answer::Miss { key, reason };
@@ -139,7 +141,8 @@ pub fn survey(plan: &Plan, observed: &Observed, store: &Store, history: &History
     Survey { answers }
 }
 
-fn reason(
+/// Returns the reason for the miss of a node that earlier runs name.
+fn miss_reason(
     plan: &Plan,
     id: NodeId,
     key: &ActionKey,
@@ -164,8 +167,8 @@ fn reason(
     }
 }
 
-/// Returns the lineage of deleted results: of those in the latest runs, and of missed keys.
-fn collected<'l>(
+/// Returns the lineage of each collected result among those of the latest runs and of the missed keys.
+fn lineages<'l>(
     store: &Store,
     latest: impl Iterator<Item = &'l Latest>,
     missed: impl Iterator<Item = ActionKey>,

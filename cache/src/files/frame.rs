@@ -1,4 +1,4 @@
-//! Checksummed forms of files, by which a reader recognises intact bytes.
+//! The checksummed forms of files.
 //!
 //! | form | checksum | files |
 //! |---|---|---|
@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::value::digest::Digest;
 
-/// The form of a file with one checksummed content behind a magic number.
+/// The form of a file with a magic number, a checksum and the content, in this order.
 #[derive(Debug)]
 pub(crate) struct Frame {
     /// Name of such a file in errors.
@@ -28,13 +28,13 @@ pub(crate) struct Frame {
 /// The checksum of a [`Frame`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Checksum {
-    /// Four bytes; finds every flipped byte.
+    /// Four bytes; detects every single flipped byte.
     Crc32,
     /// 32 bytes.
     Blake3,
 }
 
-/// Why bytes are no intact frame.
+/// The reason for refusing bytes as a [`Frame`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BrokenFrame {
     #[error("it is no {0}")]
@@ -62,12 +62,13 @@ impl Checksum {
 }
 
 impl Frame {
-    /// The length of magic number and checksum.
+    /// The length of magic number and checksum together.
     pub(crate) const fn header_len(&self) -> usize {
         self.magic.len() + self.checksum.len()
     }
 
-    /// Writes the header over the first [`Frame::header_len`] bytes; in place, without a copy of large contents.
+    /// Writes the header over the first [`Frame::header_len`] bytes. The caller leaves room for it, so that large
+    /// contents are not copied.
     pub(crate) fn seal(&self, bytes: &mut [u8]) {
         let (header, content) = bytes.split_at_mut(self.header_len());
         let (magic, checksum) = header.split_at_mut(self.magic.len());
@@ -83,7 +84,7 @@ impl Frame {
     }
 }
 
-/// The CRC-32 of several byte strings, one after the other.
+/// The CRC-32 of the concatenation of several byte strings.
 pub(crate) fn crc(parts: &[&[u8]]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     parts.iter().for_each(|part| hasher.update(part));
@@ -117,7 +118,7 @@ impl<'a> Reader<'a> {
         self.array().map(Digest::from_bytes)
     }
 
-    /// Decodes a length (4) and so many bytes.
+    /// Decodes a length in four bytes, and as many bytes as it says.
     pub(crate) fn counted(&mut self) -> Option<&'a [u8]> {
         let len = self.u32()? as usize;
         self.take(len)
@@ -141,6 +142,7 @@ fn crc_line(lines: &str) -> String {
 }
 
 const SEAL: &str = ",\"seal\":\"";
+/// Length of a digest in hexadecimal digits.
 const SEAL_HEX: usize = 64;
 const SEAL_END: &str = "\"}";
 
@@ -159,11 +161,11 @@ pub fn sealed(object: &impl Serialize) -> String {
     text
 }
 
-/// Returns whether a text has an intact seal, before any line ends; `None` if it has no seal.
+/// Returns whether the seal of a text is intact; `None` if there is none. White space after it is ignored.
 pub fn is_sealed(text: &[u8]) -> Option<bool> {
     let text = text.trim_ascii_end();
-    let place = text.len().checked_sub(SEAL.len() + SEAL_HEX + SEAL_END.len())?;
-    let (before, end) = text.split_at(place);
+    let seal_start = text.len().checked_sub(SEAL.len() + SEAL_HEX + SEAL_END.len())?;
+    let (before, end) = text.split_at(seal_start);
     end.starts_with(SEAL.as_bytes()).then(|| end == seal(&Digest::of(before)).as_bytes())
 }
 
@@ -176,11 +178,11 @@ mod tests {
         let before = b"{\"a\":1}\n{\"b\":2".to_vec();
         let sealed = [before.clone(), seal(&Digest::of(&before)).into_bytes(), b"\n".to_vec()].concat();
         assert_eq!(is_sealed(&sealed), Some(true));
-        for place in 0..sealed.len() - 1 {
+        for offset in 0..sealed.len() - 1 {
             let mut flipped = sealed.clone();
-            flipped[place] ^= 1;
-            assert_ne!(is_sealed(&flipped), Some(true), "at {place}");
-            assert_eq!(is_sealed(&sealed[..place]), None, "cut at {place}");
+            flipped[offset] ^= 1;
+            assert_ne!(is_sealed(&flipped), Some(true), "at {offset}");
+            assert_eq!(is_sealed(&sealed[..offset]), None, "cut at {offset}");
         }
     }
 
@@ -191,10 +193,10 @@ mod tests {
             let mut bytes = [&vec![0; frame.header_len()][..], b"content"].concat();
             frame.seal(&mut bytes);
             assert_eq!(frame.open(&bytes), Ok(&b"content"[..]));
-            for place in 0..bytes.len() {
+            for offset in 0..bytes.len() {
                 let mut flipped = bytes.clone();
-                flipped[place] ^= 1;
-                assert!(frame.open(&flipped).is_err() && frame.open(&bytes[..place]).is_err(), "at {place}");
+                flipped[offset] ^= 1;
+                assert!(frame.open(&flipped).is_err() && frame.open(&bytes[..offset]).is_err(), "at {offset}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Records of a pack: a small binary header, read when a store is opened, and a body, read on demand.
+//! Records of a pack: each is a small binary header, read when a store is opened, and a body, read on demand.
 //!
 //! | offset | size | header |
 //! |---|---|---|
@@ -16,9 +16,10 @@
 //! | 3 result | key (32), `recorded_ms` (8), `elapsed_ms` (8), count of outputs (4), each: digest (32), name | JSON |
 //! | 4 tombstone | of a dead record: kind (1), digest or key (32), offset of the body (8), id of the pack | none |
 //!
-//! Integers are little-endian; a name is its length (4) and UTF-8. The JSON has the rest of the result; the id of a
-//! pack takes the rest of the fields. A *tombstone* takes one record out of use: its body is corrupt, or the result was
-//! collected. It names the record by location, because equal bytes may be stored again.
+//! Sizes in parentheses are in bytes. Integers are little-endian; a name is its length (4), then UTF-8. The JSON holds
+//! the preimage and the provenance of the result. The id of a pack has no length, as it is the last field. A
+//! *tombstone* takes one record out of use, because its body is corrupt or the result was collected. It names the
+//! record by location, because equal bytes may be stored again.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,10 +27,13 @@ use crate::files::frame::Reader;
 use crate::value::artifact::{ActionKey, ActionResult, Artifact, FileEntry, OutputDigest, check_name};
 use crate::value::digest::Digest;
 
-/// Length of a header before its fields.
+/// Offset of the fields in a header.
 pub(crate) const FIELDS_AT: usize = 16;
 
-/// Kind of a record.
+/// Length of a digest or key, the first field of every kind but tombstones.
+const DIGEST_LEN: usize = 32;
+
+/// Kind of a record; its number is the first byte of the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub(crate) enum Kind {
@@ -45,7 +49,7 @@ impl Kind {
     }
 }
 
-/// A record in memory, on its way into a pack.
+/// A record in memory that is yet to be written to a pack.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
     pub(crate) kind: Kind,
@@ -92,7 +96,7 @@ impl Draft {
         Self { kind: Kind::Tombstone, fields, body: Vec::new() }
     }
 
-    /// Appends the header.
+    /// Appends the header to `headers`.
     pub(crate) fn encode_header(&self, headers: &mut Vec<u8>) {
         headers.extend([self.kind as u8, 0, 0, 0]);
         push_u32(headers, self.fields.len());
@@ -101,13 +105,13 @@ impl Draft {
         headers.extend(&self.fields);
     }
 
-    /// The length of header and body in a pack.
+    /// The length of header and body together.
     pub(crate) fn len(&self) -> usize {
         FIELDS_AT + self.fields.len() + self.body.len()
     }
 }
 
-/// The body of a result; no hit needs it.
+/// The body of a result, as JSON; a hit does not read it.
 #[derive(Serialize, Deserialize)]
 struct Provenance<P, T> {
     #[serde(rename = "manifest")]
@@ -143,12 +147,12 @@ impl<'a> Header<'a> {
         FIELDS_AT + self.fields.len()
     }
 
-    /// The digest or key of a blob, artifact or result.
+    /// The digest of a blob or artifact, or the key of a result.
     pub(crate) fn digest(&self) -> Option<Digest> {
         Reader(self.fields).digest()
     }
 
-    /// The files of an artifact; `None` if the header is cut or a name would lead out of the artifact.
+    /// The files of an artifact; `None` if the fields are cut short or a name would lead out of the artifact.
     pub(crate) fn files(&self) -> Option<Vec<FileEntry>> {
         let file = |file: Option<(Digest, u64, &[u8])>| {
             let (digest, size_bytes, name) = file?;
@@ -158,17 +162,19 @@ impl<'a> Header<'a> {
         self.raw_files().map(file).collect()
     }
 
-    /// Digest, length and name of each file of an artifact, without copies; `None` stands for a cut header.
+    /// Digest, size and name of each file of an artifact, without copies; an item is `None` where the fields are cut
+    /// short.
     pub(crate) fn raw_files(&self) -> impl Iterator<Item = Option<(Digest, u64, &'a [u8])>> + use<'a> {
-        let mut reader = Reader(self.fields.get(32..).unwrap_or_default());
+        // The digest comes before the count.
+        let mut reader = Reader(self.fields.get(DIGEST_LEN..).unwrap_or_default());
         let count = reader.u32();
         let mut file = move || Some((reader.digest()?, reader.u64()?, reader.counted()?));
         (0..count.unwrap_or(1)).map(move |_| file())
     }
 
-    /// The part of a result for a hit.
+    /// The outputs and times of a result.
     pub(crate) fn hit(&self) -> Option<Hit> {
-        let mut reader = Reader(self.fields.get(32..)?);
+        let mut reader = Reader(self.fields.get(DIGEST_LEN..)?);
         let (recorded_ms, elapsed_ms) = (reader.u64()?, reader.u64()?);
         let output = |output: Option<(&[u8], OutputDigest)>| {
             let (name, digest) = output?;
@@ -177,10 +183,10 @@ impl<'a> Header<'a> {
         Some(Hit { outputs: self.outputs().map(output).collect::<Option<_>>()?, elapsed_ms, recorded_ms })
     }
 
-    /// The outputs of a result by name, without copies; `None` stands for a cut header.
+    /// Name and digest of each output of a result, without copies; an item is `None` where the fields are cut short.
     pub(crate) fn outputs(&self) -> impl Iterator<Item = Option<(&'a [u8], OutputDigest)>> + use<'a> {
         // The key and two times come before the count.
-        let mut reader = Reader(self.fields.get(32 + 16..).unwrap_or_default());
+        let mut reader = Reader(self.fields.get(DIGEST_LEN + 2 * 8..).unwrap_or_default());
         let count = reader.u32();
         let mut output = move || {
             let digest = OutputDigest(reader.digest()?);
@@ -189,7 +195,7 @@ impl<'a> Header<'a> {
         (0..count.unwrap_or(1)).map(move |_| output())
     }
 
-    /// The whole result, given the body.
+    /// The whole result, from the header and the body.
     pub(crate) fn result(&self, body: &[u8]) -> Option<ActionResult> {
         let Hit { outputs, elapsed_ms, recorded_ms } = self.hit()?;
         let Provenance { preimage, node, kind, run, device } = serde_json::from_slice(body).ok()?;
@@ -206,7 +212,7 @@ impl<'a> Header<'a> {
     }
 }
 
-/// The part of an [`ActionResult`] for a hit; it is in memory, so no file is read for it.
+/// The outputs and times of an [`ActionResult`]: the part in its header, which is in memory, so a hit reads no file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hit {
     /// Named outputs in the order in which the stage declares them.
@@ -217,15 +223,15 @@ pub struct Hit {
     pub recorded_ms: u64,
 }
 
-/// The location of a dead record.
+/// The fields of a tombstone: kind, digest and location of the record that it takes out of use.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Tombstone {
     pub(crate) kind: Kind,
-    /// Digest of the blob, or key of the result.
+    /// Digest of the blob or artifact, or key of the result.
     pub(crate) digest: Digest,
-    /// Offset of its body in its pack.
+    /// Offset of the record's body in its pack.
     pub(crate) body_at: u64,
-    /// The id of its pack.
+    /// The id of that pack.
     pub(crate) pack: String,
 }
 

@@ -1,17 +1,17 @@
-//! Claims: leases visible to other hosts, each a file `claims/KEY` with a heartbeat.
+//! Claims: leases that other hosts see, each a file `claims/KEY` with a heartbeat.
 //!
-//! Leases (`lease.rs`) decide among the processes of one host. Whether such kernel locks reach another host depends on
-//! the filesystem, so the holder of a lease also writes a claim, which names it: one line of JSON. The holder writes
-//! the line again every [`BEAT`], which renews the file's time. A process that finds a claim
+//! Leases (`lease.rs`) are kernel locks, so they exclude the processes of one host; other hosts see them only on some
+//! filesystems. So the holder of a lease also writes a claim: one line of JSON that names the holder. Every [`BEAT`]
+//! the holder writes the line again, which renews the file's time. A process takes a claim over
 //!
-//! - of its own host takes it over at once: it has the lease, so the claim's holder is dead;
-//! - of another host takes it over once the file is older than [`DEAD_AFTER`].
+//! - of its own host at once: the process has the lease, so the claim's holder is dead;
+//! - of another host once the file is older than [`DEAD_AFTER`].
 //!
-//! Ages are differences between times of the filesystem, so the clocks of hosts need not agree. Two hosts that take a
-//! dead claim over at the same time may both work on the key: that is wasteful and never wrong, as the first result
-//! wins.
+//! An age is a difference between two times of the filesystem, so the clocks of hosts need not agree. If two hosts take
+//! a dead claim over at the same time, both may compute the key. That wastes time and is never wrong, as the first
+//! result wins.
 //!
-//! A claim costs a file, so only heavy nodes have one; see [`Store::try_lease_across_hosts`].
+//! A claim costs a file, so only long work has one; see [`Store::try_lease_across_hosts`].
 //!
 //! [`Store::try_lease_across_hosts`]: crate::Store::try_lease_across_hosts
 
@@ -35,12 +35,12 @@ use crate::value::artifact::ActionKey;
 
 /// Interval of heartbeats.
 const BEAT: Duration = Duration::from_secs(15);
-/// A holder counts as dead after so long without a heartbeat.
+/// Time without a heartbeat after which a holder counts as dead.
 const DEAD_AFTER: Duration = Duration::from_secs(120);
-/// Least time between two looks at a claim of another host: each is a request to a file server.
+/// Least time between two readings of a claim of another host: each is a request to a file server.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
-/// A longer file is no claim.
+/// The most bytes read of a claim.
 const CLAIM_BYTES: u64 = 1 << 16;
 
 /// The claims of one open store.
@@ -48,11 +48,12 @@ const CLAIM_BYTES: u64 = 1 << 16;
 pub(crate) struct Claims {
     layout: Layout,
     session: Arc<SessionDir>,
-    /// Determined on demand.
+    /// This process as a holder; determined on demand.
     me: OnceLock<Holder>,
+    /// The files of claims that this process holds; shared with the thread of heartbeats.
     held: Arc<Mutex<HashMap<ActionKey, File>>>,
-    /// When a claim of another host was last found alive.
-    seen: Mutex<HashMap<ActionKey, Instant>>,
+    /// The time at which a claim of another host was last found alive.
+    alive_at: Mutex<HashMap<ActionKey, Instant>>,
     /// Ends the thread of heartbeats when dropped.
     heart: OnceLock<Sender<()>>,
 }
@@ -62,7 +63,7 @@ pub(crate) struct Claims {
 struct Holder {
     /// Name of the host, for people.
     host: String,
-    /// Differs between hosts, and between two starts of one.
+    /// Id of the last start of the host: differs between hosts, and between two starts of one.
     boot: String,
     process: u32,
     /// Differs between two open stores of one process.
@@ -76,7 +77,7 @@ impl Claims {
             session: Arc::clone(session),
             me: OnceLock::new(),
             held: Arc::default(),
-            seen: Mutex::default(),
+            alive_at: Mutex::default(),
             heart: OnceLock::new(),
         }
     }
@@ -88,9 +89,9 @@ impl Claims {
         })
     }
 
-    /// Claims a key; returns false if a live host has it. The caller holds the lease.
+    /// Claims a key; returns false if another host computes it. The caller holds the lease of this host.
     pub(crate) fn try_claim(&self, key: &ActionKey) -> Result<bool, StoreError> {
-        if lock(&self.seen).get(key).is_some_and(|seen| seen.elapsed() < LOOK_AGAIN) {
+        if lock(&self.alive_at).get(key).is_some_and(|alive_at| alive_at.elapsed() < LOOK_AGAIN) {
             return Ok(false);
         }
         let path = self.layout.claim(key);
@@ -101,12 +102,12 @@ impl Claims {
             return Ok(true);
         }
         if self.is_alive(&path)? {
-            lock(&self.seen).insert(*key, Instant::now());
+            lock(&self.alive_at).insert(*key, Instant::now());
             return Ok(false);
         }
         disk::replace(&path, &line, false)?;
         let file = disk::open_or_create(&path)?;
-        // Another host may have taken it over at the same time; then its line stands there.
+        // If another host took the claim over at the same time, the file may have its line.
         let ours = disk::read(&path, CLAIM_BYTES).is_ok_and(|read| read == line);
         if ours {
             self.hold(key, file);
@@ -114,15 +115,15 @@ impl Claims {
         Ok(ours)
     }
 
-    /// Creates a claim, with its line from the start: without one, a dead holder would seem to be another host. `None`
-    /// if there is one.
+    /// Creates a claim; `None` if there is one. The file has its line from the start: if the process died before it
+    /// wrote the line, the holder would be unknown, and so could be another host.
     fn create(&self, path: &Path, line: &[u8]) -> Result<Option<File>, StoreError> {
         let mut temporary = disk::temporary(self.session.path()?, "claim-")?;
         disk::append(temporary.as_file_mut(), line, path)?;
         match disk::link(temporary.path(), path) {
             Ok(()) => Ok(Some(temporary.into_file())),
             Err(error) if error.is(io::ErrorKind::AlreadyExists) => Ok(None),
-            // Not every filesystem can give a file a second name.
+            // The filesystem has no hard links.
             Err(error) if !error.is(io::ErrorKind::StorageFull) && !path.exists() => {
                 disk::replace(path, line, false)?;
                 disk::open_or_create(path).map(Some)
@@ -134,7 +135,7 @@ impl Claims {
     /// Gives up the claim of a key.
     pub(crate) fn release(&self, key: &ActionKey) {
         let path = self.layout.claim(key);
-        // Without heartbeats, another host may have taken it over.
+        // If heartbeats failed, another host may have taken the claim over.
         if let Some(file) = lock(&self.held).remove(key)
             && is_at(&file, &path)
             && let Err(error) = disk::remove_file(&path)
@@ -143,14 +144,16 @@ impl Claims {
         }
     }
 
+    /// Returns the content of a claim of this process.
     fn line(&self) -> Vec<u8> {
         let mut line = serde_json::to_vec(self.me()).expect("texts can be written as JSON");
         line.push(b'\n');
         line
     }
 
+    /// Keeps the file of a claim for heartbeats; the first claim starts their thread.
     fn hold(&self, key: &ActionKey, file: File) {
-        lock(&self.seen).remove(key);
+        lock(&self.alive_at).remove(key);
         lock(&self.held).insert(*key, file);
         self.heart.get_or_init(|| {
             let (sender, stop) = channel::<()>();
@@ -171,16 +174,16 @@ impl Claims {
         });
     }
 
-    /// Names the holder of the claim of a key.
+    /// Names the holder of the claim of a key, for messages.
     pub(crate) fn holder(&self, key: &ActionKey) -> Option<String> {
         let line = disk::read(&self.layout.claim(key), CLAIM_BYTES).ok()?;
         let Holder { host, process, .. } = serde_json::from_slice(&line).ok()?;
         Some(format!("process {process} on {}", holder::plain(&host)))
     }
 
-    /// Returns whether another host works on the key of this claim.
+    /// Returns whether the holder of a claim is another host that is not dead.
     fn is_alive(&self, path: &Path) -> Result<bool, StoreError> {
-        // Opened, not only queried for its time: after an open, a file server's answer is fresh.
+        // Opened, not only queried for its time: a client of a file server then asks for the time anew.
         let file = match disk::open(path) {
             Err(error) if error.is(io::ErrorKind::NotFound) => return Ok(false),
             opened => opened?,
@@ -200,7 +203,7 @@ impl Claims {
         Ok(false)
     }
 
-    /// Returns the time by the clock of the filesystem.
+    /// Returns the present time by the clock of the filesystem: that of a file just written.
     fn filesystem_time(&self) -> Result<SystemTime, StoreError> {
         let path = self.session.path()?.join("clock");
         let file = disk::open_or_create(&path)?;
@@ -228,7 +231,7 @@ mod tests {
 
     const KEY: ActionKey = ActionKey(Digest::from_bytes([7; 32]));
 
-    /// A store with a claim of another process, last renewed some time ago.
+    /// Returns a store with a claim of another process on [`KEY`], last renewed `age` ago, and the path of the claim.
     fn claimed(boot: &str, age: Duration) -> (tempfile::TempDir, Store, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), Access::ReadWrite).unwrap();

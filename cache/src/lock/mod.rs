@@ -15,26 +15,27 @@
 //! | `last-use` | exclusively, for milliseconds | a run that adds its keys (`last_use.rs`) |
 //! | `.new-NAME` | exclusively, for milliseconds | the process that replaces the file `NAME` (`disk.rs`) |
 //!
-//! Collections exclude each other by the lease of a reserved key. The engine uses the same functions
-//! for locks of its own: on the log of a live run, on a record of published files, and on a spec whose runs take turns.
+//! Collections exclude each other by the lease of a reserved key. The engine has three locks of its own, taken with the
+//! functions of `wait.rs`: the log of a live run, the record of a published folder, and a spec, whose runs publish in
+//! turn.
 //!
 //! **Kinds.** A claim is a file with a heartbeat, because other hosts must see it. All others are kernel locks: `flock`
 //! on a whole file, or for leases an open-file-description lock on one byte. A kernel lock belongs to an open file, so
-//! threads of one process share it, and a set or mutex in memory excludes them.
+//! all threads of a process hold it together; a set or mutex in memory makes them exclude each other.
 //!
-//! **Order.** Only three of these are waited for, in this order: `gc.lock` when a store is opened, `use.lock`, and
-//! `last-use`, whose holder takes no other lock. All others are tried: a process that does not get one goes on with
-//! other work, so no cycle of waits can form. In memory the order is: threads of `use.lock`, pack, pending records,
-//! index.
+//! **Order.** A process waits only for three of these, in this order: `gc.lock` when it opens a store, `use.lock`, and
+//! `last-use`; a holder of `last-use` takes no other lock. All others are tried: a process that does not get one goes
+//! on with other work, so no cycle of waits can form. Locks in memory (`memory.rs`) are taken in this order: the one
+//! for threads in `use.lock`, the pack, pending records, the index.
 //!
-//! **Dead holders.** The kernel releases the locks of a dead process. Its leftovers are cleaned by the next user:
+//! **Dead holders.** The kernel releases the locks of a dead process. The next user removes the remains:
 //! - session: the folder `tmp/NUMBER/` without a lock is swept when the store is opened next;
-//! - pack: a torn tail is cut by the next writer;
-//! - `last-use`: half a batch is overwritten by the next one;
+//! - pack: the next writer cuts off a torn tail;
+//! - `last-use`: the next batch overwrites half a batch;
 //! - `.new-NAME`: the next writer of `NAME` removes the file;
-//! - `use.lock` and `gc.lock`: the next collection finds the bytes left by a killed one;
-//! - claim: the file is taken over at once by a process of the same host, which already has the lease, and by another
-//!   host 120 seconds after the last heartbeat.
+//! - `use.lock` and `gc.lock`: the next collection removes the bytes without a result that a killed one left;
+//! - claim: a process of the same host, which already has the lease, takes the file over at once; another host does
+//!   120 seconds after the last heartbeat.
 
 pub(crate) mod claim;
 pub(crate) mod holder;

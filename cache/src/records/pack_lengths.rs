@@ -1,9 +1,11 @@
-//! The file `pack-ends`: durable lengths of packs. With it, `verify` misses a pack that was deleted or cut between two
-//! groups, and a run of hits knows without a sync that its results are durable.
+//! The file `pack-ends`: the durable length of each pack.
 //!
-//! It has a line `ID LENGTH` for each pack and ends with `crc` and the CRC-32 of the lines. It is written when a store
-//! is closed that knows of more durable bytes (`durable.rs`), and is never synced: an old, empty or missing file knows
-//! less.
+//! By these lengths, `verify` notices that a pack was deleted or cut between two groups, and a run of hits knows
+//! without a sync that its results are durable.
+//!
+//! The file has a line `ID LENGTH` for each pack and ends with `crc` and the CRC-32 of the lines. A process that knows
+//! of more durable bytes (`durable.rs`) writes it when it closes the store. The file is never synced: the lengths in an
+//! old, empty or missing one are too small, which is safe.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +17,7 @@ use crate::format::layout::Layout;
 /// Durable lengths of packs by id.
 pub(crate) type PackLengths = BTreeMap<String, u64>;
 
-/// A longer file is none: there are not that many packs.
+/// The size of the largest file; a larger one counts as damaged, as no store has that many packs.
 const BYTES_MAX: u64 = 1 << 26;
 
 /// Reads the file; `None` if it is damaged.
@@ -29,21 +31,22 @@ pub(crate) fn read(layout: &Layout) -> Option<PackLengths> {
     }
 }
 
-/// Writes the file anew if more of a pack is durable than it had when it was read last.
+/// Rewrites the file if `packs` has greater lengths; does not read it if `packs` are those of `last_read`.
 pub(crate) fn raise(layout: &Layout, last_read: &PackLengths, packs: PackLengths) -> Result<(), StoreError> {
-    if packs.iter().all(|pack| last_read.get(pack.0) == Some(pack.1)) {
+    if packs.iter().all(|(id, length)| last_read.get(id) == Some(length)) {
         return Ok(());
     }
-    let known = read(layout);
-    let mut lengths = known.clone().unwrap_or_default();
+    // Read again, as other processes may have raised other lengths meanwhile.
+    let in_file = read(layout);
+    let mut lengths = in_file.clone().unwrap_or_default();
     for (id, length) in packs.into_iter().filter(|(_, length)| *length > 0) {
-        let known = lengths.entry(id).or_default();
-        *known = length.max(*known);
+        let raised = lengths.entry(id).or_default();
+        *raised = length.max(*raised);
     }
-    if known.as_ref() == Some(&lengths) { Ok(()) } else { write(layout, &lengths) }
+    if in_file.as_ref() == Some(&lengths) { Ok(()) } else { write(layout, &lengths) }
 }
 
-/// Writes the file.
+/// Replaces the file.
 pub(crate) fn write(layout: &Layout, lengths: &PackLengths) -> Result<(), StoreError> {
     let lines = lengths.iter().map(|(id, length)| format!("{id} {length}\n")).collect();
     disk::replace(&layout.pack_ends(), with_crc_line(lines).as_bytes(), false)
@@ -74,13 +77,13 @@ mod tests {
         raise(&layout, &lengths(3, 4), lengths(4, 2)).unwrap();
         assert_eq!(read(&layout), Some(lengths(4, 5)));
         let whole = fs::read(layout.pack_ends()).unwrap();
-        for place in 0..whole.len() {
+        for offset in 0..whole.len() {
             let mut flipped = whole.clone();
-            flipped[place] ^= 1;
-            for bytes in [&whole[..place], &flipped] {
+            flipped[offset] ^= 1;
+            for bytes in [&whole[..offset], &flipped] {
                 fs::write(layout.pack_ends(), bytes).unwrap();
                 let expected = bytes.is_empty().then(PackLengths::new);
-                assert_eq!(read(&layout), expected, "at {place}");
+                assert_eq!(read(&layout), expected, "at {offset}");
             }
         }
     }

@@ -1,7 +1,8 @@
 //! Garbage collection: removes long unused results, then bytes without a result.
 //!
-//! The age of a result counts from its last use ([`Store::touch`]) or recording, or from that of the latest result that
-//! was made from it (`retention.rs`). A line in the file `lineage` remains of a collected result (`lineage.rs`).
+//! The age of a result counts from its last use ([`Store::touch`]) or its recording, or from the last use of a result
+//! made from it, if that is later (`retention.rs`). The file `lineage` keeps one line about each collected result
+//! (`lineage.rs`).
 //!
 //! **Beside running engines.** If nobody else has the store open, packs are rewritten too; a process that opens the
 //! store in those seconds waits. Otherwise no pack is moved, and these stay: everything that was used, recorded or
@@ -11,8 +12,8 @@
 //! **Logs.** Logs of runs count in the limits and are collected like results. The engine knows these files: it passes
 //! their sizes, and removes those named in the report.
 //!
-//! **Order.** First lineage is written; then results are put out of use, by tombstones or with their pack; then large
-//! blobs are removed. The next collection finds the leftovers of a crash in between.
+//! **Order.** First lineage is written; then results are put out of use, by tombstones or as their pack is rewritten;
+//! then objects are removed. After a crash in between, the next collection removes the rest.
 
 use crate::error::StoreError;
 use crate::files::{clock, disk};
@@ -27,7 +28,7 @@ use crate::upkeep::gc_report::{Collected, GcPolicy, GcReport, LogUse};
 use crate::value::artifact::ActionKey;
 use crate::value::digest::Digest;
 
-/// A longer file is no time.
+/// The size of the largest `last-gc`; a longer file holds no time.
 const LAST_GC_BYTES: u64 = 100;
 
 impl Store {
@@ -36,7 +37,8 @@ impl Store {
         self.gc_with_logs(policy, &[])
     }
 
-    /// The same for a store with logs, which count like results; the caller removes those named in the report.
+    /// Collects garbage in a store with logs of runs, which count like results. The caller removes the logs that the
+    /// report names.
     pub fn gc_with_logs(&self, policy: &GcPolicy, logs: &[LogUse]) -> Result<GcReport, StoreError> {
         let session = self.session()?;
         // The lease of a reserved key: one process at a time collects.
@@ -54,7 +56,7 @@ impl Store {
         let now_ms = clock::now_ms();
         let mut protection = Protection::of_pins(&self.pins()?);
         if !alone.0 {
-            // Readers have no session, so their age is unknown; an hour is long for one.
+            // Somebody else has the store open. Readers have no session: their age is unknown, but hardly over an hour.
             let hour_ago_ms = now_ms.saturating_sub(60 * 60 * 1000);
             let neighbours = session::neighbours(&self.layout.tmp(), session)?;
             let oldest_ms = neighbours.iter().map(|needs| needs.opened_ms).min();
@@ -82,7 +84,8 @@ impl Store {
     fn run_gc(&self, plan: &CollectionPlan, now_ms: u64) -> Result<(), StoreError> {
         self.write_lineage(&plan.report.collected, now_ms)?;
         self.bury_collected(plan)?;
-        // Before objects: a result that goes with its pack is in use until then, and must not lack bytes after a crash.
+        // Packs before objects: a result without a tombstone is in use until its pack is rewritten, and must not lack
+        // objects after a crash.
         if !plan.packs.is_empty() {
             compact::rewrite(self, &plan.packs, &plan.kept)?;
         }
@@ -100,7 +103,8 @@ impl Store {
         disk::replace(&self.layout.last_gc(), format!("{now_ms}\n").as_bytes(), false)
     }
 
-    /// Puts results out of use, also for later readers; a pack to be rewritten needs no tombstones.
+    /// Puts the collected results out of use: in the index, and for other processes by tombstones. A result in a pack
+    /// that is rewritten needs none.
     fn bury_collected(&self, plan: &CollectionPlan) -> Result<(), StoreError> {
         for Collected { key, .. } in &plan.report.collected {
             let mut index = self.index_mut();
@@ -116,7 +120,7 @@ impl Store {
     }
 }
 
-/// True if nobody else has the store open; then nobody can open it until this is dropped.
+/// The answer to whether nobody else has the store open. While a true one lives, nobody can open the store.
 pub(crate) struct Alone<'s>(pub(crate) bool, &'s Store);
 
 impl<'s> Alone<'s> {
@@ -125,7 +129,8 @@ impl<'s> Alone<'s> {
         let file = store.gc_lock.as_ref().expect("a store that is open for writing holds the lock");
         let is_alone = try_lock(file, Hold::Alone, &path)?;
         if !is_alone {
-            // The attempt gave up the share. Nobody collects meanwhile, as this process has the lease for that.
+            // The failed attempt gave up the shared lock. If this is a collection, no other starts meanwhile, as it has
+            // the lease.
             wait::lock(file, Hold::Shared, "the end of a garbage collection", &path)?;
         }
         Ok(Self(is_alone, store))

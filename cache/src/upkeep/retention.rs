@@ -1,61 +1,64 @@
 //! Ranking of results by value.
 //!
-//! A result is worth nothing to a run without its inputs: a key is known only once the outputs of its inputs are. So
-//! the last use of a result is that of the latest result made from it, and a result stays if one of those does.
-//! Wherever the order is cut, each kept result has its inputs.
+//! A result is worth nothing to a run without its inputs: a key is known only once the outputs of its inputs are. So a
+//! result counts as used whenever a result made from it was, and stays if one of those does. [`rank`] puts each result
+//! after its inputs: wherever the order is cut, the results that stay have theirs.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use crate::value::artifact::{ActionKey, OutputDigest};
 
-/// The use of a recorded result.
+/// A recorded result, with all that decides whether it stays.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Use {
     pub(crate) key: ActionKey,
-    /// The node of its first run, and the kind of its stage.
+    /// The node of its first run.
     pub(crate) node: String,
+    /// The kind of that node's stage.
     pub(crate) kind: String,
     pub(crate) outputs: Vec<OutputDigest>,
-    /// Outputs of other results, from which it was made.
+    /// The outputs of other results that it was made from.
     pub(crate) inputs: Vec<OutputDigest>,
     pub(crate) elapsed_ms: u64,
-    /// When it was needed itself, in milliseconds since 1970.
+    /// Its last use in milliseconds since 1970: its own at first, after [`rank`] that of the result that decides.
     pub(crate) last_used_ms: u64,
-    /// True if it stays whatever the limits.
+    /// True if it stays, whatever the limits are.
     pub(crate) protected: bool,
 }
 
 /// Orders results by value: protected ones first, then the latest used; each after its inputs.
 ///
-/// Afterwards, `last_used_ms` and `protected` are those of the result or of one that was made from it.
+/// Each result takes over `protected` and `last_used_ms` of the most valuable result made from it, if that one is more
+/// valuable.
 pub(crate) fn rank(mut uses: Vec<Use>) -> Vec<Use> {
     // Ties by key, so that a dry run and a real one agree.
-    uses.sort_unstable_by_key(|one| (Reverse((one.protected, one.last_used_ms)), one.key));
+    uses.sort_unstable_by_key(|result| (Reverse((result.protected, result.last_used_ms)), result.key));
     let mut producers: HashMap<OutputDigest, Vec<usize>> = HashMap::new();
-    for (number, one) in uses.iter().enumerate() {
-        one.outputs.iter().for_each(|output| producers.entry(*output).or_default().push(number));
+    for (index, result) in uses.iter().enumerate() {
+        result.outputs.iter().for_each(|output| producers.entry(*output).or_default().push(index));
     }
     let mut seen = vec![false; uses.len()];
     let mut order = Vec::with_capacity(uses.len());
     for root in 0..uses.len() {
-        // Inputs first. Each result is reached from the most valuable one that needs it, as roots are in that order.
+        // Depth first, inputs before their reader. As roots come in order of value, the first root to reach a result is
+        // the most valuable one that needs it.
         let (protected, last_used_ms) = (uses[root].protected, uses[root].last_used_ms);
         let mut stack = vec![(root, false)];
-        while let Some((number, inputs_are_done)) = stack.pop() {
-            if inputs_are_done {
-                order.push(number);
-            } else if !std::mem::replace(&mut seen[number], true) {
-                let one = &mut uses[number];
-                (one.protected, one.last_used_ms) = (protected, last_used_ms);
-                stack.push((number, true));
-                let inputs = one.inputs.iter().filter_map(|input| producers.get(input)).flatten();
+        while let Some((index, inputs_done)) = stack.pop() {
+            if inputs_done {
+                order.push(index);
+            } else if !std::mem::replace(&mut seen[index], true) {
+                let result = &mut uses[index];
+                (result.protected, result.last_used_ms) = (protected, last_used_ms);
+                stack.push((index, true));
+                let inputs = result.inputs.iter().filter_map(|input| producers.get(input)).flatten();
                 stack.extend(inputs.filter(|input| !seen[**input]).map(|input| (*input, false)));
             }
         }
     }
     let mut uses: Vec<_> = uses.into_iter().map(Some).collect();
-    order.into_iter().map(|number| uses[number].take().expect("each is ordered once")).collect()
+    order.into_iter().map(|index| uses[index].take().expect("each is ordered once")).collect()
 }
 
 #[cfg(test)]
@@ -67,7 +70,7 @@ mod tests {
         OutputDigest(Digest::of(name.as_bytes()))
     }
 
-    /// A result of that name, with an output of that name.
+    /// A result named `name`, with one output of the same name.
     fn used(name: &str, inputs: &[&str], last_used_ms: u64) -> Use {
         Use {
             key: ActionKey(Digest::of(name.as_bytes())),
@@ -81,10 +84,11 @@ mod tests {
         }
     }
 
-    /// Names in order with the time that decides.
+    /// Ranks results; returns their names with the time and the protection that decided.
     fn ranked(uses: &[Use], names: &[&'static str]) -> Vec<(&'static str, u64, bool)> {
-        let name = |one: &Use| *names.iter().find(|name| output(name) == one.outputs[0]).expect("a name of the test");
-        rank(uses.to_vec()).iter().map(|one| (name(one), one.last_used_ms, one.protected)).collect()
+        let name =
+            |result: &Use| *names.iter().find(|name| output(name) == result.outputs[0]).expect("a name of the test");
+        rank(uses.to_vec()).iter().map(|result| (name(result), result.last_used_ms, result.protected)).collect()
     }
 
     #[test]
@@ -101,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_protected_comes_before_all_else_with_its_inputs() {
+    fn a_protected_result_comes_first_with_its_inputs() {
         let mut uses = [used("images", &[], 1), used("pinned", &["images"], 2), used("new", &[], 9)];
         uses[1].protected = true;
         let expected = [("images", 2, true), ("pinned", 2, true), ("new", 9, false)];
@@ -109,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn an_input_that_two_results_gave_keeps_both() {
+    fn an_input_that_two_results_produced_keeps_both() {
         let mut twin = used("twin", &[], 1);
         twin.outputs.push(output("images"));
         let uses = [used("images", &[], 1), twin, used("score", &["images"], 5), used("old", &[], 3)];
@@ -118,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_that_gives_what_it_was_given_is_no_endless_circle() {
+    fn a_result_whose_output_is_its_own_input_ends_the_search() {
         let uses = [used("same", &["same"], 3), used("after", &["same"], 4)];
         assert_eq!(ranked(&uses, &["same", "after"]), [("same", 4, false), ("after", 4, false)]);
     }

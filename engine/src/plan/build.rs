@@ -1,5 +1,8 @@
-//! spec → plan: joins stages on the axes that they share, gathers the axes that the consumer lacks, and checks stages
-//! against their kinds.
+//! spec → plan: joins each stage with its inputs on the axes that both have, gathers the axes that the stage lacks, and
+//! checks stages against their kinds.
+//!
+//! A *feed* is one stage that feeds one port. [`links`] has resolved the names of feeds; here they get their nodes. A
+//! point is a number, its *code* (`point.rs`): each axis is a digit with a weight, so joining is a sum.
 
 use std::collections::HashMap;
 
@@ -13,7 +16,7 @@ use crate::spec::Spec;
 use crate::spec::axis::Binding;
 use crate::stage::Stage;
 
-/// Plans a spec over the given kinds of stages. Errors: all problems at once.
+/// Plans a spec with the given kinds of stages. Errors: all problems at once.
 pub fn build(spec: Spec, kinds: &[&'static dyn Stage]) -> Result<Plan, SpecError> {
     let mut problems = Problems::new(spec.findings.clone());
     let (links, sorted) = links(&spec, kinds, &mut problems);
@@ -45,18 +48,22 @@ pub fn build(spec: Spec, kinds: &[&'static dyn Stage]) -> Result<Plan, SpecError
 struct PlanBuilder<'a> {
     spec: &'a Spec,
     problems: Problems,
-    /// Planned index of each declared stage, once it is planned.
+    /// For each declared stage: its index in `stages`, once it is planned.
     planned: Vec<Option<usize>>,
+    /// Keys of axis tables that are params of a stage.
     used_keys: UsedKeys,
-    /// True if a stage could not be planned, so that unused keys cannot be told.
+    /// True if a stage could not be planned: its params are unknown, so no key is reported as unused.
     incomplete: bool,
     stages: Vec<PlannedStage>,
     nodes: Vec<Node>,
+    /// The inputs of all nodes, feed after feed.
     items: Vec<NodeId>,
+    /// The start in `items` of each feed of each node, and the end of the last one.
     feed_starts: Vec<u32>,
 }
 
 impl PlanBuilder<'_> {
+    /// Plans one stage; the stages that feed it are planned before.
     fn stage(&mut self, declared: usize, link: &Link) {
         let stage = &self.spec.stages[declared];
         let Some(kind) = link.kind else {
@@ -91,10 +98,10 @@ impl PlanBuilder<'_> {
             self.problems.push(warning.help("nothing of it runs; remove the stage, or exclude fewer points"));
             bind::check_written(stage, kind, &mut self.problems);
         }
-        let before = self.problems.len();
+        let problems_before = self.problems.len();
         let (param_sets, params) = self.param_sets(&binder, &points);
         let feeds: Option<Vec<_>> = link.feeds.iter().map(|feed| self.feed(feed, &points)).collect();
-        let (Some(feeds), true) = (feeds, self.problems.len() == before) else {
+        let (Some(feeds), true) = (feeds, self.problems.len() == problems_before) else {
             self.incomplete = true;
             return;
         };
@@ -106,10 +113,11 @@ impl PlanBuilder<'_> {
         self.nodes(link, &params);
     }
 
-    /// The distinct params of a stage, and for each point the index of its own.
+    /// Returns the distinct params of a stage, and for each point the index of its params among them.
     fn param_sets(&mut self, binder: &Binder<'_>, points: &Points) -> (Vec<ParamSet>, Vec<u32>) {
         let mut sets = Vec::new();
-        // By the code of a point, set to the first value on each axis that binds nothing.
+        // Points that differ only on free axes, which bind no params, have the same params. The key is the code that
+        // they share: that of the point with the first value on each free axis.
         let mut known: HashMap<u32, Option<u32>> = HashMap::new();
         let mut params = Vec::with_capacity(points.len());
         let binds = |position: &usize| binder.axes.contains(&points.axes()[*position]);
@@ -127,6 +135,7 @@ impl PlanBuilder<'_> {
         (sets, params)
     }
 
+    /// Finds the output that a feed reads, and the axes that it gathers. `None` if that is impossible.
     fn feed(&mut self, feed: &LinkFeed, points: &Points) -> Option<Feed> {
         let upstream_index = self.planned[feed.stage]?;
         let upstream = &self.stages[upstream_index];
@@ -137,9 +146,7 @@ impl PlanBuilder<'_> {
                 return None;
             }
         };
-        let own = upstream.points.axes().iter().enumerate();
-        let gathered: Vec<_> =
-            own.filter(|(_, axis)| points.position(**axis).is_none()).map(|(position, _)| position).collect();
+        let gathered = axes_without(&upstream.points, points);
         let listed = feed.several || !gathered.is_empty();
         if listed && feed.port.is_some_and(|port| !port.many) {
             let axes: Vec<_> =
@@ -168,19 +175,16 @@ impl PlanBuilder<'_> {
         })
     }
 
-    /// Axes along which siblings share their closest input: of the feeds that lack an axis, the one that shares the
-    /// most axes with the stage. So scores of one fold run together for all thresholds. Scores of all folds do not,
-    /// though they share the masks.
+    /// Returns the axes along which nodes run as one batch: those that the closest feed lacks. It is the feed that
+    /// lacks the fewest axes of the stage, but at least one. So scores of one fold run together for all thresholds.
+    /// Scores of all folds do not, though they share the masks.
     fn batch_axes(&self, points: &Points, feeds: &[Feed]) -> Vec<usize> {
-        let lacking = |feed: &Feed| -> Vec<usize> {
-            let upstream = &self.stages[feed.stage].points;
-            let own = points.axes().iter().enumerate();
-            own.filter(|(_, axis)| upstream.position(**axis).is_none()).map(|(position, _)| position).collect()
-        };
+        let lacking = |feed: &Feed| axes_without(points, &self.stages[feed.stage].points);
         let closest = feeds.iter().map(lacking).filter(|axes| !axes.is_empty()).min_by_key(Vec::len);
         closest.unwrap_or_default()
     }
 
+    /// Makes the nodes of the stage planned last, with their inputs.
     fn nodes(&mut self, link: &Link, params: &[u32]) {
         let index = self.stages.len() - 1;
         let stage = &self.stages[index];
@@ -200,8 +204,8 @@ impl PlanBuilder<'_> {
                 gather.push(&stage.points, code, &mut self.items);
                 self.feed_starts.push(u32::try_from(self.items.len()).expect("fewer than 2^32 inputs"));
                 let port = &stage.feeds[position].port;
-                let is_alone = || stage.feeds.iter().filter(|other| other.port == *port).count() == 1;
-                if self.items.len() == before && is_alone() {
+                let is_only_feed = || stage.feeds.iter().filter(|other| other.port == *port).count() == 1;
+                if self.items.len() == before && is_only_feed() {
                     starved = starved.or(Some(position));
                 }
             }
@@ -219,7 +223,7 @@ impl PlanBuilder<'_> {
         }
     }
 
-    /// Reports keys of axis tables that are no param of any stage: slips of the pen.
+    /// Reports keys of axis tables that are no param of any stage; they are most likely misspelt.
     fn unused_keys(&mut self) {
         if self.incomplete {
             return;
@@ -249,34 +253,43 @@ impl PlanBuilder<'_> {
     }
 }
 
+/// Returns the axes of `points` that `others` lack, as positions among those of `points`.
+fn axes_without(points: &Points, others: &Points) -> Vec<usize> {
+    let axes = points.axes().iter().enumerate();
+    axes.filter(|(_, axis)| others.position(**axis).is_none()).map(|(position, _)| position).collect()
+}
+
 fn quoted(names: &[&str]) -> String {
     names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
 }
 
-/// Finds the nodes of an upstream stage that agree with a point on the shared axes.
+/// Finds the nodes of an upstream stage that have the values of a point on the shared axes.
+///
+/// The code of such a node is the sum of a part from the shared axes and a part from the gathered ones.
 struct Gather<'a> {
     upstream: &'a PlannedStage,
-    /// For each shared axis: its weight in a code of the upstream stage, and its position among our axes.
+    /// For each shared axis: its weight in a code of the upstream stage, and its position among the reader's axes.
     shared: Vec<(u32, usize)>,
-    /// The offset in a code for each combination of gathered values, in gather order.
+    /// The part of the code for each combination of gathered values, in gather order.
     offsets: Vec<u32>,
 }
 
 impl<'a> Gather<'a> {
     fn new(points: &Points, upstream: &'a PlannedStage, gathered: &[usize]) -> Self {
-        let own = &upstream.points;
-        let axes = own.axes().iter().enumerate();
-        let shared = axes.filter_map(|(theirs, axis)| Some((own.weight(theirs), points.position(*axis)?))).collect();
+        let theirs = &upstream.points;
+        let axes = theirs.axes().iter().enumerate();
+        let shared =
+            axes.filter_map(|(position, axis)| Some((theirs.weight(position), points.position(*axis)?))).collect();
         let mut offsets = vec![0];
         for position in gathered {
             let steps =
-                |offset: u32| (0..own.radix(*position)).map(move |digit| offset + digit * own.weight(*position));
+                |offset: u32| (0..theirs.radix(*position)).map(move |digit| offset + digit * theirs.weight(*position));
             offsets = offsets.into_iter().flat_map(steps).collect();
         }
         Self { upstream, shared, offsets }
     }
 
-    /// Appends the nodes in gather order.
+    /// Appends the nodes for a point of the reader, in gather order. Excluded points have no node.
     fn push(&self, points: &Points, code: u32, items: &mut Vec<NodeId>) {
         let digit = |ours: usize| u32::try_from(points.value(code, ours)).expect("a digit");
         let joined: u32 = self.shared.iter().map(|(weight, ours)| weight * digit(*ours)).sum();
@@ -285,8 +298,8 @@ impl<'a> Gather<'a> {
     }
 }
 
-/// The output that a port reads: the one named in the spec, else the first that the port asks for. If the spec declares
-/// the outputs of the kind, it may also be the only one.
+/// Returns the output that a feed reads: the one named in the spec, else the first that the port asks for, else the one
+/// named like the input. If either kind takes any port, as `command` does, the only output needs no name.
 fn output(feed: &LinkFeed, upstream: &PlannedStage) -> Result<String, Box<Diagnostic>> {
     let Some(set) = upstream.param_sets.first() else {
         // A stage without nodes has no readers.

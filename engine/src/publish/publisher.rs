@@ -18,22 +18,22 @@ use crate::modes::{MODES, Modes};
 use crate::node::NodeId;
 use crate::plan::Plan;
 
-/// The most points that are published under one lock and with one sync.
+/// The greatest number of points published while the lock is held once, with one sync.
 const POINTS_AT_ONCE: usize = 1000;
 
-/// The folder into which a planned stage, by its index, is published.
+/// Returns the published folder of a planned stage, given its index; `None` if it publishes nothing.
 pub fn root(plan: &Plan, stage: usize) -> Option<PathBuf> {
     let publish = plan.declared(stage).publish.as_ref()?;
     Some(plan.spec.root.join(publish.get_ref()).components().collect())
 }
 
-/// The owner of the folder of a planned stage.
+/// Returns the owner of the published folder of a planned stage.
 fn owner(plan: &Plan, stage: usize) -> Owner {
     let spec = &plan.spec;
     let is_outside = root(plan, stage).is_some_and(|root| {
         !root.starts_with(&spec.root) || root.components().any(|part| part == Component::ParentDir)
     });
-    // Projects that share a folder outside of them may have specs of the same relative path.
+    // Two projects may share a folder outside both, and their specs may have the same path within the project.
     let path = if is_outside { &spec.path } else { spec.in_project(&spec.path) };
     Owner::new(&spec.name, &plan.stages[stage].name, path)
 }
@@ -42,7 +42,7 @@ fn owner(plan: &Plan, stage: usize) -> Owner {
 pub(crate) struct Publisher<'a> {
     pub(super) plan: &'a Plan,
     pub(super) store: &'a Store,
-    /// By planned stage; `None` if it publishes nothing.
+    /// One for each planned stage; `None` if it publishes nothing, or belongs to another stage and no node is selected.
     pub(super) stages: Vec<Option<Publication>>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Publisher<'a> {
 pub(super) struct Publication {
     pub(super) folder: PublishedFolder,
     pub(super) names: PointNames,
-    /// By the rank of a point, the key that this run published or found published.
+    /// For each node of the stage, in order: the key that this run published, or found published.
     pub(super) current: Vec<Option<ActionKey>>,
     /// True once this run has published a point.
     pub(super) published: bool,
@@ -70,15 +70,15 @@ pub struct NodeResult<'a> {
 }
 
 impl<'a> Publisher<'a> {
-    /// Reads the records of all folders into which selected nodes are published. Errors: every folder that belongs to
-    /// another stage.
+    /// Opens the published folders of all stages. Errors: every folder of a selected node that belongs to another
+    /// stage.
     pub(crate) fn open(plan: &'a Plan, store: &'a Store, selected: impl Fn(NodeId) -> bool) -> Result<Self, SpecError> {
         let mut problems = Vec::new();
         let open = |stage: usize| {
             let root = root(plan, stage)?;
             match Publication::open(plan, store, stage, root) {
                 Ok(publication) => Some(publication),
-                // No selected node is published there.
+                // The run publishes nothing there.
                 Err(_) if !plan.stage_nodes(stage).any(&selected) => None,
                 Err(Refusal { message, help }) => {
                     let written = plan.declared(stage).publish.as_ref()?;
@@ -99,7 +99,8 @@ impl<'a> Publisher<'a> {
         self.stages[self.plan.node(id).stage as usize].is_some()
     }
 
-    /// Publishes nodes whose outputs are in the store. Returns one result for each, in order.
+    /// Publishes nodes whose outputs are in the store, unless they are published already. Returns one result for each,
+    /// in order.
     pub(crate) fn publish(
         &mut self,
         run: &str,
@@ -111,13 +112,15 @@ impl<'a> Publisher<'a> {
         for (index, (id, key, outputs)) in nodes.iter().enumerate() {
             let stage = plan.node(*id).stage as usize;
             let Some(publication) = &mut self.stages[stage] else { continue };
-            if !publication.is_current(plan, *id, *key, outputs) {
-                let folder = publication.names.folder(plan, *id);
-                let result = NodeResult { node: *id, key: *key, outputs, run };
-                match stored_files(store, outputs) {
-                    Ok(files) => waiting[stage].push((index, publication.change(plan, folder, result, files))),
-                    Err(error) => results[index] = Err(error),
-                }
+            if publication.is_current(plan, *id, *key, outputs) {
+                publication.mark_current(plan, *id, *key);
+                continue;
+            }
+            let folder = publication.names.folder(plan, *id);
+            let result = NodeResult { node: *id, key: *key, outputs, run };
+            match stored_files(store, outputs) {
+                Ok(files) => waiting[stage].push((index, publication.change(plan, folder, result, files))),
+                Err(error) => results[index] = Err(error),
             }
         }
         for (publication, waiting) in self.stages.iter_mut().zip(waiting) {
@@ -157,7 +160,8 @@ impl Publication {
         Ok(Self { folder, names, current: vec![None; plan.stages[stage].len()], published: false })
     }
 
-    /// The record of a node, if it shows these results and is not of an older run.
+    /// Returns the record of a node's point, if it names this key and these outputs and is not marked as of an older
+    /// run.
     pub(super) fn recorded(
         &self,
         plan: &Plan,
@@ -169,26 +173,23 @@ impl Publication {
         (!point.older_run && point.is_of(key, outputs)).then_some(point)
     }
 
-    /// Returns whether a node is already published, with all files as recorded. Nothing is locked, read or written.
-    fn is_current(&mut self, plan: &Plan, id: NodeId, key: ActionKey, outputs: &[(String, OutputDigest)]) -> bool {
-        let is_current = self.recorded(plan, id, key, outputs).is_some_and(|point| {
+    /// Returns whether a node is already published, with all files as recorded. Takes no lock, and reads no file.
+    fn is_current(&self, plan: &Plan, id: NodeId, key: ActionKey, outputs: &[(String, OutputDigest)]) -> bool {
+        self.recorded(plan, id, key, outputs).is_some_and(|point| {
             let dir = self.folder.root.join(&point.folder);
             let mut files = point.files.iter();
+            // Old files would mean that an earlier publication did not finish.
             point.before.is_empty()
                 && !point.files.is_empty()
                 && files.all(|file| is_unchanged(&dir.join(&file.name), file))
-        });
-        if is_current {
-            self.mark_current(plan, id, key);
-        }
-        is_current
+        })
     }
 
     fn mark_current(&mut self, plan: &Plan, id: NodeId, key: ActionKey) {
         self.current[id.index() - plan.stage(id).first_node.index()] = Some(key);
     }
 
-    /// Makes the change that publishes files of a node, with a sidecar.
+    /// Returns the change that publishes these files of a node, with a sidecar.
     fn change(&self, plan: &Plan, folder: String, result: NodeResult<'_>, mut files: Vec<NewFile>) -> PointChange {
         let NodeResult { node, key, outputs, run } = result;
         let keep = self.folder.record.points.get(&folder).is_some_and(|point| point.is_of(key, outputs));
@@ -208,6 +209,7 @@ impl Publication {
         PointChange { point, files, keep, only: false }
     }
 
+    /// Applies changes under the lock of the folder; returns one result for each.
     fn put(&mut self, changes: Vec<PointChange>, store: &Store) -> Vec<Result<(), PublishError>> {
         self.published = true;
         let count = changes.len();
@@ -219,7 +221,7 @@ impl Publication {
     }
 }
 
-/// The files of a node with their published names, without empty folders.
+/// Returns the files of a node's outputs with their published names. Empty folders are left out.
 fn stored_files(store: &Store, outputs: &[(String, OutputDigest)]) -> Result<Vec<NewFile>, PublishError> {
     let mut files = Vec::new();
     for (output, digest) in outputs {
@@ -240,11 +242,12 @@ fn stored_files(store: &Store, outputs: &[(String, OutputDigest)]) -> Result<Vec
     Ok(files)
 }
 
-/// Publishes one node with some files replaced or added, into a folder that its stage owns or comes to own. Returns
-/// warnings.
+/// Publishes one node with some of its files replaced or added: `annotated`, by name. Returns warnings.
 ///
-/// `folder` is the folder of the point below the root. Errors: the root belongs to another stage, or a file cannot be
-/// written.
+/// - `root`: a folder that the node's stage owns, or that nobody owns yet
+/// - `folder`: the folder of the point, below the root
+///
+/// Errors: the root belongs to another stage, or a file cannot be written.
 pub fn publish_annotated(
     plan: &Plan,
     store: &Store,
@@ -261,9 +264,10 @@ pub fn publish_annotated(
         files.push(NewFile::in_memory(name, bytes));
     }
     let change = PointChange { keep: false, ..publication.change(plan, folder.to_owned(), result, files) };
-    let is_whole = !publication.folder.changed || publication.folder.is_new();
+    // A record with changes is left for the run that made them, or for the next one, to rewrite.
+    let rewrites_record = !publication.folder.changed || publication.folder.is_new();
     publication.put(vec![change], store).into_iter().collect::<Result<(), _>>()?;
-    if is_whole {
+    if rewrites_record {
         publication.folder.lock(store)?.sum_up()?;
     }
     Ok(publication.folder.warnings)

@@ -1,8 +1,9 @@
 //! Writes files into a published folder, and removes files of ours from it.
 //!
 //! No link below the root is followed. Only recorded files are replaced or removed, and only if their contents are as
-//! recorded; an edited file is kept under another name. New files are written in a staging folder and get their names
-//! by a rename.
+//! recorded; an edited file is kept under another name. A change takes two steps: [`FolderWriter::prepare`] writes the
+//! new files into a staging folder, and [`FolderWriter::apply`], after the record names them, gives them their names by
+//! renames.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File, Metadata};
@@ -15,14 +16,14 @@ use orchestrate_cache::{Digest, Store, StoreError, disk};
 use super::error::PublishError;
 use super::record::FileRecord;
 
-/// New files of a folder that replace our old ones.
+/// The new files of one folder, and our old ones that they replace.
 pub(super) struct FileChange {
     /// The folder below the root; empty for the root itself.
     pub(super) dir: String,
     /// Every version of every file of ours that may exist.
     pub(super) old: Vec<FileRecord>,
     pub(super) new: Vec<NewFile>,
-    /// True if an old file with unchanged contents stays, as it belongs to the same results.
+    /// True if an old file that nobody edited stays, even if the new one differs: both are of the same results.
     pub(super) keep: bool,
 }
 
@@ -36,7 +37,7 @@ pub(super) struct NewFile {
 }
 
 impl NewFile {
-    /// A file of some bytes in memory.
+    /// Returns a file with these bytes.
     pub(super) fn in_memory(name: String, bytes: Vec<u8>) -> Self {
         Self { name, digest: Digest::of(&bytes), size: bytes.len() as u64, content: Content::Bytes(bytes) }
     }
@@ -45,9 +46,8 @@ impl NewFile {
 /// The source of a new file's bytes.
 pub(super) enum Content {
     /// The store, by the digest.
-    Stored {
-        executable: bool,
-    },
+    Stored { executable: bool },
+    /// Memory.
     Bytes(Vec<u8>),
     /// A file in the staging folder.
     Staged(PathBuf),
@@ -57,20 +57,22 @@ pub(super) enum Content {
 pub(super) struct PreparedChange {
     dir: String,
     old: Vec<FileRecord>,
+    /// Files that stay as they are.
     kept: Vec<FileRecord>,
     writes: Vec<Write>,
 }
 
+/// A new file in the staging folder.
 struct Write {
     file: FileRecord,
     staged: PathBuf,
-    /// The file that has the name now.
+    /// The file that had the name when the change was prepared.
     found: Option<Stat>,
-    /// True if that file is kept under another name.
+    /// True if a person edited that file, so that it is kept under another name.
     rescue: bool,
 }
 
-/// Metadata that identifies the version of a file without reading it.
+/// Metadata by which a change of a file is noticed without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stat {
     inode: u64,
@@ -88,7 +90,7 @@ pub(super) fn mtime_ns(metadata: &Metadata) -> i64 {
     metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec())
 }
 
-/// Returns whether size and time of a regular file are as recorded.
+/// Returns whether a path is a regular file with the recorded size and time.
 pub(super) fn is_unchanged(path: &Path, file: &FileRecord) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file() && looks_as(&metadata, file))
 }
@@ -108,16 +110,16 @@ enum Found {
     Blocked(PathBuf),
 }
 
-/// Writes into one published folder, whose lock is held.
+/// Writes into one published folder. The caller holds its lock.
 pub(super) struct FolderWriter {
     root: PathBuf,
     /// The staging folder, empty at first.
     pub(super) staging: PathBuf,
-    /// Paths below the root that are known to be folders.
+    /// Paths below the root that were found or made as folders.
     folders: HashSet<PathBuf>,
     /// The number of files in the staging folder.
     staged: usize,
-    /// Files that got their names.
+    /// The paths of all files renamed from the staging folder so far.
     pub(super) written: Vec<PathBuf>,
     pub(super) warnings: Vec<String>,
 }
@@ -127,13 +129,13 @@ impl FolderWriter {
         Self { root, staging, folders: HashSet::new(), staged: 0, written: Vec::new(), warnings: Vec::new() }
     }
 
-    /// Checks that a change is possible, and stages its new files. Existing files stay as they are.
+    /// Checks that a change is possible, and writes its new files into the staging folder. Changes no published file.
     pub(super) fn prepare(&mut self, change: FileChange, store: &Store) -> Result<PreparedChange, PublishError> {
         let FileChange { dir, old, new, keep } = change;
         let mut versions: BTreeMap<&str, Vec<&FileRecord>> = BTreeMap::new();
         old.iter().for_each(|file| versions.entry(&file.name).or_default().push(file));
         let names: HashSet<String> = new.iter().map(|file| file.name.clone()).collect();
-        let goes = |name: &Path| {
+        let is_removed = |name: &Path| {
             let recorded = name.to_str().filter(|name| versions.contains_key(name));
             recorded.is_some_and(|name| !names.contains(name))
         };
@@ -145,25 +147,27 @@ impl FolderWriter {
             let in_the_way = || PublishError::InTheWay { path: path.clone() };
             let (found, rescue) = match self.look(&relative)? {
                 Found::Nothing => (None, false),
-                Found::Blocked(path) if path.strip_prefix(&dir).is_ok_and(goes) => (None, false),
+                Found::Blocked(path) if path.strip_prefix(&dir).is_ok_and(is_removed) => (None, false),
                 Found::Blocked(path) => return Err(blocked(self.root.join(path))),
-                Found::Folder if self.only_holds(&relative, &dir, &goes)? => (None, false),
+                Found::Folder if self.holds_only_removed(&relative, &dir, &is_removed)? => (None, false),
                 Found::Folder => return Err(in_the_way()),
                 Found::Other(metadata) if !recorded.is_empty() => (Some(Stat::of(&metadata)), true),
                 Found::Other(_) => return Err(in_the_way()),
                 Found::File(metadata) => {
-                    // A file that is replaced is read first, as an edit may keep size and time.
+                    // A file that stays needs no reading. One that is replaced does, as an edit may keep size and time;
+                    // but a file of another size than ours is surely edited.
                     let stays = |version: &&&FileRecord| {
                         looks_as(&metadata, version) && (keep || version.digest == file.digest)
                     };
-                    let is_known = |size| size == file.size || recorded.iter().any(|version| version.size == size);
+                    let has_known_size =
+                        |size| size == file.size || recorded.iter().any(|version| version.size == size);
                     let digest = match recorded.iter().find(stays) {
                         Some(version) => Some(version.digest),
-                        None if is_known(metadata.size()) => Some(digest(&path)?),
+                        None if has_known_size(metadata.size()) => Some(digest(&path)?),
                         None => None,
                     };
-                    let ours = recorded.iter().any(|version| Some(version.digest) == digest);
-                    if let Some(digest) = digest.filter(|digest| *digest == file.digest || keep && ours) {
+                    let unedited = recorded.iter().any(|version| Some(version.digest) == digest);
+                    if let Some(digest) = digest.filter(|digest| *digest == file.digest || keep && unedited) {
                         let (size, mtime_ns) = (metadata.size(), mtime_ns(&metadata));
                         kept.push(FileRecord { name: file.name, size, mtime_ns, digest });
                         continue;
@@ -171,7 +175,7 @@ impl FolderWriter {
                     if recorded.is_empty() {
                         return Err(in_the_way());
                     }
-                    (Some(Stat::of(&metadata)), !ours)
+                    (Some(Stat::of(&metadata)), !unedited)
                 }
             };
             missing.push((file, found, rescue));
@@ -187,6 +191,7 @@ impl FolderWriter {
         self.staging.join(self.staged.to_string())
     }
 
+    /// Writes one new file into the staging folder, unless it is there already.
     fn stage(
         &mut self,
         file: NewFile,
@@ -211,7 +216,7 @@ impl FolderWriter {
         Ok(Write { file, staged, found, rescue })
     }
 
-    /// Applies a change that was prepared and recorded.
+    /// Applies a prepared change, which the record already names: removes old files, then renames the new ones.
     pub(super) fn apply(&mut self, prepared: &PreparedChange) -> Result<(), PublishError> {
         let PreparedChange { dir, old, kept, writes } = prepared;
         let stays: HashSet<&str> =
@@ -254,7 +259,7 @@ impl FolderWriter {
     /// Removes a file of ours; an edited file gets another name instead.
     fn remove(&mut self, relative: &Path, versions: &[&FileRecord]) -> Result<(), PublishError> {
         let path = self.root.join(relative);
-        let ours = match self.look(relative)? {
+        let unedited = match self.look(relative)? {
             Found::Nothing | Found::Folder | Found::Blocked(_) => return Ok(()),
             Found::Other(_) => false,
             Found::File(metadata) if versions.iter().all(|version| version.size != metadata.size()) => false,
@@ -263,14 +268,16 @@ impl FolderWriter {
                 versions.iter().any(|version| version.digest == digest)
             }
         };
-        if ours {
+        if unedited {
             return Ok(disk::remove_file(&path)?);
         }
         self.rescue(&path, "it is no longer published")
     }
 
-    /// Renames a file of ours that a person has edited to a free name.
-    fn rescue(&mut self, path: &Path, now: &str) -> Result<(), PublishError> {
+    /// Renames a file of ours that a person has edited to a free name, with a warning.
+    ///
+    /// - `effect`: for the warning, the effect of the change on the published name
+    fn rescue(&mut self, path: &Path, effect: &str) -> Result<(), PublishError> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".edited");
         for number in 1_u32.. {
@@ -287,7 +294,7 @@ impl FolderWriter {
             }
             let kept = free.file_name().unwrap_or_default().display().to_string();
             self.warnings.push(format!(
-                "{} was edited after it was published; {now}, and yours is kept as {kept}",
+                "{} was edited after it was published; {effect}, and yours is kept as {kept}",
                 path.display()
             ));
             break;
@@ -322,9 +329,9 @@ impl FolderWriter {
         })
     }
 
-    /// Checks, or makes, the folders above a path. Returns the state of the path if one of them is missing or no
-    /// folder.
-    fn enter_parents(&mut self, relative: &Path, makes: bool) -> Result<Option<Found>, PublishError> {
+    /// Checks that everything above a path is a folder, and with `create` makes missing folders. If a parent is missing
+    /// or is no folder, returns the state of the path that follows.
+    fn enter_parents(&mut self, relative: &Path, create: bool) -> Result<Option<Found>, PublishError> {
         let parent = relative.parent().unwrap_or(Path::new(""));
         if self.folders.contains(parent) {
             return Ok(None);
@@ -337,9 +344,10 @@ impl FolderWriter {
             }
             let path = self.root.join(&dir);
             match lstat(&path)? {
-                None if makes => disk::create_new_dir(&path)?,
+                None if create => disk::create_new_dir(&path)?,
                 None => return Ok(Some(Found::Nothing)),
                 Some(metadata) if metadata.is_dir() => {}
+                // A link to a folder too: it is not followed.
                 Some(_) => return Ok(Some(Found::Blocked(dir))),
             }
             self.folders.insert(dir.clone());
@@ -347,17 +355,22 @@ impl FolderWriter {
         Ok(None)
     }
 
-    /// Returns whether a folder holds only files that this change removes.
-    fn only_holds(&self, folder: &Path, dir: &str, goes: &impl Fn(&Path) -> bool) -> Result<bool, PublishError> {
+    /// Returns whether all files in a folder, also in its subfolders, are removed by the change of `dir`.
+    fn holds_only_removed(
+        &self,
+        folder: &Path,
+        dir: &str,
+        is_removed: &impl Fn(&Path) -> bool,
+    ) -> Result<bool, PublishError> {
         let path = self.root.join(folder);
         for entry in fs::read_dir(&path).map_err(StoreError::io("list", &path))? {
             let entry = entry.map_err(StoreError::io("list", &path))?;
             let inner = folder.join(entry.file_name());
-            let ours = match entry.file_type().map_err(StoreError::io("look at", &path))?.is_dir() {
-                true => self.only_holds(&inner, dir, goes)?,
-                false => inner.strip_prefix(dir).is_ok_and(goes),
+            let removed = match entry.file_type().map_err(StoreError::io("look at", &path))?.is_dir() {
+                true => self.holds_only_removed(&inner, dir, is_removed)?,
+                false => inner.strip_prefix(dir).is_ok_and(is_removed),
             };
-            if !ours {
+            if !removed {
                 return Ok(false);
             }
         }
@@ -373,7 +386,7 @@ impl PreparedChange {
         files
     }
 
-    /// Old files that may exist until then.
+    /// Old files that may exist until the change is applied.
     pub(super) fn before(&self) -> Vec<FileRecord> {
         let files = self.files();
         self.old.iter().filter(|file| !files.contains(file)).cloned().collect()

@@ -1,4 +1,8 @@
 //! The message loop of a run.
+//!
+//! In each turn, ready nodes are looked up; batches start while there is room; reports of running batches are received;
+//! the new results are committed at once, and then reported. A node passes through `look_up_ready`, `hit` or `miss`;
+//! a miss through `start`, `handle` and `settle`, or `handle_failure`.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -29,31 +33,32 @@ use crate::schedule::{Batch, BatchId, Capacity, NodeState, Scheduler, SlotId};
 use crate::selection::Selection;
 use crate::stage::{StageError, Weight};
 
-/// The interval at which listeners may redraw and deferred nodes are looked up again.
+/// The least interval between two lookups of deferred nodes, and the longest between two calls of listeners.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The factor by which `--jobs` may exceed the usable threads without a warning: a number of jobs is often a habit.
+/// The factor by which `--jobs` may exceed the usable threads without a warning: people often pass it out of habit.
 const JOBS_WITHOUT_A_WARNING: usize = 8;
 
 /// The number of runs whose durations estimate those of this one.
 const RUNS_FOR_ESTIMATE: usize = 20;
 
-/// The number of times that lost inputs of one node are remade; more means that the disk is failing.
+/// The number of times that lost inputs of one node are remade. If one is lost once more, the disk is failing.
 const REPAIRS_MAX: u32 = 3;
 
-/// A miss on its way.
+/// A node that missed and has no durable result yet.
 struct Pending {
     key: ActionKey,
-    /// Made when the node starts, as all inputs are known then; one may be lost again while it runs.
+    /// Made when the node starts: all inputs are known then, and one may be lost again while the node runs.
     preimage: Option<Preimage>,
     /// Held from the start until the result is durable.
     lease: Option<Lease>,
     attempts: u32,
+    /// The number of times that a lost input was remade.
     repairs: u32,
 }
 
 /// A batch that runs.
-struct Active {
+struct ActiveBatch {
     nodes: Vec<NodeId>,
     device: String,
     log: Option<PathBuf>,
@@ -66,6 +71,7 @@ struct Recorded {
     elapsed_ms: u64,
 }
 
+/// A run in progress.
 pub(super) struct Drive<'a, 'l, 'r> {
     plan: &'a Plan,
     store: &'a Store,
@@ -77,8 +83,9 @@ pub(super) struct Drive<'a, 'l, 'r> {
     executors: Executors<'a>,
     publications: Publications<'a>,
     teller: Teller<'l, 'r>,
+    /// Misses without a durable result.
     pending: HashMap<NodeId, Pending>,
-    active: HashMap<BatchId, Active>,
+    active: HashMap<BatchId, ActiveBatch>,
     /// Nodes whose deferral was reported.
     deferred: HashSet<NodeId>,
     failures: Vec<NodeFailure>,
@@ -103,11 +110,12 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         listeners: &'l mut [&'r mut dyn Reporter],
     ) -> Result<Self, RunError> {
         let asks_for_memory = plan.spec.stages.iter().any(|stage| stage.resources.memory_bytes.is_some());
-        let asked = || {
+        let threads_asked = || {
             let heavy = selection.nodes().iter().filter(|id| plan.stage(**id).kind.facts().weight == Weight::Heavy);
             heavy.map(|id| plan.spec.stages[plan.stage(*id).declared].resources.threads.unwrap_or(1)).sum()
         };
-        let capacity = Capacity::of_machine(options.jobs, options.devices.clone(), asks_for_memory).bounded(asked);
+        let capacity =
+            Capacity::of_machine(options.jobs, options.devices.clone(), asks_for_memory).bounded(threads_asked);
         let (threads, cores) = (capacity.threads, capacity.cores);
         let scheduler = prepare::scheduler(plan, selection, capacity)?;
         // Before anything runs, as a folder may belong to another study.
@@ -123,7 +131,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }));
         if let Some(jobs) = options.jobs.filter(|jobs| *jobs > threads.saturating_mul(JOBS_WITHOUT_A_WARNING)) {
-            let asked = asked();
+            let asked = threads_asked();
             teller.warn(format!(
                 "--jobs {jobs} is capped at {threads}, of which use can be made: this machine has {cores} cores, and \
                  the workers of this run ask for {asked} threads"
@@ -152,9 +160,10 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         })
     }
 
+    /// Runs the loop until every node has ended, then finishes the published folders.
     pub(super) fn drive(mut self, stop: &Stop) -> Result<Summary, RunError> {
-        // If the store fails, nothing that still runs could be recorded.
-        self.turn_until_done(stop).inspect_err(|_| self.executors.kill())?;
+        // If the store fails, results of running nodes could not be recorded.
+        self.run_loop(stop).inspect_err(|_| self.executors.kill())?;
         self.store.commit()?;
         self.lookups.touch();
         let (known, interrupted) = (&self.lookups.known, stop.asked());
@@ -173,7 +182,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         })
     }
 
-    fn turn_until_done(&mut self, stop: &Stop) -> Result<(), RunError> {
+    fn run_loop(&mut self, stop: &Stop) -> Result<(), RunError> {
         let mut interrupted = false;
         loop {
             if stop.asked() && !interrupted {
@@ -190,7 +199,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             }
             let mut recorded = Vec::new();
             for report in self.executors.reports(TICK) {
-                self.take(report, &mut recorded)?;
+                self.handle(report, &mut recorded)?;
             }
             self.settle(recorded)?;
             self.recheck()?;
@@ -213,8 +222,8 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
     /// Looks up nodes as long as hits make others ready.
     fn look_up_ready(&mut self) -> Result<(), RunError> {
         loop {
-            let is_held = |id| self.publications.concern(id);
-            let mut rest = self.lookups.pass_hits(&mut self.scheduler, self.selection, is_held)?;
+            let published = |id| self.publications.concern(id);
+            let mut rest = self.lookups.pass_hits(&mut self.scheduler, self.selection, published)?;
             if rest.is_empty() {
                 self.tell_hits()?;
                 return Ok(());
@@ -232,7 +241,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
     }
 
     fn miss(&mut self, id: NodeId, key: ActionKey) {
-        // A node that waited only for an input to be remade keeps its lease and its count of attempts.
+        // A node that waited for an input to be remade has the same key as before: it keeps its lease and its counts.
         if self.pending.get(&id).is_none_or(|pending| pending.key != key) {
             self.pending.insert(id, Pending { key, preimage: None, lease: None, attempts: 0, repairs: 0 });
         }
@@ -245,7 +254,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         self.scheduler.miss(self.slot(id));
     }
 
-    /// Reports all hits since the last call at once, after they are durable: another process may have just written
+    /// Reports all hits since the last call at once. Makes them durable first, as another process may have just written
     /// them.
     fn tell_hits(&mut self) -> Result<(), StoreError> {
         let nodes = self.lookups.take_hits();
@@ -258,7 +267,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         Ok(())
     }
 
-    /// Looks up deferred nodes again, some times a second.
+    /// Has deferred nodes looked up again, if the last time is a [`TICK`] ago.
     fn recheck(&mut self) -> Result<(), RunError> {
         if self.scheduler.count(NodeState::Deferred) > 0 && self.rechecked.elapsed() >= TICK {
             self.rechecked = Instant::now();
@@ -269,7 +278,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         Ok(())
     }
 
-    /// Names the process that this run waits for, if it has done nothing else for long.
+    /// Warns of the process that this run waits for, if this run itself has run nothing for long.
     fn tell_of_wait(&mut self) {
         if !self.active.is_empty() {
             self.waiting = None;
@@ -287,8 +296,8 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         tracing::warn!("waiting for {seconds} s for {node}{more}: {holder} computes it");
     }
 
-    /// Leases the keys of nodes that are about to run, and returns the nodes that this process computes. The others are
-    /// left to the lease holder, or were filled by a process that has just released its lease.
+    /// Leases the keys of nodes that are about to run, and returns the nodes that this process computes. Another
+    /// process computes the others, which are deferred, or has just computed them, so that they are hits.
     fn lease(&mut self, nodes: Vec<NodeId>) -> Result<Vec<NodeId>, RunError> {
         let mut ours = Vec::with_capacity(nodes.len());
         let mut fresh = Vec::new();
@@ -298,7 +307,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
                 ours.push(id);
                 continue;
             }
-            // A light node costs less than a claim that other hosts see.
+            // To compute a light node twice costs less than a claim for other hosts.
             let lease = match self.plan.stage(id).kind.facts().weight {
                 Weight::Heavy => self.store.try_lease_across_hosts(&key)?,
                 Weight::Light => self.store.try_lease(&key)?,
@@ -340,6 +349,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         }
     }
 
+    /// Starts the nodes of a batch that this process is to compute, if any.
     fn start(&mut self, batch: Batch) -> Result<(), RunError> {
         let nodes: Vec<_> = batch.nodes.iter().map(|slot| self.selection.node(*slot)).collect();
         let nodes = self.lease(nodes)?;
@@ -377,13 +387,14 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             log_max_bytes: self.options.log_max_bytes,
         };
         self.teller.report(Event::NodeStarted { node, key, members: runnable.len(), log: log.clone() });
-        self.active.insert(batch.id, Active { nodes: runnable, device, log });
+        self.active.insert(batch.id, ActiveBatch { nodes: runnable, device, log });
         self.lookups.touch_if_due();
         self.executors.start(request)?;
         Ok(())
     }
 
-    fn take(&mut self, report: Report, recorded: &mut Vec<Recorded>) -> Result<(), StoreError> {
+    /// Handles a report of an executor. Adds new results, not yet durable, to `recorded`.
+    fn handle(&mut self, report: Report, recorded: &mut Vec<Recorded>) -> Result<(), StoreError> {
         match report {
             Report::Progress { batch, progress } => {
                 if let Some(id) = self.active.get(&batch).and_then(|active| active.nodes.first()) {
@@ -395,12 +406,13 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
                     active.device = description;
                 }
             }
-            Report::Finished(finished) => self.finished(finished, recorded)?,
+            Report::Finished(finished) => self.record_batch(finished, recorded)?,
         }
         Ok(())
     }
 
-    fn finished(&mut self, finished: Finished, recorded: &mut Vec<Recorded>) -> Result<(), StoreError> {
+    /// Records the results of a batch that has ended, and handles its failures.
+    fn record_batch(&mut self, finished: Finished, recorded: &mut Vec<Recorded>) -> Result<(), StoreError> {
         let Finished { batch, results, elapsed, scratch } = finished;
         let active = self.active.remove(&batch).expect("a batch finishes once");
         let elapsed_ms = milliseconds(elapsed) / u64::try_from(active.nodes.len()).unwrap_or(1).max(1);
@@ -408,12 +420,12 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             let outputs = match result {
                 Ok(outputs) => outputs,
                 Err(failure) => {
-                    self.failed(id, &failure, &active, elapsed_ms);
+                    self.handle_failure(id, &failure, &active, elapsed_ms);
                     continue;
                 }
             };
             let pending = &self.pending[&id];
-            if self.lookups.replaces(id) {
+            if self.lookups.take_forced(id) {
                 self.store.forget_result(&pending.key);
             }
             let provenance = Provenance { run: self.teller.run(), device: &active.device, elapsed_ms };
@@ -437,7 +449,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         for Recorded { id, outputs, .. } in &recorded {
             let Pending { key, .. } = self.pending.remove(id).expect("a node that ran was pending");
             if self.plan.stage(*id).kind.facts().checkpoints {
-                // Of no more use; the next collection removes those that cannot be removed now.
+                // Errors are ignored: the next collection removes checkpoints that stay.
                 let _ = Checkpoints::new(&self.store.checkpoint_dir(&key), key).remove();
             }
             assert!(self.lookups.known.learn(*id, outputs), "BUG: a result lacks an output that its stage declares");
@@ -453,13 +465,14 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         Ok(())
     }
 
-    fn failed(&mut self, id: NodeId, failure: &Failure, active: &Active, elapsed_ms: u64) {
+    /// Has a lost input remade, or retries, cancels or fails a node after a failed attempt.
+    fn handle_failure(&mut self, id: NodeId, failure: &Failure, active: &ActiveBatch, elapsed_ms: u64) {
         if let Failure::Stage(StageError::Corrupt { digest, .. }) = failure {
             self.store.invalidate(digest);
             self.actions.forget();
             let lost = self.plan.inputs(id).iter().copied().find(|input| {
                 let outputs = self.lookups.known.digests(*input);
-                // Unknown: another batch that read the same bytes has noticed before, and they are being remade.
+                // Unknown outputs are being remade: another batch has noticed the same corrupt bytes before.
                 outputs.is_none_or(|outputs| outputs.iter().any(|output| self.holds(output, digest)))
             });
             if let Some(upstream) = lost {
@@ -478,13 +491,14 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
                 self.teller.report(Event::NodeRetried { node: self.plan.name(id), cause });
             }
             Verdict::Cancel => self.cancel(id),
-            // No retry, because the run is being stopped.
+            // The scheduler refuses a retry, because the run is being stopped.
             Verdict::Retry | Verdict::RetryAlone if self.stopping => self.cancel(id),
-            // No retry, because an input was lost meanwhile and cannot be remade; or a failure for good.
+            // It refuses, because an input was lost meanwhile and cannot be remade; or the verdict allows no retry.
             _ => self.fail(id, cause, active.log.clone(), elapsed_ms),
         }
     }
 
+    /// Returns whether an output has a file of this digest, or may have, as the store has lost the list of its files.
     fn holds(&self, output: &OutputDigest, digest: &Digest) -> bool {
         self.store.artifact(output).is_none_or(|artifact| artifact.files.iter().any(|file| file.digest == *digest))
     }
@@ -502,6 +516,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         }
     }
 
+    /// Ends a node as failed, and blocks the nodes that depend on it.
     fn fail(&mut self, id: NodeId, cause: String, log: Option<PathBuf>, elapsed_ms: u64) {
         let key = self.pending.remove(&id).map(|pending| pending.key);
         let node = self.name(id);
@@ -521,7 +536,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
     fn cancel(&mut self, id: NodeId) {
         let mut cancelled = vec![self.slot(id)];
         cancelled.extend(self.scheduler.cancel(self.slot(id)));
-        self.cancelled(&cancelled);
+        self.report_cancelled(&cancelled);
     }
 
     /// Starts no more nodes, and tells running ones to stop.
@@ -529,12 +544,12 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         if !self.stopping {
             self.stopping = true;
             let cancelled = self.scheduler.cancel_rest();
-            self.cancelled(&cancelled);
+            self.report_cancelled(&cancelled);
             self.executors.stop();
         }
     }
 
-    fn cancelled(&mut self, slots: &[SlotId]) {
+    fn report_cancelled(&mut self, slots: &[SlotId]) {
         for slot in slots {
             let id = self.selection.node(*slot);
             self.pending.remove(&id);

@@ -1,4 +1,4 @@
-//! Lookups of nodes in the store, and the last use of hits.
+//! Lookups of nodes in the store, and the record of the last use of hits.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -31,8 +31,9 @@ pub(super) struct Lookups<'a> {
     pub(super) hits: Vec<(NodeId, ActionKey)>,
     /// Nodes that run even if the store has their results.
     forced: HashSet<NodeId>,
-    /// Hits whose use is not yet recorded.
+    /// Hits whose last use is not yet recorded.
     untouched: Vec<ActionKey>,
+    /// The time at which the last use of hits was recorded last.
     touched: Option<Instant>,
 }
 
@@ -43,15 +44,15 @@ impl<'a> Lookups<'a> {
         Self { store, known, hits: Vec::new(), forced, untouched: Vec::new(), touched: None }
     }
 
-    /// Looks up the ready nodes, and those that hits make ready in turn. Returns the rest: misses, and hits that
-    /// satisfy `is_held`.
+    /// Looks up the ready nodes, and those that hits make ready in turn, and tells the scheduler of the hits. Returns
+    /// the rest: misses, and hits of nodes that are `published`.
     ///
-    /// All hits are protected once, before garbage collection may go on, so that they stay until this run ends.
+    /// All hits are protected at once, while garbage collection still waits, so that they stay until this run ends.
     pub(super) fn pass_hits(
         &mut self,
         scheduler: &mut Scheduler,
         selection: &Selection,
-        is_held: impl Fn(NodeId) -> bool,
+        published: impl Fn(NodeId) -> bool,
     ) -> Result<Vec<Lookup>, StoreError> {
         let (mut found, mut rest) = (Vec::new(), Vec::new());
         let mut ready = scheduler.take_ready();
@@ -64,7 +65,7 @@ impl<'a> Lookups<'a> {
             let nodes = self.known.keys(&ids);
             for lookup in self.find(&nodes, &mut found) {
                 let Lookup { id, key, hit } = lookup;
-                if hit && !is_held(id) {
+                if hit && !published(id) {
                     scheduler.hit(selection.slot(id));
                     self.hits.push((id, key));
                 } else {
@@ -86,7 +87,8 @@ impl<'a> Lookups<'a> {
         Ok(lookups)
     }
 
-    /// Looks up some nodes and adds the keys of hits to `found`. No garbage collection may run meanwhile.
+    /// Looks up some nodes and adds the keys of hits to `found`. A forced node is a miss. The caller keeps garbage
+    /// collection waiting.
     fn find(&mut self, nodes: &[(NodeId, ActionKey)], found: &mut Vec<ActionKey>) -> Vec<Lookup> {
         let hits = self.known.look_up(self.store, nodes);
         let mut lookups = Vec::with_capacity(nodes.len());
@@ -103,25 +105,25 @@ impl<'a> Lookups<'a> {
         lookups
     }
 
-    /// Returns whether a node was forced to run, and lets the store replace its result.
-    pub(super) fn replaces(&mut self, id: NodeId) -> bool {
+    /// Returns whether a node was forced to run. From then on it is looked up like any other.
+    pub(super) fn take_forced(&mut self, id: NodeId) -> bool {
         self.forced.remove(&id)
     }
 
-    /// Returns the hits that are to be reported, and marks them for [`Self::touch`].
+    /// Takes the hits that are not yet reported, and notes their keys for [`Self::touch`].
     pub(super) fn take_hits(&mut self) -> Vec<(NodeId, ActionKey)> {
         self.untouched.extend(self.hits.iter().map(|(_, key)| *key));
         std::mem::take(&mut self.hits)
     }
 
-    /// Records the last use of hits at intervals, so that a collection beside a long run spares its inputs.
+    /// Records the last use of hits if [`TOUCH_INTERVAL`] is over: a collection beside a long run spares what it uses.
     pub(super) fn touch_if_due(&mut self) {
         if self.touched.is_none_or(|touched| touched.elapsed() >= TOUCH_INTERVAL) {
             self.touch();
         }
     }
 
-    /// Records the last use of hits.
+    /// Records now as the last use of the hits since the last call.
     pub(super) fn touch(&mut self) {
         self.touched = Some(Instant::now());
         let hits = std::mem::take(&mut self.untouched);

@@ -1,4 +1,4 @@
-//! Queries of the logs of earlier runs: the latest end of a node, its key, durations.
+//! Queries of the logs of earlier runs: the keys that they used, the latest end of a node, durations.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -15,16 +15,20 @@ use crate::event::{Event, RunStarted, TimedEvent};
 use crate::node::NodeName;
 use crate::run_id::RunId;
 
-/// The text before the name of a node in a line.
+/// The text before the name of a node in a line of a log.
 const NODE: &str = r#""node":{"name":"#;
 
 /// The text that marks a line with a list of hits.
 const NODES_HIT: &str = r#""event":"nodes_hit""#;
 
-/// The largest length of the first line of a log, with all overrides of a run.
+/// The most bytes read of the first line of a log, which has all overrides of the run.
 const LINE_BYTES_MAX: u64 = 1 << 26;
-/// The number of runs searched for durations; most of them may have hits only.
+
+/// The most runs searched for durations, including runs of hits only, which have none.
 const RUNS_SEARCHED: usize = 1000;
+
+/// The most bytes of logs read for durations.
+const DURATIONS_BYTES_MAX: usize = 1 << 28;
 
 /// The logs of all runs of a store.
 #[derive(Clone, Debug)]
@@ -46,12 +50,12 @@ pub struct NodeEnd {
 pub struct Latest {
     /// The latest failure, if the node has not succeeded since.
     pub failed: Option<NodeEnd>,
-    /// The latest hit or run that succeeded.
+    /// The latest success: the node was a hit, or ran.
     pub done: Option<NodeEnd>,
 }
 
 impl History {
-    /// Returns the history of the runs below a folder, which need not exist.
+    /// Returns the history of the runs in a folder; none if the folder does not exist.
     pub fn new(runs_dir: impl Into<PathBuf>) -> Self {
         Self { runs_dir: runs_dir.into() }
     }
@@ -76,7 +80,7 @@ impl History {
         Ok(lines(&text).filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 
-    /// Returns the request of a run: the first event of its log, if that is readable.
+    /// Returns the first event of a run, which says what was asked for; `None` if it is damaged.
     pub fn started(&self, run: &RunId) -> io::Result<Option<RunStarted>> {
         let mut first = String::new();
         let file = disk::open(&self.dir(run).join(EVENTS)).map_err(io::Error::other)?;
@@ -87,14 +91,14 @@ impl History {
         })
     }
 
-    /// Returns the keys of all results that a run used or made, each once, sorted.
+    /// Returns the keys of all hits of a run and of all nodes that ran, sorted, without duplicates.
     ///
     /// Errors: a log that cannot be read, or a list of hits that is lost.
     pub fn keys(&self, run: &RunId) -> io::Result<Vec<ActionKey>> {
         let text = self.text(run)?;
         let mut keys = Vec::new();
         for line in lines(&text) {
-            if let Some(list) = self.listed(line) {
+            if let Some(list) = self.hit_list(line) {
                 let lost = || io::Error::other(format!("the list of hits of run {run} is lost"));
                 keys.extend(list.ok_or_else(lost)?.keys());
             } else if let Some(End { key, failed: false }) = End::read(line) {
@@ -106,13 +110,13 @@ impl History {
         Ok(keys)
     }
 
-    /// Returns the end of a node in the newest run where it got a key.
+    /// Returns the end of a node in the newest run where it was a hit, ran, or failed with a known key.
     pub fn latest(&self, node: &str) -> Option<NodeEnd> {
         let latest = self.latest_of(&HashSet::from([node]), usize::MAX).remove(node)?;
         latest.failed.or(latest.done)
     }
 
-    /// Returns the latest ends of the nodes, among the newest `max_runs` runs.
+    /// Returns the latest ends of some nodes, by name, in the newest `max_runs` runs.
     pub fn latest_of(&self, nodes: &HashSet<&str>, max_runs: usize) -> HashMap<String, Latest> {
         let mut found: HashMap<String, Latest> = HashMap::new();
         let is_done = |found: &HashMap<String, Latest>, node: &str| found.get(node).is_some_and(|it| it.done.is_some());
@@ -122,9 +126,9 @@ impl History {
             }
             let Ok(text) = self.text(&run) else { continue };
             let end = |key| Some(NodeEnd { run: run.clone(), key });
-            // The last event of a node counts.
+            // From the end, as the last event of a node counts.
             for line in lines(&text).rev() {
-                if let Some(list) = self.listed(line) {
+                if let Some(list) = self.hit_list(line) {
                     for node in nodes {
                         if !is_done(&found, node)
                             && let Some(key) = list.as_ref().and_then(|list| list.key(node))
@@ -148,7 +152,7 @@ impl History {
         found
     }
 
-    /// Returns the newest log of the node of that name, among all runs that have one.
+    /// Returns the path of a node's log in the newest run that has one.
     pub fn node_log(&self, node: &str) -> Option<PathBuf> {
         let name = log_name(node);
         self.runs().iter().map(|run| self.dir(run).join(LOGS).join(&name)).find(|path| path.is_file())
@@ -156,16 +160,16 @@ impl History {
 
     /// Returns the durations of nodes in the newest `max_runs` runs in which a node ran.
     ///
-    /// The search ends after a thousand runs, or after reading a quarter of a gigabyte.
+    /// The search ends after a thousand runs, or after reading 256 MiB of logs.
     pub fn durations(&self, max_runs: usize) -> Durations {
         let mut durations = Durations::default();
-        let (mut runs_left, mut bytes_left) = (max_runs, 1_usize << 28);
+        let (mut runs_left, mut bytes_left) = (max_runs, DURATIONS_BYTES_MAX);
         for run in self.runs().into_iter().take(RUNS_SEARCHED) {
             if runs_left == 0 || bytes_left == 0 {
                 break;
             }
             let mut found = Durations::read(&self.dir(&run).join(DURATIONS)).unwrap_or_default();
-            // A run that was killed, or one of hits only.
+            // The run was killed before it wrote the file, or had hits only.
             if found.is_empty()
                 && let Ok(text) = self.text(&run)
             {
@@ -184,8 +188,8 @@ impl History {
         durations
     }
 
-    /// Returns the list of hits that a line names, `Some(None)` if the list is lost, and `None` for any other line.
-    fn listed(&self, line: &str) -> Option<Option<HitList>> {
+    /// Returns the list of hits that a line names: `None` if it names none, `Some(None)` if the list is lost.
+    fn hit_list(&self, line: &str) -> Option<Option<HitList>> {
         if !line.contains(NODES_HIT) {
             return None;
         }
@@ -195,6 +199,7 @@ impl History {
         }
     }
 
+    /// Returns the log of a run.
     fn text(&self, run: &RunId) -> io::Result<String> {
         let bytes = disk::read(&self.dir(run).join(EVENTS), EVENTS_BYTES_MAX)?;
         // A torn line can end inside a character.
@@ -202,7 +207,7 @@ impl History {
     }
 }
 
-/// An event that ends a node with a key.
+/// An event that ends a node and has its key.
 struct End {
     key: ActionKey,
     failed: bool,
@@ -210,7 +215,7 @@ struct End {
 
 impl End {
     fn read(line: &str) -> Option<Self> {
-        /// Part of a line: parsing all kinds of events takes five times as long.
+        /// Some fields of a line: to parse it as an `Event` takes five times as long.
         #[derive(Deserialize)]
         struct Line<'a> {
             event: &'a str,
@@ -222,7 +227,7 @@ impl End {
     }
 }
 
-/// Part of the line of a node that ran.
+/// Some fields of the event `node_ran`.
 #[derive(Deserialize)]
 struct Ran {
     node: NodeName,
@@ -233,7 +238,7 @@ fn lines(text: &str) -> impl DoubleEndedIterator<Item = &str> {
     text.split('\n').filter(|line| !line.is_empty())
 }
 
-/// Returns the name of the node in a line, without parsing the whole line.
+/// Returns the name of the node in a line; parses only that, for speed.
 fn name_in(line: &str) -> Option<String> {
     let (_, rest) = line.split_once(NODE)?;
     serde_json::Deserializer::from_str(rest).into_iter().next()?.ok()

@@ -1,4 +1,4 @@
-//! The state of every node of a run, and the effects of each change.
+//! The state of every node of a run, and the changes of state.
 
 #[cfg(test)]
 mod tests;
@@ -20,36 +20,42 @@ use crate::event::Counts;
 pub(crate) struct Scheduler {
     inputs: Edges,
     dependents: Edges,
+    /// By node.
     demands: Vec<Demand>,
+    /// By class.
     needs: Vec<Need>,
-    /// Estimated milliseconds from the start of each node to the end of the longest path to a sink. Computed when the
-    /// first node is queued, as a run of hits needs none.
+    /// For each node, the estimated milliseconds from its start to the end of the longest path to a sink. Computed when
+    /// the first node is queued, as a run of hits needs none.
     priorities: Vec<u64>,
     states: Vec<NodeState>,
     /// The number of nodes in each state.
     tally: [usize; NodeState::COUNT],
     /// The number of inputs of each node that have not succeeded.
     missing: Vec<usize>,
+    /// Nodes that became ready since the last [`Scheduler::take_ready`]; some may be in another state by now.
     ready: Vec<SlotId>,
+    /// Nodes that were deferred since the last [`Scheduler::recheck`]; some may be in another state by now.
     deferred: Vec<SlotId>,
     queue: Queue,
     pool: Pool,
-    batches: HashMap<BatchId, Active>,
+    batches: HashMap<BatchId, ActiveBatch>,
     batch_of: HashMap<SlotId, BatchId>,
     next_batch: u64,
+    /// True once no node may start any more.
     stopped: bool,
 }
 
-/// A batch of which a member still runs.
+/// A batch with a member that still runs.
 #[derive(Clone, Debug)]
-struct Active {
+struct ActiveBatch {
     grant: Grant,
+    /// The number of members that still run.
     members: usize,
 }
 
 impl Scheduler {
-    /// Prepares a graph in which every node waits for its inputs. There is one demand per node; the resources of a
-    /// class are [resolved](Capacity::resolve).
+    /// Returns the scheduler of a graph in which no node has been looked up. There is one demand for each node, and its
+    /// class is an index into `classes`. The resources of a class are [resolved](Capacity::resolve).
     pub(crate) fn new(inputs: Edges, demands: Vec<Demand>, classes: &[Class], capacity: Capacity) -> Self {
         assert_eq!(inputs.len(), demands.len(), "BUG: a demand for each node");
         let groups = demands.iter().filter_map(|demand| demand.group).max().map_or(0, |last| last as usize + 1);
@@ -80,9 +86,9 @@ impl Scheduler {
         scheduler
     }
 
-    /// Sets the estimated duration of each node. Nodes that are queued already keep their urgency.
+    /// Sets the estimated duration of each node. Nodes that are queued already keep their priority.
     ///
-    /// Estimates matter only once a node is to run; a run without misses need not look them up.
+    /// Estimates matter only once a node is queued, so a run without misses need not set them.
     pub(crate) fn set_estimates(&mut self, mut estimate_ms: impl FnMut(SlotId) -> u32) {
         for (index, demand) in self.demands.iter_mut().enumerate() {
             demand.estimate_ms = estimate_ms(SlotId::from_index(index));
@@ -92,7 +98,7 @@ impl Scheduler {
 
     fn set_priorities(&mut self) {
         self.priorities = vec![0; self.demands.len()];
-        // Inputs come before their readers.
+        // From the last node to the first, as inputs come before their readers.
         for index in (0..self.demands.len()).rev() {
             let dependents = self.dependents.of(SlotId::from_index(index)).iter();
             let longest = dependents.map(|dependent| self.priorities[dependent.index()]).max();
@@ -111,9 +117,9 @@ impl Scheduler {
         ready
     }
 
-    /// The store has the result of a node that has not run.
+    /// Answers that the store has the result of a node, which therefore need not run.
     ///
-    /// This and the other answers are ignored for a node that meanwhile waits again, is blocked or cancelled.
+    /// This and the other answers are ignored for a node that meanwhile waits again, is blocked or is cancelled.
     pub(crate) fn hit(&mut self, node: SlotId) {
         if self.is_open(node) {
             self.enter(node, NodeState::Hit);
@@ -121,7 +127,7 @@ impl Scheduler {
         }
     }
 
-    /// The node has to run.
+    /// Answers that a node has to run: queues it.
     pub(crate) fn miss(&mut self, node: SlotId) {
         if self.is_open(node) {
             assert_eq!(self.state(node), NodeState::Ready, "BUG: only a node that is looked up can miss");
@@ -129,8 +135,11 @@ impl Scheduler {
         }
     }
 
-    /// Another process computes the node's key: it uses nothing until [`recheck`](Self::recheck). Returns false if a
-    /// running node cannot wait because an input, revoked meanwhile, failed; the caller must then fail the node.
+    /// Answers that a node is not to run now, because another process computes its key or an input has to be remade.
+    /// The node uses no resources until [`recheck`](Self::recheck), or until the input has run.
+    ///
+    /// Returns false if it would wait in vain, because an input, revoked meanwhile, failed. The caller must then fail
+    /// it.
     #[must_use]
     pub(crate) fn defer(&mut self, node: SlotId) -> bool {
         if !self.is_open(node) {
@@ -166,15 +175,15 @@ impl Scheduler {
     pub(crate) fn next_batch(&mut self) -> Option<Batch> {
         let class = self.next_class()?;
         let need = self.needs[class];
-        let (_, Reverse(head)) = self.queue.head(class, &self.states)?;
+        let (_, Reverse(most_urgent)) = self.queue.head(class, &self.states)?;
         let cores = self.pool.capacity().cores;
-        let share = || self.pool.free_threads() / self.runnable_heavy().max(1);
-        let threads = need.threads.unwrap_or_else(|| share().min(cores).max(1));
-        let nodes = self.queue.batch(head, &self.demands[head.index()], &self.states);
+        let fair_share = || self.pool.free_threads() / self.runnable_heavy().max(1);
+        let threads = need.threads.unwrap_or_else(|| fair_share().min(cores).max(1));
+        let nodes = self.queue.batch(most_urgent, &self.demands[most_urgent.index()], &self.states);
         let grant = self.pool.acquire(&need, threads);
         let id = BatchId(self.next_batch);
         self.next_batch += 1;
-        self.batches.insert(id, Active { grant: grant.clone(), members: nodes.len() });
+        self.batches.insert(id, ActiveBatch { grant: grant.clone(), members: nodes.len() });
         for node in &nodes {
             self.enter(*node, NodeState::Running);
             self.batch_of.insert(*node, id);
@@ -190,6 +199,8 @@ impl Scheduler {
         let mut heads: Vec<_> = (0..self.needs.len())
             .filter_map(|class| self.queue.head(class, &self.states).map(|head| (head, class)))
             .collect();
+        // The most urgent first. Resources that it lacks are withheld from less urgent nodes, so that it does not
+        // starve.
         heads.sort_unstable_by(|a, b| b.cmp(a));
         let mut withheld = Lack::default();
         for (_, class) in heads {
@@ -203,20 +214,20 @@ impl Scheduler {
         None
     }
 
-    /// Returns the number of batches of heavy nodes that fit in memory and devices now.
+    /// Returns the number of queued batches of heavy nodes for which there is memory and a device now.
     fn runnable_heavy(&self) -> usize {
         let heavy = self.needs.iter().enumerate().filter(|(_, need)| need.is_heavy);
         heavy.map(|(class, need)| self.queue.batches(class).min(self.pool.room(need))).sum()
     }
 
-    /// The node ran and the store has its result.
+    /// Records that a node ran and the store has its result.
     pub(crate) fn finish(&mut self, node: SlotId) {
         assert_eq!(self.state(node), NodeState::Running, "BUG: only a running node can finish");
         self.enter(node, NodeState::Ran);
         self.resolve(node);
     }
 
-    /// The node failed for good. Returns the nodes that this blocks, ascending.
+    /// Records that a node failed for good. Returns the nodes that this blocks, ascending.
     pub(crate) fn fail(&mut self, node: SlotId) -> Vec<SlotId> {
         if self.state(node).is_end() {
             return Vec::new();
@@ -225,8 +236,8 @@ impl Scheduler {
         self.end_dependents(node, NodeState::Blocked)
     }
 
-    /// Queues a running node once more, on its own. Returns false if the run was stopped, or if an input, revoked
-    /// meanwhile, failed; the caller must then fail or cancel the node.
+    /// Queues a running node once more, for a batch of its own. Returns false if the run was stopped, or if an input,
+    /// revoked meanwhile, failed; the caller must then fail or cancel the node.
     #[must_use]
     pub(crate) fn retry(&mut self, node: SlotId) -> bool {
         assert_eq!(self.state(node), NodeState::Running, "BUG: only a running node can be retried");
@@ -238,7 +249,8 @@ impl Scheduler {
         true
     }
 
-    /// Ends the node without a result. Returns the nodes that are cancelled with it, ascending.
+    /// Records that a node ended without a result, as the run was stopped. Returns its dependents, which are cancelled
+    /// too, ascending.
     pub(crate) fn cancel(&mut self, node: SlotId) -> Vec<SlotId> {
         if self.state(node).is_end() {
             return Vec::new();
@@ -259,9 +271,11 @@ impl Scheduler {
         nodes
     }
 
-    /// The result of a node that had succeeded is lost: the node is ready once more, and dependents that neither run
-    /// nor have ended wait for it. Returns false if the node has no result to lose, or if it cannot run again because
-    /// an input, revoked before, failed or the run was stopped.
+    /// Records that the result of a node that had succeeded is lost: the node is ready once more, or waits if its own
+    /// inputs are lost too. Dependents that neither run nor have ended wait for it.
+    ///
+    /// Returns false if the node has no result to lose, or if it cannot run again: an input, revoked before, failed, or
+    /// the run was stopped.
     pub(crate) fn revoke(&mut self, node: SlotId) -> bool {
         if self.stopped || !self.state(node).is_success() || self.depends_on_a_failure(node) {
             return false;
@@ -290,7 +304,7 @@ impl Scheduler {
         self.tally[state as usize]
     }
 
-    /// Returns the number of nodes by how they ended.
+    /// Returns the number of nodes in each end state.
     pub(crate) fn counts(&self) -> Counts {
         Counts {
             nodes: self.states.len(),
@@ -304,6 +318,7 @@ impl Scheduler {
 
     /// Returns whether every node has ended.
     pub(crate) fn is_done(&self) -> bool {
+        // The states from `Hit` on are ends.
         self.tally[NodeState::Hit as usize..].iter().sum::<usize>() == self.states.len()
     }
 
@@ -316,7 +331,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns whether the answer to a lookup, or from the caller that was about to run the node, still matters.
+    /// Returns whether an answer for the node still matters: the node was looked up or was about to run.
     fn is_open(&self, node: SlotId) -> bool {
         match self.state(node) {
             NodeState::Ready | NodeState::Deferred | NodeState::Queued | NodeState::Running => true,
@@ -325,7 +340,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns whether an input ended without a result.
+    /// Returns whether an input of the node ended without a result.
     fn depends_on_a_failure(&self, node: SlotId) -> bool {
         self.inputs.of(node).iter().any(|input| self.state(*input).is_end() && !self.state(*input).is_success())
     }
@@ -335,7 +350,7 @@ impl Scheduler {
         self.ready.push(node);
     }
 
-    /// Queues a node. If an input was revoked while it ran, the node waits for that input.
+    /// Queues a node; if an input was revoked while the node ran, the node waits instead.
     fn enqueue(&mut self, node: SlotId) {
         if self.missing[node.index()] > 0 {
             return self.enter(node, NodeState::Waiting);
@@ -347,7 +362,7 @@ impl Scheduler {
         self.queue.push(node, &self.demands[node.index()], self.priorities[node.index()]);
     }
 
-    /// Moves a node to another state, and out of its queue or batch.
+    /// Moves a node to another state, and thereby out of the queue or its batch.
     fn enter(&mut self, node: SlotId, state: NodeState) {
         let before = std::mem::replace(&mut self.states[node.index()], state);
         self.tally[before as usize] -= 1;
@@ -359,6 +374,7 @@ impl Scheduler {
         }
     }
 
+    /// Takes a node out of its batch. The last member to leave releases the resources.
     fn leave_batch(&mut self, node: SlotId) {
         let id = self.batch_of.remove(&node).expect("a running node has a batch");
         let active = self.batches.get_mut(&id).expect("a batch lasts as long as its members");
@@ -369,7 +385,7 @@ impl Scheduler {
         }
     }
 
-    /// Makes the dependents of a node that succeeded ready, if they wait for nothing else.
+    /// Counts a node that succeeded as an input of its dependents, and makes those ready that wait for nothing else.
     fn resolve(&mut self, node: SlotId) {
         for position in 0..self.dependents.of(node).len() {
             let dependent = self.dependents.of(node)[position];
@@ -381,7 +397,7 @@ impl Scheduler {
         }
     }
 
-    /// Ends all waiting nodes that depend on a node, and returns them, ascending.
+    /// Ends all waiting nodes that depend on a node, directly or not, and returns them, ascending.
     fn end_dependents(&mut self, node: SlotId, state: NodeState) -> Vec<SlotId> {
         let mut ended = Vec::new();
         let mut open = vec![node];
