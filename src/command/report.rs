@@ -1,5 +1,5 @@
-//! `orchestrate report`: publishes the page of a `report` stage, with facts that no stage may see: times, devices,
-//! nodes, keys.
+//! `orchestrate report`: publishes the page of each `report` stage, and adds facts that no stage may see: times,
+//! devices, nodes, keys.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -21,10 +21,10 @@ use crate::args::ReportArgs;
 use crate::outcome::{Outcome, UsageError};
 use crate::terminal;
 
-/// The page among the files of a report.
+/// The name of the page among the files of a report.
 const PAGE: &str = "report.html";
 
-/// The stage to add to a spec without a report.
+/// Help for a spec without a stage of kind `report`.
 const HELP: &str = "add one to the spec, with the inputs that it should show:
 
 [stages.report]
@@ -43,40 +43,40 @@ pub(crate) fn report(kinds: Kinds, args: ReportArgs) -> anyhow::Result<Outcome> 
     }
     let study = Study::open(plan, &args.spec.store, Access::ReadOnly)?;
     let recorded = Recorded::look_up(&study);
-    let run = format!("orchestrate run {}{}", args.spec.spec.display(), set_arguments(&args.spec.overrides));
-    recorded.require(&nodes, &run)?;
-    let mut said = String::new();
+    let run_command = format!("orchestrate run {}{}", args.spec.spec.display(), set_arguments(&args.spec.overrides));
+    recorded.require(&nodes, &run_command)?;
+    let mut page_paths = String::new();
     for id in &nodes {
         let (root, folder) = target(&study.plan, *id, args.to.as_deref(), nodes.len() > 1);
         let (_, items) = recorded.action(*id)?;
         let mut files = Vec::new();
         for file in items.iter().flat_map(|(_, item)| item.files.iter()).filter(|file| file.name == PAGE) {
-            files.push((PAGE.to_owned(), page(&study, &recorded, *id, &file.read()?)?));
+            files.push((PAGE.to_owned(), with_provenance(&study, &recorded, *id, &file.read()?)?));
         }
         let (key, outputs) = recorded.result(*id).context("BUG: what is missing was told above")?;
         let run = study.history().latest(study.plan.name(*id).as_str()).map(|latest| latest.run.to_string());
         let result = NodeResult { node: *id, key, outputs, run: &run.unwrap_or_default() };
         let published = publish::publish_annotated(&study.plan, &study.store, &root, &folder, result, files);
         let warnings = published.map_err(|error| match error {
-            // A usage error, as in a run: nothing was done.
+            // Nothing was published, so this is a usage error, as in a run.
             PublishError::Refused(refusal) => {
                 anyhow::Error::new(UsageError(format!("{}\nhelp: {}", refusal.message, refusal.help)))
             }
             error => error.into(),
         })?;
         warnings.iter().for_each(|warning| terminal::complain(&format!("warning: {warning}\n")));
-        said += &format!("{}\n", root.join(folder).join(PAGE).display());
+        page_paths += &format!("{}\n", root.join(folder).join(PAGE).display());
     }
-    Outcome::Done.after_saying(terminal::say(&said))
+    Outcome::Done.after_saying(terminal::say(&page_paths))
 }
 
-/// Returns the published folder of a report's stage, and the folder of its point below.
+/// Returns the published folder of a report's stage, and below it the folder of the node's point.
 fn target(plan: &Plan, id: NodeId, to: Option<&Path>, several: bool) -> (PathBuf, String) {
     let stage = plan.node(id).stage as usize;
     let point = PointNames::new(plan, stage).folder(plan, id);
     let name = &plan.stages[stage].name;
     match to {
-        // Each stage owns a folder.
+        // A published folder belongs to one stage.
         Some(dir) if several => (dir.join(name), point),
         Some(dir) => (dir.to_owned(), String::new()),
         None => {
@@ -86,8 +86,8 @@ fn target(plan: &Plan, id: NodeId, to: Option<&Path>, several: bool) -> (PathBuf
     }
 }
 
-/// Adds the provenance to the page.
-fn page(study: &Study, recorded: &Recorded<'_>, id: NodeId, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
+/// Returns the page with the provenance of its node added; `bytes` is the page as the stage made it.
+fn with_provenance(study: &Study, recorded: &Recorded<'_>, id: NodeId, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     let (key, _) = recorded.result(id).context("the report has no result")?;
     let overrides = study.plan.spec.overrides.clone();
     let provenance = Provenance { overrides, facts: facts(study, &key)?, nodes: sources(study, recorded, id)? };
@@ -101,7 +101,7 @@ fn sources(study: &Study, recorded: &Recorded<'_>, id: NodeId) -> anyhow::Result
     let plan = &study.plan;
     let closure = Selection::closure(plan, &[id]);
     let others = closure.nodes().iter().copied().filter(|other| *other != id);
-    // An input of a hit may be no hit itself: its bytes were collected, and its outputs are known by digest alone.
+    // An input of a hit may be no hit itself: if its files were garbage collected, only its digests are known.
     let nodes: Vec<NodeId> =
         std::iter::once(id).chain(others).filter(|other| recorded.result(*other).is_some()).collect();
     let index: HashMap<NodeId, usize> = nodes.iter().enumerate().map(|(index, node)| (*node, index)).collect();
@@ -143,7 +143,7 @@ fn facts(study: &Study, key: &ActionKey) -> anyhow::Result<Vec<(String, String)>
     if !spec.overrides.is_empty() {
         add("overrides", spec.overrides.join(", "));
     }
-    // The run in the result, as the latest run may have made another page with other overrides.
+    // The run that recorded the result, not the latest one: that may have made another page, with other overrides.
     let result = study.store.recorded(key).context("the result of the report cannot be read")?;
     add("made by run", result.run.clone());
     let records = result.run.parse().ok().and_then(|run| study.history().events(&run).ok());

@@ -1,8 +1,9 @@
 //! `orchestrate sweep SPEC AXIS=VALUES`: finds the best-scoring value of an axis, and draws the curve.
 //!
-//! It runs the spec with other values of the axis, up to the scores that vary over it, and publishes nothing.
+//! It runs the spec with other values of the axis, but only the `score` stages that vary over the axis and the nodes
+//! they depend on. It publishes nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use orchestrate_cache::Access;
@@ -30,7 +31,8 @@ pub(crate) fn sweep(kinds: Kinds, args: SweepArgs) -> anyhow::Result<Outcome> {
     }
     let nodes: Vec<NodeId> = scores.iter().flat_map(|stage| plan.stage_nodes(*stage)).collect();
     let selection = Selection::closure(&plan, &nodes);
-    check_chart(&plot(&plan, &args, &axis))?;
+    // Fails before the run, not after it.
+    check_chart(&chart_path(&plan, &args, &axis))?;
     let devices = args.how.device.find()?;
     let study = Study::open(plan, &args.spec.store, Access::ReadWrite)?;
     let question = Question { axis: &axis, folds: &folds, metric: &args.metric, nested: args.nested };
@@ -41,27 +43,28 @@ pub(crate) fn sweep(kinds: Kinds, args: SweepArgs) -> anyhow::Result<Outcome> {
         let outcome = outcome(summary);
         if outcome == Outcome::Done {
             let swept = sweep::sweep(&question, &inputs(&request.study, summary, &scores)?)?;
-            let answer = answer(&request.study.plan, &args, &swept)?;
+            let chart = draw_chart(&request.study.plan, &args, &swept)?;
+            let answer = answer(&args, &swept, chart.as_deref())?;
             if args.json { terminal::say_as_is(&answer)? } else { terminal::say(&answer)? }
         }
         Ok(outcome)
     })
 }
 
-/// Draws the chart of a sweep, and returns the text to print.
-fn answer(plan: &Plan, args: &SweepArgs, swept: &Swept) -> anyhow::Result<String> {
-    let plot = draw(plan, args, swept)?;
+/// Returns the text to print; `chart` is the path of the chart, if one was drawn.
+fn answer(args: &SweepArgs, swept: &Swept, chart: Option<&Path>) -> anyhow::Result<String> {
     if args.json {
         return Ok(serde_json::to_string(swept)? + "\n");
     }
-    let drawn = plot.map(|path| format!("{}\n", path.display())).unwrap_or_default();
-    Ok(format!("{}\n{drawn}", sweep::text(swept)))
+    let chart_line = chart.map(|path| format!("{}\n", path.display())).unwrap_or_default();
+    Ok(format!("{}\n{chart_line}", sweep::text(swept)))
 }
 
-/// Plans the spec with the axis replaced. Also returns the name of the axis, and the names of the axes of folds.
+/// Plans the spec with the values of the axis replaced; also returns the names of this axis and of the axes of folds.
 fn plan(kinds: Kinds, args: &SweepArgs) -> anyhow::Result<(Plan, String, Vec<String>)> {
     let mut overrides = args.spec.overrides.clone();
-    let folds = folds(&spec::load(&args.spec.spec, &overrides)?);
+    // Read before the sweep, as an axis with replaced values is no longer declared as folds.
+    let folds = fold_axes(&spec::load(&args.spec.spec, &overrides)?);
     let (mut spec, axis) = spec::load_swept(&args.spec.spec, &overrides, &args.sweep)?;
     if folds.contains(axis.get_ref()) {
         let why = "has the folds, over which means are taken: no value of it can be best";
@@ -85,7 +88,7 @@ fn plan(kinds: Kinds, args: &SweepArgs) -> anyhow::Result<(Plan, String, Vec<Str
     Ok((plan, axis.into_inner(), folds))
 }
 
-/// Reports that no scores vary over the axis.
+/// Returns the problem that no `score` stage varies over the axis, if that is so.
 fn unswept(plan: &Plan, axis: &str) -> Option<Diagnostic> {
     let stages: Vec<usize> = score_stages(plan).collect();
     if stages.iter().any(|stage| varies(plan, *stage, axis)) {
@@ -104,15 +107,16 @@ fn unswept(plan: &Plan, axis: &str) -> Option<Diagnostic> {
     }))
 }
 
-/// The overrides of `--images`: a param of every score stage that varies over the axis.
+/// Returns the overrides of `--images`: one for each `score` stage that varies over the axis.
 fn images_overrides(spec: &Spec, axis: &str, images: &str) -> Vec<String> {
-    let swept = spec
+    let stages = spec
         .stages
         .iter()
         .filter(|stage| stage.kind.get_ref() == KIND && stage.over.iter().any(|over| over.get_ref() == axis));
-    swept.map(|stage| format!("stages.{}.images=\"{images}\"", stage.name.get_ref())).collect()
+    stages.map(|stage| format!("stages.{}.images=\"{images}\"", stage.name.get_ref())).collect()
 }
 
+/// Lists the stages of kind `score`, in the order of their declaration.
 fn score_stages(plan: &Plan) -> impl Iterator<Item = usize> + '_ {
     let mut stages: Vec<usize> =
         (0..plan.stages.len()).filter(|stage| plan.stages[*stage].kind.facts().kind == KIND).collect();
@@ -124,17 +128,17 @@ fn varies(plan: &Plan, stage: usize, axis: &str) -> bool {
     plan.axes(&plan.stages[stage]).any(|own| own.name.get_ref() == axis)
 }
 
-/// Axes over which means are taken: those declared as folds, and one named `fold`.
-fn folds(spec: &Spec) -> Vec<String> {
-    let folds = spec.axes.iter().filter(|axis| axis.folds.is_some() || axis.name.get_ref() == "fold");
-    folds.map(|axis| axis.name.get_ref().clone()).collect()
+/// Lists the axes over which means are taken: those declared as folds, and one named `fold`.
+fn fold_axes(spec: &Spec) -> Vec<String> {
+    let axes = spec.axes.iter().filter(|axis| axis.folds.is_some() || axis.name.get_ref() == "fold");
+    axes.map(|axis| axis.name.get_ref().clone()).collect()
 }
 
-/// Rejects a nested choice if there are no other folds to choose on.
+/// Rejects `--nested` for a stage with fewer than two folds: it has no other folds to choose on.
 fn check_other_folds(plan: &Plan, folds: &[String], scores: &[usize]) -> Result<(), UsageError> {
     for stage in scores {
         let own_folds = plan.axes(&plan.stages[*stage]).filter(|own| folds.contains(own.name.get_ref()));
-        // Without an axis of folds the product is 1: one value for all images.
+        // Without an axis of folds the product is 1.
         if own_folds.map(|own| own.values.len()).product::<usize>() < 2 {
             return Err(UsageError(format!(
                 "--nested chooses on other folds than it scores on, but stage `{}` has no others\n\
@@ -146,7 +150,7 @@ fn check_other_folds(plan: &Plan, folds: &[String], scores: &[usize]) -> Result<
     Ok(())
 }
 
-/// The scores of the run, with the labels of their points.
+/// Reads the scores of the run by stage, with the labels of their points.
 fn inputs(study: &Study, summary: &Summary, stages: &[usize]) -> anyhow::Result<Vec<Input>> {
     let plan = &study.plan;
     let maker = ActionMaker::new(plan, &study.observed, &study.store);
@@ -163,15 +167,15 @@ fn inputs(study: &Study, summary: &Summary, stages: &[usize]) -> anyhow::Result<
 }
 
 /// Draws the chart and returns its path; `None` if there is nothing to draw.
-fn draw(plan: &Plan, args: &SweepArgs, swept: &Swept) -> anyhow::Result<Option<PathBuf>> {
+fn draw_chart(plan: &Plan, args: &SweepArgs, swept: &Swept) -> anyhow::Result<Option<PathBuf>> {
     let Some(svg) = sweep::svg(swept) else { return Ok(None) };
-    let path = plot(plan, args, &swept.axis);
+    let path = chart_path(plan, args, &swept.axis);
     write_chart(&path, svg)?;
     Ok(Some(path))
 }
 
-/// Returns the path of the chart.
-fn plot(plan: &Plan, args: &SweepArgs, axis: &str) -> PathBuf {
+/// Returns the path of the chart: `--plot`, or one below `results`.
+fn chart_path(plan: &Plan, args: &SweepArgs, axis: &str) -> PathBuf {
     args.plot.clone().unwrap_or_else(|| {
         let file = format!("sweep-{axis}-{}.svg", args.metric);
         plan.spec.root.join("results").join(&plan.spec.name).join(file)

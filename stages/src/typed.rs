@@ -1,4 +1,6 @@
-//! The adaptor from a stage with typed params to the engine's [`Stage`], once for all stages.
+//! The adaptor from a kind with typed params to the engine's [`Stage`], whose params are JSON.
+//!
+//! Every kind uses it but `command`, whose outputs depend on its params.
 
 use std::marker::PhantomData;
 
@@ -19,7 +21,7 @@ pub trait Typed: Send + Sync + 'static {
         Ok(Vec::new())
     }
 
-    /// Returns advice for when [`Typed::files`] fails.
+    /// Returns advice to print if [`Typed::files`] fails; see [`Stage::files_help`].
     fn files_help(_params: &Self::Params) -> Option<String> {
         None
     }
@@ -33,13 +35,14 @@ pub struct Adaptor<T>(PhantomData<T>);
 
 #[expect(clippy::new_without_default, reason = "an adaptor is made in a `static`, which `default` cannot be")]
 impl<T> Adaptor<T> {
-    /// The adaptor of a kind, for its `static`.
+    /// Makes the adaptor; `const`, as each kind is registered as a `static`.
     pub const fn new() -> Self {
         Self(PhantomData)
     }
 }
 
 impl<T: Typed> Adaptor<T> {
+    /// The facts of the kind, with the names of its params.
     const FACTS: &'static Facts = &Facts { fields: serde_introspect::<T::Params>, ..T::FACTS };
 }
 
@@ -70,7 +73,7 @@ impl<T: Typed> Stage for Adaptor<T> {
     }
 }
 
-/// Reads checked params.
+/// Deserializes params that [`Stage::check`] returned.
 pub(crate) fn read<P: DeserializeOwned>(params: &serde_json::Value) -> Result<P, StageError> {
     serde_json::from_value(params.clone())
         .map_err(|error| StageError::new(format!("params that passed their check cannot be read again: {error}")))

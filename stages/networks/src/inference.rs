@@ -1,4 +1,4 @@
-//! Inference, as `cam` and `predict-masks` share it: images through a trained network, a batch at a time.
+//! Inference for `cam` and `predict-masks`: passes images through a trained network in mini-batches.
 
 use burn::tensor::{Device, Tensor};
 use orchestrate_engine::stage::{Action, Context, Progress, StageError};
@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Card, Training, Weights, device, image_data};
 use crate::training::{Problems, ahead, check, check_names};
 
-/// The images that go through the network.
+/// The param `images` of both stages: the images that go through the network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Which {
-    /// The images of the fold.
+    /// The images of the fold that the training left out.
     #[default]
     Validation,
     /// All images; the network was trained on most of them.
@@ -26,7 +26,7 @@ impl Which {
     }
 }
 
-/// Lists the params that are outside their range.
+/// Lists the problems of the params that both stages have.
 pub(crate) fn problems(fold: Option<u32>, batch_size: usize) -> Problems {
     let mut problems = Vec::new();
     check(&mut problems, "fold", fold != Some(0), "counts from 1");
@@ -34,7 +34,7 @@ pub(crate) fn problems(fold: Option<u32>, batch_size: usize) -> Problems {
     problems
 }
 
-/// A trained network and the images that it is used on.
+/// A trained network and the images to pass through it.
 pub(crate) struct Inference<'a, C> {
     context: &'a Context<'a>,
     pub(crate) device: Device,
@@ -44,7 +44,7 @@ pub(crate) struct Inference<'a, C> {
 }
 
 impl<'a, C: Card> Inference<'a, C> {
-    /// Opens what the ports received; fails unless images and split are of one data set.
+    /// Opens the artifacts that the ports received; fails unless images and split are of one data set.
     pub(crate) fn open(action: &Action, context: &'a Context<'a>) -> Result<Self, StageError> {
         let images = ImageReader::from_item(action.one("images")?)?;
         let split = Split::from_item(action.one("split")?)?;
@@ -54,9 +54,10 @@ impl<'a, C: Card> Inference<'a, C> {
         Ok(Self { context, device, images, split, weights })
     }
 
-    /// Returns the fold whose images the network has not seen.
+    /// Checks that the images fit the network, and returns the fold that its training left out.
     ///
-    /// Errors: images of another size than those of its training; a `fold`, from a spec, that it was trained on.
+    /// `fold` is the param, if set. Errors: images of another size than those of the training; a `fold` that the
+    /// network was trained on.
     pub(crate) fn fold(&self, fold: Option<u32>) -> Result<u32, StageError> {
         let Training { height, width, fold: unseen, .. } = self.weights.card.training();
         let images = &self.images;
@@ -80,10 +81,10 @@ impl<'a, C: Card> Inference<'a, C> {
         }
     }
 
-    /// Passes each batch to `consume`, with the indices of its images, and reports progress.
+    /// Passes the images to `consume`, one mini-batch at a time, and reports progress.
     ///
     /// - `indices`: the images, in data set order
-    /// - `consume`: receives the indices and the normalised images, `[image, channel, height, width]`
+    /// - `consume`: receives the indices of a mini-batch and its normalised images, `[image, channel, height, width]`
     pub(crate) fn each_batch(
         &self,
         indices: &[usize],
@@ -104,7 +105,7 @@ impl<'a, C: Card> Inference<'a, C> {
         })
     }
 
-    /// The error of a network that gives NaN or infinity for an image.
+    /// Returns the error of a network that gives NaN or infinity for an image.
     pub(crate) fn not_finite(&self, image: usize) -> StageError {
         let name = &self.images.names[image];
         StageError::new(format!(

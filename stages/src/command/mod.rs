@@ -3,10 +3,10 @@
 //! ```toml
 //! [stages.summary]
 //! kind = "command"
-//! inputs = { scores = "score" }                # ports have any names
+//! inputs = { scores = "score" }                # ports are named freely
 //! argv = ["python3", "{code}", "{in.scores}", "{out}", "--bins", "{params.bins}"]
 //! code = ["summary.py"]                        # files or folders beside the spec; their contents are in the key
-//! params = { bins = 20 }                       # free; axes bind here
+//! params = { bins = 20 }                       # named freely; an axis binds the param of its name
 //! env = ["OMP_SCHEDULE"]                       # values are in the key and passed on
 //! secret_env = ["API_TOKEN"]                   # values are passed on, never in the key, in a log or in a message
 //! version = ["python3", "--version"]           # its output is in the key
@@ -16,8 +16,8 @@
 //!
 //! # Arguments
 //!
-//! `argv` never goes through a shell. A shell in it needs `-e`, as in `["sh", "-ec", …]`: else it reports the status
-//! of its last command alone, and an incomplete output counts. Placeholders in the items of `argv`:
+//! The program starts without a shell. If it is a shell itself, it needs `-e`, as in `["sh", "-ec", …]`: else it
+//! reports the status of its last command alone, and an incomplete output counts. Placeholders in the items of `argv`:
 //!
 //! | placeholder | meaning |
 //! |---|---|
@@ -30,36 +30,36 @@
 //!
 //! # Environment
 //!
-//! The program sees what is in its key, and as little else as possible. It starts in an empty folder. Code files are
-//! copied, read-only and executable, at the same places relative to each other, so an import of a file that is not in
-//! `code` fails. Inputs are copied once their digests are checked. All paths are relative, so a program that writes
-//! down its arguments writes the same bytes each time. The environment is PATH, HOME, LANG, `env` and `secret_env`,
-//! and `CUDA_VISIBLE_DEVICES` if `resources` has a `gpu`; like the device, that is in no key.
+//! The program sees the values in its key, and as little else as possible. It starts in an empty folder. Code files are
+//! copied, read-only and executable, to the same paths relative to each other, so an import of a file that is not in
+//! `code` fails. Inputs are copied after their digests are checked. All paths are relative, so a program that writes
+//! its arguments to a file writes the same bytes each time. The environment is PATH, HOME, LANG, `env`, `secret_env`,
+//! and `CUDA_VISIBLE_DEVICES` if `resources` has a `gpu`; like the device, this variable is in no key.
 //!
 //! # Inputs and outputs
 //!
 //! `{in.PORT}` holds the files of the artifact under their names. If the port is gathered or reads several stages, it
-//! holds one folder an item, `0000`, `0001` and so on, and `index.csv`: `folder`, then a column of labels for each
+//! holds one folder per item, `0000`, `0001` and so on, and `index.csv`: `folder`, then a column of labels for each
 //! gathered axis.
 //!
-//! Every regular file in `{out.NAME}` at the end of the program belongs to that output; none is an error. The owner's
-//! execute bit and empty folders are kept, in the file `.orchestrate-modes`, and `{in.PORT}` of the next program has
-//! both. Anything but a file or a folder is an error, and so is a link in place of a folder: files elsewhere are never
-//! moved.
+//! Every regular file in `{out.NAME}` at the end of the program belongs to that output; an output without files is an
+//! error. The file `.orchestrate-modes` records execute bits of the owner and empty folders, and `{in.PORT}` of the
+//! next program has both again. Anything but a file or a folder is an error, and so is a link in place of a folder:
+//! files elsewhere are never moved.
 //!
 //! # Leftovers
 //!
-//! A program waits for the processes it starts. Those that it leaves running have 2 s to end and are then killed,
-//! before the output is read, so no recorded file changes afterwards. The node fails; with `leftovers = "end"`, which
-//! is in the key, the result counts. On Linux all descendants are found, also those in sessions of their own;
-//! elsewhere the process group is ended. Other processes, such as a container or a job that a service starts for the
-//! program, cannot be seen: the program must wait until they write no more.
+//! A program must wait for the processes it starts. Those that it leaves running have 2 s to end and are then killed,
+//! before the output is read, so no recorded file changes afterwards. The node fails; with `leftovers = "end"`, a param
+//! in the key, the result counts. On Linux all descendants are found, also those in sessions of their own; elsewhere
+//! the process group is ended. A process that a service starts for the program, such as a container, cannot be seen:
+//! the program must wait until it writes no more.
 //!
 //! # Log
 //!
-//! The output of the program is the log of its node, without the values of `secret_env`; values of fewer than 4
-//! letters are not hidden, which the log says. Beyond `log_max_size` (in `[store]`) the first and the last lines are
-//! kept. A line `progress DONE/TOTAL MESSAGE` on standard output is shown as the progress of the node.
+//! The output of the program is the log of its node, with the values of `secret_env` hidden. Values of fewer than 4
+//! bytes are not hidden, and the log warns of them. A log over `log_max_size` (in `[store]`) keeps its first and last
+//! lines. A line `progress DONE/TOTAL MESSAGE` on standard output is shown as the progress of the node.
 
 mod check;
 mod child;
@@ -97,7 +97,7 @@ use log::NodeLog;
 use crate::gpu;
 use crate::typed::read;
 
-/// Raised when the same program is run in another way.
+/// Raised when the same params would run the program in another way.
 const VERSION: u32 = 1;
 
 /// Parameters of `kind = "command"`.
@@ -141,12 +141,12 @@ pub(crate) static STAGE: Command = Command::new();
 /// The kind of stage that runs a program.
 #[derive(Debug, Default)]
 pub struct Command {
-    /// The output of each `version`, so that a plan of a thousand nodes asks once.
+    /// The output of each `version` by its arguments, so that a plan of a thousand nodes runs it once.
     versions: Mutex<BTreeMap<Vec<String>, Result<String, String>>>,
 }
 
 impl Command {
-    /// A stage without known versions.
+    /// Makes the stage, with no version known yet.
     pub const fn new() -> Self {
         Self { versions: Mutex::new(BTreeMap::new()) }
     }
@@ -214,16 +214,20 @@ impl Stage for Command {
         };
         let children = Children::of_worker();
         let dir = |index| context.scratch_dir.join(format!("{index}"));
-        let runs = batch.iter().enumerate();
-        let results =
-            runs.map(|(index, action)| run(context, action, &dir(index), environment::of_process, children, &mut log));
-        let results = results.collect();
+        let actions = batch.iter().enumerate();
+        let results = actions
+            .map(|(index, action)| run(context, action, &dir(index), environment::of_process, children, &mut log))
+            .collect();
         log.finish();
         results
     }
 }
 
-/// Runs one action in a folder that does not exist yet; the output of the program goes to `log`.
+/// Runs one action.
+///
+/// - `dir`: a folder that does not exist yet, for inputs, code and outputs
+/// - `value_of`: looks up environment variables that are in no key, such as those of `secret_env`
+/// - `log`: receives the output of the program
 fn run(
     context: &Context<'_>,
     action: &Action,
@@ -247,7 +251,7 @@ fn run(
         Environment::new(&action.env, &params.secret_env, value_of).with_gpus(&gpu::visible_to(context.device));
     let invocation = Invocation { argv: &argv, dir: &folder.work_dir(), environment: &environment };
     let ran = child::run(context, &invocation, children, params.leftovers, log);
-    // Also after a failure, as the folder is removed later.
+    // Also after a failure: a mount in the folder would keep it from being removed later.
     let unmounted = folder.unmount();
     ran.and(unmounted)?;
     params.outputs.iter().map(|name| folder.collect(name)).collect()

@@ -1,4 +1,6 @@
-//! Start of a program, and the reason if it fails: the system has one error number for many causes.
+//! Starting a program, and the reason if that fails.
+//!
+//! The system has one error number for many causes, so [`reason`] looks at the program file for the cause.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -14,18 +16,24 @@ use nix::libc;
 
 use super::invocation::Invocation;
 
-/// Time to wait for a program file that is still open for writing.
+/// Longest wait for a program file that is still open for writing, and the time between two tries.
 const BUSY_LIMIT: Duration = Duration::from_secs(5);
 const BUSY_TICK: Duration = Duration::from_millis(20);
-/// Most bytes of a first line that Linux reads.
+/// The most bytes of a script's first line that Linux reads.
 const FIRST_LINE_MAX: usize = 255;
 /// The mark that Windows editors write at the start of a file.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// The folder of code files, relative to the folder in which the program starts.
+const CODE_DIR: &str = "../code/";
 
-/// Starts the program with its outputs as pipes.
+/// The problem of a script with Windows line ends.
+const CARRIAGE_RETURN: &str =
+    "its first line ends in a carriage return, as Windows writes it; convert the line ends of the file (`dos2unix`)";
+
+/// Starts the program, with pipes for standard output and standard error.
 pub(super) fn spawn(invocation: &Invocation<'_>) -> Result<Child, String> {
     let [program, arguments @ ..] = invocation.argv else { return Err("`argv` names no program".to_owned()) };
-    // A relative path starts at the folder of the program, not at that of this process.
+    // A relative path is relative to the folder in which the program starts, not to that of this process.
     let path = if program.contains('/') { invocation.dir.join(program) } else { program.into() };
     let mut command = Command::new(&path);
     command
@@ -40,7 +48,8 @@ pub(super) fn spawn(invocation: &Invocation<'_>) -> Result<Child, String> {
     let started = Instant::now();
     loop {
         match command.spawn() {
-            // A code file that was just written is busy while another thread's child still holds it open.
+            // Another thread may have forked while a code file was written: until its child calls exec, the child holds
+            // the file open for writing, and the system refuses to start it.
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && started.elapsed() < BUSY_LIMIT => {
                 thread::sleep(BUSY_TICK);
             }
@@ -54,7 +63,7 @@ pub(super) fn spawn(invocation: &Invocation<'_>) -> Result<Child, String> {
     }
 }
 
-/// The reason that a program does not start, and the remedy.
+/// Returns the reason that a program does not start, and the remedy; `search` is the PATH of the program.
 fn reason(program: &Path, search: Option<&OsStr>, error: &io::Error) -> String {
     let code = error.raw_os_error();
     if code == Some(libc::E2BIG) {
@@ -63,7 +72,7 @@ fn reason(program: &Path, search: Option<&OsStr>, error: &io::Error) -> String {
     if ![Some(libc::ENOENT), Some(libc::ENOTDIR), Some(libc::ENOEXEC), Some(libc::EACCES)].contains(&code) {
         return error.to_string();
     }
-    let Some(found) = find(program, search) else {
+    let Some(found) = find_program(program, search) else {
         return "no such program on PATH; one that lies beside the spec goes into `code` and is started by `{code}`"
             .to_owned();
     };
@@ -80,37 +89,38 @@ fn reason(program: &Path, search: Option<&OsStr>, error: &io::Error) -> String {
     if metadata.permissions().mode() & 0o111 == 0 {
         return "it has no execute permission; set it where the file is made (`chmod +x`)".to_owned();
     }
-    match head(&found) {
-        Ok(head) => of_contents(&head, error),
+    match first_bytes(&found) {
+        Ok(bytes) => contents_reason(&bytes, error),
         Err(_) => error.to_string(),
     }
 }
 
-/// The file of a program; `None` if no folder of PATH has the name.
-fn find(program: &Path, search: Option<&OsStr>) -> Option<PathBuf> {
+/// Returns the file of a program; `None` if no folder of PATH has a file of this name.
+fn find_program(program: &Path, search: Option<&OsStr>) -> Option<PathBuf> {
     if program.components().count() > 1 {
         return Some(program.to_owned());
     }
     std::env::split_paths(search?).map(|dir| dir.join(program)).find(|path| path.is_file())
 }
 
-fn head(path: &Path) -> io::Result<Vec<u8>> {
-    let mut head = Vec::new();
-    File::open(path)?.take(FIRST_LINE_MAX as u64 + 1).read_to_end(&mut head)?;
-    Ok(head)
+/// Reads one byte more than [`FIRST_LINE_MAX`], to tell a first line that is too long.
+fn first_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(FIRST_LINE_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
-/// The problem of a readable and executable program with these first bytes.
-fn of_contents(head: &[u8], error: &io::Error) -> String {
-    if head.is_empty() {
+/// Returns the reason that a readable and executable program does not start, given its first bytes.
+fn contents_reason(bytes: &[u8], error: &io::Error) -> String {
+    if bytes.is_empty() {
         return "the file is empty".to_owned();
     }
-    if head.starts_with(BYTE_ORDER_MARK) {
+    if bytes.starts_with(BYTE_ORDER_MARK) {
         return "a byte order mark stands before its first line, as Windows editors put it; save it as UTF-8 without one"
             .to_owned();
     }
-    if let Some(line) = head.strip_prefix(b"#!") {
-        return of_first_line(line, error);
+    if let Some(rest) = bytes.strip_prefix(b"#!") {
+        return first_line_reason(rest, error);
     }
     let foreign = [
         (
@@ -121,7 +131,7 @@ fn of_contents(head: &[u8], error: &io::Error) -> String {
         (b"\xcf\xfa\xed\xfe", "it is a program for macOS"),
         (b"\xca\xfe\xba\xbe", "it is a program for macOS, or a Java class"),
     ];
-    match foreign.iter().find(|(magic, _)| head.starts_with(magic)) {
+    match foreign.iter().find(|(magic, _)| bytes.starts_with(magic)) {
         Some((_, reason)) => (*reason).to_owned(),
         None if error.raw_os_error() == Some(libc::ENOEXEC) => {
             "its first line, `#!` and its interpreter, is missing; write for example `#!/bin/sh` there, or name \
@@ -132,10 +142,10 @@ fn of_contents(head: &[u8], error: &io::Error) -> String {
     }
 }
 
-/// The problem of the first line of a script; `line` follows its `#!`.
-fn of_first_line(line: &[u8], error: &io::Error) -> String {
-    let end = line.iter().position(|byte| *byte == b'\n');
-    let text = String::from_utf8_lossy(&line[..end.unwrap_or(line.len())]).into_owned();
+/// Returns the reason that a script does not start; `rest` are its first bytes without the `#!`.
+fn first_line_reason(rest: &[u8], error: &io::Error) -> String {
+    let end = rest.iter().position(|byte| *byte == b'\n');
+    let text = String::from_utf8_lossy(&rest[..end.unwrap_or(rest.len())]).into_owned();
     if text.ends_with('\r') {
         return CARRIAGE_RETURN.to_owned();
     }
@@ -144,7 +154,7 @@ fn of_first_line(line: &[u8], error: &io::Error) -> String {
     if interpreter.is_empty() {
         return "its first line, `#!`, names no interpreter; write for example `#!/bin/sh`".to_owned();
     }
-    if end.is_none() && line.len() + 2 > FIRST_LINE_MAX {
+    if end.is_none() && rest.len() + 2 > FIRST_LINE_MAX {
         return format!(
             "its first line is longer than the {FIRST_LINE_MAX} bytes that the system reads; write `#!/usr/bin/env` \
              and the name of the interpreter"
@@ -162,19 +172,18 @@ fn of_first_line(line: &[u8], error: &io::Error) -> String {
     }
 }
 
-const CARRIAGE_RETURN: &str =
-    "its first line ends in a carriage return, as Windows writes it; convert the line ends of the file (`dos2unix`)";
-
-/// A likely cause of the failure of a program that was started.
+/// Returns a likely cause of the failure of a program that did start: a code file with Windows line ends.
 ///
-/// With `#!/usr/bin/env NAME` and a carriage return the system starts `env`, which finds no such program.
+/// A first line `#!/usr/bin/env NAME` that ends in a carriage return starts `env`, which then looks for a program whose
+/// name ends in the carriage return.
 pub(super) fn advice(invocation: &Invocation<'_>) -> Option<String> {
-    let scripts = invocation.argv.iter().filter(|item| item.starts_with("../code/"));
-    scripts.into_iter().find_map(|script| {
-        let head = head(&invocation.dir.join(script)).ok()?;
-        let line = head.split(|byte| *byte == b'\n').next()?;
-        let odd = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line).starts_with(b"#!") && line.ends_with(b"\r");
-        odd.then(|| format!("`{}`: {CARRIAGE_RETURN}", script.trim_start_matches("../code/")))
+    let mut scripts = invocation.argv.iter().filter(|item| item.starts_with(CODE_DIR));
+    scripts.find_map(|script| {
+        let bytes = first_bytes(&invocation.dir.join(script)).ok()?;
+        let line = bytes.split(|byte| *byte == b'\n').next()?;
+        let is_script = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line).starts_with(b"#!");
+        let is_windows_script = is_script && line.ends_with(b"\r");
+        is_windows_script.then(|| format!("`{}`: {CARRIAGE_RETURN}", script.trim_start_matches(CODE_DIR)))
     })
 }
 

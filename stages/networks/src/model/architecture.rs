@@ -1,4 +1,4 @@
-//! The registry of models: their names, and the facts that are needed before one is built.
+//! The registry of models: their names, and the facts about each that are known before it is built.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use super::named::named;
 use super::trunk::Trunk;
 use super::{alexnet, densenet, resnet, squeezenet, tiny, vgg};
 
-/// Every model, in the order of error messages.
+/// Every model, in the order in which error messages list them.
 pub(super) static ARCHITECTURES: &[Architecture] = &[
     tiny::TINY,
     tiny::TINY_MODIFIED,
@@ -30,27 +30,26 @@ pub(super) static ARCHITECTURES: &[Architecture] = &[
     densenet::DENSENET121,
 ];
 
-/// A kind of classifier.
+/// The architecture of a classifier.
 #[derive(Debug)]
 pub struct Architecture {
-    /// The word after `model =`.
+    /// The name of the model, as in `model = "tiny"`.
     pub name: &'static str,
-    /// Channels of an input image: 1 for grey, 3 for a trunk made for colours, which gets the grey level in each
-    /// channel.
+    /// Channels of an input image: 1, or 3 for a trunk made for RGB images, with the grey level in each channel.
     pub channels: usize,
-    /// Channels of the feature map before pooling.
+    /// Channels of the last feature map, before global average pooling.
     pub features: usize,
     /// The smallest height and width of an image, in pixels.
     pub size_min: usize,
-    /// The normalisation that its pretrained weights expect; `None`: mean and sd of the training images.
+    /// The input normalisation that the pretrained weights expect; `None`: mean and sd of the training images.
     pub normalisation: Option<fn() -> Normalisation>,
-    /// The prefix of tensors in a file of pretrained weights that are not the trunk's.
+    /// The prefix of the head's tensors in a file of pretrained weights, to tell them from the trunk's.
     pub pretrained_head: &'static str,
     /// Builds the trunk with zero weights.
     pub trunk: fn(&Device) -> Trunk,
 }
 
-/// Facts that most of torchvision's networks share; an entry adds its name and its trunk.
+/// Facts that most of torchvision's networks, trained on ImageNet, share; an entry adds its name and its trunk.
 pub(super) const IMAGE_NET: Architecture = Architecture {
     name: "",
     channels: 3,
@@ -61,7 +60,7 @@ pub(super) const IMAGE_NET: Architecture = Architecture {
     trunk: |_| unreachable!("BUG: an architecture without a trunk"),
 };
 
-/// The name of a model that exists.
+/// The name of a registered model.
 #[derive(Clone, Copy, Debug)]
 pub struct ModelName(&'static Architecture);
 
@@ -80,7 +79,8 @@ impl ModelName {
         self.0
     }
 
-    /// Returns true if a tensor in a file of weights belongs to the trunk: to no head, pretrained or our own.
+    /// Returns true if the tensor `name` in a file of weights belongs to the trunk: neither to our own head nor to a
+    /// pretrained one.
     pub fn is_of_trunk(self, name: &str) -> bool {
         !name.starts_with("head.") && !name.starts_with(self.0.pretrained_head)
     }

@@ -1,4 +1,4 @@
-//! The training loop, one for all tasks.
+//! The training loop, one for all tasks: resume from a checkpoint or start, then epoch by epoch to the last.
 
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
@@ -14,10 +14,11 @@ use super::recipe::Recipe;
 use super::task::{Start, Task};
 use crate::model::{Card, Weights, collect, device, scalar};
 
-/// Progress reports of an epoch, each with the loss of a batch.
+/// The number of progress reports in an epoch, each with the loss of a mini-batch.
 const REPORTS_PER_EPOCH: usize = 10;
 
-/// Trains from the latest checkpoint, or from the start; returns the weights after the last epoch, and the curve.
+/// Trains from the latest checkpoint, or from the start; returns the weights after the last epoch, and the training
+/// curve.
 ///
 /// Errors: pretrained weights that do not fit; a loss that is not finite, with its epoch and batch; an image that
 /// cannot be read; [`StageError::Cancelled`].
@@ -42,12 +43,13 @@ pub(crate) fn fit<T: Task>(
     })
 }
 
+/// A training after some epochs.
 struct Training<'a, T: Task> {
     task: T,
     recipe: &'a Recipe,
     context: &'a Context<'a>,
     seed: Seed,
-    /// The device of validation, without gradients.
+    /// The device without autodiff, for validation; training adds autodiff.
     device: Device,
     network: T::Network,
     optimizer: ModuleOptimizer,
@@ -55,6 +57,7 @@ struct Training<'a, T: Task> {
 }
 
 impl<'a, T: Task> Training<'a, T> {
+    /// Resumes from the latest checkpoint that can be restored; else builds a new network.
     fn new(
         mut task: T,
         recipe: &'a Recipe,
@@ -62,14 +65,14 @@ impl<'a, T: Task> Training<'a, T> {
         device: Device,
         checkpoints: Option<&Checkpoints>,
     ) -> Result<Self, StageError> {
-        let differentiable = device.clone().autodiff();
+        let autodiff_device = device.clone().autodiff();
         let restore = |checkpoint: Checkpoint<T::Figure>| {
-            let network = task.card().build(&checkpoint.tensors, &differentiable).map_err(StageError::new)?;
+            let network = task.card().build(&checkpoint.tensors, &autodiff_device).map_err(StageError::new)?;
             Ok((network, checkpoint.restore(recipe.optimizer())?, checkpoint.curve))
         };
         let (network, optimizer, curve) = match checkpoints.and_then(|checkpoints| checkpoints.resume(restore)) {
             Some(resumed) => resumed,
-            None => (initial(&task, &differentiable)?, recipe.optimizer(), Epochs { epochs: Vec::new() }),
+            None => (initial(&task, &autodiff_device)?, recipe.optimizer(), Epochs { epochs: Vec::new() }),
         };
         let epochs_done = curve.epochs.len();
         if task.pretrained().is_none() && task.card().architecture().normalisation.is_some() {
@@ -90,31 +93,32 @@ impl<'a, T: Task> Training<'a, T> {
         self.seed.generator("order of images", &epoch.to_string()).shuffle(&mut order);
         let mut generator = self.seed.generator("augmentation", &epoch.to_string());
 
-        let differentiable = self.device.clone().autodiff();
-        let count = order.len().div_ceil(recipe.batch_size);
-        let mut sum = 0.0;
+        let autodiff_device = self.device.clone().autodiff();
+        let batch_count = order.len().div_ceil(recipe.batch_size);
+        let mut loss_sum = 0.0;
         let batches = order.chunks(recipe.batch_size).enumerate();
         let batches = batches.map(|(index, images)| (index, images, task.batch(images, Some(&mut generator))));
         ahead(context.cancelled, batches, |(index, images, batch)| {
-            let loss = task.loss(network, images, batch?, &differentiable);
+            let loss = task.loss(network, images, batch?, &autodiff_device);
             let gradients = GradientsParams::from_grads(loss.backward(), network);
             *network = optimizer.step(learning_rate, network.clone(), gradients);
-            // Read last: a GPU computes in the background until a number is wanted.
+            // Read after the optimiser's step: a GPU computes asynchronously, and reading a number waits for it.
             let loss = scalar(loss)?;
             if !loss.is_finite() {
                 return Err(diverged(loss, epoch, index + 1, learning_rate));
             }
-            sum += loss * images.len() as f64;
-            if index.is_multiple_of(count.div_ceil(REPORTS_PER_EPOCH)) {
+            // The loss is a mean over the batch, and the last batch may be smaller.
+            loss_sum += loss * images.len() as f64;
+            if index.is_multiple_of(batch_count.div_ceil(REPORTS_PER_EPOCH)) {
                 report(context, recipe, epoch - 1, format!("loss {loss:.3}"));
             }
             Ok(())
         })?;
-        let train_loss = sum / order.len() as f64;
+        let train_loss = loss_sum / order.len() as f64;
 
         let (validation_loss, figure) = self.validate()?;
         if !validation_loss.is_finite() {
-            return Err(diverged(validation_loss, epoch, count, learning_rate));
+            return Err(diverged(validation_loss, epoch, batch_count, learning_rate));
         }
         self.curve.epochs.push(Epoch { epoch, learning_rate, train_loss, validation_loss, figure });
         report(self.context, self.recipe, epoch, format!("loss {train_loss:.3}"));
@@ -137,12 +141,13 @@ impl<'a, T: Task> Training<'a, T> {
     }
 }
 
-/// Returns a network before its first step.
+/// Builds the network before its first step: with random weights, then with pretrained ones in the trunk if given.
 fn initial<T: Task>(task: &T, device: &Device) -> Result<T::Network, StageError> {
-    let (card, drawn) = (task.card(), task.card().drawn(device));
+    let card = task.card();
+    let drawn = card.drawn(device);
     let Some(tensors) = task.pretrained() else { return Ok(drawn) };
-    let fitted = card.with_pretrained(drawn, tensors);
-    fitted.map_err(|error| StageError::new(format!("init.weights does not fit {}: {error}", card.name())))
+    let pretrained = card.with_pretrained(drawn, tensors);
+    pretrained.map_err(|error| StageError::new(format!("init.weights does not fit {}: {error}", card.name())))
 }
 
 fn report(context: &Context<'_>, recipe: &Recipe, epochs_done: u32, message: String) {

@@ -1,4 +1,4 @@
-//! A training as a stage describes it: the network, its data and its loss.
+//! The interface between the training loop in `fit.rs` and a stage that trains: the network, its data and its loss.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -11,35 +11,35 @@ use crate::model::{Card, Tensors};
 
 /// A network, the images that it is trained on, and its loss.
 ///
-/// Batches are made on another thread than the network's, so a task is shared between two threads.
+/// A batch is here a mini-batch. Another thread prepares the batches while the network computes, hence `Sync`.
 pub(crate) trait Task: Send + Sync {
     /// The network.
     type Network: Module;
-    /// The card of the network.
+    /// The card of the network: its settings, stored beside its tensors.
     type Card: Card<Network = Self::Network> + Clone;
-    /// One batch, before it is on a device.
+    /// One batch in host memory, before it is copied to a device.
     type Batch: Send;
-    /// Sums over validation images, from which their loss and the figure of the curve follow.
+    /// Sums over validation images; [`Task::figures`] makes their loss and their figure of them.
     type Tally: Default;
-    /// The figure of the curve.
+    /// The figure of the validation images in the training curve, beside their loss, such as accuracy.
     type Figure: Figure + Send;
 
-    /// Returns the card of the network after its training.
+    /// Returns the card to store with the trained network.
     fn card(&self) -> &Self::Card;
 
-    /// Returns the indices of the training images, and of those of the fold that is left out.
+    /// Returns the indices of the training images, and of the validation images: those of the fold left out.
     fn division(&self) -> &Division;
 
-    /// Returns the weights of `init.weights`, if given.
+    /// Returns the pretrained weights of `init.weights`, if given.
     fn pretrained(&self) -> Option<&Tensors>;
 
-    /// Sets precision and frozen layers of a network, once before its first step in this process.
+    /// Sets the precision of a network and freezes layers, once before its first step in this process.
     fn prepare(&mut self, network: Self::Network, start: &Start<'_>) -> Result<Self::Network, StageError>;
 
-    /// Reads a batch, and changes it at random if a generator is given.
+    /// Reads a batch; augments it at random if a generator is given.
     fn batch(&self, images: &[usize], generator: Option<&mut Generator>) -> Result<Self::Batch, StageError>;
 
-    /// Computes the loss of a batch: a mean over its images.
+    /// Computes the loss of a batch: the mean over its images.
     fn loss(&self, network: &Self::Network, images: &[usize], batch: Self::Batch, device: &Device) -> Tensor<1>;
 
     /// Adds a batch of validation images to the tally.
@@ -56,11 +56,11 @@ pub(crate) trait Task: Send + Sync {
     fn figures(&self, tally: Self::Tally) -> (f64, Self::Figure);
 }
 
-/// The state in which a training starts in this process.
+/// The state in which a training starts, or is resumed, in this process.
 pub(crate) struct Start<'a> {
     pub(crate) context: &'a Context<'a>,
-    /// The device of the training, without gradients.
+    /// The device of the training, without autodiff.
     pub(crate) device: &'a Device,
-    /// The epochs of the checkpoint that the training continues.
+    /// The number of epochs in the checkpoint that the training is resumed from; 0 without one.
     pub(crate) epochs_done: usize,
 }

@@ -1,8 +1,9 @@
-//! Byte strings of one length, written and read around the Parquet library.
+//! Columns of byte strings of one length, such as images, written and read past the Parquet library's codecs.
 //!
 //! The library copies each string five times, which is most of the cost of writing a column of images. A column that is
-//! neither compressed nor in a dictionary holds its strings unchanged, so they are copied once, and a reader of single
-//! images finds them by offset. The file stays Parquet, byte for byte what the library writes (a test compares).
+//! neither compressed nor in a dictionary holds its strings unchanged. So this module copies each string once, and
+//! finds single images in a file by offset. The file has the same bytes as one that the library writes; a test compares
+//! them.
 //!
 //! One column of one row group, a *column chunk*:
 //!
@@ -19,9 +20,10 @@
 //! width    length of the string that follows, u32, little-endian
 //! ```
 //!
-//! A page ends after 1 MiB or 20,000 rows; the library, and so [`page_ranges`], looks only every [`WIDE_BATCH`] rows.
-//! As the length of a header is unknown, offsets are counted from the end of a page: string `i` of `n` starts at
-//! `end − (n − i) × (4 + width) + 4`. Every length is read, so strings of another layout are never taken for images.
+//! A page ends after 1 MiB or 20,000 rows. The library checks this only every [`WIDE_BATCH`] rows, and [`page_ranges`]
+//! does the same. As the length of a header is unknown, a reader counts offsets from the end of a page: string `i` of
+//! `n` starts at `end − (n − i) × (4 + width) + 4`. It reads every `width` in the file, so strings of another layout
+//! are never taken for images.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
@@ -43,17 +45,18 @@ use parquet::schema::types::ColumnDescPtr;
 
 use super::file::TableFile;
 
-/// Size of the length before each string.
+/// Size of the length field before each string.
 const LENGTH_BYTES: usize = 4;
-/// Size and number of rows that end a page; the library's defaults.
+/// A page ends at this size or this number of rows; the library's defaults.
 const PAGE_BYTES: usize = 1 << 20;
 const PAGE_ROWS: usize = 20_000;
-/// Rows after which the library checks the size of a page in a table with images; 1,024 would make one huge page.
+/// The library's write batch for a table with images: rows between two checks of the size of a page. Its default of
+/// 1,024 would make one huge page.
 pub(super) const WIDE_BATCH: usize = 16;
 
-/// Strings up to this width have their lengths read many at a time.
+/// Up to this width of the strings, one read covers the length fields of several strings.
 const SHORT_BYTES: u64 = 1 << 13;
-/// Bytes of one such read.
+/// Size of such a read.
 const READ_BYTES: u64 = 1 << 16;
 
 /// Byte strings of one length, one after the other.
@@ -64,18 +67,22 @@ pub(super) struct RawStrings<'a> {
 }
 
 impl RawStrings<'_> {
-    /// Writes some rows as the next column of a row group; `chunks` are the ranges in which the library would get them.
+    /// Writes some rows as the next column of a row group.
+    ///
+    /// `ranges` are these rows, in the ranges in which other columns are passed to the library: they decide where pages
+    /// end.
     pub(super) fn append<W: Write + Send>(
         self,
         group: &mut SerializedRowGroupWriter<'_, W>,
         column: &ColumnDescPtr,
-        chunks: &[Range<usize>],
+        ranges: &[Range<usize>],
     ) -> Result<(), ParquetError> {
         let Self { width, values } = self;
         let row_bytes = LENGTH_BYTES + width;
-        let pages = page_ranges(chunks, row_bytes);
-        let lengths: BTreeSet<_> = pages.iter().map(Range::len).collect();
-        let headers: BTreeMap<_, _> = lengths
+        let pages = page_ranges(ranges, row_bytes);
+        // A header depends only on the number of rows of its page.
+        let row_counts: BTreeSet<_> = pages.iter().map(Range::len).collect();
+        let headers: BTreeMap<_, _> = row_counts
             .into_iter()
             .map(|rows| Ok((rows, header(rows, row_bytes)?)))
             .collect::<Result<_, ParquetError>>()?;
@@ -105,7 +112,7 @@ impl RawStrings<'_> {
     }
 }
 
-/// The result of encoding a column chunk, from what its metadata say.
+/// Makes the result of encoding a column chunk, as the library's row group writer takes it, from the metadata.
 pub(super) fn encoded(metadata: ColumnChunkMetaData) -> ColumnCloseResult {
     ColumnCloseResult {
         bytes_written: metadata.compressed_size() as u64,
@@ -117,14 +124,14 @@ pub(super) fn encoded(metadata: ColumnChunkMetaData) -> ColumnCloseResult {
     }
 }
 
-/// The rows of each page.
-fn page_ranges(chunks: &[Range<usize>], row_bytes: usize) -> Vec<Range<usize>> {
-    // The library looks more often only if a batch alone is larger than a page.
+/// Returns the rows of each page, as the library divides them when it is passed these ranges.
+fn page_ranges(ranges: &[Range<usize>], row_bytes: usize) -> Vec<Range<usize>> {
+    // The library checks the size of a page after each batch, or more often if a batch alone is larger than a page.
     let batch = WIDE_BATCH.min(PAGE_BYTES / row_bytes + 1);
     let mut pages = Vec::new();
-    let mut start = chunks.first().map_or(0, |chunk| chunk.start);
+    let mut start = ranges.first().map_or(0, |range| range.start);
     let mut end = start;
-    let batches = chunks.iter().cloned().flat_map(|chunk| split(chunk, WIDE_BATCH));
+    let batches = ranges.iter().cloned().flat_map(|range| split(range, WIDE_BATCH));
     for rows in batches.flat_map(|rows| split(rows, batch)) {
         end = rows.end;
         if end - start >= PAGE_ROWS || (end - start) * row_bytes >= PAGE_BYTES {
@@ -136,13 +143,13 @@ fn page_ranges(chunks: &[Range<usize>], row_bytes: usize) -> Vec<Range<usize>> {
     pages
 }
 
-/// A range in pieces of `length`, the last of which may be shorter.
+/// Splits a range into pieces of `length`; the last piece may be shorter.
 pub(super) fn split(range: Range<usize>, length: usize) -> impl Iterator<Item = Range<usize>> {
     let end = range.end;
     range.step_by(length).map(move |start| start..end.min(start + length))
 }
 
-/// The header of a page, made by the library from a page of zeros.
+/// Returns the header of a page: the library writes a page of zeros, and the zeros are cut off.
 fn header(rows: usize, row_bytes: usize) -> Result<Vec<u8>, ParquetError> {
     let body_bytes = rows * row_bytes;
     let page = Page::DataPage {
@@ -160,7 +167,7 @@ fn header(rows: usize, row_bytes: usize) -> Result<Vec<u8>, ParquetError> {
     Ok(bytes)
 }
 
-/// A column chunk that lies in memory in many pieces, in the form in which the library takes it.
+/// A column chunk in many pieces of memory; a [`ChunkReader`], as the library copies it into the file from one.
 struct Pieces<'a>(&'a [&'a [u8]]);
 
 impl Length for Pieces<'_> {
@@ -185,6 +192,7 @@ impl<'a> ChunkReader for Pieces<'a> {
     }
 }
 
+/// Reads [`Pieces`] from first to last; `piece` is the unread rest of the current one.
 struct PiecesReader<'a> {
     piece: &'a [u8],
     rest: slice::Iter<'a, &'a [u8]>,
@@ -192,7 +200,7 @@ struct PiecesReader<'a> {
 
 impl Read for PiecesReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // Fills the buffer, as the library writes each read by itself.
+        // Fills the buffer across pieces: the library makes one write of each read, and a piece may have 4 bytes.
         let mut filled = 0;
         while filled < buffer.len() {
             match self.piece.read(&mut buffer[filled..])? {
@@ -207,9 +215,9 @@ impl Read for PiecesReader<'_> {
     }
 }
 
-/// The offset of each string of a column in a stored file, by row.
+/// Returns the offset of each string of a column in a stored file, by row.
 ///
-/// `None` if the column has another layout: compressed, in a dictionary, nullable, or of strings of another length.
+/// `None` if the column has another layout: compressed, in a dictionary, nullable, or with strings of another length.
 pub(super) fn offsets(
     metadata: &ParquetMetaData,
     blob: &Arc<OpenBlob>,
@@ -223,6 +231,7 @@ pub(super) fn offsets(
     let mut start = 0;
     for offset in &offsets {
         let length_at = offset - LENGTH_BYTES as u64;
+        // The last read, from `start`, does not cover this length field.
         if length_at < start || *offset > start + read.len() as u64 {
             start = length_at;
             let rest = blob.size_bytes().saturating_sub(start).max(LENGTH_BYTES as u64);
@@ -236,7 +245,7 @@ pub(super) fn offsets(
     Ok(Some(offsets))
 }
 
-/// The offsets if every string has `width` bytes, which only its length in the file can tell.
+/// Computes the offsets on the assumption that every string has `width` bytes; reads no length field.
 fn expected_offsets(metadata: &ParquetMetaData, blob: &Arc<OpenBlob>, name: &str, width: usize) -> Option<Vec<u64>> {
     let columns = metadata.file_metadata().schema_descr().columns();
     let index = columns.iter().position(|column| column.path().parts() == [name])?;
@@ -252,6 +261,7 @@ fn expected_offsets(metadata: &ParquetMetaData, blob: &Arc<OpenBlob>, name: &str
     Some(offsets)
 }
 
+/// Returns true if a column chunk has the layout of this module, as far as its metadata tell.
 fn is_raw(chunk: &ColumnChunkMetaData) -> bool {
     let column = chunk.column_descr();
     chunk.column_type() == Type::BYTE_ARRAY
@@ -262,7 +272,7 @@ fn is_raw(chunk: &ColumnChunkMetaData) -> bool {
         && chunk.encodings().all(|encoding| matches!(encoding, Encoding::PLAIN | Encoding::RLE))
 }
 
-/// Appends the offsets in one column chunk; `None` if its pages do not hold exactly `rows` strings.
+/// Appends the offsets in one column chunk; `None` if its pages do not hold exactly `rows` strings of `width` bytes.
 fn append_offsets(
     offsets: &mut Vec<u64>,
     chunk: &ColumnChunkMetaData,
@@ -288,7 +298,8 @@ fn append_offsets(
     (starts.len() == counts.len() && counts.iter().sum::<u64>() == rows as u64).then_some(())
 }
 
-/// A file that notes where page headers are read; the library tells the number of rows of a page, but not its offset.
+/// A file that records the offset of every read of a page header: the library returns the number of rows of a page, but
+/// not its offset.
 struct HeaderOffsets {
     file: TableFile,
     offsets: Mutex<Vec<u64>>,

@@ -1,10 +1,10 @@
-//! `format = "cheng-mat"`: Cheng's brain tumour set as he distributes it, one MATLAB v7.3 file a slice. Source:
+//! `format = "cheng-mat"`: Cheng's brain tumour data set as distributed, one MATLAB v7.3 file per slice. Source:
 //! figshare 1512427.
 //!
 //! The folder holds `1.mat` … `3064.mat`; the images are in the order of the numbers, and other files are ignored. A
-//! file is HDF5 after 512 bytes of MATLAB's, with the struct `cjdata`: `label` (1 meningioma, 2 glioma, 3 pituitary),
-//! `PID` (patient, UTF-16), `image` (any type of number) and `tumorMask`. MATLAB stores matrices by column, so HDF5 has
-//! both pictures transposed. Images become grey levels by min-max over the slice.
+//! file is a MATLAB header of 512 bytes, then HDF5 with the struct `cjdata`: `label` (1 meningioma, 2 glioma, 3
+//! pituitary), `PID` (patient, UTF-16), `image` (any type of number) and `tumorMask`. MATLAB stores matrices by column,
+//! so the HDF5 arrays of image and mask are transposed. Min-max scaling of each slice makes the grey levels.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ use crate::data::hdf5::array;
 /// Class names by `label` − 1.
 pub(super) const CLASSES: [&str; 3] = ["meningioma", "glioma", "pituitary"];
 
-/// The most values of a picture, so that a damaged file cannot allocate all memory.
+/// The most values of an array, so that a damaged file cannot make us allocate all memory.
 const VALUES_MAX: u64 = 1 << 24;
 
 /// Lists every `N.mat` of the folder, in the order of the numbers.
@@ -35,7 +35,7 @@ pub(super) fn files(path: &Path) -> Result<Vec<FileName>, Vec<String>> {
     Ok(names.into_iter().map(|name| FileName::new(&name, path.join(&name))).collect())
 }
 
-/// Returns the command that downloads the files into this folder.
+/// Returns the command that downloads the files into this folder, for a shell.
 pub(super) fn how_to_fetch(path: &Path) -> String {
     let path = resolved(path).display().to_string();
     let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+,@%:=".contains(letter);
@@ -45,13 +45,14 @@ pub(super) fn how_to_fetch(path: &Path) -> String {
 
 /// Resolves `..` and links in the part of the path that exists.
 fn resolved(path: &Path) -> PathBuf {
-    let known = path.ancestors().find_map(|folder| Some((folder, folder.canonicalize().ok()?)));
-    let Some((folder, known)) = known else { return path.to_owned() };
+    let existing = path.ancestors().find_map(|folder| Some((folder, folder.canonicalize().ok()?)));
+    let Some((folder, canonical)) = existing else { return path.to_owned() };
     let rest = path.strip_prefix(folder).unwrap_or(Path::new(""));
-    if rest.as_os_str().is_empty() { known } else { known.join(rest) }
+    // To join an empty path would add a slash.
+    if rest.as_os_str().is_empty() { canonical } else { canonical.join(rest) }
 }
 
-/// Makes the listing of files and their annotations, in the order of the numbers.
+/// Makes the listing of the images from (file name, annotation), in the order of the numbers.
 pub(super) fn listing(annotations: Vec<(String, Annotation)>) -> Listing {
     let image = |(name, Annotation { label, patient }): (String, Annotation)| ListedImage {
         mask: Some(name.clone()),
@@ -72,7 +73,7 @@ pub(super) struct Annotation {
     pub(super) patient: Option<String>,
 }
 
-/// Reads class and patient.
+/// Reads class and patient from the bytes of a file.
 pub(super) fn read_annotation(bytes: Vec<u8>) -> Result<Annotation, String> {
     let file = open(bytes)?;
     let (_, labels) = array(&file, "cjdata/label", VALUES_MAX, |dataset| dataset.read_f64())?;
@@ -83,18 +84,18 @@ pub(super) fn read_annotation(bytes: Vec<u8>) -> Result<Annotation, String> {
     let Some(label) = label else {
         return Err(format!("`cjdata/label` is {labels:?}; 1, 2 or 3 is expected"));
     };
-    let (_, units) = array(&file, "cjdata/PID", VALUES_MAX, |dataset| dataset.read_u16())?;
-    let patient = String::from_utf16(&units).map_err(|_| "`cjdata/PID` is no text".to_owned())?;
+    let (_, code_units) = array(&file, "cjdata/PID", VALUES_MAX, |dataset| dataset.read_u16())?;
+    let patient = String::from_utf16(&code_units).map_err(|_| "`cjdata/PID` is no text".to_owned())?;
     let patient = patient.trim_matches(['\0', ' ']).to_owned();
     Ok(Annotation { label: label as u32 - 1, patient: Some(patient).filter(|patient| !patient.is_empty()) })
 }
 
-/// Reads the image as grey levels and the mask, both `[height, width]` as MATLAB shows them.
+/// Reads the image as grey levels and the mask as 0 or 1, both `[height, width]` as MATLAB shows them.
 pub(super) fn read_slice(bytes: Vec<u8>) -> Result<(Grid, Grid), String> {
     let file = open(bytes)?;
-    let image = picture(&file, "cjdata/image", |values| min_max(values.iter().copied()))?;
+    let image = matrix(&file, "cjdata/image", |values| min_max(values.iter().copied()))?;
     let mask =
-        picture(&file, "cjdata/tumorMask", |values| Ok(values.iter().map(|&value| (value != 0.0).into()).collect()))?;
+        matrix(&file, "cjdata/tumorMask", |values| Ok(values.iter().map(|&value| (value != 0.0).into()).collect()))?;
     Ok((image, mask))
 }
 
@@ -102,8 +103,8 @@ fn open(bytes: Vec<u8>) -> Result<File, String> {
     File::from_bytes(bytes).map_err(|error| format!("it is no MATLAB v7.3 file: {error}"))
 }
 
-/// Reads a matrix, which is stored by column; `to_bytes` converts its values.
-fn picture(file: &File, path: &str, to_bytes: impl Fn(&[f64]) -> Result<Vec<u8>, String>) -> Result<Grid, String> {
+/// Reads a matrix and transposes it from MATLAB's order to row by row; `to_bytes` converts its values.
+fn matrix(file: &File, path: &str, to_bytes: impl Fn(&[f64]) -> Result<Vec<u8>, String>) -> Result<Grid, String> {
     let (shape, values) = array(file, path, VALUES_MAX, |dataset| dataset.read_f64())?;
     let [columns, rows] = shape[..] else {
         return Err(format!("`{path}` has the shape {shape:?}; a matrix is expected"));
@@ -208,7 +209,7 @@ mod tests {
         assert!(open(b"MATLAB 5.0 MAT-file".to_vec()).err().unwrap().starts_with("it is no MATLAB v7.3 file: "));
     }
 
-    /// Found by fuzzing: a file that claims ninety bytes a number took 1.5 GB.
+    /// Found by fuzzing: a file with a claim of ninety bytes per number took 1.5 GB.
     #[test]
     fn numbers_of_many_bytes_are_refused_before_memory_is_taken() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/found/matlab-elements-of-many-bytes");

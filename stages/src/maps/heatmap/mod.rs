@@ -24,8 +24,10 @@ pub use histogram::Histogram;
 pub use method::NotFinite;
 pub(crate) use profile::{Profile, cached_profiles, profiles, within};
 
-/// Passes the grey levels of each image of `cams`, `[input_height, input_width]`, with its row, to `each`, in parallel;
-/// results in the order of the rows.
+/// Makes the heatmap of each image of `cams` and passes it to `each`, for several images in parallel.
+///
+/// - `each`: receives the row of the image in `cams`, and its grey levels `[input_height, input_width]`, row by row
+/// - returns: the results of `each`, in the order of the rows of `cams`
 ///
 /// Errors: values that are not finite, with the image's name; errors of `each`.
 pub fn each_heatmap<T: Send>(
@@ -40,7 +42,7 @@ pub fn each_heatmap<T: Send>(
     (0..cams.names.len()).into_par_iter().map_init(Scratch::default, heatmap_of).collect()
 }
 
-/// Returns true for each image of `cams` with a constant map, in the order of the rows.
+/// Finds the constant maps: returns one flag per image of `cams`, in the order of the rows.
 ///
 /// Errors: values that are not finite, with the image's name.
 pub(crate) fn each_is_constant(cams: &Cams) -> Result<Vec<bool>, StageError> {
@@ -49,9 +51,12 @@ pub(crate) fn each_is_constant(cams: &Cams) -> Result<Vec<bool>, StageError> {
     (0..cams.names.len()).map(|row| Ok(constant(row)?.is_some())).collect()
 }
 
-/// Converts a map `[height, width]`, in any range, to grey levels `[input_height, input_width]`, row by row.
+/// Makes the heatmap of one map.
 ///
-/// `size` is (height, width), `input_size` (input height, input width), both at least 1. A constant map becomes all 0.
+/// - `map`: `[height, width]`, row by row, in any range
+/// - `size`: (height, width) of the map, each at least 1
+/// - `input_size`: (height, width) of the network's input, each at least 1
+/// - returns: grey levels `[input_height, input_width]`, row by row; all 0 for a constant map
 pub fn heatmap(
     map: &[f32],
     size: (usize, usize),

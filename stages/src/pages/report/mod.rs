@@ -1,9 +1,9 @@
-//! One page about a whole study: tables, figures and cases, for people. Source of its contents: Kang et al. 2021,
-//! Tables 2 to 5, Figures 3 and 4.
+//! The stage `report`: one HTML page about a whole study, with tables, figures and cases. Source of its contents: Kang
+//! et al. 2021, Tables 2 to 5, Figures 3 and 4.
 //!
-//! The page is one file that needs no network; beside it lie the tables (`tables/`) and figures (`figures/`) as files
-//! of their own. A stage sees neither names of nodes nor times. The page names its inputs by digest instead; outside of
-//! any stage, [`provenance`] adds the node that each digest came from.
+//! The page is one file that needs no network access; tables (`tables/`) and figures (`figures/`) also lie beside it as
+//! files of their own. A stage sees neither the names of nodes nor times, so the page names its inputs by digest.
+//! Outside of any stage, [`provenance`] adds the node that each digest came from.
 
 mod case;
 mod content;
@@ -32,24 +32,26 @@ pub use params::Params;
 
 use content::Content;
 
-/// The word after `kind =`.
+/// The name of the kind.
 pub const KIND: &str = "report";
 
 /// Makes the report.
 ///
 /// - `tables`, `confusions`, `curves`, `splits`, `labels`: shown as they are
-/// - `scores`: one IoU an image, series, fold and threshold; for histograms, the chart by threshold and ranks
+/// - `scores`: one IoU per image, series, fold and threshold; for histograms, the chart by threshold, and the ranks of
+///   cases
 /// - `images`, `masks`, `cams`, `thresholds`, `predicted`: pictures of the cases; masks are `heatmap > threshold`, as
 ///   in `score`, or the predictions of a network
 /// - returns: `report.html`, `tables/`, `figures/`
 ///
-/// Sections without connected inputs are left out. Errors: images that are scored but not connected, by name; sizes
+/// A section without connected inputs is left out. Errors: scored images that are missing from `images`, by name; sizes
 /// that differ; a threshold `at` that no input has.
 pub fn run(params: &Params, action: &Action) -> Result<Output, StageError> {
     let files = files::files(&Content::read(params, action, Report::FACTS.ports)?)?;
     Ok(Output { name: Report::OUTPUT.to_owned(), files })
 }
 
+/// The kind `report`.
 pub(crate) struct Report;
 
 pub(crate) static STAGE: Adaptor<Report> = Adaptor::new();
@@ -74,7 +76,7 @@ impl Typed for Report {
             Port { name: "labels", reads: &[ImageLabels::OUTPUT], optional: true, many: true },
         ],
         outputs: &[Self::OUTPUT],
-        // Reading a study of thousands of inputs and drawing hundreds of pictures takes seconds and its own memory.
+        // Reading thousands of inputs and drawing hundreds of pictures takes seconds and much memory.
         weight: Weight::Heavy,
         ..Facts::new(
             KIND,
@@ -85,10 +87,10 @@ impl Typed for Report {
     type Params = Params;
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
-        let one = |(params, action): &(Params, &Action)| {
+        let report = |(params, action): &(Params, &Action)| {
             with_threads(context.threads, || run(params, action)).map(|output| vec![output])
         };
-        batch.iter().map(one).collect()
+        batch.iter().map(report).collect()
     }
 }
 

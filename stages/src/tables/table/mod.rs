@@ -1,9 +1,10 @@
-//! Rows × columns × statistic of a whole study. Source: Kang et al. 2021, Tables 2 to 5.
+//! The stage `table`: one statistic of a whole study, laid out in rows and columns. Source: Kang et al. 2021, Tables 2
+//! to 5.
 //!
-//! Each fold has one value, its mean over images; mean and sample standard deviation (ddof = 1) are over folds. Shares
-//! are of the images of all folds together. Images without ground truth are counted, and enter no mean.
+//! Each fold has one value, its mean over images; mean and sample standard deviation (ddof = 1) are over folds. A share
+//! is of the images of all folds together. Images without ground truth are counted, but enter no mean.
 //!
-//! Over `across = ["fold", "seed"]` each pair of fold and seed has one value. Their standard deviation contains both
+//! With `across = ["fold", "seed"]` each pair of fold and seed has one value. Their standard deviation contains both
 //! the differences between folds and those between trainings of one fold, and does not separate them. An interval
 //! resamples patients, or images, in all folds and seeds at once, so it says nothing about other trainings; see
 //! `bootstrap.rs`.
@@ -35,11 +36,14 @@ pub(crate) use query::Query;
 pub use reference::ReferenceTable;
 pub(crate) use summary::{Groups, cell, gather, mean_sd};
 
-/// Makes a table of the inputs of a port, which carry the labels of gathered axes.
+/// Makes a table of scores or metrics.
 ///
-/// `labels` gives the patients of the images, for intervals. Rows and columns are in the order of the study. Errors: a
-/// name along which no input varies, inputs that differ along a name missing from the params, an unknown metric or
-/// value, images missing from `labels`.
+/// - `items`: the inputs of the port `scores`, each with its labels along the gathered axes
+/// - `labels`: the patients of the images, for intervals
+/// - returns: the figures, with rows and columns in the order of the study
+///
+/// Errors: a name along which no input varies; inputs that differ along a name missing from the params; an unknown
+/// metric or value; images missing from `labels`.
 pub fn run(params: &Params, items: &[Item], labels: Option<&Input>) -> Result<Figures, StageError> {
     let query = params.query();
     let inputs = input::read(&query, items)?;
@@ -49,7 +53,7 @@ pub fn run(params: &Params, items: &[Item], labels: Option<&Input>) -> Result<Fi
     Ok(Figures { title: params.title.clone(), ..figures })
 }
 
-/// The text file of a table.
+/// The name of the text file of a table.
 const TEXT: &str = "table.txt";
 
 /// Returns the files of a table: `table.parquet` and `table.csv` for programs; `table.md`, `table.tex` and `table.txt`
@@ -69,7 +73,7 @@ pub fn output(figures: &Figures, digits: u8) -> Result<Output, StageError> {
 
 /// Returns the digits after the point that a stored table shows.
 ///
-/// `table.parquet` holds numbers in full and no digits; to add them would change the bytes of every stored table. So
+/// `table.parquet` does not record the number of digits; to add it would change the bytes of every stored table. So
 /// this renders the text with each possible number of digits and compares it with the stored text.
 pub(crate) fn digits_of(figures: &Figures, item: &Item) -> Result<u8, StageError> {
     if item.files.iter().all(|file| file.name != TEXT) {
@@ -80,9 +84,10 @@ pub(crate) fn digits_of(figures: &Figures, item: &Item) -> Result<u8, StageError
     Ok(std::iter::once(DIGITS).chain(0..=DIGITS_MAX).find(shows).unwrap_or(DIGITS))
 }
 
-/// The most bytes of a file of reference values.
+/// Largest size of a file of reference values.
 const REFERENCE_BYTES_MAX: u64 = 16 << 20;
 
+/// The kind `table`.
 pub(crate) struct Table;
 
 pub(crate) static STAGE: Adaptor<Table> = Adaptor::new();
@@ -101,12 +106,12 @@ impl Typed for Table {
 
     fn files(params: &Params) -> Result<Vec<FileName>, Vec<String>> {
         let Some(path) = &params.reference else { return Ok(Vec::new()) };
-        let about = |problem: String| format!("{}: {problem}", path.display());
+        let with_path = |problem: String| format!("{}: {problem}", path.display());
         let bytes = external::read(path, REFERENCE_BYTES_MAX)
             .map_err(|error| vec![format!("cannot read {}: {error}", path.display())])?;
         // Reports the problems of the file before anything runs.
         ReferenceTable::read(&bytes, &params.query())
-            .map_err(|problems| problems.into_iter().map(about).collect::<Vec<_>>())?;
+            .map_err(|problems| problems.into_iter().map(with_path).collect::<Vec<_>>())?;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
         Ok(vec![FileName::new(name.unwrap_or_default(), path)])
     }

@@ -1,18 +1,18 @@
-//! The one model of a table for people: labels, cells with their digits and marks, and notes.
+//! The layout of a table for people: labels, cells with formatted numbers and marks, and notes.
 //!
-//! Text, Markdown, LaTeX and HTML are drawn from it, so a number has the same digits and marks in all four.
+//! Text, Markdown, LaTeX and HTML are rendered from it, so a number has the same digits and marks in all four.
 
 use std::collections::{BTreeMap, HashMap};
 
 use crate::artifact::{Cell, Figures, Levels, Statistic};
 
-/// The mark of a mean over fewer values than the others; a note explains it.
+/// The mark of a mean over fewer values than the means of other cells; a note explains it.
 const PARTIAL: &str = "*";
 
 /// The label of a line of reference values.
 pub(super) const REFERENCE: &str = "published";
 
-/// A table whose numbers are formatted.
+/// A table with formatted numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Grid<'a> {
     pub(super) figures: &'a Figures,
@@ -31,17 +31,17 @@ pub(crate) struct Grid<'a> {
 pub(super) struct Row<'a> {
     /// Labels along the dimensions of the rows.
     pub(super) labels: Vec<&'a str>,
-    /// One cell a column; `None` where no input fills it.
+    /// One cell per column; `None` where no input fills it.
     pub(super) cells: Vec<Option<GridCell<'a>>>,
 }
 
-/// One cell of a table, its numbers as text.
+/// One cell of a table, with its numbers as text.
 #[derive(Clone, Debug)]
 pub(super) struct GridCell<'a> {
     pub(super) cell: &'a Cell,
     pub(super) mean: Option<String>,
     pub(super) sd: Option<String>,
-    /// Both ends.
+    /// The lower and the upper end.
     pub(super) interval: Option<[String; 2]>,
     /// `p = 0.012` or `p < 0.001`.
     pub(super) p: Option<String>,
@@ -53,15 +53,15 @@ pub(super) struct GridCell<'a> {
     pub(super) difference: Option<String>,
 }
 
-/// One line of a format without markup inside a cell.
+/// One line of a table in text or LaTeX, where a cell has no markup inside.
 pub(super) struct Line {
     pub(super) cells: Vec<String>,
-    /// Whether it holds the reference values of the line above.
+    /// True if it holds the reference values of the line above.
     pub(super) is_reference: bool,
 }
 
 impl<'a> Grid<'a> {
-    /// Lays out the figures with so many digits after the point.
+    /// Lays out the figures, with `digits` digits after the decimal point.
     pub(crate) fn of(figures: &'a Figures, digits: u8) -> Self {
         let split = figures.rows.len();
         let cells: HashMap<(&[String], &[String]), &Cell> =
@@ -70,12 +70,12 @@ impl<'a> Grid<'a> {
         let columns = occurring(&figures.columns, figures.cells.iter().map(|cell| &cell.labels[split..]));
         let style = Style::of(figures, digits);
         let row = |row: &'a [String]| Row {
-            labels: row.iter().map(|label| dash(label)).collect(),
+            labels: row.iter().map(|label| label_or_dash(label)).collect(),
             cells: columns.iter().map(|column| cells.get(&(row, *column)).map(|cell| style.cell(cell))).collect(),
         };
         let heading = |column: &&[String]| match column.is_empty() {
             true => figures.statistic.name().to_owned(),
-            false => column.iter().map(|label| dash(label)).collect::<Vec<_>>().join(" · "),
+            false => column.iter().map(|label| label_or_dash(label)).collect::<Vec<_>>().join(" · "),
         };
         Self {
             figures,
@@ -87,12 +87,12 @@ impl<'a> Grid<'a> {
         }
     }
 
-    /// Columns at the left that hold labels: reference values need one even if the rows have none.
+    /// Returns the number of columns at the left for labels: reference values need one even if the rows have none.
     pub(super) fn label_columns(&self) -> usize {
         self.figures.rows.len().max(usize::from(self.figures.has_references()))
     }
 
-    /// The header of [`Grid::lines`].
+    /// Returns the header of [`Grid::lines`].
     pub(super) fn header(&self) -> Vec<String> {
         let mut header: Vec<String> = self.figures.rows.iter().map(|levels| levels.name.clone()).collect();
         header.resize(self.label_columns(), String::new());
@@ -101,7 +101,7 @@ impl<'a> Grid<'a> {
         header
     }
 
-    /// Each row as a line, below it a line of its reference values if it has any.
+    /// Returns each row as a line, and below it a line of its reference values if it has any.
     pub(super) fn lines(&self) -> Vec<Line> {
         let labels = self.label_columns();
         let mut lines = Vec::new();
@@ -131,11 +131,12 @@ impl<'a> Grid<'a> {
 }
 
 impl<'a> Row<'a> {
+    /// Returns the cells that some input fills.
     fn filled(&self) -> impl Iterator<Item = &'a Cell> + Clone {
         self.cells.iter().flatten().map(|cell| cell.cell)
     }
 
-    /// Images in the cells of the row: their number, or the range of it.
+    /// Returns the number of images in each cell of the row, or the range of these numbers.
     pub(super) fn n(&self) -> String {
         range(self.filled().map(|cell| cell.n))
     }
@@ -147,6 +148,7 @@ struct Style {
     digits: usize,
     statistic: Statistic,
     shows_sd: bool,
+    /// The most groups, such as folds, that a mean of the table is over.
     groups_max: u64,
 }
 
@@ -169,12 +171,12 @@ impl Style {
             interval: cell.interval.map(|interval| [interval.low, interval.high].map(|end| self.value(end))),
             p: cell.test.and_then(|test| test.p).map(p),
             mark: if self.is_partial(cell) { PARTIAL } else { "" },
-            reference: cell.reference.map(|it| (self.value(it.mean), it.sd.map(|sd| self.unsigned(sd)))),
-            difference: cell.mean.zip(cell.reference).map(|(mean, it)| self.signed(mean - it.mean)),
+            reference: cell.reference.map(|paper| (self.value(paper.mean), paper.sd.map(|sd| self.unsigned(sd)))),
+            difference: cell.mean.zip(cell.reference).map(|(mean, paper)| self.signed(mean - paper.mean)),
         }
     }
 
-    /// A cell on one line.
+    /// Formats a cell without markup.
     fn line(&self, cell: Option<&GridCell<'_>>) -> String {
         let Some(cell) = cell else { return "–".to_owned() };
         let Some(mean) = &cell.mean else { return format!("– (n = {})", cell.cell.n) };
@@ -184,22 +186,24 @@ impl Style {
         [mean, sd.as_str(), &interval, &p, cell.mark].concat()
     }
 
-    /// A mean, a share, or a difference with its sign.
+    /// Formats a mean or a share, or a mean difference with its sign.
     fn value(&self, value: f64) -> String {
         if self.statistic == Statistic::Difference { self.signed(value) } else { self.unsigned(value) }
     }
 
+    /// Formats a number without a plus.
     fn unsigned(&self, value: f64) -> String {
         format!("{value:.*}", self.digits)
     }
 
-    /// A number with its sign, a minus rather than a hyphen.
+    /// Formats a number with its sign, plus or minus; the minus is U+2212, not a hyphen.
     fn signed(&self, value: f64) -> String {
         format!("{value:+.*}", self.digits).replace('-', "−")
     }
 
-    /// Whether a mean is over fewer groups than others are. The groups of a difference are images, of which cells may
-    /// differ.
+    /// Returns true if the mean of a cell is over fewer groups than that of another cell.
+    ///
+    /// Always false for a difference: its groups are images, and their number may differ between cells.
     fn is_partial(&self, cell: &Cell) -> bool {
         self.shows_sd && self.statistic != Statistic::Difference && cell.mean.is_some() && cell.groups < self.groups_max
     }
@@ -266,7 +270,7 @@ fn percent(level: f64) -> f64 {
     (level * 1e6).round() / 1e4
 }
 
-/// The combinations of labels that occur along some dimensions, in the order of their labels.
+/// Returns the combinations of labels that occur along some dimensions, in the order of `levels`.
 fn occurring<'a>(levels: &[Levels], labels: impl Iterator<Item = &'a [String]>) -> Vec<&'a [String]> {
     let rank = |labels: &[String]| -> Vec<usize> {
         let index = |(levels, label): (&Levels, &String)| levels.values.iter().position(|value| value == label);
@@ -276,8 +280,8 @@ fn occurring<'a>(levels: &[Levels], labels: impl Iterator<Item = &'a [String]>) 
     ranked.into_values().collect()
 }
 
-/// Returns the label, or a dash where an input does not vary.
-fn dash(label: &str) -> &str {
+/// Returns the label, or a dash if the input does not vary along the dimension.
+fn label_or_dash(label: &str) -> &str {
     if label.is_empty() { "–" } else { label }
 }
 
