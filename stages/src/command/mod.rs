@@ -141,9 +141,12 @@ pub(crate) static STAGE: Command = Command::new();
 /// The kind of stage that runs a program.
 #[derive(Debug, Default)]
 pub struct Command {
-    /// The output of each `version` by its arguments, so that a plan of a thousand nodes runs it once.
-    versions: Mutex<BTreeMap<Vec<String>, Result<String, String>>>,
+    /// The output of each `version`, so that a plan of a thousand nodes runs it once.
+    versions: Mutex<BTreeMap<VersionCall, Result<String, String>>>,
 }
+
+/// The arguments of a `version`, and the names and values of the variables in `env`.
+type VersionCall = (Vec<String>, Vec<(String, Option<String>)>);
 
 impl Command {
     /// Makes the stage, with no version known yet.
@@ -159,7 +162,7 @@ static FACTS: Facts = Facts {
     path_fields: &["code"],
     leaves_out_published: true,
     weight: Weight::Heavy,
-    ..Facts::new("command", VERSION, "Runs a program in any language on the files of its inputs.")
+    ..Facts::new("command", VERSION, "runs a program in any language on the files of its inputs")
 };
 
 impl Stage for Command {
@@ -200,7 +203,8 @@ impl Stage for Command {
         let keyed: Vec<_> = params.env.iter().map(|name| (name.clone(), value_of(name))).collect();
         let environment = Environment::new(&keyed, &[], environment::of_process);
         let mut versions = self.versions.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let answer = versions.entry(argv.clone()).or_insert_with(|| child::version(&argv, &environment));
+        let call = (argv, keyed);
+        let answer = versions.entry(call).or_insert_with_key(|(argv, _)| child::version(argv, &environment));
         Ok(vec![("version".to_owned(), answer.clone()?)])
     }
 

@@ -236,3 +236,14 @@ fn a_version_is_asked_for_once_and_is_part_of_the_key() {
     assert_eq!(error, "version: `sh -c echo no >&2; exit 1` ended with exit status 1: no");
     assert_eq!(COMMAND.probe(&serde_json::json!({ "argv": ["true", "{out}"] })), Ok(vec![]));
 }
+
+#[test]
+fn a_version_is_asked_for_again_where_the_program_sees_other_variables() {
+    let asked = |env: &[&str]| {
+        let version = ["sh", "-c", "test -n \"$CARGO_MANIFEST_DIR\" && echo set || echo unset"];
+        COMMAND.probe(&serde_json::json!({ "argv": ["true", "{out}"], "version": version, "env": env }))
+    };
+    let answer = |text: &str| Ok(vec![("version".to_owned(), text.to_owned())]);
+    assert_eq!(asked(&[]), answer("unset"));
+    assert_eq!(asked(&["CARGO_MANIFEST_DIR"]), answer("set"));
+}
