@@ -15,9 +15,9 @@
 //! | `last-use` | exclusively, for milliseconds | a run that adds its keys (`last_use.rs`) |
 //! | `.new-NAME` | exclusively, for milliseconds | the process that replaces the file `NAME` (`disk.rs`) |
 //!
-//! Collections exclude each other by the lease of a reserved key. The engine has three locks of its own, taken with the
-//! functions of `wait.rs`: the log of a live run, the record of a published folder, and a spec, whose runs publish in
-//! turn.
+//! Collections and repairs exclude each other by the lease of a reserved key. The engine has three locks of its own,
+//! taken with the functions of `wait.rs`: the log of a live run, the record of a published folder, and a spec, whose
+//! runs publish in turn.
 //!
 //! **Kinds.** A claim is a file with a heartbeat, because other hosts must see it. All others are kernel locks: `flock`
 //! on a whole file, or for leases an open-file-description lock on one byte. A kernel lock belongs to an open file, so

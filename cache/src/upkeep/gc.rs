@@ -19,6 +19,7 @@ use crate::error::StoreError;
 use crate::files::{clock, disk};
 use crate::format::checkpoint::Checkpoints;
 use crate::format::record::{Draft, Kind};
+use crate::lock::lease::Lease;
 use crate::lock::session;
 use crate::lock::wait::{self, Hold, try_lock};
 use crate::store::Store;
@@ -41,8 +42,7 @@ impl Store {
     /// report names.
     pub fn gc_with_logs(&self, policy: &GcPolicy, logs: &[LogUse]) -> Result<GcReport, StoreError> {
         let session = self.session()?;
-        // The lease of a reserved key: one process at a time collects.
-        let Some(_lease) = self.try_lease(&ActionKey(Digest::of(b"orchestrate gc")))? else {
+        let Some(_lease) = self.collection_lease()? else {
             return Err(StoreError::GcRunning { dir: self.layout.dir.clone() });
         };
         self.commit()?;
@@ -73,6 +73,11 @@ impl Store {
             self.run_gc(&plan, now_ms)?;
         }
         Ok(plan.report)
+    }
+
+    /// Takes the lease of a reserved key: one process at a time collects or repairs.
+    pub(crate) fn collection_lease(&self) -> Result<Option<Lease>, StoreError> {
+        self.try_lease(&ActionKey(Digest::of(b"orchestrate gc")))
     }
 
     /// Returns when garbage was last collected, in milliseconds since 1970.
@@ -129,8 +134,8 @@ impl<'s> Alone<'s> {
         let file = store.gc_lock.as_ref().expect("a store that is open for writing holds the lock");
         let is_alone = try_lock(file, Hold::Alone, &path)?;
         if !is_alone {
-            // The failed attempt gave up the shared lock. If this is a collection, no other starts meanwhile, as it has
-            // the lease.
+            // The failed attempt gave up the shared lock. No collection or repair starts meanwhile, as this one has the
+            // lease.
             wait::lock(file, Hold::Shared, "the end of a garbage collection", &path)?;
         }
         Ok(Self(is_alone, store))

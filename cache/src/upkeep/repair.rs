@@ -38,9 +38,11 @@ impl Store {
     pub fn repair(dir: &Path) -> Result<RepairReport, StoreError> {
         let format = Layout::mend_format(dir)?;
         let store = Self::open(dir, Access::ReadWrite)?;
+        let in_use = || StoreError::InUse { dir: store.layout.dir.clone() };
+        let _lease = store.collection_lease()?.ok_or_else(in_use)?;
         let alone = Alone::try_take(&store)?;
         if !alone.0 {
-            return Err(StoreError::InUse { dir: store.layout.dir.clone() });
+            return Err(in_use());
         }
         let mut report = RepairReport { done: format.into_iter().collect(), ..RepairReport::default() };
         session::sweep(&store.layout.tmp(), Some(store.session()?))?;

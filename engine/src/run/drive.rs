@@ -447,7 +447,8 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         self.store.commit()?;
         let mut nodes = Vec::with_capacity(recorded.len());
         for Recorded { id, outputs, .. } in &recorded {
-            let Pending { key, .. } = self.pending.remove(id).expect("a node that ran was pending");
+            // The lease is held until the checkpoint is gone: another process may write one for the same key then.
+            let Pending { key, lease: _lease, .. } = self.pending.remove(id).expect("a node that ran was pending");
             if self.plan.stage(*id).kind.facts().checkpoints {
                 // Errors are ignored: the next collection removes checkpoints that stay.
                 let _ = Checkpoints::new(&self.store.checkpoint_dir(&key), key).remove();

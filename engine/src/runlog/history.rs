@@ -25,7 +25,7 @@ const NODES_HIT: &str = r#""event":"nodes_hit""#;
 const LINE_BYTES_MAX: u64 = 1 << 26;
 
 /// The most runs searched for durations, including runs of hits only, which have none.
-const RUNS_SEARCHED: usize = 1000;
+const DURATION_RUNS_SEARCHED: usize = 1000;
 
 /// The most bytes of logs read for durations.
 const DURATIONS_BYTES_MAX: usize = 1 << 28;
@@ -164,7 +164,7 @@ impl History {
     pub fn durations(&self, max_runs: usize) -> Durations {
         let mut durations = Durations::default();
         let (mut runs_left, mut bytes_left) = (max_runs, DURATIONS_BYTES_MAX);
-        for run in self.runs().into_iter().take(RUNS_SEARCHED) {
+        for run in self.runs().into_iter().take(DURATION_RUNS_SEARCHED) {
             if runs_left == 0 || bytes_left == 0 {
                 break;
             }
