@@ -42,8 +42,7 @@ pub fn in_groups<M, K: PartialEq>(
 
 /// Digests of the files at a port; equal for equal bytes.
 pub fn digests(action: &Action, port: &str) -> Vec<Digest> {
-    let items = action.input(port).map(|input| input.items.as_slice()).unwrap_or_default();
-    items.iter().flat_map(|item| item.files.iter().map(|file| file.digest)).collect()
+    action.items(port).iter().flat_map(|item| item.files.iter().map(|file| file.digest)).collect()
 }
 
 #[cfg(test)]

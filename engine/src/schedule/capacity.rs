@@ -87,15 +87,15 @@ fn machine_memory() -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn capacity(threads: usize, memory_bytes: u64, devices: usize) -> Capacity {
+    pub(in crate::schedule) fn capacity(threads: usize, memory_bytes: u64, devices: usize) -> Capacity {
         let devices = (0..devices).map(|index| format!("cuda:{index}")).collect();
         Capacity { threads, cores: threads, memory_bytes: Some(memory_bytes), devices }
     }
 
-    fn gpu(gpu: f64) -> Resources {
+    pub(in crate::schedule) fn gpu(gpu: f64) -> Resources {
         Resources { gpu: Some(gpu), ..Resources::default() }
     }
 

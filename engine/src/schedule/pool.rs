@@ -165,16 +165,8 @@ impl Pool {
 mod tests {
     use super::*;
     use crate::resources::Resources;
+    use crate::schedule::capacity::tests::{capacity, gpu};
     use crate::stage::Weight;
-
-    fn capacity(threads: usize, memory_bytes: u64, devices: usize) -> Capacity {
-        let devices = (0..devices).map(|index| format!("cuda:{index}")).collect();
-        Capacity { threads, cores: threads, memory_bytes: Some(memory_bytes), devices }
-    }
-
-    fn gpu(gpu: f64) -> Resources {
-        Resources { gpu: Some(gpu), ..Resources::default() }
-    }
 
     fn need(resources: &Resources, pool: &Pool) -> Need {
         Need::new(&Class { resources: *resources, weight: Weight::Heavy }, pool.capacity())

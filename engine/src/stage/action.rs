@@ -31,6 +31,11 @@ impl Action {
         self.inputs.iter().find(|input| input.port == port)
     }
 
+    /// Returns the artifacts at a port; none if it is not connected.
+    pub fn items(&self, port: &str) -> &[Item] {
+        self.input(port).map(|input| input.items.as_slice()).unwrap_or_default()
+    }
+
     /// Returns the artifact at a port that takes exactly one.
     pub fn one(&self, port: &str) -> Result<&Item, StageError> {
         match self.input(port).map(|input| input.items.as_slice()) {

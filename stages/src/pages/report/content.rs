@@ -7,7 +7,7 @@ use orchestrate_engine::stage::{Action, Item, Port, StageError};
 use super::case;
 use super::curve::Training;
 use super::gallery::Gallery;
-use super::inputs::{digests, items};
+use super::inputs::digests;
 use super::params::Params;
 use super::study::{SeriesPoint, Study};
 use crate::artifact::{Confusion, Figures, Labels, Table, is_synthetic};
@@ -56,12 +56,12 @@ pub(super) struct ConfusionMatrix {
 impl<'a> Content<'a> {
     /// Reads all inputs, and draws the cases.
     pub(super) fn read(params: &'a Params, action: &'a Action, ports: &[Port]) -> Result<Self, StageError> {
-        let study = Study::read(params, items(action, "scores"))?;
+        let study = Study::read(params, action.items("scores"))?;
         let gallery = Gallery::draw(params, action, &study, &case::choose(&study, params.cases))?;
-        let read = |port| items(action, port).iter();
+        let read = |port| action.items(port).iter();
         let tables = read("tables").map(TableInput::read).collect::<Result<Vec<_>, _>>()?;
         let trainings = read("curves").map(|item| Training::read(params, item)).collect::<Result<Vec<_>, _>>()?;
-        let confusions = confusions(params, items(action, "confusions"))?;
+        let confusions = confusions(params, action.items("confusions"))?;
         let splits = read("splits").map(|item| Ok((Leakage::from_item(item)?, item)));
         let splits = splits.collect::<Result<_, StageError>>()?;
         let labels = read("labels").map(Labels::from_item).collect::<Result<Vec<_>, _>>()?;
@@ -77,7 +77,7 @@ impl<'a> Content<'a> {
             synthetic: study.synthetic
                 || tables.iter().any(|table| table.figures.synthetic)
                 || labels.iter().any(|labels| is_synthetic(&labels.names)),
-            digests: ports.iter().map(|port| (port.name, digests(items(action, port.name)))).collect(),
+            digests: ports.iter().map(|port| (port.name, digests(action.items(port.name)))).collect(),
             study,
             tables,
             trainings,

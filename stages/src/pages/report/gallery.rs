@@ -9,7 +9,6 @@ use orchestrate_engine::stage::{Action, Item, Label, StageError};
 use rayon::prelude::*;
 
 use super::case::{Case, Pick};
-use super::inputs::items;
 use super::params::Params;
 use super::picture::{self, Size};
 use super::study::{Scored, Study};
@@ -68,12 +67,12 @@ impl Gallery {
     pub(super) fn draw(params: &Params, action: &Action, study: &Study, cases: &[Case]) -> Result<Self, StageError> {
         let name = |case: &Case| study.names[case.scored.image as usize].as_str();
         let wanted: BTreeSet<&str> = cases.iter().map(name).collect();
-        let images = Stack::read("images", items(action, "images"), |item| {
+        let images = Stack::read("images", action.items("images"), |item| {
             let Images { names, height, width, pixels } = Images::select_from_item(item, |name| wanted.contains(name))?;
             Ok((names, Size { height, width }, pixels))
         });
         let Some(images) = images? else { return Ok(Self::default()) };
-        let masks = Stack::read("masks", items(action, "masks"), |item| {
+        let masks = Stack::read("masks", action.items("masks"), |item| {
             let Masks { names, height, width, pixels } = Masks::select_from_item(item, |name| wanted.contains(name))?;
             Ok((names, Size { height, width }, pixels))
         });
@@ -180,7 +179,7 @@ impl CaseInputs<'_> {
     /// Draws the cases of one input: from its maps, else from the masks that a network predicted, else without masks.
     fn draw(&self, input: &Scored, cases: &[Case]) -> Result<Vec<ShownCase>, StageError> {
         let size = self.masks.size;
-        if let Some(item) = belonging(items(self.action, "cams"), &input.labels) {
+        if let Some(item) = belonging(self.action.items("cams"), &input.labels) {
             let cams = Cams::from_item(item)?;
             if (cams.input_height, cams.input_width) != (size.height, size.width) {
                 return Err(StageError::input("cams", "the maps are not of the connected images: their sizes differ"));
@@ -188,7 +187,7 @@ impl CaseInputs<'_> {
             let cuts = self.cuts(input)?;
             return self.draw_each(cases, |case, name, truth| self.draw_map(&cams, &cuts, case, name, truth));
         }
-        let Some(item) = belonging(items(self.action, "predicted"), &input.labels) else {
+        let Some(item) = belonging(self.action.items("predicted"), &input.labels) else {
             return self.draw_each(cases, |_, _, _| Ok((None, Vec::new())));
         };
         let predicted = PredictedMasks::from_item(item)?;
@@ -257,7 +256,7 @@ impl CaseInputs<'_> {
             let mut at = self.study.inputs_at(&input.point.series, Some(label)).map(|(_, scored)| scored);
             let Some(scored) = at.find(|scored| scored.point.group == input.point.group) else { continue };
             let is_at = |item: &&Item| item.label(&self.params.threshold) == Some(label);
-            if let Some(item) = belonging(items(self.action, "thresholds").iter().filter(is_at), &scored.labels) {
+            if let Some(item) = belonging(self.action.items("thresholds").iter().filter(is_at), &scored.labels) {
                 cuts.push(Cut { label, scored, thresholds: Thresholds::from_item(item)? });
             }
         }

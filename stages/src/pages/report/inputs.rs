@@ -1,14 +1,9 @@
-//! The inputs of a report by port, and their digests.
+//! The output digests of a report's inputs.
 
 use std::collections::HashSet;
 
 use orchestrate_cache::{Artifact, FileEntry};
-use orchestrate_engine::stage::{Action, InputFile, Item};
-
-/// Returns the inputs of a port; none if it is not connected.
-pub(super) fn items<'a>(action: &'a Action, port: &str) -> &'a [Item] {
-    action.input(port).map(|input| input.items.as_slice()).unwrap_or_default()
-}
+use orchestrate_engine::stage::{InputFile, Item};
 
 /// Returns the output digest of an input, as runs and stores name it.
 pub(super) fn digest(item: &Item) -> String {
