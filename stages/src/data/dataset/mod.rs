@@ -7,6 +7,7 @@
 
 mod census;
 mod cheng;
+mod file;
 mod folders;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -17,10 +18,12 @@ mod natural;
 mod params;
 mod phantom;
 mod picture;
+mod raster;
 mod resize;
 mod stack;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use std::collections::HashMap;
 use std::path::Path;
