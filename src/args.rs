@@ -36,7 +36,7 @@ pub(crate) enum Command {
     /// List, show, verify, repair, limit or pin the results in the store
     #[command(subcommand)]
     Store(StoreCommand),
-    /// Fetch a published data set
+    /// Check a data set, or fetch a published one
     #[command(subcommand)]
     Data(DataCommand),
     /// List the kinds of stages with their params, inputs and outputs
@@ -247,6 +247,22 @@ pub(crate) enum DataCommand {
     /// slices and patients with the reference values. A stopped fetch continues where it stopped; a complete one only
     /// compares the files with DIR/checksums.json.
     BrainTumor(FetchArgs),
+    /// Audit a data set before anything runs: files, masks, patients, duplicates, and what is odd about them
+    ///
+    /// Exits with 2 if files cannot be used. Warnings do not change the exit code.
+    Check(CheckArgs),
+}
+
+/// A data set to audit.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// A spec, of which every `dataset` is audited, or a folder: with labels.csv, with 1.mat and so on, or with a folder
+    /// a class
+    #[arg(value_name = "SPEC|DIR")]
+    pub(crate) what: PathBuf,
+    /// Override a value of the spec as in `run` (repeatable)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
 }
 
 /// The address of a data set, and the folder for it.

@@ -1,6 +1,7 @@
 //! The commands, a file each, and what several of them share.
 
 pub(crate) mod data;
+pub(crate) mod data_check;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod gc;

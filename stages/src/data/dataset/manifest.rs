@@ -26,7 +26,7 @@ use crate::problems::all_or_problems;
 const BYTES_MAX: u64 = 1 << 30;
 
 /// Name of the manifest in a folder.
-const DEFAULT_NAME: &str = "labels.csv";
+pub(super) const DEFAULT_NAME: &str = "labels.csv";
 
 /// Lists the manifest and, after it, every image and mask, each once.
 ///
