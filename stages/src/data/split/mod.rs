@@ -8,6 +8,7 @@ mod grouped;
 mod leakage;
 pub(crate) mod matlab;
 mod stratified;
+mod sums;
 #[cfg(test)]
 mod tests;
 
@@ -70,8 +71,8 @@ impl params::Params for Params {
 /// - returns: one fold in 1..=k an image in the same order, and the groups on both sides of each fold
 ///
 /// Without `shuffle` and `group`, these are the test indices of scikit-learn's `StratifiedKFold(k)`. With `group`, they
-/// are those of `StratifiedGroupKFold(k)` for groups as texts and two to seven classes as indices; `split/grouped.rs`
-/// lists where the folds differ. With `shuffle`, counts per fold and class are those of `StratifiedKFold`, in an order
+/// are those of `StratifiedGroupKFold(k)` for names of classes and groups as pandas reads them; `split/grouped.rs` lists
+/// where the folds differ. With `shuffle`, counts per fold and class are those of `StratifiedKFold`, in an order
 /// of our own; with `shuffle` and `group` the folds are our own altogether. Leakage is counted over `group`, by default
 /// over patients.
 ///
@@ -116,7 +117,8 @@ fn assign(params: &Params, labels: &Labels, folds: usize, file: Option<&[u8]>) -
     if count < folds {
         return Err(format!("column `{group}` makes {count} groups, too few for {folds} folds"));
     }
-    Ok(grouped::grouped(&labels.labels, &groups, folds, generator.as_mut()))
+    let classes: Vec<&str> = labels.labels.iter().map(|&class| labels.classes[class as usize].as_str()).collect();
+    Ok(grouped::grouped(&classes, &groups, folds, generator.as_mut()))
 }
 
 /// Checks that every class with images has one for every fold.
@@ -145,7 +147,7 @@ impl Typed for SplitStage {
         outputs: &[Split::OUTPUT, Leakage::OUTPUT],
         // A text that ends in `.mat` counts as `{ file = … }`.
         path_fields: &["folds_from.file"],
-        ..Facts::new("split", 2, "divides the images into folds for cross-validation and reports leakage")
+        ..Facts::new("split", 3, "divides the images into folds for cross-validation and reports leakage")
     };
     type Params = Params;
 
