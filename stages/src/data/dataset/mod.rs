@@ -7,6 +7,8 @@
 
 mod census;
 mod cheng;
+#[cfg_attr(not(test), expect(dead_code, reason = "the manifest calls it soon"))]
+mod doubtful;
 mod folders;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;

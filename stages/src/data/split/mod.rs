@@ -11,6 +11,7 @@ mod stratified;
 mod sums;
 #[cfg(test)]
 mod tests;
+mod warnings;
 
 use orchestrate_engine::params;
 use orchestrate_engine::stage::{Action, Context, ExternalFile, Facts, FileName, Output, Port, StageError};
@@ -74,7 +75,7 @@ impl params::Params for Params {
 /// are those of `StratifiedGroupKFold(k)` for names of classes and groups as pandas reads them; `split/grouped.rs` lists
 /// where the folds differ. With `shuffle`, counts per fold and class are those of `StratifiedKFold`, in an order
 /// of our own; with `shuffle` and `group` the folds are our own altogether. Leakage is counted over `group`, by default
-/// over patients.
+/// over patients; it warns of patients that the folds ignore, and of classes with fewer groups than folds.
 ///
 /// Errors: a class with fewer images than folds; fewer groups than folds; a fold without images; a missing column;
 /// images without a group or with a fold outside 1..=k, by name; a file with another number of folds than images.
@@ -88,7 +89,8 @@ pub fn run(params: &Params, labels: &Labels, file: Option<&[u8]>) -> Result<(Spl
         Some(group) => (group, column::column(labels, group).map_err(StageError::new)?.into_iter().map(Some).collect()),
         None => ("patient", labels.patients.iter().map(Option::as_deref).collect()),
     };
-    let leakage = Leakage::of(labels, (group, &groups), &fold_of_image, folds);
+    let warnings = warnings::warnings(params, labels, (group, &groups), &fold_of_image);
+    let leakage = Leakage { warnings, ..Leakage::of(labels, (group, &groups), &fold_of_image, folds) };
     let split = Split {
         names: labels.names.clone(),
         labels: labels.labels.clone(),

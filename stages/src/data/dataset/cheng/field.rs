@@ -98,7 +98,15 @@ impl Field {
             return Err(format!("`{path}` has the shape {shape:?}; a matrix is expected"));
         };
         let (width, height) = (width as usize, height as usize);
-        let by_row = (0..height).flat_map(|row| values.iter().skip(row).step_by(height)).copied().collect();
+        // Eight rows at a time, as many as a line of the cache has values.
+        let mut by_row = vec![0.0; values.len()];
+        for first in (0..height).step_by(8) {
+            for (column, values) in values.chunks_exact(height).enumerate() {
+                for (row, value) in values.iter().enumerate().skip(first).take(8) {
+                    by_row[row * width + column] = *value;
+                }
+            }
+        }
         Ok(Matrix { path: path.clone(), height, width, values: by_row })
     }
 
