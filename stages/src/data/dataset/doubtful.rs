@@ -157,10 +157,8 @@ mod tests {
         let labels = ["tumour", "None", "None"];
         assert_eq!(
             warnings(Role::Label, "label", &labels, None),
-            [
-                "column `label` holds `None` in 2 rows, and each is a class: remove the rows, or list it in `classes` if \
-              it is meant"
-            ]
+            ["column `label` holds `None` in 2 rows, and each is a class: remove the rows, or list it in `classes` \
+                 if it is meant"]
         );
         assert!(warnings(Role::Label, "label", &labels, Some(&["tumour".to_owned(), "None".to_owned()])).is_empty());
         assert!(warnings(Role::Patient, "pid", &["p1", "p2", "p1", ""], None).is_empty());
@@ -171,10 +169,8 @@ mod tests {
         let found = |values: &[&str]| warnings(Role::Patient, "pid", values, None);
         assert_eq!(
             found(&["007", "7", "8", "P 1", "p-1", "p1"]),
-            [
-                "column `pid` holds `007` and `7`, which differ in case, spaces, `-`, `_` or leading zeros alone, and so \
-              do 1 more: they count as different patients; write them alike if they are one"
-            ]
+            ["column `pid` holds `007` and `7`, which differ in case, spaces, `-`, `_` or leading zeros alone, \
+                 and so do 1 more: they count as different patients; write them alike if they are one"]
         );
         assert!(found(&["p1", "p10", "p01", "100", "10"]).is_empty());
         assert!(warnings(Role::Label, "label", &["Glioma", "glioma"], None)[0].contains("count as different classes"));

@@ -25,8 +25,9 @@ pub(super) fn column<'a>(labels: &'a Labels, name: &str) -> Result<Vec<&'a str>,
         .map_err(|missing| format!("{} images have no `{name}`: {}", missing.len(), missing.join(", ")))
 }
 
-/// Sorts values as `np.unique` sorts a column that pandas has read from CSV, each once: by size if all are numbers, such
-/// as `7`, `007`, `-1` and `2.5e3`, and else by their characters.
+/// Sorts values as `np.unique` sorts a column that pandas has read from CSV, each once.
+///
+/// If all are numbers, such as `7`, `007`, `-1` and `2.5e3`, they are sorted by size, and else by their characters.
 ///
 /// Equal numbers, such as `7` and `007`, stay two values, in the order of their texts; pandas makes them one.
 pub(super) fn sort_as_numpy(values: &mut Vec<&str>) {

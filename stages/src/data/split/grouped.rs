@@ -1,7 +1,7 @@
 //! Stratified k folds that keep groups together, as scikit-learn's `StratifiedGroupKFold` makes them (version 1.9).
 //!
-//! If two groups, or two folds, are equally good, the order of groups and of sums decides. It is that of NumPy for labels
-//! and groups that pandas reads from CSV: values of a column that are all numbers are sorted by size, others by their
+//! If two groups, or two folds, are equally good, the order of groups and of sums decides. It is that of NumPy for
+//! labels and groups that pandas reads from CSV. There, a column of numbers alone is sorted by size, and any other by
 //! characters; `column.rs` has the rule, and `sums.rs` the sums. Folds can still differ from scikit-learn's, but are no
 //! worse:
 //!

@@ -36,10 +36,12 @@ pub(crate) fn vector(bytes: &[u8], name: &str) -> Result<Vec<f64>, String> {
     Ok(values)
 }
 
-/// Returns the index of the wanted name, or of the only one.
+/// Returns the index of the wanted name, of the only one that equals it in another case, or of the only one at all.
 fn choose(names: &[&str], wanted: &str) -> Result<usize, String> {
     let only = (names.len() == 1).then_some(0);
-    let index = names.iter().position(|name| *name == wanted).or(only);
+    let mut alike = (0..names.len()).filter(|&index| names[index].eq_ignore_ascii_case(wanted));
+    let alike = alike.next().filter(|_| alike.next().is_none());
+    let index = names.iter().position(|name| *name == wanted).or(alike).or(only);
     index.ok_or_else(|| format!("it has no variable `{wanted}`; the variables are: {}", names.join(", ")))
 }
 
@@ -238,6 +240,14 @@ mod tests {
         turn(&mut turned, 192, plain.len(), 8);
         assert_eq!(turned.len(), plain.len());
         assert_eq!(vector(&turned, "cvind"), vector(&plain, "cvind"));
+    }
+
+    #[test]
+    fn a_name_is_found_in_any_case_unless_two_could_be_meant() {
+        assert_eq!(choose(&["x", "CVInd"], "cvind"), Ok(1));
+        assert_eq!(choose(&["CVIND", "cvind"], "cvind"), Ok(1));
+        assert!(choose(&["CVIND", "CVInd"], "cvind").is_err());
+        assert_eq!(choose(&["folds"], "cvind"), Ok(0));
     }
 
     #[test]

@@ -72,10 +72,10 @@ impl params::Params for Params {
 /// - returns: one fold in 1..=k an image in the same order, and the groups on both sides of each fold
 ///
 /// Without `shuffle` and `group`, these are the test indices of scikit-learn's `StratifiedKFold(k)`. With `group`, they
-/// are those of `StratifiedGroupKFold(k)` for names of classes and groups as pandas reads them; `split/grouped.rs` lists
-/// where the folds differ. With `shuffle`, counts per fold and class are those of `StratifiedKFold`, in an order
-/// of our own; with `shuffle` and `group` the folds are our own altogether. Leakage is counted over `group`, by default
-/// over patients; it warns of patients that the folds ignore, and of classes with fewer groups than folds.
+/// are those of `StratifiedGroupKFold(k)` for classes and groups as pandas reads them; `split/grouped.rs` lists where
+/// the folds differ. With `shuffle`, counts per fold and class are those of `StratifiedKFold`, in an order of our own;
+/// with `shuffle` and `group` the folds are our own altogether. Leakage is counted over `group`, by default over
+/// patients; it warns of patients that the folds ignore, and of classes with fewer groups than folds.
 ///
 /// Errors: a class with fewer images than folds; fewer groups than folds; a fold without images; a missing column;
 /// images without a group or with a fold outside 1..=k, by name; a file with another number of folds than images.

@@ -62,13 +62,14 @@ impl Struct {
 
 /// Returns the name that equals the wanted one, or else the only one that does so in another case.
 fn pick<'a>(names: &'a [String], wanted: &str) -> Result<Option<&'a str>, String> {
-    let mut alike = names.iter().map(String::as_str).filter(|name| name.eq_ignore_ascii_case(wanted));
-    let Some(first) = alike.next() else { return Ok(None) };
-    let others: Vec<&str> = alike.collect();
-    match std::iter::once(&first).chain(&others).find(|name| **name == wanted) {
-        Some(exact) => Ok(Some(exact)),
-        None if others.is_empty() => Ok(Some(first)),
-        None => Err(format!("`{first}` and `{}` could both be `{wanted}`", others.join("`, `"))),
+    let alike: Vec<&str> = names.iter().map(String::as_str).filter(|name| name.eq_ignore_ascii_case(wanted)).collect();
+    match alike[..] {
+        [] => Ok(None),
+        [only] => Ok(Some(only)),
+        _ => match alike.iter().find(|name| **name == wanted) {
+            Some(exact) => Ok(Some(exact)),
+            None => Err(format!("`{}` could each be `{wanted}`", alike.join("` and `"))),
+        },
     }
 }
 

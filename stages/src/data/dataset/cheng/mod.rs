@@ -4,8 +4,8 @@
 //! The folder holds `1.mat` … `3064.mat`; the images are in the order of the numbers, and other files are ignored. A
 //! file is a MATLAB header of 512 bytes, which may be missing, then HDF5 with the struct `cjdata`: `label` (1
 //! meningioma, 2 glioma, 3 pituitary), `PID` (patient, text or a whole number), `image` and `tumorMask` (any type of
-//! number). MATLAB stores matrices by column, so the HDF5 arrays of image and mask are transposed. Names of fields may
-//! be in any case, and so may the extension `.mat`.
+//! number). Names of fields may be in any case, and so may the extension `.mat`. MATLAB stores matrices by column, so
+//! the HDF5 arrays of image and mask are transposed, whatever program wrote them.
 
 mod field;
 mod slice;

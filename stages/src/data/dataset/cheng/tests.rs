@@ -150,7 +150,7 @@ fn files_that_cannot_be_used_say_why_and_what_to_do() {
         ),
         ("pid_surrogate.mat", "`cjdata/PID` is no text in Unicode".to_owned()),
         ("pid_missing.mat", "`cjdata` has no field `PID`; its fields are: image, label, tumorMask".to_owned()),
-        ("pid_twice.mat", "`pid` and `Pid` could both be `PID`".to_owned()),
+        ("pid_twice.mat", "`pid` and `Pid` could each be `PID`".to_owned()),
         (
             "label_4.mat",
             "`cjdata/label` is `4`; 1, 2, 3 or one of meningioma, glioma, pituitary is expected".to_owned(),
@@ -185,13 +185,13 @@ fn files_that_cannot_be_used_say_why_and_what_to_do() {
         ("pid_too_large.mat", "`cjdata` has no field `image`; its fields are: PID, label, tumorMask"),
         (
             "pid_logical.mat",
-            "cannot read `cjdata/image`: it holds no real numbers, but a Compound; complex numbers, cells and structs are \
-             not read",
+            "cannot read `cjdata/image`: it holds no real numbers, but a Compound; complex numbers, cells and structs \
+             are not read",
         ),
         (
             "pid_bool.mat",
-            "cannot read `cjdata/image`: it holds no real numbers, but a Reference; complex numbers, cells and structs are \
-             not read",
+            "cannot read `cjdata/image`: it holds no real numbers, but a Reference; complex numbers, cells and structs \
+             are not read",
         ),
         ("pid_numbers.mat", "`cjdata` has no field `tumorMask`; its fields are: PID, image, label"),
         (
@@ -240,8 +240,10 @@ fn numbers_of_many_bytes_are_refused_before_memory_is_taken() {
 
 #[test]
 fn a_file_with_any_wrong_byte_is_an_error_or_some_slice_but_no_panic() {
-    for expected in &reference().files {
-        let bytes = std::fs::read(reference_dir().join(&expected.file)).unwrap();
+    let plain = reference().files.into_iter().map(|expected| reference_dir().join(expected.file));
+    let others = ["kinds", "refused"].map(|folder| std::fs::read_dir(reference_dir().join(folder)).unwrap());
+    for path in plain.chain(others.into_iter().flatten().map(|entry| entry.unwrap().path())) {
+        let bytes = std::fs::read(path).unwrap();
         for offset in (0..bytes.len()).step_by(23) {
             let mut damaged = bytes.clone();
             damaged[offset] ^= 0xFF;
