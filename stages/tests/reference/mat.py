@@ -1,8 +1,8 @@
 """Small MATLAB v7.3 files in the layout of Cheng's brain tumour set, written by h5py, and what h5py reads from them.
 
-Writes the files to mat/ beside this script, and mat.json. Those in mat/kinds/ have other types, layouts and names;
-those in mat/refused/ cannot be used. Given the folder of real files that span 0..255, it adds one
-line per file: label, patient, height, width and a checksum of image and mask.
+Writes the files to mat/ beside this script, and mat.json. Those in mat_kinds/ have other types, layouts and names;
+those in mat_refused/ cannot be used. Given the folder of real files that span 0..255, it adds one line per file: label,
+patient, height, width and a checksum of image and mask.
 
     python mat.py [folder]
 """
@@ -56,7 +56,7 @@ write("5.mat", 1, "q7", picture.astype(np.int16), disc, libver=("v110", "v110"),
 write("6.mat", 2, "r", np.full((HEIGHT, WIDTH), 9, np.int16), disc * 0, packed={"chunks": (32, 24)})
 
 
-kinds, refused = folder / "kinds", folder / "refused"
+kinds, refused = here / "mat_kinds", here / "mat_refused"
 MARK = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, made by h5py".ljust(116) + bytes(8) + b"\x00\x02IM"
 SMALL = np.array([[0, 1, 2], [700, -5, 40]])  # as MATLAB shows it: two rows, three columns
 SPOT = np.array([[0, 0, 1], [0, 1, 1]], np.uint8)
@@ -221,7 +221,7 @@ def scalar(file, dataset):
 
 
 def values(path):
-    """Reads a file of kinds/ as it is; NaN becomes null."""
+    """Reads a file of mat_kinds/ as it is; NaN becomes null."""
     with h5py.File(path) as file:
         group = next(group for name, group in file.items() if not name.startswith("#"))
         fields = {name.lower(): dataset for name, dataset in group.items()}

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use image::{ImageError, ImageReader, Limits};
 
 use super::min_max::min_max;
+use super::raster::{Raster, Samples, Values};
 use super::resize::Grid;
 
 /// Largest height and width, so that a small damaged file cannot allocate all memory.
@@ -15,6 +16,38 @@ const ALLOC_MAX_BYTES: u64 = 512 << 20;
 
 /// File name extensions of the formats, in lower case.
 pub(super) const EXTENSIONS: [&str; 5] = ["png", "jpg", "jpeg", "tif", "tiff"];
+
+/// A PNG, JPEG or TIFF file.
+pub(super) struct Picture {
+    bytes: Vec<u8>,
+}
+
+impl Picture {
+    /// Recognizes the format by the contents.
+    pub(super) fn open(bytes: Vec<u8>) -> Result<Self, String> {
+        Ok(Self { bytes })
+    }
+
+    /// The number of pages; more than one only for TIFF.
+    pub(super) fn pages(&self) -> usize {
+        1
+    }
+
+    /// Decodes a page as grey levels or deep values.
+    pub(super) fn image(&self, _page: Option<usize>) -> Result<Raster, String> {
+        let (height, width, levels) = decode(&self.bytes)?;
+        let (values, depth) = match levels {
+            Levels::Eight(levels) => (Values::Levels(levels), "8 bits"),
+            Levels::Sixteen(levels) => (Values::Deep(levels.into_iter().map(f64::from).collect()), "16 bits"),
+        };
+        Ok(Raster { height, width, values, samples: Samples { channels: 1, depth } })
+    }
+
+    /// Decodes a page as label values of a mask.
+    pub(super) fn mask(&self, page: Option<usize>) -> Result<Raster, String> {
+        self.image(page)
+    }
+}
 
 /// Decodes a grey image.
 ///

@@ -108,7 +108,7 @@ impl Field {
                 }
             }
         }
-        Ok(Matrix { path: path.clone(), height, width, values: by_row })
+        Ok(Matrix { path: path.clone(), height, width, values: by_row, kind: kind(&self.dataset) })
     }
 
     /// Reads one text, or one whole number as text, without spaces around it; `None` if it is empty.
@@ -125,12 +125,32 @@ impl Field {
 
 /// A matrix of numbers, `[height, width]`, row by row.
 #[derive(Clone, Debug, PartialEq)]
-pub(in super::super) struct Matrix {
+pub(super) struct Matrix {
     /// Path in the file, for errors.
     pub(super) path: String,
-    pub(in super::super) height: usize,
-    pub(in super::super) width: usize,
-    pub(in super::super) values: Vec<f64>,
+    pub(super) height: usize,
+    pub(super) width: usize,
+    pub(super) values: Vec<f64>,
+    /// Type of the numbers, such as `int16`.
+    pub(super) kind: &'static str,
+}
+
+/// Names a type of numbers as the audit does.
+fn kind(dataset: &Dataset) -> &'static str {
+    match dataset.dtype() {
+        Ok(DType::U8) => "8 bits",
+        Ok(DType::U16) => "16 bits",
+        Ok(DType::U32) => "32 bits",
+        Ok(DType::U64) => "64 bits",
+        Ok(DType::I8) => "int8",
+        Ok(DType::I16) => "int16",
+        Ok(DType::I32) => "int32",
+        Ok(DType::I64) => "int64",
+        Ok(DType::F32) => "float32",
+        Ok(DType::F64) => "float64",
+        Ok(DType::Enum(_)) => "1 bit",
+        _ => "float16",
+    }
 }
 
 /// Reads a text; a cell is followed if `in_cell` is set. Errors read after the path.

@@ -2,7 +2,8 @@
 
 use super::CLASSES;
 use super::field::{Matrix, Struct};
-use crate::data::dataset::min_max::min_max;
+use crate::data::dataset::load::text;
+use crate::data::dataset::raster::{Raster, Samples, Values};
 use crate::data::dataset::resize::Grid;
 use crate::data::hdf5;
 
@@ -32,25 +33,24 @@ pub(in super::super) fn read_annotation(bytes: Vec<u8>) -> Result<Annotation, St
     Ok(Annotation { label: class as u32, patient: cjdata.field("PID")?.text()? })
 }
 
-/// Reads the values of image and mask as they are stored, both as MATLAB shows them.
-pub(in super::super) fn read_values(bytes: Vec<u8>) -> Result<(Matrix, Matrix), String> {
+/// Reads the image in the units of the file, and the mask as 0 or 1, both as MATLAB shows them.
+pub(in super::super) fn read_slice(bytes: Vec<u8>) -> Result<(Raster, Grid), String> {
     let file = hdf5::open(bytes)?;
     let cjdata = Struct::find(&file, "cjdata")?;
-    Ok((cjdata.field("image")?.matrix()?, cjdata.field("tumorMask")?.matrix()?))
-}
-
-/// Reads the image as grey levels and the mask as 0 or 1.
-pub(in super::super) fn read_slice(bytes: Vec<u8>) -> Result<(Grid, Grid), String> {
-    let (image, mask) = read_values(bytes)?;
-    let pixels = min_max(image.values.iter().copied()).map_err(|problem| format!("`{}`: {problem}", image.path))?;
-    Ok((Grid { height: image.height, width: image.width, pixels }, foreground(&mask)?))
+    let Matrix { height, width, values, kind, .. } = cjdata.field("image")?.matrix()?;
+    let mask = foreground(&cjdata.field("tumorMask")?.matrix()?)?;
+    if mask.size() != (height, width) {
+        return Err(format!("the mask is {}, but the image {}", text(mask.size()), text((height, width))));
+    }
+    let samples = Samples { channels: 1, depth: kind };
+    Ok((Raster { height, width, values: Values::Deep(values), samples }, mask))
 }
 
 /// Returns the mask as 0 or 1; foreground is all that is not 0.
 ///
 /// Errors: more than one value beside 0; a mask of two values of which none is 0; NaN or infinity.
-pub(in super::super) fn foreground(mask: &Matrix) -> Result<Grid, String> {
-    let Matrix { path, height, width, values } = mask;
+fn foreground(mask: &Matrix) -> Result<Grid, String> {
+    let Matrix { path, height, width, values, .. } = mask;
     if let Some(value) = values.iter().find(|value| !value.is_finite()) {
         return Err(format!("`{path}` holds the value {value}; a mask of 0 and 1 is expected"));
     }

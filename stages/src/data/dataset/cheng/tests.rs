@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::slice::{foreground, read_values};
 use super::*;
+use crate::data::dataset::raster::{Header, Raster, Values};
 use crate::data::dataset::resize::Grid;
+use crate::data::dataset::window::Window;
 
 #[derive(Deserialize)]
 struct Reference {
@@ -32,6 +33,11 @@ fn reference() -> Reference {
     serde_json::from_str(include_str!("../../../../tests/reference/mat.json")).unwrap()
 }
 
+/// Grey levels by min-max.
+fn grey(raster: Raster) -> Grid {
+    Window::default().levels(raster, &Header::default(), None).unwrap().grid
+}
+
 /// `tests/reference/mat.py` made the files and values.
 #[test]
 fn every_layout_and_type_gives_what_h5py_reads_transposed() {
@@ -41,6 +47,7 @@ fn every_layout_and_type_gives_what_h5py_reads_transposed() {
         let annotation = read_annotation(bytes.clone()).unwrap_or_else(|error| panic!("{file}: {error}"));
         assert_eq!(annotation, Annotation { label: expected.label - 1, patient: Some(expected.patient) }, "{file}");
         let (image, mask) = read_slice(bytes).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let image = grey(image);
         assert_eq!((image.size(), mask.size()), ((expected.height, expected.width), (expected.height, expected.width)));
         assert_eq!(image.pixels, expected.image, "{file}");
         assert_eq!(mask.pixels, expected.mask, "{file}");
@@ -97,9 +104,9 @@ fn other_types_layouts_and_names_give_what_h5py_reads() {
         kinds: BTreeMap<String, Kind>,
     }
     let Kinds { kinds } = serde_json::from_str(include_str!("../../../../tests/reference/mat.json")).unwrap();
-    assert_eq!(kinds.len(), std::fs::read_dir(reference_dir().join("kinds")).unwrap().count());
+    assert_eq!(kinds.len(), std::fs::read_dir(reference_dir().join("../mat_kinds")).unwrap().count());
     for (name, kind) in kinds {
-        let bytes = std::fs::read(reference_dir().join("kinds").join(&name)).unwrap();
+        let bytes = std::fs::read(reference_dir().join("../mat_kinds").join(&name)).unwrap();
         let annotation = read_annotation(bytes.clone()).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(annotation.patient, kind.patient, "{name}");
         let class = CLASSES[annotation.label as usize];
@@ -107,19 +114,18 @@ fn other_types_layouts_and_names_give_what_h5py_reads() {
             kind.label == (annotation.label + 1).to_string() || kind.label.to_lowercase() == class,
             "{name}: {class}"
         );
-        let (image, mask) = read_values(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!((image.height, image.width), (kind.height, kind.width), "{name}");
-        let values: Vec<Option<f64>> =
-            image.values.iter().map(|value| Some(*value).filter(|value| !value.is_nan())).collect();
+        let (image, mask) = read_slice(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(image.size(), (kind.height, kind.width), "{name}");
+        let Values::Deep(values) = image.values else { panic!("{name}: values of any type are deep") };
+        let values: Vec<_> = values.into_iter().map(|value| Some(value).filter(|value| !value.is_nan())).collect();
         assert_eq!(values, kind.image, "{name}");
-        let mask = foreground(&mask).unwrap();
         assert_eq!((mask.size(), mask.pixels), ((kind.height, kind.width), kind.mask), "{name}");
     }
 }
 
 #[test]
 fn files_that_cannot_be_used_say_why_and_what_to_do() {
-    let read = |name: &str| std::fs::read(reference_dir().join("refused").join(name)).unwrap();
+    let read = |name: &str| std::fs::read(reference_dir().join("../mat_refused").join(name)).unwrap();
     let save_again = "load it in MATLAB and save it again with `save(..., '-v7.3')`";
     let expected = "a text or a whole number is expected";
     let annotations = [
@@ -204,6 +210,7 @@ fn files_that_cannot_be_used_say_why_and_what_to_do() {
             "`cjdata/tumorMask` holds the values -5, 0, 1, 2, 40 and more; a mask of 0 and 1 is expected",
         ),
         ("pid_surrogate.mat", "`cjdata/tumorMask` holds the value NaN; a mask of 0 and 1 is expected"),
+        ("pid_missing.mat", "the mask is 2 × 2, but the image 3 × 2"),
         ("label_4.mat", "`cjdata/tumorMask` is empty"),
     ];
     let found = slices.map(|(name, _)| (name, read_slice(read(name)).unwrap_err()));
@@ -241,7 +248,8 @@ fn numbers_of_many_bytes_are_refused_before_memory_is_taken() {
 #[test]
 fn a_file_with_any_wrong_byte_is_an_error_or_some_slice_but_no_panic() {
     let plain = reference().files.into_iter().map(|expected| reference_dir().join(expected.file));
-    let others = ["kinds", "refused"].map(|folder| std::fs::read_dir(reference_dir().join(folder)).unwrap());
+    let others =
+        ["../mat_kinds", "../mat_refused"].map(|folder| std::fs::read_dir(reference_dir().join(folder)).unwrap());
     for path in plain.chain(others.into_iter().flatten().map(|entry| entry.unwrap().path())) {
         let bytes = std::fs::read(path).unwrap();
         for offset in (0..bytes.len()).step_by(23) {
@@ -273,6 +281,7 @@ fn real_files_give_what_h5py_reads() {
         let bytes = std::fs::read(&file.path).unwrap();
         assert_eq!(read_annotation(bytes.clone()).unwrap(), Annotation { label: label - 1, patient: Some(patient) });
         let (image, mask) = read_slice(bytes).unwrap();
+        let image = grey(image);
         assert_eq!((image.size(), mask.size()), ((height, width), (height, width)), "{}", file.name);
         assert_eq!((weighted(&image), weighted(&mask)), (image_sum, mask_sum), "{}", file.name);
     }
