@@ -3,6 +3,7 @@
 //! The columns `label` and `predicted` hold class *names*. Where their order matters, it is the note `classes` in the
 //! key-value metadata of the file, a JSON list.
 
+mod audit;
 mod curve;
 mod figures;
 mod image_reader;
@@ -25,6 +26,7 @@ use orchestrate_engine::stage::{Content, Item, Output, StageError};
 
 pub use self::parquet::{Columns, Rows};
 pub(crate) use self::parquet::{Series, cause, name_of, properties, repeated};
+pub use audit::{Audit, Finding};
 pub use curve::{Curve, Epoch, Epochs, Figure, SegmentCurve};
 pub use figures::{Cell, Figures, Interval, Levels, PairedTest, ReferenceValue, Resampling, ResamplingUnit, Statistic};
 pub use image_reader::ImageReader;

@@ -10,13 +10,20 @@ use super::raster::{Header, Raster, Values};
 use super::window::range;
 
 /// Endings of the names of files that are read, in lower case.
-pub(super) const ENDINGS: [&str; 9] = ["png", "jpg", "jpeg", "tif", "tiff", "dcm", "dicom", "nii", "nii.gz"];
+const ENDINGS: [&str; 9] = ["png", "jpg", "jpeg", "tif", "tiff", "dcm", "dicom", "nii", "nii.gz"];
 
 /// The formats, for people.
 pub(super) const FORMATS: &str = "PNG, JPEG, TIFF, DICOM and NIfTI";
 
+/// Returns whether a file is read as an image: by its ending, or, without one, as it begins as DICOM does.
+pub(super) fn is_picture(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let has_ending = ENDINGS.iter().any(|ending| name.strip_suffix(ending).is_some_and(|rest| rest.ends_with('.')));
+    has_ending || !name.contains('.') && is_dicom(path)
+}
+
 /// Returns whether a file begins as DICOM does: `DICM` after 128 bytes.
-pub(super) fn is_dicom(path: &Path) -> bool {
+fn is_dicom(path: &Path) -> bool {
     let mut head = [0; 132];
     let read = external::open(path, EXTERNAL_BYTES_MAX).and_then(|mut file| file.read_exact(&mut head));
     read.is_ok() && head.ends_with(b"DICM")

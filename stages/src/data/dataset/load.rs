@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use orchestrate_engine::stage::ExternalFile;
 use rayon::prelude::*;
 
 use super::cheng;
 use super::facts::ImageFacts;
 use super::file::SourceFile;
+use super::files::Files;
 use super::listing::{ListedImage, Listing};
-use super::params::{Format, Params};
+use super::params::{Format, Params, Resize};
 use super::phantom::{self, Slice};
 use super::picture;
 use super::raster::Header;
@@ -26,43 +26,36 @@ pub(super) struct Loaded {
     pub(super) facts: ImageFacts,
 }
 
+impl Loaded {
+    /// Resizes image and mask, and notes the foreground before and after; `None` keeps their size.
+    pub(super) fn fitted(self, size: Option<(usize, usize)>, resize: Resize) -> Self {
+        let Self { mut image, mut mask, mut facts } = self;
+        let before = mask.as_ref().map(Grid::foreground);
+        if let Some(size) = size {
+            image = image.resized(size, resize.images);
+            mask = mask.map(|mask| mask.resized_mask(size, resize.masks));
+        }
+        facts.foreground = before.zip(mask.as_ref().map(Grid::foreground));
+        Self { image, mask, facts }
+    }
+}
+
 /// Loads the images of a listing.
 pub(super) struct Loader<'a> {
     params: &'a Params,
     listing: &'a Listing,
-    files: &'a Files<'a>,
+    files: &'a Files,
     /// Smallest and largest value by volume, for [`Named::MinmaxVolume`].
     volumes: HashMap<String, (f64, f64)>,
     /// Slices of the phantom by name.
     slices: HashMap<String, Slice>,
 }
 
-/// The external files by name.
-pub(super) struct Files<'a>(HashMap<&'a str, &'a ExternalFile>);
-
-impl<'a> Files<'a> {
-    pub(super) fn new(files: &'a [ExternalFile]) -> Self {
-        Self(files.iter().map(|file| (file.name.as_str(), file)).collect())
-    }
-
-    fn read(&self, name: &str) -> Result<Vec<u8>, String> {
-        match self.0.get(name) {
-            Some(file) => file.read().map_err(|error| error.to_string()),
-            None => Err("the file came after the key was made; run again".to_owned()),
-        }
-    }
-
-    /// Opens a file. The error is one sentence without its name.
-    pub(super) fn open(&self, name: &str) -> Result<SourceFile, String> {
-        SourceFile::open(self.read(name)?)
-    }
-}
-
 impl<'a> Loader<'a> {
     /// Prepares for a listing. With the window of volumes, all files are read once for the ranges of their values.
     ///
     /// Errors: files that cannot be decoded, one sentence each.
-    pub(super) fn new(params: &'a Params, listing: &'a Listing, files: &'a Files<'a>) -> Result<Self, Vec<String>> {
+    pub(super) fn new(params: &'a Params, listing: &'a Listing, files: &'a Files) -> Result<Self, Vec<String>> {
         let slices = phantom::slices(params.count.unwrap_or_default());
         let slices = slices.into_iter().map(|slice| (slice.name(), slice)).collect();
         let mut loader = Self { params, listing, files, volumes: HashMap::new(), slices };

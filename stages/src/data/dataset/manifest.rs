@@ -6,7 +6,7 @@
 //! folder lies. Links are followed, wherever they lead: data sets are assembled from links, and only the contents
 //! count. The formats are PNG, JPEG and TIFF; see [`super::picture`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Component, Path};
 
 use orchestrate_cache::FileStat;
@@ -14,7 +14,10 @@ use orchestrate_cache::external::{self, EXTERNAL_BYTES_MAX};
 use orchestrate_engine::stage::FileName;
 use rayon::prelude::*;
 
+use super::file;
+use super::left_out::LeftOut;
 use super::listing::{ListedImage, Listing, classify};
+use super::natural;
 use super::params::Params;
 use super::part::{Part, PartKind};
 use crate::problems::all_or_problems;
@@ -68,6 +71,25 @@ fn find(folder: &Path, name: String) -> Result<FileName, String> {
         Ok(stat) => Ok(FileName { name, path, stat: Some(stat) }),
         Err(error) => Err(format!("cannot read {}: {error}", path.display())),
     }
+}
+
+/// Finds pictures that no row names, in the folders of those that rows name.
+pub(super) fn left_out(params: &Params, named: &[String]) -> LeftOut {
+    let path = params.path.as_deref().unwrap_or(Path::new(""));
+    let root = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+    let folder = |name: &str| name.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+    let folders: BTreeSet<String> = named.iter().skip(1).map(|name| folder(name)).collect();
+    let named: HashSet<&str> = named.iter().map(String::as_str).collect();
+    let mut left_out = LeftOut::default();
+    for folder in folders {
+        for name in natural::names_in(&root.join(&folder)).unwrap_or_default() {
+            let name = format!("{folder}{name}");
+            if !named.contains(name.as_str()) && file::is_picture(&root.join(&name)) {
+                left_out.add("in no row of the manifest", false, name);
+            }
+        }
+    }
+    left_out
 }
 
 /// Reads the rows; errors are one sentence each, with the line in the file.

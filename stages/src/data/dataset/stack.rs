@@ -65,13 +65,8 @@ pub(super) fn stack(
             load(run.clone(), &mut |index, loaded| {
                 let place = (index - run.start) * height * width..(index - run.start + 1) * height * width;
                 let (image_out, mask_out) = (&mut images[place.clone()], &mut masks[place]);
-                outcomes.push(loaded.map(|Loaded { mut image, mut mask, mut facts }| {
-                    let foreground = mask.as_ref().map(Grid::foreground);
-                    if size.is_some() {
-                        image = image.resized((height, width), resize.images);
-                        mask = mask.map(|mask| mask.resized_mask((height, width), resize.masks));
-                    }
-                    facts.foreground = foreground.zip(mask.as_ref().map(Grid::foreground));
+                outcomes.push(loaded.map(|loaded| {
+                    let Loaded { image, mask, facts } = loaded.fitted(size.and(Some((height, width))), resize);
                     if image.size() == (height, width) {
                         image_out.copy_from_slice(&image.pixels);
                         if let Some(mask) = mask {
