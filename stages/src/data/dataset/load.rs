@@ -15,7 +15,7 @@ use super::phantom::{self, Slice};
 use super::picture;
 use super::raster::Header;
 use super::resize::Grid;
-use super::window::{Named, Window};
+use super::window::{Levels, Named, Window};
 
 /// An image before it is resized.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,14 +94,18 @@ impl<'a> Loader<'a> {
 
     /// Loads an image of a format whose files hold one image with its mask.
     fn load_one(&self, image: &ListedImage) -> Result<Loaded, String> {
-        let (image, mask) = if self.params.format == Format::Phantom {
+        if self.params.format == Format::Phantom {
             let slice = self.slices.get(&image.file).ok_or("no such slice")?;
-            phantom::draw(self.params.seed.unwrap_or_default(), *slice, self.params.size.unwrap_or_default())
-        } else {
-            cheng::read_slice(self.files.read(&image.file)?)?
-        };
-        let facts = ImageFacts::of(&image, 1);
-        Ok(Loaded { image, mask: Some(mask), facts })
+            let (seed, size) = (self.params.seed.unwrap_or_default(), self.params.size.unwrap_or_default());
+            let (image, mask) = phantom::draw(seed, *slice, size);
+            let facts = ImageFacts::of(&image, 1);
+            return Ok(Loaded { image, mask: Some(mask), facts });
+        }
+        let (raster, mask) = cheng::read_slice(self.files.read(&image.file)?)?;
+        let samples = Some(raster.samples);
+        let Levels { grid, range, excluded } = self.window().levels(raster, &Header::default(), None)?;
+        let facts = ImageFacts { samples, range, excluded, ..ImageFacts::of(&grid, 1) };
+        Ok(Loaded { image: grid, mask: Some(mask), facts })
     }
 
     fn open(&self, image: &ListedImage) -> Result<Opened, String> {

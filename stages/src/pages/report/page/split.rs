@@ -77,6 +77,7 @@ fn verdict(leakage: &Leakage) -> Markup {
             }
             _ => p class="quiet" { "No image has a patient or other group, so leakage between folds cannot be told." },
         }
+        @for warning in &leakage.warnings { p class="warning" { (warning) "." } }
     }
 }
 
