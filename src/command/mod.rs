@@ -3,6 +3,7 @@
 pub(crate) mod data;
 pub(crate) mod explain;
 pub(crate) mod export;
+pub(crate) mod forget;
 pub(crate) mod gc;
 pub(crate) mod kinds;
 pub(crate) mod logs;
