@@ -16,7 +16,7 @@ use super::study::{nearby_store, set_arguments};
 use crate::args::ForgetArgs;
 use crate::outcome::{Outcome, UsageError};
 use crate::terminal;
-use source::{Source, Sources};
+use source::{Source, Sources, Unresolved};
 
 /// The most paths, versions or commands that are listed.
 const SHOWN: usize = 10;
@@ -26,9 +26,9 @@ pub(crate) fn forget(args: ForgetArgs) -> anyhow::Result<Outcome> {
     let interrupted = store.interrupted_forgetting()?;
     let digests = FileDigests::open(store.dir());
     let sources = Sources::read(&store)?;
-    let wanted = match find_all(&sources, &digests, &args) {
+    let wanted = match find_all(&store, &sources, &digests, &args) {
         Ok(wanted) => wanted,
-        Err(error) if interrupted.is_none() || args.dry_run => return Err(error.into()),
+        Err(error) if interrupted.is_none() || args.dry_run => return Err(error),
         // It may have named what is half gone.
         Err(error) => {
             terminal::complain(&format!("{error}\n"));
@@ -36,10 +36,8 @@ pub(crate) fn forget(args: ForgetArgs) -> anyhow::Result<Outcome> {
         }
     };
     let reads = |_: &ActionKey, result: &_| wanted.iter().any(|source| source.was_read_for(result));
-    let MadeOf { keys, untraced } = match wanted.is_empty() {
-        true => MadeOf::default(),
-        false => store.made_of(reads)?,
-    };
+    let is_recorded = wanted.iter().any(Source::has_results);
+    let MadeOf { keys, untraced } = if is_recorded { store.made_of(reads)? } else { MadeOf::default() };
     let names = wanted.iter().flat_map(|source| source.names.iter().cloned()).collect();
     let traces = match wanted.is_empty() {
         true => Traces::default(),
@@ -71,19 +69,32 @@ pub(crate) fn forget(args: ForgetArgs) -> anyhow::Result<Outcome> {
     text += &published::describe(&folders, &what.keys, &sources.known);
     text += &left;
     text += &list("to make the rest again, run:", &what.again);
+    if !args.dry_run && is_recorded && !store.made_of(reads)?.keys.is_empty() {
+        // Between the search and the lock of the store.
+        terminal::complain("warning: a run has made results of it meanwhile; forget it once more\n");
+    }
     Outcome::Done.after_saying(terminal::say(&text))
 }
 
-/// Resolves all texts. Errors: those of all texts together.
-fn find_all(sources: &Sources, digests: &FileDigests, args: &ForgetArgs) -> Result<Vec<Source>, UsageError> {
+/// Resolves all texts. Errors: those of all texts together, or of the store.
+fn find_all(store: &Store, sources: &Sources, digests: &FileDigests, args: &ForgetArgs) -> anyhow::Result<Vec<Source>> {
     let (mut found, mut errors) = (Vec::new(), Vec::new());
     for text in &args.what {
         match sources.find(text, digests, args.patient) {
             Ok(source) => found.push(source),
-            Err(error) => errors.push(error.to_string()),
+            // A run that failed to read a file recorded no result, and its log names the file.
+            Err(Unresolved { is_unknown: true, .. }) if !args.patient && is_logged(store, text)? => {
+                found.push(Source::in_logs(text));
+            }
+            Err(error) => errors.push(error.message),
         }
     }
-    if errors.is_empty() { Ok(found) } else { Err(UsageError(errors.join("\n"))) }
+    if errors.is_empty() { Ok(found) } else { Err(UsageError(errors.join("\n")).into()) }
+}
+
+fn is_logged(store: &Store, text: &str) -> anyhow::Result<bool> {
+    let names = BTreeSet::from([text.to_owned()]);
+    Ok(!runlog::traces(store, &HashSet::new(), &names)?.runs.is_empty())
 }
 
 /// The commands of runs that can be repeated, each once.

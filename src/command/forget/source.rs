@@ -8,7 +8,6 @@ use anyhow::Context;
 use orchestrate_cache::{ActionKey, ActionResult, Digest, FileDigests, OutputDigest, Store};
 use orchestrate_stages::artifact::{Labels, Table};
 
-use crate::outcome::UsageError;
 use crate::terminal;
 
 /// The most candidates that an error lists.
@@ -46,7 +45,29 @@ pub(super) struct Source {
     tables: HashSet<OutputDigest>,
 }
 
+/// The reason why a text means nothing, or several things.
+#[derive(Debug)]
+pub(super) struct Unresolved {
+    pub(super) message: String,
+    /// True if it means nothing.
+    pub(super) is_unknown: bool,
+}
+
 impl Source {
+    /// A text that only logs of runs have.
+    pub(super) fn in_logs(text: &str) -> Self {
+        Self {
+            title: format!("{text} (only in logs of runs)"),
+            names: BTreeSet::from([text.to_owned()]),
+            ..Self::default()
+        }
+    }
+
+    /// Returns whether results were made of it.
+    pub(super) fn has_results(&self) -> bool {
+        !self.files.is_empty() || !self.tables.is_empty()
+    }
+
     /// Returns whether a stage saw the source itself to make this result.
     pub(super) fn was_read_for(&self, result: &ActionResult) -> bool {
         let tables = || result.outputs.iter().any(|(name, output)| is_labels(name) && self.tables.contains(output));
@@ -95,7 +116,7 @@ impl Sources {
     }
 
     /// Resolves a text. Errors: it means nothing, or several things.
-    pub(super) fn find(&self, text: &str, digests: &FileDigests, is_patient: bool) -> Result<Source, UsageError> {
+    pub(super) fn find(&self, text: &str, digests: &FileDigests, is_patient: bool) -> Result<Source, Unresolved> {
         let mut found = if is_patient { Vec::new() } else { self.files_named(text, digests) };
         if found.is_empty() && !is_patient {
             found = self.images_named(text);
@@ -139,8 +160,8 @@ impl Sources {
         first_of([
             named(&|name| name == text),
             named(&|name| ends_with(name, text)),
-            // An absolute path of a file that is gone.
-            if path.is_absolute() { named(&|name| ends_with(text, name)) } else { Vec::new() },
+            // The path of a file that is gone.
+            named(&|name| ends_with(text, name)),
         ])
     }
 
@@ -196,7 +217,7 @@ impl Sources {
         found.into_iter().map(counted).collect()
     }
 
-    fn unknown(&self, text: &str, is_patient: bool) -> UsageError {
+    fn unknown(&self, text: &str, is_patient: bool) -> Unresolved {
         let patients =
             || self.tables.values().flat_map(|images| &images.rows).filter_map(|(_, patient, _)| patient.as_ref());
         let count = patients().collect::<HashSet<_>>().len();
@@ -215,7 +236,8 @@ impl Sources {
         let names = self.files.values().flatten().map(String::as_str).filter(|_| !is_patient);
         let near = orchestrate_engine::nearest(text, names.chain(patients().map(String::as_str)));
         let help = near.map_or_else(String::new, |near| format!("\nhelp: did you mean `{near}`?"));
-        UsageError(format!("no result in the store was made of `{text}`\n  = searched: {searched}{help}"))
+        let message = format!("no result in the store was made of `{text}`\n  = searched: {searched}{help}");
+        Unresolved { message, is_unknown: true }
     }
 }
 
@@ -266,7 +288,7 @@ fn first_of<const N: usize>(lists: [Vec<Source>; N]) -> Vec<Source> {
 }
 
 /// The error for a text with several meanings, the first `files` of which are files or images.
-fn ambiguous(text: &str, found: &[Source], files: usize) -> UsageError {
+fn ambiguous(text: &str, found: &[Source], files: usize) -> Unresolved {
     let mut message = format!("`{text}` may mean {} things", found.len());
     for source in found.iter().take(CANDIDATES_SHOWN) {
         let _ = write!(message, "\n  = {}", source.title);
@@ -280,7 +302,7 @@ fn ambiguous(text: &str, found: &[Source], files: usize) -> UsageError {
         1 => format!("{of_files}; --patient means the patient"),
         _ => "these patients share no image, so they may be several people; name their files".to_owned(),
     };
-    UsageError(format!("{message}\nhelp: {help}"))
+    Unresolved { message: format!("{message}\nhelp: {help}"), is_unknown: false }
 }
 
 #[cfg(test)]
@@ -311,14 +333,16 @@ mod tests {
     fn find(sources: &Sources, text: &str, is_patient: bool) -> Result<String, String> {
         let dir = tempfile::tempdir().unwrap();
         let found = sources.find(text, &FileDigests::open(dir.path()), is_patient);
-        found.map(|source| source.title).map_err(|error| error.to_string())
+        found.map(|source| source.title).map_err(|error| error.message)
     }
 
     #[test]
     fn a_file_is_found_by_digest_name_end_of_a_name_and_former_path() {
         let sources = sources(&[("images/1.png", "a"), ("images/11.png", "b"), ("other/2.png", "c")], &[]);
         let first = format!("images/1.png (digest {})", digest("a"));
-        for text in ["images/1.png", "1.png", "./1.png", "/gone/images/1.png", &digest("a").to_string()] {
+        for text in
+            ["images/1.png", "1.png", "./1.png", "gone/images/1.png", "/gone/images/1.png", &digest("a").to_string()]
+        {
             assert_eq!(find(&sources, text, false).as_ref(), Ok(&first), "{text}");
         }
         let error = find(&sources, "images/111.png", false).unwrap_err();
