@@ -4,6 +4,7 @@ pub(crate) mod data;
 pub(crate) mod data_check;
 pub(crate) mod explain;
 pub(crate) mod export;
+pub(crate) mod forget;
 pub(crate) mod gc;
 pub(crate) mod kinds;
 pub(crate) mod logs;
