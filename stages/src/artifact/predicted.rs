@@ -3,7 +3,7 @@
 use orchestrate_engine::stage::StageError;
 
 use super::images::{grid_columns, mask_grids};
-use super::{Columns, Rows, Table};
+use super::{Columns, Rows, Table, constant_maps, is_constant};
 
 /// Predicted masks of validation images, in data set order.
 ///
@@ -27,6 +27,11 @@ pub struct PredictedMasks {
 
 impl Table for PredictedMasks {
     const OUTPUT: &'static str = "predicted-masks";
+
+    fn warning(&self) -> Option<String> {
+        let masks = self.pixels.chunks(self.height.saturating_mul(self.width).max(1));
+        constant_maps("predicted masks", &self.names, masks.map(is_constant))
+    }
 
     fn columns(&self) -> Result<Columns<'_>, StageError> {
         grid_columns(&self.names, self.height, self.width, &self.pixels)?

@@ -229,6 +229,7 @@ fn the_same_rows_give_the_bytes_of_earlier_versions() {
         recall: vec![Some(0.25), None],
         mask_pixels: vec![3, 2],
         truth_pixels: vec![12, 0],
+        ..Scores::default()
     };
     let epoch = Epoch { epoch: 1, learning_rate: 0.1, train_loss: 0.7, validation_loss: 0.6, figure: 0.5 };
     let segment = Epoch { epoch: 1, learning_rate: 0.1, train_loss: 0.7, validation_loss: 0.6, figure: None };

@@ -14,8 +14,8 @@ use crate::artifact::{Masks, PredictedMasks, Scores};
 /// - returns: one row an image in the order of `predicted`; see [`Scores`]
 ///
 /// The network predicts no class, so every image is scored, whatever [`super::Params::images`] is, and the true class
-/// stands for the predicted one. Images are matched by name. Errors: masks of another size; images missing from
-/// `masks`.
+/// stands for the predicted one. A mask that is empty or full is marked as constant. Images are matched by name.
+/// Errors: masks of another size; images missing from `masks`.
 pub fn run_predicted(predicted: &PredictedMasks, masks: &Masks) -> Result<Scores, StageError> {
     let (height, width) = (predicted.height, predicted.width);
     if !predicted.names.is_empty() && !masks.names.is_empty() {
@@ -31,7 +31,10 @@ pub fn run_predicted(predicted: &PredictedMasks, masks: &Masks) -> Result<Scores
             Agreement::of_masks(mask, &masks.pixels[rows[row] * size..(rows[row] + 1) * size])
         })
         .collect();
+    let is_constant = |agreement: &Agreement| [0, size].contains(&(agreement.mask_pixels as usize));
+    let constant: Vec<bool> = agreements.iter().map(is_constant).collect();
     let mut scores = Scores {
+        constant: if constant.contains(&true) { constant } else { Vec::new() },
         names: predicted.names.clone(),
         labels: predicted.labels.clone(),
         predicted: predicted.labels.clone(),
