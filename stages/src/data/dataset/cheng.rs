@@ -55,13 +55,13 @@ fn resolved(path: &Path) -> PathBuf {
 /// Makes the listing of the images from (file name, annotation), in the order of the numbers.
 pub(super) fn listing(annotations: Vec<(String, Annotation)>) -> Listing {
     let image = |(name, Annotation { label, patient }): (String, Annotation)| ListedImage {
-        mask: Some(name.clone()),
-        name,
+        file: name,
         label,
         patient,
+        ..ListedImage::default()
     };
     let mut images: Vec<_> = annotations.into_iter().map(image).collect();
-    images.sort_by(|a, b| natural::compare(&a.name, &b.name));
+    images.sort_by(|a, b| natural::compare(&a.file, &b.file));
     Listing { images, classes: CLASSES.map(str::to_owned).to_vec(), columns: Vec::new() }
 }
 

@@ -1,7 +1,26 @@
 //! An external file, opened: one or several pictures and the facts of its header.
 
+use std::io::Read;
+use std::path::Path;
+
+use orchestrate_cache::external::{self, EXTERNAL_BYTES_MAX};
+
 use super::picture::Picture;
-use super::raster::{Header, Raster};
+use super::raster::{Header, Raster, Values};
+use super::window::range;
+
+/// Endings of the names of files that are read, in lower case.
+pub(super) const ENDINGS: [&str; 9] = ["png", "jpg", "jpeg", "tif", "tiff", "dcm", "dicom", "nii", "nii.gz"];
+
+/// The formats, for people.
+pub(super) const FORMATS: &str = "PNG, JPEG, TIFF, DICOM and NIfTI";
+
+/// Returns whether a file begins as DICOM does: `DICM` after 128 bytes.
+pub(super) fn is_dicom(path: &Path) -> bool {
+    let mut head = [0; 132];
+    let read = external::open(path, EXTERNAL_BYTES_MAX).and_then(|mut file| file.read_exact(&mut head));
+    read.is_ok() && head.ends_with(b"DICM")
+}
 
 /// A decoder's state for one file. Pictures, also called parts, are counted from 0: pages, frames or slices.
 pub(super) enum SourceFile {
@@ -21,6 +40,19 @@ impl SourceFile {
         match self {
             Self::Picture(picture) => picture.pages(),
         }
+    }
+
+    /// Returns the smallest and the largest value of all pictures, NaN left out; `None` of a file of at most 8 bits.
+    pub(super) fn range(&self) -> Result<Option<(f64, f64)>, String> {
+        let mut whole: Option<(f64, f64)> = None;
+        for part in 0..self.parts() {
+            if let Values::Deep(values) = self.image(Some(part))?.values
+                && let Some(range) = range(&values)?
+            {
+                whole = Some(whole.map_or(range, |whole| (whole.0.min(range.0), whole.1.max(range.1))));
+            }
+        }
+        Ok(whole)
     }
 
     /// Returns the facts of the header.

@@ -16,6 +16,7 @@ use rayon::prelude::*;
 
 use super::listing::{ListedImage, Listing, classify};
 use super::params::Params;
+use super::part::{Part, PartKind};
 use crate::problems::all_or_problems;
 
 /// Largest manifest; a million rows take some 100 MB.
@@ -120,11 +121,11 @@ impl Rows {
         if rows.rows.is_empty() && rows.problems.is_empty() {
             rows.problems.push((0, "it has no rows".to_owned()));
         }
-        let mut first_line: HashMap<&str, u64> = HashMap::with_capacity(rows.rows.len());
+        let mut first_line: HashMap<(&str, Option<usize>), u64> = HashMap::with_capacity(rows.rows.len());
         for Row { line, image, .. } in &rows.rows {
-            let first = first_line.entry(&image.name).or_insert(*line);
+            let first = first_line.entry((&image.file, image.part)).or_insert(*line);
             if first != line {
-                let problem = format!("line {line}: image `{}` is also in line {first}", image.name);
+                let problem = format!("line {line}: image `{}` is also in line {first}", image.name());
                 rows.problems.push((*line, problem));
             }
         }
@@ -149,8 +150,19 @@ impl Rows {
             self.wrong(line, &format!(": column `{}` is empty", header[columns.label]));
         }
         let Some(name) = name else { return };
+        let part = columns.parts[PartKind::of(&name) as usize].as_ref().map(|part| match part {
+            Chosen::Index(index) => Ok(Some(*index)),
+            Chosen::Column(column) if cell(*column).is_empty() => Ok(None),
+            Chosen::Column(column) => cell(*column).parse().map(Some).map_err(|_| *column),
+        });
+        let part = part.unwrap_or(Ok(None)).unwrap_or_else(|column| {
+            let problem = format!(": column `{}` is `{}`; a number from 0 is expected", header[column], cell(column));
+            self.wrong(line, &problem);
+            None
+        });
         let patient = columns.patient.map(cell).filter(|patient| !patient.is_empty()).map(str::to_owned);
-        self.rows.push(Row { line, label, image: ListedImage { name, label: 0, patient, mask } });
+        let masks = mask.into_iter().collect();
+        self.rows.push(Row { line, label, image: ListedImage { file: name, part, label: 0, patient, masks } });
         for ((_, values), &column) in self.further.iter_mut().zip(&columns.further) {
             values.push(cell(column).to_owned());
         }
@@ -158,8 +170,7 @@ impl Rows {
 
     /// Returns the files of images and masks.
     fn files(&self) -> Vec<String> {
-        let files = self.rows.iter().flat_map(|row| [Some(&row.image.name), row.image.mask.as_ref()]);
-        files.flatten().cloned().collect()
+        self.rows.iter().flat_map(|row| std::iter::once(&row.image.file).chain(&row.image.masks)).cloned().collect()
     }
 
     /// Makes the listing. Errors: the problems of rows, and labels that are no class.
@@ -190,7 +201,15 @@ struct Columns {
     label: usize,
     mask: Option<usize>,
     patient: Option<usize>,
+    /// The part of a file, by [`PartKind`].
+    parts: [Option<Chosen>; 3],
     further: Vec<usize>,
+}
+
+/// The choice of a part: one for all files, or a column.
+enum Chosen {
+    Index(usize),
+    Column(usize),
 }
 
 impl Columns {
@@ -215,6 +234,12 @@ impl Columns {
         };
         let mask = optional("mask", &params.mask);
         let patient = optional("patient", &params.patient);
+        // Such a column stays among the further ones, as it may mean something else if no file has parts.
+        let parts = PartKind::ALL.map(|kind| match params.part(kind) {
+            Some(Part::Index(index)) => Some(Chosen::Index(*index)),
+            Some(Part::Column(name)) => Some(Chosen::Column(required(kind.param(), name))),
+            None => index(kind.param()).map(Chosen::Column),
+        });
         let image = required("image", params.image.as_deref().unwrap_or("image"));
         let label = required("label", params.label.as_deref().unwrap_or("label"));
         if !problems.is_empty() {
@@ -222,7 +247,7 @@ impl Columns {
         }
         let taken = [Some(image), Some(label), mask, patient];
         let further = (0..header.len()).filter(|&column| !taken.contains(&Some(column))).collect();
-        Ok(Self { image, label, mask, patient, further })
+        Ok(Self { image, label, mask, patient, parts, further })
     }
 }
 
@@ -257,6 +282,21 @@ mod tests {
     }
 
     #[test]
+    fn a_column_chooses_the_part_of_files_that_have_parts() {
+        let csv = "image,label,slice,site\nv.nii.gz,x,3,a\nv.nii.gz,x,,b\np.png,x,7,c\nw.nii,x,top,d\n";
+        let problems = read(&params(""), csv.as_bytes()).unwrap_err();
+        assert_eq!(problems, ["line 5: column `slice` is `top`; a number from 0 is expected"]);
+        let listing = read(&params(""), csv.replace("top", "0").as_bytes()).unwrap();
+        assert_eq!(listing.names(), ["v.nii.gz#3", "v.nii.gz", "p.png", "w.nii#0"]);
+        assert_eq!(listing.columns[0].0, "slice", "it may mean something else for other files");
+        let listing =
+            read(&params(r#", "slice": 9, "frame": "site""#), b"image,label,site\nv.nii,x,b\np.dcm,x,2\n").unwrap();
+        assert_eq!(listing.names(), ["v.nii#9", "p.dcm#2"]);
+        let problems = read(&params(r#", "page": "sheet""#), b"image,label\nt.tif,x\n").unwrap_err();
+        assert_eq!(problems, ["there is no column `sheet` for `page`; the columns are: image, label"]);
+    }
+
+    #[test]
     fn rows_become_images_in_their_order() {
         let csv = "\u{feff}id,patient,label,image,mask\n7,p1,glioma,images/9.png,./masks/9.png\n\
                    8, ,meningioma,\"a, b.jpg\",\n";
@@ -264,10 +304,11 @@ mod tests {
         assert_eq!(listing.classes, ["glioma", "meningioma"]);
         assert_eq!(listing.columns, [("id".to_owned(), vec!["7".to_owned(), "8".to_owned()])]);
         let image = |name: &str, label, patient: Option<&str>, mask: Option<&str>| ListedImage {
-            name: name.to_owned(),
+            file: name.to_owned(),
             label,
             patient: patient.map(str::to_owned),
-            mask: mask.map(str::to_owned),
+            masks: mask.map(str::to_owned).into_iter().collect(),
+            part: None,
         };
         let expected = [image("images/9.png", 0, Some("p1"), Some("masks/9.png")), image("a, b.jpg", 1, None, None)];
         assert_eq!(listing.images, expected);

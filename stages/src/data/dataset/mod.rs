@@ -7,15 +7,20 @@
 
 mod census;
 mod cheng;
+mod facts;
 mod file;
 mod folders;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod left_out;
 mod listing;
+mod load;
 mod manifest;
+mod mask_pattern;
 mod min_max;
 mod natural;
 mod params;
+mod part;
 mod phantom;
 mod picture;
 mod raster;
@@ -25,7 +30,6 @@ mod stack;
 mod tests;
 mod window;
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use orchestrate_engine::stage::{Action, Context, ExternalFile, Facts, FileName, Output, StageError};
@@ -35,9 +39,9 @@ use crate::artifact::{Images, Labels, Masks, Table};
 use crate::problems::all_or_problems;
 use crate::typed::{Adaptor, Typed};
 
-use listing::{ListedImage, Listing};
-use phantom::Slice;
-use resize::Grid;
+use facts::ImageFacts;
+use listing::Listing;
+use load::{Files, Loaded, Loader};
 use stack::{Stack, cannot_use, stack};
 
 pub use census::{Census, census};
@@ -80,40 +84,27 @@ impl Typed for Dataset {
 /// Reads or draws the data set.
 ///
 /// - `files`: the files that the stage listed, in the same order
-/// - returns: images and masks of one size and the class of each, in the order of the manifest, of the names or of the
-///   generator
+/// - returns: images and masks of one size, the class of each, in the order of the manifest, of the names or of the
+///   generator, and facts about each image
 ///
 /// Errors: all unusable files, by name, at once.
-fn run(params: &Params, files: &[ExternalFile], context: &Context<'_>) -> Result<(Listing, Stack), StageError> {
-    let by_name: HashMap<&str, &ExternalFile> = files.iter().map(|file| (file.name.as_str(), file)).collect();
-    let bytes = |name: &str| match by_name.get(name) {
-        Some(file) => file.read().map_err(|error| error.to_string()),
-        None => Err("the file came after the key was made; run again".to_owned()),
-    };
-    let listing = listing(params, files, context)?.limited(params.limit);
-    let slices = phantom::slices(params.count.unwrap_or_default());
-    let slices: HashMap<String, Slice> = slices.into_iter().map(|slice| (slice.name(), slice)).collect();
-    let masked = |(image, mask): (Grid, Grid)| (image, Some(mask));
-    let load = |index: usize| -> Result<(Grid, Option<Grid>), String> {
-        let ListedImage { name, mask, .. } = &listing.images[index];
-        match params.format {
-            Format::Phantom => {
-                let slice = slices.get(name).ok_or("no such slice")?;
-                let (seed, size) = (params.seed.unwrap_or_default(), params.size.unwrap_or_default());
-                Ok(masked(phantom::draw(seed, *slice, size)))
-            }
-            Format::ChengMat => cheng::read_slice(bytes(name)?).map(masked),
-            Format::Manifest | Format::Folders => {
-                let image = picture::decode_image(&bytes(name)?)?;
-                let decode = |mask: &String| {
-                    picture::decode_mask(&bytes(mask)?).map_err(|problem| format!("mask {mask}: {problem}"))
-                };
-                Ok((image, mask.as_ref().map(decode).transpose()?))
-            }
+fn run(
+    params: &Params,
+    files: &[ExternalFile],
+    context: &Context<'_>,
+) -> Result<(Listing, Stack, Vec<ImageFacts>), StageError> {
+    let mut listing = listing(params, files, context)?.limited(params.limit);
+    let opener = Files::new(files);
+    let loader = Loader::new(params, &listing, &opener).map_err(cannot_use)?;
+    let (size, resize) = (params.size, params.resize.unwrap_or_default());
+    let load = |run, each: &mut dyn FnMut(usize, Result<Loaded, String>)| loader.load(run, each);
+    let (stack, facts) = stack(context, &listing.names(), &listing.runs(), size, resize, load)?;
+    for (image, facts) in listing.images.iter_mut().zip(&facts) {
+        if image.patient.is_none() {
+            image.patient.clone_from(&facts.patient);
         }
-    };
-    let stack = stack(context, &listing.names(), params.size, params.resize.unwrap_or_default(), load)?;
-    Ok((listing, stack))
+    }
+    Ok((listing, stack, facts))
 }
 
 /// Lists the images, before the limit is applied.
@@ -146,7 +137,10 @@ fn listing(params: &Params, files: &[ExternalFile], context: &Context<'_>) -> Re
 }
 
 /// Makes the outputs. Images go to a file; masks, packed to a hundredth, stay in memory.
-fn outputs((listing, stack): (Listing, Stack), context: &Context<'_>) -> Result<Vec<Output>, StageError> {
+fn outputs(
+    (listing, stack, _facts): (Listing, Stack, Vec<ImageFacts>),
+    context: &Context<'_>,
+) -> Result<Vec<Output>, StageError> {
     let Stack { height, width, images, masks } = stack;
     let images = Images { names: listing.names(), height, width, pixels: images }.saved(context.scratch_dir)?;
     let masks = Masks { names: listing.names(), height, width, pixels: masks }.output()?;
