@@ -7,9 +7,11 @@ mod audit;
 mod collapse;
 mod curve;
 mod figures;
+mod grids;
 mod image_reader;
 mod images;
 mod maps;
+mod mask_reader;
 mod metrics;
 mod parquet;
 mod predicted;
@@ -18,9 +20,9 @@ mod scores;
 mod split;
 #[cfg(test)]
 mod tests;
-mod truths;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use orchestrate_engine::stage::{Content, Item, Output, StageError};
@@ -33,16 +35,20 @@ pub use curve::{Curve, Epoch, Epochs, Figure, SegmentCurve};
 pub use figures::{
     Cell, Figures, Interval, Levels, PairedTest, ReferenceValue, Repeats, Resampling, ResamplingUnit, Statistic,
 };
+pub use grids::GridsWriter;
 pub use image_reader::ImageReader;
 pub use images::{Images, Labels, Masks};
 pub use maps::{Cams, Predictions, Thresholds};
+pub use mask_reader::MaskReader;
+#[cfg(test)]
+pub(crate) use mask_reader::foreground;
+pub(crate) use mask_reader::{Foreground, Run, count, count_common};
 pub(crate) use metrics::is_synthetic_name;
 pub use metrics::{ALL, AxisColumns, Confusion, Metrics, is_synthetic};
-pub use predicted::PredictedMasks;
+pub use predicted::{PredictedMasks, PredictedReader};
 pub use scale::Scale;
 pub use scores::Scores;
 pub use split::Split;
-pub(crate) use truths::{Foreground, Run, Truths};
 
 /// Name of the output that holds the weights of a network; `stages/networks` writes it.
 pub const WEIGHTS: &str = "weights";
@@ -101,6 +107,12 @@ pub trait Table: Sized {
     fn open(item: &Item) -> Result<Rows, StageError> {
         let name = file::<Self>();
         Rows::open(&name, Bytes::from(item.read(&name)?))
+    }
+
+    /// Opens an item of a port, of which only the parts that are asked for are read: for tables of many pixels.
+    fn open_stored(item: &Item) -> Result<Rows, StageError> {
+        let name = file::<Self>();
+        Rows::open_stored(&name, Arc::new(item.open(&name)?))
     }
 
     /// Reads the table from an item of a port.

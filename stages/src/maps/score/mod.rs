@@ -5,7 +5,6 @@ mod matching;
 mod overlap;
 mod predicted;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use orchestrate_cache::Digest;
@@ -15,7 +14,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{
-    Cams, Foreground, Masks, PredictedMasks, Rows, Scale, Scores, Series, Table, Thresholds, Truths,
+    Cams, Foreground, MaskReader, Masks, PredictedMasks, PredictedReader, Rows, Scale, Scores, Series, Table,
+    Thresholds,
 };
 use crate::batch::{Outcome, digests, in_groups};
 use crate::maps::derived_cache::DerivedCache;
@@ -61,7 +61,7 @@ impl params::Params for Params {}
 /// separates, scores as its empty mask does, and is marked. Errors: masks of another size, images missing from
 /// `thresholds` or `masks`, and maps that are not finite.
 pub fn run(params: &Params, cams: &Cams, thresholds: &Thresholds, masks: &Masks) -> Result<Scores, StageError> {
-    let truths = Truths::of(masks);
+    let truths = MaskReader::from(masks);
     let truth_of = truth_of(cams, &truths)?;
     let profiles = profiles(cams, thresholds.scale)?;
     let overlaps = overlaps(cams, thresholds.scale, &profiles, &truth_of);
@@ -73,7 +73,7 @@ pub fn run(params: &Params, cams: &Cams, thresholds: &Thresholds, masks: &Masks)
 }
 
 /// Returns the ground truth of each image of `cams`.
-fn truth_of<'t>(cams: &Cams, truths: &'t Truths) -> Result<Vec<&'t Foreground>, StageError> {
+fn truth_of<'t>(cams: &Cams, truths: &'t MaskReader) -> Result<Vec<&'t Foreground>, StageError> {
     if !cams.names.is_empty() && !truths.names.is_empty() {
         let why = "the maps are compared at the network's input size";
         check_size((truths.height, truths.width), (cams.input_height, cams.input_width), why)?;
@@ -222,22 +222,16 @@ fn score_maps(group: &[Member<'_>], scale: Scale) -> Result<Vec<Outcome>, StageE
 /// Scores members that share predicted masks and ground truth, which decide the result.
 fn score_predicted(group: &[Member<'_>]) -> Result<Vec<Outcome>, StageError> {
     let action = group[0].action;
-    let predicted = PredictedMasks::from_item(action.one("predicted")?)?;
-    let scores = run_predicted(&predicted, &masks_of(action, &predicted.names)?)?;
+    let predicted = PredictedReader::from_item(action.one("predicted")?)?;
+    let scores = run_predicted(&predicted, &*cached_truths(action)?)?;
     Ok(group.iter().map(|_| Ok(vec![scores.output()?])).collect())
 }
 
 /// Recent ground truth, by the digests of the masks; every fold and every network needs some of a data set's.
-static CACHE: DerivedCache<Vec<Digest>, Truths> = DerivedCache::new(64 << 20, Truths::size_bytes);
+static CACHE: DerivedCache<Vec<Digest>, MaskReader> = DerivedCache::new(64 << 20, MaskReader::size_bytes);
 
-fn cached_truths(action: &Action) -> Result<Arc<Truths>, StageError> {
-    CACHE.get_or_compute(&digests(action, "masks"), || Truths::open(Masks::open(action.one("masks")?)?))
-}
-
-/// Reads the masks of the images of that name.
-fn masks_of(action: &Action, names: &[String]) -> Result<Masks, StageError> {
-    let names: HashSet<&str> = names.iter().map(String::as_str).collect();
-    Masks::select_from_item(action.one("masks")?, |name| names.contains(name))
+fn cached_truths(action: &Action) -> Result<Arc<MaskReader>, StageError> {
+    CACHE.get_or_compute(&digests(action, "masks"), || MaskReader::from_item(action.one("masks")?))
 }
 
 #[cfg(test)]

@@ -171,7 +171,7 @@ fn predicted() -> PredictedMasks {
 #[test]
 fn every_predicted_mask_is_scored_under_its_true_class() {
     let (_, _, masks) = inputs();
-    let scores = run_predicted(&predicted(), &masks).unwrap();
+    let scores = run_predicted(&predicted().into(), &(&masks).into()).unwrap();
     let expected = Scores {
         names: ["0.png", "1.png", "2.png"].map(str::to_owned).to_vec(),
         labels: vec![0, 1, 0],
@@ -200,7 +200,7 @@ fn every_predicted_mask_is_scored_under_its_true_class() {
 fn predicted_masks_of_another_size_or_of_other_images_are_refused() {
     let (_, _, masks) = inputs();
     let tall = PredictedMasks { height: 4, width: 1, ..predicted() };
-    let error = run_predicted(&tall, &masks).unwrap_err().to_string();
+    let error = run_predicted(&tall.into(), &(&masks).into()).unwrap_err().to_string();
     assert_eq!(
         error,
         "input `masks`: the masks are 2 × 2, but the predicted masks have the size of the network's input, 4 × 1; set \
@@ -208,7 +208,7 @@ fn predicted_masks_of_another_size_or_of_other_images_are_refused() {
     );
     let mut other = predicted();
     other.names[0] = "else.png".to_owned();
-    let error = run_predicted(&other, &masks).unwrap_err().to_string();
+    let error = run_predicted(&other.into(), &(&masks).into()).unwrap_err().to_string();
     assert!(error.starts_with("input `masks`: 1 of the 3 images of `predicted` are missing, `else.png`"), "{error}");
 }
 
