@@ -7,6 +7,7 @@ mod folds_from;
 mod grouped;
 mod leakage;
 pub(crate) mod matlab;
+mod similar;
 mod stratified;
 mod sums;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use crate::typed::{Adaptor, Typed};
 
 pub use folds_from::FoldsFrom;
 pub use leakage::{Leakage, LeakageRow, SharedGroups};
+pub use similar::SimilarImages;
 
 /// Parameters of `kind = "split"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
