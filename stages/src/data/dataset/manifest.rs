@@ -14,6 +14,7 @@ use orchestrate_cache::external::{self, EXTERNAL_BYTES_MAX};
 use orchestrate_engine::stage::FileName;
 use rayon::prelude::*;
 
+use super::doubtful;
 use super::file;
 use super::left_out::LeftOut;
 use super::listing::{ListedImage, Listing, classify};
@@ -26,7 +27,7 @@ use crate::problems::all_or_problems;
 const BYTES_MAX: u64 = 1 << 30;
 
 /// Name of the manifest in a folder.
-const DEFAULT_NAME: &str = "labels.csv";
+pub(super) const DEFAULT_NAME: &str = "labels.csv";
 
 /// Lists the manifest and, after it, every image and mask, each once.
 ///
@@ -200,6 +201,8 @@ impl Rows {
         let mut problems: Vec<String> = self.problems.into_iter().map(|(_, problem)| problem).collect();
         let with_label: Vec<&Row> = self.rows.iter().filter(|row| !row.label.is_empty()).collect();
         let labels: Vec<&str> = with_label.iter().map(|row| row.label.as_str()).collect();
+        let column = params.label.as_deref().unwrap_or("label");
+        problems.extend(doubtful::several_labels(column, &labels, params.classes.as_deref()));
         let line = |row: usize| format!("line {}", with_label[row].line);
         let (indices, classes) = classify(&labels, params.classes.as_deref(), line, &mut problems);
         if !problems.is_empty() {

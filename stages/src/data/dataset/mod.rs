@@ -163,6 +163,17 @@ pub fn check(params: &serde_json::Value) -> Result<Audit, Vec<String>> {
     Ok(Audited { params: &params, listing: &listing, names: &names, facts: &facts, left_out, before_limit }.audit())
 }
 
+/// Returns params for a folder: a manifest if it has `labels.csv`, Cheng's set if it has `1.mat` and so on, else a folder
+/// a class.
+pub fn guess(path: &Path) -> serde_json::Value {
+    let format = match () {
+        () if path.join(manifest::DEFAULT_NAME).is_file() => Format::Manifest,
+        () if cheng::files(path).is_ok() => Format::ChengMat,
+        () => Format::Folders,
+    };
+    serde_json::json!({ "format": format, "path": path })
+}
+
 /// Returns the files that the node's key says are left out.
 fn left_out(action: &Action) -> Result<LeftOut, StageError> {
     let json = action.probes.iter().find(|(name, _)| name == LEFT_OUT).map(|(_, json)| serde_json::from_str(json));

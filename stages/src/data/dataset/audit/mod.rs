@@ -5,6 +5,7 @@ mod twins;
 
 use std::collections::BTreeSet;
 
+use super::doubtful::{self, Role};
 use super::facts::ImageFacts;
 use super::left_out::LeftOut;
 use super::listing::Listing;
@@ -38,6 +39,7 @@ impl Audited<'_> {
         if self.params.format != Format::Phantom {
             self.twins(&mut audit);
         }
+        self.values(&mut audit);
         self.files(&mut audit);
         audit
     }
@@ -125,6 +127,28 @@ impl Audited<'_> {
             if let [patient] = Vec::from_iter(patients)[..] {
                 let message = format!("class {name} has 1 patient, so no fold can hold it apart");
                 audit.warn("patients", 1, message, vec![patient.to_owned()]);
+            }
+        }
+    }
+
+    /// Values of a manifest that are probably not meant.
+    fn values(&self, audit: &mut Audit) {
+        if self.params.format != Format::Manifest {
+            return;
+        }
+        let images = &self.listing.images;
+        let labels: Vec<&str> =
+            images.iter().map(|image| self.listing.classes[image.label as usize].as_str()).collect();
+        let patients: Vec<&str> = images.iter().map(|image| image.patient.as_deref().unwrap_or_default()).collect();
+        let declared = self.params.classes.as_deref();
+        let column = |name: &Option<String>, default: &str| name.clone().unwrap_or_else(|| default.to_owned());
+        let found = [
+            (Role::Label, column(&self.params.label, "label"), labels, declared),
+            (Role::Patient, column(&self.params.patient, "patient"), patients, None),
+        ];
+        for (role, column, values, declared) in found {
+            for message in doubtful::warnings(role, &column, &values, declared) {
+                audit.warn("values", 1, message, Vec::new());
             }
         }
     }
