@@ -36,37 +36,44 @@ pub(super) enum Role {
     Patient,
 }
 
-/// Returns warnings about the values of a column, each with the number of rows.
+/// A doubt about values of a column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Doubt {
+    /// What is doubtful, in how many rows, and what to do, in one sentence.
+    pub(super) message: String,
+    /// The values, sorted, each once.
+    pub(super) names: Vec<String>,
+}
+
+/// Returns what is doubtful about the values of a column.
 ///
 /// - `column`: its name, for the sentences
 /// - `values`: one value a row; empty ones are left out
 /// - `declared`: the param `classes`; a value in it is meant
-pub(super) fn warnings(role: Role, column: &str, values: &[&str], declared: Option<&[String]>) -> Vec<String> {
+pub(super) fn doubts(role: Role, column: &str, values: &[&str], declared: Option<&[String]>) -> Vec<Doubt> {
     let is_declared = |value: &str| declared.is_some_and(|names| names.iter().any(|name| name == value));
     let values: Vec<&str> = values.iter().copied().filter(|value| !value.is_empty() && !is_declared(value)).collect();
     [placeholders(role, column, &values), spellings(role, column, &values)].into_iter().flatten().collect()
 }
 
-/// Warns of values such as `NA`, which would make one patient, or a class, of all images without a value.
-fn placeholders(role: Role, column: &str, values: &[&str]) -> Option<String> {
-    let mut rows: BTreeMap<&str, usize> = BTreeMap::new();
-    for &value in values.iter().filter(|value| PLACEHOLDERS.contains(&value.to_lowercase().as_str())) {
-        *rows.entry(value).or_default() += 1;
-    }
-    if rows.is_empty() {
-        return None;
-    }
-    let count: usize = rows.values().sum();
+/// Doubts values such as `NA`, which make one patient, or a class, of all images without a value.
+fn placeholders(role: Role, column: &str, values: &[&str]) -> Option<Doubt> {
+    let found: Vec<&str> =
+        values.iter().copied().filter(|value| PLACEHOLDERS.contains(&value.to_lowercase().as_str())).collect();
     let (consequence, remedy) = match role {
-        Role::Patient => ("counts as one patient", "leave the cell empty if the patient is not known"),
-        Role::Label => ("is a class", "remove the rows, or list it in `classes` if it is meant"),
+        Role::Patient => ("each of them counts as one patient", "leave the cell empty if the patient is not known"),
+        Role::Label => ("each of them is a class", "remove the rows, or list the class in `classes` if it is meant"),
     };
-    let shown = shown(rows.into_keys());
-    Some(format!("column `{column}` holds {shown} in {count} rows, and each {consequence}: {remedy}"))
+    let count = found.len();
+    let message = format!(
+        "column `{column}` holds placeholders for a missing value in {count} rows, and {consequence}: {remedy}"
+    );
+    let names: BTreeSet<&str> = found.into_iter().collect();
+    (count > 0).then(|| Doubt { message, names: names.into_iter().map(str::to_owned).collect() })
 }
 
-/// Warns of values that differ in case, spaces or leading zeros alone, and so are two classes or patients.
-fn spellings(role: Role, column: &str, values: &[&str]) -> Option<String> {
+/// Doubts values that differ in case, spaces, `-`, `_` or leading zeros alone, and so are two classes or patients.
+fn spellings(role: Role, column: &str, values: &[&str]) -> Option<Doubt> {
     let mut alike: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for value in values {
         let words: Vec<_> = value.split(|letter: char| letter.is_whitespace() || "_-".contains(letter)).collect();
@@ -75,22 +82,17 @@ fn spellings(role: Role, column: &str, values: &[&str]) -> Option<String> {
             if plain.bytes().all(|byte| byte.is_ascii_digit()) { plain.trim_start_matches('0') } else { &plain };
         alike.entry(plain.to_owned()).or_default().insert(value);
     }
-    let twice: Vec<BTreeSet<&str>> = alike.into_values().filter(|spellings| spellings.len() > 1).collect();
-    let first = twice.first()?;
-    let names: Vec<String> = first.iter().map(|name| format!("`{name}`")).collect();
-    let more = match twice.len() - 1 {
-        0 => String::new(),
-        more => format!(", and so do {more} more"),
-    };
+    let twice: BTreeSet<&str> = alike.into_values().filter(|spellings| spellings.len() > 1).flatten().collect();
+    let count = values.iter().filter(|value| twice.contains(*value)).count();
     let kind = match role {
         Role::Patient => "patients",
         Role::Label => "classes",
     };
-    Some(format!(
-        "column `{column}` holds {}, which differ in case, spaces, `-`, `_` or leading zeros alone{more}: they count \
-         as different {kind}; write them alike if they are one",
-        names.join(" and ")
-    ))
+    let message = format!(
+        "column `{column}` holds names in {count} rows that differ from others in case, spaces, `-`, `_` or leading \
+         zeros alone, and count as different {kind}: write them alike if they are one"
+    );
+    (count > 0).then(|| Doubt { message, names: twice.into_iter().map(str::to_owned).collect() })
 }
 
 /// Returns an error if cells hold several labels, as `Cardiomegaly|Effusion` of ChestX-ray14.
@@ -148,32 +150,29 @@ mod tests {
 
     #[test]
     fn placeholders_are_counted_in_any_case_unless_declared() {
-        let patients = ["p1", "NA", "na", "N/A", "?", "nan", "p2", "", "Nadine"];
+        let patients = ["p1", "NA", "na", "N/A", "?", "nan", "p2", "", "Nadine", "?"];
+        let Doubt { message, names } = &doubts(Role::Patient, "pid", &patients, None)[0];
+        assert_eq!(names, &["?", "N/A", "NA", "na", "nan"]);
         assert_eq!(
-            warnings(Role::Patient, "pid", &patients, None)[0],
-            "column `pid` holds `?`, `N/A`, `NA` and 2 more in 5 rows, and each counts as one patient: leave the cell \
-             empty if the patient is not known"
+            message,
+            "column `pid` holds placeholders for a missing value in 6 rows, and each of them counts as one patient: \
+             leave the cell empty if the patient is not known"
         );
         let labels = ["tumour", "None", "None"];
-        assert_eq!(
-            warnings(Role::Label, "label", &labels, None),
-            ["column `label` holds `None` in 2 rows, and each is a class: remove the rows, or list it in `classes` \
-                 if it is meant"]
-        );
-        assert!(warnings(Role::Label, "label", &labels, Some(&["tumour".to_owned(), "None".to_owned()])).is_empty());
-        assert!(warnings(Role::Patient, "pid", &["p1", "p2", "p1", ""], None).is_empty());
+        assert_eq!(doubts(Role::Label, "label", &labels, None)[0].names, ["None"]);
+        assert!(doubts(Role::Label, "label", &labels, Some(&["tumour".to_owned(), "None".to_owned()])).is_empty());
+        assert!(doubts(Role::Patient, "pid", &["p1", "p2", "p1", ""], None).is_empty());
     }
 
     #[test]
     fn two_spellings_of_one_name_are_told() {
-        let found = |values: &[&str]| warnings(Role::Patient, "pid", values, None);
-        assert_eq!(
-            found(&["007", "7", "8", "P 1", "p-1", "p1"]),
-            ["column `pid` holds `007` and `7`, which differ in case, spaces, `-`, `_` or leading zeros alone, \
-                 and so do 1 more: they count as different patients; write them alike if they are one"]
-        );
-        assert!(found(&["p1", "p10", "p01", "100", "10"]).is_empty());
-        assert!(warnings(Role::Label, "label", &["Glioma", "glioma"], None)[0].contains("count as different classes"));
+        let found = doubts(Role::Patient, "pid", &["007", "7", "7", "8", "P 1", "p-1", "p1"], None);
+        assert_eq!(found[0].names, ["007", "7", "P 1", "p-1", "p1"]);
+        let message = &found[0].message;
+        assert!(message.contains(" in 6 rows ") && message.contains("count as different patients"), "{message}");
+        assert!(doubts(Role::Patient, "pid", &["p1", "p10", "p01", "100", "10"], None).is_empty());
+        let classes = doubts(Role::Label, "label", &["Glioma", "glioma"], None);
+        assert!(classes[0].message.contains("count as different classes"), "{}", classes[0].message);
     }
 
     #[test]

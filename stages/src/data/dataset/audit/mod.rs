@@ -5,7 +5,7 @@ mod twins;
 
 use std::collections::BTreeSet;
 
-use super::doubtful::{self, Role};
+use super::doubtful::{self, Doubt, Role};
 use super::facts::ImageFacts;
 use super::left_out::LeftOut;
 use super::listing::Listing;
@@ -147,8 +147,10 @@ impl Audited<'_> {
             (Role::Patient, column(&self.params.patient, "patient"), patients, None),
         ];
         for (role, column, values, declared) in found {
-            for message in doubtful::warnings(role, &column, &values, declared) {
-                audit.warn("values", 1, message, Vec::new());
+            for Doubt { message, mut names } in doubtful::doubts(role, &column, &values, declared) {
+                let count = names.len();
+                names.truncate(NAMED_MAX);
+                audit.warn("values", count, message, names);
             }
         }
     }
