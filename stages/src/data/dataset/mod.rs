@@ -9,6 +9,7 @@ mod census;
 mod cheng;
 mod file;
 mod folders;
+mod foreground;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod listing;
