@@ -14,6 +14,7 @@ mod facts;
 mod file;
 mod files;
 mod folders;
+mod foreground;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod left_out;
