@@ -7,6 +7,7 @@
 
 mod census;
 mod cheng;
+mod dicom;
 mod file;
 mod folders;
 #[cfg(any(test, fuzzing))]
@@ -15,9 +16,11 @@ mod listing;
 mod manifest;
 mod min_max;
 mod natural;
+mod nifti;
 mod params;
 mod phantom;
 mod picture;
+mod pseudonym;
 mod raster;
 mod resize;
 mod stack;
