@@ -339,8 +339,8 @@ def segmentation(name, array, kind, numbers, more=None, **options):
 
 def labels(name, per_slice):
     for index, wanted in enumerate(per_slice):
-    groups = ds.PerFrameFunctionalGroupsSequence
-    sources = [group.DerivationImageSequence[0].SourceImageSequence[0] for group in groups]
+        flat = np.asarray(wanted).astype(int).ravel().tolist()
+        masks.append({"mask": name, "image": f"slice-{index}.dcm", "labels": flat})
 
 
 planes = np.zeros((3, HEIGHT, WIDTH, 2), np.uint8)
@@ -369,7 +369,7 @@ labels("seg-by-place.dcm", (planes * [1, 2]).max(axis=-1))
 def with_all_sources(ds):
     """A resampled segmentation names all slices in each frame."""
     sources = [g.DerivationImageSequence[0].SourceImageSequence[0] for g in ds.PerFrameFunctionalGroupsSequence]
-    for group in groups:
+    for group in ds.PerFrameFunctionalGroupsSequence:
         group.DerivationImageSequence[0].SourceImageSequence = Sequence(sources)
 
 

@@ -5,6 +5,8 @@
 //! time, and each picture is resized and put among the others at once. Image names are relative to the manifest or
 //! folder, so a moved folder gives the same bytes.
 
+#[cfg(test)]
+mod bundled;
 mod census;
 mod cheng;
 mod dicom;

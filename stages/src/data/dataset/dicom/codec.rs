@@ -104,7 +104,7 @@ fn jpeg<'a>(bytes: &[u8], shape: Shape, is_ybr: bool) -> Result<Samples<'a>, Str
     // As pydicom: names of components go before JFIF, and that before the header.
     let is_ybr = !frame.is_rgb && (frame.is_jfif || is_ybr);
     if shape.samples == 3 {
-        decoder.set_color_transform(if is_ybr { ColorTransform::YCbCr } else { ColorTransform::None });
+        decoder.set_color_transform(if is_ybr { ColorTransform::YCbCr } else { ColorTransform::RGB });
     }
     let pixels = decoder.decode().map_err(|error| damaged(&error.to_string()))?;
     let format = decoder.info().map(|info| info.pixel_format);

@@ -73,7 +73,10 @@ impl Dicom {
         } else {
             bytes
         };
-        let set = DataSet::read(&bytes, at..bytes.len(), syntax.encoding)?;
+        // Some files name an explicit syntax and are implicit; pydicom looks at the first element too.
+        let explicit = Encoding::guessed(&bytes[at..]).map_or(syntax.encoding.explicit, |guess| guess.explicit);
+        let encoding = Encoding { explicit, ..syntax.encoding };
+        let set = DataSet::read(&bytes, at..bytes.len(), encoding)?;
         let class = set.text(&bytes, tag::SOP_CLASS).map(Cow::into_owned).or(class).unwrap_or_default();
         let modality = set.text(&bytes, tag::MODALITY).unwrap_or_default();
         if !tag::PIXELS.iter().any(|tag| set.has(*tag)) {
