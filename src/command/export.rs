@@ -42,9 +42,9 @@ pub(crate) fn export(kinds: Kinds, command: ExportCommand) -> anyhow::Result<Out
         let node = RecordedNode { kind: study.plan.stage(id).kind.facts().kind, action: &action, outputs: &outputs };
         let files = export::export(choice, &node).map_err(|error| UsageError(error.to_string()))?;
         let dir = if several { args.to.join(names.folder(&study.plan, id)) } else { args.to.clone() };
-        written += files.len();
-        let files: Vec<_> = files.into_iter().map(|(name, bytes)| (dir.join(name), bytes)).collect();
-        write_files(&files, args.overwrite)?;
+        written += files.names.len();
+        let paths: Vec<_> = files.names.iter().map(|name| dir.join(name)).collect();
+        write_files(&paths, |file| Ok(files.contents(file)?), args.overwrite)?;
     }
     let said = terminal::say(&format!("{} in {}\n", terminal::count(written, "file"), args.to.display()));
     Outcome::Done.after_saying(said)

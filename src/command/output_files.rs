@@ -18,19 +18,28 @@ const CHART_BYTES_MAX: u64 = 1 << 28;
 const SEAL: &str = "<!-- orchestrate ";
 const SEAL_END: &str = " -->\n";
 
-/// Writes files, and makes missing folders. No link is followed. Errors: an existing file differs and `overwrites` is
-/// not set; then nothing is written.
-pub(super) fn write_files(files: &[(PathBuf, Vec<u8>)], overwrites: bool) -> anyhow::Result<()> {
-    let differs = |(path, bytes): &&(PathBuf, Vec<u8>)| is_other(path, |found| found == *bytes, bytes.len() as u64);
-    let others: Vec<_> = files.iter().filter(differs).map(|(path, _)| path.display().to_string()).collect();
-    if !others.is_empty() && !overwrites {
+/// Writes files, whose bytes are made one by one, and makes missing folders. No link is followed. Errors: an existing
+/// file differs and `overwrites` is not set; then nothing is written.
+pub(super) fn write_files(
+    files: &[PathBuf],
+    bytes_of: impl Fn(usize) -> anyhow::Result<Vec<u8>>,
+    overwrites: bool,
+) -> anyhow::Result<()> {
+    let mut others = Vec::new();
+    for (file, path) in files.iter().enumerate().filter(|(_, path)| !overwrites && fs::symlink_metadata(path).is_ok()) {
+        let bytes = bytes_of(file)?;
+        if is_other(path, |found| found == bytes, bytes.len() as u64) {
+            others.push(path.display().to_string());
+        }
+    }
+    if !others.is_empty() {
         let named = others.len().min(NAMED_MAX);
         let more = if others.len() > named { format!(" and {} more", others.len() - named) } else { String::new() };
         let named = others[..named].join(", ");
         let help = "name another folder, or replace existing files by --overwrite";
         return Err(UsageError(format!("other files are in the way: {named}{more}\nhelp: {help}")).into());
     }
-    files.iter().try_for_each(|(path, bytes)| write(path, bytes))
+    files.iter().enumerate().try_for_each(|(file, path)| write(path, &bytes_of(file)?))
 }
 
 /// Checks that a chart may be written to a path: it is free, or has an earlier chart that was not edited.
@@ -94,17 +103,18 @@ mod tests {
     fn files_of_others_stay_unless_overwriting_is_asked_for_and_no_link_is_followed() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
-        let wanted = |text: &str| ["a", "deep/b", "c"].map(|name| (path(name), text.as_bytes().to_vec()));
-        write_files(&wanted("1"), false).unwrap();
-        write_files(&wanted("1"), false).unwrap();
+        let paths = ["a", "deep/b", "c"].map(path);
+        let write = |text: &str, overwrites| write_files(&paths, |_| Ok(text.as_bytes().to_vec()), overwrites);
+        write("1", false).unwrap();
+        write("1", false).unwrap();
         fs::write(path("deep/b"), "mine").unwrap();
         fs::write(path("target"), "mine").unwrap();
         fs::remove_file(path("c")).unwrap();
         symlink("target", path("c")).unwrap();
-        let refused = write_files(&wanted("2"), false).unwrap_err().to_string();
+        let refused = write("2", false).unwrap_err().to_string();
         assert!(refused.contains("deep/b") && refused.contains("--overwrite"), "{refused}");
         assert_eq!(fs::read_to_string(path("a")).unwrap(), "1", "nothing is written");
-        write_files(&wanted("2"), true).unwrap();
+        write("2", true).unwrap();
         assert_eq!(fs::read_to_string(path("target")).unwrap(), "mine");
         assert_eq!(fs::read_to_string(path("c")).unwrap(), "2");
     }

@@ -62,8 +62,15 @@ mod tests {
     fn seeds() -> Vec<(Read, Vec<u8>)> {
         let texts: [(Read, Vec<u8>); 2] =
             [(manifest, MANIFEST.to_vec()), (argument, b"{in.scores}/x-{params.a}-{out.b}{{}}{threads}".to_vec())];
-        let folders =
-            [("picture", picture as Read), ("dicom", dicom), ("nifti", nifti), ("mat", matlab), ("cvind", matlab)];
+        let folders = [
+            ("picture", picture as Read),
+            ("dicom", dicom),
+            ("nifti", nifti),
+            ("mat", matlab),
+            ("mat_kinds", matlab),
+            ("mat_refused", matlab),
+            ("cvind", matlab),
+        ];
         texts.into_iter().chain(folders.into_iter().flat_map(|(folder, read)| reference(folder, read))).collect()
     }
 

@@ -4,12 +4,10 @@
 //! the pixels: they stay in the file of the table, which the kernel keeps in memory once for all. Only a table with
 //! another layout, written by another program, is decoded and held by each reader.
 
-use std::sync::Arc;
-
 use orchestrate_engine::stage::{Item, StageError};
 
 use super::parquet::Strings;
-use super::{Images, Rows, file};
+use super::{Images, Table};
 
 /// Grey images of one size, in data set order: [`Images`] whose pixels are read when asked for.
 pub struct ImageReader {
@@ -25,8 +23,7 @@ pub struct ImageReader {
 impl ImageReader {
     /// Opens an item of a port: checks its bytes, and reads all columns but the pixels.
     pub fn from_item(item: &Item) -> Result<Self, StageError> {
-        let name = file::<Images>();
-        let rows = Rows::open_stored(&name, Arc::new(item.open(&name)?))?;
+        let rows = Images::open(item)?;
         let (names, height, width, size) = rows.frame()?;
         Ok(Self { names, height, width, pixels: rows.strings("pixels", size)? })
     }
@@ -59,6 +56,7 @@ impl From<Images> for ImageReader {
 mod tests {
     use std::fs::{File, OpenOptions};
     use std::os::unix::fs::FileExt;
+    use std::sync::Arc;
 
     use ::parquet::arrow::ArrowWriter;
     use ::parquet::basic::{Compression, Encoding};
@@ -67,7 +65,6 @@ mod tests {
     use orchestrate_engine::stage::Output;
 
     use super::*;
-    use crate::artifact::Table;
     use crate::testing::Bench;
 
     fn images(count: usize, height: usize, width: usize) -> Images {
@@ -175,7 +172,7 @@ mod tests {
     fn columns_that_change_after_they_were_checked_are_corrupt_and_not_only_unreadable() {
         let bench = Bench::new();
         let item = bench.item(&images(40, 64, 64), &[]);
-        let rows = Rows::open_stored("images.parquet", Arc::new(item.open("images.parquet").unwrap())).unwrap();
+        let rows = Images::open(&item).unwrap();
         OpenOptions::new().write(true).open(&item.files[0].location.path).unwrap().write_all_at(&[0; 900], 0).unwrap();
         let error = rows.text("image").unwrap_err();
         assert!(matches!(error, StageError::Corrupt { digest, .. } if digest == item.files[0].digest), "{error}");

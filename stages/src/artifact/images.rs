@@ -1,8 +1,12 @@
 //! The tables of `dataset`: images, labels, masks.
 
+use std::path::Path;
+
+use bytes::Bytes;
 use orchestrate_engine::stage::{Item, StageError};
 
-use super::{Columns, Rows, Table};
+use super::grids::{GridsWriter, grids, image_columns, mask_columns, mask_grids};
+use super::{Columns, Rows, Table, file};
 
 /// Grey images of one size, in data set order.
 ///
@@ -53,6 +57,11 @@ pub struct Masks {
 }
 
 impl Images {
+    /// Starts the table in a folder for output files; the pixels follow some images at a time.
+    pub fn writer<'a>(dir: &Path, names: &'a [String], size: (usize, usize)) -> Result<GridsWriter<'a>, StageError> {
+        GridsWriter::create::<Self>(dir, names, size, image_columns)
+    }
+
     /// Reads only the images whose name is `wanted` from an item of a port.
     pub fn select_from_item(item: &Item, wanted: impl Fn(&str) -> bool) -> Result<Self, StageError> {
         let (names, height, width, pixels) = grids(&Self::open(item)?, wanted)?;
@@ -60,7 +69,23 @@ impl Images {
     }
 }
 
+impl Labels {
+    /// Reads only images and patients, in whatever version of the table; a table without patients has none.
+    pub fn patients(bytes: &[u8]) -> Result<Vec<(String, Option<String>)>, StageError> {
+        let rows = Rows::open(&file::<Self>(), Bytes::copy_from_slice(bytes))?;
+        let images = rows.text("image")?;
+        let has_patients = rows.names().iter().any(|name| name == "patient");
+        let patients = if has_patients { rows.optional_text("patient")? } else { vec![None; images.len()] };
+        Ok(images.into_iter().zip(patients).collect())
+    }
+}
+
 impl Masks {
+    /// Starts the table in a folder for output files; see [`Images::writer`].
+    pub fn writer<'a>(dir: &Path, names: &'a [String], size: (usize, usize)) -> Result<GridsWriter<'a>, StageError> {
+        GridsWriter::create::<Self>(dir, names, size, mask_columns)
+    }
+
     /// Reads only the masks of images whose name is `wanted`, so a fold does not hold the whole data set.
     pub fn select(rows: &Rows, wanted: impl Fn(&str) -> bool) -> Result<Self, StageError> {
         let (names, height, width, pixels) = mask_grids(rows, wanted)?;
@@ -76,9 +101,12 @@ impl Masks {
 impl Table for Images {
     const OUTPUT: &'static str = "images";
 
+    fn open(item: &Item) -> Result<Rows, StageError> {
+        Self::open_stored(item)
+    }
+
     fn columns(&self) -> Result<Columns<'_>, StageError> {
-        let columns = frame_columns(&self.names, self.height, self.width, &self.pixels)?;
-        Ok(columns.raw_bytes("pixels", self.names.len(), &self.pixels))
+        image_columns(&self.names, (self.height, self.width), &self.pixels)
     }
 
     fn from_rows(rows: &Rows) -> Result<Self, StageError> {
@@ -90,8 +118,12 @@ impl Table for Images {
 impl Table for Masks {
     const OUTPUT: &'static str = "masks";
 
+    fn open(item: &Item) -> Result<Rows, StageError> {
+        Self::open_stored(item)
+    }
+
     fn columns(&self) -> Result<Columns<'_>, StageError> {
-        grid_columns(&self.names, self.height, self.width, &self.pixels)
+        mask_columns(&self.names, (self.height, self.width), &self.pixels)
     }
 
     fn from_rows(rows: &Rows) -> Result<Self, StageError> {
@@ -135,73 +167,4 @@ impl Table for Labels {
             classes,
         })
     }
-}
-
-pub(super) fn grid_columns<'a>(
-    names: &'a [String],
-    height: usize,
-    width: usize,
-    pixels: &'a [u8],
-) -> Result<Columns<'a>, StageError> {
-    Ok(frame_columns(names, height, width, pixels)?.bytes("pixels", names.len(), pixels))
-}
-
-/// The columns of [`grid_columns`] except `pixels`, of which only the number is checked.
-fn frame_columns<'a>(
-    names: &'a [String],
-    height: usize,
-    width: usize,
-    pixels: &[u8],
-) -> Result<Columns<'a>, StageError> {
-    let rows = names.len();
-    if pixels.len() != rows * height * width {
-        return Err(StageError::new(format!(
-            "{rows} images of {height} × {width} have {} pixels, but there are {}",
-            rows * height * width,
-            pixels.len()
-        )));
-    }
-    Ok(Columns::new()
-        .text("image", names)
-        .integer("height", std::iter::repeat_n(height as i64, rows))
-        .integer("width", std::iter::repeat_n(width as i64, rows)))
-}
-
-/// The problem of pixels that are no mask.
-pub(super) const NOT_A_MASK: &str = "column `pixels` has values other than 0 and 1; a mask is 1 where the tumour is";
-
-/// Reads [`grids`] and checks that all pixels are 0 or 1.
-pub(super) fn mask_grids(
-    rows: &Rows,
-    wanted: impl Fn(&str) -> bool,
-) -> Result<(Vec<String>, usize, usize, Vec<u8>), StageError> {
-    let grids = grids(rows, wanted)?;
-    if is_mask(&grids.3) { Ok(grids) } else { Err(rows.error(NOT_A_MASK)) }
-}
-
-/// Returns whether all pixels are 0 or 1.
-pub(super) fn is_mask(pixels: &[u8]) -> bool {
-    // The largest of many at a time, which processors find much faster than the first that is too large.
-    pixels.chunks(1 << 12).all(|pixels| pixels.iter().fold(0, |max, &pixel| max.max(pixel)) <= 1)
-}
-
-impl Rows {
-    /// Names, height, width and number of pixels of a table of images or masks.
-    pub(super) fn frame(&self) -> Result<(Vec<String>, usize, usize, usize), StageError> {
-        let names = self.text("image")?;
-        let (height, width) = (self.constant("height")?, self.constant("width")?);
-        let too_large = || self.error(format!("{} images of {height} × {width} do not fit in memory", names.len()));
-        let size = height.checked_mul(width).ok_or_else(too_large)?;
-        Ok((names, height, width, size))
-    }
-}
-
-/// Names, height, width and pixels of the rows whose name is `wanted`.
-fn grids(rows: &Rows, wanted: impl Fn(&str) -> bool) -> Result<(Vec<String>, usize, usize, Vec<u8>), StageError> {
-    let (mut names, height, width, size) = rows.frame()?;
-    let keep: Vec<bool> = names.iter().map(|name| wanted(name)).collect();
-    let pixels = rows.bytes("pixels", &keep, size)?;
-    let mut kept = keep.into_iter();
-    names.retain(|_| kept.next() == Some(true));
-    Ok((names, height, width, pixels))
 }

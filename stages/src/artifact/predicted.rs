@@ -1,9 +1,9 @@
 //! The table of `predict-masks`: the mask that a segmentation network predicts for each image.
 
-use orchestrate_engine::stage::StageError;
+use orchestrate_engine::stage::{Item, StageError};
 
-use super::images::{grid_columns, mask_grids};
-use super::{Columns, Rows, Table};
+use super::grids::{mask_columns, mask_grids};
+use super::{Columns, MaskReader, Rows, Table, constant_maps, is_constant};
 
 /// Predicted masks of validation images, in data set order.
 ///
@@ -25,11 +25,47 @@ pub struct PredictedMasks {
     pub pixels: Vec<u8>,
 }
 
+/// [`PredictedMasks`] whose foreground is read when asked for.
+pub struct PredictedReader {
+    /// Class index of each image.
+    pub labels: Vec<u32>,
+    /// Class names in the order of their indices.
+    pub classes: Vec<String>,
+    /// The masks, with the names of the images.
+    pub masks: MaskReader,
+}
+
+impl PredictedReader {
+    /// Opens an item of a port, and reads all columns but the pixels.
+    pub fn from_item(item: &Item) -> Result<Self, StageError> {
+        let rows = PredictedMasks::open(item)?;
+        let classes = rows.classes(&["label"])?;
+        Ok(Self { labels: rows.class("label", &classes)?, classes, masks: MaskReader::open(rows)? })
+    }
+}
+
+impl From<PredictedMasks> for PredictedReader {
+    fn from(predicted: PredictedMasks) -> Self {
+        let size = (predicted.height, predicted.width);
+        let masks = MaskReader::held(&predicted.names, size, &predicted.pixels);
+        Self { labels: predicted.labels, classes: predicted.classes, masks }
+    }
+}
+
 impl Table for PredictedMasks {
     const OUTPUT: &'static str = "predicted-masks";
 
+    fn warning(&self) -> Option<String> {
+        let masks = self.pixels.chunks(self.height.saturating_mul(self.width).max(1));
+        constant_maps("predicted masks", &self.names, masks.map(is_constant))
+    }
+
+    fn open(item: &Item) -> Result<Rows, StageError> {
+        Self::open_stored(item)
+    }
+
     fn columns(&self) -> Result<Columns<'_>, StageError> {
-        grid_columns(&self.names, self.height, self.width, &self.pixels)?
+        mask_columns(&self.names, (self.height, self.width), &self.pixels)?
             .class("label", &self.labels, &self.classes)?
             .classes(&self.classes)
     }

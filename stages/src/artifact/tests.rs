@@ -112,6 +112,16 @@ fn a_missing_column_is_named_beside_those_that_are_there() {
 }
 
 #[test]
+fn patients_are_read_from_any_table_with_images() {
+    let table = labels();
+    let pairs: Vec<_> = table.names.iter().cloned().zip(table.patients.iter().cloned()).collect();
+    assert_eq!(Labels::patients(&table.encode().unwrap()).unwrap(), pairs);
+    let without = Columns::new().text("image", &table.names).encode().unwrap();
+    let nobody: Vec<_> = table.names.iter().cloned().map(|name| (name, None)).collect();
+    assert_eq!(Labels::patients(&without).unwrap(), nobody);
+}
+
+#[test]
 fn a_column_of_another_type_is_named() {
     let bytes = Columns::new().text("image", &texts(&["a"])).text("threshold", &texts(&["high"])).encode().unwrap();
     let message = message(Thresholds::decode(&bytes));
@@ -219,6 +229,7 @@ fn the_same_rows_give_the_bytes_of_earlier_versions() {
         recall: vec![Some(0.25), None],
         mask_pixels: vec![3, 2],
         truth_pixels: vec![12, 0],
+        ..Scores::default()
     };
     let epoch = Epoch { epoch: 1, learning_rate: 0.1, train_loss: 0.7, validation_loss: 0.6, figure: 0.5 };
     let segment = Epoch { epoch: 1, learning_rate: 0.1, train_loss: 0.7, validation_loss: 0.6, figure: None };

@@ -1,4 +1,5 @@
-//! Columns to Parquet bytes; the same columns give the same bytes on every machine.
+//! Columns, and the properties of the Parquet file that [`writer`](super::writer) makes of them; the same columns give
+//! the same bytes on every machine.
 //!
 //! - zstd at one level, `created_by = "orchestrate"`, no statistics, no indexes and no Arrow schema: a file holds
 //!   columns and notes alone, and small tables stay small;
@@ -8,36 +9,27 @@
 //! - tables that a sweep makes by the thousand are not compressed, see [`Columns::many`].
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray};
 use arrow_schema::{Schema, SchemaRef};
 use orchestrate_engine::stage::StageError;
-use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowWriter, ArrowWriterOptions, compute_leaves};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{KeyValue, ParquetMetaData};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
-use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 
 use super::column::Column;
-use super::raw::{WIDE_BATCH, split};
+use super::raw::WIDE_BATCH;
 
 /// Size of the rows that become Arrow arrays at a time, so that a large table is never copied as a whole.
 const CHUNK_BYTES: usize = 4 << 20;
 const CHUNK_ROWS_MAX: usize = 1 << 16;
-/// Chunks of a row group.
-const CHUNKS_PER_GROUP: usize = 8;
 /// Values after which the library checks the size of a page; [`WIDE_BATCH`] in a table with images.
 const WRITE_BATCH: usize = 1024;
 const ZSTD_LEVEL: i32 = 3;
-/// Size of a write to a file: small enough for a processor's cache.
-const SAVE_BYTES: usize = 1 << 18;
 
 /// Named columns of equal length and notes about all of them, ready to be encoded.
 #[derive(Default)]
@@ -47,7 +39,7 @@ pub struct Columns<'a> {
     many: bool,
 }
 
-type Named<'a> = (String, Column<'a>);
+pub(super) type Named<'a> = (String, Column<'a>);
 
 impl<'a> Columns<'a> {
     /// No columns yet.
@@ -144,25 +136,6 @@ impl<'a> Columns<'a> {
         self.note(key, json.to_string())
     }
 
-    /// Encodes as Parquet.
-    pub fn encode(&self) -> Result<Vec<u8>, StageError> {
-        let rows = self.check()?;
-        let mut bytes = Vec::new();
-        self.write(&mut bytes, rows, |_| true).map_err(cannot_encode)?;
-        Ok(bytes)
-    }
-
-    /// Encodes as Parquet into a new file; the bytes are the same, and never in memory together.
-    pub fn save(&self, path: &Path) -> Result<(), StageError> {
-        let rows = self.check()?;
-        let save = || {
-            let mut file = BufWriter::with_capacity(SAVE_BYTES, File::create(path)?);
-            self.write(&mut file, rows, |_| true)?;
-            file.flush().map_err(ParquetError::from)
-        };
-        save().map_err(|error| StageError::new(format!("cannot write {} as Parquet: {error}", path.display())))
-    }
-
     fn values(self, name: &str, nullable: bool, array: impl Array + 'static) -> Self {
         self.with(name, Column::Values { array: Arc::new(array), nullable })
     }
@@ -193,24 +166,9 @@ impl<'a> Columns<'a> {
         Ok(rows)
     }
 
-    /// Writes a file of the columns that are `chosen` by index, and returns its metadata.
-    pub(super) fn write<W: Write + Send>(
-        &self,
-        sink: W,
-        rows: usize,
-        chosen: impl Fn(usize) -> bool,
-    ) -> Result<ParquetMetaData, ParquetError> {
-        let indexed = self.columns.iter().enumerate();
-        let columns: Vec<_> = indexed.filter(|(index, _)| chosen(*index)).map(|(_, column)| column).collect();
-        let schema = schema(columns.iter().copied());
-        let options = ArrowWriterOptions::new().with_properties(self.properties()?).with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(sink, Arc::clone(&schema), options)?;
-        let (mut file, encoders) = writer.into_serialized_writer()?;
-        let chunks: Vec<_> = split(0..rows, self.chunk_rows()).collect();
-        for (number, chunks) in chunks.chunks(CHUNKS_PER_GROUP).enumerate() {
-            write_group(&columns, &mut file, &schema, encoders.create_column_writers(number)?, chunks)?;
-        }
-        file.close()
+    /// All columns.
+    pub(super) fn named(&self) -> Vec<&Named<'a>> {
+        self.columns.iter().collect()
     }
 
     /// Rows that become arrays at a time.
@@ -257,35 +215,8 @@ impl<'a> Columns<'a> {
     }
 }
 
-fn schema<'c, 'a: 'c>(columns: impl IntoIterator<Item = &'c Named<'a>>) -> SchemaRef {
+pub(super) fn schema<'c, 'a: 'c>(columns: impl IntoIterator<Item = &'c Named<'a>>) -> SchemaRef {
     Arc::new(Schema::new(columns.into_iter().map(|(name, column)| column.field(name)).collect::<Vec<_>>()))
-}
-
-/// Writes the rows of one row group.
-fn write_group<W: Write + Send>(
-    columns: &[&Named<'_>],
-    file: &mut SerializedFileWriter<W>,
-    schema: &Schema,
-    encoders: Vec<ArrowColumnWriter>,
-    chunks: &[Range<usize>],
-) -> Result<(), ParquetError> {
-    let descriptors = file.schema_descr().columns().to_vec();
-    let mut group = file.next_row_group()?;
-    let columns = columns.iter().zip(schema.fields()).zip(&descriptors);
-    for ((((_, column), field), descriptor), mut encoder) in columns.zip(encoders) {
-        if let Some(strings) = column.raw() {
-            strings.append(&mut group, descriptor, chunks)?;
-            continue;
-        }
-        for chunk in chunks {
-            for leaf in compute_leaves(field, &column.array(chunk.clone()))? {
-                encoder.write(&leaf)?;
-            }
-        }
-        encoder.close()?.append_to_row_group(&mut group)?;
-    }
-    group.close()?;
-    Ok(())
 }
 
 /// The properties of every table; `wide` if a value can be as large as an image.
@@ -305,70 +236,8 @@ fn zstd() -> Compression {
     Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL).expect("it is a level of zstd"))
 }
 
-pub(super) fn cannot_encode(error: ParquetError) -> StageError {
-    StageError::new(format!("cannot encode as Parquet: {error}"))
-}
-
 /// The first text that occurs a second time.
 pub(crate) fn repeated<'a>(mut texts: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let mut seen = HashSet::new();
     texts.find(|text| !seen.insert(*text))
-}
-
-#[cfg(test)]
-mod tests {
-    use arrow_array::RecordBatch;
-
-    use super::*;
-
-    /// The bytes that the Parquet library writes.
-    fn written(columns: &Columns<'_>, rows: usize) -> Vec<u8> {
-        let schema = columns.schema();
-        let options = ArrowWriterOptions::new().with_properties(columns.properties().unwrap());
-        let options = options.with_skip_arrow_metadata(true);
-        let mut writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&schema), options).unwrap();
-        for (number, chunk) in split(0..rows, columns.chunk_rows()).enumerate() {
-            if number > 0 && number % CHUNKS_PER_GROUP == 0 {
-                writer.flush().unwrap();
-            }
-            writer.write(&RecordBatch::try_new(Arc::clone(&schema), columns.arrays(chunk)).unwrap()).unwrap();
-        }
-        writer.into_inner().unwrap()
-    }
-
-    #[test]
-    fn raw_byte_strings_are_written_as_the_library_writes_them() {
-        let dir = tempfile::tempdir().unwrap();
-        let (page, path) = (1 << 20, dir.path().join("table.parquet"));
-        let tables = [
-            (0, 0),
-            (70_000, 0),
-            (70_000, 1),
-            (90_000, 101),
-            (1, 9),
-            (800, 224 * 224),
-            (100, page / 16 - 5),
-            (100, page / 16 - 4),
-            (100, page / 16 - 3),
-            (40, page / 2 - 4),
-            (70, 600_000),
-            (9, page - 4),
-            (9, page - 3),
-            (5, 5 * page),
-        ];
-        for (rows, width) in tables {
-            let values: Vec<u8> = (0..rows * width).map(|place| ((place * 7919) >> 5) as u8).collect();
-            let names: Vec<String> = (0..rows).map(|row| format!("{row}.png")).collect();
-            let columns = Columns::new()
-                .text("image", &names)
-                .raw_bytes("pixels", rows, &values)
-                .float("weight", (0..rows).map(|row| row as f64))
-                .raw_bytes("more", rows, &values)
-                .note("made", "here");
-            let expected = written(&columns, rows);
-            assert!(columns.encode().unwrap() == expected, "{rows} rows of {width} bytes");
-            columns.save(&path).unwrap();
-            assert!(std::fs::read(&path).unwrap() == expected, "{rows} rows of {width} bytes in a file");
-        }
-    }
 }

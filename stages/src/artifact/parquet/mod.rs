@@ -10,6 +10,7 @@ mod raw;
 mod rows;
 mod series;
 mod strings;
+mod writer;
 
 pub use columns::Columns;
 pub(crate) use columns::{properties, repeated};
@@ -17,3 +18,4 @@ pub use rows::Rows;
 pub(crate) use rows::{cause, name_of};
 pub(crate) use series::Series;
 pub(super) use strings::Strings;
+pub(super) use writer::TableWriter;

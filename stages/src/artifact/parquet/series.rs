@@ -12,8 +12,8 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::writer::SerializedFileWriter;
 
 use super::Columns;
-use super::columns::cannot_encode;
 use super::raw::encoded;
+use super::writer::cannot_encode;
 
 /// Encodes tables to the bytes of [`Columns::encode`], and copies columns that equal those of the first table.
 #[derive(Default)]
@@ -110,6 +110,7 @@ mod tests {
             recall: rows.clone().map(|_| None).collect(),
             mask_pixels: rows.clone().map(|row| row * shift).collect(),
             truth_pixels: rows.collect(),
+            ..Scores::default()
         }
     }
 

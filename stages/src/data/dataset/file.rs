@@ -1,10 +1,35 @@
 //! An external file, opened: one or several pictures and the facts of its header.
 
+use std::io::Read;
+use std::path::Path;
+
+use orchestrate_cache::external::{self, EXTERNAL_BYTES_MAX};
+
 use super::dicom::Dicom;
 use super::nifti::{Axis, Nifti};
 use super::picture::Picture;
 use super::raster::{Header, Raster, Values};
 use super::window::range;
+
+/// Endings of the names of files that are read, in lower case.
+const ENDINGS: [&str; 9] = ["png", "jpg", "jpeg", "tif", "tiff", "dcm", "dicom", "nii", "nii.gz"];
+
+/// The formats, for people.
+pub(super) const FORMATS: &str = "PNG, JPEG, TIFF, DICOM and NIfTI";
+
+/// Returns whether a file is read as an image: by its ending, or, without one, as it begins as DICOM does.
+pub(super) fn is_picture(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let has_ending = ENDINGS.iter().any(|ending| name.strip_suffix(ending).is_some_and(|rest| rest.ends_with('.')));
+    has_ending || !name.contains('.') && is_dicom(path)
+}
+
+/// Returns whether a file begins as DICOM does: `DICM` after 128 bytes.
+fn is_dicom(path: &Path) -> bool {
+    let mut head = [0; 132];
+    let read = external::open(path, EXTERNAL_BYTES_MAX).and_then(|mut file| file.read_exact(&mut head));
+    read.is_ok() && head.ends_with(b"DICM")
+}
 
 /// A decoder's state for one file. Pictures, also called parts, are counted from 0: pages, frames or slices.
 pub(super) enum SourceFile {
@@ -16,7 +41,7 @@ pub(super) enum SourceFile {
 impl SourceFile {
     /// Recognizes the format by the contents.
     ///
-    /// - `axis`: the direction in which slices of a NIfTI volume are counted
+    /// - `axis`: the direction in which slices of a NIfTI volume follow each other
     ///
     /// Errors: no known format, or a damaged header; one sentence without the name of the file.
     pub(super) fn open(bytes: Vec<u8>, axis: Axis) -> Result<Self, String> {
@@ -38,7 +63,20 @@ impl SourceFile {
         }
     }
 
-    /// Returns the facts of the header, of a DICOM file those of a frame, or of the first.
+    /// Returns the smallest and the largest value of all pictures, NaN left out; `None` of a file of at most 8 bits.
+    pub(super) fn range(&self) -> Result<Option<(f64, f64)>, String> {
+        let mut whole: Option<(f64, f64)> = None;
+        for part in 0..self.parts() {
+            if let Values::Deep(values) = self.image(Some(part))?.values
+                && let Some(range) = range(&values)?
+            {
+                whole = Some(whole.map_or(range, |whole| (whole.0.min(range.0), whole.1.max(range.1))));
+            }
+        }
+        Ok(whole)
+    }
+
+    /// Returns the facts of the header; those of a DICOM file hold for a frame, or for the first.
     pub(super) fn header(&self, part: Option<usize>) -> Result<Header, String> {
         match self {
             Self::Picture(_) => Ok(Header::default()),
@@ -67,7 +105,7 @@ impl SourceFile {
         }
     }
 
-    /// Checks that a mask's voxels lie where the image's do; only two volumes can differ.
+    /// Checks that a mask's voxels lie where those of its image do; only two volumes can differ.
     pub(super) fn check_geometry(&self, image: &Self) -> Result<(), String> {
         match (self, image) {
             (Self::Nifti(mask), Self::Nifti(image)) => mask.check_geometry(image),
@@ -87,19 +125,5 @@ impl SourceFile {
             }
         }
         Ok(wanted)
-    }
-
-    /// Returns the smallest and the largest deep value of all pictures, without NaN; `None` if there is none.
-    pub(super) fn range(&self) -> Result<Option<(f64, f64)>, String> {
-        let mut all: Option<(f64, f64)> = None;
-        for part in 0..self.parts() {
-            if let Values::Deep(values) = self.image(Some(part))?.values
-                && let Some((min, max)) = range(&values)?
-            {
-                let (least, most) = all.unwrap_or((min, max));
-                all = Some((least.min(min), most.max(max)));
-            }
-        }
-        Ok(all)
     }
 }

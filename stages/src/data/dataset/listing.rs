@@ -1,6 +1,10 @@
 //! The images of a data set, before any of them is decoded.
 
+use std::ops::Range;
+
+use super::facts::ImageFacts;
 use crate::artifact::Labels;
+use crate::problems::all_or_problems;
 
 /// Images in order, with their classes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -13,15 +17,27 @@ pub(super) struct Listing {
 }
 
 /// One image of a data set.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct ListedImage {
-    /// Unique name; for images that are files, the file's name relative to the manifest or folder.
-    pub(super) name: String,
+    /// The image's file, relative to the manifest or folder.
+    pub(super) file: String,
+    /// The picture in a file with several, from 0.
+    pub(super) part: Option<usize>,
     /// Class index.
     pub(super) label: u32,
     pub(super) patient: Option<String>,
-    /// The mask's file, relative to the manifest or folder.
-    pub(super) mask: Option<String>,
+    /// The files of its masks, relative to the manifest or folder; several are joined.
+    pub(super) masks: Vec<String>,
+}
+
+impl ListedImage {
+    /// Returns the unique name: the file, and the part after `#`, as in `scan.nii.gz#12`.
+    pub(super) fn name(&self) -> String {
+        match self.part {
+            Some(part) => format!("{}#{part}", self.file),
+            None => self.file.clone(),
+        }
+    }
 }
 
 impl Listing {
@@ -46,9 +62,52 @@ impl Listing {
         self
     }
 
+    /// Replaces every image by the `parts` of its file, in their place; `None` keeps an image as it is.
+    pub(super) fn expanded(
+        self,
+        parts: impl Fn(&ListedImage) -> Result<Option<Vec<usize>>, String>,
+    ) -> Result<Self, Vec<String>> {
+        let Self { images, classes, columns } = self;
+        let found = images.iter().map(|image| parts(image).map_err(|problem| format!("{}: {problem}", image.file)));
+        let found = all_or_problems(found.collect::<Vec<_>>())?;
+        let counts: Vec<usize> = found.iter().map(|parts| parts.as_ref().map_or(1, Vec::len)).collect();
+        let one = |(image, parts): (ListedImage, Option<Vec<usize>>)| match parts {
+            None => vec![image],
+            Some(parts) => {
+                parts.into_iter().map(|part| ListedImage { part: Some(part), ..image.clone() }).collect::<Vec<_>>()
+            }
+        };
+        let images = images.into_iter().zip(found).flat_map(one).collect();
+        let repeated = |values: Vec<String>| -> Vec<String> {
+            values.into_iter().zip(&counts).flat_map(|(value, &count)| std::iter::repeat_n(value, count)).collect()
+        };
+        let columns = columns.into_iter().map(|(name, values)| (name, repeated(values))).collect();
+        Ok(Self { images, classes, columns })
+    }
+
+    /// Returns the ranges of images that follow each other in one file, which is then decoded once.
+    pub(super) fn runs(&self) -> Vec<Range<usize>> {
+        let mut end = 0;
+        let runs = self.images.chunk_by(|a, b| a.file == b.file && a.masks == b.masks);
+        runs.map(|run| {
+            end += run.len();
+            end - run.len()..end
+        })
+        .collect()
+    }
+
+    /// Takes patients from headers, where the listing names none.
+    pub(super) fn complete(&mut self, facts: &[ImageFacts]) {
+        for (image, facts) in self.images.iter_mut().zip(facts) {
+            if image.patient.is_none() {
+                image.patient.clone_from(&facts.patient);
+            }
+        }
+    }
+
     /// Returns the files of images and masks.
     pub(super) fn files(self) -> impl Iterator<Item = String> {
-        self.images.into_iter().flat_map(|image| [Some(image.name), image.mask]).flatten()
+        self.images.into_iter().flat_map(|image| std::iter::once(image.file).chain(image.masks))
     }
 
     /// Returns the artifact of classes and patients.
@@ -63,7 +122,7 @@ impl Listing {
     }
 
     pub(super) fn names(&self) -> Vec<String> {
-        self.images.iter().map(|image| image.name.clone()).collect()
+        self.images.iter().map(ListedImage::name).collect()
     }
 }
 
@@ -120,7 +179,7 @@ mod tests {
 
     fn listing(labels: &[u32]) -> Listing {
         let image =
-            |(index, &label): (usize, &u32)| ListedImage { name: index.to_string(), label, patient: None, mask: None };
+            |(index, &label): (usize, &u32)| ListedImage { file: index.to_string(), label, ..ListedImage::default() };
         Listing {
             images: labels.iter().enumerate().map(image).collect(),
             classes: ["x", "y", "z"].map(str::to_owned).to_vec(),
@@ -136,6 +195,21 @@ mod tests {
         assert_eq!(limited.columns[0].1, ["id 0", "id 1", "id 2", "id 4"]);
         assert_eq!(listing(&[0, 1, 2]).limited(Some(3)), listing(&[0, 1, 2]));
         assert_eq!(listing(&[0, 1, 2]).limited(None), listing(&[0, 1, 2]));
+    }
+
+    #[test]
+    fn an_image_becomes_the_parts_of_its_file_and_one_without_any_goes() {
+        let parts = |image: &ListedImage| match image.file.as_str() {
+            "1" => Ok(Some(vec![4, 9])),
+            "2" => Ok(Some(Vec::new())),
+            "3" => Err("it is cut short".to_owned()),
+            _ => Ok(None),
+        };
+        assert_eq!(listing(&[0, 1, 2, 2]).expanded(parts), Err(vec!["3: it is cut short".to_owned()]));
+        let expanded = listing(&[0, 1, 2]).expanded(parts).unwrap();
+        assert_eq!(expanded.names(), ["0", "1#4", "1#9"]);
+        assert_eq!(expanded.columns[0].1, ["id 0", "id 1", "id 1"]);
+        assert_eq!(expanded.runs(), [0..1, 1..3]);
     }
 
     #[test]

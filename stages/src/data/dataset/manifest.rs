@@ -6,7 +6,7 @@
 //! folder lies. Links are followed, wherever they lead: data sets are assembled from links, and only the contents
 //! count. The formats are PNG, JPEG and TIFF; see [`super::picture`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Component, Path};
 
 use orchestrate_cache::FileStat;
@@ -14,15 +14,20 @@ use orchestrate_cache::external::{self, EXTERNAL_BYTES_MAX};
 use orchestrate_engine::stage::FileName;
 use rayon::prelude::*;
 
+use super::doubtful;
+use super::file;
+use super::left_out::LeftOut;
 use super::listing::{ListedImage, Listing, classify};
+use super::natural;
 use super::params::Params;
+use super::part::{Part, PartKind};
 use crate::problems::all_or_problems;
 
 /// Largest manifest; a million rows take some 100 MB.
 const BYTES_MAX: u64 = 1 << 30;
 
 /// Name of the manifest in a folder.
-const DEFAULT_NAME: &str = "labels.csv";
+pub(super) const DEFAULT_NAME: &str = "labels.csv";
 
 /// Lists the manifest and, after it, every image and mask, each once.
 ///
@@ -67,6 +72,25 @@ fn find(folder: &Path, name: String) -> Result<FileName, String> {
         Ok(stat) => Ok(FileName { name, path, stat: Some(stat) }),
         Err(error) => Err(format!("cannot read {}: {error}", path.display())),
     }
+}
+
+/// Finds pictures that no row names, in the folders of those that rows name.
+pub(super) fn left_out(params: &Params, named: &[String]) -> LeftOut {
+    let path = params.path.as_deref().unwrap_or(Path::new(""));
+    let root = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+    let folder = |name: &str| name.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+    let folders: BTreeSet<String> = named.iter().skip(1).map(|name| folder(name)).collect();
+    let named: HashSet<&str> = named.iter().map(String::as_str).collect();
+    let mut left_out = LeftOut::default();
+    for folder in folders {
+        for name in natural::names_in(&root.join(&folder)).unwrap_or_default() {
+            let name = format!("{folder}{name}");
+            if !named.contains(name.as_str()) && file::is_picture(&root.join(&name)) {
+                left_out.add("in no row of the manifest", false, name);
+            }
+        }
+    }
+    left_out
 }
 
 /// Reads the rows; errors are one sentence each, with the line in the file.
@@ -120,11 +144,11 @@ impl Rows {
         if rows.rows.is_empty() && rows.problems.is_empty() {
             rows.problems.push((0, "it has no rows".to_owned()));
         }
-        let mut first_line: HashMap<&str, u64> = HashMap::with_capacity(rows.rows.len());
+        let mut first_line: HashMap<(&str, Option<usize>), u64> = HashMap::with_capacity(rows.rows.len());
         for Row { line, image, .. } in &rows.rows {
-            let first = first_line.entry(&image.name).or_insert(*line);
+            let first = first_line.entry((&image.file, image.part)).or_insert(*line);
             if first != line {
-                let problem = format!("line {line}: image `{}` is also in line {first}", image.name);
+                let problem = format!("line {line}: image `{}` is also in line {first}", image.name());
                 rows.problems.push((*line, problem));
             }
         }
@@ -149,8 +173,19 @@ impl Rows {
             self.wrong(line, &format!(": column `{}` is empty", header[columns.label]));
         }
         let Some(name) = name else { return };
+        let part = columns.parts[PartKind::of(&name) as usize].as_ref().map(|part| match part {
+            Chosen::Index(index) => Ok(Some(*index)),
+            Chosen::Column(column) if cell(*column).is_empty() => Ok(None),
+            Chosen::Column(column) => cell(*column).parse().map(Some).map_err(|_| *column),
+        });
+        let part = part.unwrap_or(Ok(None)).unwrap_or_else(|column| {
+            let problem = format!(": column `{}` is `{}`; a number from 0 is expected", header[column], cell(column));
+            self.wrong(line, &problem);
+            None
+        });
         let patient = columns.patient.map(cell).filter(|patient| !patient.is_empty()).map(str::to_owned);
-        self.rows.push(Row { line, label, image: ListedImage { name, label: 0, patient, mask } });
+        let masks = mask.into_iter().collect();
+        self.rows.push(Row { line, label, image: ListedImage { file: name, part, label: 0, patient, masks } });
         for ((_, values), &column) in self.further.iter_mut().zip(&columns.further) {
             values.push(cell(column).to_owned());
         }
@@ -158,8 +193,7 @@ impl Rows {
 
     /// Returns the files of images and masks.
     fn files(&self) -> Vec<String> {
-        let files = self.rows.iter().flat_map(|row| [Some(&row.image.name), row.image.mask.as_ref()]);
-        files.flatten().cloned().collect()
+        self.rows.iter().flat_map(|row| std::iter::once(&row.image.file).chain(&row.image.masks)).cloned().collect()
     }
 
     /// Makes the listing. Errors: the problems of rows, and labels that are no class.
@@ -167,6 +201,8 @@ impl Rows {
         let mut problems: Vec<String> = self.problems.into_iter().map(|(_, problem)| problem).collect();
         let with_label: Vec<&Row> = self.rows.iter().filter(|row| !row.label.is_empty()).collect();
         let labels: Vec<&str> = with_label.iter().map(|row| row.label.as_str()).collect();
+        let column = params.label.as_deref().unwrap_or("label");
+        problems.extend(doubtful::several_labels(column, &labels, params.classes.as_deref()));
         let line = |row: usize| format!("line {}", with_label[row].line);
         let (indices, classes) = classify(&labels, params.classes.as_deref(), line, &mut problems);
         if !problems.is_empty() {
@@ -190,7 +226,15 @@ struct Columns {
     label: usize,
     mask: Option<usize>,
     patient: Option<usize>,
+    /// The part of a file, by [`PartKind`].
+    parts: [Option<Chosen>; 3],
     further: Vec<usize>,
+}
+
+/// The choice of a part: one for all files, or a column.
+enum Chosen {
+    Index(usize),
+    Column(usize),
 }
 
 impl Columns {
@@ -215,6 +259,12 @@ impl Columns {
         };
         let mask = optional("mask", &params.mask);
         let patient = optional("patient", &params.patient);
+        // Such a column stays among the further ones, as it may mean something else if no file has parts.
+        let parts = PartKind::ALL.map(|kind| match params.part(kind) {
+            Some(Part::Index(index)) => Some(Chosen::Index(*index)),
+            Some(Part::Column(name)) => Some(Chosen::Column(required(kind.param(), name))),
+            None => index(kind.param()).map(Chosen::Column),
+        });
         let image = required("image", params.image.as_deref().unwrap_or("image"));
         let label = required("label", params.label.as_deref().unwrap_or("label"));
         if !problems.is_empty() {
@@ -222,7 +272,7 @@ impl Columns {
         }
         let taken = [Some(image), Some(label), mask, patient];
         let further = (0..header.len()).filter(|&column| !taken.contains(&Some(column))).collect();
-        Ok(Self { image, label, mask, patient, further })
+        Ok(Self { image, label, mask, patient, parts, further })
     }
 }
 
@@ -257,6 +307,21 @@ mod tests {
     }
 
     #[test]
+    fn a_column_chooses_the_part_of_files_that_have_parts() {
+        let csv = "image,label,slice,site\nv.nii.gz,x,3,a\nv.nii.gz,x,,b\np.png,x,7,c\nw.nii,x,top,d\n";
+        let problems = read(&params(""), csv.as_bytes()).unwrap_err();
+        assert_eq!(problems, ["line 5: column `slice` is `top`; a number from 0 is expected"]);
+        let listing = read(&params(""), csv.replace("top", "0").as_bytes()).unwrap();
+        assert_eq!(listing.names(), ["v.nii.gz#3", "v.nii.gz", "p.png", "w.nii#0"]);
+        assert_eq!(listing.columns[0].0, "slice", "it may mean something else for other files");
+        let listing =
+            read(&params(r#", "slice": 9, "frame": "site""#), b"image,label,site\nv.nii,x,b\np.dcm,x,2\n").unwrap();
+        assert_eq!(listing.names(), ["v.nii#9", "p.dcm#2"]);
+        let problems = read(&params(r#", "page": "sheet""#), b"image,label\nt.tif,x\n").unwrap_err();
+        assert_eq!(problems, ["there is no column `sheet` for `page`; the columns are: image, label"]);
+    }
+
+    #[test]
     fn rows_become_images_in_their_order() {
         let csv = "\u{feff}id,patient,label,image,mask\n7,p1,glioma,images/9.png,./masks/9.png\n\
                    8, ,meningioma,\"a, b.jpg\",\n";
@@ -264,10 +329,11 @@ mod tests {
         assert_eq!(listing.classes, ["glioma", "meningioma"]);
         assert_eq!(listing.columns, [("id".to_owned(), vec!["7".to_owned(), "8".to_owned()])]);
         let image = |name: &str, label, patient: Option<&str>, mask: Option<&str>| ListedImage {
-            name: name.to_owned(),
+            file: name.to_owned(),
             label,
             patient: patient.map(str::to_owned),
-            mask: mask.map(str::to_owned),
+            masks: mask.map(str::to_owned).into_iter().collect(),
+            part: None,
         };
         let expected = [image("images/9.png", 0, Some("p1"), Some("masks/9.png")), image("a, b.jpg", 1, None, None)];
         assert_eq!(listing.images, expected);

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use orchestrate_engine::params;
 use serde::{Deserialize, Serialize};
 
+use super::mask_pattern::MaskPattern;
+use super::part::{Part, PartKind};
 use super::resize::{Filter, MaskFilter};
+use super::window::Window;
 
 /// Parameters of `kind = "dataset"`. A param that is not set takes the default of the format, if it has one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,11 +33,22 @@ pub struct Params {
     /// Manifest: column of image files, relative to the manifest; default `image`.
     pub image: Option<String>,
     /// Manifest: column of mask files; an empty cell is an image without foreground. Default: `mask`, if there is one.
+    /// Folders: pattern of mask names without their endings; default `{stem}_mask*`.
     pub mask: Option<String>,
     /// Manifest: column of class names; default `label`.
     pub label: Option<String>,
     /// Manifest: column of patients; an empty cell is an unknown patient. Default: `patient`, if there is one.
     pub patient: Option<String>,
+    /// Manifest and folders: page of a TIFF with several, from 0. A number for all files, or the manifest's column.
+    /// Default: column `page`, if there is one.
+    pub page: Option<Part>,
+    /// The same for frames of DICOM; default: column `frame`, if there is one.
+    pub frame: Option<Part>,
+    /// The same for slices of NIfTI; default: column `slice`, if there is one, else each slice with a lesion.
+    pub slice: Option<Part>,
+    /// All but the phantom: intensities that become the levels 0 and 255, for files of more than 8 bits; default
+    /// `minmax`.
+    pub window: Option<Window>,
     /// Phantom: number of images, 3..=100000; default 300.
     pub count: Option<usize>,
     /// Phantom: seed of the drawing; default that of the experiment.
@@ -77,6 +91,25 @@ impl Format {
     }
 }
 
+impl Params {
+    /// Returns the param that chooses parts of that kind.
+    pub(super) fn part(&self, kind: PartKind) -> Option<&Part> {
+        match kind {
+            PartKind::Page => self.page.as_ref(),
+            PartKind::Frame => self.frame.as_ref(),
+            PartKind::Slice => self.slice.as_ref(),
+        }
+    }
+
+    /// Returns the part to take from a file of that name, where one number holds for all files.
+    pub(super) fn part_of(&self, file: &str) -> Option<usize> {
+        match self.part(PartKind::of(file)) {
+            Some(Part::Index(index)) => Some(*index),
+            Some(Part::Column(_)) | None => None,
+        }
+    }
+}
+
 impl params::Params for Params {
     fn completed(mut self) -> Self {
         if self.format == Format::Phantom {
@@ -102,14 +135,18 @@ impl params::Params for Params {
     fn problems(&self) -> Vec<(&'static str, String)> {
         use Format::{ChengMat, Folders, Manifest, Phantom};
         let mut problems = Vec::new();
-        let belongs: [(&'static str, bool, &[Format]); 8] = [
+        let belongs: [(&'static str, bool, &[Format]); 12] = [
             ("path", self.path.is_some(), &[Manifest, Folders, ChengMat]),
             ("resize", self.resize.is_some(), &[Manifest, Folders, ChengMat]),
             ("classes", self.classes.is_some(), &[Manifest, Folders]),
             ("image", self.image.is_some(), &[Manifest]),
-            ("mask", self.mask.is_some(), &[Manifest]),
+            ("mask", self.mask.is_some(), &[Manifest, Folders]),
             ("label", self.label.is_some(), &[Manifest]),
             ("patient", self.patient.is_some(), &[Manifest]),
+            ("page", self.page.is_some(), &[Manifest, Folders]),
+            ("frame", self.frame.is_some(), &[Manifest, Folders]),
+            ("slice", self.slice.is_some(), &[Manifest, Folders]),
+            ("window", self.window.is_some(), &[Manifest, Folders, ChengMat]),
             ("count", self.count.is_some(), &[Phantom]),
         ];
         let format = self.format.name();
@@ -120,6 +157,21 @@ impl params::Params for Params {
         }
         if self.path.is_none() && self.format != Phantom {
             problems.push(("path", format!("`path` is missing; format {format} reads images from it")));
+        }
+        if let (Folders, Some(Err(problem))) = (self.format, self.mask.as_deref().map(MaskPattern::parse)) {
+            problems.push(("mask", problem));
+        }
+        for kind in PartKind::ALL {
+            if let (Folders, Some(Part::Column(_))) = (self.format, self.part(kind)) {
+                let field = kind.param();
+                problems.push((field, format!("`{field}` must be a number from 0, as folders have no columns")));
+            }
+        }
+        if let Some(Window::Range([centre, width])) = self.window
+            && !(centre.is_finite() && width.is_finite() && width >= 1.0)
+        {
+            let message = format!("`window` is [centre, width] with a width of at least 1, not [{centre}, {width}]");
+            problems.push(("window", message));
         }
         if self.resize.is_some() && self.size.is_none() && self.format != Phantom {
             problems.push(("resize", "`resize` has no effect without `size`".to_owned()));
@@ -147,6 +199,7 @@ impl params::Params for Params {
                 problems.push(("classes", format!("`classes` has `{}` twice", pair[0])));
             }
         }
+        // Of folders, `mask` is a pattern, and the others are not set.
         let columns =
             [("image", &self.image), ("mask", &self.mask), ("label", &self.label), ("patient", &self.patient)];
         for (index, (field, column)) in columns.iter().enumerate() {
@@ -178,7 +231,19 @@ mod tests {
             ),
             (
                 r#"{"format": "cheng-mat", "path": "x", "mask": "m"}"#,
-                "`mask` belongs to format manifest, not to cheng-mat",
+                "`mask` belongs to formats manifest, folders, not to cheng-mat",
+            ),
+            (
+                r#"{"format": "folders", "path": "x", "mask": "_mask"}"#,
+                "`mask` has no `{stem}`, the name of the image; a pattern such as `{stem}_mask*` is expected",
+            ),
+            (
+                r#"{"format": "folders", "path": "x", "page": "p"}"#,
+                "`page` must be a number from 0, as folders have no columns",
+            ),
+            (
+                r#"{"format": "manifest", "path": "x", "window": [40, 0]}"#,
+                "`window` is [centre, width] with a width of at least 1, not [40, 0]",
             ),
             (r#"{"format": "folders"}"#, "`path` is missing; format folders reads images from it"),
             (r#"{"format": "folders", "path": "x", "resize": {}}"#, "`resize` has no effect without `size`"),

@@ -44,6 +44,17 @@ impl Grid {
         (self.height, self.width)
     }
 
+    /// Returns the foreground of either mask of one size.
+    pub(super) fn united(mut self, other: &Self) -> Self {
+        self.pixels.iter_mut().zip(&other.pixels).for_each(|(pixel, other)| *pixel |= other);
+        self
+    }
+
+    /// Returns the number of foreground pixels of a mask.
+    pub(super) fn foreground(&self) -> usize {
+        self.pixels.iter().map(|&pixel| usize::from(pixel)).sum()
+    }
+
     /// Resizes grey levels; a grid of that size is returned unchanged.
     pub(super) fn resized(self, size: (usize, usize), filter: Filter) -> Self {
         if self.size() == size {

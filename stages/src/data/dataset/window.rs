@@ -3,6 +3,8 @@
 //! A file of at most 8 bits a sample keeps its levels. Values of every deeper file become levels 0..=255 by a window.
 //! NaN, which marks padding and background without a value, is left out of every range and becomes level 0.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::raster::{Header, Raster, Values};
@@ -10,7 +12,7 @@ use super::resize::Grid;
 
 /// The intensities that become the levels 0 and 255.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "`minmax`, `minmax-volume`, `file` or [centre, width] is expected")]
 pub enum Window {
     /// A range by name.
     Named(Named),
@@ -41,6 +43,17 @@ pub(super) struct FileWindow {
     pub(super) centre: f64,
     pub(super) width: f64,
     pub(super) function: Function,
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Unset | Self::Named(Named::Minmax) => formatter.write_str("minmax"),
+            Self::Named(Named::MinmaxVolume) => formatter.write_str("minmax-volume"),
+            Self::Named(Named::File) => formatter.write_str("file"),
+            Self::Range([centre, width]) => write!(formatter, "[{centre}, {width}]"),
+        }
+    }
 }
 
 /// The function of a window. Source: DICOM PS3.3 2024, C.11.2.1.2 and C.11.2.1.3.

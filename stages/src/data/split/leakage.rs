@@ -10,7 +10,7 @@ use crate::artifact::{Columns, Labels, Rows, Table};
 ///
 /// Columns: `fold`, `label` (class name, or [`Leakage::ALL`]), `train_images`, `validation_images`, `train_groups`,
 /// `validation_groups`, `shared_groups`, `shared_train_images`, `shared_validation_images`. Notes: `group` (the column
-/// of the groups), `classes`. If no image has a group, the columns about groups are left out.
+/// of the groups), `classes`, `warnings`. If no image has a group, the columns about groups are left out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Leakage {
     /// The column of the groups, for example `patient`; `None` if no image has a group.
@@ -19,6 +19,8 @@ pub struct Leakage {
     pub classes: Vec<String>,
     /// For each fold, all classes together and then each class.
     pub rows: Vec<LeakageRow>,
+    /// What is doubtful about the folds, one sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// One class in one fold.
@@ -97,7 +99,7 @@ impl Leakage {
                 });
             }
         }
-        Self { group: known.then(|| column.to_owned()), classes: labels.classes.clone(), rows }
+        Self { group: known.then(|| column.to_owned()), classes: labels.classes.clone(), rows, warnings: Vec::new() }
     }
 
     /// Returns the output, with a text that every run of the stage prints.
@@ -107,8 +109,14 @@ impl Leakage {
         Ok(output)
     }
 
-    /// Describes all classes together, one line a fold.
+    /// Describes all classes together, one line a fold, and the warnings.
     fn text(&self) -> String {
+        let warnings = self.warnings.iter().map(|warning| format!("warning: {warning}\n"));
+        self.shared_groups() + &warnings.collect::<String>()
+    }
+
+    /// Describes the groups on both sides, one line a fold.
+    fn shared_groups(&self) -> String {
         let Some(group) = &self.group else {
             return "no image has a patient: whether the folds leak is not known\n".to_owned();
         };
@@ -151,7 +159,8 @@ impl Table for Leakage {
             .text("label", self.rows.iter().map(|row| &row.label))
             .integer("train_images", self.rows.iter().map(|row| row.train_images as i64))
             .integer("validation_images", self.rows.iter().map(|row| row.validation_images as i64))
-            .classes(&self.classes)?;
+            .classes(&self.classes)?
+            .list_note("warnings", &self.warnings);
         if let Some(group) = &self.group {
             columns = columns.note("group", group);
             for (index, name) in GROUP_COLUMNS.into_iter().enumerate() {
@@ -177,7 +186,8 @@ impl Table for Leakage {
             groups: group.is_some().then(|| SharedGroups::from_counts(std::array::from_fn(|index| counts[index][row]))),
         };
         let leakage = rows.text("label")?.into_iter().enumerate().map(row).collect();
-        Ok(Self { rows: leakage, classes: rows.list_note("classes")?.unwrap_or_default(), group })
+        let list = |key| Ok::<_, StageError>(rows.list_note(key)?.unwrap_or_default());
+        Ok(Self { rows: leakage, classes: list("classes")?, warnings: list("warnings")?, group })
     }
 }
 
@@ -222,7 +232,9 @@ mod tests {
     #[test]
     fn leakage_survives_parquet_with_and_without_groups() {
         for groups in [[Some("p"), Some("p"), Some("q"), None], [None; 4]] {
-            let leakage = Leakage::of(&labels(), ("patient", &groups), &[0, 1, 0, 1], 2);
+            let warnings = vec!["some, doubt".to_owned(), "more".to_owned()];
+            let leakage = Leakage { warnings, ..Leakage::of(&labels(), ("patient", &groups), &[0, 1, 0, 1], 2) };
+            assert!(leakage.text().ends_with("\nwarning: some, doubt\nwarning: more\n"), "{}", leakage.text());
             assert_eq!(leakage.group.is_some(), groups[0].is_some());
             assert_eq!(Leakage::decode(&leakage.encode().unwrap()).unwrap(), leakage);
         }

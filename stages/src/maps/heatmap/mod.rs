@@ -51,6 +51,14 @@ pub(crate) fn each_is_constant(cams: &Cams) -> Result<Vec<bool>, StageError> {
     (0..cams.names.len()).map(|row| Ok(constant(row)?.is_some())).collect()
 }
 
+/// Makes the heatmap of the image in one row of `cams`.
+///
+/// Errors: values that are not finite, with the image's name.
+pub(crate) fn heatmap_of(cams: &Cams, row: usize, scale: Scale) -> Result<Vec<u8>, StageError> {
+    let heatmap = Method::of(cams, scale).heatmap(map_of(cams, row), &mut Scratch::default());
+    heatmap.map_err(|error| error.of(cams, row))
+}
+
 /// Makes the heatmap of one map.
 ///
 /// - `map`: `[height, width]`, row by row, in any range

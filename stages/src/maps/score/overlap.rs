@@ -1,6 +1,6 @@
 //! Agreement of masks with the ground truth; of a heatmap at any threshold, from two histograms.
 
-use crate::artifact::Scores;
+use crate::artifact::{Run, Scores, count, count_common};
 use crate::maps::heatmap::Histogram;
 
 /// Numbers of pixels of one heatmap above each grey level: of all its pixels, and of those in the ground truth.
@@ -44,11 +44,9 @@ fn above(histogram: &Histogram) -> Above {
 }
 
 impl Agreement {
-    /// Compares two masks (1 = foreground), pixel by pixel.
-    pub(super) fn of_masks(mask: &[u8], truth: &[u8]) -> Self {
-        let count = |pixels: &[u8]| pixels.iter().filter(|&&pixel| pixel != 0).count() as u64;
-        let both = mask.iter().zip(truth).filter(|&(&mask, &truth)| mask != 0 && truth != 0).count();
-        Self::of(both as u64, count(mask), count(truth))
+    /// Compares two masks.
+    pub(super) fn of_masks(mask: &[Run], truth: &[Run]) -> Self {
+        Self::of(count_common(mask, truth), count(mask), count(truth))
     }
 
     /// Computes the metrics from the pixels in both masks, in the mask, and in the truth.
@@ -76,6 +74,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::artifact::foreground;
 
     /// From a heatmap and its ground truth (1 = foreground), pixel by pixel.
     fn overlap(heatmap: &[u8], truth: &[u8]) -> Overlap {
@@ -137,7 +136,8 @@ mod tests {
                     assert!((ours - theirs).abs() < 1e-12, "{ours} against {theirs} at {threshold}");
                 }
                 let mask: Vec<u8> = case.heatmap.iter().map(|&level| u8::from(f64::from(level) > threshold)).collect();
-                assert_eq!(Agreement::of_masks(&mask, &case.truth), overlap.agreement(threshold));
+                let [mask, truth] = [&mask, &case.truth].map(|pixels| foreground(pixels, pixels.len()));
+                assert_eq!(Agreement::of_masks(&mask, &truth), overlap.agreement(threshold));
             }
         }
     }

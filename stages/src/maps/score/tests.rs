@@ -29,6 +29,8 @@ fn golden() {
         recall: vec![Some(1.0), Some(0.5), None],
         mask_pixels: vec![2, 1, 2],
         truth_pixels: vec![2, 2, 0],
+        constant: Vec::new(),
+        classified: None,
     };
     assert_eq!(scores, expected, "the numbers moved: raise VERSION of `score` and put the new ones here");
 }
@@ -169,7 +171,7 @@ fn predicted() -> PredictedMasks {
 #[test]
 fn every_predicted_mask_is_scored_under_its_true_class() {
     let (_, _, masks) = inputs();
-    let scores = run_predicted(&predicted(), &masks).unwrap();
+    let scores = run_predicted(&predicted().into(), &(&masks).into()).unwrap();
     let expected = Scores {
         names: ["0.png", "1.png", "2.png"].map(str::to_owned).to_vec(),
         labels: vec![0, 1, 0],
@@ -181,6 +183,7 @@ fn every_predicted_mask_is_scored_under_its_true_class() {
         recall: vec![Some(1.0), Some(0.5), None],
         mask_pixels: vec![2, 1, 1],
         truth_pixels: vec![2, 2, 0],
+        ..Scores::default()
     };
     assert_eq!(scores, expected);
 
@@ -197,7 +200,7 @@ fn every_predicted_mask_is_scored_under_its_true_class() {
 fn predicted_masks_of_another_size_or_of_other_images_are_refused() {
     let (_, _, masks) = inputs();
     let tall = PredictedMasks { height: 4, width: 1, ..predicted() };
-    let error = run_predicted(&tall, &masks).unwrap_err().to_string();
+    let error = run_predicted(&tall.into(), &(&masks).into()).unwrap_err().to_string();
     assert_eq!(
         error,
         "input `masks`: the masks are 2 × 2, but the predicted masks have the size of the network's input, 4 × 1; set \
@@ -205,7 +208,7 @@ fn predicted_masks_of_another_size_or_of_other_images_are_refused() {
     );
     let mut other = predicted();
     other.names[0] = "else.png".to_owned();
-    let error = run_predicted(&other, &masks).unwrap_err().to_string();
+    let error = run_predicted(&other.into(), &(&masks).into()).unwrap_err().to_string();
     assert!(error.starts_with("input `masks`: 1 of the 3 images of `predicted` are missing, `else.png`"), "{error}");
 }
 

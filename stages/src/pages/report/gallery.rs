@@ -12,7 +12,7 @@ use super::case::{Case, Pick};
 use super::params::Params;
 use super::picture::{self, Size};
 use super::study::{Scored, Study};
-use crate::artifact::{Cams, Images, Masks, PredictedMasks, Scale, Table, Thresholds};
+use crate::artifact::{Cams, Images, Masks, PredictedReader, Scale, Table, Thresholds};
 use crate::maps::heatmap::heatmap;
 
 /// The most bytes of all pictures together that further cases may fill; base64 adds a third.
@@ -190,14 +190,14 @@ impl CaseInputs<'_> {
         let Some(item) = belonging(self.action.items("predicted"), &input.labels) else {
             return self.draw_each(cases, |_, _, _| Ok((None, Vec::new())));
         };
-        let predicted = PredictedMasks::from_item(item)?;
+        let predicted = PredictedReader::from_item(item)?.masks;
         if (predicted.height, predicted.width) != (size.height, size.width) {
             let message = "the masks are not of the connected images: their sizes differ";
             return Err(StageError::input("predicted", message));
         }
         self.draw_each(cases, |case, name, truth| {
             let row = row_of("predicted", &predicted.names, name)?;
-            let pixels = &predicted.pixels[row * size.pixels()..(row + 1) * size.pixels()];
+            let pixels = predicted.pixels(row)?;
             let agreement = picture::agreement(pixels.iter().map(|&pixel| pixel != 0), truth);
             let png = picture::overlay(&agreement, size)?;
             Ok((None, vec![Mask { threshold: None, level: None, iou: case.scored.iou, png }]))

@@ -19,6 +19,7 @@ fn scores(images: &[(&str, Option<f64>)]) -> Scores {
         recall: column(),
         mask_pixels: vec![1; images.len()],
         truth_pixels: (0..images.len() as u32).map(|image| 10 * (image + 1)).collect(),
+        ..Scores::default()
     }
 }
 

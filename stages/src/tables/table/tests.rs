@@ -29,6 +29,7 @@ fn scores(images: &[Image]) -> Scores {
         recall: column(),
         mask_pixels: vec![1; images.len()],
         truth_pixels: vec![1; images.len()],
+        ..Scores::default()
     }
 }
 

@@ -35,9 +35,6 @@ use pixel::Meaning;
 use samples::Shape;
 use syntax::Syntax;
 
-/// File name extensions, in lower case.
-pub(in crate::data::dataset) const EXTENSIONS: [&str; 3] = ["dcm", "dicom", "ima"];
-
 /// A DICOM file with pixels.
 pub(in crate::data::dataset) struct Dicom {
     bytes: Vec<u8>,

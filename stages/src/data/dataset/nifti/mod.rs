@@ -22,8 +22,6 @@ use super::window::{FileWindow, Function};
 use header::{Kind, NiftiHeader};
 use orientation::{Affine, Axes};
 
-/// File name extensions, in lower case.
-pub(in crate::data::dataset) const EXTENSIONS: [&str; 2] = ["nii", "nii.gz"];
 /// Largest size of a header, that of version 2.
 const HEADER_BYTES: u64 = 540;
 

@@ -62,10 +62,10 @@ pub(super) fn slices(count: usize) -> Vec<Slice> {
 /// Makes the listing of these slices.
 pub(super) fn listing(slices: &[Slice]) -> Listing {
     let image = |slice: &Slice| ListedImage {
-        name: slice.name(),
+        file: slice.name(),
         label: slice.tumour().label(),
         patient: Some(patient_name(slice.patient)),
-        mask: None,
+        ..ListedImage::default()
     };
     Listing {
         images: slices.iter().map(image).collect(),

@@ -6,16 +6,18 @@ use maud::{Markup, html};
 
 use super::super::content::Content;
 use super::super::inputs::digest;
+use super::audit::audits;
 use super::element::{headings, row, thousands};
 use crate::artifact::Labels;
 use crate::data::split::{Leakage, LeakageRow};
 
 /// Renders data and splits; `None` if neither is connected.
 pub(super) fn data(content: &Content<'_>) -> Option<Markup> {
-    if content.labels.is_empty() && content.splits.is_empty() {
+    if content.labels.is_empty() && content.splits.is_empty() && content.audits.is_empty() {
         return None;
     }
     Some(html! {
+        (audits(content))
         @for labels in &content.labels { (classes(content, labels)) }
         @for (leakage, item) in &content.splits {
             @let labels: Vec<_> = item.labels.iter().map(|(axis, label)| format!("{axis} {label}")).collect();
@@ -75,6 +77,7 @@ fn verdict(leakage: &Leakage) -> Markup {
             }
             _ => p class="quiet" { "No image has a patient or other group, so leakage between folds cannot be told." },
         }
+        @for warning in &leakage.warnings { p class="warning" { (warning) "." } }
     }
 }
 

@@ -1,0 +1,91 @@
+//! Names of masks beside their images: the param `mask` of format `folders`.
+
+/// The place of the image's name in a pattern.
+const STEM: &str = "{stem}";
+
+/// A pattern of mask names, such as `{stem}_mask*`. Upper and lower case are the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct MaskPattern {
+    prefix: String,
+    suffix: String,
+    /// True if any text may follow.
+    open: bool,
+}
+
+impl Default for MaskPattern {
+    fn default() -> Self {
+        Self { prefix: String::new(), suffix: "_mask".to_owned(), open: true }
+    }
+}
+
+impl MaskPattern {
+    /// Parses a pattern. The error is one sentence.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let wrong = |what: &str| format!("`mask` {what}; a pattern such as `{{stem}}_mask*` is expected");
+        let (prefix, rest) = text.split_once(STEM).ok_or_else(|| wrong("has no `{stem}`, the name of the image"))?;
+        let (suffix, open) = rest.strip_suffix('*').map_or((rest, false), |suffix| (suffix, true));
+        if text.contains('/') {
+            return Err(wrong("names a folder, and masks lie beside their images"));
+        }
+        if prefix.contains('*') || suffix.contains('*') || suffix.contains(STEM) {
+            return Err(wrong("may have one `{stem}`, and `*` only as its last letter"));
+        }
+        if suffix.contains('.') {
+            return Err(wrong("leaves out the ending, such as `.png`"));
+        }
+        if prefix.is_empty() && suffix.is_empty() {
+            return Err(wrong("would take every image for a mask"));
+        }
+        Ok(Self { prefix: prefix.to_lowercase(), suffix: suffix.to_lowercase(), open })
+    }
+
+    /// Returns the possible names of the image that a mask belongs to, the longest first; none if the name is no
+    /// mask's. Both are file names without endings, in lower case.
+    pub(super) fn stems<'a>(&self, name: &'a str) -> Vec<&'a str> {
+        let Some(rest) = name.strip_prefix(self.prefix.as_str()) else { return Vec::new() };
+        let ends = |stem: &&str| !stem.is_empty();
+        if !self.open {
+            return rest.strip_suffix(self.suffix.as_str()).into_iter().filter(ends).collect();
+        }
+        let mut stems: Vec<&str> = match self.suffix.as_str() {
+            "" => rest.char_indices().map(|(at, letter)| &rest[..at + letter.len_utf8()]).collect(),
+            suffix => rest.match_indices(suffix).map(|(at, _)| &rest[..at]).collect(),
+        };
+        stems.retain(ends);
+        stems.reverse();
+        stems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_names_its_image() {
+        let default = MaskPattern::default();
+        assert_eq!(default.stems("benign (4)_mask_1"), ["benign (4)"]);
+        assert_eq!(default.stems("x_mask_mask"), ["x_mask", "x"]);
+        assert_eq!(default.stems("x"), [""; 0]);
+        assert_eq!(default.stems("_mask"), [""; 0]);
+        let isic = MaskPattern::parse("{stem}_Segmentation").unwrap();
+        assert_eq!(isic.stems("isic_0000000_segmentation"), ["isic_0000000"]);
+        assert_eq!(isic.stems("isic_0000000_segmentation_2"), [""; 0]);
+        assert_eq!(MaskPattern::parse("label-{stem}").unwrap().stems("label-7"), ["7"]);
+        assert_eq!(MaskPattern::parse("{stem}_mask*"), Ok(default));
+    }
+
+    #[test]
+    fn bad_patterns_say_why() {
+        for (pattern, expected) in [
+            ("_mask", "`mask` has no `{stem}`"),
+            ("masks/{stem}", "`mask` names a folder"),
+            ("*{stem}_mask", "may have one `{stem}`"),
+            ("{stem}_mask*.png", "may have one `{stem}`"),
+            ("{stem}_mask.png", "leaves out the ending"),
+            ("{stem}", "every image"),
+        ] {
+            assert!(MaskPattern::parse(pattern).unwrap_err().contains(expected), "{pattern}");
+        }
+    }
+}
