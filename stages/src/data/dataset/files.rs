@@ -8,6 +8,7 @@ use orchestrate_cache::external::{self, EXTERNAL_BYTES_MAX};
 use orchestrate_engine::stage::{ExternalFile, FileName};
 
 use super::file::SourceFile;
+use super::nifti::Axis;
 
 /// External files by name.
 pub(super) struct Files {
@@ -58,6 +59,6 @@ impl Files {
 
     /// Opens a file with pictures. The error is one sentence without its name.
     pub(super) fn open(&self, name: &str) -> Result<SourceFile, String> {
-        SourceFile::open(self.read(name)?)
+        SourceFile::open(self.read(name)?, Axis::default())
     }
 }

@@ -114,15 +114,15 @@ impl<'a> Loader<'a> {
             let bytes = self.files.read(name).map_err(|problem| format!("mask {name}: {problem}"))?;
             Ok((name.clone(), bytes))
         });
-        Ok(Opened { header: file.header(), file, masks: masks.collect::<Result<_, String>>()? })
+        Ok(Opened { file, masks: masks.collect::<Result<_, String>>()? })
     }
 
     fn load_part(&self, opened: &Opened, image: &ListedImage) -> Result<Loaded, String> {
-        let Opened { file, header, masks } = opened;
-        let raster = file.image(image.part)?;
+        let Opened { file, masks } = opened;
+        let (raster, header) = (file.image(image.part)?, file.header(image.part)?);
         let samples = raster.samples;
-        let volume = self.volumes.get(volume(image, header)).copied();
-        let levels = self.window().levels(raster, header, volume)?;
+        let volume = self.volumes.get(volume(image, &header)).copied();
+        let levels = self.window().levels(raster, &header, volume)?;
         let mut mask: Option<Grid> = None;
         for (name, bytes) in masks {
             let next = picture::decode_mask(bytes).map_err(|problem| format!("mask {name}: {problem}"))?;
@@ -136,7 +136,7 @@ impl<'a> Loader<'a> {
             samples: Some(samples),
             range: levels.range,
             excluded: levels.excluded,
-            patient: header.patient.clone(),
+            patient: header.patient,
             burned_in: header.burned_in,
             ..ImageFacts::of(&levels.grid, masks.len())
         };
@@ -150,7 +150,7 @@ impl<'a> Loader<'a> {
             let range = self
                 .files
                 .open(&image.file)
-                .and_then(|file| Ok((volume(image, &file.header()).to_owned(), file.range()?)));
+                .and_then(|file| Ok((volume(image, &file.header(None)?).to_owned(), file.range()?)));
             range.map_err(|problem| format!("{}: {problem}", image.file))
         });
         let ranges = crate::problems::all_or_problems(ranges.collect::<Vec<_>>())?;
@@ -166,7 +166,6 @@ impl<'a> Loader<'a> {
 /// An opened image file with the bytes of its masks by name.
 struct Opened {
     file: SourceFile,
-    header: Header,
     masks: Vec<(String, Vec<u8>)>,
 }
 

@@ -6,8 +6,11 @@
 //! folder, so a moved folder gives the same bytes.
 
 mod audit;
+#[cfg(test)]
+mod bundled;
 mod census;
 mod cheng;
+mod dicom;
 #[cfg_attr(not(test), expect(dead_code, reason = "the manifest calls it soon"))]
 mod doubtful;
 mod facts;
@@ -24,10 +27,12 @@ mod manifest;
 mod mask_pattern;
 mod min_max;
 mod natural;
+mod nifti;
 mod params;
 mod part;
 mod phantom;
 mod picture;
+mod pseudonym;
 mod raster;
 mod resize;
 mod stack;

@@ -113,8 +113,9 @@ impl Window {
             }
             _ => Box::new(move |value| min_max(value, range.0, range.1)),
         };
+        let inverted = |level: f64| if header.is_inverted { 255.0 - level } else { level };
         // 0 for NaN, as `as` converts it.
-        let pixels = values.iter().map(|&value| (level(value) + 0.5).floor() as u8).collect();
+        let pixels = values.iter().map(|&value| (inverted(level(value)) + 0.5).floor() as u8).collect();
         Ok(Levels { grid: grid(pixels), range: Some(range), excluded })
     }
 }
@@ -181,6 +182,14 @@ mod tests {
         assert_eq!((found.grid.pixels, found.range, found.excluded), (vec![0, 0, 255, 0], Some((10.0, 20.0)), 2));
         assert_eq!(levels(&[f64::NAN]).unwrap_err(), "no pixel has a value: all are padding or NaN");
         assert!(levels(&[1.0, f64::INFINITY]).unwrap_err().starts_with("it holds the value inf"));
+    }
+
+    #[test]
+    fn inversion_follows_the_window_and_leaves_nan_at_0() {
+        let header = Header { is_inverted: true, ..Header::default() };
+        let pixels = |window, values: &[f64]| levels(window, values, &header, None).unwrap().grid.pixels;
+        assert_eq!(pixels(Window::Unset, &[10.0, 20.0, f64::NAN]), [255, 0, 0]);
+        assert_eq!(pixels(Window::Range([40.0, 400.0]), &[-1000.0, 239.0, f64::NAN]), [255, 0, 0]);
     }
 
     #[test]
