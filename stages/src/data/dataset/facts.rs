@@ -1,11 +1,11 @@
-//! ImageFacts about each image, noted while it is read, for the audit.
+//! Facts about each image, noted while it is read, for the audit.
 
 use orchestrate_cache::Digest;
 
 use super::raster::Samples;
 use super::resize::{Filter, Grid};
 
-/// ImageFacts about one image.
+/// Facts about one image.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ImageFacts {
     /// Height and width in the file.
@@ -26,6 +26,8 @@ pub(super) struct ImageFacts {
     pub(super) masks: usize,
     /// Foreground pixels of the mask in the file, and after resizing; `None` without a mask.
     pub(super) foreground: Option<(usize, usize)>,
+    /// Levels of the masks' files that are foreground.
+    pub(super) levels: Vec<f64>,
     /// The patient of the header, as a pseudonym.
     pub(super) patient: Option<String>,
     /// True if the header says that text is burned into the pixels.
@@ -49,6 +51,7 @@ impl ImageFacts {
             is_constant: image.pixels.iter().all(|&pixel| pixel == image.pixels[0]),
             masks,
             foreground: None,
+            levels: Vec::new(),
             patient: None,
             burned_in: false,
         }

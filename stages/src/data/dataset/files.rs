@@ -58,7 +58,7 @@ impl Files {
     }
 
     /// Opens a file with pictures. The error is one sentence without its name.
-    pub(super) fn open(&self, name: &str) -> Result<SourceFile, String> {
-        SourceFile::open(self.read(name)?, Axis::default())
+    pub(super) fn open(&self, name: &str, axis: Axis) -> Result<SourceFile, String> {
+        SourceFile::open(self.read(name)?, axis)
     }
 }

@@ -28,7 +28,7 @@ const LEVELS_MAX: usize = 1 << 16;
 
 /// Which pixels of a mask count.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a list of levels, such as [1, 2], or `above-half` is expected")]
 pub enum Foreground {
     /// A rule by name.
     Named(Named),

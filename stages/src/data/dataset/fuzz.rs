@@ -2,13 +2,19 @@
 
 use super::dicom::Dicom;
 use super::file::SourceFile;
+use super::foreground::Foreground;
 use super::nifti::{Axis, Nifti};
 use super::params::Params;
+use super::picture::Picture;
 use super::raster::Header;
-use super::{cheng, folders, manifest as csv, picture as pictures};
+use super::{cheng, folders, manifest as csv};
 
 pub(crate) fn picture(bytes: &[u8]) {
-    let _ = (pictures::decode_image(bytes), pictures::decode_mask(bytes));
+    let Ok(picture) = Picture::open(bytes.to_vec()) else { return };
+    let _ = (picture.image(None), picture.image(Some(picture.pages() - 1)));
+    if let Ok(mask) = picture.mask(None) {
+        let _ = Foreground::default().mask(&mask);
+    }
 }
 
 pub(crate) fn dicom(bytes: &[u8]) {

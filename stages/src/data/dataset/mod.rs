@@ -25,7 +25,6 @@ mod listing;
 mod load;
 mod manifest;
 mod mask_pattern;
-mod min_max;
 mod natural;
 mod nifti;
 mod params;
@@ -194,10 +193,12 @@ fn listing(params: &Params, files: &Files, cancelled: &(dyn Fn() -> bool + Sync)
         Format::Phantom => Ok(phantom::listing(&phantom::slices(params.count.unwrap_or_default()))),
         Format::Manifest => {
             let csv = files.names().first().ok_or_else(|| StageError::new("no manifest was given"))?;
-            manifest::read(params, &files.read(csv).map_err(StageError::new)?).map_err(cannot_use)
+            let listing = manifest::read(params, &files.read(csv).map_err(StageError::new)?).map_err(cannot_use)?;
+            Loader::expanded(params, listing, files).map_err(cannot_use)
         }
         Format::Folders => {
-            folders::read(params, files.names().iter().map(String::as_str).collect()).map_err(cannot_use)
+            let listing = folders::read(params, files.names().iter().map(String::as_str).collect());
+            Loader::expanded(params, listing.map_err(cannot_use)?, files).map_err(cannot_use)
         }
         Format::ChengMat => {
             let annotation = |name: &String| {

@@ -7,9 +7,11 @@ use std::collections::BTreeSet;
 
 use super::doubtful::{self, Doubt, Role};
 use super::facts::ImageFacts;
+use super::foreground::Foreground;
 use super::left_out::LeftOut;
 use super::listing::Listing;
 use super::params::{Format, Params};
+use super::pseudonym::looks_like_name;
 use crate::artifact::Audit;
 
 /// The most names of a finding.
@@ -106,14 +108,34 @@ impl Audited<'_> {
         audit.warn("masks", empty.len(), message, self.named(&empty));
         let gone: Vec<usize> =
             all().filter(|&index| foreground(index).is_some_and(|(before, after)| before > 0 && after == 0)).collect();
+        if let Some(Foreground::Levels(listed)) = &self.params.foreground {
+            let occurs = |level: &&f64| self.facts.iter().any(|facts| facts.levels.contains(level));
+            let missing: Vec<String> = listed.iter().filter(|level| !occurs(level)).map(f64::to_string).collect();
+            let message = format!("{} of `foreground` that no mask has", counted(missing.len(), "level"));
+            audit.warn("masks", missing.len(), message, missing);
+        }
         let size = self.params.size.unwrap_or_default();
         let message = format!("{} whose lesion vanishes at {size} × {size}", counted(gone.len(), "image"));
         audit.warn("masks", gone.len(), message, self.named(&gone));
     }
 
-    /// Patients: unknown ones, and classes with one.
+    /// Patients: names in file names, pseudonyms without a key, unknown ones, and classes with one.
     fn patients(&self, audit: &mut Audit) {
         let images = &self.listing.images;
+        let telling: Vec<usize> = (0..images.len()).filter(|&index| looks_like_name(&images[index].file)).collect();
+        let message =
+            format!("{} whose file name may tell a person or a date of birth", counted(telling.len(), "image"));
+        audit.warn("privacy", telling.len(), message, self.named(&telling));
+        if self.params.pseudonym_key.is_none() {
+            let is_own = |index: &usize| {
+                let of_header = &self.facts[*index].patient;
+                of_header.is_some() && images[*index].patient == *of_header
+            };
+            let open = (0..images.len()).filter(is_own).count();
+            let help = "short ids can be guessed from it: set `pseudonym_key` to a secret";
+            let message = format!("{} with a pseudonym that no key protects; {help}", counted(open, "image"));
+            audit.warn("privacy", open, message, Vec::new());
+        }
         let unknown: Vec<usize> = (0..images.len()).filter(|&index| images[index].patient.is_none()).collect();
         if unknown.len() == images.len() {
             audit.note("patients", 0, "no image names its patient, so no split can keep patients apart");

@@ -10,9 +10,7 @@ mod tiff;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::foreground::{Foreground, Named};
 use super::raster::{Raster, Samples, Values};
-use super::resize::Grid;
 use orientation::Orientation;
 use tiff::Tiff;
 
@@ -20,9 +18,6 @@ use tiff::Tiff;
 const SIDE_MAX: u32 = 8192;
 /// Most memory that one decoder may allocate.
 const ALLOC_MAX_BYTES: usize = 512 << 20;
-
-/// File name extensions of the formats, in lower case.
-pub(super) const EXTENSIONS: [&str; 5] = ["png", "jpg", "jpeg", "tif", "tiff"];
 
 /// A PNG, JPEG or TIFF file.
 pub(super) enum Picture {
@@ -196,20 +191,4 @@ fn other_format(bytes: &[u8]) -> String {
         return "the file is no PNG, JPEG or TIFF".to_owned();
     };
     format!("the file is {name}; {remedy}")
-}
-
-/// Decodes a grey image; values of more than 8 bits become levels by min-max.
-pub(super) fn decode_image(bytes: &[u8]) -> Result<Grid, String> {
-    let Raster { height, width, values, .. } = Picture::open(bytes.to_vec())?.image(None)?;
-    let pixels = match values {
-        Values::Levels(levels) => levels,
-        Values::Deep(values) => super::min_max::min_max(values.into_iter())?,
-    };
-    Ok(Grid { height, width, pixels })
-}
-
-/// Decodes a mask: 1 where the level is above half of white.
-pub(super) fn decode_mask(bytes: &[u8]) -> Result<Grid, String> {
-    let raster = Picture::open(bytes.to_vec())?.mask(None)?;
-    Ok(Foreground::Named(Named::AboveHalf).mask(&raster)?.grid)
 }

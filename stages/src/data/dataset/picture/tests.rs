@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::super::foreground::Foreground;
 use super::*;
 
 #[derive(Deserialize)]
