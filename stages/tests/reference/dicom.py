@@ -294,7 +294,7 @@ shared, orientation = Dataset(), Dataset()
 orientation.ImageOrientationPatient = ["1", "0", "0", "0", "1", "0"]
 shared.PlaneOrientationSequence = Sequence([orientation])
 ds.SharedFunctionalGroupsSequence, ds.PerFrameFunctionalGroupsSequence = Sequence([shared]), Sequence(per_frame)
-ds = save("enhanced.dcm", ds, data=mr.tobytes())
+enhanced = ds = save("enhanced.dcm", ds, data=mr.tobytes())
 for frame in range(2):
     expect("enhanced.dcm", ds, frame)
 
@@ -375,6 +375,23 @@ def with_all_sources(ds):
 
 segmentation("seg-all-sources.dcm", planes, SegmentationTypeValues.BINARY, [1, 2], with_all_sources)
 labels("seg-all-sources.dcm", (planes * [1, 2]).max(axis=-1))
+
+
+
+def of_frames(ds):
+    """The first slices become the frames of the enhanced image."""
+    groups = ds.PerFrameFunctionalGroupsSequence
+    for group in groups:
+        source, place = group.DerivationImageSequence[0].SourceImageSequence[0], group.PlanePositionSequence[0]
+        index = int(place.ImagePositionPatient[2]) // 2
+        source.ReferencedSOPInstanceUID, source.ReferencedFrameNumber = enhanced.SOPInstanceUID, index + 1
+        place.ImagePositionPatient = ["0", "0", str(index)]
+
+
+segmentation("seg-frames.dcm", planes, SegmentationTypeValues.BINARY, [1, 2], of_frames)
+for frame in range(2):
+    flat = (planes * [1, 2]).max(axis=-1)[frame].ravel().tolist()
+    masks.append({"mask": "seg-frames.dcm", "image": "enhanced.dcm", "frame": frame, "labels": flat})
 
 versions = {module.__name__: module.__version__ for module in (pydicom, highdicom, imagecodecs, np, PIL)}
 versions["python"] = sys.version.split()[0]
