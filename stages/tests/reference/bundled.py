@@ -66,7 +66,7 @@ def pictures_of_dicom(path):
         ds.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2" if implicit else "1.2.840.10008.1.2.1"
     array = ds.pixel_array
     count = int(ds.get("NumberOfFrames") or 1)
-    tolerance = 4 if ds.file_meta.TransferSyntaxUID in LOSSY else 0
+    tolerance = 2 if ds.file_meta.TransferSyntaxUID in LOSSY else 0
     return [picture(ds, array[f] if count > 1 else array, f)[0] for f in range(count)], tolerance
 
 

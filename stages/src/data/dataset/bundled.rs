@@ -114,7 +114,7 @@ fn compare(expected: &File, folder: &Path) -> Result<(), String> {
             |(found, wanted): (f64, f64)| if found.is_nan() && wanted.is_nan() { 0.0 } else { (found - wanted).abs() };
         let worst =
             found.into_iter().zip(wanted).map(off).fold(0.0, |worst, off| if off <= worst { worst } else { off });
-        if !(worst <= expected.tolerance + 1e-6) {
+        if worst.is_nan() || worst > expected.tolerance + 1e-6 {
             return Err(format!("picture {part} is {worst} off"));
         }
     }

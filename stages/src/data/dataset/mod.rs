@@ -57,6 +57,7 @@ use load::{Loaded, Loader};
 use stack::{Stack, cannot_use, stack};
 
 pub use census::{Census, census};
+pub use nifti::Axis;
 pub use params::{Format, Params, Resize};
 pub use resize::{Filter, MaskFilter};
 

@@ -46,6 +46,10 @@ impl Frames {
             let mut places = set.item_places(bytes, tag)?.into_iter();
             let table = places.next().ok_or("the file is damaged: its pixel data has no items")?;
             frames.fragments = places.collect();
+            if frames.fragments.len() < count {
+                let found = frames.fragments.len();
+                return Err(format!("the file is cut short: it has {found} compressed frames in place of {count}"));
+            }
             frames.offsets = bytes[table].as_chunks().0.iter().map(|&four| u32::from_le_bytes(four).into()).collect();
             if let Some(table) = set.value(bytes, tag::OFFSETS) {
                 frames.offsets = table.as_chunks().0.iter().map(|&eight| u64::from_le_bytes(eight)).collect();

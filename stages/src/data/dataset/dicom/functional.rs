@@ -19,11 +19,6 @@ impl Groups {
         Ok(Self { shared, frames: set.item_places(bytes, tag::FRAME_GROUPS)? })
     }
 
-    /// The number of frames that have groups of their own.
-    pub(super) fn len(&self) -> usize {
-        self.frames.len()
-    }
-
     /// Finds the groups of a frame, its own first.
     pub(super) fn of(&self, bytes: &[u8], set: &DataSet, frame: usize) -> Result<Vec<DataSet>, String> {
         let own =

@@ -42,7 +42,7 @@ impl Lut {
             let tags = (tag::PALETTE_DESCRIPTORS[index], tag::PALETTES[index]);
             if !set.has(tags.1) {
                 return Err("its palette is missing or segmented, which is not read; \
-                            convert it to RGB, for example with `dcmj2pnm` and `img2dcm`"
+                            save it as PNG, for example with `dcmj2pnm --write-png`"
                     .to_owned());
             }
             Self::read(bytes, set, tags, is_signed, "palette")

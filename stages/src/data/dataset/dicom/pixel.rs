@@ -83,7 +83,7 @@ impl Meaning {
         matches!(self.kind, Kind::Grey { .. } | Kind::Float)
     }
 
-    /// Makes a picture of a frame.
+    /// Makes a picture of a frame. A pixel that is padding becomes NaN, or level 0 in a file of 8 bits.
     ///
     /// - `groups`: functional groups of the frame
     /// - `is_mask`: stored labels are wanted: no inversion, no padding, no colours of a palette

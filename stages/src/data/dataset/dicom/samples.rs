@@ -51,8 +51,11 @@ impl Samples<'_> {
     /// - `pixel`: counted row by row
     /// - `channel`: counted from 0, of `channels`
     pub(super) fn bits(&self, pixel: usize, channel: usize, channels: usize) -> u64 {
-        let pixels = self.bytes.len() / self.each / channels;
-        let index = if self.planar { channel * pixels + pixel } else { pixel * channels + channel };
+        let index = if self.planar {
+            channel * (self.bytes.len() / self.each / channels) + pixel
+        } else {
+            pixel * channels + channel
+        };
         let sample = &self.bytes[index * self.each..][..self.each];
         let fold = |bits: u64, byte: &u8| bits << 8 | u64::from(*byte);
         if self.big_endian { sample.iter().fold(0, fold) } else { sample.iter().rev().fold(0, fold) }

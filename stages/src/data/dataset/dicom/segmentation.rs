@@ -23,16 +23,9 @@ pub(super) fn mask(file: &Dicom, image: &Header) -> Result<Raster, String> {
     let kind = set.text(bytes, tag::SEGMENT_TYPE).unwrap_or_default();
     let half = f64::from(set.word(bytes, tag::FRACTION_MAX).unwrap_or(255)) / 2.0;
     let references = References::read(bytes, set)?;
-    let is_of_series = image.series.is_some() && references.series == image.series;
+    let is_of_series = image.series.as_ref().is_some_and(|series| references.series.contains(series));
     let mut is_known = is_of_series || references.instances.contains(instance);
     let mut labels = vec![0.0_f64; frames.shape.rows * frames.shape.columns];
-    if frames.count > groups.len() {
-        return Err(format!(
-            "{} of its {} frames say not where they belong",
-            frames.count - groups.len(),
-            frames.count
-        ));
-    }
     for frame in 0..frames.count {
         let groups = groups.of(bytes, set, frame)?;
         let sources = sources(bytes, &groups)?;
@@ -81,15 +74,15 @@ pub(super) fn mask(file: &Dicom, image: &Header) -> Result<Raster, String> {
 
 /// Images that the whole segmentation refers to.
 struct References {
-    series: Option<String>,
+    series: Vec<String>,
     instances: Vec<String>,
 }
 
 impl References {
     fn read(bytes: &[u8], set: &DataSet) -> Result<Self, String> {
-        let mut references = Self { series: None, instances: Vec::new() };
+        let mut references = Self { series: Vec::new(), instances: Vec::new() };
         for series in set.items(bytes, tag::REFERENCED_SERIES)? {
-            references.series = series.text(bytes, tag::SERIES).map(Into::into).or(references.series);
+            references.series.extend(series.text(bytes, tag::SERIES).map(Into::into));
             for instance in series.items(bytes, tag::REFERENCED_INSTANCES)? {
                 references.instances.extend(instance.text(bytes, tag::REFERENCED_INSTANCE).map(Into::into));
             }

@@ -35,6 +35,8 @@ struct Image {
 struct Mask {
     mask: String,
     image: String,
+    #[serde(default)]
+    frame: Option<usize>,
     labels: Vec<f64>,
 }
 
@@ -95,8 +97,8 @@ fn every_kind_of_file_gives_the_values_that_pydicom_reads() {
 
 #[test]
 fn segmentations_give_the_segments_of_an_image() {
-    for Mask { mask, image, labels } in reference().masks {
-        let header = open(&image).header(None).unwrap();
+    for Mask { mask, image, frame, labels } in reference().masks {
+        let header = open(&image).header(frame).unwrap();
         let found = open(&mask).mask(None, &header).unwrap_or_else(|error| panic!("{mask} of {image}: {error}"));
         let labels: Vec<_> = labels.into_iter().map(Some).collect();
         assert_eq!(values(&found), labels, "{mask} of {image}");
@@ -201,6 +203,20 @@ fn lengths_and_sizes_are_checked_before_memory_is_taken() {
     let rows = at(&wide, [0x28, 0, 0x10, 0]);
     wide[rows + 8..rows + 10].copy_from_slice(&8000_u16.to_le_bytes());
     assert!(refused(wide).starts_with("the file is damaged: its compressed picture is 6 × 8 with 1 samples"));
+}
+
+#[test]
+fn more_frames_than_data_are_an_error() {
+    let frames = |file: &str, count: &[u8; 2]| {
+        let mut bytes = bytes(file);
+        let place = bytes.windows(4).position(|window| window == [0x28, 0, 8, 0]).unwrap();
+        bytes[place + 8..place + 10].copy_from_slice(count);
+        refused(bytes)
+    };
+    assert_eq!(frames("frames.dcm", b"90"), "the file is cut short: it has 144 bytes of pixels in place of 4320");
+    let message = frames("frames-lossless.dcm", b"90");
+    assert_eq!(message, "the file is cut short: it has 3 compressed frames in place of 90");
+    assert_eq!(frames("frames.dcm", b"x "), "its Number of Frames is no number");
 }
 
 #[test]

@@ -143,7 +143,9 @@ impl NiftiHeader {
     /// Reads a header. Errors: one that is damaged, of a pair of files, or of a type that is not read.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, String> {
         let (size, big_endian) = version(bytes).ok_or("it is no NIfTI file")?;
-        let bytes = bytes.get(..size).ok_or("the file is cut short: its header has fewer than 348 bytes")?;
+        let bytes = bytes
+            .get(..size)
+            .ok_or_else(|| format!("the file is cut short: its header has fewer than {size} bytes"))?;
         let is_second = size == 540;
         let fields = Fields { bytes, big_endian, is_second };
         let magic = if is_second { &bytes[4..8] } else { &bytes[344..348] };
