@@ -1,10 +1,20 @@
 //! Files of data sets with arbitrary bytes; see `crate::fuzz`.
 
+use super::foreground::{Foreground, Named};
 use super::params::Params;
-use super::{cheng, folders, manifest as csv, picture as pictures};
+use super::picture::Picture;
+use super::{cheng, folders, manifest as csv};
 
 pub(crate) fn picture(bytes: &[u8]) {
-    let _ = (pictures::decode_image(bytes), pictures::decode_mask(bytes));
+    let Ok(picture) = Picture::open(bytes.to_vec()) else { return };
+    for page in [None, Some(0), Some(1)] {
+        let _ = picture.image(page);
+        if let Ok(mask) = picture.mask(page) {
+            for foreground in [Foreground::Unset, Foreground::Levels(vec![1.0]), Foreground::Named(Named::AboveHalf)] {
+                let _ = foreground.mask(&mask);
+            }
+        }
+    }
 }
 
 pub(crate) fn cheng(bytes: &[u8]) {
