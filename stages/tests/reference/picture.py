@@ -99,6 +99,26 @@ save("restarts.jpg", image(grey), quality=85, restart_marker_blocks=1, tolerance
 save("cmyk.jpg", image(smooth).convert("CMYK"), quality=95, tolerance=3, channels=3)
 save("rgb.jpg", image(smooth), quality=95, keep_rgb=True, tolerance=2, channels=3)
 
+
+
+def scans(name, channels):
+    """Joins the scans of grey files to one file of three components, each in a scan of its own."""
+    parts = []
+    for index, channel in enumerate(channels):
+        file = io.BytesIO()
+        image(np.ascontiguousarray(channel)).save(file, "JPEG", quality=90)
+        data = file.getvalue()
+        start = data.index(b"\xff\xda")
+        parts.append(b"\xff\xda\0\x08\x01" + bytes([index + 1, 0, 0, 63, 0]) + data[start + 10 : -2])
+    frame = data.index(b"\xff\xc0")
+    components = b"".join(bytes([index + 1, 0x11, 0]) for index in range(3))
+    header = data[:frame] + b"\xff\xc0\0\x11\x08" + data[frame + 5 : frame + 9] + b"\x03" + components
+    (folder / name).write_bytes(header + data[frame + 13 : start] + b"".join(parts) + b"\xff\xd9")
+    add(name, viewed(name), tolerance=2, channels=3)
+
+
+scans("scans.jpg", [grey, smooth[:, :, 1] // 2 + 64, smooth[:, :, 2] // 2 + 64])
+
 # Orientation in Exif, XMP and TIFF; for each, Pillow applies what a viewer shows.
 exif = Image.Exif()
 exif[274] = 6
@@ -122,7 +142,7 @@ for orientation in (3, 5):
     add(f"turned-{orientation}.tif", viewed(f"turned-{orientation}.tif"))
 
 
-def png(name, expected, color, bits, rows, extra=(), interlaced=False, **facts):
+def png(name, expected, color, bits, rows, extra=(), late=(), interlaced=False, **facts):
     """Writes kinds of PNG that Pillow cannot: `rows` are lists of packed rows, one list a pass."""
 
     def chunk(kind, data):
@@ -130,7 +150,7 @@ def png(name, expected, color, bits, rows, extra=(), interlaced=False, **facts):
 
     header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, bits, color, 0, 0, interlaced)
     data = zlib.compress(b"".join(b"\0" + row for one in rows for row in one))
-    chunks = [(b"IHDR", header), *extra, (b"IDAT", data), (b"IEND", b"")]
+    chunks = [(b"IHDR", header), *extra, (b"IDAT", data), *late, (b"IEND", b"")]
     (folder / name).write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*pair) for pair in chunks))
     add(name, expected, **facts)
 
@@ -143,6 +163,8 @@ PASSES = [(0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), 
 adam = [packed(grey[top::down, left::right]) for top, down, left, right in PASSES]
 png("interlaced.png", grey, 0, 8, adam, interlaced=True)
 assert (viewed("interlaced.png") == grey).all()
+png("turned-8-late.png", np.rot90(grey), 0, 8, [packed(grey)], late=[(b"eXIf", exif.tobytes()[6:])])
+assert (viewed("turned-8-late.png") == np.rot90(grey)).all()
 deep_colour = random.integers(0, 65536, (HEIGHT, WIDTH, 3)).astype(np.uint16)
 weights = np.array([19595, 38470, 7471], np.uint64)
 deep_luma = ((deep_colour * weights).sum(axis=2) + 0x8000) >> 16
@@ -191,9 +213,24 @@ tiff("jpeg.tif", grey, tolerance=1, compression="jpeg", compressionargs={"level"
 tiff("jpeg-colour.tif", smooth, luma(tifffile.imread(folder / "jpeg.tif")) * 0, compression="jpeg",
      photometric="rgb", compressionargs={"level": 95}, tolerance=3, channels=3)
 files[-1]["values"] = luma(tifffile.imread(folder / "jpeg-colour.tif")).astype(int).ravel().tolist()
+save("jpeg-tables.tif", image(grey), compression="jpeg", quality=90, tolerance=1, channels=1)
+save("jpeg-tables-colour.tif", image(smooth), compression="jpeg", quality=95, tolerance=3, channels=3)
 save("group4.tif", image(disc), compression="group4", depth="1 bit", channels=1)
 save("white-is-zero-1-bit.tif", image(disc), tiffinfo={262: 0}, depth="1 bit", channels=1)
 save("cmyk.tif", image(smooth).convert("CMYK"), channels=3)
+
+# Masks that have more levels than they mean, of 24 x 24 pixels, and one of three levels.
+v, u = np.mgrid[:96, :96]
+large = image(((v - 44) ** 2 + (u - 50) ** 2 < 900).astype(np.uint8) * 255)
+round_mask = large.resize((24, 24), Image.Resampling.NEAREST)
+for quality in (50, 75, 90):
+    round_mask.save(folder / f"mask-q{quality}.jpg", quality=quality)
+round_mask.save(folder / "mask-progressive.jpg", quality=75, progressive=True)
+large.resize((24, 24), Image.Resampling.LANCZOS).save(folder / "mask-lanczos.png")
+large.resize((24, 24), Image.Resampling.BILINEAR).save(folder / "mask-bilinear.png")
+three = np.asarray(round_mask).copy()
+three[8:16, 8:16] = 128
+image(three).save(folder / "mask-three-levels.jpg", quality=75)
 
 # Pages: three, of which one must be named; a thumbnail and a mask are none.
 with tifffile.TiffWriter(folder / "pages.tif") as writer:

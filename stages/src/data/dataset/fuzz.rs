@@ -2,7 +2,7 @@
 
 use super::dicom::Dicom;
 use super::file::SourceFile;
-use super::foreground::Foreground;
+use super::foreground::{Foreground, Named};
 use super::nifti::{Axis, Nifti};
 use super::params::Params;
 use super::picture::Picture;
@@ -11,9 +11,13 @@ use super::{cheng, folders, manifest as csv};
 
 pub(crate) fn picture(bytes: &[u8]) {
     let Ok(picture) = Picture::open(bytes.to_vec()) else { return };
-    let _ = (picture.image(None), picture.image(Some(picture.pages() - 1)));
-    if let Ok(mask) = picture.mask(None) {
-        let _ = Foreground::default().mask(&mask);
+    for page in [None, Some(0), Some(1)] {
+        let _ = picture.image(page);
+        if let Ok(mask) = picture.mask(page) {
+            for foreground in [Foreground::Unset, Foreground::Levels(vec![1.0]), Foreground::Named(Named::AboveHalf)] {
+                let _ = foreground.mask(&mask);
+            }
+        }
     }
 }
 

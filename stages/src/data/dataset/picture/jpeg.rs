@@ -1,7 +1,7 @@
 //! Decoding of JPEG files, baseline and progressive, which must be complete.
 //!
 //! Decoders draw the missing part of a cut file in flat grey. So the markers are walked first: the file must reach its
-//! end of image, and its scans must hold every coefficient. A hole within the only scan of a baseline file shows in
+//! end of image, and its scans must hold every coefficient. A hole within the last scan of a baseline file shows in
 //! decoding: before each marker in the scan eight bytes of ones are inserted. They are no Huffman code, so a decoder
 //! that needs more data than there is fails in place of inventing zeros.
 
@@ -42,9 +42,8 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
 struct Walk {
     /// The marker of the frame, with its components.
     frame: Option<(u8, Vec<Component>)>,
-    /// Places of the markers that end a piece of the entropy-coded data.
+    /// Places of the markers that end a piece of the last scan.
     pieces: Vec<usize>,
-    scans: usize,
     exif: Option<Vec<u8>>,
     xmp: Option<Vec<u8>>,
 }
@@ -117,7 +116,7 @@ impl Walk {
 
     /// Notes the coefficients that a scan brings.
     fn start_of_scan(&mut self, segment: &[u8]) {
-        self.scans += 1;
+        self.pieces.clear();
         let Some((frame, components)) = &mut self.frame else { return };
         let count = usize::from(*segment.first().unwrap_or(&0));
         let (Some(pairs), Some([first, last, bit])) = (segment.get(1..1 + 2 * count), segment.get(1 + 2 * count..))
@@ -163,7 +162,7 @@ impl Walk {
     fn pixels(&self, bytes: &[u8]) -> Result<(usize, usize, usize, Vec<u8>), String> {
         let progressive = self.frame.as_ref().is_some_and(|(marker, _)| *marker == 0xC2);
         let marked;
-        let bytes = if progressive || self.scans != 1 {
+        let bytes = if progressive {
             bytes
         } else {
             marked = self.marked(bytes);
@@ -187,7 +186,7 @@ impl Walk {
         Ok((height, width, channels, samples))
     }
 
-    /// Inserts ones before each marker that ends a piece of entropy-coded data.
+    /// Inserts ones before each marker that ends a piece of the last scan.
     fn marked(&self, bytes: &[u8]) -> Vec<u8> {
         let mut marked = Vec::with_capacity(bytes.len() + self.pieces.len() * NO_CODE.len());
         let mut from = 0;

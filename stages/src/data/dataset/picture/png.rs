@@ -24,8 +24,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Pixels, String> {
     let size = reader.output_buffer_size().filter(|&size| size <= ALLOC_MAX_BYTES);
     let mut samples = vec![0; size.ok_or_else(|| too_large(height as usize, width as usize))?];
     let output = reader.next_frame(&mut samples).map_err(unreadable)?;
-    // Only text and Exif may follow the picture; Pillow does not mind if they are damaged.
-    let _ = reader.finish();
+    // Text and Exif may follow the picture. They may be damaged, as Pillow allows, but not cut off.
+    if let Err(error) = reader.finish()
+        && matches!(&error, DecodingError::IoError(_))
+    {
+        return Err(unreadable(error));
+    }
     let info = reader.info();
     let channels = output.color_type.samples();
     let deep = output.bit_depth == BitDepth::Sixteen;

@@ -131,13 +131,11 @@ impl Tiff {
         let structure = Structure::open(&self.bytes).ok_or("it is damaged")?;
         let form = Form::of(structure, page)?;
         check_chunks(&self.bytes, structure, &page.directory, &form)?;
-        let limits = Limits::default();
-        let mut decoder = Decoder::new(Cursor::new(&self.bytes)).map_err(unreadable)?.with_limits(limits);
-        decoder.seek_to_image(page.index).map_err(unreadable)?;
         let mut limits = Limits::default();
         limits.decoding_buffer_size = ALLOC_MAX_BYTES;
         limits.intermediate_buffer_size = ALLOC_MAX_BYTES;
-        decoder = decoder.with_limits(limits);
+        let mut decoder = Decoder::new(Cursor::new(&self.bytes)).map_err(unreadable)?.with_limits(limits);
+        decoder.seek_to_image(page.index).map_err(unreadable)?;
         let mut result = DecodingResult::U8(Vec::new());
         let layout = decoder.read_image_to_buffer(&mut result).map_err(unreadable)?;
         if result.as_buffer(0).as_bytes().len() < layout.complete_len {
