@@ -120,7 +120,7 @@ fn is_constant<T: PartialEq>(values: &[T]) -> bool {
 }
 
 /// Returns a warning that counts maps of one value, and names a few of their images; `None` if there are none.
-fn constant_maps<'a>(what: &str, names: &'a [String], constant: impl Iterator<Item = bool>) -> Option<String> {
+fn constant_maps(what: &str, names: &[String], constant: impl Iterator<Item = bool>) -> Option<String> {
     let named: Vec<&String> =
         names.iter().zip(constant).filter(|(_, constant)| *constant).map(|(name, _)| name).collect();
     let first = named.iter().take(NAMED_MAX).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");

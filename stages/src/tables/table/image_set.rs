@@ -7,20 +7,15 @@ use super::summary::Coordinates;
 use crate::artifact::Repeats;
 
 /// The images that have a value in one figure.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) enum ImageSet {
     /// Their numbers, for scores.
     Numbers(Arc<[u32]>),
     /// The sum of hashes of the input, for metrics; see [`crate::artifact::Metrics::image_hashes`].
     Hash(u64),
     /// Nothing is known about them.
+    #[default]
     Unknown,
-}
-
-impl Default for ImageSet {
-    fn default() -> Self {
-        Self::Unknown
-    }
 }
 
 /// Numbers of the images of all inputs, in the order in which threads meet them; no result depends on that order.
