@@ -34,7 +34,6 @@ pub use figures::{
 pub use image_reader::ImageReader;
 pub use images::{Images, Labels, Masks};
 pub use maps::{Cams, Predictions, Thresholds};
-pub(crate) use metrics::is_synthetic_name;
 pub use metrics::{ALL, AxisColumns, Confusion, Metrics, is_synthetic};
 pub use predicted::PredictedMasks;
 pub use scale::Scale;
