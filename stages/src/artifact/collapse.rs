@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     fn of(classes: &[(&'static str, u64, u64)]) -> Collapse {
-        Collapse::of(0..0, classes.to_vec().into_iter())
+        Collapse::of(0..0, classes.iter().copied())
     }
 
     #[test]

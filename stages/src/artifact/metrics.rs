@@ -131,7 +131,7 @@ pub fn is_synthetic(names: &[String]) -> bool {
 }
 
 /// Returns whether an image is of the phantom, by its name.
-pub(crate) fn is_synthetic_name(name: &str) -> bool {
+fn is_synthetic_name(name: &str) -> bool {
     name.starts_with("phantom-")
 }
 

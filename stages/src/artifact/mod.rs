@@ -43,7 +43,6 @@ pub use mask_reader::MaskReader;
 #[cfg(test)]
 pub(crate) use mask_reader::foreground;
 pub(crate) use mask_reader::{Foreground, Run, count, count_common};
-pub(crate) use metrics::is_synthetic_name;
 pub use metrics::{ALL, AxisColumns, Confusion, Metrics, is_synthetic};
 pub use predicted::{PredictedMasks, PredictedReader};
 pub use scale::Scale;
@@ -134,7 +133,7 @@ fn is_constant<T: PartialEq>(values: &[T]) -> bool {
 }
 
 /// Returns a warning that counts maps of one value, and names a few of their images; `None` if there are none.
-fn constant_maps<'a>(what: &str, names: &'a [String], constant: impl Iterator<Item = bool>) -> Option<String> {
+fn constant_maps(what: &str, names: &[String], constant: impl Iterator<Item = bool>) -> Option<String> {
     let named: Vec<&String> =
         names.iter().zip(constant).filter(|(_, constant)| *constant).map(|(name, _)| name).collect();
     let first = named.iter().take(NAMED_MAX).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");

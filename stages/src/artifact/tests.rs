@@ -172,6 +172,41 @@ fn class_names_without_a_note_are_those_of_the_columns() {
 }
 
 #[test]
+fn constant_maps_are_a_warning_beside_the_table() {
+    let printed = |output: Output| match output.files.into_iter().find(|(name, _)| name == "table.txt") {
+        Some((_, Content::Bytes(bytes))) => String::from_utf8(bytes).unwrap(),
+        _ => String::new(),
+    };
+    assert_eq!(printed(cams().output().unwrap()), "");
+    let constant = Cams { maps: vec![-1.5, 0.0, 2.0, 3.0, 3.0, 3.0], ..cams() };
+    let warning = "warning: 1 of 2 class activation maps have one value everywhere: `a.png`\n";
+    assert_eq!(printed(constant.output().unwrap()), warning);
+    let names: Vec<String> = (0..5).map(|image| image.to_string()).collect();
+    let labels = vec![0; 5];
+    let masks = PredictedMasks { names, labels, classes: texts(&["x"]), height: 1, width: 2, pixels: vec![1; 10] };
+    let warning = "warning: 5 of 5 predicted masks have one value everywhere: `0`, `1`, `2`, …\n";
+    assert_eq!(printed(masks.output().unwrap()), warning);
+}
+
+#[test]
+fn a_number_of_classified_images_for_each_class_is_needed() {
+    let columns = |note: &str| {
+        let none: [Option<f64>; 0] = [];
+        let mut columns = Columns::new().text("image", &[]).text("label", &[]).text("predicted", &[]);
+        for metric in Scores::METRICS {
+            columns = columns.optional_float(metric, none);
+        }
+        let columns = columns.integer("mask_pixels", []).integer("truth_pixels", []);
+        columns.classes(&texts(&["x", "y"])).unwrap().note("classified", note).encode().unwrap()
+    };
+    assert_eq!(Scores::decode(&columns("[3,4]")).unwrap().classified, Some(vec![3, 4]));
+    for note in ["[3]", "{}", "[-1,2]"] {
+        let expected = "`scores.parquet`: note `classified` must list a number of images for each class, not ";
+        assert_eq!(message(Scores::decode(&columns(note))), expected.to_owned() + note);
+    }
+}
+
+#[test]
 fn damaged_bytes_are_an_error_or_other_values_but_no_panic() {
     let bytes = cams().encode().unwrap();
     for end in 0..bytes.len() {

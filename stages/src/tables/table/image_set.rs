@@ -7,49 +7,38 @@ use super::summary::Coordinates;
 use crate::artifact::Repeats;
 
 /// The images that have a value in one figure.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) enum ImageSet {
     /// Their numbers, for scores.
     Numbers(Arc<[u32]>),
     /// The sum of hashes of the input, for metrics; see [`crate::artifact::Metrics::image_hashes`].
     Hash(u64),
     /// Nothing is known about them.
+    #[default]
     Unknown,
-}
-
-impl Default for ImageSet {
-    fn default() -> Self {
-        Self::Unknown
-    }
 }
 
 /// Numbers of the images of all inputs, in the order in which threads meet them; no result depends on that order.
 ///
-/// Inputs of a sweep share their lists, so each list and each set is held once.
+/// Inputs of a sweep share their sets, so each set is held once.
 #[derive(Default)]
 pub(super) struct ImageNumbers(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
     of_name: HashMap<String, u32>,
-    of_list: HashMap<Vec<String>, Arc<[u32]>>,
     sets: HashSet<Arc<[u32]>>,
 }
 
 impl ImageNumbers {
     /// Returns the number of each image of a list.
-    pub(super) fn of(&self, names: Vec<String>) -> Arc<[u32]> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(numbers) = known.of_list.get(&names) {
-            return Arc::clone(numbers);
-        }
-        let mut number = |name: &String| {
-            let next = known.of_name.len() as u32;
-            *known.of_name.entry(name.clone()).or_insert(next)
+    pub(super) fn of(&self, names: &[String]) -> Vec<u32> {
+        let Known { of_name, .. } = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = |name: &String| {
+            let next = of_name.len() as u32;
+            of_name.get(name).copied().unwrap_or_else(|| *of_name.entry(name.clone()).or_insert(next))
         };
-        let numbers: Arc<[u32]> = names.iter().map(&mut number).collect();
-        known.of_list.insert(names, Arc::clone(&numbers));
-        numbers
+        names.iter().map(number).collect()
     }
 
     /// Returns the set of some of the images.
@@ -125,8 +114,8 @@ mod tests {
     fn images_in_several_groups_are_counted_once() {
         let numbers = ImageNumbers::default();
         let set = |names: &[&str]| {
-            let of = numbers.of(names.iter().map(|&name| name.to_owned()).collect());
-            numbers.set(of.to_vec())
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            numbers.set(numbers.of(&names))
         };
         let group = |at, names: &[&str]| (at, names.len() as u64, set(names));
         assert_eq!(found(&[group([0, 0], &["a", "b"]), group([1, 0], &["c"])]), None);

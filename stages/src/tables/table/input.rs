@@ -14,7 +14,7 @@ use super::image_set::{ImageNumbers, ImageSet};
 use super::label::Dimension;
 use super::lesion::LESION_SIZE;
 use super::query::Query;
-use crate::artifact::{ALL, Collapse, Levels, Metrics, Scores, Table, is_synthetic_name};
+use crate::artifact::{ALL, Collapse, Levels, Metrics, Scores, Table, is_synthetic};
 use crate::tables::first_seen::{index_or_push, push_once};
 
 /// A figure of one input.
@@ -83,12 +83,23 @@ struct ItemFigures {
     synthetic: bool,
 }
 
+/// The names of the images of the last input that a thread has read; the next one often has the same.
+#[derive(Default)]
+struct ReadNames {
+    names: Vec<String>,
+    /// Numbers, by which images in several inputs are found.
+    numbers: Vec<u32>,
+    /// Indices into the list of all images, if the query keeps them.
+    ids: Vec<Option<u32>>,
+    synthetic: bool,
+}
+
 /// Reads the inputs of the port `scores`.
 pub(crate) fn read(query: &Query, items: &[Item]) -> Result<TableInputs, StageError> {
     let images = ImageList::of(query, items)?;
     let numbers = ImageNumbers::default();
-    let read: Vec<ItemFigures> =
-        items.par_iter().map(|item| read_item(query, &images, &numbers, item)).collect::<Result<_, _>>()?;
+    let read_item = |last: &mut ReadNames, item| read_item(query, &images, &numbers, last, item);
+    let read: Vec<ItemFigures> = items.par_iter().map_init(ReadNames::default, read_item).collect::<Result<_, _>>()?;
     if read.iter().any(|item| item.is_scores) && !read.iter().all(|item| item.is_scores) {
         return Err(StageError::input("scores", "some inputs are scores and some metrics; a table takes either"));
     }
@@ -152,11 +163,12 @@ fn read_item(
     query: &Query,
     images: &ImageList,
     numbers: &ImageNumbers,
+    last: &mut ReadNames,
     item: &Item,
 ) -> Result<ItemFigures, StageError> {
     let has = |name: &str| item.files.iter().any(|file| file.name == name);
     if has("scores.parquet") {
-        scores(query, images, numbers, item)
+        scores(query, images, numbers, last, item)
     } else if has("metrics.parquet") {
         metrics(query, item)
     } else {
@@ -168,7 +180,13 @@ fn read_item(
 }
 
 /// Makes a figure for each wanted metric: of all images, and of those of each class and each size of lesion.
-fn scores(query: &Query, images: &ImageList, numbers: &ImageNumbers, item: &Item) -> Result<ItemFigures, StageError> {
+fn scores(
+    query: &Query,
+    images: &ImageList,
+    numbers: &ImageNumbers,
+    last: &mut ReadNames,
+    item: &Item,
+) -> Result<ItemFigures, StageError> {
     let rows = Scores::open(item)?;
     let classes = rows.classes(&["label"])?;
     if classes.iter().any(|class| class == ALL) {
@@ -176,11 +194,17 @@ fn scores(query: &Query, images: &ImageList, numbers: &ImageNumbers, item: &Item
     }
     // Columns that no cell needs are not read: a sweep has thousands of inputs.
     let classes_of_rows = if query.uses("label") { rows.class("label", &classes)? } else { vec![0; rows.len()] };
-    let names = rows.text("image")?;
-    let synthetic = names.iter().any(|name| is_synthetic_name(name));
-    let ids: Vec<Option<u32>> = names.iter().map(|name| images.id(name)).collect();
-    let (of_row, classified) = (numbers.of(names), Scores::classified(&rows, &classes)?);
-    let constant = Scores::constant(&rows)?;
+    // Comparing costs less than reading the names once more for each of hundreds of thresholds.
+    if !rows.has_texts("image", &last.names)? {
+        let names = rows.text("image")?;
+        *last = ReadNames {
+            numbers: numbers.of(&names),
+            ids: names.iter().map(|name| images.id(name)).collect(),
+            synthetic: is_synthetic(&names),
+            names,
+        };
+    }
+    let (classified, constant) = (Scores::classified(&rows, &classes)?, Scores::constant(&rows)?);
     let sizes_of_rows: Vec<Option<usize>> = match &images.bins {
         Some(bins) => rows.unsigned::<u32>("truth_pixels")?.into_iter().map(|pixels| bins.bin(pixels)).collect(),
         None => vec![None; rows.len()],
@@ -198,7 +222,7 @@ fn scores(query: &Query, images: &ImageList, numbers: &ImageNumbers, item: &Item
             for label in std::iter::once(0).chain(own_label) {
                 for size in std::iter::once(0).chain(own_size) {
                     let (figure, of_figure) = &mut sums[label * sizes.len() + size];
-                    of_figure.extend(figure.add(ids[row], value, query.at_most).then_some(of_row[row]));
+                    of_figure.extend(figure.add(last.ids[row], value, query.at_most).then_some(last.numbers[row]));
                     figure.constant += u64::from(constant.get(row) == Some(&true));
                 }
             }
@@ -217,7 +241,7 @@ fn scores(query: &Query, images: &ImageList, numbers: &ImageNumbers, item: &Item
             figures.push(LabelledFigure::new(item, &inner, figure));
         }
     }
-    Ok(ItemFigures { figures, is_scores: true, synthetic })
+    Ok(ItemFigures { figures, is_scores: true, synthetic: last.synthetic })
 }
 
 impl Figure {
