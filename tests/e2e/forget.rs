@@ -107,7 +107,7 @@ fn an_image_is_forgotten_with_all_that_was_made_of_it_and_other_data_stay() {
     let said = forget(&sandbox, &["data/scans/mueller.png"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
     assert_says(&said, &["deleted 3 results", "logs of 2 runs", "the pin paper loses 3 of 5 results"]);
-    assert_says(&said, &["DIR/results/folds: 3 files of 1 node\n", "  orchestrate run DIR/spec.toml\n"]);
+    assert_says(&said, &["DIR/results/folds: 3 files of 1 node made of it\n", "  orchestrate run DIR/spec.toml\n"]);
     assert_eq!(with_text(&store, "mueller"), [""; 0]);
     assert!(sandbox.path("results/folds/provenance.json").exists(), "published files are people's");
     let verified = sandbox.orchestrate(&["store", "verify"]);

@@ -75,7 +75,8 @@ pub(super) fn describe(
                 0 => String::new(),
                 number => format!(", and {} that joins them", terminal::count(number, "table")),
             };
-            let _ = writeln!(text, "  {root}: {} of {}{tables}", files(&made), terminal::count(made.len(), "node"));
+            let nodes = terminal::count(made.len(), "node");
+            let _ = writeln!(text, "  {root}: {} of {nodes} made of it{tables}", files(&made));
         }
         if !unknown.is_empty() {
             let nodes = terminal::count(unknown.len(), "node");
@@ -89,5 +90,5 @@ pub(super) fn describe(
     if text.is_empty() {
         return text;
     }
-    format!("published files made of it stay; publish them again by running, or remove them:\n{text}")
+    format!("published files stay; run the spec to publish them again, or remove them:\n{text}")
 }
