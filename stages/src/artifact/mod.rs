@@ -19,11 +19,10 @@ mod split;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use orchestrate_engine::stage::{Content, Item, Output, StageError};
+use orchestrate_engine::stage::{Item, Output, StageError};
 
 pub use self::parquet::{Columns, Rows};
 pub(crate) use self::parquet::{Series, cause, name_of, properties, repeated};
@@ -71,19 +70,6 @@ pub trait Table: Sized {
     /// The output with the table.
     fn output(&self) -> Result<Output, StageError> {
         Ok(Output::file(Self::OUTPUT, &file::<Self>(), self.encode()?))
-    }
-
-    /// The output with the table, in a file in [`Context::scratch_dir`].
-    ///
-    /// Saves a second copy in memory of a large table. Only for stages that run one node at a time, as the name is
-    /// fixed.
-    ///
-    /// [`Context::scratch_dir`]: orchestrate_engine::stage::Context::scratch_dir
-    fn saved(&self, scratch_dir: &Path) -> Result<Output, StageError> {
-        let name = file::<Self>();
-        let path = scratch_dir.join(&name);
-        self.columns()?.save(&path)?;
-        Ok(Output { name: Self::OUTPUT.to_owned(), files: vec![(name, Content::File(path))] })
     }
 
     /// Opens an item of a port, without decoding its columns.

@@ -2,8 +2,8 @@
 //! section 3.1; Cheng's brain tumour set, figshare 1512427.
 //!
 //! Every format first gives a listing of its images. Then all threads of the run decode, one picture a thread at a
-//! time, and each picture is resized and put among the others at once. Image names are relative to the manifest or
-//! folder, so a moved folder gives the same bytes.
+//! time, and each picture is resized and put among those of its row group, which is soon written. Image names are
+//! relative to the manifest or folder, so a moved folder gives the same bytes.
 
 mod census;
 mod cheng;
@@ -39,7 +39,6 @@ use crate::artifact::{Images, Labels, Masks, Table};
 use crate::problems::all_or_problems;
 use crate::typed::{Adaptor, Typed};
 
-use facts::ImageFacts;
 use listing::Listing;
 use load::{Files, Loaded, Loader};
 use stack::{Stack, cannot_use, stack};
@@ -76,7 +75,7 @@ impl Typed for Dataset {
     }
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
-        let one = |(params, action): &(Params, &Action)| outputs(run(params, &action.files, context)?, context);
+        let one = |(params, action): &(Params, &Action)| outputs(run(params, &action.files, context)?);
         batch.iter().map(one).collect()
     }
 }
@@ -84,27 +83,23 @@ impl Typed for Dataset {
 /// Reads or draws the data set.
 ///
 /// - `files`: the files that the stage listed, in the same order
-/// - returns: images and masks of one size, the class of each, in the order of the manifest, of the names or of the
-///   generator, and facts about each image
+/// - returns: the listing and, in its order, written images and masks of one size and facts about each image; the order
+///   is that of the manifest, of the names or of the generator
 ///
 /// Errors: all unusable files, by name, at once.
-fn run(
-    params: &Params,
-    files: &[ExternalFile],
-    context: &Context<'_>,
-) -> Result<(Listing, Stack, Vec<ImageFacts>), StageError> {
+fn run(params: &Params, files: &[ExternalFile], context: &Context<'_>) -> Result<(Listing, Stack), StageError> {
     let mut listing = listing(params, files, context)?.limited(params.limit);
     let opener = Files::new(files);
     let loader = Loader::new(params, &listing, &opener).map_err(cannot_use)?;
     let (size, resize) = (params.size, params.resize.unwrap_or_default());
     let load = |run, each: &mut dyn FnMut(usize, Result<Loaded, String>)| loader.load(run, each);
-    let (stack, facts) = stack(context, &listing.names(), &listing.runs(), size, resize, load)?;
-    for (image, facts) in listing.images.iter_mut().zip(&facts) {
+    let stack = stack(context, &listing.names(), &listing.runs(), size, resize, load)?;
+    for (image, facts) in listing.images.iter_mut().zip(&stack.facts) {
         if image.patient.is_none() {
             image.patient.clone_from(&facts.patient);
         }
     }
-    Ok((listing, stack, facts))
+    Ok((listing, stack))
 }
 
 /// Lists the images, before the limit is applied.
@@ -136,13 +131,8 @@ fn listing(params: &Params, files: &[ExternalFile], context: &Context<'_>) -> Re
     }
 }
 
-/// Makes the outputs. Images go to a file; masks, packed to a hundredth, stay in memory.
-fn outputs(
-    (listing, stack, _facts): (Listing, Stack, Vec<ImageFacts>),
-    context: &Context<'_>,
-) -> Result<Vec<Output>, StageError> {
-    let Stack { height, width, images, masks } = stack;
-    let images = Images { names: listing.names(), height, width, pixels: images }.saved(context.scratch_dir)?;
-    let masks = Masks { names: listing.names(), height, width, pixels: masks }.output()?;
+/// Collects the outputs.
+fn outputs((listing, stack): (Listing, Stack)) -> Result<Vec<Output>, StageError> {
+    let Stack { images, masks, facts: _ } = stack;
     Ok(vec![images, listing.labels().output()?, masks])
 }
