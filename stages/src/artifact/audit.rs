@@ -98,18 +98,13 @@ impl Table for Audit {
     }
 
     fn from_rows(rows: &Rows) -> Result<Self, StageError> {
-        let (levels, topics, counts) = (rows.text("level")?, rows.text("topic")?, rows.integer("count")?);
+        let (levels, topics, counts) = (rows.text("level")?, rows.text("topic")?, rows.unsigned::<usize>("count")?);
         let (messages, names) = (rows.text("message")?, rows.text("names")?);
-        let rest = topics.into_iter().zip(counts).zip(messages.into_iter().zip(names));
-        let finding =
-            |(level, ((topic, count), (message, names))): (String, ((String, i64), (String, String)))| Finding {
-                is_warning: level == WARNING,
-                topic,
-                count: usize::try_from(count).unwrap_or_default(),
-                message,
-                names,
-            };
-        Ok(Self { findings: levels.into_iter().zip(rest).map(finding).collect() })
+        let texts = topics.into_iter().zip(messages).zip(names);
+        let finding = |((level, count), ((topic, message), names)): ((String, usize), ((String, String), String))| {
+            Finding { is_warning: level == WARNING, topic, count, message, names }
+        };
+        Ok(Self { findings: levels.into_iter().zip(counts).zip(texts).map(finding).collect() })
     }
 }
 

@@ -1,90 +1,125 @@
 //! Pixels of images of one size: columns of a table, written some images at a time, read whole or chosen.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use orchestrate_engine::stage::{Content, Output, StageError};
 
 use super::parquet::TableWriter;
-use super::{Columns, Rows, Table, file};
+use super::{Columns, Rows, Table};
 
-/// The columns of some images `[height, width]`, given their names and pixels.
-type GridColumns = for<'a> fn(&'a [String], (usize, usize), &'a [u8]) -> Result<Columns<'a>, StageError>;
+/// The columns of the rows in a range, given their pixels.
+type ColumnsOf<'a> = dyn for<'p> Fn(Range<usize>, &'p [u8]) -> Result<Columns<'p>, StageError> + Send + 'a;
 
-/// A table of images or masks in a new file, of which only some images are in memory at a time.
+/// A table of images or masks in a new file, of which only a row group is in memory at a time.
 ///
 /// The bytes are those of the table as a whole; see [`Table::encode`].
 pub struct GridsWriter<'a> {
     output: &'static str,
     path: PathBuf,
     file: TableWriter,
-    columns: GridColumns,
-    /// Names of the images whose pixels are still to come.
-    names: &'a [String],
-    size: (usize, usize),
+    columns: Box<ColumnsOf<'a>>,
+    /// Pixels of an image.
+    size: usize,
+    /// Number of images that are written, and that the table will have.
+    written: usize,
+    count: usize,
+    /// Pixels of images that do not fill a row group yet.
+    held: Vec<u8>,
 }
 
 impl<'a> GridsWriter<'a> {
-    /// Starts the file of a table in a folder.
+    /// Starts the file of a table of `count` images of `size` pixels.
     pub(super) fn create<T: Table>(
-        dir: &Path,
-        names: &'a [String],
-        size: (usize, usize),
-        columns: GridColumns,
+        path: &Path,
+        (count, size): (usize, usize),
+        columns: impl for<'p> Fn(Range<usize>, &'p [u8]) -> Result<Columns<'p>, StageError> + Send + 'a,
     ) -> Result<Self, StageError> {
-        let path = dir.join(file::<T>());
-        let (name, pixels) = ([String::new()], vec![0; size.0 * size.1]);
-        let file = TableWriter::create(&path, &columns(&name, size, &pixels)?)?;
-        Ok(Self { output: T::OUTPUT, path, file, columns, names, size })
+        let file = TableWriter::create(path, &columns(0..0, &[])?)?;
+        let columns = Box::new(columns);
+        Ok(Self { output: T::OUTPUT, path: path.to_owned(), file, columns, size, written: 0, count, held: Vec::new() })
     }
 
-    /// Number of images that the next [`GridsWriter::push`] takes: those of a row group, or the rest; 0 at the end.
-    pub fn next_count(&self) -> usize {
-        self.file.rows_per_group().min(self.names.len())
+    /// Number of images in a row group.
+    pub fn images_per_group(&self) -> usize {
+        self.file.rows_per_group()
     }
 
-    /// Writes the next images, `[image, height, width]`.
+    /// Adds the next images, `[image, height, width]`; written once a row group is full.
     ///
-    /// Errors: another number of pixels than those of [`GridsWriter::next_count`] images.
+    /// Errors: more pixels than those of all images.
     pub fn push(&mut self, pixels: &[u8]) -> Result<(), StageError> {
-        let (names, rest) = self.names.split_at(self.next_count());
-        self.file.push(&(self.columns)(names, self.size, pixels)?)?;
-        self.names = rest;
+        let mut rest = pixels;
+        while !rest.is_empty() {
+            let group = self.images_per_group().min(self.count - self.written) * self.size;
+            if group == 0 {
+                let extra = rest.len();
+                return Err(StageError::new(format!("`{}` has {extra} pixels too many for its images", self.output)));
+            }
+            if self.held.is_empty() && rest.len() >= group {
+                self.write(&rest[..group])?;
+                rest = &rest[group..];
+                continue;
+            }
+            let (added, after) = rest.split_at(rest.len().min(group - self.held.len()));
+            self.held.extend_from_slice(added);
+            rest = after;
+            if self.held.len() == group {
+                let mut held = std::mem::take(&mut self.held);
+                self.write(&held)?;
+                held.clear();
+                self.held = held;
+            }
+        }
         Ok(())
     }
 
-    /// Returns the output with the table, after all images were pushed.
-    pub fn finish(self) -> Result<Output, StageError> {
-        assert!(self.names.is_empty(), "BUG: {} images of `{}` were not written", self.names.len(), self.output);
+    /// Returns the output with the table.
+    ///
+    /// Errors: fewer pixels than those of all images.
+    pub fn finish(mut self) -> Result<Output, StageError> {
+        // The last row group is written when it is full, unless its images have no pixels.
+        while self.written < self.count {
+            let held = std::mem::take(&mut self.held);
+            self.write(&held)?;
+        }
         self.file.finish()?;
         let name = format!("{}.parquet", self.output);
         Ok(Output { name: self.output.to_owned(), files: vec![(name, Content::File(self.path))] })
     }
+
+    /// Writes a row group.
+    fn write(&mut self, pixels: &[u8]) -> Result<(), StageError> {
+        let rows = self.written..self.count.min(self.written + self.images_per_group());
+        self.written = rows.end;
+        self.file.push(&(self.columns)(rows, pixels)?)
+    }
 }
 
 /// The columns of grey images; pixels are not compressed.
-pub(super) fn image_columns<'a>(
-    names: &'a [String],
+pub(super) fn image_columns<'p>(
+    names: &[String],
     size: (usize, usize),
-    pixels: &'a [u8],
-) -> Result<Columns<'a>, StageError> {
-    Ok(frame_columns(names, size, pixels)?.raw_bytes("pixels", names.len(), pixels))
+    pixels: &'p [u8],
+) -> Result<Columns<'p>, StageError> {
+    Ok(frame_columns(names, size, pixels)?.raw_bytes("pixels", (names.len(), size.0 * size.1), pixels))
 }
 
 /// The columns of masks, whose pixels are compressed.
-pub(super) fn mask_columns<'a>(
-    names: &'a [String],
+pub(super) fn mask_columns<'p>(
+    names: &[String],
     size: (usize, usize),
-    pixels: &'a [u8],
-) -> Result<Columns<'a>, StageError> {
-    Ok(frame_columns(names, size, pixels)?.bytes("pixels", names.len(), pixels))
+    pixels: &'p [u8],
+) -> Result<Columns<'p>, StageError> {
+    Ok(frame_columns(names, size, pixels)?.bytes("pixels", (names.len(), size.0 * size.1), pixels))
 }
 
 /// The columns except `pixels`, of which only the number is checked.
-fn frame_columns<'a>(
-    names: &'a [String],
+fn frame_columns<'p>(
+    names: &[String],
     (height, width): (usize, usize),
     pixels: &[u8],
-) -> Result<Columns<'a>, StageError> {
+) -> Result<Columns<'p>, StageError> {
     let rows = names.len();
     if pixels.len() != rows * height * width {
         return Err(StageError::new(format!(
@@ -146,24 +181,19 @@ mod tests {
     use super::*;
     use crate::artifact::{Images, Masks};
 
-    /// Pushes all images group by group, and returns the bytes of the file.
-    fn streamed(mut writer: GridsWriter<'_>, pixels: &[u8], size: usize) -> Vec<u8> {
-        let mut rest = pixels;
-        while writer.next_count() > 0 {
-            let (group, after) = rest.split_at(writer.next_count() * size);
-            writer.push(group).unwrap();
-            rest = after;
-        }
+    /// Pushes all images, so many at a time, and returns the bytes of the file.
+    fn streamed(mut writer: GridsWriter<'_>, pixels: &[u8], step: usize) -> Vec<u8> {
+        pixels.chunks(step.max(1)).for_each(|pixels| writer.push(pixels).unwrap());
         let output = writer.finish().unwrap();
         let Content::File(path) = &output.files[0].1 else { panic!("it is a file") };
-        assert_eq!(path.file_name().unwrap().to_str(), Some(&*output.files[0].0));
         std::fs::read(path).unwrap()
     }
 
     #[test]
     fn tables_written_group_by_group_have_the_bytes_of_the_whole() {
         let dir = tempfile::tempdir().unwrap();
-        // Of 664 images a group: two groups and some, exactly two, one, none; small ones; some without pixels.
+        let path = dir.path().join("table");
+        // Of 664 images a group: two groups and some, exactly two, one, none; small ones; without pixels; large ones.
         let tables = [
             (1400, 224, 224),
             (1328, 224, 224),
@@ -171,32 +201,36 @@ mod tests {
             (0, 224, 224),
             (20_000, 40, 41),
             (3, 0, 4),
-            (9, 2000, 999),
+            (70_000, 0, 0),
+            (19, 1100, 999),
         ];
         for (count, height, width) in tables {
             let size = height * width;
             let names: Vec<String> = (0..count).map(|image| format!("{image}.png")).collect();
             let pixels: Vec<u8> = (0..count * size).map(|place| ((place * 7919) >> 5) as u8).collect();
-            let case = format!("{count} images of {height} × {width}");
-
-            let writer = Images::writer(dir.path(), &names, (height, width)).unwrap();
-            let streams = streamed(writer, &pixels, size);
-            let images = Images { names, height, width, pixels };
-            assert!(streams == images.encode().unwrap(), "{case}");
-
-            let Images { names, mut pixels, .. } = images;
-            pixels.iter_mut().for_each(|pixel| *pixel = u8::from(*pixel < 9));
-            let writer = Masks::writer(dir.path(), &names, (height, width)).unwrap();
-            let streams = streamed(writer, &pixels, size);
-            assert!(streams == Masks { names, height, width, pixels }.encode().unwrap(), "masks of {case}");
+            let mask = pixels.iter().map(|&pixel| u8::from(pixel < 9)).collect();
+            let images = Images { names: names.clone(), height, width, pixels };
+            let masks = Masks { names: names.clone(), height, width, pixels: mask };
+            let (all_images, all_masks) = (images.encode().unwrap(), masks.encode().unwrap());
+            for step in [1, 7, 664, count] {
+                let case = format!("{count} images of {height} × {width}, {step} at a time");
+                let writer = Images::writer(&path, &names, (height, width)).unwrap();
+                assert!(streamed(writer, &images.pixels, step * size) == all_images, "{case}");
+                let writer = Masks::writer(&path, &names, (height, width)).unwrap();
+                assert!(streamed(writer, &masks.pixels, step * size) == all_masks, "masks of {case}");
+            }
         }
     }
 
     #[test]
-    fn a_group_with_too_few_pixels_is_refused() {
+    fn another_number_of_pixels_is_refused() {
         let (dir, names) = (tempfile::tempdir().unwrap(), ["a", "b"].map(str::to_owned));
-        let mut writer = Masks::writer(dir.path(), &names, (2, 2)).unwrap();
-        let error = writer.push(&[0; 4]).unwrap_err().to_string();
+        let writer = || Masks::writer(&dir.path().join("table"), &names, (2, 2)).unwrap();
+        let mut short = writer();
+        short.push(&[0; 4]).unwrap();
+        let error = short.finish().unwrap_err().to_string();
         assert_eq!(error, "2 images of 2 × 2 have 8 pixels, but there are 4");
+        let error = writer().push(&[0; 12]).unwrap_err().to_string();
+        assert_eq!(error, "`masks` has 4 pixels too many for its images");
     }
 }

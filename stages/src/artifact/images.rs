@@ -57,9 +57,11 @@ pub struct Masks {
 }
 
 impl Images {
-    /// Starts the table in a folder for output files; the pixels follow some images at a time.
-    pub fn writer<'a>(dir: &Path, names: &'a [String], size: (usize, usize)) -> Result<GridsWriter<'a>, StageError> {
-        GridsWriter::create::<Self>(dir, names, size, image_columns)
+    /// Starts the table in a new file; the pixels follow some images at a time.
+    pub fn writer<'a>(path: &Path, names: &'a [String], size: (usize, usize)) -> Result<GridsWriter<'a>, StageError> {
+        GridsWriter::create::<Self>(path, (names.len(), size.0 * size.1), move |rows, pixels| {
+            image_columns(&names[rows], size, pixels)
+        })
     }
 
     /// Reads only the images whose name is `wanted` from an item of a port.
@@ -81,9 +83,11 @@ impl Labels {
 }
 
 impl Masks {
-    /// Starts the table in a folder for output files; see [`Images::writer`].
-    pub fn writer<'a>(dir: &Path, names: &'a [String], size: (usize, usize)) -> Result<GridsWriter<'a>, StageError> {
-        GridsWriter::create::<Self>(dir, names, size, mask_columns)
+    /// Starts the table in a new file; see [`Images::writer`].
+    pub fn writer<'a>(path: &Path, names: &'a [String], size: (usize, usize)) -> Result<GridsWriter<'a>, StageError> {
+        GridsWriter::create::<Self>(path, (names.len(), size.0 * size.1), move |rows, pixels| {
+            mask_columns(&names[rows], size, pixels)
+        })
     }
 
     /// Reads only the masks of images whose name is `wanted`, so a fold does not hold the whole data set.

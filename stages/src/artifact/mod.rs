@@ -21,7 +21,6 @@ mod split;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -87,19 +86,6 @@ pub trait Table: Sized {
         let warning = self.warning().map(|warning| Content::Bytes(format!("warning: {warning}\n").into_bytes()));
         output.files.extend(warning.map(|warning| (TEXT.to_owned(), warning)));
         Ok(output)
-    }
-
-    /// The output with the table, in a file in [`Context::scratch_dir`].
-    ///
-    /// Saves a second copy in memory of a large table. Only for stages that run one node at a time, as the name is
-    /// fixed.
-    ///
-    /// [`Context::scratch_dir`]: orchestrate_engine::stage::Context::scratch_dir
-    fn saved(&self, scratch_dir: &Path) -> Result<Output, StageError> {
-        let name = file::<Self>();
-        let path = scratch_dir.join(&name);
-        self.columns()?.save(&path)?;
-        Ok(Output { name: Self::OUTPUT.to_owned(), files: vec![(name, Content::File(path))] })
     }
 
     /// Opens an item of a port, without decoding its columns.

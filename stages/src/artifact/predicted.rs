@@ -1,8 +1,11 @@
 //! The table of `predict-masks`: the mask that a segmentation network predicts for each image.
 
+use std::ops::Range;
+use std::path::Path;
+
 use orchestrate_engine::stage::{Item, StageError};
 
-use super::grids::{mask_columns, mask_grids};
+use super::grids::{GridsWriter, mask_columns, mask_grids};
 use super::{Columns, MaskReader, Rows, Table, constant_maps, is_constant};
 
 /// Predicted masks of validation images, in data set order.
@@ -23,6 +26,21 @@ pub struct PredictedMasks {
     pub width: usize,
     /// 1 = foreground, 0 = background, `[image, height, width]`.
     pub pixels: Vec<u8>,
+}
+
+impl PredictedMasks {
+    /// Starts the table in a new file with everything but the pixels, which follow some images at a time.
+    pub fn writer<'a>(&'a self, path: &Path) -> Result<GridsWriter<'a>, StageError> {
+        GridsWriter::create::<Self>(path, (self.names.len(), self.height * self.width), |rows, pixels| {
+            self.columns_of(rows, pixels)
+        })
+    }
+
+    fn columns_of<'p>(&self, rows: Range<usize>, pixels: &'p [u8]) -> Result<Columns<'p>, StageError> {
+        mask_columns(&self.names[rows.clone()], (self.height, self.width), pixels)?
+            .class("label", &self.labels[rows], &self.classes)?
+            .classes(&self.classes)
+    }
 }
 
 /// [`PredictedMasks`] whose foreground is read when asked for.
@@ -65,9 +83,7 @@ impl Table for PredictedMasks {
     }
 
     fn columns(&self) -> Result<Columns<'_>, StageError> {
-        mask_columns(&self.names, (self.height, self.width), &self.pixels)?
-            .class("label", &self.labels, &self.classes)?
-            .classes(&self.classes)
+        self.columns_of(0..self.names.len(), &self.pixels)
     }
 
     fn from_rows(rows: &Rows) -> Result<Self, StageError> {

@@ -18,8 +18,8 @@ const DICTIONARY_MAX: usize = 16;
 pub(super) enum Column<'a> {
     /// One value a row.
     Values { array: ArrayRef, nullable: bool },
-    /// Byte strings of one length, one after the other.
-    Bytes { rows: usize, values: &'a [u8], compression: Compression },
+    /// Byte strings of `width` bytes, one after the other.
+    Bytes { rows: usize, width: usize, values: &'a [u8], compression: Compression },
     /// Lists of floats of one length, one after the other.
     Floats { rows: usize, values: &'a [f32] },
 }
@@ -41,8 +41,12 @@ impl Column<'_> {
         }
     }
 
+    /// Number of values in a row.
     fn width(&self) -> usize {
-        self.values() / self.rows().max(1)
+        match self {
+            Self::Bytes { width, .. } => *width,
+            _ => self.values() / self.rows().max(1),
+        }
     }
 
     fn is_text(&self) -> bool {

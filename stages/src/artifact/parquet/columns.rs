@@ -48,7 +48,7 @@ impl<'a> Columns<'a> {
     }
 
     /// Adds a column of texts.
-    pub fn text(self, name: &str, values: impl IntoIterator<Item = &'a String>) -> Self {
+    pub fn text<'t>(self, name: &str, values: impl IntoIterator<Item = &'t String>) -> Self {
         self.values(name, false, StringArray::from_iter_values(values))
     }
 
@@ -58,7 +58,7 @@ impl<'a> Columns<'a> {
     }
 
     /// Adds a column of texts, some of which may be missing.
-    pub fn optional_text(self, name: &str, values: &'a [Option<String>]) -> Self {
+    pub fn optional_text(self, name: &str, values: &[Option<String>]) -> Self {
         self.values(name, true, StringArray::from_iter(values))
     }
 
@@ -82,14 +82,14 @@ impl<'a> Columns<'a> {
         self.values(name, false, BooleanArray::from(values.into_iter().collect::<Vec<_>>()))
     }
 
-    /// Adds a column of byte strings of one length, laid out one after the other.
-    pub fn bytes(self, name: &str, rows: usize, values: &'a [u8]) -> Self {
-        self.with(name, Column::Bytes { rows, values, compression: zstd() })
+    /// Adds a column of byte strings of `width` bytes, laid out one after the other.
+    pub fn bytes(self, name: &str, (rows, width): (usize, usize), values: &'a [u8]) -> Self {
+        self.with(name, Column::Bytes { rows, width, values, compression: zstd() })
     }
 
     /// Adds [`Columns::bytes`] without compression: noise halves at best, and every training reads it.
-    pub fn raw_bytes(self, name: &str, rows: usize, values: &'a [u8]) -> Self {
-        self.with(name, Column::Bytes { rows, values, compression: Compression::UNCOMPRESSED })
+    pub fn raw_bytes(self, name: &str, (rows, width): (usize, usize), values: &'a [u8]) -> Self {
+        self.with(name, Column::Bytes { rows, width, values, compression: Compression::UNCOMPRESSED })
     }
 
     /// Adds a column of lists of f32 of one length, laid out one after the other.
@@ -98,7 +98,7 @@ impl<'a> Columns<'a> {
     }
 
     /// Adds a column of class names, given as indices; [`Columns::classes`] notes their order.
-    pub fn class(self, name: &str, indices: &[u32], classes: &'a [String]) -> Result<Self, StageError> {
+    pub fn class(self, name: &str, indices: &[u32], classes: &[String]) -> Result<Self, StageError> {
         let class_name = |&index: &u32| {
             classes.get(index as usize).map(String::as_str).ok_or_else(|| {
                 StageError::new(format!("column `{name}` has class {index}, but there are {}", classes.len()))

@@ -206,9 +206,9 @@ mod tests {
             let names: Vec<String> = (0..rows).map(|row| format!("{row}.png")).collect();
             let columns = Columns::new()
                 .text("image", &names)
-                .raw_bytes("pixels", rows, &values)
+                .raw_bytes("pixels", (rows, width), &values)
                 .float("weight", (0..rows).map(|row| row as f64))
-                .raw_bytes("more", rows, &values)
+                .raw_bytes("more", (rows, width), &values)
                 .note("made", "here");
             let expected = written(&columns, rows);
             assert!(columns.encode().unwrap() == expected, "{rows} rows of {width} bytes");

@@ -2,8 +2,8 @@
 //! section 3.1; Cheng's brain tumour set, figshare 1512427.
 //!
 //! Every format first gives a listing of its images. Then all threads of the run decode, one picture a thread at a
-//! time, and each picture is resized and put among the others at once. Image names are relative to the manifest or
-//! folder, so a moved folder gives the same bytes.
+//! time, and each picture is resized and put among those of its row group, which is soon written. Image names are
+//! relative to the manifest or folder, so a moved folder gives the same bytes.
 
 mod audit;
 #[cfg(test)]
@@ -11,7 +11,6 @@ mod bundled;
 mod census;
 mod cheng;
 mod dicom;
-#[cfg_attr(not(test), expect(dead_code, reason = "the manifest calls it soon"))]
 mod doubtful;
 mod facts;
 mod file;
@@ -41,7 +40,7 @@ mod window;
 
 use std::path::Path;
 
-use orchestrate_engine::stage::{Action, Context, ExternalFile, Facts, FileName, Output, StageError};
+use orchestrate_engine::stage::{Action, Context, Facts, FileName, Output, StageError};
 use rayon::prelude::*;
 
 use crate::artifact::{Audit, Images, Labels, Masks, Table};
@@ -116,7 +115,7 @@ fn run(params: &Params, action: &Action, context: &Context<'_>) -> Result<Vec<Ou
     let mut listing = whole.limited(params.limit);
     let (size, resize) = (params.size, params.resize.unwrap_or_default());
     let (names, runs) = (listing.names(), listing.runs());
-    let (Stack { height, width, images, masks }, facts) = {
+    let Stack { images, masks, facts } = {
         let loader = Loader::new(params, &listing, &files).map_err(cannot_use)?;
         let load = |run, each: &mut dyn FnMut(usize, Result<Loaded, String>)| loader.load(run, each);
         stack(context, &names, &runs, size, resize, load)?
@@ -129,9 +128,6 @@ fn run(params: &Params, action: &Action, context: &Context<'_>) -> Result<Vec<Ou
         let hashes = facts.iter().map(|facts| alike::text(facts.hash)).collect();
         labels.columns.push((alike::COLUMN.to_owned(), hashes));
     }
-    // Images go to a file; masks, packed to a hundredth, stay in memory.
-    let images = Images { names: names.clone(), height, width, pixels: images }.saved(context.scratch_dir)?;
-    let masks = Masks { names, height, width, pixels: masks }.output()?;
     Ok(vec![images, labels.output()?, masks, audit.reported()?])
 }
 

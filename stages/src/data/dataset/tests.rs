@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use image::{GrayImage, Luma};
 use orchestrate_cache::Digest;
-use orchestrate_engine::stage::Stage;
+use orchestrate_engine::stage::{ExternalFile, Stage};
 
 use super::*;
 use crate::testing::Bench;

@@ -59,7 +59,8 @@ fn a_constant_heatmap_is_marked_and_the_classified_images_are_counted() {
 fn an_empty_or_full_predicted_mask_is_marked() {
     let (_, _, masks) = inputs();
     let pixels = [[0, 0, 0, 0], [1, 1, 1, 1], [0, 0, 0, 1]].concat();
-    let scores = run_predicted(&PredictedMasks { pixels, ..predicted() }, &masks).unwrap();
+    let predicted = PredictedMasks { pixels, ..predicted() };
+    let scores = run_predicted(&predicted.into(), &(&masks).into()).unwrap();
     assert_eq!(scores.constant, [true, true, false]);
     assert_eq!(scores.classified, None);
 }

@@ -39,7 +39,7 @@ const UNCOMPRESSED: u64 = 1;
 const JPEG: u64 = 7;
 
 /// A TIFF file, and its pages.
-pub(super) struct Tiff {
+pub(in crate::data::dataset) struct Tiff {
     /// The file, with the colours of each page declared as plain samples.
     bytes: Vec<u8>,
     pages: Vec<Page>,
