@@ -7,6 +7,7 @@ mod command;
 mod crash;
 mod crowd;
 mod data;
+mod datasets;
 mod device;
 mod disk;
 mod errors;

@@ -91,9 +91,14 @@ impl Typed for Dataset {
     }
 
     fn probe(params: &Params) -> Result<Vec<(String, String)>, String> {
-        let path = params.path.as_deref().filter(|_| params.format == Format::Folders);
-        let Some(path) = path else { return Ok(Vec::new()) };
-        let left_out = folders::scan(path).map_err(|problems| problems.join("\n"))?.left_out;
+        let path = params.path.as_deref().unwrap_or(Path::new(""));
+        let left_out = match params.format {
+            Format::Folders => folders::scan(path).map(|scan| scan.left_out),
+            Format::ChengMat => cheng::left_out(path),
+            // The folder of a manifest may hold anything; `check` looks into it.
+            Format::Manifest | Format::Phantom => return Ok(Vec::new()),
+        };
+        let left_out = left_out.map_err(|problems| problems.join("\n"))?;
         let json = || serde_json::to_string(&left_out).map_err(|error| error.to_string());
         if left_out.0.is_empty() { Ok(Vec::new()) } else { Ok(vec![(LEFT_OUT.to_owned(), json()?)]) }
     }
@@ -160,7 +165,8 @@ pub fn check(params: &serde_json::Value) -> Result<Audit, Vec<String>> {
     let left_out = match params.format {
         Format::Folders => folders::scan(params.path.as_deref().unwrap_or(Path::new("")))?.left_out,
         Format::Manifest => manifest::left_out(&params, files.names()),
-        Format::ChengMat | Format::Phantom => LeftOut::default(),
+        Format::ChengMat => cheng::left_out(params.path.as_deref().unwrap_or(Path::new("")))?,
+        Format::Phantom => LeftOut::default(),
     };
     Ok(Audited { params: &params, listing: &listing, names: &names, facts: &facts, left_out, before_limit }.audit())
 }

@@ -1,6 +1,8 @@
 //! The audit of a data set: every file is accounted for, and what is odd is counted and named.
 
 mod pictures;
+#[cfg(test)]
+mod tests;
 mod twins;
 
 use std::collections::BTreeSet;

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use orchestrate_engine::stage::FileName;
 
+use super::left_out::LeftOut;
 use super::listing::{ListedImage, Listing};
 use super::natural::{self, names_in};
 
@@ -50,6 +51,15 @@ fn number(name: &str) -> Option<&str> {
         extension.eq_ignore_ascii_case("mat") && !stem.is_empty() && stem.bytes().all(|byte| byte.is_ascii_digit());
     // Natural order puts equal numbers side by side.
     is_slice.then(|| stem.trim_start_matches('0'))
+}
+
+/// Lists the other files of the folder.
+pub(super) fn left_out(path: &Path) -> Result<LeftOut, Vec<String>> {
+    let mut left_out = LeftOut::default();
+    for name in names_in(path)?.into_iter().filter(|name| number(name).is_none()) {
+        left_out.add("no numbered .mat file", false, name);
+    }
+    Ok(left_out)
 }
 
 /// Returns the command that downloads the files into this folder, for a shell.
