@@ -6,6 +6,7 @@ null for padding; for each segmentation the label values that belong to an image
     python dicom.py
 """
 
+import io
 import json
 import pathlib
 import shutil
@@ -240,6 +241,11 @@ coded("jpeg-lossless-8.dcm", shallow, (8, 8), JPEGLosslessSV1, [ljpeg(shallow, b
 baseline = imagecodecs.jpeg8_encode(shallow, level=95)
 coded("jpeg.dcm", shallow, (8, 8), JPEGBaseline8Bit, [baseline], tolerance=1)
 coded("jpeg-fragments.dcm", shallow, (8, 8), JPEGBaseline8Bit, [baseline], tolerance=1, fragments=3)
+# Pillow can write markers between pieces of the data.
+large = np.kron(shallow, np.ones((4, 4), np.uint8))
+stream = io.BytesIO()
+Image.fromarray(large).save(stream, "JPEG", quality=95, restart_marker_blocks=1)
+coded("jpeg-restart.dcm", large, (8, 8), JPEGBaseline8Bit, [stream.getvalue()], tolerance=1)
 colour = imagecodecs.jpeg8_encode(rgb, level=95, colorspace="RGB", outcolorspace="YCBCR", subsampling="444")
 coded("jpeg-ybr.dcm", rgb, (8, 8), JPEGBaseline8Bit, [colour], "YBR_FULL", tolerance=1)
 for name, syntax, level in [("lossless", JPEG2000Lossless, 0), ("lossy", JPEG2000, 40)]:

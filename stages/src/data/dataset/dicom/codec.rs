@@ -1,11 +1,10 @@
 //! Decompression of one frame. Source: DICOM PS3.5 2024, annexes A.4 and G.
 
-use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use hayro_jpeg2000::{DecodeSettings, DecoderContext, Image};
-use jpeg_decoder::{ColorTransform, Decoder, PixelFormat};
 
+use super::jpeg;
 use super::samples::{Samples, Shape};
 use super::syntax::Pixels;
 
@@ -20,7 +19,7 @@ const TILES_MAX: u32 = 1 << 16;
 pub(super) fn decode<'a>(bytes: &[u8], pixels: Pixels, shape: Shape, is_ybr: bool) -> Result<Samples<'a>, String> {
     let decode = || match pixels {
         Pixels::Plain => Err("its pixels are compressed, but the header says that they are not".to_owned()),
-        Pixels::Jpeg => jpeg(bytes, shape, is_ybr),
+        Pixels::Jpeg => jpeg::decode(bytes, shape, is_ybr),
         Pixels::Jpeg2000 => jpeg2000(bytes, shape),
         Pixels::Rle => rle(bytes, shape),
         Pixels::Unread(codec) => Err(unread(codec)),
@@ -36,13 +35,13 @@ pub(super) fn unread(codec: &str) -> String {
     )
 }
 
-fn damaged(detail: &str) -> String {
+pub(super) fn damaged(detail: &str) -> String {
     let colon = if detail.is_empty() { "" } else { ": " };
     format!("cannot decode its pixels; the file is damaged{colon}{detail}")
 }
 
 /// Returns a message if a codec's picture has another size than the header says. Checked before memory is taken.
-fn check_size(found: (usize, usize, usize), shape: Shape) -> Result<(), String> {
+pub(super) fn check_size(found: (usize, usize, usize), shape: Shape) -> Result<(), String> {
     let (rows, columns, samples) = found;
     if found == (shape.rows, shape.columns, shape.samples) {
         return Ok(());
@@ -52,70 +51,6 @@ fn check_size(found: (usize, usize, usize), shape: Shape) -> Result<(), String> 
          header says {} × {} with {}",
         shape.rows, shape.columns, shape.samples
     ))
-}
-
-/// The start of frame of a JPEG picture, and the hints at its colours.
-struct JpegFrame {
-    precision: u8,
-    size: (usize, usize, usize),
-    is_lossless: bool,
-    is_rgb: bool,
-    is_jfif: bool,
-}
-
-/// Finds the start of frame. Source: ITU-T T.81, B.2.
-fn jpeg_frame(bytes: &[u8]) -> Option<JpegFrame> {
-    let (mut at, mut is_jfif) = (2, false);
-    loop {
-        let marker = *bytes.get(at + 1).filter(|_| bytes[at] == 0xFF)?;
-        if marker == 0xFF {
-            at += 1;
-            continue;
-        }
-        let length = usize::from(u16::from_be_bytes(*bytes.get(at + 2..)?.first_chunk()?));
-        let segment = bytes.get(at + 4..at + 2 + length)?;
-        match marker {
-            0xE0 => is_jfif |= segment.starts_with(b"JFIF"),
-            0xC0..=0xCF if !matches!(marker, 0xC4 | 0xC8 | 0xCC) => {
-                let &[precision, r0, r1, c0, c1, count] = segment.first_chunk()?;
-                let number = |high, low| usize::from(u16::from_be_bytes([high, low]));
-                let names: Vec<u8> = segment.get(6..)?.iter().step_by(3).copied().collect();
-                return Some(JpegFrame {
-                    precision,
-                    size: (number(r0, r1), number(c0, c1), count.into()),
-                    is_lossless: marker == 0xC3,
-                    is_rgb: names == *b"RGB" || names == *b"rgb",
-                    is_jfif,
-                });
-            }
-            _ => {}
-        }
-        at += 2 + length;
-    }
-}
-
-fn jpeg<'a>(bytes: &[u8], shape: Shape, is_ybr: bool) -> Result<Samples<'a>, String> {
-    let frame = jpeg_frame(bytes).ok_or_else(|| damaged("it has no JPEG start of frame"))?;
-    check_size(frame.size, shape)?;
-    if frame.precision > 8 && !frame.is_lossless {
-        return Err(unread("JPEG with 12 bits a sample"));
-    }
-    let mut decoder = Decoder::new(Cursor::new(bytes));
-    // As pydicom: names of components go before JFIF, and that before the header.
-    let is_ybr = !frame.is_rgb && (frame.is_jfif || is_ybr);
-    if shape.samples == 3 {
-        decoder.set_color_transform(if is_ybr { ColorTransform::YCbCr } else { ColorTransform::RGB });
-    }
-    let pixels = decoder.decode().map_err(|error| damaged(&error.to_string()))?;
-    let format = decoder.info().map(|info| info.pixel_format);
-    // The decoder writes samples of 16 bits in the order of this machine.
-    let bytes = match format {
-        Some(PixelFormat::L16) => {
-            pixels.as_chunks().0.iter().flat_map(|&pair| u16::from_ne_bytes(pair).to_le_bytes()).collect()
-        }
-        _ => pixels,
-    };
-    Samples::decoded(bytes, shape, frame.precision, is_ybr)
 }
 
 fn jpeg2000<'a>(bytes: &[u8], shape: Shape) -> Result<Samples<'a>, String> {

@@ -10,6 +10,7 @@ mod codec;
 mod element;
 mod frame;
 mod functional;
+mod jpeg;
 mod lut;
 mod object;
 mod pixel;

@@ -185,6 +185,23 @@ fn a_file_cut_anywhere_is_an_error() {
     }
 }
 
+/// Decoders would fill the rest with zeros.
+#[test]
+fn a_jpeg_picture_with_its_end_but_not_its_middle_is_an_error() {
+    for file in ["jpeg.dcm", "jpeg-ybr.dcm", "jpeg-lossless-16.dcm", "jpeg-lossless-8.dcm", "jpeg-restart.dcm"] {
+        let mut bytes = bytes(file);
+        let find = |bytes: &[u8], pair: [u8; 2]| bytes.windows(2).rposition(|window| window == pair).unwrap();
+        let (scan, end) = (find(&bytes, [0xFF, 0xDA]), find(&bytes, [0xFF, 0xD9]));
+        let data = scan + 2 + usize::from(bytes[scan + 3]);
+        let half = data + (end - data) / 2;
+        // The end of the picture, and what is left is padding.
+        bytes[half..half + 2].copy_from_slice(&[0xFF, 0xD9]);
+        bytes[half + 2..end + 2].fill(0);
+        let message = refused(bytes);
+        assert!(message.starts_with("cannot decode its pixels; the file is damaged"), "{file}: {message}");
+    }
+}
+
 /// The crate `dicom-object` takes 3 GB for such a file.
 #[test]
 fn lengths_and_sizes_are_checked_before_memory_is_taken() {
