@@ -13,10 +13,10 @@
 //!
 //! A third region is an error, and so is a mask of which more than a quarter is far from the main levels.
 //!
-//! Of some 1,500 masks of polygons, none has a third region by these rules: as JPEG of quality 10 to 100, and drawn at 2
-//! to 8 times the size and reduced by the filters of Pillow, with and without JPEG. Only the filter `BOX` at 2 times
-//! the size leaves so few levels that some are taken for label maps. Of 128 label maps and slices with 3 to 5 levels
-//! or more, 127 are found; the other has a third level of 68 pixels in a JPEG file.
+//! Of some 1,500 masks of polygons, none has a third region by these rules: as JPEG of quality 10 to 100, and drawn at
+//! 2 to 8 times the size and reduced by the filters of Pillow, with and without JPEG. Only the filter `BOX` at 2 times
+//! the size leaves so few levels that some are taken for label maps. Of 128 label maps and slices of at least three
+//! levels, 127 are found; the other has a third level of 68 pixels in a JPEG file.
 
 use std::collections::BTreeMap;
 

@@ -55,7 +55,7 @@ struct Component {
 }
 
 impl Walk {
-    /// Walks from marker to marker. Errors: the file ends early, a scan is missing, or it is of a kind that is not read.
+    /// Walks from marker to marker. Errors: the file ends early, a scan is missing, or its kind is not read.
     fn of(bytes: &[u8]) -> Result<Self, String> {
         let cut = || "the JPEG file is cut short: its end of image is missing".to_owned();
         let mut walk = Self::default();

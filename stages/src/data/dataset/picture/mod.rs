@@ -20,7 +20,9 @@ const SIDE_MAX: u32 = 8192;
 const ALLOC_MAX_BYTES: usize = 512 << 20;
 
 /// A PNG, JPEG or TIFF file.
-pub(super) enum Picture {
+pub(super) struct Picture(Format);
+
+enum Format {
     Png(Vec<u8>),
     Jpeg(Vec<u8>),
     Tiff(Tiff),
@@ -41,18 +43,18 @@ impl Picture {
     /// Recognizes the format by the contents.
     pub(super) fn open(bytes: Vec<u8>) -> Result<Self, String> {
         match &bytes[..] {
-            [0x89, b'P', b'N', b'G', ..] => Ok(Self::Png(bytes)),
-            [0xFF, 0xD8, 0xFF, ..] => Ok(Self::Jpeg(bytes)),
-            [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Tiff::open(bytes).map(Self::Tiff),
+            [0x89, b'P', b'N', b'G', ..] => Ok(Self(Format::Png(bytes))),
+            [0xFF, 0xD8, 0xFF, ..] => Ok(Self(Format::Jpeg(bytes))),
+            [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Ok(Self(Format::Tiff(Tiff::open(bytes)?))),
             bytes => Err(other_format(bytes)),
         }
     }
 
     /// The number of pages; more than one only for TIFF.
     pub(super) fn pages(&self) -> usize {
-        match self {
-            Self::Png(_) | Self::Jpeg(_) => 1,
-            Self::Tiff(tiff) => tiff.pages(),
+        match &self.0 {
+            Format::Png(_) | Format::Jpeg(_) => 1,
+            Format::Tiff(tiff) => tiff.pages(),
         }
     }
 
@@ -81,10 +83,10 @@ impl Picture {
                 return Err(format!("it has {pages} pages, 0 to {}; page {page} was asked for", pages - 1));
             }
         };
-        let decode = || match self {
-            Self::Png(bytes) => png::decode(bytes),
-            Self::Jpeg(bytes) => jpeg::decode(bytes),
-            Self::Tiff(tiff) => tiff.decode(page),
+        let decode = || match &self.0 {
+            Format::Png(bytes) => png::decode(bytes),
+            Format::Jpeg(bytes) => jpeg::decode(bytes),
+            Format::Tiff(tiff) => tiff.decode(page),
         };
         // png 0.18 panics if a palette ends within a colour.
         let pixels = catch_unwind(AssertUnwindSafe(decode))
