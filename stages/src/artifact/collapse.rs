@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::metrics::{ALL, Metrics};
-
 /// The class that is predicted for every image of one input of `classify`, and those that are never predicted.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Collapse {
-    /// The rows of the input in [`Metrics`].
+    /// The rows of the input in [`Metrics`](super::Metrics).
     pub(crate) rows: Range<usize>,
     /// The class predicted for every image, where the images are of several classes.
     pub(crate) single: Option<String>,
@@ -16,28 +14,9 @@ pub(crate) struct Collapse {
     pub(crate) never: Vec<String>,
 }
 
-impl Metrics {
-    /// Returns what collapsed in each input, in order; nothing for a table without numbers of predictions.
-    pub(crate) fn collapses(&self) -> Vec<Collapse> {
-        if self.predicted.is_empty() {
-            return Vec::new();
-        }
-        let rows: Vec<usize> = (0..self.metrics.len()).collect();
-        let is_same = |a: &usize, b: &usize| self.axes.iter().all(|(_, labels)| labels[*a] == labels[*b]);
-        rows.chunk_by(is_same)
-            .map(|rows| {
-                let range = rows[0]..rows[0] + rows.len();
-                // Each metric repeats the counts of the classes.
-                let classes = range.clone().filter(|&row| self.metrics[row] == "recall" && self.labels[row] != ALL);
-                Collapse::of(range, classes.map(|row| (&*self.labels[row], self.counts[row], self.predicted[row])))
-            })
-            .collect()
-    }
-}
-
 impl Collapse {
     /// Finds the classes from the name, the images and the predictions of each.
-    fn of<'a>(rows: Range<usize>, classes: impl Iterator<Item = (&'a str, u64, u64)> + Clone) -> Self {
+    pub(super) fn of<'a>(rows: Range<usize>, classes: impl Iterator<Item = (&'a str, u64, u64)> + Clone) -> Self {
         let predicted: Vec<&str> = classes.clone().filter(|class| class.2 > 0).map(|class| class.0).collect();
         let occurring = classes.clone().filter(|class| class.1 > 0).count();
         let single = predicted.first().filter(|_| predicted.len() == 1 && occurring > 1).map(|&class| class.to_owned());

@@ -50,8 +50,8 @@ pub struct Levels {
 /// - `n` (images, each once a value of `across`), `excluded` (images without ground truth), `groups` (folds with a
 ///   value);
 /// - `synthetic`;
-/// - if there are such figures: `classified`, `constant`; `images`, `times` (see [`Repeats`]); `published_mean`, `published_sd`,
-///   `published_precision`; `low`, `high`, `units` (see [`Interval`]); `w`, `p`, `left_out` (see [`PairedTest`]).
+/// - if there are such figures: `classified`, `constant`; `images`, `times` (see [`Repeats`]); `published_mean`,
+///   `published_sd`, `published_precision`; `low`, `high`, `units` (see [`Interval`]); `w`, `p`, `left_out` (see [`PairedTest`]).
 ///
 /// Notes: `rows`, `columns` (names and labels in order, as JSON), `across`, `at_most`, `title`, `source`, `resampling`
 /// (JSON), `remarks`.

@@ -59,6 +59,25 @@ pub struct Confusion {
     pub classes: Vec<String>,
 }
 
+impl Metrics {
+    /// Returns what collapsed in each input, in order; nothing for a table without numbers of predictions.
+    pub(crate) fn collapses(&self) -> Vec<Collapse> {
+        if self.predicted.is_empty() {
+            return Vec::new();
+        }
+        let rows: Vec<usize> = (0..self.metrics.len()).collect();
+        let is_same = |a: &usize, b: &usize| self.axes.iter().all(|(_, labels)| labels[*a] == labels[*b]);
+        rows.chunk_by(is_same)
+            .map(|rows| {
+                let range = rows[0]..rows[0] + rows.len();
+                // Each metric repeats the counts of the classes.
+                let classes = range.clone().filter(|&row| self.metrics[row] == "recall" && self.labels[row] != ALL);
+                Collapse::of(range, classes.map(|row| (&*self.labels[row], self.counts[row], self.predicted[row])))
+            })
+            .collect()
+    }
+}
+
 impl Table for Metrics {
     const OUTPUT: &'static str = "metrics";
 

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::summary::Coordinates;
 use crate::artifact::Repeats;
 
 /// The images that have a value in one figure.
@@ -53,10 +52,12 @@ impl ImageNumbers {
     }
 }
 
-/// Returns the distinct images of groups, each with its number of images and their set, if any image is in several.
-pub(super) fn repeats<'a>(groups: impl Iterator<Item = (&'a Coordinates, u64, &'a ImageSet)>) -> Option<Repeats> {
+/// Returns the distinct images of groups, if any image is in several.
+///
+/// Each group has its coordinates, its number of images, and their set.
+pub(super) fn repeats<'a>(groups: impl Iterator<Item = (&'a [usize], u64, &'a ImageSet)>) -> Option<Repeats> {
     let mut times: Vec<u64> = Vec::new();
-    let mut hashes: Vec<(&Coordinates, u64, u64)> = Vec::new();
+    let mut hashes: Vec<(&[usize], u64, u64)> = Vec::new();
     for (coordinates, n, set) in groups {
         match set {
             ImageSet::Numbers(numbers) => {
@@ -75,7 +76,7 @@ pub(super) fn repeats<'a>(groups: impl Iterator<Item = (&'a Coordinates, u64, &'
 
 /// Finds repeats of metrics, of whose images only sums of hashes are known: equal sets, as of two trainings on one
 /// fold, or axes along which the sets have equal unions, as of two divisions into folds.
-fn repeated_hashes(groups: &[(&Coordinates, u64, u64)]) -> Option<Repeats> {
+fn repeated_hashes(groups: &[(&[usize], u64, u64)]) -> Option<Repeats> {
     let mut equal: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
     for &(_, n, hash) in groups {
         equal.entry(hash).or_insert((n, 0)).1 += 1;
@@ -106,8 +107,8 @@ mod tests {
     use super::*;
 
     fn found(groups: &[([usize; 2], u64, ImageSet)]) -> Option<(u64, u64)> {
-        let groups: Vec<_> = groups.iter().map(|(at, n, set)| (at.to_vec(), *n, set)).collect();
-        repeats(groups.iter().map(|(at, n, set)| (at, *n, *set))).map(|found| (found.images, found.times))
+        let groups: Vec<_> = groups.iter().map(|(at, n, set)| (&at[..], *n, set)).collect();
+        repeats(groups.into_iter()).map(|found| (found.images, found.times))
     }
 
     #[test]

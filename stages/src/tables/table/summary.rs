@@ -122,7 +122,7 @@ pub(crate) fn cell(statistic: Statistic, groups: &Groups<'_>) -> Cell {
         Statistic::Share => ((n > 0).then(|| total(|figure| figure.at_most) as f64 / n as f64), None),
         Statistic::Mean | Statistic::Difference => mean_sd(&values),
     };
-    let sets = groups.iter().map(|(coordinates, figure)| (coordinates, figure.n, &figure.set));
+    let sets = groups.iter().map(|(coordinates, figure)| (&coordinates[..], figure.n, &figure.set));
     Cell {
         mean,
         sd,
