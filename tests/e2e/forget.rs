@@ -96,7 +96,7 @@ fn an_image_is_forgotten_with_all_that_was_made_of_it_and_other_data_stay() {
     let dry = forget(&sandbox, &["data/scans/mueller.png", "--dry-run"]);
     assert_eq!(dry.code, Some(0), "{}", dry.err);
     let would =
-        ["scans/mueller.png (digest ", "  images\n", "  split\n", "  train\n", "would delete 3 results", "again:"];
+        ["scans/mueller.png (digest ", "  images\n", "  split\n", "  train\n", "would delete 3 results", "again, run:"];
     assert_says(&dry, &would);
     assert_says(&dry, &["still there; a run makes all of it again", "  DIR/data/scans/mueller.png\n"]);
     assert!(!dry.out.contains("phantom"), "{}", dry.out);
@@ -107,7 +107,7 @@ fn an_image_is_forgotten_with_all_that_was_made_of_it_and_other_data_stay() {
     let said = forget(&sandbox, &["data/scans/mueller.png"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
     assert_says(&said, &["deleted 3 results", "logs of 2 runs", "the pin paper loses 3 of 5 results"]);
-    assert_says(&said, &["DIR/results/folds: 3 files of 1 node made of it\n", "  orchestrate run DIR/spec.toml\n"]);
+    assert_says(&said, &["DIR/results/folds: 4 files of 1 node made of it\n", "  orchestrate run DIR/spec.toml\n"]);
     assert_eq!(with_text(&store, "mueller"), [""; 0]);
     assert!(sandbox.path("results/folds/provenance.json").exists(), "published files are people's");
     let verified = sandbox.orchestrate(&["store", "verify"]);
@@ -139,7 +139,7 @@ fn a_patient_is_found_in_the_labels_and_a_text_with_two_meanings_is_refused() {
     assert!(said.code == Some(2) && said.err.contains("5 patients in 1 table"), "{}", said.err);
     let said = forget(&sandbox, &["p1"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
-    assert_says(&said, &["patient p1 of images (2 images)", "deleted 2 results", "DIR/data/scans/2.png"]);
+    assert_says(&said, &["patient p1 of images (2 images)", "deleted 2 results", "a run makes all of it again"]);
     assert_eq!(sandbox.run_well(&["--until", "split"]).ran(), ["images", "split"]);
     let said = forget(&sandbox, &["--patient", "6.png", "p2"]);
     assert_says(&said, &["patient 6.png of images (1 image)", "patient p2 of images (2 images)"]);
