@@ -83,7 +83,7 @@ pub(super) fn stack(
     let (mut decoded, mut window) = (Window::default(), Window::default());
     for runs in windows(runs, images.images_per_group()) {
         let write = || decoded.write(&mut images, &mut masks);
-        let (found, written) = rayon::join(|| window.decode(runs, final_size, &load), write);
+        let (found, written) = rayon::join(|| window.decode(runs, final_size, load), write);
         written?;
         if (context.cancelled)() {
             return Err(StageError::Cancelled);
