@@ -33,10 +33,10 @@ pub(crate) enum Command {
     Export(ExportCommand),
     /// Show a node's log from its latest run
     Logs(LogsArgs),
-    /// List, show, verify, repair, limit or pin the results in the store
+    /// List, show, verify, repair, limit, forget or pin the results in the store
     #[command(subcommand)]
     Store(StoreCommand),
-    /// Fetch a published data set
+    /// Check a data set, or fetch a published one
     #[command(subcommand)]
     Data(DataCommand),
     /// List the kinds of stages with their params, inputs and outputs
@@ -247,6 +247,22 @@ pub(crate) enum DataCommand {
     /// slices and patients with the reference values. A stopped fetch continues where it stopped; a complete one only
     /// compares the files with DIR/checksums.json.
     BrainTumor(FetchArgs),
+    /// Audit a data set before anything runs: files, masks, patients, duplicates, and what is odd about them
+    ///
+    /// Exits with 2 if files cannot be used. Warnings do not change the exit code.
+    Check(CheckArgs),
+}
+
+/// A data set to audit.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// A spec, of which every `dataset` is audited, or a folder: with labels.csv, with 1.mat and so on, or with a folder
+    /// a class
+    #[arg(value_name = "SPEC|DIR")]
+    pub(crate) what: PathBuf,
+    /// Override a value of the spec as in `run` (repeatable)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
 }
 
 /// The address of a data set, and the folder for it.
@@ -298,6 +314,18 @@ pub(crate) enum StoreCommand {
         #[command(flatten)]
         store: StoreArgs,
     },
+    /// Remove an image or a patient: every result that was made of it, with its checkpoints and the logs of its runs
+    ///
+    /// For a consent that was withdrawn, or an image that must not be kept. Deletes pinned results too, and leaves no
+    /// bytes of them in the store. Published files stay; they are listed, as are the commands to run again. Nobody else
+    /// may use the store meanwhile.
+    ///
+    /// Remove the file from the data first, or the next run makes everything of it again:
+    ///
+    ///   orchestrate store forget data/images/0001.png --dry-run
+    ///
+    ///   orchestrate store forget --patient 17
+    Forget(ForgetArgs),
     /// Keep the results of a run or a spec beyond all limits, until they are unpinned
     ///
     /// The pin of a spec also gets the results of its later runs with the same overrides. Pinning it again releases
@@ -312,6 +340,23 @@ pub(crate) enum StoreCommand {
     },
     /// List the pins
     Pins(StoreArgs),
+}
+
+/// The sources to forget.
+#[derive(Debug, Args)]
+pub(crate) struct ForgetArgs {
+    /// A file that results were made of: its path, its name in the key (`images/0001.png`) or its digest. Or the id of
+    /// a patient, as the column `patient` of `labels` has it
+    #[arg(required = true, value_name = "FILE|PATIENT")]
+    pub(crate) what: Vec<String>,
+    /// Take them for ids of patients, even if files have such names
+    #[arg(long)]
+    pub(crate) patient: bool,
+    /// Show what would be deleted, and the time to recompute it, and delete nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 }
 
 /// The results to pin.

@@ -60,10 +60,12 @@ pub fn main(kinds: Kinds) -> ExitCode {
         Command::Store(StoreCommand::Gc { max_size, max_age, dry_run, store }) => {
             command::gc::gc(StoreLimits { max_size_bytes: max_size, max_age, ..StoreLimits::default() }, dry_run, store)
         }
+        Command::Store(StoreCommand::Forget(args)) => command::forget::forget(args),
         Command::Store(StoreCommand::Pin(args)) => command::pin::pin(kinds, args),
         Command::Store(StoreCommand::Unpin { name, store }) => command::pin::unpin(&name, store),
         Command::Store(StoreCommand::Pins(args)) => command::pin::list(args),
         Command::Data(DataCommand::BrainTumor(args)) => command::data::brain_tumor(args),
+        Command::Data(DataCommand::Check(args)) => command::data_check::run(kinds, &args),
         Command::Kinds => command::kinds::list(kinds),
         Command::Worker => unreachable!("handled above"),
     };

@@ -102,11 +102,27 @@ pub enum StoreError {
         /// Some of them.
         candidates: Vec<String>,
     },
-    /// Another process has the store open, so it cannot be repaired.
-    #[error("another process has the store {dir} open; repair it when that has ended")]
+    /// Another process has the store open, which is to be repaired or to forget; nothing was touched.
+    #[error("the store {dir} is in use, so nothing was changed: {holder} has it open; try again when that has ended")]
     InUse {
         /// The store's folder.
         dir: PathBuf,
+        /// A text that names the process.
+        holder: String,
+    },
+    /// A pack has records that only a later version of this program can copy, so their neighbours cannot be removed.
+    #[error("the pack {path} has records of a later version of orchestrate, and only that version can forget; use it")]
+    ForeignRecords {
+        /// Its file.
+        path: PathBuf,
+    },
+    /// The list of an interrupted forgetting cannot be read.
+    #[error("{path} cannot be read: {reason}; `store repair` removes it, then forget the same again")]
+    Forgetting {
+        /// Its file.
+        path: PathBuf,
+        /// The damage.
+        reason: String,
     },
     /// Another process collects garbage in this store.
     #[error("another process is collecting garbage in the store {dir}; wait for it to end")]

@@ -23,7 +23,7 @@ mod store;
 // Files outside the store.
 pub mod external;
 
-// Garbage collection, pins, lineage, verification, repair.
+// Garbage collection, forgetting, pins, lineage, verification, repair.
 mod upkeep;
 
 #[cfg(any(test, fuzzing))]
@@ -50,8 +50,10 @@ pub use lock::wait::{Patience, is_held, lock_alone, stop_waiting_on};
 pub use store::catalog::StoreStats;
 pub use store::lookup::Lookup;
 pub use store::{PutContent, Store};
+pub use upkeep::forget::{Forgetting, Forgotten};
 pub use upkeep::gc_report::{Collected, GcPolicy, GcReport, LogUse};
 pub use upkeep::lineage::Lineage;
+pub use upkeep::made_of::MadeOf;
 pub use upkeep::pin::Pin;
 pub use upkeep::problem::Problem;
 pub use upkeep::repair::RepairReport;

@@ -252,6 +252,7 @@ impl Bench {
             inputs: vec![],
             files: vec![],
             env: vec![],
+            probes: vec![],
         };
         Request {
             batch: BatchId(batch),

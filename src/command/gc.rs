@@ -73,7 +73,7 @@ fn is_due(last_gc_ms: Option<u64>, now_ms: u64) -> bool {
     last_gc_ms.is_none_or(|last| last > now_ms || u128::from(now_ms - last) >= INTERVAL.as_millis())
 }
 
-fn results(collected: &[Collected]) -> String {
+pub(super) fn results(collected: &[Collected]) -> String {
     let mut text = String::new();
     for Collected { key, node, last_used_ms, .. } in collected.iter().take(RESULTS_SHOWN) {
         let used = ago(*last_used_ms);
@@ -86,7 +86,7 @@ fn results(collected: &[Collected]) -> String {
 }
 
 /// Tabulates by kind of stage the bytes freed and the time to recompute, the longest first.
-fn by_kind(collected: &[Collected]) -> String {
+pub(super) fn by_kind(collected: &[Collected]) -> String {
     let mut kinds: BTreeMap<&str, (usize, u64, u64)> = BTreeMap::new();
     for Collected { kind, size_bytes, elapsed_ms, .. } in collected {
         let (results, size, elapsed) = kinds.entry(kind).or_default();
@@ -107,7 +107,7 @@ fn by_kind(collected: &[Collected]) -> String {
     text
 }
 
-fn total(done: &Collection, dry_run: bool) -> String {
+pub(super) fn total(done: &Collection, dry_run: bool) -> String {
     let report = &done.report;
     let (verb, free, keep) =
         if dry_run { ("would delete", "would free", "would keep") } else { ("deleted", "freed", "kept") };

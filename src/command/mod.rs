@@ -1,8 +1,10 @@
 //! The commands, a file each, and what several of them share.
 
 pub(crate) mod data;
+pub(crate) mod data_check;
 pub(crate) mod explain;
 pub(crate) mod export;
+pub(crate) mod forget;
 pub(crate) mod gc;
 pub(crate) mod kinds;
 pub(crate) mod logs;

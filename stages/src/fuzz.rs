@@ -9,6 +9,16 @@ pub fn picture(bytes: &[u8]) {
     dataset::fuzz::picture(bytes);
 }
 
+/// A DICOM file, as an image and as a mask.
+pub fn dicom(bytes: &[u8]) {
+    dataset::fuzz::dicom(bytes);
+}
+
+/// A NIfTI file along each axis, and any file by its contents.
+pub fn nifti(bytes: &[u8]) {
+    dataset::fuzz::nifti(bytes);
+}
+
 /// A file of Cheng's set, and one with a vector of folds.
 pub fn matlab(bytes: &[u8]) {
     dataset::fuzz::cheng(bytes);
@@ -32,8 +42,14 @@ mod tests {
     use super::*;
     use crate::testing::damage::{Read, Target, assert_found_are_read, damaged, reference};
 
-    const TARGETS: [Target; 4] =
-        [("picture", picture), ("matlab", matlab), ("manifest", manifest), ("argument", argument)];
+    const TARGETS: [Target; 6] = [
+        ("picture", picture),
+        ("dicom", dicom),
+        ("nifti", nifti),
+        ("matlab", matlab),
+        ("manifest", manifest),
+        ("argument", argument),
+    ];
 
     const MANIFEST: &[u8] = b"image,label,mask,patient,fold\na.png,x,m.png,p1,1\n\"b, c.png\",y,,p2,2\n";
 
@@ -46,7 +62,15 @@ mod tests {
     fn seeds() -> Vec<(Read, Vec<u8>)> {
         let texts: [(Read, Vec<u8>); 2] =
             [(manifest, MANIFEST.to_vec()), (argument, b"{in.scores}/x-{params.a}-{out.b}{{}}{threads}".to_vec())];
-        let folders = [("picture", picture as Read), ("mat", matlab), ("cvind", matlab)];
+        let folders = [
+            ("picture", picture as Read),
+            ("dicom", dicom),
+            ("nifti", nifti),
+            ("mat", matlab),
+            ("mat_kinds", matlab),
+            ("mat_refused", matlab),
+            ("cvind", matlab),
+        ];
         texts.into_iter().chain(folders.into_iter().flat_map(|(folder, read)| reference(folder, read))).collect()
     }
 

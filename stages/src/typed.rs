@@ -26,6 +26,11 @@ pub trait Typed: Send + Sync + 'static {
         None
     }
 
+    /// Returns facts about this machine that belong to the key; see [`Stage::probe`].
+    fn probe(_params: &Self::Params) -> Result<Vec<(String, String)>, String> {
+        Ok(Vec::new())
+    }
+
     /// Runs a batch; see [`Stage::run`].
     fn run(context: &Context<'_>, batch: &[(Self::Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>>;
 }
@@ -61,6 +66,10 @@ impl<T: Typed> Stage for Adaptor<T> {
 
     fn files_help(&self, params: &serde_json::Value) -> Option<String> {
         T::files_help(&read::<T::Params>(params).ok()?)
+    }
+
+    fn probe(&self, params: &serde_json::Value) -> Result<Vec<(String, String)>, String> {
+        T::probe(&read::<T::Params>(params).map_err(|error| error.to_string())?)
     }
 
     fn run(&self, context: &Context<'_>, batch: &[Action]) -> Vec<Result<Vec<Output>, StageError>> {

@@ -11,6 +11,7 @@ mod device;
 mod disk;
 mod errors;
 mod experiments;
+mod forget;
 mod input;
 mod limits;
 mod logs;

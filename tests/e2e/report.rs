@@ -103,6 +103,7 @@ predicted = "predict-masks"
 images = "images"
 masks = "images"
 labels = "images"
+audits = "images"
 splits = "split"
 confusions = "classify"
 curves = ["train", "segment"]

@@ -11,7 +11,7 @@
 //! The digests are kept in the file [`stat-cache`](crate::external::stat_cache).
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -111,6 +111,23 @@ impl FileDigests {
         Err(StoreError::Changing { path: path.into_owned() })
     }
 
+    /// Returns the digest that a file had when it was last read, whether or not it still exists.
+    pub fn last_known(&self, path: &Path) -> Option<Digest> {
+        let path = std::path::absolute(path).ok()?;
+        self.remembered(&path, &mut 0).map(|entry| entry.digest)
+    }
+
+    /// Lists the paths of files that had one of these digests when they were last read, sorted.
+    pub fn paths_of(&self, digests: &HashSet<Digest>) -> Vec<PathBuf> {
+        let newer = read(&self.newer);
+        let known = self.known.entries().filter(|(path, _)| !newer.contains_key(*path));
+        let all = known.chain(newer.iter().map(|(path, entry)| (path.as_path(), *entry)));
+        let mut paths: Vec<_> =
+            all.filter(|(_, entry)| digests.contains(&entry.digest)).map(|(path, _)| path.to_owned()).collect();
+        paths.sort_unstable();
+        paths
+    }
+
     /// Writes the stat cache, if anything is new.
     pub fn save(&self) -> Result<(), StoreError> {
         let newer = read(&self.newer);
@@ -205,6 +222,28 @@ mod tests {
         assert!(stands(&bytes));
         bytes[20] ^= 1;
         assert!(!stands(&bytes));
+    }
+
+    #[test]
+    fn files_are_found_by_the_digest_that_they_had() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = ["a.png", "b.png", "c.png"].map(|name| dir.path().join(name));
+        let digests = FileDigests::open(dir.path());
+        for path in &paths {
+            fs::write(path, "pixels").unwrap();
+            settled(path, &digests);
+        }
+        digests.save().unwrap();
+        let digests = FileDigests::open(dir.path());
+        let entry = Entry { digest: Digest::of(b"other"), ..settled(&paths[1], &digests) };
+        digests.remember(&paths[1], entry);
+        fs::remove_file(&paths[0]).unwrap();
+        let remembered = HashSet::from([Digest::of(b"remembered")]);
+        assert_eq!(digests.paths_of(&remembered), [paths[0].clone(), paths[2].clone()]);
+        let known = paths.each_ref().map(|path| digests.last_known(path));
+        let (remembered, other) = (Some(Digest::of(b"remembered")), Some(Digest::of(b"other")));
+        assert_eq!(known, [remembered, other, remembered]);
+        assert_eq!(digests.last_known(&dir.path().join("d.png")), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -116,6 +117,12 @@ impl StatCache {
         }
         FRAME.seal(&mut bytes);
         bytes
+    }
+
+    /// Iterates over all entries in the order of paths.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&Path, Entry)> {
+        let of = |start: &usize| Some((path(&self.bytes, *start), entry(&self.bytes, *start)?.0));
+        self.starts.iter().filter_map(of).map(|(path, entry)| (Path::new(OsStr::from_bytes(path)), entry))
     }
 
     /// Returns the entry of a file.

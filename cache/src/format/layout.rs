@@ -15,6 +15,7 @@
 //! | `last-gc` | time of the last garbage collection, in milliseconds since 1970 |
 //! | `lineage` | a JSON line for each collected result (`lineage.rs`) |
 //! | `pins/NAME.json` | results that stay whatever the limits (`pin.rs`) |
+//! | `forgetting` | what an interrupted forgetting has yet to remove (`forget.rs`) |
 //! | `pack-ends` | durable lengths of packs (`pack_lengths.rs`) |
 //! | `stat-cache` | digests of external files (`stat_cache.rs`) |
 //! | `leases.d/`, `lease-files/`, `gc.lock`, `use.lock` | kernel locks (`lock/mod.rs`) |
@@ -306,6 +307,10 @@ impl Layout {
 
     pub(crate) fn lineage(&self) -> PathBuf {
         self.dir.join("lineage")
+    }
+
+    pub(crate) fn forgetting(&self) -> PathBuf {
+        self.dir.join("forgetting")
     }
 
     pub(crate) fn leases(&self) -> PathBuf {

@@ -8,8 +8,18 @@ pub(crate) const FOLDERS: [&str; 7] = ["packs", "objects", "tmp", "quarantine", 
 /// Folders created on demand.
 pub(crate) const LATER_FOLDERS: [&str; 3] = ["claims", "pins", "lease-files"];
 /// Files beside them.
-pub(crate) const FILES: [&str; 9] =
-    ["format", "CACHEDIR.TAG", "stat-cache", "last-use", "last-gc", "lineage", "pack-ends", "gc.lock", "use.lock"];
+pub(crate) const FILES: [&str; 10] = [
+    "format",
+    "CACHEDIR.TAG",
+    "stat-cache",
+    "last-use",
+    "last-gc",
+    "lineage",
+    "pack-ends",
+    "forgetting",
+    "gc.lock",
+    "use.lock",
+];
 /// Hidden names that systems put into any folder.
 pub(crate) const IGNORED: [&str; 2] = [".DS_Store", "lost+found"];
 /// Limits of the store, written by its owner.

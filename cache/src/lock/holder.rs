@@ -21,6 +21,13 @@ pub fn of_file(path: &Path) -> String {
     name(&pids_with_file(path)).unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
+/// Names the holder of a lock on a whole file, apart from this process.
+pub(crate) fn of_file_beside_us(path: &Path) -> String {
+    let mut pids = pids_with_file(path);
+    pids.retain(|pid| *pid != Pid::this());
+    name(&pids).unwrap_or_else(|| UNKNOWN.to_owned())
+}
+
 /// Names the holder of a lock on one byte of a file; `None` if it cannot be found.
 pub(crate) fn of_byte(path: &Path, offset: u64) -> Option<String> {
     name(&pids_with_byte(path, offset))

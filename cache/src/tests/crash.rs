@@ -6,7 +6,9 @@ use crate::error::StoreError;
 use crate::files::fault;
 use crate::format::layout::Access;
 use crate::store::{PutContent, Store};
+use crate::upkeep::forget::Forgetting;
 use crate::upkeep::gc_report::GcPolicy;
+use crate::upkeep::pin::Pin;
 use crate::value::artifact::{ActionKey, ActionResult, OutputDigest};
 use crate::value::digest::Digest;
 
@@ -176,6 +178,46 @@ fn a_garbage_collection_that_stops_after_any_write_loses_nothing_that_stays() {
         assert!(report.problems.is_empty(), "after {steps} writes: {:?}", report.problems);
         if let Ok(report) = outcome {
             assert_eq!((report.collected.len(), store.stats().unwrap().results), (3, 3));
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_forgetting_that_stops_after_any_write_is_finished_by_the_next() {
+    let forgotten = ["1", "3", "5"];
+    let keys = forgotten.iter().map(|name| key(name)).collect();
+    let what = Forgetting { keys, ..Forgetting::default() };
+    for steps in 0.. {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(work(dir.path()).1);
+        let store = Store::open(dir.path(), Access::ReadWrite).unwrap();
+        let pin = ["1", "2"].map(key).to_vec();
+        store.pin(Pin { name: "pin".to_owned(), source: String::new(), pinned_ms: 0, keys: pin }).unwrap();
+        fault::after(steps);
+        let outcome = store.forget(&what, |_| Ok(()));
+        drop(store);
+        fault::off();
+        let store = Store::open(dir.path(), Access::ReadWrite).unwrap();
+        let holds = |names: &[&str]| names.iter().all(|name| read(&store, name) == Some(contents(name)));
+        assert!(holds(&["2", "4", "6"]), "after {steps} writes");
+        let report = store.verify().unwrap();
+        assert!(report.problems.is_empty(), "after {steps} writes: {:?}", report.problems);
+        match store.interrupted_forgetting().unwrap() {
+            Some(interrupted) => assert_eq!(interrupted, what),
+            None => assert!(outcome.is_ok() || holds(&forgotten), "nothing had begun after {steps} writes"),
+        }
+        if outcome.is_err() {
+            store.forget(&what, |_| Ok(())).unwrap();
+        }
+        assert!(store.interrupted_forgetting().unwrap().is_none() && holds(&["2", "4", "6"]));
+        assert_eq!((store.pins().unwrap()[0].keys.len(), store.stats().unwrap().objects), (1, 1));
+        let packs = std::fs::read_dir(store.layout.packs()).unwrap();
+        let packs: Vec<_> = packs.flat_map(|pack| std::fs::read(pack.unwrap().path()).unwrap()).collect();
+        let has = |bytes: &[u8]| packs.windows(bytes.len()).any(|window| window == bytes);
+        assert!(has(b"2222222222") && !has(b"1111111111") && !has(b"5555555555"), "after {steps} writes");
+        if outcome.is_ok() {
+            assert!(steps > 20, "the test stopped nothing");
             return;
         }
     }

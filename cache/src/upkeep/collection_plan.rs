@@ -90,14 +90,7 @@ impl Store {
             kept.add(&self.index(), &one.key, &one.outputs);
         }
         logs.pass(None, full, &mut report);
-        let mut counted = kept.clone();
-        for one in going.into_iter().rev() {
-            let size_bytes = self.bytes_without(&one, &counted);
-            counted.add(&self.index(), &one.key, &one.outputs);
-            report.recompute_ms += one.elapsed_ms;
-            let Use { key, node, kind, last_used_ms, elapsed_ms, .. } = one;
-            report.collected.push(Collected { key, node, kind, last_used_ms, size_bytes, elapsed_ms });
-        }
+        self.count_going(going, &kept, &mut report);
 
         let is_dead =
             |object: &ObjectFile| !kept.blobs.contains(&object.digest) && !protection.covers_time(object.modified_ms);
@@ -122,8 +115,20 @@ impl Store {
         Ok(plan)
     }
 
+    /// Reports results as collected, the least valuable first; `going` has the most valuable first.
+    pub(super) fn count_going(&self, going: Vec<Use>, kept: &Kept, report: &mut GcReport) {
+        let mut counted = kept.clone();
+        for one in going.into_iter().rev() {
+            let size_bytes = self.bytes_without(&one, &counted);
+            counted.add(&self.index(), &one.key, &one.outputs);
+            report.recompute_ms += one.elapsed_ms;
+            let Use { key, node, kind, last_used_ms, elapsed_ms, .. } = one;
+            report.collected.push(Collected { key, node, kind, last_used_ms, size_bytes, elapsed_ms });
+        }
+    }
+
     /// Lists the uses of all results.
-    fn uses(&self, protection: &Protection) -> Vec<Use> {
+    pub(super) fn uses(&self, protection: &Protection) -> Vec<Use> {
         let last_use = self.last_use();
         let read = self.results().map(|(key, result, _)| (key, (result.inputs(), result.node, result.kind)));
         let mut read: HashMap<_, _> = read.collect();
@@ -143,7 +148,7 @@ impl Store {
     }
 
     /// Sums up the bytes of a result beyond the kept ones.
-    fn bytes_without(&self, one: &Use, kept: &Kept) -> u64 {
+    pub(super) fn bytes_without(&self, one: &Use, kept: &Kept) -> u64 {
         let index = self.index();
         let mut seen = HashSet::new();
         let mut size = index.record_bytes(Kind::Result, &one.key.0).unwrap_or(0);
@@ -194,21 +199,21 @@ impl Store {
 }
 
 /// Lists the files of a folder with such names; links and FIFOs count as files.
-fn files(dir: &Path, is_ours: fn(&str) -> bool) -> Result<impl Iterator<Item = PathBuf>, StoreError> {
+pub(super) fn files(dir: &Path, is_ours: fn(&str) -> bool) -> Result<impl Iterator<Item = PathBuf>, StoreError> {
     let names = disk::list_if(dir, |kind| !kind.is_dir(), is_ours)?;
     Ok(names.into_iter().map(|name| dir.join(name)))
 }
 
 /// Length of some files, and the time of the last change; a missing file counts as empty.
 #[derive(Clone, Copy, Debug, Default)]
-struct Extent {
-    size_bytes: u64,
+pub(super) struct Extent {
+    pub(super) size_bytes: u64,
     /// Milliseconds since 1970.
     modified_ms: u64,
 }
 
 impl Extent {
-    fn of<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Self {
+    pub(super) fn of<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Self {
         let mut extent = Self::default();
         for metadata in paths.into_iter().filter_map(|path| path.symlink_metadata().ok()) {
             extent.size_bytes += metadata.len();

@@ -55,6 +55,11 @@ pub(crate) struct PackUse {
 }
 
 impl PackUse {
+    /// Returns whether the pack has bytes that no kept result needs.
+    pub(crate) fn has_dead_bytes(&self) -> bool {
+        self.damaged || self.dead_bytes > 0
+    }
+
     /// Returns whether a quarter of the pack is dead, or damage keeps it from growing.
     pub(crate) fn is_worth_rewriting(&self) -> bool {
         !self.foreign && (self.damaged || (self.dead_bytes > 0 && self.dead_bytes >= self.size_bytes / 4))

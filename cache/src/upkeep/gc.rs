@@ -19,6 +19,7 @@ use crate::error::StoreError;
 use crate::files::{clock, disk};
 use crate::format::checkpoint::Checkpoints;
 use crate::format::record::{Draft, Kind};
+use crate::lock::holder;
 use crate::lock::lease::Lease;
 use crate::lock::session;
 use crate::lock::wait::{self, Hold, try_lock};
@@ -88,6 +89,13 @@ impl Store {
 
     fn run_gc(&self, plan: &CollectionPlan, now_ms: u64) -> Result<(), StoreError> {
         self.write_lineage(&plan.report.collected, now_ms)?;
+        self.remove_planned(plan)?;
+        // Last: after a kill, the next collection is due at once.
+        disk::replace(&self.layout.last_gc(), format!("{now_ms}\n").as_bytes(), false)
+    }
+
+    /// Removes what a plan names, results first.
+    pub(crate) fn remove_planned(&self, plan: &CollectionPlan) -> Result<(), StoreError> {
         self.bury_collected(plan)?;
         // Packs before objects: a result without a tombstone is in use until its pack is rewritten, and must not lack
         // objects after a crash.
@@ -104,8 +112,13 @@ impl Store {
         for key in &plan.checkpoints {
             Checkpoints::new(&self.layout.checkpoint(key), *key).remove()?;
         }
-        // Last: after a kill, the next collection is due at once.
-        disk::replace(&self.layout.last_gc(), format!("{now_ms}\n").as_bytes(), false)
+        Ok(())
+    }
+
+    /// The error for a store that somebody else has open.
+    pub(crate) fn in_use(&self) -> StoreError {
+        let holder = holder::of_file_beside_us(&self.layout.gc_lock());
+        StoreError::InUse { dir: self.layout.dir.clone(), holder }
     }
 
     /// Puts the collected results out of use: in the index, and for other processes by tombstones. A result in a pack

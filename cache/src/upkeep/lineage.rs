@@ -79,6 +79,22 @@ impl Store {
         Ok(wanted.map(|lineage| (lineage.key, lineage)).collect())
     }
 
+    /// Removes the lines of some keys durably, and unreadable ones, which may be theirs.
+    pub(crate) fn drop_lineage(&self, keys: &HashSet<ActionKey>) -> Result<(), StoreError> {
+        let path = self.layout.lineage();
+        let bytes = match disk::read(&path, BYTES_MAX) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(StoreError::io("read", path)(error)),
+        };
+        let stays = |line: &&[u8]| {
+            let line = serde_json::from_slice::<Line>(line).ok().filter(|_| is_sealed(line) == Some(true));
+            line.is_some_and(|line| !keys.contains(&line.key))
+        };
+        let left = bytes.split_inclusive(|byte| *byte == b'\n').filter(stays).collect::<Vec<_>>().concat();
+        if left.len() < bytes.len() { disk::replace(&path, &left, true) } else { Ok(()) }
+    }
+
     /// Appends the lines of collected results durably.
     pub(crate) fn write_lineage(&self, collected: &[Collected], collected_ms: u64) -> Result<(), StoreError> {
         if collected.is_empty() {

@@ -1,12 +1,14 @@
-//! Upkeep of a store: garbage collection, pins, lineage, verification and repair.
+//! Upkeep of a store: garbage collection, forgetting, pins, lineage, verification and repair.
 //!
 //! Imports everything else.
 
 mod collection_plan;
 mod compact;
+pub(crate) mod forget;
 pub(crate) mod gc;
 pub(crate) mod gc_report;
 pub(crate) mod lineage;
+pub(crate) mod made_of;
 pub(crate) mod pin;
 pub(crate) mod problem;
 pub(crate) mod repair;

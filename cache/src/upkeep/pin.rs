@@ -3,6 +3,7 @@
 //! A pin is a sealed JSON file `pins/NAME.json` with keys (`frame.rs`). An unreadable pin stops collections, as its
 //! keys are unknown.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,20 @@ impl Store {
         let found = path.symlink_metadata().is_ok();
         disk::remove_file(&path)?;
         Ok(found)
+    }
+
+    /// Removes keys from all pins; a pin without any left goes.
+    pub(crate) fn drop_pinned(&self, keys: &HashSet<ActionKey>) -> Result<(), StoreError> {
+        for mut pin in self.pins()? {
+            let before = pin.keys.len();
+            pin.keys.retain(|key| !keys.contains(key));
+            match pin.keys.len() {
+                0 => drop(self.unpin(&pin.name)?),
+                left if left < before => self.pin(pin)?,
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Reads all pins, by name. Errors: an unreadable pin.

@@ -38,11 +38,10 @@ impl Store {
     pub fn repair(dir: &Path) -> Result<RepairReport, StoreError> {
         let format = Layout::mend_format(dir)?;
         let store = Self::open(dir, Access::ReadWrite)?;
-        let in_use = || StoreError::InUse { dir: store.layout.dir.clone() };
-        let _lease = store.collection_lease()?.ok_or_else(in_use)?;
+        let _lease = store.collection_lease()?.ok_or_else(|| store.in_use())?;
         let alone = Alone::try_take(&store)?;
         if !alone.0 {
-            return Err(in_use());
+            return Err(store.in_use());
         }
         let mut report = RepairReport { done: format.into_iter().collect(), ..RepairReport::default() };
         session::sweep(&store.layout.tmp(), Some(store.session()?))?;

@@ -12,7 +12,7 @@ use crate::format::names;
 use crate::records::pack_lengths;
 use crate::store::last_use;
 use crate::upkeep::problem::Problem;
-use crate::upkeep::{lineage, pin};
+use crate::upkeep::{forget, lineage, pin};
 
 /// A longer file is not read: none of them grows to this.
 const BYTES_MAX: u64 = lineage::BYTES_MAX;
@@ -54,6 +54,10 @@ pub(crate) fn findings(layout: &Layout) -> Result<Vec<Finding>, StoreError> {
     findings.extend(removable(layout.stat_cache(), damage(&layout.stat_cache(), is_damaged)?));
     let message = || "it is damaged, so a pack that is cut or gone is not noticed".to_owned();
     findings.extend(removable(layout.pack_ends(), pack_lengths::read(layout).is_none().then(message)));
+    let path = layout.forgetting();
+    let message =
+        damage(&path, forget::problem)?.map(|text| format!("{text}; forget the same again, as bytes may be left"));
+    findings.extend(removable(path, message));
     if !matches!(read(&layout.cachedir_tag())?, Read::Bytes(bytes) if bytes == CACHEDIR_TAG.as_bytes()) {
         let message = "it is missing or damaged, so backups copy the store";
         let mended = Some(CACHEDIR_TAG.as_bytes().to_vec());

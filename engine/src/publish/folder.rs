@@ -19,10 +19,10 @@ use super::writer::{FileChange, FolderWriter, NewFile, PreparedChange};
 const SYNCED_MAX: usize = 64;
 
 /// The size of the largest record; a larger one would list millions of files.
-const BYTES_MAX: u64 = 1 << 30;
+pub(super) const BYTES_MAX: u64 = 1 << 30;
 
 /// The most folders that are searched for records of other stages; a study has fewer.
-const SEARCHED_MAX: usize = 100_000;
+pub(super) const SEARCHED_MAX: usize = 100_000;
 
 /// One published folder.
 pub(super) struct PublishedFolder {
@@ -376,7 +376,7 @@ pub(super) fn take_turn(spec: &Path) -> Result<Option<File>, PublishError> {
 }
 
 /// The folders in a folder; none if it cannot be read.
-fn subfolders(dir: &Path) -> Vec<PathBuf> {
+pub(super) fn subfolders(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
 }

@@ -16,6 +16,7 @@ mod error;
 mod finish;
 mod folder;
 pub mod name;
+mod published;
 mod publisher;
 mod record;
 mod sidecar;
@@ -26,6 +27,7 @@ mod writer;
 
 pub use error::{PublishError, Refusal};
 pub use name::PointNames;
+pub use published::{Published, PublishedPoint, Records, records_below};
 pub(crate) use publisher::Publisher;
 pub use publisher::{NodeResult, publish_annotated, root};
 pub use record::{Owner, RECORD};

@@ -610,3 +610,23 @@ fn an_annotated_page_is_ours_and_all_files_are_of_one_result() {
     annotate("1", "elsewhere").unwrap();
     assert!(study.path(&format!("elsewhere/{RECORD}")).is_file());
 }
+
+#[test]
+fn the_files_that_exist_of_each_result_are_told_from_the_record() {
+    let study = Study::new();
+    study.run(SPEC, "v1");
+    fs::remove_file(study.path("res/model=a,threshold=2/deep/text")).unwrap();
+    fs::create_dir_all(study.path(".hidden/res")).unwrap();
+    fs::copy(study.path("res").join(RECORD), study.path(".hidden/res").join(RECORD)).unwrap();
+    let Records { folders, cut } = records_below(study.dir.path());
+    assert_eq!((folders, cut), (vec![study.path("res")], false));
+    let published = Published::read(&study.path("res")).unwrap().expect("it has a record");
+    assert_eq!((published.owner.stage.as_str(), published.tables.len()), ("threshold", 1));
+    let point = published.points.iter().find(|point| point.node.contains("model=a,threshold=2")).unwrap();
+    assert_eq!(point.key, study.outputs(&point.node, "v1").0);
+    let names: Vec<_> = point.files.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(names, ["provenance.json", "scores.parquet"]);
+    assert!(Published::read(study.dir.path()).unwrap().is_none());
+    study.write("res/.orchestrate-published.toml", "format = 9");
+    assert!(Published::read(&study.path("res")).is_err());
+}

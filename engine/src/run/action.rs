@@ -59,6 +59,7 @@ impl<'a> ActionMaker<'a> {
             inputs,
             files: self.observed.files(plan, id),
             env: seen.env.clone(),
+            probes: seen.probes.clone(),
         })
     }
 

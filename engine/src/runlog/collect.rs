@@ -100,19 +100,24 @@ fn units<'r>(runs: &'r [RunFiles], lists: &HashMap<Digest, u64>, stays: impl Fn(
 
 /// Removes files as far as permissions allow; another user's files may stay.
 #[derive(Default)]
-struct Removal {
+pub(super) struct Removal {
     failed: usize,
     first: Option<StoreError>,
 }
 
 impl Removal {
-    fn remove(&mut self, files: &[PathBuf], then_dirs: &[&Path]) {
+    pub(super) fn remove(&mut self, files: &[PathBuf], then_dirs: &[&Path]) {
         let files = files.iter().map(|path| disk::remove_file(path));
         let dirs = then_dirs.iter().map(|dir| disk::remove_empty_dir(dir).map(drop));
         for error in files.chain(dirs).filter_map(Result::err) {
             self.failed += 1;
             self.first.get_or_insert(error);
         }
+    }
+
+    /// Returns the first error.
+    pub(super) fn outcome(self) -> Result<(), StoreError> {
+        self.first.map_or(Ok(()), Err)
     }
 
     fn warn(self) {

@@ -75,7 +75,7 @@ impl RunFiles {
     }
 
     /// Finds the files of a run; `None` if nothing in its folder is the run's.
-    fn find(runs_dir: &Path, id: RunId) -> Option<Self> {
+    pub(super) fn find(runs_dir: &Path, id: RunId) -> Option<Self> {
         let dir = runs_dir.join(id.as_str());
         let made = fs::symlink_metadata(&dir).ok().filter(fs::Metadata::is_dir)?;
         let (record, logs) = (Files::default(), Files::default());

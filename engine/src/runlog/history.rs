@@ -95,9 +95,13 @@ impl History {
     ///
     /// Errors: a log that cannot be read, or a list of hits that is lost.
     pub fn keys(&self, run: &RunId) -> io::Result<Vec<ActionKey>> {
-        let text = self.text(run)?;
+        self.keys_in(run, &self.text(run)?)
+    }
+
+    /// Returns the same of a run whose log was read.
+    pub(super) fn keys_in(&self, run: &RunId, text: &str) -> io::Result<Vec<ActionKey>> {
         let mut keys = Vec::new();
-        for line in lines(&text) {
+        for line in lines(text) {
             if let Some(list) = self.hit_list(line) {
                 let lost = || io::Error::other(format!("the list of hits of run {run} is lost"));
                 keys.extend(list.ok_or_else(lost)?.keys());
@@ -200,7 +204,7 @@ impl History {
     }
 
     /// Returns the log of a run.
-    fn text(&self, run: &RunId) -> io::Result<String> {
+    pub(super) fn text(&self, run: &RunId) -> io::Result<String> {
         let bytes = disk::read(&self.dir(run).join(EVENTS), EVENTS_BYTES_MAX)?;
         // A torn line can end inside a character.
         Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))

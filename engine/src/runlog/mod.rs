@@ -5,7 +5,7 @@
 //! `durations.json`, written at the end, summarises how long nodes took, so that estimates need not read whole logs.
 //!
 //! A run holds a lock on its log as long as it lives. Garbage collection removes logs of runs together with results;
-//! see `collect.rs`.
+//! see `collect.rs`, and so does forgetting; see `forget.rs`.
 //!
 //! The last line of a log seals it, and so does the end of `durations.json`, so `store verify` detects a changed byte;
 //! see `check.rs`.
@@ -17,6 +17,7 @@ mod check;
 mod collect;
 mod durations;
 mod files;
+mod forget;
 mod history;
 mod hits;
 mod layout;
@@ -27,5 +28,6 @@ pub use check::{DamagedLog, check};
 pub use collect::{Collection, collect};
 pub use durations::Durations;
 pub use files::{LogUsage, usage};
+pub use forget::{Traces, forget, plan_forgetting, traces};
 pub use history::{History, Latest, NodeEnd};
 pub use writer::RunLog;

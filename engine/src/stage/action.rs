@@ -23,6 +23,9 @@ pub struct Action {
     pub files: Vec<ExternalFile>,
     /// Keyed environment variables with their values; `None` where unset.
     pub env: Vec<(String, Option<String>)>,
+    /// Answers of [`Stage::probe`](super::Stage::probe) by name.
+    #[serde(default)]
+    pub probes: Vec<(String, String)>,
 }
 
 impl Action {

@@ -52,7 +52,7 @@ pub trait Stage: Send + Sync {
     }
 
     /// Returns facts about this machine that belong to the key, as (name, value), given the checked params with
-    /// absolute paths; `command` has the output of its `version`.
+    /// absolute paths; `command` has the output of its `version`, `dataset` the files that it leaves out.
     ///
     /// The engine may ask once a node, so a stage caches slow answers. The error is one sentence.
     fn probe(&self, _params: &serde_json::Value) -> Result<Vec<(String, String)>, String> {

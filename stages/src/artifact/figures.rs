@@ -50,8 +50,8 @@ pub struct Levels {
 /// - `n` (images, each once a value of `across`), `excluded` (images without ground truth), `groups` (folds with a
 ///   value);
 /// - `synthetic`;
-/// - if there are such figures: `published_mean`, `published_sd`, `published_precision`; `low`, `high`, `units` (see
-///   [`Interval`]); `w`, `p`, `left_out` (see [`PairedTest`]).
+/// - if there are such figures: `classified`, `constant`; `images`, `times` (see [`Repeats`]); `published_mean`, `published_sd`,
+///   `published_precision`; `low`, `high`, `units` (see [`Interval`]); `w`, `p`, `left_out` (see [`PairedTest`]).
 ///
 /// Notes: `rows`, `columns` (names and labels in order, as JSON), `across`, `at_most`, `title`, `source`, `resampling`
 /// (JSON), `remarks`.
@@ -98,12 +98,27 @@ pub struct Cell {
     pub excluded: u64,
     /// Folds, or other groups of `across`, with a value.
     pub groups: u64,
+    /// Images of which those classified correctly count, `n + excluded`; `None` if all count.
+    pub classified: Option<u64>,
+    /// Images among `n + excluded` whose heatmap or predicted mask has one value everywhere.
+    pub constant: u64,
+    /// The images in `n`, if it counts any more than once.
+    pub repeats: Option<Repeats>,
     /// The reference value, printed in a paper.
     pub reference: Option<ReferenceValue>,
     /// The bootstrap interval of the mean or share.
     pub interval: Option<Interval>,
     /// The test of the difference.
     pub test: Option<PairedTest>,
+}
+
+/// The images of a cell that counts some of them several times, once a seed for example.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repeats {
+    /// Number of distinct images.
+    pub images: u64,
+    /// The most times that one image is counted.
+    pub times: u64,
 }
 
 /// A reference value, printed in a paper.
@@ -176,14 +191,31 @@ impl Figures {
         self.rows.iter().chain(&self.columns)
     }
 
+    /// Returns whether any cell is such.
+    pub(crate) fn has(&self, is_such: impl Fn(&Cell) -> bool) -> bool {
+        self.cells.iter().any(is_such)
+    }
+
     /// Returns whether any cell has a reference value.
     pub fn has_references(&self) -> bool {
-        self.cells.iter().any(|cell| cell.reference.is_some())
+        self.has(|cell| cell.reference.is_some())
     }
 
     /// Returns whether the figures are those of a paired comparison.
     pub fn has_tests(&self) -> bool {
-        self.cells.iter().any(|cell| cell.test.is_some())
+        self.has(|cell| cell.test.is_some())
+    }
+}
+
+impl Cell {
+    /// Number of distinct images with a value.
+    pub fn images(&self) -> u64 {
+        self.repeats.map_or(self.n, |repeats| repeats.images)
+    }
+
+    /// Images that count, with or without ground truth.
+    pub fn counted(&self) -> u64 {
+        self.n + self.excluded
     }
 }
 
@@ -255,6 +287,8 @@ impl Table for Figures {
             let (mean, precision) = (value("published_mean", row)?, value("published_precision", row)?);
             Some(ReferenceValue { mean, sd: value("published_sd", row), precision })
         };
+        let count = |name: &str, row| value(name, row).map(|count| count as u64);
+        let repeats = |row| Some(Repeats { images: count("images", row)?, times: count("times", row)? });
         let interval = |row| {
             let (low, high, units) = (value("low", row)?, value("high", row)?, value("units", row)? as u64);
             Some(Interval { low, high, units })
@@ -268,6 +302,9 @@ impl Table for Figures {
             n: counts[row],
             excluded: excluded[row],
             groups: groups[row],
+            classified: count("classified", row),
+            constant: count("constant", row).unwrap_or(0),
+            repeats: repeats(row),
             reference: published(row),
             interval: interval(row),
             test: test(row),
@@ -293,7 +330,11 @@ impl Table for Figures {
 /// A column that not every table has: its name, whether a table has it, and its value.
 type OptionalColumn = (&'static str, fn(&Figures) -> bool, fn(&Cell) -> Option<f64>);
 
-const OPTIONAL: [OptionalColumn; 9] = [
+const OPTIONAL: [OptionalColumn; 13] = [
+    ("classified", |figures| figures.has(|cell| cell.classified.is_some()), |cell| Some(cell.classified? as f64)),
+    ("constant", |figures| figures.has(|cell| cell.constant > 0), |cell| Some(cell.constant as f64)),
+    ("images", |figures| figures.has(|cell| cell.repeats.is_some()), |cell| Some(cell.images() as f64)),
+    ("times", |figures| figures.has(|cell| cell.repeats.is_some()), |cell| Some(cell.repeats?.times as f64)),
     ("published_mean", |figures| figures.citation.is_some(), |cell| Some(cell.reference?.mean)),
     ("published_sd", |figures| figures.citation.is_some(), |cell| cell.reference?.sd),
     ("published_precision", |figures| figures.citation.is_some(), |cell| Some(cell.reference?.precision)),

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
 use orchestrate_engine::stage::{Item, StageError};
 
 use super::grids::{GridsWriter, grids, image_columns, mask_columns, mask_grids};
-use super::{Columns, Rows, Table};
+use super::{Columns, Rows, Table, file};
 
 /// Grey images of one size, in data set order.
 ///
@@ -67,6 +68,17 @@ impl Images {
     pub fn select_from_item(item: &Item, wanted: impl Fn(&str) -> bool) -> Result<Self, StageError> {
         let (names, height, width, pixels) = grids(&Self::open(item)?, wanted)?;
         Ok(Self { names, height, width, pixels })
+    }
+}
+
+impl Labels {
+    /// Reads only images and patients, in whatever version of the table; a table without patients has none.
+    pub fn patients(bytes: &[u8]) -> Result<Vec<(String, Option<String>)>, StageError> {
+        let rows = Rows::open(&file::<Self>(), Bytes::copy_from_slice(bytes))?;
+        let images = rows.text("image")?;
+        let has_patients = rows.names().iter().any(|name| name == "patient");
+        let patients = if has_patients { rows.optional_text("patient")? } else { vec![None; images.len()] };
+        Ok(images.into_iter().zip(patients).collect())
     }
 }
 

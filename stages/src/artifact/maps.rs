@@ -2,7 +2,7 @@
 
 use orchestrate_engine::stage::StageError;
 
-use super::{Columns, Rows, Scale, Table};
+use super::{Columns, Rows, Scale, Table, constant_maps, is_constant};
 
 /// Class activation maps of validation images, in data set order.
 ///
@@ -65,6 +65,11 @@ pub struct Thresholds {
 
 impl Table for Cams {
     const OUTPUT: &'static str = "cams";
+
+    fn warning(&self) -> Option<String> {
+        let maps = self.maps.chunks(self.height.saturating_mul(self.width).max(1));
+        constant_maps("class activation maps", &self.names, maps.map(is_constant))
+    }
 
     fn columns(&self) -> Result<Columns<'_>, StageError> {
         let rows = self.names.len();

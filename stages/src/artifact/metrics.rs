@@ -2,6 +2,7 @@
 
 use orchestrate_engine::stage::StageError;
 
+use super::collapse::{Collapse, collapse_remarks, place};
 use super::{Columns, Rows, Table};
 
 /// The label of all classes together, in a column of class names.
@@ -13,8 +14,9 @@ pub type AxisColumns = Vec<(String, Vec<String>)>;
 /// Metrics of a classification in tidy form, one row a value.
 ///
 /// Columns: one for each gathered axis (labels), `metric` (`accuracy`, `precision`, `recall`, `f1`), `label` (class
-/// name or `all`), `value` (0..=1; missing for a class without images that is never predicted), `n` (images). Notes:
-/// `classes`, `axes`, `synthetic` (`true` for images of the phantom).
+/// name or `all`), `value` (0..=1; missing for a class without images that is never predicted), `n` (images),
+/// `predicted` (images predicted as that class), `image_hash` (see [`Metrics::image_hashes`]). Notes: `classes`,
+/// `axes`, `synthetic` (`true` for images of the phantom).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Metrics {
     /// Labels of the gathered axes.
@@ -27,6 +29,12 @@ pub struct Metrics {
     pub values: Vec<Option<f64>>,
     /// Images of that class.
     pub counts: Vec<u64>,
+    /// Images predicted as that class; empty if a table does not say.
+    pub predicted: Vec<u64>,
+    /// Sum of the hashes of the names of all images of the same input, modulo 2^63; empty if a table does not say.
+    ///
+    /// Sets of images are equal if their sums are, and the sum of a union is that of its parts.
+    pub image_hashes: Vec<u64>,
     /// Class names in the order of their indices.
     pub classes: Vec<String>,
     /// True if the images are synthetic.
@@ -54,14 +62,29 @@ pub struct Confusion {
 impl Table for Metrics {
     const OUTPUT: &'static str = "metrics";
 
+    fn warning(&self) -> Option<String> {
+        let collapses = self.collapses();
+        let place_of = |collapse: &Collapse| {
+            let row = collapse.rows.start;
+            place(self.axes.iter().map(|(axis, labels)| (axis.as_str(), labels[row].as_str())))
+        };
+        let placed: Vec<_> = collapses.iter().map(|collapse| (collapse, place_of(collapse))).collect();
+        let remarks = collapse_remarks(&placed);
+        (!remarks.is_empty()).then(|| remarks.join("\nwarning: "))
+    }
+
     fn columns(&self) -> Result<Columns<'_>, StageError> {
-        Ok(axis_columns(&self.axes)
+        let mut columns = axis_columns(&self.axes)
             .text("metric", &self.metrics)
             .text("label", &self.labels)
             .optional_float("value", self.values.iter().copied())
-            .integer("n", self.counts.iter().map(|&count| count as i64))
-            .classes(&self.classes)?
-            .note("synthetic", self.synthetic.to_string()))
+            .integer("n", self.counts.iter().map(|&count| count as i64));
+        for (name, values) in [("predicted", &self.predicted), ("image_hash", &self.image_hashes)] {
+            if !values.is_empty() {
+                columns = columns.integer(name, values.iter().map(|&value| value as i64));
+            }
+        }
+        Ok(columns.classes(&self.classes)?.note("synthetic", self.synthetic.to_string()))
     }
 
     fn from_rows(rows: &Rows) -> Result<Self, StageError> {
@@ -71,6 +94,8 @@ impl Table for Metrics {
             labels: rows.text("label")?,
             values: rows.optional_float("value")?,
             counts: rows.unsigned("n")?,
+            predicted: rows.optional("predicted", Rows::unsigned)?,
+            image_hashes: rows.optional("image_hash", Rows::unsigned)?,
             classes: rows.list_note("classes")?.unwrap_or_default(),
             synthetic: rows.note("synthetic") == Some("true"),
         })
@@ -106,7 +131,7 @@ pub fn is_synthetic(names: &[String]) -> bool {
 }
 
 /// Returns whether an image is of the phantom, by its name.
-pub(crate) fn is_synthetic_name(name: &str) -> bool {
+fn is_synthetic_name(name: &str) -> bool {
     name.starts_with("phantom-")
 }
 

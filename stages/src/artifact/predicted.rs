@@ -6,7 +6,7 @@ use std::path::Path;
 use orchestrate_engine::stage::{Item, StageError};
 
 use super::grids::{GridsWriter, mask_columns, mask_grids};
-use super::{Columns, MaskReader, Rows, Table};
+use super::{Columns, MaskReader, Rows, Table, constant_maps, is_constant};
 
 /// Predicted masks of validation images, in data set order.
 ///
@@ -72,6 +72,11 @@ impl From<PredictedMasks> for PredictedReader {
 
 impl Table for PredictedMasks {
     const OUTPUT: &'static str = "predicted-masks";
+
+    fn warning(&self) -> Option<String> {
+        let masks = self.pixels.chunks(self.height.saturating_mul(self.width).max(1));
+        constant_maps("predicted masks", &self.names, masks.map(is_constant))
+    }
 
     fn open(item: &Item) -> Result<Rows, StageError> {
         Self::open_stored(item)

@@ -112,6 +112,16 @@ fn a_missing_column_is_named_beside_those_that_are_there() {
 }
 
 #[test]
+fn patients_are_read_from_any_table_with_images() {
+    let table = labels();
+    let pairs: Vec<_> = table.names.iter().cloned().zip(table.patients.iter().cloned()).collect();
+    assert_eq!(Labels::patients(&table.encode().unwrap()).unwrap(), pairs);
+    let without = Columns::new().text("image", &table.names).encode().unwrap();
+    let nobody: Vec<_> = table.names.iter().cloned().map(|name| (name, None)).collect();
+    assert_eq!(Labels::patients(&without).unwrap(), nobody);
+}
+
+#[test]
 fn a_column_of_another_type_is_named() {
     let bytes = Columns::new().text("image", &texts(&["a"])).text("threshold", &texts(&["high"])).encode().unwrap();
     let message = message(Thresholds::decode(&bytes));
@@ -159,6 +169,41 @@ fn class_names_without_a_note_are_those_of_the_columns() {
         .unwrap();
     let predictions = Predictions::decode(&bytes).unwrap();
     assert_eq!((predictions.classes, predictions.labels), (texts(&["x", "y"]), vec![1, 0]));
+}
+
+#[test]
+fn constant_maps_are_a_warning_beside_the_table() {
+    let printed = |output: Output| match output.files.into_iter().find(|(name, _)| name == "table.txt") {
+        Some((_, Content::Bytes(bytes))) => String::from_utf8(bytes).unwrap(),
+        _ => String::new(),
+    };
+    assert_eq!(printed(cams().output().unwrap()), "");
+    let constant = Cams { maps: vec![-1.5, 0.0, 2.0, 3.0, 3.0, 3.0], ..cams() };
+    let warning = "warning: 1 of 2 class activation maps have one value everywhere: `a.png`\n";
+    assert_eq!(printed(constant.output().unwrap()), warning);
+    let names: Vec<String> = (0..5).map(|image| image.to_string()).collect();
+    let labels = vec![0; 5];
+    let masks = PredictedMasks { names, labels, classes: texts(&["x"]), height: 1, width: 2, pixels: vec![1; 10] };
+    let warning = "warning: 5 of 5 predicted masks have one value everywhere: `0`, `1`, `2`, …\n";
+    assert_eq!(printed(masks.output().unwrap()), warning);
+}
+
+#[test]
+fn a_number_of_classified_images_for_each_class_is_needed() {
+    let columns = |note: &str| {
+        let none: [Option<f64>; 0] = [];
+        let mut columns = Columns::new().text("image", &[]).text("label", &[]).text("predicted", &[]);
+        for metric in Scores::METRICS {
+            columns = columns.optional_float(metric, none);
+        }
+        let columns = columns.integer("mask_pixels", []).integer("truth_pixels", []);
+        columns.classes(&texts(&["x", "y"])).unwrap().note("classified", note).encode().unwrap()
+    };
+    assert_eq!(Scores::decode(&columns("[3,4]")).unwrap().classified, Some(vec![3, 4]));
+    for note in ["[3]", "{}", "[-1,2]"] {
+        let expected = "`scores.parquet`: note `classified` must list a number of images for each class, not ";
+        assert_eq!(message(Scores::decode(&columns(note))), expected.to_owned() + note);
+    }
 }
 
 #[test]
@@ -219,6 +264,7 @@ fn the_same_rows_give_the_bytes_of_earlier_versions() {
         recall: vec![Some(0.25), None],
         mask_pixels: vec![3, 2],
         truth_pixels: vec![12, 0],
+        ..Scores::default()
     };
     let epoch = Epoch { epoch: 1, learning_rate: 0.1, train_loss: 0.7, validation_loss: 0.6, figure: 0.5 };
     let segment = Epoch { epoch: 1, learning_rate: 0.1, train_loss: 0.7, validation_loss: 0.6, figure: None };

@@ -39,6 +39,7 @@ impl Bench {
                 .collect(),
             files: Vec::new(),
             env: Vec::new(),
+            probes: Vec::new(),
         }
     }
 

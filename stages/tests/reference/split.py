@@ -60,14 +60,39 @@ def small_cases():
     return cases
 
 
-def numbered_case():
-    """Makes a case of patients that are numbers; as texts they sort differently, 10 before 2."""
+def as_read(values):
+    """Makes the column that pandas reads from CSV: of integers, decimals or texts."""
+    for kind in int, float, str:
+        try:
+            return np.array([kind(value) for value in values])
+        except ValueError:
+            pass
+
+
+def named_cases():
+    """Makes cases of many classes, and of names that are numbers; as texts they sort differently, 10 before 2."""
     random = np.random.default_rng(7)
-    labels = random.integers(0, 3, size=60)
-    groups = random.integers(1, 21, size=60)
-    folds = folds_of(StratifiedGroupKFold(4), labels, groups)
-    assert folds != folds_of(StratifiedGroupKFold(4), labels, groups.astype(str))
-    return {"folds": 4, "labels": labels.tolist(), "groups": groups.tolist(), "grouped": folds}
+    cases = []
+    for class_name, group_name, classes, k, most in [
+        ("class {}", "{}", 3, 4, 20),
+        ("{}", "{}", 12, 3, 30),
+        ("{}", "{}.0", 3, 5, 40),
+        ("c{}", "{:03}", 5, 9, 40),
+        ("c{}", "g{}", 1, 9, 30),
+        ("c{}", "{}", 8, 2, 25),
+        ("c{}", "g{}", 8, 5, 60),
+        ("c{}", "{}", 9, 5, 40),
+        ("{}", "p{}", 20, 4, 90),
+        ("c{}", "{}", 130, 2, 150),
+        ("c{}", "-{}", 300, 2, 200),
+    ]:
+        labels = np.concatenate([np.repeat(np.arange(classes), k), random.integers(0, classes, size=classes // 4 + 20)])
+        labels = [class_name.format(label) for label in random.permutation(labels)]
+        # Groups of one to four images, many of which are alike.
+        groups = [group_name.format(group) for group in random.integers(1, most, size=len(labels))]
+        folds = folds_of(StratifiedGroupKFold(k), as_read(labels), as_read(groups))
+        cases.append({"folds": k, "names": labels, "groups": groups, "grouped": folds})
+    return cases
 
 
 def counts(folds, labels, k, classes):
@@ -80,10 +105,12 @@ def real_case(path):
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
     classes = list(dict.fromkeys(row["label"] for row in rows))
-    labels = np.array([classes.index(row["label"]) for row in rows])
+    # scikit-learn sorts the names.
+    labels = np.array([row["label"] for row in rows])
     patients = np.array([row["patient"] for row in rows])
     plain = folds_of(StratifiedKFold(5), labels)
     grouped = folds_of(StratifiedGroupKFold(5), labels, patients)
+    shuffled = folds_of(StratifiedKFold(5, shuffle=True, random_state=0), labels)
     of_patient = dict(zip(patients.tolist(), grouped))
     shared = [
         len(set(patients[np.array(plain) == fold]) & set(patients[np.array(plain) != fold])) for fold in range(1, 6)
@@ -92,19 +119,19 @@ def real_case(path):
         "classes": classes,
         "stratified_runs": [[fold, len(list(run))] for fold, run in itertools.groupby(plain)],
         "stratified_shared_patients": shared,
-        "shuffled_counts": counts(folds_of(StratifiedKFold(5, shuffle=True, random_state=0), labels), labels, 5, 3),
+        "shuffled_counts": counts(shuffled, [classes.index(label) for label in labels], 5, 3),
         "grouped_by_sorted_patient": "".join(str(of_patient[patient]) for patient in sorted(of_patient)),
     }
 
 
 here = pathlib.Path(__file__).parent
 made_by = f"split.py, scikit-learn {sklearn.__version__}, NumPy {np.__version__}"
-out = {"made_by": made_by, "cases": small_cases(), "numbered": numbered_case()}
+out = {"made_by": made_by, "cases": small_cases(), "named": named_cases()}
 if len(sys.argv) > 1:
     out["brain_tumor"] = real_case(sys.argv[1])
 else:
     out["brain_tumor"] = json.loads((here / "split.json").read_text())["brain_tumor"]
 text = json.dumps(out)
-for key in ['{"folds"', '"numbered"', '"brain_tumor"']:
+for key in ['{"folds"', '"named"', '"brain_tumor"']:
     text = text.replace(", " + key, ",\n" + key)
 (here / "split.json").write_text(text + "\n")

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
 use orchestrate_cache::{
-    Access, ActionKey, ActionResult, CHECKPOINT_HEADER_BYTES, Checkpoints, Digest, FileDigests, GcPolicy, PutContent,
-    Store,
+    Access, ActionKey, ActionResult, CHECKPOINT_HEADER_BYTES, Checkpoints, Digest, FileDigests, Forgetting, GcPolicy,
+    PutContent, Store,
 };
 use orchestrate_engine::event::{Event, Reporter, TimedEvent};
 use orchestrate_engine::executor::WorkerCommand;
@@ -161,6 +161,22 @@ pub(crate) fn litter(project: &Path) -> Anyhow<ExitCode> {
     for name in ["logs/a.log", "logs/b.log", "events.jsonl"] {
         let file = File::create(run.join(name))?;
         file.set_modified(UNIX_EPOCH + Duration::from_secs(1_580_492_702))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Forgets the candidates for a collection, all but every third; says what is left of them.
+pub(crate) fn forget(project: &Path) -> Anyhow<ExitCode> {
+    let store = Store::open(&project.join(STORE), Access::ReadWrite)?;
+    let keys = (0..12_u8).filter(|number| number % 3 != 0).map(|number| ActionKey(Digest::of(&[number, 99])));
+    let checkpoints = [ActionKey(Digest::of(b"a training that was stopped"))].into();
+    let runs = ["20200131-174502-318-9f02ac".to_owned()].into();
+    let what = Forgetting { keys: keys.collect(), checkpoints, runs, ..Forgetting::default() };
+    runlog::forget(&store, &what)?;
+    let logs = [store.runs_dir().join("20200131-174502-318-9f02ac"), store.dir().join("forgetting")];
+    logs.iter().filter(|path| path.exists()).for_each(|path| say(&format!("left {}", path.display())));
+    for (key, result, _) in store.results().filter(|(key, _, _)| what.keys.contains(key)) {
+        say(&format!("left {} {}", key.0, result.node));
     }
     Ok(ExitCode::SUCCESS)
 }

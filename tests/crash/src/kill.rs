@@ -158,12 +158,13 @@ pub(crate) struct Situation {
     pub(crate) variable: &'static str,
 }
 
-const SITUATIONS: [Situation; 5] = [
+const SITUATIONS: [Situation; 6] = [
     Situation { name: "first run, engine", before: &[], command: "run", variable: "FAILPOINT" },
     Situation { name: "first run, worker", before: &[], command: "run", variable: "FAILPOINT_WORKER" },
     Situation { name: "run of hits", before: &["run"], command: "run", variable: "FAILPOINT" },
     Situation { name: "run after a kill", before: &["killed", "litter"], command: "run", variable: "FAILPOINT" },
     Situation { name: "collection", before: &["run", "litter"], command: "gc", variable: "FAILPOINT" },
+    Situation { name: "forgetting", before: &["run", "litter"], command: "forget", variable: "FAILPOINT" },
 ];
 
 /// Kills at every `stride`th change of every situation, and prints the kinds of changes.
@@ -178,12 +179,18 @@ pub(crate) fn enumerated(stride: u64, tell: impl Fn(&str)) -> Verdict {
         for step in (0..steps).step_by(stride.max(1) as usize) {
             let project = situation.prepare();
             let killed = project.call(situation.command, &[(situation.variable, format!("kill={step}"))]);
-            // A collection promises nothing, and earlier results stay.
+            // Collections and forgettings promise nothing, and earlier results stay.
             let mut promised: Results = killed.results().into_iter().map(|ended| (ended.key, ended.outputs)).collect();
             if situation.before.contains(&"run") {
                 promised.extend(expected.results.clone());
             }
             let mut one = judge::finish(&project, &promised, &expected);
+            if situation.command == "forget" {
+                let again = project.call("forget", &[]);
+                let lines = again.lines("left").map(|left| format!("{left} is left by the second forgetting"));
+                one.faults.extend(lines);
+                one.faults.extend((!again.status.success()).then(|| format!("it does not finish: {}", again.err)));
+            }
             one.kills = if situation.is_of_workers() {
                 killed.lines("failed").count() as u64
             } else {

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
             ExitCode::from(1)
         })
     };
-    if matches!(words.as_slice(), ["run" | "check" | "verify" | "repair" | "litter" | "gc", _]) {
+    if matches!(words.as_slice(), ["run" | "check" | "verify" | "repair" | "litter" | "gc" | "forget", _]) {
         tracing_subscriber::fmt()
             .with_writer(std::io::stderr)
             .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         ["repair", project] => child(child::repair(Path::new(project))),
         ["litter", project] => child(child::litter(Path::new(project))),
         ["gc", project] => child(child::gc(Path::new(project))),
+        ["forget", project] => child(child::forget(Path::new(project))),
         ["kill", count] => kill(count, "1"),
         ["kill", count, seed] => kill(count, seed),
         ["points"] => points("1"),

@@ -168,6 +168,15 @@ impl Rows {
         self.required(name, values)
     }
 
+    /// A column that not every table has, as `read` reads it; empty if the table lacks it.
+    pub(crate) fn optional<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&Self, &str) -> Result<Vec<T>, StageError>,
+    ) -> Result<Vec<T>, StageError> {
+        if self.fields().find(name).is_none() { Ok(Vec::new()) } else { read(self, name) }
+    }
+
     /// A column of lists of floats of one length, one after the other, and that length; 0 without rows.
     pub fn floats(&self, name: &str) -> Result<(Vec<f32>, usize), StageError> {
         let mut values = Vec::new();

@@ -110,6 +110,7 @@ mod tests {
             recall: rows.clone().map(|_| None).collect(),
             mask_pixels: rows.clone().map(|row| row * shift).collect(),
             truth_pixels: rows.collect(),
+            ..Scores::default()
         }
     }
 

@@ -113,6 +113,7 @@ impl Bench {
             node: "summary".to_owned(),
             files: files.collect(),
             env: keyed.collect(),
+            probes: Vec::new(),
             params,
             inputs: inputs.into_iter().map(|(port, items)| Input { port: port.to_owned(), items }).collect(),
         };

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use orchestrate_engine::stage::FileName;
 
-use super::file;
+use super::file::{self, is_picture};
 use super::left_out::LeftOut;
 use super::listing::{ListedImage, Listing, classify};
 use super::mask_pattern::MaskPattern;
@@ -170,14 +170,6 @@ pub(super) fn read(params: &Params, mut names: Vec<&str>) -> Result<Listing, Vec
     };
     let images = images.into_iter().zip(masks).zip(indices).map(image).collect();
     Ok(Listing { images, classes, columns: Vec::new() })
-}
-
-/// Returns whether a file is read as an image: by its ending, or, without one, as it begins as DICOM does.
-fn is_picture(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let has_ending =
-        file::ENDINGS.iter().any(|ending| name.strip_suffix(ending).is_some_and(|rest| rest.ends_with('.')));
-    has_ending || !name.contains('.') && file::is_dicom(path)
 }
 
 /// Returns a file's name without its ending.

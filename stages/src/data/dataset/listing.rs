@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::facts::ImageFacts;
 use crate::artifact::Labels;
 use crate::problems::all_or_problems;
 
@@ -93,6 +94,15 @@ impl Listing {
             end - run.len()..end
         })
         .collect()
+    }
+
+    /// Takes patients from headers, where the listing names none.
+    pub(super) fn complete(&mut self, facts: &[ImageFacts]) {
+        for (image, facts) in self.images.iter_mut().zip(facts) {
+            if image.patient.is_none() {
+                image.patient.clone_from(&facts.patient);
+            }
+        }
     }
 
     /// Returns the files of images and masks.

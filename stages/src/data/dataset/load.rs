@@ -1,21 +1,23 @@
 //! Images and masks from files: decoded, brought to grey levels, not yet resized.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
-use orchestrate_engine::stage::ExternalFile;
 use rayon::prelude::*;
 
 use super::cheng;
 use super::facts::ImageFacts;
 use super::file::SourceFile;
+use super::files::Files;
+use super::foreground::{Foreground, Mask};
 use super::listing::{ListedImage, Listing};
-use super::params::{Format, Params};
+use super::params::{Format, Params, Resize};
+use super::part::PartKind;
 use super::phantom::{self, Slice};
-use super::picture;
-use super::raster::Header;
+use super::pseudonym::pseudonym;
+use super::raster::{Header, Raster};
 use super::resize::Grid;
-use super::window::{Named, Window};
+use super::window::{Levels, Named, Window};
 
 /// An image before it is resized.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,46 +28,41 @@ pub(super) struct Loaded {
     pub(super) facts: ImageFacts,
 }
 
+impl Loaded {
+    /// Resizes image and mask, and notes the foreground before and after; `None` keeps their size.
+    pub(super) fn fitted(self, size: Option<(usize, usize)>, resize: Resize) -> Self {
+        let Self { mut image, mut mask, mut facts } = self;
+        let before = mask.as_ref().map(Grid::foreground);
+        if let Some(size) = size {
+            image = image.resized(size, resize.images);
+            mask = mask.map(|mask| mask.resized_mask(size, resize.masks));
+        }
+        facts.foreground = before.zip(mask.as_ref().map(Grid::foreground));
+        Self { image, mask, facts }
+    }
+}
+
 /// Loads the images of a listing.
 pub(super) struct Loader<'a> {
     params: &'a Params,
     listing: &'a Listing,
-    files: &'a Files<'a>,
+    files: &'a Files,
+    foreground: Foreground,
     /// Smallest and largest value by volume, for [`Named::MinmaxVolume`].
     volumes: HashMap<String, (f64, f64)>,
     /// Slices of the phantom by name.
     slices: HashMap<String, Slice>,
 }
 
-/// The external files by name.
-pub(super) struct Files<'a>(HashMap<&'a str, &'a ExternalFile>);
-
-impl<'a> Files<'a> {
-    pub(super) fn new(files: &'a [ExternalFile]) -> Self {
-        Self(files.iter().map(|file| (file.name.as_str(), file)).collect())
-    }
-
-    fn read(&self, name: &str) -> Result<Vec<u8>, String> {
-        match self.0.get(name) {
-            Some(file) => file.read().map_err(|error| error.to_string()),
-            None => Err("the file came after the key was made; run again".to_owned()),
-        }
-    }
-
-    /// Opens a file. The error is one sentence without its name.
-    pub(super) fn open(&self, name: &str) -> Result<SourceFile, String> {
-        SourceFile::open(self.read(name)?)
-    }
-}
-
 impl<'a> Loader<'a> {
     /// Prepares for a listing. With the window of volumes, all files are read once for the ranges of their values.
     ///
     /// Errors: files that cannot be decoded, one sentence each.
-    pub(super) fn new(params: &'a Params, listing: &'a Listing, files: &'a Files<'a>) -> Result<Self, Vec<String>> {
+    pub(super) fn new(params: &'a Params, listing: &'a Listing, files: &'a Files) -> Result<Self, Vec<String>> {
         let slices = phantom::slices(params.count.unwrap_or_default());
         let slices = slices.into_iter().map(|slice| (slice.name(), slice)).collect();
-        let mut loader = Self { params, listing, files, volumes: HashMap::new(), slices };
+        let foreground = params.foreground.clone().unwrap_or_default();
+        let mut loader = Self { params, listing, files, foreground, volumes: HashMap::new(), slices };
         if loader.window().named() == Some(Named::MinmaxVolume) && params.format != Format::ChengMat {
             loader.volumes = loader.volumes()?;
         }
@@ -101,34 +98,74 @@ impl<'a> Loader<'a> {
 
     /// Loads an image of a format whose files hold one image with its mask.
     fn load_one(&self, image: &ListedImage) -> Result<Loaded, String> {
-        let (image, mask) = if self.params.format == Format::Phantom {
+        if self.params.format == Format::Phantom {
             let slice = self.slices.get(&image.file).ok_or("no such slice")?;
-            phantom::draw(self.params.seed.unwrap_or_default(), *slice, self.params.size.unwrap_or_default())
-        } else {
-            cheng::read_slice(self.files.read(&image.file)?)?
-        };
-        let facts = ImageFacts::of(&image, 1);
-        Ok(Loaded { image, mask: Some(mask), facts })
+            let (seed, size) = (self.params.seed.unwrap_or_default(), self.params.size.unwrap_or_default());
+            let (image, mask) = phantom::draw(seed, *slice, size);
+            let facts = ImageFacts::of(&image, 1);
+            return Ok(Loaded { image, mask: Some(mask), facts });
+        }
+        let (raster, mask) = cheng::read_slice(self.files.read(&image.file)?)?;
+        let samples = Some(raster.samples);
+        let Levels { grid, range, excluded } = self.window().levels(raster, &Header::default(), None)?;
+        let facts = ImageFacts { samples, range, excluded, ..ImageFacts::of(&grid, 1) };
+        Ok(Loaded { image: grid, mask: Some(mask), facts })
     }
 
     fn open(&self, image: &ListedImage) -> Result<Opened, String> {
-        let file = self.files.open(&image.file)?;
+        let axis = self.params.axis.unwrap_or_default();
+        let file = self.files.open(&image.file, axis)?;
         let masks = image.masks.iter().map(|name| {
-            let bytes = self.files.read(name).map_err(|problem| format!("mask {name}: {problem}"))?;
-            Ok((name.clone(), bytes))
+            let mask = self.files.open(name, axis).and_then(|mask| {
+                mask.check_geometry(&file)?;
+                Ok(mask)
+            });
+            Ok((name.clone(), mask.map_err(|problem| format!("mask {name}: {problem}"))?))
         });
-        Ok(Opened { header: file.header(), file, masks: masks.collect::<Result<_, String>>()? })
+        let masks = masks.collect::<Result<_, String>>()?;
+        Ok(Opened { file, masks })
+    }
+
+    /// Replaces every NIfTI volume without a slice by its slices with foreground.
+    ///
+    /// Errors: a volume without a mask; unreadable files; one sentence each.
+    pub(super) fn expanded(params: &Params, listing: Listing, files: &Files) -> Result<Listing, Vec<String>> {
+        let axis = params.axis.unwrap_or_default();
+        let foreground = params.foreground.clone().unwrap_or_default();
+        let has_foreground = |raster: &Raster| Ok(foreground.mask(raster)?.grid.foreground() > 0);
+        listing.expanded(|image| {
+            if PartKind::of(&image.file) != PartKind::Slice || image.part.is_some() {
+                return Ok(None);
+            }
+            let slices = files.open(&image.file, axis)?.parts();
+            if slices == 1 {
+                return Ok(None);
+            }
+            if image.masks.is_empty() {
+                let help = "set `slice` (0 is the first), or give a mask for each slice with a lesion";
+                return Err(format!("it has {slices} slices and no mask; {help}"));
+            }
+            let mut wanted = BTreeSet::new();
+            for name in &image.masks {
+                let found = files.open(name, axis).and_then(|mask| mask.parts_where(has_foreground));
+                wanted.extend(found.map_err(|problem| format!("mask {name}: {problem}"))?);
+            }
+            Ok(Some(wanted.into_iter().filter(|&slice| slice < slices).collect()))
+        })
     }
 
     fn load_part(&self, opened: &Opened, image: &ListedImage) -> Result<Loaded, String> {
-        let Opened { file, header, masks } = opened;
-        let raster = file.image(image.part)?;
+        let Opened { file, masks } = opened;
+        let (raster, header) = (file.image(image.part)?, file.header(image.part)?);
         let samples = raster.samples;
-        let volume = self.volumes.get(volume(image, header)).copied();
-        let levels = self.window().levels(raster, header, volume)?;
+        let volume = self.volumes.get(volume(image, &header)).copied();
+        let levels = self.window().levels(raster, &header, volume)?;
         let mut mask: Option<Grid> = None;
-        for (name, bytes) in masks {
-            let next = picture::decode_mask(bytes).map_err(|problem| format!("mask {name}: {problem}"))?;
+        let mut found = Vec::new();
+        for (name, file) in masks {
+            let next = file.mask(image.part, &header).and_then(|raster| self.foreground.mask(&raster));
+            let Mask { grid: next, found: own } = next.map_err(|problem| format!("mask {name}: {problem}"))?;
+            found.extend(own);
             if next.size() != levels.grid.size() {
                 let (found, expected) = (text(next.size()), text(levels.grid.size()));
                 return Err(format!("the mask is {found}, but the image {expected}"));
@@ -139,7 +176,11 @@ impl<'a> Loader<'a> {
             samples: Some(samples),
             range: levels.range,
             excluded: levels.excluded,
-            patient: header.patient.clone(),
+            patient: header
+                .patient
+                .filter(|patient| !patient.trim().is_empty())
+                .map(|patient| pseudonym(self.params.pseudonym_key.as_deref().unwrap_or_default(), &patient)),
+            levels: found,
             burned_in: header.burned_in,
             ..ImageFacts::of(&levels.grid, masks.len())
         };
@@ -152,8 +193,8 @@ impl<'a> Loader<'a> {
             let image = &self.listing.images[run.start];
             let range = self
                 .files
-                .open(&image.file)
-                .and_then(|file| Ok((volume(image, &file.header()).to_owned(), file.range()?)));
+                .open(&image.file, self.params.axis.unwrap_or_default())
+                .and_then(|file| Ok((volume(image, &file.header(None)?).to_owned(), file.range()?)));
             range.map_err(|problem| format!("{}: {problem}", image.file))
         });
         let ranges = crate::problems::all_or_problems(ranges.collect::<Vec<_>>())?;
@@ -166,11 +207,10 @@ impl<'a> Loader<'a> {
     }
 }
 
-/// An opened image file with the bytes of its masks by name.
+/// An opened image file with those of its masks by name.
 struct Opened {
     file: SourceFile,
-    header: Header,
-    masks: Vec<(String, Vec<u8>)>,
+    masks: Vec<(String, SourceFile)>,
 }
 
 /// Returns the identity of the volume that an image belongs to: its series, else its file.

@@ -6,7 +6,7 @@
 //! folder lies. Links are followed, wherever they lead: data sets are assembled from links, and only the contents
 //! count. The formats are PNG, JPEG and TIFF; see [`super::picture`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Component, Path};
 
 use orchestrate_cache::FileStat;
@@ -14,7 +14,11 @@ use orchestrate_cache::external::{self, EXTERNAL_BYTES_MAX};
 use orchestrate_engine::stage::FileName;
 use rayon::prelude::*;
 
+use super::doubtful;
+use super::file;
+use super::left_out::LeftOut;
 use super::listing::{ListedImage, Listing, classify};
+use super::natural;
 use super::params::Params;
 use super::part::{Part, PartKind};
 use crate::problems::all_or_problems;
@@ -23,7 +27,7 @@ use crate::problems::all_or_problems;
 const BYTES_MAX: u64 = 1 << 30;
 
 /// Name of the manifest in a folder.
-const DEFAULT_NAME: &str = "labels.csv";
+pub(super) const DEFAULT_NAME: &str = "labels.csv";
 
 /// Lists the manifest and, after it, every image and mask, each once.
 ///
@@ -68,6 +72,25 @@ fn find(folder: &Path, name: String) -> Result<FileName, String> {
         Ok(stat) => Ok(FileName { name, path, stat: Some(stat) }),
         Err(error) => Err(format!("cannot read {}: {error}", path.display())),
     }
+}
+
+/// Finds pictures that no row names, in the folders of those that rows name.
+pub(super) fn left_out(params: &Params, named: &[String]) -> LeftOut {
+    let path = params.path.as_deref().unwrap_or(Path::new(""));
+    let root = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+    let folder = |name: &str| name.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+    let folders: BTreeSet<String> = named.iter().skip(1).map(|name| folder(name)).collect();
+    let named: HashSet<&str> = named.iter().map(String::as_str).collect();
+    let mut left_out = LeftOut::default();
+    for folder in folders {
+        for name in natural::names_in(&root.join(&folder)).unwrap_or_default() {
+            let name = format!("{folder}{name}");
+            if !named.contains(name.as_str()) && file::is_picture(&root.join(&name)) {
+                left_out.add("in no row of the manifest", false, name);
+            }
+        }
+    }
+    left_out
 }
 
 /// Reads the rows; errors are one sentence each, with the line in the file.
@@ -178,6 +201,8 @@ impl Rows {
         let mut problems: Vec<String> = self.problems.into_iter().map(|(_, problem)| problem).collect();
         let with_label: Vec<&Row> = self.rows.iter().filter(|row| !row.label.is_empty()).collect();
         let labels: Vec<&str> = with_label.iter().map(|row| row.label.as_str()).collect();
+        let column = params.label.as_deref().unwrap_or("label");
+        problems.extend(doubtful::several_labels(column, &labels, params.classes.as_deref()));
         let line = |row: usize| format!("line {}", with_label[row].line);
         let (indices, classes) = classify(&labels, params.classes.as_deref(), line, &mut problems);
         if !problems.is_empty() {

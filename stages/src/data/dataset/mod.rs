@@ -5,11 +5,18 @@
 //! time, and each picture is resized and put among those of its row group, which is soon written. Image names are
 //! relative to the manifest or folder, so a moved folder gives the same bytes.
 
+mod audit;
+#[cfg(test)]
+mod bundled;
 mod census;
 mod cheng;
+mod dicom;
+mod doubtful;
 mod facts;
 mod file;
+mod files;
 mod folders;
+mod foreground;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod left_out;
@@ -17,12 +24,13 @@ mod listing;
 mod load;
 mod manifest;
 mod mask_pattern;
-mod min_max;
 mod natural;
+mod nifti;
 mod params;
 mod part;
 mod phantom;
 mod picture;
+mod pseudonym;
 mod raster;
 mod resize;
 mod stack;
@@ -32,20 +40,28 @@ mod window;
 
 use std::path::Path;
 
-use orchestrate_engine::stage::{Action, Context, ExternalFile, Facts, FileName, Output, StageError};
+use orchestrate_engine::stage::{Action, Context, Facts, FileName, Output, StageError};
 use rayon::prelude::*;
 
-use crate::artifact::{Images, Labels, Masks, Table};
+use crate::artifact::{Audit, Images, Labels, Masks, Table};
+use crate::data::alike;
 use crate::problems::all_or_problems;
 use crate::typed::{Adaptor, Typed};
 
+use audit::Audited;
+use files::Files;
+use left_out::LeftOut;
 use listing::Listing;
-use load::{Files, Loaded, Loader};
+use load::{Loaded, Loader};
 use stack::{Stack, cannot_use, stack};
 
 pub use census::{Census, census};
+pub use nifti::Axis;
 pub use params::{Format, Params, Resize};
 pub use resize::{Filter, MaskFilter};
+
+/// The fact in the key that names files left out.
+const LEFT_OUT: &str = "left out";
 
 pub(crate) struct Dataset;
 
@@ -53,9 +69,9 @@ pub(crate) static STAGE: Adaptor<Dataset> = Adaptor::new();
 
 impl Typed for Dataset {
     const FACTS: Facts = Facts {
-        outputs: &[Images::OUTPUT, Labels::OUTPUT, Masks::OUTPUT],
+        outputs: &[Images::OUTPUT, Labels::OUTPUT, Masks::OUTPUT, Audit::OUTPUT],
         path_fields: &["path"],
-        ..Facts::new("dataset", 2, "reads images, classes, patients and masks, or draws synthetic ones")
+        ..Facts::new("dataset", 3, "reads images, classes, patients and masks, or draws synthetic ones")
     };
     type Params = Params;
 
@@ -74,65 +90,126 @@ impl Typed for Dataset {
         Some(cheng::how_to_fetch(path))
     }
 
+    fn probe(params: &Params) -> Result<Vec<(String, String)>, String> {
+        let path = params.path.as_deref().filter(|_| params.format == Format::Folders);
+        let Some(path) = path else { return Ok(Vec::new()) };
+        let left_out = folders::scan(path).map_err(|problems| problems.join("\n"))?.left_out;
+        let json = || serde_json::to_string(&left_out).map_err(|error| error.to_string());
+        if left_out.0.is_empty() { Ok(Vec::new()) } else { Ok(vec![(LEFT_OUT.to_owned(), json()?)]) }
+    }
+
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
-        let one = |(params, action): &(Params, &Action)| outputs(run(params, &action.files, context)?);
+        let one = |(params, action): &(Params, &Action)| run(params, action, context);
         batch.iter().map(one).collect()
     }
 }
 
 /// Reads or draws the data set.
 ///
-/// - `files`: the files that the stage listed, in the same order
-/// - returns: the listing and, in its order, written images and masks of one size and facts about each image; the order
-///   is that of the manifest, of the names or of the generator
-///
-/// Errors: all unusable files, by name, at once.
-fn run(params: &Params, files: &[ExternalFile], context: &Context<'_>) -> Result<(Listing, Stack), StageError> {
-    let mut listing = listing(params, files, context)?.limited(params.limit);
-    let opener = Files::new(files);
-    let loader = Loader::new(params, &listing, &opener).map_err(cannot_use)?;
+/// Returns images and masks of one size; class, patient and hash of each image; the audit. Errors: all unusable files,
+/// by name, at once.
+fn run(params: &Params, action: &Action, context: &Context<'_>) -> Result<Vec<Output>, StageError> {
+    let files = Files::from(&*action.files);
+    let whole = listing(params, &files, context.cancelled)?;
+    let before_limit = whole.images.len();
+    let mut listing = whole.limited(params.limit);
     let (size, resize) = (params.size, params.resize.unwrap_or_default());
-    let load = |run, each: &mut dyn FnMut(usize, Result<Loaded, String>)| loader.load(run, each);
-    let stack = stack(context, &listing.names(), &listing.runs(), size, resize, load)?;
-    for (image, facts) in listing.images.iter_mut().zip(&stack.facts) {
-        if image.patient.is_none() {
-            image.patient.clone_from(&facts.patient);
-        }
+    let (names, runs) = (listing.names(), listing.runs());
+    let Stack { images, masks, facts } = {
+        let loader = Loader::new(params, &listing, &files).map_err(cannot_use)?;
+        let load = |run, each: &mut dyn FnMut(usize, Result<Loaded, String>)| loader.load(run, each);
+        stack(context, &names, &runs, size, resize, load)?
+    };
+    listing.complete(&facts);
+    let left_out = left_out(action)?;
+    let audit = Audited { params, listing: &listing, names: &names, facts: &facts, left_out, before_limit }.audit();
+    let mut labels = listing.labels();
+    if params.format != Format::Phantom && labels.columns.iter().all(|(name, _)| name != alike::COLUMN) {
+        let hashes = facts.iter().map(|facts| alike::text(facts.hash)).collect();
+        labels.columns.push((alike::COLUMN.to_owned(), hashes));
     }
-    Ok((listing, stack))
+    Ok(vec![images, labels.output()?, masks, audit.reported()?])
+}
+
+/// Reads a data set as a run would, and returns the audit alone.
+///
+/// - `params`: checked params of the kind `dataset`, with absolute paths
+///
+/// Errors: all unusable files, one sentence each.
+pub fn check(params: &serde_json::Value) -> Result<Audit, Vec<String>> {
+    let params: Params = serde_json::from_value(params.clone()).map_err(|error| vec![error.to_string()])?;
+    let files = Files::from(Dataset::files(&params)?);
+    let whole = listing(&params, &files, &|| false).map_err(|error| vec![error.to_string()])?;
+    let before_limit = whole.images.len();
+    let mut listing = whole.limited(params.limit);
+    let (names, runs) = (listing.names(), listing.runs());
+    let size = params.size.map(|size| (size, size));
+    let loader = Loader::new(&params, &listing, &files)?;
+    let facts = runs.into_par_iter().flat_map_iter(|run| {
+        let mut found = Vec::with_capacity(run.len());
+        loader.load(run, |index, loaded| {
+            let facts = loaded.map(|loaded| loaded.fitted(size, params.resize.unwrap_or_default()).facts);
+            found.push(facts.map_err(|problem| (index, problem)));
+        });
+        found
+    });
+    let told = |(index, problem): (usize, String)| format!("{}: {problem}", names[index]);
+    let facts = all_or_problems(facts.collect::<Vec<_>>())
+        .map_err(|problems| problems.into_iter().filter(|(_, it)| !it.is_empty()).map(told).collect::<Vec<_>>())?;
+    listing.complete(&facts);
+    let left_out = match params.format {
+        Format::Folders => folders::scan(params.path.as_deref().unwrap_or(Path::new("")))?.left_out,
+        Format::Manifest => manifest::left_out(&params, files.names()),
+        Format::ChengMat | Format::Phantom => LeftOut::default(),
+    };
+    Ok(Audited { params: &params, listing: &listing, names: &names, facts: &facts, left_out, before_limit }.audit())
+}
+
+/// Returns params for a folder: a manifest if it has `labels.csv`, Cheng's set if it has `1.mat` and so on, else a folder
+/// a class.
+pub fn guess(path: &Path) -> serde_json::Value {
+    let format = match () {
+        () if path.join(manifest::DEFAULT_NAME).is_file() => Format::Manifest,
+        () if cheng::files(path).is_ok() => Format::ChengMat,
+        () => Format::Folders,
+    };
+    serde_json::json!({ "format": format, "path": path })
+}
+
+/// Returns the files that the node's key says are left out.
+fn left_out(action: &Action) -> Result<LeftOut, StageError> {
+    let json = action.probes.iter().find(|(name, _)| name == LEFT_OUT).map(|(_, json)| serde_json::from_str(json));
+    let left_out =
+        json.transpose().map_err(|error| StageError::new(format!("the key says what was {LEFT_OUT}: {error}")))?;
+    Ok(left_out.unwrap_or_default())
 }
 
 /// Lists the images, before the limit is applied.
-fn listing(params: &Params, files: &[ExternalFile], context: &Context<'_>) -> Result<Listing, StageError> {
+fn listing(params: &Params, files: &Files, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<Listing, StageError> {
     match params.format {
         Format::Phantom => Ok(phantom::listing(&phantom::slices(params.count.unwrap_or_default()))),
         Format::Manifest => {
-            let csv = files.first().ok_or_else(|| StageError::new("no manifest was given"))?;
-            manifest::read(params, &csv.read()?).map_err(cannot_use)
+            let csv = files.names().first().ok_or_else(|| StageError::new("no manifest was given"))?;
+            let listing = manifest::read(params, &files.read(csv).map_err(StageError::new)?).map_err(cannot_use)?;
+            Loader::expanded(params, listing, files).map_err(cannot_use)
         }
         Format::Folders => {
-            folders::read(params, files.iter().map(|file| file.name.as_str()).collect()).map_err(cannot_use)
+            let listing = folders::read(params, files.names().iter().map(String::as_str).collect());
+            Loader::expanded(params, listing.map_err(cannot_use)?, files).map_err(cannot_use)
         }
         Format::ChengMat => {
-            let annotation = |file: &ExternalFile| {
-                if (context.cancelled)() {
+            let annotation = |name: &String| {
+                if cancelled() {
                     return Err(String::new());
                 }
-                let bytes = file.read().map_err(|error| error.to_string())?;
-                let annotation = cheng::read_annotation(bytes);
-                annotation.map(|it| (file.name.clone(), it)).map_err(|problem| format!("{}: {problem}", file.name))
+                let annotation = files.read(name).and_then(cheng::read_annotation);
+                annotation.map(|it| (name.clone(), it)).map_err(|problem| format!("{name}: {problem}"))
             };
-            let annotations: Vec<_> = files.par_iter().map(annotation).collect();
-            if (context.cancelled)() {
+            let annotations: Vec<_> = files.names().par_iter().map(annotation).collect();
+            if cancelled() {
                 return Err(StageError::Cancelled);
             }
             Ok(cheng::listing(all_or_problems(annotations).map_err(cannot_use)?))
         }
     }
-}
-
-/// Collects the outputs.
-fn outputs((listing, stack): (Listing, Stack)) -> Result<Vec<Output>, StageError> {
-    let Stack { images, masks, facts: _ } = stack;
-    Ok(vec![images, listing.labels().output()?, masks])
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use orchestrate_engine::params;
 use serde::{Deserialize, Serialize};
 
+use super::foreground::Foreground;
 use super::mask_pattern::MaskPattern;
+use super::nifti::Axis;
 use super::part::{Part, PartKind};
 use super::resize::{Filter, MaskFilter};
 use super::window::Window;
@@ -46,6 +48,13 @@ pub struct Params {
     pub frame: Option<Part>,
     /// The same for slices of NIfTI; default: column `slice`, if there is one, else each slice with a lesion.
     pub slice: Option<Part>,
+    /// Manifest and folders: direction in which slices of NIfTI follow each other; default `axial`.
+    pub axis: Option<Axis>,
+    /// Manifest and folders: pixels of masks that are foreground: a list of levels or label values, or `above-half`.
+    /// Default: the brighter one of two levels.
+    pub foreground: Option<Foreground>,
+    /// Manifest and folders: secret from which, and from the id in a DICOM header, the pseudonym of a patient is made.
+    pub pseudonym_key: Option<String>,
     /// All but the phantom: intensities that become the levels 0 and 255, for files of more than 8 bits; default
     /// `minmax`.
     pub window: Option<Window>,
@@ -135,7 +144,7 @@ impl params::Params for Params {
     fn problems(&self) -> Vec<(&'static str, String)> {
         use Format::{ChengMat, Folders, Manifest, Phantom};
         let mut problems = Vec::new();
-        let belongs: [(&'static str, bool, &[Format]); 12] = [
+        let belongs: [(&'static str, bool, &[Format]); 15] = [
             ("path", self.path.is_some(), &[Manifest, Folders, ChengMat]),
             ("resize", self.resize.is_some(), &[Manifest, Folders, ChengMat]),
             ("classes", self.classes.is_some(), &[Manifest, Folders]),
@@ -146,6 +155,9 @@ impl params::Params for Params {
             ("page", self.page.is_some(), &[Manifest, Folders]),
             ("frame", self.frame.is_some(), &[Manifest, Folders]),
             ("slice", self.slice.is_some(), &[Manifest, Folders]),
+            ("axis", self.axis.is_some(), &[Manifest, Folders]),
+            ("foreground", self.foreground.is_some(), &[Manifest, Folders]),
+            ("pseudonym_key", self.pseudonym_key.is_some(), &[Manifest, Folders]),
             ("window", self.window.is_some(), &[Manifest, Folders, ChengMat]),
             ("count", self.count.is_some(), &[Phantom]),
         ];
@@ -160,6 +172,9 @@ impl params::Params for Params {
         }
         if let (Folders, Some(Err(problem))) = (self.format, self.mask.as_deref().map(MaskPattern::parse)) {
             problems.push(("mask", problem));
+        }
+        if let Some(problem) = self.foreground.as_ref().and_then(Foreground::problem) {
+            problems.push(("foreground", problem.to_owned()));
         }
         for kind in PartKind::ALL {
             if let (Folders, Some(Part::Column(_))) = (self.format, self.part(kind)) {

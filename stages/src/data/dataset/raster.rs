@@ -2,6 +2,11 @@
 
 use super::window::FileWindow;
 
+/// Largest height and width, so that a small damaged file cannot allocate all memory.
+pub(super) const SIDE_MAX: usize = 8192;
+/// Largest size of a compressed volume or data set, decompressed.
+pub(super) const VOLUME_MAX_BYTES: u64 = 2 << 30;
+
 /// One picture, `[height, width]`, row by row, upright as a viewer shows it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Raster {
@@ -36,12 +41,35 @@ pub(super) struct Header {
     pub(super) patient: Option<String>,
     /// Identity of the picture that masks refer to: the SOP Instance UID of DICOM.
     pub(super) instance: Option<String>,
+    /// The number of the picture among several of that identity, counted from 1.
+    pub(super) frame: Option<usize>,
     /// Identity of the volume that a slice in a file of its own belongs to: the Series Instance UID of DICOM.
     pub(super) series: Option<String>,
+    /// The place of a DICOM picture in the patient.
+    pub(super) plane: Option<Plane>,
     /// True if the header says that text is burned into the pixels.
     pub(super) burned_in: bool,
     /// The display window that the header names.
     pub(super) window: Option<FileWindow>,
+    /// True if larger deep values are darker, as in MONOCHROME1 of DICOM; the window is applied before the inversion.
+    pub(super) is_inverted: bool,
+}
+
+/// The place of a picture in the patient, in mm. Source: DICOM PS3.3 2024, C.7.6.2.1.1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Plane {
+    /// Centre of the first pixel.
+    pub(super) position: [f64; 3],
+    /// Directions of a row and of a column, as unit vectors.
+    pub(super) orientation: [f64; 6],
+}
+
+impl Plane {
+    /// True if the planes are the same but for rounding: positions up to 0.01 mm, directions up to 0.001.
+    pub(super) fn is_near(&self, other: &Self) -> bool {
+        let near = |one: &[f64], other: &[f64], most: f64| one.iter().zip(other).all(|(a, b)| (a - b).abs() <= most);
+        near(&self.position, &other.position, 0.01) && near(&self.orientation, &other.orientation, 0.001)
+    }
 }
 
 impl Raster {

@@ -14,7 +14,6 @@ use rayon::prelude::*;
 use super::facts::ImageFacts;
 use super::load::{Loaded, text};
 use super::params::Resize;
-use super::resize::Grid;
 use crate::artifact::{GridsWriter, Images, Masks, Table};
 
 /// Number of images between two progress messages.
@@ -56,15 +55,7 @@ pub(super) fn stack(
     };
     // If no image can be read, the size does not matter, as every image is reported below.
     let final_size = size.map(|size| (size, size)).or_else(first).unwrap_or((1, 1));
-    let resized = |mut loaded: Loaded| {
-        let foreground = loaded.mask.as_ref().map(Grid::foreground);
-        if size.is_some() {
-            loaded.image = loaded.image.resized(final_size, resize.images);
-            loaded.mask = loaded.mask.map(|mask| mask.resized_mask(final_size, resize.masks));
-        }
-        loaded.facts.foreground = foreground.zip(loaded.mask.as_ref().map(Grid::foreground));
-        loaded
-    };
+    let resized = |loaded: Loaded| loaded.fitted(size.and(Some(final_size)), resize);
     let done = AtomicU64::new(0);
     let load = |run: Range<usize>, each: &mut dyn FnMut(usize, Result<Loaded, String>)| {
         if (context.cancelled)() {
@@ -258,6 +249,7 @@ mod tests {
     use orchestrate_engine::stage::Content;
 
     use super::*;
+    use crate::data::dataset::resize::Grid;
 
     fn context<'a>(dir: &'a Path, cancelled: &'a (dyn Fn() -> bool + Sync)) -> Context<'a> {
         Context {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use image::{GrayImage, Luma};
 use orchestrate_cache::Digest;
-use orchestrate_engine::stage::Stage;
+use orchestrate_engine::stage::{ExternalFile, Stage};
 
 use super::*;
 use crate::testing::Bench;
@@ -25,7 +25,7 @@ fn read(json: &serde_json::Value) -> Result<(Images, Labels, Masks), Vec<String>
     let outputs = bench.run(&STAGE, &[action]).remove(0).map_err(|error| vec![error.to_string()])?;
     let names: Vec<_> = outputs.iter().map(|output| output.name.clone()).collect();
     assert_eq!(names, STAGE.outputs(json));
-    let [images, labels, masks] = <[_; 3]>::try_from(outputs).unwrap();
+    let [images, labels, masks, _audit] = <[_; 4]>::try_from(outputs).unwrap();
     Ok((bench.table(Ok(vec![images])), bench.table(Ok(vec![labels])), bench.table(Ok(vec![masks]))))
 }
 
@@ -55,7 +55,7 @@ fn a_manifest_becomes_images_labels_and_masks_in_its_order() {
     assert_eq!(labels.classes, ["tumour", "none"]);
     assert_eq!(labels.patients, [Some("p".to_owned()), None]);
     let columns: Vec<_> = labels.columns.iter().map(|(name, values)| format!("{name}={}", values.join(","))).collect();
-    assert_eq!(columns, ["id=1,2", "site=x,y"]);
+    assert_eq!(columns, ["id=1,2", "site=x,y", "picture_hash=ffffffffffffffff,0000000000000000"]);
 
     let mut smaller = params;
     smaller["size"] = 2.into();

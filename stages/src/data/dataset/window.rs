@@ -3,6 +3,8 @@
 //! A file of at most 8 bits a sample keeps its levels. Values of every deeper file become levels 0..=255 by a window.
 //! NaN, which marks padding and background without a value, is left out of every range and becomes level 0.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::raster::{Header, Raster, Values};
@@ -10,7 +12,7 @@ use super::resize::Grid;
 
 /// The intensities that become the levels 0 and 255.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "`minmax`, `minmax-volume`, `file` or [centre, width] is expected")]
 pub enum Window {
     /// A range by name.
     Named(Named),
@@ -41,6 +43,17 @@ pub(super) struct FileWindow {
     pub(super) centre: f64,
     pub(super) width: f64,
     pub(super) function: Function,
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Unset | Self::Named(Named::Minmax) => formatter.write_str("minmax"),
+            Self::Named(Named::MinmaxVolume) => formatter.write_str("minmax-volume"),
+            Self::Named(Named::File) => formatter.write_str("file"),
+            Self::Range([centre, width]) => write!(formatter, "[{centre}, {width}]"),
+        }
+    }
 }
 
 /// The function of a window. Source: DICOM PS3.3 2024, C.11.2.1.2 and C.11.2.1.3.
@@ -100,8 +113,9 @@ impl Window {
             }
             _ => Box::new(move |value| min_max(value, range.0, range.1)),
         };
+        let inverted = |level: f64| if header.is_inverted { 255.0 - level } else { level };
         // 0 for NaN, as `as` converts it.
-        let pixels = values.iter().map(|&value| (level(value) + 0.5).floor() as u8).collect();
+        let pixels = values.iter().map(|&value| (inverted(level(value)) + 0.5).floor() as u8).collect();
         Ok(Levels { grid: grid(pixels), range: Some(range), excluded })
     }
 }
@@ -168,6 +182,14 @@ mod tests {
         assert_eq!((found.grid.pixels, found.range, found.excluded), (vec![0, 0, 255, 0], Some((10.0, 20.0)), 2));
         assert_eq!(levels(&[f64::NAN]).unwrap_err(), "no pixel has a value: all are padding or NaN");
         assert!(levels(&[1.0, f64::INFINITY]).unwrap_err().starts_with("it holds the value inf"));
+    }
+
+    #[test]
+    fn inversion_follows_the_window_and_leaves_nan_at_0() {
+        let header = Header { is_inverted: true, ..Header::default() };
+        let pixels = |window, values: &[f64]| levels(window, values, &header, None).unwrap().grid.pixels;
+        assert_eq!(pixels(Window::Unset, &[10.0, 20.0, f64::NAN]), [255, 0, 0]);
+        assert_eq!(pixels(Window::Range([40.0, 400.0]), &[-1000.0, 239.0, f64::NAN]), [255, 0, 0]);
     }
 
     #[test]

@@ -1,61 +1,68 @@
 //! Stratified k folds that keep groups together, as scikit-learn's `StratifiedGroupKFold` makes them (version 1.9).
 //!
-//! If two groups, or two folds, are equally good, their order decides, and then the folds can differ from
-//! scikit-learn's. They are no worse:
+//! If two groups, or two folds, are equally good, the order of groups and of sums decides. It is that of NumPy for
+//! labels and groups that pandas reads from CSV. There, a column of numbers alone is sorted by size, and any other by
+//! characters; `column.rs` has the rule, and `sums.rs` the sums. Folds can still differ from scikit-learn's, but are no
+//! worse:
 //!
-//! - groups are sorted as texts: of `2` and `10` the latter is first. NumPy sorts numbers, as pandas reads them, as
-//!   such; `astype(str)` gives our folds, and so do numbers of equal length, `02` and `10`;
-//! - classes are in the order of the data set; NumPy sorts their names;
-//! - with eight or more classes, or with one class and eight or more folds, NumPy adds in another order, so equal sums
-//!   differ in the last bit elsewhere;
+//! - if `7` and `007` are both groups: pandas makes them one number;
+//! - if labels or groups are given to scikit-learn in other types than pandas' own: `dtype=str` sorts numbers as texts,
+//!   and class indices sort classes in another order than their names;
+//! - if pandas reads a column as text though all of it are numbers: whole numbers of 2⁶³ or more beside negative ones,
+//!   or of more than 2⁶⁴ beside decimals;
+//! - if values are missing or `NA`, which pandas reads as NaN; here they are an error, or a text;
 //! - with `shuffle` the random order is our own, and no seed of scikit-learn gives it.
 //!
 //! A fold without images, and a class with fewer images than folds, are errors here and at most a warning there.
 
+use std::collections::HashMap;
+
+use super::column::sort_as_numpy;
+use super::sums::{deviation, deviations_of_columns, mean};
 use crate::random::Generator;
 
 /// Returns the fold in 0..k of each image, with every group in one fold and classes as even as this allows.
 ///
-/// - `labels`: class index of each image
+/// - `labels`: class of each image
 /// - `groups`: group of each image
-/// - `random`: with it, similar groups are taken in random order; without it, sorted by name, as in
-///   `StratifiedGroupKFold(k)`
+/// - `random`: with it, similar groups are taken in random order; without it, sorted, as in `StratifiedGroupKFold(k)`
 ///
 /// Groups with images spread least evenly over the classes come first. Each goes to the fold that leaves the shares of
 /// the classes most equal: the smallest mean over classes of the standard deviation over folds, then the smaller fold.
-/// Sums run in NumPy's order, so that ties fall the same way.
-pub(super) fn grouped(labels: &[u32], groups: &[&str], folds: usize, random: Option<&mut Generator>) -> Vec<usize> {
-    let mut classes = labels.to_vec();
-    classes.sort_unstable();
-    classes.dedup();
-    let mut names = groups.to_vec();
-    names.sort_unstable();
-    names.dedup();
-    let class_of = |label| classes.binary_search(label).expect("every label is in the list made of them");
-    let group_of = |group| names.binary_search(group).expect("every group is in the list made of them");
+pub(super) fn grouped(labels: &[&str], groups: &[&str], folds: usize, random: Option<&mut Generator>) -> Vec<usize> {
+    let (classes, class_of) = unique(labels);
+    let (names, group_of) = unique(groups);
 
-    let mut totals = vec![0.0; classes.len()];
-    let mut counts = vec![vec![0.0; classes.len()]; names.len()];
-    for (label, group) in labels.iter().zip(groups) {
-        totals[class_of(label)] += 1.0;
-        counts[group_of(group)][class_of(label)] += 1.0;
+    let mut totals = vec![0.0; classes];
+    let mut counts = vec![vec![0.0; classes]; names];
+    for (&class, &group) in class_of.iter().zip(&group_of) {
+        totals[class] += 1.0;
+        counts[group][class] += 1.0;
     }
 
-    let mut order: Vec<usize> = (0..names.len()).collect();
+    let mut order: Vec<usize> = (0..names).collect();
     if let Some(random) = random {
         random.shuffle(&mut order);
     }
-    let spread: Vec<f64> = counts.iter().map(|counts| standard_deviation(counts.iter().copied())).collect();
+    let spread: Vec<f64> = counts.iter().map(|counts| deviation(counts)).collect();
     order.sort_by(|&a, &b| spread[b].total_cmp(&spread[a]));
 
-    let mut fold_counts = vec![vec![0.0; classes.len()]; folds];
-    let mut fold_of_group = vec![0; names.len()];
+    let mut fold_counts = vec![vec![0.0; classes]; folds];
+    let mut fold_of_group = vec![0; names];
     for group in order {
         let fold = best_fold(&mut fold_counts, &totals, &counts[group]);
         add(&mut fold_counts[fold], &counts[group], 1.0);
         fold_of_group[group] = fold;
     }
-    groups.iter().map(|group| fold_of_group[group_of(group)]).collect()
+    group_of.into_iter().map(|group| fold_of_group[group]).collect()
+}
+
+/// Returns the number of different values, and the place of each value among them, sorted.
+fn unique(values: &[&str]) -> (usize, Vec<usize>) {
+    let mut names = values.to_vec();
+    sort_as_numpy(&mut names);
+    let places: HashMap<&str, usize> = names.iter().enumerate().map(|(place, name)| (*name, place)).collect();
+    (names.len(), values.iter().map(|value| places[value]).collect())
 }
 
 /// Returns the fold that a group with these counts per class unbalances least.
@@ -63,11 +70,9 @@ fn best_fold(fold_counts: &mut [Vec<f64>], totals: &[f64], group: &[f64]) -> usi
     let mut best = (0, f64::INFINITY, f64::INFINITY);
     for fold in 0..fold_counts.len() {
         add(&mut fold_counts[fold], group, 1.0);
-        let deviations = totals
-            .iter()
-            .enumerate()
-            .map(|(class, total)| standard_deviation(fold_counts.iter().map(|counts| counts[class] / total)));
-        let imbalance = deviations.sum::<f64>() / totals.len() as f64;
+        let shares = |counts: &Vec<f64>| counts.iter().zip(totals).map(|(count, total)| count / total).collect();
+        let shares: Vec<Vec<f64>> = fold_counts.iter().map(shares).collect();
+        let imbalance = mean(&deviations_of_columns(&shares));
         add(&mut fold_counts[fold], group, -1.0);
         let images: f64 = fold_counts[fold].iter().sum();
         if imbalance < best.1 || (is_close(imbalance, best.1) && images < best.2) {
@@ -81,14 +86,6 @@ fn add(counts: &mut [f64], group: &[f64], sign: f64) {
     for (count, more) in counts.iter_mut().zip(group) {
         *count += sign * more;
     }
-}
-
-/// Population standard deviation (ddof = 0), in two passes.
-fn standard_deviation(values: impl ExactSizeIterator<Item = f64> + Clone) -> f64 {
-    let count = values.len() as f64;
-    let mean = values.clone().sum::<f64>() / count;
-    let squares: f64 = values.map(|value| (value - mean) * (value - mean)).sum();
-    (squares / count).sqrt()
 }
 
 /// NumPy's `isclose` with its default tolerances, for two numbers of at least 0.
@@ -107,7 +104,7 @@ mod tests {
 
     #[test]
     fn no_group_is_in_two_folds_with_and_without_shuffling() {
-        let labels: Vec<u32> = (0..60).map(|image| image / 4 % 3).collect();
+        let labels: Vec<&str> = (0..60).map(|image| ["x", "y", "z"][image / 4 % 3]).collect();
         let names: Vec<String> = (0..60).map(|image| format!("patient {}", image / 4)).collect();
         let groups: Vec<&str> = names.iter().map(String::as_str).collect();
         let fold_sizes = |folds: &[usize]| {

@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 
 use orchestrate_engine::stage::{Content, Output, StageError};
 
+use super::similar::{SimilarImages, count, similar};
 use crate::artifact::{Columns, Labels, Rows, Table};
 
 /// Numbers of images and groups on the training and validation side of each fold, and of those that both sides share.
 ///
 /// Columns: `fold`, `label` (class name, or [`Leakage::ALL`]), `train_images`, `validation_images`, `train_groups`,
-/// `validation_groups`, `shared_groups`, `shared_train_images`, `shared_validation_images`. Notes: `group` (the column
-/// of the groups), `classes`. If no image has a group, the columns about groups are left out.
+/// `validation_groups`, `shared_groups`, `shared_train_images`, `shared_validation_images`, `similar_images`,
+/// `similar_images_of_group` (validation images nearly equal to a training image of another group, or of their own
+/// alone). Notes: `group` (the column of the groups), `classes`, `warnings`. If no image has a group, the columns about
+/// groups are left out; if the pictures have no hashes, so are those about similar images.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Leakage {
     /// The column of the groups, for example `patient`; `None` if no image has a group.
@@ -19,6 +22,8 @@ pub struct Leakage {
     pub classes: Vec<String>,
     /// For each fold, all classes together and then each class.
     pub rows: Vec<LeakageRow>,
+    /// What is doubtful about the folds, one sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// One class in one fold.
@@ -34,6 +39,8 @@ pub struct LeakageRow {
     pub validation_images: usize,
     /// Numbers about groups; `None` if no image has a group.
     pub groups: Option<SharedGroups>,
+    /// Nearly equal pictures on both sides; `None` if pictures were not compared, as those of a phantom.
+    pub similar: Option<SimilarImages>,
 }
 
 /// Groups of one class in one fold.
@@ -65,6 +72,7 @@ impl Leakage {
     pub(super) fn of(labels: &Labels, groups: (&str, &[Option<&str>]), fold_of_image: &[usize], folds: usize) -> Self {
         let (column, groups) = groups;
         let known = groups.iter().any(Option::is_some);
+        let similar = similar(labels, groups, fold_of_image);
         let mut rows = Vec::new();
         for fold in 0..folds {
             let groups_of =
@@ -94,10 +102,11 @@ impl Leakage {
                         train_images: leaked(&train),
                         validation_images: leaked(&validation),
                     }),
+                    similar: similar.as_ref().map(|similar| count(similar, &validation)),
                 });
             }
         }
-        Self { group: known.then(|| column.to_owned()), classes: labels.classes.clone(), rows }
+        Self { group: known.then(|| column.to_owned()), classes: labels.classes.clone(), rows, warnings: Vec::new() }
     }
 
     /// Returns the output, with a text that every run of the stage prints.
@@ -107,8 +116,31 @@ impl Leakage {
         Ok(output)
     }
 
-    /// Describes all classes together, one line a fold.
+    /// Describes all classes together, one line a fold, and the warnings.
     fn text(&self) -> String {
+        let warnings = self.warnings.iter().map(|warning| format!("warning: {warning}\n"));
+        self.shared_groups() + &self.similar_images() + &warnings.collect::<String>()
+    }
+
+    /// Describes nearly equal pictures on both sides in one line; empty if there are none.
+    fn similar_images(&self) -> String {
+        let folds = || self.rows.iter().filter(|row| row.label == Self::ALL);
+        let sum = |count: fn(&SimilarImages) -> usize| -> usize {
+            folds().filter_map(|row| row.similar.as_ref()).map(count).sum()
+        };
+        let images: usize = folds().map(|row| row.validation_images).sum();
+        let group = self.group.as_deref().unwrap_or("patient");
+        match (sum(|similar| similar.others), sum(|similar| similar.own)) {
+            (0, 0) => String::new(),
+            (others, own) => format!(
+                "nearly equal pictures on both sides of a fold: {others} of {images} images resemble a training image \
+                 of another or an unknown {group}, {own} only those of their own\n"
+            ),
+        }
+    }
+
+    /// Describes the groups on both sides, one line a fold.
+    fn shared_groups(&self) -> String {
         let Some(group) = &self.group else {
             return "no image has a patient: whether the folds leak is not known\n".to_owned();
         };
@@ -151,13 +183,20 @@ impl Table for Leakage {
             .text("label", self.rows.iter().map(|row| &row.label))
             .integer("train_images", self.rows.iter().map(|row| row.train_images as i64))
             .integer("validation_images", self.rows.iter().map(|row| row.validation_images as i64))
-            .classes(&self.classes)?;
+            .classes(&self.classes)?
+            .list_note("warnings", &self.warnings);
         if let Some(group) = &self.group {
             columns = columns.note("group", group);
             for (index, name) in GROUP_COLUMNS.into_iter().enumerate() {
                 let count = |row: &LeakageRow| row.groups.as_ref().map_or(0, |groups| groups.counts()[index]) as i64;
                 columns = columns.integer(name, self.rows.iter().map(count));
             }
+        }
+        if self.rows.iter().any(|row| row.similar.is_some()) {
+            let similar = || self.rows.iter().map(|row| row.similar.unwrap_or_default());
+            let [others, own] = SimilarImages::COLUMNS;
+            columns = columns.integer(others, similar().map(|similar| similar.others as i64));
+            columns = columns.integer(own, similar().map(|similar| similar.own as i64));
         }
         Ok(columns)
     }
@@ -169,7 +208,11 @@ impl Table for Leakage {
         let validation_images = rows.unsigned::<usize>("validation_images")?;
         let names: &[&str] = if group.is_some() { &GROUP_COLUMNS } else { &[] };
         let counts = names.iter().map(|name| rows.unsigned(name)).collect::<Result<Vec<Vec<usize>>, _>>()?;
+        let has_similar = rows.names().iter().any(|name| name == SimilarImages::COLUMNS[0]);
+        let names: &[&str] = if has_similar { &SimilarImages::COLUMNS } else { &[] };
+        let similar = names.iter().map(|name| rows.unsigned(name)).collect::<Result<Vec<Vec<usize>>, _>>()?;
         let row = |(row, label)| LeakageRow {
+            similar: has_similar.then(|| SimilarImages { others: similar[0][row], own: similar[1][row] }),
             fold: folds[row],
             label,
             train_images: train_images[row],
@@ -177,7 +220,8 @@ impl Table for Leakage {
             groups: group.is_some().then(|| SharedGroups::from_counts(std::array::from_fn(|index| counts[index][row]))),
         };
         let leakage = rows.text("label")?.into_iter().enumerate().map(row).collect();
-        Ok(Self { rows: leakage, classes: rows.list_note("classes")?.unwrap_or_default(), group })
+        let list = |key| Ok::<_, StageError>(rows.list_note(key)?.unwrap_or_default());
+        Ok(Self { rows: leakage, classes: list("classes")?, warnings: list("warnings")?, group })
     }
 }
 
@@ -222,7 +266,17 @@ mod tests {
     #[test]
     fn leakage_survives_parquet_with_and_without_groups() {
         for groups in [[Some("p"), Some("p"), Some("q"), None], [None; 4]] {
-            let leakage = Leakage::of(&labels(), ("patient", &groups), &[0, 1, 0, 1], 2);
+            let mut labels = labels();
+            if groups[0].is_some() {
+                let hashes = ["00000000000000f0"; 4].map(str::to_owned).to_vec();
+                labels.columns.push((crate::data::alike::COLUMN.to_owned(), hashes));
+            }
+            let warnings = vec!["some, doubt".to_owned(), "more".to_owned()];
+            let leakage = Leakage { warnings, ..Leakage::of(&labels, ("patient", &groups), &[0, 1, 0, 1], 2) };
+            let told =
+                "nearly equal pictures on both sides of a fold: 4 of 4 images resemble a training image of another";
+            assert_eq!(leakage.text().contains(told), groups[0].is_some(), "{}", leakage.text());
+            assert!(leakage.text().ends_with("\nwarning: some, doubt\nwarning: more\n"), "{}", leakage.text());
             assert_eq!(leakage.group.is_some(), groups[0].is_some());
             assert_eq!(Leakage::decode(&leakage.encode().unwrap()).unwrap(), leakage);
         }

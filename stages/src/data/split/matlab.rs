@@ -9,10 +9,8 @@
 use std::borrow::Cow;
 use std::io::Read;
 
+use crate::data::hdf5;
 use flate2::read::ZlibDecoder;
-use hdf5_pure::File;
-
-use crate::data::hdf5::array;
 
 /// The most bytes of all variables, so that a small file cannot allocate all memory.
 const BYTES_MAX: u64 = 1 << 26;
@@ -38,19 +36,23 @@ pub(crate) fn vector(bytes: &[u8], name: &str) -> Result<Vec<f64>, String> {
     Ok(values)
 }
 
-/// Returns the index of the wanted name, or of the only one.
+/// Returns the index of the wanted name, of the only one that equals it in another case, or of the only one at all.
 fn choose(names: &[&str], wanted: &str) -> Result<usize, String> {
     let only = (names.len() == 1).then_some(0);
-    let index = names.iter().position(|name| *name == wanted).or(only);
+    let mut alike = (0..names.len()).filter(|&index| names[index].eq_ignore_ascii_case(wanted));
+    let alike = alike.next().filter(|_| alike.next().is_none());
+    let index = names.iter().position(|name| *name == wanted).or(alike).or(only);
     index.ok_or_else(|| format!("it has no variable `{wanted}`; the variables are: {}", names.join(", ")))
 }
 
 fn hdf5_variable(bytes: &[u8], wanted: &str) -> Result<(Vec<u64>, Vec<f64>), String> {
-    let file = File::from_bytes(bytes.to_vec())
-        .map_err(|error| format!("it is no MATLAB file of level 5 or v7.3: {error}"))?;
-    let names = file.root().datasets().map_err(|error| format!("cannot read `{wanted}`: {error}"))?;
+    let file = hdf5::open(bytes.to_vec())?;
+    let unreadable = |error: &hdf5_pure::Error| format!("cannot read `{wanted}`: {}", hdf5::sentence(error));
+    let names = file.root().datasets().map_err(|error| unreadable(&error))?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    array(&file, names[choose(&names, wanted)?], VALUES_MAX, |dataset| dataset.read_f64())
+    let name = names[choose(&names, wanted)?];
+    let dataset = file.dataset(name).map_err(|error| unreadable(&error))?;
+    hdf5::numbers(&dataset, VALUES_MAX).map_err(|problem| format!("cannot read `{name}`: {problem}"))
 }
 
 fn level_5_variable(bytes: &[u8], wanted: &str) -> Result<(Vec<u64>, Vec<f64>), String> {
@@ -241,6 +243,14 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_found_in_any_case_unless_two_could_be_meant() {
+        assert_eq!(choose(&["x", "CVInd"], "cvind"), Ok(1));
+        assert_eq!(choose(&["CVIND", "cvind"], "cvind"), Ok(1));
+        assert!(choose(&["CVIND", "CVInd"], "cvind").is_err());
+        assert_eq!(choose(&["folds"], "cvind"), Ok(0));
+    }
+
+    #[test]
     fn a_missing_variable_or_one_that_is_no_vector_is_named() {
         let other = file("other.mat");
         assert_eq!(
@@ -253,7 +263,7 @@ mod tests {
         );
         assert_eq!(vector(&other, "note").unwrap_err(), "`note` is no matrix of real numbers");
         let error = vector(b"image,fold\n", "cvind").unwrap_err();
-        assert!(error.starts_with("it is no MATLAB file of level 5 or v7.3: "), "{error}");
+        assert_eq!(error, "it is no MATLAB v7.3 file: there is no HDF5 in it");
     }
 
     /// A compressed variable of zeros inflates to a thousand times its size.

@@ -7,9 +7,12 @@ mod folds_from;
 mod grouped;
 mod leakage;
 pub(crate) mod matlab;
+mod similar;
 mod stratified;
+mod sums;
 #[cfg(test)]
 mod tests;
+mod warnings;
 
 use orchestrate_engine::params;
 use orchestrate_engine::stage::{Action, Context, ExternalFile, Facts, FileName, Output, Port, StageError};
@@ -21,6 +24,7 @@ use crate::typed::{Adaptor, Typed};
 
 pub use folds_from::FoldsFrom;
 pub use leakage::{Leakage, LeakageRow, SharedGroups};
+pub use similar::SimilarImages;
 
 /// Parameters of `kind = "split"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,10 +74,10 @@ impl params::Params for Params {
 /// - returns: one fold in 1..=k an image in the same order, and the groups on both sides of each fold
 ///
 /// Without `shuffle` and `group`, these are the test indices of scikit-learn's `StratifiedKFold(k)`. With `group`, they
-/// are those of `StratifiedGroupKFold(k)` for groups as texts and two to seven classes as indices; `split/grouped.rs`
-/// lists where the folds differ. With `shuffle`, counts per fold and class are those of `StratifiedKFold`, in an order
-/// of our own; with `shuffle` and `group` the folds are our own altogether. Leakage is counted over `group`, by default
-/// over patients.
+/// are those of `StratifiedGroupKFold(k)` for classes and groups as pandas reads them; `split/grouped.rs` lists where
+/// the folds differ. With `shuffle`, counts per fold and class are those of `StratifiedKFold`, in an order of our own;
+/// with `shuffle` and `group` the folds are our own altogether. Leakage is counted over `group`, by default over
+/// patients; it warns of patients that the folds ignore, and of classes with fewer groups than folds.
 ///
 /// Errors: a class with fewer images than folds; fewer groups than folds; a fold without images; a missing column;
 /// images without a group or with a fold outside 1..=k, by name; a file with another number of folds than images.
@@ -87,7 +91,8 @@ pub fn run(params: &Params, labels: &Labels, file: Option<&[u8]>) -> Result<(Spl
         Some(group) => (group, column::column(labels, group).map_err(StageError::new)?.into_iter().map(Some).collect()),
         None => ("patient", labels.patients.iter().map(Option::as_deref).collect()),
     };
-    let leakage = Leakage::of(labels, (group, &groups), &fold_of_image, folds);
+    let warnings = warnings::warnings(params, labels, (group, &groups), &fold_of_image);
+    let leakage = Leakage { warnings, ..Leakage::of(labels, (group, &groups), &fold_of_image, folds) };
     let split = Split {
         names: labels.names.clone(),
         labels: labels.labels.clone(),
@@ -116,7 +121,8 @@ fn assign(params: &Params, labels: &Labels, folds: usize, file: Option<&[u8]>) -
     if count < folds {
         return Err(format!("column `{group}` makes {count} groups, too few for {folds} folds"));
     }
-    Ok(grouped::grouped(&labels.labels, &groups, folds, generator.as_mut()))
+    let classes: Vec<&str> = labels.labels.iter().map(|&class| labels.classes[class as usize].as_str()).collect();
+    Ok(grouped::grouped(&classes, &groups, folds, generator.as_mut()))
 }
 
 /// Checks that every class with images has one for every fold.
@@ -145,7 +151,7 @@ impl Typed for SplitStage {
         outputs: &[Split::OUTPUT, Leakage::OUTPUT],
         // A text that ends in `.mat` counts as `{ file = … }`.
         path_fields: &["folds_from.file"],
-        ..Facts::new("split", 2, "divides the images into folds for cross-validation and reports leakage")
+        ..Facts::new("split", 3, "divides the images into folds for cross-validation and reports leakage")
     };
     type Params = Params;
 

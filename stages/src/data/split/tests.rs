@@ -10,7 +10,7 @@ use crate::testing::Bench;
 #[derive(Deserialize)]
 struct Reference {
     cases: Vec<Case>,
-    numbered: Numbered,
+    named: Vec<Named>,
     brain_tumor: BrainTumor,
 }
 
@@ -24,12 +24,12 @@ struct Case {
     grouped: Vec<u32>,
 }
 
-/// Groups that were numbers in scikit-learn.
+/// Names of classes and groups, of which scikit-learn saw what pandas reads.
 #[derive(Deserialize)]
-struct Numbered {
+struct Named {
     folds: u32,
-    labels: Vec<u32>,
-    groups: Vec<u32>,
+    names: Vec<String>,
+    groups: Vec<String>,
     grouped: Vec<u32>,
 }
 
@@ -104,11 +104,27 @@ fn grouped_folds_are_those_of_stratified_group_k_fold() {
 }
 
 #[test]
-fn groups_are_sorted_as_texts_so_numbers_need_equal_length() {
-    let Numbered { folds, labels, groups, grouped } = reference().numbered;
-    let split = |names: Vec<String>| run(&patient_wise(folds), &labels_of(&labels, &names), None).unwrap().0.folds;
-    assert_ne!(split(groups.iter().map(u32::to_string).collect()), grouped);
-    assert_eq!(split(groups.iter().map(|group| format!("{group:02}")).collect()), grouped);
+fn numbers_are_sorted_by_size_and_many_classes_summed_as_numpy_sums() {
+    for Named { folds, names, groups, grouped } in reference().named {
+        let mut classes: Vec<String> = Vec::new();
+        let mut index = |name: &String| {
+            classes.iter().position(|class| class == name).unwrap_or_else(|| {
+                classes.push(name.clone());
+                classes.len() - 1
+            }) as u32
+        };
+        let labels: Vec<u32> = names.iter().map(&mut index).collect();
+        let labels = Labels { classes, ..labels_of(&labels, &groups) };
+        let (split, _) = run(&patient_wise(folds), &labels, None).unwrap();
+        assert_eq!(
+            split.folds,
+            grouped,
+            "{} classes, such as {}, groups such as {}",
+            labels.classes.len(),
+            names[0],
+            groups[0]
+        );
+    }
 }
 
 /// The real labels, if the development data are on this machine.

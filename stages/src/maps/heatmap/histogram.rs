@@ -56,6 +56,11 @@ impl Histogram {
         &self.counts
     }
 
+    /// Returns whether all pixels have one grey level.
+    pub(crate) fn is_constant(&self) -> bool {
+        self.counts.iter().filter(|&&count| count > 0).count() <= 1
+    }
+
     /// Returns the number of all pixels.
     pub fn total(&self) -> u64 {
         self.counts.iter().map(|&count| u64::from(count)).sum()
@@ -92,5 +97,6 @@ mod tests {
     fn ranks_follow_the_sorted_pixels() {
         let histogram = Histogram::of([9, 3, 3, 200]);
         assert_eq!([0, 1, 2, 3].map(|rank| histogram.ranked(rank)), [3, 3, 9, 200]);
+        assert!(!histogram.is_constant() && Histogram::of([7, 7]).is_constant());
     }
 }

@@ -57,15 +57,17 @@ impl params::Params for Params {}
 /// - `masks`: ground truth at the network's input size; further images are ignored
 /// - returns: one row a scored image in the order of `cams`; see [`Scores`]
 ///
-/// Images are matched by name. Empty ground truth has a row without scores. Errors: masks of another size, images
-/// missing from `thresholds` or `masks`, and maps that are not finite.
+/// Images are matched by name. Empty ground truth has a row without scores. A constant heatmap, which no threshold
+/// separates, scores as its empty mask does, and is marked. Errors: masks of another size, images missing from
+/// `thresholds` or `masks`, and maps that are not finite.
 pub fn run(params: &Params, cams: &Cams, thresholds: &Thresholds, masks: &Masks) -> Result<Scores, StageError> {
     let truths = MaskReader::from(masks);
     let truth_of = truth_of(cams, &truths)?;
-    let overlaps = overlaps(cams, thresholds.scale, &profiles(cams, thresholds.scale)?, &truth_of);
+    let profiles = profiles(cams, thresholds.scale)?;
+    let overlaps = overlaps(cams, thresholds.scale, &profiles, &truth_of);
     let rows = rows_by_name("thresholds", &thresholds.names, "cams", &cams.names)?;
     let scored = scored(params, cams);
-    let mut scores = of_cams(cams, &scored);
+    let mut scores = of_cams(params, cams, &profiles, &scored);
     fill(&mut scores, scored.iter().map(|&row| overlaps[row].agreement(thresholds.thresholds[rows[row]])));
     Ok(scores)
 }
@@ -93,8 +95,12 @@ fn scored(params: &Params, cams: &Cams) -> Vec<usize> {
 }
 
 /// Makes a row for each image to score, still without scores.
-fn of_cams(cams: &Cams, scored: &[usize]) -> Scores {
+fn of_cams(params: &Params, cams: &Cams, profiles: &[Profile], scored: &[usize]) -> Scores {
+    let constant: Vec<bool> = scored.iter().map(|&row| profiles[row].histogram.is_constant()).collect();
+    let of_class = |class: usize| cams.labels.iter().filter(|&&label| label as usize == class).count() as u64;
     Scores {
+        constant: if constant.contains(&true) { constant } else { Vec::new() },
+        classified: (params.images == Which::Correct).then(|| (0..cams.classes.len()).map(of_class).collect()),
         names: scored.iter().map(|&row| cams.names[row].clone()).collect(),
         labels: scored.iter().map(|&row| cams.labels[row]).collect(),
         predicted: scored.iter().map(|&row| cams.predicted[row]).collect(),
@@ -167,7 +173,7 @@ impl Typed for Score {
         check_ports,
         ..Facts::new(
             "score",
-            2,
+            3,
             "scores thresholded heatmaps, or predicted masks, against expert masks: IoU, Dice, pixel precision and \
              recall",
         )
@@ -204,12 +210,13 @@ fn score_maps(group: &[Member<'_>], scale: Scale) -> Result<Vec<Outcome>, StageE
     let overlaps = overlaps(&cams, scale, &profiles, &truth_of);
     let scored = scored(params, &cams);
     // The rows are the same for all members, so each thread copies them once.
+    let rows = || (of_cams(params, &cams, &profiles, &scored), Series::default());
     let outcome = |(scores, series): &mut (Scores, Series), member: &Member<'_>| -> Outcome {
         let levels = member.levels(&cams)?;
         fill(scores, scored.iter().map(|&row| overlaps[row].agreement(levels[row])));
         Ok(vec![series.output(scores)?])
     };
-    Ok(group.par_iter().map_init(|| (of_cams(&cams, &scored), Series::default()), outcome).collect())
+    Ok(group.par_iter().map_init(rows, outcome).collect())
 }
 
 /// Scores members that share predicted masks and ground truth, which decide the result.

@@ -13,8 +13,8 @@ use crate::artifact::{MaskReader, PredictedReader, Scores};
 /// - returns: one row an image in the order of `predicted`; see [`Scores`]
 ///
 /// The network predicts no class, so every image is scored, whatever [`super::Params::images`] is, and the true class
-/// stands for the predicted one. Images are matched by name. Errors: masks of another size; images missing from
-/// `masks`.
+/// stands for the predicted one. A mask that is empty or full is marked as constant. Images are matched by name.
+/// Errors: masks of another size; images missing from `masks`.
 pub fn run_predicted(predicted: &PredictedReader, masks: &MaskReader) -> Result<Scores, StageError> {
     let PredictedReader { labels, classes, masks: own } = predicted;
     if !own.names.is_empty() && !masks.names.is_empty() {
@@ -26,7 +26,11 @@ pub fn run_predicted(predicted: &PredictedReader, masks: &MaskReader) -> Result<
     let agreements =
         own.foregrounds(&all)?.into_iter().zip(truths).map(|(mask, truth)| Agreement::of_masks(mask, truth));
     let agreements: Vec<Agreement> = agreements.collect();
+    let size = own.height * own.width;
+    let is_constant = |agreement: &Agreement| [0, size].contains(&(agreement.mask_pixels as usize));
+    let constant: Vec<bool> = agreements.iter().map(is_constant).collect();
     let mut scores = Scores {
+        constant: if constant.contains(&true) { constant } else { Vec::new() },
         names: own.names.clone(),
         labels: labels.clone(),
         predicted: labels.clone(),

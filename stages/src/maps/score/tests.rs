@@ -29,6 +29,8 @@ fn golden() {
         recall: vec![Some(1.0), Some(0.5), None],
         mask_pixels: vec![2, 1, 2],
         truth_pixels: vec![2, 2, 0],
+        constant: Vec::new(),
+        classified: None,
     };
     assert_eq!(scores, expected, "the numbers moved: raise VERSION of `score` and put the new ones here");
 }
@@ -37,6 +39,30 @@ fn golden() {
 fn only_correctly_classified_images_are_scored_unless_all_are_asked_for() {
     assert_eq!(run_with(Which::Correct, &inputs()).unwrap().names, ["0.png", "2.png"]);
     assert_eq!(run_with(Which::All, &inputs()).unwrap().names.len(), 3);
+}
+
+/// The first map becomes constant: its mask is empty at any threshold, and its scores are 0, as before.
+#[test]
+fn a_constant_heatmap_is_marked_and_the_classified_images_are_counted() {
+    let (mut cams, thresholds, masks) = inputs();
+    cams.maps[..4].fill(2.0);
+    let inputs = (cams, thresholds, masks);
+    let scores = run_with(Which::Correct, &inputs).unwrap();
+    assert_eq!((scores.constant.as_slice(), scores.classified.as_deref()), (&[true, false][..], Some(&[3, 0][..])));
+    assert_eq!((scores.iou[0], scores.mask_pixels[0]), (Some(0.0), 0));
+    assert_eq!(Scores::decode(&scores.encode().unwrap()).unwrap(), scores);
+    let all = run_with(Which::All, &inputs).unwrap();
+    assert_eq!((all.constant, all.classified), (vec![true, false, false], None));
+}
+
+#[test]
+fn an_empty_or_full_predicted_mask_is_marked() {
+    let (_, _, masks) = inputs();
+    let pixels = [[0, 0, 0, 0], [1, 1, 1, 1], [0, 0, 0, 1]].concat();
+    let predicted = PredictedMasks { pixels, ..predicted() };
+    let scores = run_predicted(&predicted.into(), &(&masks).into()).unwrap();
+    assert_eq!(scores.constant, [true, true, false]);
+    assert_eq!(scores.classified, None);
 }
 
 #[test]
@@ -181,6 +207,7 @@ fn every_predicted_mask_is_scored_under_its_true_class() {
         recall: vec![Some(1.0), Some(0.5), None],
         mask_pixels: vec![2, 1, 1],
         truth_pixels: vec![2, 2, 0],
+        ..Scores::default()
     };
     assert_eq!(scores, expected);
 

@@ -10,7 +10,7 @@ use super::gallery::Gallery;
 use super::inputs::digests;
 use super::params::Params;
 use super::study::{SeriesPoint, Study};
-use crate::artifact::{Confusion, Figures, Labels, Table, is_synthetic};
+use crate::artifact::{Audit, Confusion, Figures, Labels, Table, is_synthetic};
 use crate::data::split::Leakage;
 use crate::pages::chart::Look;
 use crate::tables::classify::AxisLabels;
@@ -30,6 +30,7 @@ pub(super) struct Content<'a> {
     pub(super) confusions: Vec<ConfusionMatrix>,
     pub(super) splits: Vec<(Leakage, &'a Item)>,
     pub(super) labels: Vec<Labels>,
+    pub(super) audits: Vec<(Audit, &'a Item)>,
     /// All series, those without scores included.
     pub(super) series: Vec<String>,
     pub(super) synthetic: bool,
@@ -65,6 +66,8 @@ impl<'a> Content<'a> {
         let splits = read("splits").map(|item| Ok((Leakage::from_item(item)?, item)));
         let splits = splits.collect::<Result<_, StageError>>()?;
         let labels = read("labels").map(Labels::from_item).collect::<Result<Vec<_>, _>>()?;
+        let audits = read("audits").map(|item| Ok((Audit::from_item(item)?, item)));
+        let audits = audits.collect::<Result<_, StageError>>()?;
         let mut series = study.series.clone();
         for name in trainings.iter().map(|it| &it.point.series).chain(confusions.iter().map(|it| &it.series)) {
             push_once(&mut series, name);
@@ -84,6 +87,7 @@ impl<'a> Content<'a> {
             confusions,
             splits,
             labels,
+            audits,
         })
     }
 

@@ -22,7 +22,8 @@ mod threshold_chart;
 use orchestrate_engine::stage::{Action, Context, Facts, Output, Port, StageError, Weight};
 
 use crate::artifact::{
-    Cams, Confusion, Curve, Figures, Images, Labels as ImageLabels, Masks, PredictedMasks, Scores, Table, Thresholds,
+    Audit, Cams, Confusion, Curve, Figures, Images, Labels as ImageLabels, Masks, PredictedMasks, Scores, Table,
+    Thresholds,
 };
 use crate::data::split::Leakage;
 use crate::threads::with_threads;
@@ -37,7 +38,7 @@ pub const KIND: &str = "report";
 
 /// Makes the report.
 ///
-/// - `tables`, `confusions`, `curves`, `splits`, `labels`: shown as they are
+/// - `tables`, `confusions`, `curves`, `splits`, `labels`, `audits`: shown as they are
 /// - `scores`: one IoU per image, series, fold and threshold; for histograms, the chart by threshold, and the ranks of
 ///   cases
 /// - `images`, `masks`, `cams`, `thresholds`, `predicted`: pictures of the cases; masks are `heatmap > threshold`, as
@@ -74,13 +75,14 @@ impl Typed for Report {
             Port { name: "curves", reads: &[Curve::OUTPUT], optional: true, many: true },
             Port { name: "splits", reads: &[Leakage::OUTPUT], optional: true, many: true },
             Port { name: "labels", reads: &[ImageLabels::OUTPUT], optional: true, many: true },
+            Port { name: "audits", reads: &[Audit::OUTPUT], optional: true, many: true },
         ],
         outputs: &[Self::OUTPUT],
         // Reading thousands of inputs and drawing hundreds of pictures takes seconds and much memory.
         weight: Weight::Heavy,
         ..Facts::new(
             KIND,
-            3,
+            4,
             "makes one page of tables, figures and cases; `orchestrate report` adds where they came from",
         )
     };

@@ -16,6 +16,7 @@ fn scores(iou: &[Option<f64>]) -> Scores {
         recall: iou.to_vec(),
         mask_pixels: vec![1; iou.len()],
         truth_pixels: vec![1; iou.len()],
+        ..Scores::default()
     }
 }
 

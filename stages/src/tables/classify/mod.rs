@@ -1,5 +1,6 @@
 //! Metrics of predicted classes. Source: Kang et al. 2021, Eq. 4–7, as scikit-learn computes them.
 
+use orchestrate_cache::Digest;
 use orchestrate_engine::params;
 use orchestrate_engine::stage::{Action, Context, Facts, Item, Label, Output, Port, StageError};
 use serde::{Deserialize, Serialize};
@@ -24,8 +25,8 @@ pub type AxisLabels = Vec<Label>;
 /// - `inputs`: labels of the gathered axes (a fold, say) and one prediction an image
 /// - returns: [`Metrics`] and [`Confusion`], input after input
 ///
-/// The average is over the classes that occur among labels or predictions of that input; zero division is 0. Errors: a
-/// class named `all`.
+/// The average is over the classes that occur among labels or predictions of that input; zero division is 0. A class
+/// predicted for every image, or for none, is a warning of the metrics. Errors: a class named `all`.
 pub fn run(inputs: &[(AxisLabels, Predictions)]) -> Result<(Metrics, Confusion), StageError> {
     let classes = classes(inputs)?;
     let (axes, synthetic) = (axes(inputs), inputs.iter().any(|(_, predictions)| is_synthetic(&predictions.names)));
@@ -33,7 +34,11 @@ pub fn run(inputs: &[(AxisLabels, Predictions)]) -> Result<(Metrics, Confusion),
     let mut metrics = Metrics { axes, classes: classes.clone(), synthetic, ..Metrics::default() };
     for (labels, predictions) in inputs {
         let counts = Counts::of(predictions, &classes);
+        let image_hash =
+            predictions.names.iter().map(|name| image_hash(name)).fold(0, u64::wrapping_add) & (u64::MAX >> 1);
         for (metric, class, value, n) in counts.figures() {
+            metrics.predicted.push(class.map_or(n, |class| counts.predicted(class)));
+            metrics.image_hashes.push(image_hash);
             push_labels(&mut metrics.axes, labels);
             metrics.metrics.push(metric.to_owned());
             metrics.labels.push(class.map_or_else(|| ALL.to_owned(), |class| classes[class].clone()));
@@ -52,6 +57,12 @@ pub fn run(inputs: &[(AxisLabels, Predictions)]) -> Result<(Metrics, Confusion),
     Ok((metrics, confusion))
 }
 
+/// Returns a hash of the name of an image.
+fn image_hash(name: &str) -> u64 {
+    let digest = Digest::of(name.as_bytes());
+    u64::from_le_bytes(*digest.as_bytes().first_chunk().expect("a digest has 32 bytes"))
+}
+
 /// Images by true and predicted class.
 struct Counts(Vec<Vec<u64>>);
 
@@ -67,12 +78,17 @@ impl Counts {
         Self(counts)
     }
 
+    /// Returns the number of images that are predicted as a class.
+    fn predicted(&self, class: usize) -> u64 {
+        self.0.iter().map(|row| row[class]).sum()
+    }
+
     /// Returns metric, class (`None` for all), value and images of each figure.
     fn figures(&self) -> Vec<(&'static str, Option<usize>, Option<f64>, u64)> {
         let classes = 0..self.0.len();
         let hits: Vec<u64> = classes.clone().map(|class| self.0[class][class]).collect();
         let labelled: Vec<u64> = self.0.iter().map(|row| row.iter().sum()).collect();
-        let predicted: Vec<u64> = classes.clone().map(|class| self.0.iter().map(|row| row[class]).sum()).collect();
+        let predicted: Vec<u64> = classes.clone().map(|class| self.predicted(class)).collect();
         let total: u64 = labelled.iter().sum();
         let ratio = |part: u64, whole: u64| if whole > 0 { part as f64 / whole as f64 } else { 0.0 };
         let value = |metric: &str, class: usize| match metric {
@@ -131,7 +147,7 @@ impl Typed for Classify {
         outputs: &[Metrics::OUTPUT, Confusion::OUTPUT],
         ..Facts::new(
             "classify",
-            1,
+            2,
             "measures how well the classes were predicted: accuracy, macro precision, recall, F1, confusion",
         )
     };

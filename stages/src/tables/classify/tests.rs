@@ -100,6 +100,43 @@ fn gathered_labels_become_columns() {
 }
 
 #[test]
+fn a_classifier_that_predicts_one_class_is_a_warning_that_runs_print() {
+    let bench = Bench::new();
+    let printed = |folds: &[&[u32]]| {
+        let items: Vec<_> = (folds.iter().enumerate())
+            .map(|(fold, predicted)| {
+                bench.item(&predictions(&[0, 1, 2], predicted), &[("fold", &(fold + 1).to_string())])
+            })
+            .collect();
+        let outputs = bench.run(&STAGE, &[bench.action("{}", &[("predictions", &items)])]).remove(0).unwrap();
+        let text = outputs[0].files.iter().find(|(name, _)| name == "table.txt").map(|(_, content)| match content {
+            orchestrate_engine::stage::Content::Bytes(bytes) => String::from_utf8(bytes.clone()).unwrap(),
+            orchestrate_engine::stage::Content::File(_) => panic!("small files are held in memory"),
+        });
+        text.unwrap_or_default()
+    };
+    let expected = "warning: `g` is predicted for every image: fold = 2\n\
+                    warning: `p` is never predicted, so its precision counts as 0: fold = 3\n";
+    assert_eq!(printed(&[&[0, 1, 2], &[1, 1, 1], &[0, 1, 1]]), expected);
+    assert_eq!(printed(&[&[0, 1, 2], &[2, 1, 0]]), "");
+}
+
+/// The second input has the same images as the first in another order, the third has others.
+#[test]
+fn inputs_of_the_same_images_have_the_same_hash() {
+    let mut turned = predictions(&[0, 1, 2], &[0, 1, 2]);
+    turned.names.reverse();
+    let fewer = predictions(&[0, 1], &[0, 1]);
+    let inputs = [(fold("1"), predictions(&[0, 1, 2], &[0, 0, 0])), (fold("2"), turned), (fold("3"), fewer)];
+    let (metrics, _) = run(&inputs).unwrap();
+    let [first, second, third] = [0, 13, 26].map(|row| metrics.image_hashes[row]);
+    assert_eq!(first, second);
+    assert_ne!(first, third);
+    assert_eq!(metrics.predicted[..5], [3, 3, 3, 0, 0]);
+    assert_eq!(Metrics::decode(&metrics.encode().unwrap()).unwrap(), metrics);
+}
+
+#[test]
 fn a_class_named_all_is_refused() {
     let mut predictions = predictions(&[0], &[0]);
     predictions.classes[2] = "all".to_owned();

@@ -16,7 +16,9 @@ use rayon::prelude::*;
 
 use crate::artifact::{Cell, Figures, Labels, Levels, PairedTest, Scores, Statistic, Table as _};
 use crate::tables::bootstrap::{Bootstrap, Sample};
-use crate::tables::table::{Figure, Groups, ImageUnits, gather, mean_sd, output, read};
+use crate::tables::table::{
+    CORRECT, Figure, Gathered, Groups, ImageUnits, cell, constant, correct, gather, mean_sd, output, read,
+};
 use crate::typed::{Adaptor, Typed};
 
 pub use params::Params;
@@ -37,6 +39,7 @@ pub fn run(params: &Params, items: &[Item], labels: Option<&Input>) -> Result<Fi
 
     let mut cells = Vec::new();
     let mut names = Vec::new();
+    let mut remarks = images_of_sides(&gathered, axis);
     for pair in params.pairs() {
         let sides = pair.each_ref().map(index);
         let [first, second] = &pair;
@@ -59,6 +62,7 @@ pub fn run(params: &Params, items: &[Item], labels: Option<&Input>) -> Result<Fi
     }
     let mut rows = vec![Levels { name: params.axis.name().to_owned(), values: names }];
     rows.extend(gathered.rows);
+    remarks.extend(units.remarks());
     Ok(Figures {
         title: params.title.clone(),
         rows,
@@ -69,9 +73,28 @@ pub fn run(params: &Params, items: &[Item], labels: Option<&Input>) -> Result<Fi
         cells,
         synthetic: inputs.synthetic,
         resampling: Some(params.bootstrap().resampling(units.unit)),
-        remarks: units.remark().into_iter().collect(),
+        remarks,
         ..Figures::default()
     })
+}
+
+/// Returns remarks on the images of each value of the axis: the share classified correctly, as only those count, and
+/// the number of constant maps.
+fn images_of_sides(gathered: &Gathered<'_>, axis: usize) -> Vec<String> {
+    let mut shares = Vec::new();
+    let mut remarks = Vec::new();
+    for (index, value) in gathered.across[axis].values.iter().enumerate() {
+        let of_side = |groups: &Groups<'_>| -> Option<Cell> {
+            let own = groups.iter().filter(|(coordinates, _)| coordinates[axis] == index);
+            let own: Groups<'_> = own.map(|(coordinates, figure)| (coordinates.clone(), *figure)).collect();
+            (!own.is_empty()).then(|| cell(Statistic::Mean, &own))
+        };
+        let cells: Vec<Cell> = gathered.cells.values().filter_map(of_side).collect();
+        shares.extend(correct(cells.iter()).map(|share| format!("{value} {share}")));
+        remarks.extend(constant(cells.iter()).map(|constant| format!("{value}: {constant}")));
+    }
+    let shares = (!shares.is_empty()).then(|| format!("{CORRECT}: {}", shares.join(", ")));
+    shares.into_iter().chain(remarks).collect()
 }
 
 /// The figures of both sides, by their coordinates along `across` without the axis.
@@ -114,9 +137,9 @@ impl<'a> Sides<'a> {
         (sums.into_iter().map(|(image, (sum, count))| (image, sum / count)).collect(), left_out)
     }
 
-    /// Number of images without ground truth, of the side that has more.
-    fn excluded(&self) -> u64 {
-        self.0.iter().map(|side| side.values().map(|figure| figure.excluded).sum()).max().unwrap_or(0)
+    /// Number of images of some kind, of the side that has more.
+    fn most(&self, count: fn(&Figure) -> u64) -> u64 {
+        self.0.iter().map(|side| side.values().map(|&figure| count(figure)).sum()).max().unwrap_or(0)
     }
 }
 
@@ -131,7 +154,7 @@ fn compare(bootstrap: Bootstrap, units: &ImageUnits, sides: &Sides<'_>) -> Cell 
         mean,
         sd,
         n: by_image.len() as u64,
-        excluded: sides.excluded(),
+        excluded: sides.most(|figure| figure.excluded),
         groups: by_image.len() as u64,
         interval,
         test: Some(PairedTest { w: test.map(|(w, _)| w), p: test.map(|(_, p)| p), left_out: left_out as u64 }),
@@ -152,7 +175,7 @@ impl Typed for Compare {
         outputs: &[Figures::OUTPUT],
         ..Facts::new(
             "compare",
-            1,
+            2,
             "compares two models over the same images: mean difference, bootstrap interval, Wilcoxon test",
         )
     };

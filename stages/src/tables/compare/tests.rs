@@ -19,6 +19,7 @@ fn scores(images: &[(&str, Option<f64>)]) -> Scores {
         recall: column(),
         mask_pixels: vec![1; images.len()],
         truth_pixels: (0..images.len() as u32).map(|image| 10 * (image + 1)).collect(),
+        ..Scores::default()
     }
 }
 
@@ -118,6 +119,21 @@ fn images_are_paired_within_a_seed_and_count_once() {
 }
 
 #[test]
+fn each_side_says_which_share_of_its_images_counts() {
+    let bench = Bench::new();
+    let item = |model, classified: u64, constant: &[bool]| {
+        let own = scores(&[("1", Some(0.25)), ("2", Some(0.5))]);
+        let own = Scores { classified: Some(vec![classified]), constant: constant.to_vec(), ..own };
+        bench.item(&own, &[("model", model), ("fold", "1")])
+    };
+    let items = [item("vgg", 9, &[]), item("big", 5, &[true, false])];
+    let shown = text(&compared(&items, json!({ "axis": "model", "between": ["vgg", "big"] })));
+    let notes = "\ncorrectly classified: vgg 2 of 9, big 2 of 5\n\
+                 big: 1 of 2 heatmaps are constant: one value everywhere\n";
+    assert!(shown.ends_with(notes), "{shown}");
+}
+
+#[test]
 fn patients_are_drawn_where_the_labels_know_them() {
     let bench = Bench::new();
     let names = ["1", "2", "3", "4", "5", "6"];
@@ -168,6 +184,8 @@ fn every_pair_and_row_has_a_line_and_equal_sides_no_test() {
     assert_eq!(places[..4], expected);
     let twin = &figures.cells[4];
     assert_eq!((twin.mean, twin.test.unwrap().p), (Some(0.0), None));
+    assert!(text(&figures).contains("\nno p where all differences are 0\n"), "{}", text(&figures));
+    assert!(text(&figures).contains("\nan interval without width: all values are equal\n"), "{}", text(&figures));
     assert!(!text(&figures).contains("+0.000 (0.000) [+0.000, +0.000], p"), "{}", text(&figures));
 }
 

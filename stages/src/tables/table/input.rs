@@ -3,16 +3,18 @@
 //! A study has thousands of inputs with hundreds of images each, so nothing else of them is held.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use orchestrate_engine::nearest;
 use orchestrate_engine::stage::{Item, StageError};
 use rayon::prelude::*;
 
 use super::image_list::ImageList;
+use super::image_set::{ImageNumbers, ImageSet};
 use super::label::Dimension;
 use super::lesion::LESION_SIZE;
 use super::query::Query;
-use crate::artifact::{ALL, Levels, Metrics, Scores, Table, is_synthetic_name};
+use crate::artifact::{ALL, Collapse, Levels, Metrics, Scores, Table, is_synthetic};
 use crate::tables::first_seen::{index_or_push, push_once};
 
 /// A figure of one input.
@@ -28,12 +30,20 @@ pub(crate) struct Figure {
     pub(super) at_most: u64,
     /// Images, as indices into the list of all, with their values; empty unless the query keeps them.
     pub(crate) images: Vec<(u32, f64)>,
+    /// Images of which those classified correctly count; `None` if all count, or if their number is not known.
+    pub(super) classified: Option<u64>,
+    /// Images, with or without a value, whose map has one value everywhere.
+    pub(super) constant: u64,
+    /// The set of the images that have a value.
+    pub(super) set: ImageSet,
 }
 
 /// A figure with a label for each name along which it varies.
 pub(crate) struct LabelledFigure {
     pub(super) labels: Vec<(String, String)>,
     pub(super) figure: Figure,
+    /// What collapsed in the predictions that were measured.
+    pub(super) collapse: Option<Arc<Collapse>>,
 }
 
 impl LabelledFigure {
@@ -41,7 +51,11 @@ impl LabelledFigure {
     fn new(item: &Item, inner: &[(&str, &str)], figure: Figure) -> Self {
         let outer = item.labels.iter().map(|(axis, label)| (&**axis, &**label));
         let labels = outer.chain(inner.iter().copied()).filter(|(_, label)| !label.is_empty());
-        Self { labels: labels.map(|(name, label)| (name.to_owned(), label.to_owned())).collect(), figure }
+        Self {
+            labels: labels.map(|(name, label)| (name.to_owned(), label.to_owned())).collect(),
+            figure,
+            collapse: None,
+        }
     }
 
     /// The label along an axis or column, if the input varies along it.
@@ -69,11 +83,23 @@ struct ItemFigures {
     synthetic: bool,
 }
 
+/// The names of the images of the last input that a thread has read; the next one often has the same.
+#[derive(Default)]
+struct ReadNames {
+    names: Vec<String>,
+    /// Numbers, by which images in several inputs are found.
+    numbers: Vec<u32>,
+    /// Indices into the list of all images, if the query keeps them.
+    ids: Vec<Option<u32>>,
+    synthetic: bool,
+}
+
 /// Reads the inputs of the port `scores`.
 pub(crate) fn read(query: &Query, items: &[Item]) -> Result<TableInputs, StageError> {
     let images = ImageList::of(query, items)?;
-    let read: Vec<ItemFigures> =
-        items.par_iter().map(|item| read_item(query, &images, item)).collect::<Result<_, _>>()?;
+    let numbers = ImageNumbers::default();
+    let read_item = |last: &mut ReadNames, item| read_item(query, &images, &numbers, last, item);
+    let read: Vec<ItemFigures> = items.par_iter().map_init(ReadNames::default, read_item).collect::<Result<_, _>>()?;
     if read.iter().any(|item| item.is_scores) && !read.iter().all(|item| item.is_scores) {
         return Err(StageError::input("scores", "some inputs are scores and some metrics; a table takes either"));
     }
@@ -133,10 +159,16 @@ fn check_names(query: &Query, all: &[Levels]) -> Result<(), StageError> {
     Ok(())
 }
 
-fn read_item(query: &Query, images: &ImageList, item: &Item) -> Result<ItemFigures, StageError> {
+fn read_item(
+    query: &Query,
+    images: &ImageList,
+    numbers: &ImageNumbers,
+    last: &mut ReadNames,
+    item: &Item,
+) -> Result<ItemFigures, StageError> {
     let has = |name: &str| item.files.iter().any(|file| file.name == name);
     if has("scores.parquet") {
-        scores(query, images, item)
+        scores(query, images, numbers, last, item)
     } else if has("metrics.parquet") {
         metrics(query, item)
     } else {
@@ -148,7 +180,13 @@ fn read_item(query: &Query, images: &ImageList, item: &Item) -> Result<ItemFigur
 }
 
 /// Makes a figure for each wanted metric: of all images, and of those of each class and each size of lesion.
-fn scores(query: &Query, images: &ImageList, item: &Item) -> Result<ItemFigures, StageError> {
+fn scores(
+    query: &Query,
+    images: &ImageList,
+    numbers: &ImageNumbers,
+    last: &mut ReadNames,
+    item: &Item,
+) -> Result<ItemFigures, StageError> {
     let rows = Scores::open(item)?;
     let classes = rows.classes(&["label"])?;
     if classes.iter().any(|class| class == ALL) {
@@ -156,10 +194,17 @@ fn scores(query: &Query, images: &ImageList, item: &Item) -> Result<ItemFigures,
     }
     // Columns that no cell needs are not read: a sweep has thousands of inputs.
     let classes_of_rows = if query.uses("label") { rows.class("label", &classes)? } else { vec![0; rows.len()] };
-    let ids: Vec<Option<u32>> = match images.names.is_empty() {
-        true => vec![None; rows.len()],
-        false => rows.text("image")?.iter().map(|name| images.id(name)).collect(),
-    };
+    // Comparing costs less than reading the names once more for each of hundreds of thresholds.
+    if !rows.has_texts("image", &last.names)? {
+        let names = rows.text("image")?;
+        *last = ReadNames {
+            numbers: numbers.of(&names),
+            ids: names.iter().map(|name| images.id(name)).collect(),
+            synthetic: is_synthetic(&names),
+            names,
+        };
+    }
+    let (classified, constant) = (Scores::classified(&rows, &classes)?, Scores::constant(&rows)?);
     let sizes_of_rows: Vec<Option<usize>> = match &images.bins {
         Some(bins) => rows.unsigned::<u32>("truth_pixels")?.into_iter().map(|pixels| bins.bin(pixels)).collect(),
         None => vec![None; rows.len()],
@@ -170,38 +215,47 @@ fn scores(query: &Query, images: &ImageList, item: &Item) -> Result<ItemFigures,
 
     let mut figures = Vec::new();
     for metric in metrics_of_scores(query)? {
-        let mut sums = vec![Figure::default(); labels.len() * sizes.len()];
+        let mut sums = vec![(Figure::default(), Vec::new()); labels.len() * sizes.len()];
         for (row, value) in rows.optional_float(metric)?.into_iter().enumerate() {
             let own_label = Some(classes_of_rows[row] as usize + 1).filter(|_| query.uses("label"));
             let own_size = sizes_of_rows[row].map(|bin| bin + 1);
             for label in std::iter::once(0).chain(own_label) {
                 for size in std::iter::once(0).chain(own_size) {
-                    sums[label * sizes.len() + size].add(ids[row], value, query.at_most);
+                    let (figure, of_figure) = &mut sums[label * sizes.len() + size];
+                    of_figure.extend(figure.add(last.ids[row], value, query.at_most).then_some(last.numbers[row]));
+                    figure.constant += u64::from(constant.get(row) == Some(&true));
                 }
             }
         }
-        let names = labels.iter().flat_map(|label| sizes.iter().map(move |size| (label, size)));
-        for ((label, size), mut figure) in names.zip(sums) {
+        let names = labels.iter().enumerate().flat_map(|label| sizes.iter().map(move |size| (label, size)));
+        for (((index, label), size), (mut figure, of_figure)) in names.zip(sums) {
             figure.value = figure.value.map(|sum| sum / figure.n as f64);
+            figure.set = numbers.set(of_figure);
+            // The lesions of images that are not scored are not known.
+            figure.classified = classified.as_ref().filter(|_| size == ALL).map(|counts| match index {
+                0 => counts.iter().sum(),
+                _ => counts[index - 1],
+            });
             let mut inner = vec![("metric", metric), ("label", label.as_str())];
             inner.extend(images.bins.as_ref().map(|_| (LESION_SIZE, size.as_str())));
             figures.push(LabelledFigure::new(item, &inner, figure));
         }
     }
-    Ok(ItemFigures { figures, is_scores: true, synthetic: rows.any_text("image", is_synthetic_name)? })
+    Ok(ItemFigures { figures, is_scores: true, synthetic: last.synthetic })
 }
 
 impl Figure {
-    /// Adds an image; until all are added, `value` is the sum.
-    fn add(&mut self, image: Option<u32>, value: Option<f64>, bound: Option<f64>) {
+    /// Adds an image, and returns whether it has a value; until all are added, `value` is the sum.
+    fn add(&mut self, image: Option<u32>, value: Option<f64>, bound: Option<f64>) -> bool {
         let Some(value) = value.filter(|value| !value.is_nan()) else {
             self.excluded += 1;
-            return;
+            return false;
         };
         *self.value.get_or_insert(0.0) += value;
         self.n += 1;
         self.at_most += u64::from(bound.is_some_and(|bound| value <= bound));
         self.images.extend(image.map(|image| (image, value)));
+        true
     }
 }
 
@@ -230,7 +284,9 @@ fn metrics(query: &Query, item: &Item) -> Result<ItemFigures, StageError> {
         let message = "a value an image is needed, but the input is metrics, not scores";
         return Err(StageError::input("scores", message));
     }
-    let Metrics { axes, metrics, labels, values, counts, synthetic, .. } = Metrics::from_item(item)?;
+    let table = Metrics::from_item(item)?;
+    let collapses: Vec<Arc<Collapse>> = table.collapses().into_iter().map(Arc::new).collect();
+    let Metrics { axes, metrics, labels, values, counts, image_hashes, synthetic, .. } = table;
     let is_wanted = |metric: &String| query.metric.as_ref().is_none_or(|wanted| wanted == metric);
     if let Some(wanted) = query.metric.as_ref().filter(|_| !metrics.iter().any(is_wanted)) {
         let mut names = Vec::new();
@@ -244,8 +300,10 @@ fn metrics(query: &Query, item: &Item) -> Result<ItemFigures, StageError> {
         if is_wanted(metric) && (label == ALL || query.uses("label")) {
             let gathered = axes.iter().map(|(axis, labels)| (axis.as_str(), labels[row].as_str()));
             let inner: Vec<_> = gathered.chain([("metric", metric.as_str()), ("label", label.as_str())]).collect();
-            let figure = Figure { value: values[row], n: counts[row], ..Figure::default() };
-            figures.push(LabelledFigure::new(item, &inner, figure));
+            let set = image_hashes.get(row).map_or(ImageSet::Unknown, |&hash| ImageSet::Hash(hash));
+            let figure = Figure { value: values[row], n: counts[row], set, ..Figure::default() };
+            let collapse = collapses.iter().find(|collapse| collapse.rows.contains(&row)).map(Arc::clone);
+            figures.push(LabelledFigure { collapse, ..LabelledFigure::new(item, &inner, figure) });
         }
     }
     Ok(ItemFigures { figures, is_scores: false, synthetic })

@@ -2,7 +2,8 @@
 //! to 5.
 //!
 //! Each fold has one value, its mean over images; mean and sample standard deviation (ddof = 1) are over folds. A share
-//! is of the images of all folds together. Images without ground truth are counted, but enter no mean.
+//! is of the images of all folds together. Images without ground truth are counted, but enter no mean. Constant maps
+//! are counted too, and so are the images that were not scored, as their class was predicted wrongly.
 //!
 //! With `across = ["fold", "seed"]` each pair of fold and seed has one value. Their standard deviation contains both
 //! the differences between folds and those between trainings of one fold, and does not separate them. An interval
@@ -10,6 +11,7 @@
 //! `bootstrap.rs`.
 
 mod image_list;
+mod image_set;
 mod image_units;
 mod input;
 mod label;
@@ -23,7 +25,7 @@ mod summary;
 use orchestrate_cache::external;
 use orchestrate_engine::stage::{Action, Content, Context, Facts, FileName, Input, Item, Output, Port, StageError};
 
-use crate::artifact::{self, Figures, Metrics, Scores, Table as _};
+use crate::artifact::{self, Figures, Metrics, Scores, TEXT, Table as _};
 use crate::typed::{Adaptor, Typed};
 
 pub(crate) use image_units::ImageUnits;
@@ -34,7 +36,8 @@ pub(crate) use params::{DIGITS, DIGITS_MAX, digits, digits_problem, fold};
 pub use params::{IntervalMethod, Params};
 pub(crate) use query::Query;
 pub use reference::ReferenceTable;
-pub(crate) use summary::{Groups, cell, gather, mean_sd};
+pub(crate) use render::{CORRECT, constant, correct};
+pub(crate) use summary::{Gathered, Groups, cell, gather, mean_sd};
 
 /// Makes a table of scores or metrics.
 ///
@@ -52,9 +55,6 @@ pub fn run(params: &Params, items: &[Item], labels: Option<&Input>) -> Result<Fi
     let figures = summary::summarise(&query, params.statistic, &inputs, bootstrap.zip(units.as_ref()))?;
     Ok(Figures { title: params.title.clone(), ..figures })
 }
-
-/// The name of the text file of a table.
-const TEXT: &str = "table.txt";
 
 /// Returns the files of a table: `table.parquet` and `table.csv` for programs; `table.md`, `table.tex` and `table.txt`
 /// for people.
@@ -100,7 +100,7 @@ impl Typed for Table {
         ],
         outputs: &[Figures::OUTPUT],
         path_fields: &["reference"],
-        ..Facts::new("table", 2, "lays out means, standard deviations or shares by the axes of the study")
+        ..Facts::new("table", 3, "lays out means, standard deviations or shares by the axes of the study")
     };
     type Params = Params;
 

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use orchestrate_engine::stage::StageError;
 use rayon::prelude::*;
 
+use super::image_set;
 use super::image_units::ImageUnits;
 use super::input::{Figure, LabelledFigure, TableInputs};
 use super::label::Dimension;
 use super::lesion::LESION_SIZE;
 use super::query::Query;
-use crate::artifact::{ALL, Cell, Figures, Levels, Statistic};
+use crate::artifact::{ALL, Cell, Collapse, Figures, Levels, Statistic, collapse_remarks, place};
 use crate::tables::bootstrap::{Bootstrap, Sample};
 
 /// Coordinates along some dimensions: indices into their labels, `usize::MAX` (last in order) where an input does not
@@ -30,6 +31,8 @@ pub(crate) struct Gathered<'a> {
     pub(crate) metric: Option<String>,
     /// By the coordinates along rows and columns.
     pub(crate) cells: BTreeMap<Coordinates, Groups<'a>>,
+    /// What the metrics in the cells say of collapsed classifiers, a sentence each.
+    pub(crate) collapses: Vec<String>,
 }
 
 /// Sorts the figures into the cells of a query.
@@ -51,7 +54,8 @@ pub(crate) fn gather<'a>(query: &Query, inputs: &'a TableInputs) -> Result<Gathe
     }
     let metric = figures.iter().find_map(|figure| figure.label("metric")).map(str::to_owned);
     let across = across.into_iter().cloned().collect();
-    Ok(Gathered { metric: metric.filter(|_| !query.lays_out("metric")), across, cells, rows, columns })
+    let collapses = collapses(all, &figures);
+    Ok(Gathered { metric: metric.filter(|_| !query.lays_out("metric")), across, cells, rows, columns, collapses })
 }
 
 impl Gathered<'_> {
@@ -78,15 +82,17 @@ pub(super) fn summarise(
         ..cell(statistic, groups)
     });
     let cells = cells.collect();
+    let of_units = intervals.iter().flat_map(|(_, units)| units.remarks());
+    let remarks = gathered.collapses.iter().cloned().chain(of_units).collect();
     Ok(Figures {
         cells,
+        remarks,
         metric: gathered.metric,
         statistic,
         at_most: query.at_most,
         across: gathered.across.into_iter().map(|levels| levels.name).collect(),
         synthetic: inputs.synthetic,
         resampling: intervals.map(|(bootstrap, units)| bootstrap.resampling(units.unit)),
-        remarks: intervals.and_then(|(_, units)| units.remark()).into_iter().collect(),
         rows: gathered.rows,
         columns: gathered.columns,
         ..Figures::default()
@@ -116,8 +122,38 @@ pub(crate) fn cell(statistic: Statistic, groups: &Groups<'_>) -> Cell {
         Statistic::Share => ((n > 0).then(|| total(|figure| figure.at_most) as f64 / n as f64), None),
         Statistic::Mean | Statistic::Difference => mean_sd(&values),
     };
-    let excluded = total(|figure| figure.excluded);
-    Cell { mean, sd, n, excluded, groups: values.len() as u64, ..Cell::default() }
+    let sets = groups.iter().map(|(coordinates, figure)| (coordinates, figure.n, &figure.set));
+    Cell {
+        mean,
+        sd,
+        n,
+        excluded: total(|figure| figure.excluded),
+        groups: values.len() as u64,
+        classified: groups.values().map(|figure| figure.classified).sum(),
+        constant: total(|figure| figure.constant),
+        repeats: image_set::repeats(sets).filter(|repeats| repeats.images < n),
+        ..Cell::default()
+    }
+}
+
+/// Returns remarks on the collapsed classifiers among the inputs of some figures, each with its places.
+fn collapses(all: &[Levels], figures: &[&LabelledFigure]) -> Vec<String> {
+    let varies = |name: &str| all.iter().any(|levels| levels.name == name && levels.values.len() > 1);
+    let is_axis = |name: &str| !["metric", "label"].contains(&name) && varies(name);
+    let mut found: Vec<(Collapse, String)> = Vec::new();
+    for figure in figures {
+        let Some(collapse) = &figure.collapse else { continue };
+        let axes = figure.labels.iter().filter(|(name, _)| is_axis(name));
+        let place = place(axes.map(|(name, label)| (name.as_str(), label.as_str())));
+        // The number of predictions is a divisor of these alone.
+        let is_divided = figure.label("metric").is_some_and(|metric| ["precision", "f1"].contains(&metric));
+        let never = if is_divided { collapse.never.clone() } else { Vec::new() };
+        let shown = (Collapse { never, ..(**collapse).clone() }, place);
+        if !found.contains(&shown) {
+            found.push(shown);
+        }
+    }
+    collapse_remarks(&found.iter().map(|(collapse, place)| (collapse, place.clone())).collect::<Vec<_>>())
 }
 
 /// Returns the mean and the sample standard deviation (ddof = 1); `None` for too few values.

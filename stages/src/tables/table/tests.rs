@@ -15,6 +15,13 @@ fn texts(values: &[&str]) -> Vec<String> {
 /// Class index and IoU.
 type Image = (u32, Option<f64>);
 
+/// Scores of images that are those of no other prefix.
+fn scores_of(prefix: &str, images: &[Image]) -> Scores {
+    let mut scores = scores(images);
+    scores.names.iter_mut().for_each(|name| name.insert_str(0, prefix));
+    scores
+}
+
 fn scores(images: &[Image]) -> Scores {
     let column = || images.iter().map(|(_, iou)| *iou).collect();
     let labels: Vec<u32> = images.iter().map(|(label, _)| *label).collect();
@@ -29,6 +36,7 @@ fn scores(images: &[Image]) -> Scores {
         recall: column(),
         mask_pixels: vec![1; images.len()],
         truth_pixels: vec![1; images.len()],
+        ..Scores::default()
     }
 }
 
@@ -67,7 +75,7 @@ fn study(bench: &Bench) -> (Value, Vec<Item>) {
     }
     let items = items.into_iter().map(|(labels, images)| {
         let labels: Vec<_> = labels.iter().map(|(axis, label)| (&**axis, &**label)).collect();
-        bench.item(&scores(&images), &labels)
+        bench.item(&scores_of(&format!("{}-", labels[1].1), &images), &labels)
     });
     let items = items.collect();
     (reference, items)
@@ -433,20 +441,20 @@ fn intervals_resample_images_of_all_folds_at_once() {
 fn intervals_are_by_patient_where_patients_are_known_and_another_model_moves_none() {
     let bench = Bench::new();
     let (_, items) = study(&bench);
-    let images: Vec<String> = (0..7).map(|image| format!("{image}.png")).collect();
+    let images = || (1..=3).flat_map(|fold| (0..7).map(move |image| (fold, image)));
     let labels = crate::artifact::Labels {
-        labels: vec![0; images.len()],
+        labels: images().map(|(_, image)| u32::from(image > 5)).collect(),
         classes: texts(&CLASSES),
-        patients: (0..7).map(|image| (image < 6).then(|| format!("patient {}", image / 2))).collect(),
-        names: images,
+        patients: images().map(|(_, image)| (image < 6).then(|| format!("patient {}", image / 2))).collect(),
+        names: images().map(|(fold, image)| format!("{fold}-{image}.png")).collect(),
         columns: Vec::new(),
     };
     let input = Input { port: "labels".to_owned(), items: vec![bench.item(&labels, &[])] };
     let layout = json!({ "rows": ["model"], "columns": ["threshold"], "interval": "bootstrap", "seed": 3 });
     let both = run(&params(layout.clone()), &items, Some(&input)).unwrap();
     assert_eq!(both.resampling.unwrap().unit, crate::artifact::ResamplingUnit::Patient);
-    assert_eq!(both.remarks, ["1 images of unknown patients count as patients of their own"]);
-    assert_eq!(cell(&both, &["tiny", "200"]).interval.unwrap().units, 4);
+    assert_eq!(both.remarks, ["2 images of unknown patients count as patients of their own"]);
+    assert_eq!(cell(&both, &["tiny", "200"]).interval.unwrap().units, 5);
     let tiny: Vec<_> = items.iter().filter(|item| item.label("model") == Some("tiny")).cloned().collect();
     let alone = run(&params(layout), &tiny, Some(&input)).unwrap();
     assert_eq!(cell(&alone, &["tiny", "q90"]), cell(&both, &["tiny", "q90"]));
@@ -461,15 +469,15 @@ fn squeezed(text: &str) -> Vec<String> {
 #[test]
 fn metrics_of_classify_make_a_table_of_their_own() {
     let bench = Bench::new();
-    let predictions = |predicted: &[u32]| Predictions {
-        names: (0..4).map(|image| format!("phantom-01-{image}")).collect(),
+    let predictions = |fold: &str, predicted: &[u32]| Predictions {
+        names: (0..4).map(|image| format!("phantom-0{fold}-{image}")).collect(),
         labels: vec![0, 0, 1, 2],
         predicted: predicted.to_vec(),
         classes: texts(&CLASSES),
         probabilities: vec![0.0; 12],
     };
     let fold = |number: &str| vec![("fold".into(), number.into())];
-    let inputs = [(fold("1"), predictions(&[0, 0, 1, 2])), (fold("2"), predictions(&[0, 1, 1, 2]))];
+    let inputs = [(fold("1"), predictions("1", &[0, 0, 1, 2])), (fold("2"), predictions("2", &[0, 1, 1, 2]))];
     let (metrics, _) = crate::tables::classify::run(&inputs).unwrap();
     let items = [bench.item(&metrics, &[("model", "tiny")])];
     let expected = "\
@@ -491,12 +499,155 @@ synthetic phantom data
     assert!(message.contains("differ along `metric`") && message.contains("`value = \"accuracy\"`"), "{message}");
 }
 
+/// Scores of which the first `correct` images of each class are those classified correctly, of `classified`.
+fn of_classified(scores: Scores, classified: [u64; 3]) -> Scores {
+    Scores { classified: Some(classified.to_vec()), ..scores }
+}
+
+#[test]
+fn a_table_says_which_share_of_the_images_counts() {
+    let bench = Bench::new();
+    let item = |model, fold, images: &[Image], classified| {
+        let scores = of_classified(scores_of(&format!("{fold}-"), images), classified);
+        bench.item(&scores, &[("model", model), ("fold", fold)])
+    };
+    let images: &[Image] = &[(0, Some(0.5)), (1, None), (1, Some(0.25))];
+    let mut items = vec![item("tiny", "1", images, [2, 2, 1]), item("tiny", "2", images, [3, 3, 0])];
+    let shown = text(&table(&items, json!({ "rows": ["model"] })));
+    assert!(shown.contains("\n\ncorrectly classified: 6 of 11\n2 images a cell have no"), "{shown}");
+    items.push(item("collapsed", "1", &[], [2, 2, 1]));
+    items.push(bench.item(&scores(images), &[("model", "unet"), ("fold", "1")]));
+    let by_class =
+        table(&items, json!({ "rows": ["model"], "columns": ["label"], "only": { "label": ["all", "glioma"] } }));
+    assert_eq!(cell(&by_class, &["tiny", "glioma"]).classified, Some(5));
+    let figures = table(&items, json!({ "rows": ["model"] }));
+    let expected = "\
+iou: mean (sd over fold), by model
+
+model               mean   n  correctly classified
+──────────────────────────────────────────────────
+tiny       0.375 (0.000)   4               6 of 11
+collapsed      – (n = 0)   0                0 of 5
+unet           0.375 (–)*  2                     –
+
+* over fewer values of fold than the other 2
+0–2 images a cell have no ground truth and are left out
+";
+    assert_eq!(text(&figures), expected);
+    let grid = render::Grid::of(&figures, 3);
+    assert!(grid.markdown().contains("| model | mean | n | correctly classified |"));
+    assert!(grid.latex().contains("collapsed & -- (n = 0) & 0 & 0 of 5 \\\\\n"), "{}", grid.latex());
+    let page = grid.html("", &[]).into_string();
+    assert!(page.contains("<td class=\"n\">4</td><td class=\"n\">6 of 11</td>"), "{page}");
+    let csv = String::from_utf8(render::csv(&figures).unwrap()).unwrap();
+    assert!(csv.contains("synthetic,classified\ntiny,iou,mean,0.375,0,4,2,2,false,11\n"), "{csv}");
+    assert_eq!(Figures::decode(&figures.encode().unwrap()).unwrap(), figures);
+}
+
+/// Seed 2 has no value of image `1.png`, so that counts once and `0.png` twice.
+#[test]
+fn n_that_counts_an_image_several_times_says_so() {
+    let bench = Bench::new();
+    let item = |seed, images: &[Image]| bench.item(&scores(images), &[("fold", "1"), ("seed", seed)]);
+    let both: &[Image] = &[(0, Some(0.5)), (1, Some(0.25))];
+    let across = json!({ "across": ["fold", "seed"] });
+    let figures = table(&[item("1", both), item("2", both), item("3", both)], across.clone());
+    assert_eq!(figures.cells[0].repeats, Some(crate::artifact::Repeats { images: 2, times: 3 }));
+    assert!(
+        text(&figures).contains("  6 (2)\n\nn counts each image 3 times; the number of images"),
+        "{}",
+        text(&figures)
+    );
+    assert_eq!(Figures::decode(&figures.encode().unwrap()).unwrap(), figures);
+    let uneven = text(&table(&[item("1", both), item("2", &[(0, Some(0.5)), (1, None)])], across));
+    assert!(uneven.contains("  3 (2)\n\nn counts an image up to 2 times;"), "{uneven}");
+    let by_seed = text(&table(&[item("1", both), item("2", both)], json!({ "rows": ["seed"] })));
+    assert!(!by_seed.contains("n counts"), "{by_seed}");
+}
+
+#[test]
+fn constant_maps_are_counted_below_the_table() {
+    let bench = Bench::new();
+    let images: &[Image] = &[(0, Some(0.0)), (0, Some(0.5)), (1, None)];
+    let constant = Scores { constant: vec![true, false, true], ..of_classified(scores(images), [2, 1, 0]) };
+    let items = [bench.item(&constant, &[("model", "a")])];
+    let shown = text(&table(&items, json!({ "rows": ["model"] })));
+    assert!(shown.contains("\n2 of 3 heatmaps are constant: one value everywhere\n"), "{shown}");
+    let items = [items[0].clone(), bench.item(&scores(images), &[("model", "b")])];
+    let shown = text(&table(&items, json!({ "rows": ["model"], "columns": ["label"] })));
+    assert!(shown.contains("\n0–2 of 0–3 heatmaps a cell are constant"), "{shown}");
+    let masks = Scores { classified: None, ..constant };
+    let figures = table(&[bench.item(&masks, &[])], json!({}));
+    assert!(text(&figures).contains("\n2 of 3 heatmaps or masks are constant"), "{}", text(&figures));
+    assert_eq!(Figures::decode(&figures.encode().unwrap()).unwrap(), figures);
+}
+
+#[test]
+fn intervals_of_one_patient_and_of_equal_values_are_told() {
+    let bench = Bench::new();
+    let scores = scores(&[(0, Some(0.5)), (0, Some(0.25)), (1, Some(0.5)), (2, Some(0.0)), (2, Some(0.0))]);
+    let labels = crate::artifact::Labels {
+        names: scores.names.clone(),
+        labels: scores.labels.clone(),
+        classes: texts(&CLASSES),
+        patients: ["p", "p", "q", "r", "s"].map(|patient| Some(patient.to_owned())).to_vec(),
+        columns: Vec::new(),
+    };
+    let input = Input { port: "labels".to_owned(), items: vec![bench.item(&labels, &[])] };
+    let items = [bench.item(&scores, &[("fold", "1")])];
+    let figures = run(&params(json!({ "columns": ["label"], "interval": "bootstrap" })), &items, Some(&input)).unwrap();
+    let shown = text(&figures);
+    for note in [
+        "\nno interval of one patient alone\n",
+        "\nan interval without width: all values are equal\n",
+        "\none patient only with scores: `glioma`, `meningioma`; no interval tells of other patients there\n",
+    ] {
+        assert!(shown.contains(note), "{note} is not in: {shown}");
+    }
+    let images = text(&table(&items, json!({ "columns": ["label"], "interval": "bootstrap" })));
+    assert!(images.contains("\nno interval of one image alone\n") && !images.contains("patient"), "{images}");
+}
+
+/// Fold 1 predicts glioma for everything; fold 2 never predicts meningioma; n of both folds is of other images.
+#[test]
+fn a_collapsed_classifier_is_told_below_its_metrics() {
+    let bench = Bench::new();
+    let predictions = |fold: &str, predicted: &[u32]| Predictions {
+        names: (0..4).map(|image| format!("{fold}-{image}")).collect(),
+        labels: vec![0, 0, 1, 2],
+        predicted: predicted.to_vec(),
+        classes: texts(&CLASSES),
+        probabilities: vec![0.0; 12],
+    };
+    let at = |fold: &str, seed: &str| vec![("fold".into(), fold.into()), ("seed".into(), seed.into())];
+    let inputs = [
+        (at("1", "1"), predictions("1", &[1, 1, 1, 1])),
+        (at("2", "1"), predictions("2", &[1, 1, 1, 2])),
+        (at("1", "2"), predictions("1", &[0, 0, 1, 2])),
+        (at("2", "2"), predictions("2", &[0, 0, 1, 2])),
+    ];
+    let (metrics, _) = crate::tables::classify::run(&inputs).unwrap();
+    let items = [bench.item(&metrics, &[("model", "tiny")])];
+    let layout = json!({ "rows": ["model"], "columns": ["metric"], "across": ["fold", "seed"] });
+    let shown = text(&table(&items, layout));
+    let notes = "  16 (8)\n\n\
+        n counts each image 2 times; the number of images is in brackets\n\
+        `glioma` is predicted for every image: fold = 1, seed = 1\n\
+        `meningioma` is never predicted, so its precision counts as 0: fold = 2, seed = 1\n";
+    assert!(shown.ends_with(notes), "{shown}");
+    let accuracy = json!({ "value": "accuracy", "across": ["fold"], "only": { "seed": 1 } });
+    let shown = text(&table(&items, accuracy));
+    assert!(shown.ends_with("  8\n\n`glioma` is predicted for every image: fold = 1, seed = 1\n"), "{shown}");
+    let well = text(&table(&items, json!({ "value": "f1", "only": { "seed": 2 } })));
+    assert!(!well.contains("predicted"), "{well}");
+}
+
 #[test]
 fn every_file_of_the_table_says_the_same() {
     let bench = Bench::new();
     let items = [
         bench.item(&scores(&[(0, Some(0.5)), (1, Some(0.25))]), &[("model", "a|b"), ("fold", "1")]),
-        bench.item(&scores(&[(0, Some(0.0)), (1, None)]), &[("model", "a|b"), ("fold", "2")]),
+        bench.item(&scores_of("2-", &[(0, Some(0.0)), (1, None)]), &[("model", "a|b"), ("fold", "2")]),
     ];
     let action = bench.action(r#"{"rows": ["model"], "digits": 2}"#, &[("scores", &items)]);
     let output = bench.run(&STAGE, &[action]).remove(0).unwrap().remove(0);

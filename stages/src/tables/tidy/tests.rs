@@ -271,6 +271,7 @@ fn scores_of_points_keep_their_columns_classes_and_missing_values() {
         recall: vec![iou],
         mask_pixels: vec![3],
         truth_pixels: vec![0],
+        ..Scores::default()
     };
     let point = |value: Value, table: Scores| TidyPoint {
         values: vec![value],

@@ -1,5 +1,6 @@
 //! The page: sections in the order in which a study is read. All text is escaped, and the page loads nothing.
 
+mod audit;
 pub(super) mod cases;
 pub(super) mod charts;
 pub(super) mod element;

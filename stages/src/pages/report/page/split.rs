@@ -6,21 +6,24 @@ use maud::{Markup, html};
 
 use super::super::content::Content;
 use super::super::inputs::digest;
+use super::audit::audits;
 use super::element::{headings, row, thousands};
 use crate::artifact::Labels;
 use crate::data::split::{Leakage, LeakageRow};
 
 /// Renders data and splits; `None` if neither is connected.
 pub(super) fn data(content: &Content<'_>) -> Option<Markup> {
-    if content.labels.is_empty() && content.splits.is_empty() {
+    if content.labels.is_empty() && content.splits.is_empty() && content.audits.is_empty() {
         return None;
     }
     Some(html! {
+        (audits(content))
         @for labels in &content.labels { (classes(content, labels)) }
         @for (leakage, item) in &content.splits {
             @let labels: Vec<_> = item.labels.iter().map(|(axis, label)| format!("{axis} {label}")).collect();
             h3 { "Folds" @if !labels.is_empty() { ": " (labels.join(", ")) } }
             (verdict(leakage))
+            (similar(leakage))
             div class="scroll" tabindex="0" data-source=(digest(item)) { (folds(leakage)) }
         }
     })
@@ -74,6 +77,24 @@ fn verdict(leakage: &Leakage) -> Markup {
                 }
             }
             _ => p class="quiet" { "No image has a patient or other group, so leakage between folds cannot be told." },
+        }
+        @for warning in &leakage.warnings { p class="warning" { (warning) "." } }
+    }
+}
+
+/// Says how many images resemble one on the other side of their fold.
+fn similar(leakage: &Leakage) -> Markup {
+    let all = || leakage.rows.iter().filter(|row| row.label == Leakage::ALL);
+    let others: usize = all().filter_map(|row| Some(row.similar?.others)).sum();
+    let own: usize = all().filter_map(|row| Some(row.similar?.own)).sum();
+    let images: usize = all().map(|row| row.validation_images).sum();
+    html! {
+        @if others + own > 0 {
+            p class=(if others > 0 { "warning" } else { "quiet" }) {
+                strong { "Nearly equal pictures: " }
+                (thousands(others)) " of " (thousands(images)) " validation images resemble a training image of another "
+                "or an unknown patient, " (thousands(own)) " only those of their own (dHash, at most 3 of 64 bits)."
+            }
         }
     }
 }

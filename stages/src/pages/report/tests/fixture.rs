@@ -22,5 +22,6 @@ pub(crate) fn scores(images: &[(&str, u32, Option<f64>)]) -> Scores {
         recall: column(),
         mask_pixels: vec![1; images.len()],
         truth_pixels: vec![1; images.len()],
+        ..Scores::default()
     }
 }

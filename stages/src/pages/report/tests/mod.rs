@@ -67,6 +67,7 @@ fn action(bench: &Bench, params: &str) -> Action {
         recall: ious,
         mask_pixels: vec![1, 2],
         truth_pixels: vec![2, 2],
+        ..Scores::default()
     };
     let images = Images { names: names.clone(), height: 2, width: 2, pixels: vec![9; 8] };
     let masks = Masks { names: names.clone(), height: 2, width: 2, pixels: vec![0, 0, 1, 1, 0, 0, 1, 1] };
@@ -351,6 +352,7 @@ fn report_of_a_study_as_large_as_the_papers_stays_small() {
                     recall: ious,
                     mask_pixels: vec![1; rows.len()],
                     truth_pixels: vec![1; rows.len()],
+                    ..Scores::default()
                 };
                 scores.push(bench.item(&table, &at));
             }

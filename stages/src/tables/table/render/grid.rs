@@ -4,13 +4,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::notes::{CORRECT, PARTIAL, REFERENCE, correct, notes, percent, range};
 use crate::artifact::{Cell, Figures, Levels, Statistic};
-
-/// The mark of a mean over fewer values than the means of other cells; a note explains it.
-const PARTIAL: &str = "*";
-
-/// The label of a line of reference values.
-pub(super) const REFERENCE: &str = "published";
 
 /// A table with formatted numbers.
 #[derive(Clone, Debug)]
@@ -21,6 +16,8 @@ pub(crate) struct Grid<'a> {
     /// The heading of each column of figures.
     pub(super) columns: Vec<String>,
     pub(super) rows: Vec<Row<'a>>,
+    /// Whether a column says which share of the images of each row counts; a share that all rows have is in the notes.
+    pub(super) has_correct: bool,
     /// Sentences that a reader needs beside the figures.
     pub(super) notes: Vec<String>,
     style: Style,
@@ -77,12 +74,18 @@ impl<'a> Grid<'a> {
             true => figures.statistic.name().to_owned(),
             false => column.iter().map(|label| label_or_dash(label)).collect::<Vec<_>>().join(" · "),
         };
+        let rows: Vec<Row<'_>> = rows.into_iter().map(row).collect();
+        let shares: Vec<Option<String>> = rows.iter().map(Row::correct).collect();
+        let has_correct = shares.windows(2).any(|pair| pair[0] != pair[1]);
+        let correct = shares.into_iter().next().flatten().filter(|_| !has_correct);
+        let is_partial = figures.has(|cell| style.is_partial(cell));
         Self {
             figures,
             description: description(figures, style.shows_sd),
             columns: columns.iter().map(heading).collect(),
-            rows: rows.into_iter().map(row).collect(),
-            notes: notes(figures, &style),
+            rows,
+            has_correct,
+            notes: notes(figures, is_partial.then_some(style.groups_max), correct),
             style,
         }
     }
@@ -97,6 +100,7 @@ impl<'a> Grid<'a> {
         let mut header: Vec<String> = self.figures.rows.iter().map(|levels| levels.name.clone()).collect();
         header.resize(self.label_columns(), String::new());
         header.extend(self.columns.iter().cloned().chain(["n".to_owned()]));
+        header.extend(self.has_correct.then(|| CORRECT.to_owned()));
         header.extend(self.figures.has_tests().then(|| "left out".to_owned()));
         header
     }
@@ -110,6 +114,7 @@ impl<'a> Grid<'a> {
             cells.resize(labels, String::new());
             cells.extend(row.cells.iter().map(|cell| self.style.line(cell.as_ref())));
             cells.push(row.n());
+            cells.extend(self.has_correct.then(|| row.correct_or_dash()));
             if self.figures.has_tests() {
                 cells.push(range(row.filled().filter_map(|cell| Some(cell.test?.left_out))));
             }
@@ -136,9 +141,24 @@ impl<'a> Row<'a> {
         self.cells.iter().flatten().map(|cell| cell.cell)
     }
 
-    /// Returns the number of images in each cell of the row, or the range of these numbers.
+    /// Returns the number of images in each cell of the row, or the range of these numbers; in brackets that of
+    /// distinct images, if some count several times.
     pub(super) fn n(&self) -> String {
-        range(self.filled().map(|cell| cell.n))
+        let n = range(self.filled().map(|cell| cell.n));
+        match self.filled().any(|cell| cell.repeats.is_some()) {
+            true => format!("{n} ({})", range(self.filled().map(Cell::images))),
+            false => n,
+        }
+    }
+
+    /// Returns the share of the images of the row that count, as they were classified correctly.
+    fn correct(&self) -> Option<String> {
+        correct(self.filled())
+    }
+
+    /// Returns the share of the images of the row that count, or a dash if all count.
+    pub(super) fn correct_or_dash(&self) -> String {
+        self.correct().unwrap_or_else(|| "–".to_owned())
     }
 }
 
@@ -232,42 +252,8 @@ fn description(figures: &Figures, shows_sd: bool) -> String {
     if by.is_empty() { text } else { format!("{text}, by {by}") }
 }
 
-fn notes(figures: &Figures, style: &Style) -> Vec<String> {
-    let mut notes = Vec::new();
-    if figures.cells.iter().any(|cell| style.is_partial(cell)) {
-        let across = figures.across.join(" × ");
-        notes.push(format!("{PARTIAL} over fewer values of {across} than the other {}", style.groups_max));
-    }
-    if figures.cells.iter().any(|cell| cell.excluded > 0) {
-        let counts = range(figures.cells.iter().map(|cell| cell.excluded));
-        notes.push(format!("{counts} images a cell have no ground truth and are left out"));
-    }
-    if let Some(resampling) = figures.resampling {
-        let units = range(figures.cells.iter().filter_map(|cell| Some(cell.interval?.units)));
-        let (level, unit) = (percent(resampling.level), resampling.unit.name());
-        notes.push(format!(
-            "{level} % percentile interval of {} bootstrap resamples by {unit}, of {units}",
-            resampling.resamples
-        ));
-    }
-    if figures.has_tests() {
-        notes.push("p: Wilcoxon signed-rank test, two-sided, over the images that both sides have".to_owned());
-    }
-    if let Some(citation) = figures.citation.as_ref().filter(|_| figures.has_references()) {
-        notes.push(format!("{REFERENCE}: {citation}"));
-    }
-    notes.extend(figures.remarks.iter().cloned());
-    notes.extend(figures.synthetic.then(|| "synthetic phantom data".to_owned()));
-    notes
-}
-
 fn in_brackets(sd: Option<&str>) -> String {
     sd.map(|sd| format!(" ({sd})")).unwrap_or_default()
-}
-
-/// Returns 95 for 0.95 and 99.9 for 0.999.
-fn percent(level: f64) -> f64 {
-    (level * 1e6).round() / 1e4
 }
 
 /// Returns the combinations of labels that occur along some dimensions, in the order of `levels`.
@@ -283,13 +269,4 @@ fn occurring<'a>(levels: &[Levels], labels: impl Iterator<Item = &'a [String]>) 
 /// Returns the label, or a dash if the input does not vary along the dimension.
 fn label_or_dash(label: &str) -> &str {
     if label.is_empty() { "–" } else { label }
-}
-
-/// Returns `287`, or `83–142` if the numbers differ.
-fn range(counts: impl Iterator<Item = u64> + Clone) -> String {
-    match (counts.clone().min(), counts.max()) {
-        (Some(min), Some(max)) if min == max => min.to_string(),
-        (Some(min), Some(max)) => format!("{min}–{max}"),
-        _ => "–".to_owned(),
-    }
 }

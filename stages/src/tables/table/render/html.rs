@@ -7,7 +7,8 @@
 
 use maud::{Markup, html};
 
-use super::grid::{Grid, GridCell, REFERENCE};
+use super::grid::{Grid, GridCell};
+use super::notes::{CORRECT, REFERENCE};
 use crate::artifact::{Cell, Figures, Statistic};
 
 /// Columns, labels and counts included, up to which a table is set in normal type.
@@ -27,7 +28,7 @@ impl Grid<'_> {
     /// - `labels`: the labels of the table's own input, where several inputs have the same title
     pub(crate) fn html(&self, source: &str, labels: &[String]) -> Markup {
         let figures = self.figures;
-        let class = match figures.rows.len() + self.columns.len() + 1 {
+        let class = match figures.rows.len() + self.columns.len() + 1 + usize::from(self.has_correct) {
             count if count <= ROOMY_MAX => "figures",
             count if count <= CLOSE_MAX => "figures close",
             _ => "figures close stacked",
@@ -46,6 +47,7 @@ impl Grid<'_> {
                             @for levels in &figures.rows { th scope="col" { (levels.name) } }
                             @for column in &self.columns { th scope="col" { (column) } }
                             th scope="col" { "n" }
+                            @if self.has_correct { th scope="col" { (CORRECT) } }
                         } }
                         tbody {
                             @for row in &self.rows {
@@ -53,6 +55,7 @@ impl Grid<'_> {
                                     @for label in &row.labels { th scope="row" { (label) } }
                                     @for cell in &row.cells { (table_cell(figures, cell.as_ref())) }
                                     td class="n" { (row.n()) }
+                                    @if self.has_correct { td class="n" { (row.correct_or_dash()) } }
                                 }
                             }
                         }
@@ -134,6 +137,8 @@ fn labels(figures: &Figures, cell: &Cell) -> String {
 
 fn tip(figures: &Figures, cell: &Cell) -> String {
     let excluded = if cell.excluded > 0 { format!(", {} without ground truth", cell.excluded) } else { String::new() };
+    let constant = if cell.constant > 0 { format!(", {} of a constant map", cell.constant) } else { String::new() };
+    let correct = cell.classified.map(|all| format!(", {CORRECT}: {} of {all}", cell.counted())).unwrap_or_default();
     // The groups of a comparison are its images.
     let groups = match (figures.statistic, figures.across.as_slice()) {
         (Statistic::Difference, _) | (_, []) => String::new(),
@@ -141,7 +146,7 @@ fn tip(figures: &Figures, cell: &Cell) -> String {
         (_, across) => format!(", {} values of {}", cell.groups, across.join(" × ")),
     };
     let full = cell.mean.map(|mean| format!("{mean}, ")).unwrap_or_default();
-    format!("{full}n = {} images{excluded}{groups}", cell.n)
+    format!("{full}n = {} images{excluded}{constant}{correct}{groups}", cell.n)
 }
 
 fn capitalised(text: &str) -> String {

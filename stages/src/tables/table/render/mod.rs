@@ -5,6 +5,7 @@ mod grid;
 mod html;
 mod latex;
 mod markdown;
+mod notes;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -12,4 +13,5 @@ mod text;
 pub(super) use csv::csv;
 pub(crate) use csv::write as write_csv;
 pub(crate) use grid::Grid;
+pub(crate) use notes::{CORRECT, constant, correct};
 pub(crate) use text::aligned;

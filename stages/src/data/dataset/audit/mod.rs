@@ -1,0 +1,203 @@
+//! The audit of a data set: every file is accounted for, and what is odd is counted and named.
+
+mod pictures;
+mod twins;
+
+use std::collections::BTreeSet;
+
+use super::doubtful::{self, Doubt, Role};
+use super::facts::ImageFacts;
+use super::foreground::Foreground;
+use super::left_out::LeftOut;
+use super::listing::Listing;
+use super::params::{Format, Params};
+use super::pseudonym::looks_like_name;
+use crate::artifact::Audit;
+
+/// The most names of a finding.
+pub(super) const NAMED_MAX: usize = 5;
+
+/// A data set that was read, with the facts about each image.
+pub(super) struct Audited<'a> {
+    pub(super) params: &'a Params,
+    pub(super) listing: &'a Listing,
+    /// Names of the images.
+    pub(super) names: &'a [String],
+    pub(super) facts: &'a [ImageFacts],
+    pub(super) left_out: LeftOut,
+    /// Number of images before the param `limit`.
+    pub(super) before_limit: usize,
+}
+
+impl Audited<'_> {
+    /// Makes the audit.
+    pub(super) fn audit(&self) -> Audit {
+        let mut audit = Audit::default();
+        self.count(&mut audit);
+        self.pictures(&mut audit);
+        self.masks(&mut audit);
+        self.patients(&mut audit);
+        // A phantom is drawn, and its slices resemble each other by design.
+        if self.params.format != Format::Phantom {
+            self.twins(&mut audit);
+        }
+        self.values(&mut audit);
+        self.files(&mut audit);
+        audit
+    }
+
+    /// Images by class, and patients of each.
+    fn count(&self, audit: &mut Audit) {
+        let images = &self.listing.images;
+        let patients: BTreeSet<&str> = images.iter().filter_map(|image| image.patient.as_deref()).collect();
+        let of_patients = |count: usize| match count {
+            0 => String::new(),
+            count => format!(" of {}", counted(count, "patient")),
+        };
+        let mut message = format!("{}{}", counted(images.len(), "image"), of_patients(patients.len()));
+        for (class, name) in self.listing.classes.iter().enumerate() {
+            let of_class = || images.iter().filter(|image| image.label as usize == class);
+            let patients: BTreeSet<&str> = of_class().filter_map(|image| image.patient.as_deref()).collect();
+            let count = of_class().count();
+            let separator = if class == 0 { ": " } else { ", " };
+            message += &format!("{separator}{count} {name}{}", of_patients(patients.len()));
+        }
+        audit.note("images", images.len(), message);
+        let cut = self.before_limit - images.len().min(self.before_limit);
+        if cut > 0 {
+            audit.note("limit", cut, format!("`limit` leaves out {} of {}", cut, counted(self.before_limit, "image")));
+        }
+        let empty = |class: &usize| !images.iter().any(|image| image.label as usize == *class);
+        let empty: Vec<_> = (0..self.listing.classes.len()).filter(empty).collect();
+        let names = empty.iter().map(|&class| self.listing.classes[class].clone()).collect();
+        audit.warn("classes", empty.len(), format!("{} without an image", counted(empty.len(), "class")), names);
+    }
+
+    /// Masks: missing, empty, vanishing.
+    fn masks(&self, audit: &mut Audit) {
+        let masked = |index: &usize| self.facts[*index].foreground.is_some();
+        let all = || 0..self.facts.len();
+        let with = all().filter(masked).count();
+        if with == 0 {
+            audit.note("masks", 0, "no image has a mask");
+            return;
+        }
+        let several = all().filter(|&index| self.facts[index].masks > 1).count();
+        let joined = if several == 0 { String::new() } else { format!(", {several} with several, which are joined") };
+        audit.note("masks", with, format!("{} with a mask{joined}", counted(with, "image")));
+        for (class, name) in self.listing.classes.iter().enumerate() {
+            let of_class: Vec<usize> =
+                all().filter(|&index| self.listing.images[index].label as usize == class).collect();
+            let missing: Vec<usize> = of_class.iter().copied().filter(|index| !masked(index)).collect();
+            if missing.len() == of_class.len() {
+                if !missing.is_empty() {
+                    audit.note("masks", missing.len(), format!("no image of class {name} has a mask"));
+                }
+            } else {
+                let message = format!(
+                    "{} of class {name} without a mask, which the others of it have",
+                    counted(missing.len(), "image")
+                );
+                audit.warn("masks", missing.len(), message, self.named(&missing));
+            }
+        }
+        let foreground = |index: usize| self.facts[index].foreground;
+        let empty: Vec<usize> =
+            all().filter(|&index| foreground(index).is_some_and(|(before, _)| before == 0)).collect();
+        let message = format!("{} with a mask that has no foreground", counted(empty.len(), "image"));
+        audit.warn("masks", empty.len(), message, self.named(&empty));
+        let gone: Vec<usize> =
+            all().filter(|&index| foreground(index).is_some_and(|(before, after)| before > 0 && after == 0)).collect();
+        if let Some(Foreground::Levels(listed)) = &self.params.foreground {
+            let occurs = |level: &&f64| self.facts.iter().any(|facts| facts.levels.contains(level));
+            let missing: Vec<String> = listed.iter().filter(|level| !occurs(level)).map(f64::to_string).collect();
+            let message = format!("{} of `foreground` that no mask has", counted(missing.len(), "level"));
+            audit.warn("masks", missing.len(), message, missing);
+        }
+        let size = self.params.size.unwrap_or_default();
+        let message = format!("{} whose lesion vanishes at {size} × {size}", counted(gone.len(), "image"));
+        audit.warn("masks", gone.len(), message, self.named(&gone));
+    }
+
+    /// Patients: names in file names, pseudonyms without a key, unknown ones, and classes with one.
+    fn patients(&self, audit: &mut Audit) {
+        let images = &self.listing.images;
+        let telling: Vec<usize> = (0..images.len()).filter(|&index| looks_like_name(&images[index].file)).collect();
+        let message =
+            format!("{} whose file name may tell a person or a date of birth", counted(telling.len(), "image"));
+        audit.warn("privacy", telling.len(), message, self.named(&telling));
+        if self.params.pseudonym_key.is_none() {
+            let is_own = |index: &usize| {
+                let of_header = &self.facts[*index].patient;
+                of_header.is_some() && images[*index].patient == *of_header
+            };
+            let open = (0..images.len()).filter(is_own).count();
+            let help = "short ids can be guessed from it: set `pseudonym_key` to a secret";
+            let message = format!("{} with a pseudonym that no key protects; {help}", counted(open, "image"));
+            audit.warn("privacy", open, message, Vec::new());
+        }
+        let unknown: Vec<usize> = (0..images.len()).filter(|&index| images[index].patient.is_none()).collect();
+        if unknown.len() == images.len() {
+            audit.note("patients", 0, "no image names its patient, so no split can keep patients apart");
+            return;
+        }
+        let message = format!("{} without a patient", counted(unknown.len(), "image"));
+        audit.warn("patients", unknown.len(), message, self.named(&unknown));
+        for (class, name) in self.listing.classes.iter().enumerate() {
+            let of_class = images.iter().filter(|image| image.label as usize == class);
+            let patients: BTreeSet<&str> = of_class.filter_map(|image| image.patient.as_deref()).collect();
+            if let [patient] = Vec::from_iter(patients)[..] {
+                let message = format!("class {name} has 1 patient, so no fold can hold it apart");
+                audit.warn("patients", 1, message, vec![patient.to_owned()]);
+            }
+        }
+    }
+
+    /// Values of a manifest that are probably not meant.
+    fn values(&self, audit: &mut Audit) {
+        if self.params.format != Format::Manifest {
+            return;
+        }
+        let images = &self.listing.images;
+        let labels: Vec<&str> =
+            images.iter().map(|image| self.listing.classes[image.label as usize].as_str()).collect();
+        let patients: Vec<&str> = images.iter().map(|image| image.patient.as_deref().unwrap_or_default()).collect();
+        let declared = self.params.classes.as_deref();
+        let column = |name: &Option<String>, default: &str| name.clone().unwrap_or_else(|| default.to_owned());
+        let found = [
+            (Role::Label, column(&self.params.label, "label"), labels, declared),
+            (Role::Patient, column(&self.params.patient, "patient"), patients, None),
+        ];
+        for (role, column, values, declared) in found {
+            for Doubt { message, mut names } in doubtful::doubts(role, &column, &values, declared) {
+                let count = names.len();
+                names.truncate(NAMED_MAX);
+                audit.warn("values", count, message, names);
+            }
+        }
+    }
+
+    /// Files that are no images of the data set.
+    fn files(&self, audit: &mut Audit) {
+        for reason in &self.left_out.0 {
+            let message = format!("{} left out, {}", counted(reason.count, "file"), reason.reason);
+            if reason.suspicious {
+                audit.warn("files", reason.count, message, reason.names.clone());
+            } else {
+                let more = if reason.count > reason.names.len() { ", …" } else { "" };
+                audit.note("files", reason.count, format!("{message}: {}{more}", reason.names.join(", ")));
+            }
+        }
+    }
+
+    /// Returns the names of the first of these images.
+    pub(super) fn named(&self, images: &[usize]) -> Vec<String> {
+        images.iter().take(NAMED_MAX).map(|&index| self.names[index].clone()).collect()
+    }
+}
+
+/// Formats a count with its noun in the singular or plural.
+pub(super) fn counted(count: usize, noun: &str) -> String {
+    let plural = if noun.ends_with('s') { "es" } else { "s" };
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}{plural}") }
+}
