@@ -40,6 +40,11 @@ bench-data *arguments:
     cargo build --release --workspace --bin orchestrate --bin orchestrate-image-table
     python3 benches/data/bench.py {{ arguments }}
 
+# Measures time and memory of a data set of 3,064, 24,512 and 112,120 images, linked from a folder with labels.csv.
+bench-dataset folder *arguments:
+    cargo build --release --workspace --bin orchestrate
+    python3 benches/dataset/bench.py {{ folder }} {{ arguments }}
+
 # The last line is `ran twice T, lost L, wrong W of N rounds`.
 # Runs N rounds of eight engines on one store, with kills and collections.
 crowd rounds="20":

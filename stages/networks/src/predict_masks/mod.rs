@@ -1,8 +1,10 @@
 //! `kind = "predict-masks"`: masks by a U-Net, 1 where the sigmoid of the logit is at least `cut`. Source: Kang et al.
 //! 2021, section 3.2.
 
+use std::path::{Path, PathBuf};
+
 use orchestrate_engine::params;
-use orchestrate_engine::stage::{Action, Context, Facts, Port, StageError, Weight};
+use orchestrate_engine::stage::{Action, Context, Facts, Output, Port, StageError, Weight};
 use orchestrate_stages::artifact::{Images, PredictedMasks, Split, Table};
 use orchestrate_stages::batch::{Outcome, digests, in_groups};
 use orchestrate_stages::threads::with_threads;
@@ -82,35 +84,24 @@ impl Typed for PredictMasks {
             |group| {
                 let (params, action) = group[0];
                 let inference = Inference::open(action, context)?;
-                let logits = with_threads(context.threads, || predict(params, &inference))?;
-                let outcome = |(params, _): &&(Params, &Action)| Ok(vec![logits.masks(params.cut).output()?]);
-                Ok(group.iter().map(outcome).collect())
+                let cuts: Vec<f64> = group.iter().map(|(params, _)| params.cut).collect();
+                let outputs = with_threads(context.threads, || predict(params, &cuts, &inference, context))?;
+                Ok(outputs.into_iter().map(|output| Ok(vec![output])).collect())
             },
         )
     }
 }
 
-/// Logits of images.
-struct Logits {
-    /// The images, without masks.
-    images: PredictedMasks,
-    /// `[image, height, width]`.
-    values: Vec<f32>,
-}
-
-impl Logits {
-    fn masks(&self, cut: f64) -> PredictedMasks {
-        let level = Level::of(cut);
-        let pixels = self.values.iter().map(|&logit| u8::from(level.reached_by(logit))).collect();
-        PredictedMasks { pixels, ..self.images.clone() }
-    }
-}
-
-/// Computes the logits of images in data set order.
+/// Predicts masks of images in data set order, at each cut, and writes them to a file each.
 ///
 /// Errors: images that the network was not trained on, or cannot take; a fold that it was trained on; a network that
 /// gives NaN or infinity, with the name of the image.
-fn predict(params: &Params, inference: &Inference<'_, UnetCard>) -> Result<Logits, StageError> {
+fn predict(
+    params: &Params,
+    cuts: &[f64],
+    inference: &Inference<'_, UnetCard>,
+    context: &Context<'_>,
+) -> Result<Vec<Output>, StageError> {
     let Inference { images, split, .. } = inference;
     check_size(images)?;
     let fold = inference.fold(params.fold)?;
@@ -120,16 +111,7 @@ fn predict(params: &Params, inference: &Inference<'_, UnetCard>) -> Result<Logit
     let indices = params.images.indices(split, fold);
     let unet = inference.weights.network(&inference.device)?;
     let (height, width) = (images.height, images.width);
-    let mut values = Vec::with_capacity(indices.len() * height * width);
-    inference.each_batch(&indices, params.batch_size, |batch, tensor| {
-        let logits = numbers(unet.logits(tensor))?;
-        if let Some(bad) = logits.iter().position(|logit| !logit.is_finite()) {
-            return Err(inference.not_finite(batch[bad / (height * width)]));
-        }
-        values.extend(logits);
-        Ok(())
-    })?;
-    let images = PredictedMasks {
+    let predicted = PredictedMasks {
         names: indices.iter().map(|&image| images.names[image].clone()).collect(),
         labels: indices.iter().map(|&image| split.labels[image]).collect(),
         classes: split.classes.clone(),
@@ -137,7 +119,25 @@ fn predict(params: &Params, inference: &Inference<'_, UnetCard>) -> Result<Logit
         width,
         pixels: Vec::new(),
     };
-    Ok(Logits { images, values })
+    let writer = |cut: &f64| Ok((Level::of(*cut), predicted.writer(&new_file(context.scratch_dir))?));
+    let mut writers = cuts.iter().map(writer).collect::<Result<Vec<_>, StageError>>()?;
+    inference.each_batch(&indices, params.batch_size, |batch, tensor| {
+        let logits = numbers(unet.logits(tensor))?;
+        if let Some(bad) = logits.iter().position(|logit| !logit.is_finite()) {
+            return Err(inference.not_finite(batch[bad / (height * width)]));
+        }
+        writers.iter_mut().try_for_each(|(level, writer)| {
+            let pixels: Vec<u8> = logits.iter().map(|&logit| u8::from(level.reached_by(logit))).collect();
+            writer.push(&pixels)
+        })
+    })?;
+    writers.into_iter().map(|(_, writer)| writer.finish()).collect()
+}
+
+/// The path of a file that does not exist yet; members of a batch share the folder.
+fn new_file(dir: &Path) -> PathBuf {
+    let mut paths = (0_u64..).map(|number| dir.join(format!("{number}.parquet")));
+    paths.find(|path| !path.exists()).expect("numbers do not end")
 }
 
 #[cfg(test)]

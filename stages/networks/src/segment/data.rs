@@ -1,7 +1,9 @@
 //! The images and masks of a training, checked before it starts.
 
+use std::collections::HashSet;
+
 use orchestrate_engine::stage::StageError;
-use orchestrate_stages::artifact::{ImageReader, Masks, Split};
+use orchestrate_stages::artifact::{ImageReader, MaskReader, Split};
 
 use super::params::Params;
 use crate::model::Unet;
@@ -11,7 +13,7 @@ use crate::training::{Division, check_names, divide};
 pub(super) fn divided(
     params: &Params,
     images: &ImageReader,
-    masks: &Masks,
+    masks: &MaskReader,
     split: &Split,
 ) -> Result<Division, StageError> {
     check_names(images, split)?;
@@ -22,12 +24,13 @@ pub(super) fn divided(
     Ok(division)
 }
 
-fn check_training(params: &Params, masks: &Masks, train: &[usize]) -> Result<(), StageError> {
-    let (fold, size) = (params.fold, masks.height * masks.width);
+fn check_training(params: &Params, masks: &MaskReader, train: &[usize]) -> Result<(), StageError> {
+    let fold = params.fold;
     if train.is_empty() {
         return Err(StageError::new(format!("no training image is left outside fold {fold}; use more folds")));
     }
-    if train.iter().all(|&image| masks.pixels[image * size..(image + 1) * size].iter().all(|&pixel| pixel == 0)) {
+    let has_foreground = train.iter().map(|&image| masks.has_foreground(image));
+    if !has_foreground.collect::<Result<Vec<_>, _>>()?.contains(&true) {
         return Err(StageError::input(
             "masks",
             format!("no image outside fold {fold} has a mask, so there is nothing to learn"),
@@ -67,9 +70,10 @@ pub(crate) fn check_size(images: &ImageReader) -> Result<(), StageError> {
     ))
 }
 
-fn check_masks(images: &ImageReader, masks: &Masks) -> Result<(), StageError> {
+fn check_masks(images: &ImageReader, masks: &MaskReader) -> Result<(), StageError> {
     if images.names != masks.names {
-        let first = images.names.iter().find(|name| !masks.names.contains(name));
+        let with_masks: HashSet<&String> = masks.names.iter().collect();
+        let first = images.names.iter().find(|name| !with_masks.contains(name));
         return Err(StageError::input(
             "masks",
             match first {

@@ -8,7 +8,6 @@
 mod data;
 pub(crate) mod loss;
 pub(crate) mod mask;
-mod packed;
 mod params;
 mod task;
 
@@ -16,12 +15,11 @@ mod task;
 mod tests;
 
 use orchestrate_engine::stage::{Action, Context, Facts, FileName, Output, Port, StageError, Weight};
-use orchestrate_stages::artifact::{ImageReader, Images, Masks, Split, Table};
+use orchestrate_stages::artifact::{ImageReader, Images, MaskReader, Masks, Split, Table};
 use orchestrate_stages::typed::{Adaptor, Typed};
 
 use crate::model::{DEVICE_USE, InitialWeights, UnetCard, Weights};
 use crate::training::{INIT_WEIGHTS, Init, fit};
-use packed::Packed;
 use task::Segmentation;
 
 pub(crate) use data::check_size;
@@ -62,11 +60,10 @@ impl Typed for Segment {
 
 fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Output>, StageError> {
     let images = ImageReader::from_item(action.one("images")?)?;
-    let masks = Masks::from_item(action.one("masks")?)?;
+    let masks = MaskReader::from_item(action.one("masks")?)?;
+    masks.load(&(0..masks.names.len()).collect::<Vec<_>>())?;
     let split = Split::from_item(action.one("split")?)?;
     let division = data::divided(params, &images, &masks, &split)?;
-    let packed = Packed::new(&masks);
-    drop(masks);
     let pretrained = Init::read(action, |name| !params.encoder.is_head(name))?;
     let card = UnetCard {
         encoder: params.encoder,
@@ -79,6 +76,6 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
         init: InitialWeights::of(pretrained.as_ref()),
     };
     let pretrained = pretrained.as_ref();
-    let task = Segmentation { params, images: &images, masks: packed, division, card, pretrained };
+    let task = Segmentation { params, images: &images, masks: &masks, division, card, pretrained };
     fit(task, &params.recipe(), context, action)
 }

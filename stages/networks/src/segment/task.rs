@@ -2,12 +2,11 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use orchestrate_engine::stage::StageError;
-use orchestrate_stages::artifact::ImageReader;
+use orchestrate_stages::artifact::{ImageReader, MaskReader};
 use orchestrate_stages::random::Generator;
 
 use super::loss;
 use super::mask::{self, Level};
-use super::packed::Packed;
 use super::params::{Freeze, Params};
 use crate::model::{Tensors, Unet, UnetCard, image_data, numbers};
 use crate::training::{Division, Start, Task, changed};
@@ -16,7 +15,7 @@ use crate::training::{Division, Start, Task, changed};
 pub(super) struct Segmentation<'a> {
     pub(super) params: &'a Params,
     pub(super) images: &'a ImageReader,
-    pub(super) masks: Packed,
+    pub(super) masks: &'a MaskReader,
     pub(super) division: Division,
     pub(super) card: UnetCard,
     /// Weights that replace the drawn ones of the encoder, or of the whole network.
@@ -60,7 +59,7 @@ impl Task for Segmentation<'_> {
         let (all, shape) = (self.images, [images.len(), 1, self.images.height, self.images.width]);
         let changes = self.params.augment.changes(images.len(), generator);
         let pixels = changed(&changes, all.batch(images)?, all.width);
-        let masks = images.iter().flat_map(|&image| self.masks.mask(image)).collect();
+        let masks = images.iter().map(|&image| self.masks.pixels(image)).collect::<Result<Vec<_>, _>>()?.concat();
         let truth: Vec<f32> = changed(&changes, masks, all.width).into_iter().map(f32::from).collect();
         let images = image_data(&pixels, all.height, all.width, &self.card.normalisation);
         Ok((images, TensorData::new(truth, shape)))
@@ -81,7 +80,7 @@ impl Task for Segmentation<'_> {
     ) -> Result<(), StageError> {
         let logits = numbers(network.logits(Tensor::from_data(pixels, device)))?;
         for (logits, &image) in logits.chunks_exact(logits.len() / images.len()).zip(images) {
-            let truth = self.masks.mask(image);
+            let truth = self.masks.pixels(image)?;
             tally.loss.add(logits, &truth);
             tally.ious.extend(mask::iou(logits, &truth, Level::HALF));
         }
