@@ -20,8 +20,8 @@
 
 use std::collections::BTreeMap;
 
-use super::super::raster::Raster;
-use super::{Levels, half, white};
+use super::super::raster::{Raster, Values};
+use super::{Levels, half, plain, white};
 
 /// The two main levels of a mask.
 pub(super) struct Clusters {
@@ -32,7 +32,7 @@ pub(super) struct Clusters {
 }
 
 /// Finds the main levels of a mask. Errors: there are more than two, or what is background is ambiguous.
-pub(super) fn clusters(raster: &Raster, values: &[f64], levels: &Levels) -> Result<Clusters, String> {
+pub(super) fn clusters(raster: &Raster, levels: &Levels) -> Result<Clusters, String> {
     let white = white(raster);
     let (Some(&(lowest, _)), Some(&(highest, _))) = (levels.first(), levels.last()) else {
         return Err("the mask has no pixels".to_owned());
@@ -60,7 +60,7 @@ pub(super) fn clusters(raster: &Raster, values: &[f64], levels: &Levels) -> Resu
         return Err(ambiguous(levels, lowest));
     }
     if levels.len() > 2 {
-        regions(raster, values, levels, [background, foreground])?;
+        regions(raster, levels, [background, foreground])?;
     }
     let is_white = (white * 15.0 / 16.0..=white).contains(&highest);
     // For white the same as `above-half`, to the level.
@@ -75,8 +75,12 @@ pub(super) fn main(levels: &Levels, above: f64, up_to: f64) -> Option<f64> {
 }
 
 /// Looks for regions beside the two main levels. Errors: there is one; see the module.
-fn regions(raster: &Raster, values: &[f64], levels: &Levels, mains: [f64; 2]) -> Result<(), String> {
+fn regions(raster: &Raster, levels: &Levels, mains: [f64; 2]) -> Result<(), String> {
     let (height, width) = raster.size();
+    let values: Vec<f64> = match &raster.values {
+        Values::Levels(pixels) => pixels.iter().map(|&level| level.into()).collect(),
+        Values::Deep(values) => values.iter().map(|&value| plain(value)).collect(),
+    };
     let range = levels[levels.len() - 1].0 - levels[0].0;
     let is_near = |value: f64, main: f64| (value - main).abs() <= range / 8.0;
     let noise = if levels.len() > 16 { range / 32.0 } else { 0.0 };

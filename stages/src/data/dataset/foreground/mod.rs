@@ -63,8 +63,7 @@ impl Foreground {
     ///
     /// Errors: levels whose meaning is ambiguous, or a picture in place of a mask.
     pub(super) fn mask(&self, raster: &Raster) -> Result<Mask, String> {
-        let values = values(raster)?;
-        let levels = count(&values)?;
+        let levels = count(raster)?;
         let (is_foreground, found): (Box<dyn Fn(f64) -> bool>, Vec<f64>) = match self {
             Self::Levels(listed) => {
                 let found = listed.iter().copied().filter(|listed| levels.iter().any(|(level, _)| level == listed));
@@ -76,11 +75,19 @@ impl Foreground {
                 (Box::new(move |value| value > half), main(&levels, half, largest).into_iter().collect())
             }
             Self::Unset => {
-                let Clusters { threshold, foreground } = clusters(raster, &values, &levels)?;
+                let Clusters { threshold, foreground } = clusters(raster, &levels)?;
                 (Box::new(move |value| value > threshold), foreground.into_iter().collect())
             }
         };
-        let pixels = values.into_iter().map(|value| u8::from(is_foreground(value))).collect();
+        let pixels = match &raster.values {
+            Values::Levels(pixels) => {
+                let table: Vec<u8> = (0..=255).map(|level| u8::from(is_foreground(level.into()))).collect();
+                pixels.iter().map(|&level| table[usize::from(level)]).collect()
+            }
+            Values::Deep(values) => {
+                values.iter().map(|&value| u8::from(!value.is_nan() && is_foreground(plain(value)))).collect()
+            }
+        };
         Ok(Mask { grid: Grid { height: raster.height, width: raster.width, pixels }, found })
     }
 }
@@ -88,24 +95,28 @@ impl Foreground {
 /// Levels in ascending order, with their numbers of pixels.
 type Levels = Vec<(f64, usize)>;
 
-/// Returns the values, 0 for NaN. Errors: an infinite value.
-fn values(raster: &Raster) -> Result<Vec<f64>, String> {
-    let finite = |value: &f64| match value {
-        value if value.is_infinite() => Err(format!("the mask holds the value {value}; labels are finite numbers")),
-        // The sum makes −0 to 0.
-        value => Ok(if value.is_nan() { 0.0 } else { value + 0.0 }),
-    };
-    match &raster.values {
-        Values::Levels(levels) => Ok(levels.iter().map(|&level| f64::from(level)).collect()),
-        Values::Deep(values) => values.iter().map(finite).collect(),
-    }
+/// Returns 0 for NaN and for −0, and other values as they are.
+fn plain(value: f64) -> f64 {
+    if value.is_nan() { 0.0 } else { value + 0.0 }
 }
 
-/// Counts the levels. Errors: far too many for a mask.
-fn count(values: &[f64]) -> Result<Levels, String> {
+/// Counts the levels. Errors: far too many for a mask, or an infinite one.
+fn count(raster: &Raster) -> Result<Levels, String> {
+    let values = match &raster.values {
+        Values::Levels(pixels) => {
+            let mut counts = [0; 256];
+            pixels.iter().for_each(|&level| counts[usize::from(level)] += 1);
+            let levels = (0..=255).map(f64::from).zip(counts);
+            return Ok(levels.filter(|(_, count)| *count > 0).collect());
+        }
+        Values::Deep(values) => values,
+    };
     let mut counts: HashMap<u64, usize> = HashMap::new();
     for run in values.chunk_by(|a, b| a.to_bits() == b.to_bits()) {
-        *counts.entry(run[0].to_bits()).or_default() += run.len();
+        *counts.entry(plain(run[0]).to_bits()).or_default() += run.len();
+        if run[0].is_infinite() {
+            return Err(format!("the mask holds the value {}; labels are finite numbers", run[0]));
+        }
         if counts.len() > LEVELS_MAX {
             return Err(photograph("more than 65,536 levels"));
         }

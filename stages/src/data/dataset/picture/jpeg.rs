@@ -21,11 +21,10 @@ const NO_CODE: [u8; 16] = [0xFF, 0, 0xFF, 0, 0xFF, 0, 0xFF, 0, 0xFF, 0, 0xFF, 0,
 pub(super) fn decode(bytes: &[u8]) -> Result<Pixels, String> {
     let walk = Walk::of(bytes)?;
     let (height, width, channels, samples) = walk.pixels(bytes)?;
-    let values = if channels == 1 { samples } else { grey(&samples, channels, |level| level as u8) };
     Ok(Pixels {
         height,
         width,
-        values: Values::Levels(values),
+        values: Values::Levels(grey(samples, channels, |level| level as u8)),
         alpha: None,
         samples: Samples { channels: channels as u8, depth: "8 bits" },
         orientation: Orientation::find(walk.exif.as_deref(), walk.xmp.as_deref()),

@@ -143,7 +143,10 @@ fn drawn_in_alpha<T: Copy + PartialOrd>(levels: &[T], alpha: &[u8]) -> bool {
 }
 
 /// Converts pixels of grey, grey and alpha, RGB or RGBA to grey.
-fn grey<T: Copy + Into<u32>>(samples: &[T], channels: usize, narrow: impl Fn(u32) -> T) -> Vec<T> {
+fn grey<T: Copy + Into<u32>>(samples: Vec<T>, channels: usize, narrow: impl Fn(u32) -> T) -> Vec<T> {
+    if channels == 1 {
+        return samples;
+    }
     let pixels = samples.chunks_exact(channels);
     pixels.map(|pixel| if channels < 3 { pixel[0] } else { narrow(luma(pixel)) }).collect()
 }

@@ -35,10 +35,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Pixels, String> {
     let deep = output.bit_depth == BitDepth::Sixteen;
     let (values, alpha) = if deep {
         let samples: Vec<u16> = samples.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
-        let values = grey(&samples, channels, |level| level as u16).into_iter().map(f64::from).collect();
-        (Values::Deep(values), alpha_of(&samples, channels, |alpha| (alpha >> 8) as u8 | u8::from(alpha > 0)))
+        let alpha = alpha_of(&samples, channels, |alpha| (alpha >> 8) as u8 | u8::from(alpha > 0));
+        let values = grey(samples, channels, |level| level as u16).into_iter().map(f64::from).collect();
+        (Values::Deep(values), alpha)
     } else {
-        (Values::Levels(grey(&samples, channels, |level| level as u8)), alpha_of(&samples, channels, |alpha| alpha))
+        let alpha = alpha_of(&samples, channels, |alpha| alpha);
+        (Values::Levels(grey(samples, channels, |level| level as u8)), alpha)
     };
     let grey_palette = |palette: &[u8]| palette.chunks_exact(3).all(|rgb| rgb[0] == rgb[1] && rgb[1] == rgb[2]);
     let is_grey = info.color_type == ColorType::Indexed && info.palette.as_deref().is_some_and(grey_palette);
