@@ -110,6 +110,17 @@ impl Audited<'_> {
         audit.warn("masks", empty.len(), message, self.named(&empty));
         let gone: Vec<usize> =
             all().filter(|&index| foreground(index).is_some_and(|(before, after)| before > 0 && after == 0)).collect();
+        let mut levels: Vec<f64> = self.facts.iter().flat_map(|facts| &facts.levels).copied().collect();
+        levels.sort_by(f64::total_cmp);
+        levels.dedup();
+        // Levels of JPEG vary a little around one.
+        if let (None, [lowest, .., highest]) = (&self.params.foreground, &levels[..])
+            && *lowest < highest * 7.0 / 8.0
+        {
+            let shown: Vec<String> = levels.iter().take(NAMED_MAX).map(f64::to_string).collect();
+            let message = "masks have foreground of different levels, which all count: set `foreground` if some do not";
+            audit.warn("masks", levels.len(), message, shown);
+        }
         if let Some(Foreground::Levels(listed)) = &self.params.foreground {
             let occurs = |level: &&f64| self.facts.iter().any(|facts| facts.levels.contains(level));
             let missing: Vec<String> = listed.iter().filter(|level| !occurs(level)).map(f64::to_string).collect();
