@@ -115,9 +115,7 @@ impl Typed for Dataset {
 /// by name, at once.
 fn run(params: &Params, action: &Action, context: &Context<'_>) -> Result<Vec<Output>, StageError> {
     let files = Files::from(&*action.files);
-    let whole = listing(params, &files, context.cancelled)?;
-    let before_limit = whole.images.len();
-    let mut listing = whole.limited(params.limit);
+    let mut listing = listing(params, &files, context.cancelled)?;
     let (size, resize) = (params.size, params.resize.unwrap_or_default());
     let (names, runs) = (listing.names(), listing.runs());
     let Stack { images, masks, facts } = {
@@ -127,7 +125,7 @@ fn run(params: &Params, action: &Action, context: &Context<'_>) -> Result<Vec<Ou
     };
     listing.complete(&facts);
     let left_out = left_out(action)?;
-    let audit = Audited { params, listing: &listing, names: &names, facts: &facts, left_out, before_limit }.audit();
+    let audit = Audited { params, listing: &listing, names: &names, facts: &facts, left_out }.audit();
     let mut labels = listing.labels();
     if params.format != Format::Phantom && labels.columns.iter().all(|(name, _)| name != alike::COLUMN) {
         let hashes = facts.iter().map(|facts| alike::text(facts.hash)).collect();
@@ -144,9 +142,7 @@ fn run(params: &Params, action: &Action, context: &Context<'_>) -> Result<Vec<Ou
 pub fn check(params: &serde_json::Value) -> Result<Audit, Vec<String>> {
     let params: Params = serde_json::from_value(params.clone()).map_err(|error| vec![error.to_string()])?;
     let files = Files::from(Dataset::files(&params)?);
-    let whole = listing(&params, &files, &|| false).map_err(|error| vec![error.to_string()])?;
-    let before_limit = whole.images.len();
-    let mut listing = whole.limited(params.limit);
+    let mut listing = listing(&params, &files, &|| false).map_err(|error| vec![error.to_string()])?;
     let (names, runs) = (listing.names(), listing.runs());
     let size = params.size.map(|size| (size, size));
     let loader = Loader::new(&params, &listing, &files)?;
@@ -168,7 +164,7 @@ pub fn check(params: &serde_json::Value) -> Result<Audit, Vec<String>> {
         Format::ChengMat => cheng::left_out(params.path.as_deref().unwrap_or(Path::new("")))?,
         Format::Phantom => LeftOut::default(),
     };
-    Ok(Audited { params: &params, listing: &listing, names: &names, facts: &facts, left_out, before_limit }.audit())
+    Ok(Audited { params: &params, listing: &listing, names: &names, facts: &facts, left_out }.audit())
 }
 
 /// Returns params for a folder: a manifest if it has `labels.csv`, Cheng's set if it has `1.mat` and so on, else a folder
@@ -190,18 +186,23 @@ fn left_out(action: &Action) -> Result<LeftOut, StageError> {
     Ok(left_out.unwrap_or_default())
 }
 
-/// Lists the images, before the limit is applied.
+/// Lists the images within the limit; of volumes, slices.
 fn listing(params: &Params, files: &Files, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<Listing, StageError> {
     match params.format {
-        Format::Phantom => Ok(phantom::listing(&phantom::slices(params.count.unwrap_or_default()))),
+        Format::Phantom => {
+            Ok(phantom::listing(&phantom::slices(params.count.unwrap_or_default())).limited(params.limit))
+        }
         Format::Manifest => {
             let csv = files.names().first().ok_or_else(|| StageError::new("no manifest was given"))?;
             let listing = manifest::read(params, &files.read(csv).map_err(StageError::new)?).map_err(cannot_use)?;
-            Loader::expanded(params, listing, files).map_err(cannot_use)
+            // Files beyond the limit are in no key.
+            let listing = Loader::expanded(params, listing.limited(params.limit), files).map_err(cannot_use)?;
+            Ok(listing.limited(params.limit))
         }
         Format::Folders => {
             let listing = folders::read(params, files.names().iter().map(String::as_str).collect());
-            Loader::expanded(params, listing.map_err(cannot_use)?, files).map_err(cannot_use)
+            let listing = Loader::expanded(params, listing.map_err(cannot_use)?, files).map_err(cannot_use)?;
+            Ok(listing.limited(params.limit))
         }
         Format::ChengMat => {
             let annotation = |name: &String| {
@@ -215,7 +216,7 @@ fn listing(params: &Params, files: &Files, cancelled: &(dyn Fn() -> bool + Sync)
             if cancelled() {
                 return Err(StageError::Cancelled);
             }
-            Ok(cheng::listing(all_or_problems(annotations).map_err(cannot_use)?))
+            Ok(cheng::listing(all_or_problems(annotations).map_err(cannot_use)?).limited(params.limit))
         }
     }
 }

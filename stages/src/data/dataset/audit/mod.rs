@@ -27,8 +27,6 @@ pub(super) struct Audited<'a> {
     pub(super) names: &'a [String],
     pub(super) facts: &'a [ImageFacts],
     pub(super) left_out: LeftOut,
-    /// Number of images before the param `limit`.
-    pub(super) before_limit: usize,
 }
 
 impl Audited<'_> {
@@ -65,9 +63,8 @@ impl Audited<'_> {
             message += &format!("{separator}{count} {name}{}", of_patients(patients.len()));
         }
         audit.note("images", images.len(), message);
-        let cut = self.before_limit - images.len().min(self.before_limit);
-        if cut > 0 {
-            audit.note("limit", cut, format!("`limit` leaves out {} of {}", cut, counted(self.before_limit, "image")));
+        if let Some(limit) = self.params.limit {
+            audit.note("limit", limit, format!("`limit` keeps at most {}", counted(limit, "image")));
         }
         let empty = |class: &usize| !images.iter().any(|image| image.label as usize == *class);
         let empty: Vec<_> = (0..self.listing.classes.len()).filter(empty).collect();

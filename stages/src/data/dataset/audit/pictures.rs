@@ -11,11 +11,12 @@ impl Audited<'_> {
     pub(super) fn pictures(&self, audit: &mut Audit) {
         let all = || 0..self.facts.len();
         let size = |index: usize| self.facts[index].size;
-        self.odd_ones(audit, "sizes", size, |(height, width)| format!("{width} × {height}"));
+        let remedy = if self.params.size.is_none() { "; set `size` to resize all" } else { "" };
+        self.odd_ones(audit, "sizes", size, |(height, width)| format!("{width} × {height}"), remedy);
         let known: Vec<usize> = all().filter(|&index| self.facts[index].samples.is_some()).collect();
         if !known.is_empty() {
             let samples = |index: usize| self.facts[index].samples;
-            self.odd_ones(audit, "samples", samples, |samples| samples.map(told).unwrap_or_default());
+            self.odd_ones(audit, "samples", samples, |samples| samples.map(told).unwrap_or_default(), "");
         }
         let ranges: Vec<(f64, f64)> = self.facts.iter().filter_map(|facts| facts.range).collect();
         if !ranges.is_empty() {
@@ -47,6 +48,7 @@ impl Audited<'_> {
         topic: &str,
         value: impl Fn(usize) -> T,
         told: impl Fn(T) -> String,
+        remedy: &str,
     ) {
         let mut counts: BTreeMap<T, usize> = BTreeMap::new();
         (0..self.facts.len()).for_each(|index| *counts.entry(value(index)).or_default() += 1);
@@ -62,7 +64,7 @@ impl Audited<'_> {
         if others.len() > listed.len() {
             listed.push(format!("and {} more", others.len() - listed.len()));
         }
-        let message = format!("{most} images are {}, {}", told(usual), listed.join(", "));
+        let message = format!("{most} images are {}, {}{remedy}", told(usual), listed.join(", "));
         audit.warn(topic, odd.len(), message, self.named(&odd));
     }
 }
