@@ -11,7 +11,7 @@ use super::{Columns, Rows, Table};
 /// The columns of the rows in a range, given their pixels.
 type ColumnsOf<'a> = dyn for<'p> Fn(Range<usize>, &'p [u8]) -> Result<Columns<'p>, StageError> + Send + 'a;
 
-/// A table of images or masks in a new file, of which only a row group is in memory at a time.
+/// A table of images or masks in a new file, of which at most a row group is in memory at a time.
 ///
 /// The bytes are those of the table as a whole; see [`Table::encode`].
 pub struct GridsWriter<'a> {
@@ -24,7 +24,7 @@ pub struct GridsWriter<'a> {
     /// Number of images that are written, and that the table will have.
     written: usize,
     count: usize,
-    /// Pixels of images that do not fill a row group yet.
+    /// Pixels of images that are too few to be written: less than a row group.
     held: Vec<u8>,
 }
 
@@ -40,31 +40,26 @@ impl<'a> GridsWriter<'a> {
         Ok(Self { output: T::OUTPUT, path: path.to_owned(), file, columns, size, written: 0, count, held: Vec::new() })
     }
 
-    /// Number of images in a row group.
-    pub fn images_per_group(&self) -> usize {
-        self.file.rows_per_group()
-    }
-
-    /// Adds the next images, `[image, height, width]`; written once a row group is full.
+    /// Adds the next images, `[image, height, width]`; written once there are enough.
     ///
     /// Errors: more pixels than those of all images.
     pub fn push(&mut self, pixels: &[u8]) -> Result<(), StageError> {
         let mut rest = pixels;
         while !rest.is_empty() {
-            let group = self.images_per_group().min(self.count - self.written) * self.size;
-            if group == 0 {
+            let needed = self.file.rows_per_push().min(self.count - self.written) * self.size;
+            if needed == 0 {
                 let extra = rest.len();
                 return Err(StageError::new(format!("`{}` has {extra} pixels too many for its images", self.output)));
             }
-            if self.held.is_empty() && rest.len() >= group {
-                self.write(&rest[..group])?;
-                rest = &rest[group..];
+            if self.held.is_empty() && rest.len() >= needed {
+                self.write(&rest[..needed])?;
+                rest = &rest[needed..];
                 continue;
             }
-            let (added, after) = rest.split_at(rest.len().min(group - self.held.len()));
+            let (added, after) = rest.split_at(rest.len().min(needed - self.held.len()));
             self.held.extend_from_slice(added);
             rest = after;
-            if self.held.len() == group {
+            if self.held.len() == needed {
                 let mut held = std::mem::take(&mut self.held);
                 self.write(&held)?;
                 held.clear();
@@ -78,7 +73,7 @@ impl<'a> GridsWriter<'a> {
     ///
     /// Errors: fewer pixels than those of all images.
     pub fn finish(mut self) -> Result<Output, StageError> {
-        // The last row group is written when it is full, unless its images have no pixels.
+        // The last images were written, unless they have no pixels.
         while self.written < self.count {
             let held = std::mem::take(&mut self.held);
             self.write(&held)?;
@@ -88,9 +83,9 @@ impl<'a> GridsWriter<'a> {
         Ok(Output { name: self.output.to_owned(), files: vec![(name, Content::File(self.path))] })
     }
 
-    /// Writes a row group.
+    /// Writes the next images: as many as can be pushed, or the last ones.
     fn write(&mut self, pixels: &[u8]) -> Result<(), StageError> {
-        let rows = self.written..self.count.min(self.written + self.images_per_group());
+        let rows = self.written..self.count.min(self.written + self.file.rows_per_push());
         self.written = rows.end;
         self.file.push(&(self.columns)(rows, pixels)?)
     }

@@ -62,6 +62,9 @@ struct Writer<W: Write + Send> {
     encoders: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
     groups: usize,
+    /// The columns of the current row group, encoded so far, and the number of their chunks.
+    open: Vec<ArrowColumnWriter>,
+    open_chunks: usize,
 }
 
 impl<W: Write + Send> Writer<W> {
@@ -71,54 +74,87 @@ impl<W: Write + Send> Writer<W> {
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let (file, encoders) =
             ArrowWriter::try_new_with_options(sink, Arc::clone(&schema), options)?.into_serialized_writer()?;
-        Ok(Self { file, encoders, schema, groups: 0 })
+        Ok(Self { file, encoders, schema, groups: 0, open: Vec::new(), open_chunks: 0 })
     }
 
-    /// Writes further rows in row groups of so many chunks of `chunk_rows`.
+    /// Writes further rows in chunks of `chunk_rows`.
+    ///
+    /// A row group ends when it is full, or with the push if a column is raw: its strings are not kept.
     fn push(&mut self, columns: &[&Named<'_>], rows: usize, chunk_rows: usize) -> Result<(), ParquetError> {
+        let has_raw = has_raw(columns);
         let chunks: Vec<_> = split(0..rows, chunk_rows).collect();
-        chunks.chunks(CHUNKS_PER_GROUP).try_for_each(|chunks| self.group(columns, chunks))
+        let mut rest = chunks.as_slice();
+        while !rest.is_empty() {
+            let (chunks, after) = rest.split_at(rest.len().min(CHUNKS_PER_GROUP - self.open_chunks));
+            self.encode(columns, chunks)?;
+            if has_raw || self.open_chunks == CHUNKS_PER_GROUP {
+                self.end_group(columns, chunks)?;
+            }
+            rest = after;
+        }
+        Ok(())
     }
 
-    /// Writes the rows of one row group.
-    fn group(&mut self, columns: &[&Named<'_>], chunks: &[Range<usize>]) -> Result<(), ParquetError> {
-        let descriptors = self.file.schema_descr().columns().to_vec();
-        let encoders: Vec<ArrowColumnWriter> = self.encoders.create_column_writers(self.groups)?;
-        self.groups += 1;
-        let mut group = self.file.next_row_group()?;
-        let columns = columns.iter().zip(self.schema.fields()).zip(&descriptors);
-        for ((((_, column), field), descriptor), mut encoder) in columns.zip(encoders) {
-            if let Some(strings) = column.raw() {
-                strings.append(&mut group, descriptor, chunks)?;
-                continue;
-            }
-            for chunk in chunks {
+    /// Encodes further chunks of the current row group; raw columns are left to [`Writer::end_group`].
+    fn encode(&mut self, columns: &[&Named<'_>], chunks: &[Range<usize>]) -> Result<(), ParquetError> {
+        if self.open_chunks == 0 {
+            self.open = self.encoders.create_column_writers(self.groups)?;
+        }
+        self.open_chunks += chunks.len();
+        for (((_, column), field), encoder) in columns.iter().zip(self.schema.fields()).zip(&mut self.open) {
+            for chunk in chunks.iter().filter(|_| column.raw().is_none()) {
                 for leaf in compute_leaves(field, &column.array(chunk.clone()))? {
                     encoder.write(&leaf)?;
                 }
             }
-            encoder.close()?.append_to_row_group(&mut group)?;
         }
-        group.close()?;
         Ok(())
     }
 
-    /// Writes the footer and returns what it says; the sink may still hold back bytes.
+    /// Writes the current row group; `columns` and `chunks` are those of its raw columns, if it has any.
+    fn end_group(&mut self, columns: &[&Named<'_>], chunks: &[Range<usize>]) -> Result<(), ParquetError> {
+        let descriptors = self.file.schema_descr().columns().to_vec();
+        let mut group = self.file.next_row_group()?;
+        for (index, (encoder, descriptor)) in self.open.drain(..).zip(&descriptors).enumerate() {
+            match columns.get(index).and_then(|(_, column)| column.raw()) {
+                Some(strings) => strings.append(&mut group, descriptor, chunks)?,
+                None => encoder.close()?.append_to_row_group(&mut group)?,
+            }
+        }
+        group.close()?;
+        self.groups += 1;
+        self.open_chunks = 0;
+        Ok(())
+    }
+
+    /// Writes the last row group and the footer, and returns what it says; the sink may still hold back bytes.
     fn close(&mut self) -> Result<ParquetMetaData, ParquetError> {
+        self.end_last_group()?;
         self.file.finish()
     }
 
-    /// Writes the footer and returns the sink.
-    fn into_inner(self) -> Result<W, ParquetError> {
+    /// Writes the last row group and the footer, and returns the sink.
+    fn into_inner(mut self) -> Result<W, ParquetError> {
+        self.end_last_group()?;
         self.file.into_inner()
+    }
+
+    fn end_last_group(&mut self) -> Result<(), ParquetError> {
+        if self.open_chunks > 0 { self.end_group(&[], &[]) } else { Ok(()) }
     }
 }
 
-/// A table in a new file, written some row groups at a time: the bytes are those of [`Columns::encode`].
+/// Returns whether a column is written past the library's encoders.
+fn has_raw(columns: &[&Named<'_>]) -> bool {
+    columns.iter().any(|(_, column)| column.raw().is_some())
+}
+
+/// A table in a new file, written some rows at a time: the bytes are those of [`Columns::encode`].
 pub(in crate::artifact) struct TableWriter {
     path: PathBuf,
     writer: Writer<BufWriter<File>>,
-    rows_per_group: usize,
+    chunk_rows: usize,
+    rows_per_push: usize,
 }
 
 impl TableWriter {
@@ -129,19 +165,20 @@ impl TableWriter {
             Writer::new(file, &like.named(), like.properties()?)
         };
         let writer = create().map_err(|error| cannot_write(path, &error))?;
-        Ok(Self { path: path.to_owned(), writer, rows_per_group: CHUNKS_PER_GROUP * like.chunk_rows() })
+        let chunk_rows = like.chunk_rows();
+        let rows_per_push = if has_raw(&like.named()) { CHUNKS_PER_GROUP * chunk_rows } else { chunk_rows };
+        Ok(Self { path: path.to_owned(), writer, chunk_rows, rows_per_push })
     }
 
-    /// Rows of every row group but the last, at least 1.
-    pub(in crate::artifact) fn rows_per_group(&self) -> usize {
-        self.rows_per_group
+    /// The fewest rows that can be pushed, unless they are the last ones: a row group if a column is not compressed.
+    pub(in crate::artifact) fn rows_per_push(&self) -> usize {
+        self.rows_per_push
     }
 
-    /// Writes further rows: all that are left, or a multiple of [`TableWriter::rows_per_group`].
+    /// Writes further rows: all that are left, or a multiple of [`TableWriter::rows_per_push`].
     pub(in crate::artifact) fn push(&mut self, columns: &Columns<'_>) -> Result<(), StageError> {
         let rows = columns.check()?;
-        let chunk_rows = self.rows_per_group / CHUNKS_PER_GROUP;
-        let pushed = self.writer.push(&columns.named(), rows, chunk_rows);
+        let pushed = self.writer.push(&columns.named(), rows, self.chunk_rows);
         pushed.map_err(|error| cannot_write(&self.path, &error))
     }
 

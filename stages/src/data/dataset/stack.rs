@@ -1,7 +1,7 @@
 //! All images and masks of a data set, decoded in parallel and written in row groups.
 //!
-//! While one *window* is decoded, the one before is written; no other pixels are in memory. A window has the images of
-//! about a row group, and of whole files, so that each file is decoded once.
+//! While one *window* is decoded, the one before is written. Beside these two, at most a row group is in memory. A
+//! window has enough images for all threads, and those of whole files, so that each file is decoded once.
 
 use std::collections::HashMap;
 use std::mem;
@@ -18,6 +18,9 @@ use crate::artifact::{GridsWriter, Images, Masks, Table};
 
 /// Number of images between two progress messages.
 const PROGRESS_STEP: u64 = 64;
+
+/// Images of a window for each thread: threads seldom wait for the last one, and the two windows are small.
+const IMAGES_PER_THREAD: usize = 32;
 
 /// The written images and masks, in the order of the listing.
 #[derive(Debug)]
@@ -72,7 +75,7 @@ pub(super) fn stack(
     let mut masks = Masks::writer(&path(Masks::OUTPUT), names, final_size)?;
     let mut outcomes = Outcomes::default();
     let (mut decoded, mut window) = (Window::default(), Window::default());
-    for runs in windows(runs, images.images_per_group()) {
+    for runs in windows(runs, IMAGES_PER_THREAD * rayon::current_num_threads()) {
         let write = || decoded.write(&mut images, &mut masks);
         let (found, written) = rayon::join(|| window.decode(runs, final_size, load), write);
         written?;
