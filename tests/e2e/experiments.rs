@@ -53,6 +53,18 @@ fn every_experiment_plans() {
     }
 }
 
+#[test]
+fn weights_that_are_a_pointer_of_git_lfs_are_an_error_of_the_spec() {
+    let sandbox = Sandbox::new();
+    let path = format!("stages.images.path={}", data(&sandbox));
+    sandbox.write("weights.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4947072\n");
+    let weights = format!("stages.train.init.weights={}", sandbox.path("weights.safetensors").display());
+    let (spec, store) = (experiment("brain-tumor-squeezenet.toml"), sandbox.path("store").display().to_string());
+    let said = sandbox.orchestrate(&["plan", &spec, "--store", &store, "--set", &path, "--set", &weights]);
+    assert_eq!(said.code, Some(2), "{}", said.err);
+    assert!(said.err.contains("weights.safetensors: it is a pointer of Git LFS"), "{}", said.err);
+}
+
 /// Placeholders for slices, folds and weights.
 fn paper(sandbox: &Sandbox) {
     for number in 1..=15 {

@@ -52,7 +52,7 @@ pub use split::Split;
 pub const WEIGHTS: &str = "weights";
 
 /// Name of the text file of an output, which every run prints.
-pub(crate) const TEXT: &str = "table.txt";
+pub const TEXT: &str = "table.txt";
 
 /// An artifact that is one Parquet file, `OUTPUT.parquet`.
 pub trait Table: Sized {

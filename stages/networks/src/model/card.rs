@@ -8,6 +8,7 @@ use super::classifier::Classifier;
 use super::encoder::EncoderName;
 use super::input::Normalisation;
 use super::precision::Precision;
+use super::state_dict::StateDict;
 use super::tensors::Tensors;
 use super::unet::Unet;
 use super::weights::{Card, Training};
@@ -70,7 +71,7 @@ pub enum InitialWeights {
 }
 
 impl InitialWeights {
-    pub(crate) fn of(pretrained: Option<&Tensors>) -> Self {
+    pub(crate) fn of(pretrained: Option<&StateDict>) -> Self {
         if pretrained.is_some() { Self::Pretrained } else { Self::Random }
     }
 }

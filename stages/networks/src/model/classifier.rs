@@ -39,7 +39,7 @@ impl Classifier {
         })
     }
 
-    /// A classifier with all its tensors given; the error names every tensor that is missing, unexpected or misshapen.
+    /// A classifier with all its tensors given; the error names tensors that do not fit.
     pub fn from_tensors(model: ModelName, classes: usize, tensors: &Tensors, device: &Device) -> Result<Self, String> {
         tensors::load(Self::zero(model, classes, device), tensors, |_| false, |_| false)
     }
@@ -47,7 +47,7 @@ impl Classifier {
     /// Replaces the trunk's weights by pretrained ones, or by those of another training; the head stays.
     ///
     /// A head among the tensors is ignored. Layers that a modified network adds stay as drawn, unless the tensors cover
-    /// them. The error names every tensor that is missing, unexpected or misshapen.
+    /// them. The error names tensors that are missing, misshapen or unexpected.
     pub fn with_trunk(self, model: ModelName, tensors: &Tensors) -> Result<Self, String> {
         let drawn = |name: &str| is_head(name) || (is_added(name) && !has_added(tensors));
         tensors::load(self, tensors, drawn, |name| !model.is_of_trunk(name))

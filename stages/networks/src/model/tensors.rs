@@ -10,8 +10,9 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Tensor, TensorData};
 use orchestrate_cache::Digest;
 use orchestrate_stages::random::Seed;
-use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors, View};
+
+use super::problems::{gather, listed, prefix_advice};
 
 /// Tensors in the order of their names.
 pub type Tensors = BTreeMap<String, Values>;
@@ -70,7 +71,7 @@ pub(super) fn draw<M: Module>(module: M, seed: &Seed, squared_bound: impl Fn(&st
 /// Replaces the tensors by those of a state dict.
 ///
 /// Tensors of the module stay as they are where `keeps` returns true; tensors of the state dict are ignored where
-/// `ignores` does. The error names every tensor that is missing, unexpected or misshapen.
+/// `ignores` does. The error names tensors that are missing, misshapen or unexpected, at most 20.
 pub(super) fn load<M: Module>(
     module: M,
     tensors: &Tensors,
@@ -80,57 +81,39 @@ pub(super) fn load<M: Module>(
     let mut expected = BTreeMap::new();
     visit(&module, |name, shape, _| drop(expected.insert(name, shape)));
     expected.retain(|name, _| !keeps(name));
-    let mut problems = Vec::new();
+    let (mut missing, mut misshapen) = (Vec::new(), Vec::new());
     for (name, shape) in &expected {
         match tensors.get(name) {
-            None => problems.push(format!("`{name}` {shape:?} is missing")),
+            None => missing.push(name.as_str()),
             Some(found) if found.shape != *shape => {
-                problems.push(format!("`{name}` is {:?}, but {shape:?} was expected", found.shape));
+                misshapen.push(format!("`{name}` is {:?}, but {shape:?} was expected", found.shape));
             }
             Some(_) => {}
         }
     }
-    let unexpected = tensors.keys().filter(|name| !expected.contains_key(*name) && !ignores(name));
-    problems.extend(unexpected.map(|name| format!("`{name}` is unexpected")));
-    if problems.is_empty() {
+    let is_other = |name: &&str| !expected.contains_key(*name) && !ignores(name);
+    let unexpected: Vec<&str> = tensors.keys().map(String::as_str).filter(is_other).collect();
+    let advice = prefix_advice(&missing, &unexpected);
+    let missing: Vec<_> = missing.into_iter().map(|name| format!("`{name}` {:?} is missing", expected[name])).collect();
+    let unexpected: Vec<_> = unexpected.into_iter().map(|name| format!("`{name}` is unexpected")).collect();
+    if missing.is_empty() && misshapen.is_empty() && unexpected.is_empty() {
         let values = |name: &str, _: &[usize]| expected.get(name).map(|_| tensors[name].values.clone());
         Ok(fill(module, values))
     } else {
-        Err(problems.join("; "))
+        Err(listed(&[missing, misshapen, unexpected]) + &advice.unwrap_or_default())
     }
 }
 
 /// Reads a safetensors file; all tensors must be f32.
 pub fn read_safetensors(bytes: &[u8]) -> Result<Tensors, String> {
-    from_safetensors(bytes, |name, view| {
+    let file = SafeTensors::deserialize(bytes).map_err(|error| format!("no readable safetensors file: {error}"))?;
+    gather(file.iter().map(|(name, view)| {
         if view.dtype() != Dtype::F32 {
-            return Some(Err(format!("`{name}` is {:?}, but F32 was expected", view.dtype())));
+            return Err(format!("`{name}` is {:?}, but F32 was expected", view.dtype()));
         }
         let values = view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
-        Some(Ok((name.to_owned(), Values { shape: view.shape().to_vec(), values: values.collect() })))
-    })
-}
-
-/// Reads the tensors of a safetensors file for which `read` returns some.
-pub(super) fn from_safetensors(
-    bytes: &[u8],
-    read: impl Fn(&str, &TensorView<'_>) -> Option<Result<(String, Values), String>>,
-) -> Result<Tensors, String> {
-    let file = SafeTensors::deserialize(bytes).map_err(|error| format!("no readable safetensors file: {error}"))?;
-    gather(file.iter().filter_map(|(name, view)| read(name, &view)))
-}
-
-/// Returns all tensors, or all problems in alphabetical order.
-pub(super) fn gather(tensors: impl Iterator<Item = Result<(String, Values), String>>) -> Result<Tensors, String> {
-    let (mut gathered, mut problems) = (Tensors::new(), Vec::new());
-    for tensor in tensors {
-        match tensor {
-            Ok((name, values)) => drop(gathered.insert(name, values)),
-            Err(problem) => problems.push(problem),
-        }
-    }
-    problems.sort();
-    if problems.is_empty() { Ok(gathered) } else { Err(problems.join("; ")) }
+        Ok((name.to_owned(), Values { shape: view.shape().to_vec(), values: values.collect() }))
+    }))
 }
 
 /// Writes a safetensors file, tensors in the order of their names; the same tensors give the same bytes.
@@ -256,6 +239,7 @@ mod tests {
     use super::*;
     use crate::model::{Classifier, ModelName};
     use burn::tensor::Device;
+    use safetensors::tensor::TensorView;
 
     fn tiny() -> Classifier {
         let model = ModelName::new("tiny").expect("it exists");

@@ -53,13 +53,13 @@ pub trait Card: Serialize + DeserializeOwned {
     /// Returns facts about the training of the network.
     fn training(&self) -> Training<'_>;
 
-    /// Builds the network; the error names every tensor that does not fit.
+    /// Builds the network; the error names tensors that do not fit.
     fn build(&self, tensors: &Tensors, device: &Device) -> Result<Self::Network, String>;
 
     /// Builds the network with weights drawn from [`Card::streams`].
     fn drawn(&self, device: &Device) -> Self::Network;
 
-    /// Replaces drawn weights by pretrained ones; the error names every tensor that does not fit.
+    /// Replaces drawn weights by pretrained ones; the error names tensors that do not fit.
     fn with_pretrained(&self, drawn: Self::Network, tensors: &Tensors) -> Result<Self::Network, String>;
 
     /// Names the network in errors: ``model `tiny` ``.

@@ -8,7 +8,7 @@ use orchestrate_stages::random::Generator;
 use super::loss;
 use super::mask::{self, Level};
 use super::params::{Freeze, Params};
-use crate::model::{Tensors, Unet, UnetCard, image_data, numbers};
+use crate::model::{StateDict, Unet, UnetCard, image_data, numbers};
 use crate::training::{Division, Start, Task, changed};
 
 /// One U-Net, its images and their masks.
@@ -19,7 +19,7 @@ pub(super) struct Segmentation<'a> {
     pub(super) division: Division,
     pub(super) card: UnetCard,
     /// Weights that replace the drawn ones of the encoder, or of the whole network.
-    pub(super) pretrained: Option<&'a Tensors>,
+    pub(super) pretrained: Option<&'a StateDict>,
 }
 
 /// Sums over validation images.
@@ -47,7 +47,7 @@ impl Task for Segmentation<'_> {
         &self.division
     }
 
-    fn pretrained(&self) -> Option<&Tensors> {
+    fn pretrained(&self) -> Option<&StateDict> {
         self.pretrained
     }
 

@@ -96,6 +96,7 @@ impl<'a, I: Inputs> Run<'a, I> {
         Ok(Outcome {
             card: weights[0].read().unwrap(),
             weights: weights[1].read().unwrap(),
+            text: weights.get(2).map(|file| String::from_utf8(file.read().unwrap()).unwrap()),
             curve: curve[0].read().unwrap(),
             messages: messages.into_inner().unwrap(),
         })
@@ -132,6 +133,8 @@ impl<'a, I: Inputs> Run<'a, I> {
 pub(crate) struct Outcome {
     card: Vec<u8>,
     pub(crate) weights: Vec<u8>,
+    /// The text that every run prints, if there is one.
+    pub(crate) text: Option<String>,
     curve: Vec<u8>,
     pub(crate) messages: Vec<String>,
 }

@@ -8,7 +8,7 @@ use orchestrate_stages::artifact::ImageReader;
 use orchestrate_stages::random::Generator;
 
 use super::params::{Freeze, Params};
-use crate::model::{Classifier, ModelCard, Tensors, image_data, numbers, pool, scalar, unreadable};
+use crate::model::{Classifier, ModelCard, StateDict, image_data, numbers, pool, scalar, unreadable};
 use crate::training::{Augment, Division, Start, Task, ahead, changed};
 
 /// One classifier, its images and their classes.
@@ -22,7 +22,7 @@ pub(super) struct Classification<'a> {
     pub(super) class_weights: Option<Vec<f32>>,
     pub(super) card: ModelCard,
     /// Weights that replace the drawn ones of the trunk.
-    pub(super) trunk: Option<&'a Tensors>,
+    pub(super) trunk: Option<&'a StateDict>,
     /// Pooled features of every image, if a frozen trunk sees the same images in every epoch.
     pub(super) pooled: Option<Pooled>,
 }
@@ -105,15 +105,15 @@ impl Task for Classification<'_> {
         &self.division
     }
 
-    fn pretrained(&self) -> Option<&Tensors> {
+    fn pretrained(&self) -> Option<&StateDict> {
         self.trunk
     }
 
     fn prepare(&mut self, network: Classifier, start: &Start<'_>) -> Result<Classifier, StageError> {
         self.params.precision.check(start.device, network.tensors().keys())?;
         let mut network = network.with_precision(self.params.precision);
-        if let (Freeze::Trunk, Some(tensors)) = (self.params.freeze, self.trunk) {
-            network = network.freeze_trunk(tensors);
+        if let (Freeze::Trunk, Some(trunk)) = (self.params.freeze, self.trunk) {
+            network = network.freeze_trunk(&trunk.tensors);
         }
         if network.is_trunk_frozen() && self.params.augment == Augment::default() {
             self.pooled = Some(self.pool_all(&network, start)?);

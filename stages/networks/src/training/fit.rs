@@ -3,22 +3,23 @@
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Device;
-use orchestrate_engine::stage::{Action, Context, Output, Progress, StageError};
-use orchestrate_stages::artifact::{Epoch, Epochs, Table};
+use orchestrate_engine::stage::{Action, Content, Context, Output, Progress, StageError};
+use orchestrate_stages::artifact::{Epoch, Epochs, TEXT, Table};
 use orchestrate_stages::random::Seed;
 use orchestrate_stages::threads::with_threads;
 
 use super::checkpoint::{Checkpoint, Checkpoints};
 use super::loader::ahead;
+use super::pretrained::INIT_WEIGHTS;
 use super::recipe::Recipe;
 use super::task::{Start, Task};
-use crate::model::{Card, Weights, collect, device, scalar};
+use crate::model::{Card, StateDict, Weights, collect, device, scalar};
 
 /// The number of progress reports in an epoch, each with the loss of a mini-batch.
 const REPORTS_PER_EPOCH: usize = 10;
 
-/// Trains from the latest checkpoint, or from the start; returns the weights after the last epoch, and the training
-/// curve.
+/// Trains from the latest checkpoint, or from the start; returns the weights after the last epoch, with a text if
+/// pretrained ones were taken from a part of their file, and the training curve.
 ///
 /// Errors: pretrained weights that do not fit; a loss that is not finite, with its epoch and batch; an image that
 /// cannot be read; [`StageError::Cancelled`].
@@ -39,7 +40,10 @@ pub(crate) fn fit<T: Task>(
             }
         }
         let weights = Weights { card: training.task.card().clone(), tensors: collect(&training.network) };
-        Ok(vec![weights.output()?, training.curve.output()?])
+        let mut weights = weights.output()?;
+        let told = training.task.pretrained().and_then(told);
+        weights.files.extend(told.map(|told| (TEXT.to_owned(), Content::Bytes(format!("{told}\n").into_bytes()))));
+        Ok(vec![weights, training.curve.output()?])
     })
 }
 
@@ -79,6 +83,9 @@ impl<'a, T: Task> Training<'a, T> {
             let name = task.card().name();
             tracing::warn!("{name} starts from random weights; pretrained ones are named by `init.weights`");
             report(context, recipe, epochs_done as u32, "random initial weights".to_owned());
+        }
+        if let Some(told) = task.pretrained().and_then(told) {
+            report(context, recipe, epochs_done as u32, told);
         }
         let network = task.prepare(network, &Start { context, device: &device, epochs_done })?;
         Ok(Self { seed: task.card().streams(), task, recipe, context, device, network, optimizer, curve })
@@ -145,9 +152,14 @@ impl<'a, T: Task> Training<'a, T> {
 fn initial<T: Task>(task: &T, device: &Device) -> Result<T::Network, StageError> {
     let card = task.card();
     let drawn = card.drawn(device);
-    let Some(tensors) = task.pretrained() else { return Ok(drawn) };
-    let pretrained = card.with_pretrained(drawn, tensors);
+    let Some(pretrained) = task.pretrained() else { return Ok(drawn) };
+    let pretrained = card.with_pretrained(drawn, &pretrained.tensors);
     pretrained.map_err(|error| StageError::new(format!("init.weights does not fit {}: {error}", card.name())))
+}
+
+/// A sentence on where in the file of pretrained weights its tensors lie, if it says more than their names.
+fn told(pretrained: &StateDict) -> Option<String> {
+    pretrained.remark.as_ref().map(|remark| format!("{INIT_WEIGHTS}: {remark}"))
 }
 
 fn report(context: &Context<'_>, recipe: &Recipe, epochs_done: u32, message: String) {

@@ -7,7 +7,7 @@ use orchestrate_stages::artifact::Figure;
 use orchestrate_stages::random::Generator;
 
 use super::fold::Division;
-use crate::model::{Card, Tensors};
+use crate::model::{Card, StateDict};
 
 /// A network, the images that it is trained on, and its loss.
 ///
@@ -31,7 +31,7 @@ pub(crate) trait Task: Send + Sync {
     fn division(&self) -> &Division;
 
     /// Returns the pretrained weights of `init.weights`, if given.
-    fn pretrained(&self) -> Option<&Tensors>;
+    fn pretrained(&self) -> Option<&StateDict>;
 
     /// Sets the precision of a network and freezes layers, once before its first step in this process.
     fn prepare(&mut self, network: Self::Network, start: &Start<'_>) -> Result<Self::Network, StageError>;

@@ -4,88 +4,143 @@
 //! dictionaries, lists, numbers and tensors from it, ignores the rest, and bounds depth, copies and lengths. This
 //! module bounds the tensors by the size of the file, as a pickle may declare one number to be a tensor of billions.
 
+mod other;
+mod prefix;
+mod torch;
+
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
-use burn::store::pytorch::PytorchReader;
-use burn::store::pytorch_reader::{DType, Tensor};
 use burn::tensor::{bf16, f16};
-use safetensors::Dtype;
+use orchestrate_cache::external;
+use safetensors::{Dtype, SafeTensors};
 
-use super::tensors::{Tensors, Values, from_safetensors, gather};
+use super::problems::gather;
+use super::tensors::{Tensors, Values};
+pub(crate) use other::other_file;
+
+/// The tensors of a file of pretrained weights.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StateDict {
+    /// The tensors whose names were wanted.
+    pub tensors: Tensors,
+    /// A remark on the part of the file that they were taken from, and on a removed prefix; `None` without both.
+    pub remark: Option<String>,
+}
+
+/// A tensor of a file, not read yet.
+struct Entry<'a> {
+    name: String,
+    /// Length of each axis.
+    shape: Vec<usize>,
+    dtype: Dtype,
+    size_bytes: usize,
+    read: Box<dyn Fn() -> io::Result<Vec<u8>> + 'a>,
+}
 
 /// Reads the tensors of a state dict whose names are wanted, as f32: 16-bit floats exactly, 64-bit ones rounded.
 ///
 /// The contents of a file tell its layout: safetensors, or a layout of `torch.save`: zip, the older stream of pickles,
-/// or tar. `num_batches_tracked` of batch normalisation is ignored. Old names of DenseNet's layers (`norm.1`) become
-/// the current ones (`norm1`). The error names every tensor that cannot be read.
-pub fn read_state_dict(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Tensors, String> {
-    let wanted = |name: &str| !name.ends_with(".num_batches_tracked") && wanted(name);
-    let io = |error: std::io::Error| format!("it cannot be read: {error}");
-    let mut file = File::open(path).map_err(io)?;
-    let size = file.metadata().map_err(io)?.len();
-    let mut start = Vec::new();
-    file.by_ref().take(9).read_to_end(&mut start).map_err(io)?;
-    // A safetensors file starts with the length of its header, 8 bytes, then the header, JSON.
-    if start.get(8) == Some(&b'{') {
+/// or tar. The state dict may be an entry of a dictionary, such as `model_state_dict`; a prefix such as `module.` is
+/// removed if all names share it. `num_batches_tracked` of batch normalisation is ignored. Old names of DenseNet's
+/// layers (`norm.1`) become the current ones (`norm1`).
+///
+/// Errors: a file that is something else, or cut short; tensors that are no floats, or hold NaN or infinite values,
+/// by name.
+pub fn read_state_dict(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<StateDict, String> {
+    let unreadable = |error: io::Error| format!("it cannot be read: {error}");
+    let mut file = external::open(path, external::EXTERNAL_BYTES_MAX).map_err(unreadable)?;
+    let size = file.metadata().map_err(unreadable)?.len();
+    let start = start_of(&mut file).map_err(unreadable)?;
+    if let Some(problem) = other_file(&start) {
+        return Err(problem.to_owned());
+    }
+    if is_safetensors(&start) {
         drop(file);
-        from_safetensors(&std::fs::read(path).map_err(io)?, |name, view| {
-            let dtype = match view.dtype() {
-                Dtype::F16 => Some(DType::F16),
-                Dtype::BF16 => Some(DType::BF16),
-                Dtype::F32 => Some(DType::F32),
-                Dtype::F64 => Some(DType::F64),
-                _ => None,
-            };
-            wanted(name).then(|| {
-                let values = dtype.and_then(|dtype| floats(dtype, view.data()));
-                let values = values.ok_or_else(|| not_a_float(name, &view.dtype()))?;
-                Ok((current_name(name), Values { shape: view.shape().to_vec(), values }))
-            })
-        })
+        let bytes = external::read(path, external::EXTERNAL_BYTES_MAX).map_err(unreadable)?;
+        let views = SafeTensors::deserialize(&bytes).map_err(|error| {
+            format!("its header and its {size} bytes disagree ({error}): it is cut short or damaged; fetch it again")
+        })?;
+        let entries = views.iter().map(|(name, view)| {
+            let (shape, dtype, data) = (view.shape().to_vec(), view.dtype(), view.data());
+            Entry {
+                name: name.to_owned(),
+                shape,
+                dtype,
+                size_bytes: data.len(),
+                read: Box::new(move || Ok(data.to_vec())),
+            }
+        });
+        floats_of(entries.collect(), size, None, wanted)
     } else {
-        from_torch(path, size, wanted)
+        let (entries, source) = torch::entries(path, &start)?;
+        floats_of(entries, size, source, wanted)
     }
 }
 
-fn from_torch(path: &Path, size_bytes: u64, wanted: impl Fn(&str) -> bool) -> Result<Tensors, String> {
-    let reader = PytorchReader::new(path).map_err(|error| {
-        // The reader's own prefixes would repeat this sentence.
-        let said = ["invalid PyTorch file format: ", "not a PyTorch checkpoint: "];
-        let error = error.to_string();
-        let cause = said.iter().fold(error.as_str(), |cause, words| cause.strip_prefix(words).unwrap_or(cause));
-        format!("neither a safetensors file nor a state dict that torch.save wrote: {cause}")
-    })?;
-    let tensors: Vec<Tensor> = reader.into_tensors().into_values().filter(|tensor| wanted(&tensor.name)).collect();
-    let declared = tensors.iter().fold(0_u64, |sum, tensor| sum.saturating_add(tensor.byte_len() as u64));
-    if declared > size_bytes {
-        return Err(format!("it declares {declared} bytes of tensors, but has {size_bytes} bytes in all"));
+/// Returns the first bytes of a file, enough to tell its format.
+pub(crate) fn start_of(file: &mut File) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    file.take(512).read_to_end(&mut start)?;
+    Ok(start)
+}
+
+/// Returns true for a safetensors file: the length of its header, 8 bytes, then the header, JSON.
+fn is_safetensors(start: &[u8]) -> bool {
+    // No header is longer than four bytes can say.
+    start.get(4..9) == Some(b"\0\0\0\0{")
+}
+
+/// Reads the wanted tensors of a file of `file_bytes`.
+///
+/// - `source`: a remark on the part of the file that holds the state dict
+fn floats_of(
+    mut entries: Vec<Entry<'_>>,
+    file_bytes: u64,
+    source: Option<String>,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<StateDict, String> {
+    if entries.is_empty() {
+        return Err(format!("it holds no tensors; {}", torch::SAVE));
     }
-    gather(tensors.into_iter().map(|tensor| {
-        let bytes = tensor.read().map_err(|error| error.to_string())?;
-        let values = floats(tensor.dtype(), &bytes).ok_or_else(|| not_a_float(&tensor.name, &tensor.dtype()))?;
-        Ok((current_name(&tensor.name), Values { shape: tensor.shape().to_vec(), values }))
-    }))
+    let prefix = prefix::shared(entries.iter().map(|entry| entry.name.as_str()));
+    for entry in &mut entries {
+        entry.name.replace_range(..prefix.len(), "");
+    }
+    let removed = (!prefix.is_empty()).then(|| format!("the prefix `{prefix}` of all names is removed"));
+    let remarks: Vec<String> = source.into_iter().chain(removed).collect();
+
+    entries.retain(|entry| !entry.name.ends_with(".num_batches_tracked") && wanted(&entry.name));
+    let declared = entries.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.size_bytes as u64));
+    if declared > file_bytes {
+        return Err(format!("it declares {declared} bytes of tensors, but has {file_bytes} bytes in all"));
+    }
+    let tensors = gather(entries.into_iter().map(|Entry { name, shape, dtype, read, .. }| {
+        let bytes = read().map_err(|error| error.to_string())?;
+        let values = floats(dtype, &bytes)
+            .ok_or_else(|| format!("`{name}` is {dtype:?}, but F16, BF16, F32 or F64 was expected"))?;
+        match values.iter().filter(|value| !value.is_finite()).count() {
+            0 => Ok((current_name(&name), Values { shape, values })),
+            count => Err(format!("`{name}` has {count} NaN or infinite values of {}", values.len())),
+        }
+    }))?;
+    Ok(StateDict { tensors, remark: (!remarks.is_empty()).then(|| remarks.join("; ")) })
 }
 
 /// Converts floats of a type to f32; `None` for other types.
-fn floats(dtype: DType, bytes: &[u8]) -> Option<Vec<f32>> {
+fn floats(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
     Some(match dtype {
-        DType::F16 => numbers(bytes, |bytes| f16::from_le_bytes(bytes).to_f32()),
-        DType::BF16 => numbers(bytes, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-        DType::F32 => numbers(bytes, f32::from_le_bytes),
-        DType::F64 => numbers(bytes, |bytes| f64::from_le_bytes(bytes) as f32),
+        Dtype::F16 => numbers(bytes, |bytes| f16::from_le_bytes(bytes).to_f32()),
+        Dtype::BF16 => numbers(bytes, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+        Dtype::F32 => numbers(bytes, f32::from_le_bytes),
+        Dtype::F64 => numbers(bytes, |bytes| f64::from_le_bytes(bytes) as f32),
         _ => return None,
     })
 }
 
 fn numbers<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
     bytes.as_chunks::<N>().0.iter().map(|&bytes| number(bytes)).collect()
-}
-
-fn not_a_float(name: &str, found: &dyn std::fmt::Debug) -> String {
-    format!("`{name}` is {found:?}, but F16, BF16, F32 or F64 was expected")
 }
 
 /// Converts old names of DenseNet's layers: `features.denseblock1.denselayer2.norm.1.weight` becomes `….norm1.weight`.

@@ -73,7 +73,7 @@ impl Unet {
         })
     }
 
-    /// A network with all its tensors given; the error names every tensor that is missing, unexpected or misshapen.
+    /// A network with all its tensors given; the error names tensors that do not fit.
     pub fn from_tensors(encoder: EncoderName, tensors: &Tensors, device: &Device) -> Result<Self, String> {
         tensors::load(Self::zero(encoder, device), tensors, |_| false, is_counter)
     }
@@ -83,7 +83,7 @@ impl Unet {
     /// - `tensors`: for the encoder, torchvision's state dict of a classifier or weights by `train`, whose head is
     ///   ignored; or the state dict of a whole U-Net of segmentation_models_pytorch
     ///
-    /// The error names every tensor that is missing, unexpected or misshapen.
+    /// The error names tensors that are missing, misshapen or unexpected.
     pub fn with_pretrained(self, encoder: EncoderName, tensors: &Tensors) -> Result<Self, String> {
         if tensors.keys().any(|name| name.starts_with(ENCODER)) {
             return tensors::load(self, tensors, |_| false, is_counter);

@@ -7,7 +7,7 @@ use orchestrate_engine::stage::{Item, Stage};
 use orchestrate_stages::artifact::{Images, Masks, SegmentCurve, Split};
 use serde_json::{Value, json};
 
-use crate::model::Tensors;
+use crate::model::{Tensors, Values};
 use crate::testing::training::{Inputs, Run, with};
 use crate::testing::{Bench, blobs};
 
@@ -72,10 +72,12 @@ fn a_frozen_encoder_stays_as_it_was_and_its_running_statistics_too() {
 #[test]
 fn pretrained_weights_that_do_not_fit_are_named() {
     let data = blobs(6, 32);
-    let error = Run::new(params(), &data).frozen("encoder", &Tensors::new()).failure();
+    let other = Tensors::from([("stem.bias".to_owned(), Values { shape: vec![1], values: vec![0.0] })]);
+    let error = Run::new(params(), &data).frozen("encoder", &other).failure();
     let expected =
         "init.weights does not fit a U-Net with encoder `vgg16`: `encoder.features.0.bias` [64] is missing; ";
-    assert!(error.starts_with(expected), "{error}");
+    let end = "; `encoder.stem.bias` is unexpected; and 16 more";
+    assert!(error.starts_with(expected) && error.ends_with(end), "{error}");
 }
 
 #[test]

@@ -164,3 +164,19 @@ fn the_card_and_the_progress_say_where_the_weights_come_from() {
     assert_eq!(tiny.card()["init"], "random");
     assert!(!tiny.messages.iter().any(|message| message.contains("random")), "tiny has no pretrained weights");
 }
+
+#[test]
+fn a_prefix_that_was_removed_from_the_names_of_a_file_is_told_with_the_result() {
+    let data = super::stripes(18);
+    let params = with(super::params(), &[("epochs", json!(1))]);
+    let trunk = drawn("tiny", 3);
+    let plain = Run::new(params.clone(), &data).frozen("trunk", &trunk).outcome().unwrap();
+    assert_eq!(plain.text, None);
+
+    let wrapped: Tensors = trunk.into_iter().map(|(name, values)| (format!("module.{name}"), values)).collect();
+    let outcome = Run::new(params, &data).frozen("trunk", &wrapped).outcome().unwrap();
+    assert!(outcome == plain, "the same tensors give the same training");
+    let told = "init.weights: the prefix `module.` of all names is removed";
+    assert_eq!(outcome.text, Some(format!("{told}\n")));
+    assert_eq!(outcome.messages[0], told);
+}
