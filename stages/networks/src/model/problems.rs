@@ -1,7 +1,5 @@
 //! Problems of the tensors of a file, told in one sentence of bounded length.
 
-use super::tensors::{Tensors, Values};
-
 /// The most tensors that an error names.
 pub(super) const LISTED_MAX: usize = 20;
 
@@ -27,24 +25,6 @@ pub(super) fn prefix_advice(missing: &[&str], unexpected: &[&str]) -> Option<Str
         Some((name, shorter?))
     })?;
     Some(format!("; is `{longer}` the missing `{shorter}`? a prefix is removed only if all names share it"))
-}
-
-/// Returns all tensors; or the problems in alphabetical order, such as two tensors of one name.
-pub(super) fn gather(tensors: impl Iterator<Item = Result<(String, Values), String>>) -> Result<Tensors, String> {
-    let (mut gathered, mut problems) = (Tensors::new(), Vec::new());
-    for tensor in tensors {
-        match tensor {
-            Ok((name, values)) => {
-                if gathered.contains_key(&name) {
-                    problems.push(format!("`{name}` is there twice, once under an older name"));
-                }
-                gathered.insert(name, values);
-            }
-            Err(problem) => problems.push(problem),
-        }
-    }
-    problems.sort();
-    if problems.is_empty() { Ok(gathered) } else { Err(listed(&[problems])) }
 }
 
 #[cfg(test)]
@@ -75,12 +55,5 @@ mod tests {
         let advice = prefix_advice(&missing, &unexpected).expect("one has a prefix");
         assert!(advice.starts_with("; is `net.layer1.0.bn1.bias` the missing `layer1.0.bn1.bias`?"), "{advice}");
         assert_eq!(prefix_advice(&missing, &["loss.bias", "xbn1.bias"]), None);
-    }
-
-    #[test]
-    fn two_tensors_of_one_name_are_refused() {
-        let tensor = || Ok(("a".to_owned(), Values { shape: vec![1], values: vec![0.0] }));
-        let error = gather([tensor(), tensor()].into_iter()).expect_err("one would be lost");
-        assert_eq!(error, "`a` is there twice, once under an older name");
     }
 }

@@ -12,7 +12,7 @@ use orchestrate_cache::Digest;
 use orchestrate_stages::random::Seed;
 use safetensors::{Dtype, SafeTensors, View};
 
-use super::problems::{gather, listed, prefix_advice};
+use super::problems::{listed, prefix_advice};
 
 /// Tensors in the order of their names.
 pub type Tensors = BTreeMap<String, Values>;
@@ -114,6 +114,24 @@ pub fn read_safetensors(bytes: &[u8]) -> Result<Tensors, String> {
         let values = view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
         Ok((name.to_owned(), Values { shape: view.shape().to_vec(), values: values.collect() }))
     }))
+}
+
+/// Returns all tensors; or the problems in alphabetical order, such as two tensors of one name.
+pub(super) fn gather(tensors: impl Iterator<Item = Result<(String, Values), String>>) -> Result<Tensors, String> {
+    let (mut gathered, mut problems) = (Tensors::new(), Vec::new());
+    for tensor in tensors {
+        match tensor {
+            Ok((name, values)) => {
+                if gathered.contains_key(&name) {
+                    problems.push(format!("`{name}` is there twice, once under an older name"));
+                }
+                gathered.insert(name, values);
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    problems.sort();
+    if problems.is_empty() { Ok(gathered) } else { Err(listed(&[problems])) }
 }
 
 /// Writes a safetensors file, tensors in the order of their names; the same tensors give the same bytes.
@@ -296,5 +314,12 @@ mod tests {
         let bytes = safetensors::serialize([("a", view)], None).expect("a small file");
         assert_eq!(read_safetensors(&bytes).expect_err("f16"), "`a` is F16, but F32 was expected");
         assert!(read_safetensors(b"nonsense").expect_err("not safetensors").contains("no readable safetensors file"));
+    }
+
+    #[test]
+    fn two_tensors_of_one_name_are_refused() {
+        let tensor = || Ok(("a".to_owned(), Values { shape: vec![1], values: vec![0.0] }));
+        let error = gather([tensor(), tensor()].into_iter()).expect_err("one would be lost");
+        assert_eq!(error, "`a` is there twice, once under an older name");
     }
 }

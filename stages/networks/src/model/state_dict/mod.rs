@@ -4,21 +4,22 @@
 //! dictionaries, lists, numbers and tensors from it, ignores the rest, and bounds depth, copies and lengths. This
 //! module bounds the tensors by the size of the file, as a pickle may declare one number to be a tensor of billions.
 
+mod entry;
 mod other;
 mod prefix;
 mod torch;
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use burn::tensor::{bf16, f16};
 use orchestrate_cache::external;
 use safetensors::{Dtype, SafeTensors};
 
-use super::problems::gather;
-use super::tensors::{Tensors, Values};
-pub(crate) use other::other_file;
+use super::tensors::{Tensors, Values, gather};
+use entry::Entry;
+use other::is_safetensors;
+pub(crate) use other::{other_file, start_of};
 
 /// The tensors of a file of pretrained weights.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,16 +28,6 @@ pub struct StateDict {
     pub tensors: Tensors,
     /// A remark on the part of the file that they were taken from, and on a removed prefix; `None` without both.
     pub remark: Option<String>,
-}
-
-/// A tensor of a file, not read yet.
-struct Entry<'a> {
-    name: String,
-    /// Length of each axis.
-    shape: Vec<usize>,
-    dtype: Dtype,
-    size_bytes: usize,
-    read: Box<dyn Fn() -> io::Result<Vec<u8>> + 'a>,
 }
 
 /// Reads the tensors of a state dict whose names are wanted, as f32: 16-bit floats exactly, 64-bit ones rounded.
@@ -77,19 +68,6 @@ pub fn read_state_dict(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Sta
         let (entries, source) = torch::entries(path, &start)?;
         floats_of(entries, size, source, wanted)
     }
-}
-
-/// Returns the first bytes of a file, enough to tell its format.
-pub(crate) fn start_of(file: &mut File) -> io::Result<Vec<u8>> {
-    let mut start = Vec::new();
-    file.take(512).read_to_end(&mut start)?;
-    Ok(start)
-}
-
-/// Returns true for a safetensors file: the length of its header, 8 bytes, then the header, JSON.
-fn is_safetensors(start: &[u8]) -> bool {
-    // No header is longer than four bytes can say.
-    start.get(4..9) == Some(b"\0\0\0\0{")
 }
 
 /// Reads the wanted tensors of a file of `file_bytes`.

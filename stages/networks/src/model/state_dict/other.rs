@@ -1,5 +1,8 @@
 //! Files that lie in the place of weights and are something else, told by their first bytes.
 
+use std::fs::File;
+use std::io::{self, Read};
+
 /// First bytes of formats, and the sentence on a file that starts with them.
 const STARTS: [(&[u8], &str); 5] = [
     (
@@ -29,6 +32,19 @@ const HTML: &str =
 
 const JSON: &str = "it is JSON, such as a list of files or the error message of a server; name a file of tensors";
 
+/// Returns the first bytes of a file, enough to tell its format.
+pub(crate) fn start_of(file: &mut File) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    file.take(512).read_to_end(&mut start)?;
+    Ok(start)
+}
+
+/// Returns true for a safetensors file: the length of its header, 8 bytes, then the header, JSON.
+pub(super) fn is_safetensors(start: &[u8]) -> bool {
+    // No header is longer than four bytes can say.
+    start.get(4..9) == Some(b"\0\0\0\0{")
+}
+
 /// Returns a sentence on a file that is surely no file of weights, by its first bytes; `None` for any other file.
 pub(crate) fn other_file(start: &[u8]) -> Option<&'static str> {
     if start.is_empty() {
@@ -38,7 +54,7 @@ pub(crate) fn other_file(start: &[u8]) -> Option<&'static str> {
         return Some("it starts with zeros, as a download does that stopped; fetch it again");
     }
     // The length of a header may be any two bytes.
-    if super::is_safetensors(start) {
+    if is_safetensors(start) {
         return None;
     }
     let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();

@@ -8,7 +8,8 @@ use burn::store::pytorch::{PickleError, PytorchError, PytorchReader};
 use burn::store::pytorch_reader::{DType, PickleValue, Tensor};
 use safetensors::Dtype;
 
-use super::{Entry, other};
+use super::entry::Entry;
+use super::other;
 use crate::model::problems::LISTED_MAX;
 
 /// Advice for a file that holds something else.
