@@ -94,7 +94,7 @@ fn a_manifest_names_masks_elsewhere_and_lesions_that_vanish_are_counted() {
     for index in 0..3 {
         let name = format!("ISIC_000000{index}");
         sandbox.write(&format!("isic/images/{name}.jpg"), bytes(&picture(64, index), ImageFormat::Jpeg));
-        let mut mask = mask(64, 30);
+        let mut mask = mask(64, 33);
         if index == 2 {
             mask.fill(0);
             mask.put_pixel(0, 0, Luma([255]));
@@ -165,7 +165,8 @@ fn slices_of_matlab_keep_their_patients_and_files_that_are_no_slices_are_counted
 /// A study from a hospital: slices of a series without endings, and a segmentation of them.
 #[test]
 fn a_dicom_study_gives_pseudonyms_and_masks_and_its_header_reaches_nothing() {
-    let sandbox = Sandbox::with_spec(&spec("format = \"manifest\"\npath = \"study\"\nwindow = [40, 400]"));
+    let sandbox =
+        Sandbox::with_spec(&spec("format = \"manifest\"\npath = \"study\"\nwindow = [40, 400]\nforeground = [1, 2]"));
     let mut rows = "image,label,mask\n".to_owned();
     for slice in 0..3 {
         sandbox.write(&format!("study/IM{slice}"), reference(&format!("dicom/slice-{slice}.dcm")));

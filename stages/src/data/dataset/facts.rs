@@ -1,6 +1,6 @@
 //! Facts about each image, noted while it is read, for the audit.
 
-use orchestrate_cache::Digest;
+use orchestrate_cache::{Digest, Digester};
 
 use super::raster::Samples;
 use super::resize::{Filter, Grid};
@@ -37,16 +37,15 @@ pub(super) struct ImageFacts {
 impl ImageFacts {
     /// Returns the facts that grey levels show.
     pub(super) fn of(image: &Grid, masks: usize) -> Self {
-        let mut bytes = Vec::with_capacity(16 + image.pixels.len());
-        bytes.extend((image.height as u64).to_le_bytes());
-        bytes.extend((image.width as u64).to_le_bytes());
-        bytes.extend(&image.pixels);
+        let mut digester = Digester::default();
+        [image.height, image.width].iter().for_each(|side| digester.update(&(*side as u64).to_le_bytes()));
+        digester.update(&image.pixels);
         Self {
             size: image.size(),
             samples: None,
             range: None,
             excluded: 0,
-            digest: Digest::of(&bytes),
+            digest: digester.digest(),
             hash: hash(image),
             is_constant: image.pixels.iter().all(|&pixel| pixel == image.pixels[0]),
             masks,

@@ -1,64 +1,72 @@
 //! The external files of a data set: those of a node, which its key names, or those of a check without a run.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
-use orchestrate_cache::Digest;
 use orchestrate_cache::external::{self, EXTERNAL_BYTES_MAX};
 use orchestrate_engine::stage::{ExternalFile, FileName};
 
 use super::file::SourceFile;
 use super::nifti::Axis;
 
-/// External files by name.
-pub(super) struct Files {
-    /// Names in the order of the listing.
-    names: Vec<String>,
-    /// Path, and digest if the key has one.
-    found: HashMap<String, (PathBuf, Option<Digest>)>,
+/// External files by name. There may be hundreds of thousands, so nothing of them is copied.
+pub(super) struct Files<'a> {
+    source: Source<'a>,
+    /// Places in the source.
+    index: HashMap<&'a str, u32>,
 }
 
-impl From<&[ExternalFile]> for Files {
-    fn from(files: &[ExternalFile]) -> Self {
-        Self::new(files.iter().map(|file| (file.name.clone(), file.path.clone(), Some(file.digest))))
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// Files whose digests are in the key.
+    Keyed(&'a [ExternalFile]),
+    Listed(&'a [FileName]),
+}
+
+impl<'a> Files<'a> {
+    /// Indexes the files of a node.
+    pub(super) fn keyed(files: &'a [ExternalFile]) -> Self {
+        Self::new(Source::Keyed(files))
     }
-}
 
-impl From<Vec<FileName>> for Files {
-    fn from(files: Vec<FileName>) -> Self {
-        Self::new(files.into_iter().map(|file| (file.name, file.path, None)))
+    /// Indexes files that no key names.
+    pub(super) fn listed(files: &'a [FileName]) -> Self {
+        Self::new(Source::Listed(files))
     }
-}
 
-impl Files {
-    fn new(files: impl Iterator<Item = (String, PathBuf, Option<Digest>)>) -> Self {
-        let mut all = Self { names: Vec::new(), found: HashMap::new() };
-        for (name, path, digest) in files {
-            all.names.push(name.clone());
-            all.found.insert(name, (path, digest));
-        }
-        all
+    fn new(source: Source<'a>) -> Self {
+        Self { source, index: source.names().zip(0..).collect() }
     }
 
     /// Returns the names, in the order of the listing.
-    pub(super) fn names(&self) -> &[String] {
-        &self.names
+    pub(super) fn names(&self) -> impl ExactSizeIterator<Item = &'a str> + use<'a> {
+        self.source.names()
     }
 
     /// Reads a file. Errors: it changed since the key was made, or cannot be read; one sentence.
     pub(super) fn read(&self, name: &str) -> Result<Vec<u8>, String> {
-        let (path, digest) = self.found.get(name).ok_or("the file came after the key was made; run again")?;
-        match *digest {
-            Some(digest) => {
-                let file = ExternalFile { name: name.to_owned(), path: path.clone(), digest };
-                file.read().map_err(|error| error.to_string())
-            }
-            None => external::read(path, EXTERNAL_BYTES_MAX).map_err(|error| format!("cannot read it: {error}")),
+        let index = *self.index.get(name).ok_or("the file came after the key was made; run again")? as usize;
+        match self.source {
+            Source::Keyed(files) => files[index].read().map_err(|error| error.to_string()),
+            Source::Listed(files) => external::read(&files[index].path, EXTERNAL_BYTES_MAX)
+                .map_err(|error| format!("cannot read it: {error}")),
         }
     }
 
     /// Opens a file with pictures. The error is one sentence without its name.
     pub(super) fn open(&self, name: &str, axis: Axis) -> Result<SourceFile, String> {
         SourceFile::open(self.read(name)?, axis)
+    }
+}
+
+impl<'a> Source<'a> {
+    fn names(self) -> impl ExactSizeIterator<Item = &'a str> + use<'a> {
+        let count = match self {
+            Self::Keyed(files) => files.len(),
+            Self::Listed(files) => files.len(),
+        };
+        (0..count).map(move |index| match self {
+            Self::Keyed(files) => files[index].name.as_str(),
+            Self::Listed(files) => files[index].name.as_str(),
+        })
     }
 }

@@ -37,7 +37,9 @@ impl Loaded {
             image = image.resized(size, resize.images);
             mask = mask.map(|mask| mask.resized_mask(size, resize.masks));
         }
-        facts.foreground = before.zip(mask.as_ref().map(Grid::foreground));
+        let is_as_before = size.is_none_or(|size| size == facts.size);
+        let after = if is_as_before { before } else { mask.as_ref().map(Grid::foreground) };
+        facts.foreground = before.zip(after);
         Self { image, mask, facts }
     }
 }
@@ -46,7 +48,7 @@ impl Loaded {
 pub(super) struct Loader<'a> {
     params: &'a Params,
     listing: &'a Listing,
-    files: &'a Files,
+    files: &'a Files<'a>,
     foreground: Foreground,
     /// Smallest and largest value by volume, for [`Named::MinmaxVolume`].
     volumes: HashMap<String, (f64, f64)>,
@@ -58,7 +60,7 @@ impl<'a> Loader<'a> {
     /// Prepares for a listing. With the window of volumes, all files are read once for the ranges of their values.
     ///
     /// Errors: files that cannot be decoded, one sentence each.
-    pub(super) fn new(params: &'a Params, listing: &'a Listing, files: &'a Files) -> Result<Self, Vec<String>> {
+    pub(super) fn new(params: &'a Params, listing: &'a Listing, files: &'a Files<'a>) -> Result<Self, Vec<String>> {
         let slices = phantom::slices(params.count.unwrap_or_default());
         let slices = slices.into_iter().map(|slice| (slice.name(), slice)).collect();
         let foreground = params.foreground.clone().unwrap_or_default();
@@ -129,7 +131,7 @@ impl<'a> Loader<'a> {
     /// Replaces every NIfTI volume without a slice by its slices with foreground.
     ///
     /// Errors: a volume without a mask; unreadable files; one sentence each.
-    pub(super) fn expanded(params: &Params, listing: Listing, files: &Files) -> Result<Listing, Vec<String>> {
+    pub(super) fn expanded(params: &Params, listing: Listing, files: &Files<'_>) -> Result<Listing, Vec<String>> {
         let axis = params.axis.unwrap_or_default();
         let foreground = params.foreground.clone().unwrap_or_default();
         let has_foreground = |raster: &Raster| Ok(foreground.mask(raster)?.grid.foreground() > 0);

@@ -75,12 +75,12 @@ fn find(folder: &Path, name: String) -> Result<FileName, String> {
 }
 
 /// Finds pictures that no row names, in the folders of those that rows name.
-pub(super) fn left_out(params: &Params, named: &[String]) -> LeftOut {
+pub(super) fn left_out(params: &Params, named: &[&str]) -> LeftOut {
     let path = params.path.as_deref().unwrap_or(Path::new(""));
     let root = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
     let folder = |name: &str| name.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
     let folders: BTreeSet<String> = named.iter().skip(1).map(|name| folder(name)).collect();
-    let named: HashSet<&str> = named.iter().map(String::as_str).collect();
+    let named: HashSet<&str> = named.iter().copied().collect();
     let mut left_out = LeftOut::default();
     for folder in folders {
         for name in natural::names_in(&root.join(&folder)).unwrap_or_default() {

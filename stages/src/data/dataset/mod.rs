@@ -114,7 +114,7 @@ impl Typed for Dataset {
 /// Returns images and masks of one size; class, patient and hash of each image; the audit. Errors: all unusable files,
 /// by name, at once.
 fn run(params: &Params, action: &Action, context: &Context<'_>) -> Result<Vec<Output>, StageError> {
-    let files = Files::from(&*action.files);
+    let files = Files::keyed(&action.files);
     let mut listing = listing(params, &files, context.cancelled)?;
     let (size, resize) = (params.size, params.resize.unwrap_or_default());
     let (names, runs) = (listing.names(), listing.runs());
@@ -141,7 +141,8 @@ fn run(params: &Params, action: &Action, context: &Context<'_>) -> Result<Vec<Ou
 /// Errors: all unusable files, one sentence each.
 pub fn check(params: &serde_json::Value) -> Result<Audit, Vec<String>> {
     let params: Params = serde_json::from_value(params.clone()).map_err(|error| vec![error.to_string()])?;
-    let files = Files::from(Dataset::files(&params)?);
+    let names = Dataset::files(&params)?;
+    let files = Files::listed(&names);
     let mut listing = listing(&params, &files, &|| false).map_err(|error| vec![error.to_string()])?;
     let (names, runs) = (listing.names(), listing.runs());
     let size = params.size.map(|size| (size, size));
@@ -160,7 +161,7 @@ pub fn check(params: &serde_json::Value) -> Result<Audit, Vec<String>> {
     listing.complete(&facts);
     let left_out = match params.format {
         Format::Folders => folders::scan(params.path.as_deref().unwrap_or(Path::new("")))?.left_out,
-        Format::Manifest => manifest::left_out(&params, files.names()),
+        Format::Manifest => manifest::left_out(&params, &files.names().collect::<Vec<_>>()),
         Format::ChengMat => cheng::left_out(params.path.as_deref().unwrap_or(Path::new("")))?,
         Format::Phantom => LeftOut::default(),
     };
@@ -187,32 +188,32 @@ fn left_out(action: &Action) -> Result<LeftOut, StageError> {
 }
 
 /// Lists the images within the limit; of volumes, slices.
-fn listing(params: &Params, files: &Files, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<Listing, StageError> {
+fn listing(params: &Params, files: &Files<'_>, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<Listing, StageError> {
     match params.format {
         Format::Phantom => {
             Ok(phantom::listing(&phantom::slices(params.count.unwrap_or_default())).limited(params.limit))
         }
         Format::Manifest => {
-            let csv = files.names().first().ok_or_else(|| StageError::new("no manifest was given"))?;
+            let csv = files.names().next().ok_or_else(|| StageError::new("no manifest was given"))?;
             let listing = manifest::read(params, &files.read(csv).map_err(StageError::new)?).map_err(cannot_use)?;
             // Files beyond the limit are in no key.
             let listing = Loader::expanded(params, listing.limited(params.limit), files).map_err(cannot_use)?;
             Ok(listing.limited(params.limit))
         }
         Format::Folders => {
-            let listing = folders::read(params, files.names().iter().map(String::as_str).collect());
+            let listing = folders::read(params, files.names().collect());
             let listing = Loader::expanded(params, listing.map_err(cannot_use)?, files).map_err(cannot_use)?;
             Ok(listing.limited(params.limit))
         }
         Format::ChengMat => {
-            let annotation = |name: &String| {
+            let annotation = |name: &str| {
                 if cancelled() {
                     return Err(String::new());
                 }
                 let annotation = files.read(name).and_then(cheng::read_annotation);
-                annotation.map(|it| (name.clone(), it)).map_err(|problem| format!("{name}: {problem}"))
+                annotation.map(|it| (name.to_owned(), it)).map_err(|problem| format!("{name}: {problem}"))
             };
-            let annotations: Vec<_> = files.names().par_iter().map(annotation).collect();
+            let annotations: Vec<_> = files.names().collect::<Vec<_>>().into_par_iter().map(annotation).collect();
             if cancelled() {
                 return Err(StageError::Cancelled);
             }

@@ -71,7 +71,10 @@ impl Kinds {
     fn tell(self, read: &Audited<'_>, audit: &mut Audit, relation: &str) {
         let name = |&(left, right): &(usize, usize)| format!("{} and {}", read.names[left], read.names[right]);
         for (pairs, of) in [(self.classes, "in two classes"), (self.patients, "of different or unknown patients")] {
-            let message = format!("{} of pictures {of}, {relation}", counted(pairs.count, "pair"));
+            let all = read.facts.len() * read.facts.len().saturating_sub(1) / 2;
+            let share = 100.0 * pairs.count as f64 / all.max(1) as f64;
+            let message =
+                format!("{} of pictures {of} ({share:.2} % of all pairs), {relation}", counted(pairs.count, "pair"));
             audit.warn("twins", pairs.count, message, pairs.first.iter().map(name).collect());
         }
         if self.same.count > 0 {

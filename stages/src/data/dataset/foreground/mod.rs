@@ -104,8 +104,12 @@ fn plain(value: f64) -> f64 {
 fn count(raster: &Raster) -> Result<Levels, String> {
     let values = match &raster.values {
         Values::Levels(pixels) => {
-            let mut counts = [0; 256];
-            pixels.iter().for_each(|&level| counts[usize::from(level)] += 1);
+            // Several tables, as neighbours are often equal, and each count would wait for the one before.
+            let mut tables = [[0; 256]; 4];
+            for pixels in pixels.chunks(tables.len()) {
+                tables.iter_mut().zip(pixels).for_each(|(counts, &level)| counts[usize::from(level)] += 1);
+            }
+            let counts: Vec<usize> = (0..256).map(|level| tables.iter().map(|counts| counts[level]).sum()).collect();
             let levels = (0..=255).map(f64::from).zip(counts);
             return Ok(levels.filter(|(_, count)| *count > 0).collect());
         }
