@@ -126,6 +126,8 @@ pub(crate) struct RunArgs {
     /// summary: `nodes`, `hit`, `ran`, `failed`, `blocked`, `cancelled`, `elapsed_ms`; once, after all nodes have
     /// ended.
     ///
+    /// text: `node`, `text`: a table, an audit, or a warning that a node has; after the summary, on hits too.
+    ///
     /// A later version may add reasons and fields.
     #[arg(long)]
     pub(crate) json: bool,
@@ -256,8 +258,8 @@ pub(crate) enum DataCommand {
 /// A data set to audit.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// A spec, of which every `dataset` is audited, or a folder: with labels.csv, with 1.mat and so on, or with a folder
-    /// a class
+    /// A spec, of which every `dataset` is audited; a CSV file; or a folder: with labels.csv, with 1.mat and so on, or
+    /// with a folder a class
     #[arg(value_name = "SPEC|DIR")]
     pub(crate) what: PathBuf,
     /// Override a value of the spec as in `run` (repeatable)

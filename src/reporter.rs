@@ -82,6 +82,11 @@ impl<W: Write> Json<W> {
         self.line(&message_line("error", message, None));
     }
 
+    /// Writes a line for a text that people see at the end of a run, such as a table.
+    pub(crate) fn text(&mut self, node: &str, text: &str) {
+        self.line(&serde_json::json!({ "reason": "text", "node": node, "text": text }).to_string());
+    }
+
     /// Writes a line for each finding about a spec.
     pub(crate) fn findings(&mut self, sources: &SourceMap, findings: &[Diagnostic]) {
         let mut places = sources.locator();

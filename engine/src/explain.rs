@@ -54,7 +54,11 @@ pub fn changes(plan: &Plan, id: NodeId, was: &Json, now: &Preimage) -> Vec<Chang
         changes.push(Change::new("files are in another order".to_owned(), None));
     }
     for section in ["env", "observed"] {
-        values("", &was[section], &now[section], &mut |name, was, now| {
+        // A section that one of them lacks has no values there.
+        let of = |json: &Json| {
+            if json[section].is_null() { Json::Object(serde_json::Map::new()) } else { json[section].clone() }
+        };
+        values("", &of(was), &of(&now), &mut |name, was, now| {
             changes.push(Change::value(name, was, now, None));
         });
     }

@@ -14,7 +14,9 @@ use crate::terminal;
 const KIND: &str = "dataset";
 
 pub(crate) fn run(kinds: Kinds, args: &CheckArgs) -> anyhow::Result<Outcome> {
-    let sets = if args.what.is_dir() {
+    let is_table = args.what.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+    let is_folder = args.what.is_dir() || is_table;
+    let sets = if is_folder {
         vec![(args.what.display().to_string(), dataset::guess(&std::path::absolute(&args.what)?))]
     } else {
         data_sets(&study::plan(kinds, &args.what, &args.overrides)?)
@@ -25,7 +27,16 @@ pub(crate) fn run(kinds: Kinds, args: &CheckArgs) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::Done;
     for (name, params) in sets {
         match dataset::check(&params) {
-            Ok(audit) => terminal::say(&told(&name, &audit))?,
+            Ok(audit) => {
+                terminal::say(&told(&name, &audit))?;
+                // A folder alone has no `size` yet.
+                if !is_folder && params["size"].is_null() && audit.warnings().any(|finding| finding.topic == "sizes") {
+                    terminal::complain(&format!(
+                        "error: {name} cannot be used: set `size`, as pictures differ in size\n"
+                    ));
+                    outcome = Outcome::Usage;
+                }
+            }
             Err(problems) => {
                 let problems: String = problems.iter().map(|problem| format!("  {problem}\n")).collect();
                 let count = terminal::count(problems.lines().count(), "problem");

@@ -47,7 +47,9 @@ fn for_people(kinds: Kinds, args: &RunArgs) -> anyhow::Result<Outcome> {
     let request = request(plan, args)?;
     let mut listener = progress(&request);
     execute(&request, &args.how, listener.as_mut(), |summary| {
-        let said = tables(&request.study, summary).and_then(|tables| terminal::say(&tables));
+        let text = |(node, text): &(String, String)| format!("{node}\n{text}\n");
+        let said = tables(&request.study, summary)
+            .and_then(|tables| terminal::say(&tables.iter().map(text).collect::<String>()));
         terminal::complain_as_is(closing(&request.study, summary).as_str());
         outcome(summary).after_saying(said)
     })
@@ -58,10 +60,13 @@ fn for_programs<W: io::Write>(kinds: Kinds, args: &RunArgs, json: &mut Json<W>) 
     json.findings(&plan.spec.sources, &plan.spec.findings);
     let request = request(plan, args)?;
     let mut unpublished = Vec::new();
+    let mut printed = Vec::new();
     let ended = execute(&request, &args.how, json, |summary| {
         unpublished.clone_from(&summary.unpublished);
+        printed = tables(&request.study, summary)?;
         Ok(outcome(summary))
     });
+    printed.iter().for_each(|(node, text)| json.text(node, text));
     unpublished.iter().for_each(|message| json.error(message));
     ended
 }
@@ -176,9 +181,9 @@ fn stop_on_signals() -> anyhow::Result<Stop> {
     Ok(stop)
 }
 
-/// The text of every table of the run, in the order of the spec.
-fn tables(study: &Study, summary: &Summary) -> anyhow::Result<String> {
-    let mut text = String::new();
+/// The text of every table of the run with the name of its node, in the order of the spec.
+fn tables(study: &Study, summary: &Summary) -> anyhow::Result<Vec<(String, String)>> {
+    let mut texts = Vec::new();
     let ids: Vec<_> = study.plan.ids().collect();
     let printed = parallel::map_slices(&ids, |ids| {
         let lookup = study.store.look_up();
@@ -194,10 +199,10 @@ fn tables(study: &Study, summary: &Summary) -> anyhow::Result<String> {
         let artifact = study.store.artifact(digest).unwrap_or_default();
         if let Some(file) = artifact.files.iter().find(|file| file.name == PRINTED) {
             let table = study.store.read(&file.digest)?;
-            let _ = writeln!(text, "{}\n{}", study.plan.name(id), String::from_utf8_lossy(&table));
+            texts.push((study.plan.name(id).to_string(), String::from_utf8_lossy(&table).into_owned()));
         }
     }
-    Ok(text)
+    Ok(texts)
 }
 
 /// The last lines of a run: failures and counts.

@@ -70,10 +70,18 @@ fn masks_of_one_image_are_joined_and_a_hit_prints_the_audit_without_reading_an_i
     // A hit reads no image: files of the same size and time may hold anything.
     let again = sandbox.orchestrate(&["run", "spec.toml"]);
     assert_eq!(again.out, said.out);
-    assert!(sandbox.run_well(&[]).ran().is_empty());
+    let hit = sandbox.run_well(&[]);
+    assert!(hit.ran().is_empty());
+    assert_eq!(hit.texts[0]["node"], "images");
+    assert!(hit.texts[0]["text"].as_str().expect("a text").ends_with(warning), "{}", hit.texts[0]);
     // The names of files that are left out are in the key; the images stay the same bytes.
     let before = sandbox.run_well(&[]).nodes["images"]["output"].clone();
     sandbox.write("busi/benign/notes.txt", "x");
+    let explained = sandbox.orchestrate(&["explain", "spec.toml", "images"]).out;
+    assert!(
+        explained.contains("left out, ending .txt, which is not read: not set → 1: benign/notes.txt"),
+        "{explained}"
+    );
     let after = sandbox.run_well(&[]);
     assert_eq!(after.ran(), ["images"]);
     let output = |outputs: &serde_json::Value, name: &str| outputs[name].clone();
@@ -244,6 +252,14 @@ fn a_volume_becomes_its_slices_with_a_lesion_or_the_named_one() {
     let exported = sandbox.orchestrate(&["export", "masks", "spec.toml", "images", "--to", "masks"]);
     assert_eq!(exported.code, Some(0), "{}", exported.err);
     assert_eq!(foreground(&sandbox, "masks/scan.nii#1.png"), 3);
+
+    sandbox.write("brats/none.nii", nifti(|_, _, _| 0));
+    let rows = "image,label,patient,mask\nscan.nii,glioma,p1,seg.nii\nother.nii,glioma,p2,none.nii\n";
+    sandbox.write("brats/other.nii", nifti(|x, y, z| (x * 9 + y * 31 + z) as u8));
+    sandbox.write("brats/labels.csv", rows);
+    let said = sandbox.orchestrate(&["run", "spec.toml"]);
+    let warning = "warning: 1 volume left out, as no slice has foreground: other.nii\n";
+    assert!(said.out.contains("2 images of 1 patient") && said.out.contains(warning), "{}", said.out);
 
     sandbox.write("brats/labels.csv", "image,label,patient,mask,slice\nscan.nii,glioma,p1,seg.nii,0\n");
     let said = sandbox.orchestrate(&["run", "spec.toml"]);

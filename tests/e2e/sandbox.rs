@@ -99,23 +99,26 @@ pub(crate) struct Run {
     pub(crate) summary: Value,
     /// Lines of other reasons: `error` and `warning`.
     pub(crate) messages: Vec<Value>,
+    /// Lines of the reason `text`: tables and audits.
+    pub(crate) texts: Vec<Value>,
     pub(crate) said: Said,
 }
 
 impl Run {
     pub(crate) fn from(said: Said) -> Self {
         let mut nodes = BTreeMap::new();
-        let (mut summary, mut messages) = (Value::Null, Vec::new());
+        let (mut summary, mut messages, mut texts) = (Value::Null, Vec::new(), Vec::new());
         for line in said.out.lines() {
             let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
             match line["reason"].as_str() {
                 Some("node") => drop(nodes.insert(name(&line), line)),
                 Some("summary") => summary = line,
                 Some("error" | "warning") => messages.push(line),
+                Some("text") => texts.push(line),
                 other => panic!("a line has the reason {other:?}"),
             }
         }
-        Self { nodes, summary, messages, said }
+        Self { nodes, summary, messages, texts, said }
     }
 
     /// Names of the nodes with a status, sorted.

@@ -16,6 +16,9 @@ use super::mask_pattern::MaskPattern;
 use super::natural::{self, names_in};
 use super::params::Params;
 
+/// Endings of names, after that of an image, that are never meant as an image; in lower case.
+const SUFFIXES: [&str; 7] = ["_mask", "_segmentation", "_seg", "_gt", "_label", "_annotation", "_lesion"];
+
 /// Pictures of the classes, by name below the folder, and the other files.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Scan {
@@ -80,7 +83,7 @@ impl Scan {
         match std::fs::metadata(&path) {
             Ok(found) if found.is_dir() => self.nested(root, &name, problems),
             Ok(_) if is_picture(&path) => self.pictures.push(name),
-            Ok(_) => self.left_out.add(&ending(&name), false, name),
+            Ok(_) => self.left_out.add(&ending(&name), is_other_picture(&name), name),
             Err(error) => problems.push(match std::fs::read_link(&path) {
                 Ok(target) => format!("{} is a link to {}: {error}", path.display(), target.display()),
                 Err(_) => format!("cannot read {}: {error}", path.display()),
@@ -106,6 +109,13 @@ impl Scan {
             Err(more) => problems.extend(more),
         }
     }
+}
+
+/// Returns whether a name ends as that of a picture whose format is not read.
+fn is_other_picture(name: &str) -> bool {
+    const ENDINGS: [&str; 15] =
+        ["bmp", "gif", "webp", "jp2", "j2k", "heic", "avif", "pgm", "ppm", "mha", "mhd", "nrrd", "img", "svs", "czi"];
+    name.rsplit_once('.').is_some_and(|(_, ending)| ENDINGS.contains(&ending.to_lowercase().as_str()))
 }
 
 /// Returns the reason to leave out a file by its ending.
@@ -139,6 +149,20 @@ pub(super) fn read(params: &Params, mut names: Vec<&str>) -> Result<Listing, Vec
         let (folder, file) = parts(index);
         by_stem.entry((folder, stem(file))).or_default().push(position);
     }
+    for &index in &images {
+        let (folder, file) = parts(index);
+        let image = SUFFIXES
+            .iter()
+            .filter_map(|suffix| stem(file).strip_suffix(suffix))
+            .find_map(|stem| by_stem.get(&(folder, stem)).map(|found| (stem, names[images[found[0]]])));
+        if let Some((stem_of_image, image)) = image {
+            let suffix = &stem(file)[stem_of_image.len()..];
+            let name = names[index];
+            problems.push(format!(
+                "`{name}` looks like a mask of `{image}`; set `mask = \"{{stem}}{suffix}\"`, or rename it"
+            ));
+        }
+    }
     let mut masks: Vec<Vec<String>> = vec![Vec::new(); images.len()];
     for (index, stems) in stems.iter().enumerate().filter(|(_, stems)| !stems.is_empty()) {
         let folder = parts(index).0;
@@ -169,7 +193,7 @@ pub(super) fn read(params: &Params, mut names: Vec<&str>) -> Result<Listing, Vec
         ListedImage { part: params.part_of(&file), file, label, patient: None, masks }
     };
     let images = images.into_iter().zip(masks).zip(indices).map(image).collect();
-    Ok(Listing { images, classes, columns: Vec::new() })
+    Ok(Listing { images, classes, columns: Vec::new(), empty: Vec::new() })
 }
 
 /// Returns a file's name without its ending.
@@ -204,9 +228,13 @@ mod tests {
         let masks: Vec<_> = listing.images.iter().map(|image| image.masks.join(" ")).collect();
         assert_eq!(masks, ["a/x (2)_mask.png", "a/x_MASK_1.PNG a/x_mask.png"]);
         let of_isic = Params { mask: Some("{stem}_segmentation".to_owned()), ..params() };
-        let listing = read(&of_isic, vec!["a/x.png", "a/x_mask.png", "a/x_Segmentation.png"]).unwrap();
-        assert_eq!(listing.names(), ["a/x.png", "a/x_mask.png"]);
+        let listing = read(&of_isic, vec!["a/x.png", "a/x_Segmentation.png"]).unwrap();
+        assert_eq!(listing.names(), ["a/x.png"]);
         assert_eq!(listing.images[0].masks, ["a/x_Segmentation.png"]);
+        let problems = read(&params(), vec!["a/x.png", "a/x_Segmentation.png", "a/y_seg.png"]).unwrap_err();
+        let expected =
+            "`a/x_Segmentation.png` looks like a mask of `a/x.png`; set `mask = \"{stem}_segmentation\"`, or rename it";
+        assert_eq!(problems, [expected]);
     }
 
     #[test]
@@ -266,7 +294,7 @@ mod tests {
             ("beside the folders of classes", "top.png", true),
             ("without an ending, and not DICOM", "a/README", false),
             ("in folders below those of classes", "a/p/q/n.txt a/p/z.png", true),
-            ("ending .bmp, which is not read", "a/v.BMP a/w.bmp", false),
+            ("ending .bmp, which is not read", "a/v.BMP a/w.bmp", true),
         ];
         assert_eq!(told, expected.map(|(reason, names, suspicious)| (reason, names.to_owned(), suspicious)));
 

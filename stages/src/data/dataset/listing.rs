@@ -1,5 +1,6 @@
 //! The images of a data set, before any of them is decoded.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use super::facts::ImageFacts;
@@ -14,6 +15,8 @@ pub(super) struct Listing {
     pub(super) classes: Vec<String>,
     /// Further columns by name, one value an image.
     pub(super) columns: Vec<(String, Vec<String>)>,
+    /// Files of volumes that have no slice with foreground.
+    pub(super) empty: Vec<String>,
 }
 
 /// One image of a data set.
@@ -67,22 +70,30 @@ impl Listing {
         self,
         parts: impl Fn(&ListedImage) -> Result<Option<Vec<usize>>, String>,
     ) -> Result<Self, Vec<String>> {
-        let Self { images, classes, columns } = self;
+        let Self { images, classes, columns, mut empty } = self;
         let found = images.iter().map(|image| parts(image).map_err(|problem| format!("{}: {problem}", image.file)));
         let found = all_or_problems(found.collect::<Vec<_>>())?;
         let counts: Vec<usize> = found.iter().map(|parts| parts.as_ref().map_or(1, Vec::len)).collect();
+        let is_empty = |(_, count): &(&ListedImage, &usize)| **count == 0;
+        empty.extend(images.iter().zip(&counts).filter(is_empty).map(|(image, _)| image.file.clone()));
         let one = |(image, parts): (ListedImage, Option<Vec<usize>>)| match parts {
             None => vec![image],
             Some(parts) => {
                 parts.into_iter().map(|part| ListedImage { part: Some(part), ..image.clone() }).collect::<Vec<_>>()
             }
         };
-        let images = images.into_iter().zip(found).flat_map(one).collect();
+        let images: Vec<ListedImage> = images.into_iter().zip(found).flat_map(one).collect();
+        let mut seen = HashSet::new();
+        let twice: Vec<_> = images.iter().filter(|image| !seen.insert((&image.file, image.part))).collect();
+        if !twice.is_empty() {
+            let problem = |image: &&ListedImage| format!("{}: it is listed twice", image.name());
+            return Err(twice.iter().map(problem).collect());
+        }
         let repeated = |values: Vec<String>| -> Vec<String> {
             values.into_iter().zip(&counts).flat_map(|(value, &count)| std::iter::repeat_n(value, count)).collect()
         };
         let columns = columns.into_iter().map(|(name, values)| (name, repeated(values))).collect();
-        Ok(Self { images, classes, columns })
+        Ok(Self { images, classes, columns, empty })
     }
 
     /// Returns the ranges of images that follow each other in one file, which is then decoded once.
@@ -96,12 +107,10 @@ impl Listing {
         .collect()
     }
 
-    /// Takes patients from headers, where the listing names none.
+    /// Takes patients from headers, if the listing names none at all: one patient must not have two names.
     pub(super) fn complete(&mut self, facts: &[ImageFacts]) {
-        for (image, facts) in self.images.iter_mut().zip(facts) {
-            if image.patient.is_none() {
-                image.patient.clone_from(&facts.patient);
-            }
+        if self.images.iter().all(|image| image.patient.is_none()) {
+            self.images.iter_mut().zip(facts).for_each(|(image, facts)| image.patient.clone_from(&facts.patient));
         }
     }
 
@@ -184,6 +193,7 @@ mod tests {
             images: labels.iter().enumerate().map(image).collect(),
             classes: ["x", "y", "z"].map(str::to_owned).to_vec(),
             columns: vec![("id".to_owned(), (0..labels.len()).map(|index| format!("id {index}")).collect())],
+            empty: Vec::new(),
         }
     }
 
@@ -209,6 +219,11 @@ mod tests {
         let expanded = listing(&[0, 1, 2]).expanded(parts).unwrap();
         assert_eq!(expanded.names(), ["0", "1#4", "1#9"]);
         assert_eq!(expanded.columns[0].1, ["id 0", "id 1", "id 1"]);
+        assert_eq!(expanded.empty, ["2"]);
+        let mut twice = listing(&[0, 1, 2]);
+        twice.images[0] = ListedImage { file: "1".to_owned(), part: Some(4), ..ListedImage::default() };
+        let named = |image: &ListedImage| if image.part.is_some() { Ok(None) } else { parts(image) };
+        assert_eq!(twice.expanded(named), Err(vec!["1#4: it is listed twice".to_owned()]));
         assert_eq!(expanded.runs(), [0..1, 1..3]);
     }
 

@@ -16,6 +16,7 @@ use rayon::prelude::*;
 
 use super::doubtful;
 use super::file;
+use super::files::Files;
 use super::left_out::LeftOut;
 use super::listing::{ListedImage, Listing, classify};
 use super::natural;
@@ -75,22 +76,24 @@ fn find(folder: &Path, name: String) -> Result<FileName, String> {
 }
 
 /// Finds pictures that no row names, in the folders of those that rows name.
-pub(super) fn left_out(params: &Params, named: &[&str]) -> LeftOut {
+pub(super) fn left_out(params: &Params, files: &Files<'_>) -> Result<LeftOut, Vec<String>> {
     let path = params.path.as_deref().unwrap_or(Path::new(""));
     let root = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+    // Of all rows, those beyond the limit too.
+    let csv = files.read(files.names().next().unwrap_or_default()).map_err(|problem| vec![problem])?;
+    let named: HashSet<String> = read(params, &csv)?.files().collect();
     let folder = |name: &str| name.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
-    let folders: BTreeSet<String> = named.iter().skip(1).map(|name| folder(name)).collect();
-    let named: HashSet<&str> = named.iter().copied().collect();
+    let folders: BTreeSet<String> = named.iter().map(|name| folder(name)).collect();
     let mut left_out = LeftOut::default();
     for folder in folders {
         for name in natural::names_in(&root.join(&folder)).unwrap_or_default() {
             let name = format!("{folder}{name}");
-            if !named.contains(name.as_str()) && file::is_picture(&root.join(&name)) {
+            if !named.contains(&name) && file::is_picture(&root.join(&name)) {
                 left_out.add("in no row of the manifest", false, name);
             }
         }
     }
-    left_out
+    Ok(left_out)
 }
 
 /// Reads the rows; errors are one sentence each, with the line in the file.
@@ -144,6 +147,11 @@ impl Rows {
         if rows.rows.is_empty() && rows.problems.is_empty() {
             rows.problems.push((0, "it has no rows".to_owned()));
         }
+        // A report in a further column may have many lines, but then its quotes come in pairs.
+        let has_lines = |(_, values): &(String, Vec<String>)| values.iter().any(|value| value.contains('\n'));
+        if rows.further.iter().any(has_lines) && bytes.iter().filter(|&&byte| byte == b'"').count() % 2 == 1 {
+            rows.problems.push((0, "a quote is not closed, and a cell holds all lines after it".to_owned()));
+        }
         let mut first_line: HashMap<(&str, Option<usize>), u64> = HashMap::with_capacity(rows.rows.len());
         for Row { line, image, .. } in &rows.rows {
             let first = first_line.entry((&image.file, image.part)).or_insert(*line);
@@ -162,6 +170,11 @@ impl Rows {
 
     fn push(&mut self, line: u64, record: &csv::StringRecord, header: &[String], columns: &Columns) {
         let cell = |column: usize| record[column].trim();
+        let own = [Some(columns.image), Some(columns.label), columns.mask, columns.patient];
+        if let Some(column) = own.into_iter().flatten().find(|&column| cell(column).contains(['\n', '\r'])) {
+            let name = &header[column];
+            return self.wrong(line, &format!(": column `{name}` holds a line break; is a quote not closed?"));
+        }
         let mut file = |column: usize| {
             let wrong = |problem| self.wrong(line, &format!(": column `{}` {problem}", header[column]));
             relative(cell(column)).map_err(wrong).ok()
@@ -209,7 +222,7 @@ impl Rows {
             return Err(problems);
         }
         let images = self.rows.into_iter().zip(indices).map(|(row, label)| ListedImage { label, ..row.image });
-        Ok(Listing { images: images.collect(), classes, columns: self.further })
+        Ok(Listing { images: images.collect(), classes, columns: self.further, empty: Vec::new() })
     }
 }
 
@@ -304,6 +317,18 @@ mod tests {
 
     fn params(json: &str) -> Params {
         serde_json::from_str(&format!(r#"{{"format": "manifest", "path": "x"{json}}}"#)).unwrap()
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_swallows_no_rows() {
+        let of = |csv: &str| read(&params(""), csv.as_bytes()).map(|listing| listing.names().len());
+        let problems = of("image,label,notes\na.png,\"x,\nb.png,y,\n").unwrap_err();
+        assert!(problems[0].contains("line 2"), "{problems:?}");
+        let problems = of("image,label,notes\na.png,x,\"seen\nb.png,y,\n").unwrap_err();
+        assert_eq!(problems, ["a quote is not closed, and a cell holds all lines after it"]);
+        assert_eq!(of("image,label,notes\na.png,x,\"seen\ntwice\"\nb.png,y,\n"), Ok(2));
+        let problems = of("image,label,notes\na.png,\"x\ny\",\n").unwrap_err();
+        assert_eq!(problems, ["line 2: column `label` holds a line break; is a quote not closed?"]);
     }
 
     #[test]

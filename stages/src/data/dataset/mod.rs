@@ -60,9 +60,6 @@ pub use nifti::Axis;
 pub use params::{Format, Params, Resize};
 pub use resize::{Filter, MaskFilter};
 
-/// The fact in the key that names files left out.
-const LEFT_OUT: &str = "left out";
-
 pub(crate) struct Dataset;
 
 pub(crate) static STAGE: Adaptor<Dataset> = Adaptor::new();
@@ -98,9 +95,7 @@ impl Typed for Dataset {
             // The folder of a manifest may hold anything; `check` looks into it.
             Format::Manifest | Format::Phantom => return Ok(Vec::new()),
         };
-        let left_out = left_out.map_err(|problems| problems.join("\n"))?;
-        let json = || serde_json::to_string(&left_out).map_err(|error| error.to_string());
-        if left_out.0.is_empty() { Ok(Vec::new()) } else { Ok(vec![(LEFT_OUT.to_owned(), json()?)]) }
+        Ok(left_out.map_err(|problems| problems.join("\n"))?.facts())
     }
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
@@ -124,7 +119,7 @@ fn run(params: &Params, action: &Action, context: &Context<'_>) -> Result<Vec<Ou
         stack(context, &names, &runs, size, resize, load)?
     };
     listing.complete(&facts);
-    let left_out = left_out(action)?;
+    let left_out = LeftOut::of_facts(&action.probes);
     let audit = Audited { params, listing: &listing, names: &names, facts: &facts, left_out }.audit();
     let mut labels = listing.labels();
     if params.format != Format::Phantom && labels.columns.iter().all(|(name, _)| name != alike::COLUMN) {
@@ -161,30 +156,22 @@ pub fn check(params: &serde_json::Value) -> Result<Audit, Vec<String>> {
     listing.complete(&facts);
     let left_out = match params.format {
         Format::Folders => folders::scan(params.path.as_deref().unwrap_or(Path::new("")))?.left_out,
-        Format::Manifest => manifest::left_out(&params, &files.names().collect::<Vec<_>>()),
+        Format::Manifest => manifest::left_out(&params, &files)?,
         Format::ChengMat => cheng::left_out(params.path.as_deref().unwrap_or(Path::new("")))?,
         Format::Phantom => LeftOut::default(),
     };
     Ok(Audited { params: &params, listing: &listing, names: &names, facts: &facts, left_out }.audit())
 }
 
-/// Returns params for a folder: a manifest if it has `labels.csv`, Cheng's set if it has `1.mat` and so on, else a folder
+/// Returns params for a path: a manifest if it is a file, or a folder with `labels.csv`, Cheng's set if it has `1.mat` and so on, else a folder
 /// a class.
 pub fn guess(path: &Path) -> serde_json::Value {
     let format = match () {
-        () if path.join(manifest::DEFAULT_NAME).is_file() => Format::Manifest,
+        () if path.is_file() || path.join(manifest::DEFAULT_NAME).is_file() => Format::Manifest,
         () if cheng::files(path).is_ok() => Format::ChengMat,
         () => Format::Folders,
     };
     serde_json::json!({ "format": format, "path": path })
-}
-
-/// Returns the files that the node's key says are left out.
-fn left_out(action: &Action) -> Result<LeftOut, StageError> {
-    let json = action.probes.iter().find(|(name, _)| name == LEFT_OUT).map(|(_, json)| serde_json::from_str(json));
-    let left_out =
-        json.transpose().map_err(|error| StageError::new(format!("the key says what was {LEFT_OUT}: {error}")))?;
-    Ok(left_out.unwrap_or_default())
 }
 
 /// Lists the images within the limit; of volumes, slices.

@@ -19,6 +19,20 @@ use crate::artifact::Audit;
 /// The most names of a finding.
 pub(super) const NAMED_MAX: usize = 5;
 
+/// Names of folders that hold masks, or images beside them, and are no classes.
+const FOLDERS_OF_MASKS: [&str; 10] = [
+    "mask",
+    "masks",
+    "image",
+    "images",
+    "label",
+    "labels",
+    "annotation",
+    "annotations",
+    "segmentation",
+    "segmentations",
+];
+
 /// A data set that was read, with the facts about each image.
 pub(super) struct Audited<'a> {
     pub(super) params: &'a Params,
@@ -66,6 +80,15 @@ impl Audited<'_> {
         if let Some(limit) = self.params.limit {
             audit.note("limit", limit, format!("`limit` keeps at most {}", counted(limit, "image")));
         }
+        let volumes = &self.listing.empty;
+        let message = format!("{} left out, as no slice has foreground", counted(volumes.len(), "volume"));
+        audit.warn("files", volumes.len(), message, volumes.iter().take(NAMED_MAX).cloned().collect());
+        let telling = |name: &&String| FOLDERS_OF_MASKS.contains(&name.to_lowercase().as_str());
+        let suspects: Vec<String> = self.listing.classes.iter().filter(telling).cloned().collect();
+        if self.params.format == Format::Folders {
+            let message = "classes with names of folders of masks or images: name them in a manifest";
+            audit.warn("classes", suspects.len(), message, suspects);
+        }
         let empty = |class: &usize| !images.iter().any(|image| image.label as usize == *class);
         let empty: Vec<_> = (0..self.listing.classes.len()).filter(empty).collect();
         let names = empty.iter().map(|&class| self.listing.classes[class].clone()).collect();
@@ -105,6 +128,14 @@ impl Audited<'_> {
             all().filter(|&index| foreground(index).is_some_and(|(before, _)| before == 0)).collect();
         let message = format!("{} with a mask that has no foreground", counted(empty.len(), "image"));
         audit.warn("masks", empty.len(), message, self.named(&empty));
+        let is_large = |&index: &usize| {
+            let (height, width) = self.facts[index].size;
+            foreground(index).is_some_and(|(before, _)| 2 * before > height * width)
+        };
+        let large: Vec<usize> = all().filter(is_large).collect();
+        let message =
+            format!("{} with a mask of more than half of the picture: is it inverted?", counted(large.len(), "image"));
+        audit.warn("masks", large.len(), message, self.named(&large));
         let gone: Vec<usize> =
             all().filter(|&index| foreground(index).is_some_and(|(before, after)| before > 0 && after == 0)).collect();
         let mut levels: Vec<f64> = self.facts.iter().flat_map(|facts| &facts.levels).copied().collect();
@@ -121,7 +152,8 @@ impl Audited<'_> {
         if let Some(Foreground::Levels(listed)) = &self.params.foreground {
             let occurs = |level: &&f64| self.facts.iter().any(|facts| facts.levels.contains(level));
             let missing: Vec<String> = listed.iter().filter(|level| !occurs(level)).map(f64::to_string).collect();
-            let message = format!("{} of `foreground` that no mask has", counted(missing.len(), "level"));
+            let help = "palettes count as their colours, and fewer than 8 bits as 0 to 255";
+            let message = format!("{} of `foreground` that no mask has; {help}", counted(missing.len(), "level"));
             audit.warn("masks", missing.len(), message, missing);
         }
         let size = self.params.size.unwrap_or_default();

@@ -59,12 +59,13 @@ impl Audited<'_> {
         }
         let odd: Vec<usize> = (0..self.facts.len()).filter(|&index| value(index) != usual).collect();
         let others: Vec<_> = counts.iter().filter(|(other, _)| **other != usual).collect();
-        let shown = |(other, count): &(&T, &usize)| format!("{count} are {}", told(**other));
-        let mut listed: Vec<String> = others.iter().take(super::NAMED_MAX).map(shown).collect();
-        if others.len() > listed.len() {
-            listed.push(format!("and {} more", others.len() - listed.len()));
+        let shown = |(other, count): (T, usize)| format!("{} ({})", told(other), counted(count, "image"));
+        let mut listed = vec![shown((usual, most))];
+        listed.extend(others.iter().take(super::NAMED_MAX).map(|(other, count)| shown((**other, **count))));
+        if others.len() >= listed.len() {
+            listed.push(format!("and {} more", others.len() + 1 - listed.len()));
         }
-        let message = format!("{most} images are {}, {}{remedy}", told(usual), listed.join(", "));
+        let message = format!("pictures differ: {}{remedy}", listed.join("; "));
         audit.warn(topic, odd.len(), message, self.named(&odd));
     }
 }

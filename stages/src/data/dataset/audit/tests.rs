@@ -98,8 +98,8 @@ fn odd_ones_out_left_out_files_and_doubtful_values_are_warned_of() {
     let told = |topic: &str| -> Vec<String> {
         audit.findings.iter().filter(|it| it.topic == topic).map(ToString::to_string).collect()
     };
-    assert_eq!(told("sizes"), ["6 images are 16 × 16, 1 are 20 × 20: 4.png"]);
-    assert_eq!(told("samples"), ["6 images are grey, 8 bits, 1 are in colour, 8 bits: 5.png"]);
+    assert_eq!(told("sizes"), ["pictures differ: 16 × 16 (6 images); 20 × 20 (1 image): 4.png"]);
+    assert_eq!(told("samples"), ["pictures differ: grey, 8 bits (6 images); in colour, 8 bits (1 image): 5.png"]);
     assert_eq!(told("intensities"), ["1 image of one grey level alone: 6.png"]);
     assert_eq!(told("privacy"), ["1 image whose file name may tell a person or a date of birth: Doe_Jane.png"]);
     assert_eq!(told("files"), ["1 file left out, in no row of the manifest: spare.png"]);

@@ -89,5 +89,5 @@ pub(super) fn listing(annotations: Vec<(String, Annotation)>) -> Listing {
     };
     let mut images: Vec<_> = annotations.into_iter().map(image).collect();
     images.sort_by(|a, b| natural::compare(&a.file, &b.file));
-    Listing { images, classes: CLASSES.map(str::to_owned).to_vec(), columns: Vec::new() }
+    Listing { images, classes: CLASSES.map(str::to_owned).to_vec(), columns: Vec::new(), empty: Vec::new() }
 }

@@ -71,6 +71,7 @@ pub(super) fn listing(slices: &[Slice]) -> Listing {
         images: slices.iter().map(image).collect(),
         classes: Tumour::ALL.map(|tumour| tumour.name().to_owned()).to_vec(),
         columns: Vec::new(),
+        empty: Vec::new(),
     }
 }
 
