@@ -27,6 +27,12 @@ const PLACEHOLDERS: [&str; 18] = [
 /// The most values that a warning or an error shows.
 const SHOWN_MAX: usize = 3;
 
+/// Returns whether a patient in a header stands for no patient.
+pub(super) fn is_placeholder(patient: &str) -> bool {
+    let patient = patient.trim().to_lowercase();
+    patient.is_empty() || PLACEHOLDERS.contains(&patient.as_str()) || patient.starts_with("anon")
+}
+
 /// A column of classes or of patients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {

@@ -12,12 +12,9 @@ use orchestrate_engine::stage::FileName;
 use super::file::{self, is_picture};
 use super::left_out::LeftOut;
 use super::listing::{ListedImage, Listing, classify};
-use super::mask_pattern::MaskPattern;
+use super::mask_pattern::{MaskPattern, lookalike_stems};
 use super::natural::{self, names_in};
 use super::params::Params;
-
-/// Endings of names, after that of an image, that are never meant as an image; in lower case.
-const SUFFIXES: [&str; 7] = ["_mask", "_segmentation", "_seg", "_gt", "_label", "_annotation", "_lesion"];
 
 /// Pictures of the classes, by name below the folder, and the other files.
 #[derive(Debug, Default, PartialEq)]
@@ -151,15 +148,11 @@ pub(super) fn read(params: &Params, mut names: Vec<&str>) -> Result<Listing, Vec
     }
     for &index in &images {
         let (folder, file) = parts(index);
-        let image = SUFFIXES
-            .iter()
-            .filter_map(|suffix| stem(file).strip_suffix(suffix))
-            .find_map(|stem| by_stem.get(&(folder, stem)).map(|found| (stem, names[images[found[0]]])));
-        if let Some((stem_of_image, image)) = image {
-            let suffix = &stem(file)[stem_of_image.len()..];
+        let found = |stem: &str| by_stem.get(&(folder, stem)).map(|found| names[images[found[0]]]);
+        if let Some(image) = lookalike_stems(stem(file)).into_iter().find_map(found) {
             let name = names[index];
             problems.push(format!(
-                "`{name}` looks like a mask of `{image}`; set `mask = \"{{stem}}{suffix}\"`, or rename it"
+                "`{name}` looks like a mask of `{image}`; set `mask` to the pattern of your masks' names, or rename it"
             ));
         }
     }
@@ -232,8 +225,8 @@ mod tests {
         assert_eq!(listing.names(), ["a/x.png"]);
         assert_eq!(listing.images[0].masks, ["a/x_Segmentation.png"]);
         let problems = read(&params(), vec!["a/x.png", "a/x_Segmentation.png", "a/y_seg.png"]).unwrap_err();
-        let expected =
-            "`a/x_Segmentation.png` looks like a mask of `a/x.png`; set `mask = \"{stem}_segmentation\"`, or rename it";
+        let expected = "`a/x_Segmentation.png` looks like a mask of `a/x.png`; set `mask` to the \
+                        pattern of your masks' names, or rename it";
         assert_eq!(problems, [expected]);
     }
 

@@ -83,8 +83,16 @@ impl Listing {
             }
         };
         let images: Vec<ListedImage> = images.into_iter().zip(found).flat_map(one).collect();
-        let mut seen = HashSet::new();
-        let twice: Vec<_> = images.iter().filter(|image| !seen.insert((&image.file, image.part))).collect();
+        if images.is_empty() && !empty.is_empty() {
+            return Err(vec![format!("no slice of {} volumes has foreground", empty.len())]);
+        }
+        // A file with one picture has it as part 0, too.
+        let (mut parts, mut named) = (HashSet::new(), HashSet::new());
+        let is_twice = |image: &&ListedImage| {
+            let is_new = parts.insert((image.file.clone(), image.part.unwrap_or_default()));
+            !(named.insert(image.name()) && is_new)
+        };
+        let twice: Vec<_> = images.iter().filter(is_twice).collect();
         if !twice.is_empty() {
             let problem = |image: &&ListedImage| format!("{}: it is listed twice", image.name());
             return Err(twice.iter().map(problem).collect());

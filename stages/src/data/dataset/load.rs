@@ -6,6 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::cheng;
+use super::doubtful::is_placeholder;
 use super::facts::ImageFacts;
 use super::file::SourceFile;
 use super::files::Files;
@@ -149,7 +150,12 @@ impl<'a> Loader<'a> {
             }
             let mut wanted = BTreeSet::new();
             for name in &image.masks {
-                let found = files.open(name, axis).and_then(|mask| mask.parts_where(has_foreground));
+                let found = files.open(name, axis).and_then(|mask| match mask.parts() {
+                    parts if parts == slices => mask.parts_where(has_foreground),
+                    parts => {
+                        Err(format!("it has {parts} slices, but the image {slices}; set `slice` (0 is the first)"))
+                    }
+                });
                 wanted.extend(found.map_err(|problem| format!("mask {name}: {problem}"))?);
             }
             Ok(Some(wanted.into_iter().filter(|&slice| slice < slices).collect()))
@@ -178,9 +184,10 @@ impl<'a> Loader<'a> {
             samples: Some(samples),
             range: levels.range,
             excluded: levels.excluded,
+            // `ANONYMOUS` and the like are no patient, and would make one of many.
             patient: header
                 .patient
-                .filter(|patient| !patient.trim().is_empty())
+                .filter(|patient| !is_placeholder(patient))
                 .map(|patient| pseudonym(self.params.pseudonym_key.as_deref().unwrap_or_default(), &patient)),
             levels: found,
             burned_in: header.burned_in,

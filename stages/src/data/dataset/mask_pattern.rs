@@ -48,7 +48,12 @@ impl MaskPattern {
             return rest.strip_suffix(self.suffix.as_str()).into_iter().filter(ends).collect();
         }
         let mut stems: Vec<&str> = match self.suffix.as_str() {
-            "" => rest.char_indices().map(|(at, letter)| &rest[..at + letter.len_utf8()]).collect(),
+            // A letter or digit would belong to the name of another image: `mask_10` is no mask of `1`.
+            "" => {
+                let ends =
+                    rest.char_indices().filter(|(_, letter)| !letter.is_alphanumeric()).map(|(at, _)| &rest[..at]);
+                ends.chain([rest]).collect()
+            }
             suffix => rest.match_indices(suffix).map(|(at, _)| &rest[..at]).collect(),
         };
         stems.retain(ends);
@@ -57,9 +62,45 @@ impl MaskPattern {
     }
 }
 
+/// Words for masks in names of files.
+const WORDS: [&str; 9] = ["mask", "masks", "segmentation", "seg", "gt", "label", "annotation", "lesion", "roi"];
+
+/// Returns possible names of the image that a file looks like a mask of, whatever the pattern: `x` for `x-mask_1`,
+/// `x.seg` and `mask_x`. All are in lower case and without endings.
+pub(super) fn lookalike_stems(name: &str) -> Vec<&str> {
+    const SEPARATORS: [char; 4] = ['_', '-', '.', ' '];
+    let unnumbered = name.trim_end_matches(|letter: char| letter.is_ascii_digit()).trim_end_matches(SEPARATORS);
+    let before = |name: &'_ str, word: &str| -> Option<usize> {
+        Some(name.strip_suffix(word)?.strip_suffix(SEPARATORS)?.len()).filter(|length| *length > 0)
+    };
+    let after = |word: &str| name.strip_prefix(word)?.strip_prefix(SEPARATORS).filter(|stem| !stem.is_empty());
+    let of_word = |word: &&str| {
+        let lengths = [before(name, word), before(unnumbered, word)];
+        lengths.into_iter().flatten().map(|length| &name[..length]).chain(after(word)).collect::<Vec<_>>()
+    };
+    WORDS.iter().flat_map(of_word).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_look_like_masks_name_their_image_in_every_common_way() {
+        for name in ["x_mask", "x-mask", "x.seg", "x_mask_1", "x_gt2", "mask_x", "roi-x", "x_segmentation"] {
+            assert!(lookalike_stems(name).contains(&"x"), "{name}");
+        }
+        for name in ["x", "mask", "_mask", "xmask", "x_masked", "unmask_x"] {
+            assert!(!lookalike_stems(name).contains(&"x"), "{name}: {:?}", lookalike_stems(name));
+        }
+    }
+
+    #[test]
+    fn text_after_the_stem_does_not_go_on_with_its_name() {
+        let pattern = MaskPattern::parse("mask_{stem}*").unwrap();
+        assert_eq!(pattern.stems("mask_10"), ["10"]);
+        assert_eq!(pattern.stems("mask_1_b"), ["1_b", "1"]);
+    }
 
     #[test]
     fn a_mask_names_its_image() {

@@ -5,7 +5,7 @@ mod pictures;
 mod tests;
 mod twins;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::doubtful::{self, Doubt, Role};
 use super::facts::ImageFacts;
@@ -178,6 +178,20 @@ impl Audited<'_> {
             let message = format!("{} with a pseudonym that no key protects; {help}", counted(open, "image"));
             audit.warn("privacy", open, message, Vec::new());
         }
+        let mut of_header: HashMap<&str, BTreeSet<&str>> = HashMap::new();
+        for (image, facts) in images.iter().zip(self.facts) {
+            if let (Some(patient), Some(header)) = (&image.patient, &facts.patient) {
+                of_header.entry(header).or_default().insert(patient);
+            }
+        }
+        let divided: BTreeSet<&str> = of_header.values().filter(|it| it.len() > 1).flatten().copied().collect();
+        let message = format!("{} of the manifest with a Patient ID in common", counted(divided.len(), "patient"));
+        audit.warn(
+            "patients",
+            divided.len(),
+            message,
+            divided.iter().take(NAMED_MAX).map(ToString::to_string).collect(),
+        );
         let unknown: Vec<usize> = (0..images.len()).filter(|&index| images[index].patient.is_none()).collect();
         if unknown.len() == images.len() {
             audit.note("patients", 0, "no image names its patient, so no split can keep patients apart");

@@ -16,14 +16,12 @@ struct Pairs {
 impl Audited<'_> {
     /// Equal pictures by digest, and nearly equal ones by hash.
     pub(super) fn twins(&self, audit: &mut Audit) {
-        let mut first: HashMap<_, usize> = HashMap::new();
+        let mut by_digest: HashMap<_, Vec<usize>> = HashMap::new();
         let mut equal = Kinds::default();
         for (index, facts) in self.facts.iter().enumerate().filter(|(_, facts)| !facts.is_constant) {
-            if let Some(&earlier) = first.get(&facts.digest) {
-                equal.add(self, earlier, index);
-            } else {
-                first.insert(facts.digest, index);
-            }
+            let earlier = by_digest.entry(facts.digest).or_default();
+            earlier.iter().for_each(|&earlier| equal.add(self, earlier, index));
+            earlier.push(index);
         }
         equal.tell(self, audit, "equal to another");
         let hashes: Vec<u64> = self.facts.iter().map(|facts| facts.hash).collect();

@@ -3,8 +3,9 @@
 //! The crate `tiff` undoes compression, predictors, strips, tiles and byte order. It refuses palettes and some colours,
 //! so every page is presented to it as plain samples, by its tag of the colours, and the colours are mixed here.
 
-use std::io::{Cursor, ErrorKind};
+use std::io::{self, Cursor, ErrorKind, Read};
 
+use flate2::read::ZlibDecoder;
 use tiff::TiffError;
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 
@@ -37,6 +38,8 @@ const NO_DATA: u16 = 42_113;
 
 const UNCOMPRESSED: u64 = 1;
 const JPEG: u64 = 7;
+const DEFLATE: u64 = 8;
+const OLD_DEFLATE: u64 = 32_946;
 
 /// A TIFF file, and its pages.
 pub(in crate::data::dataset) struct Tiff {
@@ -377,6 +380,11 @@ fn check_chunks(bytes: &[u8], structure: Structure<'_>, directory: &Directory, f
         let chunk = bytes.get(offset as usize..end).ok_or(cut)?;
         if chunk.is_empty() {
             return Err("it lacks pixels: a strip or tile is empty".to_owned());
+        }
+        if compression == DEFLATE || compression == OLD_DEFLATE {
+            // The crate stops at the last pixel, before the checksum.
+            io::copy(&mut ZlibDecoder::new(chunk).take(ALLOC_MAX_BYTES as u64), &mut io::sink())
+                .map_err(|_| "the TIFF file is damaged: a strip or tile cannot be decompressed".to_owned())?;
         }
         if compression == JPEG {
             let tables = structure.data(directory, JPEG_TABLES).and_then(|tables| tables.strip_suffix(&[0xFF, 0xD9]));
