@@ -79,7 +79,7 @@ fn masks_of_one_image_are_joined_and_a_hit_prints_the_audit_without_reading_an_i
     sandbox.write("busi/benign/notes.txt", "x");
     let explained = sandbox.orchestrate(&["explain", "spec.toml", "images"]).out;
     assert!(
-        explained.contains("left out, ending .txt, which is not read: not set → 1: benign/notes.txt"),
+        explained.contains("left out, ending .txt, which is not read: not set → \"1: benign/notes.txt\""),
         "{explained}"
     );
     let after = sandbox.run_well(&[]);

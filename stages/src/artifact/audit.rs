@@ -8,8 +8,8 @@ use super::{Columns, Rows, Table};
 
 /// Findings about a data set, in the order of a report.
 ///
-/// Columns: `level` (`note` or `warning`), `topic` (a word such as `masks`), `count` (images, files or pairs), `message`
-/// (one sentence), `names` (the first ones with commas between, and `…` if there are more; may be empty).
+/// Columns: `level` (`note` or `warning`), `topic` (a word such as `masks`), `count` (images, files or pairs),
+/// `message` (one sentence), `names` (the first ones with commas between, and `…` if there are more; may be empty).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audit {
     /// The findings.

@@ -51,7 +51,8 @@ pub struct Levels {
 ///   value);
 /// - `synthetic`;
 /// - if there are such figures: `classified`, `constant`; `images`, `times` (see [`Repeats`]); `published_mean`,
-///   `published_sd`, `published_precision`; `low`, `high`, `units` (see [`Interval`]); `w`, `p`, `left_out` (see [`PairedTest`]).
+///   `published_sd`, `published_precision`; `low`, `high`, `units` (see [`Interval`]); `w`, `p`, `left_out` (see
+///   [`PairedTest`]).
 ///
 /// Notes: `rows`, `columns` (names and labels in order, as JSON), `across`, `at_most`, `title`, `source`, `resampling`
 /// (JSON), `remarks`.

@@ -163,8 +163,8 @@ pub fn check(params: &serde_json::Value) -> Result<Audit, Vec<String>> {
     Ok(Audited { params: &params, listing: &listing, names: &names, facts: &facts, left_out }.audit())
 }
 
-/// Returns params for a path: a manifest if it is a file, or a folder with `labels.csv`, Cheng's set if it has `1.mat` and so on, else a folder
-/// a class.
+/// Returns params for a path: a manifest if it is a file, or a folder with `labels.csv`; Cheng's set if it has `1.mat`
+/// and so on; else a folder a class.
 pub fn guess(path: &Path) -> serde_json::Value {
     let format = match () {
         () if path.is_file() || path.join(manifest::DEFAULT_NAME).is_file() => Format::Manifest,

@@ -73,8 +73,8 @@ fn equal_and_nearly_equal_pictures_are_told_by_class_and_patient() {
         [
             "1 pair of pictures in two classes (4.76 % of all pairs), equal to another: 1.png and 5.png",
             "1 pair of pictures of one patient, equal to another",
-            "1 pair of pictures of different or unknown patients (4.76 % of all pairs), nearly equal to another (at most 3 of 64 bits of dHash): \
-             3.png and 7.png",
+            "1 pair of pictures of different or unknown patients (4.76 % of all pairs), nearly equal to another \
+             (at most 3 of 64 bits of dHash): 3.png and 7.png",
         ]
     );
 }

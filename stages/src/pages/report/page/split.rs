@@ -92,8 +92,9 @@ fn similar(leakage: &Leakage) -> Markup {
         @if others + own > 0 {
             p class=(if others > 0 { "warning" } else { "quiet" }) {
                 strong { "Nearly equal pictures: " }
-                (thousands(others)) " of " (thousands(images)) " validation images resemble a training image of another "
-                "or an unknown patient, " (thousands(own)) " only those of their own (dHash, at most 3 of 64 bits)."
+                (thousands(others)) " of " (thousands(images)) " validation images resemble a training image of "
+                "another or an unknown patient, " (thousands(own)) " only those of their own (dHash, at most 3 of 64 "
+                "bits)."
             }
         }
     }
