@@ -3,7 +3,7 @@
 use crate::artifact::Labels;
 use crate::data::alike;
 
-/// Images that resemble one on the other side of their fold. Columns: see [`SimilarImages::COLUMNS`].
+/// Images that resemble one on the other side of their fold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SimilarImages {
     /// Validation images nearly equal to a training image of another or an unknown group.
