@@ -13,6 +13,7 @@
 //! Integers are little-endian everywhere; [`Reader`] decodes them.
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::value::digest::Digest;
 
@@ -167,6 +168,14 @@ pub fn is_sealed(text: &[u8]) -> Option<bool> {
     let seal_start = text.len().checked_sub(SEAL.len() + SEAL_HEX + SEAL_END.len())?;
     let (before, end) = text.split_at(seal_start);
     end.starts_with(SEAL.as_bytes()).then(|| end == seal(&Digest::of(before)).as_bytes())
+}
+
+/// Parses an object that [`sealed`] wrote. The error is one sentence.
+pub(crate) fn unsealed<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
+    if is_sealed(text) != Some(true) {
+        return Err("its checksum does not fit".to_owned());
+    }
+    serde_json::from_slice(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
 use crate::files::disk;
-use crate::files::frame::{is_sealed, sealed};
+use crate::files::frame::{sealed, unsealed};
 use crate::format::checkpoint::{self, Checkpoints};
 use crate::format::names;
 use crate::lock::session;
@@ -66,16 +66,9 @@ impl Forgetting {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Forgetting, String> {
-    if is_sealed(bytes) != Some(true) {
-        return Err("its checksum does not fit".to_owned());
-    }
-    serde_json::from_slice(bytes).map_err(|error| error.to_string())
-}
-
 /// Returns the damage of the list's bytes, if there is any.
 pub(crate) fn problem(bytes: &[u8]) -> Option<String> {
-    parse(bytes).err()
+    unsealed::<Forgetting>(bytes).err()
 }
 
 impl Store {
@@ -83,7 +76,7 @@ impl Store {
     pub fn interrupted_forgetting(&self) -> Result<Option<Forgetting>, StoreError> {
         let path = self.layout.forgetting();
         match disk::read(&path, BYTES_MAX) {
-            Ok(bytes) => parse(&bytes).map(Some).map_err(|reason| StoreError::Forgetting { path, reason }),
+            Ok(bytes) => unsealed(&bytes).map(Some).map_err(|reason| StoreError::Forgetting { path, reason }),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StoreError::Forgetting { path, reason: error.to_string() }),
         }

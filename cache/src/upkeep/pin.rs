@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
 use crate::files::disk;
-use crate::files::frame::{is_sealed, sealed};
+use crate::files::frame::{sealed, unsealed};
 use crate::format::layout::Access;
 use crate::format::names::{self, PIN};
 use crate::store::Store;
@@ -39,16 +39,9 @@ impl Pin {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Pin, String> {
-    if is_sealed(bytes) != Some(true) {
-        return Err("its checksum does not fit".to_owned());
-    }
-    serde_json::from_slice(bytes).map_err(|error| error.to_string())
-}
-
 /// Returns the damage of a pin's bytes, if there is any.
 pub(crate) fn problem(bytes: &[u8]) -> Option<String> {
-    parse(bytes).err()
+    unsealed::<Pin>(bytes).err()
 }
 
 impl Store {
@@ -95,7 +88,7 @@ impl Store {
     fn read_pin(&self, name: &str) -> Result<Pin, StoreError> {
         let path = self.layout.pins().join(format!("{name}{PIN}"));
         let bytes = disk::read(&path, BYTES_MAX).map_err(StoreError::io("read", &path))?;
-        parse(&bytes).map_err(|reason| StoreError::Pin { path, reason })
+        unsealed(&bytes).map_err(|reason| StoreError::Pin { path, reason })
     }
 
     fn pin_path(&self, name: &str) -> Result<PathBuf, StoreError> {

@@ -21,7 +21,7 @@ pub struct Audit {
 pub struct Finding {
     /// True if people should look at it.
     pub is_warning: bool,
-    /// What it is about, such as `masks`.
+    /// The topic, such as `masks`.
     pub topic: String,
     /// Number of images, files, patients or pairs that it is about.
     pub count: usize,

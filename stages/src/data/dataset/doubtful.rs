@@ -45,7 +45,7 @@ pub(super) enum Role {
 /// A doubt about values of a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Doubt {
-    /// What is doubtful, in how many rows, and what to do, in one sentence.
+    /// The doubt, the number of rows, and what to do, in one sentence.
     pub(super) message: String,
     /// The values, sorted, each once.
     pub(super) names: Vec<String>,

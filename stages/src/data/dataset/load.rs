@@ -85,17 +85,12 @@ impl<'a> Loader<'a> {
                 return run.for_each(|index| each(index, self.load_one(&self.listing.images[index])));
             }
         };
-        let mut problem = None;
-        for index in run {
-            let loaded = match (&opened, &mut problem) {
-                (Ok(opened), _) => self.load_part(opened, &self.listing.images[index]),
-                (Err(_), Some(())) => Err(String::new()),
-                (Err(error), problem) => {
-                    *problem = Some(());
-                    Err(error.clone())
-                }
-            };
-            each(index, loaded);
+        match opened {
+            Ok(opened) => run.for_each(|index| each(index, self.load_part(&opened, &self.listing.images[index]))),
+            Err(problem) => {
+                let mut problem = Some(problem);
+                run.for_each(|index| each(index, Err(problem.take().unwrap_or_default())));
+            }
         }
     }
 
@@ -158,7 +153,7 @@ impl<'a> Loader<'a> {
                 });
                 wanted.extend(found.map_err(|problem| format!("mask {name}: {problem}"))?);
             }
-            Ok(Some(wanted.into_iter().filter(|&slice| slice < slices).collect()))
+            Ok(Some(wanted.into_iter().collect()))
         })
     }
 
@@ -178,7 +173,10 @@ impl<'a> Loader<'a> {
                 let (found, expected) = (text(next.size()), text(levels.grid.size()));
                 return Err(format!("the mask is {found}, but the image {expected}"));
             }
-            mask = Some(mask.map_or(next.clone(), |joined| joined.united(&next)));
+            mask = Some(match mask {
+                Some(joined) => joined.united(&next),
+                None => next,
+            });
         }
         let facts = ImageFacts {
             samples: Some(samples),

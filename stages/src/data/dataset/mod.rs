@@ -88,14 +88,7 @@ impl Typed for Dataset {
     }
 
     fn probe(params: &Params) -> Result<Vec<(String, String)>, String> {
-        let path = params.path.as_deref().unwrap_or(Path::new(""));
-        let left_out = match params.format {
-            Format::Folders => folders::scan(path).map(|scan| scan.left_out),
-            Format::ChengMat => cheng::left_out(path),
-            // The folder of a manifest may hold anything; `check` looks into it.
-            Format::Manifest | Format::Phantom => return Ok(Vec::new()),
-        };
-        Ok(left_out.map_err(|problems| problems.join("\n"))?.facts())
+        Ok(left_out(params).map_err(|problems| problems.join("\n"))?.facts())
     }
 
     fn run(context: &Context<'_>, batch: &[(Params, &Action)]) -> Vec<Result<Vec<Output>, StageError>> {
@@ -155,10 +148,8 @@ pub fn check(params: &serde_json::Value) -> Result<Audit, Vec<String>> {
         .map_err(|problems| problems.into_iter().filter(|(_, it)| !it.is_empty()).map(told).collect::<Vec<_>>())?;
     listing.complete(&facts);
     let left_out = match params.format {
-        Format::Folders => folders::scan(params.path.as_deref().unwrap_or(Path::new("")))?.left_out,
         Format::Manifest => manifest::left_out(&params, &files)?,
-        Format::ChengMat => cheng::left_out(params.path.as_deref().unwrap_or(Path::new("")))?,
-        Format::Phantom => LeftOut::default(),
+        _ => left_out(&params)?,
     };
     Ok(Audited { params: &params, listing: &listing, names: &names, facts: &facts, left_out }.audit())
 }
@@ -172,6 +163,17 @@ pub fn guess(path: &Path) -> serde_json::Value {
         () => Format::Folders,
     };
     serde_json::json!({ "format": format, "path": path })
+}
+
+/// Lists the files that the key says are left out.
+fn left_out(params: &Params) -> Result<LeftOut, Vec<String>> {
+    let path = params.path.as_deref().unwrap_or(Path::new(""));
+    match params.format {
+        Format::Folders => Ok(folders::scan(path)?.left_out),
+        Format::ChengMat => cheng::left_out(path),
+        // The folder of a manifest may hold anything; `check` looks into it.
+        Format::Manifest | Format::Phantom => Ok(LeftOut::default()),
+    }
 }
 
 /// Lists the images within the limit; of volumes, slices.

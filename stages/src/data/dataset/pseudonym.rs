@@ -9,7 +9,7 @@ const DIGITS: usize = 12;
 /// - `key`: the param `pseudonym_key`; the same key gives the same pseudonyms everywhere
 /// - `patient`: the identity in a header or manifest; spaces around it do not count
 ///
-/// Who knows the key, or that there is none, can try all short identities: a number of six digits is found in a
+/// Anyone who knows the key, or that there is none, can try all short identities: a number of six digits is found in a
 /// second. So a pseudonym hides such identities only from those who do not have the spec.
 pub(super) fn pseudonym(key: &str, patient: &str) -> String {
     let key = blake3::derive_key("orchestrate 2026 pseudonyms of patients", key.as_bytes());

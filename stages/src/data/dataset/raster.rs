@@ -78,3 +78,8 @@ impl Raster {
         (self.height, self.width)
     }
 }
+
+/// Returns Rec. 601 luma in 16-bit fixed point, rounded, with Pillow's weights.
+pub(super) fn luma<T: Copy + Into<u64>>(rgb: &[T]) -> u64 {
+    (rgb[0].into() * 19_595 + rgb[1].into() * 38_470 + rgb[2].into() * 7_471 + 0x8000) >> 16
+}

@@ -22,7 +22,7 @@ pub struct Leakage {
     pub classes: Vec<String>,
     /// For each fold, all classes together and then each class.
     pub rows: Vec<LeakageRow>,
-    /// What is doubtful about the folds, one sentence each.
+    /// Doubts about the folds, one sentence each.
     pub warnings: Vec<String>,
 }
 

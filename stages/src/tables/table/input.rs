@@ -42,7 +42,7 @@ pub(crate) struct Figure {
 pub(crate) struct LabelledFigure {
     pub(super) labels: Vec<(String, String)>,
     pub(super) figure: Figure,
-    /// What collapsed in the predictions that were measured.
+    /// Collapsed classifiers among the predictions that were measured.
     pub(super) collapse: Option<Arc<Collapse>>,
 }
 

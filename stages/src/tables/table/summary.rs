@@ -31,7 +31,7 @@ pub(crate) struct Gathered<'a> {
     pub(crate) metric: Option<String>,
     /// By the coordinates along rows and columns.
     pub(crate) cells: BTreeMap<Coordinates, Groups<'a>>,
-    /// What the metrics in the cells say of collapsed classifiers, a sentence each.
+    /// Remarks of the metrics in the cells on collapsed classifiers, a sentence each.
     pub(crate) collapses: Vec<String>,
 }
 

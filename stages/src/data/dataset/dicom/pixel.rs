@@ -1,6 +1,6 @@
 //! Intensities from stored samples: sign, rescaling, padding, colours. Source: DICOM PS3.3 2024, C.7.6.3.1 and C.11.1.
 
-use super::super::raster::{Raster, Samples as Form, Values};
+use super::super::raster::{Raster, Samples as Form, Values, luma};
 use super::element::DataSet;
 use super::functional::group;
 use super::lut::Lut;
@@ -101,7 +101,7 @@ impl Meaning {
         let rgb = |pixel: usize| {
             let [first, second, third] = [0, 1, 2].map(|channel| samples.bits(pixel, channel, 3));
             let is_ybr = matches!(self.kind, Kind::Ybr) && !samples.became_rgb;
-            luma(if is_ybr { rgb_of_ybr([first, second, third]) } else { [first, second, third] })
+            luma(&if is_ybr { rgb_of_ybr([first, second, third]) } else { [first, second, third] })
         };
         let values = match &self.kind {
             Kind::Grey { inverted } => {
@@ -128,7 +128,7 @@ impl Meaning {
             }
             Kind::Palette(_) if is_mask => Values::Deep((0..pixels).map(|pixel| stored(pixel) as f64).collect()),
             Kind::Palette(palettes) => {
-                let level = |value| luma([0, 1, 2].map(|channel: usize| palettes[channel].entry(value).into())) as u8;
+                let level = |value| luma(&[0, 1, 2].map(|channel: usize| palettes[channel].entry(value))) as u8;
                 Values::Levels((0..pixels).map(|pixel| level(stored(pixel))).collect())
             }
             Kind::Rgb | Kind::Ybr if self.stored == 8 => Values::Levels((0..pixels).map(|at| rgb(at) as u8).collect()),
@@ -202,11 +202,6 @@ impl Rescale {
     }
 }
 
-/// Rec. 601 luma in 16-bit fixed point, rounded, with Pillow's weights.
-const fn luma([red, green, blue]: [u64; 3]) -> u64 {
-    (red * 19_595 + green * 38_470 + blue * 7_471 + 0x8000) >> 16
-}
-
 /// Converts full-range YCbCr of 8 bits, rounded half up. Source: PS3.3 C.7.6.3.1.2, ISO/IEC 10918-5 section 7.
 fn rgb_of_ybr(ybr: [u64; 3]) -> [u64; 3] {
     let [y, cb, cr] = ybr.map(|sample| sample as f64);
@@ -226,7 +221,7 @@ mod tests {
         assert_eq!(rgb_of_ybr([90, 128, 128]), [90, 90, 90]);
         // Pure red is (76, 85, 255).
         assert_eq!(rgb_of_ybr([76, 85, 255]), [254, 0, 0]);
-        assert_eq!(luma([255, 0, 0]), 76);
-        assert_eq!(luma([65_535; 3]), 65_535);
+        assert_eq!(luma(&[255_u16, 0, 0]), 76);
+        assert_eq!(luma(&[65_535_u16; 3]), 65_535);
     }
 }

@@ -15,7 +15,7 @@ use clusters::{Clusters, clusters, main, photograph};
 /// More levels than this are a picture, not a mask.
 const LEVELS_MAX: usize = 1 << 16;
 
-/// Which pixels of a mask count.
+/// The pixels of a mask that count.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "a list of levels, such as [1, 2], or `above-half` is expected")]
 pub enum Foreground {

@@ -16,7 +16,7 @@ use std::io::Read;
 use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
-use super::raster::{Header, Raster, SIDE_MAX, Samples, VOLUME_MAX_BYTES, Values};
+use super::raster::{Header, Raster, SIDE_MAX, Samples, VOLUME_MAX_BYTES, Values, luma};
 use super::window::{FileWindow, Function};
 
 use header::{Kind, NiftiHeader};
@@ -107,7 +107,7 @@ impl Nifti {
         let (height, width, voxels) = self.voxels(slice);
         let values = match (self.header.kind, self.header.scale) {
             (Kind::Unsigned(1), None) => Values::Levels(voxels.map(|voxel| self.bytes_of(voxel)[0]).collect()),
-            (Kind::Colour(_), _) => Values::Levels(voxels.map(|voxel| luma(self.bytes_of(voxel))).collect()),
+            (Kind::Colour(_), _) => Values::Levels(voxels.map(|voxel| luma(self.bytes_of(voxel)) as u8).collect()),
             (_, scale) => {
                 let (slope, intercept) = scale.unwrap_or((1.0, 0.0));
                 let scaled = |value: f64| if scale.is_some() { value * slope + intercept } else { value };
@@ -285,10 +285,4 @@ fn decompressed(packed: &[u8]) -> Result<(Vec<u8>, NiftiHeader), String> {
     // To the checksum at the end.
     std::io::copy(&mut reader.take(VOLUME_MAX_BYTES), &mut std::io::sink()).map_err(damaged)?;
     Ok((bytes, header))
-}
-
-/// Rec. 601 luma in 16-bit fixed point, rounded, with Pillow's weights.
-fn luma(rgb: &[u8]) -> u8 {
-    let [red, green, blue] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
-    ((red * 19_595 + green * 38_470 + blue * 7_471 + 0x8000) >> 16) as u8
 }

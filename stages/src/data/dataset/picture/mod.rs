@@ -10,7 +10,7 @@ mod tiff;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::raster::{Raster, Samples, Values};
+use super::raster::{Raster, Samples, Values, luma};
 use orientation::Orientation;
 use tiff::Tiff;
 
@@ -143,17 +143,12 @@ fn drawn_in_alpha<T: Copy + PartialOrd>(levels: &[T], alpha: &[u8]) -> bool {
 }
 
 /// Converts pixels of grey, grey and alpha, RGB or RGBA to grey.
-fn grey<T: Copy + Into<u32>>(samples: Vec<T>, channels: usize, narrow: impl Fn(u32) -> T) -> Vec<T> {
+fn grey<T: Copy + Into<u64>>(samples: Vec<T>, channels: usize, narrow: impl Fn(u64) -> T) -> Vec<T> {
     if channels == 1 {
         return samples;
     }
     let pixels = samples.chunks_exact(channels);
     pixels.map(|pixel| if channels < 3 { pixel[0] } else { narrow(luma(pixel)) }).collect()
-}
-
-/// Rec. 601 luma in 16-bit fixed point, rounded, with Pillow's weights.
-fn luma<T: Copy + Into<u32>>(rgb: &[T]) -> u32 {
-    (rgb[0].into() * 19_595 + rgb[1].into() * 38_470 + rgb[2].into() * 7_471 + 0x8000) >> 16
 }
 
 /// Returns the last of 2 or 4 channels.

@@ -315,7 +315,7 @@ impl Form {
             |value: f64| no_data.is_some_and(|no_data| value == no_data || value == f64::from(no_data as f32));
         let value = |pixel: usize| match (&self.colours, white) {
             (Colours::Rgb, Some(white)) if white == f64::from(u16::MAX) => {
-                f64::from(luma(&[0, 1, 2].map(|channel| at(pixel, channel) as u32)))
+                luma(&[0, 1, 2].map(|channel| at(pixel, channel) as u32)) as f64
             }
             (Colours::Rgb, _) => 0.299 * at(pixel, 0) + 0.587 * at(pixel, 1) + 0.114 * at(pixel, 2),
             _ if is_missing(at(pixel, 0)) => f64::NAN,

@@ -1,4 +1,4 @@
-//! Which images count, and figures that mean little.
+//! Images that count, and figures that mean little.
 
 use serde_json::json;
 
