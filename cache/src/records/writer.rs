@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::error::StoreError;
 use crate::files::{clock, disk};
 use crate::format::layout::Layout;
+use crate::format::pack::PACK_BYTES;
 use crate::format::record::{Draft, Hit};
 use crate::lock::memory::{lock, write};
 use crate::lock::wait::{Hold, try_lock};
@@ -22,8 +23,6 @@ use crate::records::index::Index;
 use crate::value::artifact::{ActionKey, ActionResult, Artifact, OutputDigest};
 use crate::value::digest::Digest;
 
-/// A pack of this length gets no further groups.
-const PACK_BYTES: u64 = 64 << 20;
 /// Most bytes kept of a torn tail.
 const TAIL_BYTES: usize = 256 << 20;
 /// Size of waiting records at which they are committed unasked.

@@ -61,7 +61,7 @@ impl Store {
                 return Ok(earlier.clone());
             }
             // Under the mutex, so that no record moves from `pending` to the index meanwhile.
-            let recorded = self.index().location(Kind::Result, &key.0);
+            let recorded = self.index_with(Kind::Result, &[key.0]).location(Kind::Result, &key.0);
             let Some(location) = recorded else {
                 return Ok(pending.add_result(*key, result));
             };
@@ -78,7 +78,7 @@ impl Store {
 
     /// Puts the result of a key out of use, so that another one can be recorded for it.
     pub fn forget_result(&self, key: &ActionKey) {
-        let recorded = self.index().location(Kind::Result, &key.0);
+        let recorded = self.index_with(Kind::Result, &[key.0]).location(Kind::Result, &key.0);
         if let Some(location) = recorded {
             self.bury(Kind::Result, &key.0, &location);
         }
@@ -105,7 +105,7 @@ impl Store {
         };
         let (digest, size_bytes) = (Digest::of(&bytes), bytes.len() as u64);
         let mut pending = self.writer.pending();
-        if !pending.has_blob(&digest) && self.index().blob_size(&digest).is_none() {
+        if !pending.has_blob(&digest) && self.index_with(Kind::Blob, &[digest]).blob_size(&digest).is_none() {
             pending.add_blob(digest, bytes);
         }
         Ok((digest, size_bytes))
