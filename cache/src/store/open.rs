@@ -23,10 +23,10 @@ use crate::lock::memory::{read, write};
 use crate::lock::session::{self, Session};
 use crate::lock::use_lock::{UseLock, Using};
 use crate::lock::wait::{self, Hold};
-use crate::records::durable;
 use crate::records::index::Index;
 use crate::records::pack_lengths::{self, PackLengths};
 use crate::records::writer::Writer;
+use crate::records::{durable, seal};
 use crate::store::last_use;
 use crate::value::artifact::ActionKey;
 use crate::value::digest::{Digest, DigestMap};
@@ -166,9 +166,10 @@ impl Store {
         RwLockWriteGuard::downgrade(index)
     }
 
-    /// Writes an index file if none covers at least so many records.
+    /// Writes an index file if none covers at least so many records, and seals packs if there are many.
     pub(crate) fn extend_index(&self, least: usize) -> Result<()> {
-        if self.access == Access::ReadOnly || self.index().uncovered() < least {
+        let is_due = |index: &Index| index.uncovered() >= least || !index.surplus().is_empty();
+        if self.access == Access::ReadOnly || !is_due(&self.index()) {
             return Ok(());
         }
         // One process at a time; another one does the work of this one too.
@@ -178,8 +179,11 @@ impl Store {
             // Another process was quicker.
             self.index_mut().read_again(&self.layout)?;
         }
+        let surplus = self.index().surplus();
+        seal::seal(&self.layout, &self.index, &surplus)?;
+        seal::sync_uncovered(&self.layout, &self.index)?;
         let index = self.index();
-        if index.uncovered() < least {
+        if index.uncovered() < least && surplus.is_empty() {
             return Ok(());
         }
         index.extension().write(self.session_dir()?, &self.layout.packs())?;
