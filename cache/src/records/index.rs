@@ -262,17 +262,9 @@ impl Index {
         all.filter(move |(digest, location)| kind != Kind::Result || self.location(kind, digest) == Some(*location))
     }
 
-    /// Returns the number of records of a kind, those that only index files know included.
+    /// Returns the number of records of a kind in memory.
     pub(crate) fn count(&self, kind: Kind) -> usize {
-        if !self.coverage.is_used() {
-            return table_of(kind).map_or(0, |table| self.tables[table].len());
-        }
-        let is_young = |record: &Record<'_>| record.header.kind == Some(kind);
-        let young = |pack: &Pack| {
-            let groups = pack.groups_between(pack.covered, u64::MAX);
-            groups.map(|(_, _, group)| pack.records(group..group + 1).filter(is_young).count()).sum::<usize>()
-        };
-        self.packs.iter().map(young).sum::<usize>() + self.coverage.count(kind) as usize
+        table_of(kind).map_or(0, |table| self.tables[table].len())
     }
 
     /// Returns the outputs of a result.
