@@ -169,6 +169,11 @@ impl Index {
         self.tables[table_of(kind)?].get(&self.packs, digest)
     }
 
+    /// Lists the records of all results of a key; two hosts may have recorded one each.
+    pub(crate) fn results(&self, key: &ActionKey) -> Vec<Location> {
+        self.location(Kind::Result, &key.0).into_iter().collect()
+    }
+
     /// Iterates over all records of a kind in use, by digest or key, in no order.
     pub(crate) fn all(&self, kind: Kind) -> impl Iterator<Item = (Digest, Location)> {
         let locations = table_of(kind).into_iter().flat_map(|table| self.tables[table].iter());

@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::StoreError;
@@ -19,7 +20,7 @@ use crate::files::{clock, disk};
 use crate::format::layout::{Access, Layout};
 use crate::lock::lease::{Lease, Leases};
 use crate::lock::memory::{read, write};
-use crate::lock::session::{self, Session};
+use crate::lock::session::Session;
 use crate::lock::use_lock::{UseLock, Using};
 use crate::lock::wait::{self, Hold};
 use crate::records::durable;
@@ -42,7 +43,7 @@ pub struct Store {
     pub(super) objects: RwLock<DigestMap<u64>>,
     pub(crate) writer: Writer,
     leases: Option<Arc<Leases>>,
-    session: Option<Session>,
+    session: Option<Arc<Session>>,
     /// Carries the lock `gc.lock`, shared while the store is open.
     pub(crate) gc_lock: Option<File>,
 }
@@ -59,9 +60,8 @@ impl Store {
         let (leases, session) = match access {
             Access::ReadOnly => (None, None),
             Access::ReadWrite => {
-                session::sweep(&layout.tmp(), None)?;
-                let session = Session::open(&layout)?;
-                (Some(Arc::new(Leases::open(&layout, &session.dir)?)), Some(session))
+                let session = Arc::new(Session::open(&layout)?);
+                (Some(Arc::new(Leases::open(&layout, &session)?)), Some(session))
             }
         };
         // Under the lock, so that no collection runs between its number and the index.
@@ -117,7 +117,7 @@ impl Store {
 
     /// The same, without appending to these packs.
     pub(crate) fn commit_avoiding(&self, packs: &HashSet<String>) -> Result<()> {
-        self.writer.commit(&self.layout, &self.index, packs)
+        self.writer.commit(&self.layout, &self.index, packs, self.session()?)
     }
 
     /// Reads new records of other processes.
@@ -150,13 +150,32 @@ impl Store {
     ///
     /// The new holder refreshes and looks again before it works, as the former one may have recorded a result.
     pub fn try_lease(&self, key: &ActionKey) -> Result<Option<Lease>> {
-        self.leases.as_ref().ok_or_else(|| self.read_only())?.try_take(key)
+        self.leases()?.try_take(key)
     }
 
     /// The same as [`Store::try_lease`] for heavy work: other hosts that share the store see the lease, and may take it
     /// two minutes after its holder's host has stopped.
     pub fn try_lease_across_hosts(&self, key: &ActionKey) -> Result<Option<Lease>> {
-        self.leases.as_ref().ok_or_else(|| self.read_only())?.try_take_across_hosts(key)
+        self.leases()?.try_take_across_hosts(key)
+    }
+
+    /// Returns whether another host may have the store open now: then results of its light nodes may appear at any time.
+    pub fn is_shared_with_hosts(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.others.present.load(Ordering::Relaxed))
+    }
+
+    /// Shows other hosts from now on that this process lives; a process with a lease does so anyway.
+    pub fn stay(&self) {
+        self.session.iter().for_each(|session| session.stay());
+    }
+
+    /// Takes the warnings about other hosts since the last call, a sentence each.
+    pub fn take_warnings(&self) -> Vec<String> {
+        self.session.as_ref().map(|session| session.others.take_warnings()).unwrap_or_default()
+    }
+
+    pub(crate) fn leases(&self) -> Result<&Arc<Leases>> {
+        self.leases.as_ref().ok_or_else(|| self.read_only())
     }
 
     /// Names the holder of a taken lease.
@@ -182,7 +201,7 @@ impl Store {
 
     /// The session; an error if the store is read-only.
     pub(crate) fn session(&self) -> Result<&Session> {
-        self.session.as_ref().ok_or_else(|| self.read_only())
+        self.session.as_deref().ok_or_else(|| self.read_only())
     }
 
     /// The folder for unfinished files.
