@@ -44,17 +44,24 @@ pub(crate) fn pack_id(name: &str) -> Option<&str> {
     name.strip_suffix(".pack").filter(|id| is_pack_id(id))
 }
 
+/// Returns the id of an index file from its name; it is made like that of a pack.
+pub(crate) fn index_id(name: &str) -> Option<&str> {
+    name.strip_suffix(".index").filter(|id| is_pack_id(id))
+}
+
+/// Returns the id of the host that writes a pack, from the pack's id; empty for packs of earlier versions.
+pub(crate) fn pack_host(id: &str) -> &str {
+    let mut parts = id.split('-');
+    match (parts.nth(1), parts.nth(1)) {
+        (Some(host), Some(_)) => host,
+        _ => "",
+    }
+}
+
 fn is_pack_id(id: &str) -> bool {
     let parts: Vec<_> = id.split('-').collect();
     let is_known = matches!(parts.len(), 3 | 4) && parts.iter().all(|part| is_hex(part));
     is_known && parts[0].len() >= 12 && (parts.len() == 3 || is_host(parts[1]))
-}
-
-/// Returns the host that writes a pack; `None` for a pack of format 1.
-pub(crate) fn pack_host(id: &str) -> Option<&str> {
-    let mut parts = id.split('-').skip(1);
-    let host = parts.next()?;
-    (parts.count() == 2).then_some(host)
 }
 
 fn is_host(text: &str) -> bool {
@@ -169,7 +176,7 @@ mod tests {
         assert_eq!(pack_id(&format!("{pack}.pack")), Some(pack));
         let of_host = "0198f2c4a1b3-5e0c1d2f3a4b-1f3a-0";
         assert_eq!(pack_id(&format!("{of_host}.pack")), Some(of_host));
-        assert_eq!((pack_host(of_host), pack_host(pack)), (Some("5e0c1d2f3a4b"), None));
+        assert_eq!((pack_host(of_host), pack_host(pack)), ("5e0c1d2f3a4b", ""));
         for name in [
             "copy of a.pack",
             "1-1-1.pack",

@@ -15,6 +15,7 @@
 //! | 2 artifact | digest (32), count of files (4), each: digest (32), size (8), name | none |
 //! | 3 result | key (32), `recorded_ms` (8), `elapsed_ms` (8), count of outputs (4), each: digest (32), name | JSON |
 //! | 4 tombstone | of a dead record: kind (1), digest or key (32), offset of the body (8), id of the pack | none |
+//! | 5 seal | none: the pack gets no more groups | none |
 //!
 //! Sizes in parentheses are in bytes. Integers are little-endian; a name is its length (4), then UTF-8. The JSON holds
 //! the preimage and the provenance of the result. The id of a pack has no length, as it is the last field. A
@@ -41,11 +42,14 @@ pub(crate) enum Kind {
     Artifact = 2,
     Result = 3,
     Tombstone = 4,
+    Seal = 5,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Blob, Self::Artifact, Self::Result, Self::Tombstone].into_iter().find(|kind| *kind as u8 == byte)
+        [Self::Blob, Self::Artifact, Self::Result, Self::Tombstone, Self::Seal]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -94,6 +98,10 @@ impl Draft {
         fields.extend(tombstone.body_at.to_le_bytes());
         fields.extend(tombstone.pack.as_bytes());
         Self { kind: Kind::Tombstone, fields, body: Vec::new() }
+    }
+
+    pub(crate) fn seal() -> Self {
+        Self { kind: Kind::Seal, fields: Vec::new(), body: Vec::new() }
     }
 
     /// Appends the header to `headers`.
@@ -170,6 +178,12 @@ impl<'a> Header<'a> {
         let count = reader.u32();
         let mut file = move || Some((reader.digest()?, reader.u64()?, reader.counted()?));
         (0..count.unwrap_or(1)).map(move |_| file())
+    }
+
+    /// The time at which a result was recorded; `None` for other kinds.
+    pub(crate) fn recorded_ms(&self) -> Option<u64> {
+        let is_result = self.kind == Some(Kind::Result);
+        is_result.then_some(Reader(self.fields.get(DIGEST_LEN..)?)).and_then(|mut reader| reader.u64())
     }
 
     /// The outputs and times of a result.

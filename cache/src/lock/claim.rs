@@ -8,12 +8,12 @@
 //! - of another host once its session has ended, or has stood still for two minutes of the observer's clock
 //!   (`watch.rs`).
 //!
-//! **One winner a key.** A claim is made by giving a file its second name, which only one host can do, and is taken over
-//! by renaming a file over it, so at any time it names one holder. A holder may have been taken for dead: its machine
-//! slept, or its file server hung. So it looks at its claim once more before it records its result, and again when the
-//! result is durable, before it is reported. The next holder looks for a result after it has taken the claim. So either
-//! it finds that of the former one, or the former one finds that it has lost the claim, and uses the result of the next.
-//! A holder that died before it recorded anything blocks nobody: its claim is taken over like any other.
+//! **One winner a key.** A claim is made by giving a file its second name, which only one host can do, and is taken
+//! over by renaming a file over it, so at any time it names one holder. A holder may have been taken for dead: its
+//! machine slept, or its file server hung. So it looks at its claim once more before it records its result, and again
+//! when the result is durable, before it is reported. The next holder looks for a result after it has taken the claim.
+//! So either it finds that of the former one, or the former one finds that it has lost the claim, and uses the result
+//! of the next. A holder that died before it recorded anything blocks nobody: its claim is taken over like any other.
 //!
 //! A holder that is stopped for two minutes *between* its look and the write of its record may still record a second
 //! result. It sees that when it goes on, and takes its record out of use. Readers in between choose as for any key with

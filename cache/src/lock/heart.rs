@@ -3,9 +3,9 @@
 //! It starts with the first lease: a run of hits ends sooner than a heart would beat once.
 //!
 //! **Probe.** Some filesystems keep kernel locks on one host: a FUSE mount for each (as of sshfs), NFS mounted with
-//! `nolock`, Lustre with `localflock`. So at each beat the heart looks at sessions of other hosts. A session whose number
-//! grows is alive, and a live session holds the lock on its file. If that lock seems to be free here, locks do not reach
-//! from here to there. The run says so once for each host.
+//! `nolock`, Lustre with `localflock`. So at each beat the heart looks at sessions of other hosts. A session whose
+//! number grows is alive, and a live session holds the lock on its file. If that lock seems to be free here, locks do
+//! not reach from here to there. The run says so once for each host.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};

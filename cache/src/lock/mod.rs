@@ -20,9 +20,9 @@
 //! runs publish in turn.
 //!
 //! **Kinds.** A claim is a file, and its holder lives while the heartbeat of its session goes on, because other hosts
-//! must see it. All others are kernel locks: `flock` on a whole file, or for leases an open-file-description lock on one
-//! byte. A kernel lock belongs to an open file, so all threads of a process hold it together; a set or mutex in memory
-//! makes them exclude each other.
+//! must see it. All others are kernel locks: `flock` on a whole file, or for leases an open-file-description lock on
+//! one byte. A kernel lock belongs to an open file, so all threads of a process hold it together; a set or mutex in
+//! memory makes them exclude each other.
 //!
 //! **Other hosts.** Kernel locks may stay on one host, or within one mount (`host.rs`). Then each host still writes its
 //! own packs and session files, as their names tell the host. Claims decide between two hosts with one key, heartbeats

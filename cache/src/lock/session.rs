@@ -6,10 +6,10 @@
 //! next. The files stay. A folder without a lock file beside it is not a session's, whatever its name: it stays, and no
 //! session takes its number.
 //!
-//! **Other hosts.** Their locks may not reach this host, so a free lock proves nothing. A session of another host counts
-//! as alive until it says that it has ended, or until its heartbeat has stood still for ten minutes of this host's own
-//! clock (`watch.rs`). After a day its files go. Sessions of format 1 have no host in their names. They are dead, as the
-//! format was raised while nobody had the store open; their files go after a day too.
+//! **Other hosts.** Their locks may not reach this host, so a free lock proves nothing. A session of another host
+//! counts as alive until it says that it has ended, or until its heartbeat has stood still for ten minutes of this
+//! host's own clock (`watch.rs`). After a day its files go. Sessions of format 1 have no host in their names. They are
+//! dead, as the format was raised while nobody had the store open; their files go after a day too.
 
 use std::collections::HashSet;
 use std::fs::File;

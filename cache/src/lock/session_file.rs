@@ -12,8 +12,8 @@
 //! collection reads the notes after the index: it knows no result without its note. An object is noted while `use.lock`
 //! is held, as it may have no result yet. No clock takes part.
 //!
-//! The file outlives its session. The next session that takes it overwrites it from the start and cuts nothing, so a run
-//! of hits costs three small writes; older numbers may follow the zero.
+//! The file outlives its session. The next session that takes it overwrites it from the start and cuts nothing, so a
+//! run of hits costs three small writes; older numbers may follow the zero.
 
 use std::collections::HashSet;
 use std::fs::File;

@@ -15,6 +15,7 @@ use crate::error::StoreError;
 use crate::files::{clock, disk};
 use crate::format::layout::Layout;
 use crate::format::names::pack_host;
+use crate::format::pack::PACK_BYTES;
 use crate::format::record::{Draft, Hit};
 use crate::lock::host::Host;
 use crate::lock::memory::{lock, write};
@@ -25,8 +26,6 @@ use crate::records::index::Index;
 use crate::value::artifact::{ActionKey, ActionResult, Artifact, OutputDigest};
 use crate::value::digest::Digest;
 
-/// A pack of this length gets no further groups.
-const PACK_BYTES: u64 = 64 << 20;
 /// Most bytes kept of a torn tail.
 const TAIL_BYTES: usize = 256 << 20;
 /// Size of waiting records at which they are committed unasked.
@@ -223,7 +222,7 @@ fn take_over(
     avoid: &HashSet<String>,
     host: &Host,
 ) -> Result<Option<OpenPack>, StoreError> {
-    for id in layout.pack_ids()?.into_iter().filter(|id| pack_host(id) == Some(&host.id)) {
+    for id in layout.pack_ids()?.into_iter().filter(|id| pack_host(id) == host.id) {
         let path = layout.pack(&id);
         let Ok(file) = disk::open_to_write(&path) else { continue };
         let len = file.metadata().map_err(StoreError::io("read", &path))?.len();

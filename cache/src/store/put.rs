@@ -62,7 +62,7 @@ impl Store {
                 return Ok(earlier.clone());
             }
             // Under the mutex, so that no record moves from `pending` to the index meanwhile.
-            let recorded = self.index().location(Kind::Result, &key.0);
+            let recorded = self.index_with(Kind::Result, &[key.0]).location(Kind::Result, &key.0);
             let Some(location) = recorded else {
                 return Ok(pending.add_result(*key, result));
             };
@@ -77,7 +77,8 @@ impl Store {
         }
     }
 
-    /// Returns whether everybody is served these outputs for a key, which this process has just recorded and made durable.
+    /// Returns whether everybody is served these outputs for a key, which this process has just recorded and made
+    /// durable.
     ///
     /// If another host took the key over meanwhile (`is_lost`) and has recorded a result, this one is put out of use.
     pub fn served(&self, key: &ActionKey, outputs: &[(String, OutputDigest)], is_lost: bool) -> Result<bool> {
@@ -94,7 +95,7 @@ impl Store {
 
     /// Puts the result of a key out of use, so that another one can be recorded for it.
     pub fn forget_result(&self, key: &ActionKey) {
-        let recorded = self.index().location(Kind::Result, &key.0);
+        let recorded = self.index_with(Kind::Result, &[key.0]).location(Kind::Result, &key.0);
         if let Some(location) = recorded {
             self.bury(Kind::Result, &key.0, &location);
         }
@@ -122,7 +123,7 @@ impl Store {
         };
         let (digest, size_bytes) = (Digest::of(&bytes), bytes.len() as u64);
         let mut pending = self.writer.pending();
-        if !pending.has_blob(&digest) && self.index().blob_size(&digest).is_none() {
+        if !pending.has_blob(&digest) && self.index_with(Kind::Blob, &[digest]).blob_size(&digest).is_none() {
             pending.add_blob(digest, bytes);
         }
         Ok((digest, size_bytes))

@@ -90,6 +90,7 @@ impl Store {
     /// Returns what a forgetting would remove, and changes nothing.
     pub fn plan_forgetting(&self, what: &Forgetting) -> Result<GcReport, StoreError> {
         self.refresh()?;
+        self.read_whole()?;
         Ok(self.forget_plan(what)?.report)
     }
 
@@ -110,6 +111,7 @@ impl Store {
         self.commit()?;
         let _alone = Alone::try_take(self)?.or_in_use()?;
         self.refresh()?;
+        self.read_whole()?;
         self.forget_objects();
         self.pins()?;
         let mut what = what.clone();

@@ -7,13 +7,13 @@
 //! **Beside running engines.** If nobody else has the store open, packs are rewritten too; a process that opens the
 //! store in those seconds waits. Otherwise no pack is moved, and these stay: everything that a live session noted
 //! (`session_file.rs`), which is all that it found, recorded or stored, and all inputs of that. Pinned results
-//! (`pin.rs`) always stay. The locks are described in `lock/mod.rs`. Where the locks of a live session do not reach this
-//! host, lookups there cannot be made to wait; then nothing is collected. A reader has no session, as it may not write:
-//! its packs stay, but a result that only a reader looks at may go, and its next read says that it is missing.
+//! (`pin.rs`) always stay. The locks are described in `lock/mod.rs`. Where the locks of a live session do not reach
+//! this host, lookups there cannot be made to wait; then nothing is collected. A reader has no session, as it may not
+//! write: its packs stay, but a result that only a reader looks at may go, and its next read says that it is missing.
 //!
-//! **Clocks.** Wall clocks only rank, and say what is older than a limit. A result whose last use lies in the future, by
-//! a wrong clock, ranks as the latest used and is older than no limit until that time has come. A collection whose own
-//! clock is ahead takes more for old. Neither takes what is noted or pinned.
+//! **Clocks.** Wall clocks only rank, and say what is older than a limit. A result whose last use lies in the future,
+//! by a wrong clock, ranks as the latest used and is older than no limit until that time has come. A collection whose
+//! own clock is ahead takes more for old. Neither takes what is noted or pinned.
 //!
 //! **Logs.** Logs of runs count in the limits and are collected like results. The engine knows these files: it passes
 //! their sizes, and removes those named in the report.
@@ -56,6 +56,7 @@ impl Store {
         let nobody_looks_up = self.use_lock()?.exclude()?;
         // Before the notes are read, as a result is noted first.
         self.refresh()?;
+        self.read_whole()?;
         let alone = Alone::try_take(self)?;
         self.forget_objects();
         if !policy.dry_run {

@@ -379,8 +379,8 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             ours.extend(missing);
             for node in hits.into_iter().map(|id| self.name(id)).collect::<Vec<_>>() {
                 self.teller.warn(format!(
-                    "{node} ran here, but another host recorded its result meanwhile, which is used; the one of this run \
-                     is dropped"
+                    "{node} ran here, but another host recorded its result meanwhile, which is used; the one of this \
+                     run is dropped"
                 ));
             }
         }
