@@ -188,7 +188,7 @@ fn a_new_store_is_tagged_as_a_cache() {
     open(&dir.path().join("a/b"));
     let tag = fs::read_to_string(dir.path().join("a/b/CACHEDIR.TAG")).unwrap();
     assert!(tag.starts_with("Signature: 8a477f597d28d172789f06886806bc55"));
-    assert_eq!(fs::read_to_string(dir.path().join("a/b/format")).unwrap(), "orchestrate store 3\n");
+    assert_eq!(fs::read_to_string(dir.path().join("a/b/format")).unwrap(), "orchestrate store 2\n");
 }
 
 #[test]

@@ -129,7 +129,8 @@ impl Index {
     /// Tells the coverage the numbers of packs.
     pub(super) fn number_packs(&mut self) {
         let mut coverage = std::mem::take(&mut self.coverage);
-        let mut hosts: Vec<_> = self.packs.iter().map(|pack| names::pack_host(&pack.id)).collect();
+        let hosts = self.packs.iter().map(|pack| names::pack_host(&pack.id));
+        let mut hosts: Vec<_> = hosts.filter(|host| !host.is_empty()).collect();
         hosts.dedup();
         coverage.number(hosts.len() > 1, |id| self.pack_number(id));
         self.coverage = coverage;
@@ -253,6 +254,12 @@ impl Index {
     /// Returns whether a digest or key has a record in memory.
     pub(super) fn has(&self, kind: Kind, digest: &Digest) -> bool {
         table_of(kind).is_some_and(|table| self.tables[table].all(&self.packs, digest).next().is_some())
+    }
+
+    /// Lists the records of all results of a key; two hosts may have recorded one each.
+    pub(crate) fn results(&self, key: &ActionKey) -> Vec<Location> {
+        let tables = table_of(Kind::Result).map(|table| &self.tables[table]);
+        tables.into_iter().flat_map(|table| table.all(&self.packs, &key.0)).copied().collect()
     }
 
     /// Iterates over all records of a kind in use, by digest or key, in no order.
