@@ -15,7 +15,6 @@ use crate::value::digest::{Digest, Digester};
 
 /// Blobs of this length and more are objects.
 pub(crate) const OBJECT_MIN_BYTES: u64 = 64 << 10;
-const READ_ONLY: u32 = 0o444;
 const CHUNK: usize = 1 << 20;
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -119,10 +118,10 @@ fn renew(layout: &Layout, digest: &Digest, size_bytes: u64) -> bool {
 fn finish(layout: &Layout, temporary: tempfile::TempPath, digest: &Digest) -> Result<Put> {
     let file = disk::open(&temporary)?;
     // A file of a stage may have an old date, and old objects without a result may be collected.
-    disk::protect(&file, clock::now(), READ_ONLY, &temporary)?;
-    disk::sync(&file, &temporary)?;
     let dir = folder(layout, digest);
     disk::create_folder(&dir)?;
+    disk::protect(&file, clock::now(), &layout.object(digest), &temporary)?;
+    disk::sync(&file, &temporary)?;
     // A folder with an object has a durable name; an empty one may have been created just now by another process.
     if fs::read_dir(&dir).map_or(true, |mut entries| entries.next().is_none()) {
         disk::sync_dir(&layout.objects())?;

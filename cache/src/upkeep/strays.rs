@@ -76,7 +76,8 @@ impl Folder {
     fn classify(&self, name: &OsStr, kind: FileType) -> Name {
         let Some(name) = name.to_str() else { return Name::Stray };
         match kind {
-            kind if kind.is_dir() && (self.is_folder)(name) => Name::Ours,
+            // One that is empty and never got its name stays, as it does no harm.
+            kind if kind.is_dir() && (self.is_folder)(finished_name(name).unwrap_or(name)) => Name::Ours,
             kind if (kind.is_file() || self.any_kind && !kind.is_dir()) && (self.is_file)(name) => Name::Ours,
             kind if kind.is_file() && finished_name(name).is_some_and(self.is_file) => Name::Unfinished,
             _ => Name::Stray,
