@@ -117,6 +117,14 @@ pub enum StoreError {
         /// Its file.
         path: PathBuf,
     },
+    /// A pack cannot be read, so it is unknown what its results need; nothing was deleted.
+    #[error("the pack {path} cannot be read, so nothing is deleted: it is unknown what its results need ({reason})")]
+    UnreadablePack {
+        /// Its file.
+        path: PathBuf,
+        /// The cause.
+        reason: String,
+    },
     /// The list of an interrupted forgetting cannot be read.
     #[error("{path} cannot be read: {reason}; `store repair` removes it, then forget the same again")]
     Forgetting {

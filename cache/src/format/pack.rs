@@ -41,6 +41,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::error::StoreError;
 use crate::files::disk;
 use crate::files::frame::{Reader, crc};
+use crate::files::regular::is_of_one_file;
 use crate::format::record::{Draft, FIELDS_AT, Header, Kind};
 
 const MAGIC: [u8; 4] = [0x89, b'O', b'G', b'R'];
@@ -71,6 +72,8 @@ pub(crate) struct Pack {
     pub(crate) damage: Vec<Range<u64>>,
     /// Offsets of bodies in the last commit without their checksum.
     pub(crate) bad_bodies: HashSet<u64>,
+    /// Why it cannot be read, or no further: it is another user's, no file, or on a bad disk. It is left alone then.
+    pub(crate) unreadable: Option<String>,
 }
 
 /// Numbers of records by kind; kinds of later versions count at 0.
@@ -106,12 +109,33 @@ impl Pack {
         let (id, path, headers) = (id.to_owned(), path.into(), Vec::new());
         let (groups, damage, bad_bodies) = (Vec::new(), Vec::new(), HashSet::new());
         let (counts, used) = Default::default();
-        Self { id, path, headers, groups, counts, end: 0, commit: 0, durable: 0, used, damage, bad_bodies }
+        Self {
+            id,
+            path,
+            headers,
+            groups,
+            counts,
+            end: 0,
+            commit: 0,
+            durable: 0,
+            used,
+            damage,
+            bad_bodies,
+            unreadable: None,
+        }
     }
 
-    /// Reads the groups appended since the last call; returns their numbers.
+    /// Reads the groups appended since the last call, as far as they can be read; returns their numbers.
     pub(crate) fn read_new(&mut self) -> Result<Range<usize>, StoreError> {
         let known = self.groups.len();
+        self.unreadable = match self.read_groups(known) {
+            Err(error) if is_of_one_file(&error) => Some(error.to_string()),
+            read => read.map(|()| None)?,
+        };
+        Ok(known..self.groups.len())
+    }
+
+    fn read_groups(&mut self, known: usize) -> Result<(), StoreError> {
         let file = disk::open(&self.path)?;
         let len = file.metadata().map_err(StoreError::io("read", &self.path))?.len();
         let mut window = Window::new(&file, &self.path, len);
@@ -128,8 +152,7 @@ impl Pack {
                 },
             }
         }
-        self.check_last_commit(known, &mut window)?;
-        Ok(known..self.groups.len())
+        self.check_last_commit(known, &mut window)
     }
 
     fn take_group(&mut self, window: &mut Window<'_>, group: &GroupHeader) -> Result<(), StoreError> {

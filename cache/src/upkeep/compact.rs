@@ -50,7 +50,7 @@ pub(crate) struct PackUse {
     size_bytes: u64,
     pub(crate) dead_bytes: u64,
     pub(crate) damaged: bool,
-    /// True if it has records of a later version; only that version can copy them.
+    /// True if it has records that cannot be copied: those of a later version, or some that cannot be read.
     pub(crate) foreign: bool,
 }
 
@@ -76,7 +76,7 @@ pub(crate) fn pack_uses(index: &Index, kept: &Kept) -> Result<Vec<PackUse>, Stor
         let live_bytes: u64 = live.map(|record| record.len()).sum();
         let headers = (pack.group_count() * GROUP_HEADER_LEN) as u64;
         let damaged = !pack.damage.is_empty() || !pack.bad_bodies.is_empty();
-        let foreign = records().any(|record| record.header.kind.is_none());
+        let foreign = pack.unreadable.is_some() || records().any(|record| record.header.kind.is_none());
         let dead_bytes = match live_bytes {
             // A pack with foreign records is never rewritten.
             _ if foreign => 0,
