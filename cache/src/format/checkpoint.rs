@@ -94,8 +94,12 @@ impl Checkpoints {
     pub(crate) fn damaged(&self) -> Result<Vec<(PathBuf, String)>, StoreError> {
         let damage = |name: String| {
             let path = self.dir.join(name);
-            let bytes = disk::read(&path, BYTES_MAX).map_err(|error| format!("it cannot be read: {error}"));
-            let damage = bytes.and_then(|bytes| self.open(&bytes).map(drop)).err()?;
+            let damage = match disk::read(&path, BYTES_MAX) {
+                Ok(bytes) => self.open(&bytes).err()?,
+                // Its stage has replaced it by a later one.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+                Err(error) => format!("it cannot be read: {error}"),
+            };
             Some((path, damage))
         };
         let names = disk::list(&self.dir)?.into_iter().filter(|name| is_checkpoint(name));

@@ -2,6 +2,10 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// Time until a second look at what seems damaged: it may be a file that is just written.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A damaged or missing file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 //! Damage and repair of the files beside packs and objects: lists, caches, pins, checkpoints and the tag for backups.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use crate::error::StoreError;
 use crate::external::stat_cache::StatCache;
@@ -11,7 +13,7 @@ use crate::format::layout::{CACHEDIR_TAG, Layout};
 use crate::format::names;
 use crate::records::pack_lengths;
 use crate::store::last_use;
-use crate::upkeep::problem::Problem;
+use crate::upkeep::problem::{LOOK_AGAIN, Problem};
 use crate::upkeep::{forget, lineage, pin};
 
 /// A longer file is not read: none of them grows to this.
@@ -32,7 +34,18 @@ fn removable(path: PathBuf, damage: Option<String>) -> Option<Finding> {
     damage.map(|message| Finding { problem: Problem::new(path, message), torn: false, mended: None })
 }
 
-/// Checks all of these files.
+/// Checks all of these files, beside processes that write them: a file is damaged if two looks say so.
+pub(crate) fn confirmed(layout: &Layout) -> Result<Vec<Finding>, StoreError> {
+    let mut findings = findings(layout)?;
+    if !findings.is_empty() {
+        thread::sleep(LOOK_AGAIN);
+        let again: HashSet<_> = self::findings(layout)?.into_iter().map(|finding| finding.problem.path).collect();
+        findings.retain(|finding| again.contains(&finding.problem.path));
+    }
+    Ok(findings)
+}
+
+/// Checks all of these files once.
 pub(crate) fn findings(layout: &Layout) -> Result<Vec<Finding>, StoreError> {
     let mut findings = Vec::new();
     for (path, damage) in [
