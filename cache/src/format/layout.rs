@@ -149,6 +149,9 @@ impl Layout {
             self.write_format()?;
         }
         let is_missing = |name: &&&str| !entries.iter().any(|(entry, _)| entry == **name);
+        if is_store && is_missing(&&"CACHEDIR.TAG") {
+            disk::replace(&self.cachedir_tag(), CACHEDIR_TAG.as_bytes(), true)?;
+        }
         FOLDERS.iter().filter(is_missing).try_for_each(|name| disk::create_folder(&self.dir.join(name)))
     }
 

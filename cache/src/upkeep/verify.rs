@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use crate::error::StoreError;
 use crate::files::disk;
+use crate::files::regular::is_of_one_file;
 use crate::format::blob::{BlobError, BlobLocation};
 use crate::format::object;
 use crate::format::pack::{Pack, Record};
@@ -51,9 +52,10 @@ impl Store {
     pub fn verify(&self) -> Result<VerifyReport, StoreError> {
         // Before the index is read: a pack has at least this length from then on.
         let lengths = pack_lengths::read(&self.layout).unwrap_or_default();
-        let objects = catalog::objects(&self.layout)?;
+        let (objects, denied) = catalog::readable_objects(&self.layout)?;
         self.refresh()?;
         let mut report = VerifyReport::default();
+        report.problems.extend(denied.iter().map(|error| Problem::of(&self.layout.objects(), error)));
         let ids = self.layout.pack_ids()?;
         let packs: Vec<_> = ids.par_iter().map(|id| self.verify_pack(id)).collect::<Result<_, _>>()?;
         let missing = self.index().missing(&lengths, &self.layout);
@@ -75,7 +77,7 @@ impl Store {
             // The index may still have lost records.
             self.reload()?;
         }
-        report.strange = strays::strays(&self.layout)?;
+        report.strange = strays::strays(&self.layout, &mut report.problems)?;
         report.objects = objects.len() as u64;
         report.bytes_read += objects.iter().map(|object| object.size_bytes).sum::<u64>();
         report.problems.par_extend(objects.par_iter().filter_map(|object| self.verify_object(object)));
@@ -277,7 +279,11 @@ fn torn_tail(pack: &mut Pack, file: &File) -> Result<Option<u64>, StoreError> {
 
 /// Returns whether a record has its checksum and digest.
 fn is_sound(pack: &Pack, file: &File, record: &Record<'_>, kind: Kind) -> Result<bool, StoreError> {
-    let Some(body) = pack.body(file, &record.header, record.body_at)? else { return Ok(false) };
+    let body = match pack.body(file, &record.header, record.body_at) {
+        Err(error) if is_of_one_file(&error) => None,
+        body => body?,
+    };
+    let Some(body) = body else { return Ok(false) };
     let digest = record.header.digest();
     Ok(match kind {
         Kind::Blob => digest == Some(Digest::of(&body)),
