@@ -101,16 +101,18 @@ pub(super) fn warn(plan: &Plan) {
 /// Opens a store. A store that cannot be written is opened read-only, as its hits are still useful.
 fn open(dir: &Path, access: Access) -> anyhow::Result<Store> {
     match Store::open(dir, access) {
-        Err(StoreError::Io { source, .. }) if access == Access::ReadWrite && is_read_only(&source) => {
-            terminal::complain(&format!("warning: {} cannot be written: only what it holds is used\n", dir.display()));
+        Err(error @ StoreError::Io { .. }) if access == Access::ReadWrite && is_read_only(&error) => {
+            let shown = dir.display();
+            terminal::complain(&format!("warning: {shown} cannot be written: only what it holds is used ({error})\n"));
             Ok(Store::open(dir, Access::ReadOnly)?)
         }
         opened => Ok(opened?),
     }
 }
 
-fn is_read_only(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+fn is_read_only(error: &StoreError) -> bool {
+    let StoreError::Io { source, .. } = error else { return false };
+    matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 /// Opens the store of a command without a spec: `--store`, or the store of the project around the working directory.
@@ -118,12 +120,14 @@ pub(crate) fn nearby_store(args: &StoreArgs, access: Access) -> anyhow::Result<S
     open(&nearby_dir(args)?, access)
 }
 
+/// The folder of that store, existing or not.
+pub(crate) fn dir_for_store(args: &StoreArgs) -> anyhow::Result<PathBuf> {
+    args.dir().map_or_else(nearby, Ok)
+}
+
 /// The folder of that store.
 pub(crate) fn nearby_dir(args: &StoreArgs) -> anyhow::Result<PathBuf> {
-    let dir = match args.dir() {
-        Some(dir) => dir,
-        None => nearby()?,
-    };
+    let dir = dir_for_store(args)?;
     if !dir.is_dir() {
         let help = "run a spec first, or name the store with --store DIR";
         return Err(UsageError(format!("there is no store at {}\nhelp: {help}", dir.display())).into());
