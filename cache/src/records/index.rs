@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -14,6 +15,7 @@ use crate::format::pack::{Pack, Record};
 use crate::format::record::{Header, Hit, Kind, Tombstone};
 use crate::records::locations::{Location, Locations};
 use crate::records::pack_lengths::PackLengths;
+use crate::trust::Trust;
 use crate::value::artifact::{ActionKey, ActionResult, Artifact, OutputDigest};
 use crate::value::digest::Digest;
 
@@ -22,17 +24,19 @@ const RECORDS_IN_PARALLEL: usize = 20_000;
 /// The kinds of records that are looked up, in the order of [`Index::tables`].
 const KINDS: [Kind; 3] = [Kind::Blob, Kind::Artifact, Kind::Result];
 
-/// All records of all packs. If a digest or key has several records, the first one found is used.
+/// All records of all packs. If a digest has several records, the first one found is used; of the results of a key, the
+/// first one that is trusted.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     pub(crate) packs: Vec<Pack>,
     tables: [Locations; KINDS.len()],
     tombstones: HashSet<Tombstone>,
+    trust: Arc<Trust>,
 }
 
 impl Index {
     /// Reads all packs, each once from start to end; `durable` has their known durable lengths.
-    pub(crate) fn read(layout: &Layout, durable: &PackLengths) -> Result<Self, StoreError> {
+    pub(crate) fn read(layout: &Layout, durable: &PackLengths, trust: &Arc<Trust>) -> Result<Self, StoreError> {
         let ids = layout.pack_ids()?;
         let read = |id: &String| {
             let mut pack = Pack::new(id, layout.pack(id));
@@ -47,7 +51,7 @@ impl Index {
             [_, _, ..] => ids.par_iter().map(read).collect::<Result<Vec<_>, _>>()?,
             few => few.iter().map(read).collect::<Result<Vec<_>, _>>()?,
         };
-        let mut index = Self { packs, ..Self::default() };
+        let mut index = Self { packs, trust: Arc::clone(trust), ..Self::default() };
         // A tombstone may stand in another pack than its record, so all tombstones are read first.
         for pack in 0..index.packs.len() {
             index.take_tombstones(pack, 0..index.packs[pack].group_count());
@@ -60,7 +64,7 @@ impl Index {
     pub(crate) fn read_new(&mut self, layout: &Layout) -> Result<(), StoreError> {
         let ids = layout.pack_ids()?;
         if self.packs.iter().any(|pack| ids.binary_search(&pack.id).is_err()) {
-            *self = Self::read(layout, &self.durable_lengths())?;
+            *self = Self::read(layout, &self.durable_lengths(), &self.trust)?;
             return Ok(());
         }
         ids.iter().try_for_each(|id| self.read_pack(layout, id).map(drop))
@@ -74,9 +78,9 @@ impl Index {
         });
         let groups = self.packs[number].read_new()?;
         self.take_tombstones(number, groups.clone());
-        let Self { packs, tables, tombstones } = self;
+        let Self { packs, tables, tombstones, trust } = self;
         for (kind, table) in KINDS.into_iter().zip(tables) {
-            take(packs, number, groups.clone(), kind, tombstones, table);
+            take(packs, number, groups.clone(), kind, tombstones, trust, table);
         }
         Ok(number)
     }
@@ -106,12 +110,12 @@ impl Index {
 
     /// Indexes the records of all packs, if none is indexed yet.
     fn take_all(&mut self) {
-        let Self { packs, tables, tombstones } = self;
+        let Self { packs, tables, tombstones, trust } = self;
         let all = |kind| {
             let mut table = Locations::default();
             table.reserve(packs, packs.iter().map(|pack| pack.count(kind)).sum());
             for (number, pack) in packs.iter().enumerate() {
-                take(packs, number, 0..pack.group_count(), kind, tombstones, &mut table);
+                take(packs, number, 0..pack.group_count(), kind, tombstones, trust, &mut table);
             }
             table
         };
@@ -138,11 +142,9 @@ impl Index {
     /// Puts a record out of use.
     pub(crate) fn bury(&mut self, tombstone: Tombstone) {
         let Tombstone { kind, digest, body_at, pack } = &tombstone;
-        let location = self.location(*kind, digest).filter(|location| location.body_at == *body_at);
-        if location.is_some_and(|location| self.packs[location.pack as usize].id == *pack)
-            && let Some(table) = table_of(*kind)
-        {
-            self.tables[table].remove(&self.packs, digest);
+        if let (Some(number), Some(table)) = (self.pack_number(pack), table_of(*kind)) {
+            let is_it = |known: &Location| (known.pack as usize, known.body_at) == (number, *body_at);
+            self.tables[table].remove(digest, is_it);
         }
         self.tombstones.insert(tombstone);
     }
@@ -164,20 +166,47 @@ impl Index {
         digest.and_then(|(kind, digest)| self.location(kind, &digest)) == Some(location)
     }
 
-    /// Returns the record that is used for a digest or key.
+    /// Returns the record that is used for a digest or key: of several results, the first one that is trusted.
     pub(crate) fn location(&self, kind: Kind, digest: &Digest) -> Option<Location> {
-        self.tables[table_of(kind)?].get(&self.packs, digest)
+        let table = &self.tables[table_of(kind)?];
+        if kind != Kind::Result {
+            return table.get(&self.packs, digest);
+        }
+        let found = table.all_of(&self.packs, digest).filter(|location| self.is_trusted(location)).min();
+        if found.is_none() && self.trust.is_limited() && table.all_of(&self.packs, digest).next().is_some() {
+            self.trust.pass_over(digest);
+        }
+        found
+    }
+
+    /// Iterates over the results of a key that are not trusted, in no order.
+    pub(crate) fn refused(&self, key: &Digest) -> impl Iterator<Item = Location> {
+        let table = table_of(Kind::Result).map(|table| &self.tables[table]);
+        let records = table.into_iter().flat_map(|table| table.all_of(&self.packs, key));
+        records.filter(|location| !self.is_trusted(location))
+    }
+
+    fn is_trusted(&self, location: &Location) -> bool {
+        let pack = &self.packs[location.pack as usize];
+        let signature = || pack.header(location.header_at).and_then(|header| header.signature());
+        !self.trust.is_limited() || self.trust.accepts(signature())
     }
 
     /// Iterates over all records of a kind in use, by digest or key, in no order.
     pub(crate) fn all(&self, kind: Kind) -> impl Iterator<Item = (Digest, Location)> {
         let locations = table_of(kind).into_iter().flat_map(|table| self.tables[table].iter());
-        locations.map(|location| (location.digest(&self.packs), location))
+        let all = locations.map(|location| (location.digest(&self.packs), location));
+        all.filter(move |(digest, location)| {
+            kind != Kind::Result || self.location(kind, digest).as_ref() == Some(location)
+        })
     }
 
     /// Returns the number of records of a kind in use.
     pub(crate) fn count(&self, kind: Kind) -> usize {
-        table_of(kind).map_or(0, |table| self.tables[table].len())
+        match kind {
+            Kind::Result => self.all(kind).count(),
+            _ => table_of(kind).map_or(0, |table| self.tables[table].len()),
+        }
     }
 
     /// Returns the outputs of a result.
@@ -250,6 +279,7 @@ fn take(
     groups: Range<usize>,
     kind: Kind,
     tombstones: &HashSet<Tombstone>,
+    trust: &Trust,
     table: &mut Locations,
 ) {
     let pack = &packs[number];
@@ -258,8 +288,15 @@ fn take(
         let body_at = record.body_at;
         let is_bad = record.header.body_len > 0 && pack.bad_bodies.contains(&body_at);
         let is_buried = || tombstones.contains(&Tombstone { kind, digest, body_at, pack: pack.id.clone() });
-        if !is_bad && (tombstones.is_empty() || !is_buried()) {
-            table.insert_first(packs, &digest, Location { pack: number as u32, header_at: record.header_at, body_at });
+        if is_bad || !tombstones.is_empty() && is_buried() {
+            continue;
+        }
+        let location = Location { pack: number as u32, header_at: record.header_at, body_at };
+        match kind {
+            Kind::Result => table.insert(packs, &digest, location),
+            // A planted list of files would stand in the way of the right one.
+            Kind::Artifact if trust.is_limited() && !record.header.is_sound_artifact() => {}
+            _ => table.insert_first(packs, &digest, location),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::format::pack::Pack;
 use crate::value::digest::Digest;
 
 /// The location of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Location {
     /// Number of the pack in the index.
     pub(crate) pack: u32,
@@ -27,7 +27,8 @@ impl Location {
     }
 }
 
-/// The locations of one kind of record, at most one for each digest; they belong to one list of packs.
+/// The locations of one kind of record; they belong to one list of packs. Blobs and artifacts have one for each digest;
+/// a key may have several results.
 #[derive(Debug, Default)]
 pub(crate) struct Locations(HashTable<Location>);
 
@@ -48,8 +49,19 @@ impl Locations {
         self.0.find(digest.prefix(), |known| known.digest(packs) == *digest).copied()
     }
 
-    pub(crate) fn remove(&mut self, packs: &[Pack], digest: &Digest) {
-        if let Ok(entry) = self.0.find_entry(digest.prefix(), |known| known.digest(packs) == *digest) {
+    /// Adds a record, whether or not there are others with that digest.
+    pub(crate) fn insert(&mut self, packs: &[Pack], digest: &Digest, location: Location) {
+        self.0.insert_unique(digest.prefix(), location, |location| location.digest(packs).prefix());
+    }
+
+    /// Iterates over the records of a digest, in no order.
+    pub(crate) fn all_of(&self, packs: &[Pack], digest: &Digest) -> impl Iterator<Item = Location> {
+        let known = self.0.iter_hash(digest.prefix()).copied();
+        known.filter(|location| location.digest(packs) == *digest)
+    }
+
+    pub(crate) fn remove(&mut self, digest: &Digest, is_it: impl Fn(&Location) -> bool) {
+        if let Ok(entry) = self.0.find_entry(digest.prefix(), is_it) {
             entry.remove();
         }
     }

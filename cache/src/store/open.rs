@@ -27,6 +27,7 @@ use crate::records::index::Index;
 use crate::records::pack_lengths::{self, PackLengths};
 use crate::records::writer::Writer;
 use crate::store::last_use;
+use crate::trust::Trust;
 use crate::value::artifact::ActionKey;
 use crate::value::digest::DigestMap;
 
@@ -35,6 +36,7 @@ use crate::value::digest::DigestMap;
 pub struct Store {
     pub(crate) layout: Layout,
     pub(super) access: Access,
+    pub(super) trust: Arc<Trust>,
     pub(super) index: RwLock<Index>,
     /// Durable lengths of packs when the store was opened.
     lengths: PackLengths,
@@ -54,6 +56,12 @@ impl Store {
     ///
     /// Waits while another process collects garbage: seconds at most.
     pub fn open(dir: &Path, access: Access) -> Result<Self> {
+        Self::open_trusting(dir, access, Trust::default())
+    }
+
+    /// The same, with lookups that pass over every result that nobody trusted has signed.
+    pub fn open_trusting(dir: &Path, access: Access, trust: Trust) -> Result<Self> {
+        let trust = Arc::new(trust);
         let layout = Layout::open(dir, access)?;
         let gc_lock = lock_shared(&layout, access)?;
         let (leases, session) = match access {
@@ -67,14 +75,14 @@ impl Store {
         // Under the lock, so that no collection runs between its number and the index.
         let using = session.as_ref().map(|session| session.uses.share(&session.file)).transpose()?;
         let lengths = pack_lengths::read(&layout).unwrap_or_default();
-        let index = Index::read(&layout, &lengths)?;
+        let index = Index::read(&layout, &lengths, &trust)?;
         drop(using);
         for (path, message) in index.missing(&lengths, &layout) {
             tracing::warn!("{}: {message}; what a run needs of them is made again", path.display());
         }
         let index = RwLock::new(index);
         let (objects, writer) = Default::default();
-        Ok(Self { layout, access, index, lengths, objects, writer, leases, session, gc_lock })
+        Ok(Self { layout, access, trust, index, lengths, objects, writer, leases, session, gc_lock })
     }
 
     /// The folder, as an absolute path.
@@ -97,6 +105,11 @@ impl Store {
     /// The rights of this open store.
     pub fn access(&self) -> Access {
         self.access
+    }
+
+    /// Whose results count here.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// Creates an empty folder; it is removed when dropped, or swept later if this process is killed.
@@ -128,7 +141,7 @@ impl Store {
     /// Reads all packs anew.
     pub(crate) fn reload(&self) -> Result<()> {
         let mut index = self.index_mut();
-        *index = Index::read(&self.layout, &index.durable_lengths())?;
+        *index = Index::read(&self.layout, &index.durable_lengths(), &self.trust)?;
         Ok(())
     }
 

@@ -63,7 +63,7 @@ impl Store {
             // Under the mutex, so that no record moves from `pending` to the index meanwhile.
             let recorded = self.index().location(Kind::Result, &key.0);
             let Some(location) = recorded else {
-                return Ok(pending.add_result(*key, result));
+                return Ok(pending.add_result(*key, result, self.trust.own_key()));
             };
             drop(pending);
             // A record with a corrupt body is no result.

@@ -2,3 +2,4 @@
 
 pub(crate) mod crash;
 mod golden;
+mod planted;

@@ -18,7 +18,7 @@ use crate::store::Store;
 use crate::store::catalog::{self, ObjectFile};
 use crate::upkeep::problem::Problem;
 use crate::upkeep::{side_files, strays};
-use crate::value::artifact::Artifact;
+use crate::value::artifact::{ActionResult, Artifact};
 use crate::value::digest::Digest;
 
 /// Outcome of a verification.
@@ -116,12 +116,13 @@ impl Store {
                 Kind::Tombstone => continue,
             };
             let tombstone = Tombstone { kind, digest, body_at: record.body_at, pack: id.to_owned() };
-            if self.index().is_buried(&tombstone) || is_sound(&pack, &file, &record, kind)? {
+            if self.index().is_buried(&tombstone) {
                 continue;
             }
+            let Some(fault) = fault(&pack, &file, &record, kind)? else { continue };
             let body = range(record.body_at, record.header.body_len.into());
             let kept = self.copy_to_quarantine(&digest.to_string(), &body);
-            report.problems.push(problem(format!("{name} {digest} at byte {} is corrupt, {kept}", record.body_at)));
+            report.problems.push(problem(format!("{name} {digest} at byte {} {fault}, {kept}", record.body_at)));
             report.corrupt.push(tombstone);
         }
         Ok(report)
@@ -154,9 +155,10 @@ impl Store {
                     Some(artifact) => self.missing_file(artifact),
                 };
                 if let Some(missing) = missing {
-                    let (node, key) = (&result.node, key.0.short());
+                    let (node, key, producer) = (&result.node, key.0.short(), result.produced_by());
                     let message = format!(
-                        "the result of {node} (key {key}) lacks {missing} of output {output}; it will run again"
+                        "the result of {node} (key {key}, by {producer}) lacks {missing} of output {output}; it will \
+                         run again"
                     );
                     report.problems.push(Problem::new(&*self.layout.dir, message));
                 }
@@ -192,14 +194,26 @@ fn torn_tail(pack: &Pack, file: &File) -> Result<Option<u64>, StoreError> {
     Ok(is_torn.then(|| len - pack.end))
 }
 
-/// Returns whether a record has its checksum and digest.
-fn is_sound(pack: &Pack, file: &File, record: &Record<'_>, kind: Kind) -> Result<bool, StoreError> {
-    let Some(body) = pack.body(file, &record.header, record.body_at)? else { return Ok(false) };
+/// Returns why a record cannot be used; `None` if it has its checksum, and the digest or key of what it holds.
+fn fault(pack: &Pack, file: &File, record: &Record<'_>, kind: Kind) -> Result<Option<String>, StoreError> {
+    let is_corrupt = || Some("is corrupt".to_owned());
+    let Some(body) = pack.body(file, &record.header, record.body_at)? else { return Ok(is_corrupt()) };
     let digest = record.header.digest();
-    Ok(match kind {
+    let is_sound = match kind {
         Kind::Blob => digest == Some(Digest::of(&body)),
-        Kind::Artifact => record.header.files().is_some_and(|files| digest == Some(Artifact { files }.digest().0)),
-        Kind::Result => record.header.result(&body).is_some(),
+        Kind::Artifact => record.header.is_sound_artifact(),
         Kind::Tombstone => true,
-    })
+        Kind::Result => {
+            let result = record.header.result(&body);
+            return Ok(result.map_or_else(is_corrupt, |result| false_key(&result, digest)));
+        }
+    };
+    Ok(if is_sound { None } else { is_corrupt() })
+}
+
+/// Returns the fault of a result whose key does not follow from its preimage: the program never writes one.
+fn false_key(result: &ActionResult, key: Option<Digest>) -> Option<String> {
+    let is_right = result.key().is_ok_and(|made| Some(made.0) == key);
+    let (node, producer) = (&result.node, result.produced_by());
+    (!is_right).then(|| format!("({node}, by {producer}) has a key that is not the digest of its manifest"))
 }
