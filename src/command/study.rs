@@ -5,16 +5,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use orchestrate_cache::{Access, FileDigests, Store, StoreError};
+use orchestrate_cache::{Access, FileDigests, Store, StoreError, Trust};
 use orchestrate_engine::diagnostic::{Severity, SpecError};
 use orchestrate_engine::node::NodeId;
 use orchestrate_engine::observe::{Observed, observe};
 use orchestrate_engine::plan::{self, Plan, Selector};
 use orchestrate_engine::run::Selection;
 use orchestrate_engine::runlog::History;
-use orchestrate_engine::spec;
+use orchestrate_engine::spec::{self, project_root, trusted_signers};
 use orchestrate_engine::survey::{Survey, survey};
 
+use super::keygen;
 use crate::Kinds;
 use crate::args::{SelectArgs, StoreArgs};
 use crate::outcome::UsageError;
@@ -51,8 +52,8 @@ impl Study {
     pub(crate) fn open(plan: Plan, store: &StoreArgs, access: Access) -> anyhow::Result<Self> {
         let dir = store.dir().unwrap_or_else(|| plan.spec.root.join(STORE));
         plan::check_store(&plan, &dir)?;
-        let store = open(&dir, access)?;
-        let digests = FileDigests::open(store.dir());
+        let store = open(&dir, access, || trust(&plan.spec.root))?;
+        let digests = FileDigests::open_trusting(store.dir(), store.trust().stamps());
         let observed = observe(&plan, &digests)?;
         if access == Access::ReadWrite
             && let Err(error) = digests.save()
@@ -99,14 +100,25 @@ pub(super) fn warn(plan: &Plan) {
 }
 
 /// Opens a store. A store that cannot be written is opened read-only, as its hits are still useful.
-fn open(dir: &Path, access: Access) -> anyhow::Result<Store> {
-    match Store::open(dir, access) {
+fn open(dir: &Path, access: Access, trust: impl Fn() -> anyhow::Result<Trust>) -> anyhow::Result<Store> {
+    match Store::open_trusting(dir, access, trust()?) {
         Err(StoreError::Io { source, .. }) if access == Access::ReadWrite && is_read_only(&source) => {
             terminal::complain(&format!("warning: {} cannot be written: only what it holds is used\n", dir.display()));
-            Ok(Store::open(dir, Access::ReadOnly)?)
+            Ok(Store::open_trusting(dir, Access::ReadOnly, trust()?)?)
         }
         opened => Ok(opened?),
     }
+}
+
+/// The signers that a project believes, and the key of this user.
+fn trust(root: &Path) -> anyhow::Result<Trust> {
+    Ok(Trust::new(trusted_signers(root)?, keygen::own_key()?))
+}
+
+/// The trust of the project around the working directory.
+pub(super) fn nearby_trust() -> anyhow::Result<Trust> {
+    let working_dir = std::env::current_dir().context("cannot tell the working directory")?;
+    trust(&project_root(&working_dir))
 }
 
 fn is_read_only(error: &io::Error) -> bool {
@@ -114,8 +126,9 @@ fn is_read_only(error: &io::Error) -> bool {
 }
 
 /// Opens the store of a command without a spec: `--store`, or the store of the project around the working directory.
+/// Such commands keep house, and so see all results, whoever signed them.
 pub(crate) fn nearby_store(args: &StoreArgs, access: Access) -> anyhow::Result<Store> {
-    open(&nearby_dir(args)?, access)
+    open(&nearby_dir(args)?, access, || Ok(Trust::default()))
 }
 
 /// The folder of that store.

@@ -78,8 +78,10 @@ impl Store {
 
     /// Puts the result of a key out of use, so that another one can be recorded for it.
     pub fn forget_result(&self, key: &ActionKey) {
-        let recorded = self.index().location(Kind::Result, &key.0);
-        if let Some(location) = recorded {
+        // A key may have several results.
+        loop {
+            let recorded = self.index().location(Kind::Result, &key.0);
+            let Some(location) = recorded else { break };
             self.bury(Kind::Result, &key.0, &location);
         }
     }

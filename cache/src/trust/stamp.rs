@@ -10,6 +10,9 @@ use crate::value::digest::Digest;
 /// The domain of the derived key; another use of the private key gets another one.
 const CONTEXT: &str = "orchestrate 2026-11-30 stamps of checkpoints and of digests of external files";
 
+/// Length of a stamp in bytes.
+pub(crate) const STAMP_LEN: usize = 32;
+
 /// The key for stamps, derived from a private key.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StampKey(Digest);
@@ -20,7 +23,7 @@ impl StampKey {
     }
 
     /// Returns the stamp of the concatenation of several byte strings; the first names what is stamped.
-    pub(crate) fn stamp(&self, parts: &[&[u8]]) -> [u8; 32] {
+    pub(crate) fn stamp(&self, parts: &[&[u8]]) -> [u8; STAMP_LEN] {
         let mut hasher = blake3::Hasher::new_keyed(self.0.as_bytes());
         for part in parts {
             hasher.update(part);

@@ -11,6 +11,7 @@ use crate::format::layout::{CACHEDIR_TAG, Layout};
 use crate::format::names;
 use crate::records::pack_lengths;
 use crate::store::last_use;
+use crate::trust::stamp::STAMP_LEN;
 use crate::upkeep::problem::Problem;
 use crate::upkeep::{forget, lineage, pin};
 
@@ -52,6 +53,13 @@ pub(crate) fn findings(layout: &Layout) -> Result<Vec<Finding>, StoreError> {
     let message = || "it is damaged, so all external files are read anew".to_owned();
     let is_damaged = |bytes: &[u8]| StatCache::decode(bytes.to_vec()).is_none().then(message);
     findings.extend(removable(layout.stat_cache(), damage(&layout.stat_cache(), is_damaged)?));
+    for name in disk::list(&layout.stat_caches())?.into_iter().filter(|name| names::is_digest(name)) {
+        let path = layout.stat_caches().join(name);
+        // Only its user can check the stamp.
+        let is_damaged = |bytes: &[u8]| bytes.get(STAMP_LEN..).map_or_else(|| Some(message()), is_damaged);
+        let damage = damage(&path, is_damaged)?;
+        findings.extend(removable(path, damage));
+    }
     let message = || "it is damaged, so a pack that is cut or gone is not noticed".to_owned();
     findings.extend(removable(layout.pack_ends(), pack_lengths::read(layout).is_none().then(message)));
     let path = layout.forgetting();
