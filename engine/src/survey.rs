@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
-use orchestrate_cache::{ActionKey, Lineage, Preimage, Store};
+use orchestrate_cache::{ActionKey, ActionResult, Lineage, Preimage, Store};
 
 use crate::explain::{Change, changes};
 use crate::known::{Known, Outputs};
@@ -47,7 +47,12 @@ pub enum MissReason {
     /// No run of this node is recorded.
     New,
     /// Something differs from the latest recorded run that succeeded.
-    Changed(Vec<Change>),
+    Changed {
+        /// The differences.
+        changes: Vec<Change>,
+        /// Whoever recorded that run's result, in words.
+        producer: String,
+    },
     /// Nothing differs, but the store no longer has the result.
     Gone,
     /// Nothing differs, but garbage collection deleted the result, at this time in milliseconds since 1970.
@@ -65,7 +70,7 @@ impl MissReason {
     pub fn sentence(&self) -> String {
         match self {
             Self::New => "never ran".to_owned(),
-            Self::Changed(changes) => {
+            Self::Changed { changes, .. } => {
                 let mut sentences: Vec<_> = changes.iter().take(3).map(|change| change.sentence.clone()).collect();
                 if changes.len() > 3 {
                     sentences.push(format!("and {} more", changes.len() - 3));
@@ -158,11 +163,15 @@ fn miss_reason(
     let Some(done) = latest.done.as_ref().map(|done| done.key) else {
         return if latest.failed.is_some() { MissReason::Failed } else { MissReason::New };
     };
+    let changed = |was: &ActionResult| MissReason::Changed {
+        changes: changes(plan, id, &was.preimage, &preimage()),
+        producer: was.produced_by(),
+    };
     match (collected.get(&done), store.recorded(&done)) {
         (Some(lineage), _) if done == *key => MissReason::Collected(lineage.collected_ms),
         (None, _) if done == *key => MissReason::Gone,
-        (_, Some(result)) => MissReason::Changed(changes(plan, id, &result.preimage, &preimage())),
-        (Some(lineage), None) => MissReason::Changed(changes(plan, id, &lineage.result.preimage, &preimage())),
+        (_, Some(result)) => changed(&result),
+        (Some(lineage), None) => changed(&lineage.result),
         (None, None) => MissReason::Unrecorded,
     }
 }

@@ -10,7 +10,7 @@ use orchestrate_engine::diagnostic::{Severity, SpecError};
 use orchestrate_engine::node::NodeId;
 use orchestrate_engine::observe::{Observed, observe};
 use orchestrate_engine::plan::{self, Plan, Selector};
-use orchestrate_engine::run::Selection;
+use orchestrate_engine::run::{Selection, passed_over};
 use orchestrate_engine::runlog::History;
 use orchestrate_engine::spec::{self, project_root, trusted_signers};
 use orchestrate_engine::survey::{Survey, survey};
@@ -70,7 +70,11 @@ impl Study {
 
     /// Looks up every node; forced nodes count as misses.
     pub(crate) fn survey(&self, forced: &HashSet<NodeId>) -> Survey {
-        survey(&self.plan, &self.observed, &self.store, &self.history(), forced)
+        let survey = survey(&self.plan, &self.observed, &self.store, &self.history(), forced);
+        if let Some(note) = passed_over(&self.store) {
+            terminal::complain(&format!("warning: {note}\n"));
+        }
+        survey
     }
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use super::failure::Failure;
-use super::scratch::Scratch;
 use orchestrate_cache::StampKey;
 
+use super::failure::Failure;
+use super::scratch::Scratch;
 use crate::schedule::BatchId;
 use crate::stage::{Action, Output, Progress, Stage};
 
