@@ -103,6 +103,7 @@ fn what_a_process_leaves_that_was_killed_while_it_made_a_store_becomes_one() {
         ("CACHEDIR.TAG", ""),
         (".new-format", "orchestrate st"),
         (".new-format~1", "orchestrate store 1\n"),
+        (".new-format~1", "orchestrate store 2\n"),
     ] {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(name), text).unwrap();

@@ -99,7 +99,7 @@ impl<'a> Known<'a> {
         let plan = self.plan;
         let parts = parallel::map_slices(nodes, |nodes| {
             let wanted = |(id, key): &(NodeId, ActionKey)| (*key, plan.params(*id).outputs.as_slice());
-            store.look_up().outputs(&nodes.iter().map(wanted).collect::<Vec<_>>())
+            store.outputs(&nodes.iter().map(wanted).collect::<Vec<_>>())
         });
         let (hits, digests): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
         let (hits, digests) = (hits.concat(), digests.concat());

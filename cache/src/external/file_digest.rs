@@ -24,7 +24,6 @@ use crate::error::StoreError;
 use crate::external::read::{EXTERNAL_BYTES_MAX, open};
 use crate::external::stat_cache::{Entry, FileStat, StatCache};
 use crate::files::{clock, disk};
-use crate::format::layout::Layout;
 use crate::format::object::hash;
 use crate::lock::memory::{read, write};
 use crate::trust::Stamps;
@@ -57,10 +56,9 @@ impl FileDigests {
     /// The same where trust may be limited: then each user has a stat cache with a stamp, as a planted digest would
     /// make a file another one.
     pub fn open_trusting(store_dir: &Path, stamps: Stamps) -> Self {
-        let layout = Layout { dir: store_dir.to_owned() };
         let (path, stamp) = match stamps {
-            Stamps::Unneeded => (layout.stat_cache(), None),
-            Stamps::With(stamp) => (layout.stat_caches().join(stamp.name().to_string()), Some(stamp)),
+            Stamps::Unneeded => (store_dir.join("stat-cache"), None),
+            Stamps::With(stamp) => (store_dir.join("stat-caches").join(stamp.name().to_string()), Some(stamp)),
             Stamps::Impossible => {
                 return Self { path: None, stamp: None, known: StatCache::default(), newer: RwLock::default() };
             }

@@ -39,6 +39,20 @@ pub(crate) fn pack_id(name: &str) -> Option<&str> {
     name.strip_suffix(".pack").filter(|id| is_pack_id(id))
 }
 
+/// Returns the id of an index file from its name; it is made like that of a pack.
+pub(crate) fn index_id(name: &str) -> Option<&str> {
+    name.strip_suffix(".index").filter(|id| is_pack_id(id))
+}
+
+/// Returns the id of the host that writes a pack, from the pack's id; empty for packs of earlier versions.
+pub(crate) fn pack_host(id: &str) -> &str {
+    let mut parts = id.split('-');
+    match (parts.nth(1), parts.nth(1)) {
+        (Some(host), Some(_)) => host,
+        _ => "",
+    }
+}
+
 fn is_pack_id(id: &str) -> bool {
     let parts: Vec<_> = id.split('-').collect();
     matches!(parts.as_slice(), [time, process, attempt]

@@ -16,6 +16,7 @@
 //! | 3 result | key (32), `recorded_ms` (8), `elapsed_ms` (8), count of outputs (4), each: digest (32), name; | JSON |
 //! | | then nothing, or a signature (129), see `trust/signature.rs` | |
 //! | 4 tombstone | of a dead record: kind (1), digest or key (32), offset of the body (8), id of the pack | none |
+//! | 5 seal | none: the pack gets no more groups | none |
 //!
 //! Sizes in parentheses are in bytes. Integers are little-endian; a name is its length (4), then UTF-8. The JSON holds
 //! the preimage and the provenance of the result. The id of a pack has no length, as it is the last field. A
@@ -47,11 +48,14 @@ pub(crate) enum Kind {
     Artifact = 2,
     Result = 3,
     Tombstone = 4,
+    Seal = 5,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Blob, Self::Artifact, Self::Result, Self::Tombstone].into_iter().find(|kind| *kind as u8 == byte)
+        [Self::Blob, Self::Artifact, Self::Result, Self::Tombstone, Self::Seal]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -104,6 +108,10 @@ impl Draft {
         fields.extend(tombstone.body_at.to_le_bytes());
         fields.extend(tombstone.pack.as_bytes());
         Self { kind: Kind::Tombstone, fields, body: Vec::new() }
+    }
+
+    pub(crate) fn seal() -> Self {
+        Self { kind: Kind::Seal, fields: Vec::new(), body: Vec::new() }
     }
 
     /// Appends the header to `headers`.
@@ -188,6 +196,12 @@ impl<'a> Header<'a> {
     /// Whether an artifact's digest is that of its files.
     pub(crate) fn is_sound_artifact(&self) -> bool {
         self.files().is_some_and(|files| self.digest() == Some(Artifact { files }.digest().0))
+    }
+
+    /// The time at which a result was recorded; `None` for other kinds.
+    pub(crate) fn recorded_ms(&self) -> Option<u64> {
+        let is_result = self.kind == Some(Kind::Result);
+        is_result.then_some(Reader(self.fields.get(DIGEST_LEN..)?)).and_then(|mut reader| reader.u64())
     }
 
     /// The outputs and times of a result.

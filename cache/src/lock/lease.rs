@@ -244,7 +244,7 @@ mod tests {
     fn locks_of_files_exclude_other_holders_and_leave_nothing_behind() {
         let dir = tempfile::tempdir().unwrap();
         let key = |name: &str| ActionKey(Digest::of(name.as_bytes()));
-        let open = || portable::KernelLocks::open(&Layout { dir: dir.path().to_owned() }).unwrap();
+        let open = || portable::KernelLocks::open(&Layout::at(dir.path()).unwrap()).unwrap();
         let (one, two) = (open(), open());
         let lock = one.try_lock(&key("a")).unwrap().unwrap();
         assert!(two.try_lock(&key("a")).unwrap().is_none());

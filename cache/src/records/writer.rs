@@ -14,8 +14,9 @@ use serde::Serialize;
 use crate::error::StoreError;
 use crate::files::{clock, disk};
 use crate::format::layout::Layout;
+use crate::format::pack::PACK_BYTES;
 use crate::format::record::{Draft, Hit};
-use crate::lock::memory::{lock, write};
+use crate::lock::memory::{lock, read, write};
 use crate::lock::wait::{Hold, try_lock};
 use crate::records::durable;
 use crate::records::index::Index;
@@ -23,8 +24,6 @@ use crate::trust::private_key::PrivateKey;
 use crate::value::artifact::{ActionKey, ActionResult, Artifact, OutputDigest};
 use crate::value::digest::Digest;
 
-/// A pack of this length gets no further groups.
-const PACK_BYTES: u64 = 64 << 20;
 /// Most bytes kept of a torn tail.
 const TAIL_BYTES: usize = 256 << 20;
 /// Size of waiting records at which they are committed unasked.
@@ -214,7 +213,14 @@ fn append(
 
 /// Finds a pack without a writer, and cuts its torn tail.
 fn take_over(layout: &Layout, index: &RwLock<Index>, avoid: &HashSet<String>) -> Result<Option<OpenPack>, StoreError> {
+    let is_sealed = |id: &str| {
+        let index = read(index);
+        index.pack_number(id).is_some_and(|number| index.packs[number].is_sealed())
+    };
     for id in layout.pack_ids()? {
+        if is_sealed(&id) {
+            continue;
+        }
         let path = layout.pack(&id);
         let Ok(file) = disk::open_to_write(&path) else { continue };
         let len = file.metadata().map_err(StoreError::io("read", &path))?.len();
@@ -226,7 +232,7 @@ fn take_over(layout: &Layout, index: &RwLock<Index>, avoid: &HashSet<String>) ->
             let mut index = write(index);
             let number = index.read_pack(layout, &id)?;
             let pack = &index.packs[number];
-            (pack.end, pack.durable, pack.damage.is_empty() && pack.bad_bodies.is_empty())
+            (pack.end, pack.durable, pack.is_sound() && !pack.is_sealed())
         };
         if !is_sound {
             continue;

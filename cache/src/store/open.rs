@@ -4,7 +4,7 @@
 //! syncs it once (`writer.rs`). Large blobs are files of their own, durable before their artifact is recorded
 //! (`object.rs`). Bytes of other processes are made durable too (`durable.rs`).
 //!
-//! **Reading.** An index of all records is in memory (`index.rs`). Bodies are read on demand and checked against their
+//! **Reading.** The index finds records in memory and through index files (`index.rs`). Bodies are read on demand and checked against their
 //! digest or checksum. A mismatch is moved to `quarantine/`, named in a warning and put out of use, so the next lookup
 //! is a miss.
 
@@ -17,19 +17,20 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::error::StoreError;
 use crate::files::{clock, disk};
 use crate::format::layout::{Access, Layout};
+use crate::format::record::Kind;
 use crate::lock::lease::{Lease, Leases};
 use crate::lock::memory::{read, write};
 use crate::lock::session::{self, Session};
 use crate::lock::use_lock::{UseLock, Using};
 use crate::lock::wait::{self, Hold};
-use crate::records::durable;
 use crate::records::index::Index;
 use crate::records::pack_lengths::{self, PackLengths};
 use crate::records::writer::Writer;
+use crate::records::{durable, seal};
 use crate::store::last_use;
 use crate::trust::Trust;
 use crate::value::artifact::ActionKey;
-use crate::value::digest::DigestMap;
+use crate::value::digest::{Digest, DigestMap};
 
 /// Artifacts and action results on disk, shared by threads and processes.
 #[derive(Debug)]
@@ -49,10 +50,15 @@ pub struct Store {
     pub(crate) gc_lock: Option<File>,
 }
 
+/// Records without an index file that an open store keeps in memory, some ten megabytes.
+const UNCOVERED_IN_RUN: usize = 1 << 16;
+/// Records without an index file that a closed store leaves: the next process reads them in about a millisecond.
+const UNCOVERED_AT_CLOSE: usize = 1 << 12;
+
 type Result<T> = std::result::Result<T, StoreError>;
 
 impl Store {
-    /// Opens the store in a folder: reads each pack once from start to end.
+    /// Opens the store in a folder: reads index files, and each pack that they do not cover.
     ///
     /// Waits while another process collects garbage: seconds at most.
     pub fn open(dir: &Path, access: Access) -> Result<Self> {
@@ -64,6 +70,8 @@ impl Store {
         let trust = Arc::new(trust);
         let layout = Layout::open(dir, access)?;
         let gc_lock = lock_shared(&layout, access)?;
+        // A newer program may have raised the format just now.
+        layout.check_format()?;
         let (leases, session) = match access {
             Access::ReadOnly => (None, None),
             Access::ReadWrite => {
@@ -123,7 +131,10 @@ impl Store {
     /// and the next commit tries again.
     pub fn commit(&self) -> Result<()> {
         match self.access {
-            Access::ReadWrite => self.commit_avoiding(&HashSet::new()),
+            Access::ReadWrite => {
+                self.commit_avoiding(&HashSet::new())?;
+                self.extend_index(UNCOVERED_IN_RUN)
+            }
             Access::ReadOnly => durable::sync_read(&self.layout, &self.index),
         }
     }
@@ -138,11 +149,59 @@ impl Store {
         self.index_mut().read_new(&self.layout)
     }
 
-    /// Reads all packs anew.
+    /// Reads all packs anew, through index files where there are some.
     pub(crate) fn reload(&self) -> Result<()> {
         let mut index = self.index_mut();
         *index = Index::read(&self.layout, &index.durable_lengths(), &self.trust)?;
         Ok(())
+    }
+
+    /// Reads all records into memory, for work on all of them.
+    pub(crate) fn read_whole(&self) -> Result<()> {
+        let mut index = self.index_mut();
+        if index.coverage.is_used() {
+            *index = Index::read_whole(&self.layout, &index.durable_lengths(), &self.trust)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the index with all records of these digests or keys in memory.
+    pub(crate) fn index_with(&self, kind: Kind, digests: &[Digest]) -> RwLockReadGuard<'_, Index> {
+        let index = self.index();
+        if index.is_loaded(kind, digests) {
+            return index;
+        }
+        drop(index);
+        let mut index = self.index_mut();
+        if let Err(error) = index.load(&self.layout, kind, digests) {
+            tracing::warn!("{error}; what is recorded there counts as missing");
+        }
+        RwLockWriteGuard::downgrade(index)
+    }
+
+    /// Writes an index file if none covers at least so many records, and seals packs if there are many.
+    pub(crate) fn extend_index(&self, least: usize) -> Result<()> {
+        let is_due = |index: &Index| index.uncovered() >= least || !index.surplus().is_empty();
+        if self.access == Access::ReadOnly || !is_due(&self.index()) {
+            return Ok(());
+        }
+        // One process at a time; another one does the work of this one too.
+        let Some(_lease) = self.try_lease(&ActionKey(Digest::of(b"orchestrate index")))? else { return Ok(()) };
+        let names = self.layout.pack_names()?;
+        if !names.indexes.iter().eq(self.index().coverage.ids()) {
+            // Another process was quicker.
+            self.index_mut().read_again(&self.layout)?;
+        }
+        let surplus = self.index().surplus();
+        seal::seal(&self.layout, &self.index, &surplus)?;
+        seal::sync_uncovered(&self.layout, &self.index)?;
+        let index = self.index();
+        if index.uncovered() < least && surplus.is_empty() {
+            return Ok(());
+        }
+        index.extension().write(self.session_dir()?, &self.layout.packs())?;
+        drop(index);
+        self.index_mut().cover_anew(&self.layout)
     }
 
     /// Makes garbage collection wait while results are looked up, so that found and noted results stay.
@@ -222,6 +281,9 @@ impl Drop for Store {
         if self.access == Access::ReadOnly {
             return;
         }
+        if let Err(error) = self.extend_index(UNCOVERED_AT_CLOSE) {
+            tracing::debug!("{error}");
+        }
         let lengths = self.index().durable_lengths();
         if let Err(error) = pack_lengths::raise(&self.layout, &self.lengths, lengths) {
             tracing::debug!("{error}");
@@ -234,7 +296,16 @@ impl Drop for Store {
 fn lock_shared(layout: &Layout, access: Access) -> Result<Option<File>> {
     let path = layout.gc_lock();
     let file = match access {
-        Access::ReadWrite => disk::open_or_create(&path)?,
+        Access::ReadWrite => {
+            let file = disk::open_or_create(&path)?;
+            if layout.is_old {
+                // Programs that know only the old format have the store open under this lock too.
+                let purpose = "the end of programs that may be older, to raise the format of the store";
+                wait::lock(&file, Hold::Alone, purpose, &path)?;
+                layout.raise_format()?;
+            }
+            file
+        }
         Access::ReadOnly => match disk::open(&path) {
             Ok(file) => file,
             Err(_) => return Ok(None),

@@ -39,7 +39,7 @@ impl Store {
         let keys = self.trust.passed_over();
         let index = self.index();
         let result = |key: &Digest| {
-            let location = index.refused(key).min()?;
+            let location = index.refused(key)?;
             index.result(&location, &disk::open(&index.packs[location.pack as usize].path).ok()?).ok()?
         };
         let mut producers = BTreeMap::new();
@@ -52,7 +52,7 @@ impl Store {
 
     /// Returns the signature of the result that is used for a key; verifies it.
     pub fn signed(&self, key: &ActionKey) -> Signed {
-        let index = self.index();
+        let index = self.index_with(Kind::Result, &[key.0]);
         let header = index.location(Kind::Result, &key.0).and_then(|location| index.header(&location));
         let Some(signature) = header.and_then(|header| header.signature()) else { return Signed::Unsigned };
         let signer = PublicKey::from_bytes(signature.signer).filter(|signer| signature.is_by(signer));

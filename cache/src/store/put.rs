@@ -61,7 +61,7 @@ impl Store {
                 return Ok(earlier.clone());
             }
             // Under the mutex, so that no record moves from `pending` to the index meanwhile.
-            let recorded = self.index().location(Kind::Result, &key.0);
+            let recorded = self.index_with(Kind::Result, &[key.0]).location(Kind::Result, &key.0);
             let Some(location) = recorded else {
                 return Ok(pending.add_result(*key, result, self.trust.own_key()));
             };
@@ -80,7 +80,7 @@ impl Store {
     pub fn forget_result(&self, key: &ActionKey) {
         // A key may have several results.
         loop {
-            let recorded = self.index().location(Kind::Result, &key.0);
+            let recorded = self.index_with(Kind::Result, &[key.0]).location(Kind::Result, &key.0);
             let Some(location) = recorded else { break };
             self.bury(Kind::Result, &key.0, &location);
         }
@@ -107,7 +107,7 @@ impl Store {
         };
         let (digest, size_bytes) = (Digest::of(&bytes), bytes.len() as u64);
         let mut pending = self.writer.pending();
-        if !pending.has_blob(&digest) && self.index().blob_size(&digest).is_none() {
+        if !pending.has_blob(&digest) && self.index_with(Kind::Blob, &[digest]).blob_size(&digest).is_none() {
             pending.add_blob(digest, bytes);
         }
         Ok((digest, size_bytes))

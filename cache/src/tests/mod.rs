@@ -2,4 +2,5 @@
 
 pub(crate) mod crash;
 mod golden;
+mod indexes;
 mod planted;

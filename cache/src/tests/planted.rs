@@ -60,7 +60,7 @@ fn record(store: &Store, name: &str, contents: &[u8]) -> (OutputDigest, OutputDi
 
 fn served(store: &Store, name: &str) -> Option<Vec<u8>> {
     let output = store.hit(&key(name))?.outputs[0].1;
-    let lookup = store.look_up().outputs(&[(key(name), &["out".to_owned()])]);
+    let lookup = store.outputs(&[(key(name), &["out".to_owned()])]);
     assert_eq!(lookup, (vec![true], vec![output]));
     assert_eq!(store.recorded(&key(name))?.outputs[0].1, output);
     Some(store.read(&store.artifact(&output)?.files[0].digest).unwrap())

@@ -90,6 +90,7 @@ impl Store {
     /// Returns what a forgetting would remove, and changes nothing.
     pub fn plan_forgetting(&self, what: &Forgetting) -> Result<GcReport, StoreError> {
         self.refresh()?;
+        self.read_whole()?;
         Ok(self.forget_plan(what)?.report)
     }
 
@@ -113,6 +114,7 @@ impl Store {
             return Err(self.in_use());
         }
         self.refresh()?;
+        self.read_whole()?;
         self.forget_objects();
         self.pins()?;
         let mut what = what.clone();

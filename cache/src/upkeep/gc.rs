@@ -50,6 +50,7 @@ impl Store {
         let nobody_looks_up = self.use_lock()?.exclude()?;
         let alone = Alone::try_take(self)?;
         self.refresh()?;
+        self.read_whole()?;
         self.forget_objects();
         if !policy.dry_run {
             session::sweep(&self.layout.tmp(), Some(session))?;

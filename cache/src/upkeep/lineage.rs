@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn half_a_line_does_not_spoil_the_next_one() {
         let dir = tempfile::tempdir().unwrap();
-        let layout = Layout { dir: dir.path().to_owned() };
+        let layout = Layout::at(dir.path()).unwrap();
         let line = (sealed(&serde_json::json!({ "node": "score" })) + "\n").into_bytes();
         append(&layout, &line).unwrap();
         append(&layout, &line[..9]).unwrap();

@@ -44,6 +44,7 @@ impl Store {
     /// Reads everything, in parallel; quarantines corrupt bytes, and reports them and all missing ones.
     pub fn verify(&self) -> Result<VerifyReport, StoreError> {
         self.refresh()?;
+        self.read_whole()?;
         let mut report = VerifyReport::default();
         let ids = self.layout.pack_ids()?;
         let packs: Vec<_> = ids.par_iter().map(|id| self.verify_pack(id)).collect::<Result<_, _>>()?;
@@ -113,7 +114,7 @@ impl Store {
                 Kind::Blob => "blob",
                 Kind::Artifact => "artifact",
                 Kind::Result => "the result of key",
-                Kind::Tombstone => continue,
+                Kind::Tombstone | Kind::Seal => continue,
             };
             let tombstone = Tombstone { kind, digest, body_at: record.body_at, pack: id.to_owned() };
             if self.index().is_buried(&tombstone) {
@@ -202,7 +203,7 @@ fn fault(pack: &Pack, file: &File, record: &Record<'_>, kind: Kind) -> Result<Op
     let is_sound = match kind {
         Kind::Blob => digest == Some(Digest::of(&body)),
         Kind::Artifact => record.header.is_sound_artifact(),
-        Kind::Tombstone => true,
+        Kind::Tombstone | Kind::Seal => true,
         Kind::Result => {
             let result = record.header.result(&body);
             return Ok(result.map_or_else(is_corrupt, |result| false_key(&result, digest)));
