@@ -55,6 +55,8 @@ pub enum MissReason {
     },
     /// Nothing differs, but the store no longer has the result.
     Gone,
+    /// The store has a result, but nobody trusted has signed it.
+    Untrusted,
     /// Nothing differs, but garbage collection deleted the result, at this time in milliseconds since 1970.
     Collected(u64),
     /// The latest recorded run failed. Its key was the same, or no earlier run left a preimage to compare with.
@@ -78,6 +80,7 @@ impl MissReason {
                 sentences.join(", ")
             }
             Self::Gone => "its result is no longer in the store".to_owned(),
+            Self::Untrusted => "its result in the store is by nobody trusted".to_owned(),
             Self::Collected(at_ms) => format!("garbage collection deleted its result on {}", date(*at_ms)),
             Self::Failed => "its latest run failed".to_owned(),
             Self::Unrecorded => "differs from its latest run, which the store no longer has".to_owned(),
@@ -135,6 +138,7 @@ pub fn survey(plan: &Plan, observed: &Observed, store: &Store, history: &History
     for ((id, key), name) in missed.into_iter().zip(&names) {
         let preimage = || known.preimage(id).expect("its key is known");
         let reason = match (latest.get(name), collected.get(&key)) {
+            _ if store.is_passed_over(&key) => MissReason::Untrusted,
             (Some(latest), _) => miss_reason(plan, id, &key, preimage, latest, store, &collected),
             // No log names the node: garbage collection deleted the log of its run too.
             (None, Some(lineage)) => MissReason::Collected(lineage.collected_ms),

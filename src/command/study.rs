@@ -135,6 +135,11 @@ pub(crate) fn nearby_store(args: &StoreArgs, access: Access) -> anyhow::Result<S
     open(&nearby_dir(args)?, access, || Ok(Trust::default()))
 }
 
+/// The same with lookups that pass over untrusted results, for reading.
+pub(super) fn trusting_store(args: &StoreArgs, trust: Trust) -> anyhow::Result<Store> {
+    Ok(Store::open_trusting(&nearby_dir(args)?, Access::ReadOnly, trust)?)
+}
+
 /// The folder of that store.
 pub(crate) fn nearby_dir(args: &StoreArgs) -> anyhow::Result<PathBuf> {
     let dir = match args.dir() {

@@ -28,13 +28,18 @@ pub(crate) const LIMITS: &str = "orchestrate.toml";
 pub(crate) const PIN: &str = ".json";
 /// Suffix of a session file.
 pub(crate) const LOCK: &str = ".lock";
+/// Suffix of the file of sightings of a host.
+pub(crate) const SEEN: &str = ".seen";
+/// Hexadecimal digits of the id of a host.
+pub(crate) const HOST_LEN: usize = 12;
 
 /// Returns whether a folder is among those of a store.
 pub(crate) fn is_folder(name: &str) -> bool {
     FOLDERS.contains(&name) || LATER_FOLDERS.contains(&name)
 }
 
-/// Returns the id of a pack from the name of its file: `0198f2c4a1b3-1f3a-0`, time, process and attempt.
+/// Returns the id of a pack from the name of its file: `0198f2c4a1b3-5e0c1d2f3a4b-1f3a-0`, time, host, process and
+/// attempt. Format 1 had no host.
 pub(crate) fn pack_id(name: &str) -> Option<&str> {
     name.strip_suffix(".pack").filter(|id| is_pack_id(id))
 }
@@ -55,18 +60,30 @@ pub(crate) fn pack_host(id: &str) -> &str {
 
 fn is_pack_id(id: &str) -> bool {
     let parts: Vec<_> = id.split('-').collect();
-    matches!(parts.as_slice(), [time, process, attempt]
-        if time.len() >= 12 && [time, process, attempt].iter().all(|part| is_hex(part)))
+    let is_known = matches!(parts.len(), 3 | 4) && parts.iter().all(|part| is_hex(part));
+    is_known && parts[0].len() >= 12 && (parts.len() == 3 || is_host(parts[1]))
 }
 
-/// Returns the number of a session from the name of its folder.
-pub(crate) fn session_number(name: &str) -> Option<u32> {
-    name.parse().ok().filter(|number: &u32| number.to_string() == name)
+fn is_host(text: &str) -> bool {
+    text.len() == HOST_LEN && is_hex(text)
 }
 
-/// Returns whether a name is that of a session file.
+/// Returns the host of a session, `None` for one of format 1, from the name of its folder: `5e0c1d2f3a4b-0`, host and
+/// number.
+pub(crate) fn session_host(name: &str) -> Option<Option<&str>> {
+    let (host, number) = name.split_once('-').map_or((None, name), |(host, number)| (Some(host), number));
+    let is_number = number.parse().is_ok_and(|parsed: u32| parsed.to_string() == number);
+    (is_number && host.is_none_or(is_host)).then_some(host)
+}
+
+/// Returns whether a name is that of a session's folder.
+pub(crate) fn is_session(name: &str) -> bool {
+    session_host(name).is_some()
+}
+
+/// Returns whether a name is that of a file among the sessions: of a session, or of what a host has seen of others.
 pub(crate) fn is_session_file(name: &str) -> bool {
-    name.strip_suffix(LOCK).is_some_and(|number| session_number(number).is_some())
+    name.strip_suffix(LOCK).is_some_and(is_session) || name.strip_suffix(SEEN).is_some_and(is_host)
 }
 
 /// Returns whether a name in quarantine is the store's: a blob, or a former file of the store.
@@ -158,10 +175,27 @@ mod tests {
             assert!(!is_quarantined(name), "{name}");
         }
         assert_eq!(pack_id(&format!("{pack}.pack")), Some(pack));
-        for name in ["copy of a.pack", "1-1-1.pack", "0198f2c4a1b3-1f3a-0 (1).pack", "0198f2c4a1b3-1f3a.pack"] {
+        let of_host = "0198f2c4a1b3-5e0c1d2f3a4b-1f3a-0";
+        assert_eq!(pack_id(&format!("{of_host}.pack")), Some(of_host));
+        assert_eq!((pack_host(of_host), pack_host(pack)), ("5e0c1d2f3a4b", ""));
+        for name in [
+            "copy of a.pack",
+            "1-1-1.pack",
+            "0198f2c4a1b3-1f3a-0 (1).pack",
+            "0198f2c4a1b3-1f3a.pack",
+            "0198f2c4a1b3-5e0c-1f3a-0.pack",
+        ] {
             assert_eq!(pack_id(name), None, "{name}");
         }
-        assert_eq!(["0", "17", "017", "+1", "x", ""].map(session_number), [Some(0), Some(17), None, None, None, None]);
+        assert_eq!(
+            ["0", "17", "5e0c1d2f3a4b-3"].map(session_host),
+            [Some(None), Some(None), Some(Some("5e0c1d2f3a4b"))]
+        );
+        assert!(
+            ["017", "+1", "x", "", "5e0c-3", "5e0c1d2f3a4b-", "5e0c1d2f3a4b-03"].iter().all(|name| !is_session(name))
+        );
+        let files = ["0.lock", "5e0c1d2f3a4b-0.lock", "5e0c1d2f3a4b.seen"];
+        assert!(files.iter().all(|name| is_session_file(name)) && !is_session_file("mine.seen"));
         assert!(is_digest(&digest) && !is_digest(&digest.to_uppercase()) && is_prefix("0f") && !is_prefix("0F"));
     }
 }

@@ -1,13 +1,15 @@
 //! Seals: short packs that nobody appends to any more.
 //!
 //! A pack that may grow is opened by everybody who opens the store, in case it has grown. Each process that appends has
-//! one, so their number is that of the most processes at one time. The longest beyond [`GROWING_MAX`] are sealed.
+//! one, so their number is that of the most processes at one time. The longest of a host beyond [`GROWING_MAX`] are
+//! sealed by a process of that host: locks may not reach others.
 
 use std::sync::RwLock;
 
 use crate::error::StoreError;
 use crate::files::disk;
 use crate::format::layout::Layout;
+use crate::format::names::pack_host;
 use crate::format::pack::Pack;
 use crate::format::record::Draft;
 use crate::lock::memory::{read, write};
@@ -19,9 +21,9 @@ use crate::records::index::Index;
 const GROWING_MAX: usize = 8;
 
 impl Index {
-    /// The ids of packs that are to be sealed.
-    pub(crate) fn surplus(&self) -> Vec<String> {
-        let is_growing = |pack: &&Pack| !pack.is_sealed() && pack.is_sound();
+    /// The ids of a host's packs that are to be sealed.
+    pub(crate) fn surplus(&self, host: &str) -> Vec<String> {
+        let is_growing = |pack: &&Pack| !pack.is_sealed() && pack.is_sound() && pack_host(&pack.id) == host;
         let mut growing: Vec<_> = self.packs.iter().filter(is_growing).collect();
         growing.sort_by_key(|pack| std::cmp::Reverse(pack.end));
         let surplus = growing.len().saturating_sub(GROWING_MAX);

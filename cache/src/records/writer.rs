@@ -14,9 +14,12 @@ use serde::Serialize;
 use crate::error::StoreError;
 use crate::files::{clock, disk};
 use crate::format::layout::Layout;
+use crate::format::names::pack_host;
 use crate::format::pack::PACK_BYTES;
 use crate::format::record::{Draft, Hit};
+use crate::lock::host::Host;
 use crate::lock::memory::{lock, read, write};
+use crate::lock::session::Session;
 use crate::lock::wait::{Hold, try_lock};
 use crate::records::durable;
 use crate::records::index::Index;
@@ -136,17 +139,21 @@ impl Writer {
     }
 
     /// Makes waiting records durable, and used records of other processes; appends to no pack in `avoid`.
+    ///
+    /// New results are first noted in the file of the session: no collection sees them without their notes.
     pub(crate) fn commit(
         &self,
         layout: &Layout,
         index: &RwLock<Index>,
         avoid: &HashSet<String>,
+        session: &Session,
     ) -> Result<(), StoreError> {
         let mut pack = lock(&self.pack);
-        let (drafts, folders) = {
+        let (drafts, folders, notes) = {
             let mut pending = self.pending();
+            let notes: Vec<_> = pending.waiting.results.keys().map(ActionKey::prefix).collect();
             pending.flying = std::mem::take(&mut pending.waiting);
-            (std::mem::take(&mut pending.flying.drafts), std::mem::take(&mut pending.folders))
+            (std::mem::take(&mut pending.flying.drafts), std::mem::take(&mut pending.folders), notes)
         };
         // First the objects and records named by the drafts, then the drafts.
         let named = folders.iter().try_for_each(|folder| disk::sync_dir(folder));
@@ -154,7 +161,8 @@ impl Writer {
         if named.is_ok() && drafts.is_empty() {
             return Ok(());
         }
-        let outcome = named.and_then(|()| append(&mut pack, &drafts, layout, index, avoid));
+        let noted = named.and_then(|()| session.file.add(&notes));
+        let outcome = noted.and_then(|()| append(&mut pack, &drafts, layout, index, avoid, &session.host));
         let mut pending = self.pending();
         let mut flying = std::mem::take(&mut pending.flying);
         if outcome.is_err() {
@@ -180,10 +188,11 @@ fn append(
     layout: &Layout,
     index: &RwLock<Index>,
     avoid: &HashSet<String>,
+    host: &Host,
 ) -> Result<(), StoreError> {
     let open = match pack.take() {
         Some(open) if !avoid.contains(&open.id) => open,
-        _ => take_over(layout, index, avoid)?.map_or_else(|| create(layout), Ok)?,
+        _ => take_over(layout, index, avoid, host)?.map_or_else(|| create(layout, host), Ok)?,
     };
     let path = layout.pack(&open.id);
     let (bytes, start) = {
@@ -211,16 +220,20 @@ fn append(
     Ok(())
 }
 
-/// Finds a pack without a writer, and cuts its torn tail.
-fn take_over(layout: &Layout, index: &RwLock<Index>, avoid: &HashSet<String>) -> Result<Option<OpenPack>, StoreError> {
+/// Finds a pack of this host without a writer, and cuts its torn tail. The lock of a writer on another host may not
+/// reach this one, and the writers of format 1 did not tell their hosts.
+fn take_over(
+    layout: &Layout,
+    index: &RwLock<Index>,
+    avoid: &HashSet<String>,
+    host: &Host,
+) -> Result<Option<OpenPack>, StoreError> {
     let is_sealed = |id: &str| {
         let index = read(index);
         index.pack_number(id).is_some_and(|number| index.packs[number].is_sealed())
     };
-    for id in layout.pack_ids()? {
-        if is_sealed(&id) {
-            continue;
-        }
+    let ours = layout.pack_ids()?.into_iter().filter(|id| pack_host(id) == host.id && !is_sealed(id));
+    for id in ours {
         let path = layout.pack(&id);
         let Ok(file) = disk::open_to_write(&path) else { continue };
         let len = file.metadata().map_err(StoreError::io("read", &path))?.len();
@@ -263,10 +276,10 @@ pub(crate) fn cut_tail(layout: &Layout, id: &str, file: &File, end: u64) -> Resu
     Ok(Some(kept))
 }
 
-fn create(layout: &Layout) -> Result<OpenPack, StoreError> {
+fn create(layout: &Layout, host: &Host) -> Result<OpenPack, StoreError> {
     let (ms, process) = (clock::now_ms(), std::process::id());
     for attempt in 0.. {
-        let id = format!("{ms:012x}-{process:x}-{attempt:x}");
+        let id = format!("{ms:012x}-{}-{process:x}-{attempt:x}", host.id);
         let path = layout.pack(&id);
         let file = match disk::create_new(&path, 0o644) {
             Err(error) if error.is(std::io::ErrorKind::AlreadyExists) => continue,

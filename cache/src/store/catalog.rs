@@ -110,6 +110,7 @@ impl Store {
 
     /// Counts records, packs and objects.
     pub fn stats(&self) -> Result<StoreStats, StoreError> {
+        self.read_whole()?;
         let objects = objects(&self.layout)?;
         let quarantined = disk::list(&self.layout.quarantine())?.len() as u64;
         let index = self.index();
@@ -132,8 +133,6 @@ impl Store {
 pub(crate) struct ObjectFile {
     pub(crate) digest: Digest,
     pub(crate) size_bytes: u64,
-    /// Milliseconds since 1970.
-    pub(crate) modified_ms: u64,
 }
 
 /// Lists all objects, sorted by digest. Files with other names are not the store's.
@@ -150,6 +149,5 @@ pub(crate) fn objects(layout: &Layout) -> Result<Vec<ObjectFile>, StoreError> {
 fn object(layout: &Layout, folder: &str, name: &str) -> Option<ObjectFile> {
     let digest: Digest = name.parse().ok()?;
     let metadata = fs::symlink_metadata(layout.object(&digest)).ok().filter(Metadata::is_file)?;
-    let modified_ms = crate::files::clock::ms_of(metadata.modified().ok()?);
-    (name.starts_with(folder)).then_some(ObjectFile { digest, size_bytes: metadata.len(), modified_ms })
+    (name.starts_with(folder)).then_some(ObjectFile { digest, size_bytes: metadata.len() })
 }

@@ -4,14 +4,15 @@
 //! syncs it once (`writer.rs`). Large blobs are files of their own, durable before their artifact is recorded
 //! (`object.rs`). Bytes of other processes are made durable too (`durable.rs`).
 //!
-//! **Reading.** The index finds records in memory and through index files (`index.rs`). Bodies are read on demand and checked against their
-//! digest or checksum. A mismatch is moved to `quarantine/`, named in a warning and put out of use, so the next lookup
-//! is a miss.
+//! **Reading.** The index finds records in memory and through index files (`index.rs`). Bodies are read on demand and
+//! checked against their digest or checksum. A mismatch is moved to `quarantine/`, named in a warning and put out of
+//! use, so the next lookup is a miss.
 
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::StoreError;
@@ -20,7 +21,7 @@ use crate::format::layout::{Access, Layout};
 use crate::format::record::Kind;
 use crate::lock::lease::{Lease, Leases};
 use crate::lock::memory::{read, write};
-use crate::lock::session::{self, Session};
+use crate::lock::session::Session;
 use crate::lock::use_lock::{UseLock, Using};
 use crate::lock::wait::{self, Hold};
 use crate::records::index::Index;
@@ -45,7 +46,7 @@ pub struct Store {
     pub(super) objects: RwLock<DigestMap<u64>>,
     pub(crate) writer: Writer,
     leases: Option<Arc<Leases>>,
-    session: Option<Session>,
+    session: Option<Arc<Session>>,
     /// Carries the lock `gc.lock`, shared while the store is open.
     pub(crate) gc_lock: Option<File>,
 }
@@ -75,9 +76,8 @@ impl Store {
         let (leases, session) = match access {
             Access::ReadOnly => (None, None),
             Access::ReadWrite => {
-                session::sweep(&layout.tmp(), None)?;
-                let session = Session::open(&layout)?;
-                (Some(Arc::new(Leases::open(&layout, &session.dir)?)), Some(session))
+                let session = Arc::new(Session::open(&layout)?);
+                (Some(Arc::new(Leases::open(&layout, &session)?)), Some(session))
             }
         };
         // Under the lock, so that no collection runs between its number and the index.
@@ -141,7 +141,7 @@ impl Store {
 
     /// The same, without appending to these packs.
     pub(crate) fn commit_avoiding(&self, packs: &HashSet<String>) -> Result<()> {
-        self.writer.commit(&self.layout, &self.index, packs)
+        self.writer.commit(&self.layout, &self.index, packs, self.session()?)
     }
 
     /// Reads new records of other processes.
@@ -181,8 +181,9 @@ impl Store {
 
     /// Writes an index file if none covers at least so many records, and seals packs if there are many.
     pub(crate) fn extend_index(&self, least: usize) -> Result<()> {
-        let is_due = |index: &Index| index.uncovered() >= least || !index.surplus().is_empty();
-        if self.access == Access::ReadOnly || !is_due(&self.index()) {
+        let Some(host) = self.session.as_ref().map(|session| &session.host) else { return Ok(()) };
+        let is_due = |index: &Index| index.uncovered() >= least || !index.surplus(&host.id).is_empty();
+        if !is_due(&self.index()) {
             return Ok(());
         }
         // One process at a time; another one does the work of this one too.
@@ -192,14 +193,14 @@ impl Store {
             // Another process was quicker.
             self.index_mut().read_again(&self.layout)?;
         }
-        let surplus = self.index().surplus();
+        let surplus = self.index().surplus(&host.id);
         seal::seal(&self.layout, &self.index, &surplus)?;
         seal::sync_uncovered(&self.layout, &self.index)?;
         let index = self.index();
         if index.uncovered() < least && surplus.is_empty() {
             return Ok(());
         }
-        index.extension().write(self.session_dir()?, &self.layout.packs())?;
+        index.extension().write(self.session_dir()?, &host.id, &self.layout.packs())?;
         drop(index);
         self.index_mut().cover_anew(&self.layout)
     }
@@ -222,13 +223,33 @@ impl Store {
     ///
     /// The new holder refreshes and looks again before it works, as the former one may have recorded a result.
     pub fn try_lease(&self, key: &ActionKey) -> Result<Option<Lease>> {
-        self.leases.as_ref().ok_or_else(|| self.read_only())?.try_take(key)
+        self.leases()?.try_take(key)
     }
 
     /// The same as [`Store::try_lease`] for heavy work: other hosts that share the store see the lease, and may take it
     /// two minutes after its holder's host has stopped.
     pub fn try_lease_across_hosts(&self, key: &ActionKey) -> Result<Option<Lease>> {
-        self.leases.as_ref().ok_or_else(|| self.read_only())?.try_take_across_hosts(key)
+        self.leases()?.try_take_across_hosts(key)
+    }
+
+    /// Returns whether another host may have the store open now: then results of its light nodes may appear at any
+    /// time.
+    pub fn is_shared_with_hosts(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.others.present.load(Ordering::Relaxed))
+    }
+
+    /// Shows other hosts from now on that this process lives; a process with a lease does so anyway.
+    pub fn stay(&self) {
+        self.session.iter().for_each(|session| session.stay());
+    }
+
+    /// Takes the warnings about other hosts since the last call, a sentence each.
+    pub fn take_warnings(&self) -> Vec<String> {
+        self.session.as_ref().map(|session| session.others.take_warnings()).unwrap_or_default()
+    }
+
+    pub(crate) fn leases(&self) -> Result<&Arc<Leases>> {
+        self.leases.as_ref().ok_or_else(|| self.read_only())
     }
 
     /// Names the holder of a taken lease.
@@ -254,7 +275,7 @@ impl Store {
 
     /// The session; an error if the store is read-only.
     pub(crate) fn session(&self) -> Result<&Session> {
-        self.session.as_ref().ok_or_else(|| self.read_only())
+        self.session.as_deref().ok_or_else(|| self.read_only())
     }
 
     /// The folder for unfinished files.

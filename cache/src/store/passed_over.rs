@@ -50,6 +50,11 @@ impl Store {
         PassedOver { keys: keys.len(), producers }
     }
 
+    /// Returns whether a result of this key was passed over.
+    pub fn is_passed_over(&self, key: &ActionKey) -> bool {
+        self.trust.has_passed_over(&key.0)
+    }
+
     /// Returns the signature of the result that is used for a key; verifies it.
     pub fn signed(&self, key: &ActionKey) -> Signed {
         let index = self.index_with(Kind::Result, &[key.0]);

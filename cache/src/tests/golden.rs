@@ -53,7 +53,7 @@ fn the_list_of_last_uses_has_the_bytes_that_earlier_programs_wrote() {
     let (_store, layout) = store(dir.path());
     last_use::touch(&layout, &[key("1"), key("2")], 5).unwrap();
     last_use::touch(&layout, &[key("2"), key("1")], 6).unwrap();
-    assert_digest(&fs::read(layout.last_use()).unwrap(), "4c754afb82ec");
+    assert_digest(&fs::read(layout.last_use()).unwrap(), "93862252fe1d");
 }
 
 #[test]
@@ -100,7 +100,9 @@ fn a_session_file_has_the_bytes_that_earlier_programs_wrote() {
     let dir = tempfile::tempdir().unwrap();
     let (store, layout) = store(dir.path());
     store.using().unwrap().note(&[key("1")]).unwrap();
-    let bytes = fs::read(layout.tmp().join("0.lock")).unwrap();
-    assert_eq!(bytes.len(), 24);
-    assert_eq!((&bytes[8..16], &bytes[16..]), (&key("1").0.as_bytes()[..8], &[0; 8][..]), "{HINT}");
+    let session = store.session_dir().unwrap().with_extension("lock");
+    let bytes = fs::read(layout.tmp().join(session)).unwrap();
+    assert_eq!(bytes.len(), 64 + 16);
+    assert!(bytes[..8] != [0; 8] && bytes[8..16] == [0; 8] && bytes[16] != 0, "{HINT}");
+    assert_eq!((&bytes[64..72], &bytes[72..]), (&key("1").0.as_bytes()[..8], &[0; 8][..]), "{HINT}");
 }

@@ -110,6 +110,11 @@ impl Trust {
         self.seen().passed_over.insert(*key);
     }
 
+    /// Returns whether a key is noted.
+    pub(crate) fn has_passed_over(&self, key: &Digest) -> bool {
+        self.seen().passed_over.contains(key)
+    }
+
     /// Returns the noted keys, sorted.
     pub(crate) fn passed_over(&self) -> Vec<Digest> {
         self.seen().passed_over.iter().copied().collect()

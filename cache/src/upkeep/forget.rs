@@ -109,10 +109,7 @@ impl Store {
             return Err(StoreError::GcRunning { dir: self.layout.dir.clone() });
         };
         self.commit()?;
-        let alone = Alone::try_take(self)?;
-        if !alone.0 {
-            return Err(self.in_use());
-        }
+        let _alone = Alone::try_take(self)?.or_in_use()?;
         self.refresh()?;
         self.read_whole()?;
         self.forget_objects();
@@ -124,7 +121,7 @@ impl Store {
         let plan = self.forget_plan(&what)?;
         disk::replace(&self.layout.forgetting(), (sealed(&what) + "\n").as_bytes(), true)?;
         // Scratch folders of killed runs may hold outputs.
-        session::sweep(&self.layout.tmp(), Some(session))?;
+        session::sweep(&self.layout.tmp(), session)?;
         self.remove_planned(&plan)?;
         let keys: HashSet<_> = what.keys.iter().copied().collect();
         self.drop_lineage(&keys)?;

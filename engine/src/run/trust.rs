@@ -27,6 +27,9 @@ pub fn passed_over(store: &Store) -> Option<String> {
     let shown = producers.into_iter().take(PRODUCERS_SHOWN).map(|(producer, _)| producer);
     let more = (more > 0).then(|| format!("and {more} more"));
     let said = shown.chain(more).collect::<Vec<_>>().join("; ");
-    let results = if keys == 1 { "1 result".to_owned() } else { format!("{keys} results") };
-    Some(format!("{results} by nobody trusted were passed over (they claim to be by {said})"))
+    let results = match keys {
+        1 => "1 result by nobody trusted was passed over (it claims".to_owned(),
+        _ => format!("{keys} results by nobody trusted were passed over (they claim"),
+    };
+    Some(format!("{results} to be by {said})"))
 }
