@@ -165,6 +165,14 @@ pub enum StoreError {
         /// The damage.
         reason: String,
     },
+    /// A private key cannot be used.
+    #[error("the private key {path} is not used: {reason}")]
+    PrivateKey {
+        /// Its file.
+        path: PathBuf,
+        /// The fault, and advice.
+        reason: String,
+    },
     /// A file changed during each attempt to read it.
     #[error("{path} changes while it is read; run again when it is complete")]
     Changing {

@@ -19,6 +19,7 @@
 //! | `forgetting` | what an interrupted forgetting has yet to remove (`forget.rs`) |
 //! | `pack-ends` | durable lengths of packs (`pack_lengths.rs`) |
 //! | `stat-cache` | digests of external files (`stat_cache.rs`) |
+//! | `stat-caches/NAME` | the same for one user, where trust is limited (`file_digest.rs`) |
 //! | `leases.d/`, `lease-files/`, `gc.lock`, `use.lock` | kernel locks (`lock/mod.rs`) |
 //!
 //! A folder becomes a store only if it is new or empty. `CACHEDIR.TAG` and `format` are written first, so a process
@@ -292,6 +293,10 @@ impl Layout {
 
     pub(crate) fn cachedir_tag(&self) -> PathBuf {
         self.dir.join("CACHEDIR.TAG")
+    }
+
+    pub(crate) fn stat_caches(&self) -> PathBuf {
+        self.dir.join("stat-caches")
     }
 
     pub(crate) fn stat_cache(&self) -> PathBuf {

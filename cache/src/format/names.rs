@@ -6,7 +6,7 @@ use crate::value::digest::Digest;
 /// Folders created when a store is opened.
 pub(crate) const FOLDERS: [&str; 7] = ["packs", "objects", "tmp", "quarantine", "runs", "checkpoints", "leases.d"];
 /// Folders created on demand.
-pub(crate) const LATER_FOLDERS: [&str; 3] = ["claims", "pins", "lease-files"];
+pub(crate) const LATER_FOLDERS: [&str; 4] = ["claims", "pins", "lease-files", "stat-caches"];
 /// Files beside them.
 pub(crate) const FILES: [&str; 10] = [
     "format",
@@ -103,6 +103,7 @@ pub(crate) fn is_quarantined(name: &str) -> bool {
         || matches!(extension, "tail" | "damage") && of_pack(stem)
         || FILES.contains(&name)
         || file == "pins" && is_pin(rest)
+        || name.strip_prefix("stat-caches-").is_some_and(is_digest)
         || file == "checkpoints" && rest.split_once('-').is_some_and(of_key)
         || file == "hits" && is_digest(rest)
         || name.get(RUN_LEN..).is_some_and(|rest| of_run(rest) && is_run(&name[..RUN_LEN]))

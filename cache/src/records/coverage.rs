@@ -227,7 +227,7 @@ impl Index {
     fn distrust(&mut self, layout: &Layout, id: String) -> Result<(), StoreError> {
         let mut distrusted = self.coverage.distrusted.clone();
         distrusted.ids.insert(id);
-        *self = Self::read_without(layout, &self.durable_lengths(), distrusted)?;
+        *self = Self::read_without(layout, &self.durable_lengths(), &self.trust.clone(), distrusted)?;
         Ok(())
     }
 

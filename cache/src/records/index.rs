@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -21,6 +22,7 @@ use crate::format::record::{Header, Hit, Kind, Tombstone};
 use crate::records::coverage::{Coverage, Distrusted};
 use crate::records::locations::{Location, Locations};
 use crate::records::pack_lengths::PackLengths;
+use crate::trust::Trust;
 use crate::value::artifact::{ActionKey, ActionResult, Artifact, OutputDigest};
 use crate::value::digest::Digest;
 
@@ -38,22 +40,24 @@ pub(crate) struct Index {
     tables: [Locations; KINDS.len()],
     tombstones: HashSet<Tombstone>,
     pub(crate) coverage: Coverage,
+    pub(super) trust: Arc<Trust>,
 }
 
 impl Index {
     /// Opens index files, and reads what they do not cover; `durable` has known durable lengths of packs.
-    pub(crate) fn read(layout: &Layout, durable: &PackLengths) -> Result<Self, StoreError> {
-        Self::read_without(layout, durable, Distrusted::default())
+    pub(crate) fn read(layout: &Layout, durable: &PackLengths, trust: &Arc<Trust>) -> Result<Self, StoreError> {
+        Self::read_without(layout, durable, trust, Distrusted::default())
     }
 
     /// Reads all packs whole, as if there were no index files.
-    pub(crate) fn read_whole(layout: &Layout, durable: &PackLengths) -> Result<Self, StoreError> {
-        Self::read_without(layout, durable, Distrusted::all())
+    pub(crate) fn read_whole(layout: &Layout, durable: &PackLengths, trust: &Arc<Trust>) -> Result<Self, StoreError> {
+        Self::read_without(layout, durable, trust, Distrusted::all())
     }
 
     pub(super) fn read_without(
         layout: &Layout,
         durable: &PackLengths,
+        trust: &Arc<Trust>,
         distrusted: Distrusted,
     ) -> Result<Self, StoreError> {
         let names = layout.pack_names()?;
@@ -79,7 +83,7 @@ impl Index {
             many @ [_, _, ..] => many.par_iter_mut().try_for_each(|pack| read(pack)),
             few => few.iter_mut().try_for_each(|pack| read(pack)),
         }?;
-        let mut index = Self { packs, coverage, ..Self::default() };
+        let mut index = Self { packs, coverage, trust: Arc::clone(trust), ..Self::default() };
         index.number_packs();
         // A tombstone may stand in another pack than its record, so all tombstones are read first.
         for pack in 0..index.packs.len() {
@@ -106,7 +110,8 @@ impl Index {
 
     /// Reads everything anew, whole or not as before.
     pub(crate) fn read_again(&mut self, layout: &Layout) -> Result<(), StoreError> {
-        *self = Self::read_without(layout, &self.durable_lengths(), self.coverage.distrusted().clone())?;
+        let distrusted = self.coverage.distrusted().clone();
+        *self = Self::read_without(layout, &self.durable_lengths(), &self.trust, distrusted)?;
         Ok(())
     }
 
@@ -144,9 +149,9 @@ impl Index {
     /// Indexes groups that were just read.
     pub(super) fn take_groups(&mut self, number: usize, groups: Range<usize>) {
         self.take_tombstones(number, groups.clone());
-        let Self { packs, tables, tombstones, .. } = self;
+        let Self { packs, tables, tombstones, trust, .. } = self;
         for (kind, table) in KINDS.into_iter().zip(tables) {
-            take(packs, number, groups.clone(), kind, tombstones, table);
+            take(packs, number, groups.clone(), kind, tombstones, trust, table);
         }
     }
 
@@ -201,12 +206,12 @@ impl Index {
 
     /// Indexes the records of all packs, if none is indexed yet.
     fn take_all(&mut self) {
-        let Self { packs, tables, tombstones, .. } = self;
+        let Self { packs, tables, tombstones, trust, .. } = self;
         let all = |kind| {
             let mut table = Locations::default();
             table.reserve(packs, packs.iter().map(|pack| pack.count(kind)).sum());
             for (number, pack) in packs.iter().enumerate() {
-                take(packs, number, 0..pack.group_count(), kind, tombstones, &mut table);
+                take(packs, number, 0..pack.group_count(), kind, tombstones, trust, &mut table);
             }
             table
         };
@@ -262,13 +267,32 @@ impl Index {
 
     /// Returns the record that is used for a digest or key.
     ///
-    /// Of several results of one key, that is the one with the smallest digests of outputs, so that all readers choose
-    /// the same.
+    /// Of several results of one key that are trusted, that is the one with the smallest digests of outputs, so that
+    /// all readers choose the same. Untrusted ones are passed over, which is noted.
     pub(crate) fn location(&self, kind: Kind, digest: &Digest) -> Option<Location> {
-        let mut all = self.tables[table_of(kind)?].all(&self.packs, digest);
-        let first = all.next().copied()?;
+        let table = &self.tables[table_of(kind)?];
+        let mut all = table.all(&self.packs, digest).filter(|location| self.is_trusted(kind, location));
+        let Some(first) = all.next().copied() else {
+            if table.all(&self.packs, digest).next().is_some() {
+                self.trust.pass_over(digest);
+            }
+            return None;
+        };
         let Some(second) = all.next().copied() else { return Some(first) };
         [first, second].into_iter().chain(all.copied()).min_by_key(|location| self.rank(location))
+    }
+
+    /// Returns whether a record counts: a result by its signature, all others always.
+    fn is_trusted(&self, kind: Kind, location: &Location) -> bool {
+        let header = || self.packs[location.pack as usize].header(location.header_at);
+        let accepts = || self.trust.accepts(header().and_then(|header| header.signature()));
+        kind != Kind::Result || !self.trust.is_limited() || accepts()
+    }
+
+    /// Returns the first result of a key in memory, if it is not trusted.
+    pub(crate) fn refused(&self, key: &Digest) -> Option<Location> {
+        let mut all = self.tables[table_of(Kind::Result)?].all(&self.packs, key).copied();
+        all.next().filter(|location| !self.is_trusted(Kind::Result, location))
     }
 
     /// The order among results of one key.
@@ -278,9 +302,11 @@ impl Index {
         (outputs.map(|(_, output)| output.0).collect(), &pack.id, location.body_at)
     }
 
-    /// Returns whether a digest or key has a record in memory.
+    /// Returns whether a digest or key has a record in memory that counts.
     pub(super) fn has(&self, kind: Kind, digest: &Digest) -> bool {
-        table_of(kind).is_some_and(|table| self.tables[table].all(&self.packs, digest).next().is_some())
+        let has =
+            |table: usize| self.tables[table].all(&self.packs, digest).any(|location| self.is_trusted(kind, location));
+        table_of(kind).is_some_and(has)
     }
 
     /// Lists the records of all results of a key; two hosts may have recorded one each.
@@ -371,6 +397,7 @@ fn take(
     groups: Range<usize>,
     kind: Kind,
     tombstones: &HashSet<Tombstone>,
+    trust: &Trust,
     table: &mut Locations,
 ) {
     let pack = &packs[number];
@@ -379,7 +406,9 @@ fn take(
         let body_at = record.body_at;
         let is_bad = record.header.body_len > 0 && pack.bad_bodies.contains(&body_at);
         let is_buried = || tombstones.contains(&Tombstone { kind, digest, body_at, pack: pack.id.clone() });
-        if !is_bad && (tombstones.is_empty() || !is_buried()) {
+        // A planted list of files would stand in the way of the right one.
+        let is_planted = || kind == Kind::Artifact && trust.is_limited() && !record.header.is_sound_artifact();
+        if !is_bad && (tombstones.is_empty() || !is_buried()) && !is_planted() {
             let location = Location { pack: number as u32, header_at: record.header_at, body_at };
             // All results of a key are kept, to choose among them.
             let is_same =

@@ -103,7 +103,7 @@ impl Store {
             let groups = index.groups_in(Kind::Result, first << rest, first << rest | u64::MAX >> (64 - rest))?;
             index.fetch(groups)?;
         } else if index.coverage.is_used() {
-            *index = Index::read_whole(&self.layout, &index.durable_lengths())?;
+            *index = Index::read_whole(&self.layout, &index.durable_lengths(), &self.trust)?;
         }
         Ok(index.all(Kind::Result).map(|(key, _)| ActionKey(key)).collect())
     }

@@ -64,7 +64,7 @@ impl Store {
             // Under the mutex, so that no record moves from `pending` to the index meanwhile.
             let recorded = self.index_with(Kind::Result, &[key.0]).location(Kind::Result, &key.0);
             let Some(location) = recorded else {
-                return Ok(pending.add_result(*key, result));
+                return Ok(pending.add_result(*key, result, self.trust.own_key()));
             };
             drop(pending);
             // A record with a corrupt body is no result.
@@ -95,8 +95,10 @@ impl Store {
 
     /// Puts the result of a key out of use, so that another one can be recorded for it.
     pub fn forget_result(&self, key: &ActionKey) {
-        let recorded = self.index_with(Kind::Result, &[key.0]).location(Kind::Result, &key.0);
-        if let Some(location) = recorded {
+        // A key may have several results.
+        loop {
+            let recorded = self.index_with(Kind::Result, &[key.0]).location(Kind::Result, &key.0);
+            let Some(location) = recorded else { break };
             self.bury(Kind::Result, &key.0, &location);
         }
     }

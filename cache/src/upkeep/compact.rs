@@ -186,6 +186,7 @@ mod tests {
             elapsed_ms: 1,
             recorded_ms: 1,
             device: "cpu".to_owned(),
+            producer: None,
         };
         store.put_result(&ActionKey(Digest::of(b"old")), result).unwrap();
         store.commit().unwrap();

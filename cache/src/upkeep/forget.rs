@@ -128,6 +128,9 @@ impl Store {
         self.drop_pinned(&keys)?;
         // Its paths may name people; the next run reads all external files once more.
         disk::remove_file(&self.layout.stat_cache())?;
+        for path in files(&self.layout.stat_caches(), names::is_digest)? {
+            disk::remove_file(&path)?;
+        }
         remove_logs(&what)?;
         self.sync_removals(&plan)?;
         disk::remove_file(&self.layout.forgetting())?;

@@ -95,6 +95,7 @@ impl Folder {
 fn folders(layout: &Layout) -> Result<Vec<Folder>, StoreError> {
     let mut folders = vec![
         Folder::new(layout.dir.clone(), |name| names::FILES.contains(&name)).and_folders(names::is_folder),
+        Folder::new(layout.stat_caches(), is_digest),
         Folder::new(layout.packs(), |name| names::pack_id(name).or_else(|| names::index_id(name)).is_some()),
         Folder::new(layout.objects(), |_| false).and_folders(is_prefix),
         Folder::new(layout.tmp(), names::is_session_file).and_folders(names::is_session),

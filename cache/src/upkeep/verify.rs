@@ -23,7 +23,7 @@ use crate::store::Store;
 use crate::store::catalog::{self, ObjectFile};
 use crate::upkeep::problem::{LOOK_AGAIN, Problem};
 use crate::upkeep::{side_files, strays};
-use crate::value::artifact::{Artifact, OutputDigest};
+use crate::value::artifact::{ActionResult, OutputDigest};
 use crate::value::digest::Digest;
 
 /// Outcome of a verification.
@@ -114,7 +114,7 @@ impl Store {
         let lost = lost.map(|(left, known)| format!("only {left} of {known} bytes are left; records are lost"));
         report.problems.extend(lost.map(problem));
         report.torn.extend(torn.map(|bytes| problem(format!("its last {bytes} bytes are torn"))));
-        for (tombstone, body_len) in corrupt {
+        for (tombstone, body_len, fault) in corrupt {
             let Tombstone { kind, digest, body_at, .. } = &tombstone;
             let name = match kind {
                 Kind::Artifact => "artifact",
@@ -122,7 +122,7 @@ impl Store {
                 _ => "blob",
             };
             let kept = self.copy_to_quarantine(&digest.to_string(), &range(*body_at, body_len));
-            report.problems.push(problem(format!("{name} {digest} at byte {body_at} is corrupt, {kept}")));
+            report.problems.push(problem(format!("{name} {digest} at byte {body_at} {fault}, {kept}")));
             report.corrupt.push(tombstone);
         }
         Ok(report)
@@ -161,8 +161,11 @@ impl Store {
                 continue;
             }
             let tombstone = Tombstone { kind, digest, body_at: record.body_at, pack: id.to_owned() };
-            if !self.index().is_buried(&tombstone) && !is_sound(&pack, &file, &record, kind)? {
-                found.corrupt.push((tombstone, record.header.body_len.into()));
+            if self.index().is_buried(&tombstone) {
+                continue;
+            }
+            if let Some(fault) = fault(&pack, &file, &record, kind)? {
+                found.corrupt.push((tombstone, record.header.body_len.into(), fault));
             }
         }
         Ok(Some((path, found)))
@@ -191,7 +194,8 @@ impl Store {
         for (key, result, _) in self.results() {
             for (output, digest) in &result.outputs {
                 if self.lacking(digest).is_some() {
-                    lacking.push((key, result.node.clone(), output.clone(), *digest));
+                    let made = format!("{} (key {}, by {})", result.node, key.0.short(), result.produced_by());
+                    lacking.push((key, made, output.clone(), *digest));
                 }
                 let artifact = self.index().artifact(digest);
                 needed.extend(artifact.unwrap_or_default().files.into_iter().map(|file| file.digest));
@@ -202,12 +206,10 @@ impl Store {
             self.refresh()?;
             self.forget_objects();
         }
-        for (key, node, output, digest) in lacking {
+        for (key, made, output, digest) in lacking {
             let is_recorded = self.index().location(Kind::Result, &key.0).is_some();
             if let Some(missing) = self.lacking(&digest).filter(|_| is_recorded) {
-                let key = key.0.short();
-                let message =
-                    format!("the result of {node} (key {key}) lacks {missing} of output {output}; it will run again");
+                let message = format!("the result of {made} lacks {missing} of output {output}; it will run again");
                 report.problems.push(Problem::new(&*self.layout.dir, message));
             }
         }
@@ -247,8 +249,8 @@ struct Findings {
     lost: Option<(u64, u64)>,
     /// Bytes behind the last group.
     torn: Option<u64>,
-    /// Tombstones for corrupt records, and the lengths of their bodies.
-    corrupt: Vec<(Tombstone, u64)>,
+    /// Tombstones for records that cannot be used, the lengths of their bodies, and their faults.
+    corrupt: Vec<(Tombstone, u64, String)>,
 }
 
 impl Findings {
@@ -278,18 +280,30 @@ fn torn_tail(pack: &mut Pack, file: &File) -> Result<Option<u64>, StoreError> {
     Ok(len(pack)?.checked_sub(pack.end).filter(|bytes| *bytes > 0))
 }
 
-/// Returns whether a record has its checksum and digest.
-fn is_sound(pack: &Pack, file: &File, record: &Record<'_>, kind: Kind) -> Result<bool, StoreError> {
+/// Returns why a record cannot be used; `None` if it has its checksum, and the digest or key of what it holds.
+fn fault(pack: &Pack, file: &File, record: &Record<'_>, kind: Kind) -> Result<Option<String>, StoreError> {
+    let is_corrupt = || Some("is corrupt".to_owned());
     let body = match pack.body(file, &record.header, record.body_at) {
         Err(error) if is_of_one_file(&error) => None,
         body => body?,
     };
-    let Some(body) = body else { return Ok(false) };
+    let Some(body) = body else { return Ok(is_corrupt()) };
     let digest = record.header.digest();
-    Ok(match kind {
+    let is_sound = match kind {
         Kind::Blob => digest == Some(Digest::of(&body)),
-        Kind::Artifact => record.header.files().is_some_and(|files| digest == Some(Artifact { files }.digest().0)),
-        Kind::Result => record.header.result(&body).is_some(),
+        Kind::Artifact => record.header.is_sound_artifact(),
         Kind::Tombstone | Kind::Seal => true,
-    })
+        Kind::Result => {
+            let result = record.header.result(&body);
+            return Ok(result.map_or_else(is_corrupt, |result| false_key(&result, digest)));
+        }
+    };
+    Ok(if is_sound { None } else { is_corrupt() })
+}
+
+/// Returns the fault of a result whose key does not follow from its preimage: the program never writes one.
+fn false_key(result: &ActionResult, key: Option<Digest>) -> Option<String> {
+    let is_right = result.key().is_ok_and(|made| Some(made.0) == key);
+    let (node, producer) = (&result.node, result.produced_by());
+    (!is_right).then(|| format!("({node}, by {producer}) has a key that is not the digest of its manifest"))
 }

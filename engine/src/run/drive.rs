@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use orchestrate_cache::{
-    ActionKey, Checkpoints, Digest, Lease, OutputDigest, Patience, Preimage, Store, StoreError, fault,
+    ActionKey, Checkpoints, Digest, Lease, OutputDigest, Patience, Preimage, Stamps, Store, StoreError, fault,
 };
 
 use super::action::{ActionMaker, Lost};
@@ -28,6 +28,7 @@ use super::publications::Publications;
 use super::record::{Provenance, record};
 use super::summary::{NodeFailure, RunError, Summary};
 use super::telling::Teller;
+use super::trust;
 use crate::event::{Event, Hits, Reporter, RunStarted, now_ms};
 use crate::executor::{Failure, Finished, Report, Request, Verdict};
 use crate::known::Outputs;
@@ -176,6 +177,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         let (known, interrupted) = (&self.lookups.known, stop.asked());
         self.publications.finish(known, &mut self.teller, interrupted, self.options.merge_tables);
         let counts = self.scheduler.counts();
+        trust::notes(self.store, counts.ran > 0).into_iter().for_each(|note| self.teller.warn(note));
         let elapsed_ms = milliseconds(self.started.elapsed());
         self.teller.report(Event::RunFinished { counts, elapsed_ms });
         Ok(Summary {
@@ -458,6 +460,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         let (node, key, facts) = (self.name(first), actions[0].key, stage.kind.facts());
         let log = (facts.weight == Weight::Heavy).then(|| self.teller.node_log(&node));
         let device = self.scheduler.device(&batch.grant);
+        let stamps = self.store.trust().stamps();
         let request = Request {
             batch: batch.id,
             stage: stage.kind,
@@ -466,7 +469,9 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             device: device.clone(),
             memory_limit_bytes: declared.resources.memory_bytes,
             timeout: declared.timeout_ms.map(Duration::from_millis),
-            checkpoint_dir: facts.checkpoints.then(|| self.store.checkpoint_dir(&key)),
+            checkpoint_dir: (facts.checkpoints && stamps != Stamps::Impossible)
+                .then(|| self.store.checkpoint_dir(&key)),
+            checkpoint_stamp: if let Stamps::With(stamp) = stamps { Some(stamp) } else { None },
             log: log.clone(),
             log_max_bytes: self.options.log_max_bytes,
         };
