@@ -161,7 +161,7 @@ impl Index {
         let hosts = self.packs.iter().map(|pack| names::pack_host(&pack.id));
         let mut hosts: Vec<_> = hosts.filter(|host| !host.is_empty()).collect();
         hosts.dedup();
-        coverage.number(hosts.len() > 1, |id| self.pack_number(id));
+        coverage.number(hosts.len() > 1, &self.packs, |id| self.pack_number(id));
         self.coverage = coverage;
     }
 
@@ -200,7 +200,7 @@ impl Index {
             };
             Some((layout.pack(id), message))
         };
-        let covered = self.coverage.lengths().filter(|(id, _)| !lengths.contains_key(*id));
+        let covered = self.coverage.beside(&self.packs).into_iter().filter(|(id, _)| !lengths.contains_key(*id));
         lengths.iter().chain(covered).filter_map(damage).collect()
     }
 
