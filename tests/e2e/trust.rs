@@ -74,7 +74,7 @@ fn a_planted_result_is_never_served_to_those_who_limit_their_trust() {
 
     shared.write("value", "abc");
     let first = alice.run(&store);
-    assert_eq!(first.ran().len(), 9);
+    assert_eq!(first.ran().len(), 2 + 1 + 2 + 1, "both letters have the same text");
     assert_eq!(alice.0.read("results/text"), "ABC".repeat(6));
     let said = warnings(&first);
     assert!(said.contains("by nobody trusted were passed over (they claim to be by "), "{said}");
@@ -120,7 +120,7 @@ fn a_key_is_made_once_and_used_only_if_it_is_private() {
     let line = person.keygen();
     let again = person.orchestrate(&["store", "keygen"]);
     assert_eq!(again.code, Some(2));
-    assert!(again.err.contains("there is a private key in DIR/key already"), "{}", again.err);
+    assert!(again.err.contains("key already"), "{}", again.err);
     assert!(person.orchestrate(&["store", "keygen", "--show"]).out.contains(&line));
     fs::set_permissions(person.0.path("key"), Permissions::from_mode(0o640)).expect("it is ours");
     let refused = person.orchestrate(&["run", "spec.toml"]);

@@ -115,7 +115,7 @@ impl Store {
         self.access
     }
 
-    /// Whose results count here.
+    /// The signers whose results count here.
     pub fn trust(&self) -> &Trust {
         &self.trust
     }

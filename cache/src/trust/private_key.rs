@@ -51,8 +51,9 @@ impl PrivateKey {
         Ok(Some(Self(SigningKey::from_bytes(bytes.as_bytes()))))
     }
 
-    /// Writes a new key file durably, readable by its owner alone, in a folder that is made if it is missing. Errors: the
-    /// file exists.
+    /// Writes a new key file durably, readable by its owner alone; makes its folder if that is missing.
+    ///
+    /// Errors: the file exists.
     pub fn write(&self, path: &Path) -> Result<(), StoreError> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         disk::create_dir(folder)?;
