@@ -31,12 +31,12 @@ impl PrivateKey {
         Ok(Self(SigningKey::from_bytes(&bytes)))
     }
 
-    /// Reads a key file; `None` if there is none.
+    /// Reads a key file; `None` if there is none, or none that this user can see, as in the home of another one.
     ///
     /// Errors: others may read it; it holds no key.
     pub fn read(path: &Path) -> Result<Option<Self>, StoreError> {
         let file = match disk::open(path) {
-            Err(error) if error.is(io::ErrorKind::NotFound) => return Ok(None),
+            Err(_) if path.symlink_metadata().is_err() => return Ok(None),
             opened => opened?,
         };
         let refuse = |reason: String| StoreError::PrivateKey { path: path.to_owned(), reason };
