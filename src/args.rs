@@ -284,6 +284,17 @@ pub(crate) struct FetchArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
+    /// Make a store, or share one with a group
+    ///
+    /// A run makes its store by itself; this is for one that is to be shared from the start.
+    Init {
+        /// Let the group of the folder read and write everything, whatever the umask of those who run is. To choose the
+        /// group, run `chgrp -R GROUP DIR` first
+        #[arg(long)]
+        shared: bool,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
     /// List recorded results: node, age, size, duration
     Ls(StoreArgs),
     /// Show one result: outputs, files, and the preimage of its key

@@ -53,6 +53,7 @@ pub fn main(kinds: Kinds) -> ExitCode {
         Command::Report(args) => command::report::report(kinds, args),
         Command::Export(command) => command::export::export(kinds, command),
         Command::Logs(args) => command::logs::logs(args),
+        Command::Store(StoreCommand::Init { shared, store }) => command::store::init(shared, store),
         Command::Store(StoreCommand::Ls(args)) => command::store::ls(args),
         Command::Store(StoreCommand::Show { key, store }) => command::store::show(&key, store),
         Command::Store(StoreCommand::Verify(args)) => command::store::verify(args),

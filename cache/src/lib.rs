@@ -2,6 +2,8 @@
 //!
 //! Invariant: this crate knows no stage, no graph and no TOML. Each folder imports only those above it.
 
+mod owner;
+
 mod error;
 mod value;
 

@@ -1,4 +1,4 @@
-//! `orchestrate store ls | show | verify`.
+//! `orchestrate store init | ls | show | verify`.
 
 use std::fmt::Write;
 
@@ -8,10 +8,26 @@ use orchestrate_engine::event::now_ms;
 use orchestrate_engine::resources::display_size;
 use orchestrate_engine::runlog::{self, DamagedLog, LogUsage};
 
-use super::study::{nearby_store, nearby_trust, trusting_store};
+use super::study::{dir_for_store, nearby_store, nearby_trust, trusting_store};
 use crate::args::StoreArgs;
 use crate::outcome::{Outcome, UsageError};
 use crate::terminal;
+
+/// Makes a store; shares it with its group if asked to.
+pub(crate) fn init(shared: bool, args: StoreArgs) -> anyhow::Result<Outcome> {
+    let dir = dir_for_store(&args)?;
+    let store = Store::open(&dir, Access::ReadWrite)?;
+    if !shared {
+        return Outcome::Done.after_saying(terminal::say(&format!("{} is a store\n", dir.display())));
+    }
+    let refused = store.share()?;
+    let mut text = format!("{} is a store that its group shares\n", dir.display());
+    for path in &refused {
+        let _ = writeln!(text, "{}: only its owner or root can share it, by the same command", path.display());
+    }
+    let outcome = if refused.is_empty() { Outcome::Done } else { Outcome::Failed };
+    outcome.after_saying(terminal::say(&text))
+}
 
 /// Lists recorded results, the most recently used last, and the totals of the store.
 pub(crate) fn ls(args: StoreArgs) -> anyhow::Result<Outcome> {

@@ -106,8 +106,9 @@ pub(super) fn warn(plan: &Plan) {
 /// Opens a store. A store that cannot be written is opened read-only, as its hits are still useful.
 fn open(dir: &Path, access: Access, trust: impl Fn() -> anyhow::Result<Trust>) -> anyhow::Result<Store> {
     match Store::open_trusting(dir, access, trust()?) {
-        Err(StoreError::Io { source, .. }) if access == Access::ReadWrite && is_read_only(&source) => {
-            terminal::complain(&format!("warning: {} cannot be written: only what it holds is used\n", dir.display()));
+        Err(error @ StoreError::Io { .. }) if access == Access::ReadWrite && is_read_only(&error) => {
+            let shown = dir.display();
+            terminal::complain(&format!("warning: {shown} cannot be written: only what it holds is used ({error})\n"));
             Ok(Store::open_trusting(dir, Access::ReadOnly, trust()?)?)
         }
         opened => Ok(opened?),
@@ -125,8 +126,9 @@ pub(super) fn nearby_trust() -> anyhow::Result<Trust> {
     trust(&project_root(&working_dir))
 }
 
-fn is_read_only(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+fn is_read_only(error: &StoreError) -> bool {
+    let StoreError::Io { source, .. } = error else { return false };
+    matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 /// Opens the store of a command without a spec: `--store`, or the store of the project around the working directory.
@@ -140,12 +142,14 @@ pub(super) fn trusting_store(args: &StoreArgs, trust: Trust) -> anyhow::Result<S
     Ok(Store::open_trusting(&nearby_dir(args)?, Access::ReadOnly, trust)?)
 }
 
+/// The folder of that store, existing or not.
+pub(crate) fn dir_for_store(args: &StoreArgs) -> anyhow::Result<PathBuf> {
+    args.dir().map_or_else(nearby, Ok)
+}
+
 /// The folder of that store.
 pub(crate) fn nearby_dir(args: &StoreArgs) -> anyhow::Result<PathBuf> {
-    let dir = match args.dir() {
-        Some(dir) => dir,
-        None => nearby()?,
-    };
+    let dir = dir_for_store(args)?;
     if !dir.is_dir() {
         let help = "run a spec first, or name the store with --store DIR";
         return Err(UsageError(format!("there is no store at {}\nhelp: {help}", dir.display())).into());

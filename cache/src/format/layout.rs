@@ -36,6 +36,7 @@ use std::path::{Path, PathBuf};
 use crate::error::StoreError;
 use crate::files::disk::{self, finished_name};
 use crate::files::regular::{self, Irregular};
+use crate::files::rights;
 use crate::format::names::{self, FILES, FOLDERS, IGNORED};
 use crate::format::pack::Pack;
 use crate::value::artifact::ActionKey;
@@ -161,12 +162,16 @@ impl Layout {
         if !is_store {
             // A kill between these leaves a blank folder; everything later stands in a folder with a format.
             disk::create_dir(&self.dir)?;
+            rights::share_if_writable_by_group(&self.dir);
             disk::replace(&self.cachedir_tag(), CACHEDIR_TAG.as_bytes(), true)?;
             // A folder with a format has a durable name, and so have all folders above it.
             disk::sync_above(&self.dir)?;
             self.write_format()?;
         }
         let is_missing = |name: &&&str| !entries.iter().any(|(entry, _)| entry == **name);
+        if is_store && is_missing(&&"CACHEDIR.TAG") {
+            disk::replace(&self.cachedir_tag(), CACHEDIR_TAG.as_bytes(), true)?;
+        }
         FOLDERS.iter().filter(is_missing).try_for_each(|name| disk::create_folder(&self.dir.join(name)))
     }
 

@@ -24,6 +24,8 @@ pub(crate) const FILES: [&str; 10] = [
 pub(crate) const IGNORED: [&str; 2] = [".DS_Store", "lost+found"];
 /// Limits of the store, written by its owner.
 pub(crate) const LIMITS: &str = "orchestrate.toml";
+/// Name of the folder of a run's node logs, some of which only their owner may read.
+pub(crate) const NODE_LOGS: &str = "logs";
 /// Suffix of a pin.
 pub(crate) const PIN: &str = ".json";
 /// Suffix of a session file.

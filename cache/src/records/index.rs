@@ -90,6 +90,7 @@ impl Index {
             index.take_tombstones(pack, 0..index.packs[pack].group_count());
         }
         index.take_all();
+        index.warn_of_unreadable(0);
         Ok(index)
     }
 
@@ -101,7 +102,10 @@ impl Index {
         }
         let is_done = |id: &&String| self.pack_number(id).is_some_and(|number| self.packs[number].is_done());
         let growing: Vec<_> = ids.iter().filter(|id| !is_done(id)).collect();
-        growing.into_iter().try_for_each(|id| self.read_pack(layout, id).map(drop))
+        let known = self.unreadable().count();
+        growing.into_iter().try_for_each(|id| self.read_pack(layout, id).map(drop))?;
+        self.warn_of_unreadable(known);
+        Ok(())
     }
 
     /// Reads everything anew, whole or not as before.
@@ -109,6 +113,26 @@ impl Index {
         let distrusted = self.coverage.distrusted().clone();
         *self = Self::read_without(layout, &self.durable_lengths(), &self.trust, distrusted)?;
         Ok(())
+    }
+
+    /// Iterates over the packs that cannot be read, or not to their ends.
+    pub(crate) fn unreadable(&self) -> impl Iterator<Item = (&Pack, &str)> {
+        self.packs.iter().filter_map(|pack| Some((pack, pack.unreadable.as_deref()?)))
+    }
+
+    /// Fails if a pack cannot be read: whatever is deleted then may be needed by its results.
+    pub(crate) fn check_readable(&self) -> Result<(), StoreError> {
+        let Some((pack, reason)) = self.unreadable().next() else { return Ok(()) };
+        Err(StoreError::UnreadablePack { path: pack.path.to_path_buf(), reason: reason.to_owned() })
+    }
+
+    /// Warns if more packs than these cannot be read.
+    fn warn_of_unreadable(&self, known: usize) {
+        let count = self.unreadable().count();
+        if let Some((_, first)) = self.unreadable().next().filter(|_| count > known) {
+            let packs = if count == 1 { "a pack" } else { &*format!("{count} packs") };
+            tracing::warn!("{packs} cannot be read, so results there are misses; the first: {first}");
+        }
     }
 
     /// Reads what was appended to one pack since the last call; returns its number.
@@ -166,7 +190,10 @@ impl Index {
     /// Lists the packs that are gone or shorter than they were, each with its damage.
     pub(crate) fn missing(&self, lengths: &PackLengths, layout: &Layout) -> Vec<(PathBuf, String)> {
         let damage = |(id, end): (&String, &u64)| {
-            let message = match self.pack_number(id).map(|number| self.packs[number].end) {
+            let pack = self.pack_number(id).map(|number| &self.packs[number]);
+            let message = match pack.map(|pack| pack.end) {
+                // Its records are not lost.
+                Some(_) if pack.is_some_and(|pack| pack.unreadable.is_some()) => return None,
                 None => format!("it is gone, and its {end} bytes of records are lost"),
                 Some(left) if left < *end => format!("only {left} of {end} bytes are left; records are lost"),
                 Some(_) => return None,

@@ -281,7 +281,7 @@ fn create(layout: &Layout, host: &Host) -> Result<OpenPack, StoreError> {
     for attempt in 0.. {
         let id = format!("{ms:012x}-{}-{process:x}-{attempt:x}", host.id);
         let path = layout.pack(&id);
-        let file = match disk::create_new(&path, 0o644) {
+        let file = match disk::create_new(&path, 0o666) {
             Err(error) if error.is(std::io::ErrorKind::AlreadyExists) => continue,
             created => created?,
         };

@@ -149,8 +149,13 @@ impl Store {
         self.index_mut().read_new(&self.layout)
     }
 
-    /// Reads all packs anew, through index files where there are some.
+    /// Reads all packs anew.
     pub(crate) fn reload(&self) -> Result<()> {
+        self.index_mut().read_again(&self.layout)
+    }
+
+    /// Drops what [`Store::read_whole`] read.
+    pub(crate) fn read_on_demand(&self) -> Result<()> {
         let mut index = self.index_mut();
         *index = Index::read(&self.layout, &index.durable_lengths(), &self.trust)?;
         Ok(())

@@ -124,6 +124,10 @@ impl Store {
             PutContent::File(path) => std::fs::read(&path).map_err(StoreError::io("read", path))?,
         };
         let (digest, size_bytes) = (Digest::of(&bytes), bytes.len() as u64);
+        if self.index().blob_size(&digest).is_some() {
+            // The recorded bytes may be damaged by now; then these take their place.
+            self.invalidate(&digest);
+        }
         let mut pending = self.writer.pending();
         if !pending.has_blob(&digest) && self.index_with(Kind::Blob, &[digest]).blob_size(&digest).is_none() {
             pending.add_blob(digest, bytes);

@@ -139,6 +139,7 @@ impl Store {
 
     /// Plans the removal of results, and of all dead bytes; readers of a result come before it.
     fn forget_plan(&self, what: &Forgetting) -> Result<CollectionPlan, StoreError> {
+        self.index().check_readable()?;
         let (mut report, mut kept) = (GcReport::default(), Kept::default());
         let ranked = rank(self.uses(&Protection::default()));
         let (going, staying): (Vec<_>, Vec<_>) = ranked.into_iter().partition(|one| what.keys.contains(&one.key));
