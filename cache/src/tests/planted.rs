@@ -1,7 +1,10 @@
 //! Planted records: what a writer of bad faith puts into a store is never served to those who limit their trust.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use crate::files::disk;
 use crate::format::layout::Access;
 use crate::format::record::Draft;
 use crate::store::passed_over::Signed;
@@ -223,6 +226,20 @@ fn a_planted_list_of_files_neither_serves_nor_hides_the_files_of_an_output() {
     drop(store);
     record(&lab.open(Some(&lab.alice)), "1", b"good");
     assert_eq!(served(&lab.open(Some(&lab.bob)), "1").as_deref(), Some(&b"good"[..]));
+}
+
+#[test]
+fn under_limited_trust_a_group_cannot_write_to_what_will_be_signed() {
+    let lab = Lab::new();
+    fs::set_permissions(lab.dir.path(), Permissions::from_mode(0o2775)).unwrap();
+    let rights_of_others = |store: &Store| {
+        let scratch = store.scratch().unwrap();
+        let below = scratch.path().join("stage");
+        disk::create_dir(&below).unwrap();
+        [scratch.path(), &below].map(|dir| dir.metadata().unwrap().permissions().mode() & 0o077)
+    };
+    assert_eq!(rights_of_others(&lab.open_believing(None)), [0o075; 2]);
+    assert_eq!(rights_of_others(&lab.open(Some(&lab.alice))), [0; 2]);
 }
 
 #[test]
