@@ -91,6 +91,7 @@ fn record(store: &Store, number: u64) -> Result<(), Failure> {
         elapsed_ms: 1,
         recorded_ms: 1_760_000_000_000 + number,
         device: "cpu".to_owned(),
+        producer: None,
     };
     store.put_result(&ActionKey(Digest::of(&number.to_le_bytes())), result)?;
     Ok(())

@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::ErrorKind;
-use std::path::PathBuf;
 
 use crate::error::StoreError;
 use crate::files::regular::is_of_one_file;
@@ -30,8 +29,6 @@ pub(crate) struct Coverage {
     pub(super) files: Vec<OpenIndex>,
     /// By pack: how far it is covered from its start.
     reach: BTreeMap<String, CoveredPack>,
-    /// Index files that cannot be used, each with the reason.
-    broken: Vec<(PathBuf, String)>,
     distrusted: Distrusted,
     has_tombstones: bool,
     /// True if several hosts write packs: they may have recorded two results for one key.
@@ -83,7 +80,10 @@ impl Coverage {
                 Ok(file) => coverage.files.push(OpenIndex { file, packs: Vec::new() }),
                 // Another process has merged it into a new one just now.
                 Err(BrokenIndex::Read(error)) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => coverage.broken.push((path(&layout.packs(), id), error.to_string())),
+                Err(error) => {
+                    let path = path(&layout.packs(), id);
+                    tracing::info!("{}: {error}; its packs are read whole", path.display());
+                }
             }
         }
         let mut ranges: Vec<_> = coverage.files.iter().flat_map(|open| &open.file.header.packs).collect();
@@ -120,11 +120,6 @@ impl Coverage {
     /// Lists the covered packs with their lengths.
     pub(super) fn lengths(&self) -> impl Iterator<Item = (&String, &u64)> {
         self.reach.values().map(|pack| (&pack.id, &pack.end))
-    }
-
-    /// Lists the damaged index files, each with its damage.
-    pub(crate) fn broken(&self) -> &[(PathBuf, String)] {
-        &self.broken
     }
 
     pub(super) fn distrusted(&self) -> &Distrusted {

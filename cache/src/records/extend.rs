@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -80,7 +81,11 @@ impl Index {
         for pack in self.packs.iter().filter(|pack| can_cover(pack)) {
             if let Some(mut range) = uncovered_range(pack) {
                 let from = entries.len();
-                range.oldest_ms = add_entries(pack, &range, &mut entries);
+                let oldest_ms = &mut range.oldest_ms;
+                entries_between(pack, range.start..range.end, |entry, recorded_ms| {
+                    *oldest_ms = recorded_ms.map_or(*oldest_ms, |recorded| recorded.min(*oldest_ms));
+                    entries.push(entry);
+                });
                 let number = extension.packs.add(&range);
                 entries[from..].iter_mut().for_each(|entry| entry.pack = number);
             }
@@ -99,6 +104,13 @@ impl Index {
         }
         extension
     }
+}
+
+/// Removes the index files among these that cannot be opened: others take their place.
+pub(crate) fn remove_broken(layout: &Layout, ids: &[String]) -> Result<(), StoreError> {
+    let path = |id: &String| path(&layout.packs(), id);
+    let is_broken = |id: &&String| matches!(IndexFile::open(id, path(id)), Err(BrokenIndex::Damaged(_)));
+    ids.iter().filter(is_broken).try_for_each(|id| disk::remove_file(&path(id)))
 }
 
 /// Replaces the index files that cover some packs by one without these packs, before the packs are removed.
@@ -184,9 +196,8 @@ fn uncovered_range(pack: &Pack) -> Option<CoveredPack> {
     Some(CoveredPack { id: pack.id.clone(), start: pack.covered, end, commit, is_sealed, oldest_ms: u64::MAX })
 }
 
-/// Adds the entries of a range of a pack, with 0 as its number; returns the time of the oldest result among them.
-fn add_entries(pack: &Pack, range: &CoveredPack, entries: &mut Vec<Entry>) -> u64 {
-    let mut oldest_ms = u64::MAX;
+/// Passes on the entries of a range of a pack, with 0 as its number, and the times of recorded results.
+pub(crate) fn entries_between(pack: &Pack, range: Range<u64>, mut take: impl FnMut(Entry, Option<u64>)) {
     for (at, _, group) in pack.groups_between(range.start, range.end) {
         for (record, position) in pack.records(group..group + 1).zip(0..) {
             let Some(kind) = record.header.kind else { continue };
@@ -195,10 +206,8 @@ fn add_entries(pack: &Pack, range: &CoveredPack, entries: &mut Vec<Entry>) -> u6
                 _ => record.header.digest(),
             };
             let Some(digest) = digest else { continue };
-            oldest_ms = record.header.recorded_ms().map_or(oldest_ms, |recorded| recorded.min(oldest_ms));
             let (number, kind, group_at) = (number_of(&digest), kind as u8, at as u32);
-            entries.push(Entry { number, kind, pack: 0, group_at, record: position });
+            take(Entry { number, kind, pack: 0, group_at, record: position }, record.header.recorded_ms());
         }
     }
-    oldest_ms
 }

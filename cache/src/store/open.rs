@@ -27,7 +27,7 @@ use crate::lock::wait::{self, Hold};
 use crate::records::index::Index;
 use crate::records::pack_lengths::{self, PackLengths};
 use crate::records::writer::Writer;
-use crate::records::{durable, seal};
+use crate::records::{durable, extend, seal};
 use crate::store::last_use;
 use crate::trust::Trust;
 use crate::value::artifact::ActionKey;
@@ -198,7 +198,8 @@ impl Store {
         let Some(_lease) = self.try_lease(&ActionKey(Digest::of(b"orchestrate index")))? else { return Ok(()) };
         let names = self.layout.pack_names()?;
         if !names.indexes.iter().eq(self.index().coverage.ids()) {
-            // Another process was quicker.
+            // Another process was quicker, or some are damaged.
+            extend::remove_broken(&self.layout, &names.indexes)?;
             self.index_mut().read_again(&self.layout)?;
         }
         let surplus = self.index().surplus(&host.id);

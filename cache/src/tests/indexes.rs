@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::format::index_file::IndexFile;
+use crate::format::index_writer::IndexWriter;
 use crate::format::layout::Access;
 use crate::store::{PutContent, Store};
 use crate::tests::crash::{key, result};
@@ -135,14 +137,48 @@ fn a_lost_or_damaged_index_file_loses_nothing_and_is_made_again() {
         assert_eq!(hits(&open(dir.path()), 0..401), all, "{place:?}");
     }
     for len in [0, 1, 100, 4096, whole.len() - 1] {
+        let _ = fs::remove_file(path);
         fs::write(path, &whole[..len]).unwrap();
         assert_eq!(hits(&open(dir.path()), 0..401), all, "cut at {len}");
+        let store = open(dir.path());
+        let quick = store.verify_quickly().unwrap();
+        let [problem] = &quick.problems[..] else { panic!("{:?}", quick.problems) };
+        assert!(problem.path == *path && problem.message.contains("made again"), "{problem}");
+        assert_eq!(store.verify().unwrap().problems, [], "it is removed");
     }
-    fs::remove_file(path).unwrap();
+    fs::write(path, &whole[..100]).unwrap();
     let store = open(dir.path());
     store.extend_index(1).unwrap();
+    assert!(!path.exists(), "one that cannot be opened makes room");
     assert_eq!((index_files(dir.path()).len(), in_memory(&store)), (1, 0));
     assert_eq!(hits(&store, 0..401), all);
+}
+
+#[test]
+fn an_index_file_that_is_whole_and_hides_records_is_found_by_verify() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    record(&store, 0..100);
+    store.extend_index(1).unwrap();
+    let [path] = &index_files(dir.path())[..] else { panic!("one file") };
+    let id = path.file_stem().unwrap().to_str().unwrap();
+    let file = IndexFile::open(id, path.clone()).unwrap();
+    let mut liar = IndexWriter::begin(&dir.path().join("tmp"), id, file.header.packs.clone(), 1000).unwrap();
+    for entry in file.scan().map(Result::unwrap).skip(10) {
+        liar.push(entry).unwrap();
+    }
+    liar.finish(&dir.path().join("packs"), false).unwrap();
+    drop(store);
+    let is_hidden =
+        |name: &usize| hits(&Store::open(dir.path(), Access::ReadOnly).unwrap(), *name..name + 1).is_empty();
+    assert!((0..100).any(|name| is_hidden(&name)));
+    let store = open(dir.path());
+    assert_eq!(store.verify_quickly().unwrap().problems, [], "no page is damaged");
+    let [problem] = &store.verify().unwrap().problems[..] else { panic!("one problem") };
+    assert!(problem.message.contains("does not have the records of 1 of its packs"), "{problem}");
+    let store = open(dir.path());
+    assert_eq!(hits(&store, 0..100), (0..100).collect::<Vec<_>>());
+    assert_eq!(store.verify().unwrap().problems, []);
 }
 
 #[test]

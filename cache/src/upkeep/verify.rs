@@ -14,7 +14,7 @@ use crate::error::StoreError;
 use crate::files::disk;
 use crate::files::regular::is_of_one_file;
 use crate::format::blob::{BlobError, BlobLocation};
-use crate::format::object;
+use crate::format::object::{self, OBJECT_MIN_BYTES};
 use crate::format::pack::{Pack, Record};
 use crate::format::record::{Draft, Kind, Tombstone};
 use crate::lock::wait::{Hold, try_lock};
@@ -84,6 +84,41 @@ impl Store {
         report.problems.par_extend(objects.par_iter().filter_map(|object| self.verify_object(object)));
         self.forget_objects();
         self.verify_results(&objects, &mut report)?;
+        let indexes = self.check_indexes()?;
+        report.bytes_read += indexes.bytes_read;
+        report.problems.extend(indexes.problems);
+        for finding in side_files::confirmed(&self.layout)? {
+            let list = if finding.torn { &mut report.torn } else { &mut report.problems };
+            list.push(finding.problem);
+        }
+        Ok(report)
+    }
+
+    /// Checks lengths, lists and index files, and reads whole only the packs that none covers: so the time does not grow
+    /// with what is stored. Digests of stored bytes are not checked.
+    pub fn verify_quickly(&self) -> Result<VerifyReport, StoreError> {
+        let lengths = pack_lengths::read(&self.layout).unwrap_or_default();
+        let (objects, denied) = catalog::readable_objects(&self.layout)?;
+        self.refresh()?;
+        let mut report = VerifyReport { objects: objects.len() as u64, ..VerifyReport::default() };
+        report.problems.extend(denied.iter().map(|error| Problem::of(&self.layout.objects(), error)));
+        let short = objects.iter().filter(|object| object.size_bytes < OBJECT_MIN_BYTES);
+        report.problems.extend(short.map(|object| {
+            let message = format!("only {} bytes are left of a large blob", object.size_bytes);
+            Problem::new(self.layout.object(&object.digest), message)
+        }));
+        let indexes = self.check_indexes()?;
+        report.bytes_read = indexes.bytes_read;
+        report.problems.extend(indexes.problems);
+        let index = self.index();
+        report.records = indexes.entries + index.packs.iter().map(|pack| pack.young as u64).sum::<u64>();
+        let missing = index.missing(&lengths, &self.layout).into_iter();
+        report.problems.extend(missing.map(|(path, message)| Problem::new(path, message)));
+        for pack in &index.packs {
+            report.problems.extend(quick_problem(pack).map(|message| Problem::new(&*pack.path, message)));
+        }
+        drop(index);
+        report.strange = strays::strays(&self.layout, &mut report.problems)?;
         for finding in side_files::confirmed(&self.layout)? {
             let list = if finding.torn { &mut report.torn } else { &mut report.problems };
             list.push(finding.problem);
@@ -226,6 +261,20 @@ impl Store {
         let file = artifact.files.iter().find(|file| !self.has_blob(&index, &file.digest, file.size_bytes))?;
         Some(format!("blob {} (its file {})", file.digest, file.name))
     }
+}
+
+/// Returns the damage of a pack as far as it is known or its length tells.
+fn quick_problem(pack: &Pack) -> Option<String> {
+    if let Some(reason) = &pack.unreadable {
+        return Some(reason.clone());
+    }
+    let damaged: u64 = pack.damage.iter().map(|range| range.end - range.start).sum();
+    if damaged > 0 || !pack.bad_bodies.is_empty() {
+        return Some(format!("{damaged} bytes and {} records are damaged", pack.bad_bodies.len()));
+    }
+    // Another process may have merged it into others since.
+    let len = pack.path.symlink_metadata().ok()?.len();
+    (len < pack.end).then(|| format!("only {len} of {} bytes are left; records are lost", pack.end))
 }
 
 #[derive(Default)]
