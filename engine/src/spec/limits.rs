@@ -209,6 +209,6 @@ mod tests {
         let both = signers("[store]\nmax_size = \"2\"\n[store.trust]\nkeys = [\"alice\"]\n").unwrap_err();
         assert!(both.contains("FILE:2:12: `max_size`") && both.contains("FILE:4:9: `alice`"), "{both}");
         let no_table = signers("[store]\ntrust = [\"x\"]\n");
-        assert_eq!(no_table.unwrap_err(), "FILE:2:9: `store.trust` must be a table, found array");
+        assert_eq!(no_table.unwrap_err().trim_end(), "FILE:2:9: `store.trust` must be a table, found array");
     }
 }
