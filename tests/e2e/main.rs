@@ -27,4 +27,5 @@ mod store;
 mod study;
 mod sweep;
 mod terminal;
+mod trust;
 mod unet;

@@ -282,6 +282,18 @@ impl Index {
         [first, second].into_iter().chain(all.copied()).min_by_key(|location| self.rank(location))
     }
 
+    /// Lists the signed results of a key in memory beside the used one: others may trust only these.
+    pub(crate) fn signed_rivals(&self, key: &Digest) -> Vec<Location> {
+        let used = self.location(Kind::Result, key);
+        let tables = table_of(Kind::Result).into_iter().map(|table| &self.tables[table]);
+        let rivals = tables.flat_map(|table| table.all(&self.packs, key)).filter(|location| used != Some(**location));
+        let is_signed = |location: &&Location| {
+            let header = self.packs[location.pack as usize].header(location.header_at);
+            header.is_some_and(|header| header.signature().is_some())
+        };
+        rivals.filter(is_signed).copied().collect()
+    }
+
     /// Returns whether a record counts: a result by its signature, all others always.
     fn is_trusted(&self, kind: Kind, location: &Location) -> bool {
         let header = || self.packs[location.pack as usize].header(location.header_at);
