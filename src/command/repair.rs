@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use anyhow::Context;
 use orchestrate_cache::Store;
 use orchestrate_engine::runlog;
 
@@ -17,7 +16,7 @@ use crate::terminal;
 pub(crate) fn repair(args: &StoreArgs) -> anyhow::Result<Outcome> {
     let dir = nearby_dir(args)?;
     let report = Store::repair(&dir)?;
-    let logs = runlog::check(&dir.join("runs")).context("the run logs cannot be read")?;
+    let logs = runlog::check(&dir.join("runs"));
     let mut text = String::new();
     let found = damage(&report.problems, &logs);
     for problem in &found {

@@ -37,6 +37,8 @@ pub struct FileDigests {
     path: PathBuf,
     /// Digests of earlier processes.
     known: StatCache,
+    /// True if the file is to be written whether or not anything is new.
+    is_damaged: bool,
     newer: RwLock<HashMap<PathBuf, Entry>>,
 }
 
@@ -51,13 +53,12 @@ impl FileDigests {
             Vec::new()
         });
         let is_new = bytes.is_empty();
-        let known = StatCache::decode(bytes).unwrap_or_else(|| {
-            if !is_new {
-                tracing::warn!("{} is damaged, so all external files are read anew", path.display());
-            }
-            StatCache::default()
-        });
-        Self { path, known, newer: RwLock::default() }
+        let known = StatCache::decode(bytes);
+        let is_damaged = !is_new && known.is_none();
+        if is_damaged {
+            tracing::warn!("{} is damaged, so all external files are read anew", path.display());
+        }
+        Self { path, known: known.unwrap_or_default(), is_damaged, newer: RwLock::default() }
     }
 
     /// Returns the digest of a file's contents.
@@ -128,10 +129,10 @@ impl FileDigests {
         paths
     }
 
-    /// Writes the stat cache, if anything is new.
+    /// Writes the stat cache, if anything is new or it was damaged.
     pub fn save(&self) -> Result<(), StoreError> {
         let newer = read(&self.newer);
-        if newer.is_empty() {
+        if newer.is_empty() && !self.is_damaged {
             return Ok(());
         }
         disk::replace(&self.path, &self.known.encode(&newer, clock::now_ms()), false)
