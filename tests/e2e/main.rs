@@ -28,3 +28,4 @@ mod study;
 mod sweep;
 mod terminal;
 mod unet;
+mod users;
