@@ -65,6 +65,7 @@ pub fn main(kinds: Kinds) -> ExitCode {
         Command::Store(StoreCommand::Pin(args)) => command::pin::pin(kinds, args),
         Command::Store(StoreCommand::Unpin { name, store }) => command::pin::unpin(&name, store),
         Command::Store(StoreCommand::Pins(args)) => command::pin::list(args),
+        Command::Store(StoreCommand::Keygen { show }) => command::keygen::keygen(show),
         Command::Data(DataCommand::BrainTumor(args)) => command::data::brain_tumor(args),
         Command::Data(DataCommand::Check(args)) => command::data_check::run(kinds, &args),
         Command::Kinds => command::kinds::list(kinds),

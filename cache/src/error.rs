@@ -111,6 +111,18 @@ pub enum StoreError {
         /// A text that names the process.
         holder: String,
     },
+    /// A host whose locks do not reach this one has the store open, or had it ten minutes ago; nothing was touched.
+    #[error(
+        "the store {dir} is in use by {hosts}, and locks do not reach from here to there, so nothing was changed; try \
+         again when all runs there have ended. If that host was switched off, try again in ten minutes: if no heartbeat \
+         of it is seen until then, it counts as gone"
+    )]
+    BeyondLocks {
+        /// The store's folder.
+        dir: PathBuf,
+        /// Names of the hosts.
+        hosts: String,
+    },
     /// A pack has records that only a later version of this program can copy, so their neighbours cannot be removed.
     #[error("the pack {path} has records of a later version of orchestrate, and only that version can forget; use it")]
     ForeignRecords {
@@ -151,6 +163,14 @@ pub enum StoreError {
         /// Its file.
         path: PathBuf,
         /// The damage.
+        reason: String,
+    },
+    /// A private key cannot be used.
+    #[error("the private key {path} is not used: {reason}")]
+    PrivateKey {
+        /// Its file.
+        path: PathBuf,
+        /// The fault, and advice.
         reason: String,
     },
     /// A file changed during each attempt to read it.

@@ -50,7 +50,7 @@ fn drafts(mut rest: &[u8]) -> Vec<Draft> {
 fn with_store(change: impl FnOnce(&Layout)) {
     let dir = tempfile::tempdir().expect("there is a temporary folder");
     drop(Store::open(dir.path(), Access::ReadWrite).expect("a new folder can be a store"));
-    change(&Layout { dir: dir.path().to_owned() });
+    change(&Layout::at(dir.path()).unwrap());
     for access in [Access::ReadOnly, Access::ReadWrite] {
         let Ok(store) = Store::open(dir.path(), access) else { continue };
         let _ = store.stats();

@@ -103,6 +103,7 @@ fn what_a_process_leaves_that_was_killed_while_it_made_a_store_becomes_one() {
         ("CACHEDIR.TAG", ""),
         (".new-format", "orchestrate st"),
         (".new-format~1", "orchestrate store 1\n"),
+        (".new-format~1", "orchestrate store 2\n"),
     ] {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(name), text).unwrap();
@@ -276,12 +277,15 @@ fn links_in_the_place_of_files_that_are_written_lead_nowhere() {
     let digest = Digest::of(&large(7)).to_string();
     let object_dir = store_dir.join("objects").join(&digest[..2]);
     fs::create_dir_all(&object_dir).unwrap();
-    let _ = fs::remove_file(store_dir.join("tmp/0.lock"));
+    // The next session of this host would take it.
+    let names = fs::read_dir(store_dir.join("tmp")).unwrap().map(|entry| entry.unwrap().path());
+    let session = names.into_iter().find(|path| path.to_string_lossy().ends_with("-0.lock")).unwrap();
+    fs::remove_file(&session).unwrap();
     for path in [
         store_dir.join(".new-pack-ends"),
         store_dir.join(".new-stat-cache"),
         store_dir.join("pins/.new-paper.json"),
-        store_dir.join("tmp/0.lock"),
+        session,
         store_dir.join("packs/000000000000-0-0.pack"),
         object_dir.join(&digest),
     ] {

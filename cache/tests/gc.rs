@@ -109,7 +109,7 @@ fn without_a_policy_only_what_no_result_needs_goes() {
 }
 
 #[test]
-fn beside_a_running_engine_whatever_it_used_or_stored_stays() {
+fn beside_a_running_engine_whatever_it_found_recorded_or_stored_stays() {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path());
     record(&engine, "old", &large(0));
@@ -117,14 +117,17 @@ fn beside_a_running_engine_whatever_it_used_or_stored_stays() {
     record(&engine, "small", b"1");
     engine.commit().unwrap();
     drop(engine);
-    // Make the objects older than the engine that opens now.
+    let engine = open(dir.path());
+    engine.using().unwrap().note(&[key("needed")]).unwrap();
+    engine.put_artifact(vec![("weights".to_owned(), PutContent::Bytes(large(2)))]).unwrap();
+    // With a time of recording that is long ago.
+    record(&engine, "recorded", &large(3));
+    engine.commit().unwrap();
+    // Times of files do not count.
     let long_ago = std::time::UNIX_EPOCH + HOUR;
     for (path, _) in tree(&dir.path().join("objects")) {
         fs::File::open(path).unwrap().set_modified(long_ago).unwrap();
     }
-    let engine = open(dir.path());
-    engine.touch(&[key("needed")]).unwrap();
-    engine.put_artifact(vec![("weights".to_owned(), PutContent::Bytes(large(2)))]).unwrap();
 
     let other = open(dir.path());
     let report = other.gc(&by_age(false)).unwrap();
@@ -137,6 +140,7 @@ fn beside_a_running_engine_whatever_it_used_or_stored_stays() {
     assert_eq!(contents(&engine, "small").unwrap(), b"1");
     assert_eq!(engine.hit(&key("old")), None);
     assert_eq!(contents(&engine, "needed").unwrap(), large(1));
+    assert_eq!(contents(&engine, "recorded").unwrap(), large(3));
     engine.refresh().unwrap();
     assert_eq!(engine.hit(&key("small")), None);
     let files = vec![("weights".to_owned(), PutContent::Bytes(large(2)))];
@@ -193,7 +197,9 @@ fn what_was_collected_stays_gone_when_the_pack_that_says_so_is_written_anew() {
     one.commit().unwrap();
     record(&two, "gone too", &[2; 50_000]);
     two.commit().unwrap();
-    two.touch(&[key("kept")]).unwrap();
+    drop(one);
+    let one = open(dir.path());
+    one.using().unwrap().note(&[key("kept")]).unwrap();
     // Beside `one`, the second pack gets the tombstone of the first pack's result.
     assert_eq!(two.gc(&by_age(false)).unwrap().collected.len(), 2);
     drop((one, two));

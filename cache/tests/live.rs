@@ -30,9 +30,10 @@ fn work(dir: &Path, worker: usize, stop: &AtomicBool) {
         // Of long ago, so that collections have something to do.
         let files = vec![("file".to_owned(), PutContent::Bytes([large(worker as u8), vec![round as u8]].concat()))];
         let (output, _) = store.put_artifact(files).unwrap();
-        let mut old = result("old", output);
+        let name = format!("old-{worker}-{round}");
+        let mut old = result(&name, output);
         old.recorded_ms = 1;
-        store.put_result(&key(&format!("old-{worker}-{round}")), old).unwrap();
+        store.put_result(&key(&name), old).unwrap();
         store.commit().unwrap();
         let unfinished = key(&format!("unfinished-{worker}"));
         let _lease = store.try_lease_across_hosts(&unfinished).unwrap();

@@ -140,12 +140,12 @@ fn a_store_keeps_what_it_found_or_recorded_itself_if_it_is_told_to() {
     let store = open(dir.path());
     record(&store, "old", b"1");
     record(&store, "noted", b"2");
-    record(&store, "touched", b"3");
     store.commit().unwrap();
     drop(store);
     let store = open(dir.path());
     store.using().unwrap().note(&[key("noted")]).unwrap();
-    store.touch(&[key("touched")]).unwrap();
+    record(&store, "recorded", b"3");
+    store.commit().unwrap();
     let policy = GcPolicy { max_size_bytes: Some(1), keep_own: true, ..GcPolicy::default() };
     assert_eq!(store.last_gc_ms(), None);
     let report = store.gc(&policy).unwrap();

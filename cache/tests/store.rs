@@ -145,7 +145,7 @@ fn keys_that_are_looked_up_together_get_the_answers_that_each_gets_alone() {
     let mut wanted: Vec<_> = names.iter().map(|name| (key(name), &out[..])).collect();
     wanted.extend(["large", "lost", "unknown"].map(|name| (key(name), &out[..])));
     wanted.extend([(key("8"), &more[..]), (key("9"), &[][..])]);
-    let (hits, digests) = store.look_up().outputs(&wanted);
+    let (hits, digests) = store.outputs(&wanted);
     assert_eq!((hits.len(), digests.len()), (wanted.len(), wanted.len()));
     for ((asked, names), (hit, digest)) in wanted.iter().zip(hits.iter().zip(&digests)).take(names.len() + 3) {
         let alone = store.hit(asked);
@@ -160,11 +160,11 @@ fn keys_that_are_looked_up_together_get_the_answers_that_each_gets_alone() {
 #[test]
 fn a_store_of_a_later_format_is_refused_untouched() {
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("format"), "orchestrate store 2\n").unwrap();
+    fs::write(dir.path().join("format"), "orchestrate store 3\n").unwrap();
     let before = tree(dir.path());
     for access in [Access::ReadWrite, Access::ReadOnly] {
         let message = Store::open(dir.path(), access).unwrap_err().to_string();
-        assert!(message.contains("has format 2, and this program knows formats up to 1"), "{message}");
+        assert!(message.contains("has format 3, and this program knows formats up to 2"), "{message}");
     }
     assert_eq!(tree(dir.path()), before);
 }
@@ -188,7 +188,7 @@ fn a_new_store_is_tagged_as_a_cache() {
     open(&dir.path().join("a/b"));
     let tag = fs::read_to_string(dir.path().join("a/b/CACHEDIR.TAG")).unwrap();
     assert!(tag.starts_with("Signature: 8a477f597d28d172789f06886806bc55"));
-    assert_eq!(fs::read_to_string(dir.path().join("a/b/format")).unwrap(), "orchestrate store 1\n");
+    assert_eq!(fs::read_to_string(dir.path().join("a/b/format")).unwrap(), "orchestrate store 2\n");
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn a_process_that_waits_for_another_host_names_it() {
     let sandbox = Sandbox::with_spec(LETTERS);
     let run = sandbox.run_well(&[]);
     let key = run.nodes["all"]["key"].as_str().expect("a node has a key");
-    sandbox.write("shared/format", "orchestrate store 1\n");
+    sandbox.write("shared/format", "orchestrate store 2\n");
     let claim = format!("shared/claims/{key}");
     sandbox.write(&claim, r#"{"host":"node7","boot":"b","process":4711,"session":"1"}"#);
     let errors = sandbox.path("errors");

@@ -57,7 +57,7 @@ fn beside_another_host(age: Duration, during: impl Fn(&Path)) -> Run {
     let key = keys.nodes["upper[letter=b]"]["key"].as_str().expect("a node has a key");
     let claim = sandbox.path("shared/claims").join(key);
     sandbox.write(claim.to_str().expect("plain names"), r#"{"host":"node7","boot":"b","process":1,"session":"1"}"#);
-    sandbox.write("shared/format", "orchestrate store 1\n");
+    sandbox.write("shared/format", "orchestrate store 2\n");
     let beat = std::time::SystemTime::UNIX_EPOCH;
     let written = std::fs::metadata(&claim).and_then(|metadata| metadata.modified()).expect("it was written");
     std::fs::File::open(&claim).and_then(|file| file.set_modified((written - age).max(beat))).expect("it can be dated");

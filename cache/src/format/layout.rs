@@ -2,9 +2,10 @@
 //!
 //! | path | content |
 //! |---|---|
-//! | `format` | `orchestrate store 1`; a later number is refused, and nothing is touched |
+//! | `format` | `orchestrate store 2`; a later number is refused, and nothing is touched |
 //! | `CACHEDIR.TAG` | a tag for backup programs: all of this can be made again |
 //! | `packs/ID.pack` | action results, artifacts and small blobs (`pack.rs`) |
+//! | `packs/ID.index` | the places of their records (`index_file.rs`) |
 //! | `objects/ab/DIGEST` | blobs of 64 KiB and more, a read-only file each (`object.rs`) |
 //! | `tmp/NUMBER/`, `tmp/NUMBER.lock` | unfinished files of a session, and its session file (`session.rs`) |
 //! | `claims/KEY` | the process that works on a key, for other hosts (`claim.rs`) |
@@ -18,6 +19,7 @@
 //! | `forgetting` | what an interrupted forgetting has yet to remove (`forget.rs`) |
 //! | `pack-ends` | durable lengths of packs (`pack_lengths.rs`) |
 //! | `stat-cache` | digests of external files (`stat_cache.rs`) |
+//! | `stat-caches/NAME` | the same for one user, where trust is limited (`file_digest.rs`) |
 //! | `leases.d/`, `lease-files/`, `gc.lock`, `use.lock` | kernel locks (`lock/mod.rs`) |
 //!
 //! A folder becomes a store only if it is new or empty. `CACHEDIR.TAG` and `format` are written first, so a process
@@ -49,7 +51,8 @@ pub enum Access {
     ReadOnly,
 }
 
-const FORMAT: u64 = 1;
+/// Format 1 has no index files, seals or hosts in names; a program that knows only it would lose records of format 2.
+const FORMAT: u64 = 2;
 const FORMAT_WORDS: &str = "orchestrate store ";
 pub(crate) const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # This folder is a cache of orchestrate; see https://bford.info/cachedir/\n";
@@ -58,6 +61,13 @@ const BYTES_MAX: u64 = 4096;
 /// Names listed in an error.
 const NAMES_SHOWN: usize = 3;
 
+/// The ids of packs and of index files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PackNames {
+    pub(crate) packs: Vec<String>,
+    pub(crate) indexes: Vec<String>,
+}
+
 /// A name in a folder, and its type.
 type Entry = (OsString, FileType);
 
@@ -65,17 +75,21 @@ type Entry = (OsString, FileType);
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     pub(crate) dir: PathBuf,
+    /// True if it had a format of earlier programs when it was opened.
+    pub(crate) is_old: bool,
 }
 
 impl Layout {
     /// Checks that the folder is a store, and makes it one if `access` allows that.
     pub(crate) fn open(dir: &Path, access: Access) -> Result<Self, StoreError> {
-        let layout = Self { dir: std::path::absolute(dir).map_err(StoreError::io("find", dir))? };
-        let mut is_store = layout.check_format()?;
+        let mut layout = Self::at(dir)?;
+        let format = layout.check_format()?;
+        layout.is_old = format.is_some_and(|format| format < FORMAT);
+        let mut is_store = format.is_some();
         let entries = layout.entries()?;
         if !is_store && !layout.is_blank(&entries) {
             // Another process may have made it one in between.
-            is_store = layout.check_format()?;
+            is_store = layout.check_format()?.is_some();
             if !is_store {
                 return Err(layout.holds_others(&entries));
             }
@@ -88,6 +102,12 @@ impl Layout {
             layout.create(is_store, &entries)?;
         }
         Ok(layout)
+    }
+
+    /// Names the paths in a folder, whatever lies there.
+    pub(crate) fn at(dir: &Path) -> Result<Self, StoreError> {
+        let dir = std::path::absolute(dir).map_err(StoreError::io("find", dir))?;
+        Ok(Self { dir, is_old: false })
     }
 
     /// Lists the folder itself.
@@ -109,13 +129,13 @@ impl Layout {
     fn is_blank(&self, entries: &[Entry]) -> bool {
         entries.iter().all(|(name, kind)| {
             let Some(name) = name.to_str() else { return false };
-            let text = match finished_name(name).unwrap_or(name) {
-                "CACHEDIR.TAG" => CACHEDIR_TAG.to_owned(),
-                "format" => format_text(),
+            let texts = match finished_name(name).unwrap_or(name) {
+                "CACHEDIR.TAG" => vec![CACHEDIR_TAG.to_owned()],
+                "format" => (1..=FORMAT).map(format_text).collect(),
                 _ => return IGNORED.contains(&name),
             };
             let is_begun = match disk::read(&self.dir.join(name), BYTES_MAX) {
-                Ok(begun) => text.as_bytes().starts_with(&begun),
+                Ok(begun) => texts.iter().any(|text| text.as_bytes().starts_with(&begun)),
                 // Another process makes the store now and has just given the file its final name.
                 Err(error) => error.kind() == io::ErrorKind::NotFound,
             };
@@ -155,21 +175,27 @@ impl Layout {
         FOLDERS.iter().filter(is_missing).try_for_each(|name| disk::create_folder(&self.dir.join(name)))
     }
 
+    /// Raises the format of a store to the present one; the caller has it alone.
+    pub(crate) fn raise_format(&self) -> Result<(), StoreError> {
+        let is_old = self.check_format()?.is_some_and(|found| found < FORMAT);
+        if is_old { self.write_format() } else { Ok(()) }
+    }
+
     fn write_format(&self) -> Result<(), StoreError> {
-        disk::replace(&self.format(), format_text().as_bytes(), true)
+        disk::replace(&self.format(), format_text(FORMAT).as_bytes(), true)
     }
 
     /// Writes a damaged or missing file `format` anew, if the folder must be a store; returns a sentence about it.
     ///
     /// A file that names another format is not damaged, and stays.
     pub(crate) fn mend_format(dir: &Path) -> Result<Option<String>, StoreError> {
-        let layout = Self { dir: std::path::absolute(dir).map_err(StoreError::io("find", dir))? };
+        let layout = Self::at(dir)?;
         match layout.check_format() {
-            Ok(true) => return Ok(None),
-            Ok(false) if !layout.is_known() => return Ok(None),
+            Ok(Some(_)) => return Ok(None),
+            Ok(None) if !layout.is_known() => return Ok(None),
             Err(StoreError::NotAStore { .. }) if layout.is_known() => {}
             Err(error) => return Err(error),
-            Ok(false) => {}
+            Ok(None) => {}
         }
         let mut kept = "it was not there".to_owned();
         if layout.format().symlink_metadata().is_ok() {
@@ -193,13 +219,13 @@ impl Layout {
         is_folder(&self.packs()) && is_folder(&self.objects()) && (tag() || pack())
     }
 
-    /// Returns whether the folder has the file `format`, of a format known here.
-    fn check_format(&self) -> Result<bool, StoreError> {
+    /// Returns the number of the store's format; `None` if there is no file `format`.
+    pub(crate) fn check_format(&self) -> Result<Option<u64>, StoreError> {
         let path = self.format();
         let bytes = match disk::read(&path, BYTES_MAX) {
             Ok(bytes) => bytes,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(false);
+                return Ok(None);
             }
             Err(error) if Irregular::is_cause_of(&error) => {
                 return Err(self.not_a_store(&format!("of its file `format`: {error}")));
@@ -208,12 +234,12 @@ impl Layout {
         };
         let text = String::from_utf8_lossy(&bytes);
         match text.strip_prefix(FORMAT_WORDS).and_then(|number| number.trim_end().parse().ok()) {
-            Some(FORMAT) => Ok(true),
             Some(found) if found > FORMAT => {
                 Err(StoreError::NewerFormat { dir: self.dir.clone(), found, known: FORMAT })
             }
+            Some(found @ 1..=FORMAT) => Ok(Some(found)),
             _ => {
-                let reason = format!("its file `format` does not say `orchestrate store 1`; {}", self.advice());
+                let reason = format!("its file `format` does not say `{FORMAT_WORDS}{FORMAT}`; {}", self.advice());
                 Err(self.not_a_store(&reason))
             }
         }
@@ -243,8 +269,20 @@ impl Layout {
 
     /// Lists the ids of all packs, sorted; an id begins with the time of its creation, so the oldest is first.
     pub(crate) fn pack_ids(&self) -> Result<Vec<String>, StoreError> {
-        let names = disk::list(&self.packs())?;
-        Ok(names.iter().filter_map(|name| names::pack_id(name)).map(str::to_owned).collect())
+        self.pack_names().map(|names| names.packs)
+    }
+
+    /// Lists the ids of all packs and index files, sorted.
+    pub(crate) fn pack_names(&self) -> Result<PackNames, StoreError> {
+        let mut found = PackNames::default();
+        for name in disk::list(&self.packs())? {
+            if let Some(id) = names::pack_id(&name) {
+                found.packs.push(id.to_owned());
+            } else if let Some(id) = names::index_id(&name) {
+                found.indexes.push(id.to_owned());
+            }
+        }
+        Ok(found)
     }
 
     /// Path in quarantine for the file of a store.
@@ -255,6 +293,10 @@ impl Layout {
 
     pub(crate) fn cachedir_tag(&self) -> PathBuf {
         self.dir.join("CACHEDIR.TAG")
+    }
+
+    pub(crate) fn stat_caches(&self) -> PathBuf {
+        self.dir.join("stat-caches")
     }
 
     pub(crate) fn stat_cache(&self) -> PathBuf {
@@ -351,6 +393,6 @@ impl Layout {
     }
 }
 
-fn format_text() -> String {
-    format!("{FORMAT_WORDS}{FORMAT}\n")
+fn format_text(format: u64) -> String {
+    format!("{FORMAT_WORDS}{format}\n")
 }

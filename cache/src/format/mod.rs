@@ -4,6 +4,9 @@
 
 pub(crate) mod blob;
 pub(crate) mod checkpoint;
+pub(crate) mod filter;
+pub(crate) mod index_file;
+pub(crate) mod index_writer;
 pub(crate) mod layout;
 pub(crate) mod names;
 pub(crate) mod object;

@@ -6,7 +6,7 @@ use crate::value::digest::Digest;
 /// Folders created when a store is opened.
 pub(crate) const FOLDERS: [&str; 7] = ["packs", "objects", "tmp", "quarantine", "runs", "checkpoints", "leases.d"];
 /// Folders created on demand.
-pub(crate) const LATER_FOLDERS: [&str; 3] = ["claims", "pins", "lease-files"];
+pub(crate) const LATER_FOLDERS: [&str; 4] = ["claims", "pins", "lease-files", "stat-caches"];
 /// Files beside them.
 pub(crate) const FILES: [&str; 10] = [
     "format",
@@ -30,31 +30,62 @@ pub(crate) const NODE_LOGS: &str = "logs";
 pub(crate) const PIN: &str = ".json";
 /// Suffix of a session file.
 pub(crate) const LOCK: &str = ".lock";
+/// Suffix of the file of sightings of a host.
+pub(crate) const SEEN: &str = ".seen";
+/// Hexadecimal digits of the id of a host.
+pub(crate) const HOST_LEN: usize = 12;
 
 /// Returns whether a folder is among those of a store.
 pub(crate) fn is_folder(name: &str) -> bool {
     FOLDERS.contains(&name) || LATER_FOLDERS.contains(&name)
 }
 
-/// Returns the id of a pack from the name of its file: `0198f2c4a1b3-1f3a-0`, time, process and attempt.
+/// Returns the id of a pack from the name of its file: `0198f2c4a1b3-5e0c1d2f3a4b-1f3a-0`, time, host, process and
+/// attempt. Format 1 had no host.
 pub(crate) fn pack_id(name: &str) -> Option<&str> {
     name.strip_suffix(".pack").filter(|id| is_pack_id(id))
 }
 
+/// Returns the id of an index file from its name; it is made like that of a pack.
+pub(crate) fn index_id(name: &str) -> Option<&str> {
+    name.strip_suffix(".index").filter(|id| is_pack_id(id))
+}
+
+/// Returns the id of the host that writes a pack, from the pack's id; empty for packs of earlier versions.
+pub(crate) fn pack_host(id: &str) -> &str {
+    let mut parts = id.split('-');
+    match (parts.nth(1), parts.nth(1)) {
+        (Some(host), Some(_)) => host,
+        _ => "",
+    }
+}
+
 fn is_pack_id(id: &str) -> bool {
     let parts: Vec<_> = id.split('-').collect();
-    matches!(parts.as_slice(), [time, process, attempt]
-        if time.len() >= 12 && [time, process, attempt].iter().all(|part| is_hex(part)))
+    let is_known = matches!(parts.len(), 3 | 4) && parts.iter().all(|part| is_hex(part));
+    is_known && parts[0].len() >= 12 && (parts.len() == 3 || is_host(parts[1]))
 }
 
-/// Returns the number of a session from the name of its folder.
-pub(crate) fn session_number(name: &str) -> Option<u32> {
-    name.parse().ok().filter(|number: &u32| number.to_string() == name)
+fn is_host(text: &str) -> bool {
+    text.len() == HOST_LEN && is_hex(text)
 }
 
-/// Returns whether a name is that of a session file.
+/// Returns the host of a session, `None` for one of format 1, from the name of its folder: `5e0c1d2f3a4b-0`, host and
+/// number.
+pub(crate) fn session_host(name: &str) -> Option<Option<&str>> {
+    let (host, number) = name.split_once('-').map_or((None, name), |(host, number)| (Some(host), number));
+    let is_number = number.parse().is_ok_and(|parsed: u32| parsed.to_string() == number);
+    (is_number && host.is_none_or(is_host)).then_some(host)
+}
+
+/// Returns whether a name is that of a session's folder.
+pub(crate) fn is_session(name: &str) -> bool {
+    session_host(name).is_some()
+}
+
+/// Returns whether a name is that of a file among the sessions: of a session, or of what a host has seen of others.
 pub(crate) fn is_session_file(name: &str) -> bool {
-    name.strip_suffix(LOCK).is_some_and(|number| session_number(number).is_some())
+    name.strip_suffix(LOCK).is_some_and(is_session) || name.strip_suffix(SEEN).is_some_and(is_host)
 }
 
 /// Returns whether a name in quarantine is the store's: a blob, or a former file of the store.
@@ -72,6 +103,7 @@ pub(crate) fn is_quarantined(name: &str) -> bool {
         || matches!(extension, "tail" | "damage") && of_pack(stem)
         || FILES.contains(&name)
         || file == "pins" && is_pin(rest)
+        || name.strip_prefix("stat-caches-").is_some_and(is_digest)
         || file == "checkpoints" && rest.split_once('-').is_some_and(of_key)
         || file == "hits" && is_digest(rest)
         || name.get(RUN_LEN..).is_some_and(|rest| of_run(rest) && is_run(&name[..RUN_LEN]))
@@ -145,10 +177,27 @@ mod tests {
             assert!(!is_quarantined(name), "{name}");
         }
         assert_eq!(pack_id(&format!("{pack}.pack")), Some(pack));
-        for name in ["copy of a.pack", "1-1-1.pack", "0198f2c4a1b3-1f3a-0 (1).pack", "0198f2c4a1b3-1f3a.pack"] {
+        let of_host = "0198f2c4a1b3-5e0c1d2f3a4b-1f3a-0";
+        assert_eq!(pack_id(&format!("{of_host}.pack")), Some(of_host));
+        assert_eq!((pack_host(of_host), pack_host(pack)), ("5e0c1d2f3a4b", ""));
+        for name in [
+            "copy of a.pack",
+            "1-1-1.pack",
+            "0198f2c4a1b3-1f3a-0 (1).pack",
+            "0198f2c4a1b3-1f3a.pack",
+            "0198f2c4a1b3-5e0c-1f3a-0.pack",
+        ] {
             assert_eq!(pack_id(name), None, "{name}");
         }
-        assert_eq!(["0", "17", "017", "+1", "x", ""].map(session_number), [Some(0), Some(17), None, None, None, None]);
+        assert_eq!(
+            ["0", "17", "5e0c1d2f3a4b-3"].map(session_host),
+            [Some(None), Some(None), Some(Some("5e0c1d2f3a4b"))]
+        );
+        assert!(
+            ["017", "+1", "x", "", "5e0c-3", "5e0c1d2f3a4b-", "5e0c1d2f3a4b-03"].iter().all(|name| !is_session(name))
+        );
+        let files = ["0.lock", "5e0c1d2f3a4b-0.lock", "5e0c1d2f3a4b.seen"];
+        assert!(files.iter().all(|name| is_session_file(name)) && !is_session_file("mine.seen"));
         assert!(is_digest(&digest) && !is_digest(&digest.to_uppercase()) && is_prefix("0f") && !is_prefix("0F"));
     }
 }

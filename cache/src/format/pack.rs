@@ -28,7 +28,11 @@
 //!
 //! Records stand in the order of recording: blobs before the artifact that needs them, artifacts before the result. So
 //! a crash leaves no result without its artifact and no artifact without its blobs. A pack with damage or a bad body
-//! gets no more groups, as they would hide which commit was the last; garbage collection rewrites it.
+//! gets no more groups, as they would hide which commit was the last; garbage collection rewrites it. Neither does one
+//! with a seal, or one that is long enough.
+//!
+//! A pack that an index file covers (`index_file.rs`) is not read at opening up to there. Its groups are read one by one
+//! when a record of theirs is needed.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -42,6 +46,7 @@ use crate::error::StoreError;
 use crate::files::disk;
 use crate::files::frame::{Reader, crc};
 use crate::files::regular::is_of_one_file;
+use crate::format::index_file::CoveredPack;
 use crate::format::record::{Draft, FIELDS_AT, Header, Kind};
 
 const MAGIC: [u8; 4] = [0x89, b'O', b'G', b'R'];
@@ -51,14 +56,25 @@ pub(crate) const GROUP_HEADER_LEN: usize = 32;
 const GROUP_RECORDS: usize = 256;
 const GROUP_BYTES: usize = 1 << 20;
 
+/// A pack of this length gets no further groups.
+pub(crate) const PACK_BYTES: u64 = 64 << 20;
+
 /// One pack, as far as it was read.
 #[derive(Debug)]
 pub(crate) struct Pack {
     pub(crate) id: String,
     pub(crate) path: Arc<Path>,
-    /// The record headers of all groups, one after the other.
+    /// The record headers of all groups in memory, one after the other.
     headers: Vec<u8>,
+    /// The groups in memory: those behind `covered`, and those before it that were needed.
     groups: Vec<Group>,
+    /// Offsets of the groups before `covered` that are in memory.
+    fetched: HashSet<u32>,
+    /// Length that index files cover, 0 if none does.
+    pub(crate) covered: u64,
+    is_sealed: bool,
+    /// The number of records behind `covered`.
+    pub(crate) young: usize,
     counts: Counts,
     /// Offset of the next group.
     pub(crate) end: u64,
@@ -77,13 +93,26 @@ pub(crate) struct Pack {
 }
 
 /// Numbers of records by kind; kinds of later versions count at 0.
-type Counts = [usize; Kind::Tombstone as usize + 1];
+type Counts = [usize; Kind::Seal as usize + 1];
 
 #[derive(Clone, Debug)]
 struct Group {
+    /// Its offset in the file.
+    at: u64,
     commit: u32,
     headers: Range<u32>,
     bodies_at: u64,
+}
+
+/// Outcome of reading a group that an index file names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fetched {
+    /// It has this number in memory now.
+    New(usize),
+    /// It was in memory.
+    Known,
+    /// There is no such group, or it is not whole.
+    Damaged,
 }
 
 /// A record, and its location in a pack.
@@ -107,22 +136,84 @@ impl Pack {
     /// Makes an unread pack.
     pub(crate) fn new(id: &str, path: impl Into<Arc<Path>>) -> Self {
         let (id, path, headers) = (id.to_owned(), path.into(), Vec::new());
-        let (groups, damage, bad_bodies) = (Vec::new(), Vec::new(), HashSet::new());
+        let (groups, fetched, damage, bad_bodies) = Default::default();
         let (counts, used) = Default::default();
+        let (covered, is_sealed, young, end, commit, durable) = (0, false, 0, 0, 0, 0);
         Self {
             id,
             path,
             headers,
             groups,
+            fetched,
+            covered,
+            is_sealed,
+            young,
             counts,
-            end: 0,
-            commit: 0,
-            durable: 0,
+            end,
+            commit,
+            durable,
             used,
             damage,
             bad_bodies,
             unreadable: None,
         }
+    }
+
+    /// Makes a pack that is read from there on where its coverage ends.
+    pub(crate) fn covered(pack: &CoveredPack, path: impl Into<Arc<Path>>) -> Self {
+        let mut new = Self::new(&pack.id, path);
+        new.cover(pack);
+        new
+    }
+
+    /// Drops all groups that are covered; those behind stay.
+    pub(crate) fn cover(&mut self, pack: &CoveredPack) {
+        let headers = std::mem::take(&mut self.headers);
+        self.groups.retain(|group| group.at >= pack.end);
+        for group in &mut self.groups {
+            let start = self.headers.len() as u32;
+            self.headers.extend(&headers[group.headers.start as usize..group.headers.end as usize]);
+            group.headers = start..self.headers.len() as u32;
+        }
+        self.fetched.clear();
+        self.counts = Counts::default();
+        let kinds: Vec<_> = self.records(0..self.groups.len()).map(|record| record.header.kind).collect();
+        self.young = kinds.len();
+        kinds.into_iter().for_each(|kind| self.counts[kind.map_or(0, |kind| kind as usize)] += 1);
+        self.covered = pack.end;
+        self.is_sealed |= pack.is_sealed;
+        self.end = self.end.max(pack.end);
+        self.commit = self.commit.max(pack.commit);
+        self.durable = self.durable.max(pack.end);
+    }
+
+    /// Returns whether it gets no more groups, and is covered whole: so there is nothing left to read.
+    pub(crate) fn is_done(&self) -> bool {
+        self.is_sealed() && self.covered == self.end
+    }
+
+    /// Returns whether it gets no more groups.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.is_sealed || self.end >= PACK_BYTES
+    }
+
+    /// Returns whether its last bytes are whole groups, all of them right.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.damage.is_empty() && self.bad_bodies.is_empty()
+    }
+
+    /// Reads a covered group, unless it is in memory.
+    pub(crate) fn fetch(&mut self, group_at: u32) -> Result<Fetched, StoreError> {
+        let at = u64::from(group_at);
+        if at >= self.covered || !self.fetched.insert(group_at) {
+            return Ok(Fetched::Known);
+        }
+        let file = disk::open(&self.path)?;
+        let mut window = Window::new(&file, &self.path, self.covered);
+        let header = GroupHeader::read(&mut window, &self.id, at)?;
+        let Some(group) = header.filter(|header| header.end <= self.covered) else { return Ok(Fetched::Damaged) };
+        let is_whole = self.add_group(&mut window, at, &group)?;
+        Ok(if is_whole { Fetched::New(self.groups.len() - 1) } else { Fetched::Damaged })
     }
 
     /// Reads the groups appended since the last call, as far as they can be read; returns their numbers.
@@ -155,17 +246,27 @@ impl Pack {
         self.check_last_commit(known, &mut window)
     }
 
-    fn take_group(&mut self, window: &mut Window<'_>, group: &GroupHeader) -> Result<(), StoreError> {
-        let headers = window.bytes(self.end + GROUP_HEADER_LEN as u64, group.headers_len as usize)?;
+    /// Adds the records of a group to those in memory; returns false if it is damaged.
+    fn add_group(&mut self, window: &mut Window<'_>, at: u64, group: &GroupHeader) -> Result<bool, StoreError> {
+        let headers = window.bytes(at + GROUP_HEADER_LEN as u64, group.headers_len as usize)?;
         let start = self.headers.len();
         let fits = u32::try_from(start + headers.len()).is_ok();
         let is_whole = fits && crc32fast::hash(headers) == group.headers_crc;
-        if let Some(counts) = Some(headers).filter(|_| is_whole).and_then(|headers| group.counts(headers)) {
-            self.counts.iter_mut().zip(counts).for_each(|(all, count)| *all += count);
-            self.headers.extend_from_slice(headers);
-            let headers = start as u32..self.headers.len() as u32;
-            let bodies_at = self.end + GROUP_HEADER_LEN as u64 + u64::from(group.headers_len);
-            self.groups.push(Group { commit: group.commit, headers, bodies_at });
+        let Some(counts) = Some(headers).filter(|_| is_whole).and_then(|headers| group.counts(headers)) else {
+            return Ok(false);
+        };
+        self.counts.iter_mut().zip(counts).for_each(|(all, count)| *all += count);
+        self.is_sealed |= counts[Kind::Seal as usize] > 0;
+        self.headers.extend_from_slice(headers);
+        let headers = start as u32..self.headers.len() as u32;
+        let bodies_at = at + GROUP_HEADER_LEN as u64 + u64::from(group.headers_len);
+        self.groups.push(Group { at, commit: group.commit, headers, bodies_at });
+        Ok(true)
+    }
+
+    fn take_group(&mut self, window: &mut Window<'_>, group: &GroupHeader) -> Result<(), StoreError> {
+        if self.add_group(window, self.end, group)? {
+            self.young += group.count as usize;
         } else {
             self.damage.push(self.end..group.end);
         }
@@ -250,6 +351,13 @@ impl Pack {
                 Some(record)
             })
         })
+    }
+
+    /// The groups from an offset to another: offset, commit and records of each.
+    pub(crate) fn groups_between(&self, from: u64, to: u64) -> impl Iterator<Item = (u64, u32, usize)> {
+        let groups = self.groups.iter().enumerate();
+        let wanted = groups.filter(move |(_, group)| (from..to).contains(&group.at));
+        wanted.map(|(number, group)| (group.at, group.commit, number))
     }
 
     /// The number of records of a kind.

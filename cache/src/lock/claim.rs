@@ -1,42 +1,48 @@
-//! Claims: leases that other hosts see, each a file `claims/KEY` with a heartbeat.
+//! Claims: leases that other hosts see, each a file `claims/KEY`.
 //!
 //! Leases (`lease.rs`) are kernel locks, so they exclude the processes of one host; other hosts see them only on some
-//! filesystems. So the holder of a lease also writes a claim: one line of JSON that names the holder. Every [`BEAT`]
-//! the holder writes the line again, which renews the file's time. A process takes a claim over
+//! filesystems. So the holder of a lease also makes a claim: one line of JSON that names its session. The heartbeat of
+//! that session shows that the holder lives. A process takes a claim over
 //!
 //! - of its own host at once: the process has the lease, so the claim's holder is dead;
-//! - of another host once the file is older than [`DEAD_AFTER`].
+//! - of another host once its session has ended, or has stood still for two minutes of the observer's clock
+//!   (`watch.rs`).
 //!
-//! An age is a difference between two times of the filesystem, so the clocks of hosts need not agree. If two hosts take
-//! a dead claim over at the same time, both may compute the key. That wastes time and is never wrong, as the first
-//! result wins.
+//! **One winner a key.** A claim is made by giving a file its second name, which only one host can do, and is taken
+//! over by renaming a file over it, so at any time it names one holder. A holder may have been taken for dead: its
+//! machine slept, or its file server hung. So it looks at its claim once more before it records its result, and again
+//! when the result is durable, before it is reported. The next holder looks for a result after it has taken the claim.
+//! So either it finds that of the former one, or the former one finds that it has lost the claim, and uses the result
+//! of the next. A holder that died before it recorded anything blocks nobody: its claim is taken over like any other.
+//!
+//! A holder that is stopped for two minutes *between* its look and the write of its record may still record a second
+//! result. It sees that when it goes on, and takes its record out of use. Readers in between choose as for any key with
+//! two results (`Index::location`).
 //!
 //! A claim costs a file, so only long work has one; see [`Store::try_lease_across_hosts`].
 //!
 //! [`Store::try_lease_across_hosts`]: crate::Store::try_lease_across_hosts
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs::File;
+use std::io;
 use std::path::Path;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
 use crate::files::disk::{self, is_at};
 use crate::format::layout::Layout;
+use crate::format::names::{LOCK, session_host};
 use crate::lock::holder;
 use crate::lock::memory::lock;
-use crate::lock::session::SessionDir;
+use crate::lock::session::Session;
+use crate::lock::wait::is_held;
+use crate::lock::watch;
 use crate::value::artifact::ActionKey;
 
-/// Interval of heartbeats.
-const BEAT: Duration = Duration::from_secs(15);
-/// Time without a heartbeat after which a holder counts as dead.
-const DEAD_AFTER: Duration = Duration::from_secs(120);
 /// Least time between two readings of a claim of another host: each is a request to a file server.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -47,15 +53,20 @@ const CLAIM_BYTES: u64 = 1 << 16;
 #[derive(Debug)]
 pub(crate) struct Claims {
     layout: Layout,
-    session: Arc<SessionDir>,
-    /// This process as a holder; determined on demand.
-    me: OnceLock<Holder>,
-    /// The files of claims that this process holds; shared with the thread of heartbeats.
-    held: Arc<Mutex<HashMap<ActionKey, File>>>,
-    /// The time at which a claim of another host was last found alive.
-    alive_at: Mutex<HashMap<ActionKey, Instant>>,
-    /// Ends the thread of heartbeats when dropped.
-    heart: OnceLock<Sender<()>>,
+    session: Arc<Session>,
+    /// The files of claims that this process holds.
+    held: Mutex<HashMap<ActionKey, File>>,
+    /// Claims of other hosts that were found alive.
+    waited: Mutex<HashMap<ActionKey, Waited>>,
+}
+
+/// A claim of another host.
+#[derive(Debug)]
+struct Waited {
+    alive_at: Instant,
+    /// Its first bytes, and when they were first seen: all that can be watched of a claim that cannot be read.
+    text: Vec<u8>,
+    since: Duration,
 }
 
 /// The holder of a claim.
@@ -63,71 +74,80 @@ pub(crate) struct Claims {
 struct Holder {
     /// Name of the host, for people.
     host: String,
-    /// Id of the last start of the host: differs between hosts, and between two starts of one.
-    boot: String,
     process: u32,
-    /// Differs between two open stores of one process.
+    /// Name of its session.
     session: String,
+    /// The nonce of its session.
+    nonce: u64,
 }
 
 impl Claims {
-    pub(crate) fn new(layout: &Layout, session: &Arc<SessionDir>) -> Self {
-        Self {
-            layout: layout.clone(),
-            session: Arc::clone(session),
-            me: OnceLock::new(),
-            held: Arc::default(),
-            alive_at: Mutex::default(),
-            heart: OnceLock::new(),
-        }
-    }
-
-    fn me(&self) -> &Holder {
-        self.me.get_or_init(|| {
-            let (host, boot) = this_host();
-            Holder { host, boot, process: std::process::id(), session: self.session.name().to_owned() }
-        })
+    pub(crate) fn new(layout: &Layout, session: &Arc<Session>) -> Self {
+        let (held, waited) = Default::default();
+        Self { layout: layout.clone(), session: Arc::clone(session), held, waited }
     }
 
     /// Claims a key; returns false if another host computes it. The caller holds the lease of this host.
     pub(crate) fn try_claim(&self, key: &ActionKey) -> Result<bool, StoreError> {
-        if lock(&self.alive_at).get(key).is_some_and(|alive_at| alive_at.elapsed() < LOOK_AGAIN) {
+        if lock(&self.waited).get(key).is_some_and(|waited| waited.alive_at.elapsed() < LOOK_AGAIN) {
             return Ok(false);
         }
         let path = self.layout.claim(key);
         let line = self.line();
         disk::create_folder(&self.layout.claims())?;
-        if let Some(file) = self.create(&path, &line)? {
-            self.hold(key, file);
-            return Ok(true);
+        let mut file = self.create(&path, &line)?;
+        if file.is_none() {
+            if self.is_alive(key, &path)? {
+                return Ok(false);
+            }
+            disk::replace(&path, &line, false)?;
+            // If another host took the claim over at the same time, the file may have its line.
+            file = Some(disk::open(&path)?).filter(|_| self.has_line(&path, &line));
         }
-        if self.is_alive(&path)? {
-            lock(&self.alive_at).insert(*key, Instant::now());
-            return Ok(false);
+        let is_ours = file.is_some();
+        if let Some(file) = file {
+            lock(&self.waited).remove(key);
+            lock(&self.held).insert(*key, file);
         }
-        disk::replace(&path, &line, false)?;
-        let file = disk::open_or_create(&path)?;
-        // If another host took the claim over at the same time, the file may have its line.
-        let ours = disk::read(&path, CLAIM_BYTES).is_ok_and(|read| read == line);
-        if ours {
-            self.hold(key, file);
+        Ok(is_ours)
+    }
+
+    /// Returns whether a claim is still this process's, and takes it once more if nobody has it; `None` if another host
+    /// has it. A claim that was taken once more, as somebody else may have had it in between, is `Some(false)`.
+    pub(crate) fn confirm(&self, key: &ActionKey) -> Result<Option<bool>, StoreError> {
+        if self.holds(key) {
+            return Ok(Some(true));
         }
-        Ok(ours)
+        lock(&self.held).remove(key);
+        Ok(self.try_claim(key)?.then_some(false))
+    }
+
+    /// Returns whether a claim is still this process's.
+    pub(crate) fn holds(&self, key: &ActionKey) -> bool {
+        lock(&self.held).contains_key(key) && self.has_line(&self.layout.claim(key), &self.line())
+    }
+
+    fn has_line(&self, path: &Path, line: &[u8]) -> bool {
+        disk::read(path, CLAIM_BYTES).is_ok_and(|read| read == line)
     }
 
     /// Creates a claim; `None` if there is one. The file has its line from the start: if the process died before it
     /// wrote the line, the holder would be unknown, and so could be another host.
     fn create(&self, path: &Path, line: &[u8]) -> Result<Option<File>, StoreError> {
-        let mut temporary = disk::temporary(self.session.path()?, "claim-")?;
+        let mut temporary = disk::temporary(self.session.dir.path()?, "claim-")?;
         disk::append(temporary.as_file_mut(), line, path)?;
-        match disk::link(temporary.path(), path) {
-            Ok(()) => Ok(Some(temporary.into_file())),
-            Err(error) if error.is(io::ErrorKind::AlreadyExists) => Ok(None),
+        let made = match disk::link(temporary.path(), path) {
+            Ok(()) => return Ok(Some(temporary.into_file())),
+            // A file server may have made the link, and its answer was lost.
+            Err(_) if is_at(temporary.as_file(), path) => return Ok(Some(temporary.into_file())),
+            Err(error) if error.is(io::ErrorKind::AlreadyExists) => return Ok(None),
             // The filesystem has no hard links.
-            Err(error) if !error.is(io::ErrorKind::StorageFull) && !path.exists() => {
-                disk::replace(path, line, false)?;
-                disk::open_or_create(path).map(Some)
-            }
+            Err(error) if !error.is(io::ErrorKind::StorageFull) && !path.exists() => disk::create_new(path, 0o644),
+            Err(error) => return Err(error),
+        };
+        match made {
+            Ok(mut file) => disk::append(&mut file, line, path).map(|()| Some(file)),
+            Err(error) if error.is(io::ErrorKind::AlreadyExists) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -135,7 +155,7 @@ impl Claims {
     /// Gives up the claim of a key.
     pub(crate) fn release(&self, key: &ActionKey) {
         let path = self.layout.claim(key);
-        // If heartbeats failed, another host may have taken the claim over.
+        // Another host may have taken the claim over.
         if let Some(file) = lock(&self.held).remove(key)
             && is_at(&file, &path)
             && let Err(error) = disk::remove_file(&path)
@@ -146,130 +166,172 @@ impl Claims {
 
     /// Returns the content of a claim of this process.
     fn line(&self) -> Vec<u8> {
-        let mut line = serde_json::to_vec(self.me()).expect("texts can be written as JSON");
+        let Session { host, dir, file, .. } = &*self.session;
+        let (host, process, session) = (host.name.clone(), std::process::id(), dir.name().to_owned());
+        let holder = Holder { host, process, session, nonce: file.nonce() };
+        let mut line = serde_json::to_vec(&holder).expect("texts can be written as JSON");
         line.push(b'\n');
         line
     }
 
-    /// Keeps the file of a claim for heartbeats; the first claim starts their thread.
-    fn hold(&self, key: &ActionKey, file: File) {
-        lock(&self.alive_at).remove(key);
-        lock(&self.held).insert(*key, file);
-        self.heart.get_or_init(|| {
-            let (sender, stop) = channel::<()>();
-            let (held, line) = (Arc::clone(&self.held), self.line());
-            let beat = move || {
-                while stop.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
-                    for (key, file) in lock(&held).iter() {
-                        if let Err(error) = disk::write_at(file, &line, 0, Path::new("a claim")) {
-                            tracing::debug!("no heartbeat for {}: {error}", key.0.short());
-                        }
-                    }
-                }
-            };
-            if let Err(error) = std::thread::Builder::new().spawn(beat) {
-                tracing::warn!("no thread for the heartbeat of claims ({error}): another host may compute the same");
-            }
-            sender
-        });
-    }
-
     /// Names the holder of the claim of a key, for messages.
     pub(crate) fn holder(&self, key: &ActionKey) -> Option<String> {
-        let line = disk::read(&self.layout.claim(key), CLAIM_BYTES).ok()?;
-        let Holder { host, process, .. } = serde_json::from_slice(&line).ok()?;
+        let Holder { host, process, .. } = self.read(&self.layout.claim(key))?;
         Some(format!("process {process} on {}", holder::plain(&host)))
     }
 
+    /// Returns whether the session of a claim has ended, or has stood still for ten minutes; `None` if the file is no
+    /// claim that can be read.
+    pub(crate) fn is_dead(&self, path: &Path) -> Result<Option<bool>, StoreError> {
+        let Some(Holder { session, nonce, .. }) = self.read(path) else { return Ok(None) };
+        let stood_still = self.session.stood_still(&self.layout.tmp(), &session, nonce)?;
+        let is_held = || is_held(&self.layout.tmp().join(session + LOCK));
+        Ok(Some(stood_still.is_none_or(|time| !is_held() && time >= watch::notes_end())))
+    }
+
+    fn read(&self, path: &Path) -> Option<Holder> {
+        let line = path.starts_with(self.layout.claims()).then(|| disk::read(path, CLAIM_BYTES).ok())??;
+        serde_json::from_slice(&line).ok()
+    }
+
     /// Returns whether the holder of a claim is another host that is not dead.
-    fn is_alive(&self, path: &Path) -> Result<bool, StoreError> {
-        // Opened, not only queried for its time: a client of a file server then asks for the time anew.
-        let file = match disk::open(path) {
-            Err(error) if error.is(io::ErrorKind::NotFound) => return Ok(false),
-            opened => opened?,
+    fn is_alive(&self, key: &ActionKey, path: &Path) -> Result<bool, StoreError> {
+        // Opened, not only queried: a client of a file server then asks for the bytes anew.
+        let text = match disk::read(path, CLAIM_BYTES) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            read => read.map_err(StoreError::io("read", path))?,
         };
-        let beat = file.metadata().and_then(|metadata| metadata.modified()).map_err(StoreError::io("read", path))?;
-        let text = io::read_to_string(file.take(CLAIM_BYTES)).unwrap_or_default();
-        let holder: Option<Holder> = serde_json::from_str(&text).ok();
-        if holder.as_ref().is_some_and(|holder| holder.boot == self.me().boot) {
-            return Ok(false);
+        let uptime = watch::uptime();
+        let mut waited = lock(&self.waited);
+        let known = waited.entry(*key).or_insert_with(|| Waited {
+            alive_at: Instant::now(),
+            text: text.clone(),
+            since: uptime,
+        });
+        if known.text != text {
+            (known.text, known.since) = (text.clone(), uptime);
         }
-        let age = self.filesystem_time()?.duration_since(beat).unwrap_or_default();
-        if age <= DEAD_AFTER {
-            return Ok(true);
+        let stood_still = match serde_json::from_slice::<Holder>(&text) {
+            Ok(Holder { session, nonce, .. }) => match session_host(&session) {
+                Some(Some(host)) if host != self.session.host.id => {
+                    self.session.stood_still(&self.layout.tmp(), &session, nonce)?
+                }
+                // This process has the lease, so no other of this host works on the key.
+                _ => None,
+            },
+            // Another version may have made it, or its holder died while it wrote.
+            Err(_) => Some(uptime.saturating_sub(known.since)),
+        };
+        let is_alive = stood_still.is_some_and(|time| time < watch::claim_ends());
+        known.alive_at = Instant::now();
+        if let (false, Some(time)) = (is_alive, stood_still) {
+            tracing::info!("{} is taken over: no heartbeat for {} s", path.display(), time.as_secs());
         }
-        let host = holder.map_or_else(|| "an unknown host".to_owned(), |holder| holder.host);
-        tracing::info!("{host} no longer works on {}: no heartbeat for {} s", path.display(), age.as_secs());
-        Ok(false)
+        Ok(is_alive)
     }
-
-    /// Returns the present time by the clock of the filesystem: that of a file just written.
-    fn filesystem_time(&self) -> Result<SystemTime, StoreError> {
-        let path = self.session.path()?.join("clock");
-        let file = disk::open_or_create(&path)?;
-        disk::write_at(&file, b"\n", 0, &path)?;
-        file.metadata().and_then(|metadata| metadata.modified()).map_err(StoreError::io("read", path))
-    }
-}
-
-/// Returns the name of this host, and an id of its last start.
-fn this_host() -> (String, String) {
-    let name = holder::host();
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim_end().to_owned());
-    let boot = boot.unwrap_or_else(|_| name.clone());
-    (name, boot)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::PathBuf;
 
     use super::*;
     use crate::format::layout::Access;
+    use crate::lock::session_file::SessionFile;
     use crate::store::Store;
     use crate::value::digest::Digest;
 
     const KEY: ActionKey = ActionKey(Digest::from_bytes([7; 32]));
+    const FAR: &str = "aaaaaaaaaaaa-0";
 
-    /// Returns a store with a claim of another process on [`KEY`], last renewed `age` ago, and the path of the claim.
-    fn claimed(boot: &str, age: Duration) -> (tempfile::TempDir, Store, PathBuf) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), Access::ReadWrite).unwrap();
-        let path = store.layout.claim(&KEY);
-        fs::create_dir_all(store.layout.claims()).unwrap();
-        let holder =
-            Holder { host: "elsewhere".to_owned(), boot: boot.to_owned(), process: 1, session: "1".to_owned() };
-        fs::write(&path, serde_json::to_vec(&holder).unwrap()).unwrap();
-        File::open(&path).unwrap().set_modified(crate::files::clock::now() - age).unwrap();
-        (dir, store, path)
+    /// A store with a claim of a session of another host on [`KEY`].
+    struct Claimed {
+        _dir: tempfile::TempDir,
+        store: Store,
+        claim: PathBuf,
+        session: SessionFile,
+    }
+
+    impl Claimed {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(dir.path(), Access::ReadWrite).unwrap();
+            let claim = store.layout.claim(&KEY);
+            let path = store.layout.tmp().join(format!("{FAR}.lock"));
+            let session = SessionFile::begin(disk::open_or_create(&path).unwrap(), path, "elsewhere").unwrap();
+            write(&claim, FAR, session.nonce());
+            Self { _dir: dir, store, claim, session }
+        }
+
+        fn try_lease(&self) -> Option<crate::Lease> {
+            lock(&self.store.leases().unwrap().claims.waited)
+                .values_mut()
+                .for_each(|waited| waited.alive_at = waited.alive_at.checked_sub(LOOK_AGAIN).unwrap());
+            self.store.try_lease_across_hosts(&KEY).unwrap()
+        }
+    }
+
+    fn write(claim: &Path, session: &str, nonce: u64) {
+        fs::create_dir_all(claim.parent().unwrap()).unwrap();
+        let holder = Holder { host: "elsewhere".to_owned(), process: 1, session: session.to_owned(), nonce };
+        fs::write(claim, serde_json::to_vec(&holder).unwrap()).unwrap();
     }
 
     #[test]
-    fn a_claim_of_another_host_excludes_this_one_while_its_heart_beats() {
-        let (_dir, store, path) = claimed("another", Duration::ZERO);
-        assert!(store.try_lease_across_hosts(&KEY).unwrap().is_none());
-        assert!(store.try_lease(&KEY).unwrap().is_some(), "the lease was given back");
-        fs::remove_file(path).unwrap();
-        std::thread::sleep(LOOK_AGAIN);
-        assert!(store.try_lease_across_hosts(&KEY).unwrap().is_some());
+    fn a_claim_of_another_host_excludes_this_one_until_its_session_ends() {
+        let far = Claimed::new();
+        assert!(far.try_lease().is_none());
+        assert!(far.store.try_lease(&KEY).unwrap().is_some(), "the lease was given back");
+        assert_eq!(far.store.who_computes(&KEY), "process 1 on elsewhere");
+        // Whatever the times of files say.
+        for path in [far.claim.clone(), far.store.layout.tmp().join(format!("{FAR}.lock"))] {
+            File::open(path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        }
+        assert!(far.try_lease().is_none());
+        far.session.end();
+        assert!(far.try_lease().is_some());
+        assert!(!far.claim.exists(), "it was given up");
     }
 
     #[test]
-    fn a_claim_without_heartbeat_is_taken_over() {
-        let (_dir, store, path) = claimed("another", DEAD_AFTER * 2);
-        let lease = store.try_lease_across_hosts(&KEY).unwrap().unwrap();
-        let holder: Holder = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    fn a_claim_of_a_session_that_stands_still_is_taken_over() {
+        let far = Claimed::new();
+        let session = far.store.session().unwrap();
+        let sees = |ago: Duration| {
+            let sign = crate::lock::session_file::sign_of(&far.store.layout.tmp().join(format!("{FAR}.lock"))).unwrap();
+            session.saw(FAR, sign, watch::uptime().checked_sub(ago).expect("this machine is up for long"));
+        };
+        sees(Duration::from_secs(100));
+        assert!(far.try_lease().is_none());
+        sees(Duration::from_secs(121));
+        far.session.beat().unwrap();
+        assert!(far.try_lease().is_none(), "it beats once more");
+        sees(Duration::from_secs(121));
+        let lease = far.try_lease().unwrap();
+        let holder: Holder = serde_json::from_slice(&fs::read(&far.claim).unwrap()).unwrap();
         assert_eq!(holder.process, std::process::id());
         drop(lease);
-        assert!(!path.exists());
+        assert!(!far.claim.exists());
     }
 
     #[test]
     fn a_claim_of_a_dead_process_of_this_host_is_taken_over_at_once() {
-        let (_dir, store, path) = claimed(&this_host().1, Duration::ZERO);
-        let lease = store.try_lease_across_hosts(&KEY).unwrap();
-        assert!(lease.is_some() && path.exists());
-        assert!(store.try_lease_across_hosts(&KEY).unwrap().is_none(), "the lease excludes this host");
+        let far = Claimed::new();
+        write(&far.claim, &format!("{}-9", far.store.session().unwrap().host.id), 1);
+        let lease = far.try_lease();
+        assert!(lease.is_some() && far.claim.exists());
+        assert!(far.try_lease().is_none(), "the lease excludes this host");
+    }
+
+    #[test]
+    fn a_claim_that_cannot_be_read_is_waited_for_like_one_of_another_host() {
+        let far = Claimed::new();
+        fs::write(&far.claim, "{").unwrap();
+        assert!(far.try_lease().is_none());
+        lock(&far.store.leases().unwrap().claims.waited).get_mut(&KEY).unwrap().since =
+            watch::uptime().checked_sub(Duration::from_secs(121)).unwrap();
+        assert!(far.try_lease().is_some());
     }
 
     #[test]
@@ -293,13 +355,25 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_that_another_host_took_over_is_left_to_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), Access::ReadWrite).unwrap();
-        let lease = store.try_lease_across_hosts(&KEY).unwrap();
-        let path = store.layout.claim(&KEY);
-        disk::replace(&path, b"{}\n", false).unwrap();
+    fn a_holder_sees_that_its_claim_was_taken_over_or_given_up_meanwhile() {
+        let far = Claimed::new();
+        far.session.end();
+        let lease = far.try_lease().unwrap();
+        let confirmed = || far.store.leases().unwrap().claims.confirm(&KEY).unwrap();
+        assert_eq!((confirmed(), lease.is_ours()), (Some(true), true));
+        // Another host took it over and has ended.
+        fs::remove_file(&far.claim).unwrap();
+        assert!(!lease.is_ours());
+        assert_eq!(confirmed(), Some(false), "somebody else may have recorded a result in between");
+        assert_eq!(confirmed(), Some(true));
+        // Another host took it over and works.
+        let path = far.store.layout.tmp().join("bbbbbbbbbbbb-0.lock");
+        let next = SessionFile::begin(disk::open_or_create(&path).unwrap(), path, "next").unwrap();
+        disk::replace(&far.claim, &[], false).unwrap();
+        write(&far.claim, "bbbbbbbbbbbb-0", next.nonce());
+        assert_eq!(confirmed(), None);
+        let text = fs::read(&far.claim).unwrap();
         drop(lease);
-        assert_eq!(fs::read(path).unwrap(), b"{}\n");
+        assert_eq!(fs::read(&far.claim).unwrap(), text, "it is left to its holder");
     }
 }

@@ -19,15 +19,16 @@ use crate::format::layout::Layout;
 use crate::lock::claim::Claims;
 use crate::lock::holder;
 use crate::lock::memory::lock;
-use crate::lock::session::SessionDir;
+use crate::lock::session::Session;
 use crate::value::artifact::ActionKey;
 
 /// The leases of this process in one store.
 #[derive(Debug)]
 pub(crate) struct Leases {
     kernel: KernelLocks,
-    claims: Claims,
+    pub(crate) claims: Claims,
     held: Mutex<HashSet<ActionKey>>,
+    session: Arc<Session>,
 }
 
 /// The right to produce the result of one key, until it is dropped.
@@ -40,13 +41,15 @@ pub struct Lease {
 }
 
 impl Leases {
-    pub(crate) fn open(layout: &Layout, session: &Arc<SessionDir>) -> Result<Self, StoreError> {
-        let claims = Claims::new(layout, session);
-        Ok(Self { kernel: KernelLocks::open(layout)?, claims, held: Mutex::default() })
+    pub(crate) fn open(layout: &Layout, session: &Arc<Session>) -> Result<Self, StoreError> {
+        let (claims, session) = (Claims::new(layout, session), Arc::clone(session));
+        Ok(Self { kernel: KernelLocks::open(layout)?, claims, held: Mutex::default(), session })
     }
 
     /// Takes the lease of a key; `None` if a thread or process holds it.
     pub(crate) fn try_take(self: &Arc<Self>, key: &ActionKey) -> Result<Option<Lease>, StoreError> {
+        // Whoever works may be open for long.
+        self.session.stay();
         let mut held = lock(&self.held);
         if held.contains(key) {
             return Ok(None);
@@ -78,6 +81,18 @@ impl Lease {
     /// Returns the key.
     pub fn key(&self) -> ActionKey {
         self.key
+    }
+
+    /// Checks the lease before its result is recorded: its holder may have been stopped for minutes, and been taken for
+    /// dead. Takes it once more if nobody has it; returns `None` if another host has. After `Some(false)` another host
+    /// may have recorded a result; the caller refreshes and looks.
+    pub fn confirm(&self) -> Result<Option<bool>, StoreError> {
+        if self.is_claimed { self.leases.claims.confirm(&self.key) } else { Ok(Some(true)) }
+    }
+
+    /// Returns whether no other host has taken the lease over.
+    pub fn is_ours(&self) -> bool {
+        !self.is_claimed || self.leases.claims.holds(&self.key)
     }
 }
 
@@ -244,7 +259,7 @@ mod tests {
     fn locks_of_files_exclude_other_holders_and_leave_nothing_behind() {
         let dir = tempfile::tempdir().unwrap();
         let key = |name: &str| ActionKey(Digest::of(name.as_bytes()));
-        let open = || portable::KernelLocks::open(&Layout { dir: dir.path().to_owned() }).unwrap();
+        let open = || portable::KernelLocks::open(&Layout::at(dir.path()).unwrap()).unwrap();
         let (one, two) = (open(), open());
         let lock = one.try_lock(&key("a")).unwrap().unwrap();
         assert!(two.try_lock(&key("a")).unwrap().is_none());

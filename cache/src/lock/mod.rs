@@ -8,9 +8,9 @@
 //! | | exclusively, for seconds | a collection or repair, if nobody else has the store open (`gc.rs`) |
 //! | `use.lock` | shared, for milliseconds | lookups, and writers of objects and pins (`use_lock.rs`) |
 //! | | exclusively, for seconds | a collection, while it decides and removes |
-//! | `tmp/NUMBER.lock` | exclusively, as long as the store is open | a session: a writable open store (`session.rs`) |
+//! | `tmp/HOST-NUMBER.lock` | exclusively, as long as the store is open | a session: a writable store (`session.rs`) |
 //! | lease: a byte in `leases.d/` | exclusively, while a node runs | the process that computes a key (`lease.rs`) |
-//! | claim: a file `claims/KEY` | by a heartbeat, while a node runs | the same, for heavy nodes (`claim.rs`) |
+//! | claim: a file `claims/KEY` | by the session's heartbeat, while a node runs | the same, if heavy (`claim.rs`) |
 //! | `packs/ID.pack` | exclusively, across commits | the process that appends to the pack (`writer.rs`) |
 //! | `last-use` | exclusively, for milliseconds | a run that adds its keys (`last_use.rs`) |
 //! | `.new-NAME` | exclusively, for milliseconds | the process that replaces the file `NAME` (`disk.rs`) |
@@ -19,29 +19,41 @@
 //! taken with the functions of `wait.rs`: the log of a live run, the record of a published folder, and a spec, whose
 //! runs publish in turn.
 //!
-//! **Kinds.** A claim is a file with a heartbeat, because other hosts must see it. All others are kernel locks: `flock`
-//! on a whole file, or for leases an open-file-description lock on one byte. A kernel lock belongs to an open file, so
-//! all threads of a process hold it together; a set or mutex in memory makes them exclude each other.
+//! **Kinds.** A claim is a file, and its holder lives while the heartbeat of its session goes on, because other hosts
+//! must see it. All others are kernel locks: `flock` on a whole file, or for leases an open-file-description lock on
+//! one byte. A kernel lock belongs to an open file, so all threads of a process hold it together; a set or mutex in
+//! memory makes them exclude each other.
+//!
+//! **Other hosts.** Kernel locks may stay on one host, or within one mount (`host.rs`). Then each host still writes its
+//! own packs and session files, as their names tell the host. Claims decide between two hosts with one key, heartbeats
+//! (`heart.rs`, `watch.rs`) tell who is alive, and nothing is collected, repaired or forgotten meanwhile.
 //!
 //! **Order.** A process waits only for three of these, in this order: `gc.lock` when it opens a store, `use.lock`, and
 //! `last-use`; a holder of `last-use` takes no other lock. All others are tried: a process that does not get one goes
 //! on with other work, so no cycle of waits can form. Locks in memory (`memory.rs`) are taken in this order: the one
 //! for threads in `use.lock`, the pack, pending records, the index.
 //!
-//! **Dead holders.** The kernel releases the locks of a dead process. The next user removes the remains:
-//! - session: the folder `tmp/NUMBER/` without a lock is swept when the store is opened next;
+//! **Dead holders.** The kernel releases the locks of a dead process. The next user of the same host removes the
+//! remains:
+//! - session: the folder `tmp/HOST-NUMBER/` without a lock is swept when the store is opened next;
 //! - pack: the next writer cuts off a torn tail;
 //! - `last-use`: the next batch overwrites half a batch;
 //! - `.new-NAME`: the next writer of `NAME` removes the file;
 //! - `use.lock` and `gc.lock`: the next collection removes the bytes without a result that a killed one left;
 //! - claim: a process of the same host, which already has the lease, takes the file over at once; another host does
-//!   120 seconds after the last heartbeat.
+//!   two minutes after the last heartbeat.
+//!
+//! Another host takes over nothing but claims. It stops counting the notes of a session ten minutes after the last
+//! heartbeat, and removes its files after a day.
 
 pub(crate) mod claim;
+pub(crate) mod heart;
 pub(crate) mod holder;
+pub(crate) mod host;
 pub(crate) mod lease;
 pub(crate) mod memory;
 pub(crate) mod session;
 pub(crate) mod session_file;
 pub(crate) mod use_lock;
 pub(crate) mod wait;
+pub(crate) mod watch;

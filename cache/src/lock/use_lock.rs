@@ -20,6 +20,7 @@ use crate::lock::memory::{lock, read, write};
 use crate::lock::session_file::SessionFile;
 use crate::lock::wait::{self, Hold, unlock};
 use crate::value::artifact::ActionKey;
+use crate::value::digest::Digest;
 
 /// The lock between lookups and a collection.
 #[derive(Debug)]
@@ -116,6 +117,11 @@ impl Using<'_> {
     /// Makes one for a read-only store, which has no session and leaves no notes.
     pub(crate) fn nothing() -> Self {
         Self(None)
+    }
+
+    /// Notes that this session needs a large blob, which may have no result yet, until it ends.
+    pub(crate) fn note_object(&self, digest: &Digest) -> Result<(), StoreError> {
+        self.0.as_ref().map_or(Ok(()), |held| held.session.add(&[digest.prefix()]))
     }
 
     /// Notes that this session needs the results of these keys, until it ends.

@@ -140,7 +140,7 @@ mod tests {
             assert!(reader.hit(&key("a")).is_some());
             reader.commit().unwrap();
             assert_eq!(synced(), [dir.pack(), dir.packs(), dir.root()]);
-            assert!(reader.look_up().outputs(&[(key("a"), &["out".to_owned()])]).0[0]);
+            assert!(reader.outputs(&[(key("a"), &["out".to_owned()])]).0[0]);
             reader.commit().unwrap();
             assert!(synced().is_empty(), "it is known to be durable");
             // Only the last commit may not be durable.
@@ -151,7 +151,7 @@ mod tests {
             synced();
             reader.commit().unwrap();
             assert!(synced().is_empty());
-            assert!(reader.look_up().outputs(&[(key("b"), &["out".to_owned()])]).0[0]);
+            assert!(reader.outputs(&[(key("b"), &["out".to_owned()])]).0[0]);
             reader.commit().unwrap();
             assert_eq!(synced(), [dir.pack()]);
         }

@@ -1,19 +1,28 @@
-//! Index of all packs in memory: the location of each blob, artifact and result.
+//! Index of all packs: the location of each blob, artifact and result.
+//!
+//! In memory are the records of young packs, which are read whole when the store is opened, and those that were looked
+//! up. All others are found through index files (`coverage.rs`): [`Index::load`] reads the groups that have them. So
+//! every other method answers from memory; a caller first loads what it asks for, or uses an index without files.
 
 use std::collections::HashSet;
 use std::fs::File;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use crate::error::StoreError;
 use crate::format::blob::BlobLocation;
+use crate::format::index_file::CoveredPack;
 use crate::format::layout::Layout;
+use crate::format::names;
 use crate::format::pack::{Pack, Record};
 use crate::format::record::{Header, Hit, Kind, Tombstone};
+use crate::records::coverage::{Coverage, Distrusted};
 use crate::records::locations::{Location, Locations};
 use crate::records::pack_lengths::PackLengths;
+use crate::trust::Trust;
 use crate::value::artifact::{ActionKey, ActionResult, Artifact, OutputDigest};
 use crate::value::digest::Digest;
 
@@ -22,32 +31,60 @@ const RECORDS_IN_PARALLEL: usize = 20_000;
 /// The kinds of records that are looked up, in the order of [`Index::tables`].
 const KINDS: [Kind; 3] = [Kind::Blob, Kind::Artifact, Kind::Result];
 
-/// All records of all packs. If a digest or key has several records, the first one found is used.
+/// The records of all packs. Of several records of a blob or artifact, the first one found is used; of several results
+/// of a key, the one that [`Index::location`] chooses.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
+    /// The first ones sorted by id.
     pub(crate) packs: Vec<Pack>,
     tables: [Locations; KINDS.len()],
     tombstones: HashSet<Tombstone>,
+    pub(crate) coverage: Coverage,
+    pub(super) trust: Arc<Trust>,
 }
 
 impl Index {
-    /// Reads all packs, each once from start to end; `durable` has their known durable lengths.
-    pub(crate) fn read(layout: &Layout, durable: &PackLengths) -> Result<Self, StoreError> {
-        let ids = layout.pack_ids()?;
-        let read = |id: &String| {
-            let mut pack = Pack::new(id, layout.pack(id));
-            pack.durable = durable.get(id).copied().unwrap_or_default();
+    /// Opens index files, and reads what they do not cover; `durable` has known durable lengths of packs.
+    pub(crate) fn read(layout: &Layout, durable: &PackLengths, trust: &Arc<Trust>) -> Result<Self, StoreError> {
+        Self::read_without(layout, durable, trust, Distrusted::default())
+    }
+
+    /// Reads all packs whole, as if there were no index files.
+    pub(crate) fn read_whole(layout: &Layout, durable: &PackLengths, trust: &Arc<Trust>) -> Result<Self, StoreError> {
+        Self::read_without(layout, durable, trust, Distrusted::all())
+    }
+
+    pub(super) fn read_without(
+        layout: &Layout,
+        durable: &PackLengths,
+        trust: &Arc<Trust>,
+        distrusted: Distrusted,
+    ) -> Result<Self, StoreError> {
+        let names = layout.pack_names()?;
+        let coverage = Coverage::open(layout, &names, distrusted);
+        let pack = |id: &String| {
+            let mut pack = match coverage.reach(id) {
+                Some(reach) => Pack::covered(reach, layout.pack(id)),
+                None => Pack::new(id, layout.pack(id)),
+            };
+            pack.durable = durable.get(id).copied().unwrap_or_default().max(pack.covered);
+            pack
+        };
+        let mut packs: Vec<_> = names.packs.iter().map(pack).collect();
+        let read = |pack: &mut Pack| {
             pack.read_new()?;
             // A pack that was cut may grow again.
             pack.durable = pack.durable.min(pack.end);
-            Ok(pack)
+            Ok(())
         };
+        let mut young: Vec<_> = packs.iter_mut().filter(|pack| !pack.is_done()).collect();
         // One pack, the usual case, is not worth the start of a pool of threads.
-        let packs = match ids.as_slice() {
-            [_, _, ..] => ids.par_iter().map(read).collect::<Result<Vec<_>, _>>()?,
-            few => few.iter().map(read).collect::<Result<Vec<_>, _>>()?,
-        };
-        let mut index = Self { packs, ..Self::default() };
+        match young.as_mut_slice() {
+            many @ [_, _, ..] => many.par_iter_mut().try_for_each(|pack| read(pack)),
+            few => few.iter_mut().try_for_each(|pack| read(pack)),
+        }?;
+        let mut index = Self { packs, coverage, trust: Arc::clone(trust), ..Self::default() };
+        index.number_packs();
         // A tombstone may stand in another pack than its record, so all tombstones are read first.
         for pack in 0..index.packs.len() {
             index.take_tombstones(pack, 0..index.packs[pack].group_count());
@@ -59,14 +96,22 @@ impl Index {
 
     /// Reads what was appended since the last call, by any process; starts anew if packs were rewritten.
     pub(crate) fn read_new(&mut self, layout: &Layout) -> Result<(), StoreError> {
-        let ids = layout.pack_ids()?;
+        let ids = layout.pack_names()?.packs;
         if self.packs.iter().any(|pack| ids.binary_search(&pack.id).is_err()) {
-            *self = Self::read(layout, &self.durable_lengths())?;
-            return Ok(());
+            return self.read_again(layout);
         }
+        let is_done = |id: &&String| self.pack_number(id).is_some_and(|number| self.packs[number].is_done());
+        let growing: Vec<_> = ids.iter().filter(|id| !is_done(id)).collect();
         let known = self.unreadable().count();
-        ids.iter().try_for_each(|id| self.read_pack(layout, id).map(drop))?;
+        growing.into_iter().try_for_each(|id| self.read_pack(layout, id).map(drop))?;
         self.warn_of_unreadable(known);
+        Ok(())
+    }
+
+    /// Reads everything anew, whole or not as before.
+    pub(crate) fn read_again(&mut self, layout: &Layout) -> Result<(), StoreError> {
+        let distrusted = self.coverage.distrusted().clone();
+        *self = Self::read_without(layout, &self.durable_lengths(), &self.trust, distrusted)?;
         Ok(())
     }
 
@@ -97,28 +142,55 @@ impl Index {
             self.packs.len() - 1
         });
         let groups = self.packs[number].read_new()?;
-        self.take_tombstones(number, groups.clone());
-        let Self { packs, tables, tombstones } = self;
-        for (kind, table) in KINDS.into_iter().zip(tables) {
-            take(packs, number, groups.clone(), kind, tombstones, table);
-        }
+        self.take_groups(number, groups);
         Ok(number)
+    }
+
+    /// Indexes groups that were just read.
+    pub(super) fn take_groups(&mut self, number: usize, groups: Range<usize>) {
+        self.take_tombstones(number, groups.clone());
+        let Self { packs, tables, tombstones, trust, .. } = self;
+        for (kind, table) in KINDS.into_iter().zip(tables) {
+            take(packs, number, groups.clone(), kind, tombstones, trust, table);
+        }
+    }
+
+    /// Tells the coverage the numbers of packs.
+    pub(super) fn number_packs(&mut self) {
+        let mut coverage = std::mem::take(&mut self.coverage);
+        let hosts = self.packs.iter().map(|pack| names::pack_host(&pack.id));
+        let mut hosts: Vec<_> = hosts.filter(|host| !host.is_empty()).collect();
+        hosts.dedup();
+        coverage.number(hosts.len() > 1, |id| self.pack_number(id));
+        self.coverage = coverage;
+    }
+
+    /// Drops the covered groups of some packs from memory; `covers` says how far each is covered.
+    pub(super) fn drop_covered(&mut self, covers: &[(usize, CoveredPack)]) {
+        let numbers: HashSet<usize> = covers.iter().map(|(number, _)| *number).collect();
+        self.tables.iter_mut().for_each(|table| table.retain(|location| !numbers.contains(&(location.pack as usize))));
+        for (number, pack) in covers {
+            self.packs[*number].cover(pack);
+            self.take_groups(*number, 0..self.packs[*number].group_count());
+        }
     }
 
     /// Returns the number of the pack with this id.
     pub(crate) fn pack_number(&self, id: &str) -> Option<usize> {
-        self.packs.iter().position(|pack| pack.id == id)
+        // Packs of later runs have later ids, but for wrong clocks.
+        let found = self.packs.binary_search_by(|pack| pack.id.as_str().cmp(id)).ok();
+        found.or_else(|| self.packs.iter().position(|pack| pack.id == id))
     }
 
-    /// Returns the known durable lengths of all packs.
+    /// Returns the known durable lengths of the packs that index files do not cover whole.
     pub(crate) fn durable_lengths(&self) -> PackLengths {
-        self.packs.iter().map(|pack| (pack.id.clone(), pack.durable)).collect()
+        self.packs.iter().filter(|pack| !pack.is_done()).map(|pack| (pack.id.clone(), pack.durable)).collect()
     }
 
     /// Lists the packs that are gone or shorter than they were, each with its damage.
     pub(crate) fn missing(&self, lengths: &PackLengths, layout: &Layout) -> Vec<(PathBuf, String)> {
         let damage = |(id, end): (&String, &u64)| {
-            let pack = self.packs.iter().find(|pack| pack.id == *id);
+            let pack = self.pack_number(id).map(|number| &self.packs[number]);
             let message = match pack.map(|pack| pack.end) {
                 // Its records are not lost.
                 Some(_) if pack.is_some_and(|pack| pack.unreadable.is_some()) => return None,
@@ -128,17 +200,18 @@ impl Index {
             };
             Some((layout.pack(id), message))
         };
-        lengths.iter().filter_map(damage).collect()
+        let covered = self.coverage.lengths().filter(|(id, _)| !lengths.contains_key(*id));
+        lengths.iter().chain(covered).filter_map(damage).collect()
     }
 
     /// Indexes the records of all packs, if none is indexed yet.
     fn take_all(&mut self) {
-        let Self { packs, tables, tombstones } = self;
+        let Self { packs, tables, tombstones, trust, .. } = self;
         let all = |kind| {
             let mut table = Locations::default();
             table.reserve(packs, packs.iter().map(|pack| pack.count(kind)).sum());
             for (number, pack) in packs.iter().enumerate() {
-                take(packs, number, 0..pack.group_count(), kind, tombstones, &mut table);
+                take(packs, number, 0..pack.group_count(), kind, tombstones, trust, &mut table);
             }
             table
         };
@@ -164,12 +237,13 @@ impl Index {
 
     /// Puts a record out of use.
     pub(crate) fn bury(&mut self, tombstone: Tombstone) {
-        let Tombstone { kind, digest, body_at, pack } = &tombstone;
-        let location = self.location(*kind, digest).filter(|location| location.body_at == *body_at);
-        if location.is_some_and(|location| self.packs[location.pack as usize].id == *pack)
-            && let Some(table) = table_of(*kind)
+        if let Some(table) = table_of(tombstone.kind)
+            && let Some(pack) = self.pack_number(&tombstone.pack)
         {
-            self.tables[table].remove(&self.packs, digest);
+            let is_dead =
+                |location: &&Location| location.pack as usize == pack && location.body_at == tombstone.body_at;
+            let dead = self.tables[table].all(&self.packs, &tombstone.digest).find(is_dead).copied();
+            dead.inspect(|dead| self.tables[table].remove(&tombstone.digest, dead));
         }
         self.tombstones.insert(tombstone);
     }
@@ -192,17 +266,63 @@ impl Index {
     }
 
     /// Returns the record that is used for a digest or key.
+    ///
+    /// Of several results of one key that are trusted, that is the one with the smallest digests of outputs, so that
+    /// all readers choose the same. Untrusted ones are passed over, which is noted.
     pub(crate) fn location(&self, kind: Kind, digest: &Digest) -> Option<Location> {
-        self.tables[table_of(kind)?].get(&self.packs, digest)
+        let table = &self.tables[table_of(kind)?];
+        let mut all = table.all(&self.packs, digest).filter(|location| self.is_trusted(kind, location));
+        let Some(first) = all.next().copied() else {
+            if table.all(&self.packs, digest).next().is_some() {
+                self.trust.pass_over(digest);
+            }
+            return None;
+        };
+        let Some(second) = all.next().copied() else { return Some(first) };
+        [first, second].into_iter().chain(all.copied()).min_by_key(|location| self.rank(location))
+    }
+
+    /// Returns whether a record counts: a result by its signature, all others always.
+    fn is_trusted(&self, kind: Kind, location: &Location) -> bool {
+        let header = || self.packs[location.pack as usize].header(location.header_at);
+        let accepts = || self.trust.accepts(header().and_then(|header| header.signature()));
+        kind != Kind::Result || !self.trust.is_limited() || accepts()
+    }
+
+    /// Returns the first result of a key in memory, if it is not trusted.
+    pub(crate) fn refused(&self, key: &Digest) -> Option<Location> {
+        let mut all = self.tables[table_of(Kind::Result)?].all(&self.packs, key).copied();
+        all.next().filter(|location| !self.is_trusted(Kind::Result, location))
+    }
+
+    /// The order among results of one key.
+    fn rank(&self, location: &Location) -> (Vec<Digest>, &str, u64) {
+        let pack = &self.packs[location.pack as usize];
+        let outputs = pack.header(location.header_at).into_iter().flat_map(|header| header.outputs().flatten());
+        (outputs.map(|(_, output)| output.0).collect(), &pack.id, location.body_at)
+    }
+
+    /// Returns whether a digest or key has a record in memory that counts.
+    pub(super) fn has(&self, kind: Kind, digest: &Digest) -> bool {
+        let has =
+            |table: usize| self.tables[table].all(&self.packs, digest).any(|location| self.is_trusted(kind, location));
+        table_of(kind).is_some_and(has)
+    }
+
+    /// Lists the records of all results of a key; two hosts may have recorded one each.
+    pub(crate) fn results(&self, key: &ActionKey) -> Vec<Location> {
+        let tables = table_of(Kind::Result).map(|table| &self.tables[table]);
+        tables.into_iter().flat_map(|table| table.all(&self.packs, &key.0)).copied().collect()
     }
 
     /// Iterates over all records of a kind in use, by digest or key, in no order.
     pub(crate) fn all(&self, kind: Kind) -> impl Iterator<Item = (Digest, Location)> {
         let locations = table_of(kind).into_iter().flat_map(|table| self.tables[table].iter());
-        locations.map(|location| (location.digest(&self.packs), location))
+        let all = locations.map(|location| (location.digest(&self.packs), location));
+        all.filter(move |(digest, location)| kind != Kind::Result || self.location(kind, digest) == Some(*location))
     }
 
-    /// Returns the number of records of a kind in use.
+    /// Returns the number of records of a kind in memory.
     pub(crate) fn count(&self, kind: Kind) -> usize {
         table_of(kind).map_or(0, |table| self.tables[table].len())
     }
@@ -277,6 +397,7 @@ fn take(
     groups: Range<usize>,
     kind: Kind,
     tombstones: &HashSet<Tombstone>,
+    trust: &Trust,
     table: &mut Locations,
 ) {
     let pack = &packs[number];
@@ -285,8 +406,14 @@ fn take(
         let body_at = record.body_at;
         let is_bad = record.header.body_len > 0 && pack.bad_bodies.contains(&body_at);
         let is_buried = || tombstones.contains(&Tombstone { kind, digest, body_at, pack: pack.id.clone() });
-        if !is_bad && (tombstones.is_empty() || !is_buried()) {
-            table.insert_first(packs, &digest, Location { pack: number as u32, header_at: record.header_at, body_at });
+        // A planted list of files would stand in the way of the right one.
+        let is_planted = || kind == Kind::Artifact && trust.is_limited() && !record.header.is_sound_artifact();
+        if !is_bad && (tombstones.is_empty() || !is_buried()) && !is_planted() {
+            let location = Location { pack: number as u32, header_at: record.header_at, body_at };
+            // All results of a key are kept, to choose among them.
+            let is_same =
+                |known: &Location| known.digest(packs) == digest && (kind != Kind::Result || *known == location);
+            table.insert(packs, &digest, location, is_same);
         }
     }
 }

@@ -27,7 +27,7 @@ impl Location {
     }
 }
 
-/// The locations of one kind of record, at most one for each digest; they belong to one list of packs.
+/// The locations of one kind of record; they belong to one list of packs.
 #[derive(Debug, Default)]
 pub(crate) struct Locations(HashTable<Location>);
 
@@ -37,21 +37,33 @@ impl Locations {
         self.0.reserve(additional, |location| location.digest(packs).prefix());
     }
 
-    /// Adds a record, unless there is one with that digest.
-    pub(crate) fn insert_first(&mut self, packs: &[Pack], digest: &Digest, location: Location) {
-        let is_same = |known: &Location| known.digest(packs) == *digest;
+    /// Adds a record, unless one `is_same`.
+    pub(crate) fn insert(
+        &mut self,
+        packs: &[Pack],
+        digest: &Digest,
+        location: Location,
+        is_same: impl Fn(&Location) -> bool,
+    ) {
         let entry = self.0.entry(digest.prefix(), is_same, |location| location.digest(packs).prefix());
         entry.or_insert(location);
     }
 
-    pub(crate) fn get(&self, packs: &[Pack], digest: &Digest) -> Option<Location> {
-        self.0.find(digest.prefix(), |known| known.digest(packs) == *digest).copied()
+    /// Iterates over the records of a digest.
+    pub(crate) fn all<'l>(&'l self, packs: &'l [Pack], digest: &'l Digest) -> impl Iterator<Item = &'l Location> {
+        self.0.iter_hash(digest.prefix()).filter(move |known| known.digest(packs) == *digest)
     }
 
-    pub(crate) fn remove(&mut self, packs: &[Pack], digest: &Digest) {
-        if let Ok(entry) = self.0.find_entry(digest.prefix(), |known| known.digest(packs) == *digest) {
+    /// Removes one record of a digest.
+    pub(crate) fn remove(&mut self, digest: &Digest, location: &Location) {
+        if let Ok(entry) = self.0.find_entry(digest.prefix(), |known| known == location) {
             entry.remove();
         }
+    }
+
+    /// Keeps the records that pass a test.
+    pub(crate) fn retain(&mut self, stays: impl Fn(&Location) -> bool) {
+        self.0.retain(|location| stays(location));
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -14,16 +14,19 @@ use serde::Serialize;
 use crate::error::StoreError;
 use crate::files::{clock, disk};
 use crate::format::layout::Layout;
+use crate::format::names::pack_host;
+use crate::format::pack::PACK_BYTES;
 use crate::format::record::{Draft, Hit};
-use crate::lock::memory::{lock, write};
+use crate::lock::host::Host;
+use crate::lock::memory::{lock, read, write};
+use crate::lock::session::Session;
 use crate::lock::wait::{Hold, try_lock};
 use crate::records::durable;
 use crate::records::index::Index;
+use crate::trust::private_key::PrivateKey;
 use crate::value::artifact::{ActionKey, ActionResult, Artifact, OutputDigest};
 use crate::value::digest::Digest;
 
-/// A pack of this length gets no further groups.
-const PACK_BYTES: u64 = 64 << 20;
 /// Most bytes kept of a torn tail.
 const TAIL_BYTES: usize = 256 << 20;
 /// Size of waiting records at which they are committed unasked.
@@ -85,9 +88,14 @@ impl Pending {
         self.waiting.artifacts.insert(digest, artifact.clone());
     }
 
-    /// Adds a result; returns its part for hits.
-    pub(crate) fn add_result<P: Serialize>(&mut self, key: ActionKey, result: ActionResult<P>) -> Hit {
-        self.waiting.add(Draft::result(&key, &result));
+    /// Adds a result, signed if there is a key; returns its part for hits.
+    pub(crate) fn add_result<P: Serialize>(
+        &mut self,
+        key: ActionKey,
+        result: ActionResult<P>,
+        signer: Option<&PrivateKey>,
+    ) -> Hit {
+        self.waiting.add(Draft::result(&key, &result, signer));
         let ActionResult { outputs, elapsed_ms, recorded_ms, .. } = result;
         let hit = Hit { outputs, elapsed_ms, recorded_ms };
         self.waiting.results.insert(key, hit.clone());
@@ -131,17 +139,21 @@ impl Writer {
     }
 
     /// Makes waiting records durable, and used records of other processes; appends to no pack in `avoid`.
+    ///
+    /// New results are first noted in the file of the session: no collection sees them without their notes.
     pub(crate) fn commit(
         &self,
         layout: &Layout,
         index: &RwLock<Index>,
         avoid: &HashSet<String>,
+        session: &Session,
     ) -> Result<(), StoreError> {
         let mut pack = lock(&self.pack);
-        let (drafts, folders) = {
+        let (drafts, folders, notes) = {
             let mut pending = self.pending();
+            let notes: Vec<_> = pending.waiting.results.keys().map(ActionKey::prefix).collect();
             pending.flying = std::mem::take(&mut pending.waiting);
-            (std::mem::take(&mut pending.flying.drafts), std::mem::take(&mut pending.folders))
+            (std::mem::take(&mut pending.flying.drafts), std::mem::take(&mut pending.folders), notes)
         };
         // First the objects and records named by the drafts, then the drafts.
         let named = folders.iter().try_for_each(|folder| disk::sync_dir(folder));
@@ -149,7 +161,8 @@ impl Writer {
         if named.is_ok() && drafts.is_empty() {
             return Ok(());
         }
-        let outcome = named.and_then(|()| append(&mut pack, &drafts, layout, index, avoid));
+        let noted = named.and_then(|()| session.file.add(&notes));
+        let outcome = noted.and_then(|()| append(&mut pack, &drafts, layout, index, avoid, &session.host));
         let mut pending = self.pending();
         let mut flying = std::mem::take(&mut pending.flying);
         if outcome.is_err() {
@@ -175,10 +188,11 @@ fn append(
     layout: &Layout,
     index: &RwLock<Index>,
     avoid: &HashSet<String>,
+    host: &Host,
 ) -> Result<(), StoreError> {
     let open = match pack.take() {
         Some(open) if !avoid.contains(&open.id) => open,
-        _ => take_over(layout, index, avoid)?.map_or_else(|| create(layout), Ok)?,
+        _ => take_over(layout, index, avoid, host)?.map_or_else(|| create(layout, host), Ok)?,
     };
     let path = layout.pack(&open.id);
     let (bytes, start) = {
@@ -206,9 +220,20 @@ fn append(
     Ok(())
 }
 
-/// Finds a pack without a writer, and cuts its torn tail.
-fn take_over(layout: &Layout, index: &RwLock<Index>, avoid: &HashSet<String>) -> Result<Option<OpenPack>, StoreError> {
-    for id in layout.pack_ids()? {
+/// Finds a pack of this host without a writer, and cuts its torn tail. The lock of a writer on another host may not
+/// reach this one, and the writers of format 1 did not tell their hosts.
+fn take_over(
+    layout: &Layout,
+    index: &RwLock<Index>,
+    avoid: &HashSet<String>,
+    host: &Host,
+) -> Result<Option<OpenPack>, StoreError> {
+    let is_sealed = |id: &str| {
+        let index = read(index);
+        index.pack_number(id).is_some_and(|number| index.packs[number].is_sealed())
+    };
+    let ours = layout.pack_ids()?.into_iter().filter(|id| pack_host(id) == host.id && !is_sealed(id));
+    for id in ours {
         let path = layout.pack(&id);
         let Ok(file) = disk::open_to_write(&path) else { continue };
         let len = file.metadata().map_err(StoreError::io("read", &path))?.len();
@@ -220,7 +245,7 @@ fn take_over(layout: &Layout, index: &RwLock<Index>, avoid: &HashSet<String>) ->
             let mut index = write(index);
             let number = index.read_pack(layout, &id)?;
             let pack = &index.packs[number];
-            (pack.end, pack.durable, pack.damage.is_empty() && pack.bad_bodies.is_empty())
+            (pack.end, pack.durable, pack.is_sound() && !pack.is_sealed())
         };
         if !is_sound {
             continue;
@@ -251,10 +276,10 @@ pub(crate) fn cut_tail(layout: &Layout, id: &str, file: &File, end: u64) -> Resu
     Ok(Some(kept))
 }
 
-fn create(layout: &Layout) -> Result<OpenPack, StoreError> {
+fn create(layout: &Layout, host: &Host) -> Result<OpenPack, StoreError> {
     let (ms, process) = (clock::now_ms(), std::process::id());
     for attempt in 0.. {
-        let id = format!("{ms:012x}-{process:x}-{attempt:x}");
+        let id = format!("{ms:012x}-{}-{process:x}-{attempt:x}", host.id);
         let path = layout.pack(&id);
         let file = match disk::create_new(&path, 0o666) {
             Err(error) if error.is(std::io::ErrorKind::AlreadyExists) => continue,

@@ -9,12 +9,15 @@ use crate::files::disk;
 use crate::format::layout::Layout;
 use crate::format::names::is_prefix;
 use crate::format::record::Kind;
+use crate::records::index::Index;
 use crate::records::locations::Location;
 use crate::store::last_use::LastUse;
 use crate::store::open::Store;
 use crate::value::artifact::{ActionKey, ActionResult};
 use crate::value::digest::Digest;
 
+/// Digits of a key that are looked up; an error lists keys with the same.
+const PART: usize = 4;
 /// Keys listed in an error.
 const CANDIDATES: usize = 5;
 
@@ -43,6 +46,7 @@ impl Store {
     /// Iterates over all recorded results in the order of recording, with the time of last use in milliseconds since
     /// 1970.
     pub fn results(&self) -> impl Iterator<Item = (ActionKey, ActionResult, u64)> + '_ {
+        self.read_whole().unwrap_or_else(|error| tracing::warn!("{error}"));
         let last_use = self.last_use();
         let mut locations: Vec<(Digest, Location)> = self.index().all(Kind::Result).collect();
         locations.sort_unstable_by_key(|(_, location)| (location.pack, location.body_at));
@@ -72,7 +76,7 @@ impl Store {
     /// Finds the one key with these first hexadecimal digits.
     pub fn find(&self, prefix: &str) -> Result<ActionKey, StoreError> {
         let prefix = prefix.to_ascii_lowercase();
-        let mut keys: Vec<String> = self.index().all(Kind::Result).map(|(key, _)| key.to_string()).collect();
+        let mut keys: Vec<String> = self.keys_from(&prefix)?.iter().map(|key| key.0.to_string()).collect();
         keys.sort_unstable();
         let with = |prefix: &str| -> Vec<&String> {
             let from = keys.partition_point(|key| key.as_str() < prefix);
@@ -82,7 +86,7 @@ impl Store {
         match with(&prefix).as_slice() {
             [key] => Ok(ActionKey(key.parse().expect("keys are written as digests"))),
             [] => {
-                let part = prefix.chars().take(4).collect::<String>();
+                let part = prefix.chars().take(PART).collect::<String>();
                 let known = if part.len() < prefix.len() { short(with(&part)) } else { Vec::new() };
                 Err(StoreError::UnknownKey { prefix, known })
             }
@@ -90,8 +94,23 @@ impl Store {
         }
     }
 
+    /// Returns keys of results: all with the first digits of a prefix, or [`KEYS_LOADED`] of them, and maybe others.
+    fn keys_from(&self, prefix: &str) -> Result<Vec<ActionKey>, StoreError> {
+        let digits: String = prefix.chars().take(PART).collect();
+        let mut index = self.index_mut();
+        if let (Ok(first), true) = (u64::from_str_radix(&digits, 16), digits.len() == PART) {
+            let rest = 64 - 4 * PART as u32;
+            let groups = index.groups_in(Kind::Result, first << rest, first << rest | u64::MAX >> (64 - rest))?;
+            index.fetch(groups)?;
+        } else if index.coverage.is_used() {
+            *index = Index::read_whole(&self.layout, &index.durable_lengths(), &self.trust)?;
+        }
+        Ok(index.all(Kind::Result).map(|(key, _)| ActionKey(key)).collect())
+    }
+
     /// Counts records, packs and objects.
     pub fn stats(&self) -> Result<StoreStats, StoreError> {
+        self.read_whole()?;
         let objects = objects(&self.layout)?;
         let quarantined = disk::list(&self.layout.quarantine())?.len() as u64;
         let index = self.index();
@@ -114,8 +133,6 @@ impl Store {
 pub(crate) struct ObjectFile {
     pub(crate) digest: Digest,
     pub(crate) size_bytes: u64,
-    /// Milliseconds since 1970.
-    pub(crate) modified_ms: u64,
 }
 
 /// Lists all objects, sorted by digest. Files with other names are not the store's.
@@ -144,6 +161,5 @@ pub(crate) fn readable_objects(layout: &Layout) -> Result<(Vec<ObjectFile>, Vec<
 fn object(layout: &Layout, folder: &str, name: &str) -> Option<ObjectFile> {
     let digest: Digest = name.parse().ok()?;
     let metadata = fs::symlink_metadata(layout.object(&digest)).ok().filter(Metadata::is_file)?;
-    let modified_ms = crate::files::clock::ms_of(metadata.modified().ok()?);
-    (name.starts_with(folder)).then_some(ObjectFile { digest, size_bytes: metadata.len(), modified_ms })
+    (name.starts_with(folder)).then_some(ObjectFile { digest, size_bytes: metadata.len() })
 }

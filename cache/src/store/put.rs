@@ -8,6 +8,7 @@ use crate::error::StoreError;
 use crate::format::object::{self, OBJECT_MIN_BYTES, Put};
 use crate::format::record::{Hit, Kind};
 use crate::lock::memory::{read, write};
+use crate::records::locations::Location;
 use crate::store::open::Store;
 use crate::value::artifact::{ActionKey, ActionResult, Artifact, FileEntry, OutputDigest, check_name};
 use crate::value::digest::Digest;
@@ -61,9 +62,9 @@ impl Store {
                 return Ok(earlier.clone());
             }
             // Under the mutex, so that no record moves from `pending` to the index meanwhile.
-            let recorded = self.index().location(Kind::Result, &key.0);
+            let recorded = self.index_with(Kind::Result, &[key.0]).location(Kind::Result, &key.0);
             let Some(location) = recorded else {
-                return Ok(pending.add_result(*key, result));
+                return Ok(pending.add_result(*key, result, self.trust.own_key()));
             };
             drop(pending);
             // A record with a corrupt body is no result.
@@ -76,10 +77,28 @@ impl Store {
         }
     }
 
+    /// Returns whether everybody is served these outputs for a key, which this process has just recorded and made
+    /// durable.
+    ///
+    /// If another host took the key over meanwhile (`is_lost`) and has recorded a result, this one is put out of use.
+    pub fn served(&self, key: &ActionKey, outputs: &[(String, OutputDigest)], is_lost: bool) -> Result<bool> {
+        let is_ours = |location: &Location| {
+            let hit = self.index().header(location).and_then(|header| header.hit());
+            hit.is_some_and(|hit| hit.outputs == outputs)
+        };
+        let (ours, others): (Vec<_>, Vec<_>) = self.index().results(key).into_iter().partition(is_ours);
+        if is_lost && !others.is_empty() {
+            ours.iter().for_each(|location| self.bury(Kind::Result, &key.0, location));
+        }
+        Ok(self.index().location(Kind::Result, &key.0).is_some_and(|location| is_ours(&location)))
+    }
+
     /// Puts the result of a key out of use, so that another one can be recorded for it.
     pub fn forget_result(&self, key: &ActionKey) {
-        let recorded = self.index().location(Kind::Result, &key.0);
-        if let Some(location) = recorded {
+        // A key may have several results.
+        loop {
+            let recorded = self.index_with(Kind::Result, &[key.0]).location(Kind::Result, &key.0);
+            let Some(location) = recorded else { break };
             self.bury(Kind::Result, &key.0, &location);
         }
     }
@@ -90,12 +109,13 @@ impl Store {
             PutContent::File(path) => std::fs::metadata(path).map_err(StoreError::io("read", path))?.len(),
         };
         if length >= OBJECT_MIN_BYTES {
-            // An existing object must not go between the look at it and the new date that keeps it.
-            let _using = self.using()?;
+            // No collection runs between the look for an existing object and the note that keeps it.
+            let using = self.using()?;
             let (digest, size_bytes, put) = match content {
                 PutContent::Bytes(bytes) => object::put_bytes(&self.layout, session, &bytes)?,
                 PutContent::File(path) => object::put_file(&self.layout, session, &path)?,
             };
+            using.note_object(&digest)?;
             self.note_object(digest, size_bytes, put);
             return Ok((digest, size_bytes));
         }
@@ -109,7 +129,7 @@ impl Store {
             self.invalidate(&digest);
         }
         let mut pending = self.writer.pending();
-        if !pending.has_blob(&digest) && self.index().blob_size(&digest).is_none() {
+        if !pending.has_blob(&digest) && self.index_with(Kind::Blob, &[digest]).blob_size(&digest).is_none() {
             pending.add_blob(digest, bytes);
         }
         Ok((digest, size_bytes))

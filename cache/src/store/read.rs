@@ -20,15 +20,11 @@ type Result<T> = std::result::Result<T, StoreError>;
 impl Store {
     /// Returns the outputs recorded for a key, if all of their bytes are there.
     ///
-    /// Reads memory only, but for one look at each large blob when it is first needed.
+    /// Reads only index files and headers that are not in memory, and looks at each large blob when it is first needed.
     pub fn hit(&self, key: &ActionKey) -> Option<Hit> {
-        let index = self.index();
-        let hit = index.hit(key)?;
-        let has = |digest: &Digest, size_bytes| self.has_blob(&index, digest, size_bytes);
-        let is_complete = |(_, output): &(String, OutputDigest)| {
-            index.location(Kind::Artifact, &output.0).is_some_and(|artifact| index.has_blobs(&artifact, has))
-        };
-        hit.outputs.iter().all(is_complete).then_some(hit)
+        let hit = self.index_with(Kind::Result, &[key.0]).hit(key)?;
+        let outputs: Vec<_> = hit.outputs.iter().map(|(_, output)| output.0).collect();
+        self.are_complete(&outputs).into_iter().all(|is_complete| is_complete).then_some(hit)
     }
 
     /// Returns the result recorded for a key, whether or not its bytes are there.
@@ -41,13 +37,13 @@ impl Store {
 
     /// Returns the files of an artifact, committed or waiting for a commit.
     pub fn artifact(&self, digest: &OutputDigest) -> Option<Artifact> {
-        let recorded = self.index().artifact(digest);
+        let recorded = self.index_with(Kind::Artifact, &[digest.0]).artifact(digest);
         recorded.or_else(|| self.writer.pending().artifact(digest).cloned())
     }
 
     /// Returns the location of a committed blob.
     pub fn locate(&self, digest: &Digest) -> Option<BlobLocation> {
-        let in_pack = self.index().locate(digest);
+        let in_pack = self.index_with(Kind::Blob, &[*digest]).locate(digest);
         in_pack.or_else(|| {
             let size_bytes = object::size(&self.layout, digest)?;
             Some(BlobLocation { path: self.layout.object(digest).into(), offset: 0, size_bytes })
@@ -73,7 +69,7 @@ impl Store {
 
     /// Reads the result of a key; a corrupt record is put out of use.
     pub(super) fn read_result(&self, key: &ActionKey) -> Result<Option<ActionResult>> {
-        let index = self.index();
+        let index = self.index_with(Kind::Result, &[key.0]);
         let Some(location) = index.location(Kind::Result, &key.0) else { return Ok(None) };
         let file = disk::open(&index.packs[location.pack as usize].path)?;
         let result = index.result(&location, &file)?;

@@ -10,13 +10,17 @@ use crate::format::pack::Pack;
 use crate::format::record::{Draft, Kind, Tombstone};
 use crate::records::pack_lengths;
 use crate::store::{Store, last_use};
-use crate::tests::crash::{key, result};
+use crate::tests::crash::result;
 use crate::upkeep::gc_report::Collected;
 use crate::upkeep::pin::Pin;
-use crate::value::artifact::{Artifact, FileEntry, OutputDigest};
+use crate::value::artifact::{ActionKey, Artifact, FileEntry, OutputDigest};
 use crate::value::digest::Digest;
 
 const HINT: &str = "stores of earlier programs would become unreadable";
+
+fn key(name: &str) -> ActionKey {
+    ActionKey(Digest::of(name.as_bytes()))
+}
 
 fn assert_digest(bytes: &[u8], expected: &str) {
     assert_eq!(Digest::of(bytes).short(), expected, "{HINT}");
@@ -36,7 +40,7 @@ fn a_pack_has_the_bytes_that_earlier_programs_wrote() {
     let drafts = [
         Draft::blob(&Digest::of(b"blob"), b"blob".to_vec()),
         Draft::artifact(&artifact.digest(), &artifact),
-        Draft::result(&key("1"), &result("1", artifact.digest())),
+        Draft::result(&key("1"), &result("1", artifact.digest()), None),
         Draft::tombstone(&tombstone),
     ];
     let bytes = Pack::new("000000000002-1-0", Path::new("unread")).encode(&drafts);
@@ -49,7 +53,7 @@ fn the_list_of_last_uses_has_the_bytes_that_earlier_programs_wrote() {
     let (_store, layout) = store(dir.path());
     last_use::touch(&layout, &[key("1"), key("2")], 5).unwrap();
     last_use::touch(&layout, &[key("2"), key("1")], 6).unwrap();
-    assert_digest(&fs::read(layout.last_use()).unwrap(), "4c754afb82ec");
+    assert_digest(&fs::read(layout.last_use()).unwrap(), "93862252fe1d");
 }
 
 #[test]
@@ -96,7 +100,9 @@ fn a_session_file_has_the_bytes_that_earlier_programs_wrote() {
     let dir = tempfile::tempdir().unwrap();
     let (store, layout) = store(dir.path());
     store.using().unwrap().note(&[key("1")]).unwrap();
-    let bytes = fs::read(layout.tmp().join("0.lock")).unwrap();
-    assert_eq!(bytes.len(), 24);
-    assert_eq!((&bytes[8..16], &bytes[16..]), (&key("1").0.as_bytes()[..8], &[0; 8][..]), "{HINT}");
+    let session = store.session_dir().unwrap().with_extension("lock");
+    let bytes = fs::read(layout.tmp().join(session)).unwrap();
+    assert_eq!(bytes.len(), 64 + 16);
+    assert!(bytes[..8] != [0; 8] && bytes[8..16] == [0; 8] && bytes[16] != 0, "{HINT}");
+    assert_eq!((&bytes[64..72], &bytes[72..]), (&key("1").0.as_bytes()[..8], &[0; 8][..]), "{HINT}");
 }

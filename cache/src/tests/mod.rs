@@ -2,3 +2,5 @@
 
 pub(crate) mod crash;
 mod golden;
+mod indexes;
+mod planted;

@@ -10,6 +10,7 @@ use crate::files::{clock, disk};
 use crate::format::checkpoint::{self, Checkpoints};
 use crate::format::names;
 use crate::format::record::{Hit, Kind};
+use crate::lock::wait::is_held;
 use crate::store::Store;
 use crate::store::catalog::{self, ObjectFile};
 use crate::upkeep::compact::{self, Kept, PackUse};
@@ -37,10 +38,8 @@ pub(crate) struct CollectionPlan {
 #[derive(Debug, Default)]
 pub(crate) struct Protection {
     pinned: HashSet<ActionKey>,
-    /// Prefixes of keys noted by live sessions.
+    /// Prefixes of keys and large blobs noted by live sessions.
     pub(crate) noted: HashSet<u64>,
-    /// Everything used, recorded or stored since this time, in milliseconds since 1970.
-    since_ms: Option<u64>,
 }
 
 impl Protection {
@@ -49,17 +48,8 @@ impl Protection {
         Self { pinned, ..Self::default() }
     }
 
-    /// Protects everything used since this time too.
-    pub(crate) fn since(&mut self, time_ms: u64) {
-        self.since_ms = Some(self.since_ms.map_or(time_ms, |since| since.min(time_ms)));
-    }
-
-    fn covers_time(&self, time_ms: u64) -> bool {
-        self.since_ms.is_some_and(|since| time_ms >= since)
-    }
-
-    fn covers(&self, key: &ActionKey, last_used_ms: u64) -> bool {
-        self.covers_time(last_used_ms) || self.pinned.contains(key) || self.noted.contains(&key.prefix())
+    fn covers(&self, key: &ActionKey) -> bool {
+        self.pinned.contains(key) || self.noted.contains(&key.prefix())
     }
 }
 
@@ -77,7 +67,7 @@ impl Store {
         let mut report = GcReport { in_use, ..GcReport::default() };
         let mut kept = Kept::default();
         let mut full = false;
-        let mut logs = RankedLogs::new(logs, policy, now_ms, protection);
+        let mut logs = RankedLogs::new(logs, policy, now_ms);
         let mut going = Vec::new();
         for one in rank(self.uses(protection)) {
             logs.pass(Some((one.protected, one.last_used_ms)), full, &mut report);
@@ -93,8 +83,8 @@ impl Store {
         logs.pass(None, full, &mut report);
         self.count_going(going, &kept, &mut report);
 
-        let is_dead =
-            |object: &ObjectFile| !kept.blobs.contains(&object.digest) && !protection.covers_time(object.modified_ms);
+        let is_noted = |object: &ObjectFile| protection.noted.contains(&object.digest.prefix());
+        let is_dead = |object: &ObjectFile| !kept.blobs.contains(&object.digest) && !is_noted(object);
         let objects: Vec<_> = catalog::objects(&self.layout)?.into_iter().filter(is_dead).collect();
         report.objects = objects.len() as u64;
         report.bytes_freed = report.log_bytes_freed + objects.iter().map(|object| object.size_bytes).sum::<u64>();
@@ -142,7 +132,7 @@ impl Store {
             // The body of a result may be corrupt.
             let unknown = || (Vec::new(), "unknown".to_owned(), "unknown".to_owned());
             let (inputs, node, kind) = read.remove(&key).unwrap_or_else(unknown);
-            let protected = protection.covers(&key, last_used_ms);
+            let protected = protection.covers(&key);
             Some(Use { key, node, kind, outputs, inputs, elapsed_ms, last_used_ms, protected })
         });
         uses.collect()
@@ -181,15 +171,19 @@ impl Store {
     }
 
     fn plan_leftovers(&self, policy: &GcPolicy, now_ms: u64, plan: &mut CollectionPlan) -> Result<(), StoreError> {
-        // A claim outlives its holder by minutes, and a file is being written for seconds.
+        // A file is being written for seconds. Its writer holds its lock, whatever the clocks say.
         let day = Some(Duration::from_secs(24 * 60 * 60));
         let (quarantine, claims) = (self.layout.quarantine(), self.layout.claims());
         let quarantined = files(&quarantine, names::is_quarantined)?.map(|path| (path, policy.max_age));
         let claims = files(&claims, names::is_digest)?.map(|path| (path, day));
-        let unfinished = strays::unfinished(&self.layout)?.into_iter().map(|path| (path, day));
+        let unfinished = strays::unfinished(&self.layout)?.into_iter().filter(|path| !is_held(path));
+        let unfinished = unfinished.map(|path| (path, day));
+        let leases = self.leases()?;
         for (path, max_age) in quarantined.chain(claims).chain(unfinished) {
             let extent = Extent::of([&path]);
-            if is_older(extent.modified_ms, max_age, now_ms) {
+            // A claim that can be read tells whether its holder lives.
+            let is_dead = leases.claims.is_dead(&path)?;
+            if is_dead.unwrap_or_else(|| is_older(extent.modified_ms, max_age, now_ms)) {
                 plan.report.leftovers += 1;
                 plan.report.bytes_freed += extent.size_bytes;
                 plan.paths.push(path);
@@ -235,10 +229,8 @@ struct RankedLogs<'a> {
 }
 
 impl<'a> RankedLogs<'a> {
-    fn new(logs: &[LogUse], policy: &'a GcPolicy, now_ms: u64, protection: &Protection) -> Self {
-        let protect =
-            |log: &LogUse| LogUse { protected: log.protected || protection.covers_time(log.written_ms), ..*log };
-        let mut left: Vec<_> = logs.iter().map(protect).enumerate().collect();
+    fn new(logs: &[LogUse], policy: &'a GcPolicy, now_ms: u64) -> Self {
+        let mut left: Vec<_> = logs.iter().copied().enumerate().collect();
         // Of logs with equal times, the first in the list is worth the most.
         left.sort_by_key(|(number, log)| ((log.protected, log.began_ms), Reverse(*number)));
         Self { left, full: false, policy, now_ms }

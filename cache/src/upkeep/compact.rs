@@ -8,7 +8,7 @@ use crate::files::disk;
 use crate::format::pack::{GROUP_HEADER_LEN, Record};
 use crate::format::record::{Draft, Kind};
 use crate::records::index::Index;
-use crate::records::pack_lengths;
+use crate::records::{extend, pack_lengths};
 use crate::store::Store;
 use crate::value::artifact::{ActionKey, OutputDigest};
 use crate::value::digest::Digest;
@@ -74,7 +74,8 @@ pub(crate) fn pack_uses(index: &Index, kept: &Kept) -> Result<Vec<PackUse>, Stor
         let records = || pack.records(0..pack.group_count());
         let live = records().filter(|record| is_live(index, number, record, kept, |_| true));
         let live_bytes: u64 = live.map(|record| record.len()).sum();
-        let headers = (pack.group_count() * GROUP_HEADER_LEN) as u64;
+        let seals = records().filter(|record| record.header.kind == Some(Kind::Seal));
+        let headers = (pack.group_count() * GROUP_HEADER_LEN) as u64 + seals.map(|seal| seal.len()).sum::<u64>();
         let damaged = !pack.damage.is_empty() || !pack.bad_bodies.is_empty();
         let foreign = pack.unreadable.is_some() || records().any(|record| record.header.kind.is_none());
         let dead_bytes = match live_bytes {
@@ -102,7 +103,8 @@ fn is_live(index: &Index, number: usize, record: &Record<'_>, kept: &Kept, stays
             .header
             .tombstone()
             .is_some_and(|tombstone| index.pack_number(&tombstone.pack).is_some() && stays(&tombstone.pack)),
-        None => false,
+        // It holds for the old pack alone.
+        Some(Kind::Seal) | None => false,
     }
 }
 
@@ -121,11 +123,12 @@ pub(crate) fn rewrite(store: &Store, packs: &HashSet<String>, kept: &Kept) -> Re
     let mut lengths = pack_lengths::read(&store.layout).unwrap_or_default();
     lengths.retain(|id, _| !packs.contains(id));
     pack_lengths::write(&store.layout, &lengths)?;
+    extend::uncover(&store.layout, store.session_dir()?, &store.session()?.host.id, packs)?;
     for id in packs {
         disk::remove_file(&store.layout.pack(id))?;
     }
     disk::sync_dir(&store.layout.packs())?;
-    store.reload()
+    store.read_on_demand()
 }
 
 fn copy(store: &Store, number: usize, packs: &HashSet<String>, kept: &Kept) -> Result<(), StoreError> {
@@ -183,6 +186,7 @@ mod tests {
             elapsed_ms: 1,
             recorded_ms: 1,
             device: "cpu".to_owned(),
+            producer: None,
         };
         store.put_result(&ActionKey(Digest::of(b"old")), result).unwrap();
         store.commit().unwrap();

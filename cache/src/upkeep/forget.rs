@@ -90,6 +90,7 @@ impl Store {
     /// Returns what a forgetting would remove, and changes nothing.
     pub fn plan_forgetting(&self, what: &Forgetting) -> Result<GcReport, StoreError> {
         self.refresh()?;
+        self.read_whole()?;
         Ok(self.forget_plan(what)?.report)
     }
 
@@ -108,11 +109,9 @@ impl Store {
             return Err(StoreError::GcRunning { dir: self.layout.dir.clone() });
         };
         self.commit()?;
-        let alone = Alone::try_take(self)?;
-        if !alone.0 {
-            return Err(self.in_use());
-        }
+        let _alone = Alone::try_take(self)?.or_in_use()?;
         self.refresh()?;
+        self.read_whole()?;
         self.forget_objects();
         self.pins()?;
         let mut what = what.clone();
@@ -122,13 +121,16 @@ impl Store {
         let plan = self.forget_plan(&what)?;
         disk::replace(&self.layout.forgetting(), (sealed(&what) + "\n").as_bytes(), true)?;
         // Scratch folders of killed runs may hold outputs.
-        session::sweep(&self.layout.tmp(), Some(session))?;
+        session::sweep(&self.layout.tmp(), session)?;
         self.remove_planned(&plan)?;
         let keys: HashSet<_> = what.keys.iter().copied().collect();
         self.drop_lineage(&keys)?;
         self.drop_pinned(&keys)?;
         // Its paths may name people; the next run reads all external files once more.
         disk::remove_file(&self.layout.stat_cache())?;
+        for path in files(&self.layout.stat_caches(), names::is_digest)? {
+            disk::remove_file(&path)?;
+        }
         remove_logs(&what)?;
         self.sync_removals(&plan)?;
         disk::remove_file(&self.layout.forgetting())?;

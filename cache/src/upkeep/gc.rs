@@ -5,9 +5,15 @@
 //! (`lineage.rs`).
 //!
 //! **Beside running engines.** If nobody else has the store open, packs are rewritten too; a process that opens the
-//! store in those seconds waits. Otherwise no pack is moved, and these stay: everything that was used, recorded or
-//! stored since the oldest live session began, everything that a live session noted, and all inputs of both. Pinned
-//! results (`pin.rs`) always stay. The locks are described in `lock/mod.rs`.
+//! store in those seconds waits. Otherwise no pack is moved, and these stay: everything that a live session noted
+//! (`session_file.rs`), which is all that it found, recorded or stored, and all inputs of that. Pinned results
+//! (`pin.rs`) always stay. The locks are described in `lock/mod.rs`. Where the locks of a live session do not reach
+//! this host, lookups there cannot be made to wait; then nothing is collected. A reader has no session, as it may not
+//! write: its packs stay, but a result that only a reader looks at may go, and its next read says that it is missing.
+//!
+//! **Clocks.** Wall clocks only rank, and say what is older than a limit. A result whose last use lies in the future,
+//! by a wrong clock, ranks as the latest used and is older than no limit until that time has come. A collection whose
+//! own clock is ahead takes more for old. Neither takes what is noted or pinned.
 //!
 //! **Logs.** Logs of runs count in the limits and are collected like results. The engine knows these files: it passes
 //! their sizes, and removes those named in the report.
@@ -21,7 +27,7 @@ use crate::format::checkpoint::Checkpoints;
 use crate::format::record::{Draft, Kind};
 use crate::lock::holder;
 use crate::lock::lease::Lease;
-use crate::lock::session;
+use crate::lock::session::{self, Neighbours};
 use crate::lock::wait::{self, Hold, try_lock};
 use crate::store::Store;
 use crate::upkeep::collection_plan::{CollectionPlan, Protection};
@@ -48,27 +54,25 @@ impl Store {
         };
         self.commit()?;
         let nobody_looks_up = self.use_lock()?.exclude()?;
-        let alone = Alone::try_take(self)?;
+        // Before the notes are read, as a result is noted first.
         self.refresh()?;
+        self.read_whole()?;
+        let alone = Alone::try_take(self)?;
         self.forget_objects();
         if !policy.dry_run {
-            session::sweep(&self.layout.tmp(), Some(session))?;
+            if let Some(hosts) = alone.beyond() {
+                return Err(StoreError::BeyondLocks { dir: self.layout.dir.clone(), hosts });
+            }
+            session::sweep(&self.layout.tmp(), session)?;
+            session::sweep_beyond(&self.layout.tmp(), session)?;
         }
         let now_ms = clock::now_ms();
         let mut protection = Protection::of_pins(&self.pins()?);
-        if !alone.0 {
-            // Somebody else has the store open. Readers have no session: their age is unknown, but hardly over an hour.
-            let hour_ago_ms = now_ms.saturating_sub(60 * 60 * 1000);
-            let neighbours = session::neighbours(&self.layout.tmp(), session)?;
-            let oldest_ms = neighbours.iter().map(|needs| needs.opened_ms).min();
-            protection.since(oldest_ms.unwrap_or(hour_ago_ms));
-            protection.noted.extend(neighbours.into_iter().flat_map(|needs| needs.prefixes));
-        }
+        protection.noted.extend(&alone.neighbours.notes);
         if policy.keep_own {
-            protection.since(session.opened_ms);
-            protection.noted.extend(session.file.read()?.prefixes);
+            protection.noted.extend(session.file.read()?.notes);
         }
-        let plan = self.plan_gc(policy, logs, now_ms, !alone.0, &protection)?;
+        let plan = self.plan_gc(policy, logs, now_ms, !alone.is_alone, &protection)?;
         if !policy.dry_run {
             nobody_looks_up.announce()?;
             self.run_gc(&plan, now_ms)?;
@@ -115,52 +119,146 @@ impl Store {
         Ok(())
     }
 
-    /// The error for a store that somebody else has open.
-    pub(crate) fn in_use(&self) -> StoreError {
-        let holder = holder::of_file_beside_us(&self.layout.gc_lock());
-        StoreError::InUse { dir: self.layout.dir.clone(), holder }
-    }
-
     /// Puts the collected results out of use: in the index, and for other processes by tombstones. A result in a pack
     /// that is rewritten needs none.
     fn bury_collected(&self, plan: &CollectionPlan) -> Result<(), StoreError> {
         for Collected { key, .. } in &plan.report.collected {
-            let mut index = self.index_mut();
-            let Some(location) = index.location(Kind::Result, &key.0) else { continue };
-            let tombstone = index.tombstone(Kind::Result, key.0, &location);
-            index.bury(tombstone.clone());
-            drop(index);
-            if !plan.packs.contains(&tombstone.pack) {
-                self.writer.pending().add(Draft::tombstone(&tombstone));
+            // A key may have several results.
+            loop {
+                let mut index = self.index_mut();
+                let Some(location) = index.location(Kind::Result, &key.0) else { break };
+                let tombstone = index.tombstone(Kind::Result, key.0, &location);
+                index.bury(tombstone.clone());
+                drop(index);
+                if !plan.packs.contains(&tombstone.pack) {
+                    self.writer.pending().add(Draft::tombstone(&tombstone));
+                }
             }
         }
         self.commit_avoiding(&plan.packs)
     }
 }
 
-/// The answer to whether nobody else has the store open. While a true one lives, nobody can open the store.
-pub(crate) struct Alone<'s>(pub(crate) bool, &'s Store);
+/// The answer to whether nobody else has the store open. While a true one lives, nobody can open the store, but for
+/// hosts that locks do not reach.
+pub(crate) struct Alone<'s> {
+    pub(crate) is_alone: bool,
+    pub(crate) neighbours: Neighbours,
+    /// True if `gc.lock` is held alone.
+    excludes: bool,
+    store: &'s Store,
+}
 
 impl<'s> Alone<'s> {
     pub(crate) fn try_take(store: &'s Store) -> Result<Self, StoreError> {
         let path = store.layout.gc_lock();
         let file = store.gc_lock.as_ref().expect("a store that is open for writing holds the lock");
-        let is_alone = try_lock(file, Hold::Alone, &path)?;
-        if !is_alone {
+        let excludes = try_lock(file, Hold::Alone, &path)?;
+        if !excludes {
             // The failed attempt gave up the shared lock. No collection or repair starts meanwhile, as this one has the
             // lease.
             wait::lock(file, Hold::Shared, "the end of a garbage collection", &path)?;
         }
-        Ok(Self(is_alone, store))
+        let mut alone = Self { is_alone: excludes, neighbours: Neighbours::default(), excludes, store };
+        alone.neighbours = session::neighbours(&store.layout.tmp(), store.session()?)?;
+        alone.is_alone &= alone.neighbours.beyond.is_empty();
+        Ok(alone)
+    }
+
+    /// Returns an error if somebody else has the store open.
+    pub(crate) fn or_in_use(self) -> Result<Self, StoreError> {
+        let dir = self.store.layout.dir.clone();
+        match self.beyond() {
+            Some(hosts) => Err(StoreError::BeyondLocks { dir, hosts }),
+            None if self.is_alone => Ok(self),
+            None => Err(self.store.in_use()),
+        }
+    }
+
+    /// Names the live hosts that locks do not reach, if there are any.
+    fn beyond(&self) -> Option<String> {
+        let hosts = &self.neighbours.beyond;
+        (!hosts.is_empty()).then(|| hosts.join(", "))
+    }
+}
+
+impl Store {
+    /// The error for a store that somebody else has open.
+    pub(crate) fn in_use(&self) -> StoreError {
+        let holder = holder::of_file_beside_us(&self.layout.gc_lock());
+        StoreError::InUse { dir: self.layout.dir.clone(), holder }
     }
 }
 
 impl Drop for Alone<'_> {
     fn drop(&mut self) {
-        if let (true, Some(file)) = (self.0, &self.1.gc_lock)
+        if let (true, Some(file)) = (self.excludes, &self.store.gc_lock)
             && let Err(error) = file.lock_shared()
         {
-            tracing::warn!("cannot share {}: {error}", self.1.layout.gc_lock().display());
+            tracing::warn!("cannot share {}: {error}", self.store.layout.gc_lock().display());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::format::layout::Access;
+    use crate::lock::session_file::SessionFile;
+    use crate::store::last_use;
+    use crate::tests::crash::{key, record};
+
+    fn open(dir: &std::path::Path) -> Store {
+        Store::open(dir, Access::ReadWrite).unwrap()
+    }
+
+    fn collected(store: &Store, policy: &GcPolicy) -> usize {
+        store.gc(policy).unwrap().collected.len()
+    }
+
+    #[test]
+    fn times_of_use_in_the_future_or_before_1970_only_rank() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        for name in ["1", "2", "3", "4"] {
+            record(&store, name).unwrap();
+        }
+        store.commit().unwrap();
+        drop(store);
+        let engine = open(dir.path());
+        let in_2099_ms = 4_070_908_800_000;
+        last_use::touch(&engine.layout, &[key("1")], in_2099_ms).unwrap();
+        last_use::touch(&engine.layout, &[key("2"), key("3")], 0).unwrap();
+        engine.using().unwrap().note(&[key("3")]).unwrap();
+        let other = open(dir.path());
+        let by_age = GcPolicy { max_age: Some(Duration::from_secs(1)), ..GcPolicy::default() };
+        assert_eq!(collected(&other, &by_age), 2, "not the one of 2099, nor the one that the engine found");
+        let by_size = GcPolicy { max_size_bytes: Some(1), ..GcPolicy::default() };
+        assert_eq!(collected(&other, &by_size), 1, "a limit of the size takes what was used in 2099");
+        assert!(other.hit(&key("3")).is_some());
+        drop(engine);
+        assert_eq!(collected(&other, &by_size), 1);
+    }
+
+    #[test]
+    fn nothing_is_collected_while_a_host_that_locks_do_not_reach_uses_the_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        record(&store, "1").unwrap();
+        store.commit().unwrap();
+        let path = store.layout.tmp().join("aaaaaaaaaaaa-0.lock");
+        let far = SessionFile::begin(disk::open_or_create(&path).unwrap(), path, "far").unwrap();
+        let policy = GcPolicy { max_size_bytes: Some(1), ..GcPolicy::default() };
+        let refused = store.gc(&policy).unwrap_err().to_string();
+        assert!(refused.contains("in use by far, and locks do not reach"), "{refused}");
+        assert!(store.gc(&GcPolicy { dry_run: true, ..policy }).unwrap().in_use);
+        let what = crate::Forgetting { keys: [key("1")].into(), ..crate::Forgetting::default() };
+        assert!(matches!(store.forget(&what, |_| Ok(())), Err(StoreError::BeyondLocks { .. })));
+        drop(store);
+        assert!(matches!(Store::repair(dir.path()), Err(StoreError::BeyondLocks { .. })));
+        far.end();
+        assert_eq!(collected(&open(dir.path()), &policy), 1);
     }
 }

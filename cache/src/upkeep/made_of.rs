@@ -42,6 +42,7 @@ impl Store {
             inputs: result.inputs().into_iter().collect(),
             outputs: result.outputs.iter().map(|(_, output)| *output).collect(),
         };
+        self.read_whole()?;
         let mut steps: Vec<_> = self.results().map(|(key, result, _)| step(true, key, &result)).collect();
         let read: HashSet<_> = steps.iter().map(|step| step.key).collect();
         steps.extend(self.lineage()?.map(|lineage| step(false, lineage.key, &lineage.result)));

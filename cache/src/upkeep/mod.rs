@@ -7,6 +7,7 @@ mod compact;
 pub(crate) mod forget;
 pub(crate) mod gc;
 pub(crate) mod gc_report;
+mod index_check;
 pub(crate) mod lineage;
 pub(crate) mod made_of;
 pub(crate) mod pin;

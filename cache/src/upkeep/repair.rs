@@ -57,12 +57,9 @@ impl Store {
         let format = Layout::mend_format(dir)?;
         let store = Self::open(dir, Access::ReadWrite)?;
         let _lease = store.collection_lease()?.ok_or_else(|| store.in_use())?;
-        let alone = Alone::try_take(&store)?;
-        if !alone.0 {
-            return Err(store.in_use());
-        }
+        let _alone = Alone::try_take(&store)?.or_in_use()?;
         let mut report = RepairReport { done: format.into_iter().collect(), ..RepairReport::default() };
-        session::sweep(&store.layout.tmp(), Some(store.session()?))?;
+        session::sweep(&store.layout.tmp(), store.session()?)?;
         let found = store.verify()?;
         report.problems.extend(found.problems);
         report.problems.extend(found.torn);

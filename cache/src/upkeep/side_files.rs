@@ -14,6 +14,7 @@ use crate::format::layout::{CACHEDIR_TAG, Layout};
 use crate::format::names;
 use crate::records::pack_lengths;
 use crate::store::last_use;
+use crate::trust::stamp::STAMP_LEN;
 use crate::upkeep::problem::{LOOK_AGAIN, Problem};
 use crate::upkeep::{forget, lineage, pin};
 
@@ -62,7 +63,13 @@ pub(crate) fn findings(layout: &Layout) -> Result<Vec<Finding>, StoreError> {
         found.extend(look(path, judge)?);
     }
     let message = || "it is damaged, so all external files are read anew".to_owned();
-    found.extend(look_at_made(layout.stat_cache(), |bytes| StatCache::decode(bytes.to_vec()).is_none().then(message))?);
+    let is_damaged = |bytes: &[u8]| StatCache::decode(bytes.to_vec()).is_none().then(message);
+    found.extend(look_at_made(layout.stat_cache(), is_damaged)?);
+    for name in list(&layout.stat_caches(), &mut found).into_iter().filter(|name| names::is_digest(name)) {
+        // Only its user can check the stamp.
+        let is_damaged = |bytes: &[u8]| bytes.get(STAMP_LEN..).map_or_else(|| Some(message()), is_damaged);
+        found.extend(look_at_made(layout.stat_caches().join(name), is_damaged)?);
+    }
     let message = || "it is damaged, so a pack that is cut or gone is not noticed".to_owned();
     found.extend(look_at_made(layout.pack_ends(), |_| pack_lengths::read(layout).is_none().then(message))?);
     found.extend(look_at_made(layout.forgetting(), |bytes| {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::error::StoreError;
 use crate::files::disk::{self, finished_name};
 use crate::format::layout::Layout;
-use crate::format::names::{self, is_digest, is_prefix, session_number};
+use crate::format::names::{self, is_digest, is_prefix};
 use crate::upkeep::problem::Problem;
 
 /// Returns whether a store makes something of this name in a folder.
@@ -28,7 +28,7 @@ enum Name {
 /// the other folders.
 pub(crate) fn strays(layout: &Layout, denied: &mut Vec<Problem>) -> Result<Vec<PathBuf>, StoreError> {
     let mut strays = search(&folders(layout)?, Name::Stray, denied);
-    let sessions = inside(&layout.tmp(), |name| session_number(name).is_some())?;
+    let sessions = inside(&layout.tmp(), names::is_session)?;
     strays.extend(sessions.into_iter().filter(|dir| !dir.with_extension("lock").is_file()));
     let is_ignored =
         |path: &Path| path.file_name().and_then(OsStr::to_str).is_some_and(|name| names::IGNORED.contains(&name));
@@ -95,9 +95,10 @@ impl Folder {
 fn folders(layout: &Layout) -> Result<Vec<Folder>, StoreError> {
     let mut folders = vec![
         Folder::new(layout.dir.clone(), |name| names::FILES.contains(&name)).and_folders(names::is_folder),
-        Folder::new(layout.packs(), |name| names::pack_id(name).is_some()),
+        Folder::new(layout.stat_caches(), is_digest),
+        Folder::new(layout.packs(), |name| names::pack_id(name).or_else(|| names::index_id(name)).is_some()),
         Folder::new(layout.objects(), |_| false).and_folders(is_prefix),
-        Folder::new(layout.tmp(), names::is_session_file).and_folders(|name| session_number(name).is_some()),
+        Folder::new(layout.tmp(), names::is_session_file).and_folders(names::is_session),
         // A repair moves links and FIFOs there that lie in the place of a file.
         Folder { any_kind: true, ..Folder::new(layout.quarantine(), names::is_quarantined) },
         Folder::new(layout.checkpoints(), |_| false).and_folders(is_digest),

@@ -14,7 +14,7 @@ use crate::error::StoreError;
 use crate::files::disk;
 use crate::files::regular::is_of_one_file;
 use crate::format::blob::{BlobError, BlobLocation};
-use crate::format::object;
+use crate::format::object::{self, OBJECT_MIN_BYTES};
 use crate::format::pack::{Pack, Record};
 use crate::format::record::{Draft, Kind, Tombstone};
 use crate::lock::wait::{Hold, try_lock};
@@ -23,7 +23,7 @@ use crate::store::Store;
 use crate::store::catalog::{self, ObjectFile};
 use crate::upkeep::problem::{LOOK_AGAIN, Problem};
 use crate::upkeep::{side_files, strays};
-use crate::value::artifact::{Artifact, OutputDigest};
+use crate::value::artifact::{ActionResult, OutputDigest};
 use crate::value::digest::Digest;
 
 /// Outcome of a verification.
@@ -54,6 +54,7 @@ impl Store {
         let lengths = pack_lengths::read(&self.layout).unwrap_or_default();
         let (objects, denied) = catalog::readable_objects(&self.layout)?;
         self.refresh()?;
+        self.read_whole()?;
         let mut report = VerifyReport::default();
         report.problems.extend(denied.iter().map(|error| Problem::of(&self.layout.objects(), error)));
         let ids = self.layout.pack_ids()?;
@@ -83,6 +84,41 @@ impl Store {
         report.problems.par_extend(objects.par_iter().filter_map(|object| self.verify_object(object)));
         self.forget_objects();
         self.verify_results(&objects, &mut report)?;
+        let indexes = self.check_indexes()?;
+        report.bytes_read += indexes.bytes_read;
+        report.problems.extend(indexes.problems);
+        for finding in side_files::confirmed(&self.layout)? {
+            let list = if finding.torn { &mut report.torn } else { &mut report.problems };
+            list.push(finding.problem);
+        }
+        Ok(report)
+    }
+
+    /// Checks lengths, lists and index files, and reads whole only the packs that none covers: so the time does not grow
+    /// with what is stored. Digests of stored bytes are not checked.
+    pub fn verify_quickly(&self) -> Result<VerifyReport, StoreError> {
+        let lengths = pack_lengths::read(&self.layout).unwrap_or_default();
+        let (objects, denied) = catalog::readable_objects(&self.layout)?;
+        self.refresh()?;
+        let mut report = VerifyReport { objects: objects.len() as u64, ..VerifyReport::default() };
+        report.problems.extend(denied.iter().map(|error| Problem::of(&self.layout.objects(), error)));
+        let short = objects.iter().filter(|object| object.size_bytes < OBJECT_MIN_BYTES);
+        report.problems.extend(short.map(|object| {
+            let message = format!("only {} bytes are left of a large blob", object.size_bytes);
+            Problem::new(self.layout.object(&object.digest), message)
+        }));
+        let indexes = self.check_indexes()?;
+        report.bytes_read = indexes.bytes_read;
+        report.problems.extend(indexes.problems);
+        let index = self.index();
+        report.records = indexes.entries + index.packs.iter().map(|pack| pack.young as u64).sum::<u64>();
+        let missing = index.missing(&lengths, &self.layout).into_iter();
+        report.problems.extend(missing.map(|(path, message)| Problem::new(path, message)));
+        for pack in &index.packs {
+            report.problems.extend(quick_problem(pack).map(|message| Problem::new(&*pack.path, message)));
+        }
+        drop(index);
+        report.strange = strays::strays(&self.layout, &mut report.problems)?;
         for finding in side_files::confirmed(&self.layout)? {
             let list = if finding.torn { &mut report.torn } else { &mut report.problems };
             list.push(finding.problem);
@@ -113,7 +149,7 @@ impl Store {
         let lost = lost.map(|(left, known)| format!("only {left} of {known} bytes are left; records are lost"));
         report.problems.extend(lost.map(problem));
         report.torn.extend(torn.map(|bytes| problem(format!("its last {bytes} bytes are torn"))));
-        for (tombstone, body_len) in corrupt {
+        for (tombstone, body_len, fault) in corrupt {
             let Tombstone { kind, digest, body_at, .. } = &tombstone;
             let name = match kind {
                 Kind::Artifact => "artifact",
@@ -121,7 +157,7 @@ impl Store {
                 _ => "blob",
             };
             let kept = self.copy_to_quarantine(&digest.to_string(), &range(*body_at, body_len));
-            report.problems.push(problem(format!("{name} {digest} at byte {body_at} is corrupt, {kept}")));
+            report.problems.push(problem(format!("{name} {digest} at byte {body_at} {fault}, {kept}")));
             report.corrupt.push(tombstone);
         }
         Ok(report)
@@ -156,12 +192,15 @@ impl Store {
             found.records += 1;
             found.bytes_read += record.len();
             let (Some(kind), Some(digest)) = (record.header.kind, record.header.digest()) else { continue };
-            if kind == Kind::Tombstone {
+            if matches!(kind, Kind::Tombstone | Kind::Seal) {
                 continue;
             }
             let tombstone = Tombstone { kind, digest, body_at: record.body_at, pack: id.to_owned() };
-            if !self.index().is_buried(&tombstone) && !is_sound(&pack, &file, &record, kind)? {
-                found.corrupt.push((tombstone, record.header.body_len.into()));
+            if self.index().is_buried(&tombstone) {
+                continue;
+            }
+            if let Some(fault) = fault(&pack, &file, &record, kind)? {
+                found.corrupt.push((tombstone, record.header.body_len.into(), fault));
             }
         }
         Ok(Some((path, found)))
@@ -190,7 +229,8 @@ impl Store {
         for (key, result, _) in self.results() {
             for (output, digest) in &result.outputs {
                 if self.lacking(digest).is_some() {
-                    lacking.push((key, result.node.clone(), output.clone(), *digest));
+                    let made = format!("{} (key {}, by {})", result.node, key.0.short(), result.produced_by());
+                    lacking.push((key, made, output.clone(), *digest));
                 }
                 let artifact = self.index().artifact(digest);
                 needed.extend(artifact.unwrap_or_default().files.into_iter().map(|file| file.digest));
@@ -201,12 +241,10 @@ impl Store {
             self.refresh()?;
             self.forget_objects();
         }
-        for (key, node, output, digest) in lacking {
+        for (key, made, output, digest) in lacking {
             let is_recorded = self.index().location(Kind::Result, &key.0).is_some();
             if let Some(missing) = self.lacking(&digest).filter(|_| is_recorded) {
-                let key = key.0.short();
-                let message =
-                    format!("the result of {node} (key {key}) lacks {missing} of output {output}; it will run again");
+                let message = format!("the result of {made} lacks {missing} of output {output}; it will run again");
                 report.problems.push(Problem::new(&*self.layout.dir, message));
             }
         }
@@ -223,6 +261,20 @@ impl Store {
         let file = artifact.files.iter().find(|file| !self.has_blob(&index, &file.digest, file.size_bytes))?;
         Some(format!("blob {} (its file {})", file.digest, file.name))
     }
+}
+
+/// Returns the damage of a pack as far as it is known or its length tells.
+fn quick_problem(pack: &Pack) -> Option<String> {
+    if let Some(reason) = &pack.unreadable {
+        return Some(reason.clone());
+    }
+    let damaged: u64 = pack.damage.iter().map(|range| range.end - range.start).sum();
+    if damaged > 0 || !pack.bad_bodies.is_empty() {
+        return Some(format!("{damaged} bytes and {} records are damaged", pack.bad_bodies.len()));
+    }
+    // Another process may have merged it into others since.
+    let len = pack.path.symlink_metadata().ok()?.len();
+    (len < pack.end).then(|| format!("only {len} of {} bytes are left; records are lost", pack.end))
 }
 
 #[derive(Default)]
@@ -246,8 +298,8 @@ struct Findings {
     lost: Option<(u64, u64)>,
     /// Bytes behind the last group.
     torn: Option<u64>,
-    /// Tombstones for corrupt records, and the lengths of their bodies.
-    corrupt: Vec<(Tombstone, u64)>,
+    /// Tombstones for records that cannot be used, the lengths of their bodies, and their faults.
+    corrupt: Vec<(Tombstone, u64, String)>,
 }
 
 impl Findings {
@@ -277,18 +329,30 @@ fn torn_tail(pack: &mut Pack, file: &File) -> Result<Option<u64>, StoreError> {
     Ok(len(pack)?.checked_sub(pack.end).filter(|bytes| *bytes > 0))
 }
 
-/// Returns whether a record has its checksum and digest.
-fn is_sound(pack: &Pack, file: &File, record: &Record<'_>, kind: Kind) -> Result<bool, StoreError> {
+/// Returns why a record cannot be used; `None` if it has its checksum, and the digest or key of what it holds.
+fn fault(pack: &Pack, file: &File, record: &Record<'_>, kind: Kind) -> Result<Option<String>, StoreError> {
+    let is_corrupt = || Some("is corrupt".to_owned());
     let body = match pack.body(file, &record.header, record.body_at) {
         Err(error) if is_of_one_file(&error) => None,
         body => body?,
     };
-    let Some(body) = body else { return Ok(false) };
+    let Some(body) = body else { return Ok(is_corrupt()) };
     let digest = record.header.digest();
-    Ok(match kind {
+    let is_sound = match kind {
         Kind::Blob => digest == Some(Digest::of(&body)),
-        Kind::Artifact => record.header.files().is_some_and(|files| digest == Some(Artifact { files }.digest().0)),
-        Kind::Result => record.header.result(&body).is_some(),
-        Kind::Tombstone => true,
-    })
+        Kind::Artifact => record.header.is_sound_artifact(),
+        Kind::Tombstone | Kind::Seal => true,
+        Kind::Result => {
+            let result = record.header.result(&body);
+            return Ok(result.map_or_else(is_corrupt, |result| false_key(&result, digest)));
+        }
+    };
+    Ok(if is_sound { None } else { is_corrupt() })
+}
+
+/// Returns the fault of a result whose key does not follow from its preimage: the program never writes one.
+fn false_key(result: &ActionResult, key: Option<Digest>) -> Option<String> {
+    let is_right = result.key().is_ok_and(|made| Some(made.0) == key);
+    let (node, producer) = (&result.node, result.produced_by());
+    (!is_right).then(|| format!("({node}, by {producer}) has a key that is not the digest of its manifest"))
 }

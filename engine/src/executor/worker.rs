@@ -129,6 +129,7 @@ fn run(
     let context = Context {
         scratch_dir: &scratch_dir,
         checkpoint_dir: request.checkpoint_dir.as_deref(),
+        checkpoint_stamp: request.checkpoint_stamp.clone(),
         threads: request.threads,
         device: &request.device,
         log_max_bytes: request.log_max_bytes,

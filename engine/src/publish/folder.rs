@@ -159,6 +159,8 @@ impl PublishedFolder {
 
     /// Locks the folder, and reads the record again if another process has changed it.
     pub(super) fn lock<'a>(&'a mut self, store: &'a Store) -> Result<LockedFolder<'a>, PublishError> {
+        // Copying may take minutes, in a run that computes nothing.
+        store.stay();
         disk::create_dir(&self.root)?;
         let path = self.record_path();
         let mut file = loop {

@@ -3,13 +3,20 @@
 //! In each turn, ready nodes are looked up; batches start while there is room; reports of running batches are received;
 //! the new results are committed at once, and then reported. A node passes through `look_up_ready`, `hit` or `miss`;
 //! a miss through `start`, `handle` and `settle`, or `handle_failure`.
+//!
+//! **Other hosts.** Another host may compute a key at the same time: a light node, which has no claim there, or a heavy
+//! one whose holder was taken for dead. So before a result is recorded, and again once it is durable, a node looks who
+//! has its claim and which result everybody is served (`confirm`, `served`). `ran` is reported for that result alone. A
+//! node with another one becomes a hit of that, with a warning, and the keys below it follow from that. Two hosts that
+//! record results of a light node in the same moment cannot exclude each other without a file for each; readers choose
+//! the same one of them, and runs that see both say so. Light stages give equal bytes anyway.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use orchestrate_cache::{
-    ActionKey, Checkpoints, Digest, Lease, OutputDigest, Patience, Preimage, Store, StoreError, fault,
+    ActionKey, Checkpoints, Digest, Lease, OutputDigest, Patience, Preimage, Stamps, Store, StoreError, fault,
 };
 
 use super::action::{ActionMaker, Lost};
@@ -21,6 +28,7 @@ use super::publications::Publications;
 use super::record::{Provenance, record};
 use super::summary::{NodeFailure, RunError, Summary};
 use super::telling::Teller;
+use super::trust;
 use crate::event::{Event, Hits, Reporter, RunStarted, now_ms};
 use crate::executor::{Failure, Finished, Report, Request, Verdict};
 use crate::known::Outputs;
@@ -169,6 +177,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         let (known, interrupted) = (&self.lookups.known, stop.asked());
         self.publications.finish(known, &mut self.teller, interrupted, self.options.merge_tables);
         let counts = self.scheduler.counts();
+        trust::notes(self.store, counts.ran > 0).into_iter().for_each(|note| self.teller.warn(note));
         let elapsed_ms = milliseconds(self.started.elapsed());
         self.teller.report(Event::RunFinished { counts, elapsed_ms });
         Ok(Summary {
@@ -203,6 +212,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             }
             self.settle(recorded)?;
             self.recheck()?;
+            self.store.take_warnings().into_iter().for_each(|warning| self.teller.warn(warning));
             self.teller.tick();
         }
     }
@@ -322,18 +332,94 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         if !fresh.is_empty() {
             self.store.refresh()?;
         }
-        let mut fresh = self.lookups.look_up(&fresh)?;
-        self.publications.publish_hits(&mut fresh, &mut self.lookups.known, &mut self.teller);
-        for Lookup { id, key, hit } in fresh {
+        ours.extend(self.still_missing(&fresh)?.0);
+        Ok(ours)
+    }
+
+    /// Looks up nodes that this process computes, as another one may have just recorded their results. Returns those
+    /// that are still missing, and those that are hits.
+    fn still_missing(&mut self, nodes: &[(NodeId, ActionKey)]) -> Result<(Vec<NodeId>, Vec<NodeId>), StoreError> {
+        let mut nodes = self.lookups.look_up(nodes)?;
+        self.publications.publish_hits(&mut nodes, &mut self.lookups.known, &mut self.teller);
+        let (mut missing, mut hits) = (Vec::new(), Vec::new());
+        for Lookup { id, key, hit } in nodes {
             if hit {
                 self.pending.remove(&id);
                 self.hit(id, key);
+                hits.push(id);
             } else {
-                ours.push(id);
+                missing.push(id);
             }
         }
         self.tell_hits()?;
+        Ok((missing, hits))
+    }
+
+    /// Returns those of the nodes that ran whose results this process may record. Another host has recorded results for
+    /// others, which become hits, or has taken over the rest, which are deferred.
+    fn confirm(&mut self, nodes: Vec<NodeId>) -> Result<HashSet<NodeId>, StoreError> {
+        let (mut ours, mut unsure) = (HashSet::new(), Vec::new());
+        let is_shared = self.store.is_shared_with_hosts();
+        for id in nodes {
+            let pending = &self.pending[&id];
+            match pending.lease.as_ref().map_or(Ok(Some(true)), Lease::confirm)? {
+                Some(true) if !is_shared => drop(ours.insert(id)),
+                Some(_) => unsure.push((id, pending.key)),
+                None => {
+                    let node = self.name(id);
+                    self.teller.warn(format!(
+                        "{node} ran here, but another host took it over, as no heartbeat of this one was seen for \
+                         minutes; its result is waited for, and the one of this run is dropped"
+                    ));
+                    self.wait_for(id);
+                }
+            }
+        }
+        if !unsure.is_empty() {
+            self.store.refresh()?;
+            let (missing, hits) = self.still_missing(&unsure)?;
+            ours.extend(missing);
+            for node in hits.into_iter().map(|id| self.name(id)).collect::<Vec<_>>() {
+                self.teller.warn(format!(
+                    "{node} ran here, but another host recorded its result meanwhile, which is used; the one of this \
+                     run is dropped"
+                ));
+            }
+        }
         Ok(ours)
+    }
+
+    /// Splits off recorded nodes for which everybody is served another result: they become hits of that one.
+    fn served(&mut self, recorded: Vec<Recorded>) -> Result<Vec<Recorded>, StoreError> {
+        let is_lost = |one: &Recorded| self.pending[&one.id].lease.as_ref().is_some_and(|lease| !lease.is_ours());
+        let lost: HashSet<_> = recorded.iter().filter(|one| is_lost(one)).map(|one| one.id).collect();
+        if lost.is_empty() && !self.store.is_shared_with_hosts() {
+            return Ok(recorded);
+        }
+        self.store.refresh()?;
+        let (mut ours, mut others) = (Vec::with_capacity(recorded.len()), Vec::new());
+        for one in recorded {
+            let key = self.pending[&one.id].key;
+            match self.store.served(&key, &one.outputs, lost.contains(&one.id))? {
+                true => ours.push(one),
+                false => others.push((one.id, key)),
+            }
+        }
+        let (missing, hits) = self.still_missing(&others)?;
+        for node in hits.into_iter().map(|id| self.name(id)).collect::<Vec<_>>() {
+            self.teller.warn(format!(
+                "{node} ran here and on another host at the same time, with different outputs; everybody uses those of \
+                 the other host from now on, and this run does too"
+            ));
+        }
+        // The result of the other host was lost at once; it is looked up anew.
+        missing.into_iter().for_each(|id| self.wait_for(id));
+        Ok(ours)
+    }
+
+    /// Leaves a node that ran to another host, unless the run is being stopped.
+    fn wait_for(&mut self, id: NodeId) {
+        if self.stopping { self.cancel(id) } else { self.defer(id) }
     }
 
     /// Leaves a node to the process, or the node of this run, that computes the same key.
@@ -374,6 +460,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         let (node, key, facts) = (self.name(first), actions[0].key, stage.kind.facts());
         let log = (facts.weight == Weight::Heavy).then(|| self.teller.node_log(&node));
         let device = self.scheduler.device(&batch.grant);
+        let stamps = self.store.trust().stamps();
         let request = Request {
             batch: batch.id,
             stage: stage.kind,
@@ -382,7 +469,9 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             device: device.clone(),
             memory_limit_bytes: declared.resources.memory_bytes,
             timeout: declared.timeout_ms.map(Duration::from_millis),
-            checkpoint_dir: facts.checkpoints.then(|| self.store.checkpoint_dir(&key)),
+            checkpoint_dir: (facts.checkpoints && stamps != Stamps::Impossible)
+                .then(|| self.store.checkpoint_dir(&key)),
+            checkpoint_stamp: if let Stamps::With(stamp) = stamps { Some(stamp) } else { None },
             log: log.clone(),
             log_max_bytes: self.options.log_max_bytes,
         };
@@ -416,8 +505,11 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         let Finished { batch, results, elapsed, scratch } = finished;
         let active = self.active.remove(&batch).expect("a batch finishes once");
         let elapsed_ms = milliseconds(elapsed) / u64::try_from(active.nodes.len()).unwrap_or(1).max(1);
+        let done = active.nodes.iter().zip(&results).filter(|(_, result)| result.is_ok()).map(|(id, _)| *id);
+        let ours = self.confirm(done.collect())?;
         for (id, result) in active.nodes.iter().copied().zip(results) {
             let outputs = match result {
+                Ok(_) if !ours.contains(&id) => continue,
                 Ok(outputs) => outputs,
                 Err(failure) => {
                     self.handle_failure(id, &failure, &active, elapsed_ms);
@@ -445,6 +537,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         }
         fault::between("results are recorded, not durable");
         self.store.commit()?;
+        let recorded = self.served(recorded)?;
         let mut nodes = Vec::with_capacity(recorded.len());
         for Recorded { id, outputs, .. } in &recorded {
             // The lease is held until the checkpoint is gone: another process may write one for the same key then.

@@ -1,0 +1,243 @@
+//! Coverage of packs by index files, and lookups through them.
+//!
+//! Index files cover ranges of packs. A pack is covered as far as ranges follow each other from its start; the rest of
+//! it is read when the store is opened. A file or pack that turns out to be damaged is distrusted from then on: the
+//! index is read anew without it, so the damage is dealt with as in a store without index files.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::ErrorKind;
+
+use crate::error::StoreError;
+use crate::files::regular::is_of_one_file;
+use crate::format::index_file::{BrokenIndex, CoveredPack, Entry, IndexFile, number_of, path};
+use crate::format::layout::{Layout, PackNames};
+use crate::format::pack::Fetched;
+use crate::format::record::Kind;
+use crate::records::index::Index;
+use crate::value::digest::Digest;
+
+/// Ids of index files and packs that are used as if there were no index files for them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Distrusted {
+    all: bool,
+    ids: HashSet<String>,
+}
+
+/// The open index files of a store.
+#[derive(Debug, Default)]
+pub(crate) struct Coverage {
+    pub(super) files: Vec<OpenIndex>,
+    /// By pack: how far it is covered from its start.
+    reach: BTreeMap<String, CoveredPack>,
+    distrusted: Distrusted,
+    has_tombstones: bool,
+    /// True if several hosts write packs: they may have recorded two results for one key.
+    has_rivals: bool,
+}
+
+/// An index file, and the numbers of its packs in the index; `None` for one that is gone or distrusted.
+#[derive(Debug)]
+pub(super) struct OpenIndex {
+    pub(super) file: IndexFile,
+    packs: Vec<Option<u32>>,
+}
+
+/// A covered group: number of its pack, and offset.
+pub(crate) type GroupAt = (u32, u32);
+
+/// The id of a damaged index file or pack.
+enum Damaged {
+    Index(String, BrokenIndex),
+    Pack(String),
+}
+
+/// Returns the groups of the entries of a kind and of tombstones.
+fn groups_of(kind: Kind, entries: &[Entry], packs: &[Option<u32>]) -> Vec<GroupAt> {
+    let wanted = |entry: &&Entry| [kind as u8, Kind::Tombstone as u8].contains(&entry.kind);
+    let place = |entry: &Entry| Some(((*packs.get(entry.pack as usize)?)?, entry.group_at));
+    entries.iter().filter(wanted).filter_map(place).collect()
+}
+
+impl Distrusted {
+    pub(super) fn all() -> Self {
+        Self { all: true, ..Self::default() }
+    }
+
+    fn has(&self, id: &str) -> bool {
+        self.all || self.ids.contains(id)
+    }
+}
+
+impl Coverage {
+    /// Opens the index files among these names; one that is damaged counts as missing.
+    pub(super) fn open(layout: &Layout, names: &PackNames, distrusted: Distrusted) -> Self {
+        let mut coverage = Self { distrusted, ..Self::default() };
+        for id in &names.indexes {
+            if coverage.distrusted.has(id) {
+                continue;
+            }
+            match IndexFile::open(id, path(&layout.packs(), id)) {
+                Ok(file) => coverage.files.push(OpenIndex { file, packs: Vec::new() }),
+                // Another process has merged it into a new one just now.
+                Err(BrokenIndex::Read(error)) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => {
+                    let path = path(&layout.packs(), id);
+                    tracing::info!("{}: {error}; its packs are read whole", path.display());
+                }
+            }
+        }
+        let mut ranges: Vec<_> = coverage.files.iter().flat_map(|open| &open.file.header.packs).collect();
+        ranges.sort_by(|a, b| (&a.id, a.start).cmp(&(&b.id, b.start)));
+        for range in ranges.into_iter().filter(|range| !coverage.distrusted.has(&range.id)) {
+            match coverage.reach.get_mut(&range.id) {
+                Some(reach) if range.start <= reach.end => reach.extend(range),
+                None if range.start == 0 => drop(coverage.reach.insert(range.id.clone(), range.clone())),
+                _ => {}
+            }
+        }
+        let entries = |kind: Kind| coverage.files.iter().map(move |open| open.file.header.counts[kind as usize]);
+        coverage.has_tombstones = entries(Kind::Tombstone).sum::<u64>() > 0;
+        coverage
+    }
+
+    /// Notes the numbers of packs in the index.
+    pub(super) fn number(&mut self, has_rivals: bool, number_of: impl Fn(&str) -> Option<usize>) {
+        self.has_rivals = has_rivals;
+        for open in &mut self.files {
+            let number = |pack: &CoveredPack| {
+                let is_used = !self.distrusted.has(&pack.id);
+                number_of(&pack.id).filter(|_| is_used).map(|number| number as u32)
+            };
+            open.packs = open.file.header.packs.iter().map(number).collect();
+        }
+    }
+
+    /// Returns how far a pack is covered from its start.
+    pub(super) fn reach(&self, id: &str) -> Option<&CoveredPack> {
+        self.reach.get(id)
+    }
+
+    /// Lists the covered packs with their lengths.
+    pub(super) fn lengths(&self) -> impl Iterator<Item = (&String, &u64)> {
+        self.reach.values().map(|pack| (&pack.id, &pack.end))
+    }
+
+    pub(super) fn distrusted(&self) -> &Distrusted {
+        &self.distrusted
+    }
+
+    /// Lists the ids of the index files in use.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &String> {
+        self.files.iter().map(|open| &open.file.id)
+    }
+
+    /// Returns whether all index files are asked for each digest, not only until one has it: a record may be dead, or
+    /// have a rival.
+    fn needs_all(&self, kind: Kind) -> bool {
+        self.has_tombstones || self.has_rivals && kind == Kind::Result
+    }
+
+    /// Returns whether there are index files in use.
+    pub(crate) fn has_files(&self) -> bool {
+        !self.files.is_empty()
+    }
+
+    /// Returns false if index files are ignored.
+    pub(crate) fn is_used(&self) -> bool {
+        !self.distrusted.all
+    }
+}
+
+impl Index {
+    /// Returns false if index files may know more of these digests or keys than is in memory.
+    pub(crate) fn is_loaded(&self, kind: Kind, digests: &[Digest]) -> bool {
+        !self.coverage.has_files()
+            || !self.coverage.needs_all(kind) && digests.iter().all(|digest| self.has(kind, digest))
+    }
+
+    /// Reads all groups that hold records of some digests or keys, or tombstones of them.
+    pub(crate) fn load(&mut self, layout: &Layout, kind: Kind, digests: &[Digest]) -> Result<(), StoreError> {
+        for digest in digests {
+            while let Some(damaged) = self.load_one(kind, digest)? {
+                let (name, reason) = match damaged {
+                    Damaged::Index(id, error) => (id, error.to_string()),
+                    Damaged::Pack(id) => (id, "it does not hold what its index names".to_owned()),
+                };
+                tracing::warn!("{} {name}: {reason}; packs are read whole in its place", layout.packs().display());
+                self.distrust(layout, name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn load_one(&mut self, kind: Kind, digest: &Digest) -> Result<Option<Damaged>, StoreError> {
+        let needs_all = self.coverage.needs_all(kind);
+        let number = number_of(digest);
+        for file in 0..self.coverage.files.len() {
+            if !needs_all && self.has(kind, digest) {
+                break;
+            }
+            let OpenIndex { file, packs } = &self.coverage.files[file];
+            let found = match file.find(number) {
+                Ok(found) => found,
+                Err(error) => return Ok(Some(Damaged::Index(file.id.clone(), error))),
+            };
+            let groups = groups_of(kind, &found, packs);
+            if let Some(pack) = self.fetch(groups)? {
+                return Ok(Some(Damaged::Pack(pack)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Lists the groups, not in memory, that hold records of a kind with numbers from `first` to `last`, and tombstones.
+    pub(crate) fn groups_in(&self, kind: Kind, first: u64, last: u64) -> Result<Vec<GroupAt>, StoreError> {
+        let mut groups = Vec::new();
+        for OpenIndex { file, packs } in &self.coverage.files {
+            let failed = |error| StoreError::io("read", &file.path)(std::io::Error::other(error));
+            groups.extend(groups_of(kind, &file.range(first, last).map_err(failed)?, packs));
+        }
+        Ok(groups)
+    }
+
+    /// Reads groups; returns the id of a pack that does not have one of them.
+    pub(crate) fn fetch(&mut self, groups: Vec<GroupAt>) -> Result<Option<String>, StoreError> {
+        for (pack, group_at) in groups {
+            let number = pack as usize;
+            match self.packs[number].fetch(group_at) {
+                Ok(Fetched::New(group)) => self.take_groups(number, group..group + 1),
+                Ok(Fetched::Known) => {}
+                Ok(Fetched::Damaged) => return Ok(Some(self.packs[number].id.clone())),
+                // It is gone, or may not be read.
+                Err(error) if error.is(ErrorKind::NotFound) || is_of_one_file(&error) => {
+                    return Ok(Some(self.packs[number].id.clone()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads the index anew without an index file, or without any for a pack.
+    fn distrust(&mut self, layout: &Layout, id: String) -> Result<(), StoreError> {
+        let mut distrusted = self.coverage.distrusted.clone();
+        distrusted.ids.insert(id);
+        *self = Self::read_without(layout, &self.durable_lengths(), &self.trust.clone(), distrusted)?;
+        Ok(())
+    }
+
+    /// Takes over the index files of the folder as they are now; groups that they cover leave the memory.
+    pub(crate) fn cover_anew(&mut self, layout: &Layout) -> Result<(), StoreError> {
+        let names = layout.pack_names()?;
+        let coverage = Coverage::open(layout, &names, self.coverage.distrusted.clone());
+        let grown = self.packs.iter().enumerate().filter_map(|(number, pack)| {
+            let reach = coverage.reach(&pack.id).filter(|reach| reach.end > pack.covered && reach.end <= pack.end)?;
+            Some((number, reach.clone()))
+        });
+        let grown: Vec<_> = grown.collect();
+        self.coverage = coverage;
+        self.number_packs();
+        self.drop_covered(&grown);
+        Ok(())
+    }
+}
