@@ -11,8 +11,8 @@ use crate::args::StoreArgs;
 use crate::outcome::Outcome;
 use crate::terminal;
 
-/// Repairs the damage that `verify` reports, and prints what was found and done. The exit code is 0 if the store is whole
-/// then, and 1 if something could not be mended.
+/// Repairs the damage that `verify` reports, and prints what was found and done. The exit code is 0 if the store is
+/// whole then, and 1 if something could not be mended.
 pub(crate) fn repair(args: &StoreArgs) -> anyhow::Result<Outcome> {
     let dir = nearby_dir(args)?;
     let report = Store::repair(&dir)?;

@@ -342,8 +342,8 @@ fn too_many_unfinished() -> io::Error {
     io::Error::other(format!("there are {UNFINISHED_MAX} unfinished files `{NEW}…` beside it; remove them"))
 }
 
-/// Removes an unfinished file of a killed process; returns false if its process lives, it is another user's, or it is no
-/// such file.
+/// Removes an unfinished file of a killed process; returns false if its process lives, it is another user's, or it is
+/// no such file.
 fn remove_unfinished(new: &Path) -> bool {
     let Ok(file) = regular::open(OpenOptions::new().read(true).write(true), new) else { return false };
     if !file.metadata().is_ok_and(|metadata| metadata.uid() == Uid::effective().as_raw()) {

@@ -43,8 +43,8 @@ enum Mending {
     Leave,
 }
 
-/// Checks the logs of all runs below a folder, beside runs that write theirs and collections that remove some: a file is
-/// damaged if two looks say so.
+/// Checks the logs of all runs below a folder. Runs may write theirs meanwhile, and collections may remove some: a file
+/// is damaged if two looks say so.
 pub fn check(runs_dir: &Path) -> Vec<DamagedLog> {
     let mut damaged = check_once(runs_dir);
     if !damaged.is_empty() {
@@ -103,8 +103,8 @@ fn check_once(runs_dir: &Path) -> Vec<DamagedLog> {
 }
 
 impl DamagedLog {
-    /// Moves the file to the quarantine folder and leaves what can be known of it in its place; returns a sentence about
-    /// it.
+    /// Moves the file to the quarantine folder and leaves what can be known of it in its place; returns a sentence
+    /// about it.
     pub fn mend(&self, quarantine: &Path) -> Result<String, StoreError> {
         let path = &self.path;
         let Mending::Replace(bytes) = &self.mending else {

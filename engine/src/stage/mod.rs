@@ -59,7 +59,7 @@ pub trait Stage: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Returns whether a run gets secrets, given the params; `command` has `secret_env`. Only its user may read its log.
+    /// Returns whether a run gets secrets, given the params; `command` has `secret_env`. Its log is then private.
     fn has_secrets(&self, _params: &serde_json::Value) -> bool {
         false
     }

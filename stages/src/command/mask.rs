@@ -1,9 +1,9 @@
 //! Hiding of secrets in texts: as they are, and as programs commonly write them.
 //!
 //! A secret is looked for in these forms: each line of it, and the whole in base64 (with either alphabet, wherever it
-//! begins among three bytes), hexadecimal, JSON and percent encoding. Lines are cut, wrapped and left out, so a piece of
-//! [`PIECE`] bytes of a form is hidden like all of it. The text is searched for blocks of half that length, of which any
-//! piece has a whole one; a block that is found is extended as far as text and form agree.
+//! begins among three bytes), hexadecimal, JSON and percent encoding. Lines are cut, wrapped and left out, so a piece
+//! of [`PIECE`] bytes of a form is hidden like all of it. The text is searched for blocks of half that length, of which
+//! any piece has a whole one. A block that is found is extended as far as text and form agree.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
