@@ -96,7 +96,17 @@ proptest! {
         apply(path, damaged.as_deref());
         let name = path.strip_prefix(dir.path()).unwrap().to_owned();
         let changed = damaged.as_ref().is_none_or(|damaged| damaged != bytes);
-        let missable = ["CACHEDIR.TAG", "last-use", "lineage", "stat-cache", "pack-ends", "gc.lock", "leases.d", "checkpoints", "pins"];
+        let missable = [
+            "CACHEDIR.TAG",
+            "last-use",
+            "lineage",
+            "stat-cache",
+            "pack-ends",
+            "gc.lock",
+            "leases.d",
+            "checkpoints",
+            "pins",
+        ];
         // Needs of no live session, another count of collections, a time at which garbage is due.
         let harmless = ["tmp", "use.lock", "last-gc"].iter().any(|part| name.starts_with(part));
         let may_go = harmless || damaged.is_none() && missable.iter().any(|part| name.starts_with(part));

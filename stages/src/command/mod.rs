@@ -61,7 +61,8 @@
 //! they are and in base64, hexadecimal, JSON and percent encoding, all of them or pieces of 16 bytes. Other encodings
 //! are not known, so only the user who ran a node with secrets may read its log. Values of fewer than 4 bytes are not
 //! hidden, and the log warns of them; encodings are hidden from 6 letters on. A log over `log_max_size` (in `[store]`)
-//! keeps its first and last lines. A line `progress DONE/TOTAL MESSAGE` on standard output is shown as the progress of the node.
+//! keeps its first and last lines. A line `progress DONE/TOTAL MESSAGE` on standard output is shown as the progress of
+//! the node.
 
 mod check;
 mod child;
