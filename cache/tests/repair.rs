@@ -96,7 +96,17 @@ proptest! {
         apply(path, damaged.as_deref());
         let name = path.strip_prefix(dir.path()).unwrap().to_owned();
         let changed = damaged.as_ref().is_none_or(|damaged| damaged != bytes);
-        let missable = ["last-use", "lineage", "stat-cache", "pack-ends", "gc.lock", "leases.d", "checkpoints", "pins"];
+        let missable = [
+            "CACHEDIR.TAG",
+            "last-use",
+            "lineage",
+            "stat-cache",
+            "pack-ends",
+            "gc.lock",
+            "leases.d",
+            "checkpoints",
+            "pins",
+        ];
         // Needs of no live session, another count of collections, a time at which garbage is due.
         let harmless = ["tmp", "use.lock", "last-gc"].iter().any(|part| name.starts_with(part));
         let may_go = harmless || damaged.is_none() && missable.iter().any(|part| name.starts_with(part));
@@ -214,4 +224,34 @@ fn a_folder_that_is_no_store_is_not_repaired() {
     let before = tree(dir.path());
     assert!(matches!(Store::repair(dir.path()), Err(StoreError::NotAStore { .. })));
     assert_eq!(tree(dir.path()), before);
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn a_file_on_a_bad_disk_is_named_and_all_else_is_mended() {
+    let dir = tempfile::tempdir().unwrap();
+    full_store(dir.path());
+    let bad = dir.path().join("lineage");
+    // The memory of this process has nothing at its start, so reading there is an error of the device.
+    let memory = format!("/proc/{}/mem", std::process::id());
+    let mount = |args: &[&str]| {
+        let mounted = std::process::Command::new("mount").args(args).arg(&bad).output();
+        mounted.is_ok_and(|output| output.status.success())
+    };
+    if !mount(&["--bind", &memory]) || fs::read(&bad).map_err(|error| error.raw_os_error()) != Err(Some(5)) {
+        eprintln!("skipped: a file on a bad disk: this user cannot mount one");
+        let _ = std::process::Command::new("umount").arg(&bad).output();
+        return;
+    }
+    fs::write(dir.path().join("last-use"), "damaged").unwrap();
+    let problems = open(dir.path()).verify().unwrap().problems;
+    let report = Store::repair(dir.path()).unwrap();
+    assert!(std::process::Command::new("umount").arg(&bad).status().unwrap().success());
+    assert!(
+        problems.iter().any(|problem| problem.path == bad && problem.message.contains("os error 5")),
+        "{problems:?}"
+    );
+    assert_eq!(report.failed.len(), 1, "a mount cannot be moved: {report:?}");
+    assert!(report.done.iter().any(|done| done.contains("last-use")), "{report:?}");
+    assert_eq!(served(&open(dir.path())), NAMES);
 }

@@ -287,6 +287,18 @@ fn child_finds_everything() {
     assert_eq!(contents(&store, &format!("{word}-large")).unwrap(), large(word.len() as u8));
 }
 
+#[test]
+fn an_unfinished_file_of_another_user_is_left_to_him_and_keeps_nobody_from_writing() {
+    let Some(dir) = group_folder("an unfinished file of another user") else { return };
+    let unfinished = dir.path().join(".new-last-gc");
+    drop(open(dir.path()));
+    fs::write(&unfinished, "half").unwrap();
+    chown(&unfinished, Some(USERS[0].0), None).unwrap();
+    open(dir.path()).gc(&GcPolicy::default()).unwrap();
+    assert!(unfinished.exists() && dir.path().join("last-gc").exists());
+    assert!(!dir.path().join(".new-last-gc~1").exists());
+}
+
 /// Flips a byte in the middle of a pack, and cuts `last-use`.
 fn damage(store: &Path) {
     let pack = below(&store.join("packs")).remove(0);

@@ -1,10 +1,9 @@
 //! `orchestrate logs NODE`: shows a node's log from the newest run that has one.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use anyhow::Context;
-use orchestrate_cache::Access;
+use orchestrate_cache::{Access, disk};
 use orchestrate_engine::runlog::History;
 
 use super::study::nearby_store;
@@ -31,7 +30,8 @@ pub(crate) fn logs(args: LogsArgs) -> anyhow::Result<Outcome> {
         return Err(UsageError(message).into());
     };
     let unreadable = || format!("cannot read {}", path.display());
-    let mut file = File::open(&path).with_context(unreadable)?;
+    // It says whose a log is that this user may not read.
+    let mut file = disk::open(&path)?;
     // A fixed end, as a node that still runs may write for ever.
     let end = file.metadata().with_context(unreadable)?.len();
     let start = args.tail.map_or(Ok(0), |lines| last_lines(&mut file, end, lines)).with_context(unreadable)?;

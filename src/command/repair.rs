@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use anyhow::Context;
 use orchestrate_cache::Store;
 use orchestrate_engine::runlog;
 
@@ -12,12 +11,12 @@ use crate::args::StoreArgs;
 use crate::outcome::Outcome;
 use crate::terminal;
 
-/// Repairs the damage that `verify` reports, and prints what was found and done. The exit code is 0 if the store is whole
-/// then, and 1 if something could not be mended.
+/// Repairs the damage that `verify` reports, and prints what was found and done. The exit code is 0 if the store is
+/// whole then, and 1 if something could not be mended.
 pub(crate) fn repair(args: &StoreArgs) -> anyhow::Result<Outcome> {
     let dir = nearby_dir(args)?;
     let report = Store::repair(&dir)?;
-    let logs = runlog::check(&dir.join("runs")).context("the run logs cannot be read")?;
+    let logs = runlog::check(&dir.join("runs"));
     let mut text = String::new();
     let found = damage(&report.problems, &logs);
     for problem in &found {

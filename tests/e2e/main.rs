@@ -29,3 +29,4 @@ mod sweep;
 mod terminal;
 mod trust;
 mod unet;
+mod users;

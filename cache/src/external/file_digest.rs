@@ -44,6 +44,8 @@ pub struct FileDigests {
     stamp: Option<StampKey>,
     /// Digests of earlier processes.
     known: StatCache,
+    /// True if the file is to be written whether or not anything is new.
+    is_damaged: bool,
     newer: RwLock<HashMap<PathBuf, Entry>>,
 }
 
@@ -60,7 +62,8 @@ impl FileDigests {
             Stamps::Unneeded => (store_dir.join("stat-cache"), None),
             Stamps::With(stamp) => (store_dir.join("stat-caches").join(stamp.name().to_string()), Some(stamp)),
             Stamps::Impossible => {
-                return Self { path: None, stamp: None, known: StatCache::default(), newer: RwLock::default() };
+                let known = StatCache::default();
+                return Self { path: None, stamp: None, known, is_damaged: false, newer: RwLock::default() };
             }
         };
         let bytes = disk::read(&path, BYTES_MAX).unwrap_or_else(|error| {
@@ -70,13 +73,12 @@ impl FileDigests {
             Vec::new()
         });
         let is_new = bytes.is_empty();
-        let known = unstamped(bytes, stamp.as_ref()).and_then(StatCache::decode).unwrap_or_else(|| {
-            if !is_new {
-                tracing::warn!("{} is damaged, so all external files are read anew", path.display());
-            }
-            StatCache::default()
-        });
-        Self { path: Some(path), stamp, known, newer: RwLock::default() }
+        let known = unstamped(bytes, stamp.as_ref()).and_then(StatCache::decode);
+        let is_damaged = !is_new && known.is_none();
+        if is_damaged {
+            tracing::warn!("{} is damaged, so all external files are read anew", path.display());
+        }
+        Self { path: Some(path), stamp, known: known.unwrap_or_default(), is_damaged, newer: RwLock::default() }
     }
 
     /// Returns the digest of a file's contents.
@@ -147,10 +149,11 @@ impl FileDigests {
         paths
     }
 
-    /// Writes the stat cache, if anything is new.
+    /// Writes the stat cache, if anything is new or it was damaged.
     pub fn save(&self) -> Result<(), StoreError> {
         let newer = read(&self.newer);
-        let Some(path) = self.path.as_ref().filter(|_| !newer.is_empty()) else { return Ok(()) };
+        let is_due = self.is_damaged || !newer.is_empty();
+        let Some(path) = self.path.as_ref().filter(|_| is_due) else { return Ok(()) };
         let mut bytes = self.known.encode(&newer, clock::now_ms());
         if let Some(stamp) = &self.stamp {
             disk::create_folder(path.parent().expect("it lies in a folder of its own"))?;

@@ -15,6 +15,7 @@ use nix::fcntl::AT_FDCWD;
 use nix::sys::stat::UtimensatFlags::NoFollowSymlink;
 use nix::sys::stat::utimensat;
 use nix::sys::time::TimeSpec;
+use nix::unistd::Uid;
 
 use crate::error::StoreError;
 use crate::files::fault::{self, Change};
@@ -26,6 +27,8 @@ type Result<T> = std::result::Result<T, StoreError>;
 
 /// The mode of a file before the umask, or the folder, takes its part.
 const ANY_MODE: u32 = 0o666;
+/// The same of a file for its owner alone.
+const PRIVATE: u32 = 0o600;
 /// The same of a file that nobody is to change.
 const READ_ONLY: u32 = 0o444;
 
@@ -52,6 +55,11 @@ pub(crate) fn open_or_create(path: &Path) -> Result<File> {
 /// Opens a file for reading and appending, and creates it if it is missing.
 pub fn open_to_append(path: &Path) -> Result<File> {
     step(Change::Create, "open", path, || open_or_make(OpenOptions::new().read(true).append(true), ANY_MODE, path))
+}
+
+/// Does the same for a file that only this user may read.
+pub fn open_private_to_append(path: &Path) -> Result<File> {
+    step(Change::Create, "open", path, || open_or_make(OpenOptions::new().read(true).append(true), PRIVATE, path))
 }
 
 /// Creates a file; fails if the name is taken.
@@ -334,9 +342,13 @@ fn too_many_unfinished() -> io::Error {
     io::Error::other(format!("there are {UNFINISHED_MAX} unfinished files `{NEW}…` beside it; remove them"))
 }
 
-/// Removes an unfinished file of a killed process; returns false if its process lives or it is no such file.
+/// Removes an unfinished file of a killed process; returns false if its process lives, it is another user's, or it is
+/// no such file.
 fn remove_unfinished(new: &Path) -> bool {
     let Ok(file) = regular::open(OpenOptions::new().read(true).write(true), new) else { return false };
+    if !file.metadata().is_ok_and(|metadata| metadata.uid() == Uid::effective().as_raw()) {
+        return false;
+    }
     // Under the lock: only one of its finders removes it, and nobody removes the next file of that name.
     let is_left = file.try_lock().is_ok() && is_at(&file, new);
     is_left && step(Change::Remove, "remove", new, || fs::remove_file(new)).is_ok()

@@ -40,8 +40,8 @@ impl Irregular {
     }
 }
 
-/// Returns whether one file is to blame, and others may well be read: it is another user's, no regular file, or its disk
-/// is bad.
+/// Returns whether one file is to blame, and others may well be read: it is another user's, no regular file, or its
+/// disk is bad.
 pub(crate) fn is_of_one_file(error: &StoreError) -> bool {
     let StoreError::Io { source, .. } = error else { return false };
     let is_bad_disk = source.raw_os_error() == Some(libc::EIO);

@@ -24,8 +24,8 @@ enum Name {
     Stray,
 }
 
-/// Lists foreign paths, as far as folders can be listed; folders of sessions and of runs are not searched. `denied` gets
-/// the other folders.
+/// Lists foreign paths, as far as folders can be listed; `denied` gets the other folders. Folders of sessions and of
+/// runs are not searched.
 pub(crate) fn strays(layout: &Layout, denied: &mut Vec<Problem>) -> Result<Vec<PathBuf>, StoreError> {
     let mut strays = search(&folders(layout)?, Name::Stray, denied);
     let sessions = inside(&layout.tmp(), names::is_session)?;

@@ -22,13 +22,14 @@ pub(super) struct Log {
 
 impl Log {
     /// Opens the log of the node to append; or a file in the scratch folder, if there is no log or it cannot be
-    /// written.
-    pub(super) fn open(path: Option<&Path>, scratch_dir: &Path) -> io::Result<Self> {
+    /// written. Only this user may read a private one, even in a shared store.
+    pub(super) fn open(path: Option<&Path>, scratch_dir: &Path, is_private: bool) -> io::Result<Self> {
         let append = |path: &Path| -> io::Result<Self> {
             if let Some(dir) = path.parent() {
                 disk::create_dir(dir).map_err(io::Error::other)?;
             }
-            let mut file = disk::open_to_append(path).map_err(io::Error::other)?;
+            let open = if is_private { disk::open_private_to_append } else { disk::open_to_append };
+            let mut file = open(path).map_err(io::Error::other)?;
             let start = file.seek(SeekFrom::End(0))?;
             Ok(Self { file, path: path.to_owned(), start })
         };
@@ -92,7 +93,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("node.log");
         fs::write(&path, "an earlier attempt\n").expect("the folder is writable");
-        let mut log = Log::open(Some(&path), dir.path()).expect("the folder is writable");
+        let mut log = Log::open(Some(&path), dir.path(), false).expect("the folder is writable");
         log.add(b"this attempt\r\n");
         assert_eq!(log.tail(), "this attempt\n");
         assert_eq!(fs::read_to_string(&path).expect("it was written"), "an earlier attempt\nthis attempt\n");

@@ -157,7 +157,8 @@ impl Shared {
             Ok(scratch) => scratch,
             Err(error) => return not_started(error),
         };
-        let log = Log::open(request.log.as_deref(), scratch.path());
+        let is_private = request.actions.iter().any(|action| request.stage.has_secrets(&action.params));
+        let log = Log::open(request.log.as_deref(), scratch.path(), is_private);
         let (log, foreign_log) = match log.and_then(|log| Ok((log.again()?, log))) {
             Ok(logs) => logs,
             Err(error) => return not_started(error),

@@ -257,7 +257,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         }
         if !self.estimated {
             self.estimated = true;
-            let durations = History::new(self.store.runs_dir()).durations(RUNS_FOR_ESTIMATE);
+            let durations = History::new(self.store.runs_dir()).makes_summaries_again().durations(RUNS_FOR_ESTIMATE);
             let (plan, selection) = (self.plan, self.selection);
             self.scheduler.set_estimates(|slot| prepare::estimate_ms(plan, selection.node(slot), Some(&durations)));
         }

@@ -7,6 +7,8 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use orchestrate_cache::{Digest, StoreError, disk, is_sealed};
 
@@ -15,6 +17,9 @@ use super::history::History;
 use super::hits::{self, HitList};
 use super::layout::{DURATIONS, EVENTS, EVENTS_BYTES_MAX};
 use crate::event::{Event, TimedEvent};
+
+/// Time until a second look at what seems damaged: it may be a file that is just written or removed.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The start of every line.
 const BEGIN: &[u8] = br#"{"at_ms":"#;
@@ -26,16 +31,35 @@ pub struct DamagedLog {
     pub path: PathBuf,
     /// The damage.
     pub message: String,
-    /// The contents that replace it; `None` for a file that is remade when needed.
-    readable: Option<Vec<u8>>,
+    mending: Mending,
 }
 
-/// Checks the logs of all runs below a folder.
-pub fn check(runs_dir: &Path) -> io::Result<Vec<DamagedLog>> {
+/// The way to mend a file.
+#[derive(Clone, Debug, PartialEq)]
+enum Mending {
+    /// Put these bytes in its place.
+    Replace(Vec<u8>),
+    /// None: it cannot be read, and may well be sound.
+    Leave,
+}
+
+/// Checks the logs of all runs below a folder. Runs may write theirs meanwhile, and collections may remove some: a file
+/// is damaged if two looks say so.
+pub fn check(runs_dir: &Path) -> Vec<DamagedLog> {
+    let mut damaged = check_once(runs_dir);
+    if !damaged.is_empty() {
+        thread::sleep(LOOK_AGAIN);
+        let again = check_once(runs_dir);
+        damaged.retain(|log| again.iter().any(|other| other.path == log.path && other.message == log.message));
+    }
+    damaged
+}
+
+fn check_once(runs_dir: &Path) -> Vec<DamagedLog> {
     let history = History::new(runs_dir);
     let mut damaged = Vec::new();
-    let mut add = |path: PathBuf, message: &str, readable: Option<Vec<u8>>| {
-        damaged.push(DamagedLog { path, message: message.to_owned(), readable });
+    let mut add = |path: PathBuf, message: &str, mending: Mending| {
+        damaged.push(DamagedLog { path, message: message.to_owned(), mending });
     };
     let mut lists = BTreeSet::new();
     for run in history.runs().into_iter().rev() {
@@ -46,40 +70,48 @@ pub fn check(runs_dir: &Path) -> io::Result<Vec<DamagedLog>> {
                 let events = events(&bytes);
                 lists.extend(events.iter().filter_map(list));
                 if let Some(problem) = problem(&bytes, &events) {
-                    add(path, &problem, Some(readable(&bytes)));
+                    add(path, &problem, Mending::Replace(readable(&bytes)));
                 }
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 // A run that was killed before its first event leaves only its folder.
                 if durations.exists() {
-                    add(path, "it is gone", Some(Vec::new()));
+                    add(path, "it is gone", Mending::Replace(Vec::new()));
                 }
             }
-            Err(error) if disk::is_irregular(&error) => add(path, &error.to_string(), Some(Vec::new())),
-            Err(error) => return Err(error),
+            Err(error) if disk::is_irregular(&error) => add(path, &error.to_string(), Mending::Replace(Vec::new())),
+            Err(error) => {
+                let error = StoreError::io("read", &path)(error);
+                add(path, &error.to_string(), Mending::Leave);
+                continue;
+            }
         }
         if durations.symlink_metadata().is_ok() && Durations::read(&durations).is_none() {
-            add(durations, "it is damaged, so estimates are worse", None);
+            let again = history.durations_in(&run).unwrap_or_default();
+            add(durations, "it is damaged, so estimates are worse", Mending::Replace(again.to_bytes()));
         }
     }
     for name in lists {
         let path = hits::path(runs_dir, &name);
         if HitList::read(runs_dir, &name).is_none() {
             let state = if path.symlink_metadata().is_ok() { "it is damaged" } else { "it is gone" };
-            add(path, &format!("{state}: which nodes were hits in some runs is lost"), Some(hits::empty()));
+            let message = format!("{state}: which nodes were hits in some runs is lost");
+            add(path, &message, Mending::Replace(hits::empty()));
         }
     }
-    Ok(damaged)
+    damaged
 }
 
 impl DamagedLog {
-    /// Moves the file to the quarantine folder and leaves its readable lines in its place; returns a sentence about it.
+    /// Moves the file to the quarantine folder and leaves what can be known of it in its place; returns a sentence
+    /// about it.
     pub fn mend(&self, quarantine: &Path) -> Result<String, StoreError> {
         let path = &self.path;
+        let Mending::Replace(bytes) = &self.mending else {
+            return Err(StoreError::io("mend", path)(io::Error::other(self.message.clone())));
+        };
         if path.symlink_metadata().is_err() {
-            if let Some(bytes) = &self.readable {
-                disk::replace(path, bytes, true)?;
-            }
+            disk::replace(path, bytes, true)?;
             return Ok(format!("{} cannot be brought back and is empty now", path.display()));
         }
         let run = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
@@ -90,12 +122,8 @@ impl DamagedLog {
             Err(error) if disk::is_irregular(&error) => disk::rename(path, &kept)?,
             Err(source) => return Err(StoreError::Io { action: "read", path: path.clone(), source }),
         }
-        match &self.readable {
-            Some(bytes) => disk::replace(path, bytes, true)?,
-            None => disk::remove_file(path)?,
-        }
-        let verb = if self.readable.is_some() { "left what can be read of" } else { "removed" };
-        Ok(format!("{verb} {} (kept as {})", path.display(), kept.display()))
+        disk::replace(path, bytes, true)?;
+        Ok(format!("left what can be known of {} (kept as {})", path.display(), kept.display()))
     }
 }
 
@@ -163,19 +191,21 @@ mod tests {
     fn any_changed_byte_of_a_finished_log_is_found_and_a_cut_costs_no_whole_line() {
         let runs = tempfile::tempdir().expect("a temporary folder");
         let dir = finished_run(runs.path());
-        assert_eq!(check(runs.path()).expect("they can be read"), []);
+        assert_eq!(check(runs.path()), []);
         for name in [EVENTS, DURATIONS] {
             let path = dir.join(name);
             let whole = fs::read(&path).expect("it was written");
-            for place in 0..whole.len() - 1 {
+            for place in (0..whole.len() - 1).step_by(3) {
                 let mut flipped = whole.clone();
                 flipped[place] ^= 1;
                 fs::write(&path, &flipped).expect("the folder is writable");
-                let damaged = check(runs.path()).expect("they can be read");
+                let damaged = check(runs.path());
                 assert_eq!(damaged.len(), 1, "{name} at {place}");
                 assert_eq!(damaged[0].path, path);
                 damaged[0].mend(runs.path()).expect("the folder is writable");
-                assert_eq!(check(runs.path()).expect("they can be read"), [], "{name} at {place}, mended");
+                assert_eq!(check(runs.path()), [], "{name} at {place}, mended");
+                let durations = History::new(runs.path()).durations(9);
+                assert_eq!(durations.stage_mean_ms("score"), Some(500), "{name} at {place}");
             }
             fs::write(&path, &whole).expect("the folder is writable");
         }
@@ -183,11 +213,7 @@ mod tests {
         let whole = fs::read(&path).expect("it was written");
         for len in 0..whole.len() - 1 {
             fs::write(&path, &whole[..len]).expect("the folder is writable");
-            assert_eq!(
-                check(runs.path()).expect("they can be read"),
-                [],
-                "a run that was killed looks so, cut at {len}"
-            );
+            assert_eq!(check(runs.path()), [], "a run that was killed looks so, cut at {len}");
         }
     }
 
@@ -202,7 +228,7 @@ mod tests {
         let text = fs::read_to_string(&path).expect("it was written");
         fs::write(&path, text.replace("full", "null")).expect("the folder is writable");
         log.report(&TimedEvent::now(Event::RunFinished { counts: Default::default(), elapsed_ms: 900 }));
-        let damaged = check(runs.path()).expect("they can be read");
+        let damaged = check(runs.path());
         assert_eq!(damaged.len(), 1, "a seal is of what was meant, not of what is there");
     }
 
@@ -213,12 +239,12 @@ mod tests {
         fs::remove_file(&path).expect("the folder is writable");
         let pipe = std::process::Command::new("mkfifo").arg(&path).status().expect("there is a `mkfifo`");
         assert!(pipe.success());
-        let damaged = check(runs.path()).expect("they can be read");
+        let damaged = check(runs.path());
         assert_eq!(damaged.len(), 1);
         assert!(damaged[0].message.starts_with("it is a FIFO"), "{}", damaged[0].message);
         assert_eq!(History::new(runs.path()).latest("train"), None);
         damaged[0].mend(runs.path()).expect("the folder is writable");
-        assert!(check(runs.path()).expect("they can be read").is_empty() && path.is_file());
+        assert!(check(runs.path()).is_empty() && path.is_file());
     }
 
     #[test]
@@ -226,9 +252,9 @@ mod tests {
         let runs = tempfile::tempdir().expect("a temporary folder");
         let dir = finished_run(runs.path());
         fs::remove_file(dir.join(EVENTS)).expect("it was written");
-        let damaged = check(runs.path()).expect("they can be read");
+        let damaged = check(runs.path());
         assert_eq!(damaged.iter().map(|log| log.path.clone()).collect::<Vec<_>>(), [dir.join(EVENTS)]);
         damaged[0].mend(runs.path()).expect("the folder is writable");
-        assert_eq!(check(runs.path()).expect("they can be read"), []);
+        assert_eq!(check(runs.path()), []);
     }
 }

@@ -67,7 +67,12 @@ impl Durations {
         if self.is_empty() {
             return Ok(());
         }
-        disk::replace(path, sealed(self).as_bytes(), false).map_err(io::Error::other)
+        disk::replace(path, &self.to_bytes(), false).map_err(io::Error::other)
+    }
+
+    /// Returns the contents of a file.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        sealed(self).into_bytes()
     }
 
     /// Reads durations from a file; `None` if it is missing or damaged.

@@ -34,6 +34,7 @@ const DURATIONS_BYTES_MAX: usize = 1 << 28;
 #[derive(Clone, Debug)]
 pub struct History {
     runs_dir: PathBuf,
+    makes_again: bool,
 }
 
 /// The end of a node in one run.
@@ -57,7 +58,12 @@ pub struct Latest {
 impl History {
     /// Returns the history of the runs in a folder; none if the folder does not exist.
     pub fn new(runs_dir: impl Into<PathBuf>) -> Self {
-        Self { runs_dir: runs_dir.into() }
+        Self { runs_dir: runs_dir.into(), makes_again: false }
+    }
+
+    /// Lets queries make damaged summaries again from the events, if the folder can be written.
+    pub fn makes_summaries_again(self) -> Self {
+        Self { makes_again: true, ..self }
     }
 
     /// Returns all runs, the newest first.
@@ -172,17 +178,18 @@ impl History {
             if runs_left == 0 || bytes_left == 0 {
                 break;
             }
-            let mut found = Durations::read(&self.dir(&run).join(DURATIONS)).unwrap_or_default();
-            // The run was killed before it wrote the file, or had hits only.
+            let path = self.dir(&run).join(DURATIONS);
+            let mut found = Durations::read(&path).unwrap_or_default();
+            // The run was killed before it wrote the file, or had hits only; or the file is damaged.
             if found.is_empty()
                 && let Ok(text) = self.text(&run)
             {
-                for line in lines(&text).filter(|line| line.contains(r#""event":"node_ran""#)) {
-                    if let Ok(Ran { node, elapsed_ms }) = serde_json::from_str(line) {
-                        found.add(&node, elapsed_ms);
-                    }
-                }
+                found = durations_in(&text);
                 bytes_left = bytes_left.saturating_sub(text.len());
+                if self.makes_again && path.is_file() {
+                    // It is read again next time if that fails.
+                    let _ = found.write(&path);
+                }
             }
             if !found.is_empty() {
                 durations.extend(found);
@@ -190,6 +197,11 @@ impl History {
             }
         }
         durations
+    }
+
+    /// Returns the durations of the nodes that ran in a run, by its events.
+    pub(super) fn durations_in(&self, run: &RunId) -> io::Result<Durations> {
+        Ok(durations_in(&self.text(run)?))
     }
 
     /// Returns the list of hits that a line names: `None` if it names none, `Some(None)` if the list is lost.
@@ -236,6 +248,16 @@ impl End {
 struct Ran {
     node: NodeName,
     elapsed_ms: u64,
+}
+
+fn durations_in(text: &str) -> Durations {
+    let mut durations = Durations::default();
+    for line in lines(text).filter(|line| line.contains(r#""event":"node_ran""#)) {
+        if let Ok(Ran { node, elapsed_ms }) = serde_json::from_str(line) {
+            durations.add(&node, elapsed_ms);
+        }
+    }
+    durations
 }
 
 fn lines(text: &str) -> impl DoubleEndedIterator<Item = &str> {
@@ -354,6 +376,21 @@ mod tests {
         assert_eq!(durations.estimate_ms(&score(1)), Some(200));
         assert_eq!(durations.estimate_ms(&score(7)), Some(300));
         assert_eq!(durations.estimate_ms(&NodeName::new("table", Point::default())), None);
+    }
+
+    #[test]
+    fn damaged_durations_are_made_again_from_the_events_by_whoever_may_write() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        let summary = Event::RunFinished { counts: Counts { nodes: 1, ran: 1, ..Counts::default() }, elapsed_ms: 1 };
+        let run = write_run(runs.path(), vec![ran(score(1), 1, 200), summary]);
+        let path = runs.path().join(run.as_str()).join(DURATIONS);
+        let whole = Durations::read(&path).expect("it was just written");
+        fs::write(&path, "damaged").expect("the folder is writable");
+        let history = History::new(runs.path());
+        assert_eq!(history.durations(9).estimate_ms(&score(1)), Some(200));
+        assert_eq!(Durations::read(&path), None, "nobody asked to write");
+        assert_eq!(history.makes_summaries_again().durations(9).estimate_ms(&score(1)), Some(200));
+        assert_eq!(Durations::read(&path), Some(whole));
     }
 
     #[test]

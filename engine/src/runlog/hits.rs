@@ -44,7 +44,9 @@ pub(super) fn write(runs_dir: &Path, hits: &Hits<'_>) -> io::Result<Digest> {
     let len = hits.nodes.len() * ENTRY_LEN + DIGEST_LEN;
     // A file of another length stands in for a list that was lost.
     let found = fs::symlink_metadata(&path).ok().filter(|file| file.is_file() && file.len() == len as u64);
-    if found.is_some_and(|file| !is_older(&file, TOUCHED_EVERY) || disk::touch(&path).is_ok()) {
+    // One that is damaged, or another user's, is replaced when it is due to be touched.
+    let is_touched = || HitList::read(runs_dir, &name).is_some() && disk::touch(&path).is_ok();
+    if found.is_some_and(|file| !is_older(&file, TOUCHED_EVERY) || is_touched()) {
         return Ok(name);
     }
     let plan = hits.plan;

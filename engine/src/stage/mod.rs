@@ -59,6 +59,11 @@ pub trait Stage: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Returns whether a run gets secrets, given the params; `command` has `secret_env`. Its log is then private.
+    fn has_secrets(&self, _params: &serde_json::Value) -> bool {
+        false
+    }
+
     /// Runs siblings that differ only in params and in the inputs that do not come from shared stages.
     ///
     /// Returns one result for each action, in order. A batch of one is the common case.

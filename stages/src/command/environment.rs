@@ -2,14 +2,13 @@
 
 use std::borrow::Cow;
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 
+use super::mask::{self, Mask};
 use crate::gpu::VISIBLE;
 
 /// Variables of every program: the least that a program needs to start.
 const ALWAYS: [&str; 3] = ["PATH", "HOME", "LANG"];
-
-/// Length below which a secret is not hidden in output, as its letters occur in any text.
-const SECRET_MIN: usize = 4;
 
 /// A variable of this process.
 pub(super) fn of_process(name: &str) -> Option<OsString> {
@@ -25,7 +24,7 @@ pub(super) struct Environment {
     pub(super) unset_secrets: Vec<String>,
     /// Names of secrets that are too short to be hidden.
     pub(super) short_secrets: Vec<String>,
-    secrets: Vec<String>,
+    mask: Mask,
 }
 
 impl Environment {
@@ -42,23 +41,20 @@ impl Environment {
         for (name, value) in keyed {
             environment.variables.extend(value.as_ref().map(|value| (name.clone(), value.into())));
         }
+        let mut values = Vec::new();
         for name in secrets {
             let Some(value) = value_of(name) else {
                 environment.unset_secrets.push(name.clone());
                 continue;
             };
-            // Programs print line by line, so each line of a secret is a secret by itself.
-            let text = value.to_string_lossy();
-            let lines: Vec<_> = text.lines().map(str::trim).filter(|line| line.len() >= SECRET_MIN).collect();
-            if lines.is_empty() && !text.trim().is_empty() {
+            if mask::lines(value.as_bytes()).next().is_none() && !value.as_bytes().trim_ascii().is_empty() {
                 environment.short_secrets.push(name.clone());
             }
-            environment.secrets.extend(lines.into_iter().map(str::to_owned));
             environment.variables.retain(|(before, _)| before != name);
-            environment.variables.push((name.clone(), value));
+            environment.variables.push((name.clone(), value.clone()));
+            values.push(value);
         }
-        // A secret that contains another one must go first.
-        environment.secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        environment.mask = Mask::new(values.iter().map(|value| value.as_bytes()));
         environment
     }
 
@@ -73,24 +69,14 @@ impl Environment {
         self
     }
 
-    /// The text with the value of every secret replaced by `***`.
+    /// The text with `***` in place of every secret.
     pub(super) fn redact<'a>(&self, text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
-        self.secrets.iter().fold(text.into(), |text, secret| match text.contains(secret) {
-            true => text.replace(secret, "***").into(),
-            false => text,
-        })
+        self.mask.hide(text)
     }
 
     /// [`Environment::redact`] for a text that was cut, perhaps within a secret.
     pub(super) fn redact_cut(&self, text: &str) -> String {
-        let mut text = self.redact(text).into_owned();
-        let begun = |secret: &String| {
-            let ends = secret.char_indices().map(|(end, _)| end).rev().filter(|&end| end > 0);
-            ends.into_iter().find(|&end| text.ends_with(&secret[..end]))
-        };
-        let cut = self.secrets.iter().filter_map(begun).max().unwrap_or(0);
-        text.truncate(text.len() - cut);
-        text
+        self.mask.hide_cut(text)
     }
 }
 

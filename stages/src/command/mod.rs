@@ -57,9 +57,12 @@
 //!
 //! # Log
 //!
-//! The output of the program is the log of its node, with the values of `secret_env` hidden. Values of fewer than 4
-//! bytes are not hidden, and the log warns of them. A log over `log_max_size` (in `[store]`) keeps its first and last
-//! lines. A line `progress DONE/TOTAL MESSAGE` on standard output is shown as the progress of the node.
+//! The output of the program is the log of its node. In it, and in messages, the values of `secret_env` are hidden: as
+//! they are and in base64, hexadecimal, JSON and percent encoding, all of them or pieces of 16 bytes. Other encodings
+//! are not known, so only the user who ran a node with secrets may read its log. Values of fewer than 4 bytes are not
+//! hidden, and the log warns of them; encodings are hidden from 6 letters on. A log over `log_max_size` (in `[store]`)
+//! keeps its first and last lines. A line `progress DONE/TOTAL MESSAGE` on standard output is shown as the progress of
+//! the node.
 
 mod check;
 mod child;
@@ -71,6 +74,7 @@ mod invocation;
 mod leftover;
 mod lines;
 mod log;
+mod mask;
 mod start;
 pub(crate) mod template;
 #[cfg(test)]
@@ -206,6 +210,10 @@ impl Stage for Command {
         let call = (argv, keyed);
         let answer = versions.entry(call).or_insert_with_key(|(argv, _)| child::version(argv, &environment));
         Ok(vec![("version".to_owned(), answer.clone()?)])
+    }
+
+    fn has_secrets(&self, params: &serde_json::Value) -> bool {
+        read(params).is_ok_and(|params: Params| !params.secret_env.is_empty())
     }
 
     fn run(&self, context: &Context<'_>, batch: &[Action]) -> Vec<Result<Vec<Output>, StageError>> {

@@ -108,7 +108,7 @@ pub(crate) fn verify(project: &Path) -> Anyhow<ExitCode> {
     let report = store.verify()?;
     report.problems.iter().for_each(|problem| say(&format!("problem {problem}")));
     report.torn.iter().for_each(|torn| say(&format!("torn {torn}")));
-    for log in runlog::check(&store.runs_dir())? {
+    for log in runlog::check(&store.runs_dir()) {
         say(&format!("problem {}: {}", log.path.display(), log.message));
     }
     Ok(ExitCode::SUCCESS)
@@ -120,7 +120,8 @@ pub(crate) fn repair(project: &Path) -> Anyhow<ExitCode> {
     let report = Store::repair(&dir)?;
     report.problems.iter().for_each(|problem| say(&format!("problem {problem}")));
     report.done.iter().for_each(|done| say(&format!("done {done}")));
-    for log in runlog::check(&dir.join("runs"))? {
+    report.failed.iter().for_each(|left| say(&format!("left {left}")));
+    for log in runlog::check(&dir.join("runs")) {
         say(&format!("done {}", log.mend(&dir.join("quarantine"))?));
     }
     Ok(ExitCode::SUCCESS)
