@@ -4,10 +4,11 @@
 //! up. All others are found through index files (`coverage.rs`): [`Index::load`] reads the groups that have them. So
 //! every other method answers from memory; a caller first loads what it asks for, or uses an index without files.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use rayon::prelude::*;
 
@@ -18,6 +19,7 @@ use crate::format::layout::Layout;
 use crate::format::names;
 use crate::format::pack::{Pack, Record};
 use crate::format::record::{Header, Hit, Kind, Tombstone};
+use crate::lock::memory::lock;
 use crate::records::coverage::{Coverage, Distrusted};
 use crate::records::locations::{Location, Locations};
 use crate::records::pack_lengths::PackLengths;
@@ -38,6 +40,8 @@ pub(crate) struct Index {
     tables: [Locations; KINDS.len()],
     tombstones: HashSet<Tombstone>,
     pub(crate) coverage: Coverage,
+    /// Keys that were asked for and have several results with different outputs.
+    pub(crate) rivals: Mutex<BTreeSet<Digest>>,
 }
 
 impl Index {
@@ -240,7 +244,16 @@ impl Index {
         let mut all = self.tables[table_of(kind)?].all(&self.packs, digest);
         let first = all.next().copied()?;
         let Some(second) = all.next().copied() else { return Some(first) };
-        [first, second].into_iter().chain(all.copied()).min_by_key(|location| self.rank(location))
+        let all: Vec<_> = [first, second].into_iter().chain(all.copied()).collect();
+        if kind == Kind::Result && self.are_rivals(&all) {
+            lock(&self.rivals).insert(*digest);
+        }
+        all.into_iter().min_by_key(|location| self.rank(location))
+    }
+
+    /// Returns whether results of one key have different outputs.
+    pub(crate) fn are_rivals(&self, results: &[Location]) -> bool {
+        results.iter().any(|location| self.rank(location).0 != self.rank(&results[0]).0)
     }
 
     /// The order among results of one key.

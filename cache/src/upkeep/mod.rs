@@ -13,6 +13,7 @@ pub(crate) mod pin;
 pub(crate) mod problem;
 pub(crate) mod repair;
 mod retention;
+mod rivals;
 mod side_files;
 mod strays;
 pub(crate) mod verify;
