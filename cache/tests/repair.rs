@@ -192,7 +192,7 @@ fn a_pack_that_is_gone_or_cut_where_a_group_ends_is_missed() {
 fn a_store_of_a_newer_format_is_refused_and_left_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     full_store(dir.path());
-    fs::write(dir.path().join("format"), "orchestrate store 2\n").unwrap();
+    fs::write(dir.path().join("format"), "orchestrate store 3\n").unwrap();
     let before = tree(dir.path());
     let refusals = [
         Store::open(dir.path(), Access::ReadWrite).map(drop),
@@ -201,7 +201,7 @@ fn a_store_of_a_newer_format_is_refused_and_left_as_it_is() {
     ];
     for refusal in refusals {
         let error = refusal.unwrap_err();
-        assert!(matches!(error, StoreError::NewerFormat { found: 2, .. }), "{error}");
+        assert!(matches!(error, StoreError::NewerFormat { found: 3, .. }), "{error}");
         assert!(error.to_string().contains("use a newer orchestrate"), "{error}");
     }
     assert_eq!(tree(dir.path()), before);

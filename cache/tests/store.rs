@@ -160,11 +160,11 @@ fn keys_that_are_looked_up_together_get_the_answers_that_each_gets_alone() {
 #[test]
 fn a_store_of_a_later_format_is_refused_untouched() {
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("format"), "orchestrate store 2\n").unwrap();
+    fs::write(dir.path().join("format"), "orchestrate store 3\n").unwrap();
     let before = tree(dir.path());
     for access in [Access::ReadWrite, Access::ReadOnly] {
         let message = Store::open(dir.path(), access).unwrap_err().to_string();
-        assert!(message.contains("has format 2, and this program knows formats up to 1"), "{message}");
+        assert!(message.contains("has format 3, and this program knows formats up to 2"), "{message}");
     }
     assert_eq!(tree(dir.path()), before);
 }

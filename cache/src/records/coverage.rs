@@ -150,11 +150,6 @@ impl Coverage {
     pub(crate) fn is_used(&self) -> bool {
         !self.distrusted.all
     }
-
-    /// The number of records of a kind in index files; one that two files cover counts twice.
-    pub(super) fn count(&self, kind: Kind) -> u64 {
-        self.files.iter().map(|open| open.file.header.counts[kind as usize]).sum()
-    }
 }
 
 impl Index {

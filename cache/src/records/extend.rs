@@ -104,7 +104,7 @@ impl Index {
 /// Replaces the index files that cover some packs by one without these packs, before the packs are removed.
 ///
 /// - `dir`: for an unfinished file
-pub(crate) fn uncover(layout: &Layout, dir: &Path, going: &HashSet<String>) -> Result<(), StoreError> {
+pub(crate) fn uncover(layout: &Layout, dir: &Path, host: &str, going: &HashSet<String>) -> Result<(), StoreError> {
     let names = layout.pack_names()?;
     let open = |id: &String| match IndexFile::open(id, path(&layout.packs(), id)) {
         Ok(file) => file.header.packs.iter().any(|pack| going.contains(&pack.id)).then_some(file),
@@ -117,7 +117,7 @@ pub(crate) fn uncover(layout: &Layout, dir: &Path, going: &HashSet<String>) -> R
     let mut extension = Extension::default();
     let stays = |id: &str| !going.contains(id) && names.packs.iter().any(|pack| pack == id);
     files.iter().for_each(|file| extension.merge(file, stays));
-    if files.is_empty() { Ok(()) } else { extension.write(dir, &layout.packs()) }
+    if files.is_empty() { Ok(()) } else { extension.write(dir, host, &layout.packs()) }
 }
 
 impl<'i> Extension<'i> {
@@ -130,10 +130,10 @@ impl<'i> Extension<'i> {
     }
 
     /// Writes the file, with an unfinished one in `dir`. Errors: a damaged file among the merged ones.
-    pub(crate) fn write(self, dir: &Path, packs: &Path) -> Result<(), StoreError> {
+    pub(crate) fn write(self, dir: &Path, host: &str, packs: &Path) -> Result<(), StoreError> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let (ms, process, number) = (clock::now_ms(), std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let id = format!("{ms:012x}-{process:x}-{number:x}");
+        let id = format!("{ms:012x}-{host}-{process:x}-{number:x}");
         let mut writer = IndexWriter::begin(dir, &id, self.packs.list, self.most)?;
         let broken = |error: BrokenIndex| StoreError::io("merge the index files of", packs)(io::Error::other(error));
         let mut sources: Vec<_> =

@@ -133,7 +133,8 @@ impl Index {
     /// Tells the coverage the numbers of packs.
     pub(super) fn number_packs(&mut self) {
         let mut coverage = std::mem::take(&mut self.coverage);
-        let mut hosts: Vec<_> = self.packs.iter().map(|pack| names::pack_host(&pack.id)).collect();
+        let hosts = self.packs.iter().map(|pack| names::pack_host(&pack.id));
+        let mut hosts: Vec<_> = hosts.filter(|host| !host.is_empty()).collect();
         hosts.dedup();
         coverage.number(hosts.len() > 1, |id| self.pack_number(id));
         self.coverage = coverage;
@@ -281,17 +282,9 @@ impl Index {
         all.filter(move |(digest, location)| kind != Kind::Result || self.location(kind, digest) == Some(*location))
     }
 
-    /// Returns the number of records of a kind, those that only index files know included.
+    /// Returns the number of records of a kind in memory.
     pub(crate) fn count(&self, kind: Kind) -> usize {
-        if !self.coverage.is_used() {
-            return table_of(kind).map_or(0, |table| self.tables[table].len());
-        }
-        let is_young = |record: &Record<'_>| record.header.kind == Some(kind);
-        let young = |pack: &Pack| {
-            let groups = pack.groups_between(pack.covered, u64::MAX);
-            groups.map(|(_, _, group)| pack.records(group..group + 1).filter(is_young).count()).sum::<usize>()
-        };
-        self.packs.iter().map(young).sum::<usize>() + self.coverage.count(kind) as usize
+        table_of(kind).map_or(0, |table| self.tables[table].len())
     }
 
     /// Returns the outputs of a result.

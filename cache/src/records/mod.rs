@@ -8,4 +8,5 @@ pub(crate) mod extend;
 pub(crate) mod index;
 pub(crate) mod locations;
 pub(crate) mod pack_lengths;
+pub(crate) mod seal;
 pub(crate) mod writer;

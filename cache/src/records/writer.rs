@@ -18,7 +18,7 @@ use crate::format::names::pack_host;
 use crate::format::pack::PACK_BYTES;
 use crate::format::record::{Draft, Hit};
 use crate::lock::host::Host;
-use crate::lock::memory::{lock, write};
+use crate::lock::memory::{lock, read, write};
 use crate::lock::session::Session;
 use crate::lock::wait::{Hold, try_lock};
 use crate::records::durable;
@@ -222,7 +222,12 @@ fn take_over(
     avoid: &HashSet<String>,
     host: &Host,
 ) -> Result<Option<OpenPack>, StoreError> {
-    for id in layout.pack_ids()?.into_iter().filter(|id| pack_host(id) == host.id) {
+    let is_sealed = |id: &str| {
+        let index = read(index);
+        index.pack_number(id).is_some_and(|number| index.packs[number].is_sealed())
+    };
+    let ours = layout.pack_ids()?.into_iter().filter(|id| pack_host(id) == host.id && !is_sealed(id));
+    for id in ours {
         let path = layout.pack(&id);
         let Ok(file) = disk::open_to_write(&path) else { continue };
         let len = file.metadata().map_err(StoreError::io("read", &path))?.len();
@@ -234,7 +239,7 @@ fn take_over(
             let mut index = write(index);
             let number = index.read_pack(layout, &id)?;
             let pack = &index.packs[number];
-            (pack.end, pack.durable, pack.damage.is_empty() && pack.bad_bodies.is_empty())
+            (pack.end, pack.durable, pack.is_sound() && !pack.is_sealed())
         };
         if !is_sound {
             continue;

@@ -110,6 +110,7 @@ impl Store {
 
     /// Counts records, packs and objects.
     pub fn stats(&self) -> Result<StoreStats, StoreError> {
+        self.read_whole()?;
         let objects = objects(&self.layout)?;
         let quarantined = disk::list(&self.layout.quarantine())?.len() as u64;
         let index = self.index();

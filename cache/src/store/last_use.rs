@@ -10,13 +10,16 @@
 //! | 16 | 32 | digest of the keys |
 //! | 48 | 4 | CRC-32 of bytes 0 to 47 and of the keys |
 //! | 52 | 8 × count | the first eight bytes of each key, sorted |
+//! | 52 + 8 × count | 8 | `4C 45 4E 44` and the length of the batch with these bytes; earlier programs wrote none |
 //!
-//! So a run with the same keys as an earlier one adds 52 bytes. Nothing is synced, as losing a batch costs
-//! little.
+//! A run appends and reads only the last eight bytes: they tell that the batch before is whole. The file is read when
+//! results are listed or collected, and whenever its length doubles: then it is written anew if that saves much.
+//! Nothing is synced, as losing a batch costs little.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 
 use crate::error::StoreError;
 use crate::files::disk;
@@ -27,11 +30,13 @@ use crate::value::artifact::ActionKey;
 use crate::value::digest::Digest;
 
 const MAGIC: &[u8] = b"LUSE";
+const END: &[u8] = b"LEND";
 const HEADER_LEN: usize = 52;
+const END_LEN: usize = 8;
 /// A longer file is none: the list is shortened before it grows to this.
 const BYTES_MAX: u64 = 1 << 30;
-/// A longer file is written anew, if that saves much.
-const LONG_BYTES: usize = 8 << 20;
+/// A longer file is written anew when its length doubles, if that saves much.
+const LONG_BYTES: u64 = 8 << 20;
 
 /// Last use of keys, in milliseconds since 1970.
 #[derive(Debug, Default)]
@@ -69,23 +74,35 @@ impl LastUse {
 pub(crate) fn touch(layout: &Layout, keys: &[ActionKey], time_ms: u64) -> Result<(), StoreError> {
     let path = layout.last_use();
     let mut file = lock(layout)?;
-    let mut bytes = Vec::new();
-    (&mut file).take(BYTES_MAX).read_to_end(&mut bytes).map_err(StoreError::io("read", &path))?;
-    let batches = Batches::parse(&bytes);
+    let len = file.metadata().map_err(StoreError::io("read", &path))?.len();
+    let end = if is_whole(&file, len) { len } else { Batches::parse(&read(&mut file, layout)?).len as u64 };
     let (digest, keys) = list(keys.iter().map(ActionKey::prefix).collect());
-    let known = batches.keys.contains_key(&digest);
-    let batch = encode(&digest, if known { &[] } else { &keys }, time_ms);
-    disk::write_at(&file, &batch, batches.len as u64, &path)?;
-    let len = batches.len + batch.len();
-    if len < bytes.len() {
-        disk::truncate(&file, len as u64, &path)?;
+    let batch = encode(&digest, &keys, time_ms);
+    disk::write_at(&file, &batch, end, &path)?;
+    let after = end + batch.len() as u64;
+    if after < len {
+        disk::truncate(&file, after, &path)?;
     }
-    if len > LONG_BYTES {
-        bytes.truncate(batches.len);
-        bytes.extend(&batch);
-        shorten(&file, &bytes, layout)?;
+    if after > LONG_BYTES && end.checked_ilog2() != after.checked_ilog2() {
+        shorten(&file, &read(&mut file.try_clone().map_err(StoreError::io("read", &path))?, layout)?, layout)?;
     }
     Ok(())
+}
+
+/// Returns whether the file is empty or ends with the end of a batch.
+fn is_whole(file: &File, len: u64) -> bool {
+    let mut end = [0; END_LEN];
+    let is_end = |end: [u8; END_LEN]| {
+        let batch = Reader(&end[END.len()..]).u32().map_or(0, u64::from);
+        end.starts_with(END) && (HEADER_LEN as u64..=len).contains(&batch)
+    };
+    len == 0 || len > END_LEN as u64 && file.read_exact_at(&mut end, len - END_LEN as u64).is_ok() && is_end(end)
+}
+
+fn read(file: &mut File, layout: &Layout) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = Vec::new();
+    let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(BYTES_MAX).read_to_end(&mut bytes));
+    read.map(|_| bytes).map_err(StoreError::io("read", layout.last_use()))
 }
 
 /// Returns the damage of the file's bytes, whether only its end is damaged, and the bytes that can be kept.
@@ -136,13 +153,16 @@ fn list(mut prefixes: Vec<u64>) -> (Digest, Vec<u8>) {
 }
 
 fn encode(digest: &Digest, keys: &[u8], time_ms: u64) -> Vec<u8> {
-    let count = u32::try_from(keys.len() / 8).expect("a run has fewer than 4 billion nodes");
+    let count = (keys.len() / 8) as u32;
     let mut bytes = MAGIC.to_vec();
     bytes.extend(count.to_le_bytes());
     bytes.extend(time_ms.to_le_bytes());
     bytes.extend(digest.as_bytes());
     bytes.extend(crc(&[&bytes, keys]).to_le_bytes());
     bytes.extend(keys);
+    let len = u32::try_from(bytes.len() + END_LEN).expect("a run has fewer than half a billion nodes");
+    bytes.extend(END);
+    bytes.extend(len.to_le_bytes());
     bytes
 }
 
@@ -176,6 +196,9 @@ impl<'a> Batches<'a> {
                 continue;
             };
             at += HEADER_LEN + batch.keys.len();
+            if bytes[at..].starts_with(END) && bytes.len() >= at + END_LEN {
+                at += END_LEN;
+            }
             all.len = at;
             if !batch.keys.is_empty() {
                 all.keys.insert(batch.digest, batch.keys);
@@ -222,39 +245,62 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_needs_what_an_earlier_one_needed_adds_a_header() {
+    fn the_latest_use_of_each_key_counts() {
         let dir = tempfile::tempdir().unwrap();
         let layout = layout(dir.path());
         let (forth, back): (Vec<_>, Vec<_>) = ((0..100).map(key).collect(), (0..100).rev().map(key).collect());
         touch(&layout, &forth, 1).unwrap();
-        assert_eq!(len(&layout), (HEADER_LEN + 100 * 8) as u64);
         touch(&layout, &back, 3).unwrap();
         touch(&layout, &[key(7)], 2).unwrap();
-        assert_eq!(len(&layout), (3 * HEADER_LEN + 101 * 8) as u64);
+        assert_eq!(len(&layout), (3 * (HEADER_LEN + END_LEN) + 201 * 8) as u64);
         let last = LastUse::read(&layout).unwrap();
         assert!(forth.iter().all(|key| last.of_key(key) == Some(3)));
         assert_eq!(last.of_key(&key(100)), None);
     }
 
     #[test]
-    fn a_batch_that_is_cut_or_flipped_is_dropped_and_overwritten() {
+    fn a_batch_that_is_cut_is_overwritten_and_one_that_is_flipped_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let layout = layout(dir.path());
         touch(&layout, &[key(1)], 1).unwrap();
         touch(&layout, &[key(2)], 2).unwrap();
         let whole = fs::read(layout.last_use()).unwrap();
-        let batch = HEADER_LEN + 8;
+        let batch = HEADER_LEN + 8 + END_LEN;
         for place in 0..batch {
             let mut flipped = whole.clone();
             flipped[batch + place] ^= 1;
-            for bytes in [&whole[..batch + place], &flipped] {
+            for (bytes, is_cut) in [(&whole[..batch + place], true), (&flipped, false)] {
                 fs::write(layout.last_use(), bytes).unwrap();
                 let last = LastUse::read(&layout).unwrap();
-                assert_eq!((last.of_key(&key(1)), last.of_key(&key(2))), (Some(1), None));
+                let has_keys = place >= HEADER_LEN + 8;
+                assert_eq!((last.of_key(&key(1)), last.of_key(&key(2))), (Some(1), has_keys.then_some(2)));
                 touch(&layout, &[key(2)], 2).unwrap();
-                assert_eq!(fs::read(layout.last_use()).unwrap(), whole);
+                assert_eq!(LastUse::read(&layout).unwrap().of_key(&key(2)), Some(2));
+                let now = fs::read(layout.last_use()).unwrap();
+                if is_cut {
+                    assert!(now.starts_with(&whole) || has_keys && damage(&now).is_none(), "cut at {place}");
+                } else if !has_keys {
+                    assert!(damage(&now).is_some(), "flipped at {place}");
+                }
             }
         }
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_program_is_read_and_continued() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = layout(dir.path());
+        let (digest, keys) = list(vec![key(1).prefix(), key(2).prefix()]);
+        let old = |keys: &[u8], time_ms| {
+            let batch = encode(&digest, keys, time_ms);
+            batch[..batch.len() - END_LEN].to_vec()
+        };
+        fs::write(layout.last_use(), [old(&keys, 1), old(&[], 5)].concat()).unwrap();
+        touch(&layout, &[key(3)], 7).unwrap();
+        touch(&layout, &[key(2)], 8).unwrap();
+        let last = LastUse::read(&layout).unwrap();
+        assert_eq!([1, 2, 3].map(|number| last.of_key(&key(number))), [Some(5), Some(8), Some(7)]);
+        assert_eq!(damage(&fs::read(layout.last_use()).unwrap()), None);
     }
 
     #[test]
@@ -265,7 +311,7 @@ mod tests {
             touch(&layout, &[key(time)], time).unwrap();
         }
         let mut bytes = fs::read(layout.last_use()).unwrap();
-        bytes[HEADER_LEN + 8 + 20] ^= 1;
+        bytes[HEADER_LEN + 8 + END_LEN + 20] ^= 1;
         fs::write(layout.last_use(), &bytes).unwrap();
         touch(&layout, &[key(4)], 4).unwrap();
         let last = LastUse::read(&layout).unwrap();
@@ -284,7 +330,7 @@ mod tests {
             touch(&layout, &keys, time).unwrap();
         }
         let before = len(&layout);
-        let file = lock(&layout).unwrap();
+        let file = super::lock(&layout).unwrap();
         shorten(&file, &fs::read(layout.last_use()).unwrap(), &layout).unwrap();
         assert!(len(&layout) < before / 5);
         let last = LastUse::read(&layout).unwrap();

@@ -24,10 +24,10 @@ use crate::lock::memory::{lock, read, write};
 use crate::lock::session::Session;
 use crate::lock::use_lock::{UseLock, Using};
 use crate::lock::wait::{self, Hold};
-use crate::records::durable;
 use crate::records::index::Index;
 use crate::records::pack_lengths::{self, PackLengths};
 use crate::records::writer::Writer;
+use crate::records::{durable, seal};
 use crate::store::last_use;
 use crate::value::artifact::ActionKey;
 use crate::value::digest::{Digest, DigestMap};
@@ -166,9 +166,11 @@ impl Store {
         RwLockWriteGuard::downgrade(index)
     }
 
-    /// Writes an index file if none covers at least so many records.
+    /// Writes an index file if none covers at least so many records, and seals packs if there are many.
     pub(crate) fn extend_index(&self, least: usize) -> Result<()> {
-        if self.access == Access::ReadOnly || self.index().uncovered() < least {
+        let Some(host) = self.session.as_ref().map(|session| &session.host) else { return Ok(()) };
+        let is_due = |index: &Index| index.uncovered() >= least || !index.surplus(&host.id).is_empty();
+        if !is_due(&self.index()) {
             return Ok(());
         }
         // One process at a time; another one does the work of this one too.
@@ -178,11 +180,14 @@ impl Store {
             // Another process was quicker.
             self.index_mut().read_again(&self.layout)?;
         }
+        let surplus = self.index().surplus(&host.id);
+        seal::seal(&self.layout, &self.index, &surplus)?;
+        seal::sync_uncovered(&self.layout, &self.index)?;
         let index = self.index();
-        if index.uncovered() < least {
+        if index.uncovered() < least && surplus.is_empty() {
             return Ok(());
         }
-        index.extension().write(self.session_dir()?, &self.layout.packs())?;
+        index.extension().write(self.session_dir()?, &host.id, &self.layout.packs())?;
         drop(index);
         self.index_mut().cover_anew(&self.layout)
     }

@@ -246,3 +246,34 @@ fn processes_that_write_beside_each_other_find_everything_of_each_other() {
     assert_eq!(hits(&store, 0..2500), (0..2400).collect::<Vec<_>>());
     assert_eq!(store.verify().unwrap().problems, []);
 }
+
+#[test]
+fn many_short_packs_are_sealed_and_nobody_opens_them_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let stores: Vec<_> = (0..12).map(|_| open(dir.path())).collect();
+    stores.iter().zip(0..).for_each(|(store, number)| record(store, number * 10..number * 10 + 10));
+    assert_eq!(stores[0].layout.pack_ids().unwrap().len(), 12);
+    stores[0].refresh().unwrap();
+    stores[0].extend_index(1).unwrap();
+    assert_eq!(stores[0].index().packs.iter().filter(|pack| pack.is_sealed()).count(), 0, "each has its writer");
+    drop(stores);
+    let store = open(dir.path());
+    store.extend_index(1 << 20).unwrap();
+    assert_eq!(store.index().packs.iter().filter(|pack| pack.is_done()).count(), 4);
+    assert_eq!(hits(&store, 0..120), (0..120).collect::<Vec<_>>());
+    record(&store, 120..200);
+    drop(store);
+    let store = open(dir.path());
+    let done: Vec<_> = store.index().packs.iter().filter(|pack| pack.is_done()).map(|pack| pack.end).collect();
+    let lens = store
+        .index()
+        .packs
+        .iter()
+        .filter(|pack| pack.is_done())
+        .map(|pack| pack.path.metadata().unwrap().len())
+        .collect::<Vec<_>>();
+    assert_eq!(done, lens, "nothing was appended");
+    assert_eq!(hits(&store, 0..300), (0..200).collect::<Vec<_>>());
+    assert_eq!(store.verify().unwrap().problems, []);
+    assert_eq!(store.gc(&GcPolicy::default()).unwrap().packs, 0, "a seal is no dead record");
+}

@@ -123,7 +123,7 @@ pub(crate) fn rewrite(store: &Store, packs: &HashSet<String>, kept: &Kept) -> Re
     let mut lengths = pack_lengths::read(&store.layout).unwrap_or_default();
     lengths.retain(|id, _| !packs.contains(id));
     pack_lengths::write(&store.layout, &lengths)?;
-    extend::uncover(&store.layout, store.session_dir()?, packs)?;
+    extend::uncover(&store.layout, store.session_dir()?, &store.session()?.host.id, packs)?;
     for id in packs {
         disk::remove_file(&store.layout.pack(id))?;
     }
