@@ -17,6 +17,7 @@ use nix::sys::time::TimeSpec;
 
 use crate::error::StoreError;
 use crate::files::fault::{self, Change};
+use crate::files::host::{self, Host};
 use crate::files::mounts::mounts_below;
 use crate::files::regular::{self, Irregular};
 
@@ -181,9 +182,10 @@ pub fn touch(path: &Path) -> Result<()> {
 
 /// Replaces a whole file: readers see the old bytes or the new ones, even after a crash if it is durable.
 ///
-/// The folder must exist. The new bytes first go to a new file `.new-NAME` beside it, under a lock. If a killed process
-/// left such a file, it is removed, so that nothing piles up where people look. If a live process or somebody else has
-/// that name, the next one is tried: `.new-NAME~1` and so on. Nobody waits, and nobody is kept from writing.
+/// The folder must exist. The new bytes first go to a new file `.new-NAME~HOST` beside it, under a lock. If a killed
+/// process of this host left such a file, it is removed, so that nothing piles up where people look. If a live process
+/// or somebody else has that name, the next one is tried: `.new-NAME~HOST-1` and so on. Nobody waits, and nobody is
+/// kept from writing. Locks of other hosts may not reach this one, so their files are theirs.
 pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
     let dir = path.parent().expect("a replaced file lies in a folder");
     let (new, mut file) = create_unfinished(path).map_err(StoreError::io("write", path))?;
@@ -211,24 +213,37 @@ const UNFINISHED_MAX: u32 = 1000;
 /// Returns the final name of an unfinished file of [`replace`].
 pub fn finished_name(name: &str) -> Option<&str> {
     let rest = name.strip_prefix(NEW)?;
+    let is_number = |text: &str| text.parse::<u32>().is_ok_and(|parsed| parsed.to_string() == text);
     match rest.rsplit_once('~') {
-        Some((finished, number)) if number.parse::<u32>().is_ok_and(|parsed| parsed.to_string() == number) => {
-            Some(finished)
-        }
-        _ => Some(rest),
+        // Earlier versions had no host in these names.
+        Some((finished, number)) if is_number(number) => Some(finished),
+        Some((finished, writer)) => match writer.split_once('-') {
+            None if host::is_id(writer) => Some(finished),
+            Some((writer, number)) if host::is_id(writer) && is_number(number) => Some(finished),
+            _ => Some(rest),
+        },
+        None => Some(rest),
     }
+}
+
+/// Returns the paths of unfinished files of this host for `path`, in the order in which they are tried.
+pub fn unfinished(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let dir = path.parent().expect("a replaced file lies in a folder");
+    let host = Host::of(if dir.as_os_str().is_empty() { Path::new(".") } else { dir }).id;
+    (0..UNFINISHED_MAX).map(move |number| {
+        let mut new = OsString::from(NEW);
+        new.push(path.file_name().expect("a replaced file has a name"));
+        new.push(format!("~{host}"));
+        if number > 0 {
+            new.push(format!("-{number}"));
+        }
+        path.with_file_name(new)
+    })
 }
 
 /// Creates and locks the unfinished file for `path`.
 fn create_unfinished(path: &Path) -> io::Result<(PathBuf, File)> {
-    let name = path.file_name().expect("a replaced file has a name");
-    for number in 0..UNFINISHED_MAX {
-        let mut new = OsString::from(NEW);
-        new.push(name);
-        if number > 0 {
-            new.push(format!("~{number}"));
-        }
-        let new = path.with_file_name(new);
+    for new in unfinished(path) {
         let create = || {
             fault::step(Change::Create, path)?;
             File::options().write(true).create_new(true).open(&new)

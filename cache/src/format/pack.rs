@@ -215,7 +215,11 @@ impl Pack {
     /// Reads the groups appended since the last call; returns their numbers.
     pub(crate) fn read_new(&mut self) -> Result<Range<usize>, StoreError> {
         let known = self.groups.len();
-        let file = disk::open(&self.path)?;
+        let file = match disk::open(&self.path) {
+            // Another host may have written its records anew, in other packs, since the packs were listed.
+            Err(error) if error.is_gone() => return Ok(known..known),
+            opened => opened?,
+        };
         let len = file.metadata().map_err(StoreError::io("read", &self.path))?.len();
         let mut window = Window::new(&file, &self.path, len);
         while self.end < len {

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::StoreError;
+use crate::error::{StoreError, is_gone};
 use crate::files::disk;
 use crate::format::layout::Layout;
 use crate::format::names::{LOCK, session_host};
@@ -172,8 +172,8 @@ impl Claims {
 
     /// Gives up the claim of a key.
     pub(crate) fn release(&self, key: &ActionKey) {
-        // Another host may have taken the claim over. Not told by the number of the file, which a FUSE mount may give to
-        // names and not to files.
+        // Another host may have taken the claim over. Not told by the number of the file, which a FUSE mount may give
+        // to names and not to files.
         let is_ours = self.holds(key);
         lock(&self.held).remove(key);
         if is_ours && let Err(error) = disk::remove_file(&self.layout.claim(key)) {
@@ -215,7 +215,7 @@ impl Claims {
     fn is_alive(&self, key: &ActionKey, path: &Path) -> Result<bool, StoreError> {
         // Opened, not only queried: a client of a file server then asks for the bytes anew.
         let text = match disk::read(path, CLAIM_BYTES) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if is_gone(&error) => return Ok(false),
             read => read.map_err(StoreError::io("read", path))?,
         };
         let uptime = watch::uptime();
