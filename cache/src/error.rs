@@ -187,11 +187,21 @@ impl StoreError {
         matches!(self, Self::Io { source, .. } if source.kind() == kind)
     }
 
+    /// Returns whether a file is gone, here or on its server.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_gone(source))
+    }
+
     /// Adds action and path to an I/O error.
     pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
         let path = path.as_ref().to_owned();
         move |source| Self::Io { action, path, source }
     }
+}
+
+/// Returns whether a file is gone: another host may have removed it while this one had it open, or had its name.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle)
 }
 
 /// Returns advice about a cause.

@@ -49,6 +49,53 @@ fn a_result_that_a_neighbour_recorded_first_wins() {
 }
 
 #[test]
+fn of_two_results_for_one_key_all_readers_choose_the_same_and_verify_names_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (open(dir.path()), open(dir.path()));
+    let outputs = [("one", &one), ("two", &two)].map(|(bytes, store)| record(store, "a", bytes.as_bytes()));
+    let outputs = outputs.map(|output| vec![("out".to_owned(), output)]);
+    one.commit().unwrap();
+    two.commit().unwrap();
+    for store in [&one, &two] {
+        assert_eq!(store.warn_of_rivals(), None);
+        store.refresh().unwrap();
+    }
+    let chosen = outputs.iter().min().unwrap();
+    let reader = Store::open(dir.path(), Access::ReadOnly).unwrap();
+    for store in [&one, &two, &open(dir.path()), &reader] {
+        assert_eq!(store.hit(&key("a")).unwrap().outputs, *chosen);
+        let warning = store.warn_of_rivals().unwrap();
+        assert!(warning.contains("different outputs for a key"), "{warning}");
+        assert_eq!(
+            outputs.each_ref().map(|own| store.served(&key("a"), own, false).unwrap()),
+            outputs.each_ref().map(|own| own == chosen)
+        );
+    }
+    let rivals = open(dir.path()).verify().unwrap();
+    assert_eq!((rivals.rivals.len(), rivals.problems.len()), (1, 0));
+    assert!(rivals.rivals[0].message.contains("the result of score[name=a]"), "{:?}", rivals.rivals);
+}
+
+#[test]
+fn a_result_of_a_holder_that_was_taken_for_dead_goes_if_there_is_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let (slow, quick) = (open(dir.path()), open(dir.path()));
+    let lost = vec![("out".to_owned(), record(&slow, "a", b"slow"))];
+    let alone = vec![("out".to_owned(), record(&slow, "b", b"slow"))];
+    slow.commit().unwrap();
+    let kept = vec![("out".to_owned(), record(&quick, "a", b"quick"))];
+    quick.commit().unwrap();
+    slow.refresh().unwrap();
+    assert!(!slow.served(&key("a"), &lost, true).unwrap());
+    assert!(slow.served(&key("b"), &alone, true).unwrap(), "nobody else has recorded one");
+    for store in [&slow, &open(dir.path())] {
+        assert_eq!(store.hit(&key("a")).unwrap().outputs, kept);
+        assert_eq!(store.hit(&key("b")).unwrap().outputs, alone);
+        assert_eq!(store.warn_of_rivals(), None);
+    }
+}
+
+#[test]
 fn a_lease_excludes_stores_and_threads_until_it_is_dropped() {
     let dir = tempfile::tempdir().unwrap();
     let (one, two) = (open(dir.path()), open(dir.path()));

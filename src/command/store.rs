@@ -151,6 +151,9 @@ pub(crate) fn verify(quick: bool, args: StoreArgs) -> anyhow::Result<Outcome> {
         let orphans = terminal::count(report.orphans.len(), "file");
         let _ = writeln!(text, "{orphans} that no result needs; `orchestrate store gc` deletes them");
     }
+    for rivals in &report.rivals {
+        let _ = writeln!(text, "{rivals}; a stage that gives other bytes each time is not worth caching");
+    }
     for path in &report.strange {
         let _ = writeln!(text, "{}: not made by the store, which leaves it alone", path.display());
     }

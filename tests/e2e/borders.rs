@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command};
 
 use crate::crash::{signal, wait_for};
+use orchestrate_cache::disk;
+
 use crate::rerun::LETTERS;
 use crate::sandbox::Sandbox;
 
@@ -54,8 +56,12 @@ fn links_in_a_shared_store_are_not_followed_by_writes() {
     let sandbox = Sandbox::with_spec(LETTERS);
     sandbox.run_well(&[]);
     sandbox.write("victim", "AAAA precious");
-    for link in [".new-pack-ends", ".new-stat-cache", "tmp/0.lock"] {
-        let link = sandbox.path(".orchestrate").join(link);
+    let store = sandbox.path(".orchestrate");
+    // The files that the next process of this host writes.
+    let unfinished = ["pack-ends", "stat-cache"].map(|name| disk::unfinished(&store.join(name)).next());
+    let names = fs::read_dir(store.join("tmp")).expect("it is a store").map(|entry| entry.expect("it is there").path());
+    let session = names.into_iter().find(|path| path.to_string_lossy().ends_with("-0.lock"));
+    for link in unfinished.into_iter().chain([session]).flatten() {
         let _ = fs::remove_file(&link);
         std::os::unix::fs::symlink(sandbox.path("victim"), link).unwrap();
     }

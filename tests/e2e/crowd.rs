@@ -79,13 +79,13 @@ struct Tally {
 }
 
 /// A pseudo-random number below `below`, the same in every run.
-fn drawn(round: usize, what: &str, below: u64) -> u64 {
+pub(crate) fn drawn(round: usize, what: &str, below: u64) -> u64 {
     let digest = Digest::of(format!("{round} {what}").as_bytes());
     u64::from_le_bytes(*digest.as_bytes().first_chunk().expect("a digest has 32 bytes")) % below
 }
 
 /// Key, status and output of each node of a run; the last line of a killed run may be torn.
-fn nodes(out: &str) -> Vec<(String, Value)> {
+pub(crate) fn nodes(out: &str) -> Vec<(String, Value)> {
     let lines = out.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let nodes = lines.filter(|line| line["reason"] == "node");
     nodes.map(|line| (line["key"].as_str().unwrap_or_default().to_owned(), line)).collect()

@@ -3,6 +3,7 @@
 //! One binary that drives the built `orchestrate`. Most stories use `command` stages of `sh`, which need no training.
 
 mod borders;
+mod clocks;
 mod command;
 mod crash;
 mod crowd;
@@ -13,6 +14,7 @@ mod disk;
 mod errors;
 mod experiments;
 mod forget;
+mod hosts;
 mod input;
 mod limits;
 mod logs;

@@ -19,6 +19,7 @@ use nix::unistd::Uid;
 
 use crate::error::StoreError;
 use crate::files::fault::{self, Change};
+use crate::files::host::{self, Host};
 use crate::files::mounts::mounts_below;
 use crate::files::regular::{self, Irregular};
 use crate::files::rights::Rights;
@@ -147,7 +148,7 @@ fn make_folder(path: &Path) -> io::Result<()> {
     if fs::symlink_metadata(path).is_ok() {
         return Err(ErrorKind::AlreadyExists.into());
     }
-    for new in unfinished_names(path) {
+    for new in unfinished(path) {
         match fs::create_dir(&new) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
             made => made?,
@@ -258,9 +259,10 @@ pub fn touch(path: &Path) -> Result<()> {
 
 /// Replaces a whole file: readers see the old bytes or the new ones, even after a crash if it is durable.
 ///
-/// The folder must exist. The new bytes first go to a new file `.new-NAME` beside it, under a lock. If a killed process
-/// left such a file, it is removed, so that nothing piles up where people look. If a live process or somebody else has
-/// that name, the next one is tried: `.new-NAME~1` and so on. Nobody waits, and nobody is kept from writing.
+/// The folder must exist. The new bytes first go to a new file `.new-NAME~HOST` beside it, under a lock. If a killed
+/// process of this host left such a file, it is removed, so that nothing piles up where people look. If a live process
+/// or somebody else has that name, the next one is tried: `.new-NAME~HOST-1` and so on. Nobody waits, and nobody is
+/// kept from writing. Locks of other hosts may not reach this one, so their files are theirs.
 pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
     let dir = path.parent().expect("a replaced file lies in a folder");
     let created = create_unfinished(path, OpenOptions::new().write(true)).map_err(StoreError::io("write", path));
@@ -292,22 +294,29 @@ const UNFINISHED_MAX: u32 = 1000;
 /// Returns the final name of an unfinished file of [`replace`].
 pub fn finished_name(name: &str) -> Option<&str> {
     let rest = name.strip_prefix(NEW)?;
+    let is_number = |text: &str| text.parse::<u32>().is_ok_and(|parsed| parsed.to_string() == text);
     match rest.rsplit_once('~') {
-        Some((finished, number)) if number.parse::<u32>().is_ok_and(|parsed| parsed.to_string() == number) => {
-            Some(finished)
-        }
-        _ => Some(rest),
+        // Earlier versions had no host in these names.
+        Some((finished, number)) if is_number(number) => Some(finished),
+        Some((finished, writer)) => match writer.split_once('-') {
+            None if host::is_id(writer) => Some(finished),
+            Some((writer, number)) if host::is_id(writer) && is_number(number) => Some(finished),
+            _ => Some(rest),
+        },
+        None => Some(rest),
     }
 }
 
-/// Returns the names for an unfinished file or folder, beside its final one.
-fn unfinished_names(path: &Path) -> impl Iterator<Item = PathBuf> {
-    let name = path.file_name().expect("what is made has a name");
+/// Returns the paths of unfinished files or folders of this host for `path`, in the order in which they are tried.
+pub fn unfinished(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let dir = path.parent().expect("a replaced file lies in a folder");
+    let host = Host::of(if dir.as_os_str().is_empty() { Path::new(".") } else { dir }).id;
     (0..UNFINISHED_MAX).map(move |number| {
         let mut new = OsString::from(NEW);
-        new.push(name);
+        new.push(path.file_name().expect("a replaced file has a name"));
+        new.push(format!("~{host}"));
         if number > 0 {
-            new.push(format!("~{number}"));
+            new.push(format!("-{number}"));
         }
         path.with_file_name(new)
     })
@@ -315,7 +324,7 @@ fn unfinished_names(path: &Path) -> impl Iterator<Item = PathBuf> {
 
 /// Creates and locks the unfinished file for `path`.
 fn create_unfinished(path: &Path, options: &OpenOptions) -> io::Result<(PathBuf, File)> {
-    for new in unfinished_names(path) {
+    for new in unfinished(path) {
         let create = || {
             fault::step(Change::Create, path)?;
             options.clone().create_new(true).open(&new)

@@ -6,6 +6,7 @@ pub(crate) mod clock;
 pub mod disk;
 pub mod fault;
 pub(crate) mod frame;
+pub(crate) mod host;
 pub(crate) mod mounts;
 pub mod native_path;
 pub(crate) mod process;

@@ -1,6 +1,7 @@
 //! Names of a store's files and folders. Everything else in its folders belongs to somebody else: it is not
 //! read, moved or removed, and `verify` lists it.
 
+use crate::files::host::is_id as is_host;
 use crate::value::digest::Digest;
 
 /// Folders created when a store is opened.
@@ -32,8 +33,6 @@ pub(crate) const PIN: &str = ".json";
 pub(crate) const LOCK: &str = ".lock";
 /// Suffix of the file of sightings of a host.
 pub(crate) const SEEN: &str = ".seen";
-/// Hexadecimal digits of the id of a host.
-pub(crate) const HOST_LEN: usize = 12;
 
 /// Returns whether a folder is among those of a store.
 pub(crate) fn is_folder(name: &str) -> bool {
@@ -64,10 +63,6 @@ fn is_pack_id(id: &str) -> bool {
     let parts: Vec<_> = id.split('-').collect();
     let is_known = matches!(parts.len(), 3 | 4) && parts.iter().all(|part| is_hex(part));
     is_known && parts[0].len() >= 12 && (parts.len() == 3 || is_host(parts[1]))
-}
-
-fn is_host(text: &str) -> bool {
-    text.len() == HOST_LEN && is_hex(text)
 }
 
 /// Returns the host of a session, `None` for one of format 1, from the name of its folder: `5e0c1d2f3a4b-0`, host and

@@ -227,7 +227,11 @@ impl Pack {
     }
 
     fn read_groups(&mut self, known: usize) -> Result<(), StoreError> {
-        let file = disk::open(&self.path)?;
+        let file = match disk::open(&self.path) {
+            // Another host may have written its records anew, in other packs, since the packs were listed.
+            Err(error) if error.is_gone() => return Ok(()),
+            opened => opened?,
+        };
         let len = file.metadata().map_err(StoreError::io("read", &self.path))?.len();
         let mut window = Window::new(&file, &self.path, len);
         while self.end < len {

@@ -23,8 +23,7 @@
 //!
 //! [`Store::try_lease_across_hosts`]: crate::Store::try_lease_across_hosts
 
-use std::collections::HashMap;
-use std::fs::File;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -32,8 +31,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::StoreError;
-use crate::files::disk::{self, is_at};
+use crate::error::{StoreError, is_gone};
+use crate::files::disk;
 use crate::format::layout::Layout;
 use crate::format::names::{LOCK, session_host};
 use crate::lock::holder;
@@ -46,6 +45,10 @@ use crate::value::artifact::ActionKey;
 /// Least time between two readings of a claim of another host: each is a request to a file server.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
+/// Time after which a file server shows each result of a holder that has given up its claim: clients ask it for the
+/// present length of a file every few seconds. It is waited for only if a claim goes that was waited for.
+const SHOWN_AFTER: Duration = Duration::from_secs(3);
+
 /// The most bytes read of a claim.
 const CLAIM_BYTES: u64 = 1 << 16;
 
@@ -54,8 +57,8 @@ const CLAIM_BYTES: u64 = 1 << 16;
 pub(crate) struct Claims {
     layout: Layout,
     session: Arc<Session>,
-    /// The files of claims that this process holds.
-    held: Mutex<HashMap<ActionKey, File>>,
+    /// Claims that this process holds.
+    held: Mutex<HashSet<ActionKey>>,
     /// Claims of other hosts that were found alive.
     waited: Mutex<HashMap<ActionKey, Waited>>,
 }
@@ -63,7 +66,9 @@ pub(crate) struct Claims {
 /// A claim of another host.
 #[derive(Debug)]
 struct Waited {
-    alive_at: Instant,
+    looked_at: Instant,
+    /// When the claim was first found to be gone.
+    gone_at: Option<Instant>,
     /// Its first bytes, and when they were first seen: all that can be watched of a claim that cannot be read.
     text: Vec<u8>,
     since: Duration,
@@ -89,27 +94,40 @@ impl Claims {
 
     /// Claims a key; returns false if another host computes it. The caller holds the lease of this host.
     pub(crate) fn try_claim(&self, key: &ActionKey) -> Result<bool, StoreError> {
-        if lock(&self.waited).get(key).is_some_and(|waited| waited.alive_at.elapsed() < LOOK_AGAIN) {
+        if lock(&self.waited).get(key).is_some_and(|waited| waited.looked_at.elapsed() < LOOK_AGAIN) {
             return Ok(false);
         }
         let path = self.layout.claim(key);
         let line = self.line();
         disk::create_folder(&self.layout.claims())?;
-        let mut file = self.create(&path, &line)?;
-        if file.is_none() {
+        if self.has_just_gone(key, &path) {
+            return Ok(false);
+        }
+        if !self.create(&path, &line)? {
             if self.is_alive(key, &path)? {
                 return Ok(false);
             }
             disk::replace(&path, &line, false)?;
             // If another host took the claim over at the same time, the file may have its line.
-            file = Some(disk::open(&path)?).filter(|_| self.has_line(&path, &line));
+            if !self.has_line(&path, &line) {
+                return Ok(false);
+            }
         }
-        let is_ours = file.is_some();
-        if let Some(file) = file {
-            lock(&self.waited).remove(key);
-            lock(&self.held).insert(*key, file);
+        lock(&self.waited).remove(key);
+        lock(&self.held).insert(*key);
+        Ok(true)
+    }
+
+    /// Returns whether a claim that was waited for has gone a moment ago: its result may not be visible here yet.
+    fn has_just_gone(&self, key: &ActionKey, path: &Path) -> bool {
+        let mut waited = lock(&self.waited);
+        let Some(waited) = waited.get_mut(key) else { return false };
+        if path.symlink_metadata().is_ok() {
+            waited.gone_at = None;
+            return false;
         }
-        Ok(is_ours)
+        waited.looked_at = Instant::now();
+        waited.gone_at.get_or_insert_with(Instant::now).elapsed() < SHOWN_AFTER
     }
 
     /// Returns whether a claim is still this process's, and takes it once more if nobody has it; `None` if another host
@@ -124,42 +142,41 @@ impl Claims {
 
     /// Returns whether a claim is still this process's.
     pub(crate) fn holds(&self, key: &ActionKey) -> bool {
-        lock(&self.held).contains_key(key) && self.has_line(&self.layout.claim(key), &self.line())
+        lock(&self.held).contains(key) && self.has_line(&self.layout.claim(key), &self.line())
     }
 
     fn has_line(&self, path: &Path, line: &[u8]) -> bool {
         disk::read(path, CLAIM_BYTES).is_ok_and(|read| read == line)
     }
 
-    /// Creates a claim; `None` if there is one. The file has its line from the start: if the process died before it
-    /// wrote the line, the holder would be unknown, and so could be another host.
-    fn create(&self, path: &Path, line: &[u8]) -> Result<Option<File>, StoreError> {
+    /// Creates a claim; returns false if there is one. The file has its line from the start: if the process died before
+    /// it wrote the line, the holder would be unknown, and so could be another host.
+    fn create(&self, path: &Path, line: &[u8]) -> Result<bool, StoreError> {
         let mut temporary = disk::temporary(self.session.dir.path()?, "claim-")?;
         disk::append(temporary.as_file_mut(), line, path)?;
-        let made = match disk::link(temporary.path(), path) {
-            Ok(()) => return Ok(Some(temporary.into_file())),
+        match disk::link(temporary.path(), path) {
+            Ok(()) => Ok(true),
             // A file server may have made the link, and its answer was lost.
-            Err(_) if is_at(temporary.as_file(), path) => return Ok(Some(temporary.into_file())),
-            Err(error) if error.is(io::ErrorKind::AlreadyExists) => return Ok(None),
+            Err(error) if error.is(io::ErrorKind::AlreadyExists) => Ok(self.has_line(path, line)),
             // The filesystem has no hard links.
-            Err(error) if !error.is(io::ErrorKind::StorageFull) && !path.exists() => disk::create_new(path, 0o644),
-            Err(error) => return Err(error),
-        };
-        match made {
-            Ok(mut file) => disk::append(&mut file, line, path).map(|()| Some(file)),
-            Err(error) if error.is(io::ErrorKind::AlreadyExists) => Ok(None),
+            Err(error) if !error.is(io::ErrorKind::StorageFull) && !path.exists() => {
+                match disk::create_new(path, 0o644) {
+                    Ok(mut file) => disk::append(&mut file, line, path).map(|()| true),
+                    Err(error) if error.is(io::ErrorKind::AlreadyExists) => Ok(false),
+                    Err(error) => Err(error),
+                }
+            }
             Err(error) => Err(error),
         }
     }
 
     /// Gives up the claim of a key.
     pub(crate) fn release(&self, key: &ActionKey) {
-        let path = self.layout.claim(key);
-        // Another host may have taken the claim over.
-        if let Some(file) = lock(&self.held).remove(key)
-            && is_at(&file, &path)
-            && let Err(error) = disk::remove_file(&path)
-        {
+        // Another host may have taken the claim over. Not told by the number of the file, which a FUSE mount may give
+        // to names and not to files.
+        let is_ours = self.holds(key);
+        lock(&self.held).remove(key);
+        if is_ours && let Err(error) = disk::remove_file(&self.layout.claim(key)) {
             tracing::warn!("{error}");
         }
     }
@@ -198,13 +215,14 @@ impl Claims {
     fn is_alive(&self, key: &ActionKey, path: &Path) -> Result<bool, StoreError> {
         // Opened, not only queried: a client of a file server then asks for the bytes anew.
         let text = match disk::read(path, CLAIM_BYTES) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if is_gone(&error) => return Ok(false),
             read => read.map_err(StoreError::io("read", path))?,
         };
         let uptime = watch::uptime();
         let mut waited = lock(&self.waited);
         let known = waited.entry(*key).or_insert_with(|| Waited {
-            alive_at: Instant::now(),
+            looked_at: Instant::now(),
+            gone_at: None,
             text: text.clone(),
             since: uptime,
         });
@@ -223,7 +241,7 @@ impl Claims {
             Err(_) => Some(uptime.saturating_sub(known.since)),
         };
         let is_alive = stood_still.is_some_and(|time| time < watch::claim_ends());
-        known.alive_at = Instant::now();
+        known.looked_at = Instant::now();
         if let (false, Some(time)) = (is_alive, stood_still) {
             tracing::info!("{} is taken over: no heartbeat for {} s", path.display(), time.as_secs());
         }
@@ -233,7 +251,7 @@ impl Claims {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
     use std::path::PathBuf;
 
     use super::*;
@@ -267,7 +285,7 @@ mod tests {
         fn try_lease(&self) -> Option<crate::Lease> {
             lock(&self.store.leases().unwrap().claims.waited)
                 .values_mut()
-                .for_each(|waited| waited.alive_at = waited.alive_at.checked_sub(LOOK_AGAIN).unwrap());
+                .for_each(|waited| waited.looked_at = waited.looked_at.checked_sub(LOOK_AGAIN).unwrap());
             self.store.try_lease_across_hosts(&KEY).unwrap()
         }
     }
@@ -292,6 +310,19 @@ mod tests {
         far.session.end();
         assert!(far.try_lease().is_some());
         assert!(!far.claim.exists(), "it was given up");
+    }
+
+    #[test]
+    fn a_claim_that_goes_while_it_is_waited_for_leaves_time_for_its_result_to_show() {
+        let far = Claimed::new();
+        assert!(far.try_lease().is_none());
+        fs::remove_file(&far.claim).unwrap();
+        assert!(far.try_lease().is_none());
+        let claims = &far.store.leases().unwrap().claims;
+        let long_ago = Instant::now().checked_sub(SHOWN_AFTER).unwrap();
+        lock(&claims.waited).get_mut(&KEY).unwrap().gone_at = Some(long_ago);
+        assert!(far.try_lease().is_some());
+        assert!(lock(&claims.waited).is_empty());
     }
 
     #[test]

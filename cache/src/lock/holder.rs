@@ -9,6 +9,7 @@ use std::path::Path;
 
 use nix::unistd::Pid;
 
+use crate::files::host;
 use crate::files::process::{Process, pids};
 
 /// Text for an unknown holder.
@@ -37,11 +38,6 @@ fn name(pids: &[Pid]) -> Option<String> {
     let (first, others) = pids.split_first()?;
     let more = if others.is_empty() { String::new() } else { format!(" (and {} more)", others.len()) };
     Some(describe(*first) + &more)
-}
-
-/// Returns the name of this host.
-pub(crate) fn host() -> String {
-    nix::unistd::gethostname().map_or_else(|_| "unknown".to_owned(), |name| name.to_string_lossy().into())
 }
 
 /// Shortens a text of another process to one line of a terminal.
@@ -133,7 +129,7 @@ fn describe(pid: Pid) -> String {
         facts.push(format!("started {seconds} s ago"));
     }
     let facts = if facts.is_empty() { String::new() } else { format!(" ({})", facts.join(", ")) };
-    format!("process {pid} on {}{facts}", plain(&host()))
+    format!("process {pid} on {}{facts}", plain(&host::name()))
 }
 
 /// Returns how many seconds ago a process began.
@@ -162,7 +158,10 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
         let told = of_file(&path);
-        assert!(told.starts_with(&format!("process {} on {} (`sh -c kill -STOP $$;", holder.id(), host())), "{told}");
+        assert!(
+            told.starts_with(&format!("process {} on {} (`sh -c kill -STOP $$;", holder.id(), host::name())),
+            "{told}"
+        );
         assert!(told.contains("stopped, as by Ctrl-Z") && told.contains("s ago"), "{told}");
         holder.kill().unwrap();
         holder.wait().unwrap();

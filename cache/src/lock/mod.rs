@@ -13,7 +13,7 @@
 //! | claim: a file `claims/KEY` | by the session's heartbeat, while a node runs | the same, if heavy (`claim.rs`) |
 //! | `packs/ID.pack` | exclusively, across commits | the process that appends to the pack (`writer.rs`) |
 //! | `last-use` | exclusively, for milliseconds | a run that adds its keys (`last_use.rs`) |
-//! | `.new-NAME` | exclusively, for milliseconds | the process that replaces the file `NAME` (`disk.rs`) |
+//! | `.new-NAME~HOST` | exclusively, for milliseconds | the process that replaces the file `NAME` (`disk.rs`) |
 //!
 //! Collections and repairs exclude each other by the lease of a reserved key. The engine has three locks of its own,
 //! taken with the functions of `wait.rs`: the log of a live run, the record of a published folder, and a spec, whose
@@ -38,7 +38,7 @@
 //! - session: the folder `tmp/HOST-NUMBER/` without a lock is swept when the store is opened next;
 //! - pack: the next writer cuts off a torn tail;
 //! - `last-use`: the next batch overwrites half a batch;
-//! - `.new-NAME`: the next writer of `NAME` removes the file;
+//! - `.new-NAME~HOST`: the next writer of `NAME` removes the file;
 //! - `use.lock` and `gc.lock`: the next collection removes the bytes without a result that a killed one left;
 //! - claim: a process of the same host, which already has the lease, takes the file over at once; another host does
 //!   two minutes after the last heartbeat.
@@ -49,7 +49,6 @@
 pub(crate) mod claim;
 pub(crate) mod heart;
 pub(crate) mod holder;
-pub(crate) mod host;
 pub(crate) mod lease;
 pub(crate) mod memory;
 pub(crate) mod session;

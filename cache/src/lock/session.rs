@@ -21,12 +21,12 @@ use std::time::Duration;
 
 use crate::error::StoreError;
 use crate::files::disk;
+use crate::files::host::{Host, boot};
 use crate::files::regular::Irregular;
 use crate::format::layout::Layout;
 use crate::format::names::{LOCK, SEEN, is_session, is_session_file, session_host};
 use crate::lock::heart::{Heart, Others, Probe};
 use crate::lock::holder;
-use crate::lock::host::{Host, boot};
 use crate::lock::memory::lock;
 use crate::lock::session_file::{Needs, SessionFile, sign_of};
 use crate::lock::use_lock::UseLock;
@@ -224,8 +224,6 @@ pub(crate) fn sweep_beyond(tmp: &Path, own: &Session) -> Result<(), StoreError> 
 }
 
 /// Reads all other live sessions, and keeps in a file what it sees of other hosts.
-///
-/// The caller reads the index first: a result is noted before it is recorded.
 pub(crate) fn neighbours(tmp: &Path, own: &Session) -> Result<Neighbours, StoreError> {
     let mut found = Neighbours::default();
     let seen = tmp.join(boot() + SEEN);

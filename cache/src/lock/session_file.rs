@@ -9,7 +9,7 @@
 //!
 //! Integers are little-endian. A note keeps a result or an object from collections until the session ends. The keys of
 //! hits are noted before `use.lock` is given up. Those of new results are noted before their records are written, and a
-//! collection reads the notes after the index: it knows no result without its note. An object is noted while `use.lock`
+//! collection reads notes after the index too: it knows no result without its note. An object is noted while `use.lock`
 //! is held, as it may have no result yet. No clock takes part.
 //!
 //! The file outlives its session. The next session that takes it overwrites it from the start and cuts nothing, so a
@@ -25,7 +25,7 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::StoreError;
+use crate::error::{StoreError, is_gone};
 use crate::files::disk;
 use crate::lock::memory::lock;
 
@@ -124,7 +124,7 @@ impl Needs {
     pub(crate) fn read(path: &Path) -> Result<Option<Self>, StoreError> {
         match disk::read(path, BYTES_MAX) {
             Ok(bytes) => Ok(Some(Self::parse(&bytes))),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) if is_gone(&error) => Ok(None),
             Err(error) => Err(StoreError::io("read", path)(error)),
         }
     }
@@ -144,7 +144,7 @@ impl Needs {
 pub(crate) fn sign_of(path: &Path) -> Result<Sign, StoreError> {
     // Opened anew each time: a client of a file server then asks for the bytes anew.
     let file = match disk::open(path) {
-        Err(error) if error.is(ErrorKind::NotFound) => return Ok(Sign::default()),
+        Err(error) if error.is_gone() => return Ok(Sign::default()),
         opened => opened?,
     };
     let mut head = [0; 16];

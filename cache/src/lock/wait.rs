@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::error::StoreError;
+use crate::error::{StoreError, is_gone};
 use crate::files::regular::{self, Irregular};
 use crate::lock::holder;
 
@@ -75,7 +75,7 @@ pub fn is_held(lock: &Path) -> bool {
     // Some filesystems lock only files that are open for writing; the files of others may be open for reading only.
     match regular::open(options.clone().write(true), lock).or_else(|_| regular::open(&options, lock)) {
         Ok(file) => file.try_lock().is_err(),
-        Err(error) => error.kind() != io::ErrorKind::NotFound && !Irregular::is_cause_of(&error),
+        Err(error) => !is_gone(&error) && !Irregular::is_cause_of(&error),
     }
 }
 

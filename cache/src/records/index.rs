@@ -4,11 +4,11 @@
 //! up. All others are found through index files (`coverage.rs`): [`Index::load`] reads the groups that have them. So
 //! every other method answers from memory; a caller first loads what it asks for, or uses an index without files.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
@@ -19,6 +19,7 @@ use crate::format::layout::Layout;
 use crate::format::names;
 use crate::format::pack::{Pack, Record};
 use crate::format::record::{Header, Hit, Kind, Tombstone};
+use crate::lock::memory::lock;
 use crate::records::coverage::{Coverage, Distrusted};
 use crate::records::locations::{Location, Locations};
 use crate::records::pack_lengths::PackLengths;
@@ -41,6 +42,8 @@ pub(crate) struct Index {
     tombstones: HashSet<Tombstone>,
     pub(crate) coverage: Coverage,
     pub(super) trust: Arc<Trust>,
+    /// Keys that were asked for and have several results with different outputs.
+    pub(crate) rivals: Mutex<BTreeSet<Digest>>,
 }
 
 impl Index {
@@ -279,7 +282,16 @@ impl Index {
             return None;
         };
         let Some(second) = all.next().copied() else { return Some(first) };
-        [first, second].into_iter().chain(all.copied()).min_by_key(|location| self.rank(location))
+        let all: Vec<_> = [first, second].into_iter().chain(all.copied()).collect();
+        if kind == Kind::Result && self.are_rivals(&all) {
+            lock(&self.rivals).insert(*digest);
+        }
+        all.into_iter().min_by_key(|location| self.rank(location))
+    }
+
+    /// Returns whether results of one key have different outputs.
+    pub(crate) fn are_rivals(&self, results: &[Location]) -> bool {
+        results.iter().any(|location| self.rank(location).0 != self.rank(&results[0]).0)
     }
 
     /// Lists the signed results of a key in memory beside the used one: others may trust only these.

@@ -12,12 +12,12 @@ use std::sync::{Mutex, MutexGuard, RwLock};
 use serde::Serialize;
 
 use crate::error::StoreError;
+use crate::files::host::Host;
 use crate::files::{clock, disk};
 use crate::format::layout::Layout;
 use crate::format::names::pack_host;
 use crate::format::pack::PACK_BYTES;
 use crate::format::record::{Draft, Hit};
-use crate::lock::host::Host;
 use crate::lock::memory::{lock, read, write};
 use crate::lock::session::Session;
 use crate::lock::wait::{Hold, try_lock};

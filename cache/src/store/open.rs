@@ -20,7 +20,7 @@ use crate::files::{clock, disk};
 use crate::format::layout::{Access, Layout};
 use crate::format::record::Kind;
 use crate::lock::lease::{Lease, Leases};
-use crate::lock::memory::{read, write};
+use crate::lock::memory::{lock, read, write};
 use crate::lock::session::Session;
 use crate::lock::use_lock::{UseLock, Using};
 use crate::lock::wait::{self, Hold};
@@ -255,6 +255,22 @@ impl Store {
     /// Takes the warnings about other hosts since the last call, a sentence each.
     pub fn take_warnings(&self) -> Vec<String> {
         self.session.as_ref().map(|session| session.others.take_warnings()).unwrap_or_default()
+    }
+
+    /// Returns a sentence about the keys that were looked up and have several results with different outputs.
+    pub fn warn_of_rivals(&self) -> Option<String> {
+        let index = self.index();
+        let rivals = lock(&index.rivals);
+        let first = ActionKey(*rivals.first()?);
+        Some(format!(
+            "two hosts have recorded different outputs for {}, as locks do not reach from one to the other; all use the \
+             same one of them, and `orchestrate store verify` names them all (for example `orchestrate store show {}`)",
+            match rivals.len() {
+                1 => "a key".to_owned(),
+                count => format!("each of {count} keys"),
+            },
+            first.0.short()
+        ))
     }
 
     pub(crate) fn leases(&self) -> Result<&Arc<Leases>> {

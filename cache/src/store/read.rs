@@ -1,8 +1,6 @@
 //! Reads of an open store: lookups by key, artifacts and blobs, each checked.
 
-use std::io::ErrorKind;
-
-use crate::error::StoreError;
+use crate::error::{StoreError, is_gone};
 use crate::files::disk;
 use crate::format::blob::{BlobError, BlobLocation};
 use crate::format::layout::Access;
@@ -71,7 +69,10 @@ impl Store {
     pub(super) fn read_result(&self, key: &ActionKey) -> Result<Option<ActionResult>> {
         let index = self.index_with(Kind::Result, &[key.0]);
         let Some(location) = index.location(Kind::Result, &key.0) else { return Ok(None) };
-        let file = disk::open(&index.packs[location.pack as usize].path)?;
+        let file = match disk::open(&index.packs[location.pack as usize].path) {
+            Err(error) if error.is_gone() => return Ok(None),
+            opened => opened?,
+        };
         let result = index.result(&location, &file)?;
         drop(index);
         if result.is_none() {
@@ -116,7 +117,7 @@ impl Store {
         let is_readable = match error {
             BlobError::Mismatch { .. } => true,
             BlobError::Read { source, .. } if source.raw_os_error() == Some(nix::libc::EIO) => false,
-            BlobError::Read { source, .. } if source.kind() == ErrorKind::NotFound => {
+            BlobError::Read { source, .. } if is_gone(&source) => {
                 write(&self.objects).remove(digest);
                 return self.missing(digest);
             }

@@ -54,10 +54,13 @@ impl Store {
         };
         self.commit()?;
         let nobody_looks_up = self.use_lock()?.exclude()?;
-        // Before the notes are read, as a result is noted first.
+        // Notes are read before and after the index. A session noted its results before it recorded them, so the later
+        // look has the notes of all results in the index. If it records others meanwhile and ends, the earlier look has
+        // the notes of their objects.
+        let mut alone = Alone::try_take(self)?;
         self.refresh()?;
         self.read_whole()?;
-        let alone = Alone::try_take(self)?;
+        alone.look_again()?;
         self.forget_objects();
         if !policy.dry_run {
             if let Some(hosts) = alone.beyond() {
@@ -160,9 +163,19 @@ impl<'s> Alone<'s> {
             wait::lock(file, Hold::Shared, "the end of a garbage collection", &path)?;
         }
         let mut alone = Self { is_alone: excludes, neighbours: Neighbours::default(), excludes, store };
-        alone.neighbours = session::neighbours(&store.layout.tmp(), store.session()?)?;
-        alone.is_alone &= alone.neighbours.beyond.is_empty();
+        alone.look_again()?;
         Ok(alone)
+    }
+
+    /// Adds what other sessions have noted by now.
+    fn look_again(&mut self) -> Result<(), StoreError> {
+        let Neighbours { notes, beyond } = session::neighbours(&self.store.layout.tmp(), self.store.session()?)?;
+        self.neighbours.notes.extend(notes);
+        self.neighbours.beyond.extend(beyond);
+        self.neighbours.beyond.sort_unstable();
+        self.neighbours.beyond.dedup();
+        self.is_alone &= self.neighbours.beyond.is_empty();
+        Ok(())
     }
 
     /// Returns an error if somebody else has the store open.

@@ -43,6 +43,8 @@ pub struct VerifyReport {
     pub orphans: Vec<PathBuf>,
     /// Foreign files and folders; they are somebody's, and nothing touches them.
     pub strange: Vec<PathBuf>,
+    /// Keys with several results, recorded by different hosts; all readers use the same one.
+    pub rivals: Vec<Problem>,
 }
 
 impl Store {
@@ -84,6 +86,7 @@ impl Store {
         report.problems.par_extend(objects.par_iter().filter_map(|object| self.verify_object(object)));
         self.forget_objects();
         self.verify_results(&objects, &mut report)?;
+        report.rivals = self.rivals();
         let indexes = self.check_indexes()?;
         report.bytes_read += indexes.bytes_read;
         report.problems.extend(indexes.problems);

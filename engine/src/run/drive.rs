@@ -176,6 +176,11 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         self.lookups.touch();
         let (known, interrupted) = (&self.lookups.known, stop.asked());
         self.publications.finish(known, &mut self.teller, interrupted, self.options.merge_tables);
+        self.store
+            .take_warnings()
+            .into_iter()
+            .chain(self.store.warn_of_rivals())
+            .for_each(|text| self.teller.warn(text));
         let counts = self.scheduler.counts();
         trust::notes(self.store, counts.ran > 0).into_iter().for_each(|note| self.teller.warn(note));
         let elapsed_ms = milliseconds(self.started.elapsed());

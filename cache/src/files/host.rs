@@ -1,7 +1,7 @@
-//! The host: processes with the same [`Host::id`] see each other's kernel locks on a store.
+//! The host: processes with the same [`Host::id`] see each other's kernel locks in a folder.
 //!
-//! The id is part of the names of packs and sessions, so that nobody appends to a pack, or removes the files, of a
-//! process whose lock may not reach. It is a digest of
+//! The id is part of the names of packs, sessions and unfinished files, so that nobody appends to a pack, or removes
+//! the files, of a process whose lock may not reach. It is a digest of
 //!
 //! - the machine id and the name of the host: containers of one image share the former and differ in the latter;
 //! - on filesystems that are not known to be local, also the last start of the host, and the device number of the
@@ -14,11 +14,12 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::format::names::HOST_LEN;
-use crate::lock::holder;
 use crate::value::digest::Digest;
 
-/// This host, as it sees one store.
+/// Hexadecimal digits of an id.
+pub(crate) const HOST_LEN: usize = 12;
+
+/// This host, as it sees one folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Host {
     pub(crate) id: String,
@@ -27,9 +28,9 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Returns the host for a store in this folder.
+    /// Returns the host for a folder.
     pub(crate) fn of(dir: &Path) -> Self {
-        let name = holder::host();
+        let name = name();
         let machine = first_line("/etc/machine-id");
         let mut facts = format!("{machine}\n{name}\n");
         // An image of a container may have no machine id.
@@ -46,6 +47,16 @@ impl Host {
 pub(crate) fn boot() -> String {
     let boot = first_line("/proc/sys/kernel/random/boot_id");
     Digest::of(boot.as_bytes()).to_string()[..HOST_LEN].to_owned()
+}
+
+/// Returns the name of this host.
+pub(crate) fn name() -> String {
+    nix::unistd::gethostname().map_or_else(|_| "unknown".to_owned(), |name| name.to_string_lossy().into())
+}
+
+/// Returns whether a text is the id of a host.
+pub(crate) fn is_id(text: &str) -> bool {
+    text.len() == HOST_LEN && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn first_line(path: &str) -> String {
