@@ -137,6 +137,16 @@ impl Coverage {
         self.reach.iter().filter(is_beside).map(|pack| (&pack.id, &pack.end)).collect()
     }
 
+    /// The number of entries of all files.
+    pub(super) fn entries(&self) -> u64 {
+        self.files.iter().map(|open| open.file.header.entries()).sum()
+    }
+
+    /// Returns when the oldest covered result was recorded, in milliseconds since 1970; the maximum if there is none.
+    pub(super) fn oldest_ms(&self) -> u64 {
+        self.reach.iter().map(|pack| pack.oldest_ms).min().unwrap_or(u64::MAX)
+    }
+
     pub(super) fn distrusted(&self) -> &Distrusted {
         &self.distrusted
     }

@@ -346,6 +346,24 @@ impl Index {
         all.filter(move |(digest, location)| kind != Kind::Result || self.location(kind, digest) == Some(*location))
     }
 
+    /// Returns the number of records in all packs; one that two index files cover counts twice.
+    pub(crate) fn records(&self) -> u64 {
+        self.coverage.entries() + self.packs.iter().map(|pack| pack.young as u64).sum::<u64>()
+    }
+
+    /// Returns when the oldest result was recorded, in milliseconds since 1970; the maximum if there is none.
+    pub(crate) fn oldest_ms(&self) -> u64 {
+        let young = |pack: &Pack| {
+            let groups = pack.groups_between(pack.covered, u64::MAX);
+            groups
+                .flat_map(|(_, _, group)| pack.records(group..group + 1))
+                .filter_map(|record| record.header.recorded_ms())
+                .min()
+        };
+        let oldest = self.packs.iter().filter_map(young).min().unwrap_or(u64::MAX);
+        oldest.min(self.coverage.oldest_ms())
+    }
+
     /// Returns the number of records of a kind in memory.
     pub(crate) fn count(&self, kind: Kind) -> usize {
         table_of(kind).map_or(0, |table| self.tables[table].len())

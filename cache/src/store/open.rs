@@ -290,6 +290,11 @@ impl Store {
         last_use::touch(&self.layout, keys, clock::now_ms())
     }
 
+    #[cfg(test)]
+    pub(crate) fn index_lock(&self) -> &RwLock<Index> {
+        &self.index
+    }
+
     pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
         read(&self.index)
     }

@@ -313,3 +313,48 @@ fn many_short_packs_are_sealed_and_nobody_opens_them_again() {
     assert_eq!(store.verify().unwrap().problems, []);
     assert_eq!(store.gc(&GcPolicy::default()).unwrap().packs, 0, "a seal is no dead record");
 }
+
+#[test]
+fn a_large_store_within_its_limits_is_not_read_for_a_collection() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    record(&store, 0..300);
+    store.extend_index(1).unwrap();
+    let policy = |max_size_bytes, max_age_ms| GcPolicy {
+        max_size_bytes,
+        max_age: Some(std::time::Duration::from_millis(max_age_ms)),
+        ..GcPolicy::default()
+    };
+    // All were recorded at 1.
+    let is_within = |policy: &GcPolicy, least| store.is_within(policy, &[], 1000, least).unwrap();
+    assert!(is_within(&policy(Some(1 << 30), 5000), 900) && is_within(&policy(None, 5000), 900));
+    assert!(!is_within(&policy(Some(1 << 30), 5000), 902), "a small store is read all the same");
+    assert!(!is_within(&policy(Some(1000), 5000), 900) && !is_within(&policy(Some(1 << 30), 998), 900));
+    assert!(!is_within(&GcPolicy::default(), 900), "bytes without a result are all that goes without limits");
+    let plan = store.plan_within(&policy(Some(1 << 30), 5000), &[], 1000, false).unwrap();
+    assert!(plan.objects.is_empty() && plan.packs.is_empty() && plan.report.bytes_kept > 10_000);
+    assert_eq!(in_memory(&store), 0);
+}
+
+#[test]
+fn many_short_packs_are_written_anew_as_one() {
+    let dir = tempfile::tempdir().unwrap();
+    for round in 0..9 {
+        let stores: Vec<_> = (0..9).map(|_| open(dir.path())).collect();
+        let first = |number: usize| round * 90 + number * 10;
+        stores.iter().enumerate().for_each(|(number, store)| record(store, first(number)..first(number) + 10));
+        drop(stores);
+        let store = open(dir.path());
+        store.refresh().unwrap();
+        let ids: Vec<_> = store.index().packs.iter().map(|pack| pack.id.clone()).collect();
+        crate::records::seal::seal(&store.layout, store.index_lock(), &ids).unwrap();
+    }
+    let store = open(dir.path());
+    store.extend_index(1).unwrap();
+    assert_eq!(store.layout.pack_ids().unwrap().len(), 81);
+    assert_eq!(store.gc(&GcPolicy::default()).unwrap().packs, 81);
+    assert_eq!(store.layout.pack_ids().unwrap().len(), 1);
+    assert_eq!(hits(&store, 0..900), (0..810).collect::<Vec<_>>());
+    assert_eq!(hits(&open(dir.path()), 0..900), (0..810).collect::<Vec<_>>());
+    assert_eq!(store.verify().unwrap().problems, []);
+}

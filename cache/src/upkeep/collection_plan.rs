@@ -13,14 +13,18 @@ use crate::format::record::{Hit, Kind};
 use crate::lock::wait::is_held;
 use crate::store::Store;
 use crate::store::catalog::{self, ObjectFile};
-use crate::upkeep::compact::{self, Kept, PackUse};
+use crate::upkeep::compact::{self, Kept};
 use crate::upkeep::gc_report::{Collected, GcPolicy, GcReport, LogUse};
 use crate::upkeep::pin::Pin;
 use crate::upkeep::retention::{Use, rank};
 use crate::upkeep::strays;
 use crate::value::artifact::ActionKey;
 
+/// Short packs that a collection leaves; more are written anew as few long ones.
+const SHORT_MAX: usize = 64;
+
 /// The removals of a collection; a dry run ends with this plan.
+#[derive(Default)]
 pub(crate) struct CollectionPlan {
     pub(crate) report: GcReport,
     pub(crate) kept: Kept,
@@ -91,16 +95,78 @@ impl Store {
 
         let mut packs = HashSet::new();
         if !report.in_use {
-            for pack in compact::pack_uses(&self.index(), &kept)? {
-                let PackUse { id, dead_bytes, .. } = &pack;
-                if pack.is_worth_rewriting() || (policy.max_size_bytes.is_some() && *dead_bytes > 0) {
-                    report.bytes_freed += dead_bytes;
-                    packs.insert(id.clone());
+            // Dead bytes of other packs go only if they take room that is needed.
+            let is_full = match policy.max_size_bytes {
+                Some(max) => self.bytes_on_disk()? > max,
+                None => false,
+            };
+            let uses = compact::pack_uses(&self.index(), &kept)?;
+            let are_many = uses.iter().filter(|pack| pack.is_short()).count() > SHORT_MAX;
+            for pack in uses {
+                if pack.is_worth_rewriting() || is_full && pack.dead_bytes > 0 || are_many && pack.is_short() {
+                    report.bytes_freed += pack.dead_bytes;
+                    packs.insert(pack.id);
                 }
             }
         }
         report.packs = packs.len() as u64;
-        let mut plan = CollectionPlan { report, kept, objects, packs, checkpoints: Vec::new(), paths: Vec::new() };
+        let plan = CollectionPlan { report, kept, objects, packs, ..CollectionPlan::default() };
+        self.plan_files(policy, now_ms, plan)
+    }
+
+    /// Returns whether a store with at least so many records keeps its limits, as far as lengths of files and times of
+    /// recording tell. False if nothing limits it.
+    pub(crate) fn is_within(
+        &self,
+        policy: &GcPolicy,
+        logs: &[LogUse],
+        now_ms: u64,
+        least: u64,
+    ) -> Result<bool, StoreError> {
+        let index = self.index();
+        if index.records() < least || policy.max_size_bytes.is_none() && policy.max_age.is_none() {
+            return Ok(false);
+        }
+        let is_young = policy.max_age.is_none() || !is_older(index.oldest_ms(), policy.max_age, now_ms);
+        drop(index);
+        let logs: u64 = logs.iter().map(|log| log.size_bytes).sum();
+        let is_small = match policy.max_size_bytes {
+            Some(max) => self.bytes_on_disk()? + logs <= max,
+            None => true,
+        };
+        Ok(is_young && is_small)
+    }
+
+    /// Plans a collection that keeps all results; changes nothing.
+    pub(crate) fn plan_within(
+        &self,
+        policy: &GcPolicy,
+        logs: &[LogUse],
+        now_ms: u64,
+        in_use: bool,
+    ) -> Result<CollectionPlan, StoreError> {
+        let bytes_kept = self.bytes_on_disk()?;
+        let mut report = GcReport { in_use, bytes_kept, ..GcReport::default() };
+        RankedLogs::new(logs, policy, now_ms).pass(None, false, &mut report);
+        report.bytes_freed = report.log_bytes_freed;
+        self.plan_files(policy, now_ms, CollectionPlan { report, ..CollectionPlan::default() })
+    }
+
+    /// Sums up the lengths of packs and objects.
+    fn bytes_on_disk(&self) -> Result<u64, StoreError> {
+        let objects = catalog::objects(&self.layout)?;
+        let index = self.index();
+        let packs = index.packs.iter().filter_map(|pack| pack.path.symlink_metadata().ok()).map(|pack| pack.len());
+        Ok(packs.sum::<u64>() + objects.iter().map(|object| object.size_bytes).sum::<u64>())
+    }
+
+    /// Adds checkpoints and leftovers to a plan.
+    fn plan_files(
+        &self,
+        policy: &GcPolicy,
+        now_ms: u64,
+        mut plan: CollectionPlan,
+    ) -> Result<CollectionPlan, StoreError> {
         self.plan_checkpoints(policy, now_ms, &mut plan)?;
         self.plan_leftovers(policy, now_ms, &mut plan)?;
         Ok(plan)

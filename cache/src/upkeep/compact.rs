@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::error::StoreError;
 use crate::files::disk;
-use crate::format::pack::{GROUP_HEADER_LEN, Record};
+use crate::format::pack::{GROUP_HEADER_LEN, PACK_BYTES, Record};
 use crate::format::record::{Draft, Kind};
 use crate::records::index::Index;
 use crate::records::{extend, pack_lengths};
@@ -54,12 +54,18 @@ pub(crate) struct PackUse {
     pub(crate) damaged: bool,
     /// True if it has records that cannot be copied: those of a later version, or some that cannot be read.
     pub(crate) foreign: bool,
+    is_sealed: bool,
 }
 
 impl PackUse {
     /// Returns whether the pack has bytes that no kept result needs.
     pub(crate) fn has_dead_bytes(&self) -> bool {
         self.damaged || self.dead_bytes > 0
+    }
+
+    /// Returns whether nobody appends to the pack, and it is less than a quarter of a long one.
+    pub(crate) fn is_short(&self) -> bool {
+        !self.foreign && self.is_sealed && self.size_bytes < PACK_BYTES / 4
     }
 
     /// Returns whether a quarter of the pack is dead, or damage keeps it from growing.
@@ -86,7 +92,8 @@ pub(crate) fn pack_uses(index: &Index, kept: &Kept) -> Result<Vec<PackUse>, Stor
             0 => size_bytes,
             live => size_bytes.saturating_sub(live + headers),
         };
-        Ok(PackUse { id: pack.id.clone(), size_bytes, dead_bytes, damaged, foreign })
+        let is_sealed = pack.is_sealed();
+        Ok(PackUse { id: pack.id.clone(), size_bytes, dead_bytes, damaged, foreign, is_sealed })
     };
     (0..index.packs.len()).map(pack_use).collect()
 }

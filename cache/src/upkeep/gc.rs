@@ -18,6 +18,9 @@
 //! **Logs.** Logs of runs count in the limits and are collected like results. The engine knows these files: it passes
 //! their sizes, and removes those named in the report.
 //!
+//! **Large stores.** A store of more than a million records is not read if it is within its limits: then only logs,
+//! checkpoints and leftovers are looked at, and bytes without a result stay until a limit is reached.
+//!
 //! **Order.** First lineage is written; then results are put out of use, by tombstones or as their pack is rewritten;
 //! then objects are removed. After a crash in between, the next collection removes the rest.
 
@@ -36,6 +39,8 @@ use crate::upkeep::gc_report::{Collected, GcPolicy, GcReport, LogUse};
 use crate::value::artifact::ActionKey;
 use crate::value::digest::Digest;
 
+/// A store with more records is only read for a collection if it is beyond its limits: that takes seconds and more.
+const RECORDS_READ: u64 = 1 << 20;
 /// The size of the largest `last-gc`; a longer file holds no time.
 const LAST_GC_BYTES: u64 = 100;
 
@@ -59,7 +64,11 @@ impl Store {
         // the notes of their objects.
         let mut alone = Alone::try_take(self)?;
         self.refresh()?;
-        self.read_whole()?;
+        let now_ms = clock::now_ms();
+        let is_within = self.is_within(policy, logs, now_ms, RECORDS_READ)?;
+        if !is_within {
+            self.read_whole()?;
+        }
         alone.look_again()?;
         self.forget_objects();
         if !policy.dry_run {
@@ -69,13 +78,15 @@ impl Store {
             session::sweep(&self.layout.tmp(), session)?;
             session::sweep_beyond(&self.layout.tmp(), session)?;
         }
-        let now_ms = clock::now_ms();
         let mut protection = Protection::of_pins(&self.pins()?);
         protection.noted.extend(&alone.neighbours.notes);
         if policy.keep_own {
             protection.noted.extend(session.file.read()?.notes);
         }
-        let plan = self.plan_gc(policy, logs, now_ms, !alone.is_alone, &protection)?;
+        let plan = match is_within {
+            true => self.plan_within(policy, logs, now_ms, !alone.is_alone)?,
+            false => self.plan_gc(policy, logs, now_ms, !alone.is_alone, &protection)?,
+        };
         if !policy.dry_run {
             nobody_looks_up.announce()?;
             self.run_gc(&plan, now_ms)?;
