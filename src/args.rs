@@ -72,6 +72,35 @@ pub(crate) struct NodeArgs {
     pub(crate) store: StoreArgs,
 }
 
+/// Arguments of `store ls`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LsArgs {
+    /// Only the results that a run of this spec would find, or those of a stage or kind of this name
+    #[arg(value_name = "SPEC|STAGE|KIND")]
+    pub(crate) what: Option<String>,
+    /// Order of the list; the greatest come last
+    #[arg(long, value_enum, default_value_t = Order::Used)]
+    pub(crate) sort: Order,
+    /// Override a value of the spec as in `run` (repeatable)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+/// Order of a list of results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Order {
+    /// By last use
+    Used,
+    /// By the bytes of outputs
+    Size,
+    /// By run time
+    Took,
+    /// By name
+    Node,
+}
+
 /// The folder of the store.
 #[derive(Debug, Args)]
 pub(crate) struct StoreArgs {
@@ -296,7 +325,7 @@ pub(crate) enum StoreCommand {
         store: StoreArgs,
     },
     /// List recorded results: node, age, size, duration
-    Ls(StoreArgs),
+    Ls(LsArgs),
     /// Show one result: outputs, files, and the preimage of its key
     Show {
         /// The key, or its beginning
@@ -305,7 +334,13 @@ pub(crate) enum StoreCommand {
         store: StoreArgs,
     },
     /// Read everything, and report and quarantine corrupt files
-    Verify(StoreArgs),
+    Verify {
+        /// Check lengths, lists and index files alone; the time does not grow with what is stored
+        #[arg(long)]
+        quick: bool,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
     /// Repair the damage that verify reports, so that the next run recomputes only lost results; nobody else may use
     /// the store
     Repair(StoreArgs),

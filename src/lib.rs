@@ -54,9 +54,9 @@ pub fn main(kinds: Kinds) -> ExitCode {
         Command::Export(command) => command::export::export(kinds, command),
         Command::Logs(args) => command::logs::logs(args),
         Command::Store(StoreCommand::Init { shared, store }) => command::store::init(shared, store),
-        Command::Store(StoreCommand::Ls(args)) => command::store::ls(args),
+        Command::Store(StoreCommand::Ls(args)) => command::ls::ls(kinds, args),
         Command::Store(StoreCommand::Show { key, store }) => command::store::show(&key, store),
-        Command::Store(StoreCommand::Verify(args)) => command::store::verify(args),
+        Command::Store(StoreCommand::Verify { quick, store }) => command::store::verify(quick, store),
         Command::Store(StoreCommand::Repair(args)) => command::repair::repair(&args),
         Command::Store(StoreCommand::Gc { max_size, max_age, dry_run, store }) => {
             command::gc::gc(StoreLimits { max_size_bytes: max_size, max_age, ..StoreLimits::default() }, dry_run, store)

@@ -9,6 +9,7 @@ use crate::format::layout::{Access, Layout};
 use crate::format::pack::Pack;
 use crate::format::record::{Draft, Kind};
 use crate::store::Store;
+use crate::trust::Trust;
 
 /// Opens and verifies a store with a pack of these bytes.
 ///
@@ -51,11 +52,12 @@ fn with_store(change: impl FnOnce(&Layout)) {
     let dir = tempfile::tempdir().expect("there is a temporary folder");
     drop(Store::open(dir.path(), Access::ReadWrite).expect("a new folder can be a store"));
     change(&Layout::at(dir.path()).unwrap());
-    for access in [Access::ReadOnly, Access::ReadWrite] {
-        let Ok(store) = Store::open(dir.path(), access) else { continue };
+    let believing = [Access::ReadOnly, Access::ReadWrite].map(|access| (access, None));
+    for (access, signers) in believing.into_iter().chain([(Access::ReadOnly, Some(Vec::new()))]) {
+        let Ok(store) = Store::open_trusting(dir.path(), access, Trust::new(signers, None)) else { continue };
         let _ = store.stats();
         for (key, result, _) in store.results() {
-            let _ = (store.hit(&key), store.find(&key.0.short()));
+            let _ = (store.hit(&key), store.find(&key.0.short()), store.signed(&key), result.key());
             for (_, output) in result.outputs {
                 for file in store.artifact(&output).into_iter().flat_map(|artifact| artifact.files) {
                     let _ = store.read(&file.digest);

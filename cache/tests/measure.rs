@@ -7,7 +7,7 @@ mod common;
 use std::time::Instant;
 
 use common::{key, open, result};
-use orchestrate_cache::{Access, FileDigests, PutContent, Store};
+use orchestrate_cache::{Access, FileDigests, PrivateKey, PutContent, Store, Trust};
 
 const RESULTS: usize = 100_000;
 /// About what a table of scores of one fold takes.
@@ -109,5 +109,36 @@ fn cost_of_looking_at_unchanged_files() {
         let start = Watch::start();
         digests.save().unwrap();
         start.print(&format!("{round} saving of the stat cache"), RESULTS);
+    }
+}
+
+#[test]
+#[ignore = "prints figures, claims nothing"]
+fn cost_of_signatures() {
+    const SIGNED: usize = 10_000;
+    let dir = tempfile::tempdir_in(".").unwrap();
+    let names: Vec<_> = (0..SIGNED).map(|number| number.to_string()).collect();
+    let out = ["out".to_owned()];
+    let wanted: Vec<_> = names.iter().map(|name| (key(name), &out[..])).collect();
+    let own = PrivateKey::generate().unwrap();
+    for (what, signers) in [("unsigned", None), ("signed", Some(Vec::new()))] {
+        let own = signers.as_ref().map(|_| own.clone());
+        let open = || {
+            let trust = Trust::new(signers.clone(), own.clone());
+            Store::open_trusting(&dir.path().join(what), Access::ReadWrite, trust).unwrap()
+        };
+        let store = open();
+        let (output, _) = store.put_artifact(vec![("file".to_owned(), PutContent::Bytes(vec![7]))]).unwrap();
+        let start = Watch::start();
+        names.iter().for_each(|name| drop(store.put_result(&key(name), result(name, output)).unwrap()));
+        start.print(&format!("record {what}"), SIGNED);
+        store.commit().unwrap();
+        drop(store);
+        let store = open();
+        for time in ["first", "second"] {
+            let start = Watch::start();
+            assert!(store.outputs(&wanted).0.iter().all(|hit| *hit));
+            start.print(&format!("{time} lookup {what}"), SIGNED);
+        }
     }
 }

@@ -41,6 +41,16 @@ pub enum Answer {
     },
 }
 
+impl Answer {
+    /// Returns the key of a hit.
+    pub fn hit(&self) -> Option<ActionKey> {
+        match self {
+            Self::Hit { key, .. } => Some(*key),
+            Self::Miss { .. } | Self::Unknown { .. } => None,
+        }
+    }
+}
+
 /// The reason for a miss.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MissReason {

@@ -9,6 +9,7 @@ pub(crate) mod gc;
 pub(crate) mod keygen;
 pub(crate) mod kinds;
 pub(crate) mod logs;
+pub(crate) mod ls;
 mod named_nodes;
 mod output_files;
 pub(crate) mod pin;

@@ -1,11 +1,11 @@
-//! `orchestrate store init | ls | show | verify`.
+//! `orchestrate store init | show | verify`.
 
 use std::fmt::Write;
 
 use orchestrate_cache::{Access, ActionKey, ActionResult, OutputDigest, Problem, Signed, Store, StoreError, Trust};
 use orchestrate_engine::event::now_ms;
 use orchestrate_engine::resources::display_size;
-use orchestrate_engine::runlog::{self, DamagedLog, LogUsage};
+use orchestrate_engine::runlog::{self, DamagedLog};
 
 use super::study::{dir_for_store, nearby_store, nearby_trust, trusting_store};
 use crate::args::StoreArgs;
@@ -26,47 +26,6 @@ pub(crate) fn init(shared: bool, args: StoreArgs) -> anyhow::Result<Outcome> {
     }
     let outcome = if refused.is_empty() { Outcome::Done } else { Outcome::Failed };
     outcome.after_saying(terminal::say(&text))
-}
-
-/// Lists recorded results, the most recently used last, and the totals of the store.
-pub(crate) fn ls(args: StoreArgs) -> anyhow::Result<Outcome> {
-    let store = nearby_store(&args, Access::ReadOnly)?;
-    let mut results: Vec<_> = store.results().collect();
-    results.sort_by(|(_, a, used_a), (_, b, used_b)| used_a.cmp(used_b).then_with(|| a.node.cmp(&b.node)));
-    let mut text = String::new();
-    if !results.is_empty() {
-        let _ = writeln!(text, "{:12}  {:>10}  {:>10}  {:>12}  node", "key", "size", "took", "last used");
-    }
-    for (key, result, last_used_ms) in &results {
-        let size = display_size(size_bytes(&store, result.outputs.iter().map(|(_, output)| output)));
-        let took = terminal::duration(result.elapsed_ms);
-        let used = ago(*last_used_ms);
-        let _ = writeln!(text, "{}  {size:>10}  {took:>10}  {used:>12}  {}", key.0.short(), result.node);
-    }
-    let stats = store.stats()?;
-    let quarantined = match stats.quarantined {
-        0 => String::new(),
-        number => format!(", {} in quarantine", terminal::count(number as usize, "file")),
-    };
-    let pins = match store.pins()?.len() {
-        0 => String::new(),
-        number => format!(", {}", terminal::count(number, "pin")),
-    };
-    let logs = match runlog::usage(&store.runs_dir()) {
-        LogUsage { runs: 0, .. } => String::new(),
-        LogUsage { runs, size_bytes } => {
-            format!(", logs of {} {}", terminal::count(runs, "run"), display_size(size_bytes))
-        }
-    };
-    let _ = writeln!(
-        text,
-        "{} in {}, {}, {}{logs}{pins}{quarantined}",
-        terminal::count(results.len(), "result"),
-        store.dir().display(),
-        terminal::count(stats.objects as usize, "large file"),
-        display_size(stats.object_bytes + stats.pack_bytes),
-    );
-    Outcome::Done.after_saying(terminal::say(&text))
 }
 
 /// Shows the provenance of a result: outputs, files, and the preimage of its key.
@@ -160,11 +119,11 @@ pub(super) fn damage(problems: &[Problem], logs: &[DamagedLog]) -> Vec<String> {
     problems.iter().map(ToString::to_string).chain(logs).collect()
 }
 
-/// Reads everything and reports damage, with exit code 1.
-pub(crate) fn verify(args: StoreArgs) -> anyhow::Result<Outcome> {
+/// Reads everything, or little of it, and reports damage, with exit code 1.
+pub(crate) fn verify(quick: bool, args: StoreArgs) -> anyhow::Result<Outcome> {
     let store = nearby_store(&args, Access::ReadWrite)?;
-    let report = store.verify()?;
-    let logs = runlog::check(&store.runs_dir());
+    let report = if quick { store.verify_quickly()? } else { store.verify()? };
+    let logs = if quick { Vec::new() } else { runlog::check(&store.runs_dir()) };
     let mut text = String::new();
     let problems = damage(&report.problems, &logs);
     for problem in &problems {
@@ -175,9 +134,10 @@ pub(crate) fn verify(args: StoreArgs) -> anyhow::Result<Outcome> {
     }
     let _ = writeln!(
         text,
-        "{} and {} read, {}: {}",
+        "{} and {} {}, {}: {}",
         terminal::count(report.records as usize, "record"),
         terminal::count(report.objects as usize, "large file"),
+        if quick { "counted, not read" } else { "read" },
         display_size(report.bytes_read),
         match problems.len() {
             0 => "all is well".to_owned(),
@@ -198,7 +158,7 @@ pub(crate) fn verify(args: StoreArgs) -> anyhow::Result<Outcome> {
     outcome.after_saying(terminal::say(&text))
 }
 
-/// The total size of outputs.
+/// Sums up the sizes of outputs.
 pub(super) fn size_bytes<'a>(store: &Store, outputs: impl IntoIterator<Item = &'a OutputDigest>) -> u64 {
     let artifacts = outputs.into_iter().filter_map(|digest| store.artifact(digest));
     artifacts.map(|artifact| artifact.size_bytes()).sum()

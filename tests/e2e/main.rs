@@ -27,5 +27,6 @@ mod store;
 mod study;
 mod sweep;
 mod terminal;
+mod trust;
 mod unet;
 mod users;

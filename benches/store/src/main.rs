@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use orchestrate_cache::{Access, ActionKey, ActionResult, Digest, OutputDigest, PutContent, Store};
+use orchestrate_cache::{Access, ActionResult, Digest, OutputDigest, PutContent, Store};
 use serde_json::json;
 
 const SESSION_RESULTS: u64 = 10_000;
@@ -93,6 +93,6 @@ fn record(store: &Store, number: u64) -> Result<(), Failure> {
         device: "cpu".to_owned(),
         producer: None,
     };
-    store.put_result(&ActionKey(Digest::of(&number.to_le_bytes())), result)?;
+    store.put_result(&result.key()?, result)?;
     Ok(())
 }

@@ -389,6 +389,13 @@ pub(crate) fn temporary_dir(dir: &Path, prefix: &str) -> Result<tempfile::TempDi
     step(Change::Folder, "create a folder in", dir, create)
 }
 
+/// The same for this user alone, whatever the rights of the folder above.
+pub(crate) fn private_dir(dir: &Path, prefix: &str) -> Result<tempfile::TempDir> {
+    let own = Permissions::from_mode(0o700);
+    let create = || tempfile::Builder::new().prefix(prefix).permissions(own).tempdir_in(dir);
+    step(Change::Folder, "create a folder in", dir, create)
+}
+
 /// Dates a file and makes it read-only, for the folder of its final name.
 pub(crate) fn protect(file: &File, modified: SystemTime, finally: &Path, path: &Path) -> Result<()> {
     step(Change::Mark, "date", path, || file.set_modified(modified))?;

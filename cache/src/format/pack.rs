@@ -109,8 +109,6 @@ struct Group {
 pub(crate) enum Fetched {
     /// It has this number in memory now.
     New(usize),
-    /// It was in memory.
-    Known,
     /// There is no such group, or it is not whole.
     Damaged,
 }
@@ -202,14 +200,16 @@ impl Pack {
         self.damage.is_empty() && self.bad_bodies.is_empty()
     }
 
-    /// Reads a covered group, unless it is in memory.
-    pub(crate) fn fetch(&mut self, group_at: u32) -> Result<Fetched, StoreError> {
+    /// Returns whether a group is in memory.
+    pub(crate) fn has_group(&self, group_at: u32) -> bool {
+        u64::from(group_at) >= self.covered || self.fetched.contains(&group_at)
+    }
+
+    /// Reads a covered group that is not in memory.
+    pub(crate) fn fetch(&mut self, file: &File, group_at: u32) -> Result<Fetched, StoreError> {
         let at = u64::from(group_at);
-        if at >= self.covered || !self.fetched.insert(group_at) {
-            return Ok(Fetched::Known);
-        }
-        let file = disk::open(&self.path)?;
-        let mut window = Window::new(&file, &self.path, self.covered);
+        self.fetched.insert(group_at);
+        let mut window = Window::new(file, &self.path, self.covered);
         let header = GroupHeader::read(&mut window, &self.id, at)?;
         let Some(group) = header.filter(|header| header.end <= self.covered) else { return Ok(Fetched::Damaged) };
         let is_whole = self.add_group(&mut window, at, &group)?;

@@ -193,7 +193,7 @@ impl<'a> Header<'a> {
         (0..count.unwrap_or(1)).map(move |_| file())
     }
 
-    /// Whether an artifact's digest is that of its files.
+    /// Returns whether an artifact's digest is that of its files.
     pub(crate) fn is_sound_artifact(&self) -> bool {
         self.files().is_some_and(|files| self.digest() == Some(Artifact { files }.digest().0))
     }

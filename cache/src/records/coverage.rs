@@ -4,14 +4,17 @@
 //! it is read when the store is opened. A file or pack that turns out to be damaged is distrusted from then on: the
 //! index is read anew without it, so the damage is dealt with as in a store without index files.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
+use std::fs::File;
 use std::io::ErrorKind;
+use std::sync::Arc;
 
 use crate::error::StoreError;
+use crate::files::disk;
 use crate::files::regular::is_of_one_file;
 use crate::format::index_file::{BrokenIndex, CoveredPack, Entry, IndexFile, number_of, path};
 use crate::format::layout::{Layout, PackNames};
-use crate::format::pack::Fetched;
+use crate::format::pack::{Fetched, Pack};
 use crate::format::record::Kind;
 use crate::records::index::Index;
 use crate::value::digest::Digest;
@@ -27,9 +30,11 @@ pub(crate) struct Distrusted {
 #[derive(Debug, Default)]
 pub(crate) struct Coverage {
     pub(super) files: Vec<OpenIndex>,
-    /// By pack: how far it is covered from its start.
-    reach: BTreeMap<String, CoveredPack>,
+    /// For each covered pack, how far it is covered from its start; sorted by id.
+    reach: Vec<CoveredPack>,
     distrusted: Distrusted,
+    /// The pack that was read last, by number.
+    open: Option<(usize, Arc<File>)>,
     has_tombstones: bool,
     /// True if several hosts write packs: they may have recorded two results for one key.
     has_rivals: bool,
@@ -89,9 +94,9 @@ impl Coverage {
         let mut ranges: Vec<_> = coverage.files.iter().flat_map(|open| &open.file.header.packs).collect();
         ranges.sort_by(|a, b| (&a.id, a.start).cmp(&(&b.id, b.start)));
         for range in ranges.into_iter().filter(|range| !coverage.distrusted.has(&range.id)) {
-            match coverage.reach.get_mut(&range.id) {
+            match coverage.reach.last_mut().filter(|reach| reach.id == range.id) {
                 Some(reach) if range.start <= reach.end => reach.extend(range),
-                None if range.start == 0 => drop(coverage.reach.insert(range.id.clone(), range.clone())),
+                None if range.start == 0 => coverage.reach.push(range.clone()),
                 _ => {}
             }
         }
@@ -101,25 +106,35 @@ impl Coverage {
     }
 
     /// Notes the numbers of packs in the index.
-    pub(super) fn number(&mut self, has_rivals: bool, number_of: impl Fn(&str) -> Option<usize>) {
+    pub(super) fn number(&mut self, has_rivals: bool, packs: &[Pack], number_of: impl Fn(&str) -> Option<usize>) {
         self.has_rivals = has_rivals;
+        self.open = None;
         for open in &mut self.files {
-            let number = |pack: &CoveredPack| {
-                let is_used = !self.distrusted.has(&pack.id);
-                number_of(&pack.id).filter(|_| is_used).map(|number| number as u32)
+            // A file mostly lists its packs in the order of the index.
+            let mut next = 0;
+            let mut number = |pack: &CoveredPack| {
+                let is_next = packs.get(next).is_some_and(|other| other.id == pack.id);
+                let number = if is_next { Some(next) } else { number_of(&pack.id) };
+                next = number.map_or(next, |number| number + 1);
+                number.filter(|_| !self.distrusted.has(&pack.id)).map(|number| number as u32)
             };
-            open.packs = open.file.header.packs.iter().map(number).collect();
+            open.packs = open.file.header.packs.iter().map(&mut number).collect();
         }
     }
 
     /// Returns how far a pack is covered from its start.
     pub(super) fn reach(&self, id: &str) -> Option<&CoveredPack> {
-        self.reach.get(id)
+        self.reach.binary_search_by(|pack| pack.id.as_str().cmp(id)).ok().map(|place| &self.reach[place])
     }
 
-    /// Lists the covered packs with their lengths.
-    pub(super) fn lengths(&self) -> impl Iterator<Item = (&String, &u64)> {
-        self.reach.values().map(|pack| (&pack.id, &pack.end))
+    /// Lists the covered packs with their lengths, apart from those in a sorted list.
+    pub(super) fn beside(&self, packs: &[Pack]) -> Vec<(&String, &u64)> {
+        let mut packs = packs.iter().map(|pack| pack.id.as_str()).peekable();
+        let is_beside = |covered: &&CoveredPack| {
+            while packs.next_if(|id| *id < covered.id.as_str()).is_some() {}
+            packs.peek().is_none_or(|id| *id != covered.id)
+        };
+        self.reach.iter().filter(is_beside).map(|pack| (&pack.id, &pack.end)).collect()
     }
 
     pub(super) fn distrusted(&self) -> &Distrusted {
@@ -204,9 +219,12 @@ impl Index {
     pub(crate) fn fetch(&mut self, groups: Vec<GroupAt>) -> Result<Option<String>, StoreError> {
         for (pack, group_at) in groups {
             let number = pack as usize;
-            match self.packs[number].fetch(group_at) {
+            if self.packs[number].has_group(group_at) {
+                continue;
+            }
+            let fetched = self.file_of(number).and_then(|file| self.packs[number].fetch(&file, group_at));
+            match fetched {
                 Ok(Fetched::New(group)) => self.take_groups(number, group..group + 1),
-                Ok(Fetched::Known) => {}
                 Ok(Fetched::Damaged) => return Ok(Some(self.packs[number].id.clone())),
                 // It is gone, or may not be read.
                 Err(error) if error.is(ErrorKind::NotFound) || is_of_one_file(&error) => {
@@ -216,6 +234,18 @@ impl Index {
             }
         }
         Ok(None)
+    }
+
+    /// Opens a pack; groups that are read one after the other often lie in one.
+    fn file_of(&mut self, pack: usize) -> Result<Arc<File>, StoreError> {
+        if let Some((open, file)) = &self.coverage.open
+            && *open == pack
+        {
+            return Ok(Arc::clone(file));
+        }
+        let file = Arc::new(disk::open(&self.packs[pack].path)?);
+        self.coverage.open = Some((pack, Arc::clone(&file)));
+        Ok(file)
     }
 
     /// Reads the index anew without an index file, or without any for a pack.

@@ -161,7 +161,7 @@ impl Index {
         let hosts = self.packs.iter().map(|pack| names::pack_host(&pack.id));
         let mut hosts: Vec<_> = hosts.filter(|host| !host.is_empty()).collect();
         hosts.dedup();
-        coverage.number(hosts.len() > 1, |id| self.pack_number(id));
+        coverage.number(hosts.len() > 1, &self.packs, |id| self.pack_number(id));
         self.coverage = coverage;
     }
 
@@ -200,7 +200,7 @@ impl Index {
             };
             Some((layout.pack(id), message))
         };
-        let covered = self.coverage.lengths().filter(|(id, _)| !lengths.contains_key(*id));
+        let covered = self.coverage.beside(&self.packs).into_iter().filter(|(id, _)| !lengths.contains_key(*id));
         lengths.iter().chain(covered).filter_map(damage).collect()
     }
 
@@ -280,6 +280,18 @@ impl Index {
         };
         let Some(second) = all.next().copied() else { return Some(first) };
         [first, second].into_iter().chain(all.copied()).min_by_key(|location| self.rank(location))
+    }
+
+    /// Lists the signed results of a key in memory beside the used one: others may trust only these.
+    pub(crate) fn signed_rivals(&self, key: &Digest) -> Vec<Location> {
+        let used = self.location(Kind::Result, key);
+        let tables = table_of(Kind::Result).into_iter().map(|table| &self.tables[table]);
+        let rivals = tables.flat_map(|table| table.all(&self.packs, key)).filter(|location| used != Some(**location));
+        let is_signed = |location: &&Location| {
+            let header = self.packs[location.pack as usize].header(location.header_at);
+            header.is_some_and(|header| header.signature().is_some())
+        };
+        rivals.filter(is_signed).copied().collect()
     }
 
     /// Returns whether a record counts: a result by its signature, all others always.

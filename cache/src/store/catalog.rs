@@ -65,6 +65,19 @@ impl Store {
         })
     }
 
+    /// Iterates over the recorded results of some keys, with the time of last use as in [`Store::results`].
+    pub fn results_of<'s>(
+        &'s self,
+        keys: &'s [ActionKey],
+    ) -> impl Iterator<Item = (ActionKey, ActionResult, u64)> + 's {
+        let last_use = self.last_use();
+        keys.iter().filter_map(move |key| {
+            let result = self.recorded(key)?;
+            let used_ms = last_use.of_key(key).map_or(result.recorded_ms, |used| used.max(result.recorded_ms));
+            Some((*key, result, used_ms))
+        })
+    }
+
     /// Reads the times of last use; if they cannot be read, times of recording stand in.
     pub(crate) fn last_use(&self) -> LastUse {
         LastUse::read(&self.layout).unwrap_or_else(|error| {

@@ -115,14 +115,17 @@ impl Store {
         self.access
     }
 
-    /// Whose results count here.
+    /// The signers whose results count here.
     pub fn trust(&self) -> &Trust {
         &self.trust
     }
 
     /// Creates an empty folder; it is removed when dropped, or swept later if this process is killed.
     pub fn scratch(&self) -> Result<tempfile::TempDir> {
-        disk::temporary_dir(self.session_dir()?, "scratch-")
+        let dir = self.session_dir()?;
+        // What stages write there is signed; so it is closed to others, even if they cannot sweep it then.
+        let make = if self.trust.is_limited() { disk::private_dir } else { disk::temporary_dir };
+        make(dir, "scratch-")
     }
 
     /// Makes all recorded and looked-up bytes durable, whoever wrote them; cheap if they are known to be.

@@ -42,7 +42,7 @@ pub struct Trust {
 /// Facts found out so far.
 #[derive(Debug, Default)]
 struct Seen {
-    /// Whether a signature is good, by [`Signature::digest`].
+    /// Verdicts on signatures, by [`Signature::digest`]: true if good.
     verdicts: DigestMap<bool>,
     /// Keys whose results were asked for and passed over.
     passed_over: BTreeSet<Digest>,

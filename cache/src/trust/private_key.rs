@@ -31,12 +31,12 @@ impl PrivateKey {
         Ok(Self(SigningKey::from_bytes(&bytes)))
     }
 
-    /// Reads a key file; `None` if there is none.
+    /// Reads a key file; `None` if there is none, or none that this user can see, as in the home of another one.
     ///
     /// Errors: others may read it; it holds no key.
     pub fn read(path: &Path) -> Result<Option<Self>, StoreError> {
         let file = match disk::open(path) {
-            Err(error) if error.is(io::ErrorKind::NotFound) => return Ok(None),
+            Err(_) if path.symlink_metadata().is_err() => return Ok(None),
             opened => opened?,
         };
         let refuse = |reason: String| StoreError::PrivateKey { path: path.to_owned(), reason };
@@ -51,8 +51,9 @@ impl PrivateKey {
         Ok(Some(Self(SigningKey::from_bytes(bytes.as_bytes()))))
     }
 
-    /// Writes a new key file durably, readable by its owner alone, in a folder that is made if it is missing. Errors: the
-    /// file exists.
+    /// Writes a new key file durably, readable by its owner alone; makes its folder if that is missing.
+    ///
+    /// Errors: the file exists.
     pub fn write(&self, path: &Path) -> Result<(), StoreError> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         disk::create_dir(folder)?;

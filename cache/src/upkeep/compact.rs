@@ -22,10 +22,12 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// Adds a result.
+    /// Adds the result of a key, with its signed rivals.
     pub(crate) fn add(&mut self, index: &Index, key: &ActionKey, outputs: &[OutputDigest]) {
         self.results.insert(key.0);
-        for output in outputs {
+        let rivals = index.signed_rivals(&key.0).into_iter().filter_map(|rival| index.header(&rival)?.hit());
+        let outputs_of_rivals: Vec<_> = rivals.flat_map(|hit| hit.outputs).map(|(_, output)| output).collect();
+        for output in outputs.iter().chain(&outputs_of_rivals) {
             self.artifacts.insert(output.0);
             let files = index.artifact(output).unwrap_or_default().files;
             self.blobs.extend(files.into_iter().map(|file| file.digest));
@@ -97,7 +99,7 @@ fn is_live(index: &Index, number: usize, record: &Record<'_>, kept: &Kept, stays
     match record.header.kind {
         Some(Kind::Blob) => is_among(&kept.blobs),
         Some(Kind::Artifact) => is_among(&kept.artifacts),
-        Some(Kind::Result) => is_among(&kept.results),
+        Some(Kind::Result) => is_among(&kept.results) || is_signed_rival(index, number, record, kept),
         // A tombstone is needed as long as its record's pack exists.
         Some(Kind::Tombstone) => record
             .header
@@ -106,6 +108,13 @@ fn is_live(index: &Index, number: usize, record: &Record<'_>, kept: &Kept, stays
         // It holds for the old pack alone.
         Some(Kind::Seal) | None => false,
     }
+}
+
+/// Returns whether a record is a result that others may trust, beside the used one of a kept key.
+fn is_signed_rival(index: &Index, number: usize, record: &Record<'_>, kept: &Kept) -> bool {
+    let is_kept = |key: &Digest| record.header.signature().is_some() && kept.results.contains(key);
+    let rivals = record.header.digest().filter(is_kept).map(|key| index.signed_rivals(&key)).unwrap_or_default();
+    rivals.iter().any(|rival| (rival.pack as usize, rival.body_at) == (number, record.body_at))
 }
 
 /// Copies live records of some packs to others, and removes the packs. Nobody else may have the store open.

@@ -81,7 +81,12 @@ pub fn trusted_signers(root: &Path) -> Result<Option<Vec<Signer>>, SpecError> {
     if !path.exists() {
         return Ok(None);
     }
-    Ok(read(&path, trust::parse)?.flatten())
+    // The limits too, so that all mistakes of the file are reported at once.
+    let section = |store: &DeTable<'static>, reader: &mut Reader<'_>| {
+        StoreLimits::parse(store, reader);
+        trust::parse(store, reader)
+    };
+    Ok(read(&path, section)?.flatten())
 }
 
 /// Reads section `[store]` of a file; `None` if it has none.
@@ -201,6 +206,9 @@ mod tests {
         FILE:1:1: `store.trust` has no `keys`, so it would trust nobody
           help: list the public keys that `orchestrate store keygen` prints: keys = ["ed25519:… alice"]
         "#);
-        insta::assert_snapshot!(signers("[store]\ntrust = [\"x\"]\n").unwrap_err(), @"FILE:2:9: `store.trust` must be a table, found array");
+        let both = signers("[store]\nmax_size = \"2\"\n[store.trust]\nkeys = [\"alice\"]\n").unwrap_err();
+        assert!(both.contains("FILE:2:12: `max_size`") && both.contains("FILE:4:9: `alice`"), "{both}");
+        let no_table = signers("[store]\ntrust = [\"x\"]\n");
+        assert_eq!(no_table.unwrap_err().trim_end(), "FILE:2:9: `store.trust` must be a table, found array");
     }
 }
