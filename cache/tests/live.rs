@@ -10,7 +10,7 @@ use common::{key, large, open, record, result};
 use orchestrate_cache::{CHECKPOINT_HEADER_BYTES, Checkpoints, GcPolicy, Pin, PutContent, StoreError};
 
 /// Verifications of the test; `VERIFY_ROUNDS` sets another number.
-const ROUNDS: usize = 60;
+const ROUNDS: usize = 200;
 
 /// Opens the store again and again, and writes a file of every kind.
 fn work(dir: &Path, worker: usize, stop: &AtomicBool) {
