@@ -35,6 +35,11 @@ bench-node *arguments:
     cargo build --release --workspace --bin orchestrate-noop
     python3 benches/noop/bench.py --node --thresholds 51 {{ arguments }}
 
+# Measures a no-op beside up to ten million results of others; needs 8 GB of disk.
+bench-store *arguments:
+    cargo build --release --workspace --bin orchestrate-noop --bin orchestrate-fill-store
+    python3 benches/store/bench.py {{ arguments }}
+
 # Measures checks for changed files, decoding and the image table beside OpenCV, os.stat and cp (Python with OpenCV).
 bench-data *arguments:
     cargo build --release --workspace --bin orchestrate --bin orchestrate-image-table
