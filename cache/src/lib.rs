@@ -53,7 +53,6 @@ pub use lock::lease::Lease;
 pub use lock::use_lock::Using;
 pub use lock::wait::{Patience, is_held, lock_alone, stop_waiting_on};
 pub use store::catalog::StoreStats;
-pub use store::lookup::Lookup;
 pub use store::{PassedOver, PutContent, Signed, Store};
 pub use trust::private_key::PrivateKey;
 pub use trust::public_key::{PublicKey, Signer};

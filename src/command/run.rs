@@ -1,5 +1,6 @@
 //! `orchestrate run`: runs a spec, for people or, with `--json`, for programs.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
 use std::sync::atomic::Ordering;
@@ -10,7 +11,6 @@ use orchestrate_cache::{Access, StoreError};
 use orchestrate_engine::event::Reporter;
 use orchestrate_engine::executor::WorkerCommand;
 use orchestrate_engine::node::NodeId;
-use orchestrate_engine::parallel;
 use orchestrate_engine::plan::Plan;
 use orchestrate_engine::run::{self, RunError, RunOptions, Selection, Stop, Summary};
 use orchestrate_engine::spec::StoreLimits;
@@ -184,16 +184,22 @@ fn stop_on_signals() -> anyhow::Result<Stop> {
 /// The text of every table of the run with the name of its node, in the order of the spec.
 fn tables(study: &Study, summary: &Summary) -> anyhow::Result<Vec<(String, String)>> {
     let mut texts = Vec::new();
-    let ids: Vec<_> = study.plan.ids().collect();
-    let printed = parallel::map_slices(&ids, |ids| {
-        let lookup = study.store.look_up();
-        let outputs = |id: &NodeId| {
-            let digests = summary.outputs.digests(*id).unwrap_or_default().iter();
-            digests.filter(|digest| lookup.has_file(digest, PRINTED)).map(|digest| (*id, digest)).collect::<Vec<_>>()
+    // A kind with fixed outputs writes the same files at each point, so one point tells for all.
+    let digests = |id: NodeId| summary.outputs.digests(id).unwrap_or_default();
+    let mut prints: HashMap<u32, bool> = HashMap::new();
+    let mut outputs = Vec::new();
+    for id in study.plan.ids().filter(|id| !digests(*id).is_empty()) {
+        let has_table = || {
+            let is_free = study.plan.stage(id).kind.facts().outputs.is_empty();
+            is_free || study.store.have_file(digests(id), PRINTED).contains(&true)
         };
-        ids.iter().flat_map(outputs).collect::<Vec<_>>()
-    });
-    let mut tables = printed.concat();
+        if *prints.entry(study.plan.node(id).stage).or_insert_with(has_table) {
+            outputs.extend(digests(id).iter().map(|digest| (id, digest)));
+        }
+    }
+    let have_table = study.store.have_file(&outputs.iter().map(|(_, digest)| **digest).collect::<Vec<_>>(), PRINTED);
+    let tables = outputs.into_iter().zip(have_table).filter(|(_, has_table)| *has_table);
+    let mut tables: Vec<_> = tables.map(|(output, _)| output).collect();
     tables.sort_by_key(|(id, _)| (study.plan.stage(*id).declared, *id));
     for (id, digest) in tables {
         let artifact = study.store.artifact(digest).unwrap_or_default();

@@ -200,6 +200,11 @@ impl Pack {
         self.damage.is_empty() && self.bad_bodies.is_empty()
     }
 
+    /// The number of covered groups in memory.
+    pub(crate) fn fetched(&self) -> usize {
+        self.fetched.len()
+    }
+
     /// Returns whether a group is in memory.
     pub(crate) fn has_group(&self, group_at: u32) -> bool {
         u64::from(group_at) >= self.covered || self.fetched.contains(&group_at)

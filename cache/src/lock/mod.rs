@@ -15,7 +15,8 @@
 //! | `last-use` | exclusively, for milliseconds | a run that adds its keys (`last_use.rs`) |
 //! | `.new-NAME~HOST` | exclusively, for milliseconds | the process that replaces the file `NAME` (`disk.rs`) |
 //!
-//! Collections and repairs exclude each other by the lease of a reserved key. The engine has three locks of its own,
+//! Collections and repairs exclude each other by the lease of a reserved key, and so do writers of index files by that
+//! of another one. The engine has three locks of its own,
 //! taken with the functions of `wait.rs`: the log of a live run, the record of a published folder, and a spec, whose
 //! runs publish in turn.
 //!

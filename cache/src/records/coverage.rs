@@ -47,6 +47,9 @@ pub(super) struct OpenIndex {
     packs: Vec<Option<u32>>,
 }
 
+/// Groups in memory that were read for lookups; with 256 records each, some ten megabytes.
+const FETCHED_MAX: usize = 256;
+
 /// A covered group: number of its pack, and offset.
 pub(crate) type GroupAt = (u32, u32);
 
@@ -181,7 +184,12 @@ impl Index {
     }
 
     /// Reads all groups that hold records of some digests or keys, or tombstones of them.
+    ///
+    /// First drops all groups that were read so, if they are many: what was loaded before may be gone then.
     pub(crate) fn load(&mut self, layout: &Layout, kind: Kind, digests: &[Digest]) -> Result<(), StoreError> {
+        if self.packs.iter().map(Pack::fetched).sum::<usize>() > FETCHED_MAX {
+            self.drop_fetched();
+        }
         for digest in digests {
             while let Some(damaged) = self.load_one(kind, digest)? {
                 let (name, reason) = match damaged {
@@ -223,6 +231,17 @@ impl Index {
             groups.extend(groups_of(kind, &file.range(first, last).map_err(failed)?, packs));
         }
         Ok(groups)
+    }
+
+    /// Drops all groups that were read for lookups.
+    fn drop_fetched(&mut self) {
+        let covers = |(number, pack): (usize, &Pack)| {
+            let reach = self.coverage.reach(&pack.id).filter(|_| pack.fetched() > 0)?;
+            // Files may reach further by now than the groups that left the memory.
+            Some((number, CoveredPack { end: pack.covered, ..reach.clone() }))
+        };
+        let covers: Vec<_> = self.packs.iter().enumerate().filter_map(covers).collect();
+        self.drop_covered(&covers);
     }
 
     /// Reads groups; returns the id of a pack that does not have one of them.

@@ -1,24 +1,22 @@
 //! Lookups of many keys at once, without copies of names.
 
-use std::sync::RwLockReadGuard;
-
 use crate::format::record::{Header, Kind};
-use crate::records::index::Index;
 use crate::store::open::Store;
 use crate::value::artifact::{ActionKey, OutputDigest};
 use crate::value::digest::Digest;
 
-/// Lookups in the present index; while one lives, its thread must not use the store otherwise: some methods wait for
-/// it.
-#[derive(Debug)]
-pub struct Lookup<'s> {
-    index: RwLockReadGuard<'s, Index>,
-}
+/// Keys that are looked up together if there are index files.
+const KEYS_AT_ONCE: usize = 4096;
 
 impl Store {
-    /// Begins some lookups of artifacts that were looked up before.
-    pub fn look_up(&self) -> Lookup<'_> {
-        Lookup { index: self.index() }
+    /// Returns for each committed artifact whether it has a file of that name.
+    pub fn have_file(&self, artifacts: &[OutputDigest], name: &str) -> Vec<bool> {
+        let has_file = |part: &[OutputDigest]| {
+            let digests: Vec<_> = part.iter().map(|artifact| artifact.0).collect();
+            let index = self.index_with(Kind::Artifact, &digests);
+            part.iter().map(|artifact| index.has_file(artifact, name)).collect::<Vec<_>>()
+        };
+        artifacts.chunks(KEYS_AT_ONCE).flat_map(has_file).collect()
     }
 
     /// Does the same as [`Store::hit`] for many keys, each with the names of its wanted outputs.
@@ -26,6 +24,20 @@ impl Store {
     /// Returns whether the store has all outputs of each key, and the digests of the wanted ones, one after the other;
     /// those of a miss mean nothing.
     pub fn outputs(&self, wanted: &[(ActionKey, &[String])]) -> (Vec<bool>, Vec<OutputDigest>) {
+        if !self.index().coverage.has_files() {
+            return self.outputs_at_once(wanted);
+        }
+        // Part by part, so that groups of records can leave the memory in between.
+        let (mut hits, mut digests) = (Vec::with_capacity(wanted.len()), Vec::with_capacity(wanted.len()));
+        for part in wanted.chunks(KEYS_AT_ONCE) {
+            let (part_hits, part_digests) = self.outputs_at_once(part);
+            hits.extend(part_hits);
+            digests.extend(part_digests);
+        }
+        (hits, digests)
+    }
+
+    fn outputs_at_once(&self, wanted: &[(ActionKey, &[String])]) -> (Vec<bool>, Vec<OutputDigest>) {
         // Step by step over all keys, not key by key: each step waits for memory named by the one before, so the
         // waits of many keys overlap.
         let keys: Vec<_> = wanted.iter().map(|(key, _)| key.0).collect();
@@ -67,13 +79,6 @@ impl Store {
         // Once more by digest, as the index may have changed.
         let find = |digest| index.location(Kind::Artifact, digest);
         artifacts.iter().map(|digest| find(digest).is_some_and(|location| index.has_blobs(&location, has))).collect()
-    }
-}
-
-impl Lookup<'_> {
-    /// Returns whether a committed artifact has a file of that name.
-    pub fn has_file(&self, digest: &OutputDigest, name: &str) -> bool {
-        self.index.has_file(digest, name)
     }
 }
 

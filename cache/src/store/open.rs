@@ -51,10 +51,11 @@ pub struct Store {
     pub(crate) gc_lock: Option<File>,
 }
 
-/// Records without an index file that an open store keeps in memory, some ten megabytes.
-const UNCOVERED_IN_RUN: usize = 1 << 16;
+/// Records without an index file that an open store keeps in memory, some ten megabytes. Tests of crashes have small
+/// stores, and want index files in them.
+const UNCOVERED_IN_RUN: usize = if cfg!(failpoints) { 1 << 6 } else { 1 << 16 };
 /// Records without an index file that a closed store leaves: the next process reads them in about a millisecond.
-const UNCOVERED_AT_CLOSE: usize = 1 << 12;
+const UNCOVERED_AT_CLOSE: usize = if cfg!(failpoints) { 1 << 3 } else { 1 << 12 };
 
 type Result<T> = std::result::Result<T, StoreError>;
 

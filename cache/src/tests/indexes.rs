@@ -358,3 +358,21 @@ fn many_short_packs_are_written_anew_as_one() {
     assert_eq!(hits(&open(dir.path()), 0..900), (0..810).collect::<Vec<_>>());
     assert_eq!(store.verify().unwrap().problems, []);
 }
+
+#[test]
+fn groups_that_were_read_for_lookups_leave_the_memory_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    record(&store, 0..3500);
+    store.extend_index(1).unwrap();
+    let mut most = 0;
+    for name in (0..3500).chain(0..500) {
+        assert!(output(&store, name).is_some(), "{name}");
+        most = most.max(store.index().packs.iter().map(|pack| pack.fetched()).sum());
+    }
+    assert!((200..270).contains(&most), "{most} groups of 351");
+    let digests: Vec<_> = (0..3500).map(|name| output(&store, name).unwrap()).collect();
+    assert!(store.have_file(&digests, "same").into_iter().all(|has| has));
+    assert!(!store.have_file(&digests, "other").into_iter().any(|has| has));
+    assert_eq!(hits(&store, 0..3600), (0..3500).collect::<Vec<_>>());
+}
