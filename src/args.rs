@@ -33,7 +33,7 @@ pub(crate) enum Command {
     Export(ExportCommand),
     /// Show a node's log from its latest run
     Logs(LogsArgs),
-    /// List, show, verify, repair, limit, forget or pin the results in the store
+    /// List, show, verify, repair, limit, forget, pin or sign the results in the store
     #[command(subcommand)]
     Store(StoreCommand),
     /// Check a data set, or fetch a published one
@@ -284,6 +284,17 @@ pub(crate) struct FetchArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
+    /// Make a store, or share one with a group
+    ///
+    /// A run makes its store by itself; this is for one that is to be shared from the start.
+    Init {
+        /// Let the group of the folder read and write everything, whatever the umask of those who run is. To choose the
+        /// group, run `chgrp -R GROUP DIR` first
+        #[arg(long)]
+        shared: bool,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
     /// List recorded results: node, age, size, duration
     Ls(StoreArgs),
     /// Show one result: outputs, files, and the preimage of its key
@@ -342,6 +353,16 @@ pub(crate) enum StoreCommand {
     },
     /// List the pins
     Pins(StoreArgs),
+    /// Make the private key with which this user signs results, and print its public key for `[store.trust]`
+    ///
+    /// The private key lies in ~/.config/orchestrate/key (XDG_CONFIG_HOME is respected, and ORCHESTRATE_KEY names
+    /// another file), for its owner alone. A key is never overwritten. Whoever has one signs every result; a project
+    /// that lists public keys believes no other results.
+    Keygen {
+        /// Only print the public key of the private key that is there
+        #[arg(long)]
+        show: bool,
+    },
 }
 
 /// The sources to forget.

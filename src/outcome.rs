@@ -91,7 +91,12 @@ impl Outcome {
         terminal::complain(&format!("error: {}\n", sentence(&error)));
         let other_store = matches!(
             error.downcast_ref::<StoreError>(),
-            Some(StoreError::NewerFormat { .. } | StoreError::NotAStore { .. } | StoreError::WrongKind { .. })
+            Some(
+                StoreError::NewerFormat { .. }
+                    | StoreError::NotAStore { .. }
+                    | StoreError::WrongKind { .. }
+                    | StoreError::PrivateKey { .. }
+            )
         );
         let usage = other_store || error.downcast_ref::<UsageError>().is_some();
         if usage { Self::Usage } else { Self::Failed }

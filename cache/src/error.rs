@@ -3,13 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::owner;
 use crate::value::digest::Digest;
 
 /// Why an operation on a store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The operating system refused; disk full, for example.
-    #[error("cannot {action} {path}: {source}{}", advice(source))]
+    #[error("cannot {action} {path}: {source}{}", advice(path, source))]
     Io {
         /// The attempted action, for example `write`.
         action: &'static str,
@@ -128,6 +129,14 @@ pub enum StoreError {
         /// Its file.
         path: PathBuf,
     },
+    /// A pack cannot be read, so it is unknown what its results need; nothing was deleted.
+    #[error("the pack {path} cannot be read, so nothing is deleted: it is unknown what its results need ({reason})")]
+    UnreadablePack {
+        /// Its file.
+        path: PathBuf,
+        /// The cause.
+        reason: String,
+    },
     /// The list of an interrupted forgetting cannot be read.
     #[error("{path} cannot be read: {reason}; `store repair` removes it, then forget the same again")]
     Forgetting {
@@ -154,6 +163,14 @@ pub enum StoreError {
         /// Its file.
         path: PathBuf,
         /// The damage.
+        reason: String,
+    },
+    /// A private key cannot be used.
+    #[error("the private key {path} is not used: {reason}")]
+    PrivateKey {
+        /// Its file.
+        path: PathBuf,
+        /// The fault, and advice.
         reason: String,
     },
     /// A file changed during each attempt to read it.
@@ -188,17 +205,19 @@ pub(crate) fn is_gone(error: &io::Error) -> bool {
 }
 
 /// Returns advice about a cause.
-fn advice(source: &io::Error) -> &'static str {
-    match source.kind() {
+fn advice(path: &Path, source: &io::Error) -> String {
+    let advice = match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "; make room (`orchestrate store gc` tells what can go) or name a store on another disk, and run again: \
              what was reported as done stays done"
         }
-        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
-            "; let this user write there, or name another folder"
+        io::ErrorKind::ReadOnlyFilesystem => "; let this user write there, or name another folder",
+        io::ErrorKind::PermissionDenied => {
+            return format!("{}; let this user use it, or name another folder", owner::note(path));
         }
         _ => "",
-    }
+    };
+    advice.to_owned()
 }
 
 fn hint(known: &[String]) -> String {

@@ -2,11 +2,16 @@
 //!
 //! Invariant: this crate knows no stage, no graph and no TOML. Each folder imports only those above it.
 
+mod owner;
+
 mod error;
 mod value;
 
 // Access to the file system.
 mod files;
+
+// Signatures, and whose results are believed.
+mod trust;
 
 // Layout of a store's folder, and the formats in it.
 mod format;
@@ -49,7 +54,11 @@ pub use lock::use_lock::Using;
 pub use lock::wait::{Patience, is_held, lock_alone, stop_waiting_on};
 pub use store::catalog::StoreStats;
 pub use store::lookup::Lookup;
-pub use store::{PutContent, Store};
+pub use store::{PassedOver, PutContent, Signed, Store};
+pub use trust::private_key::PrivateKey;
+pub use trust::public_key::{PublicKey, Signer};
+pub use trust::stamp::StampKey;
+pub use trust::{Stamps, Trust};
 pub use upkeep::forget::{Forgetting, Forgotten};
 pub use upkeep::gc_report::{Collected, GcPolicy, GcReport, LogUse};
 pub use upkeep::lineage::Lineage;
@@ -62,3 +71,4 @@ pub use value::artifact::{ActionKey, ActionResult, Artifact, FileEntry, OutputDi
 pub use value::canonical::{CanonicalError, Encoder, Value};
 pub use value::digest::{Digest, DigestMap, Digester, ParseDigestError};
 pub use value::preimage::Preimage;
+pub use value::producer::Producer;

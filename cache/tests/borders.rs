@@ -293,8 +293,8 @@ fn links_in_the_place_of_files_that_are_written_lead_nowhere() {
     }
     mkfifo(&store_dir.join(".new-last-gc"), Mode::S_IRWXU).unwrap();
     fs::create_dir(store_dir.join(".new-last-gc~1")).unwrap();
-    // A link is no pack and is not read.
-    let error = Store::open(&store_dir, Access::ReadWrite).unwrap_err();
+    // A link is no pack: it is not read, keeps nobody from the store, and stops deletions.
+    let error = open(&store_dir).gc(&GcPolicy::default()).unwrap_err();
     assert!(error.to_string().contains("0.pack: it is a link"), "{error}");
     fs::remove_file(store_dir.join("packs/000000000000-0-0.pack")).unwrap();
 

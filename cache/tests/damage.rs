@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
 use common::{contents, key, large, only_pack, open, record, result, tree};
@@ -308,4 +308,56 @@ fn a_lost_result_is_recorded_anew() {
     store.commit().unwrap();
     assert_eq!(store.hit(&key("a")).unwrap().outputs[0].1, output);
     assert_eq!(open(dir.path()).hit(&key("a")).unwrap().outputs[0].1, output);
+}
+
+#[test]
+fn bytes_that_are_made_again_take_the_place_of_damaged_ones() {
+    let apply = |damage: &str, bytes: &mut Vec<u8>| match damage {
+        "flipped" => bytes[70] ^= 1,
+        "cut" => bytes.truncate(60),
+        _ => bytes.fill(0),
+    };
+    for damage in ["flipped", "cut", "of zeros"] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        for (name, bytes) in [("small", vec![7; 100]), ("bytes", large(1)), ("file", large(2))] {
+            record(&store, name, &bytes);
+        }
+        store.commit().unwrap();
+        for (name, bytes) in [("small", vec![7; 100]), ("bytes", large(1)), ("file", large(2))] {
+            let location = store.locate(&Digest::of(&bytes)).unwrap();
+            let (start, len) = (location.offset as usize, location.size_bytes as usize);
+            let mut whole = fs::read(&location.path).unwrap();
+            let mut damaged = whole[start..start + len].to_vec();
+            apply(damage, &mut damaged);
+            // A body in a pack keeps its length.
+            if name == "small" {
+                damaged.resize(len, 0);
+            }
+            whole.splice(start..start + len, damaged.iter().copied());
+            overwrite(&location.path, &whole);
+            let content = match name {
+                "file" => {
+                    let path = store.scratch().unwrap().keep().join("file");
+                    fs::write(&path, &bytes).unwrap();
+                    PutContent::File(path)
+                }
+                _ => PutContent::Bytes(bytes.clone()),
+            };
+            store.put_artifact(vec![("scores.parquet".to_owned(), content)]).unwrap();
+            store.commit().unwrap();
+            assert_eq!(contents(&store, name).as_ref(), Some(&bytes), "{name}, {damage}");
+            assert_eq!(contents(&open(dir.path()), name).as_ref(), Some(&bytes), "{name}, {damage}, opened again");
+            let kept = fs::read(dir.path().join("quarantine").join(Digest::of(&bytes).to_string())).unwrap();
+            assert_eq!(kept, damaged, "{name}, {damage}");
+        }
+        let problems = store.verify().unwrap().problems;
+        assert!(problems.is_empty(), "{damage}: {problems:?}");
+    }
+}
+
+/// Changes a file in place, as a bad disk does, even one that is read-only.
+fn overwrite(path: &Path, bytes: &[u8]) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(path, bytes).unwrap();
 }

@@ -247,7 +247,9 @@ mod tests {
             assert_eq!(ActionKey(preimage.digest()), key, "the key is the digest of the preimage");
             let (outputs, node, kind, run, device) = Default::default();
             let preimage = preimage.to_json();
-            let result = ActionResult { outputs, preimage, node, kind, run, elapsed_ms: 0, recorded_ms: 0, device };
+            let (elapsed_ms, recorded_ms, producer) = Default::default();
+            let result = ActionResult { outputs, preimage, node, kind, run, elapsed_ms, recorded_ms, device, producer };
+            assert_eq!(result.key(), Ok(key), "the key follows from the JSON of its preimage");
             let inputs = result.inputs();
             let given = |id: &_| known.digests(*id).unwrap();
             let is_read = |id: &_| given(id).iter().any(|output| inputs.contains(output));

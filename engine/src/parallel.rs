@@ -13,17 +13,30 @@ const ITEMS_MIN: usize = 4096;
 /// The number of items in one piece of work.
 const ITEMS_AT_ONCE: usize = 1024;
 
+/// The same of items that take tens of microseconds each.
+const COSTLY_ITEMS_MIN: usize = 64;
+const COSTLY_ITEMS_AT_ONCE: usize = 16;
+
 /// As many threads as stages have; `None` if the system refuses them.
 static THREADS: LazyLock<Option<ThreadPool>> =
     LazyLock::new(|| ThreadPoolBuilder::new().num_threads(rayon::current_num_threads()).build().ok());
 
 /// Applies a function to consecutive slices of the items, and returns the results in order.
 pub fn map_slices<T: Sync, R: Send>(items: &[T], each: impl Fn(&[T]) -> R + Send + Sync) -> Vec<R> {
-    if items.len() < ITEMS_MIN {
+    map(items, ITEMS_MIN, ITEMS_AT_ONCE, each)
+}
+
+/// Does the same for items that take tens of microseconds each.
+pub fn map_costly_slices<T: Sync, R: Send>(items: &[T], each: impl Fn(&[T]) -> R + Send + Sync) -> Vec<R> {
+    map(items, COSTLY_ITEMS_MIN, COSTLY_ITEMS_AT_ONCE, each)
+}
+
+fn map<T: Sync, R: Send>(items: &[T], least: usize, at_once: usize, each: impl Fn(&[T]) -> R + Send + Sync) -> Vec<R> {
+    if items.len() < least {
         return vec![each(items)];
     }
     match &*THREADS {
-        Some(threads) => threads.install(|| items.par_chunks(ITEMS_AT_ONCE).map(each).collect()),
+        Some(threads) => threads.install(|| items.par_chunks(at_once).map(each).collect()),
         None => vec![each(items)],
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
-use orchestrate_cache::{ActionKey, Lineage, Preimage, Store};
+use orchestrate_cache::{ActionKey, ActionResult, Lineage, Preimage, Store};
 
 use crate::explain::{Change, changes};
 use crate::known::{Known, Outputs};
@@ -47,9 +47,16 @@ pub enum MissReason {
     /// No run of this node is recorded.
     New,
     /// Something differs from the latest recorded run that succeeded.
-    Changed(Vec<Change>),
+    Changed {
+        /// The differences.
+        changes: Vec<Change>,
+        /// Whoever recorded that run's result, in words.
+        producer: String,
+    },
     /// Nothing differs, but the store no longer has the result.
     Gone,
+    /// The store has a result, but nobody trusted has signed it.
+    Untrusted,
     /// Nothing differs, but garbage collection deleted the result, at this time in milliseconds since 1970.
     Collected(u64),
     /// The latest recorded run failed. Its key was the same, or no earlier run left a preimage to compare with.
@@ -65,7 +72,7 @@ impl MissReason {
     pub fn sentence(&self) -> String {
         match self {
             Self::New => "never ran".to_owned(),
-            Self::Changed(changes) => {
+            Self::Changed { changes, .. } => {
                 let mut sentences: Vec<_> = changes.iter().take(3).map(|change| change.sentence.clone()).collect();
                 if changes.len() > 3 {
                     sentences.push(format!("and {} more", changes.len() - 3));
@@ -73,6 +80,7 @@ impl MissReason {
                 sentences.join(", ")
             }
             Self::Gone => "its result is no longer in the store".to_owned(),
+            Self::Untrusted => "its result in the store is by nobody trusted".to_owned(),
             Self::Collected(at_ms) => format!("garbage collection deleted its result on {}", date(*at_ms)),
             Self::Failed => "its latest run failed".to_owned(),
             Self::Unrecorded => "differs from its latest run, which the store no longer has".to_owned(),
@@ -130,6 +138,7 @@ pub fn survey(plan: &Plan, observed: &Observed, store: &Store, history: &History
     for ((id, key), name) in missed.into_iter().zip(&names) {
         let preimage = || known.preimage(id).expect("its key is known");
         let reason = match (latest.get(name), collected.get(&key)) {
+            _ if store.is_passed_over(&key) => MissReason::Untrusted,
             (Some(latest), _) => miss_reason(plan, id, &key, preimage, latest, store, &collected),
             // No log names the node: garbage collection deleted the log of its run too.
             (None, Some(lineage)) => MissReason::Collected(lineage.collected_ms),
@@ -158,11 +167,15 @@ fn miss_reason(
     let Some(done) = latest.done.as_ref().map(|done| done.key) else {
         return if latest.failed.is_some() { MissReason::Failed } else { MissReason::New };
     };
+    let changed = |was: &ActionResult| MissReason::Changed {
+        changes: changes(plan, id, &was.preimage, &preimage()),
+        producer: was.produced_by(),
+    };
     match (collected.get(&done), store.recorded(&done)) {
         (Some(lineage), _) if done == *key => MissReason::Collected(lineage.collected_ms),
         (None, _) if done == *key => MissReason::Gone,
-        (_, Some(result)) => MissReason::Changed(changes(plan, id, &result.preimage, &preimage())),
-        (Some(lineage), None) => MissReason::Changed(changes(plan, id, &lineage.result.preimage, &preimage())),
+        (_, Some(result)) => changed(&result),
+        (Some(lineage), None) => changed(&lineage.result),
         (None, None) => MissReason::Unrecorded,
     }
 }

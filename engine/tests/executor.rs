@@ -263,6 +263,7 @@ impl Bench {
             memory_limit_bytes: None,
             timeout: None,
             checkpoint_dir: None,
+            checkpoint_stamp: None,
             log: Some(self.file("logs/fake.log")),
             log_max_bytes: u64::MAX,
         }

@@ -52,7 +52,9 @@ impl<'a> Explainer<'a> {
         let mut text = String::new();
         match &self.survey.answers[id.index()] {
             Answer::Hit { key, .. } => {
-                let _ = writeln!(text, "{name}: hit\n  nothing differs from the recorded result {}", key.0.short());
+                let producer = self.study.store.recorded(key).map(|result| format!(", by {}", result.produced_by()));
+                let (key, producer) = (key.0.short(), producer.unwrap_or_default());
+                let _ = writeln!(text, "{name}: hit\n  nothing differs from the recorded result {key}{producer}");
             }
             Answer::Miss { reason, .. } => {
                 let _ = writeln!(text, "{name}: miss");
@@ -68,7 +70,10 @@ impl<'a> Explainer<'a> {
 
     fn reason(&self, reason: &MissReason, depth: usize, text: &mut String) {
         match reason {
-            MissReason::Changed(changes) => self.changes(changes, depth, text),
+            MissReason::Changed { changes, producer } => {
+                self.changes(changes, depth, text);
+                let _ = writeln!(text, "{:indent$}since its latest result, by {producer}", "", indent = 2 * depth);
+            }
             other => {
                 let _ = writeln!(text, "{:indent$}{}", "", other.sentence(), indent = 2 * depth);
             }

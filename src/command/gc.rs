@@ -26,7 +26,7 @@ const RESULTS_SHOWN: usize = 20;
 /// Deletes results beyond the limits of the command line, or else of the store.
 pub(crate) fn gc(limits: StoreLimits, dry_run: bool, args: StoreArgs) -> anyhow::Result<Outcome> {
     let store = nearby_store(&args, Access::ReadWrite)?;
-    let limits = if limits.is_some() { limits } else { StoreLimits::of_store(store.dir())? };
+    let limits = if limits.is_some() { limits } else { StoreLimits::of_store(store.dir(), None)? };
     if !limits.is_some() {
         let help = "say how much to keep: --max-size 20GB, --max-age 30d, or both; or `[store]` in orchestrate.toml";
         return Err(UsageError(format!("nothing limits the store\nhelp: {help}")).into());
@@ -45,7 +45,9 @@ pub(super) fn after_run(store: &Store, limits: &StoreLimits) -> Option<String> {
     if !limits.is_some() || store.access() == Access::ReadOnly || !is_due(store.last_gc_ms(), now_ms()) {
         return None;
     }
-    let done = match collect(store, &GcPolicy { keep_own: true, ..policy(limits) }) {
+    let collected = everybodys(store)
+        .and_then(|all| collect(all.as_ref().unwrap_or(store), &GcPolicy { keep_own: true, ..policy(limits) }));
+    let done = match collected {
         Ok(done) => done,
         // Another process is collecting now.
         Err(StoreError::GcRunning { .. }) => return None,
@@ -55,6 +57,12 @@ pub(super) fn after_run(store: &Store, limits: &StoreLimits) -> Option<String> {
     let line = went.then(|| format!("store limits: {}", total(&done, false)));
     let over = over_limit(&done.report, limits);
     (line.is_some() || over.is_some()).then(|| line.unwrap_or_default() + &over.unwrap_or_default())
+}
+
+/// Opens a store that passes over untrusted results once more, with all of them: those of others stay or go as the
+/// limits say.
+fn everybodys(store: &Store) -> Result<Option<Store>, StoreError> {
+    store.trust().is_limited().then(|| Store::open(store.dir(), store.access())).transpose()
 }
 
 /// Collects results and logs; logs of pinned runs stay.

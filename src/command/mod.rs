@@ -6,6 +6,7 @@ pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod forget;
 pub(crate) mod gc;
+pub(crate) mod keygen;
 pub(crate) mod kinds;
 pub(crate) mod logs;
 mod named_nodes;

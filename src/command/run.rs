@@ -105,7 +105,7 @@ pub(super) fn execute(
 ) -> anyhow::Result<Outcome> {
     let RunRequest { study, selection, forced, devices } = request;
     // Read before anything runs, as the file may have errors.
-    let limits = StoreLimits::of_store(study.store.dir())?;
+    let limits = StoreLimits::of_store(study.store.dir(), Some(&study.plan.spec.root))?;
     if let Some(notice) = &devices.notice {
         terminal::complain(&format!("{notice}\n"));
     }

@@ -1,17 +1,33 @@
-//! `orchestrate store ls | show | verify`.
+//! `orchestrate store init | ls | show | verify`.
 
 use std::fmt::Write;
 
 use anyhow::Context;
-use orchestrate_cache::{Access, ActionKey, ActionResult, OutputDigest, Problem, Store, StoreError};
+use orchestrate_cache::{Access, ActionKey, ActionResult, OutputDigest, Problem, Signed, Store, StoreError, Trust};
 use orchestrate_engine::event::now_ms;
 use orchestrate_engine::resources::display_size;
 use orchestrate_engine::runlog::{self, DamagedLog, LogUsage};
 
-use super::study::nearby_store;
+use super::study::{dir_for_store, nearby_store, nearby_trust, trusting_store};
 use crate::args::StoreArgs;
 use crate::outcome::{Outcome, UsageError};
 use crate::terminal;
+
+/// Makes a store; shares it with its group if asked to.
+pub(crate) fn init(shared: bool, args: StoreArgs) -> anyhow::Result<Outcome> {
+    let dir = dir_for_store(&args)?;
+    let store = Store::open(&dir, Access::ReadWrite)?;
+    if !shared {
+        return Outcome::Done.after_saying(terminal::say(&format!("{} is a store\n", dir.display())));
+    }
+    let refused = store.share()?;
+    let mut text = format!("{} is a store that its group shares\n", dir.display());
+    for path in &refused {
+        let _ = writeln!(text, "{}: only its owner or root can share it, by the same command", path.display());
+    }
+    let outcome = if refused.is_empty() { Outcome::Done } else { Outcome::Failed };
+    outcome.after_saying(terminal::say(&text))
+}
 
 /// Lists recorded results, the most recently used last, and the totals of the store.
 pub(crate) fn ls(args: StoreArgs) -> anyhow::Result<Outcome> {
@@ -56,8 +72,17 @@ pub(crate) fn ls(args: StoreArgs) -> anyhow::Result<Outcome> {
 
 /// Shows the provenance of a result: outputs, files, and the preimage of its key.
 pub(crate) fn show(prefix: &str, args: StoreArgs) -> anyhow::Result<Outcome> {
-    let store = nearby_store(&args, Access::ReadOnly)?;
-    let (key, result, collected_ms) = find(&store, prefix)?;
+    // Of several results of a key, this project's lookups find the one that it trusts.
+    let trust = nearby_trust()?;
+    let trusting = trust.is_limited().then(|| trusting_store(&args, nearby_trust()?)).transpose()?;
+    let found = trusting.and_then(|store| Some((find(&store, prefix).ok()?, store)));
+    let ((key, result, collected_ms), store) = match found {
+        Some(found) => found,
+        None => {
+            let store = nearby_store(&args, Access::ReadOnly)?;
+            (find(&store, prefix)?, store)
+        }
+    };
     let mut text = String::new();
     let recorded = ago(result.recorded_ms);
     let _ = writeln!(text, "key       {}", key.0);
@@ -65,6 +90,14 @@ pub(crate) fn show(prefix: &str, args: StoreArgs) -> anyhow::Result<Outcome> {
     let took = terminal::duration(result.elapsed_ms);
     let _ = writeln!(text, "recorded  {recorded} by run {}, took {took}", result.run);
     let _ = writeln!(text, "device    {}", result.device);
+    let _ = writeln!(text, "producer  {}", result.produced_by());
+    if collected_ms.is_none() {
+        let _ = writeln!(text, "signed    {}", signed(&store.signed(&key), &trust));
+    }
+    if result.key() != Ok(key) {
+        let _ =
+            writeln!(text, "warning   this key is not the digest of the manifest below, so the program never made it");
+    }
     if let Some(collected_ms) = collected_ms {
         let _ = writeln!(text, "deleted   {} by garbage collection", ago(collected_ms));
     }
@@ -81,6 +114,23 @@ pub(crate) fn show(prefix: &str, args: StoreArgs) -> anyhow::Result<Outcome> {
     }
     let _ = writeln!(text, "manifest  {}", serde_json::to_string_pretty(&result.preimage)?);
     Outcome::Done.after_saying(terminal::say(&text))
+}
+
+/// Formats a signature, and the trust in it of the project around the working directory.
+fn signed(signed: &Signed, trust: &Trust) -> String {
+    let key = match signed {
+        Signed::Unsigned if trust.is_limited() => return "by nobody, so this project passes over it".to_owned(),
+        Signed::Unsigned => return "by nobody".to_owned(),
+        Signed::Falsely => return "falsely: the signature is not that of this result".to_owned(),
+        Signed::By(key) => key,
+    };
+    let own = trust.own_key().is_some_and(|own| own.public() == *key);
+    match trust.name_of(key) {
+        _ if own => format!("by {key}, your own key"),
+        Some(name) => format!("by {key} {name}").trim_end().to_owned(),
+        None if trust.is_limited() => format!("by {key}, whom this project does not trust, so it passes over it"),
+        None => format!("by {key}"),
+    }
 }
 
 /// Finds a result by a prefix of its key. A collected result is read from the lineage, with the time of its collection.

@@ -5,16 +5,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use orchestrate_cache::{Access, FileDigests, Store, StoreError};
+use orchestrate_cache::{Access, FileDigests, Store, StoreError, Trust};
 use orchestrate_engine::diagnostic::{Severity, SpecError};
 use orchestrate_engine::node::NodeId;
 use orchestrate_engine::observe::{Observed, observe};
 use orchestrate_engine::plan::{self, Plan, Selector};
-use orchestrate_engine::run::Selection;
+use orchestrate_engine::run::{Selection, passed_over};
 use orchestrate_engine::runlog::History;
-use orchestrate_engine::spec;
+use orchestrate_engine::spec::{self, project_root, trusted_signers};
 use orchestrate_engine::survey::{Survey, survey};
 
+use super::keygen;
 use crate::Kinds;
 use crate::args::{SelectArgs, StoreArgs};
 use crate::outcome::UsageError;
@@ -51,8 +52,8 @@ impl Study {
     pub(crate) fn open(plan: Plan, store: &StoreArgs, access: Access) -> anyhow::Result<Self> {
         let dir = store.dir().unwrap_or_else(|| plan.spec.root.join(STORE));
         plan::check_store(&plan, &dir)?;
-        let store = open(&dir, access)?;
-        let digests = FileDigests::open(store.dir());
+        let store = open(&dir, access, || trust(&plan.spec.root))?;
+        let digests = FileDigests::open_trusting(store.dir(), store.trust().stamps());
         let observed = observe(&plan, &digests)?;
         if access == Access::ReadWrite
             && let Err(error) = digests.save()
@@ -69,7 +70,11 @@ impl Study {
 
     /// Looks up every node; forced nodes count as misses.
     pub(crate) fn survey(&self, forced: &HashSet<NodeId>) -> Survey {
-        survey(&self.plan, &self.observed, &self.store, &self.history(), forced)
+        let survey = survey(&self.plan, &self.observed, &self.store, &self.history(), forced);
+        if let Some(note) = passed_over(&self.store) {
+            terminal::complain(&format!("warning: {note}\n"));
+        }
+        survey
     }
 }
 
@@ -99,31 +104,52 @@ pub(super) fn warn(plan: &Plan) {
 }
 
 /// Opens a store. A store that cannot be written is opened read-only, as its hits are still useful.
-fn open(dir: &Path, access: Access) -> anyhow::Result<Store> {
-    match Store::open(dir, access) {
-        Err(StoreError::Io { source, .. }) if access == Access::ReadWrite && is_read_only(&source) => {
-            terminal::complain(&format!("warning: {} cannot be written: only what it holds is used\n", dir.display()));
-            Ok(Store::open(dir, Access::ReadOnly)?)
+fn open(dir: &Path, access: Access, trust: impl Fn() -> anyhow::Result<Trust>) -> anyhow::Result<Store> {
+    match Store::open_trusting(dir, access, trust()?) {
+        Err(error @ StoreError::Io { .. }) if access == Access::ReadWrite && is_read_only(&error) => {
+            let shown = dir.display();
+            terminal::complain(&format!("warning: {shown} cannot be written: only what it holds is used ({error})\n"));
+            Ok(Store::open_trusting(dir, Access::ReadOnly, trust()?)?)
         }
         opened => Ok(opened?),
     }
 }
 
-fn is_read_only(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+/// The signers that a project believes, and the key of this user.
+fn trust(root: &Path) -> anyhow::Result<Trust> {
+    Ok(Trust::new(trusted_signers(root)?, keygen::own_key()?))
+}
+
+/// The trust of the project around the working directory.
+pub(super) fn nearby_trust() -> anyhow::Result<Trust> {
+    let working_dir = std::env::current_dir().context("cannot tell the working directory")?;
+    trust(&project_root(&working_dir))
+}
+
+fn is_read_only(error: &StoreError) -> bool {
+    let StoreError::Io { source, .. } = error else { return false };
+    matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 /// Opens the store of a command without a spec: `--store`, or the store of the project around the working directory.
+/// Such commands keep house, and so see all results, whoever signed them.
 pub(crate) fn nearby_store(args: &StoreArgs, access: Access) -> anyhow::Result<Store> {
-    open(&nearby_dir(args)?, access)
+    open(&nearby_dir(args)?, access, || Ok(Trust::default()))
+}
+
+/// The same with lookups that pass over untrusted results, for reading.
+pub(super) fn trusting_store(args: &StoreArgs, trust: Trust) -> anyhow::Result<Store> {
+    Ok(Store::open_trusting(&nearby_dir(args)?, Access::ReadOnly, trust)?)
+}
+
+/// The folder of that store, existing or not.
+pub(crate) fn dir_for_store(args: &StoreArgs) -> anyhow::Result<PathBuf> {
+    args.dir().map_or_else(nearby, Ok)
 }
 
 /// The folder of that store.
 pub(crate) fn nearby_dir(args: &StoreArgs) -> anyhow::Result<PathBuf> {
-    let dir = match args.dir() {
-        Some(dir) => dir,
-        None => nearby()?,
-    };
+    let dir = dir_for_store(args)?;
     if !dir.is_dir() {
         let help = "run a spec first, or name the store with --store DIR";
         return Err(UsageError(format!("there is no store at {}\nhelp: {help}", dir.display())).into());

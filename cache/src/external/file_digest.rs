@@ -8,7 +8,8 @@
 //! read again next time. Programs cannot set the time of status change, so copying with old times does not deceive.
 //! (git's index has the same problem and calls such entries racy.)
 //!
-//! The digests are kept in the file [`stat-cache`](crate::external::stat_cache).
+//! The digests are kept in the file [`stat-cache`](crate::external::stat_cache), or where trust is limited in
+//! `stat-caches/NAME`: the same file of one user, behind a stamp (32 bytes).
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -25,16 +26,22 @@ use crate::external::stat_cache::{Entry, FileStat, StatCache};
 use crate::files::{clock, disk};
 use crate::format::object::hash;
 use crate::lock::memory::{read, write};
+use crate::trust::Stamps;
+use crate::trust::stamp::{STAMP_LEN, StampKey};
 use crate::value::digest::Digest;
 
 const ATTEMPTS: usize = 3;
+/// Precedes what a stamp covers.
+const STAMP_OF: &[u8] = b"stat-cache\0";
 /// A longer file is none: it would have millions of entries.
 const BYTES_MAX: u64 = 1 << 30;
 
 /// Digests of external files, remembered in a store.
 #[derive(Debug)]
 pub struct FileDigests {
-    path: PathBuf,
+    /// The file that remembers them; `None` if none is believed.
+    path: Option<PathBuf>,
+    stamp: Option<StampKey>,
     /// Digests of earlier processes.
     known: StatCache,
     newer: RwLock<HashMap<PathBuf, Entry>>,
@@ -43,7 +50,19 @@ pub struct FileDigests {
 impl FileDigests {
     /// Reads the stat cache of the store in this folder; a missing, damaged or unreadable one is empty.
     pub fn open(store_dir: &Path) -> Self {
-        let path = store_dir.join("stat-cache");
+        Self::open_trusting(store_dir, Stamps::Unneeded)
+    }
+
+    /// The same where trust may be limited: then each user has a stat cache with a stamp, as a planted digest would
+    /// make a file another one.
+    pub fn open_trusting(store_dir: &Path, stamps: Stamps) -> Self {
+        let (path, stamp) = match stamps {
+            Stamps::Unneeded => (store_dir.join("stat-cache"), None),
+            Stamps::With(stamp) => (store_dir.join("stat-caches").join(stamp.name().to_string()), Some(stamp)),
+            Stamps::Impossible => {
+                return Self { path: None, stamp: None, known: StatCache::default(), newer: RwLock::default() };
+            }
+        };
         let bytes = disk::read(&path, BYTES_MAX).unwrap_or_else(|error| {
             if error.kind() != io::ErrorKind::NotFound {
                 tracing::warn!("{}", StoreError::io("read", &path)(error));
@@ -51,13 +70,13 @@ impl FileDigests {
             Vec::new()
         });
         let is_new = bytes.is_empty();
-        let known = StatCache::decode(bytes).unwrap_or_else(|| {
+        let known = unstamped(bytes, stamp.as_ref()).and_then(StatCache::decode).unwrap_or_else(|| {
             if !is_new {
                 tracing::warn!("{} is damaged, so all external files are read anew", path.display());
             }
             StatCache::default()
         });
-        Self { path, known, newer: RwLock::default() }
+        Self { path: Some(path), stamp, known, newer: RwLock::default() }
     }
 
     /// Returns the digest of a file's contents.
@@ -131,10 +150,13 @@ impl FileDigests {
     /// Writes the stat cache, if anything is new.
     pub fn save(&self) -> Result<(), StoreError> {
         let newer = read(&self.newer);
-        if newer.is_empty() {
-            return Ok(());
+        let Some(path) = self.path.as_ref().filter(|_| !newer.is_empty()) else { return Ok(()) };
+        let mut bytes = self.known.encode(&newer, clock::now_ms());
+        if let Some(stamp) = &self.stamp {
+            disk::create_folder(path.parent().expect("it lies in a folder of its own"))?;
+            bytes.splice(..0, stamp.stamp(&[STAMP_OF, &bytes]));
         }
-        disk::replace(&self.path, &self.known.encode(&newer, clock::now_ms()), false)
+        disk::replace(path, &bytes, false)
     }
 
     fn remembered(&self, path: &Path, next: &mut usize) -> Option<Entry> {
@@ -147,12 +169,23 @@ impl FileDigests {
     }
 }
 
+/// Returns the bytes behind the stamp of this key; all of them if there is no key, `None` if the stamp is not its.
+fn unstamped(mut bytes: Vec<u8>, key: Option<&StampKey>) -> Option<Vec<u8>> {
+    let Some(key) = key else { return Some(bytes) };
+    if bytes.len() < STAMP_LEN {
+        return None;
+    }
+    let rest = bytes.split_off(STAMP_LEN);
+    (bytes == key.stamp(&[STAMP_OF, &rest])).then_some(rest)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::ffi::OsStrExt;
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
+    use crate::trust::private_key::PrivateKey;
 
     fn settled(path: &Path, digests: &FileDigests) -> Entry {
         // Tests cannot wait for the window to pass, so this entry claims that it has.
@@ -172,6 +205,32 @@ mod tests {
         digests.save().unwrap();
         let again = FileDigests::open(dir.path());
         assert_eq!(again.digest(&file).unwrap(), Digest::of(b"remembered"));
+    }
+
+    #[test]
+    fn under_limited_trust_only_ones_own_digests_are_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("image.png");
+        fs::write(&file, b"pixels").unwrap();
+        let stamps = || Stamps::With(PrivateKey::generate().unwrap().stamp_key());
+        let (own, other) = (stamps(), stamps());
+        let digest = |stamps: &Stamps| FileDigests::open_trusting(dir.path(), stamps.clone()).digest(&file).unwrap();
+        let plant = |stamps: &Stamps| {
+            let digests = FileDigests::open_trusting(dir.path(), stamps.clone());
+            settled(&file, &digests);
+            digests.save().unwrap();
+            digests.path
+        };
+        let theirs = plant(&other).unwrap();
+        plant(&Stamps::Unneeded);
+        assert_eq!(plant(&Stamps::Impossible), None);
+        for stamps in [&own, &Stamps::Impossible] {
+            assert_eq!(digest(stamps), Digest::of(b"pixels"));
+        }
+        let path = plant(&own).unwrap();
+        assert_eq!(digest(&own), Digest::of(b"remembered"));
+        fs::copy(theirs, path).unwrap();
+        assert_eq!(digest(&own), Digest::of(b"pixels"), "under the name of another's file, too");
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Changes to files, for the store and for the engine; every error names its path.
 //!
 //! All writes pass through here, so that a test can stop a store after its nth one (`fault.rs`). The last component of
-//! a path is never followed if it is a link, and only regular files are opened (`regular.rs`).
+//! a path is never followed if it is a link, and only regular files are opened (`regular.rs`). What is made in a folder
+//! that a group shares gets the rights of that folder (`rights.rs`).
 
 use std::ffi::OsString;
-use std::fs::{self, File, FileType, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, FileType, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -20,8 +21,14 @@ use crate::files::fault::{self, Change};
 use crate::files::host::{self, Host};
 use crate::files::mounts::mounts_below;
 use crate::files::regular::{self, Irregular};
+use crate::files::rights::Rights;
 
 type Result<T> = std::result::Result<T, StoreError>;
+
+/// The mode of a file before the umask, or the folder, takes its part.
+const ANY_MODE: u32 = 0o666;
+/// The same of a file that nobody is to change.
+const READ_ONLY: u32 = 0o444;
 
 /// Makes one change to the disk; `action` and `path` are for errors.
 fn step<T>(change: Change, action: &'static str, path: &Path, make: impl FnOnce() -> io::Result<T>) -> Result<T> {
@@ -40,20 +47,51 @@ pub(crate) fn open_to_write(path: &Path) -> Result<File> {
 
 /// Opens a file for reading and writing, and creates it if it is missing.
 pub(crate) fn open_or_create(path: &Path) -> Result<File> {
-    let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
-    step(Change::Create, "open", path, || regular::open(&options, path))
+    step(Change::Create, "open", path, || open_or_make(OpenOptions::new().read(true).write(true), ANY_MODE, path))
 }
 
 /// Opens a file for reading and appending, and creates it if it is missing.
 pub fn open_to_append(path: &Path) -> Result<File> {
-    let options = OpenOptions::new().read(true).append(true).create(true).clone();
-    step(Change::Create, "open", path, || regular::open(&options, path))
+    step(Change::Create, "open", path, || open_or_make(OpenOptions::new().read(true).append(true), ANY_MODE, path))
 }
 
 /// Creates a file; fails if the name is taken.
 pub fn create_new(path: &Path, mode: u32) -> Result<File> {
-    let options = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).clone();
-    step(Change::Create, "create", path, || options.open(path))
+    step(Change::Create, "create", path, || make(OpenOptions::new().read(true).write(true), mode, path))
+}
+
+/// Opens a file, and creates it if it is missing.
+fn open_or_make(options: &OpenOptions, mode: u32, path: &Path) -> io::Result<File> {
+    loop {
+        match regular::open(options, path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            opened => return opened,
+        }
+        match make(options, mode, path) {
+            // Another process was quicker.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && fs::symlink_metadata(path).is_ok() => {}
+            made => return made,
+        }
+    }
+}
+
+/// Creates a file with all of its rights; fails if the name is taken.
+fn make(options: &OpenOptions, mode: u32, path: &Path) -> io::Result<File> {
+    let make_at_once = |mode| options.clone().create_new(true).mode(mode).open(path);
+    let Some(rights) = Rights::beside(path) else { return make_at_once(mode) };
+    if !Rights::are_cut(rights.of_file(mode)) {
+        return make_at_once(rights.of_file(mode));
+    }
+    let (new, file) = create_unfinished(path, options)?;
+    let named = rights.give(&file, mode).and_then(|()| fs::hard_link(&new, path));
+    // The lock only tells that the unfinished file has a live writer.
+    let removed = fs::remove_file(&new).and_then(|()| file.unlock());
+    match named {
+        Ok(()) => removed.map(|()| file),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
+        // The filesystem has no hard links.
+        Err(_) => make_at_once(mode).and_then(|file| rights.give(&file, mode).map(|()| file)),
+    }
 }
 
 /// Reads a file of at most `max_bytes`; a longer one is an error.
@@ -68,7 +106,7 @@ pub fn is_irregular(error: &io::Error) -> bool {
 
 /// Creates a folder in an existing one; an existing folder of that name is fine, a link to one is not.
 pub fn create_folder(path: &Path) -> Result<()> {
-    step(Change::Folder, "create the folder", path, || match fs::create_dir(path) {
+    step(Change::Folder, "create the folder", path, || match make_folder(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             let kind = fs::symlink_metadata(path)?.file_type();
             if kind.is_dir() { Ok(()) } else { Err(Irregular::Kind(regular::name_of(kind)).into()) }
@@ -79,7 +117,38 @@ pub fn create_folder(path: &Path) -> Result<()> {
 
 /// Creates a folder and those above it; existing ones are fine.
 pub fn create_dir(path: &Path) -> Result<()> {
-    step(Change::Folder, "create the folder", path, || fs::create_dir_all(path))
+    step(Change::Folder, "create the folder", path, || make_folders(path))
+}
+
+fn make_folders(path: &Path) -> io::Result<()> {
+    let made = match (make_folder(path), path.parent()) {
+        (Err(error), Some(above)) if error.kind() == ErrorKind::NotFound => {
+            make_folders(above).and_then(|()| make_folder(path))
+        }
+        (made, _) => made,
+    };
+    made.or_else(|error| if path.is_dir() { Ok(()) } else { Err(error) })
+}
+
+/// Creates a folder with all of its rights.
+fn make_folder(path: &Path) -> io::Result<()> {
+    let Some(rights) = Rights::beside(path) else { return fs::create_dir(path) };
+    if !Rights::are_cut(rights.of_folder()) {
+        return DirBuilder::new().mode(rights.of_folder()).create(path);
+    }
+    // Below, an empty folder would be replaced.
+    if fs::symlink_metadata(path).is_ok() {
+        return Err(ErrorKind::AlreadyExists.into());
+    }
+    for new in unfinished(path) {
+        match fs::create_dir(&new) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+            made => made?,
+        }
+        let named = rights.give_folder(&new).and_then(|()| fs::rename(&new, path));
+        return named.inspect_err(|_| drop(fs::remove_dir(&new)));
+    }
+    Err(too_many_unfinished())
 }
 
 /// Creates a folder; fails if the name is taken, even by a link.
@@ -116,6 +185,32 @@ pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64, path: &Path) -> R
 /// Appends all bytes.
 pub fn append(file: &mut File, bytes: &[u8], path: &Path) -> Result<()> {
     fault::write(bytes, path, |bytes| file.write_all(bytes)).map_err(StoreError::io("write", path))
+}
+
+/// Returns the length of a file or folder as its server has it now: a client may answer from what it saw seconds ago.
+pub(crate) fn len_now(file: &File) -> io::Result<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{AtFlags, StatxFlags, statx};
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
+        match statx(file, "", flags, StatxFlags::SIZE | StatxFlags::MTIME) {
+            Ok(facts) => return Ok(facts.stx_size),
+            // An old kernel.
+            Err(rustix::io::Errno::NOSYS) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(file.metadata()?.len())
+}
+
+/// Lists the names in a folder as its server has them now, sorted.
+pub(crate) fn list_now(dir: &Path) -> Result<Vec<String>> {
+    // A changed time makes the client forget the names that it knows.
+    let asked = File::open(dir).and_then(|dir| len_now(&dir));
+    match asked {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io("list", dir)(error)),
+        _ => list(dir),
+    }
 }
 
 /// Makes the contents of a file durable.
@@ -188,8 +283,12 @@ pub fn touch(path: &Path) -> Result<()> {
 /// kept from writing. Locks of other hosts may not reach this one, so their files are theirs.
 pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
     let dir = path.parent().expect("a replaced file lies in a folder");
-    let (new, mut file) = create_unfinished(path).map_err(StoreError::io("write", path))?;
+    let created = create_unfinished(path, OpenOptions::new().write(true)).map_err(StoreError::io("write", path));
+    let (new, mut file) = created?;
     let mut write = || {
+        if let Some(rights) = Rights::beside(path) {
+            rights.give(&file, ANY_MODE).map_err(StoreError::io("set the rights of", path))?;
+        }
         append(&mut file, bytes, path)?;
         if durable {
             sync(&file, path)?;
@@ -226,7 +325,7 @@ pub fn finished_name(name: &str) -> Option<&str> {
     }
 }
 
-/// Returns the paths of unfinished files of this host for `path`, in the order in which they are tried.
+/// Returns the paths of unfinished files or folders of this host for `path`, in the order in which they are tried.
 pub fn unfinished(path: &Path) -> impl Iterator<Item = PathBuf> {
     let dir = path.parent().expect("a replaced file lies in a folder");
     let host = Host::of(if dir.as_os_str().is_empty() { Path::new(".") } else { dir }).id;
@@ -242,11 +341,11 @@ pub fn unfinished(path: &Path) -> impl Iterator<Item = PathBuf> {
 }
 
 /// Creates and locks the unfinished file for `path`.
-fn create_unfinished(path: &Path) -> io::Result<(PathBuf, File)> {
+fn create_unfinished(path: &Path, options: &OpenOptions) -> io::Result<(PathBuf, File)> {
     for new in unfinished(path) {
         let create = || {
             fault::step(Change::Create, path)?;
-            File::options().write(true).create_new(true).open(&new)
+            options.clone().create_new(true).open(&new)
         };
         let is_taken = |error: &io::Error| error.kind() == ErrorKind::AlreadyExists;
         let created = create().or_else(|error| {
@@ -263,7 +362,11 @@ fn create_unfinished(path: &Path) -> io::Result<(PathBuf, File)> {
             return Ok((new, file));
         }
     }
-    Err(io::Error::new(ErrorKind::AlreadyExists, format!("there are {UNFINISHED_MAX} files `{NEW}…` beside it")))
+    Err(too_many_unfinished())
+}
+
+fn too_many_unfinished() -> io::Error {
+    io::Error::other(format!("there are {UNFINISHED_MAX} unfinished files `{NEW}…` beside it; remove them"))
 }
 
 /// Removes an unfinished file of a killed process; returns false if its process lives or it is no such file.
@@ -284,26 +387,39 @@ pub fn is_at(file: &File, path: &Path) -> bool {
 
 /// Writes a new file.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = step(Change::Create, "write", path, || File::create_new(path))?;
+    let mut file = step(Change::Create, "write", path, || make(OpenOptions::new().write(true), ANY_MODE, path))?;
     append(&mut file, bytes, path)
 }
 
 /// Creates a file in a folder; dropping it removes it.
 pub(crate) fn temporary(dir: &Path, prefix: &str) -> Result<tempfile::NamedTempFile> {
-    let create = || tempfile::Builder::new().prefix(prefix).tempfile_in(dir);
+    let create = || {
+        let file = tempfile::Builder::new().prefix(prefix).tempfile_in(dir)?;
+        Rights::inside(dir).map_or(Ok(()), |rights| rights.give(file.as_file(), ANY_MODE))?;
+        Ok(file)
+    };
     step(Change::Create, "create a temporary file in", dir, create)
 }
 
 /// Creates a folder in a folder; dropping it removes it.
 pub(crate) fn temporary_dir(dir: &Path, prefix: &str) -> Result<tempfile::TempDir> {
-    let create = || tempfile::Builder::new().prefix(prefix).tempdir_in(dir);
+    let create = || {
+        let made = tempfile::Builder::new().prefix(prefix).tempdir_in(dir)?;
+        // So that whoever opens the store next can sweep it.
+        Rights::inside(dir).map_or(Ok(()), |rights| rights.give_folder(made.path()))?;
+        Ok(made)
+    };
     step(Change::Folder, "create a folder in", dir, create)
 }
 
-/// Dates a file and makes it read-only.
-pub(crate) fn protect(file: &File, modified: SystemTime, mode: u32, path: &Path) -> Result<()> {
+/// Dates a file and makes it read-only, for the folder of its final name.
+pub(crate) fn protect(file: &File, modified: SystemTime, finally: &Path, path: &Path) -> Result<()> {
     step(Change::Mark, "date", path, || file.set_modified(modified))?;
-    file.set_permissions(Permissions::from_mode(mode)).map_err(StoreError::io("protect", path))
+    let protected = match Rights::beside(finally) {
+        Some(rights) => rights.give(file, READ_ONLY),
+        None => file.set_permissions(Permissions::from_mode(READ_ONLY)),
+    };
+    protected.map_err(StoreError::io("protect", path))
 }
 
 /// An append-only file, such as a log.
@@ -316,8 +432,8 @@ pub struct Appended {
 impl Appended {
     /// Creates the file; fails if there is one.
     pub fn create(path: &Path) -> Result<Self> {
-        let options = File::options().append(true).create_new(true).clone();
-        Ok(Self::new(step(Change::Create, "create", path, || options.open(path))?, path))
+        let made = step(Change::Create, "create", path, || make(OpenOptions::new().append(true), ANY_MODE, path));
+        Ok(Self::new(made?, path))
     }
 
     /// Wraps an open file.

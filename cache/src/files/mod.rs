@@ -11,3 +11,4 @@ pub(crate) mod mounts;
 pub mod native_path;
 pub(crate) mod process;
 pub(crate) mod regular;
+pub(crate) mod rights;

@@ -14,6 +14,8 @@ use std::path::Path;
 
 use nix::libc;
 
+use crate::error::StoreError;
+
 /// Why a file is not opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Irregular {
@@ -36,6 +38,14 @@ impl Irregular {
     pub(crate) fn is_cause_of(error: &io::Error) -> bool {
         error.get_ref().is_some_and(|cause| cause.is::<Self>())
     }
+}
+
+/// Returns whether one file is to blame, and others may well be read: it is another user's, no regular file, or its disk
+/// is bad.
+pub(crate) fn is_of_one_file(error: &StoreError) -> bool {
+    let StoreError::Io { source, .. } = error else { return false };
+    let is_bad_disk = source.raw_os_error() == Some(libc::EIO);
+    is_bad_disk || source.kind() == io::ErrorKind::PermissionDenied || Irregular::is_cause_of(source)
 }
 
 /// Names a type of file for people.

@@ -9,6 +9,9 @@
 //! | 32 | the key |
 //! | n | the stage's state |
 //!
+//! A state may be code to the library that reads it, and it decides the result. So where trust is limited, only the
+//! user's own checkpoints are used: they begin with `orchckp2`, and end with the stamp (32 bytes) of key and state.
+//!
 //! A file is replaced as a whole and synced, so a kill leaves the old one or the new one. The latest two are kept; one
 //! that is damaged or of another key is skipped with a warning.
 
@@ -20,13 +23,18 @@ use crate::files::disk::{self, finished_name};
 use crate::files::frame::{BrokenFrame, Checksum, Frame};
 use crate::format::layout::Layout;
 use crate::format::names::{is_checkpoint, is_digest};
+use crate::trust::stamp::{STAMP_LEN, StampKey};
 use crate::value::artifact::ActionKey;
 use crate::value::digest::Digest;
 
 const FRAME: Frame = Frame { name: "checkpoint", magic: b"orchckp1", checksum: Checksum::Blake3 };
+const STAMPED: Frame = Frame { magic: b"orchckp2", ..FRAME };
 const KEPT: usize = 2;
 /// A longer file is no checkpoint.
 const BYTES_MAX: u64 = 1 << 35;
+
+/// Precedes what a stamp covers.
+const STAMP_OF: &[u8] = b"checkpoint\0";
 
 /// Room at the start of a checkpoint for its header.
 pub const CHECKPOINT_HEADER_BYTES: usize = FRAME.header_len() + 32;
@@ -36,12 +44,18 @@ pub const CHECKPOINT_HEADER_BYTES: usize = FRAME.header_len() + 32;
 pub struct Checkpoints {
     dir: PathBuf,
     key: ActionKey,
+    stamp: Option<StampKey>,
 }
 
 impl Checkpoints {
     /// Makes the checkpoints of a key in a folder, existing or not.
     pub fn new(dir: &Path, key: ActionKey) -> Self {
-        Self { dir: dir.to_owned(), key }
+        Self { dir: dir.to_owned(), key, stamp: None }
+    }
+
+    /// Stamps what is saved, and believes only what has this stamp.
+    pub fn stamped(self, stamp: Option<StampKey>) -> Self {
+        Self { stamp, ..self }
     }
 
     /// Makes the checkpoint after so many epochs durable, and drops the oldest.
@@ -49,7 +63,14 @@ impl Checkpoints {
     /// The header overwrites the first [`CHECKPOINT_HEADER_BYTES`], so hundreds of megabytes need no copy.
     pub fn save(&self, epochs: usize, mut bytes: Vec<u8>) -> Result<(), StoreError> {
         bytes[FRAME.header_len()..CHECKPOINT_HEADER_BYTES].copy_from_slice(self.key.0.as_bytes());
-        FRAME.seal(&mut bytes);
+        let frame = if let Some(stamp) = &self.stamp {
+            let stamp = stamp.stamp(&[STAMP_OF, &bytes[FRAME.header_len()..]]);
+            bytes.extend(stamp);
+            STAMPED
+        } else {
+            FRAME
+        };
+        frame.seal(&mut bytes);
         disk::create_folder_durably(&self.dir)?;
         disk::replace(&self.dir.join(format!("epoch-{epochs:06}.checkpoint")), &bytes, true)?;
         let files = files(&self.dir);
@@ -84,22 +105,28 @@ impl Checkpoints {
 
     /// Returns the stage's state in an intact checkpoint of this key.
     fn open<'b>(&self, bytes: &'b [u8]) -> Result<&'b [u8], String> {
-        let content = FRAME.open(bytes).map_err(|error| error.to_string())?;
-        let (key, state) = content.split_first_chunk().ok_or_else(|| BrokenFrame::Cut.to_string())?;
+        let cut = || BrokenFrame::Cut.to_string();
+        let is_stamped = bytes.starts_with(STAMPED.magic);
+        let frame = if is_stamped { STAMPED } else { FRAME };
+        let content = frame.open(bytes).map_err(|error| error.to_string())?;
+        let (content, stamp) = match is_stamped {
+            true => content
+                .split_last_chunk::<STAMP_LEN>()
+                .map(|(content, stamp)| (content, Some(stamp)))
+                .ok_or_else(cut)?,
+            false => (content, None),
+        };
+        if self.stamp.as_ref().is_some_and(|key| Some(&key.stamp(&[STAMP_OF, content])) != stamp) {
+            return Err("your key has not stamped it, and `[store.trust]` is set".to_owned());
+        }
+        let (key, state) = content.split_first_chunk().ok_or_else(cut)?;
         let is_ours = self.key == ActionKey(Digest::from_bytes(*key));
         if is_ours { Ok(state) } else { Err("it belongs to another key".to_owned()) }
     }
 
-    /// Lists the damaged checkpoints, each with its damage.
-    pub(crate) fn damaged(&self) -> Result<Vec<(PathBuf, String)>, StoreError> {
-        let damage = |name: String| {
-            let path = self.dir.join(name);
-            let bytes = disk::read(&path, BYTES_MAX).map_err(|error| format!("it cannot be read: {error}"));
-            let damage = bytes.and_then(|bytes| self.open(&bytes).map(drop)).err()?;
-            Some((path, damage))
-        };
-        let names = disk::list(&self.dir)?.into_iter().filter(|name| is_checkpoint(name));
-        Ok(names.filter_map(damage).collect())
+    /// Returns the damage of a checkpoint's bytes, if there is any.
+    pub(crate) fn problem(&self, bytes: &[u8]) -> Option<String> {
+        self.open(bytes).err()
     }
 }
 
@@ -120,6 +147,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::trust::private_key::PrivateKey;
 
     fn checkpoint(body: &[u8]) -> Vec<u8> {
         [&[0; CHECKPOINT_HEADER_BYTES], body].concat()
@@ -147,11 +175,39 @@ mod tests {
             for bytes in [&whole[..place], &flipped] {
                 fs::write(&paths[1], bytes).unwrap();
                 assert_eq!(latest(&checkpoints), Some(vec![2; 9]), "at {place}");
-                assert_eq!(checkpoints.damaged().unwrap().len(), 1);
+                assert!(checkpoints.problem(bytes).is_some() && checkpoints.problem(&whole).is_none());
             }
         }
         let other = Checkpoints { key: ActionKey(Digest::of(b"other")), ..checkpoints };
         assert_eq!(latest(&other), None);
-        assert_eq!(other.damaged().unwrap().len(), 2);
+        assert!(other.problem(&whole).is_some());
+    }
+
+    #[test]
+    fn under_limited_trust_only_ones_own_checkpoints_are_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let stamp = || Some(PrivateKey::generate().unwrap().stamp_key());
+        let (alice, mallory) = (stamp(), stamp());
+        let checkpoints = Checkpoints::new(&dir.path().join("key"), ActionKey(Digest::of(b"key")));
+        let [own, other] = [&alice, &mallory].map(|stamp| checkpoints.clone().stamped(stamp.clone()));
+        own.save(1, checkpoint(b"mine")).unwrap();
+        assert_eq!(latest(&own).as_deref(), Some(&b"mine"[..]));
+        assert_eq!(latest(&checkpoints).as_deref(), Some(&b"mine"[..]), "without a limit everybody's are used");
+        for planted in [&other, &checkpoints] {
+            planted.save(2, checkpoint(b"planted")).unwrap();
+            assert_eq!(latest(&own).as_deref(), Some(&b"mine"[..]));
+            let is_sound = |path: &PathBuf| checkpoints.problem(&fs::read(path).unwrap()).is_none();
+            assert!(files(&checkpoints.dir).iter().all(is_sound));
+        }
+        // A stamp belongs to one key and one state.
+        let path = dir.path().join("key/epoch-000001.checkpoint");
+        let whole = fs::read(&path).unwrap();
+        for place in FRAME.header_len()..whole.len() {
+            let mut forged = whole.clone();
+            forged[place] ^= 1;
+            STAMPED.seal(&mut forged);
+            fs::write(&path, forged).unwrap();
+            assert_eq!(latest(&own), None, "at {place}");
+        }
     }
 }

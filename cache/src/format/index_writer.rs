@@ -14,7 +14,6 @@ use crate::format::index_file::{
 const PAGE_ENTRIES_MEANT: u64 = PAGE_ENTRIES as u64 * 3 / 4;
 /// Bytes written at a time.
 const BUFFER: usize = 1 << 20;
-const READ_ONLY: u32 = 0o444;
 
 /// An index file that is being written.
 #[derive(Debug)]
@@ -70,11 +69,11 @@ impl IndexWriter {
         let header = self.header.encode(&self.id);
         assert_eq!(header.len(), self.header_len, "BUG: the length of a header depends on its packs alone");
         disk::write_at(self.file.as_file(), &header, 0, self.file.path())?;
-        disk::protect(self.file.as_file(), clock::now(), READ_ONLY, self.file.path())?;
+        let path = path(packs, &self.id);
+        disk::protect(self.file.as_file(), clock::now(), &path, self.file.path())?;
         if durable {
             disk::sync(self.file.as_file(), self.file.path())?;
         }
-        let path = path(packs, &self.id);
         disk::rename(self.file.path(), &path)?;
         // The temporary name is gone, so there is nothing left to remove.
         let _ = self.file.into_temp_path().keep();

@@ -19,6 +19,7 @@
 //! | `forgetting` | what an interrupted forgetting has yet to remove (`forget.rs`) |
 //! | `pack-ends` | durable lengths of packs (`pack_lengths.rs`) |
 //! | `stat-cache` | digests of external files (`stat_cache.rs`) |
+//! | `stat-caches/NAME` | the same for one user, where trust is limited (`file_digest.rs`) |
 //! | `leases.d/`, `lease-files/`, `gc.lock`, `use.lock` | kernel locks (`lock/mod.rs`) |
 //!
 //! A folder becomes a store only if it is new or empty. `CACHEDIR.TAG` and `format` are written first, so a process
@@ -35,6 +36,7 @@ use std::path::{Path, PathBuf};
 use crate::error::StoreError;
 use crate::files::disk::{self, finished_name};
 use crate::files::regular::{self, Irregular};
+use crate::files::rights;
 use crate::format::names::{self, FILES, FOLDERS, IGNORED};
 use crate::format::pack::Pack;
 use crate::value::artifact::ActionKey;
@@ -160,12 +162,16 @@ impl Layout {
         if !is_store {
             // A kill between these leaves a blank folder; everything later stands in a folder with a format.
             disk::create_dir(&self.dir)?;
+            rights::share_if_writable_by_group(&self.dir);
             disk::replace(&self.cachedir_tag(), CACHEDIR_TAG.as_bytes(), true)?;
             // A folder with a format has a durable name, and so have all folders above it.
             disk::sync_above(&self.dir)?;
             self.write_format()?;
         }
         let is_missing = |name: &&&str| !entries.iter().any(|(entry, _)| entry == **name);
+        if is_store && is_missing(&&"CACHEDIR.TAG") {
+            disk::replace(&self.cachedir_tag(), CACHEDIR_TAG.as_bytes(), true)?;
+        }
         FOLDERS.iter().filter(is_missing).try_for_each(|name| disk::create_folder(&self.dir.join(name)))
     }
 
@@ -269,7 +275,7 @@ impl Layout {
     /// Lists the ids of all packs and index files, sorted.
     pub(crate) fn pack_names(&self) -> Result<PackNames, StoreError> {
         let mut found = PackNames::default();
-        for name in disk::list(&self.packs())? {
+        for name in disk::list_now(&self.packs())? {
             if let Some(id) = names::pack_id(&name) {
                 found.packs.push(id.to_owned());
             } else if let Some(id) = names::index_id(&name) {
@@ -287,6 +293,10 @@ impl Layout {
 
     pub(crate) fn cachedir_tag(&self) -> PathBuf {
         self.dir.join("CACHEDIR.TAG")
+    }
+
+    pub(crate) fn stat_caches(&self) -> PathBuf {
+        self.dir.join("stat-caches")
     }
 
     pub(crate) fn stat_cache(&self) -> PathBuf {

@@ -7,7 +7,7 @@ use crate::value::digest::Digest;
 /// Folders created when a store is opened.
 pub(crate) const FOLDERS: [&str; 7] = ["packs", "objects", "tmp", "quarantine", "runs", "checkpoints", "leases.d"];
 /// Folders created on demand.
-pub(crate) const LATER_FOLDERS: [&str; 3] = ["claims", "pins", "lease-files"];
+pub(crate) const LATER_FOLDERS: [&str; 4] = ["claims", "pins", "lease-files", "stat-caches"];
 /// Files beside them.
 pub(crate) const FILES: [&str; 10] = [
     "format",
@@ -25,6 +25,8 @@ pub(crate) const FILES: [&str; 10] = [
 pub(crate) const IGNORED: [&str; 2] = [".DS_Store", "lost+found"];
 /// Limits of the store, written by its owner.
 pub(crate) const LIMITS: &str = "orchestrate.toml";
+/// Name of the folder of a run's node logs, some of which only their owner may read.
+pub(crate) const NODE_LOGS: &str = "logs";
 /// Suffix of a pin.
 pub(crate) const PIN: &str = ".json";
 /// Suffix of a session file.
@@ -96,6 +98,7 @@ pub(crate) fn is_quarantined(name: &str) -> bool {
         || matches!(extension, "tail" | "damage") && of_pack(stem)
         || FILES.contains(&name)
         || file == "pins" && is_pin(rest)
+        || name.strip_prefix("stat-caches-").is_some_and(is_digest)
         || file == "checkpoints" && rest.split_once('-').is_some_and(of_key)
         || file == "hits" && is_digest(rest)
         || name.get(RUN_LEN..).is_some_and(|rest| of_run(rest) && is_run(&name[..RUN_LEN]))

@@ -2,6 +2,9 @@
 //!
 //! An object is written under a temporary name and hashed meanwhile, then synced, renamed, and its folder synced. So a
 //! name that is a digest stands for all of the bytes; a crash leaves a temporary file, which is swept later.
+//!
+//! Bytes that are to be stored may lie there already, and may have been damaged since. So they are read once more, and
+//! replaced if they are damaged: whoever runs a node again gets sound bytes.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -15,7 +18,6 @@ use crate::value::digest::{Digest, Digester};
 
 /// Blobs of this length and more are objects.
 pub(crate) const OBJECT_MIN_BYTES: u64 = 64 << 10;
-const READ_ONLY: u32 = 0o444;
 const CHUNK: usize = 1 << 20;
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -106,23 +108,37 @@ pub(crate) fn hash(mut source: &File, path: &Path, copy: Option<(&File, &Path)>)
     }
 }
 
-/// Returns whether the object exists, and dates it to now: a running garbage collection keeps young objects.
+/// Returns whether the object exists and is sound, and dates it to now: a running garbage collection keeps young
+/// objects. A damaged one is kept in quarantine too, as it is about to be replaced.
 fn renew(layout: &Layout, digest: &Digest, size_bytes: u64) -> bool {
-    if size(layout, digest) != Some(size_bytes) {
+    let path = layout.object(digest);
+    let Ok(file) = regular::open_to_read(&path) else { return false };
+    if !hash(&file, &path, None).is_ok_and(|found| found == (*digest, size_bytes)) {
+        keep_damaged(layout, &path);
         return false;
     }
-    let path = layout.object(digest);
-    let renewed = regular::open_to_read(&path).and_then(|file| file.set_modified(clock::now()));
-    renewed.is_ok() && size(layout, digest) == Some(size_bytes)
+    // An object of another user can be dated only by a copy in its place.
+    file.set_modified(clock::now()).is_ok() && disk::is_at(&file, &path)
+}
+
+/// Gives a damaged object a second name in quarantine.
+fn keep_damaged(layout: &Layout, path: &Path) {
+    let kept = path.file_name().filter(|_| is_in_folder(path)).map(|name| layout.quarantine().join(name));
+    let Some(kept) = kept else { return };
+    let linked = disk::remove_file(&kept).and_then(|()| disk::link(path, &kept));
+    match linked {
+        Ok(()) => tracing::warn!("{} was damaged and is replaced (kept as {})", path.display(), kept.display()),
+        Err(error) => tracing::warn!("{} was damaged and is replaced ({error})", path.display()),
+    }
 }
 
 fn finish(layout: &Layout, temporary: tempfile::TempPath, digest: &Digest) -> Result<Put> {
     let file = disk::open(&temporary)?;
     // A file of a stage may have an old date, and old objects without a result may be collected.
-    disk::protect(&file, clock::now(), READ_ONLY, &temporary)?;
-    disk::sync(&file, &temporary)?;
     let dir = folder(layout, digest);
     disk::create_folder(&dir)?;
+    disk::protect(&file, clock::now(), &layout.object(digest), &temporary)?;
+    disk::sync(&file, &temporary)?;
     // A folder with an object has a durable name; an empty one may have been created just now by another process.
     if fs::read_dir(&dir).map_or(true, |mut entries| entries.next().is_none()) {
         disk::sync_dir(&layout.objects())?;

@@ -45,6 +45,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::error::StoreError;
 use crate::files::disk;
 use crate::files::frame::{Reader, crc};
+use crate::files::regular::is_of_one_file;
 use crate::format::index_file::CoveredPack;
 use crate::format::record::{Draft, FIELDS_AT, Header, Kind};
 
@@ -87,6 +88,8 @@ pub(crate) struct Pack {
     pub(crate) damage: Vec<Range<u64>>,
     /// Offsets of bodies in the last commit without their checksum.
     pub(crate) bad_bodies: HashSet<u64>,
+    /// Why it cannot be read, or no further: it is another user's, no file, or on a bad disk. It is left alone then.
+    pub(crate) unreadable: Option<String>,
 }
 
 /// Numbers of records by kind; kinds of later versions count at 0.
@@ -152,6 +155,7 @@ impl Pack {
             used,
             damage,
             bad_bodies,
+            unreadable: None,
         }
     }
 
@@ -212,15 +216,23 @@ impl Pack {
         Ok(if is_whole { Fetched::New(self.groups.len() - 1) } else { Fetched::Damaged })
     }
 
-    /// Reads the groups appended since the last call; returns their numbers.
+    /// Reads the groups appended since the last call, as far as they can be read; returns their numbers.
     pub(crate) fn read_new(&mut self) -> Result<Range<usize>, StoreError> {
         let known = self.groups.len();
+        self.unreadable = match self.read_groups(known) {
+            Err(error) if is_of_one_file(&error) => Some(error.to_string()),
+            read => read.map(|()| None)?,
+        };
+        Ok(known..self.groups.len())
+    }
+
+    fn read_groups(&mut self, known: usize) -> Result<(), StoreError> {
         let file = match disk::open(&self.path) {
             // Another host may have written its records anew, in other packs, since the packs were listed.
-            Err(error) if error.is_gone() => return Ok(known..known),
+            Err(error) if error.is_gone() => return Ok(()),
             opened => opened?,
         };
-        let len = file.metadata().map_err(StoreError::io("read", &self.path))?.len();
+        let len = disk::len_now(&file).map_err(StoreError::io("read", &self.path))?;
         let mut window = Window::new(&file, &self.path, len);
         while self.end < len {
             match GroupHeader::read(&mut window, &self.id, self.end)? {
@@ -235,8 +247,7 @@ impl Pack {
                 },
             }
         }
-        self.check_last_commit(known, &mut window)?;
-        Ok(known..self.groups.len())
+        self.check_last_commit(known, &mut window)
     }
 
     /// Adds the records of a group to those in memory; returns false if it is damaged.

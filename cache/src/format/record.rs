@@ -13,7 +13,8 @@
 //! |---|---|---|
 //! | 1 blob | digest (32) | the bytes |
 //! | 2 artifact | digest (32), count of files (4), each: digest (32), size (8), name | none |
-//! | 3 result | key (32), `recorded_ms` (8), `elapsed_ms` (8), count of outputs (4), each: digest (32), name | JSON |
+//! | 3 result | key (32), `recorded_ms` (8), `elapsed_ms` (8), count of outputs (4), each: digest (32), name; | JSON |
+//! | | then nothing, or a signature (129), see `trust/signature.rs` | |
 //! | 4 tombstone | of a dead record: kind (1), digest or key (32), offset of the body (8), id of the pack | none |
 //! | 5 seal | none: the pack gets no more groups | none |
 //!
@@ -25,14 +26,19 @@
 use serde::{Deserialize, Serialize};
 
 use crate::files::frame::Reader;
+use crate::trust::private_key::PrivateKey;
+use crate::trust::signature::{self, Signature};
 use crate::value::artifact::{ActionKey, ActionResult, Artifact, FileEntry, OutputDigest, check_name};
 use crate::value::digest::Digest;
+use crate::value::producer::Producer;
 
 /// Offset of the fields in a header.
 pub(crate) const FIELDS_AT: usize = 16;
 
 /// Length of a digest or key, the first field of every kind but tombstones.
 const DIGEST_LEN: usize = 32;
+/// Offset of the first output in the fields of a result: behind the key, two times and the count.
+const OUTPUTS_AT: usize = DIGEST_LEN + 2 * 8 + 4;
 
 /// Kind of a record; its number is the first byte of the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,7 +83,8 @@ impl Draft {
         Self { kind: Kind::Artifact, fields, body: Vec::new() }
     }
 
-    pub(crate) fn result<P: Serialize>(key: &ActionKey, result: &ActionResult<P>) -> Self {
+    /// Makes the record of a result, signed if there is a key.
+    pub(crate) fn result<P: Serialize>(key: &ActionKey, result: &ActionResult<P>, signer: Option<&PrivateKey>) -> Self {
         let mut fields = key.0.as_bytes().to_vec();
         fields.extend(result.recorded_ms.to_le_bytes());
         fields.extend(result.elapsed_ms.to_le_bytes());
@@ -86,9 +93,12 @@ impl Draft {
             fields.extend(output.0.as_bytes());
             push_text(&mut fields, name);
         }
-        let ActionResult { preimage, node, kind, run, device, .. } = result;
-        let provenance = Provenance { preimage, node, kind, run, device };
+        let ActionResult { preimage, node, kind, run, device, producer, .. } = result;
+        let provenance = Provenance { preimage, node, kind, run, device, producer: producer.clone() };
         let body = serde_json::to_vec(&provenance).expect("texts and JSON values can be written as JSON");
+        if let Some(signer) = signer {
+            signature::sign(&mut fields, &body, signer);
+        }
         Self { kind: Kind::Result, fields, body }
     }
 
@@ -128,6 +138,9 @@ struct Provenance<P, T> {
     kind: T,
     run: T,
     device: T,
+    /// Records of earlier programs have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    producer: Option<Producer>,
 }
 
 /// The header of a record in a pack.
@@ -180,6 +193,11 @@ impl<'a> Header<'a> {
         (0..count.unwrap_or(1)).map(move |_| file())
     }
 
+    /// Whether an artifact's digest is that of its files.
+    pub(crate) fn is_sound_artifact(&self) -> bool {
+        self.files().is_some_and(|files| self.digest() == Some(Artifact { files }.digest().0))
+    }
+
     /// The time at which a result was recorded; `None` for other kinds.
     pub(crate) fn recorded_ms(&self) -> Option<u64> {
         let is_result = self.kind == Some(Kind::Result);
@@ -209,11 +227,20 @@ impl<'a> Header<'a> {
         (0..count.unwrap_or(1)).map(move |_| output())
     }
 
-    /// The whole result, from the header and the body.
+    /// The signature of a result, good or not.
+    pub(crate) fn signature(&self) -> Option<Signature<'a>> {
+        let names = self.outputs().map(|output| Some(DIGEST_LEN + 4 + output?.0.len())).sum::<Option<usize>>()?;
+        Signature::parse(self.fields, OUTPUTS_AT + names)
+    }
+
+    /// The whole result, from the header and the body; `None` if the body is not the one that was signed.
     pub(crate) fn result(&self, body: &[u8]) -> Option<ActionResult> {
         let Hit { outputs, elapsed_ms, recorded_ms } = self.hit()?;
-        let Provenance { preimage, node, kind, run, device } = serde_json::from_slice(body).ok()?;
-        Some(ActionResult { outputs, preimage, node, kind, run, elapsed_ms, recorded_ms, device })
+        if self.signature().is_some_and(|signature| signature.body != Digest::of(body)) {
+            return None;
+        }
+        let Provenance { preimage, node, kind, run, device, producer } = serde_json::from_slice(body).ok()?;
+        Some(ActionResult { outputs, preimage, node, kind, run, elapsed_ms, recorded_ms, device, producer })
     }
 
     /// The fields of a tombstone.

@@ -9,6 +9,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use crate::error::StoreError;
+use crate::files::regular::is_of_one_file;
 use crate::format::index_file::{BrokenIndex, CoveredPack, Entry, IndexFile, number_of, path};
 use crate::format::layout::{Layout, PackNames};
 use crate::format::pack::Fetched;
@@ -212,8 +213,8 @@ impl Index {
                 Ok(Fetched::New(group)) => self.take_groups(number, group..group + 1),
                 Ok(Fetched::Known) => {}
                 Ok(Fetched::Damaged) => return Ok(Some(self.packs[number].id.clone())),
-                // It is gone, or its host is.
-                Err(error) if error.is(ErrorKind::NotFound) || error.is(ErrorKind::StaleNetworkFileHandle) => {
+                // It is gone, or may not be read.
+                Err(error) if error.is(ErrorKind::NotFound) || is_of_one_file(&error) => {
                     return Ok(Some(self.packs[number].id.clone()));
                 }
                 Err(error) => return Err(error),
@@ -226,7 +227,7 @@ impl Index {
     fn distrust(&mut self, layout: &Layout, id: String) -> Result<(), StoreError> {
         let mut distrusted = self.coverage.distrusted.clone();
         distrusted.ids.insert(id);
-        *self = Self::read_without(layout, &self.durable_lengths(), distrusted)?;
+        *self = Self::read_without(layout, &self.durable_lengths(), &self.trust.clone(), distrusted)?;
         Ok(())
     }
 

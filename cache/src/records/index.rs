@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
@@ -23,6 +23,7 @@ use crate::lock::memory::lock;
 use crate::records::coverage::{Coverage, Distrusted};
 use crate::records::locations::{Location, Locations};
 use crate::records::pack_lengths::PackLengths;
+use crate::trust::Trust;
 use crate::value::artifact::{ActionKey, ActionResult, Artifact, OutputDigest};
 use crate::value::digest::Digest;
 
@@ -42,22 +43,24 @@ pub(crate) struct Index {
     pub(crate) coverage: Coverage,
     /// Keys that were asked for and have several results with different outputs.
     pub(crate) rivals: Mutex<BTreeSet<Digest>>,
+    pub(super) trust: Arc<Trust>,
 }
 
 impl Index {
     /// Opens index files, and reads what they do not cover; `durable` has known durable lengths of packs.
-    pub(crate) fn read(layout: &Layout, durable: &PackLengths) -> Result<Self, StoreError> {
-        Self::read_without(layout, durable, Distrusted::default())
+    pub(crate) fn read(layout: &Layout, durable: &PackLengths, trust: &Arc<Trust>) -> Result<Self, StoreError> {
+        Self::read_without(layout, durable, trust, Distrusted::default())
     }
 
     /// Reads all packs whole, as if there were no index files.
-    pub(crate) fn read_whole(layout: &Layout, durable: &PackLengths) -> Result<Self, StoreError> {
-        Self::read_without(layout, durable, Distrusted::all())
+    pub(crate) fn read_whole(layout: &Layout, durable: &PackLengths, trust: &Arc<Trust>) -> Result<Self, StoreError> {
+        Self::read_without(layout, durable, trust, Distrusted::all())
     }
 
     pub(super) fn read_without(
         layout: &Layout,
         durable: &PackLengths,
+        trust: &Arc<Trust>,
         distrusted: Distrusted,
     ) -> Result<Self, StoreError> {
         let names = layout.pack_names()?;
@@ -83,13 +86,14 @@ impl Index {
             many @ [_, _, ..] => many.par_iter_mut().try_for_each(|pack| read(pack)),
             few => few.iter_mut().try_for_each(|pack| read(pack)),
         }?;
-        let mut index = Self { packs, coverage, ..Self::default() };
+        let mut index = Self { packs, coverage, trust: Arc::clone(trust), ..Self::default() };
         index.number_packs();
         // A tombstone may stand in another pack than its record, so all tombstones are read first.
         for pack in 0..index.packs.len() {
             index.take_tombstones(pack, 0..index.packs[pack].group_count());
         }
         index.take_all();
+        index.warn_of_unreadable(0);
         Ok(index)
     }
 
@@ -101,13 +105,37 @@ impl Index {
         }
         let is_done = |id: &&String| self.pack_number(id).is_some_and(|number| self.packs[number].is_done());
         let growing: Vec<_> = ids.iter().filter(|id| !is_done(id)).collect();
-        growing.into_iter().try_for_each(|id| self.read_pack(layout, id).map(drop))
+        let known = self.unreadable().count();
+        growing.into_iter().try_for_each(|id| self.read_pack(layout, id).map(drop))?;
+        self.warn_of_unreadable(known);
+        Ok(())
     }
 
     /// Reads everything anew, whole or not as before.
     pub(crate) fn read_again(&mut self, layout: &Layout) -> Result<(), StoreError> {
-        *self = Self::read_without(layout, &self.durable_lengths(), self.coverage.distrusted().clone())?;
+        let distrusted = self.coverage.distrusted().clone();
+        *self = Self::read_without(layout, &self.durable_lengths(), &self.trust, distrusted)?;
         Ok(())
+    }
+
+    /// Iterates over the packs that cannot be read, or not to their ends.
+    pub(crate) fn unreadable(&self) -> impl Iterator<Item = (&Pack, &str)> {
+        self.packs.iter().filter_map(|pack| Some((pack, pack.unreadable.as_deref()?)))
+    }
+
+    /// Fails if a pack cannot be read: whatever is deleted then may be needed by its results.
+    pub(crate) fn check_readable(&self) -> Result<(), StoreError> {
+        let Some((pack, reason)) = self.unreadable().next() else { return Ok(()) };
+        Err(StoreError::UnreadablePack { path: pack.path.to_path_buf(), reason: reason.to_owned() })
+    }
+
+    /// Warns if more packs than these cannot be read.
+    fn warn_of_unreadable(&self, known: usize) {
+        let count = self.unreadable().count();
+        if let Some((_, first)) = self.unreadable().next().filter(|_| count > known) {
+            let packs = if count == 1 { "a pack" } else { &*format!("{count} packs") };
+            tracing::warn!("{packs} cannot be read, so results there are misses; the first: {first}");
+        }
     }
 
     /// Reads what was appended to one pack since the last call; returns its number.
@@ -124,9 +152,9 @@ impl Index {
     /// Indexes groups that were just read.
     pub(super) fn take_groups(&mut self, number: usize, groups: Range<usize>) {
         self.take_tombstones(number, groups.clone());
-        let Self { packs, tables, tombstones, .. } = self;
+        let Self { packs, tables, tombstones, trust, .. } = self;
         for (kind, table) in KINDS.into_iter().zip(tables) {
-            take(packs, number, groups.clone(), kind, tombstones, table);
+            take(packs, number, groups.clone(), kind, tombstones, trust, table);
         }
     }
 
@@ -165,7 +193,10 @@ impl Index {
     /// Lists the packs that are gone or shorter than they were, each with its damage.
     pub(crate) fn missing(&self, lengths: &PackLengths, layout: &Layout) -> Vec<(PathBuf, String)> {
         let damage = |(id, end): (&String, &u64)| {
-            let message = match self.pack_number(id).map(|number| self.packs[number].end) {
+            let pack = self.pack_number(id).map(|number| &self.packs[number]);
+            let message = match pack.map(|pack| pack.end) {
+                // Its records are not lost.
+                Some(_) if pack.is_some_and(|pack| pack.unreadable.is_some()) => return None,
                 None => format!("it is gone, and its {end} bytes of records are lost"),
                 Some(left) if left < *end => format!("only {left} of {end} bytes are left; records are lost"),
                 Some(_) => return None,
@@ -178,12 +209,12 @@ impl Index {
 
     /// Indexes the records of all packs, if none is indexed yet.
     fn take_all(&mut self) {
-        let Self { packs, tables, tombstones, .. } = self;
+        let Self { packs, tables, tombstones, trust, .. } = self;
         let all = |kind| {
             let mut table = Locations::default();
             table.reserve(packs, packs.iter().map(|pack| pack.count(kind)).sum());
             for (number, pack) in packs.iter().enumerate() {
-                take(packs, number, 0..pack.group_count(), kind, tombstones, &mut table);
+                take(packs, number, 0..pack.group_count(), kind, tombstones, trust, &mut table);
             }
             table
         };
@@ -239,11 +270,17 @@ impl Index {
 
     /// Returns the record that is used for a digest or key.
     ///
-    /// Of several results of one key, that is the one with the smallest digests of outputs, so that all readers choose
-    /// the same.
+    /// Of several results of one key that are trusted, that is the one with the smallest digests of outputs, so that
+    /// all readers choose the same. Untrusted ones are passed over, which is noted.
     pub(crate) fn location(&self, kind: Kind, digest: &Digest) -> Option<Location> {
-        let mut all = self.tables[table_of(kind)?].all(&self.packs, digest);
-        let first = all.next().copied()?;
+        let table = &self.tables[table_of(kind)?];
+        let mut all = table.all(&self.packs, digest).filter(|location| self.is_trusted(kind, location));
+        let Some(first) = all.next().copied() else {
+            if table.all(&self.packs, digest).next().is_some() {
+                self.trust.pass_over(digest);
+            }
+            return None;
+        };
         let Some(second) = all.next().copied() else { return Some(first) };
         let all: Vec<_> = [first, second].into_iter().chain(all.copied()).collect();
         if kind == Kind::Result && self.are_rivals(&all) {
@@ -257,6 +294,19 @@ impl Index {
         results.iter().any(|location| self.rank(location).0 != self.rank(&results[0]).0)
     }
 
+    /// Returns whether a record counts: a result by its signature, all others always.
+    fn is_trusted(&self, kind: Kind, location: &Location) -> bool {
+        let header = || self.packs[location.pack as usize].header(location.header_at);
+        let accepts = || self.trust.accepts(header().and_then(|header| header.signature()));
+        kind != Kind::Result || !self.trust.is_limited() || accepts()
+    }
+
+    /// Returns the first result of a key in memory, if it is not trusted.
+    pub(crate) fn refused(&self, key: &Digest) -> Option<Location> {
+        let mut all = self.tables[table_of(Kind::Result)?].all(&self.packs, key).copied();
+        all.next().filter(|location| !self.is_trusted(Kind::Result, location))
+    }
+
     /// The order among results of one key.
     fn rank(&self, location: &Location) -> (Vec<Digest>, &str, u64) {
         let pack = &self.packs[location.pack as usize];
@@ -264,15 +314,18 @@ impl Index {
         (outputs.map(|(_, output)| output.0).collect(), &pack.id, location.body_at)
     }
 
-    /// Returns whether a digest or key has a record in memory.
+    /// Returns whether a digest or key has a record in memory that counts.
     pub(super) fn has(&self, kind: Kind, digest: &Digest) -> bool {
-        table_of(kind).is_some_and(|table| self.tables[table].all(&self.packs, digest).next().is_some())
+        let has =
+            |table: usize| self.tables[table].all(&self.packs, digest).any(|location| self.is_trusted(kind, location));
+        table_of(kind).is_some_and(has)
     }
 
-    /// Lists the records of all results of a key; two hosts may have recorded one each.
+    /// Lists the records of all trusted results of a key; two hosts may have recorded one each.
     pub(crate) fn results(&self, key: &ActionKey) -> Vec<Location> {
         let tables = table_of(Kind::Result).map(|table| &self.tables[table]);
-        tables.into_iter().flat_map(|table| table.all(&self.packs, &key.0)).copied().collect()
+        let all = tables.into_iter().flat_map(|table| table.all(&self.packs, &key.0)).copied();
+        all.filter(|location| self.is_trusted(Kind::Result, location)).collect()
     }
 
     /// Iterates over all records of a kind in use, by digest or key, in no order.
@@ -357,6 +410,7 @@ fn take(
     groups: Range<usize>,
     kind: Kind,
     tombstones: &HashSet<Tombstone>,
+    trust: &Trust,
     table: &mut Locations,
 ) {
     let pack = &packs[number];
@@ -365,7 +419,9 @@ fn take(
         let body_at = record.body_at;
         let is_bad = record.header.body_len > 0 && pack.bad_bodies.contains(&body_at);
         let is_buried = || tombstones.contains(&Tombstone { kind, digest, body_at, pack: pack.id.clone() });
-        if !is_bad && (tombstones.is_empty() || !is_buried()) {
+        // A planted list of files would stand in the way of the right one.
+        let is_planted = || kind == Kind::Artifact && trust.is_limited() && !record.header.is_sound_artifact();
+        if !is_bad && (tombstones.is_empty() || !is_buried()) && !is_planted() {
             let location = Location { pack: number as u32, header_at: record.header_at, body_at };
             // All results of a key are kept, to choose among them.
             let is_same =

@@ -23,6 +23,7 @@ use crate::lock::session::Session;
 use crate::lock::wait::{Hold, try_lock};
 use crate::records::durable;
 use crate::records::index::Index;
+use crate::trust::private_key::PrivateKey;
 use crate::value::artifact::{ActionKey, ActionResult, Artifact, OutputDigest};
 use crate::value::digest::Digest;
 
@@ -87,9 +88,14 @@ impl Pending {
         self.waiting.artifacts.insert(digest, artifact.clone());
     }
 
-    /// Adds a result; returns its part for hits.
-    pub(crate) fn add_result<P: Serialize>(&mut self, key: ActionKey, result: ActionResult<P>) -> Hit {
-        self.waiting.add(Draft::result(&key, &result));
+    /// Adds a result, signed if there is a key; returns its part for hits.
+    pub(crate) fn add_result<P: Serialize>(
+        &mut self,
+        key: ActionKey,
+        result: ActionResult<P>,
+        signer: Option<&PrivateKey>,
+    ) -> Hit {
+        self.waiting.add(Draft::result(&key, &result, signer));
         let ActionResult { outputs, elapsed_ms, recorded_ms, .. } = result;
         let hit = Hit { outputs, elapsed_ms, recorded_ms };
         self.waiting.results.insert(key, hit.clone());
@@ -275,7 +281,7 @@ fn create(layout: &Layout, host: &Host) -> Result<OpenPack, StoreError> {
     for attempt in 0.. {
         let id = format!("{ms:012x}-{}-{process:x}-{attempt:x}", host.id);
         let path = layout.pack(&id);
-        let file = match disk::create_new(&path, 0o644) {
+        let file = match disk::create_new(&path, 0o666) {
             Err(error) if error.is(std::io::ErrorKind::AlreadyExists) => continue,
             created => created?,
         };

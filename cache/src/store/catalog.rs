@@ -103,7 +103,7 @@ impl Store {
             let groups = index.groups_in(Kind::Result, first << rest, first << rest | u64::MAX >> (64 - rest))?;
             index.fetch(groups)?;
         } else if index.coverage.is_used() {
-            *index = Index::read_whole(&self.layout, &index.durable_lengths())?;
+            *index = Index::read_whole(&self.layout, &index.durable_lengths(), &self.trust)?;
         }
         Ok(index.all(Kind::Result).map(|(key, _)| ActionKey(key)).collect())
     }
@@ -137,13 +137,25 @@ pub(crate) struct ObjectFile {
 
 /// Lists all objects, sorted by digest. Files with other names are not the store's.
 pub(crate) fn objects(layout: &Layout) -> Result<Vec<ObjectFile>, StoreError> {
+    let (objects, denied) = readable_objects(layout)?;
+    denied.into_iter().next().map_or(Ok(objects), Err)
+}
+
+/// Lists the objects in all folders that can be listed, and the errors of the others.
+pub(crate) fn readable_objects(layout: &Layout) -> Result<(Vec<ObjectFile>, Vec<StoreError>), StoreError> {
     let folders = disk::list_if(&layout.objects(), FileType::is_dir, is_prefix)?;
     let in_folder = |folder: &String| -> Result<Vec<ObjectFile>, StoreError> {
         let names = disk::list(&layout.objects().join(folder))?;
         Ok(names.iter().filter_map(|name| object(layout, folder, name)).collect())
     };
-    let found = folders.par_iter().map(in_folder).collect::<Result<Vec<_>, _>>()?;
-    Ok(found.concat())
+    let (mut objects, mut denied) = (Vec::new(), Vec::new());
+    for found in folders.par_iter().map(in_folder).collect::<Vec<_>>() {
+        match found {
+            Ok(found) => objects.extend(found),
+            Err(error) => denied.push(error),
+        }
+    }
+    Ok((objects, denied))
 }
 
 fn object(layout: &Layout, folder: &str, name: &str) -> Option<ObjectFile> {

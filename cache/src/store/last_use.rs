@@ -113,7 +113,8 @@ pub(crate) fn damage(bytes: &[u8]) -> Option<(String, bool, Vec<u8>)> {
     }
     let whole: Vec<u8> =
         batches.batches.iter().flat_map(|batch| encode(&batch.digest, batch.keys, batch.time_ms)).collect();
-    let lost = bytes.len() - whole.len();
+    // The ends of batches may be new in it.
+    let lost = bytes.len().saturating_sub(whole.len());
     let message = format!("{lost} of {} bytes are damaged; some times of use are lost", bytes.len());
     Some((message, batches.gaps == 0, whole))
 }

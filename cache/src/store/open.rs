@@ -29,6 +29,7 @@ use crate::records::pack_lengths::{self, PackLengths};
 use crate::records::writer::Writer;
 use crate::records::{durable, seal};
 use crate::store::last_use;
+use crate::trust::Trust;
 use crate::value::artifact::ActionKey;
 use crate::value::digest::{Digest, DigestMap};
 
@@ -37,6 +38,7 @@ use crate::value::digest::{Digest, DigestMap};
 pub struct Store {
     pub(crate) layout: Layout,
     pub(super) access: Access,
+    pub(super) trust: Arc<Trust>,
     pub(super) index: RwLock<Index>,
     /// Durable lengths of packs when the store was opened.
     lengths: PackLengths,
@@ -61,6 +63,12 @@ impl Store {
     ///
     /// Waits while another process collects garbage: seconds at most.
     pub fn open(dir: &Path, access: Access) -> Result<Self> {
+        Self::open_trusting(dir, access, Trust::default())
+    }
+
+    /// The same, with lookups that pass over every result that nobody trusted has signed.
+    pub fn open_trusting(dir: &Path, access: Access, trust: Trust) -> Result<Self> {
+        let trust = Arc::new(trust);
         let layout = Layout::open(dir, access)?;
         let gc_lock = lock_shared(&layout, access)?;
         // A newer program may have raised the format just now.
@@ -75,14 +83,14 @@ impl Store {
         // Under the lock, so that no collection runs between its number and the index.
         let using = session.as_ref().map(|session| session.uses.share(&session.file)).transpose()?;
         let lengths = pack_lengths::read(&layout).unwrap_or_default();
-        let index = Index::read(&layout, &lengths)?;
+        let index = Index::read(&layout, &lengths, &trust)?;
         drop(using);
         for (path, message) in index.missing(&lengths, &layout) {
             tracing::warn!("{}: {message}; what a run needs of them is made again", path.display());
         }
         let index = RwLock::new(index);
         let (objects, writer) = Default::default();
-        Ok(Self { layout, access, index, lengths, objects, writer, leases, session, gc_lock })
+        Ok(Self { layout, access, trust, index, lengths, objects, writer, leases, session, gc_lock })
     }
 
     /// The folder, as an absolute path.
@@ -105,6 +113,11 @@ impl Store {
     /// The rights of this open store.
     pub fn access(&self) -> Access {
         self.access
+    }
+
+    /// Whose results count here.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// Creates an empty folder; it is removed when dropped, or swept later if this process is killed.
@@ -136,10 +149,15 @@ impl Store {
         self.index_mut().read_new(&self.layout)
     }
 
-    /// Reads all packs anew, through index files where there are some.
+    /// Reads all packs anew.
     pub(crate) fn reload(&self) -> Result<()> {
+        self.index_mut().read_again(&self.layout)
+    }
+
+    /// Drops what [`Store::read_whole`] read.
+    pub(crate) fn read_on_demand(&self) -> Result<()> {
         let mut index = self.index_mut();
-        *index = Index::read(&self.layout, &index.durable_lengths())?;
+        *index = Index::read(&self.layout, &index.durable_lengths(), &self.trust)?;
         Ok(())
     }
 
@@ -147,7 +165,7 @@ impl Store {
     pub(crate) fn read_whole(&self) -> Result<()> {
         let mut index = self.index_mut();
         if index.coverage.is_used() {
-            *index = Index::read_whole(&self.layout, &index.durable_lengths())?;
+            *index = Index::read_whole(&self.layout, &index.durable_lengths(), &self.trust)?;
         }
         Ok(())
     }

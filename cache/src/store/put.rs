@@ -64,7 +64,7 @@ impl Store {
             // Under the mutex, so that no record moves from `pending` to the index meanwhile.
             let recorded = self.index_with(Kind::Result, &[key.0]).location(Kind::Result, &key.0);
             let Some(location) = recorded else {
-                return Ok(pending.add_result(*key, result));
+                return Ok(pending.add_result(*key, result, self.trust.own_key()));
             };
             drop(pending);
             // A record with a corrupt body is no result.
@@ -90,13 +90,16 @@ impl Store {
         if is_lost && !others.is_empty() {
             ours.iter().for_each(|location| self.bury(Kind::Result, &key.0, location));
         }
-        Ok(self.index().location(Kind::Result, &key.0).is_some_and(|location| is_ours(&location)))
+        // None of a key that is not trusted; then nobody is served another one either.
+        Ok(self.index().location(Kind::Result, &key.0).is_none_or(|location| is_ours(&location)))
     }
 
     /// Puts the result of a key out of use, so that another one can be recorded for it.
     pub fn forget_result(&self, key: &ActionKey) {
-        let recorded = self.index_with(Kind::Result, &[key.0]).location(Kind::Result, &key.0);
-        if let Some(location) = recorded {
+        // A key may have several results.
+        loop {
+            let recorded = self.index_with(Kind::Result, &[key.0]).location(Kind::Result, &key.0);
+            let Some(location) = recorded else { break };
             self.bury(Kind::Result, &key.0, &location);
         }
     }
@@ -122,6 +125,10 @@ impl Store {
             PutContent::File(path) => std::fs::read(&path).map_err(StoreError::io("read", path))?,
         };
         let (digest, size_bytes) = (Digest::of(&bytes), bytes.len() as u64);
+        if self.index().blob_size(&digest).is_some() {
+            // The recorded bytes may be damaged by now; then these take their place.
+            self.invalidate(&digest);
+        }
         let mut pending = self.writer.pending();
         if !pending.has_blob(&digest) && self.index_with(Kind::Blob, &[digest]).blob_size(&digest).is_none() {
             pending.add_blob(digest, bytes);

@@ -10,13 +10,17 @@ use crate::format::pack::Pack;
 use crate::format::record::{Draft, Kind, Tombstone};
 use crate::records::pack_lengths;
 use crate::store::{Store, last_use};
-use crate::tests::crash::{key, result};
+use crate::tests::crash::result;
 use crate::upkeep::gc_report::Collected;
 use crate::upkeep::pin::Pin;
-use crate::value::artifact::{Artifact, FileEntry, OutputDigest};
+use crate::value::artifact::{ActionKey, Artifact, FileEntry, OutputDigest};
 use crate::value::digest::Digest;
 
 const HINT: &str = "stores of earlier programs would become unreadable";
+
+fn key(name: &str) -> ActionKey {
+    ActionKey(Digest::of(name.as_bytes()))
+}
 
 fn assert_digest(bytes: &[u8], expected: &str) {
     assert_eq!(Digest::of(bytes).short(), expected, "{HINT}");
@@ -36,7 +40,7 @@ fn a_pack_has_the_bytes_that_earlier_programs_wrote() {
     let drafts = [
         Draft::blob(&Digest::of(b"blob"), b"blob".to_vec()),
         Draft::artifact(&artifact.digest(), &artifact),
-        Draft::result(&key("1"), &result("1", artifact.digest())),
+        Draft::result(&key("1"), &result("1", artifact.digest()), None),
         Draft::tombstone(&tombstone),
     ];
     let bytes = Pack::new("000000000002-1-0", Path::new("unread")).encode(&drafts);

@@ -3,3 +3,4 @@
 pub(crate) mod crash;
 mod golden;
 mod indexes;
+mod planted;

@@ -63,6 +63,7 @@ impl Store {
         in_use: bool,
         protection: &Protection,
     ) -> Result<CollectionPlan, StoreError> {
+        self.index().check_readable()?;
         let mut report = GcReport { in_use, ..GcReport::default() };
         let mut kept = Kept::default();
         let mut full = false;

@@ -50,7 +50,7 @@ pub(crate) struct PackUse {
     size_bytes: u64,
     pub(crate) dead_bytes: u64,
     pub(crate) damaged: bool,
-    /// True if it has records of a later version; only that version can copy them.
+    /// True if it has records that cannot be copied: those of a later version, or some that cannot be read.
     pub(crate) foreign: bool,
 }
 
@@ -77,7 +77,7 @@ pub(crate) fn pack_uses(index: &Index, kept: &Kept) -> Result<Vec<PackUse>, Stor
         let seals = records().filter(|record| record.header.kind == Some(Kind::Seal));
         let headers = (pack.group_count() * GROUP_HEADER_LEN) as u64 + seals.map(|seal| seal.len()).sum::<u64>();
         let damaged = !pack.damage.is_empty() || !pack.bad_bodies.is_empty();
-        let foreign = records().any(|record| record.header.kind.is_none());
+        let foreign = pack.unreadable.is_some() || records().any(|record| record.header.kind.is_none());
         let dead_bytes = match live_bytes {
             // A pack with foreign records is never rewritten.
             _ if foreign => 0,
@@ -128,7 +128,7 @@ pub(crate) fn rewrite(store: &Store, packs: &HashSet<String>, kept: &Kept) -> Re
         disk::remove_file(&store.layout.pack(id))?;
     }
     disk::sync_dir(&store.layout.packs())?;
-    store.reload()
+    store.read_on_demand()
 }
 
 fn copy(store: &Store, number: usize, packs: &HashSet<String>, kept: &Kept) -> Result<(), StoreError> {
@@ -186,6 +186,7 @@ mod tests {
             elapsed_ms: 1,
             recorded_ms: 1,
             device: "cpu".to_owned(),
+            producer: None,
         };
         store.put_result(&ActionKey(Digest::of(b"old")), result).unwrap();
         store.commit().unwrap();

@@ -128,6 +128,9 @@ impl Store {
         self.drop_pinned(&keys)?;
         // Its paths may name people; the next run reads all external files once more.
         disk::remove_file(&self.layout.stat_cache())?;
+        for path in files(&self.layout.stat_caches(), names::is_digest)? {
+            disk::remove_file(&path)?;
+        }
         remove_logs(&what)?;
         self.sync_removals(&plan)?;
         disk::remove_file(&self.layout.forgetting())?;
@@ -136,6 +139,7 @@ impl Store {
 
     /// Plans the removal of results, and of all dead bytes; readers of a result come before it.
     fn forget_plan(&self, what: &Forgetting) -> Result<CollectionPlan, StoreError> {
+        self.index().check_readable()?;
         let (mut report, mut kept) = (GcReport::default(), Kept::default());
         let ranked = rank(self.uses(&Protection::default()));
         let (going, staying): (Vec<_>, Vec<_>) = ranked.into_iter().partition(|one| what.keys.contains(&one.key));

@@ -126,13 +126,16 @@ impl Store {
     /// that is rewritten needs none.
     fn bury_collected(&self, plan: &CollectionPlan) -> Result<(), StoreError> {
         for Collected { key, .. } in &plan.report.collected {
-            let mut index = self.index_mut();
-            let Some(location) = index.location(Kind::Result, &key.0) else { continue };
-            let tombstone = index.tombstone(Kind::Result, key.0, &location);
-            index.bury(tombstone.clone());
-            drop(index);
-            if !plan.packs.contains(&tombstone.pack) {
-                self.writer.pending().add(Draft::tombstone(&tombstone));
+            // A key may have several results.
+            loop {
+                let mut index = self.index_mut();
+                let Some(location) = index.location(Kind::Result, &key.0) else { break };
+                let tombstone = index.tombstone(Kind::Result, key.0, &location);
+                index.bury(tombstone.clone());
+                drop(index);
+                if !plan.packs.contains(&tombstone.pack) {
+                    self.writer.pending().add(Draft::tombstone(&tombstone));
+                }
             }
         }
         self.commit_avoiding(&plan.packs)

@@ -14,6 +14,7 @@ use crate::format::layout::Layout;
 use crate::store::Store;
 use crate::upkeep::gc_report::Collected;
 use crate::value::artifact::{ActionKey, ActionResult, OutputDigest};
+use crate::value::producer::Producer;
 
 /// A longer file is none.
 pub(crate) const BYTES_MAX: u64 = 1 << 32;
@@ -42,14 +43,17 @@ struct Line {
     recorded_ms: u64,
     last_used_ms: u64,
     collected_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    producer: Option<Producer>,
     #[serde(rename = "manifest")]
     preimage: serde_json::Value,
 }
 
 impl From<Line> for Lineage {
     fn from(line: Line) -> Self {
-        let Line { key, outputs, preimage, node, kind, run, device, elapsed_ms, recorded_ms, collected_ms, .. } = line;
-        let result = ActionResult { outputs, preimage, node, kind, run, elapsed_ms, recorded_ms, device };
+        let Line { key, outputs, preimage, node, kind, run, device, .. } = line;
+        let Line { elapsed_ms, recorded_ms, collected_ms, producer, .. } = line;
+        let result = ActionResult { outputs, preimage, node, kind, run, elapsed_ms, recorded_ms, device, producer };
         Self { key, result, collected_ms }
     }
 }
@@ -101,7 +105,7 @@ impl Store {
             return Ok(());
         }
         let line = |Collected { key, last_used_ms, .. }: &Collected| {
-            let ActionResult { outputs, preimage, node, kind, run, elapsed_ms, recorded_ms, device } =
+            let ActionResult { outputs, preimage, node, kind, run, elapsed_ms, recorded_ms, device, producer } =
                 self.recorded(key)?;
             let (key, last_used_ms) = (*key, *last_used_ms);
             let line = Line {
@@ -115,6 +119,7 @@ impl Store {
                 recorded_ms,
                 last_used_ms,
                 collected_ms,
+                producer,
                 preimage,
             };
             Some(sealed(&line) + "\n")

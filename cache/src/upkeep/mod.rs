@@ -14,6 +14,7 @@ pub(crate) mod problem;
 pub(crate) mod repair;
 mod retention;
 mod rivals;
+mod share;
 mod side_files;
 mod strays;
 pub(crate) mod verify;

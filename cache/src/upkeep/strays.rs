@@ -8,6 +8,7 @@ use crate::error::StoreError;
 use crate::files::disk::{self, finished_name};
 use crate::format::layout::Layout;
 use crate::format::names::{self, is_digest, is_prefix};
+use crate::upkeep::problem::Problem;
 
 /// Returns whether a store makes something of this name in a folder.
 type Is = fn(&str) -> bool;
@@ -23,9 +24,10 @@ enum Name {
     Stray,
 }
 
-/// Lists foreign paths. Folders of sessions and of runs are not searched.
-pub(crate) fn strays(layout: &Layout) -> Result<Vec<PathBuf>, StoreError> {
-    let mut strays = search(&folders(layout)?, Name::Stray)?;
+/// Lists foreign paths, as far as folders can be listed; folders of sessions and of runs are not searched. `denied` gets
+/// the other folders.
+pub(crate) fn strays(layout: &Layout, denied: &mut Vec<Problem>) -> Result<Vec<PathBuf>, StoreError> {
+    let mut strays = search(&folders(layout)?, Name::Stray, denied);
     let sessions = inside(&layout.tmp(), names::is_session)?;
     strays.extend(sessions.into_iter().filter(|dir| !dir.with_extension("lock").is_file()));
     let is_ignored =
@@ -34,25 +36,29 @@ pub(crate) fn strays(layout: &Layout) -> Result<Vec<PathBuf>, StoreError> {
     Ok(strays)
 }
 
-/// Lists unfinished files, of killed processes and of live ones.
+/// Lists unfinished files, of killed processes and of live ones, as far as folders can be listed.
 pub(crate) fn unfinished(layout: &Layout) -> Result<Vec<PathBuf>, StoreError> {
     let mut folders = folders(layout)?;
     let run_folders = inside(&layout.runs(), |name| names::is_run(name) || name == "hits")?;
     let is_file = |name: &str| names::is_run_file(name) || is_digest(name);
     folders.extend(run_folders.into_iter().map(|path| Folder::new(path, is_file)));
-    search(&folders, Name::Unfinished)
+    Ok(search(&folders, Name::Unfinished, &mut Vec::new()))
 }
 
 /// Lists the paths of one sort in some folders, sorted.
-fn search(folders: &[Folder], wanted: Name) -> Result<Vec<PathBuf>, StoreError> {
+fn search(folders: &[Folder], wanted: Name, denied: &mut Vec<Problem>) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for folder in folders {
-        let entries = disk::entries(&folder.path)?.into_iter();
+        let entries = disk::entries(&folder.path).unwrap_or_else(|error| {
+            denied.push(Problem::of(&folder.path, &error));
+            Vec::new()
+        });
+        let entries = entries.into_iter();
         let wanted = entries.filter(|(name, kind)| folder.classify(name, *kind) == wanted);
         found.extend(wanted.map(|(name, _)| folder.path.join(name)));
     }
     found.sort_unstable();
-    Ok(found)
+    found
 }
 
 /// A folder of a store, with tests for the names of its own files and folders.
@@ -76,7 +82,8 @@ impl Folder {
     fn classify(&self, name: &OsStr, kind: FileType) -> Name {
         let Some(name) = name.to_str() else { return Name::Stray };
         match kind {
-            kind if kind.is_dir() && (self.is_folder)(name) => Name::Ours,
+            // One that is empty and never got its name stays, as it does no harm.
+            kind if kind.is_dir() && (self.is_folder)(finished_name(name).unwrap_or(name)) => Name::Ours,
             kind if (kind.is_file() || self.any_kind && !kind.is_dir()) && (self.is_file)(name) => Name::Ours,
             kind if kind.is_file() && finished_name(name).is_some_and(self.is_file) => Name::Unfinished,
             _ => Name::Stray,
@@ -88,6 +95,7 @@ impl Folder {
 fn folders(layout: &Layout) -> Result<Vec<Folder>, StoreError> {
     let mut folders = vec![
         Folder::new(layout.dir.clone(), |name| names::FILES.contains(&name)).and_folders(names::is_folder),
+        Folder::new(layout.stat_caches(), is_digest),
         Folder::new(layout.packs(), |name| names::pack_id(name).or_else(|| names::index_id(name)).is_some()),
         Folder::new(layout.objects(), |_| false).and_folders(is_prefix),
         Folder::new(layout.tmp(), names::is_session_file).and_folders(names::is_session),

@@ -2,12 +2,17 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
 
 use rayon::prelude::*;
 
 use crate::error::StoreError;
 use crate::files::disk;
+use crate::files::regular::is_of_one_file;
 use crate::format::blob::{BlobError, BlobLocation};
 use crate::format::object;
 use crate::format::pack::{Pack, Record};
@@ -16,9 +21,9 @@ use crate::lock::wait::{Hold, try_lock};
 use crate::records::pack_lengths;
 use crate::store::Store;
 use crate::store::catalog::{self, ObjectFile};
-use crate::upkeep::problem::Problem;
+use crate::upkeep::problem::{LOOK_AGAIN, Problem};
 use crate::upkeep::{side_files, strays};
-use crate::value::artifact::Artifact;
+use crate::value::artifact::{ActionResult, OutputDigest};
 use crate::value::digest::Digest;
 
 /// Outcome of a verification.
@@ -44,13 +49,18 @@ pub struct VerifyReport {
 
 impl Store {
     /// Reads everything, in parallel; quarantines corrupt bytes, and reports them and all missing ones.
+    ///
+    /// Others may use the store meanwhile: whatever looks damaged is looked at again, as it may have been half written.
     pub fn verify(&self) -> Result<VerifyReport, StoreError> {
+        // Before the index is read: a pack has at least this length from then on.
+        let lengths = pack_lengths::read(&self.layout).unwrap_or_default();
+        let (objects, denied) = catalog::readable_objects(&self.layout)?;
         self.refresh()?;
         self.read_whole()?;
         let mut report = VerifyReport::default();
+        report.problems.extend(denied.iter().map(|error| Problem::of(&self.layout.objects(), error)));
         let ids = self.layout.pack_ids()?;
         let packs: Vec<_> = ids.par_iter().map(|id| self.verify_pack(id)).collect::<Result<_, _>>()?;
-        let lengths = pack_lengths::read(&self.layout).unwrap_or_default();
         let missing = self.index().missing(&lengths, &self.layout);
         report.problems.extend(missing.into_iter().map(|(path, message)| Problem::new(path, message)));
         let mut damaged = false;
@@ -70,15 +80,14 @@ impl Store {
             // The index may still have lost records.
             self.reload()?;
         }
-        report.strange = strays::strays(&self.layout)?;
-        let objects = catalog::objects(&self.layout)?;
+        report.strange = strays::strays(&self.layout, &mut report.problems)?;
         report.objects = objects.len() as u64;
         report.bytes_read += objects.iter().map(|object| object.size_bytes).sum::<u64>();
         report.problems.par_extend(objects.par_iter().filter_map(|object| self.verify_object(object)));
         self.forget_objects();
-        self.verify_results(&objects, &mut report);
+        self.verify_results(&objects, &mut report)?;
         report.rivals = self.rivals();
-        for finding in side_files::findings(&self.layout)? {
+        for finding in side_files::confirmed(&self.layout)? {
             let list = if finding.torn { &mut report.torn } else { &mut report.problems };
             list.push(finding.problem);
         }
@@ -86,49 +95,83 @@ impl Store {
     }
 
     fn verify_pack(&self, id: &str) -> Result<PackReport, StoreError> {
-        let mut pack = Pack::new(id, self.layout.pack(id));
-        pack.read_new()?;
-        let mut report = PackReport { damaged: !pack.damage.is_empty(), ..PackReport::default() };
-        let problem = |message: String| Problem::new(&*pack.path, message);
-        let range = |offset, size_bytes| BlobLocation { path: pack.path.clone(), offset, size_bytes };
-        let file = disk::open(&pack.path)?;
-        for damage in &pack.damage {
-            let (start, end) = (damage.start, damage.end);
+        let Some((path, mut found)) = self.look_at_pack(id)? else { return Ok(PackReport::default()) };
+        if !found.is_sound() {
+            thread::sleep(LOOK_AGAIN);
+            match self.look_at_pack(id)? {
+                Some((_, again)) => found.retain(&again),
+                None => return Ok(PackReport::default()),
+            }
+        }
+        let Findings { records, bytes_read, unreadable, damage, lost, torn, corrupt } = found;
+        let mut report = PackReport { records, bytes_read, ..PackReport::default() };
+        report.damaged = lost.is_some() || !damage.is_empty();
+        let problem = |message: String| Problem::new(&*path, message);
+        let range = |offset, size_bytes| BlobLocation { path: path.clone(), offset, size_bytes };
+        report.problems.extend(unreadable.map(problem));
+        for Range { start, end } in damage {
             let kept = self.copy_to_quarantine(&format!("{id}-{start}.damage"), &range(start, end - start));
             let message = format!("bytes {start} to {end} are damaged, {kept}; their records are lost");
             report.problems.push(problem(message));
         }
+        let lost = lost.map(|(left, known)| format!("only {left} of {known} bytes are left; records are lost"));
+        report.problems.extend(lost.map(problem));
+        report.torn.extend(torn.map(|bytes| problem(format!("its last {bytes} bytes are torn"))));
+        for (tombstone, body_len, fault) in corrupt {
+            let Tombstone { kind, digest, body_at, .. } = &tombstone;
+            let name = match kind {
+                Kind::Artifact => "artifact",
+                Kind::Result => "the result of key",
+                _ => "blob",
+            };
+            let kept = self.copy_to_quarantine(&digest.to_string(), &range(*body_at, body_len));
+            report.problems.push(problem(format!("{name} {digest} at byte {body_at} {fault}, {kept}")));
+            report.corrupt.push(tombstone);
+        }
+        Ok(report)
+    }
+
+    /// Reads a pack once; `None` if it is gone, as another process merged it into others.
+    fn look_at_pack(&self, id: &str) -> Result<Option<(Arc<Path>, Findings)>, StoreError> {
+        // First, as it grows.
         let known_end = {
             let index = self.index();
             index.pack_number(id).map_or(0, |number| index.packs[number].end)
         };
-        if known_end > pack.end {
-            report.damaged = true;
-            let message = format!("only {} of {known_end} bytes are left; records are lost", pack.end);
-            report.problems.push(problem(message));
-        } else if let Some(bytes) = torn_tail(&pack, &file)? {
-            report.torn.push(problem(format!("its last {bytes} bytes are torn")));
+        let mut pack = Pack::new(id, self.layout.pack(id));
+        let read = pack.read_new();
+        if read.as_ref().is_err_and(|error| error.is(ErrorKind::NotFound)) {
+            return Ok(None);
         }
+        read?;
+        let path = Arc::clone(&pack.path);
+        let mut found = Findings { unreadable: pack.unreadable.take(), ..Findings::default() };
+        if found.unreadable.is_some() {
+            return Ok(Some((path, found)));
+        }
+        let file = disk::open(&path)?;
+        if known_end > pack.end {
+            found.lost = Some((pack.end, known_end));
+        } else {
+            found.torn = torn_tail(&mut pack, &file)?;
+        }
+        found.damage.clone_from(&pack.damage);
         for record in pack.records(0..pack.group_count()) {
-            report.records += 1;
-            report.bytes_read += record.len();
+            found.records += 1;
+            found.bytes_read += record.len();
             let (Some(kind), Some(digest)) = (record.header.kind, record.header.digest()) else { continue };
-            let name = match kind {
-                Kind::Blob => "blob",
-                Kind::Artifact => "artifact",
-                Kind::Result => "the result of key",
-                Kind::Tombstone | Kind::Seal => continue,
-            };
-            let tombstone = Tombstone { kind, digest, body_at: record.body_at, pack: id.to_owned() };
-            if self.index().is_buried(&tombstone) || is_sound(&pack, &file, &record, kind)? {
+            if matches!(kind, Kind::Tombstone | Kind::Seal) {
                 continue;
             }
-            let body = range(record.body_at, record.header.body_len.into());
-            let kept = self.copy_to_quarantine(&digest.to_string(), &body);
-            report.problems.push(problem(format!("{name} {digest} at byte {} is corrupt, {kept}", record.body_at)));
-            report.corrupt.push(tombstone);
+            let tombstone = Tombstone { kind, digest, body_at: record.body_at, pack: id.to_owned() };
+            if self.index().is_buried(&tombstone) {
+                continue;
+            }
+            if let Some(fault) = fault(&pack, &file, &record, kind)? {
+                found.corrupt.push((tombstone, record.header.body_len.into(), fault));
+            }
         }
-        Ok(report)
+        Ok(Some((path, found)))
     }
 
     fn verify_object(&self, object: &ObjectFile) -> Option<Problem> {
@@ -148,32 +191,41 @@ impl Store {
     }
 
     /// Reports incomplete results, and objects without a result.
-    fn verify_results(&self, objects: &[ObjectFile], report: &mut VerifyReport) {
+    fn verify_results(&self, objects: &[ObjectFile], report: &mut VerifyReport) -> Result<(), StoreError> {
         let mut needed = HashSet::new();
+        let mut lacking = Vec::new();
         for (key, result, _) in self.results() {
             for (output, digest) in &result.outputs {
-                let artifact = self.index().artifact(digest);
-                let missing = match &artifact {
-                    None => Some(format!("artifact {}", digest.0)),
-                    Some(artifact) => self.missing_file(artifact),
-                };
-                if let Some(missing) = missing {
-                    let (node, key) = (&result.node, key.0.short());
-                    let message = format!(
-                        "the result of {node} (key {key}) lacks {missing} of output {output}; it will run again"
-                    );
-                    report.problems.push(Problem::new(&*self.layout.dir, message));
+                if self.lacking(digest).is_some() {
+                    let made = format!("{} (key {}, by {})", result.node, key.0.short(), result.produced_by());
+                    lacking.push((key, made, output.clone(), *digest));
                 }
+                let artifact = self.index().artifact(digest);
                 needed.extend(artifact.unwrap_or_default().files.into_iter().map(|file| file.digest));
+            }
+        }
+        if !lacking.is_empty() {
+            // A collection buries results before it removes what they need.
+            self.refresh()?;
+            self.forget_objects();
+        }
+        for (key, made, output, digest) in lacking {
+            let is_recorded = self.index().location(Kind::Result, &key.0).is_some();
+            if let Some(missing) = self.lacking(&digest).filter(|_| is_recorded) {
+                let message = format!("the result of {made} lacks {missing} of output {output}; it will run again");
+                report.problems.push(Problem::new(&*self.layout.dir, message));
             }
         }
         let orphans = objects.iter().filter(|object| !needed.contains(&object.digest));
         let paths = orphans.map(|object| self.layout.object(&object.digest)).filter(|path| path.exists());
         report.orphans = paths.collect();
+        Ok(())
     }
 
-    fn missing_file(&self, artifact: &Artifact) -> Option<String> {
+    /// Names the part of an output that is not there.
+    fn lacking(&self, output: &OutputDigest) -> Option<String> {
         let index = self.index();
+        let Some(artifact) = index.artifact(output) else { return Some(format!("artifact {}", output.0)) };
         let file = artifact.files.iter().find(|file| !self.has_blob(&index, &file.digest, file.size_bytes))?;
         Some(format!("blob {} (its file {})", file.digest, file.name))
     }
@@ -189,21 +241,72 @@ struct PackReport {
     damaged: bool,
 }
 
-/// Returns how many bytes follow the last group, unless another process is writing them.
-fn torn_tail(pack: &Pack, file: &File) -> Result<Option<u64>, StoreError> {
-    let len = file.metadata().map_err(StoreError::io("read", &pack.path))?.len();
-    let is_torn = len > pack.end && try_lock(file, Hold::Alone, &pack.path).unwrap_or(false);
-    Ok(is_torn.then(|| len - pack.end))
+/// Looks of one reading at a pack.
+#[derive(Default)]
+struct Findings {
+    records: u64,
+    bytes_read: u64,
+    unreadable: Option<String>,
+    damage: Vec<Range<u64>>,
+    /// Its length, and the greater one that it had.
+    lost: Option<(u64, u64)>,
+    /// Bytes behind the last group.
+    torn: Option<u64>,
+    /// Tombstones for records that cannot be used, the lengths of their bodies, and their faults.
+    corrupt: Vec<(Tombstone, u64, String)>,
 }
 
-/// Returns whether a record has its checksum and digest.
-fn is_sound(pack: &Pack, file: &File, record: &Record<'_>, kind: Kind) -> Result<bool, StoreError> {
-    let Some(body) = pack.body(file, &record.header, record.body_at)? else { return Ok(false) };
+impl Findings {
+    fn is_sound(&self) -> bool {
+        let is_whole = self.lost.is_none() && self.torn.is_none() && self.unreadable.is_none();
+        is_whole && self.damage.is_empty() && self.corrupt.is_empty()
+    }
+
+    /// Keeps what a later reading found too.
+    fn retain(&mut self, later: &Self) {
+        self.unreadable = self.unreadable.take().filter(|_| later.unreadable.is_some());
+        self.damage.retain(|range| later.damage.contains(range));
+        self.lost = self.lost.filter(|_| later.lost.is_some());
+        self.torn = self.torn.filter(|bytes| later.torn == Some(*bytes));
+        self.corrupt.retain(|record| later.corrupt.contains(record));
+    }
+}
+
+/// Returns how many bytes follow the last group, unless another process is writing them.
+fn torn_tail(pack: &mut Pack, file: &File) -> Result<Option<u64>, StoreError> {
+    let len = |pack: &Pack| Ok(file.metadata().map_err(StoreError::io("read", &pack.path))?.len());
+    if len(pack)? == pack.end || !try_lock(file, Hold::Alone, &pack.path).unwrap_or(false) {
+        return Ok(None);
+    }
+    // Its writer may have ended since it was read.
+    pack.read_new()?;
+    Ok(len(pack)?.checked_sub(pack.end).filter(|bytes| *bytes > 0))
+}
+
+/// Returns why a record cannot be used; `None` if it has its checksum, and the digest or key of what it holds.
+fn fault(pack: &Pack, file: &File, record: &Record<'_>, kind: Kind) -> Result<Option<String>, StoreError> {
+    let is_corrupt = || Some("is corrupt".to_owned());
+    let body = match pack.body(file, &record.header, record.body_at) {
+        Err(error) if is_of_one_file(&error) => None,
+        body => body?,
+    };
+    let Some(body) = body else { return Ok(is_corrupt()) };
     let digest = record.header.digest();
-    Ok(match kind {
+    let is_sound = match kind {
         Kind::Blob => digest == Some(Digest::of(&body)),
-        Kind::Artifact => record.header.files().is_some_and(|files| digest == Some(Artifact { files }.digest().0)),
-        Kind::Result => record.header.result(&body).is_some(),
+        Kind::Artifact => record.header.is_sound_artifact(),
         Kind::Tombstone | Kind::Seal => true,
-    })
+        Kind::Result => {
+            let result = record.header.result(&body);
+            return Ok(result.map_or_else(is_corrupt, |result| false_key(&result, digest)));
+        }
+    };
+    Ok(if is_sound { None } else { is_corrupt() })
+}
+
+/// Returns the fault of a result whose key does not follow from its preimage: the program never writes one.
+fn false_key(result: &ActionResult, key: Option<Digest>) -> Option<String> {
+    let is_right = result.key().is_ok_and(|made| Some(made.0) == key);
+    let (node, producer) = (&result.node, result.produced_by());
+    (!is_right).then(|| format!("({node}, by {producer}) has a key that is not the digest of its manifest"))
 }

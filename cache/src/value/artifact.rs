@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::value::canonical::Value;
+use crate::value::canonical::{CanonicalError, Value};
 use crate::value::digest::Digest;
+use crate::value::producer::Producer;
 
 /// The digest of everything that a stage can see: its kind, version, params and inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -94,6 +95,9 @@ pub struct ActionResult<P = serde_json::Value> {
     pub recorded_ms: u64,
     /// The device on which it ran, for example `cpu`; provenance only.
     pub device: String,
+    /// The user, host and program that recorded it; none in records of earlier programs; provenance only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub producer: Option<Producer>,
 }
 
 impl ActionResult {
@@ -110,6 +114,27 @@ impl ActionResult {
         });
         digests.filter_map(|digest| Some(OutputDigest(digest.as_str()?.parse().ok()?))).collect()
     }
+
+    /// Returns the key of which the preimage is one.
+    ///
+    /// JSON shows a digest as the text of its digits, so they are told from other texts by their fields: the values of
+    /// `files`, and [`ActionResult::inputs`]. Errors: a number that no key can hold.
+    pub fn key(&self) -> Result<ActionKey, CanonicalError> {
+        let mut preimage = Value::from_json(&self.preimage)?;
+        if let Value::Map(fields) = &mut preimage {
+            fields.get_mut("files").into_iter().for_each(|files| files.each_mut().for_each(Value::read_digest));
+            for port in fields.get_mut("inputs").into_iter().flat_map(Value::each_mut) {
+                port.read_digest();
+                port.each_mut().filter_map(|item| item.field_mut("digest")).for_each(Value::read_digest);
+            }
+        }
+        preimage.digest().map(ActionKey)
+    }
+
+    /// Returns the producer in words.
+    pub fn produced_by(&self) -> String {
+        self.producer.as_ref().map_or_else(|| Producer::UNKNOWN.to_owned(), Producer::to_string)
+    }
 }
 
 #[cfg(test)]
@@ -117,6 +142,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::value::canonical::Encoder;
+    use crate::value::preimage::Preimage;
 
     #[test]
     fn inputs_are_read_from_their_fields_and_from_no_other() {
@@ -128,11 +155,58 @@ mod tests {
             "params": { "text": d },
         });
         let (outputs, node, kind, run, device) = Default::default();
-        let result = ActionResult { outputs, preimage, node, kind, run, elapsed_ms: 0, recorded_ms: 0, device };
+        let (elapsed_ms, recorded_ms, producer) = Default::default();
+        let result = ActionResult { outputs, preimage, node, kind, run, elapsed_ms, recorded_ms, device, producer };
         let mut inputs = result.inputs();
         inputs.sort_unstable();
         let mut expected = [a, b, c];
         expected.sort_unstable();
         assert_eq!(inputs, expected);
+    }
+
+    #[test]
+    fn key_follows_from_the_json_of_its_preimage_whatever_stands_in_it() {
+        let hex = Digest::of(b"text").to_string();
+        let digest = |name: &str| Value::Digest(Digest::of(name.as_bytes()));
+        let list = |items: &[Value]| Value::List(items.to_vec());
+        let floats = [1.0, -0.0, 0.1, 1e300, 5e-324, f64::MAX, 1.0 / 3.0, 1e16, 123_456_789.0].map(Value::Float);
+        let ints = [i64::MIN, i64::MAX, 0, 1].map(Value::Int);
+        let label = list(&[Value::text("fold"), Value::text(&hex)]);
+        let point = Value::map([("digest", digest("a")), ("labels", list(&[label]))]);
+        let preimage = Value::map([
+            ("env", Value::map([("A", Value::text(&hex)), ("B", Value::Null)])),
+            ("file_order", list(&[Value::text(&hex)])),
+            ("files", Value::map([(hex.as_str(), digest("file")), ("\u{1}ü\"", digest("other"))])),
+            ("inputs", Value::map([("cams", list(&[point])), ("none", list(&[])), ("one", digest("b"))])),
+            ("observed", Value::map([("version", Value::text(hex.to_uppercase()))])),
+            (
+                "params",
+                Value::map([
+                    ("digest", Value::text(&hex)),
+                    ("files", Value::map([("x", Value::text(&hex))])),
+                    ("floats", list(&floats)),
+                    ("ints", list(&ints)),
+                    ("truth", list(&[Value::Bool(true), Value::Null, Value::text("")])),
+                ]),
+            ),
+            ("version", Value::Int(3)),
+        ]);
+        let key = ActionKey(preimage.digest().unwrap());
+        let mut encoder = Encoder::default();
+        encoder.value(&preimage).unwrap();
+        let text = serde_json::to_string(&Preimage::from(encoder)).unwrap();
+        let (outputs, node, kind, run, device) = Default::default();
+        let (elapsed_ms, recorded_ms, producer) = Default::default();
+        let preimage = serde_json::from_str(&text).unwrap();
+        let mut result = ActionResult { outputs, preimage, node, kind, run, elapsed_ms, recorded_ms, device, producer };
+        assert_eq!(result.key(), Ok(key));
+        for (field, value) in [("params", json!({})), ("version", json!(4)), ("files", json!({})), ("inputs", json!(1))]
+        {
+            let right = std::mem::replace(&mut result.preimage[field], value);
+            assert_ne!(result.key(), Ok(key), "{field}");
+            result.preimage[field] = right;
+        }
+        result.preimage["version"] = json!(u64::MAX);
+        assert!(result.key().is_err());
     }
 }

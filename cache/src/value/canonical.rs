@@ -183,6 +183,29 @@ impl Value {
         })
     }
 
+    /// Iterates over the values of a list or map; none for any other value.
+    pub(super) fn each_mut(&mut self) -> Box<dyn Iterator<Item = &mut Self> + '_> {
+        match self {
+            Self::List(items) => Box::new(items.iter_mut()),
+            Self::Map(fields) => Box::new(fields.values_mut()),
+            _ => Box::new(std::iter::empty()),
+        }
+    }
+
+    /// Returns the value of a map's field.
+    pub(super) fn field_mut(&mut self, name: &str) -> Option<&mut Self> {
+        if let Self::Map(fields) = self { fields.get_mut(name) } else { None }
+    }
+
+    /// Turns the text of a digest into the digest that it shows.
+    pub(super) fn read_digest(&mut self) {
+        if let Self::Text(text) = self
+            && let Ok(digest) = text.parse()
+        {
+            *self = Self::Digest(digest);
+        }
+    }
+
     /// Returns the digest of the canonical encoding.
     pub fn digest(&self) -> Result<Digest, CanonicalError> {
         let mut encoder = Encoder::default();

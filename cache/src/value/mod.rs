@@ -6,3 +6,4 @@ pub(crate) mod artifact;
 pub(crate) mod canonical;
 pub(crate) mod digest;
 pub(crate) mod preimage;
+pub(crate) mod producer;

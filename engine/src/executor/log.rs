@@ -1,6 +1,6 @@
 //! The log of a node, which receives the standard error of its worker.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -26,7 +26,7 @@ impl Log {
     pub(super) fn open(path: Option<&Path>, scratch_dir: &Path) -> io::Result<Self> {
         let append = |path: &Path| -> io::Result<Self> {
             if let Some(dir) = path.parent() {
-                fs::create_dir_all(dir)?;
+                disk::create_dir(dir).map_err(io::Error::other)?;
             }
             let mut file = disk::open_to_append(path).map_err(io::Error::other)?;
             let start = file.seek(SeekFrom::End(0))?;
@@ -75,6 +75,8 @@ pub(super) fn last_lines(tail: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -255,6 +255,7 @@ fn request_line(request: &Request, scratch_dir: &Path) -> Vec<u8> {
         device: request.device.clone(),
         scratch_dir: scratch_dir.to_owned(),
         checkpoint_dir: request.checkpoint_dir.clone(),
+        checkpoint_stamp: request.checkpoint_stamp.clone(),
         memory_limit_bytes: request.memory_limit_bytes,
         log_max_bytes: request.log_max_bytes,
     };

@@ -10,6 +10,7 @@
 use std::io::{self, BufRead, Read, Write};
 use std::path::PathBuf;
 
+use orchestrate_cache::StampKey;
 use orchestrate_cache::disk;
 use orchestrate_cache::native_path::{self, NativePath};
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,7 @@ pub(super) struct WorkerRequest {
     pub(super) scratch_dir: PathBuf,
     #[serde(with = "native_path::option")]
     pub(super) checkpoint_dir: Option<PathBuf>,
+    pub(super) checkpoint_stamp: Option<StampKey>,
     pub(super) memory_limit_bytes: Option<u64>,
     pub(super) log_max_bytes: u64,
 }

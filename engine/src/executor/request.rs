@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use orchestrate_cache::StampKey;
+
 use super::failure::Failure;
 use super::scratch::Scratch;
 use crate::schedule::BatchId;
@@ -44,6 +46,8 @@ pub struct Request {
     pub timeout: Option<Duration>,
     /// A folder that outlives the attempt, for stages that write checkpoints; it need not exist.
     pub checkpoint_dir: Option<PathBuf>,
+    /// The stamp of checkpoints, if only the user's own may be used.
+    pub checkpoint_stamp: Option<StampKey>,
     /// A file to which a worker appends the output of the stage; a batch in a thread prints nothing.
     pub log: Option<PathBuf>,
     /// Largest size of that file; see [`Context::log_max_bytes`](crate::stage::Context::log_max_bytes).

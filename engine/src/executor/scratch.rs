@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use orchestrate_cache::mounts_below;
+use orchestrate_cache::{disk, mounts_below};
 
 /// The parent of scratch folders.
 #[derive(Debug)]
@@ -38,9 +38,7 @@ impl ScratchRoot {
             Some(path) => path,
             None => {
                 let path = self.dir.join(self.made.fetch_add(1, Ordering::Relaxed).to_string());
-                fs::create_dir_all(&path).map_err(|error| {
-                    io::Error::new(error.kind(), format!("cannot create {}: {error}", path.display()))
-                })?;
+                disk::create_dir(&path).map_err(io::Error::other)?;
                 path
             }
         };

@@ -146,6 +146,7 @@ impl Shared {
         let context = Context {
             scratch_dir: scratch.path(),
             checkpoint_dir: request.checkpoint_dir.as_deref(),
+            checkpoint_stamp: request.checkpoint_stamp.clone(),
             threads: request.threads,
             device: &request.device,
             log_max_bytes: request.log_max_bytes,

@@ -11,6 +11,7 @@ use std::thread;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{dup2_stdout, getpgrp, getpid};
+use orchestrate_cache::disk;
 
 use super::attempt::{self, RateLimited};
 use super::descendants::kill_descendants;
@@ -115,8 +116,8 @@ fn run(
     let (scratch_dir, output_dir) = (request.scratch_dir.join("stage"), request.scratch_dir.join("outputs"));
     let dirs = [Some(&scratch_dir), Some(&output_dir), request.checkpoint_dir.as_ref()];
     for dir in dirs.into_iter().flatten() {
-        if let Err(error) = fs::create_dir_all(dir) {
-            let message = format!("cannot create {}: {error}", dir.display());
+        if let Err(error) = disk::create_dir(dir) {
+            let message = error.to_string();
             return request.actions.iter().map(|_| Err(Failure::NotStarted { message: message.clone() })).collect();
         }
     }
@@ -128,6 +129,7 @@ fn run(
     let context = Context {
         scratch_dir: &scratch_dir,
         checkpoint_dir: request.checkpoint_dir.as_deref(),
+        checkpoint_stamp: request.checkpoint_stamp.clone(),
         threads: request.threads,
         device: &request.device,
         log_max_bytes: request.log_max_bytes,

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use orchestrate_cache::{
-    ActionKey, Checkpoints, Digest, Lease, OutputDigest, Patience, Preimage, Store, StoreError, fault,
+    ActionKey, Checkpoints, Digest, Lease, OutputDigest, Patience, Preimage, Stamps, Store, StoreError, fault,
 };
 
 use super::action::{ActionMaker, Lost};
@@ -28,6 +28,7 @@ use super::publications::Publications;
 use super::record::{Provenance, record};
 use super::summary::{NodeFailure, RunError, Summary};
 use super::telling::Teller;
+use super::trust;
 use crate::event::{Event, Hits, Reporter, RunStarted, now_ms};
 use crate::executor::{Failure, Finished, Report, Request, Verdict};
 use crate::known::Outputs;
@@ -181,6 +182,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             .chain(self.store.warn_of_rivals())
             .for_each(|text| self.teller.warn(text));
         let counts = self.scheduler.counts();
+        trust::notes(self.store, counts.ran > 0).into_iter().for_each(|note| self.teller.warn(note));
         let elapsed_ms = milliseconds(self.started.elapsed());
         self.teller.report(Event::RunFinished { counts, elapsed_ms });
         Ok(Summary {
@@ -362,12 +364,17 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
     /// others, which become hits, or has taken over the rest, which are deferred.
     fn confirm(&mut self, nodes: Vec<NodeId>) -> Result<HashSet<NodeId>, StoreError> {
         let (mut ours, mut unsure) = (HashSet::new(), Vec::new());
+        let mut deadline = Instant::now();
         let is_shared = self.store.is_shared_with_hosts();
         for id in nodes {
             let pending = &self.pending[&id];
             match pending.lease.as_ref().map_or(Ok(Some(true)), Lease::confirm)? {
                 Some(true) if !is_shared => drop(ours.insert(id)),
-                Some(_) => unsure.push((id, pending.key)),
+                Some(is_sure) => {
+                    unsure.push((id, pending.key));
+                    // Others of this run wait too, but only after this process was stopped for minutes.
+                    deadline = if is_sure { deadline } else { Instant::now() + Lease::SHOWN_AFTER };
+                }
                 None => {
                     let node = self.name(id);
                     self.teller.warn(format!(
@@ -378,10 +385,16 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
                 }
             }
         }
-        if !unsure.is_empty() {
+        while !unsure.is_empty() {
             self.store.refresh()?;
             let (missing, hits) = self.still_missing(&unsure)?;
-            ours.extend(missing);
+            unsure.retain(|(id, _)| missing.contains(id));
+            if Instant::now() >= deadline {
+                ours.extend(missing);
+                unsure.clear();
+            } else if !unsure.is_empty() {
+                std::thread::sleep(TICK);
+            }
             for node in hits.into_iter().map(|id| self.name(id)).collect::<Vec<_>>() {
                 self.teller.warn(format!(
                     "{node} ran here, but another host recorded its result meanwhile, which is used; the one of this \
@@ -463,6 +476,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         let (node, key, facts) = (self.name(first), actions[0].key, stage.kind.facts());
         let log = (facts.weight == Weight::Heavy).then(|| self.teller.node_log(&node));
         let device = self.scheduler.device(&batch.grant);
+        let stamps = self.store.trust().stamps();
         let request = Request {
             batch: batch.id,
             stage: stage.kind,
@@ -471,7 +485,9 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             device: device.clone(),
             memory_limit_bytes: declared.resources.memory_bytes,
             timeout: declared.timeout_ms.map(Duration::from_millis),
-            checkpoint_dir: facts.checkpoints.then(|| self.store.checkpoint_dir(&key)),
+            checkpoint_dir: (facts.checkpoints && stamps != Stamps::Impossible)
+                .then(|| self.store.checkpoint_dir(&key)),
+            checkpoint_stamp: if let Stamps::With(stamp) = stamps { Some(stamp) } else { None },
             log: log.clone(),
             log_max_bytes: self.options.log_max_bytes,
         };

@@ -21,6 +21,7 @@ mod publications;
 mod record;
 mod summary;
 mod telling;
+mod trust;
 
 use orchestrate_cache::Store;
 
@@ -32,6 +33,7 @@ pub use crate::selection::Selection;
 pub use action::{ActionMaker, Lost};
 pub use options::{RunOptions, Stop};
 pub use summary::{NodeFailure, RunError, Summary};
+pub use trust::passed_over;
 
 /// Runs the selected nodes of a plan.
 pub fn run(

@@ -1,6 +1,6 @@
 //! Storage of the outputs of a node that ran.
 
-use orchestrate_cache::{ActionKey, ActionResult, Preimage, PutContent, Store, StoreError};
+use orchestrate_cache::{ActionKey, ActionResult, Preimage, Producer, PutContent, Store, StoreError};
 
 use crate::event::now_ms;
 use crate::known::Outputs;
@@ -44,6 +44,7 @@ pub(super) fn record(
         elapsed_ms: provenance.elapsed_ms,
         recorded_ms: now_ms(),
         device: provenance.device.to_owned(),
+        producer: Some(Producer::this(env!("CARGO_PKG_VERSION"))),
     };
     Ok(store.put_result(&key, result)?.outputs)
 }

@@ -7,13 +7,17 @@
 //! log_max_size = "100 MB"
 //! ```
 //!
-//! The file is the nearest one in or above the store's folder, so everyone who shares a store shares its limits.
+//! The file is the nearest one in or above the store's folder, so everyone who shares a store shares its limits. The
+//! section `[store.trust]` is read elsewhere (`trust.rs`).
 
 use std::path::Path;
 use std::time::Duration;
 
+use orchestrate_cache::Signer;
+use toml::de::DeTable;
+
 use super::reader::Reader;
-use super::toml_text;
+use super::{toml_text, trust};
 use crate::diagnostic::{Diagnostic, SpecError};
 use crate::resources::{parse_duration, parse_size};
 use crate::source::SourceMap;
@@ -34,13 +38,22 @@ pub struct StoreLimits {
 }
 
 impl StoreLimits {
-    /// Reads the limits of the store in a folder. Errors: everything that is wrong with the file, with locations.
-    pub fn of_store(dir: &Path) -> Result<Self, SpecError> {
+    /// Reads the limits of the store in a folder, for a project with this root or for none.
+    ///
+    /// Errors: everything that is wrong with the file, with locations; `[store.trust]` outside of the project's root.
+    pub fn of_store(dir: &Path, root: Option<&Path>) -> Result<Self, SpecError> {
         let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-        match dir.ancestors().map(|dir| dir.join(PROJECT_FILE)).find(|path| path.exists()) {
-            Some(path) => Self::read(&path),
-            None => Ok(Self::default()),
-        }
+        let Some(dir) = dir.ancestors().find(|dir| dir.join(PROJECT_FILE).exists()) else { return Ok(Self::default()) };
+        let is_elsewhere = root.is_some_and(|root| !is_same_folder(root, dir));
+        let limits = read(&dir.join(PROJECT_FILE), |store, reader| {
+            if is_elsewhere {
+                trust::refuse(store, reader);
+            } else {
+                trust::parse(store, reader);
+            }
+            Self::parse(store, reader)
+        })?;
+        Ok(limits.unwrap_or_default())
     }
 
     /// The largest log of one node; 64 MiB by default.
@@ -53,34 +66,48 @@ impl StoreLimits {
         self.max_size_bytes.is_some() || self.max_age.is_some()
     }
 
-    fn read(path: &Path) -> Result<Self, SpecError> {
-        let mut sources = SourceMap::default();
-        let mut problems = Vec::new();
-        let limits = match toml_text::read(path) {
-            Ok(text) => {
-                let base = sources.add(path.display().to_string(), path.parent().unwrap_or(path), &text);
-                Self::parse(&text, base, &mut problems)
-            }
-            Err(error) => {
-                problems.push(Diagnostic::error(format!("cannot read {}: {error}", path.display())));
-                None
-            }
-        };
-        if problems.is_empty() { Ok(limits.unwrap_or_default()) } else { Err(SpecError::new(sources, problems)) }
-    }
-
-    fn parse(text: &str, base: usize, problems: &mut Vec<Diagnostic>) -> Option<Self> {
-        let table = toml_text::parse("this", text, base, None, problems)?;
-        let mut reader = Reader { problems };
-        reader.unknown_keys("the project file", &table, &["store"]);
-        let store = reader.table("`store`", table.get("store")?)?;
-        reader.unknown_keys("`store`", store, &["max_size", "max_age", "log_max_size"]);
-        Some(Self {
+    fn parse(store: &DeTable<'static>, reader: &mut Reader<'_>) -> Self {
+        Self {
             max_size_bytes: reader.quantity(store, "max_size", parse_size),
             max_age: reader.quantity(store, "max_age", parse_duration),
             log_max_bytes: reader.quantity(store, "log_max_size", parse_size),
-        })
+        }
     }
+}
+
+/// Reads the signers that a project trusts; `None` if it trusts everybody. Errors: as of [`StoreLimits::of_store`].
+pub fn trusted_signers(root: &Path) -> Result<Option<Vec<Signer>>, SpecError> {
+    let path = root.join(PROJECT_FILE);
+    if !path.exists() {
+        return Ok(None);
+    }
+    Ok(read(&path, trust::parse)?.flatten())
+}
+
+/// Reads section `[store]` of a file; `None` if it has none.
+fn read<T>(path: &Path, parse: impl FnOnce(&DeTable<'static>, &mut Reader<'_>) -> T) -> Result<Option<T>, SpecError> {
+    let mut sources = SourceMap::default();
+    let mut problems = Vec::new();
+    let mut section = None;
+    match toml_text::read(path) {
+        Ok(text) => {
+            let base = sources.add(path.display().to_string(), path.parent().unwrap_or(path), &text);
+            let table = toml_text::parse("this", &text, base, None, &mut problems).unwrap_or_default();
+            let mut reader = Reader { problems: &mut problems };
+            reader.unknown_keys("the project file", &table, &["store"]);
+            if let Some(store) = table.get("store").and_then(|store| reader.table("`store`", store)) {
+                reader.unknown_keys("`store`", store, &["max_size", "max_age", "log_max_size", "trust"]);
+                section = Some(parse(store, &mut reader));
+            }
+        }
+        Err(error) => problems.push(Diagnostic::error(format!("cannot read {}: {error}", path.display()))),
+    }
+    if problems.is_empty() { Ok(section) } else { Err(SpecError::new(sources, problems)) }
+}
+
+/// Returns whether two paths name one folder.
+fn is_same_folder(one: &Path, other: &Path) -> bool {
+    one == other || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
 #[cfg(test)]
@@ -91,7 +118,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(dir.path().join(PROJECT_FILE), text).expect("the folder is writable");
         let shown = dir.path().join(PROJECT_FILE).display().to_string();
-        let read = StoreLimits::of_store(&dir.path().join("a/.orchestrate"));
+        let read = StoreLimits::of_store(&dir.path().join("a/.orchestrate"), None);
         read.map_err(|error| error.to_string().replace(&shown, "FILE"))
     }
 
@@ -114,7 +141,7 @@ mod tests {
         let text = "[store]\nmax_sise = \"2 GB\"\nmax_size = \"2\"\nmax_age = 90\nlog_max_size = \"big\"\n\n[shop]\n";
         insta::assert_snapshot!(limits(text).unwrap_err(), @r#"
         FILE:2:1: unknown field `max_sise` in `store`
-          = fields: max_size, max_age, log_max_size
+          = fields: max_size, max_age, log_max_size, trust
           help: did you mean `max_size`?
         FILE:3:12: `max_size`: `2` is not a size; write a number and a unit, for example "2GB" or "512MiB"
         FILE:4:11: `max_age` must be a text, found integer
@@ -130,5 +157,50 @@ mod tests {
             let error = limits(text).unwrap_err();
             assert!(error.contains(problem), "{error}");
         }
+    }
+
+    const KEY: &str = "ed25519:3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c";
+
+    fn signers(text: &str) -> Result<Option<Vec<String>>, String> {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(dir.path().join(PROJECT_FILE), text).expect("the folder is writable");
+        let shown = dir.path().join(PROJECT_FILE).display().to_string();
+        let names = |signers: Vec<Signer>| signers.into_iter().map(|signer| signer.name).collect();
+        let read = trusted_signers(dir.path()).map(|signers| signers.map(names));
+        read.map_err(|error| error.to_string().replace(&shown, "FILE"))
+    }
+
+    #[test]
+    fn signers_are_those_of_the_projects_root() {
+        assert_eq!(signers(""), Ok(None));
+        assert_eq!(signers("[store]\nmax_size = \"2 GB\"\n"), Ok(None));
+        assert_eq!(signers("[store.trust]\nkeys = []\n"), Ok(Some(Vec::new())), "nobody but oneself");
+        let text = format!("[store.trust]\nkeys = [\n  \"{KEY} alice\", # of the lab\n]\n");
+        assert_eq!(signers(&text), Ok(Some(vec!["alice".to_owned()])));
+        let root = tempfile::tempdir().expect("a temporary folder");
+        assert_eq!(trusted_signers(root.path()).expect("no file is no list"), None);
+        std::fs::write(root.path().join(PROJECT_FILE), &text).expect("the folder is writable");
+        let store = root.path().join("store");
+        assert!(StoreLimits::of_store(&store, Some(root.path())).is_ok());
+        let error = StoreLimits::of_store(&store, Some(&root.path().join("elsewhere"))).unwrap_err().to_string();
+        assert!(error.contains(":1:8: `store.trust` counts only in the root of a project"), "{error}");
+    }
+
+    #[test]
+    fn mistakes_in_the_list_of_signers_are_reported_with_their_locations() {
+        let text = format!("[store.trust]\nkeys = [\"alice\", 3, \"{KEY}\", \"{KEY} again\"]\nkey = 1\n");
+        insta::assert_snapshot!(signers(&text).unwrap_err(), @r#"
+        FILE:2:9: `alice` is no public key; write `ed25519:` and 64 hexadecimal digits, as `store keygen` prints
+        FILE:2:18: a key must be a text, found integer
+        FILE:2:97: the key ed25519:3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c is listed twice
+        FILE:3:1: unknown field `key` in `store.trust`
+          = fields: keys
+          help: did you mean `keys`?
+        "#);
+        insta::assert_snapshot!(signers("[store.trust]\n").unwrap_err(), @r#"
+        FILE:1:1: `store.trust` has no `keys`, so it would trust nobody
+          help: list the public keys that `orchestrate store keygen` prints: keys = ["ed25519:… alice"]
+        "#);
+        insta::assert_snapshot!(signers("[store]\ntrust = [\"x\"]\n").unwrap_err(), @"FILE:2:9: `store.trust` must be a table, found array");
     }
 }

@@ -63,7 +63,7 @@ fn read(path: &Path, overrides: &[String], sweep: Option<&str>) -> Result<(Spec,
         axis = Some(sweep.axis);
     }
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let root = project_root(&absolute);
+    let root = project_root(absolute.parent().unwrap_or(Path::new("/")));
     let Sections { name, seed, axes, exclude, zip, mut stages, broken } = parse::sections(&table, &mut problems);
     placeholder::fill_in(&mut stages, &name, &sources, &experiments, &mut problems);
     let findings = problems;
@@ -176,7 +176,8 @@ fn experiment(table: &DeTable<'static>) -> Option<String> {
     table.get("experiment")?.get_ref().get("name")?.get_ref().as_str().map(str::to_owned)
 }
 
-fn project_root(spec: &Path) -> PathBuf {
-    let dir = spec.parent().unwrap_or(Path::new("/"));
+/// Returns the root of the project around an absolute folder: the nearest one with an `orchestrate.toml` or a git root,
+/// else the folder itself.
+pub fn project_root(dir: &Path) -> PathBuf {
     dir.ancestors().find(|dir| dir.join(PROJECT_FILE).exists() || dir.join(".git").exists()).unwrap_or(dir).to_owned()
 }

@@ -11,6 +11,7 @@ mod placeholder;
 mod reader;
 mod sweep;
 pub(crate) mod toml_text;
+mod trust;
 
 use std::path::{Path, PathBuf};
 
@@ -24,8 +25,8 @@ use crate::resources::Resources;
 use crate::source::{SourceMap, Span};
 use axis::Axis;
 
-pub use limits::StoreLimits;
-pub use load::{load, load_swept};
+pub use limits::{StoreLimits, trusted_signers};
+pub use load::{load, load_swept, project_root};
 
 /// A parsed experiment.
 #[derive(Clone, Debug)]

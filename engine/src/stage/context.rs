@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use orchestrate_cache::StampKey;
 use serde::{Deserialize, Serialize};
 
 /// The default largest size of a node's log in bytes.
@@ -14,6 +15,8 @@ pub struct Context<'a> {
     /// A folder that outlives a killed run of the same key, if the stage has
     /// [`Facts::checkpoints`](super::Facts::checkpoints).
     pub checkpoint_dir: Option<&'a Path>,
+    /// The stamp of checkpoints, if only the user's own may be used.
+    pub checkpoint_stamp: Option<StampKey>,
     /// The number of threads that it may use.
     pub threads: usize,
     /// The device that it was given: `cpu`, or `cuda:0` and so on.

@@ -12,7 +12,7 @@ use orchestrate_engine::event::RunStarted;
 use orchestrate_engine::runlog::{self, Collection, Traces};
 
 use super::gc::{by_kind, results, total};
-use super::study::{nearby_store, set_arguments};
+use super::study::{nearby_store, nearby_trust, set_arguments};
 use crate::args::ForgetArgs;
 use crate::outcome::{Outcome, UsageError};
 use crate::terminal;
@@ -24,7 +24,7 @@ const SHOWN: usize = 10;
 pub(crate) fn forget(args: ForgetArgs) -> anyhow::Result<Outcome> {
     let store = nearby_store(&args.store, Access::ReadWrite)?;
     let interrupted = store.interrupted_forgetting()?;
-    let digests = FileDigests::open(store.dir());
+    let digests = FileDigests::open_trusting(store.dir(), nearby_trust()?.stamps());
     let sources = Sources::read(&store)?;
     let wanted = match find_all(&store, &sources, &digests, &args) {
         Ok(wanted) => wanted,

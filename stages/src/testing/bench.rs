@@ -58,6 +58,7 @@ impl Bench {
         let context = Context {
             scratch_dir: self.folder.path(),
             checkpoint_dir: None,
+            checkpoint_stamp: None,
             threads: 1,
             device: "cpu",
             log_max_bytes: u64::MAX,

@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use orchestrate_cache::{
     Access, ActionKey, ActionResult, CHECKPOINT_HEADER_BYTES, Checkpoints, Digest, FileDigests, Forgetting, GcPolicy,
-    PutContent, Store,
+    PutContent, Store, Value,
 };
 use orchestrate_engine::event::{Event, Reporter, TimedEvent};
 use orchestrate_engine::executor::WorkerCommand;
@@ -133,16 +133,17 @@ pub(crate) fn litter(project: &Path) -> Anyhow<ExitCode> {
         let large = number % 4 == 0;
         let bytes = vec![number; if large { 80_000 } else { 3_000 }];
         let (output, _) = store.put_artifact(vec![("file".to_owned(), PutContent::Bytes(bytes))])?;
-        let key = ActionKey(Digest::of(&[number, 99]));
+        let key = litter_key(number);
         let result = ActionResult {
             outputs: vec![("out".to_owned(), output)],
-            preimage: serde_json::Value::Null,
+            preimage: serde_json::json!([number, 99]),
             node: format!("litter-{number}"),
             kind: "litter".to_owned(),
             run: "litter".to_owned(),
             elapsed_ms: 1,
             recorded_ms: 1,
             device: "cpu".to_owned(),
+            producer: None,
         };
         if number % 3 != 0 {
             store.put_result(&key, result)?;
@@ -165,10 +166,16 @@ pub(crate) fn litter(project: &Path) -> Anyhow<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The key of a candidate for a collection.
+fn litter_key(number: u8) -> ActionKey {
+    let preimage = Value::List(vec![Value::Int(number.into()), Value::Int(99)]);
+    ActionKey(preimage.digest().expect("a key can hold whole numbers"))
+}
+
 /// Forgets the candidates for a collection, all but every third; says what is left of them.
 pub(crate) fn forget(project: &Path) -> Anyhow<ExitCode> {
     let store = Store::open(&project.join(STORE), Access::ReadWrite)?;
-    let keys = (0..12_u8).filter(|number| number % 3 != 0).map(|number| ActionKey(Digest::of(&[number, 99])));
+    let keys = (0..12_u8).filter(|number| number % 3 != 0).map(litter_key);
     let checkpoints = [ActionKey(Digest::of(b"a training that was stopped"))].into();
     let runs = ["20200131-174502-318-9f02ac".to_owned()].into();
     let what = Forgetting { keys: keys.collect(), checkpoints, runs, ..Forgetting::default() };

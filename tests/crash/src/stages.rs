@@ -173,7 +173,8 @@ fn shared(action: &Action) -> (String, Content) {
 /// Resumes from a checkpoint; an epoch hashes the result of the one before.
 fn train(context: &Context<'_>, action: &Action, start: Digest) -> Result<Digest, StageError> {
     let epochs = action.params["epochs"].as_u64().unwrap_or(1);
-    let checkpoints = Checkpoints::new(context.checkpoint_dir.unwrap_or(context.scratch_dir), action.key);
+    let checkpoints = Checkpoints::new(context.checkpoint_dir.unwrap_or(context.scratch_dir), action.key)
+        .stamped(context.checkpoint_stamp.clone());
     let (done, mut state) = checkpoints.latest(|body| resume(body, action.key)).unwrap_or((0, start));
     for epoch in done + 1..=epochs {
         if (context.cancelled)() {

@@ -186,6 +186,7 @@ fn a_cancelled_run_stops_before_the_next_batch() {
     let context = Context {
         scratch_dir: Path::new(""),
         checkpoint_dir: None,
+        checkpoint_stamp: None,
         threads: 1,
         device: "cpu",
         log_max_bytes: u64::MAX,

@@ -84,6 +84,7 @@ impl<'a, I: Inputs> Run<'a, I> {
         let context = Context {
             scratch_dir: scratch.path(),
             checkpoint_dir: self.checkpoint_dir,
+            checkpoint_stamp: None,
             threads: self.threads,
             device: "cpu",
             log_max_bytes: u64::MAX,

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Bytes;
-use orchestrate_cache::{ActionKey, CHECKPOINT_HEADER_BYTES};
+use orchestrate_cache::{ActionKey, CHECKPOINT_HEADER_BYTES, StampKey};
 use orchestrate_engine::stage::StageError;
 use orchestrate_stages::artifact::{Epochs, Figure, Table};
 
@@ -74,6 +74,11 @@ pub(crate) struct Checkpoints(orchestrate_cache::Checkpoints);
 impl Checkpoints {
     pub(crate) fn new(dir: &Path, key: ActionKey) -> Self {
         Self(orchestrate_cache::Checkpoints::new(dir, key))
+    }
+
+    /// Stamps what is saved, and restores only what has this stamp.
+    pub(crate) fn stamped(self, stamp: Option<StampKey>) -> Self {
+        Self(self.0.stamped(stamp))
     }
 
     /// Restores the latest usable checkpoint; `None` if there is none.

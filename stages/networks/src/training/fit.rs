@@ -31,7 +31,8 @@ pub(crate) fn fit<T: Task>(
 ) -> Result<Vec<Output>, StageError> {
     let device = device(context.device)?;
     with_threads(context.threads, || {
-        let checkpoints = context.checkpoint_dir.map(|dir| Checkpoints::new(dir, action.key));
+        let stamped = |dir| Checkpoints::new(dir, action.key).stamped(context.checkpoint_stamp.clone());
+        let checkpoints = context.checkpoint_dir.map(stamped);
         let mut training = Training::new(task, recipe, context, device, checkpoints.as_ref())?;
         while (training.curve.epochs.len() as u32) < recipe.epochs {
             training.epoch()?;

@@ -122,6 +122,7 @@ impl Bench {
         let context = Context {
             scratch_dir: &scratch,
             checkpoint_dir: None,
+            checkpoint_stamp: None,
             threads: 3,
             device: "cpu",
             log_max_bytes: u64::MAX,

@@ -258,6 +258,7 @@ mod tests {
         Context {
             scratch_dir: dir,
             checkpoint_dir: None,
+            checkpoint_stamp: None,
             threads: 1,
             device: "cpu",
             log_max_bytes: u64::MAX,
