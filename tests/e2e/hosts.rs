@@ -149,10 +149,12 @@ fn round(number: usize, sandbox: &Sandbox, hosts: &[Host; 2]) -> (Tally, usize) 
         signal(engines[engine].id(), "-KILL");
         killed.insert(engine);
     }
-    // It may wait for an engine of its own host that was stopped during a lookup.
+    // It may wait for an engine of its own host that was stopped during a lookup. Once all have ended it may collect
+    // all.
     let mut collection = hosts[0].command(sandbox, &["store", "gc", "--max-size", "1B"]);
-    let collection = collection.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("the program starts");
+    let mut collection = collection.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("the program starts");
     std::thread::sleep(STOPPED);
+    let _ = collection.kill();
     stopped.iter().for_each(|engine| signal(engines[*engine].id(), "-CONT"));
     let collect = collection.wait_with_output().expect("it ends");
     let outs: Vec<_> = engines.into_iter().map(|engine| engine.wait_with_output().expect("it ends")).collect();
