@@ -25,7 +25,8 @@ const BEAT_MS: u64 = 250;
 const STOPPED: Duration = Duration::from_millis(BEAT_MS * 14);
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
-/// Heavy stages with other bytes each time they run, and light ones.
+/// Heavy stages with other bytes each time they run, long enough that no engine ends before some are stopped, and light
+/// ones.
 const SPEC: &str = r#"
 [experiment]
 name = "hosts"
@@ -37,7 +38,7 @@ seed = [0]
 [stages.draw]
 kind = "command"
 over = ["k", "seed"]
-argv = ["sh", "-c", 'sleep 0.3; head -c 90000 /dev/urandom > "$1/big"', "sh", "{out}"]
+argv = ["sh", "-c", 'sleep 0.8; head -c 90000 /dev/urandom > "$1/big"', "sh", "{out}"]
 
 [stages.all]
 kind = "command"
@@ -161,9 +162,10 @@ fn round(number: usize, sandbox: &Sandbox, hosts: &[Host; 2]) -> (Tally, usize) 
 
     let mut tally = Tally::default();
     let mut outputs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let (mut ran, mut hits, mut told) = (0, 0, 0);
+    let (mut ran, mut hits, mut told, mut taken_over) = (0, 0, 0, 0);
     for (engine, out) in outs.iter().enumerate() {
         let text = String::from_utf8_lossy(&out.stdout);
+        taken_over += text.matches("ran here, but another host").count();
         told += usize::from(text.contains("locks do not reach"));
         for (key, node) in nodes(&text) {
             match node["status"].as_str() {
@@ -189,8 +191,8 @@ fn round(number: usize, sandbox: &Sandbox, hosts: &[Host; 2]) -> (Tally, usize) 
     }
     tally.several = outputs.values().filter(|outputs| outputs.len() > 1).count();
     eprintln!(
-        "round {number}: {ENGINES} engines, {} keys, {ran} ran, {hits} hits, {} killed, {told} told of locks, a \
-         collection said `{}`, in {:.1} s: {tally:?}",
+        "round {number}: {ENGINES} engines, {} keys, {ran} ran, {hits} hits, {taken_over} taken over, {} killed, {told} told of \
+         locks, a collection said `{}`, in {:.1} s: {tally:?}",
         outputs.len(),
         killed.len(),
         String::from_utf8_lossy(&collect.stderr).lines().next().unwrap_or_default(),
