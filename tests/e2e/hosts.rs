@@ -191,8 +191,8 @@ fn round(number: usize, sandbox: &Sandbox, hosts: &[Host; 2]) -> (Tally, usize) 
     }
     tally.several = outputs.values().filter(|outputs| outputs.len() > 1).count();
     eprintln!(
-        "round {number}: {ENGINES} engines, {} keys, {ran} ran, {hits} hits, {taken_over} taken over, {} killed, {told} told of \
-         locks, a collection said `{}`, in {:.1} s: {tally:?}",
+        "round {number}: {ENGINES} engines, {} keys, {ran} ran, {hits} hits, {taken_over} taken over, {} killed, \
+         {told} told of locks, a collection said `{}`, in {:.1} s: {tally:?}",
         outputs.len(),
         killed.len(),
         String::from_utf8_lossy(&collect.stderr).lines().next().unwrap_or_default(),
