@@ -56,6 +56,12 @@ crowd rounds="20":
     CROWD_ROUNDS={{ rounds }} bash -o pipefail -c "cargo test --release --workspace --test e2e crowd:: -- --nocapture \
         2>&1 | grep -oE '(round [0-9]+:|engine [0-9]+:|error|ran twice).*'"
 
+# Runs N rounds of eight engines on two hosts without common locks; some are stopped, some killed. Linux, root.
+# The last line is `failed F, lost L, several S of N rounds`.
+hosts rounds="20":
+    HOSTS_ROUNDS={{ rounds }} bash -o pipefail -c "cargo test --release --workspace --test e2e hosts:: -- --nocapture \
+        2>&1 | grep -oE '(round [0-9]+:|engine [0-9]+:|error|skipped|failed ).*'"
+
 # Measures a sweep over thresholds beside a loop in Python; see benches/README.md.
 bench-sweep *arguments:
     cargo build --release --workspace

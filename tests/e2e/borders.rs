@@ -4,11 +4,12 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Child, Command};
 
-use crate::crash::{signal, wait_for};
 use orchestrate_cache::disk;
 
+use crate::crash::{signal, wait_for};
 use crate::rerun::LETTERS;
 use crate::sandbox::Sandbox;
+use crate::share::claimed_by_another_host;
 
 #[test]
 fn a_home_with_a_folder_tmp_is_no_store_to_any_command() {
@@ -70,7 +71,7 @@ fn links_in_a_shared_store_are_not_followed_by_writes() {
     assert_eq!(sandbox.read("victim"), "AAAA precious");
     let said = sandbox.orchestrate(&["store", "verify"]);
     assert_eq!(said.code, Some(0), "{}", said.out);
-    assert!(said.out.contains("tmp/0.lock: not made by the store"), "{}", said.out);
+    assert!(said.out.contains("-0.lock: not made by the store"), "{}", said.out);
 }
 
 /// Starts a command with its output in a file.
@@ -109,13 +110,11 @@ fn a_process_that_waits_for_another_host_names_it() {
     let sandbox = Sandbox::with_spec(LETTERS);
     let run = sandbox.run_well(&[]);
     let key = run.nodes["all"]["key"].as_str().expect("a node has a key");
-    sandbox.write("shared/format", "orchestrate store 2\n");
-    let claim = format!("shared/claims/{key}");
-    sandbox.write(&claim, r#"{"host":"node7","boot":"b","process":4711,"session":"1"}"#);
+    let claim = claimed_by_another_host(&sandbox, key);
     let errors = sandbox.path("errors");
     let child = start(sandbox.command(&["run", "spec.toml", "--store", "shared"]), &errors);
     wait_for("a word", || fs::read_to_string(&errors).unwrap().contains("process 4711 on node7 computes it"));
-    fs::remove_file(sandbox.path(&claim)).unwrap();
+    fs::remove_file(claim).unwrap();
     assert!(child.wait_with_output().unwrap().status.success());
 }
 

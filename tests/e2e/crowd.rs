@@ -9,7 +9,7 @@ use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use orchestrate_cache::{Access, Digest, Store};
+use orchestrate_cache::{Access, ActionKey, Digest, Store};
 use serde_json::Value;
 
 use crate::sandbox::Sandbox;
@@ -110,12 +110,17 @@ fn round(number: usize, projects: &[Sandbox; 2], expected: &BTreeMap<String, Val
     let shared = Sandbox::new();
     let store = shared.path("store").display().to_string();
     let (kills, collects) = (number % 2 == 1, number % 4 != 2);
+    // Results stay as long as a session needs them: in some rounds one needs all, in others each engine its own.
+    let keeps = !collects || number % 3 != 1;
     if collects {
         // Old results: the engines need some of them, and garbage collection deletes the others.
         run(&projects[0], &store, 0).args(["--set", r#"axes.letter=["a", "z"]"#]).output().expect("the program starts");
     }
-    // While this session is open no collection is alone, so results recorded in the round stay to its end.
     let open = Store::open(&shared.path("store"), Access::ReadWrite).expect("the store opens");
+    if keeps {
+        let keys: Vec<_> = expected.keys().map(|key| ActionKey(key.parse().expect("a digest"))).collect();
+        open.using().and_then(|using| using.note(&keys)).expect("the store is writable");
+    }
     let ended = AtomicBool::new(false);
     let collections = AtomicUsize::new(0);
     let mut engines: Vec<Child> = Vec::new();
@@ -155,6 +160,8 @@ fn round(number: usize, projects: &[Sandbox; 2], expected: &BTreeMap<String, Val
     let mut promised = BTreeSet::new();
     for (engine, out) in outs.iter().enumerate() {
         let nodes = nodes(&String::from_utf8_lossy(&out.stdout));
+        // An engine that needs its own results computes none of them twice.
+        tally.ran_twice += nodes.len() - nodes.iter().map(|(key, _)| key).collect::<BTreeSet<_>>().len();
         for (key, node) in &nodes {
             match node["status"].as_str() {
                 Some("ran") => *ran.entry(key.clone()).or_default() += 1,
@@ -171,11 +178,11 @@ fn round(number: usize, projects: &[Sandbox; 2], expected: &BTreeMap<String, Val
             eprintln!("engine {engine}: {}", String::from_utf8_lossy(&out.stderr));
         }
     }
-    tally.ran_twice = ran.values().filter(|times| **times > 1).count();
+    tally.ran_twice += if keeps { ran.values().filter(|times| **times > 1).count() } else { 0 };
     drop(open);
     let afterwards = run_all(&projects[1], &store);
     // A node is not lost if both engines with that choice were killed before it: it is computed now.
-    let promised = |key: &String| killed.is_empty() || promised.contains(key);
+    let promised = |key: &String| keeps && (killed.is_empty() || promised.contains(key));
     tally.lost += afterwards.iter().filter(|(key, node)| node["status"] != "hit" && promised(key)).count();
     tally.wrong += afterwards.iter().filter(|(key, node)| expected.get(key) != Some(&node["output"])).count();
     let verified = shared.orchestrate(&["store", "verify", "--store", &store]);

@@ -1,8 +1,7 @@
 //! Several processes, several folders, one store.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use crate::rerun::LETTERS;
 use crate::sandbox::{Run, Said, Sandbox};
@@ -49,19 +48,29 @@ fn two_folders_that_share_a_store_share_its_hits() {
     assert!(!two.path(".orchestrate").exists());
 }
 
-/// Runs the letters on a new store where another host has claimed one node, with a heartbeat of that age. Calls
-/// `during` meanwhile.
-fn beside_another_host(age: Duration, during: impl Fn(&Path)) -> Run {
+/// Makes a store in `shared` where process 4711 of another host has claimed a key; returns the path of the claim.
+pub(crate) fn claimed_by_another_host(sandbox: &Sandbox, key: &str) -> PathBuf {
+    let (session, nonce) = ("aaaaaaaaaaaa-0", 5_u64);
+    let claim = format!(r#"{{"host":"node7","process":4711,"session":"{session}","nonce":{nonce}}}"#);
+    sandbox.write(&format!("shared/claims/{key}"), claim + "\n");
+    // The nonce, one heartbeat, the name of the host, and no notes.
+    let mut file = [nonce.to_le_bytes(), 1_u64.to_le_bytes()].concat();
+    file.extend(b"node7");
+    file.resize(72, 0);
+    sandbox.write(&format!("shared/tmp/{session}.lock"), file);
+    sandbox.write("shared/format", "orchestrate store 2\n");
+    sandbox.path("shared/claims").join(key)
+}
+
+/// Runs the letters on a new store where another host has claimed one node, and stands still. Hearts beat once in so
+/// many milliseconds. Calls `during` meanwhile.
+fn beside_another_host(heartbeat_ms: u64, during: impl Fn(&Path)) -> Run {
     let sandbox = Sandbox::with_spec(LETTERS);
     let keys = sandbox.run_well(&[]);
     let key = keys.nodes["upper[letter=b]"]["key"].as_str().expect("a node has a key");
-    let claim = sandbox.path("shared/claims").join(key);
-    sandbox.write(claim.to_str().expect("plain names"), r#"{"host":"node7","boot":"b","process":1,"session":"1"}"#);
-    sandbox.write("shared/format", "orchestrate store 2\n");
-    let beat = std::time::SystemTime::UNIX_EPOCH;
-    let written = std::fs::metadata(&claim).and_then(|metadata| metadata.modified()).expect("it was written");
-    std::fs::File::open(&claim).and_then(|file| file.set_modified((written - age).max(beat))).expect("it can be dated");
+    let claim = claimed_by_another_host(&sandbox, key);
     let mut command = sandbox.command(&["run", "spec.toml", "--json", "--store", "shared"]);
+    command.env("ORCHESTRATE_HEARTBEAT_MS", heartbeat_ms.to_string());
     let engine = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
     during(&claim);
     let run = Run::from(Said::from(engine.wait_with_output().expect("it ends"), &sandbox.path("")));
@@ -75,7 +84,7 @@ fn beside_another_host(age: Duration, during: impl Fn(&Path)) -> Run {
 #[test]
 fn a_node_of_another_host_is_waited_for_while_its_heart_beats() {
     let shared = |claim: &Path| claim.parent().and_then(Path::parent).map(|dir| dir.join("runs")).expect("in a store");
-    beside_another_host(Duration::ZERO, |claim| {
+    beside_another_host(15_000, |claim| {
         let waits = || {
             let logs = std::fs::read_dir(shared(claim)).into_iter().flatten().flatten();
             let logs = logs.map(|run| std::fs::read_to_string(run.path().join("events.jsonl")).unwrap_or_default());
@@ -89,7 +98,7 @@ fn a_node_of_another_host_is_waited_for_while_its_heart_beats() {
 
 #[test]
 fn a_node_of_a_dead_host_is_taken_over() {
-    beside_another_host(Duration::from_secs(300), |_| ());
+    beside_another_host(50, |_| ());
 }
 
 #[test]

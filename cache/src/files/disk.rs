@@ -195,6 +195,32 @@ pub fn append(file: &mut File, bytes: &[u8], path: &Path) -> Result<()> {
     fault::write(bytes, path, |bytes| file.write_all(bytes)).map_err(StoreError::io("write", path))
 }
 
+/// Returns the length of a file or folder as its server has it now: a client may answer from what it saw seconds ago.
+pub(crate) fn len_now(file: &File) -> io::Result<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{AtFlags, StatxFlags, statx};
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
+        match statx(file, "", flags, StatxFlags::SIZE | StatxFlags::MTIME) {
+            Ok(facts) => return Ok(facts.stx_size),
+            // An old kernel.
+            Err(rustix::io::Errno::NOSYS) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(file.metadata()?.len())
+}
+
+/// Lists the names in a folder as its server has them now, sorted.
+pub(crate) fn list_now(dir: &Path) -> Result<Vec<String>> {
+    // A changed time makes the client forget the names that it knows.
+    let asked = File::open(dir).and_then(|dir| len_now(&dir));
+    match asked {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io("list", dir)(error)),
+        _ => list(dir),
+    }
+}
+
 /// Makes the contents of a file durable.
 pub fn sync(file: &File, path: &Path) -> Result<()> {
     step(Change::Sync, "sync", path, || file.sync_data())

@@ -5,7 +5,7 @@
 //! | [`Frame`]: magic number, checksum, content | CRC-32 or BLAKE3 of the content | `stat-cache`, checkpoints |
 //! | records behind headers with lengths | [`crc`] in each header | packs, `last-use` |
 //! | lines of text, then `crc HEX` | CRC-32 of the lines | `pack-ends` |
-//! | JSON object with the last field `seal` | BLAKE3 of all before it | pins, `lineage`, `forgetting`, logs of runs |
+//! | JSON object with the last field `seal` | BLAKE3 of the rest | pins, `lineage`, `forgetting`, logs, `BOOT.seen` |
 //!
 //! JSON has its checksum inside, because it is also for people: other readers ignore the field.
 //! Session files, `use.lock` and `last-gc` have no checksum: a wrong number there costs time, never a result.

@@ -7,7 +7,8 @@
 //! | `packs/ID.pack` | action results, artifacts and small blobs (`pack.rs`) |
 //! | `packs/ID.index` | the places of their records (`index_file.rs`) |
 //! | `objects/ab/DIGEST` | blobs of 64 KiB and more, a read-only file each (`object.rs`) |
-//! | `tmp/NUMBER/`, `tmp/NUMBER.lock` | unfinished files of a session, and its session file (`session.rs`) |
+//! | `tmp/HOST-NUMBER/`, `tmp/HOST-NUMBER.lock` | unfinished files of a session, and its session file (`session.rs`) |
+//! | `tmp/BOOT.seen` | what a host has seen of sessions of others (`watch.rs`) |
 //! | `claims/KEY` | the process that works on a key, for other hosts (`claim.rs`) |
 //! | `checkpoints/KEY/` | checkpoints of an unfinished stage (`checkpoint.rs`) |
 //! | `runs/` | logs of runs; the engine's business |
@@ -275,7 +276,7 @@ impl Layout {
     /// Lists the ids of all packs and index files, sorted.
     pub(crate) fn pack_names(&self) -> Result<PackNames, StoreError> {
         let mut found = PackNames::default();
-        for name in disk::list(&self.packs())? {
+        for name in disk::list_now(&self.packs())? {
             if let Some(id) = names::pack_id(&name) {
                 found.packs.push(id.to_owned());
             } else if let Some(id) = names::index_id(&name) {

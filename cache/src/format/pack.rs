@@ -237,7 +237,7 @@ impl Pack {
             Err(error) if error.is_gone() => return Ok(()),
             opened => opened?,
         };
-        let len = file.metadata().map_err(StoreError::io("read", &self.path))?.len();
+        let len = disk::len_now(&file).map_err(StoreError::io("read", &self.path))?;
         let mut window = Window::new(&file, &self.path, len);
         while self.end < len {
             match GroupHeader::read(&mut window, &self.id, self.end)? {

@@ -47,7 +47,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Time after which a file server shows each result of a holder that has given up its claim: clients ask it for the
 /// present length of a file every few seconds. It is waited for only if a claim goes that was waited for.
-const SHOWN_AFTER: Duration = Duration::from_secs(3);
+pub(crate) const SHOWN_AFTER: Duration = Duration::from_secs(3);
 
 /// The most bytes read of a claim.
 const CLAIM_BYTES: u64 = 1 << 16;

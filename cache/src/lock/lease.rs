@@ -13,10 +13,11 @@ use std::fmt;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::error::StoreError;
 use crate::format::layout::Layout;
-use crate::lock::claim::Claims;
+use crate::lock::claim::{self, Claims};
 use crate::lock::holder;
 use crate::lock::memory::lock;
 use crate::lock::session::Session;
@@ -78,6 +79,9 @@ impl Leases {
 }
 
 impl Lease {
+    /// Time after which a file server shows what another host has recorded.
+    pub const SHOWN_AFTER: Duration = claim::SHOWN_AFTER;
+
     /// Returns the key.
     pub fn key(&self) -> ActionKey {
         self.key
@@ -85,7 +89,7 @@ impl Lease {
 
     /// Checks the lease before its result is recorded: its holder may have been stopped for minutes, and been taken for
     /// dead. Takes it once more if nobody has it; returns `None` if another host has. After `Some(false)` another host
-    /// may have recorded a result; the caller refreshes and looks.
+    /// may have recorded a result; the caller refreshes and looks, for the time of [`Lease::SHOWN_AFTER`].
     pub fn confirm(&self) -> Result<Option<bool>, StoreError> {
         if self.is_claimed { self.leases.claims.confirm(&self.key) } else { Ok(Some(true)) }
     }

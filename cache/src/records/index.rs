@@ -333,10 +333,11 @@ impl Index {
         table_of(kind).is_some_and(has)
     }
 
-    /// Lists the records of all results of a key; two hosts may have recorded one each.
+    /// Lists the records of all trusted results of a key; two hosts may have recorded one each.
     pub(crate) fn results(&self, key: &ActionKey) -> Vec<Location> {
         let tables = table_of(Kind::Result).map(|table| &self.tables[table]);
-        tables.into_iter().flat_map(|table| table.all(&self.packs, &key.0)).copied().collect()
+        let all = tables.into_iter().flat_map(|table| table.all(&self.packs, &key.0)).copied();
+        all.filter(|location| self.is_trusted(Kind::Result, location)).collect()
     }
 
     /// Iterates over all records of a kind in use, by digest or key, in no order.

@@ -264,8 +264,8 @@ impl Store {
         let rivals = lock(&index.rivals);
         let first = ActionKey(*rivals.first()?);
         Some(format!(
-            "two hosts have recorded different outputs for {}, as locks do not reach from one to the other; all use the \
-             same one of them, and `orchestrate store verify` names them all (for example `orchestrate store show {}`)",
+            "two hosts have recorded different outputs for {}, as locks do not reach from one to the other; all use \
+             the same one of them, and `store verify` names them all; `orchestrate store show {}` shows it",
             match rivals.len() {
                 1 => "a key".to_owned(),
                 count => format!("each of {count} keys"),

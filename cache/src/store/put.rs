@@ -90,7 +90,8 @@ impl Store {
         if is_lost && !others.is_empty() {
             ours.iter().for_each(|location| self.bury(Kind::Result, &key.0, location));
         }
-        Ok(self.index().location(Kind::Result, &key.0).is_some_and(|location| is_ours(&location)))
+        // None of a key that is not trusted; then nobody is served another one either.
+        Ok(self.index().location(Kind::Result, &key.0).is_none_or(|location| is_ours(&location)))
     }
 
     /// Puts the result of a key out of use, so that another one can be recorded for it.

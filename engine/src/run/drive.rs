@@ -364,12 +364,17 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
     /// others, which become hits, or has taken over the rest, which are deferred.
     fn confirm(&mut self, nodes: Vec<NodeId>) -> Result<HashSet<NodeId>, StoreError> {
         let (mut ours, mut unsure) = (HashSet::new(), Vec::new());
+        let mut deadline = Instant::now();
         let is_shared = self.store.is_shared_with_hosts();
         for id in nodes {
             let pending = &self.pending[&id];
             match pending.lease.as_ref().map_or(Ok(Some(true)), Lease::confirm)? {
                 Some(true) if !is_shared => drop(ours.insert(id)),
-                Some(_) => unsure.push((id, pending.key)),
+                Some(is_sure) => {
+                    unsure.push((id, pending.key));
+                    // Others of this run wait too, but only after this process was stopped for minutes.
+                    deadline = if is_sure { deadline } else { Instant::now() + Lease::SHOWN_AFTER };
+                }
                 None => {
                     let node = self.name(id);
                     self.teller.warn(format!(
@@ -380,10 +385,16 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
                 }
             }
         }
-        if !unsure.is_empty() {
+        while !unsure.is_empty() {
             self.store.refresh()?;
             let (missing, hits) = self.still_missing(&unsure)?;
-            ours.extend(missing);
+            unsure.retain(|(id, _)| missing.contains(id));
+            if Instant::now() >= deadline {
+                ours.extend(missing);
+                unsure.clear();
+            } else if !unsure.is_empty() {
+                std::thread::sleep(TICK);
+            }
             for node in hits.into_iter().map(|id| self.name(id)).collect::<Vec<_>>() {
                 self.teller.warn(format!(
                     "{node} ran here, but another host recorded its result meanwhile, which is used; the one of this \
