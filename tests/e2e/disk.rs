@@ -105,7 +105,7 @@ fn store_of_another_user_serves_hits() {
 fn store_of_a_newer_format_is_rejected_by_every_command_and_stays_unchanged() {
     let sandbox = Sandbox::with_spec(LETTERS);
     sandbox.run_well(&[]);
-    sandbox.write(".orchestrate/format", "orchestrate store 2\n");
+    sandbox.write(".orchestrate/format", "orchestrate store 3\n");
     let before = files(&sandbox.path(".orchestrate"));
     let commands: [&[&str]; 6] = [
         &["run", "spec.toml"],

@@ -113,7 +113,7 @@ fn limits_that_cannot_be_read_are_shown_before_anything_runs() {
 
     error: 2 problems in DIR/orchestrate.toml
     "#);
-    assert!(!sandbox.path(".orchestrate/packs").read_dir().unwrap().any(|_| true));
+    assert!(!sandbox.path(".orchestrate").exists(), "nothing was opened");
 }
 
 #[test]
