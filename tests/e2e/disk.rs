@@ -118,7 +118,7 @@ fn store_of_a_newer_format_is_rejected_by_every_command_and_stays_unchanged() {
     for command in commands {
         let said = sandbox.orchestrate(command);
         assert_eq!(said.code, Some(2), "{command:?}: {}", said.err);
-        assert!(said.err.contains("has format 2") && said.err.contains("use a newer orchestrate"), "{}", said.err);
+        assert!(said.err.contains("has format 3") && said.err.contains("use a newer orchestrate"), "{}", said.err);
     }
     assert_eq!(files(&sandbox.path(".orchestrate")), before);
 }
