@@ -111,6 +111,8 @@ impl Shared {
                 panic::catch(Print::Never, || self.run(&request, started))
                     .unwrap_or_else(|message| request.failed(&Failure::Panicked { message }, started.elapsed()))
             };
+            // The action of a table holds half of a large plan; it goes before the result is recorded.
+            drop(request);
             (self.send)(report);
         }
     }

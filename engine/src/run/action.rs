@@ -12,6 +12,9 @@ use crate::parallel;
 use crate::plan::{Feed, Plan};
 use crate::stage::{Action, Input, InputFile, Item, Label};
 
+/// The number of artifacts whose files are remembered. Few are read by many nodes; of a large sweep most have one reader.
+const REMEMBERED: usize = 4096;
+
 /// An artifact that the store has lost since it was looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
@@ -19,7 +22,7 @@ pub struct Lost {
     pub upstream: NodeId,
 }
 
-/// Makes actions. An artifact that many nodes read is resolved once.
+/// Makes actions. An artifact that many nodes read is resolved once, or now and then.
 pub struct ActionMaker<'a> {
     plan: &'a Plan,
     observed: &'a Observed,
@@ -87,6 +90,9 @@ impl<'a> ActionMaker<'a> {
         let mut items = Vec::with_capacity(nodes.len());
         for slice in slices {
             for (digest, Item { labels, files }) in slice? {
+                if self.files.len() >= REMEMBERED {
+                    self.files.clear();
+                }
                 let files = Arc::clone(self.files.entry(digest.0).or_insert(files));
                 items.push(Item { labels, files });
             }

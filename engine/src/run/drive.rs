@@ -53,11 +53,12 @@ const RUNS_FOR_ESTIMATE: usize = 20;
 /// The number of times that lost inputs of one node are remade. If one is lost once more, the disk is failing.
 const REPAIRS_MAX: u32 = 3;
 
-/// A node that missed and has no durable result yet.
+/// A node that was about to start, or started, and has no durable result yet. Of the misses in the queue, which may be
+/// most of a plan, nothing is kept.
 struct Pending {
     key: ActionKey,
     /// Made when the node starts: all inputs are known then, and one may be lost again while the node runs.
-    preimage: Option<Preimage>,
+    preimage: Preimage,
     /// Held from the start until the result is durable.
     lease: Option<Lease>,
     attempts: u32,
@@ -91,7 +92,7 @@ pub(super) struct Drive<'a, 'l, 'r> {
     executors: Executors<'a>,
     publications: Publications<'a>,
     teller: Teller<'l, 'r>,
-    /// Misses without a durable result.
+    /// Nodes from their start until they have a durable result.
     pending: HashMap<NodeId, Pending>,
     active: HashMap<BatchId, ActiveBatch>,
     /// Nodes whose deferral was reported.
@@ -231,7 +232,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
     }
 
     fn pending(&mut self, id: NodeId) -> &mut Pending {
-        self.pending.get_mut(&id).expect("a node that is queued or runs is pending")
+        self.pending.get_mut(&id).expect("a node that starts or runs is pending")
     }
 
     /// Looks up nodes as long as hits make others ready.
@@ -245,7 +246,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             }
             self.publications.publish_hits(&mut rest, &mut self.lookups.known, &mut self.teller);
             for Lookup { id, key, hit } in rest {
-                if hit { self.hit(id, key) } else { self.miss(id, key) }
+                if hit { self.hit(id, key) } else { self.miss(id) }
             }
         }
     }
@@ -255,11 +256,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         self.lookups.hits.push((id, key));
     }
 
-    fn miss(&mut self, id: NodeId, key: ActionKey) {
-        // A node that waited for an input to be remade has the same key as before: it keeps its lease and its counts.
-        if self.pending.get(&id).is_none_or(|pending| pending.key != key) {
-            self.pending.insert(id, Pending { key, preimage: None, lease: None, attempts: 0, repairs: 0 });
-        }
+    fn miss(&mut self, id: NodeId) {
         if !self.estimated {
             self.estimated = true;
             let durations = History::new(self.store.runs_dir()).makes_summaries_again().durations(RUNS_FOR_ESTIMATE);
@@ -317,7 +314,13 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         let mut ours = Vec::with_capacity(nodes.len());
         let mut fresh = Vec::new();
         for id in nodes {
-            let key = self.pending(id).key;
+            let preimage = self.lookups.known.preimage(id).expect("all inputs of a queued node are known");
+            let key = ActionKey(preimage.digest());
+            // A node that waited for an input to be remade has the same key as before, if the input has the same bytes:
+            // it keeps its lease and its counts.
+            if self.pending.get(&id).is_none_or(|pending| pending.key != key) {
+                self.pending.insert(id, Pending { key, preimage, lease: None, attempts: 0, repairs: 0 });
+            }
             if self.pending(id).lease.is_some() {
                 ours.push(id);
                 continue;
@@ -440,7 +443,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
 
     /// Leaves a node to the process, or the node of this run, that computes the same key.
     fn defer(&mut self, id: NodeId) {
-        let key = self.pending.remove(&id).expect("a node that is queued is pending").key;
+        let key = self.pending.remove(&id).expect("a node that starts or runs is pending").key;
         if !self.scheduler.defer(self.slot(id)) {
             return self.fail(id, "an input that was lost could not be made again".to_owned(), None, 0);
         }
@@ -460,10 +463,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         for id in nodes {
             match self.actions.action(id, self.pending[&id].key, &self.lookups.known) {
                 Ok(action) => {
-                    let preimage = self.lookups.known.preimage(id);
-                    let pending = self.pending(id);
-                    pending.preimage = preimage;
-                    pending.attempts += 1;
+                    self.pending(id).attempts += 1;
                     actions.push(action);
                     runnable.push(id);
                 }
@@ -537,8 +537,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
                 self.store.forget_result(&pending.key);
             }
             let provenance = Provenance { run: self.teller.run(), device: &active.device, elapsed_ms };
-            let preimage = pending.preimage.as_ref().expect("it was made when the node started");
-            let outputs = record(self.plan, self.store, id, pending.key, preimage, outputs, &provenance)?;
+            let outputs = record(self.plan, self.store, id, pending.key, &pending.preimage, outputs, &provenance)?;
             recorded.push(Recorded { id, outputs, elapsed_ms });
         }
         // Files that the store did not take over are removed with the scratch folder.
