@@ -114,8 +114,8 @@ pub enum StoreError {
     /// A host whose locks do not reach this one has the store open, or had it ten minutes ago; nothing was touched.
     #[error(
         "the store {dir} is in use by {hosts}, and locks do not reach from here to there, so nothing was changed; try \
-         again when all runs there have ended. If that host was switched off, try again in ten minutes: if no heartbeat \
-         of it is seen until then, it counts as gone"
+         again when all runs there have ended. If that host was switched off, try again in ten minutes: if no \
+         heartbeat of it is seen until then, it counts as gone"
     )]
     BeyondLocks {
         /// The store's folder.

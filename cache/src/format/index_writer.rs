@@ -54,10 +54,8 @@ impl IndexWriter {
         Ok(())
     }
 
-    /// Gives the file its name in the folder of packs.
-    ///
-    /// - `durable`: needed if others are removed in its place
-    pub(crate) fn finish(mut self, packs: &Path, durable: bool) -> Result<IndexFile, StoreError> {
+    /// Makes the file durable and gives it its name in the folder of packs, so that a power cut leaves none half written.
+    pub(crate) fn finish(mut self, packs: &Path) -> Result<IndexFile, StoreError> {
         while self.header.pages < self.header.homes || !self.page.is_empty() {
             self.end_page()?;
         }
@@ -71,15 +69,11 @@ impl IndexWriter {
         disk::write_at(self.file.as_file(), &header, 0, self.file.path())?;
         let path = path(packs, &self.id);
         disk::protect(self.file.as_file(), clock::now(), &path, self.file.path())?;
-        if durable {
-            disk::sync(self.file.as_file(), self.file.path())?;
-        }
+        disk::sync(self.file.as_file(), self.file.path())?;
         disk::rename(self.file.path(), &path)?;
         // The temporary name is gone, so there is nothing left to remove.
         let _ = self.file.into_temp_path().keep();
-        if durable {
-            disk::sync_dir(packs)?;
-        }
+        disk::sync_dir(packs)?;
         IndexFile::open(&self.id, path.clone()).map_err(|error| match error {
             BrokenIndex::Read(source) => StoreError::io("open", path)(source),
             BrokenIndex::Damaged(_) => StoreError::io("read back", path)(std::io::Error::other(error)),
@@ -120,7 +114,7 @@ mod tests {
         };
         let mut writer = IndexWriter::begin(dir, "a-0-0", (0..3).map(pack).collect(), entries.len() as u64).unwrap();
         entries.into_iter().for_each(|entry| writer.push(entry).unwrap());
-        writer.finish(dir, false).unwrap()
+        writer.finish(dir).unwrap()
     }
 
     #[test]

@@ -31,8 +31,8 @@
 //! gets no more groups, as they would hide which commit was the last; garbage collection rewrites it. Neither does one
 //! with a seal, or one that is long enough.
 //!
-//! A pack that an index file covers (`index_file.rs`) is not read at opening up to there. Its groups are read one by one
-//! when a record of theirs is needed.
+//! A pack that an index file covers (`index_file.rs`) is not read at opening up to there. Its groups are read one by
+//! one when a record of theirs is needed.
 
 use std::collections::HashSet;
 use std::fs::File;

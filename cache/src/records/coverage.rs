@@ -223,7 +223,7 @@ impl Index {
         Ok(None)
     }
 
-    /// Lists the groups, not in memory, that hold records of a kind with numbers from `first` to `last`, and tombstones.
+    /// Lists the groups that hold records of a kind with numbers from `first` to `last`, and tombstones.
     pub(crate) fn groups_in(&self, kind: Kind, first: u64, last: u64) -> Result<Vec<GroupAt>, StoreError> {
         let mut groups = Vec::new();
         for OpenIndex { file, packs } in &self.coverage.files {

@@ -175,7 +175,7 @@ impl<'i> Extension<'i> {
             same.dedup();
             same.drain(..).try_for_each(|entry| writer.push(entry))?;
         }
-        writer.finish(packs, !self.replaced.is_empty())?;
+        writer.finish(packs)?;
         for id in &self.replaced {
             disk::remove_file(&path(packs, id))?;
         }

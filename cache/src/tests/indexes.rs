@@ -167,7 +167,7 @@ fn an_index_file_that_is_whole_and_hides_records_is_found_by_verify() {
     for entry in file.scan().map(Result::unwrap).skip(10) {
         liar.push(entry).unwrap();
     }
-    liar.finish(&dir.path().join("packs"), false).unwrap();
+    liar.finish(&dir.path().join("packs")).unwrap();
     drop(store);
     let is_hidden =
         |name: &usize| hits(&Store::open(dir.path(), Access::ReadOnly).unwrap(), *name..name + 1).is_empty();

@@ -97,8 +97,8 @@ impl Store {
         Ok(report)
     }
 
-    /// Checks lengths, lists and index files, and reads whole only the packs that none covers: so the time does not grow
-    /// with what is stored. Digests of stored bytes are not checked.
+    /// Checks lengths, lists and index files, and reads whole only the packs that none covers. Digests of stored bytes
+    /// are not checked.
     pub fn verify_quickly(&self) -> Result<VerifyReport, StoreError> {
         let lengths = pack_lengths::read(&self.layout).unwrap_or_default();
         let (objects, denied) = catalog::readable_objects(&self.layout)?;
