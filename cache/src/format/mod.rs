@@ -13,3 +13,4 @@ pub(crate) mod object;
 pub(crate) mod open_blob;
 pub(crate) mod pack;
 pub(crate) mod record;
+mod window;
