@@ -57,8 +57,9 @@ const REPAIRS_MAX: u32 = 3;
 /// most of a plan, nothing is kept.
 struct Pending {
     key: ActionKey,
-    /// Made when the node starts: all inputs are known then, and one may be lost again while the node runs.
-    preimage: Preimage,
+    /// Made when the node starts: all inputs are known then, and one may be lost again while the node runs. Given up as
+    /// soon as the result is recorded: that of a table is as large as the record.
+    preimage: Option<Preimage>,
     /// Held from the start until the result is durable.
     lease: Option<Lease>,
     attempts: u32,
@@ -316,12 +317,13 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         for id in nodes {
             let preimage = self.lookups.known.preimage(id).expect("all inputs of a queued node are known");
             let key = ActionKey(preimage.digest());
-            // A node that waited for an input to be remade has the same key as before, if the input has the same bytes:
-            // it keeps its lease and its counts.
+            // A node that waited for an input to be remade keeps its lease and its counts if its key is the same.
             if self.pending.get(&id).is_none_or(|pending| pending.key != key) {
-                self.pending.insert(id, Pending { key, preimage, lease: None, attempts: 0, repairs: 0 });
+                self.pending.insert(id, Pending { key, preimage: None, lease: None, attempts: 0, repairs: 0 });
             }
-            if self.pending(id).lease.is_some() {
+            let pending = self.pending(id);
+            pending.preimage = Some(preimage);
+            if pending.lease.is_some() {
                 ours.push(id);
                 continue;
             }
@@ -532,12 +534,14 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
                     continue;
                 }
             };
-            let pending = &self.pending[&id];
+            let pending = self.pending(id);
+            let preimage = pending.preimage.take().expect("it was made when the node started");
+            let key = pending.key;
             if self.lookups.take_forced(id) {
-                self.store.forget_result(&pending.key);
+                self.store.forget_result(&key);
             }
             let provenance = Provenance { run: self.teller.run(), device: &active.device, elapsed_ms };
-            let outputs = record(self.plan, self.store, id, pending.key, &pending.preimage, outputs, &provenance)?;
+            let outputs = record(self.plan, self.store, id, key, &preimage, outputs, &provenance)?;
             recorded.push(Recorded { id, outputs, elapsed_ms });
         }
         // Files that the store did not take over are removed with the scratch folder.

@@ -1,5 +1,7 @@
 //! A graph over the nodes of a scheduler as two flat lists.
 
+use std::ops::Range;
+
 use super::slot::SlotId;
 
 /// The neighbours of every node in one direction, in the order of the nodes.
@@ -8,7 +10,7 @@ use super::slot::SlotId;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Edges {
     /// The end of each node's neighbours in `neighbours`.
-    ends: Vec<usize>,
+    ends: Vec<u32>,
     neighbours: Vec<SlotId>,
 }
 
@@ -21,7 +23,7 @@ impl Edges {
             self.neighbours[start..].iter().all(|input| input.index() < node),
             "BUG: an input comes after its reader"
         );
-        self.ends.push(self.neighbours.len());
+        self.ends.push(u32::try_from(self.neighbours.len()).expect("a plan has fewer than 2^32 inputs"));
     }
 
     /// Returns the number of nodes.
@@ -31,14 +33,25 @@ impl Edges {
 
     /// Returns the neighbours of a node.
     pub(super) fn of(&self, node: SlotId) -> &[SlotId] {
+        let Range { start, end } = self.range(node);
+        &self.neighbours[start as usize..end as usize]
+    }
+
+    /// Returns the number of neighbours of a node.
+    pub(super) fn count(&self, node: SlotId) -> u32 {
+        let Range { start, end } = self.range(node);
+        end - start
+    }
+
+    fn range(&self, node: SlotId) -> Range<u32> {
         let index = node.index();
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        &self.neighbours[start..self.ends[index]]
+        start..self.ends[index]
     }
 
     /// Returns the edges in the other direction: for each node its dependents, ascending.
     pub(super) fn reversed(&self) -> Self {
-        let mut starts = vec![0; self.len() + 1];
+        let mut starts = vec![0_u32; self.len() + 1];
         for input in &self.neighbours {
             starts[input.index() + 1] += 1;
         }
@@ -51,7 +64,7 @@ impl Edges {
             let node = SlotId::from_index(index);
             for input in self.of(node) {
                 let next = &mut starts[input.index()];
-                dependents[*next] = node;
+                dependents[*next as usize] = node;
                 *next += 1;
             }
         }

@@ -31,7 +31,7 @@ pub(crate) struct Scheduler {
     /// The number of nodes in each state.
     tally: [usize; NodeState::COUNT],
     /// The number of inputs of each node that have not succeeded.
-    missing: Vec<usize>,
+    missing: Vec<u32>,
     /// Nodes that became ready since the last [`Scheduler::take_ready`]; some may be in another state by now.
     ready: Vec<SlotId>,
     /// Nodes that were deferred since the last [`Scheduler::recheck`]; some may be in another state by now.
@@ -72,7 +72,7 @@ impl Scheduler {
             stopped: false,
             needs: classes.iter().map(|class| Need::new(class, &capacity)).collect(),
             pool: Pool::new(capacity),
-            missing: (0..inputs.len()).map(|index| inputs.of(SlotId::from_index(index)).len()).collect(),
+            missing: (0..inputs.len()).map(|index| inputs.count(SlotId::from_index(index))).collect(),
             dependents: inputs.reversed(),
             inputs,
             demands,
