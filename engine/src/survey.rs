@@ -90,7 +90,7 @@ impl MissReason {
                 sentences.join(", ")
             }
             Self::Gone => "its result is no longer in the store".to_owned(),
-            Self::Untrusted => "its result in the store is by nobody trusted".to_owned(),
+            Self::Untrusted => "its result in the store is by nobody whom this project trusts".to_owned(),
             Self::Collected(at_ms) => format!("garbage collection deleted its result on {}", date(*at_ms)),
             Self::Failed => "its latest run failed".to_owned(),
             Self::Unrecorded => "differs from its latest run, which the store no longer has".to_owned(),

@@ -34,17 +34,18 @@ pub(crate) fn keygen(show: bool) -> anyhow::Result<Outcome> {
             key
         }
     };
-    terminal::complain("add this line to the keys of orchestrate.toml in the root of each project that trusts you:\n");
-    Outcome::Done.after_saying(terminal::say(&lines(&key.public())))
+    let place = "`keys = [ … ]` of `[store.trust]` in orchestrate.toml, in the root of each project that trusts you";
+    terminal::complain(&format!("add this line to {place}:\n"));
+    Outcome::Done.after_saying(terminal::say(&line(&key.public())))
 }
 
-/// The section of `orchestrate.toml` that trusts this key.
-fn lines(key: &PublicKey) -> String {
+/// The line of `orchestrate.toml` that trusts this key.
+fn line(key: &PublicKey) -> String {
     let Producer { user, host, .. } = Producer::this(env!("CARGO_PKG_VERSION"));
     // A name with a quote or a backslash would end the text; it is for people, and they can add another.
     let name: String =
         format!("{user} on {host}").chars().filter(|c| !matches!(c, '"' | '\\') && !c.is_control()).collect();
-    format!("[store.trust]\nkeys = [\n  \"{key} {name}\",\n]\n")
+    format!("\"{key} {name}\",\n")
 }
 
 /// Reads the private key of this user, if there is one. Errors: others can read it, or it is none.

@@ -77,7 +77,7 @@ fn a_planted_result_is_never_served_to_those_who_limit_their_trust() {
     assert_eq!(first.ran().len(), 2 + 1 + 2 + 1, "both letters have the same text");
     assert_eq!(alice.0.read("results/text"), "ABC".repeat(6));
     let said = warnings(&first);
-    assert!(said.contains("by nobody trusted were passed over (they claim to be by "), "{said}");
+    assert!(said.contains("by nobody whom this project trusts were passed over (they claim to be by "), "{said}");
 
     shared.write("value", "other");
     for person in [&alice, &bob] {

@@ -159,6 +159,12 @@ fn make_folder(path: &Path) -> io::Result<()> {
     Err(too_many_unfinished())
 }
 
+/// Creates a folder and those above it for this user alone; existing ones stay as they are.
+pub(crate) fn create_private_dir(path: &Path) -> Result<()> {
+    let create = || fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    step(Change::Folder, "create the folder", path, create)
+}
+
 /// Creates a folder; fails if the name is taken, even by a link.
 pub fn create_new_dir(path: &Path) -> Result<()> {
     step(Change::Folder, "create the folder", path, || fs::create_dir(path))

@@ -11,7 +11,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -84,6 +84,11 @@ pub(crate) fn share_if_writable_by_group(dir: &Path) {
     }
 }
 
+/// Gives a file or folder the group of a shared folder, unless it has it.
+pub(crate) fn give_group(path: &Path, gid: u32) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.gid() == gid { Ok(()) } else { lchown(path, None, Some(gid)) }
+}
+
 /// Shares a file or folder of this user with its group: it may do what the owner may.
 pub(crate) fn share(path: &Path) -> io::Result<()> {
     let metadata = fs::symlink_metadata(path)?;
@@ -93,6 +98,11 @@ pub(crate) fn share(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     fs::set_permissions(path, Permissions::from_mode(shared))
+}
+
+/// Returns whether a folder is sticky: there only its owner can replace a file.
+pub(crate) fn is_sticky(dir: &Path) -> bool {
+    fs::metadata(dir).is_ok_and(|metadata| metadata.mode() & STICKY != 0)
 }
 
 /// Returns the umask of this process; all bits if the system does not tell.

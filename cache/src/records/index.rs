@@ -313,10 +313,10 @@ impl Index {
         kind != Kind::Result || !self.trust.is_limited() || accepts()
     }
 
-    /// Returns the first result of a key in memory, if it is not trusted.
+    /// Returns a result of a key in memory that is not trusted.
     pub(crate) fn refused(&self, key: &Digest) -> Option<Location> {
         let mut all = self.tables[table_of(Kind::Result)?].all(&self.packs, key).copied();
-        all.next().filter(|location| !self.is_trusted(Kind::Result, location))
+        all.find(|location| !self.is_trusted(Kind::Result, location))
     }
 
     /// The order among results of one key.

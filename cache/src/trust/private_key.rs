@@ -56,7 +56,7 @@ impl PrivateKey {
     /// Errors: the file exists.
     pub fn write(&self, path: &Path) -> Result<(), StoreError> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        disk::create_dir(folder)?;
+        disk::create_private_dir(folder)?;
         let mut file = disk::create_new(path, 0o600)?;
         disk::append(&mut file, format!("{PREFIX}{}\n", Digest::from_bytes(self.0.to_bytes())).as_bytes(), path)?;
         disk::sync(&file, path)?;

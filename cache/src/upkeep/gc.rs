@@ -24,6 +24,8 @@
 //! **Order.** First lineage is written; then results are put out of use, by tombstones or as their pack is rewritten;
 //! then objects are removed. After a crash in between, the next collection removes the rest.
 
+use std::io::ErrorKind;
+
 use crate::error::StoreError;
 use crate::files::{clock, disk};
 use crate::format::checkpoint::Checkpoints;
@@ -120,15 +122,21 @@ impl Store {
         if !plan.packs.is_empty() {
             compact::rewrite(self, &plan.packs, &plan.kept)?;
         }
+        // What other users do not share stays, and all else goes.
+        let mut refused = Vec::new();
         for object in &plan.objects {
-            disk::remove_file(&self.layout.object(&object.digest))?;
+            keep_refused(disk::remove_file(&self.layout.object(&object.digest)), &mut refused)?;
         }
         self.forget_objects();
         for path in &plan.paths {
-            disk::remove_file(path)?;
+            keep_refused(disk::remove_file(path), &mut refused)?;
         }
         for key in &plan.checkpoints {
-            Checkpoints::new(&self.layout.checkpoint(key), *key).remove()?;
+            keep_refused(Checkpoints::new(&self.layout.checkpoint(key), *key).remove(), &mut refused)?;
+        }
+        if let Some(first) = refused.first() {
+            let help = "let their owners share them by `orchestrate store init --shared`";
+            tracing::warn!("{} files could not be deleted; {help}. The first: {first}", refused.len());
         }
         Ok(())
     }
@@ -150,6 +158,17 @@ impl Store {
             }
         }
         self.commit_avoiding(&plan.packs)
+    }
+}
+
+/// Passes on an outcome, but for a lack of rights, which is kept for a warning.
+fn keep_refused(outcome: Result<(), StoreError>, refused: &mut Vec<StoreError>) -> Result<(), StoreError> {
+    match outcome {
+        Err(error) if error.is(ErrorKind::PermissionDenied) => {
+            refused.push(error);
+            Ok(())
+        }
+        outcome => outcome,
     }
 }
 

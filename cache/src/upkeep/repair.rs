@@ -100,15 +100,18 @@ impl Store {
         let mut keys: Vec<_> = self.index().all(Kind::Result).map(|(key, _)| ActionKey(key)).collect();
         keys.sort_unstable();
         for key in keys {
-            let recorded = self.recorded(&key);
-            if recorded.is_some() && self.hit(&key).is_some() {
-                continue;
+            // A key may have several results, one for each signer or host: each is looked at once it is the used one.
+            loop {
+                let recorded = self.recorded(&key);
+                if recorded.is_some() && self.hit(&key).is_some() {
+                    break;
+                }
+                // A result with a corrupt record is out of use by now.
+                let Some(location) = self.index().location(Kind::Result, &key.0) else { break };
+                let node = recorded.map_or_else(|| format!("key {}", key.0), |result| result.node);
+                report.dropped.push(node);
+                self.bury(Kind::Result, &key.0, &location);
             }
-            // A result with a corrupt record is out of use by now.
-            let Some(location) = self.index().location(Kind::Result, &key.0) else { continue };
-            let node = recorded.map_or_else(|| format!("key {}", key.0), |result| result.node);
-            report.dropped.push(node);
-            self.bury(Kind::Result, &key.0, &location);
         }
         self.commit()
     }

@@ -251,6 +251,10 @@ impl Store {
                 report.problems.push(Problem::new(&*self.layout.dir, message));
             }
         }
+        if self.index().unreadable().next().is_some() {
+            // Its results may need them.
+            return Ok(());
+        }
         let orphans = objects.iter().filter(|object| !needed.contains(&object.digest));
         let paths = orphans.map(|object| self.layout.object(&object.digest)).filter(|path| path.exists());
         report.orphans = paths.collect();

@@ -28,8 +28,8 @@ pub fn passed_over(store: &Store) -> Option<String> {
     let more = (more > 0).then(|| format!("and {more} more"));
     let said = shown.chain(more).collect::<Vec<_>>().join("; ");
     let results = match keys {
-        1 => "1 result by nobody trusted was passed over (it claims".to_owned(),
-        _ => format!("{keys} results by nobody trusted were passed over (they claim"),
+        1 => "1 result by nobody whom this project trusts was passed over (it claims".to_owned(),
+        _ => format!("{keys} results by nobody whom this project trusts were passed over (they claim"),
     };
     Some(format!("{results} to be by {said})"))
 }
