@@ -8,11 +8,11 @@ use orchestrate_cache::{ActionKey, DigestMap, FileEntry, OutputDigest, Store};
 use crate::known::Known;
 use crate::node::NodeId;
 use crate::observe::Observed;
-use crate::parallel;
 use crate::plan::{Feed, Plan};
 use crate::stage::{Action, Input, InputFile, Item, Label};
 
-/// The number of artifacts whose files are remembered. Few are read by many nodes; of a large sweep most have one reader.
+/// The number of artifacts whose files are remembered. Few are read by many nodes; most of a large sweep have one
+/// reader.
 const REMEMBERED: usize = 4096;
 
 /// An artifact that the store has lost since it was looked up.
@@ -74,28 +74,28 @@ impl<'a> ActionMaker<'a> {
         Some(Item { labels, files: resolve(self.store, &output)? })
     }
 
-    /// Resolves the outputs of some nodes for a feed, in parallel if there are many.
+    /// Resolves the outputs of some nodes for a feed.
+    ///
+    /// In this thread, however many there are: memory that it has freed serves again here, but not in other threads.
     fn items(&mut self, feed: &Feed, nodes: &[NodeId], known: &Known<'_>) -> Result<Vec<Item>, Lost> {
         let plan = self.plan;
         let labels = if feed.gathered.is_empty() { &[] } else { &**self.labels.get_or_init(|| labels(plan)) };
-        let (store, files) = (self.store, &self.files);
-        let item = |node: &NodeId| {
-            let lost = Lost { upstream: *node };
-            let digest = known.output(*node, &feed.output).ok_or(lost)?;
-            let files = files.get(&digest.0).cloned().or_else(|| resolve(store, &digest)).ok_or(lost)?;
-            let labels = labels_of(plan, labels, *node, feed.gathered.iter().copied());
-            Ok((digest, Item { labels, files }))
-        };
-        let slices = parallel::map_slices(nodes, |nodes| nodes.iter().map(item).collect::<Result<Vec<_>, Lost>>());
         let mut items = Vec::with_capacity(nodes.len());
-        for slice in slices {
-            for (digest, Item { labels, files }) in slice? {
-                if self.files.len() >= REMEMBERED {
-                    self.files.clear();
+        for node in nodes {
+            let lost = Lost { upstream: *node };
+            let digest = known.output(*node, &feed.output).ok_or(lost)?.0;
+            let files = match self.files.get(&digest) {
+                Some(files) => Arc::clone(files),
+                None => {
+                    let files = resolve(self.store, &OutputDigest(digest)).ok_or(lost)?;
+                    if self.files.len() >= REMEMBERED {
+                        self.files.clear();
+                    }
+                    self.files.insert(digest, Arc::clone(&files));
+                    files
                 }
-                let files = Arc::clone(self.files.entry(digest.0).or_insert(files));
-                items.push(Item { labels, files });
-            }
+            };
+            items.push(Item { labels: labels_of(plan, labels, *node, feed.gathered.iter().copied()), files });
         }
         Ok(items)
     }
@@ -130,7 +130,7 @@ mod tests {
     use crate::fake::{STUDY, plan};
     use crate::observe::observe;
 
-    /// Enough for several threads.
+    /// With two models and three folds, more scores than are remembered.
     const THRESHOLDS: usize = 1000;
 
     #[test]
