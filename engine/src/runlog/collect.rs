@@ -230,13 +230,11 @@ mod tests {
     }
 
     #[test]
-    fn logs_written_while_others_use_the_store_stay() {
+    fn logs_of_runs_that_have_ended_may_go_while_others_use_the_store() {
         let (_dir, store) = store();
-        let other = Store::open(store.dir(), Access::ReadWrite).expect("it is a store");
+        let _other = Store::open(store.dir(), Access::ReadWrite).expect("it is a store");
         let run = finish(begun(&store, 5000));
         finish(begun(&store, 1));
-        assert_eq!(collect_all(&store).runs, 0, "they began before it, and may be reading it");
-        drop(other);
         assert_eq!(collect_all(&store).runs, 2);
         assert!(!run.exists());
     }
