@@ -82,6 +82,8 @@ pub(crate) struct CoveredPack {
     pub(crate) end: u64,
     /// Number of its last covered commit.
     pub(crate) commit: u32,
+    /// Offset and checksum of its last covered group: it tells the pack from another of the same name.
+    pub(crate) last: (u64, u32),
     /// True if it gets no more groups.
     pub(crate) is_sealed: bool,
     /// The time of its earliest recorded result, in milliseconds since 1970; the maximum if it has none.
@@ -93,7 +95,7 @@ impl CoveredPack {
     pub(crate) fn extend(&mut self, other: &Self) {
         self.start = self.start.min(other.start);
         if other.end > self.end {
-            (self.end, self.commit) = (other.end, other.commit);
+            (self.end, self.commit, self.last) = (other.end, other.commit, other.last);
         }
         self.is_sealed |= other.is_sealed;
         self.oldest_ms = self.oldest_ms.min(other.oldest_ms);
@@ -172,6 +174,8 @@ impl Header {
             fields.extend(pack.end.to_le_bytes());
             fields.extend(pack.oldest_ms.to_le_bytes());
             fields.extend(pack.commit.to_le_bytes());
+            fields.extend(pack.last.0.to_le_bytes());
+            fields.extend(pack.last.1.to_le_bytes());
             fields.extend(u32::from(pack.is_sealed).to_le_bytes());
             fields.extend((pack.id.len() as u32).to_le_bytes());
             fields.extend(pack.id.as_bytes());
@@ -198,9 +202,9 @@ impl Header {
         (header.filter_crc, header.filter_len) = (reader.u32()?, reader.u32()?);
         for _ in 0..reader.u32()? {
             let (start, end, oldest_ms) = (reader.u64()?, reader.u64()?, reader.u64()?);
-            let (commit, is_sealed) = (reader.u32()?, reader.u32()? == 1);
+            let (commit, last, is_sealed) = (reader.u32()?, (reader.u64()?, reader.u32()?), reader.u32()? == 1);
             let id = str::from_utf8(reader.counted()?).ok()?.to_owned();
-            header.packs.push(CoveredPack { id, start, end, commit, is_sealed, oldest_ms });
+            header.packs.push(CoveredPack { id, start, end, commit, last, is_sealed, oldest_ms });
         }
         (header.homes > 0 && header.homes <= header.pages).then_some(header)
     }

@@ -110,7 +110,7 @@ mod tests {
         entries.sort_unstable();
         let pack = |id: u32| {
             let id = format!("{id:012x}-1-0");
-            CoveredPack { id, start: 0, end: 7, commit: 2, is_sealed: true, oldest_ms: 5 }
+            CoveredPack { id, start: 0, end: 7, commit: 2, last: (3, 4), is_sealed: true, oldest_ms: 5 }
         };
         let mut writer = IndexWriter::begin(dir, "a-0-0", (0..3).map(pack).collect(), entries.len() as u64).unwrap();
         entries.into_iter().for_each(|entry| writer.push(entry).unwrap());

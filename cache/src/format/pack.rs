@@ -73,6 +73,10 @@ pub(crate) struct Pack {
     fetched: HashSet<u32>,
     /// Length that index files cover, 0 if none does.
     pub(crate) covered: u64,
+    /// Offset and checksum of the last covered group.
+    last: (u64, u32),
+    /// True if the file does not have that group: it is not the pack that was covered.
+    pub(crate) is_strange: bool,
     is_sealed: bool,
     /// The number of records behind `covered`.
     pub(crate) young: usize,
@@ -101,8 +105,19 @@ struct Group {
     /// Its offset in the file.
     at: u64,
     commit: u32,
+    /// The checksum of its header.
+    crc: u32,
     headers: Range<u32>,
     bodies_at: u64,
+}
+
+/// A group in memory: its number there, and its place in the file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GroupPlace {
+    pub(crate) number: usize,
+    pub(crate) at: u64,
+    pub(crate) commit: u32,
+    pub(crate) crc: u32,
 }
 
 /// Outcome of reading a group that an index file names.
@@ -137,7 +152,7 @@ impl Pack {
         let (id, path, headers) = (id.to_owned(), path.into(), Vec::new());
         let (groups, fetched, damage, bad_bodies) = Default::default();
         let (counts, used) = Default::default();
-        let (covered, is_sealed, young, end, commit, durable) = (0, false, 0, 0, 0, 0);
+        let (covered, last, is_strange, is_sealed, young, end, commit, durable) = Default::default();
         Self {
             id,
             path,
@@ -145,6 +160,8 @@ impl Pack {
             groups,
             fetched,
             covered,
+            last,
+            is_strange,
             is_sealed,
             young,
             counts,
@@ -179,7 +196,7 @@ impl Pack {
         let kinds: Vec<_> = self.records(0..self.groups.len()).map(|record| record.header.kind).collect();
         self.young = kinds.len();
         kinds.into_iter().for_each(|kind| self.counts[kind.map_or(0, |kind| kind as usize)] += 1);
-        self.covered = pack.end;
+        (self.covered, self.last) = (pack.end, pack.last);
         self.is_sealed |= pack.is_sealed;
         self.end = self.end.max(pack.end);
         self.commit = self.commit.max(pack.commit);
@@ -240,6 +257,10 @@ impl Pack {
         };
         let len = disk::len_now(&file).map_err(StoreError::io("read", &self.path))?;
         let mut window = Window::new(&file, &self.path, len);
+        if self.covered > 0 && self.end == self.covered {
+            let last = GroupHeader::read(&mut window, &self.id, self.last.0)?;
+            self.is_strange = last.is_none_or(|last| (last.end, last.crc) != (self.covered, self.last.1));
+        }
         while self.end < len {
             match GroupHeader::read(&mut window, &self.id, self.end)? {
                 Some(header) if header.end > len => break,
@@ -270,7 +291,7 @@ impl Pack {
         self.headers.extend_from_slice(headers);
         let headers = start as u32..self.headers.len() as u32;
         let bodies_at = at + GROUP_HEADER_LEN as u64 + u64::from(group.headers_len);
-        self.groups.push(Group { at, commit: group.commit, headers, bodies_at });
+        self.groups.push(Group { at, commit: group.commit, crc: group.crc, headers, bodies_at });
         Ok(true)
     }
 
@@ -363,11 +384,11 @@ impl Pack {
         })
     }
 
-    /// The groups from an offset to another: offset, commit and records of each.
-    pub(crate) fn groups_between(&self, from: u64, to: u64) -> impl Iterator<Item = (u64, u32, usize)> {
+    /// The groups in memory from an offset to another.
+    pub(crate) fn groups_between(&self, from: u64, to: u64) -> impl Iterator<Item = GroupPlace> {
         let groups = self.groups.iter().enumerate();
         let wanted = groups.filter(move |(_, group)| (from..to).contains(&group.at));
-        wanted.map(|(number, group)| (group.at, group.commit, number))
+        wanted.map(|(number, group)| GroupPlace { number, at: group.at, commit: group.commit, crc: group.crc })
     }
 
     /// The number of records of a kind.
@@ -442,6 +463,8 @@ struct GroupHeader {
     headers_len: u32,
     bodies_len: u64,
     headers_crc: u32,
+    /// The checksum of all before.
+    crc: u32,
     /// Offset of the group's end in the file.
     end: u64,
 }
@@ -455,11 +478,12 @@ impl GroupHeader {
         let mut reader = Reader(bytes.strip_prefix(&MAGIC)?);
         let (commit, count, headers_len) = (reader.u32()?, reader.u32()?, reader.u32()?);
         let (bodies_len, headers_crc) = (reader.u64()?, reader.u32()?);
-        if reader.u32()? != group_crc(id, at, &bytes[..28]) {
+        let crc = reader.u32()?;
+        if crc != group_crc(id, at, &bytes[..28]) {
             return None;
         }
         let end = (at + GROUP_HEADER_LEN as u64 + u64::from(headers_len)).checked_add(bodies_len)?;
-        Some(Self { commit, count, headers_len, bodies_len, headers_crc, end })
+        Some(Self { commit, count, headers_len, bodies_len, headers_crc, crc, end })
     }
 
     /// Counts record headers by kind; `None` if count and lengths are not those of the headers.

@@ -36,8 +36,6 @@ pub(crate) struct Coverage {
     /// The pack that was read last, by number.
     open: Option<(usize, Arc<File>)>,
     has_tombstones: bool,
-    /// True if several hosts write packs: they may have recorded two results for one key.
-    has_rivals: bool,
 }
 
 /// An index file, and the numbers of its packs in the index; `None` for one that is gone or distrusted.
@@ -69,6 +67,11 @@ fn groups_of(kind: Kind, entries: &[Entry], packs: &[Option<u32>]) -> Vec<GroupA
 impl Distrusted {
     pub(super) fn all() -> Self {
         Self { all: true, ..Self::default() }
+    }
+
+    pub(super) fn and(mut self, ids: Vec<String>) -> Self {
+        self.ids.extend(ids);
+        self
     }
 
     fn has(&self, id: &str) -> bool {
@@ -109,8 +112,7 @@ impl Coverage {
     }
 
     /// Notes the numbers of packs in the index.
-    pub(super) fn number(&mut self, has_rivals: bool, packs: &[Pack], number_of: impl Fn(&str) -> Option<usize>) {
-        self.has_rivals = has_rivals;
+    pub(super) fn number(&mut self, packs: &[Pack], number_of: impl Fn(&str) -> Option<usize>) {
         self.open = None;
         for open in &mut self.files {
             // A file mostly lists its packs in the order of the index.
@@ -159,10 +161,10 @@ impl Coverage {
         self.files.iter().map(|open| &open.file.id)
     }
 
-    /// Returns whether all index files are asked for each digest, not only until one has it: a record may be dead, or
-    /// have a rival.
+    /// Returns whether all index files are asked for each digest, not only until one has it: a record may be dead, and a
+    /// result may have rivals, among which all readers must choose alike.
     fn needs_all(&self, kind: Kind) -> bool {
-        self.has_tombstones || self.has_rivals && kind == Kind::Result
+        self.has_tombstones || kind == Kind::Result
     }
 
     /// Returns whether there are index files in use.

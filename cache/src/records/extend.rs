@@ -191,22 +191,23 @@ fn can_cover(pack: &Pack) -> bool {
 /// Returns the durable records that no index file covers.
 fn uncovered_range(pack: &Pack) -> Option<CoveredPack> {
     let end = pack.end.min(pack.durable);
-    let (_, commit, _) = pack.groups_between(pack.covered, end).max_by_key(|(at, _, _)| *at)?;
+    let last = pack.groups_between(pack.covered, end).max_by_key(|group| group.at)?;
+    let (commit, last) = (last.commit, (last.at, last.crc));
     let is_sealed = end == pack.end && pack.is_sealed();
-    Some(CoveredPack { id: pack.id.clone(), start: pack.covered, end, commit, is_sealed, oldest_ms: u64::MAX })
+    Some(CoveredPack { id: pack.id.clone(), start: pack.covered, end, commit, last, is_sealed, oldest_ms: u64::MAX })
 }
 
 /// Passes on the entries of a range of a pack, with 0 as its number, and the times of recorded results.
 pub(crate) fn entries_between(pack: &Pack, range: Range<u64>, mut take: impl FnMut(Entry, Option<u64>)) {
-    for (at, _, group) in pack.groups_between(range.start, range.end) {
-        for (record, position) in pack.records(group..group + 1).zip(0..) {
+    for group in pack.groups_between(range.start, range.end) {
+        for (record, position) in pack.records(group.number..group.number + 1).zip(0..) {
             let Some(kind) = record.header.kind else { continue };
             let digest = match kind {
                 Kind::Tombstone => record.header.tombstone().map(|tombstone| tombstone.digest),
                 _ => record.header.digest(),
             };
             let Some(digest) = digest else { continue };
-            let (number, kind, group_at) = (number_of(&digest), kind as u8, at as u32);
+            let (number, kind, group_at) = (number_of(&digest), kind as u8, group.at as u32);
             take(Entry { number, kind, pack: 0, group_at, record: position }, record.header.recorded_ms());
         }
     }

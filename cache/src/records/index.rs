@@ -16,7 +16,6 @@ use crate::error::StoreError;
 use crate::format::blob::BlobLocation;
 use crate::format::index_file::CoveredPack;
 use crate::format::layout::Layout;
-use crate::format::names;
 use crate::format::pack::{Pack, Record};
 use crate::format::record::{Header, Hit, Kind, Tombstone};
 use crate::lock::memory::lock;
@@ -86,6 +85,13 @@ impl Index {
             many @ [_, _, ..] => many.par_iter_mut().try_for_each(|pack| read(pack)),
             few => few.iter_mut().try_for_each(|pack| read(pack)),
         }?;
+        let strange: Vec<_> = packs.iter().filter(|pack| pack.is_strange).map(|pack| pack.id.clone()).collect();
+        if !strange.is_empty() {
+            // A copy of the store went another way with the same pack, or the file is somebody's own.
+            tracing::warn!("{} are not the packs that index files cover; they are read whole", strange.join(", "));
+            let distrusted = coverage.distrusted().clone().and(strange);
+            return Self::read_without(layout, durable, trust, distrusted);
+        }
         let mut index = Self { packs, coverage, trust: Arc::clone(trust), ..Self::default() };
         index.number_packs();
         // A tombstone may stand in another pack than its record, so all tombstones are read first.
@@ -161,10 +167,7 @@ impl Index {
     /// Tells the coverage the numbers of packs.
     pub(super) fn number_packs(&mut self) {
         let mut coverage = std::mem::take(&mut self.coverage);
-        let hosts = self.packs.iter().map(|pack| names::pack_host(&pack.id));
-        let mut hosts: Vec<_> = hosts.filter(|host| !host.is_empty()).collect();
-        hosts.dedup();
-        coverage.number(hosts.len() > 1, &self.packs, |id| self.pack_number(id));
+        coverage.number(&self.packs, |id| self.pack_number(id));
         self.coverage = coverage;
     }
 
@@ -357,7 +360,7 @@ impl Index {
         let young = |pack: &Pack| {
             let groups = pack.groups_between(pack.covered, u64::MAX);
             groups
-                .flat_map(|(_, _, group)| pack.records(group..group + 1))
+                .flat_map(|group| pack.records(group.number..group.number + 1))
                 .filter_map(|record| record.header.recorded_ms())
                 .min()
         };

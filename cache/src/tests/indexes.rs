@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::format::index_file::IndexFile;
 use crate::format::index_writer::IndexWriter;
 use crate::format::layout::Access;
+use crate::lock::memory::lock;
 use crate::store::{PutContent, Store};
 use crate::tests::crash::{key, result};
 use crate::upkeep::gc_report::GcPolicy;
@@ -375,4 +376,74 @@ fn groups_that_were_read_for_lookups_leave_the_memory_again() {
     assert!(store.have_file(&digests, "same").into_iter().all(|has| has));
     assert!(!store.have_file(&digests, "other").into_iter().any(|has| has));
     assert_eq!(hits(&store, 0..3600), (0..3500).collect::<Vec<_>>());
+}
+
+/// Records the names with other bytes than [`record`].
+fn record_others(store: &Store, names: std::ops::Range<usize>) {
+    for name in names {
+        let (name, contents) = (name.to_string(), PutContent::Bytes(format!("others of {name}").into_bytes()));
+        let (output, _) = store.put_artifact(vec![("file".to_owned(), contents)]).unwrap();
+        store.put_result(&key(&name), result(&name, output)).unwrap();
+    }
+    store.commit().unwrap();
+}
+
+#[test]
+fn rivals_are_chosen_alike_whether_index_files_cover_one_both_or_none() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (dir, record) in [(&one, record as fn(&Store, std::ops::Range<usize>)), (&other, record_others)] {
+        let store = open(dir.path());
+        record(&store, 0..400);
+        store.extend_index(1).unwrap();
+    }
+    let used = |names: &[(&tempfile::TempDir, &str)], extend: bool| {
+        let dir = tempfile::tempdir().unwrap();
+        drop(open(dir.path()));
+        for (from, kind) in names {
+            for entry in fs::read_dir(from.path().join("packs")).unwrap().map(Result::unwrap) {
+                let name = entry.file_name();
+                if name.to_str().unwrap().ends_with(kind) {
+                    fs::copy(entry.path(), dir.path().join("packs").join(name)).unwrap();
+                }
+            }
+        }
+        let mut store = open(dir.path());
+        if extend {
+            store.extend_index(1).unwrap();
+            drop(store);
+            store = open(dir.path());
+        }
+        let outputs = |name: usize| store.hit(&key(&name.to_string())).unwrap().outputs[0].1;
+        let outputs: Vec<_> = (0..400).map(outputs).collect();
+        assert_eq!(lock(&store.index().rivals).len(), 400);
+        outputs
+    };
+    let none = used(&[(&one, ".pack"), (&other, ".pack")], false);
+    assert_eq!(used(&[(&one, ".pack"), (&other, ".pack")], true), none, "one file covers both");
+    assert_eq!(used(&[(&one, "x"), (&one, ".pack"), (&other, "x"), (&other, ".pack")], false), none, "a file each");
+    assert_eq!(used(&[(&one, "x"), (&one, ".pack"), (&other, ".pack")], false), none, "one is covered");
+    assert_eq!(used(&[(&other, "x"), (&one, ".pack"), (&other, ".pack")], false), none, "the other is");
+}
+
+#[test]
+fn an_index_file_of_a_copy_that_went_another_way_is_not_believed() {
+    let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    record(&open(dir.path()), 0..50);
+    drop(open(copy.path()));
+    let pack = open(dir.path()).layout.pack_ids().unwrap().remove(0);
+    let path = |dir: &tempfile::TempDir| dir.path().join("packs").join(format!("{pack}.pack"));
+    fs::copy(path(&dir), path(&copy)).unwrap();
+    record(&open(dir.path()), 50..100);
+    let store = open(copy.path());
+    record(&store, 200..280);
+    store.extend_index(1).unwrap();
+    drop(store);
+    for file in index_files(copy.path()) {
+        fs::copy(&file, dir.path().join("packs").join(file.file_name().unwrap())).unwrap();
+    }
+    let store = open(dir.path());
+    assert_eq!(hits(&store, 0..300), (0..100).collect::<Vec<_>>());
+    record(&store, 100..150);
+    assert_eq!(hits(&open(dir.path()), 0..300), (0..150).collect::<Vec<_>>());
+    assert_eq!(store.verify().unwrap().torn, []);
 }

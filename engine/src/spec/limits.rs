@@ -43,13 +43,15 @@ impl StoreLimits {
     /// Errors: everything that is wrong with the file, with locations; `[store.trust]` outside of the project's root.
     pub fn of_store(dir: &Path, root: Option<&Path>) -> Result<Self, SpecError> {
         let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-        let Some(dir) = dir.ancestors().find(|dir| dir.join(PROJECT_FILE).exists()) else { return Ok(Self::default()) };
-        let is_elsewhere = root.is_some_and(|root| !is_same_folder(root, dir));
-        let limits = read(&dir.join(PROJECT_FILE), |store, reader| {
-            if is_elsewhere {
-                trust::refuse(store, reader);
-            } else {
-                trust::parse(store, reader);
+        let above = |dir: &&Path| dir.join(PROJECT_FILE).exists();
+        let Some(found) = dir.ancestors().find(above) else { return Ok(Self::default()) };
+        let is_elsewhere = root.is_some_and(|root| !is_same_folder(root, found));
+        let limits = read(&found.join(PROJECT_FILE), |store, reader| {
+            // Above the store it may be that of another project, whose trust is no business of this one.
+            match (is_elsewhere, found == dir) {
+                (true, true) => trust::refuse(store, reader),
+                (true, false) => {}
+                (false, _) => drop(trust::parse(store, reader)),
             }
             Self::parse(store, reader)
         })?;
@@ -187,7 +189,9 @@ mod tests {
         std::fs::write(root.path().join(PROJECT_FILE), &text).expect("the folder is writable");
         let store = root.path().join("store");
         assert!(StoreLimits::of_store(&store, Some(root.path())).is_ok());
-        let error = StoreLimits::of_store(&store, Some(&root.path().join("elsewhere"))).unwrap_err().to_string();
+        let elsewhere = root.path().join("elsewhere");
+        assert!(StoreLimits::of_store(&store, Some(&elsewhere)).is_ok(), "another project's, above the store");
+        let error = StoreLimits::of_store(root.path(), Some(&elsewhere)).unwrap_err().to_string();
         assert!(error.contains(":1:8: `store.trust` counts only in the root of a project"), "{error}");
     }
 
