@@ -104,7 +104,7 @@ fn without_a_key_results_are_unsigned_and_the_run_says_so() {
     assert_eq!(first.ran().len(), 9);
     assert!(warnings(&first).contains("results of this run are unsigned and will not be found again"));
     let planned = person.orchestrate(&["plan", "spec.toml", "-v"]);
-    assert!(planned.out.contains("by nobody trusted"), "{}{}", planned.out, planned.err);
+    assert!(planned.out.contains("by nobody whom this project trusts"), "{}{}", planned.out, planned.err);
     person.keygen();
     let second = person.run(&store);
     assert_eq!(second.ran().len(), 9);

@@ -54,7 +54,7 @@ impl IndexWriter {
         Ok(())
     }
 
-    /// Makes the file durable and gives it its name in the folder of packs, so that a power cut leaves none half written.
+    /// Makes the file durable and gives it its name in the folder of packs: a power cut leaves none half written.
     pub(crate) fn finish(mut self, packs: &Path) -> Result<IndexFile, StoreError> {
         while self.header.pages < self.header.homes || !self.page.is_empty() {
             self.end_page()?;
