@@ -1,8 +1,8 @@
 //! `orchestrate-fill-store STORE FROM TO`: records results that no run asks for, as many sessions would.
 //!
-//! Each session fills a pack of its own with [`SESSION_RESULTS`] results, each with an artifact of one small file.
-//! Packs are filled in stores of their own and then moved, two at a time. At last the store is opened and closed once, so
-//! that it has index files as a store in use has. The time of that is printed.
+//! Each session fills a pack of its own with [`SESSION_RESULTS`] results, each with an artifact of one small file. The
+//! packs are filled in stores of their own and then moved, two at a time. At last the store is opened and closed once,
+//! so that it has index files as a store in use has. The time of that is printed.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

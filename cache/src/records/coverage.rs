@@ -161,8 +161,8 @@ impl Coverage {
         self.files.iter().map(|open| &open.file.id)
     }
 
-    /// Returns whether all index files are asked for each digest, not only until one has it: a record may be dead, and a
-    /// result may have rivals, among which all readers must choose alike.
+    /// Returns whether all index files are asked for each digest, not only until one has it: a record may be dead, and
+    /// a result may have rivals, among which all readers must choose alike.
     fn needs_all(&self, kind: Kind) -> bool {
         self.has_tombstones || kind == Kind::Result
     }

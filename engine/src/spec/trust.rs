@@ -7,8 +7,8 @@
 //! ]
 //! ```
 //!
-//! Only the file in the project's root counts. One in the folder of a shared store may be written by those whom it would
-//! have to keep out, so there the section is an error. One above that folder is another project's, and ignored.
+//! Only the file in the project's root counts. One in the folder of a shared store may be written by those whom it
+//! would have to keep out, so there the section is an error. One above that folder is another project's, and ignored.
 
 use orchestrate_cache::Signer;
 use toml::de::DeTable;
