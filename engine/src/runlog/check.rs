@@ -195,11 +195,12 @@ mod tests {
         for name in [EVENTS, DURATIONS] {
             let path = dir.join(name);
             let whole = fs::read(&path).expect("it was written");
-            for place in (0..whole.len() - 1).step_by(3) {
+            for place in 0..whole.len() - 1 {
                 let mut flipped = whole.clone();
                 flipped[place] ^= 1;
                 fs::write(&path, &flipped).expect("the folder is writable");
-                let damaged = check(runs.path());
+                // Nobody writes meanwhile, so one look is enough.
+                let damaged = check_once(runs.path());
                 assert_eq!(damaged.len(), 1, "{name} at {place}");
                 assert_eq!(damaged[0].path, path);
                 damaged[0].mend(runs.path()).expect("the folder is writable");
