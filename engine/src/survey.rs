@@ -60,7 +60,7 @@ pub enum MissReason {
     Changed {
         /// The differences.
         changes: Vec<Change>,
-        /// Whoever recorded that run's result, in words.
+        /// The producer of that run's result, in words.
         producer: String,
     },
     /// Nothing differs, but the store no longer has the result.

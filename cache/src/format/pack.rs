@@ -182,10 +182,20 @@ impl Pack {
         new
     }
 
-    /// Drops all groups that are covered; those behind stay.
+    /// Takes note of coverage, and drops all groups that are covered.
     pub(crate) fn cover(&mut self, pack: &CoveredPack) {
+        (self.covered, self.last) = (pack.end, pack.last);
+        self.drop_fetched();
+        self.is_sealed |= pack.is_sealed;
+        self.end = self.end.max(pack.end);
+        self.commit = self.commit.max(pack.commit);
+        self.durable = self.durable.max(pack.end);
+    }
+
+    /// Drops all groups that are covered; those behind stay.
+    pub(crate) fn drop_fetched(&mut self) {
         let headers = std::mem::take(&mut self.headers);
-        self.groups.retain(|group| group.at >= pack.end);
+        self.groups.retain(|group| group.at >= self.covered);
         for group in &mut self.groups {
             let start = self.headers.len() as u32;
             self.headers.extend(&headers[group.headers.start as usize..group.headers.end as usize]);
@@ -196,11 +206,6 @@ impl Pack {
         let kinds: Vec<_> = self.records(0..self.groups.len()).map(|record| record.header.kind).collect();
         self.young = kinds.len();
         kinds.into_iter().for_each(|kind| self.counts[kind.map_or(0, |kind| kind as usize)] += 1);
-        (self.covered, self.last) = (pack.end, pack.last);
-        self.is_sealed |= pack.is_sealed;
-        self.end = self.end.max(pack.end);
-        self.commit = self.commit.max(pack.commit);
-        self.durable = self.durable.max(pack.end);
     }
 
     /// Returns whether it gets no more groups, and is covered whole: so there is nothing left to read.

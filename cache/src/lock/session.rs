@@ -42,7 +42,7 @@ pub(crate) struct Session {
     /// The file with its lock.
     pub(crate) file: Arc<SessionFile>,
     pub(crate) others: Arc<Others>,
-    /// What this process saw of sessions of other hosts.
+    /// Sightings of sessions of other hosts by this process.
     watch: Mutex<Watch>,
     heart: OnceLock<Option<Heart>>,
 }

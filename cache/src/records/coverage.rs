@@ -4,7 +4,7 @@
 //! it is read when the store is opened. A file or pack that turns out to be damaged is distrusted from then on: the
 //! index is read anew without it, so the damage is dealt with as in a store without index files.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -36,6 +36,8 @@ pub(crate) struct Coverage {
     /// The pack that was read last, by number.
     open: Option<(usize, Arc<File>)>,
     has_tombstones: bool,
+    /// Groups read for lookups since they were last dropped.
+    fetched: usize,
 }
 
 /// An index file, and the numbers of its packs in the index; `None` for one that is gone or distrusted.
@@ -189,7 +191,7 @@ impl Index {
     ///
     /// First drops all groups that were read so, if they are many: what was loaded before may be gone then.
     pub(crate) fn load(&mut self, layout: &Layout, kind: Kind, digests: &[Digest]) -> Result<(), StoreError> {
-        if self.packs.iter().map(Pack::fetched).sum::<usize>() > FETCHED_MAX {
+        if self.coverage.fetched > FETCHED_MAX {
             self.drop_fetched();
         }
         for digest in digests {
@@ -237,13 +239,9 @@ impl Index {
 
     /// Drops all groups that were read for lookups.
     fn drop_fetched(&mut self) {
-        let covers = |(number, pack): (usize, &Pack)| {
-            let reach = self.coverage.reach(&pack.id).filter(|_| pack.fetched() > 0)?;
-            // Files may reach further by now than the groups that left the memory.
-            Some((number, CoveredPack { end: pack.covered, ..reach.clone() }))
-        };
-        let covers: Vec<_> = self.packs.iter().enumerate().filter_map(covers).collect();
-        self.drop_covered(&covers);
+        let numbers = self.packs.iter().enumerate().filter(|(_, pack)| pack.fetched() > 0).map(|(number, _)| number);
+        self.change_packs(&numbers.collect(), |_, pack| pack.drop_fetched());
+        self.coverage.fetched = 0;
     }
 
     /// Reads groups; returns the id of a pack that does not have one of them.
@@ -255,7 +253,10 @@ impl Index {
             }
             let fetched = self.file_of(number).and_then(|file| self.packs[number].fetch(&file, group_at));
             match fetched {
-                Ok(Fetched::New(group)) => self.take_groups(number, group..group + 1),
+                Ok(Fetched::New(group)) => {
+                    self.coverage.fetched += 1;
+                    self.take_groups(number, group..group + 1);
+                }
                 Ok(Fetched::Damaged) => return Ok(Some(self.packs[number].id.clone())),
                 // It is gone, or may not be read.
                 Err(error) if error.is(ErrorKind::NotFound) || is_of_one_file(&error) => {
@@ -295,10 +296,10 @@ impl Index {
             let reach = coverage.reach(&pack.id).filter(|reach| reach.end > pack.covered && reach.end <= pack.end)?;
             Some((number, reach.clone()))
         });
-        let grown: Vec<_> = grown.collect();
-        self.coverage = coverage;
+        let grown: HashMap<_, _> = grown.collect();
+        self.coverage = Coverage { fetched: self.coverage.fetched, ..coverage };
         self.number_packs();
-        self.drop_covered(&grown);
+        self.change_packs(&grown.keys().copied().collect(), |number, pack| pack.cover(&grown[&number]));
         Ok(())
     }
 }

@@ -14,7 +14,6 @@ use rayon::prelude::*;
 
 use crate::error::StoreError;
 use crate::format::blob::BlobLocation;
-use crate::format::index_file::CoveredPack;
 use crate::format::layout::Layout;
 use crate::format::pack::{Pack, Record};
 use crate::format::record::{Header, Hit, Kind, Tombstone};
@@ -171,13 +170,12 @@ impl Index {
         self.coverage = coverage;
     }
 
-    /// Drops the covered groups of some packs from memory; `covers` says how far each is covered.
-    pub(super) fn drop_covered(&mut self, covers: &[(usize, CoveredPack)]) {
-        let numbers: HashSet<usize> = covers.iter().map(|(number, _)| *number).collect();
+    /// Changes the groups that some packs have in memory, and indexes those anew.
+    pub(super) fn change_packs(&mut self, numbers: &BTreeSet<usize>, change: impl Fn(usize, &mut Pack)) {
         self.tables.iter_mut().for_each(|table| table.retain(|location| !numbers.contains(&(location.pack as usize))));
-        for (number, pack) in covers {
-            self.packs[*number].cover(pack);
-            self.take_groups(*number, 0..self.packs[*number].group_count());
+        for number in numbers.iter().copied() {
+            change(number, &mut self.packs[number]);
+            self.take_groups(number, 0..self.packs[number].group_count());
         }
     }
 

@@ -327,12 +327,14 @@ fn a_large_store_within_its_limits_is_not_read_for_a_collection() {
         ..GcPolicy::default()
     };
     // All were recorded at 1.
-    let is_within = |policy: &GcPolicy, least| store.is_within(policy, &[], 1000, least).unwrap();
+    let is_within = |policy: &GcPolicy, least| store.bytes_within(policy, &[], 1000, least).unwrap().is_some();
     assert!(is_within(&policy(Some(1 << 30), 5000), 900) && is_within(&policy(None, 5000), 900));
     assert!(!is_within(&policy(Some(1 << 30), 5000), 902), "a small store is read all the same");
     assert!(!is_within(&policy(Some(1000), 5000), 900) && !is_within(&policy(Some(1 << 30), 998), 900));
     assert!(!is_within(&GcPolicy::default(), 900), "bytes without a result are all that goes without limits");
-    let plan = store.plan_within(&policy(Some(1 << 30), 5000), &[], 1000, false).unwrap();
+    let policy = policy(Some(1 << 30), 5000);
+    let bytes = store.bytes_within(&policy, &[], 1000, 900).unwrap().unwrap();
+    let plan = store.plan_within(&policy, &[], 1000, false, bytes).unwrap();
     assert!(plan.objects.is_empty() && plan.packs.is_empty() && plan.report.bytes_kept > 10_000);
     assert_eq!(in_memory(&store), 0);
 }

@@ -89,17 +89,16 @@ impl Store {
 
         let is_noted = |object: &ObjectFile| protection.noted.contains(&object.digest.prefix());
         let is_dead = |object: &ObjectFile| !kept.blobs.contains(&object.digest) && !is_noted(object);
-        let objects: Vec<_> = catalog::objects(&self.layout)?.into_iter().filter(is_dead).collect();
+        let mut objects = catalog::objects(&self.layout)?;
+        let object_bytes = sum_of(&objects);
+        objects.retain(is_dead);
         report.objects = objects.len() as u64;
-        report.bytes_freed = report.log_bytes_freed + objects.iter().map(|object| object.size_bytes).sum::<u64>();
+        report.bytes_freed = report.log_bytes_freed + sum_of(&objects);
 
         let mut packs = HashSet::new();
         if !report.in_use {
             // Dead bytes of other packs go only if they take room that is needed.
-            let is_full = match policy.max_size_bytes {
-                Some(max) => self.bytes_on_disk()? > max,
-                None => false,
-            };
+            let is_full = policy.max_size_bytes.is_some_and(|max| self.pack_bytes() + object_bytes > max);
             let uses = compact::pack_uses(&self.index(), &kept)?;
             let are_many = uses.iter().filter(|pack| pack.is_short()).count() > SHORT_MAX;
             for pack in uses {
@@ -114,50 +113,50 @@ impl Store {
         self.plan_files(policy, now_ms, plan)
     }
 
-    /// Returns whether a store with at least so many records keeps its limits, as far as lengths of files and times of
-    /// recording tell. False if nothing limits it.
-    pub(crate) fn is_within(
+    /// Returns the bytes of packs and objects of a store with at least so many records, if it keeps its limits as far as
+    /// lengths of files and times of recording tell. `None` if nothing limits it.
+    pub(crate) fn bytes_within(
         &self,
         policy: &GcPolicy,
         logs: &[LogUse],
         now_ms: u64,
         least: u64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<u64>, StoreError> {
         let index = self.index();
         if index.records() < least || policy.max_size_bytes.is_none() && policy.max_age.is_none() {
-            return Ok(false);
+            return Ok(None);
         }
         let is_young = policy.max_age.is_none() || !is_older(index.oldest_ms(), policy.max_age, now_ms);
         drop(index);
+        if !is_young {
+            return Ok(None);
+        }
+        let bytes = self.pack_bytes() + sum_of(&catalog::objects(&self.layout)?);
         let logs: u64 = logs.iter().map(|log| log.size_bytes).sum();
-        let is_small = match policy.max_size_bytes {
-            Some(max) => self.bytes_on_disk()? + logs <= max,
-            None => true,
-        };
-        Ok(is_young && is_small)
+        Ok(policy.max_size_bytes.is_none_or(|max| bytes + logs <= max).then_some(bytes))
     }
 
     /// Plans a collection that keeps all results; changes nothing.
+    ///
+    /// - `bytes_kept`: as of [`Store::bytes_within`]
     pub(crate) fn plan_within(
         &self,
         policy: &GcPolicy,
         logs: &[LogUse],
         now_ms: u64,
         in_use: bool,
+        bytes_kept: u64,
     ) -> Result<CollectionPlan, StoreError> {
-        let bytes_kept = self.bytes_on_disk()?;
         let mut report = GcReport { in_use, bytes_kept, ..GcReport::default() };
         RankedLogs::new(logs, policy, now_ms).pass(None, false, &mut report);
         report.bytes_freed = report.log_bytes_freed;
         self.plan_files(policy, now_ms, CollectionPlan { report, ..CollectionPlan::default() })
     }
 
-    /// Sums up the lengths of packs and objects.
-    fn bytes_on_disk(&self) -> Result<u64, StoreError> {
-        let objects = catalog::objects(&self.layout)?;
+    /// Sums up the lengths of packs.
+    fn pack_bytes(&self) -> u64 {
         let index = self.index();
-        let packs = index.packs.iter().filter_map(|pack| pack.path.symlink_metadata().ok()).map(|pack| pack.len());
-        Ok(packs.sum::<u64>() + objects.iter().map(|object| object.size_bytes).sum::<u64>())
+        index.packs.iter().filter_map(|pack| pack.path.symlink_metadata().ok()).map(|pack| pack.len()).sum()
     }
 
     /// Adds checkpoints and leftovers to a plan.
@@ -257,6 +256,11 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Sums up the lengths of objects.
+fn sum_of(objects: &[ObjectFile]) -> u64 {
+    objects.iter().map(|object| object.size_bytes).sum()
 }
 
 /// Lists the files of a folder with such names; links and FIFOs count as files.

@@ -67,8 +67,8 @@ impl Store {
         let mut alone = Alone::try_take(self)?;
         self.refresh()?;
         let now_ms = clock::now_ms();
-        let is_within = self.is_within(policy, logs, now_ms, RECORDS_READ)?;
-        if !is_within {
+        let bytes_within = self.bytes_within(policy, logs, now_ms, RECORDS_READ)?;
+        if bytes_within.is_none() {
             self.read_whole()?;
         }
         alone.look_again()?;
@@ -85,9 +85,9 @@ impl Store {
         if policy.keep_own {
             protection.noted.extend(session.file.read()?.notes);
         }
-        let plan = match is_within {
-            true => self.plan_within(policy, logs, now_ms, !alone.is_alone)?,
-            false => self.plan_gc(policy, logs, now_ms, !alone.is_alone, &protection)?,
+        let plan = match bytes_within {
+            Some(bytes) => self.plan_within(policy, logs, now_ms, !alone.is_alone, bytes)?,
+            None => self.plan_gc(policy, logs, now_ms, !alone.is_alone, &protection)?,
         };
         if !policy.dry_run {
             nobody_looks_up.announce()?;
