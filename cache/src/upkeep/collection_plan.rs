@@ -113,8 +113,8 @@ impl Store {
         self.plan_files(policy, now_ms, plan)
     }
 
-    /// Returns the bytes of packs and objects of a store with at least so many records, if it keeps its limits as far as
-    /// lengths of files and times of recording tell. `None` if nothing limits it.
+    /// Returns the bytes of packs and objects of a store with at least so many records, if it keeps its limits as far
+    /// as lengths of files and times of recording tell. `None` if nothing limits it.
     pub(crate) fn bytes_within(
         &self,
         policy: &GcPolicy,
