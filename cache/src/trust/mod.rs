@@ -1,8 +1,8 @@
 //! Trust: whose results are believed, in a store that others can write to.
 //!
 //! Anybody who may write to a store can plant a record that maps a key to any outputs. So a project can list public
-//! keys; then a result counts only if one of their owners has signed it. Any other result is passed over as if it were not
-//! there, and never hides a trusted one.
+//! keys; then a result counts only if one of their owners has signed it. Any other result is passed over as if it were
+//! not there, and never hides a trusted one.
 //!
 //! | record or file | believed under trust |
 //! |---|---|
