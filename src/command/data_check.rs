@@ -17,7 +17,13 @@ pub(crate) fn run(kinds: Kinds, args: &CheckArgs) -> anyhow::Result<Outcome> {
     let is_table = args.what.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
     let is_folder = args.what.is_dir() || is_table;
     let sets = if is_folder {
-        vec![(args.what.display().to_string(), dataset::guess(&std::path::absolute(&args.what)?).params())]
+        let (name, guess) = (args.what.display().to_string(), dataset::guess(&std::path::absolute(&args.what)?));
+        if !guess.named.is_empty() {
+            let named = guess.named.iter().map(|(param, value)| format!("{param} = \"{value}\""));
+            let named = named.collect::<Vec<_>>().join(", ");
+            terminal::say(&format!("{name}: taken for format = \"{}\", {named}\n", guess.format.name()))?;
+        }
+        vec![(name, guess.params())]
     } else {
         data_sets(&study::plan(kinds, &args.what, &args.overrides)?)
     };

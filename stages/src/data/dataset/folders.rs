@@ -258,7 +258,10 @@ mod tests {
         let names = ["a/p1/1.png", "a/p1/1_mask.png", "a/p1/x/1.png", "b/p2/1.png"];
         assert_eq!(patients("{patient}/*", &names), ["p1", "p1", "p2"]);
         let listing = read(&params("{patient}/*"), names.to_vec()).unwrap();
-        assert_eq!((listing.classes, listing.images[0].masks.concat()), (vec!["a".into(), "b".into()], names[1].into()));
+        assert_eq!(
+            (listing.classes, listing.images[0].masks.concat()),
+            (vec!["a".into(), "b".into()], names[1].into())
+        );
 
         let folder = tempfile::tempdir().unwrap();
         for name in names {

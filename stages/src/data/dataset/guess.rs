@@ -100,8 +100,7 @@ fn patterns(path: &Path) -> Vec<(&'static str, String)> {
     let lower: Vec<String> = pictures.iter().map(|name| name.to_lowercase()).collect();
     let parts = |name: &'_ String| name.rsplit_once('/').map(|(folder, file)| (folder.to_owned(), file.to_owned()));
     let owned: Vec<(String, String)> = lower.iter().filter_map(parts).collect();
-    let names: Vec<(&str, &str)> =
-        owned.iter().map(|(folder, file)| (folder.as_str(), folders::stem(file))).collect();
+    let names: Vec<(&str, &str)> = owned.iter().map(|(folder, file)| (folder.as_str(), folders::stem(file))).collect();
     let mut named = Vec::new();
     let mask = mask_pattern::guess(&names);
     named.extend(mask.clone().map(|pattern| ("mask", pattern)));

@@ -129,7 +129,10 @@ mod tests {
         };
         for (pattern, names) in [
             ("{patient}_*", ["a|p01_1", "a|p01_2", "a|p02_1", "b|p03_1", "b|p04_1"]),
-            ("patient_{patient}_*", ["a|patient_1_1", "a|patient_1_2", "a|patient_2_1", "b|patient_3_1", "b|patient_4_1"]),
+            (
+                "patient_{patient}_*",
+                ["a|patient_1_1", "a|patient_1_2", "a|patient_2_1", "b|patient_3_1", "b|patient_4_1"],
+            ),
             ("sub-{patient}_*", ["a|sub-01_T1w", "a|sub-01_T2w", "a|sub-02_T1w", "b|sub-03_T1w", "b|sub-04_T1w"]),
             ("{patient} *", ["a|MR12 (1)", "a|MR12 (2)", "a|MR13 (1)", "b|MR14 (1)", "b|MR15 (1)"]),
             ("{patient}/*", ["a|007/1", "a|007/2", "a|008/1", "b|009/1", "b|010/1"]),
