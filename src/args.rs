@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::command::path::PathArgs;
 use crate::device::DeviceChoice;
 
 /// Runs experiments declared in TOML: only what changed, in parallel, every number traceable.
@@ -31,6 +32,7 @@ pub(crate) enum Command {
     /// Write the outputs of a node as files for other programs: PNG, NPY, safetensors, CSV
     #[command(subcommand)]
     Export(ExportCommand),
+    Path(PathArgs),
     /// Show a node's log from its latest run
     Logs(LogsArgs),
     /// List, show, verify, repair, limit, forget, pin or sign the results in the store
@@ -252,6 +254,9 @@ pub(crate) struct ExportArgs {
     /// Replace existing files that differ
     #[arg(long)]
     pub(crate) overwrite: bool,
+    /// One JSON object a file a line: `node`, `image` (null for weights and tables), `file`
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) node: NodeArgs,
 }

@@ -12,6 +12,7 @@ pub(crate) mod logs;
 pub(crate) mod ls;
 mod named_nodes;
 mod output_files;
+pub(crate) mod path;
 pub(crate) mod pin;
 pub(crate) mod plan;
 mod recorded;
