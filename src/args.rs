@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::command::man::ManArgs;
 use crate::complete::CompletionsArgs;
+use crate::command::path::PathArgs;
 use crate::device::DeviceChoice;
 
 /// Runs experiments declared in TOML: only what changed, in parallel, every number traceable.
@@ -45,6 +46,7 @@ Examples:
   orchestrate export table experiments/quickstart.toml iou --to tables
   orchestrate export masks images --to masks")]
     Export(ExportCommand),
+    Path(PathArgs),
     /// Show a node's log from its latest run
     Logs(LogsArgs),
     /// List, show, verify, repair, limit, forget, pin or sign the results in the store
@@ -323,6 +325,9 @@ pub(crate) struct ExportArgs {
     /// Replace existing files that differ
     #[arg(long)]
     pub(crate) overwrite: bool,
+    /// One JSON object a file a line: `node`, `image` (null for weights and tables), `file`
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) node: NodeArgs,
 }

@@ -56,6 +56,7 @@ pub fn main(kinds: Kinds) -> ExitCode {
         Command::Explain(args) => command::explain::explain(kinds, args),
         Command::Report(args) => command::report::report(kinds, args),
         Command::Export(command) => command::export::export(kinds, command),
+        Command::Path(args) => command::path::path(kinds, &args),
         Command::Logs(args) => command::logs::logs(args),
         Command::Store(StoreCommand::Init { shared, store }) => command::store::init(shared, store),
         Command::Store(StoreCommand::Ls(args)) => command::ls::ls(kinds, args),

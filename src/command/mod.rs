@@ -13,6 +13,7 @@ pub(crate) mod ls;
 pub(crate) mod man;
 mod named_nodes;
 mod output_files;
+pub(crate) mod path;
 pub(crate) mod pin;
 pub(crate) mod plan;
 mod recorded;
