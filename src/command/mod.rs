@@ -21,3 +21,4 @@ pub(crate) mod run;
 pub(crate) mod store;
 mod study;
 pub(crate) mod sweep;
+mod tables;

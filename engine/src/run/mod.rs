@@ -15,6 +15,7 @@ mod action;
 mod drive;
 mod executors;
 mod lookup;
+mod origin;
 mod options;
 mod prepare;
 mod publications;
@@ -31,7 +32,7 @@ use crate::plan::Plan;
 
 pub use crate::selection::Selection;
 pub use action::{ActionMaker, Lost};
-pub use options::{RunOptions, Stop};
+pub use options::{FindTables, Invocation, RunOptions, Stop};
 pub use summary::{NodeFailure, RunError, Summary};
 pub use trust::passed_over;
 

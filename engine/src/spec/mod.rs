@@ -10,6 +10,7 @@ mod parse;
 mod placeholder;
 mod reader;
 mod sweep;
+mod texts;
 pub(crate) mod toml_text;
 mod trust;
 
@@ -26,7 +27,8 @@ use crate::source::{SourceMap, Span};
 use axis::Axis;
 
 pub use limits::{StoreLimits, trusted_signers};
-pub use load::{load, load_swept, project_root};
+pub use load::{load, load_recorded, load_swept, project_root};
+pub use texts::{Recorded, SpecText};
 
 /// A parsed experiment.
 #[derive(Clone, Debug)]
