@@ -39,7 +39,7 @@ pub fn changes(plan: &Plan, id: NodeId, was: &Json, now: &Preimage) -> Vec<Chang
 }
 
 /// Compares two preimages as [`changes`] does, where the present one was decoded before.
-pub(crate) fn changes_between(plan: &Plan, id: NodeId, was: &Json, now: &Json) -> Vec<Change> {
+pub fn changes_between(plan: &Plan, id: NodeId, was: &Json, now: &Json) -> Vec<Change> {
     let mut changes = Vec::new();
     let text = |json: &Json| Some(shown(json).unwrap_or_default());
     if was["kind"] != now["kind"] {

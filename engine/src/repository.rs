@@ -148,8 +148,10 @@ mod tests {
     fn a_name_that_leads_out_of_the_repository_is_not_followed() {
         let files = [(".git/HEAD", "ref: ../../id"), ("id", ID)];
         assert_eq!(found(&files, "").map(|found| found.0), Some(None));
-        assert_eq!(found(&[(".git/HEAD", "ref: refs/heads/x"), (".git/refs/heads/x", "no digest")], ""),
-            Some((None, Some("x".to_owned()))));
+        assert_eq!(
+            found(&[(".git/HEAD", "ref: refs/heads/x"), (".git/refs/heads/x", "no digest")], ""),
+            Some((None, Some("x".to_owned())))
+        );
     }
 
     #[test]

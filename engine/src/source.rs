@@ -31,7 +31,13 @@ impl SourceMap {
     /// Adds a text and returns its offset.
     pub(crate) fn add(&mut self, name: impl Into<String>, dir: &Path, text: impl Into<String>) -> usize {
         let base = self.sources.last().map_or(0, |last| last.base + last.text.len() + 1);
-        self.sources.push(SourceFile { name: name.into(), dir: dir.to_owned(), text: text.into(), base, is_file: false });
+        self.sources.push(SourceFile {
+            name: name.into(),
+            dir: dir.to_owned(),
+            text: text.into(),
+            base,
+            is_file: false,
+        });
         base
     }
 

@@ -247,10 +247,8 @@ impl PlanBuilder<'_> {
                 1 => "1 file is".to_owned(),
                 number => format!("{number} files are"),
             };
-            let message = format!(
-                "the data of stage `{}` are gone: {files} taken as run {} had them",
-                stage.name, recalled.run
-            );
+            let message =
+                format!("the data of stage `{}` are gone: {files} taken as run {} had them", stage.name, recalled.run);
             let warning = Diagnostic::warning(message).at(self.spec.stages[stage.declared].name.span());
             self.problems.push(warning.help("what is recorded can be shown; a run needs the data again"));
         }

@@ -446,7 +446,11 @@ mod tests {
     #[test]
     fn damaged_durations_are_made_again_from_the_events_by_whoever_may_write() {
         let runs = tempfile::tempdir().expect("a temporary folder");
-        let summary = Event::RunFinished { counts: Counts { nodes: 1, ran: 1, ..Counts::default() }, elapsed_ms: 1, made: Default::default() };
+        let summary = Event::RunFinished {
+            counts: Counts { nodes: 1, ran: 1, ..Counts::default() },
+            elapsed_ms: 1,
+            made: Default::default(),
+        };
         let run = write_run(runs.path(), vec![ran(score(1), 1, 200), summary]);
         let path = runs.path().join(run.as_str()).join(DURATIONS);
         let whole = Durations::read(&path).expect("it was just written");
@@ -461,7 +465,11 @@ mod tests {
     #[test]
     fn runs_of_hits_only_do_not_push_durations_out() {
         let runs = tempfile::tempdir().expect("a temporary folder");
-        let summary = |ran| Event::RunFinished { counts: Counts { nodes: 1, ran, ..Counts::default() }, elapsed_ms: 1, made: Default::default() };
+        let summary = |ran| Event::RunFinished {
+            counts: Counts { nodes: 1, ran, ..Counts::default() },
+            elapsed_ms: 1,
+            made: Default::default(),
+        };
         write_run(runs.path(), vec![ran(score(1), 1, 10), summary(1)]);
         for _ in 0..3 {
             write_run(runs.path(), vec![summary(0)]);

@@ -36,6 +36,18 @@ pub fn load_recorded(recorded: &Recorded<'_>, more: &[String]) -> Result<Spec, S
     merged(loader, table, &overrides, None, recorded.working_dir, place).map(|(spec, _)| spec)
 }
 
+/// Merges the texts and overrides of a run into one table, whose spans count across all of them.
+pub(super) fn recorded_table(recorded: &Recorded<'_>) -> Result<(DeTable<'static>, SourceMap), SpecError> {
+    let mut loader = Loader { texts: Texts::recorded(recorded.texts), ..Loader::default() };
+    let mut table = loader.file(recorded.path, None);
+    for text in recorded.overrides {
+        let set = overrides::parse(text, recorded.working_dir, &mut loader.sources, &mut loader.problems);
+        set.into_iter().for_each(|set| merge(&mut table, set));
+    }
+    let Loader { sources, problems, .. } = loader;
+    if problems.is_empty() { Ok((table, sources)) } else { Err(SpecError::new(sources, problems)) }
+}
+
 /// The place of a spec in its project, both absolute.
 struct Place {
     path: PathBuf,
@@ -96,8 +108,7 @@ fn merged(
     let Sections { name, seed, axes, exclude, zip, mut stages, broken } = parse::sections(&table, &mut problems);
     placeholder::fill_in(&mut stages, &name, &sources, &experiments, &mut problems);
     let findings = problems;
-    let spec =
-        Spec { path, root, name, seed, axes, exclude, zip, stages, sources, overrides, findings, broken };
+    let spec = Spec { path, root, name, seed, axes, exclude, zip, stages, sources, overrides, findings, broken };
     Ok((spec, axis))
 }
 

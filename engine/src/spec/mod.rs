@@ -13,6 +13,7 @@ mod sweep;
 mod texts;
 pub(crate) mod toml_text;
 mod trust;
+mod whole;
 
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,7 @@ use axis::Axis;
 pub use limits::{StoreLimits, trusted_signers};
 pub use load::{load, load_recorded, load_swept, project_root};
 pub use texts::{Recorded, SpecText};
+pub use whole::whole;
 
 /// A parsed experiment.
 #[derive(Clone, Debug)]
