@@ -25,6 +25,10 @@ fuzz target *arguments='-max_total_time=60':
 doc:
     cargo doc --no-deps --workspace --release --open
 
+# Writes the documentation as a book to target/book; needs mdBook 0.5.
+book:
+    mdbook build docs
+
 # Measures the engine beside ninja, both with nothing to do; see benches/README.md.
 bench-noop *arguments:
     cargo build --release --workspace --bin orchestrate-noop

@@ -80,7 +80,7 @@ impl<'a> Binder<'a> {
         for (written_param, written_axis) in &self.stage.with {
             let (param, axis) = (written_param.get_ref(), written_axis.get_ref());
             if !over.iter().any(|index| self.spec.axes[*index].name.get_ref() == axis) {
-                let names = self.stage.over.iter().map(|over| over.get_ref().as_str());
+                let names = over.iter().map(|index| self.spec.axes[*index].name.get_ref().as_str());
                 let message = format!("`with` reads axis `{axis}`, which stage `{stage}` does not vary over");
                 problems.push(Diagnostic::error(message).at(written_axis.span()).names("its axes", axis, names));
             }

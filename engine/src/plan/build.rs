@@ -10,7 +10,7 @@ use super::bind::{self, Binder, UsedKeys};
 use super::link::{Link, LinkFeed, links, or};
 use super::problems::Problems;
 use super::recall::Recall;
-use super::{Feed, Node, ParamSet, Plan, PlannedStage, Points, publish_folders};
+use super::{Feed, Node, ParamSet, Plan, PlannedStage, Points, idle, publish_folders};
 use crate::diagnostic::{Diagnostic, Names, Severity, SpecError};
 use crate::node::NodeId;
 use crate::spec::Spec;
@@ -44,8 +44,9 @@ pub fn build_recalling(
         feed_starts: vec![0],
     };
     for declared in sorted {
-        builder.stage(declared, &links[declared]);
+        builder.stage(declared, &links);
     }
+    idle::check(&spec, &links, &mut builder.problems);
     builder.unused_keys();
     publish_folders::check(&spec, &builder.stages, &mut builder.problems);
     if recall.is_some_and(|recall| !recall.comes_first()) {
@@ -80,7 +81,8 @@ struct PlanBuilder<'a> {
 
 impl PlanBuilder<'_> {
     /// Plans one stage; the stages that feed it are planned before.
-    fn stage(&mut self, declared: usize, link: &Link) {
+    fn stage(&mut self, declared: usize, links: &[Link]) {
+        let link = &links[declared];
         let stage = &self.spec.stages[declared];
         let Some(kind) = link.kind else {
             self.incomplete = true;
@@ -92,11 +94,8 @@ impl PlanBuilder<'_> {
             return;
         }
         let spec = self.spec;
-        let shared = |axis: usize| {
-            link.feeds.iter().any(|feed| {
-                spec.stages[feed.stage].over.iter().any(|over| over.get_ref() == spec.axes[axis].name.get_ref())
-            })
-        };
+        let inputs = link.feeds.iter().map(|feed| &links[feed.stage]);
+        let shared = |axis: usize| inputs.clone().any(|input| !input.axes_known || input.over.contains(&axis));
         let binder = Binder::new(spec, stage, kind, &link.over, shared, &mut self.problems).recalling(self.recall);
         self.used_keys.extend(binder.used_keys());
         let points = match Points::new(spec, link.over.clone()) {

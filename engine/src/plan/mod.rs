@@ -5,6 +5,7 @@
 
 mod bind;
 mod build;
+mod idle;
 mod link;
 mod order;
 mod point;

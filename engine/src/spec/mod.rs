@@ -46,8 +46,8 @@ pub struct Spec {
     pub seed: (i64, Option<Span>),
     /// Axes in the order of declaration.
     pub axes: Vec<Axis>,
-    /// Excluded partial points: pairs of axis index and value index.
-    pub exclude: Vec<Vec<(usize, usize)>>,
+    /// Excluded partial points.
+    pub exclude: Vec<Excluded>,
     /// Groups of zipped axes, by index.
     pub zip: Vec<Vec<usize>>,
     /// Stages in the order of declaration.
@@ -69,6 +69,9 @@ impl Spec {
     }
 }
 
+/// A partial point that `exclude` removes: pairs of axis index and value index.
+pub type Excluded = Spanned<Vec<(usize, usize)>>;
+
 /// One `[stages.NAME]`.
 #[derive(Clone, Debug)]
 pub struct StageSpec {
@@ -76,7 +79,7 @@ pub struct StageSpec {
     pub name: Spanned<String>,
     /// Its kind.
     pub kind: Spanned<String>,
-    /// Names of the axes that it varies over.
+    /// Names of the axes that it lists; it may inherit more, see [`crate::stage::Facts::inherits_axes`].
     pub over: Vec<Spanned<String>>,
     /// Ports, each with the stages that feed it: `STAGE` or `STAGE.OUTPUT`.
     pub inputs: IndexMap<String, PortSpec>,
