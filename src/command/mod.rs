@@ -23,3 +23,4 @@ pub(crate) mod run;
 pub(crate) mod store;
 pub(crate) mod study;
 pub(crate) mod sweep;
+mod tables;

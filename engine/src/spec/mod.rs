@@ -10,8 +10,10 @@ mod parse;
 mod placeholder;
 mod reader;
 mod sweep;
+mod texts;
 pub(crate) mod toml_text;
 mod trust;
+mod whole;
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +28,9 @@ use crate::source::{SourceMap, Span};
 use axis::Axis;
 
 pub use limits::{StoreLimits, trusted_signers};
-pub use load::{load, load_swept, project_root};
+pub use load::{load, load_recorded, load_swept, project_root};
+pub use texts::{Recorded, SpecText};
+pub use whole::whole;
 
 /// A parsed experiment.
 #[derive(Clone, Debug)]
