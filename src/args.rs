@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::man::ManArgs;
-use crate::complete::CompletionsArgs;
 use crate::command::path::PathArgs;
+use crate::complete::CompletionsArgs;
 use crate::device::DeviceChoice;
 
 /// Runs experiments declared in TOML: only what changed, in parallel, every number traceable.
