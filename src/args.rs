@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::command::kinds::KindsArgs;
+use crate::command::schema::SchemaArgs;
 use crate::device::DeviceChoice;
 
 /// Runs experiments declared in TOML: only what changed, in parallel, every number traceable.
@@ -39,8 +41,10 @@ pub(crate) enum Command {
     /// Check a data set, or fetch a published one
     #[command(subcommand)]
     Data(DataCommand),
-    /// List the kinds of stages with their params, inputs and outputs
-    Kinds,
+    /// Describe the kinds of stages: params, inputs, outputs and their columns
+    Kinds(KindsArgs),
+    /// Print the form of a spec as JSON Schema, for editors
+    Schema(SchemaArgs),
     /// Run one batch for an engine (reads its request from standard input)
     #[command(hide = true)]
     Worker,
