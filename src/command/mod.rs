@@ -20,6 +20,7 @@ mod recorded;
 pub(crate) mod repair;
 pub(crate) mod report;
 pub(crate) mod run;
+pub(crate) mod schema;
 pub(crate) mod store;
 pub(crate) mod study;
 pub(crate) mod sweep;
