@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::graph::GraphArgs;
+use crate::command::kinds::KindsArgs;
 use crate::command::man::ManArgs;
 use crate::command::new::NewArgs;
+use crate::command::path::PathArgs;
+use crate::command::schema::SchemaArgs;
 use crate::complete::CompletionsArgs;
 use crate::device::DeviceChoice;
 
@@ -51,6 +54,7 @@ Examples:
   orchestrate export table experiments/quickstart.toml iou --to tables
   orchestrate export masks images --to masks")]
     Export(ExportCommand),
+    Path(PathArgs),
     /// Show a node's log from its latest run
     Logs(LogsArgs),
     /// List, show, verify, repair, limit, forget, pin or sign the results in the store
@@ -67,16 +71,14 @@ Examples:
   orchestrate data check experiments/quickstart.toml
   orchestrate data brain-tumor --to data/brain-tumor")]
     Data(DataCommand),
-    /// List the kinds of stages with their params, inputs and outputs
-    #[command(after_help = "\
-Examples:
-  orchestrate kinds
-  orchestrate kinds | less")]
-    Kinds,
     /// Print the script that completes commands, specs, stages and nodes in a shell
     Completions(CompletionsArgs),
     /// Write the manual pages of all commands
     Man(ManArgs),
+    /// Describe the kinds of stages: params, inputs, outputs and their columns
+    Kinds(KindsArgs),
+    /// Print the form of a spec as JSON Schema, for editors
+    Schema(SchemaArgs),
     /// Run one batch for an engine (reads its request from standard input)
     #[command(hide = true)]
     Worker,
@@ -329,6 +331,9 @@ pub(crate) struct ExportArgs {
     /// Replace existing files that differ
     #[arg(long)]
     pub(crate) overwrite: bool,
+    /// One JSON object a file a line: `node`, `image` (null for weights and tables), `file`
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) node: NodeArgs,
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: this crate knows no tensor, no image and no model. A stage computes behind the trait [`stage::Stage`].
 
+pub mod bounds;
 pub mod diagnostic;
 pub mod event;
 pub mod executor;
@@ -16,6 +17,8 @@ pub mod parallel;
 pub mod params;
 pub mod plan;
 pub mod publish;
+pub mod recall;
+pub mod repository;
 pub mod resources;
 pub mod run;
 mod run_id;
@@ -26,6 +29,7 @@ pub mod source;
 pub mod spec;
 pub mod stage;
 pub mod survey;
+pub mod words;
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

@@ -3,6 +3,7 @@
 //! The plan checks params and ports, as only the kinds of stages know them.
 
 pub mod axis;
+mod json_schema;
 mod limits;
 mod load;
 mod overrides;
@@ -10,8 +11,10 @@ mod parse;
 mod placeholder;
 mod reader;
 mod sweep;
+mod texts;
 pub(crate) mod toml_text;
 mod trust;
+mod whole;
 
 use std::path::{Path, PathBuf};
 
@@ -25,8 +28,11 @@ use crate::resources::Resources;
 use crate::source::{SourceMap, Span};
 use axis::Axis;
 
+pub use json_schema::{project_schema, spec_schema};
 pub use limits::{StoreLimits, trusted_signers};
-pub use load::{load, load_swept, project_root};
+pub use load::{load, load_recorded, load_swept, project_root};
+pub use texts::{Recorded, SpecText};
+pub use whole::whole;
 
 /// A parsed experiment.
 #[derive(Clone, Debug)]
