@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::limits::PROJECT_FILE;
 use super::parse::{self, Sections};
 use super::sweep::Sweep;
-use super::{Located, Spec, overrides, placeholder, toml_text};
+use super::{Located, Spec, grid, overrides, placeholder, toml_text};
 use crate::diagnostic::{Diagnostic, SpecError};
 use crate::source::{SourceMap, Span};
 
@@ -25,8 +25,8 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Spec, SpecError> {
     read(path, overrides, None).map(|(spec, _)| spec)
 }
 
-/// Reads a spec as [`load`] does and replaces the values of one axis (`threshold=0..=255`). Also returns the axis'
-/// name.
+/// Reads a spec as [`load`] does and replaces the values of one axis (`threshold=0..=255`), or adds an axis for a param
+/// (`stages.train.epochs=5,10`). Also returns the axis' name.
 ///
 /// Errors also: the sweep cannot be parsed, or the spec has no such axis.
 pub fn load_swept(path: &Path, overrides: &[String], sweep: &str) -> Result<(Spec, Spanned<String>), SpecError> {
@@ -39,8 +39,11 @@ fn read(path: &Path, overrides: &[String], sweep: Option<&str>) -> Result<(Spec,
     let mut table = loader.file(path, None);
     let is_unreadable = table.is_empty() && !loader.problems.is_empty();
     let working_dir = std::env::current_dir().unwrap_or_default();
+    let mut grids = Vec::new();
     for text in overrides {
-        if let Some(set) = overrides::parse(text, &working_dir, &mut loader.sources, &mut loader.problems) {
+        if let Some(text) = text.strip_prefix(grid::PREFIX) {
+            grids.extend(grid::parse(text, "--grid", &working_dir, &mut loader.sources, &mut loader.problems));
+        } else if let Some(set) = overrides::parse(text, &working_dir, &mut loader.sources, &mut loader.problems) {
             merge(&mut table, set);
         }
     }
@@ -51,7 +54,14 @@ fn read(path: &Path, overrides: &[String], sweep: Option<&str>) -> Result<(Spec,
     }
     let mut overrides = overrides.to_vec();
     let mut axis = None;
-    if let Some(text) = sweep {
+    let is_path = |text: &&str| text.split('=').next().is_some_and(|name| name.contains('.'));
+    if let Some(text) = sweep.filter(is_path) {
+        let parsed = grid::parse(text, "sweep", &working_dir, &mut sources, &mut problems);
+        let Some(swept) = parsed else { return Err(SpecError::new(sources, problems)) };
+        overrides.push(format!("{}{text}", grid::PREFIX));
+        axis = Some(grid::axis_name(&swept.name));
+        grids.push(swept);
+    } else if let Some(text) = sweep {
         let parsed = Sweep::parse(text, &working_dir, &mut sources, &mut problems);
         let Some(sweep) = parsed else { return Err(SpecError::new(sources, problems)) };
         if let Err(problem) = sweep.check(&table) {
@@ -64,8 +74,10 @@ fn read(path: &Path, overrides: &[String], sweep: Option<&str>) -> Result<(Spec,
     }
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let root = project_root(absolute.parent().unwrap_or(Path::new("/")));
-    let Sections { name, seed, axes, exclude, zip, mut stages, broken } = parse::sections(&table, &mut problems);
-    placeholder::fill_in(&mut stages, &name, &sources, &experiments, &mut problems);
+    let mut sections = parse::sections(&table, &mut problems);
+    placeholder::fill_in(&mut sections.stages, &sections.name, &sources, &experiments, &mut problems);
+    grids.into_iter().for_each(|added| grid::add(added, &mut sections, &mut problems));
+    let Sections { name, seed, axes, exclude, zip, stages, broken } = sections;
     let findings = problems;
     let spec =
         Spec { path: absolute, root, name, seed, axes, exclude, zip, stages, sources, overrides, findings, broken };

@@ -8,13 +8,15 @@ mod error;
 mod facts;
 mod file;
 mod output;
+mod planned;
 
 pub use action::{Action, Input, InputFile, Item, Label};
 pub use context::{Context, LOG_MAX_BYTES, Progress};
 pub use error::StageError;
-pub use facts::{DeviceUse, Facts, Port, Weight};
+pub use facts::{AddedAxes, DeviceUse, Facts, Port, Weight};
 pub use file::{ExternalFile, FileName};
 pub use output::{Content, Output};
+pub use planned::{InputProblem, PlannedItem, PlannedNode};
 
 use crate::params::{ParamTable, ParamsError};
 
