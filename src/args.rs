@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::command::kinds::KindsArgs;
 use crate::command::man::ManArgs;
 use crate::command::path::PathArgs;
-use crate::complete::CompletionsArgs;
-use crate::command::kinds::KindsArgs;
 use crate::command::schema::SchemaArgs;
+use crate::complete::CompletionsArgs;
 use crate::device::DeviceChoice;
 
 /// Runs experiments declared in TOML: only what changed, in parallel, every number traceable.

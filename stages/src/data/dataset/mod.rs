@@ -30,6 +30,7 @@ mod params;
 mod part;
 mod phantom;
 mod picture;
+mod planned;
 mod pseudonym;
 mod raster;
 mod resize;
@@ -58,6 +59,7 @@ use stack::{Stack, cannot_use, stack};
 pub use census::{Census, census};
 pub use nifti::Axis;
 pub use params::{Format, Params, Resize};
+pub(crate) use planned::{planned_classes, planned_size};
 pub use resize::{Filter, MaskFilter};
 
 pub(crate) struct Dataset;
@@ -69,7 +71,7 @@ impl Typed for Dataset {
         outputs: &[Images::OUTPUT, Labels::OUTPUT, Masks::OUTPUT, Audit::OUTPUT],
         artifacts: &[Images::FACTS, Labels::FACTS, Masks::FACTS, Audit::FACTS],
         path_fields: &["path"],
-        ..Facts::new("dataset", 3, "reads images, classes, patients and masks, or draws synthetic ones")
+        ..Facts::new(planned::KIND, 3, "reads images, classes, patients and masks, or draws synthetic ones")
     };
     type Params = Params;
 
