@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::command::graph::GraphArgs;
 use crate::command::kinds::KindsArgs;
 use crate::command::man::ManArgs;
+use crate::command::new::NewArgs;
 use crate::command::path::PathArgs;
 use crate::command::schema::SchemaArgs;
 use crate::complete::CompletionsArgs;
@@ -33,6 +35,10 @@ pub(crate) enum Command {
     Sweep(SweepArgs),
     /// Show what a run would do, and why, without running or writing anything
     Plan(PlanArgs),
+    /// Draw the stages or nodes of a spec, with hits and misses: SVG, Mermaid or dot
+    Graph(GraphArgs),
+    /// Start a study: a spec that runs at once, on drawn slices or on a folder of images
+    New(NewArgs),
     /// Explain why a node would run: the value, file or upstream output that differs
     #[command(after_help = "\
 Examples:

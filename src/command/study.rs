@@ -40,11 +40,15 @@ pub(crate) fn plan(kinds: Kinds, path: &Path, overrides: &[String]) -> anyhow::R
 
 /// The nodes selected by `--only` and `--until`.
 pub(crate) fn selection(plan: &Plan, args: &SelectArgs) -> anyhow::Result<Selection> {
-    if args.only.is_empty() && args.until.is_none() {
+    selection_of(plan, &args.only, args.until.as_ref())
+}
+
+/// The nodes that these selectors name, and their inputs; all without any.
+pub(crate) fn selection_of(plan: &Plan, only: &[String], until: Option<&String>) -> anyhow::Result<Selection> {
+    if only.is_empty() && until.is_none() {
         return Ok(Selection::all(plan));
     }
-    let wanted = args.only.iter().chain(&args.until);
-    Ok(Selection::closure(plan, &select(plan, wanted)?))
+    Ok(Selection::closure(plan, &select(plan, only.iter().chain(until))?))
 }
 
 impl Study {
