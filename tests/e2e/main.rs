@@ -15,6 +15,7 @@ mod errors;
 mod experiments;
 mod forget;
 mod help;
+mod history;
 mod hosts;
 mod input;
 mod limits;
