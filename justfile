@@ -102,6 +102,23 @@ corrupt:
     cargo build --release --workspace --bin orchestrate-crash
     target/release/orchestrate-crash corrupt
 
+# Builds the wheel, with the program and the Python package, into target/wheels: `pip install target/wheels/*.whl`.
+wheel *arguments:
+    maturin build --release --locked {{ arguments }}
+
+# Builds a wheel for old Linux systems, glibc 2.17 and later; needs `pip install maturin ziglang`.
+wheel-manylinux *arguments:
+    maturin build --release --locked --zig --compatibility manylinux2014 \
+        --target x86_64-unknown-linux-gnu {{ arguments }}
+
+# Builds a wheel for Macs of both processors, on a Mac: `rustup target add x86_64-apple-darwin aarch64-apple-darwin`.
+wheel-macos *arguments:
+    maturin build --release --locked --target universal2-apple-darwin {{ arguments }}
+
+# Tests the wheel in a fresh virtual environment, the package, and experiments/own-model.toml where there is torch.
+test-python *arguments:
+    tests/python/run.sh {{ arguments }}
+
 # Runs a small study from phantom images to tables.
 quickstart:
     cargo run --release -- run experiments/quickstart.toml

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::diff::DiffArgs;
+use crate::command::kinds::KindsArgs;
 use crate::command::man::ManArgs;
 use crate::command::path::PathArgs;
 use crate::command::runs::RunsArgs;
+use crate::command::schema::SchemaArgs;
 use crate::command::show::ShowArgs;
 use crate::command::verify_results::VerifyResultsArgs;
 use crate::complete::CompletionsArgs;
@@ -71,16 +73,14 @@ Examples:
   orchestrate data check experiments/quickstart.toml
   orchestrate data brain-tumor --to data/brain-tumor")]
     Data(DataCommand),
-    /// List the kinds of stages with their params, inputs and outputs
-    #[command(after_help = "\
-Examples:
-  orchestrate kinds
-  orchestrate kinds | less")]
-    Kinds,
     /// Print the script that completes commands, specs, stages and nodes in a shell
     Completions(CompletionsArgs),
     /// Write the manual pages of all commands
     Man(ManArgs),
+    /// Describe the kinds of stages: params, inputs, outputs and their columns
+    Kinds(KindsArgs),
+    /// Print the form of a spec as JSON Schema, for editors
+    Schema(SchemaArgs),
     /// Run one batch for an engine (reads its request from standard input)
     #[command(hide = true)]
     Worker,

@@ -23,6 +23,7 @@ pub(crate) mod repair;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod runs;
+pub(crate) mod schema;
 pub(crate) mod show;
 mod side;
 pub(crate) mod store;

@@ -19,8 +19,13 @@ import pytest
 from orchestrate import OrchestrateError
 
 QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.toml"
-#: A smaller quickstart.
-SMALLER = ["stages.images.count=60", "stages.train.epochs=1", "axes.threshold=[200, \"q90\"]"]
+#: A smaller quickstart, in which all images are scored.
+SMALLER = [
+    ("count = 300", "count = 60"),
+    ("epochs = 12", "epochs = 1"),
+    ('threshold = [200, 225, "q90", "q95", "otsu"]', 'threshold = [200, "q90"]'),
+    ('kind = "score"', 'kind = "score"\nimages = "all"'),
+]
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +33,11 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a study that has run."""
     folder = tmp_path_factory.mktemp("study")
     (folder / "orchestrate.toml").write_text("")
-    overrides = "".join(f"\n# --set {override}" for override in SMALLER)
-    text = QUICKSTART.read_text().replace("count = 300", "count = 60").replace("epochs = 12", "epochs = 1")
-    text = text.replace('threshold = [200, 225, "q90", "q95", "otsu"]', 'threshold = [200, "q90"]')
-    (folder / "spec.toml").write_text(text + overrides)
+    text = QUICKSTART.read_text()
+    for was, now in SMALLER:
+        assert was in text
+        text = text.replace(was, now)
+    (folder / "spec.toml").write_text(text)
     call(folder, "run", "spec.toml")
     return folder
 
@@ -128,7 +134,8 @@ def test_errors_of_the_program_are_passed_on(study: Path, tmp_path: Path) -> Non
 
 
 def test_the_module_runs_the_program() -> None:
-    said = subprocess.run([sys.executable, "-m", "orchestrate", "--version"], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-m", "orchestrate", "--version"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
     assert said.stdout.startswith("orchestrate ")
 
 

@@ -3,6 +3,7 @@
 //! The plan checks params and ports, as only the kinds of stages know them.
 
 pub mod axis;
+mod json_schema;
 mod limits;
 mod load;
 mod overrides;
@@ -27,6 +28,7 @@ use crate::resources::Resources;
 use crate::source::{SourceMap, Span};
 use axis::Axis;
 
+pub use json_schema::{project_schema, spec_schema};
 pub use limits::{StoreLimits, trusted_signers};
 pub use load::{load, load_recorded, load_swept, project_root};
 pub use texts::{Recorded, SpecText};

@@ -67,6 +67,7 @@ pub(crate) static STAGE: Adaptor<Dataset> = Adaptor::new();
 impl Typed for Dataset {
     const FACTS: Facts = Facts {
         outputs: &[Images::OUTPUT, Labels::OUTPUT, Masks::OUTPUT, Audit::OUTPUT],
+        artifacts: &[Images::FACTS, Labels::FACTS, Masks::FACTS, Audit::FACTS],
         path_fields: &["path"],
         ..Facts::new("dataset", 3, "reads images, classes, patients and masks, or draws synthetic ones")
     };

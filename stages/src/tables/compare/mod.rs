@@ -173,6 +173,7 @@ impl Typed for Compare {
             Port { name: "labels", reads: &[Labels::OUTPUT], optional: true, many: true },
         ],
         outputs: &[Figures::OUTPUT],
+        artifacts: &[Figures::FACTS],
         ..Facts::new(
             "compare",
             2,

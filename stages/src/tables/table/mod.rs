@@ -32,7 +32,7 @@ pub(crate) use image_units::ImageUnits;
 pub(crate) use input::{Figure, read};
 pub use label::{Dimension, Labels};
 pub use lesion::LesionSizes;
-pub(crate) use params::{DIGITS, DIGITS_MAX, digits, digits_problem, fold};
+pub(crate) use params::{DIGITS, DIGITS_MAX, RANGES, digits, fold};
 pub use params::{IntervalMethod, Params};
 pub(crate) use query::Query;
 pub use reference::ReferenceTable;
@@ -99,6 +99,7 @@ impl Typed for Table {
             Port { name: "labels", reads: &[artifact::Labels::OUTPUT], optional: true, many: true },
         ],
         outputs: &[Figures::OUTPUT],
+        artifacts: &[Figures::FACTS],
         path_fields: &["reference"],
         ..Facts::new("table", 3, "lays out means, standard deviations or shares by the axes of the study")
     };
