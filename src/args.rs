@@ -4,12 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::command::diff::DiffArgs;
 use crate::command::graph::GraphArgs;
 use crate::command::kinds::KindsArgs;
 use crate::command::man::ManArgs;
 use crate::command::new::NewArgs;
 use crate::command::path::PathArgs;
+use crate::command::runs::RunsArgs;
 use crate::command::schema::SchemaArgs;
+use crate::command::show::ShowArgs;
+use crate::command::verify_results::VerifyResultsArgs;
 use crate::complete::CompletionsArgs;
 use crate::device::DeviceChoice;
 
@@ -55,6 +59,10 @@ Examples:
   orchestrate export masks images --to masks")]
     Export(ExportCommand),
     Path(PathArgs),
+    Runs(RunsArgs),
+    Show(ShowArgs),
+    Diff(DiffArgs),
+    VerifyResults(VerifyResultsArgs),
     /// Show a node's log from its latest run
     Logs(LogsArgs),
     /// List, show, verify, repair, limit, forget, pin or sign the results in the store
@@ -87,7 +95,8 @@ Examples:
 /// A spec with its overrides.
 #[derive(Debug, Args)]
 pub(crate) struct SpecArgs {
-    /// The experiment's TOML file
+    /// The experiment's TOML file; commands that only show results also take a run, such as `latest`
+    #[arg(allow_negative_numbers = true)]
     pub(crate) spec: PathBuf,
     /// Override a value, for example `stages.train.epochs=3` or 'axes.threshold=[180, 200]' (repeatable)
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -101,7 +110,7 @@ pub(crate) struct SpecArgs {
 pub(crate) struct NodeArgs {
     /// The node or nodes, for example 'score[model=tiny,fold=3,threshold=200]', after the spec (default: that of the
     /// latest run)
-    #[arg(num_args = 1..=2, required = true, value_name = "[SPEC] NODE")]
+    #[arg(num_args = 1..=2, required = true, value_name = "[SPEC|RUN] NODE", allow_negative_numbers = true)]
     pub(crate) target: Vec<String>,
     /// Override a value as in `run` (repeatable)
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -144,7 +153,7 @@ pub(crate) enum Order {
 }
 
 /// The folder of the store.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct StoreArgs {
     /// Folder of the store [env: ORCHESTRATE_STORE] [default: .orchestrate in the project's root]
     #[arg(long = "store", value_name = "DIR")]
@@ -342,13 +351,16 @@ pub(crate) struct ExportArgs {
 #[command(after_help = "\
 Examples:
   orchestrate logs 'train[model=tiny,fold=3]'
-  orchestrate logs 'train[model=tiny,fold=3]' --tail 20")]
+  orchestrate logs 'train[model=tiny,fold=3]' --tail 20 --follow")]
 pub(crate) struct LogsArgs {
     /// The node, for example 'train[model=tiny,fold=3]'
     pub(crate) node: String,
     /// Only the last lines
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) tail: Option<u64>,
+    /// Go on until the node ends
+    #[arg(short, long)]
+    pub(crate) follow: bool,
     /// As written, instead of with control characters escaped as \u{1b}
     #[arg(long)]
     pub(crate) raw: bool,

@@ -7,6 +7,7 @@ mod command;
 mod complete;
 mod device;
 mod diagnostic;
+mod estimate;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod outcome;
@@ -59,6 +60,10 @@ pub fn main(kinds: Kinds) -> ExitCode {
         Command::Report(args) => command::report::report(kinds, args),
         Command::Export(command) => command::export::export(kinds, command),
         Command::Path(args) => command::path::path(kinds, &args),
+        Command::Runs(args) => command::runs::runs(&args),
+        Command::Show(args) => command::show::show(kinds, &args),
+        Command::Diff(args) => command::diff::diff(kinds, &args),
+        Command::VerifyResults(args) => command::verify_results::verify_results(kinds, &args),
         Command::Logs(args) => command::logs::logs(args),
         Command::Store(StoreCommand::Init { shared, store }) => command::store::init(shared, store),
         Command::Store(StoreCommand::Ls(args)) => command::ls::ls(kinds, args),
@@ -88,6 +93,7 @@ fn jobs(command: &Command) -> Option<u16> {
     match command {
         Command::Run(args) => args.how.jobs,
         Command::Sweep(args) => args.how.jobs,
+        Command::VerifyResults(args) => args.how.jobs,
         _ => None,
     }
 }

@@ -16,6 +16,7 @@ mod experiments;
 mod forget;
 mod graph;
 mod help;
+mod history;
 mod hosts;
 mod input;
 mod limits;
