@@ -35,6 +35,10 @@ images = \"DATASET\", masks = \"DATASET\" }
 `orchestrate kinds` lists all of its inputs";
 
 pub(crate) fn report(kinds: Kinds, args: ReportArgs) -> anyhow::Result<Outcome> {
+    if args.spec.overrides.have_grid() && args.to.is_none() {
+        let message = "the folder of the report belongs to the spec without `--grid`\nhelp: name another with --to DIR";
+        return Err(UsageError(message.to_owned()).into());
+    }
     let plan = study::plan(kinds, &args.spec.spec, &args.spec.overrides)?;
     let nodes: Vec<NodeId> = plan.ids().filter(|id| plan.stage(*id).kind.facts().kind == KIND).collect();
     if nodes.is_empty() {
@@ -161,7 +165,7 @@ fn facts(study: &Study, key: &ActionKey) -> anyhow::Result<Vec<(String, String)>
                 add("device and threads", format!("{}, {}", started.device, started.jobs));
                 add("orchestrate", started.version);
             }
-            Event::RunFinished { counts, elapsed_ms } => {
+            Event::RunFinished { counts, elapsed_ms, .. } => {
                 let took = terminal::duration(elapsed_ms);
                 add("that run", format!("{took}: {} hit, {} ran, {} failed", counts.hit, counts.ran, counts.failed));
             }

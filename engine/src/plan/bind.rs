@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::ParamSet;
 use super::link::Link;
 use super::problems::Problems;
+use super::recall::{Recall, Recalled};
 use crate::diagnostic::Diagnostic;
 use crate::params::{ParamProblem, ParamTable};
 use crate::source::{SourceMap, Span};
@@ -24,6 +25,7 @@ pub(super) struct Binder<'a> {
     spec: &'a Spec,
     stage: &'a StageSpec,
     kind: &'static dyn Stage,
+    recall: Option<&'a dyn Recall>,
     /// Axes of the spec that bind at least one param.
     pub(super) axes: Vec<usize>,
     /// Written params, with the defaults `seed` and `folds` of the engine.
@@ -44,7 +46,7 @@ impl<'a> Binder<'a> {
         problems: &mut Vec<Diagnostic>,
     ) -> Self {
         let over = link.over.as_slice();
-        let mut binder = Self { spec, stage, kind, axes: Vec::new(), base: stage.params.clone() };
+        let mut binder = Self { spec, stage, kind, recall: None, axes: Vec::new(), base: stage.params.clone() };
         binder.check_with(over, problems);
         binder.check_added(over, problems);
         if let AddedAxes::Listed(param) = kind.facts().added_axes {
@@ -72,6 +74,11 @@ impl<'a> Binder<'a> {
         binder.insert_default("seed", Spanned::new(span, whole_number(*seed)));
         binder.supply_folds();
         binder
+    }
+
+    /// Lets records stand in for external files.
+    pub(super) fn recalling(self, recall: Option<&'a dyn Recall>) -> Self {
+        Self { recall, ..self }
     }
 
     fn check_with(&self, over: &[usize], problems: &mut Vec<Diagnostic>) {
@@ -322,8 +329,14 @@ impl<'a> Binder<'a> {
                 return None;
             }
         };
-        let files = match self.kind.files(&params) {
+        let recall = |recall: &dyn Recall| recall.recall(self.kind.facts().kind, self.kind.facts().version, &keyed);
+        let mut recalled = self.recall.filter(|source| source.comes_first()).and_then(recall);
+        let files = match recalled.as_ref().map_or_else(|| self.kind.files(&params), |found| Ok(found.file_names())) {
             Ok(files) => files,
+            Err(_) if is_gone(&params, self.kind) && self.recall.and_then(recall).is_some() => {
+                recalled = self.recall.and_then(recall);
+                recalled.iter().flat_map(Recalled::file_names).collect()
+            }
             Err(errors) => {
                 for error in errors {
                     let message = format!("stage `{}`: {error}", self.stage.name.get_ref());
@@ -334,7 +347,7 @@ impl<'a> Binder<'a> {
             }
         };
         let spans = table.get_ref().iter().map(|(key, value)| (key.get_ref().to_string(), value.span())).collect();
-        Some(ParamSet { outputs: self.kind.outputs(&params), params, keyed, files, spans })
+        Some(ParamSet { outputs: self.kind.outputs(&params), params, keyed, files, recalled, spans })
     }
 }
 
@@ -433,6 +446,16 @@ fn resolve(params: &mut Json, field: &str, written: Option<&Located>, sources: &
         _ => {}
     }
     Ok(())
+}
+
+/// Returns whether a file or folder that the params name does not exist.
+fn is_gone(params: &Json, kind: &dyn Stage) -> bool {
+    let named = kind.facts().path_fields.iter().filter_map(|field| params.pointer(&pointer(field)));
+    let paths = named.flat_map(|value| match value {
+        Json::Array(paths) => paths.iter().filter_map(Json::as_str).collect(),
+        path => path.as_str().into_iter().collect::<Vec<_>>(),
+    });
+    paths.into_iter().any(|path: &str| !Path::new(path).exists())
 }
 
 fn remove(params: &mut Json, field: &str) {

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use super::bind::{self, Binder, UsedKeys};
 use super::link::{Link, LinkFeed, links, or};
 use super::problems::Problems;
+use super::recall::Recall;
 use super::{Feed, Node, ParamSet, Plan, PlannedStage, Points, idle, inputs, publish_folders};
 use crate::diagnostic::{Diagnostic, Names, Severity, SpecError};
 use crate::node::NodeId;
@@ -18,10 +19,21 @@ use crate::stage::Stage;
 
 /// Plans a spec with the given kinds of stages. Errors: all problems at once.
 pub fn build(spec: Spec, kinds: &[&'static dyn Stage]) -> Result<Plan, SpecError> {
+    build_recalling(spec, kinds, None)
+}
+
+/// Plans a spec as [`build`] does; records of runs may stand in for external files. Each stage for which they do is a
+/// warning, unless the plan is that of a run.
+pub fn build_recalling(
+    spec: Spec,
+    kinds: &[&'static dyn Stage],
+    recall: Option<&dyn Recall>,
+) -> Result<Plan, SpecError> {
     let mut problems = Problems::new(spec.findings.clone());
     let (links, sorted) = links(&spec, kinds, &mut problems);
     let mut builder = PlanBuilder {
         spec: &spec,
+        recall,
         problems,
         planned: vec![None; links.len()],
         used_keys: UsedKeys::new(),
@@ -37,10 +49,16 @@ pub fn build(spec: Spec, kinds: &[&'static dyn Stage]) -> Result<Plan, SpecError
     idle::check(&spec, &links, &mut builder.problems);
     builder.unused_keys();
     publish_folders::check(&spec, &builder.stages, &mut builder.problems);
+    if recall.is_some_and(|recall| !recall.comes_first()) {
+        builder.warn_of_recalled();
+    }
     let PlanBuilder { problems, stages, nodes, items, feed_starts, .. } = builder;
     let mut problems = problems.all();
     let mut plan = Plan { spec, stages, nodes, items, feed_starts };
-    problems.extend(inputs::check(&plan));
+    // A spec of an earlier run is read as it ran then.
+    if !plan.spec.is_partial && recall.is_none_or(|recall| !recall.comes_first()) {
+        problems.extend(inputs::check(&plan));
+    }
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
         return Err(SpecError::new(plan.spec.sources, problems));
     }
@@ -51,6 +69,7 @@ pub fn build(spec: Spec, kinds: &[&'static dyn Stage]) -> Result<Plan, SpecError
 /// A plan under construction.
 struct PlanBuilder<'a> {
     spec: &'a Spec,
+    recall: Option<&'a dyn Recall>,
     problems: Problems,
     /// For each declared stage: its index in `stages`, once it is planned.
     planned: Vec<Option<usize>>,
@@ -83,7 +102,7 @@ impl PlanBuilder<'_> {
         let spec = self.spec;
         let inputs = link.feeds.iter().map(|feed| &links[feed.stage]);
         let shared = |axis: usize| inputs.clone().any(|input| !input.axes_known || input.over.contains(&axis));
-        let binder = Binder::new(spec, stage, kind, link, shared, &mut self.problems);
+        let binder = Binder::new(spec, stage, kind, link, shared, &mut self.problems).recalling(self.recall);
         self.used_keys.extend(binder.used_keys());
         let points = match Points::new(spec, link.over.clone()) {
             Ok(points) => points,
@@ -226,6 +245,21 @@ impl PlanBuilder<'_> {
             );
             let help = "exclude the point for this stage too, by naming only axes that it varies over";
             self.problems.push_once(Diagnostic::error(message).at(feed.written.span()).help(help));
+        }
+    }
+
+    /// Warns of each stage whose data are gone.
+    fn warn_of_recalled(&mut self) {
+        for stage in &self.stages {
+            let Some(recalled) = stage.param_sets.iter().find_map(|set| set.recalled.as_ref()) else { continue };
+            let files = match recalled.files.len() {
+                1 => "1 file is".to_owned(),
+                number => format!("{number} files are"),
+            };
+            let message =
+                format!("the data of stage `{}` are gone: {files} taken as run {} had them", stage.name, recalled.run);
+            let warning = Diagnostic::warning(message).at(self.spec.stages[stage.declared].name.span());
+            self.problems.push(warning.help("what is recorded can be shown; a run needs the data again"));
         }
     }
 

@@ -38,6 +38,11 @@ fn owner(plan: &Plan, stage: usize) -> Owner {
     Owner::new(&spec.name, &plan.stages[stage].name, path)
 }
 
+/// Finds every folder of a selected node that belongs to another stage, as a run does before it starts.
+pub fn check_folders(plan: &Plan, store: &Store, selected: impl Fn(NodeId) -> bool) -> Result<(), SpecError> {
+    Publisher::open(plan, store, selected).map(|_| ())
+}
+
 /// Publishes the nodes of one run.
 pub(crate) struct Publisher<'a> {
     pub(super) plan: &'a Plan,
@@ -137,6 +142,16 @@ impl<'a> Publisher<'a> {
             }
         }
         results
+    }
+
+    /// Returns the folders in which a point is up to date, in the order of the spec.
+    pub(crate) fn folders(&self) -> Vec<PathBuf> {
+        let is_current = |publication: &Publication| publication.current.iter().any(Option::is_some);
+        let stages = self.stages.iter().zip(&self.plan.stages);
+        let current = stages.filter_map(|(publication, stage)| Some((stage, publication.as_ref()?)));
+        let mut folders: Vec<_> = current.filter(|(_, publication)| is_current(publication)).collect();
+        folders.sort_by_key(|(stage, _)| stage.declared);
+        folders.into_iter().map(|(_, publication)| publication.folder.root.clone()).collect()
     }
 
     /// Takes the warnings since the last call.

@@ -11,9 +11,11 @@ mod parse;
 mod placeholder;
 mod reader;
 mod sweep;
+mod texts;
 pub(crate) mod toml_text;
 mod trust;
 mod values;
+mod whole;
 
 use std::path::{Path, PathBuf};
 
@@ -28,7 +30,9 @@ use crate::source::{SourceMap, Span};
 use axis::Axis;
 
 pub use limits::{StoreLimits, trusted_signers};
-pub use load::{load, load_swept, project_root};
+pub use load::{load, load_recorded, load_swept, project_root};
+pub use texts::{Recorded, SpecText};
+pub use whole::whole;
 
 /// A parsed experiment.
 #[derive(Clone, Debug)]
@@ -52,6 +56,8 @@ pub struct Spec {
     pub stages: Vec<StageSpec>,
     /// Its source texts.
     pub sources: SourceMap,
+    /// True if only a part of it is to run, as in a sweep: kinds do not check the inputs of the other stages.
+    pub is_partial: bool,
     /// `--set` overrides as given.
     pub overrides: Vec<String>,
     /// Errors and warnings so far; [`crate::plan::build`] adds to them and reports all at once.
