@@ -11,6 +11,7 @@ mod estimate;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod outcome;
+mod overrides;
 mod progress;
 mod reporter;
 mod stages;

@@ -37,6 +37,10 @@ images = \"DATASET\", masks = \"DATASET\" }
 `orchestrate kinds` lists all of its inputs";
 
 pub(crate) fn report(kinds: Kinds, args: ReportArgs) -> anyhow::Result<Outcome> {
+    if args.spec.overrides.have_grid() && args.to.is_none() {
+        let message = "the folder of the report belongs to the spec without `--grid`\nhelp: name another with --to DIR";
+        return Err(UsageError(message.to_owned()).into());
+    }
     let Subject { plan, store, .. } = Subject::find(kinds, &args.spec.spec, &args.spec.overrides, &args.spec.store)?;
     let nodes: Vec<NodeId> = plan.ids().filter(|id| plan.stage(*id).kind.facts().kind == KIND).collect();
     if nodes.is_empty() {

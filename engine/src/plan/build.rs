@@ -55,7 +55,10 @@ pub fn build_recalling(
     let PlanBuilder { problems, stages, nodes, items, feed_starts, .. } = builder;
     let mut problems = problems.all();
     let mut plan = Plan { spec, stages, nodes, items, feed_starts };
-    problems.extend(inputs::check(&plan));
+    // A spec of an earlier run is read as it ran then.
+    if !plan.spec.is_partial && recall.is_none_or(|recall| !recall.comes_first()) {
+        problems.extend(inputs::check(&plan));
+    }
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
         return Err(SpecError::new(plan.spec.sources, problems));
     }

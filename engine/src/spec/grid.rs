@@ -4,15 +4,16 @@
 //! The axis is named by the path without `stages.`, as in `train[train.learning_rate=0.001]`; a declared axis has no
 //! point in its name.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_spanned::Spanned;
 
+use super::Spec;
 use super::axis::{Axis, AxisParam};
 use super::parse::Sections;
 use super::reader::Reader;
 use super::values::{self, Assignment};
-use crate::diagnostic::{Diagnostic, Names};
+use crate::diagnostic::{Diagnostic, Names, SpecError};
 use crate::params::STAGE_FIELDS;
 use crate::source::SourceMap;
 
@@ -73,4 +74,31 @@ pub(super) fn add(grid: Assignment, sections: &mut Sections, problems: &mut Vec<
     for stage in &mut sections.stages {
         stage.kept_back = stage.publish.take().or(stage.kept_back.take());
     }
+}
+
+/// Lets the stages that a grid keeps back publish below a folder, each into one of its own name.
+///
+/// Errors: such a folder meets one of the spec.
+pub fn publish_below(spec: &mut Spec, dir: &Path) -> Result<(), SpecError> {
+    let written = dir.display().to_string();
+    let base = spec.sources.add("--publish", &std::env::current_dir().unwrap_or_default(), written.as_str());
+    let span = base..base + written.len();
+    let below: PathBuf = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()).components().collect();
+    let kept_back = spec.stages.iter().filter_map(|stage| stage.kept_back.as_ref());
+    let own: Vec<PathBuf> = kept_back.map(|folder| spec.root.join(folder.get_ref()).components().collect()).collect();
+    let mut problems = Vec::new();
+    for stage in spec.stages.iter_mut().filter(|stage| stage.kept_back.is_some()) {
+        let target = below.join(stage.name.get_ref());
+        if let Some(own) = own.iter().find(|own| own.starts_with(&target) || target.starts_with(own)) {
+            let (target, own) = (target.display(), own.display());
+            let message =
+                format!("`{target}` would hold results of the grid, but the spec itself publishes to `{own}`");
+            problems.push(Diagnostic::error(message).at(span.clone()).help("name a folder for this grid alone"));
+        }
+        match target.into_os_string().into_string() {
+            Ok(target) => stage.publish = Some(Spanned::new(span.clone(), target)),
+            Err(_) => problems.push(Diagnostic::error("the folder is not UTF-8").at(span.clone())),
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(SpecError::new(spec.sources.clone(), problems)) }
 }

@@ -121,7 +121,9 @@ fn merged(
     grids.into_iter().for_each(|added| grid::add(added, &mut sections, &mut problems));
     let Sections { name, seed, axes, exclude, zip, stages, broken } = sections;
     let findings = problems;
-    let spec = Spec { path, root, name, seed, axes, exclude, zip, stages, sources, overrides, findings, broken };
+    let is_partial = sweep.is_some();
+    let spec =
+        Spec { path, root, name, seed, axes, exclude, zip, stages, sources, is_partial, overrides, findings, broken };
     Ok((spec, axis))
 }
 

@@ -58,6 +58,8 @@ pub struct Spec {
     pub stages: Vec<StageSpec>,
     /// Its source texts.
     pub sources: SourceMap,
+    /// True if only a part of it is to run, as in a sweep: kinds do not check the inputs of the other stages.
+    pub is_partial: bool,
     /// `--set` overrides as given.
     pub overrides: Vec<String>,
     /// Errors and warnings so far; [`crate::plan::build`] adds to them and reports all at once.

@@ -184,7 +184,9 @@ fn kept<'a>(query: &Query, inputs: &'a TableInputs) -> Result<Vec<&'a LabelledFi
             } else {
                 format!("`only` keeps `{name} = {first}`, which no input has")
             };
-            let near = nearest(first, known.iter().map(String::as_str)).map(|near| format!("; did you mean `{near}`?"));
+            let is_number = first.parse::<f64>().is_ok();
+            let near = nearest(first, known.iter().map(String::as_str)).filter(|_| !is_number);
+            let near = near.map(|near| format!("; did you mean `{near}`?"));
             let message = format!("{problem}; there are: {}{}", known.join(", "), near.unwrap_or_default());
             return Err(InputProblem::param(if is_axis { "between" } else { "only" }, message).written(*first));
         }
