@@ -21,6 +21,7 @@ mod limits;
 mod logs;
 mod long;
 mod machine;
+mod path;
 mod publish;
 mod report;
 mod rerun;
