@@ -25,6 +25,10 @@ fuzz target *arguments='-max_total_time=60':
 doc:
     cargo doc --no-deps --workspace --release --open
 
+# Writes the documentation as a book to target/book; needs mdBook 0.5.
+book:
+    mdbook build docs
+
 # Measures the engine beside ninja, both with nothing to do; see benches/README.md.
 bench-noop *arguments:
     cargo build --release --workspace --bin orchestrate-noop
@@ -97,6 +101,23 @@ power N="200" *seed:
 corrupt:
     cargo build --release --workspace --bin orchestrate-crash
     target/release/orchestrate-crash corrupt
+
+# Builds the wheel, with the program and the Python package, into target/wheels: `pip install target/wheels/*.whl`.
+wheel *arguments:
+    maturin build --release --locked {{ arguments }}
+
+# Builds a wheel for old Linux systems, glibc 2.17 and later; needs `pip install maturin ziglang`.
+wheel-manylinux *arguments:
+    maturin build --release --locked --zig --compatibility manylinux2014 \
+        --target x86_64-unknown-linux-gnu {{ arguments }}
+
+# Builds a wheel for Macs of both processors, on a Mac: `rustup target add x86_64-apple-darwin aarch64-apple-darwin`.
+wheel-macos *arguments:
+    maturin build --release --locked --target universal2-apple-darwin {{ arguments }}
+
+# Tests the wheel in a fresh virtual environment, the package, and experiments/own-model.toml where there is torch.
+test-python *arguments:
+    tests/python/run.sh {{ arguments }}
 
 # Runs a small study from phantom images to tables.
 quickstart:

@@ -5,12 +5,19 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::kinds::KindsArgs;
+use crate::command::man::ManArgs;
+use crate::command::path::PathArgs;
 use crate::command::schema::SchemaArgs;
+use crate::complete::CompletionsArgs;
 use crate::device::DeviceChoice;
 
 /// Runs experiments declared in TOML: only what changed, in parallel, every number traceable.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "\
+Examples:
+  orchestrate run experiments/quickstart.toml
+  orchestrate explain experiments/quickstart.toml 'cam[model=tiny,fold=3]'")]
 pub(crate) struct Cli {
     /// The command.
     #[command(subcommand)]
@@ -27,24 +34,45 @@ pub(crate) enum Command {
     /// Show what a run would do, and why, without running or writing anything
     Plan(PlanArgs),
     /// Explain why a node would run: the value, file or upstream output that differs
+    #[command(after_help = "\
+Examples:
+  orchestrate explain experiments/quickstart.toml 'cam[model=tiny,fold=3]'
+  orchestrate explain 'cam[model=tiny,fold=3]' --set stages.cam.batch_size=8")]
     Explain(NodeArgs),
     /// Write the report of a study, with times and the provenance of each number
     Report(ReportArgs),
     /// Write the outputs of a node as files for other programs: PNG, NPY, safetensors, CSV
     #[command(subcommand)]
+    #[command(after_help = "\
+Examples:
+  orchestrate export table experiments/quickstart.toml iou --to tables
+  orchestrate export masks images --to masks")]
     Export(ExportCommand),
+    Path(PathArgs),
     /// Show a node's log from its latest run
     Logs(LogsArgs),
     /// List, show, verify, repair, limit, forget, pin or sign the results in the store
     #[command(subcommand)]
+    #[command(after_help = "\
+Examples:
+  orchestrate store verify
+  orchestrate store gc --max-size 20GB --dry-run")]
     Store(StoreCommand),
     /// Check a data set, or fetch a published one
     #[command(subcommand)]
+    #[command(after_help = "\
+Examples:
+  orchestrate data check experiments/quickstart.toml
+  orchestrate data brain-tumor --to data/brain-tumor")]
     Data(DataCommand),
     /// Describe the kinds of stages: params, inputs, outputs and their columns
     Kinds(KindsArgs),
     /// Print the form of a spec as JSON Schema, for editors
     Schema(SchemaArgs),
+    /// Print the script that completes commands, specs, stages and nodes in a shell
+    Completions(CompletionsArgs),
+    /// Write the manual pages of all commands
+    Man(ManArgs),
     /// Run one batch for an engine (reads its request from standard input)
     #[command(hide = true)]
     Worker,
@@ -78,6 +106,10 @@ pub(crate) struct NodeArgs {
 
 /// Arguments of `store ls`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  orchestrate store ls
+  orchestrate store ls experiments/quickstart.toml --sort size")]
 pub(crate) struct LsArgs {
     /// Only the results that a run of this spec would find, or those of a stage or kind of this name
     #[arg(value_name = "SPEC|STAGE|KIND")]
@@ -114,6 +146,11 @@ pub(crate) struct StoreArgs {
 }
 
 impl StoreArgs {
+    /// The same as `--store DIR`.
+    pub(crate) fn at(dir: Option<PathBuf>) -> Self {
+        Self { dir }
+    }
+
     /// The folder from `--store` or `ORCHESTRATE_STORE`. An empty variable counts as unset.
     pub(crate) fn dir(&self) -> Option<PathBuf> {
         // Not read by clap, as clap takes an empty variable for an argument without a value.
@@ -137,6 +174,10 @@ pub(crate) struct SelectArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  orchestrate run experiments/quickstart.toml
+  orchestrate run experiments/quickstart.toml --set stages.cam.batch_size=8")]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArgs,
@@ -181,6 +222,10 @@ pub(crate) struct HowArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  orchestrate sweep experiments/quickstart.toml threshold=0..=255:5
+  orchestrate sweep experiments/quickstart.toml threshold=200,q90 --nested")]
 pub(crate) struct SweepArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArgs,
@@ -208,6 +253,10 @@ pub(crate) struct SweepArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  orchestrate plan experiments/quickstart.toml
+  orchestrate plan experiments/quickstart.toml --until score --verbose")]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArgs,
@@ -222,6 +271,10 @@ pub(crate) struct PlanArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  orchestrate report experiments/quickstart.toml
+  orchestrate report experiments/quickstart.toml --to page")]
 pub(crate) struct ReportArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArgs,
@@ -233,8 +286,16 @@ pub(crate) struct ReportArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExportCommand {
     /// Masks of a `threshold`, `score`, `predict-masks` or `dataset` node: a PNG for each image, 0 or 255
+    #[command(after_help = "\
+Examples:
+  orchestrate export masks 'score[model=tiny,fold=3]' --to masks
+  orchestrate export masks experiments/quickstart.toml images --to image-masks")]
     Masks(ExportArgs),
     /// Heatmaps of a `cam`, `threshold` or `score` node: grey levels 0 to 255 at the network's input size
+    #[command(after_help = "\
+Examples:
+  orchestrate export heatmaps 'cam[model=tiny,fold=3]' --to maps
+  orchestrate export heatmaps 'cam[model=tiny]' --to pictures --format png")]
     Heatmaps {
         /// The format: npy (f32, [height, width]) or png (8-bit grey)
         #[arg(long, default_value = "npy", value_parser = ["npy", "png"])]
@@ -243,8 +304,16 @@ pub(crate) enum ExportCommand {
         args: ExportArgs,
     },
     /// Weights of a training: safetensors and model.json
+    #[command(after_help = "\
+Examples:
+  orchestrate export weights experiments/quickstart.toml train --to weights
+  orchestrate export weights 'train[model=tiny]' --to weights --overwrite")]
     Weights(ExportArgs),
     /// A table as CSV
+    #[command(after_help = "\
+Examples:
+  orchestrate export table experiments/quickstart.toml iou --to tables
+  orchestrate export table classification --to tables --overwrite")]
     Table(ExportArgs),
 }
 
@@ -256,11 +325,18 @@ pub(crate) struct ExportArgs {
     /// Replace existing files that differ
     #[arg(long)]
     pub(crate) overwrite: bool,
+    /// One JSON object a file a line: `node`, `image` (null for weights and tables), `file`
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) node: NodeArgs,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  orchestrate logs 'train[model=tiny,fold=3]'
+  orchestrate logs 'train[model=tiny,fold=3]' --tail 20")]
 pub(crate) struct LogsArgs {
     /// The node, for example 'train[model=tiny,fold=3]'
     pub(crate) node: String,
@@ -290,6 +366,10 @@ pub(crate) enum DataCommand {
 
 /// A data set to audit.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  orchestrate data check experiments/quickstart.toml
+  orchestrate data check experiments/quickstart.toml --set experiment.seed=1")]
 pub(crate) struct CheckArgs {
     /// A spec, of which every `dataset` is audited; a CSV file; or a folder: with labels.csv, with 1.mat and so on, or
     /// with a folder a class
@@ -302,6 +382,10 @@ pub(crate) struct CheckArgs {
 
 /// The address of a data set, and the folder for it.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  orchestrate data brain-tumor --to data/brain-tumor
+  orchestrate data brain-tumor --to data/brain-tumor --keep-archives")]
 pub(crate) struct FetchArgs {
     /// Folder for the data; made if it is missing
     #[arg(long, value_name = "DIR")]
@@ -320,6 +404,10 @@ pub(crate) enum StoreCommand {
     /// Make a store, or share one with a group
     ///
     /// A run makes its store by itself; this is for one that is to be shared from the start.
+    #[command(after_help = "\
+Examples:
+  orchestrate store init
+  orchestrate store init --shared --store /data/lab/store")]
     Init {
         /// Let the group of the folder read and write everything, whatever the umask of those who run is. To choose the
         /// group, run `chgrp -R GROUP DIR` first
@@ -331,6 +419,10 @@ pub(crate) enum StoreCommand {
     /// List recorded results: node, age, size, duration
     Ls(LsArgs),
     /// Show one result: outputs, files, and the preimage of its key
+    #[command(after_help = "\
+Examples:
+  orchestrate store show 3f9ac2
+  orchestrate store show 3f9ac2 --store /data/lab/store")]
     Show {
         /// The key, or its beginning
         key: String,
@@ -338,6 +430,10 @@ pub(crate) enum StoreCommand {
         store: StoreArgs,
     },
     /// Read everything, and report and quarantine corrupt files
+    #[command(after_help = "\
+Examples:
+  orchestrate store verify
+  orchestrate store verify --quick")]
     Verify {
         /// Check lengths, lists and index files alone; the time does not grow with what is stored
         #[arg(long)]
@@ -347,12 +443,20 @@ pub(crate) enum StoreCommand {
     },
     /// Repair the damage that verify reports, so that the next run recomputes only lost results; nobody else may use
     /// the store
+    #[command(after_help = "\
+Examples:
+  orchestrate store repair
+  orchestrate store repair --store /data/lab/store")]
     Repair(StoreArgs),
     /// Delete results unused for long, or the least recently used until the rest fits
     ///
     /// Keeps pinned results, results that a run needs, and the results they were made from. Logs of runs count and are
     /// deleted like results. Without limits here, those in `orchestrate.toml` apply: `[store]` with `max_size = "200
     /// GB"`, `max_age = "90 days"`. With such limits each day's first run collects automatically, and reports it.
+    #[command(after_help = "\
+Examples:
+  orchestrate store gc --max-size 20GB --dry-run
+  orchestrate store gc --max-age 30d")]
     Gc {
         /// Keep at most this much, for example 20GB
         #[arg(long, value_name = "SIZE", value_parser = orchestrate_engine::resources::parse_size)]
@@ -372,11 +476,7 @@ pub(crate) enum StoreCommand {
     /// bytes of them in the store. Published files stay; they are listed, as are the commands to run again. Nobody else
     /// may use the store meanwhile.
     ///
-    /// Remove the file from the data first, or the next run makes everything of it again:
-    ///
-    ///   orchestrate store forget data/images/0001.png --dry-run
-    ///
-    ///   orchestrate store forget --patient 17
+    /// Remove the file from the data first, or the next run makes everything of it again.
     Forget(ForgetArgs),
     /// Keep the results of a run or a spec beyond all limits, until they are unpinned
     ///
@@ -384,6 +484,10 @@ pub(crate) enum StoreCommand {
     /// results that the spec no longer has.
     Pin(PinArgs),
     /// Remove a pin; its results stay until a collection deletes them
+    #[command(after_help = "\
+Examples:
+  orchestrate store unpin submitted
+  orchestrate store unpin 20260131-174502-318-9f02ac")]
     Unpin {
         /// The pin's name
         name: String,
@@ -391,12 +495,20 @@ pub(crate) enum StoreCommand {
         store: StoreArgs,
     },
     /// List the pins
+    #[command(after_help = "\
+Examples:
+  orchestrate store pins
+  orchestrate store pins --store /data/lab/store")]
     Pins(StoreArgs),
     /// Make the private key with which this user signs results, and print its public key for `[store.trust]`
     ///
     /// The private key lies in ~/.config/orchestrate/key (XDG_CONFIG_HOME is respected, and ORCHESTRATE_KEY names
     /// another file), for its owner alone. A key is never overwritten. Whoever has one signs every result; a project
     /// that lists public keys believes no other results.
+    #[command(after_help = "\
+Examples:
+  orchestrate store keygen
+  orchestrate store keygen --show")]
     Keygen {
         /// Only print the public key of the private key that is there
         #[arg(long)]
@@ -406,6 +518,10 @@ pub(crate) enum StoreCommand {
 
 /// The sources to forget.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  orchestrate store forget --patient 17 --dry-run
+  orchestrate store forget data/images/0001.png --dry-run")]
 pub(crate) struct ForgetArgs {
     /// A file that results were made of: its path, its name in the key (`images/0001.png`) or its digest. Or the id of
     /// a patient, as the column `patient` of `labels` has it
@@ -423,6 +539,10 @@ pub(crate) struct ForgetArgs {
 
 /// The results to pin.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  orchestrate store pin experiments/quickstart.toml --name submitted
+  orchestrate store pin 20260131-174502-318-9f02ac")]
 pub(crate) struct PinArgs {
     /// A run, such as 20260131-174502-318-9f02ac (a folder of `runs` in the store), or a spec
     #[arg(value_name = "RUN|SPEC")]
@@ -448,10 +568,38 @@ fn address(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::Cli;
-    use clap::CommandFactory;
+    use clap::{Command, CommandFactory, Parser};
 
     #[test]
     fn arguments_do_not_contradict_each_other() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_ends_with_two_examples_that_are_command_lines() {
+        let mut wrong = Vec::new();
+        check(&Cli::command(), &mut wrong);
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    fn check(command: &Command, wrong: &mut Vec<String>) {
+        let name = command.get_name();
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let examples: Vec<_> = help.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+        if examples.len() < 2 {
+            wrong.push(format!("{name}: {} examples", examples.len()));
+        }
+        for example in examples {
+            if example.len() > 76 {
+                wrong.push(format!("{name}: {example} is wrapped in a terminal of 80 columns"));
+            }
+            // A shell would read on from here.
+            let own = example.split(['>', '|', '&']).next().unwrap_or_default();
+            let words = shlex::split(own).unwrap_or_default();
+            if let Err(error) = Cli::try_parse_from(words) {
+                wrong.push(format!("{name}: {example}: {error}"));
+            }
+        }
+        command.get_subcommands().filter(|command| !command.is_hide_set()).for_each(|command| check(command, wrong));
     }
 }

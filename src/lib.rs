@@ -4,6 +4,7 @@
 
 mod args;
 mod command;
+mod complete;
 mod device;
 mod diagnostic;
 #[cfg(fuzzing)]
@@ -33,6 +34,9 @@ pub type Kinds = &'static [&'static dyn Stage];
 
 /// Runs the command in the arguments of this process, and returns the exit code.
 pub fn main(kinds: Kinds) -> ExitCode {
+    if complete::answered(kinds) {
+        return Outcome::Done.into();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(said) => return Outcome::of_arguments(&said).into(),
@@ -52,6 +56,7 @@ pub fn main(kinds: Kinds) -> ExitCode {
         Command::Explain(args) => command::explain::explain(kinds, args),
         Command::Report(args) => command::report::report(kinds, args),
         Command::Export(command) => command::export::export(kinds, command),
+        Command::Path(args) => command::path::path(kinds, &args),
         Command::Logs(args) => command::logs::logs(args),
         Command::Store(StoreCommand::Init { shared, store }) => command::store::init(shared, store),
         Command::Store(StoreCommand::Ls(args)) => command::ls::ls(kinds, args),
@@ -70,6 +75,8 @@ pub fn main(kinds: Kinds) -> ExitCode {
         Command::Data(DataCommand::Check(args)) => command::data_check::run(kinds, &args),
         Command::Kinds(args) => command::kinds::kinds(kinds, &args),
         Command::Schema(args) => command::schema::schema(kinds, &args),
+        Command::Completions(args) => complete::script(&args),
+        Command::Man(args) => command::man::man(&args),
         Command::Worker => unreachable!("handled above"),
     };
     outcome.unwrap_or_else(Outcome::from_error).into()

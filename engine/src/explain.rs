@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use orchestrate_cache::Preimage;
+use orchestrate_cache::{OutputDigest, Preimage};
 use serde_json::Value as Json;
 
 use crate::node::NodeId;
@@ -18,11 +18,13 @@ pub struct Change {
     pub span: Option<Span>,
     /// For an input that changed: its port and the upstream node.
     pub input: Option<(String, NodeId)>,
+    /// For an input that changed: the digest of its earlier output.
+    pub was: Option<OutputDigest>,
 }
 
 impl Change {
     fn new(sentence: String, span: Option<Span>) -> Self {
-        Self { sentence, span, input: None }
+        Self { sentence, span, input: None, was: None }
     }
 
     fn value(name: &str, was: Option<String>, now: Option<String>, span: Option<Span>) -> Self {
@@ -33,7 +35,11 @@ impl Change {
 
 /// Compares the recorded preimage with the present one. Returns nothing if they are equal.
 pub fn changes(plan: &Plan, id: NodeId, was: &Json, now: &Preimage) -> Vec<Change> {
-    let now = now.to_json();
+    changes_between(plan, id, was, &now.to_json())
+}
+
+/// Compares two preimages as [`changes`] does, where the present one was decoded before.
+pub fn changes_between(plan: &Plan, id: NodeId, was: &Json, now: &Json) -> Vec<Change> {
     let mut changes = Vec::new();
     let text = |json: &Json| Some(shown(json).unwrap_or_default());
     if was["kind"] != now["kind"] {
@@ -58,7 +64,7 @@ pub fn changes(plan: &Plan, id: NodeId, was: &Json, now: &Preimage) -> Vec<Chang
         let of = |json: &Json| {
             if json[section].is_null() { Json::Object(serde_json::Map::new()) } else { json[section].clone() }
         };
-        values("", &of(was), &of(&now), &mut |name, was, now| {
+        values("", &of(was), &of(now), &mut |name, was, now| {
             changes.push(Change::value(name, was, now, None));
         });
     }
@@ -117,9 +123,13 @@ fn inputs(plan: &Plan, id: NodeId, was: &Json, now: &Json, changes: &mut Vec<Cha
         let span = feed.map(|feed| stage.feeds[feed].span.clone());
         let change = Change::new(format!("input {port} {difference}"), span);
         match (was.get(&port), now.get(&port), feed) {
-            (Some(Json::String(_)), Some(Json::String(_)), Some(feed)) => {
+            (Some(was @ Json::String(_)), Some(Json::String(_)), Some(feed)) => {
                 let upstream = plan.feed_items(id, feed).first();
-                changes.push(Change { input: upstream.map(|upstream| (port, *upstream)), ..change });
+                changes.push(Change {
+                    input: upstream.map(|upstream| (port, *upstream)),
+                    was: output_digest(was),
+                    ..change
+                });
             }
             (Some(Json::Array(was)), Some(Json::Array(now)), _) => {
                 changes.extend(gathered(plan, id, &port, was, now, change.span.as_ref()));
@@ -140,16 +150,25 @@ fn gathered(plan: &Plan, id: NodeId, port: &str, was: &[Json], now: &[Json], spa
         let label = if label.is_empty() { String::new() } else { format!("[{label}]") };
         Change::new(format!("input {port}{label} {difference}"), span.cloned())
     };
-    let differences = compared(&by_label(was), &by_label(now));
+    let before = by_label(was);
+    let differences = compared(&before, &by_label(now));
     if differences.is_empty() {
         return vec![change("", "moved")];
     }
     let with_upstream = |(label, difference): (String, &str)| {
         let position = now.iter().position(|item| labels(&item["labels"]) == label);
         let upstream = position.and_then(|position| items.get(position));
-        Change { input: upstream.map(|upstream| (port.to_owned(), *upstream)), ..change(&label, difference) }
+        Change {
+            input: upstream.map(|upstream| (port.to_owned(), *upstream)),
+            was: before.get(&label).and_then(output_digest),
+            ..change(&label, difference)
+        }
     };
     differences.into_iter().map(with_upstream).collect()
+}
+
+fn output_digest(json: &Json) -> Option<OutputDigest> {
+    Some(OutputDigest(json.as_str()?.parse().ok()?))
 }
 
 /// Formats the labels of a point: `model=tiny,fold=3`.

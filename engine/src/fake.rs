@@ -37,7 +37,10 @@ static SCORE: Fake = fake::<ScoreParams>(Facts {
     ..facts("score")
 });
 static TABLE: Fake = fake::<TableParams>(Facts {
-    ports: &[Port { reads: &["scores", "cams"], ..Port::many("scores") }],
+    ports: &[
+        Port { reads: &["scores", "cams"], ..Port::many("scores") },
+        Port { optional: true, ..Port::one("labels") },
+    ],
     outputs: &["table"],
     ..facts("table")
 });

@@ -45,7 +45,7 @@ pub fn log(bytes: &[u8]) {
     }
     let history = History::new(dir.path());
     let _ = (history.events(&run), history.started(&run), history.latest("table"), history.node_log("table"));
-    let _ = history.latest_of(&HashSet::from(["table", "train[model=a,fold=1]"]), 9);
+    let _ = history.latest_of(&HashSet::from(["table", "train[model=a,fold=1]"]), &history.runs(), 9);
     let _: Durations = history.durations(9);
     fs::remove_file(run_dir.join("durations.json")).expect("it was just written");
     let _: Durations = history.durations(9);

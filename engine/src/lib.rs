@@ -17,6 +17,8 @@ pub mod parallel;
 pub mod params;
 pub mod plan;
 pub mod publish;
+pub mod recall;
+pub mod repository;
 pub mod resources;
 pub mod run;
 mod run_id;

@@ -4,7 +4,7 @@ use orchestrate_cache::{Digest, FileDigests};
 
 use crate::diagnostic::{Diagnostic, SpecError};
 use crate::node::NodeId;
-use crate::plan::Plan;
+use crate::plan::{Plan, Recalled};
 use crate::stage::{ExternalFile, FileName};
 
 /// The facts for every set of params of a plan.
@@ -55,6 +55,11 @@ pub fn observe(plan: &Plan, digests: &FileDigests) -> Result<Observed, SpecError
         };
         let mut sets = Vec::with_capacity(stage.param_sets.len());
         for set in &stage.param_sets {
+            if let Some(Recalled { files, env, probes, .. }) = &set.recalled {
+                let files = files.iter().map(|(_, digest)| *digest).collect();
+                sets.push(Seen { files, env: env.clone(), probes: probes.clone() });
+                continue;
+            }
             let files: Vec<_> = set.files.iter().map(|file| (file.path.as_path(), file.stat)).collect();
             let results: Vec<Result<Digest, _>> =
                 if files.is_empty() { Vec::new() } else { digests.digest_many(&files) };

@@ -17,6 +17,8 @@ pub struct SourceFile {
     pub text: String,
     /// The offset of the text among all sources.
     pub base: usize,
+    /// True for a file of a spec, false for an override of the command line.
+    pub is_file: bool,
 }
 
 /// All sources of a spec. Their ranges do not touch, so every offset belongs to one source.
@@ -29,8 +31,26 @@ impl SourceMap {
     /// Adds a text and returns its offset.
     pub(crate) fn add(&mut self, name: impl Into<String>, dir: &Path, text: impl Into<String>) -> usize {
         let base = self.sources.last().map_or(0, |last| last.base + last.text.len() + 1);
-        self.sources.push(SourceFile { name: name.into(), dir: dir.to_owned(), text: text.into(), base });
+        self.sources.push(SourceFile {
+            name: name.into(),
+            dir: dir.to_owned(),
+            text: text.into(),
+            base,
+            is_file: false,
+        });
         base
+    }
+
+    /// Adds the text of a file of a spec and returns its offset.
+    pub(crate) fn add_file(&mut self, name: impl Into<String>, dir: &Path, text: impl Into<String>) -> usize {
+        let base = self.add(name, dir, text);
+        self.sources.last_mut().expect("it was just added").is_file = true;
+        base
+    }
+
+    /// Returns the files of a spec in the order in which they were read.
+    pub fn files(&self) -> impl Iterator<Item = &SourceFile> {
+        self.sources.iter().filter(|source| source.is_file)
     }
 
     /// The source that holds an offset.

@@ -1,8 +1,10 @@
 //! `orchestrate export masks | heatmaps | weights | table NODE --to DIR`.
 
+use anyhow::Context;
 use orchestrate_cache::Access;
 use orchestrate_engine::publish::PointNames;
 use orchestrate_stages::export::{self, Export, ImageFormat, RecordedNode};
+use serde_json::json;
 
 use super::named_nodes::NamedNodes;
 use super::output_files::write_files;
@@ -37,6 +39,7 @@ pub(crate) fn export(kinds: Kinds, command: ExportCommand) -> anyhow::Result<Out
     // A selector names one stage.
     let names = PointNames::new(&study.plan, study.plan.node(nodes[0]).stage as usize);
     let mut written = 0;
+    let mut lines = String::new();
     for id in nodes {
         let (action, outputs) = recorded.action(id)?;
         let node = RecordedNode { kind: study.plan.stage(id).kind.facts().kind, action: &action, outputs: &outputs };
@@ -45,6 +48,18 @@ pub(crate) fn export(kinds: Kinds, command: ExportCommand) -> anyhow::Result<Out
         written += files.names.len();
         let paths: Vec<_> = files.names.iter().map(|name| dir.join(name)).collect();
         write_files(&paths, |file| Ok(files.contents(file)?), args.overwrite)?;
+        if args.json {
+            let node = study.plan.name(id).to_string();
+            for (file, path) in paths.iter().enumerate() {
+                let path = std::path::absolute(path)?;
+                let path = path.to_str().context("JSON holds no paths other than UTF-8")?;
+                let line = json!({ "node": node, "image": files.images.get(file), "file": path });
+                lines += &format!("{line}\n");
+            }
+        }
+    }
+    if args.json {
+        return Outcome::Done.after_saying(terminal::say_as_is(&lines));
     }
     let said = terminal::say(&format!("{} in {}\n", terminal::count(written, "file"), args.to.display()));
     Outcome::Done.after_saying(said)

@@ -161,7 +161,7 @@ fn facts(study: &Study, key: &ActionKey) -> anyhow::Result<Vec<(String, String)>
                 add("device and threads", format!("{}, {}", started.device, started.jobs));
                 add("orchestrate", started.version);
             }
-            Event::RunFinished { counts, elapsed_ms } => {
+            Event::RunFinished { counts, elapsed_ms, .. } => {
                 let took = terminal::duration(elapsed_ms);
                 add("that run", format!("{took}: {} hit, {} ran, {} failed", counts.hit, counts.ran, counts.failed));
             }

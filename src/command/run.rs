@@ -1,8 +1,8 @@
 //! `orchestrate run`: runs a spec, for people or, with `--json`, for programs.
 
-use std::collections::HashMap;
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use orchestrate_engine::event::Reporter;
 use orchestrate_engine::executor::WorkerCommand;
 use orchestrate_engine::node::NodeId;
 use orchestrate_engine::plan::Plan;
-use orchestrate_engine::run::{self, RunError, RunOptions, Selection, Stop, Summary};
+use orchestrate_engine::run::{self, Invocation, RunError, RunOptions, Selection, Stop, Summary};
 use orchestrate_engine::spec::StoreLimits;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::study::{self, Study};
-use super::{gc, pin};
+use super::{gc, pin, tables};
 use crate::Kinds;
 use crate::args::{HowArgs, RunArgs};
 use crate::device::Devices;
@@ -29,9 +29,6 @@ use crate::terminal::{self, Colour, Text};
 
 /// The time that workers get after the first Ctrl-C, so that a training can finish its batch.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// The output file that is printed at the end of a run.
-const PRINTED: &str = "table.txt";
 
 pub(crate) fn run(kinds: Kinds, args: RunArgs) -> anyhow::Result<Outcome> {
     if !args.json {
@@ -48,7 +45,8 @@ fn for_people(kinds: Kinds, args: &RunArgs) -> anyhow::Result<Outcome> {
     let mut listener = progress(&request);
     execute(&request, &args.how, listener.as_mut(), |summary| {
         let text = |(node, text): &(String, String)| format!("{node}\n{text}\n");
-        let said = tables(&request.study, summary)
+        let said = tables::texts(&request.study, &summary.tables)
+            .map_err(anyhow::Error::from)
             .and_then(|tables| terminal::say(&tables.iter().map(text).collect::<String>()));
         terminal::complain_as_is(closing(&request.study, summary).as_str());
         outcome(summary).after_saying(said)
@@ -63,7 +61,7 @@ fn for_programs<W: io::Write>(kinds: Kinds, args: &RunArgs, json: &mut Json<W>) 
     let mut printed = Vec::new();
     let ended = execute(&request, &args.how, json, |summary| {
         unpublished.clone_from(&summary.unpublished);
-        printed = tables(&request.study, summary)?;
+        printed = tables::texts(&request.study, &summary.tables)?;
         Ok(outcome(summary))
     });
     printed.iter().for_each(|(node, text)| json.text(node, text));
@@ -119,6 +117,11 @@ pub(super) fn execute(
         grace: GRACE,
         log_max_bytes: limits.log_max_bytes(),
         merge_tables: Some(orchestrate_stages::tables::tidy::merge),
+        find_tables: Some(tables::find),
+        invocation: Invocation {
+            arguments: std::env::args_os().skip(1).map(|text| text.to_string_lossy().into_owned()).collect(),
+            working_dir: std::env::current_dir().unwrap_or_default(),
+        },
     };
     let stop = stop_on_signals()?;
     let ran = run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut [&mut *listener], &stop);
@@ -181,36 +184,6 @@ fn stop_on_signals() -> anyhow::Result<Stop> {
     Ok(stop)
 }
 
-/// The text of every table of the run with the name of its node, in the order of the spec.
-fn tables(study: &Study, summary: &Summary) -> anyhow::Result<Vec<(String, String)>> {
-    let mut texts = Vec::new();
-    // A kind with fixed outputs writes the same files at each point, so one point tells for all.
-    let digests = |id: NodeId| summary.outputs.digests(id).unwrap_or_default();
-    let mut prints: HashMap<u32, bool> = HashMap::new();
-    let mut outputs = Vec::new();
-    for id in study.plan.ids().filter(|id| !digests(*id).is_empty()) {
-        let has_table = || {
-            let is_free = study.plan.stage(id).kind.facts().outputs.is_empty();
-            is_free || study.store.have_file(digests(id), PRINTED).contains(&true)
-        };
-        if *prints.entry(study.plan.node(id).stage).or_insert_with(has_table) {
-            outputs.extend(digests(id).iter().map(|digest| (id, digest)));
-        }
-    }
-    let have_table = study.store.have_file(&outputs.iter().map(|(_, digest)| **digest).collect::<Vec<_>>(), PRINTED);
-    let tables = outputs.into_iter().zip(have_table).filter(|(_, has_table)| *has_table);
-    let mut tables: Vec<_> = tables.map(|(output, _)| output).collect();
-    tables.sort_by_key(|(id, _)| (study.plan.stage(*id).declared, *id));
-    for (id, digest) in tables {
-        let artifact = study.store.artifact(digest).unwrap_or_default();
-        if let Some(file) = artifact.files.iter().find(|file| file.name == PRINTED) {
-            let table = study.store.read(&file.digest)?;
-            texts.push((study.plan.name(id).to_string(), String::from_utf8_lossy(&table).into_owned()));
-        }
-    }
-    Ok(texts)
-}
-
 /// The last lines of a run: failures and counts.
 pub(super) fn closing(study: &Study, summary: &Summary) -> Text {
     let mut text = Text::new(terminal::colours_on_stderr());
@@ -243,5 +216,14 @@ pub(super) fn closing(study: &Study, summary: &Summary) -> Text {
         _ => text.tally(&parts),
     }
     let _ = writeln!(text, " in {}", terminal::duration(summary.elapsed_ms));
+    for folder in &summary.published {
+        let _ = writeln!(text, "  → {}", shown(folder).display());
+    }
     text
+}
+
+/// Returns a path relative to the working folder if it lies below.
+fn shown(path: &Path) -> PathBuf {
+    let working_dir = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&working_dir).map_or_else(|_| path.to_owned(), Path::to_owned)
 }

@@ -63,6 +63,16 @@ impl Study {
         Ok(Self { plan, observed, store })
     }
 
+    /// The same for a store that must exist: nothing is to be made where nothing can be found.
+    pub(crate) fn open_existing(plan: Plan, store: &StoreArgs, access: Access) -> anyhow::Result<Self> {
+        let dir = store.dir().unwrap_or_else(|| plan.spec.root.join(STORE));
+        if !dir.is_dir() {
+            let help = format!("run `orchestrate run {}` first", plan.spec.path.display());
+            return Err(UsageError(format!("there is no store at {}\nhelp: {help}", dir.display())).into());
+        }
+        Self::open(plan, store, access)
+    }
+
     /// The logs of earlier runs.
     pub(crate) fn history(&self) -> History {
         History::new(self.store.runs_dir())

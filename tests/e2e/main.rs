@@ -14,6 +14,7 @@ mod disk;
 mod errors;
 mod experiments;
 mod forget;
+mod help;
 mod hosts;
 mod input;
 mod limits;

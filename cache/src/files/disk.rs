@@ -297,24 +297,42 @@ pub fn touch(path: &Path) -> Result<()> {
 /// kept from writing. Locks of other hosts may not reach this one, so their files are theirs.
 pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
     let dir = path.parent().expect("a replaced file lies in a folder");
-    let created = create_unfinished(path, OpenOptions::new().write(true)).map_err(StoreError::io("write", path));
-    let (new, mut file) = created?;
-    let mut write = || {
+    replace_by(path, |file| {
         if let Some(rights) = Rights::beside(path) {
-            rights.give(&file, ANY_MODE).map_err(StoreError::io("set the rights of", path))?;
+            rights.give(file, ANY_MODE).map_err(StoreError::io("set the rights of", path))?;
         }
-        append(&mut file, bytes, path)?;
-        if durable {
-            sync(&file, path)?;
-        }
-        step(Change::Rename, "write", path, || fs::rename(&new, path))
-    };
-    if let Err(error) = write() {
+        append(file, bytes, path)?;
+        if durable { sync(file, path) } else { Ok(()) }
+    })?;
+    if durable { sync_dir(dir) } else { Ok(()) }
+}
+
+/// Replaces a whole file, as [`replace`] does, by a read-only copy of what is read; `check` may refuse the copy.
+pub(crate) fn replace_by_copy(
+    path: &Path,
+    mut source: impl io::Read,
+    executable: bool,
+    check: impl FnOnce(&mut File) -> Result<()>,
+) -> Result<()> {
+    let mode = if executable { READ_ONLY | 0o111 } else { READ_ONLY };
+    replace_by(path, |file| {
+        protect_as(file, mode, path, path)?;
+        // The kernel shares the blocks of both files, where the filesystem can.
+        step(Change::Write, "write", path, || io::copy(&mut source, file))?;
+        check(file)
+    })
+}
+
+/// Replaces a whole file by a new one, which `fill` writes.
+fn replace_by(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+    let options = OpenOptions::new().read(true).write(true).clone();
+    let (new, mut file) = create_unfinished(path, &options).map_err(StoreError::io("write", path))?;
+    let written = fill(&mut file).and_then(|()| step(Change::Rename, "write", path, || fs::rename(&new, path)));
+    if written.is_err() {
         // A full disk is not to be filled further.
         let _ = fs::remove_file(&new);
-        return Err(error);
     }
-    if durable { sync_dir(dir) } else { Ok(()) }
+    written
 }
 
 /// Prefix of unfinished files of [`replace`].
@@ -440,9 +458,13 @@ pub(crate) fn private_dir(dir: &Path, prefix: &str) -> Result<tempfile::TempDir>
 /// Dates a file and makes it read-only, for the folder of its final name.
 pub(crate) fn protect(file: &File, modified: SystemTime, finally: &Path, path: &Path) -> Result<()> {
     step(Change::Mark, "date", path, || file.set_modified(modified))?;
+    protect_as(file, READ_ONLY, finally, path)
+}
+
+fn protect_as(file: &File, mode: u32, finally: &Path, path: &Path) -> Result<()> {
     let protected = match Rights::beside(finally) {
-        Some(rights) => rights.give(file, READ_ONLY),
-        None => file.set_permissions(Permissions::from_mode(READ_ONLY)),
+        Some(rights) => rights.give(file, mode),
+        None => file.set_permissions(Permissions::from_mode(mode)),
     };
     protected.map_err(StoreError::io("protect", path))
 }

@@ -103,6 +103,13 @@ impl Checkpoints {
         })
     }
 
+    /// Returns the epochs that the latest checkpoint has behind it, by its name; nothing is read.
+    pub fn epochs_done(&self) -> Option<usize> {
+        let latest = files(&self.dir).pop()?;
+        let name = latest.file_name()?.to_str()?;
+        name.split(['-', '.']).nth(1)?.parse().ok()
+    }
+
     /// Returns the stage's state in an intact checkpoint of this key.
     fn open<'b>(&self, bytes: &'b [u8]) -> Result<&'b [u8], String> {
         let cut = || BrokenFrame::Cut.to_string();
@@ -166,6 +173,8 @@ mod tests {
             checkpoints.save(epochs, checkpoint(&[epochs as u8; 9])).unwrap();
         }
         assert_eq!(latest(&checkpoints), Some(vec![3; 9]));
+        assert_eq!(checkpoints.epochs_done(), Some(3));
+        assert_eq!(Checkpoints::new(&dir.path().join("other"), key).epochs_done(), None);
         let paths = files(&checkpoints.dir);
         assert_eq!(paths.len(), 2);
         let whole = fs::read(&paths[1]).unwrap();

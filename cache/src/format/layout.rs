@@ -17,6 +17,7 @@
 //! | `last-gc` | time of the last garbage collection, in milliseconds since 1970 |
 //! | `lineage` | a JSON line for each collected result (`lineage.rs`) |
 //! | `pins/NAME.json` | results that stay whatever the limits (`pin.rs`) |
+//! | `links/KEY/` | files of results for other programs (`links.rs`) |
 //! | `forgetting` | what an interrupted forgetting has yet to remove (`forget.rs`) |
 //! | `pack-ends` | durable lengths of packs (`pack_lengths.rs`) |
 //! | `stat-cache` | digests of external files (`stat_cache.rs`) |
@@ -379,6 +380,10 @@ impl Layout {
 
     pub(crate) fn last_gc(&self) -> PathBuf {
         self.dir.join("last-gc")
+    }
+
+    pub(crate) fn links(&self) -> PathBuf {
+        self.dir.join("links")
     }
 
     pub(crate) fn pins(&self) -> PathBuf {

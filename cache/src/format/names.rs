@@ -7,7 +7,7 @@ use crate::value::digest::Digest;
 /// Folders created when a store is opened.
 pub(crate) const FOLDERS: [&str; 7] = ["packs", "objects", "tmp", "quarantine", "runs", "checkpoints", "leases.d"];
 /// Folders created on demand.
-pub(crate) const LATER_FOLDERS: [&str; 4] = ["claims", "pins", "lease-files", "stat-caches"];
+pub(crate) const LATER_FOLDERS: [&str; 5] = ["claims", "pins", "lease-files", "stat-caches", "links"];
 /// Files beside them.
 pub(crate) const FILES: [&str; 10] = [
     "format",
@@ -140,6 +140,11 @@ pub(crate) fn is_pin_name(name: &str) -> bool {
 /// Returns whether a name is that of a folder of objects: the first two digits of their digests.
 pub(crate) fn is_prefix(name: &str) -> bool {
     name.len() == 2 && is_hex(name)
+}
+
+/// Returns whether a name is that of a folder with the files of a result: the beginning of its key.
+pub(crate) fn is_laid_out(name: &str) -> bool {
+    name.len() == Digest::SHORT_LEN && is_hex(name)
 }
 
 /// Returns whether a name is that of a checkpoint.

@@ -4,6 +4,7 @@
 
 pub(crate) mod catalog;
 pub(crate) mod last_use;
+pub(crate) mod links;
 pub(crate) mod lookup;
 mod open;
 pub(crate) mod passed_over;

@@ -167,7 +167,7 @@ impl Store {
         }
     }
 
-    fn missing(&self, digest: &Digest) -> StoreError {
+    pub(super) fn missing(&self, digest: &Digest) -> StoreError {
         StoreError::Missing { digest: *digest, dir: self.layout.dir.clone() }
     }
 }

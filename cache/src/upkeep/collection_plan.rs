@@ -13,6 +13,7 @@ use crate::format::record::{Hit, Kind};
 use crate::lock::wait::is_held;
 use crate::store::Store;
 use crate::store::catalog::{self, ObjectFile};
+use crate::store::links;
 use crate::upkeep::compact::{self, Kept};
 use crate::upkeep::gc_report::{Collected, GcPolicy, GcReport, LogUse};
 use crate::upkeep::pin::Pin;
@@ -36,6 +37,8 @@ pub(crate) struct CollectionPlan {
     pub(crate) checkpoints: Vec<ActionKey>,
     /// Other files to remove.
     pub(crate) paths: Vec<PathBuf>,
+    /// Folders of files laid out for other programs to remove.
+    pub(crate) links: Vec<PathBuf>,
 }
 
 /// Results that stay whatever the limits.
@@ -254,7 +257,19 @@ impl Store {
                 plan.paths.push(path);
             }
         }
+        let laid_out = links::folders(&self.layout)?.into_iter();
+        let unused = laid_out.filter(|dir| is_older(Extent::of([dir]).modified_ms, day, now_ms));
+        plan.add_links(unused.collect());
         Ok(())
+    }
+}
+
+impl CollectionPlan {
+    /// Adds folders of files that were laid out.
+    pub(super) fn add_links(&mut self, links: Vec<PathBuf>) {
+        self.report.leftovers += links.len() as u64;
+        self.report.bytes_freed += links.iter().map(|dir| links::size_bytes(dir)).sum::<u64>();
+        self.links = links;
     }
 }
 

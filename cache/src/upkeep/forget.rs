@@ -23,7 +23,7 @@ use crate::format::checkpoint::{self, Checkpoints};
 use crate::format::names;
 use crate::lock::session;
 use crate::store::Store;
-use crate::store::catalog;
+use crate::store::{catalog, links};
 use crate::upkeep::collection_plan::{CollectionPlan, Extent, Protection, files};
 use crate::upkeep::compact::{self, Kept};
 use crate::upkeep::gc::Alone;
@@ -176,7 +176,9 @@ impl Store {
             let files = Checkpoints::new(&self.layout.checkpoint(key), *key).all_files()?;
             report.bytes_freed += Extent::of(&files).size_bytes;
         }
-        Ok(CollectionPlan { report, kept, objects, packs, checkpoints, paths })
+        let mut plan = CollectionPlan { report, kept, objects, packs, checkpoints, paths, links: Vec::new() };
+        plan.add_links(links::folders(&self.layout)?);
+        Ok(plan)
     }
 
     /// Makes removals durable before the list of them goes.
@@ -184,7 +186,8 @@ impl Store {
         let objects = plan.objects.iter().map(|object| self.layout.object(&object.digest));
         let mut folders: BTreeSet<_> =
             objects.chain(plan.paths.iter().cloned()).filter_map(|path| path.parent().map(Path::to_owned)).collect();
-        folders.extend([self.layout.checkpoints(), self.layout.tmp(), self.layout.runs(), self.layout.dir.clone()]);
+        let layout = &self.layout;
+        folders.extend([layout.checkpoints(), layout.tmp(), layout.runs(), layout.links(), layout.dir.clone()]);
         folders.iter().filter(|dir| dir.is_dir()).try_for_each(|dir| disk::sync_dir(dir))
     }
 }

@@ -131,6 +131,9 @@ impl Store {
         for path in &plan.paths {
             keep_refused(disk::remove_file(path), &mut refused)?;
         }
+        for dir in &plan.links {
+            keep_refused(disk::remove_dir(dir), &mut refused)?;
+        }
         for key in &plan.checkpoints {
             keep_refused(Checkpoints::new(&self.layout.checkpoint(key), *key).remove(), &mut refused)?;
         }

@@ -41,7 +41,8 @@ pub struct GcReport {
     pub packs: u64,
     /// Number of keys with removed checkpoints: too old, or followed by a result.
     pub checkpoints: u64,
-    /// Number of old files in quarantine, and of temporary files and claims of dead processes.
+    /// Number of old files in quarantine, of temporary files and claims of dead processes, and of folders of files that
+    /// were laid out and not asked for since.
     pub leftovers: u64,
     /// Collected logs, by index in the given list; the caller removes them.
     pub logs: Vec<usize>,

@@ -43,9 +43,12 @@ impl Digest {
     /// The first twelve hexadecimal digits, enough for people.
     pub fn short(&self) -> String {
         let mut hex = self.to_string();
-        hex.truncate(12);
+        hex.truncate(Self::SHORT_LEN);
         hex
     }
+
+    /// Length of [`Digest::short`].
+    pub(crate) const SHORT_LEN: usize = 12;
 }
 
 /// A map by digest.

@@ -29,7 +29,7 @@ impl Event {
             Self::NodeBlocked { node, by } => NodeLine { by: Some(by), ..NodeLine::new(node, "blocked") },
             Self::NodeCancelled { node } => NodeLine::new(node, "cancelled"),
             Self::Warning { message } => return Some(message_line("warning", message, None)),
-            Self::RunFinished { counts, elapsed_ms } => {
+            Self::RunFinished { counts, elapsed_ms, .. } => {
                 return Some(text(&SummaryLine { reason: "summary", counts: *counts, elapsed_ms: *elapsed_ms }));
             }
             _ => return None,

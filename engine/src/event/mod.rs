@@ -1,6 +1,7 @@
 //! Events of a run, each with its time. Progress, `--json`, the run log and history all read them.
 
 mod json;
+mod origin;
 mod reporter;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use crate::run_id::RunId;
 use crate::stage::Progress;
 
 pub use json::{message_line, output_json};
+pub use origin::{Made, Origin, Surroundings};
 pub use reporter::{Hits, Reporter};
 
 /// An event with its time: one line of a run log.
@@ -139,6 +141,13 @@ pub enum Event {
         /// The node.
         node: NodeName,
     },
+    /// A worker told which device it computed on; once a device.
+    DeviceUsed {
+        /// Its name, make and driver.
+        device: String,
+    },
+    /// The processor and the state of the working tree, from a run in which something had to run.
+    Surroundings(Surroundings),
     /// The run is being stopped; running nodes have a grace period.
     RunStopping,
     /// A problem that people should know of and that stops nothing.
@@ -152,6 +161,9 @@ pub enum Event {
         counts: Counts,
         /// Duration of the run.
         elapsed_ms: u64,
+        /// What it left for people; nothing in logs of earlier versions.
+        #[serde(default, skip_serializing_if = "Made::is_empty")]
+        made: Made,
     },
 }
 
@@ -174,6 +186,9 @@ pub struct RunStarted {
     pub device: String,
     /// Version of orchestrate.
     pub version: String,
+    /// What it was made from; `None` in logs of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Box<Origin>>,
 }
 
 /// The number of nodes by how they ended.

@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::ParamSet;
 use super::problems::Problems;
+use super::recall::{Recall, Recalled};
 use crate::diagnostic::Diagnostic;
 use crate::params::{ParamProblem, ParamTable};
 use crate::source::SourceMap;
@@ -23,6 +24,7 @@ pub(super) struct Binder<'a> {
     spec: &'a Spec,
     stage: &'a StageSpec,
     kind: &'static dyn Stage,
+    recall: Option<&'a dyn Recall>,
     /// Axes of the spec that bind at least one param.
     pub(super) axes: Vec<usize>,
     /// Written params, with the defaults `seed` and `folds` of the engine.
@@ -42,7 +44,7 @@ impl<'a> Binder<'a> {
         shared: impl Fn(usize) -> bool,
         problems: &mut Vec<Diagnostic>,
     ) -> Self {
-        let mut binder = Self { spec, stage, kind, axes: Vec::new(), base: stage.params.clone() };
+        let mut binder = Self { spec, stage, kind, recall: None, axes: Vec::new(), base: stage.params.clone() };
         binder.check_with(over, problems);
         for &axis in over {
             if binder.binds(axis, shared(axis)) {
@@ -68,12 +70,17 @@ impl<'a> Binder<'a> {
         binder
     }
 
+    /// Lets records stand in for external files.
+    pub(super) fn recalling(self, recall: Option<&'a dyn Recall>) -> Self {
+        Self { recall, ..self }
+    }
+
     fn check_with(&self, over: &[usize], problems: &mut Vec<Diagnostic>) {
         let stage = self.stage.name.get_ref();
         for (written_param, written_axis) in &self.stage.with {
             let (param, axis) = (written_param.get_ref(), written_axis.get_ref());
             if !over.iter().any(|index| self.spec.axes[*index].name.get_ref() == axis) {
-                let names = self.stage.over.iter().map(|over| over.get_ref().as_str());
+                let names = over.iter().map(|index| self.spec.axes[*index].name.get_ref().as_str());
                 let message = format!("`with` reads axis `{axis}`, which stage `{stage}` does not vary over");
                 problems.push(Diagnostic::error(message).at(written_axis.span()).names("its axes", axis, names));
             }
@@ -229,8 +236,14 @@ impl<'a> Binder<'a> {
                 return None;
             }
         };
-        let files = match self.kind.files(&params) {
+        let recall = |recall: &dyn Recall| recall.recall(self.kind.facts().kind, self.kind.facts().version, &keyed);
+        let mut recalled = self.recall.filter(|source| source.comes_first()).and_then(recall);
+        let files = match recalled.as_ref().map_or_else(|| self.kind.files(&params), |found| Ok(found.file_names())) {
             Ok(files) => files,
+            Err(_) if is_gone(&params, self.kind) && self.recall.and_then(recall).is_some() => {
+                recalled = self.recall.and_then(recall);
+                recalled.iter().flat_map(Recalled::file_names).collect()
+            }
             Err(errors) => {
                 for error in errors {
                     let message = format!("stage `{}`: {error}", self.stage.name.get_ref());
@@ -241,7 +254,7 @@ impl<'a> Binder<'a> {
             }
         };
         let spans = table.get_ref().iter().map(|(key, value)| (key.get_ref().to_string(), value.span())).collect();
-        Some(ParamSet { outputs: self.kind.outputs(&params), params, keyed, files, spans })
+        Some(ParamSet { outputs: self.kind.outputs(&params), params, keyed, files, recalled, spans })
     }
 }
 
@@ -321,6 +334,16 @@ fn resolve(params: &mut Json, field: &str, written: Option<&Located>, sources: &
         _ => {}
     }
     Ok(())
+}
+
+/// Returns whether a file or folder that the params name does not exist.
+fn is_gone(params: &Json, kind: &dyn Stage) -> bool {
+    let named = kind.facts().path_fields.iter().filter_map(|field| params.pointer(&pointer(field)));
+    let paths = named.flat_map(|value| match value {
+        Json::Array(paths) => paths.iter().filter_map(Json::as_str).collect(),
+        path => path.as_str().into_iter().collect::<Vec<_>>(),
+    });
+    paths.into_iter().any(|path: &str| !Path::new(path).exists())
 }
 
 fn remove(params: &mut Json, field: &str) {

@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use super::bind::{self, Binder, UsedKeys};
 use super::link::{Link, LinkFeed, links, or};
 use super::problems::Problems;
-use super::{Feed, Node, ParamSet, Plan, PlannedStage, Points, publish_folders};
+use super::recall::Recall;
+use super::{Feed, Node, ParamSet, Plan, PlannedStage, Points, idle, publish_folders};
 use crate::diagnostic::{Diagnostic, Names, Severity, SpecError};
 use crate::node::NodeId;
 use crate::spec::Spec;
@@ -18,10 +19,21 @@ use crate::stage::Stage;
 
 /// Plans a spec with the given kinds of stages. Errors: all problems at once.
 pub fn build(spec: Spec, kinds: &[&'static dyn Stage]) -> Result<Plan, SpecError> {
+    build_recalling(spec, kinds, None)
+}
+
+/// Plans a spec as [`build`] does; records of runs may stand in for external files. Each stage for which they do is a
+/// warning, unless the plan is that of a run.
+pub fn build_recalling(
+    spec: Spec,
+    kinds: &[&'static dyn Stage],
+    recall: Option<&dyn Recall>,
+) -> Result<Plan, SpecError> {
     let mut problems = Problems::new(spec.findings.clone());
     let (links, sorted) = links(&spec, kinds, &mut problems);
     let mut builder = PlanBuilder {
         spec: &spec,
+        recall,
         problems,
         planned: vec![None; links.len()],
         used_keys: UsedKeys::new(),
@@ -32,10 +44,14 @@ pub fn build(spec: Spec, kinds: &[&'static dyn Stage]) -> Result<Plan, SpecError
         feed_starts: vec![0],
     };
     for declared in sorted {
-        builder.stage(declared, &links[declared]);
+        builder.stage(declared, &links);
     }
+    idle::check(&spec, &links, &mut builder.problems);
     builder.unused_keys();
     publish_folders::check(&spec, &builder.stages, &mut builder.problems);
+    if recall.is_some_and(|recall| !recall.comes_first()) {
+        builder.warn_of_recalled();
+    }
     let PlanBuilder { problems, stages, nodes, items, feed_starts, .. } = builder;
     let problems = problems.all();
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
@@ -47,6 +63,7 @@ pub fn build(spec: Spec, kinds: &[&'static dyn Stage]) -> Result<Plan, SpecError
 /// A plan under construction.
 struct PlanBuilder<'a> {
     spec: &'a Spec,
+    recall: Option<&'a dyn Recall>,
     problems: Problems,
     /// For each declared stage: its index in `stages`, once it is planned.
     planned: Vec<Option<usize>>,
@@ -64,7 +81,8 @@ struct PlanBuilder<'a> {
 
 impl PlanBuilder<'_> {
     /// Plans one stage; the stages that feed it are planned before.
-    fn stage(&mut self, declared: usize, link: &Link) {
+    fn stage(&mut self, declared: usize, links: &[Link]) {
+        let link = &links[declared];
         let stage = &self.spec.stages[declared];
         let Some(kind) = link.kind else {
             self.incomplete = true;
@@ -76,12 +94,9 @@ impl PlanBuilder<'_> {
             return;
         }
         let spec = self.spec;
-        let shared = |axis: usize| {
-            link.feeds.iter().any(|feed| {
-                spec.stages[feed.stage].over.iter().any(|over| over.get_ref() == spec.axes[axis].name.get_ref())
-            })
-        };
-        let binder = Binder::new(spec, stage, kind, &link.over, shared, &mut self.problems);
+        let inputs = link.feeds.iter().map(|feed| &links[feed.stage]);
+        let shared = |axis: usize| inputs.clone().any(|input| !input.axes_known || input.over.contains(&axis));
+        let binder = Binder::new(spec, stage, kind, &link.over, shared, &mut self.problems).recalling(self.recall);
         self.used_keys.extend(binder.used_keys());
         let points = match Points::new(spec, link.over.clone()) {
             Ok(points) => points,
@@ -220,6 +235,21 @@ impl PlanBuilder<'_> {
             );
             let help = "exclude the point for this stage too, by naming only axes that it varies over";
             self.problems.push_once(Diagnostic::error(message).at(feed.written.span()).help(help));
+        }
+    }
+
+    /// Warns of each stage whose data are gone.
+    fn warn_of_recalled(&mut self) {
+        for stage in &self.stages {
+            let Some(recalled) = stage.param_sets.iter().find_map(|set| set.recalled.as_ref()) else { continue };
+            let files = match recalled.files.len() {
+                1 => "1 file is".to_owned(),
+                number => format!("{number} files are"),
+            };
+            let message =
+                format!("the data of stage `{}` are gone: {files} taken as run {} had them", stage.name, recalled.run);
+            let warning = Diagnostic::warning(message).at(self.spec.stages[stage.declared].name.span());
+            self.problems.push(warning.help("what is recorded can be shown; a run needs the data again"));
         }
     }
 

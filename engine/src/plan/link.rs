@@ -1,4 +1,5 @@
-//! Resolves names in stages: kinds, axes and inputs. Thousands of wrong names cost linear time.
+//! Resolves names in stages: kinds, axes and inputs; then hands axes down from inputs to stages that inherit them.
+//! Thousands of wrong names cost linear time.
 
 use std::collections::HashSet;
 
@@ -18,7 +19,24 @@ pub(super) fn links(
     let declared = DeclaredNames::new(spec);
     let mut links: Vec<_> = spec.stages.iter().map(|stage| link(&declared, stage, kinds, problems)).collect();
     let sorted = sort(spec, &mut links, problems);
+    sorted.iter().for_each(|stage| inherit(*stage, &mut links));
     (links, sorted)
+}
+
+/// Adds the axes that a stage inherits from its inputs, which have theirs.
+fn inherit(stage: usize, links: &mut [Link]) {
+    let link = &links[stage];
+    if !link.kind.is_some_and(|kind| kind.facts().inherits_axes()) {
+        return;
+    }
+    let inputs = || link.feeds.iter().map(|feed| &links[feed.stage]);
+    let mut over = link.over.clone();
+    over.extend(inputs().flat_map(|input| &input.over));
+    over.sort_unstable();
+    over.dedup();
+    let axes_known = link.whole && inputs().all(|input| input.axes_known);
+    let link = &mut links[stage];
+    (link.over, link.axes_known, link.whole) = (over, axes_known, axes_known);
 }
 
 /// The names to which stages refer.
@@ -55,12 +73,11 @@ fn sort(spec: &Spec, links: &mut [Link], problems: &mut Vec<Diagnostic>) -> Vec<
         for cycle in cycles {
             problems.push(cycle_problem(spec, &cycle));
             for stage in cycle {
-                links[stage].feeds.clear();
-                links[stage].whole = false;
+                links[stage].lose_inputs();
             }
         }
         if rounds == CYCLE_ROUNDS {
-            links.iter_mut().for_each(|link| (link.whole, link.feeds) = (false, Vec::new()));
+            links.iter_mut().for_each(Link::lose_inputs);
         }
     }
 }
@@ -70,9 +87,17 @@ pub(super) struct Link {
     pub(super) kind: Option<&'static dyn Stage>,
     /// True if all its axes and inputs are known. Otherwise it is not planned, as further errors might be wrong.
     pub(super) whole: bool,
-    /// Indices into the spec's axes.
+    /// Indices into the spec's axes, ascending: those listed and those inherited.
     pub(super) over: Vec<usize>,
+    /// True if `over` has all its axes.
+    pub(super) axes_known: bool,
     pub(super) feeds: Vec<LinkFeed>,
+}
+
+impl Link {
+    fn lose_inputs(&mut self) {
+        (self.whole, self.axes_known, self.feeds) = (false, false, Vec::new());
+    }
 }
 
 /// One stage that feeds one port, with its name resolved.
@@ -116,6 +141,8 @@ fn link(
         }
     }
     over.sort_unstable();
+    // An unknown kind may inherit.
+    let axes_known = whole && kind.is_some();
     let mut feeds = Vec::new();
     let facts = kind.map(|kind| kind.facts());
     for (name, port_spec) in &stage.inputs {
@@ -152,7 +179,7 @@ fn link(
         let rank = |feed: &LinkFeed| facts.ports.iter().position(|port| port.name == feed.name).unwrap_or(usize::MAX);
         feeds.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.name.cmp(&b.name)));
     }
-    Link { kind, whole, over, feeds }
+    Link { kind, whole, over, axes_known, feeds }
 }
 
 pub(super) fn or(names: &[&str]) -> String {

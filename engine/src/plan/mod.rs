@@ -5,11 +5,13 @@
 
 mod bind;
 mod build;
+mod idle;
 mod link;
 mod order;
 mod point;
 mod problems;
 mod publish_folders;
+mod recall;
 mod select;
 #[cfg(test)]
 mod tests;
@@ -22,9 +24,10 @@ use crate::spec::axis::Axis;
 use crate::spec::{Spec, StageSpec};
 use crate::stage::{FileName, Stage};
 
-pub use build::build;
+pub use build::{build, build_recalling};
 pub use point::Points;
 pub use publish_folders::check_store;
+pub use recall::{Recall, Recalled};
 pub use select::{SelectError, Selector};
 
 /// The immutable graph of nodes.
@@ -114,6 +117,8 @@ pub struct ParamSet {
     pub outputs: Vec<String>,
     /// External files that it reads.
     pub files: Vec<FileName>,
+    /// The record that the files are from, where they are not those on disk.
+    pub recalled: Option<Recalled>,
     /// Name and location of each param that was written or bound.
     pub spans: Vec<(String, Span)>,
 }

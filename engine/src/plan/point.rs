@@ -116,7 +116,7 @@ impl Filter {
         let exclude = spec
             .exclude
             .iter()
-            .filter_map(|point| point.iter().map(|(axis, value)| Some((position(axis)?, *value))).collect())
+            .filter_map(|point| point.get_ref().iter().map(|(axis, value)| Some((position(axis)?, *value))).collect())
             .collect();
         let zip = spec.zip.iter().map(|group| group.iter().filter_map(position).collect::<Vec<_>>());
         Self { exclude, zip: zip.filter(|group| group.len() > 1).collect() }

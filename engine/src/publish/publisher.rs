@@ -139,6 +139,16 @@ impl<'a> Publisher<'a> {
         results
     }
 
+    /// Returns the folders in which a point is up to date, in the order of the spec.
+    pub(crate) fn folders(&self) -> Vec<PathBuf> {
+        let is_current = |publication: &Publication| publication.current.iter().any(Option::is_some);
+        let stages = self.stages.iter().zip(&self.plan.stages);
+        let current = stages.filter_map(|(publication, stage)| Some((stage, publication.as_ref()?)));
+        let mut folders: Vec<_> = current.filter(|(_, publication)| is_current(publication)).collect();
+        folders.sort_by_key(|(stage, _)| stage.declared);
+        folders.into_iter().map(|(_, publication)| publication.folder.root.clone()).collect()
+    }
+
     /// Takes the warnings since the last call.
     pub(crate) fn take_warnings(&mut self) -> Vec<String> {
         let publications = self.stages.iter_mut().flatten();

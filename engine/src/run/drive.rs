@@ -15,6 +15,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use orchestrate_cache::native_path::NativePath;
 use orchestrate_cache::{
     ActionKey, Checkpoints, Digest, Lease, OutputDigest, Patience, Preimage, Stamps, Store, StoreError, fault,
 };
@@ -23,13 +24,14 @@ use super::action::{ActionMaker, Lost};
 use super::executors::Executors;
 use super::lookup::{Lookup, Lookups};
 use super::options::{RunOptions, Stop};
+use super::origin::{self, Inquiry};
 use super::prepare;
 use super::publications::Publications;
 use super::record::{Provenance, record};
 use super::summary::{NodeFailure, RunError, Summary};
 use super::telling::Teller;
 use super::trust;
-use crate::event::{Event, Hits, Reporter, RunStarted, now_ms};
+use crate::event::{Event, Hits, Made, Reporter, RunStarted, now_ms};
 use crate::executor::{Failure, Finished, Report, Request, Verdict};
 use crate::known::Outputs;
 use crate::node::{NodeId, NodeName};
@@ -49,6 +51,9 @@ const JOBS_WITHOUT_A_WARNING: usize = 8;
 
 /// The number of runs whose durations estimate those of this one.
 const RUNS_FOR_ESTIMATE: usize = 20;
+
+/// The most tables whose digests the log keeps.
+const TABLES_LOGGED: usize = 16;
 
 /// The number of times that lost inputs of one node are remade. If one is lost once more, the disk is failing.
 const REPAIRS_MAX: u32 = 3;
@@ -99,6 +104,10 @@ pub(super) struct Drive<'a, 'l, 'r> {
     /// Nodes whose deferral was reported.
     deferred: HashSet<NodeId>,
     failures: Vec<NodeFailure>,
+    /// Facts about the machine and the working tree, asked for at the first miss.
+    inquiry: Inquiry,
+    /// Descriptions of devices that were reported.
+    devices_used: HashSet<String>,
     /// True once no more nodes may start.
     stopping: bool,
     /// True once durations of earlier runs were read; a run without misses needs none.
@@ -139,6 +148,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             jobs: threads,
             device: if options.devices.is_empty() { "cpu".to_owned() } else { options.devices.join(",") },
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            origin: Some(Box::new(origin::origin(plan, &options.invocation))),
         }));
         if let Some(jobs) = options.jobs.filter(|jobs| *jobs > threads.saturating_mul(JOBS_WITHOUT_A_WARNING)) {
             let asked = threads_asked();
@@ -162,6 +172,8 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             active: HashMap::new(),
             deferred: HashSet::new(),
             failures: Vec::new(),
+            inquiry: Inquiry::new(),
+            devices_used: HashSet::new(),
             stopping: false,
             estimated: false,
             rechecked: Instant::now(),
@@ -185,8 +197,14 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             .for_each(|text| self.teller.warn(text));
         let counts = self.scheduler.counts();
         trust::notes(self.store, counts.ran > 0).into_iter().for_each(|note| self.teller.warn(note));
+        let found = self.inquiry.finish();
+        found.into_iter().for_each(|found| self.teller.report(Event::Surroundings(found)));
+        let outputs = self.lookups.known.all_outputs();
+        let tables = self.options.find_tables.map(|find| find(self.plan, outputs, self.store)).unwrap_or_default();
+        let published = self.publications.folders();
         let elapsed_ms = milliseconds(self.started.elapsed());
-        self.teller.report(Event::RunFinished { counts, elapsed_ms });
+        let made = self.made(&tables, &published);
+        self.teller.report(Event::RunFinished { counts, elapsed_ms, made });
         Ok(Summary {
             run: self.teller.run().clone(),
             counts,
@@ -194,8 +212,16 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             interrupted: stop.asked(),
             failures: self.failures,
             outputs: self.lookups.known.into_outputs(),
+            tables,
+            published,
             unpublished: self.publications.failures,
         })
+    }
+
+    /// Returns what the log keeps of tables and published folders.
+    fn made(&self, tables: &[(NodeId, OutputDigest)], published: &[PathBuf]) -> Made {
+        let named = tables.iter().take(TABLES_LOGGED).map(|(id, digest)| (self.name(*id).to_string(), *digest));
+        Made { tables: named.collect(), published: published.iter().cloned().map(NativePath).collect() }
     }
 
     fn run_loop(&mut self, stop: &Stop) -> Result<(), RunError> {
@@ -219,6 +245,8 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             }
             self.settle(recorded)?;
             self.recheck()?;
+            let found = self.inquiry.poll();
+            found.into_iter().for_each(|found| self.teller.report(Event::Surroundings(found)));
             self.store.take_warnings().into_iter().for_each(|warning| self.teller.warn(warning));
             self.teller.tick();
         }
@@ -260,6 +288,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
     fn miss(&mut self, id: NodeId) {
         if !self.estimated {
             self.estimated = true;
+            self.inquiry.start(self.plan, self.store.dir());
             let durations = History::new(self.store.runs_dir()).makes_summaries_again().durations(RUNS_FOR_ESTIMATE);
             let (plan, selection) = (self.plan, self.selection);
             self.scheduler.set_estimates(|slot| prepare::estimate_ms(plan, selection.node(slot), Some(&durations)));
@@ -510,7 +539,10 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             }
             Report::Device { batch, description } => {
                 if let Some(active) = self.active.get_mut(&batch) {
-                    active.device = description;
+                    active.device.clone_from(&description);
+                }
+                if self.devices_used.insert(description.clone()) {
+                    self.teller.report(Event::DeviceUsed { device: description });
                 }
             }
             Report::Finished(finished) => self.record_batch(finished, recorded)?,

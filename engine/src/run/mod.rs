@@ -16,6 +16,7 @@ mod drive;
 mod executors;
 mod lookup;
 mod options;
+mod origin;
 mod prepare;
 mod publications;
 mod record;
@@ -31,7 +32,7 @@ use crate::plan::Plan;
 
 pub use crate::selection::Selection;
 pub use action::{ActionMaker, Lost};
-pub use options::{RunOptions, Stop};
+pub use options::{FindTables, Invocation, RunOptions, Stop};
 pub use summary::{NodeFailure, RunError, Summary};
 pub use trust::passed_over;
 

@@ -1,11 +1,16 @@
 //! The request of a run beside its plan.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use orchestrate_cache::{OutputDigest, Store};
+
 use crate::executor::WorkerCommand;
+use crate::known::KnownOutputs;
 use crate::node::NodeId;
+use crate::plan::Plan;
 use crate::publish::MergeTables;
 
 /// The request of a run beside its plan.
@@ -27,6 +32,22 @@ pub struct RunOptions {
     pub log_max_bytes: u64,
     /// Joins the tables of the points of a published stage; without it they are not joined.
     pub merge_tables: Option<MergeTables>,
+    /// Finds the tables of a run, for its summary and its log.
+    pub find_tables: Option<FindTables>,
+    /// The command that asks for the run, for its log.
+    pub invocation: Invocation,
+}
+
+/// Finds the outputs that people see as tables, among those that are known.
+pub type FindTables = fn(&Plan, &KnownOutputs, &Store) -> Vec<(NodeId, OutputDigest)>;
+
+/// The command that asks for a run.
+#[derive(Clone, Debug, Default)]
+pub struct Invocation {
+    /// The arguments of the program.
+    pub arguments: Vec<String>,
+    /// The working folder.
+    pub working_dir: PathBuf,
 }
 
 /// A request to stop, from a signal handler or another thread.

@@ -1,5 +1,7 @@
 //! Publication of outputs during a run.
 
+use std::path::PathBuf;
+
 use orchestrate_cache::{ActionKey, StoreError};
 
 use super::lookup::Lookup;
@@ -24,6 +26,11 @@ impl<'a> Publications<'a> {
     /// Returns whether the stage of a node publishes.
     pub(super) fn concern(&self, id: NodeId) -> bool {
         self.publisher.publishes(id)
+    }
+
+    /// Returns the folders to which this run published, or in which it found everything published.
+    pub(super) fn folders(&self) -> Vec<PathBuf> {
+        self.publisher.folders()
     }
 
     /// Publishes the outputs of nodes that have just run.

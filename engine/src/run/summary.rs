@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use orchestrate_cache::StoreError;
+use orchestrate_cache::{OutputDigest, StoreError};
 
 use crate::diagnostic::SpecError;
 use crate::event::Counts;
@@ -25,6 +25,10 @@ pub struct Summary {
     pub failures: Vec<NodeFailure>,
     /// Outputs of every node that succeeded.
     pub outputs: KnownOutputs,
+    /// Outputs that people see as tables; see [`RunOptions::find_tables`](super::RunOptions::find_tables).
+    pub tables: Vec<(NodeId, OutputDigest)>,
+    /// Published folders that are up to date, in the order of the spec.
+    pub published: Vec<PathBuf>,
     /// Publications that failed.
     pub unpublished: Vec<String>,
 }

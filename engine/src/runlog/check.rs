@@ -183,7 +183,11 @@ mod tests {
             let node = NodeName::new(stage, Point::default());
             log.report(&TimedEvent::now(Event::NodeRan { node, key, outputs: vec![], elapsed_ms: 500 }));
         }
-        log.report(&TimedEvent::now(Event::RunFinished { counts: Default::default(), elapsed_ms: 900 }));
+        log.report(&TimedEvent::now(Event::RunFinished {
+            counts: Default::default(),
+            elapsed_ms: 900,
+            made: Default::default(),
+        }));
         log.dir().to_owned()
     }
 
@@ -228,7 +232,11 @@ mod tests {
         let path = log.dir().join(EVENTS);
         let text = fs::read_to_string(&path).expect("it was written");
         fs::write(&path, text.replace("full", "null")).expect("the folder is writable");
-        log.report(&TimedEvent::now(Event::RunFinished { counts: Default::default(), elapsed_ms: 900 }));
+        log.report(&TimedEvent::now(Event::RunFinished {
+            counts: Default::default(),
+            elapsed_ms: 900,
+            made: Default::default(),
+        }));
         let damaged = check(runs.path());
         assert_eq!(damaged.len(), 1, "a seal is of what was meant, not of what is there");
     }

@@ -165,7 +165,11 @@ mod tests {
     }
 
     fn finish(mut log: RunLog) -> PathBuf {
-        log.report(&TimedEvent::now(Event::RunFinished { counts: Counts::default(), elapsed_ms: 1 }));
+        log.report(&TimedEvent::now(Event::RunFinished {
+            counts: Counts::default(),
+            elapsed_ms: 1,
+            made: Default::default(),
+        }));
         log.dir().to_owned()
     }
 

@@ -2,16 +2,17 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
-use orchestrate_cache::{ActionKey, disk};
+use orchestrate_cache::{ActionKey, Digest, disk, is_held};
+use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::durations::Durations;
-use super::hits::HitList;
+use super::hits::{self, HitList};
 use super::layout::{DURATIONS, EVENTS, EVENTS_BYTES_MAX, LOGS, log_name};
-use crate::event::{Event, RunStarted, TimedEvent};
+use crate::event::{Counts, Event, Made, Origin, RunStarted, TimedEvent};
 use crate::node::NodeName;
 use crate::run_id::RunId;
 
@@ -24,6 +25,9 @@ const NODES_HIT: &str = r#""event":"nodes_hit""#;
 /// The most bytes read of the first line of a log, which has all overrides of the run.
 const LINE_BYTES_MAX: u64 = 1 << 26;
 
+/// The most bytes read of the end of a log, for its last line.
+const END_BYTES: u64 = 1 << 16;
+
 /// The most runs searched for durations, including runs of hits only, which have none.
 const DURATION_RUNS_SEARCHED: usize = 1000;
 
@@ -35,6 +39,17 @@ const DURATIONS_BYTES_MAX: usize = 1 << 28;
 pub struct History {
     runs_dir: PathBuf,
     makes_again: bool,
+}
+
+/// The last event of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finished {
+    /// The number of nodes by how they ended.
+    pub counts: Counts,
+    /// Duration of the run.
+    pub elapsed_ms: u64,
+    /// What it left for people.
+    pub made: Made,
 }
 
 /// The end of a node in one run.
@@ -51,8 +66,8 @@ pub struct NodeEnd {
 pub struct Latest {
     /// The latest failure, if the node has not succeeded since.
     pub failed: Option<NodeEnd>,
-    /// The latest success: the node was a hit, or ran.
-    pub done: Option<NodeEnd>,
+    /// The latest successes (the node was a hit, or ran), the newest first, each with another key.
+    pub done: Vec<NodeEnd>,
 }
 
 impl History {
@@ -97,6 +112,27 @@ impl History {
         })
     }
 
+    /// Returns the last event of a run, if the run has ended; reads the end of its log alone.
+    pub fn finished(&self, run: &RunId) -> io::Result<Option<Finished>> {
+        let mut file = disk::open(&self.dir(run).join(EVENTS)).map_err(io::Error::other)?;
+        let length = file.metadata()?.len();
+        let mut end = Vec::new();
+        file.seek(SeekFrom::Start(length.saturating_sub(END_BYTES)))?;
+        file.take(END_BYTES).read_to_end(&mut end)?;
+        let last = end.strip_suffix(b"\n").and_then(|end| end.rsplit(|byte| *byte == b'\n').next());
+        Ok(match last.map(serde_json::from_slice) {
+            Some(Ok(TimedEvent { event: Event::RunFinished { counts, elapsed_ms, made }, .. })) => {
+                Some(Finished { counts, elapsed_ms, made })
+            }
+            _ => None,
+        })
+    }
+
+    /// Returns whether a run still writes its log.
+    pub fn is_alive(&self, run: &RunId) -> bool {
+        is_held(&self.dir(run).join(EVENTS))
+    }
+
     /// Returns the keys of all hits of a run and of all nodes that ran, sorted, without duplicates.
     ///
     /// Errors: a log that cannot be read, or a list of hits that is lost.
@@ -122,40 +158,62 @@ impl History {
 
     /// Returns the end of a node in the newest run where it was a hit, ran, or failed with a known key.
     pub fn latest(&self, node: &str) -> Option<NodeEnd> {
-        let latest = self.latest_of(&HashSet::from([node]), usize::MAX).remove(node)?;
-        latest.failed.or(latest.done)
+        let mut latest = self.latest_of(&HashSet::from([node]), &self.runs(), 1).remove(node)?;
+        latest.failed.take().or_else(|| latest.done.pop())
     }
 
-    /// Returns the latest ends of some nodes, by name, in the newest `max_runs` runs.
-    pub fn latest_of(&self, nodes: &HashSet<&str>, max_runs: usize) -> HashMap<String, Latest> {
+    /// Returns the runs of a study, the newest first: those of the same spec, or of the same experiment in the same
+    /// project. Reads the first lines of the newest `searched` runs.
+    pub fn runs_of(&self, spec: &Path, root: &Path, experiment: &str, searched: usize) -> Vec<RunId> {
+        let is_of = |run: &RunId| {
+            let Ok(Some(started)) = self.started(run) else { return false };
+            let is_same = |origin: &Origin| origin.experiment == experiment && origin.root == root;
+            started.spec == spec || started.origin.as_deref().is_some_and(is_same)
+        };
+        let runs: Vec<_> = self.runs().into_iter().take(searched).collect();
+        runs.into_par_iter().filter(is_of).collect()
+    }
+
+    /// Returns the latest ends of some nodes, by name, in some runs, the newest first; for each node up to `max_ends`
+    /// successes with different keys. Stops at the first run after which nothing is wanted.
+    pub fn latest_of(&self, nodes: &HashSet<&str>, runs: &[RunId], max_ends: usize) -> HashMap<String, Latest> {
         let mut found: HashMap<String, Latest> = HashMap::new();
-        let is_done = |found: &HashMap<String, Latest>, node: &str| found.get(node).is_some_and(|it| it.done.is_some());
-        for run in self.runs().into_iter().take(max_runs) {
-            if nodes.iter().all(|node| is_done(&found, node)) {
+        let count = |found: &HashMap<String, Latest>, node: &str| found.get(node).map_or(0, |it| it.done.len());
+        let prefixes: Vec<_> = nodes.iter().map(|node| (*node, hits::prefix(node))).collect();
+        let mut lists = HashSet::new();
+        for run in runs {
+            if nodes.iter().all(|node| count(&found, node) >= max_ends) {
                 break;
             }
-            let Ok(text) = self.text(&run) else { continue };
-            let end = |key| Some(NodeEnd { run: run.clone(), key });
-            // From the end, as the last event of a node counts.
+            let Ok(text) = self.text(run) else { continue };
+            // Nodes that ended in this run: the last event of a node counts.
+            let mut ended = HashSet::new();
+            let add = |found: &mut HashMap<String, Latest>, node: &str, key| {
+                let latest = found.entry(node.to_owned()).or_default();
+                if latest.done.len() < max_ends && latest.done.iter().all(|end| end.key != key) {
+                    latest.done.push(NodeEnd { run: run.clone(), key });
+                }
+            };
             for line in lines(&text).rev() {
-                if let Some(list) = self.hit_list(line) {
-                    for node in nodes {
-                        if !is_done(&found, node)
-                            && let Some(key) = list.as_ref().and_then(|list| list.key(node))
-                        {
-                            found.entry((*node).to_owned()).or_default().done = end(key);
+                if let Some(name) = list_in(line) {
+                    // Runs of the same hits share a list.
+                    let list = lists.insert(name).then(|| HitList::read(&self.runs_dir, &name)).flatten();
+                    for (node, prefix) in list.iter().flat_map(|_| &prefixes) {
+                        if let Some(key) = list.as_ref().and_then(|list| list.key_at(prefix)) {
+                            add(&mut found, node, key);
                         }
                     }
                 } else if let Some(node) = name_in(line).filter(|node| nodes.contains(node.as_str()))
-                    && !is_done(&found, &node)
+                    && !ended.contains(&node)
                     && let Some(End { key, failed }) = End::read(line)
                 {
-                    let latest = found.entry(node).or_default();
-                    if failed {
-                        latest.failed = latest.failed.take().or_else(|| end(key));
-                    } else {
-                        latest.done = end(key);
+                    if !failed {
+                        add(&mut found, &node, key);
+                    } else if count(&found, &node) == 0 {
+                        let latest = found.entry(node.clone()).or_default();
+                        latest.failed.get_or_insert_with(|| NodeEnd { run: run.clone(), key });
                     }
+                    ended.insert(node);
                 }
             }
         }
@@ -206,13 +264,7 @@ impl History {
 
     /// Returns the list of hits that a line names: `None` if it names none, `Some(None)` if the list is lost.
     fn hit_list(&self, line: &str) -> Option<Option<HitList>> {
-        if !line.contains(NODES_HIT) {
-            return None;
-        }
-        match serde_json::from_str(line) {
-            Ok(TimedEvent { event: Event::NodesHit { list, .. }, .. }) => Some(HitList::read(&self.runs_dir, &list)),
-            _ => None,
-        }
+        list_in(line).map(|list| HitList::read(&self.runs_dir, &list))
     }
 
     /// Returns the log of a run.
@@ -262,6 +314,17 @@ fn durations_in(text: &str) -> Durations {
 
 fn lines(text: &str) -> impl DoubleEndedIterator<Item = &str> {
     text.split('\n').filter(|line| !line.is_empty())
+}
+
+/// Returns the name of the list of hits in a line.
+fn list_in(line: &str) -> Option<Digest> {
+    if !line.contains(NODES_HIT) {
+        return None;
+    }
+    match serde_json::from_str(line) {
+        Ok(TimedEvent { event: Event::NodesHit { list, .. }, .. }) => Some(list),
+        _ => None,
+    }
 }
 
 /// Returns the name of the node in a line; parses only that, for speed.
@@ -317,7 +380,8 @@ mod tests {
         let latest = history.latest("score[fold=2]").expect("it ran in the first run");
         assert_eq!((latest.run, latest.key), (first, key(2)));
         assert_eq!(history.latest("score[fold=3]"), None);
-        assert_eq!(history.latest_of(&HashSet::from(["score[fold=1]", "score[fold=2]"]), 1).len(), 1);
+        let both = HashSet::from(["score[fold=1]", "score[fold=2]"]);
+        assert_eq!(history.latest_of(&both, &history.runs()[..1], 1).len(), 1);
     }
 
     #[test]
@@ -348,10 +412,11 @@ mod tests {
         write_run(runs.path(), vec![ran(score(1), 2, 5)]);
         write_run(runs.path(), vec![failed(3)]);
         write_run(runs.path(), vec![failed(4)]);
-        let latest = History::new(runs.path()).latest_of(&HashSet::from(["score[fold=1]"]), 9);
-        let keys = |end: &Option<NodeEnd>| end.as_ref().map(|end| end.key);
+        let history = History::new(runs.path());
+        let latest = history.latest_of(&HashSet::from(["score[fold=1]"]), &history.runs(), 9);
         let latest = &latest["score[fold=1]"];
-        assert_eq!((keys(&latest.failed), keys(&latest.done)), (Some(key(4)), Some(key(2))));
+        assert_eq!(latest.failed.as_ref().map(|end| end.key), Some(key(4)));
+        assert_eq!(latest.done.iter().map(|end| end.key).collect::<Vec<_>>(), [key(2)]);
     }
 
     #[test]
@@ -381,7 +446,11 @@ mod tests {
     #[test]
     fn damaged_durations_are_made_again_from_the_events_by_whoever_may_write() {
         let runs = tempfile::tempdir().expect("a temporary folder");
-        let summary = Event::RunFinished { counts: Counts { nodes: 1, ran: 1, ..Counts::default() }, elapsed_ms: 1 };
+        let summary = Event::RunFinished {
+            counts: Counts { nodes: 1, ran: 1, ..Counts::default() },
+            elapsed_ms: 1,
+            made: Default::default(),
+        };
         let run = write_run(runs.path(), vec![ran(score(1), 1, 200), summary]);
         let path = runs.path().join(run.as_str()).join(DURATIONS);
         let whole = Durations::read(&path).expect("it was just written");
@@ -396,7 +465,11 @@ mod tests {
     #[test]
     fn runs_of_hits_only_do_not_push_durations_out() {
         let runs = tempfile::tempdir().expect("a temporary folder");
-        let summary = |ran| Event::RunFinished { counts: Counts { nodes: 1, ran, ..Counts::default() }, elapsed_ms: 1 };
+        let summary = |ran| Event::RunFinished {
+            counts: Counts { nodes: 1, ran, ..Counts::default() },
+            elapsed_ms: 1,
+            made: Default::default(),
+        };
         write_run(runs.path(), vec![ran(score(1), 1, 10), summary(1)]);
         for _ in 0..3 {
             write_run(runs.path(), vec![summary(0)]);

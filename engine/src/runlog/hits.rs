@@ -76,7 +76,8 @@ pub(super) fn path(runs_dir: &Path, name: &Digest) -> PathBuf {
     runs_dir.join(LISTS).join(name.to_string())
 }
 
-fn prefix(node: &str) -> [u8; NAME_LEN] {
+/// Returns the bytes by which a list knows a node.
+pub(super) fn prefix(node: &str) -> [u8; NAME_LEN] {
     *Digest::of(node.as_bytes()).as_bytes().first_chunk().expect("a digest has 32 bytes")
 }
 
@@ -149,13 +150,12 @@ impl HitList {
         self.0.chunks_exact(ENTRY_LEN).filter_map(key)
     }
 
-    /// Returns the key of the node of that name.
-    pub(super) fn key(&self, node: &str) -> Option<ActionKey> {
-        let wanted = prefix(node);
+    /// Returns the key of the node with this [`prefix`].
+    pub(super) fn key_at(&self, wanted: &[u8; NAME_LEN]) -> Option<ActionKey> {
         let (entries, _) = self.0.as_chunks::<ENTRY_LEN>();
         let found = entries.get(entries.partition_point(|entry| entry[..NAME_LEN] < wanted[..]))?;
         let key = found[NAME_LEN..].try_into().ok()?;
-        (found[..NAME_LEN] == wanted).then(|| ActionKey(Digest::from_bytes(key)))
+        (found[..NAME_LEN] == wanted[..]).then(|| ActionKey(Digest::from_bytes(key)))
     }
 }
 
@@ -203,9 +203,9 @@ mod tests {
         let history = History::new(runs.path());
         let names: Vec<_> = study.0.ids().map(|id| study.0.name(id).to_string()).collect();
         let wanted: HashSet<_> = names.iter().map(String::as_str).collect();
-        let latest = history.latest_of(&wanted, 9);
+        let latest = history.latest_of(&wanted, &history.runs(), 1);
         for ((_, key), name) in study.2.iter().zip(&names) {
-            assert_eq!(latest[name].done.as_ref().map(|done| done.key), Some(*key), "{name}");
+            assert_eq!(latest[name].done.first().map(|done| done.key), Some(*key), "{name}");
         }
         assert_eq!(history.latest("table").map(|latest| latest.key), study.2.last().map(|(_, key)| *key));
         assert_eq!(history.latest("score[model=a,fold=1,threshold=101]"), None);

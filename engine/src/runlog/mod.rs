@@ -29,5 +29,5 @@ pub use collect::{Collection, collect};
 pub use durations::Durations;
 pub use files::{LogUsage, usage};
 pub use forget::{Traces, forget, plan_forgetting, traces};
-pub use history::{History, Latest, NodeEnd};
+pub use history::{Finished, History, Latest, NodeEnd};
 pub use writer::RunLog;

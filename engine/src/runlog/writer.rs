@@ -224,7 +224,11 @@ mod tests {
         let full = fs::File::options().append(true).open(path).expect("a device that is always full");
         let full = Appended::new(full, path);
         log.file = Some(BufWriter::new(Digested { file: full, digester: Digester::default() }));
-        log.report(&TimedEvent::now(Event::RunFinished { counts: Default::default(), elapsed_ms: 1 }));
+        log.report(&TimedEvent::now(Event::RunFinished {
+            counts: Default::default(),
+            elapsed_ms: 1,
+            made: Default::default(),
+        }));
         log.report(&TimedEvent::now(warning("a")));
         assert!(log.take_warning().expect("there is a reason").contains("No space left"));
     }

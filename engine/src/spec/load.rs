@@ -2,6 +2,7 @@
 //!
 //! Tables merge, arrays and scalars replace: parent < file < `--set`. Every value keeps its span in the source.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_spanned::Spanned;
@@ -10,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::limits::PROJECT_FILE;
 use super::parse::{self, Sections};
 use super::sweep::Sweep;
+use super::texts::{Recorded, Texts};
 use super::{Located, Spec, overrides, placeholder, toml_text};
 use crate::diagnostic::{Diagnostic, SpecError};
 use crate::source::{SourceMap, Span};
@@ -25,6 +27,33 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Spec, SpecError> {
     read(path, overrides, None).map(|(spec, _)| spec)
 }
 
+/// Reads a spec again from the log of a run, as it was then; `more` overrides come after those of the run.
+pub fn load_recorded(recorded: &Recorded<'_>, more: &[String]) -> Result<Spec, SpecError> {
+    let mut loader = Loader { texts: Texts::recorded(recorded.texts), ..Loader::default() };
+    let table = loader.file(recorded.path, None);
+    let overrides: Vec<_> = recorded.overrides.iter().chain(more).cloned().collect();
+    let place = Place { path: recorded.path.to_owned(), root: recorded.root.to_owned() };
+    merged(loader, table, &overrides, None, recorded.working_dir, place).map(|(spec, _)| spec)
+}
+
+/// Merges the texts and overrides of a run into one table, whose spans count across all of them.
+pub(super) fn recorded_table(recorded: &Recorded<'_>) -> Result<(DeTable<'static>, SourceMap), SpecError> {
+    let mut loader = Loader { texts: Texts::recorded(recorded.texts), ..Loader::default() };
+    let mut table = loader.file(recorded.path, None);
+    for text in recorded.overrides {
+        let set = overrides::parse(text, recorded.working_dir, &mut loader.sources, &mut loader.problems);
+        set.into_iter().for_each(|set| merge(&mut table, set));
+    }
+    let Loader { sources, problems, .. } = loader;
+    if problems.is_empty() { Ok((table, sources)) } else { Err(SpecError::new(sources, problems)) }
+}
+
+/// The place of a spec in its project, both absolute.
+struct Place {
+    path: PathBuf,
+    root: PathBuf,
+}
+
 /// Reads a spec as [`load`] does and replaces the values of one axis (`threshold=0..=255`). Also returns the axis'
 /// name.
 ///
@@ -36,11 +65,25 @@ pub fn load_swept(path: &Path, overrides: &[String], sweep: &str) -> Result<(Spe
 
 fn read(path: &Path, overrides: &[String], sweep: Option<&str>) -> Result<(Spec, Option<Spanned<String>>), SpecError> {
     let mut loader = Loader::default();
-    let mut table = loader.file(path, None);
-    let is_unreadable = table.is_empty() && !loader.problems.is_empty();
+    let table = loader.file(path, None);
     let working_dir = std::env::current_dir().unwrap_or_default();
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let root = project_root(absolute.parent().unwrap_or(Path::new("/")));
+    merged(loader, table, overrides, sweep, &working_dir, Place { path: absolute, root })
+}
+
+/// Merges overrides into the table of a spec's files, and parses it.
+fn merged(
+    mut loader: Loader,
+    mut table: DeTable<'static>,
+    overrides: &[String],
+    sweep: Option<&str>,
+    working_dir: &Path,
+    Place { path, root }: Place,
+) -> Result<(Spec, Option<Spanned<String>>), SpecError> {
+    let is_unreadable = table.is_empty() && !loader.problems.is_empty();
     for text in overrides {
-        if let Some(set) = overrides::parse(text, &working_dir, &mut loader.sources, &mut loader.problems) {
+        if let Some(set) = overrides::parse(text, working_dir, &mut loader.sources, &mut loader.problems) {
             merge(&mut table, set);
         }
     }
@@ -52,7 +95,7 @@ fn read(path: &Path, overrides: &[String], sweep: Option<&str>) -> Result<(Spec,
     let mut overrides = overrides.to_vec();
     let mut axis = None;
     if let Some(text) = sweep {
-        let parsed = Sweep::parse(text, &working_dir, &mut sources, &mut problems);
+        let parsed = Sweep::parse(text, working_dir, &mut sources, &mut problems);
         let Some(sweep) = parsed else { return Err(SpecError::new(sources, problems)) };
         if let Err(problem) = sweep.check(&table) {
             problems.push(problem);
@@ -62,18 +105,16 @@ fn read(path: &Path, overrides: &[String], sweep: Option<&str>) -> Result<(Spec,
         overrides.push(sweep.as_override);
         axis = Some(sweep.axis);
     }
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let root = project_root(absolute.parent().unwrap_or(Path::new("/")));
     let Sections { name, seed, axes, exclude, zip, mut stages, broken } = parse::sections(&table, &mut problems);
     placeholder::fill_in(&mut stages, &name, &sources, &experiments, &mut problems);
     let findings = problems;
-    let spec =
-        Spec { path: absolute, root, name, seed, axes, exclude, zip, stages, sources, overrides, findings, broken };
+    let spec = Spec { path, root, name, seed, axes, exclude, zip, stages, sources, overrides, findings, broken };
     Ok((spec, axis))
 }
 
 #[derive(Default)]
 struct Loader {
+    texts: Texts,
     sources: SourceMap,
     problems: Vec<Diagnostic>,
     /// The files being read, outermost first: absolute path, and path as shown.
@@ -89,7 +130,11 @@ impl Loader {
     fn file(&mut self, path: &Path, span: Option<Span>) -> DeTable<'static> {
         let shown = path.display().to_string();
         let problem = |message| Diagnostic { span: span.clone(), ..Diagnostic::error(message) };
-        let absolute = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let recorded = self.texts.next();
+        let absolute = match &recorded {
+            Some(recorded) => recorded.path.clone(),
+            None => path.canonicalize().unwrap_or_else(|_| path.to_owned()),
+        };
         if let Some(first) = self.chain.iter().position(|(other, _)| *other == absolute) {
             let mut cycle: Vec<_> = self.chain[first..].iter().map(|(_, shown)| shown.as_str()).collect();
             cycle.push(&shown);
@@ -105,7 +150,12 @@ impl Loader {
             }
             return DeTable::new();
         }
-        let text = match toml_text::read(path) {
+        let text = match recorded {
+            Some(recorded) => Ok(recorded.text),
+            None if self.texts.are_recorded() => Err(io::Error::other("the log of the run lacks it")),
+            None => toml_text::read(path),
+        };
+        let text = match text {
             Ok(text) => text,
             Err(error) => {
                 self.problems.push(problem(format!("cannot read {shown}: {error}")));
@@ -113,7 +163,7 @@ impl Loader {
             }
         };
         let dir = absolute.parent().unwrap_or(Path::new("/")).to_owned();
-        let base = self.sources.add(&shown, &dir, &text);
+        let base = self.sources.add_file(&shown, &dir, &text);
         let Some(mut table) = toml_text::parse("this", &text, base, None, &mut self.problems) else {
             return DeTable::new();
         };

@@ -11,8 +11,10 @@ mod parse;
 mod placeholder;
 mod reader;
 mod sweep;
+mod texts;
 pub(crate) mod toml_text;
 mod trust;
+mod whole;
 
 use std::path::{Path, PathBuf};
 
@@ -28,7 +30,9 @@ use axis::Axis;
 
 pub use json_schema::{project_schema, spec_schema};
 pub use limits::{StoreLimits, trusted_signers};
-pub use load::{load, load_swept, project_root};
+pub use load::{load, load_recorded, load_swept, project_root};
+pub use texts::{Recorded, SpecText};
+pub use whole::whole;
 
 /// A parsed experiment.
 #[derive(Clone, Debug)]
@@ -44,8 +48,8 @@ pub struct Spec {
     pub seed: (i64, Option<Span>),
     /// Axes in the order of declaration.
     pub axes: Vec<Axis>,
-    /// Excluded partial points: pairs of axis index and value index.
-    pub exclude: Vec<Vec<(usize, usize)>>,
+    /// Excluded partial points.
+    pub exclude: Vec<Excluded>,
     /// Groups of zipped axes, by index.
     pub zip: Vec<Vec<usize>>,
     /// Stages in the order of declaration.
@@ -67,6 +71,9 @@ impl Spec {
     }
 }
 
+/// A partial point that `exclude` removes: pairs of axis index and value index.
+pub type Excluded = Spanned<Vec<(usize, usize)>>;
+
 /// One `[stages.NAME]`.
 #[derive(Clone, Debug)]
 pub struct StageSpec {
@@ -74,7 +81,7 @@ pub struct StageSpec {
     pub name: Spanned<String>,
     /// Its kind.
     pub kind: Spanned<String>,
-    /// Names of the axes that it varies over.
+    /// Names of the axes that it lists; it may inherit more, see [`crate::stage::Facts::inherits_axes`].
     pub over: Vec<Spanned<String>>,
     /// Ports, each with the stages that feed it: `STAGE` or `STAGE.OUTPUT`.
     pub inputs: IndexMap<String, PortSpec>,

@@ -9,7 +9,7 @@ use toml::de::{DeTable, ValueDeserializer};
 
 use super::axis::{self, Axis};
 use super::reader::{Reader, unfit_for_a_folder};
-use super::{Located, PortSpec, StageSpec};
+use super::{Excluded, Located, PortSpec, StageSpec};
 use crate::diagnostic::{Diagnostic, Names};
 use crate::params::STAGE_FIELDS;
 use crate::resources::{RETRIES_MAX, Resources, parse_duration};
@@ -24,7 +24,7 @@ pub(super) struct Sections {
     pub(super) name: String,
     pub(super) seed: (i64, Option<Span>),
     pub(super) axes: Vec<Axis>,
-    pub(super) exclude: Vec<Vec<(usize, usize)>>,
+    pub(super) exclude: Vec<Excluded>,
     pub(super) zip: Vec<Vec<usize>>,
     pub(super) stages: Vec<StageSpec>,
     pub(super) broken: Vec<String>,
@@ -46,13 +46,6 @@ pub(super) fn sections(table: &DeTable<'static>, problems: &mut Vec<Diagnostic>)
     sections.exclude = exclude(table, &mut declared, &mut reader);
     sections.zip = zip(table, &declared, &mut reader);
     sections.stages = stages(table, &mut reader, &mut sections.broken);
-    idle_exclusions(table, &sections, &mut reader);
-    let used: HashSet<&str> =
-        sections.stages.iter().flat_map(|stage| &stage.over).map(|over| over.get_ref().as_str()).collect();
-    for axis in sections.axes.iter().filter(|axis| !used.contains(axis.name.get_ref().as_str())) {
-        let warning = Diagnostic::warning(format!("no stage varies over axis `{}`", axis.name.get_ref()));
-        reader.problem(warning.at(axis.name.span()).help("add it to the `over` of a stage, or remove it"));
-    }
     sections
 }
 
@@ -144,21 +137,13 @@ impl<'a> DeclaredAxes<'a> {
     }
 }
 
-fn exclude(
-    table: &DeTable<'static>,
-    declared: &mut DeclaredAxes<'_>,
-    reader: &mut Reader<'_>,
-) -> Vec<Vec<(usize, usize)>> {
+fn exclude(table: &DeTable<'static>, declared: &mut DeclaredAxes<'_>, reader: &mut Reader<'_>) -> Vec<Excluded> {
     let Some(value) = table.get("exclude") else { return Vec::new() };
     let points = reader.list("`exclude`", value);
     points.iter().filter_map(|point| excluded_point(point, declared, reader)).collect()
 }
 
-fn excluded_point(
-    point: &Located,
-    declared: &mut DeclaredAxes<'_>,
-    reader: &mut Reader<'_>,
-) -> Option<Vec<(usize, usize)>> {
+fn excluded_point(point: &Located, declared: &mut DeclaredAxes<'_>, reader: &mut Reader<'_>) -> Option<Excluded> {
     let table = reader.table("an entry of `exclude`", point)?;
     if table.is_empty() {
         let problem = Diagnostic::error("an entry of `exclude` names no axis").at(point.span());
@@ -169,24 +154,7 @@ fn excluded_point(
         let axis = declared.axis(name.get_ref(), name.span(), reader)?;
         excluded.extend(declared.value(axis, value, reader).map(|index| (axis, index)));
     }
-    Some(excluded)
-}
-
-/// Warns of excluded points that no stage varies over: they exclude nothing.
-fn idle_exclusions(table: &DeTable<'static>, sections: &Sections, reader: &mut Reader<'_>) {
-    let written = table.get("exclude").and_then(|value| value.get_ref().as_array());
-    // The axes of a broken stage are unknown.
-    let is_whole = |written: usize| written == sections.exclude.len() && sections.broken.is_empty();
-    let Some(written) = written.filter(|written| is_whole(written.len())) else { return };
-    let mut concerns: HashMap<Vec<&str>, bool> = HashMap::new();
-    for (value, point) in written.iter().zip(&sections.exclude) {
-        let axes: Vec<&str> = point.iter().map(|(axis, _)| sections.axes[*axis].name.get_ref().as_str()).collect();
-        let varies = |stage: &StageSpec| axes.iter().all(|axis| stage.over.iter().any(|over| over.get_ref() == axis));
-        if !*concerns.entry(axes.clone()).or_insert_with(|| sections.stages.iter().any(varies)) {
-            let warning = Diagnostic::warning(format!("no stage varies over {}", axes.join(" and "))).at(value.span());
-            reader.problem(warning.help("so nothing is excluded here; name only axes that one stage varies over"));
-        }
-    }
+    Some(Spanned::new(point.span(), excluded))
 }
 
 fn zip(table: &DeTable<'static>, declared: &DeclaredAxes<'_>, reader: &mut Reader<'_>) -> Vec<Vec<usize>> {

@@ -77,6 +77,12 @@ impl Facts {
         }
     }
 
+    /// Returns whether a stage inherits the axes of its inputs, so that `over` lists only what it adds. So does a kind
+    /// whose every port takes one item; any other kind gathers the axes that `over` leaves out.
+    pub fn inherits_axes(&self) -> bool {
+        !self.takes_any_port && self.ports.iter().all(|port| !port.many)
+    }
+
     /// Returns the names of the params, in the order of declaration.
     pub fn fields(&self) -> &'static [&'static str] {
         (self.fields)()

@@ -189,6 +189,11 @@ pub struct PairedTest {
 }
 
 impl Figures {
+    /// Reads a stored `table.parquet`.
+    pub fn read(bytes: Vec<u8>) -> Result<Self, StageError> {
+        Self::from_rows(&Rows::open("table.parquet", bytes.into())?)
+    }
+
     /// The rows and columns of the layout, in the order of [`Cell::labels`].
     pub fn dimensions(&self) -> impl Iterator<Item = &Levels> {
         self.rows.iter().chain(&self.columns)

@@ -55,6 +55,8 @@ pub struct RecordedNode<'a> {
 pub struct Files<'a> {
     /// Their names, relative to the folder of the export.
     pub names: Vec<String>,
+    /// The image in each file; empty for stored files.
+    pub images: Vec<String>,
     contents: Box<dyn Fn(usize) -> Result<Vec<u8>, StageError> + 'a>,
 }
 
@@ -180,6 +182,7 @@ impl<'a> Pictures<'a> {
         };
         let rows: Vec<usize> = (0..names.len()).filter(|&row| wanted(&names[row])).collect();
         let files = file_names(rows.iter().map(|&row| names[row].as_str()), extension)?;
+        let images = rows.iter().map(|&row| names[row].clone()).collect();
         let contents = move |file: usize| {
             let row = rows[file];
             let pixels = levels(row)?;
@@ -190,7 +193,7 @@ impl<'a> Pictures<'a> {
                 }),
             }
         };
-        Ok(Files { names: files, contents: Box::new(contents) })
+        Ok(Files { names: files, images, contents: Box::new(contents) })
     }
 }
 
@@ -215,7 +218,7 @@ fn stored<'a>(
     })?;
     let files: Vec<_> = item.files.iter().filter(|file| wanted(&file.name)).collect();
     let names = files.iter().map(|file| file.name.clone()).collect();
-    Ok(Files { names, contents: Box::new(move |file: usize| files[file].read()) })
+    Ok(Files { names, images: Vec::new(), contents: Box::new(move |file: usize| files[file].read()) })
 }
 
 #[cfg(test)]

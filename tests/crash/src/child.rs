@@ -48,6 +48,8 @@ pub(crate) fn run(project: &Path) -> Anyhow<ExitCode> {
         grace: Duration::from_secs(1),
         log_max_bytes: LOG_MAX_BYTES,
         merge_tables: None,
+        find_tables: None,
+        invocation: Default::default(),
     };
     let selection = Selection::all(&plan);
     let summary = run::run(&plan, &observed, &store, &selection, &options, &mut [&mut Teller], &Stop::default())?;

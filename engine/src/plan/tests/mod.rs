@@ -4,6 +4,7 @@ use super::{Plan, Selector};
 use crate::fake::{STUDY, plan};
 
 mod borders;
+mod inherit;
 
 fn names(plan: &Plan, stage: &str) -> Vec<String> {
     let index = plan.stages.iter().position(|planned| planned.name == stage).expect("the stage is planned");
@@ -172,11 +173,6 @@ const BAD: &[(&str, &str, &str)] = &[
         "over = [\"model\", \"fold\"]",
         "over = [\"model\", \"fold\", \"threshold\"]",
         "axis `threshold` binds nothing in stage `train`",
-    ),
-    (
-        "over = [\"model\", \"fold\", \"threshold\"]",
-        "over = [\"model\", \"threshold\"]",
-        "input `cams` takes one artifact, but `train` varies over fold\n  help: add \"fold\" to `over`",
     ),
     ("rows = [\"model\"]", "rows = [\"model\"]\nover = [\"model\", \"model\"]", "`over` names axis `model` twice"),
     (

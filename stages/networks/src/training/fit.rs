@@ -1,5 +1,7 @@
 //! The training loop, one for all tasks: resume from a checkpoint or start, then epoch by epoch to the last.
 
+use std::io::{self, Write};
+
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Device;
@@ -128,6 +130,7 @@ impl<'a, T: Task> Training<'a, T> {
         if !validation_loss.is_finite() {
             return Err(diverged(validation_loss, epoch, batch_count, learning_rate));
         }
+        log_epoch(epoch, self.recipe, train_loss, validation_loss, learning_rate);
         self.curve.epochs.push(Epoch { epoch, learning_rate, train_loss, validation_loss, figure });
         report(self.context, self.recipe, epoch, format!("loss {train_loss:.3}"));
         Ok(())
@@ -165,6 +168,17 @@ fn told(pretrained: &StateDict) -> Option<String> {
 
 fn report(context: &Context<'_>, recipe: &Recipe, epochs_done: u32, message: String) {
     (context.progress)(Progress { done: u64::from(epochs_done), total: u64::from(recipe.epochs), message });
+}
+
+/// Writes a line to the node's log, which receives the standard error of a worker.
+fn log_epoch(epoch: u32, recipe: &Recipe, train_loss: f64, validation_loss: f64, learning_rate: f64) {
+    let epochs = recipe.epochs;
+    // The log is for people; a full disk is reported elsewhere.
+    let _ = writeln!(
+        io::stderr(),
+        "epoch {epoch}/{epochs}: training loss {train_loss:.4}, validation loss {validation_loss:.4}, \
+         learning rate {learning_rate}"
+    );
 }
 
 /// The error of a loss that is not finite; epoch and batch count from 1.
