@@ -105,7 +105,8 @@ fn every_link_leads_to_a_file_and_every_anchor_to_a_heading() {
             let to = if file.is_empty() { Some(path.clone()) } else { target(path, file) };
             let exists = to.as_ref().is_some_and(|to| root().join(to).exists());
             let leaves_book = path.starts_with(BOOK) && to.as_ref().is_some_and(|to| !to.starts_with(BOOK));
-            let heading = |anchor| to.as_ref().and_then(|to| pages.get(to)).is_some_and(|to| to.anchors.contains(anchor));
+            let heading =
+                |anchor| to.as_ref().and_then(|to| pages.get(to)).is_some_and(|to| to.anchors.contains(anchor));
             if !exists || leaves_book || !anchor.is_none_or(heading) {
                 broken.push(format!("{}: {link}", path.display()));
             }

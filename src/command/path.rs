@@ -60,11 +60,8 @@ struct LaidOutput {
 pub(crate) fn path(kinds: Kinds, args: &PathArgs) -> anyhow::Result<Outcome> {
     let NamedNodes { plan, nodes } = NamedNodes::find(kinds, &args.node)?;
     let node = args.node.target.last().expect("clap takes one or two");
-    let run = format!(
-        "orchestrate run {} --only '{node}'{}",
-        plan.spec.path.display(),
-        set_arguments(&plan.spec.overrides)
-    );
+    let run =
+        format!("orchestrate run {} --only '{node}'{}", plan.spec.path.display(), set_arguments(&plan.spec.overrides));
     let study = Study::open_existing(plan, &args.node.store, Access::ReadWrite)?;
     let recorded = Recorded::look_up(&study);
     recorded.require(&nodes, &run)?;

@@ -110,11 +110,7 @@ fn the_paper_plans_to_all_its_nodes_under_every_way_of_splitting() {
 fn the_paper_runs_on_phantoms_through_all_eight_models_to_the_report() {
     let sandbox = Sandbox::new();
     paper(&sandbox);
-    let small = [
-        "stages.images.count=12",
-        "axes.fold={ folds = 2 }",
-        "axes.threshold=[200, \"otsu\"]",
-    ];
+    let small = ["stages.images.count=12", "axes.fold={ folds = 2 }", "axes.threshold=[200, \"otsu\"]"];
     let mut args = vec!["run", "experiments/paper-phantom.toml", "--json"];
     args.extend(small.iter().flat_map(|set| ["--set", set]));
     let run = Run::from(sandbox.orchestrate(&args));
