@@ -4,8 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::command::diff::DiffArgs;
+use crate::command::graph::GraphArgs;
+use crate::command::kinds::KindsArgs;
 use crate::command::man::ManArgs;
+use crate::command::new::NewArgs;
 use crate::command::path::PathArgs;
+use crate::command::runs::RunsArgs;
+use crate::command::schema::SchemaArgs;
+use crate::command::show::ShowArgs;
+use crate::command::verify_results::VerifyResultsArgs;
 use crate::complete::CompletionsArgs;
 use crate::device::DeviceChoice;
 use crate::overrides::Overrides;
@@ -32,6 +40,10 @@ pub(crate) enum Command {
     Sweep(SweepArgs),
     /// Show what a run would do, and why, without running or writing anything
     Plan(PlanArgs),
+    /// Draw the stages or nodes of a spec, with hits and misses: SVG, Mermaid or dot
+    Graph(GraphArgs),
+    /// Start a study: a spec that runs at once, on drawn slices or on a folder of images
+    New(NewArgs),
     /// Explain why a node would run: the value, file or upstream output that differs
     #[command(after_help = "\
 Examples:
@@ -48,6 +60,10 @@ Examples:
   orchestrate export masks images --to masks")]
     Export(ExportCommand),
     Path(PathArgs),
+    Runs(RunsArgs),
+    Show(ShowArgs),
+    Diff(DiffArgs),
+    VerifyResults(VerifyResultsArgs),
     /// Show a node's log from its latest run
     Logs(LogsArgs),
     /// List, show, verify, repair, limit, forget, pin or sign the results in the store
@@ -64,16 +80,14 @@ Examples:
   orchestrate data check experiments/quickstart.toml
   orchestrate data brain-tumor --to data/brain-tumor")]
     Data(DataCommand),
-    /// List the kinds of stages with their params, inputs and outputs
-    #[command(after_help = "\
-Examples:
-  orchestrate kinds
-  orchestrate kinds | less")]
-    Kinds,
     /// Print the script that completes commands, specs, stages and nodes in a shell
     Completions(CompletionsArgs),
     /// Write the manual pages of all commands
     Man(ManArgs),
+    /// Describe the kinds of stages: params, inputs, outputs and their columns
+    Kinds(KindsArgs),
+    /// Print the form of a spec as JSON Schema, for editors
+    Schema(SchemaArgs),
     /// Run one batch for an engine (reads its request from standard input)
     #[command(hide = true)]
     Worker,
@@ -82,7 +96,8 @@ Examples:
 /// A spec with its overrides.
 #[derive(Debug, Args)]
 pub(crate) struct SpecArgs {
-    /// The experiment's TOML file
+    /// The experiment's TOML file; commands that only show results also take a run, such as `latest`
+    #[arg(allow_negative_numbers = true)]
     pub(crate) spec: PathBuf,
     #[command(flatten)]
     pub(crate) overrides: Overrides,
@@ -95,7 +110,7 @@ pub(crate) struct SpecArgs {
 pub(crate) struct NodeArgs {
     /// The node or nodes, for example 'score[model=tiny,fold=3,threshold=200]', after the spec (default: that of the
     /// latest run)
-    #[arg(num_args = 1..=2, required = true, value_name = "[SPEC] NODE")]
+    #[arg(num_args = 1..=2, required = true, value_name = "[SPEC|RUN] NODE", allow_negative_numbers = true)]
     pub(crate) target: Vec<String>,
     #[command(flatten)]
     pub(crate) overrides: Overrides,
@@ -137,7 +152,7 @@ pub(crate) enum Order {
 }
 
 /// The folder of the store.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct StoreArgs {
     /// Folder of the store [env: ORCHESTRATE_STORE] [default: .orchestrate in the project's root]
     #[arg(long = "store", value_name = "DIR")]
@@ -338,13 +353,16 @@ pub(crate) struct ExportArgs {
 #[command(after_help = "\
 Examples:
   orchestrate logs 'train[model=tiny,fold=3]'
-  orchestrate logs 'train[model=tiny,fold=3]' --tail 20")]
+  orchestrate logs 'train[model=tiny,fold=3]' --tail 20 --follow")]
 pub(crate) struct LogsArgs {
     /// The node, for example 'train[model=tiny,fold=3]'
     pub(crate) node: String,
     /// Only the last lines
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) tail: Option<u64>,
+    /// Go on until the node ends
+    #[arg(short, long)]
+    pub(crate) follow: bool,
     /// As written, instead of with control characters escaped as \u{1b}
     #[arg(long)]
     pub(crate) raw: bool,

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::Bounds;
 use crate::diagnostic::SpecError;
 use crate::params::{self, ParamTable, Params, ParamsError};
 use crate::plan::{Plan, build};
@@ -100,7 +102,7 @@ impl FakeParams for NeedyParams {
 
 macro_rules! fake_params {
     ($name:ident { $($field:ident: $type:ty),* }) => {
-        #[derive(Serialize, Deserialize)]
+        #[derive(Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
         struct $name { $(#[serde(default)] $field: Option<$type>),* }
         impl FakeParams for $name { const FIELDS: &[&str] = &[$(stringify!($field)),*]; }
@@ -120,9 +122,7 @@ impl Params for ThresholdParams {}
 impl Params for ScoreParams {}
 impl Params for TableParams {}
 impl Params for TrainParams {
-    fn problems(&self) -> Vec<(&'static str, String)> {
-        if self.epochs == Some(0) { vec![("epochs", "epochs must be at least 1".to_owned())] } else { Vec::new() }
-    }
+    const RANGES: &'static [(&'static str, Bounds)] = &[("epochs", Bounds::from(1.0))];
 }
 
 impl Stage for Fake {

@@ -12,6 +12,7 @@ use orchestrate_engine::survey::{Answer, Survey};
 use serde_json::json;
 
 use super::study::{self, Study};
+use super::subject::Subject;
 use crate::Kinds;
 use crate::args::PlanArgs;
 use crate::outcome::Outcome;
@@ -24,10 +25,10 @@ const RUNS_FOR_ESTIMATE: usize = 20;
 const REASONS_SHOWN: usize = 3;
 
 pub(crate) fn plan(kinds: Kinds, args: PlanArgs) -> anyhow::Result<Outcome> {
-    let plan = study::plan(kinds, &args.spec.spec, &args.spec.overrides)?;
+    let Subject { plan, store, .. } = Subject::find(kinds, &args.spec.spec, &args.spec.overrides, &args.spec.store)?;
     let selection = study::selection(&plan, &args.select)?;
     let forced: HashSet<_> = study::select(&plan, &args.select.force)?.into_iter().collect();
-    let study = Study::open(plan, &args.spec.store, Access::ReadOnly)?;
+    let study = Study::open(plan, &store, Access::ReadOnly)?;
     publish::check_folders(&study.plan, &study.store, |id| selection.contains(id))?;
     let answers = study.survey(&forced);
     if args.json {
@@ -131,7 +132,10 @@ fn summary(plan: &Plan, selection: &Selection, survey: &Survey, durations: &Dura
 fn why(plan: &Plan, answer: &Answer) -> Option<String> {
     match answer {
         Answer::Hit { .. } => None,
-        Answer::Miss { reason, .. } => Some(reason.sentence()),
+        Answer::Miss { reason, resumes, .. } => {
+            let resumes = resumes.map_or_else(String::new, |resume| format!("; {}", resume.sentence()));
+            Some(reason.sentence() + &resumes)
+        }
         Answer::Unknown { waits_for } => Some(format!("waits for {}", plan.stage(*waits_for).name)),
     }
 }

@@ -22,6 +22,7 @@ use super::{gc, pin, tables};
 use crate::Kinds;
 use crate::args::{HowArgs, RunArgs};
 use crate::device::Devices;
+use crate::estimate::Estimate;
 use crate::outcome::{Outcome, sentence};
 use crate::progress::Bars;
 use crate::reporter::{Json, Plain};
@@ -95,10 +96,11 @@ fn request(plan: Plan, args: &RunArgs) -> anyhow::Result<RunRequest> {
 
 /// Shows people the progress of a run: bars on a terminal, lines elsewhere.
 pub(super) fn progress(request: &RunRequest) -> Box<dyn Reporter + '_> {
+    let (plan, selection, history) = (&request.study.plan, &request.selection, request.study.history());
     if io::stderr().is_terminal() {
-        Box::new(Bars::new(&request.study.plan, &request.selection, request.study.history()))
+        Box::new(Bars::new(plan, selection, history))
     } else {
-        Box::new(Plain)
+        Box::new(Plain::new(Estimate::new(plan, selection, history)))
     }
 }
 

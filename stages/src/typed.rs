@@ -50,7 +50,8 @@ impl<T> Adaptor<T> {
 
 impl<T: Typed> Adaptor<T> {
     /// The facts of the kind, with the names of its params.
-    const FACTS: &'static Facts = &Facts { fields: serde_introspect::<T::Params>, ..T::FACTS };
+    const FACTS: &'static Facts =
+        &Facts { fields: serde_introspect::<T::Params>, schema: params::schema::<T::Params>, ..T::FACTS };
 }
 
 impl<T: Typed> Stage for Adaptor<T> {

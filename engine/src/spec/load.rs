@@ -40,6 +40,7 @@ pub fn load_recorded(recorded: &Recorded<'_>, more: &[String]) -> Result<Spec, S
 pub(super) fn recorded_table(recorded: &Recorded<'_>) -> Result<(DeTable<'static>, SourceMap), SpecError> {
     let mut loader = Loader { texts: Texts::recorded(recorded.texts), ..Loader::default() };
     let mut table = loader.file(recorded.path, None);
+    // An axis of `--grid` has no form in a spec.
     for text in recorded.overrides.iter().filter(|text| !text.starts_with(grid::PREFIX)) {
         let set = overrides::parse(text, recorded.working_dir, &mut loader.sources, &mut loader.problems);
         set.into_iter().for_each(|set| merge(&mut table, set));

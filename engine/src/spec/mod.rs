@@ -4,6 +4,7 @@
 
 pub mod axis;
 pub mod grid;
+mod json_schema;
 mod limits;
 mod load;
 mod overrides;
@@ -29,6 +30,7 @@ use crate::resources::Resources;
 use crate::source::{SourceMap, Span};
 use axis::Axis;
 
+pub use json_schema::{project_schema, spec_schema};
 pub use limits::{StoreLimits, trusted_signers};
 pub use load::{load, load_recorded, load_swept, project_root};
 pub use texts::{Recorded, SpecText};

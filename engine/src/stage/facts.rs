@@ -1,5 +1,8 @@
 //! Facts about a kind of stage, the same for all its nodes.
 
+use serde_json::Value as Json;
+
+use super::artifact::ArtifactFacts;
 use super::planned::{InputProblem, PlannedNode};
 
 /// Facts about a kind of stage. Each kind has one static value, which states only what differs from [`Facts::new`].
@@ -28,8 +31,12 @@ pub struct Facts {
     pub takes_any_port: bool,
     /// Names of the outputs, where they do not depend on the params.
     pub outputs: &'static [&'static str],
+    /// Files and columns of the outputs, where people and foreign programs may read them.
+    pub artifacts: &'static [&'static ArtifactFacts],
     /// See [`Facts::fields()`].
     pub fields: fn() -> &'static [&'static str],
+    /// Returns the JSON Schema of the params, which is made when it is first asked for; see [`Facts::params`].
+    pub schema: fn() -> &'static Json,
     /// The table of free params, where an axis binds a name that is no field; `command` has `params`.
     pub free_fields: Option<&'static str>,
     /// Params that hold paths of files or folders (a text or a list of texts), as dotted names such as `init.weights`.
@@ -66,7 +73,9 @@ impl Facts {
             added_axes: AddedAxes::Over,
             takes_any_port: false,
             outputs: &[],
+            artifacts: &[],
             fields: || &[],
+            schema: || &Json::Null,
             free_fields: None,
             path_fields: &[],
             leaves_out_published: false,

@@ -150,9 +150,9 @@ const BAD: &[(&str, &str, &str)] = &[
     (
         "epochs = 5",
         "epochs = \"five\"",
-        "spec.toml:23:10: stage `train` (kind train): invalid type: string \"five\", expected u32",
+        "spec.toml:23:10: stage `train` (kind train): `epochs` must be a whole number from 1 on, not the text \"five\"",
     ),
-    ("epochs = 5", "epochs = 0", "spec.toml:23:10: stage `train` (kind train): epochs must be at least 1"),
+    ("epochs = 5", "epochs = 0", "spec.toml:23:10: stage `train` (kind train): `epochs` must be at least 1, not 0"),
     (
         "cams = \"train\" }",
         "cams = \"trian\" }",
@@ -220,7 +220,7 @@ fn all_problems_are_reported_at_once_and_once_each() {
     let Err(error) = plan(&spec, &["stages.split.fold=2", "axes.model"]) else { panic!("the spec is wrong") };
     let said = error.to_string();
     for expected in
-        ["epochs must be", "unknown field `speed`", "reads `image`", "unknown field `fold`", "an override has no `=`"]
+        ["`epochs` must be", "unknown field `speed`", "reads `image`", "unknown field `fold`", "an override has no `=`"]
     {
         assert_eq!(said.matches(expected).count(), 1, "{expected} in\n{said}");
     }

@@ -5,6 +5,7 @@ use orchestrate_engine::params;
 use orchestrate_engine::stage::{
     Action, Context, Facts, InputProblem, Item, Label, Output, PlannedNode, Port, StageError,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{ALL, AxisColumns, Confusion, Metrics, Predictions, Table, is_synthetic};
@@ -13,7 +14,7 @@ use crate::tables::table::mean_sd;
 use crate::typed::{Adaptor, Typed};
 
 /// Parameters of `kind = "classify"`: none.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {}
 
@@ -164,6 +165,7 @@ impl Typed for Classify {
     const FACTS: Facts = Facts {
         ports: &[Port { name: "predictions", reads: &[Predictions::OUTPUT], optional: false, many: true }],
         outputs: &[Metrics::OUTPUT, Confusion::OUTPUT],
+        artifacts: &[Metrics::FACTS, Confusion::FACTS],
         check_inputs: Some(|node| planned(node, &[]).err().into_iter().collect()),
         ..Facts::new(
             KIND,

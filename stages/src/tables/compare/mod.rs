@@ -202,6 +202,7 @@ impl Typed for Compare {
             Port { name: "labels", reads: &[Labels::OUTPUT], optional: true, many: true },
         ],
         outputs: &[Figures::OUTPUT],
+        artifacts: &[Figures::FACTS],
         check_inputs: Some(|node| planned_problems(node, check)),
         added_axes: AddedAxes::Listed("rows"),
         ..Facts::new(

@@ -36,7 +36,7 @@ pub(crate) use image_units::ImageUnits;
 pub(crate) use input::{Figure, read};
 pub use label::{Dimension, Labels};
 pub use lesion::LesionSizes;
-pub(crate) use params::{DIGITS, DIGITS_MAX, digits, digits_problem, fold};
+pub(crate) use params::{DIGITS, DIGITS_MAX, RANGES, digits, fold};
 pub use params::{IntervalMethod, Params};
 pub(crate) use planned::planned;
 pub(crate) use query::Query;
@@ -115,6 +115,7 @@ impl Typed for Table {
             Port { name: "labels", reads: &[artifact::Labels::OUTPUT], optional: true, many: true },
         ],
         outputs: &[Figures::OUTPUT],
+        artifacts: &[Figures::FACTS],
         path_fields: &["reference"],
         check_inputs: Some(|node| planned_problems(node, check)),
         added_axes: AddedAxes::Listed("rows"),
