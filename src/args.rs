@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::diff::DiffArgs;
+use crate::command::graph::GraphArgs;
 use crate::command::kinds::KindsArgs;
 use crate::command::man::ManArgs;
+use crate::command::new::NewArgs;
 use crate::command::path::PathArgs;
 use crate::command::runs::RunsArgs;
 use crate::command::schema::SchemaArgs;
@@ -14,6 +16,7 @@ use crate::command::show::ShowArgs;
 use crate::command::verify_results::VerifyResultsArgs;
 use crate::complete::CompletionsArgs;
 use crate::device::DeviceChoice;
+use crate::overrides::Overrides;
 
 /// Runs experiments declared in TOML: only what changed, in parallel, every number traceable.
 #[derive(Debug, Parser)]
@@ -37,6 +40,10 @@ pub(crate) enum Command {
     Sweep(SweepArgs),
     /// Show what a run would do, and why, without running or writing anything
     Plan(PlanArgs),
+    /// Draw the stages or nodes of a spec, with hits and misses: SVG, Mermaid or dot
+    Graph(GraphArgs),
+    /// Start a study: a spec that runs at once, on drawn slices or on a folder of images
+    New(NewArgs),
     /// Explain why a node would run: the value, file or upstream output that differs
     #[command(after_help = "\
 Examples:
@@ -92,9 +99,8 @@ pub(crate) struct SpecArgs {
     /// The experiment's TOML file; commands that only show results also take a run, such as `latest`
     #[arg(allow_negative_numbers = true)]
     pub(crate) spec: PathBuf,
-    /// Override a value, for example `stages.train.epochs=3` or 'axes.threshold=[180, 200]' (repeatable)
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub(crate) overrides: Vec<String>,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 }
@@ -106,9 +112,8 @@ pub(crate) struct NodeArgs {
     /// latest run)
     #[arg(num_args = 1..=2, required = true, value_name = "[SPEC|RUN] NODE", allow_negative_numbers = true)]
     pub(crate) target: Vec<String>,
-    /// Override a value as in `run` (repeatable)
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub(crate) overrides: Vec<String>,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 }
@@ -190,6 +195,9 @@ Examples:
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArgs,
+    /// Publish the results of a grid too, in a folder a stage below this one
+    #[arg(long, value_name = "DIR", requires = "grid")]
+    pub(crate) publish: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) select: SelectArgs,
     #[command(flatten)]
@@ -239,8 +247,8 @@ pub(crate) struct SweepArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArgs,
     /// An axis and the values that replace its own: threshold=0..=255, threshold=0..=255:5 or
-    /// threshold=200,225,q90,otsu
-    #[arg(value_name = "AXIS=VALUES")]
+    /// threshold=200,225,q90,otsu. Or a param by its path: stages.train.learning_rate=1e-3,1e-4
+    #[arg(value_name = "AXIS|PARAM=VALUES")]
     pub(crate) sweep: String,
     /// The metric to maximize
     #[arg(long, default_value = "iou", value_parser = orchestrate_stages::pages::sweep::METRICS)]

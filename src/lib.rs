@@ -11,6 +11,7 @@ mod estimate;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod outcome;
+mod overrides;
 mod progress;
 mod reporter;
 mod stages;
@@ -54,6 +55,8 @@ pub fn main(kinds: Kinds) -> ExitCode {
         Command::Run(args) => command::run::run(kinds, args),
         Command::Sweep(args) => command::sweep::sweep(kinds, args),
         Command::Plan(args) => command::plan::plan(kinds, args),
+        Command::Graph(args) => command::graph::graph(kinds, &args),
+        Command::New(args) => command::new::new(&args),
         Command::Explain(args) => command::explain::explain(kinds, args),
         Command::Report(args) => command::report::report(kinds, args),
         Command::Export(command) => command::export::export(kinds, command),

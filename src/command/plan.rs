@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use orchestrate_cache::Access;
 use orchestrate_engine::plan::Plan;
+use orchestrate_engine::publish;
 use orchestrate_engine::run::Selection;
 use orchestrate_engine::runlog::Durations;
 use orchestrate_engine::survey::{Answer, Survey};
@@ -28,6 +29,7 @@ pub(crate) fn plan(kinds: Kinds, args: PlanArgs) -> anyhow::Result<Outcome> {
     let selection = study::selection(&plan, &args.select)?;
     let forced: HashSet<_> = study::select(&plan, &args.select.force)?.into_iter().collect();
     let study = Study::open(plan, &store, Access::ReadOnly)?;
+    publish::check_folders(&study.plan, &study.store, |id| selection.contains(id))?;
     let answers = study.survey(&forced);
     if args.json {
         return Outcome::Done.after_saying(terminal::say_as_is(&json_lines(&study.plan, &selection, &answers)));

@@ -12,7 +12,7 @@ use orchestrate_engine::observe::{Observed, observe};
 use orchestrate_engine::plan::{self, Plan, Selector};
 use orchestrate_engine::run::{Selection, passed_over};
 use orchestrate_engine::runlog::History;
-use orchestrate_engine::spec::{self, project_root, trusted_signers};
+use orchestrate_engine::spec::{self, Spec, grid, project_root, trusted_signers};
 use orchestrate_engine::survey::{Survey, survey};
 
 use super::keygen;
@@ -33,18 +33,27 @@ pub(crate) struct Study {
 
 /// Plans a spec with its overrides; writes nothing.
 pub(crate) fn plan(kinds: Kinds, path: &Path, overrides: &[String]) -> anyhow::Result<Plan> {
-    let plan = plan::build(spec::load(path, overrides)?, kinds)?;
+    of_spec(kinds, spec::load(path, overrides)?)
+}
+
+/// Plans a spec.
+pub(super) fn of_spec(kinds: Kinds, spec: Spec) -> anyhow::Result<Plan> {
+    let plan = plan::build(spec, kinds)?;
     warn(&plan);
     Ok(plan)
 }
 
 /// The nodes selected by `--only` and `--until`.
 pub(crate) fn selection(plan: &Plan, args: &SelectArgs) -> anyhow::Result<Selection> {
-    if args.only.is_empty() && args.until.is_none() {
+    selection_of(plan, &args.only, args.until.as_ref())
+}
+
+/// The nodes that these selectors name, and their inputs; all without any.
+pub(crate) fn selection_of(plan: &Plan, only: &[String], until: Option<&String>) -> anyhow::Result<Selection> {
+    if only.is_empty() && until.is_none() {
         return Ok(Selection::all(plan));
     }
-    let wanted = args.only.iter().chain(&args.until);
-    Ok(Selection::closure(plan, &select(plan, wanted)?))
+    Ok(Selection::closure(plan, &select(plan, only.iter().chain(until))?))
 }
 
 impl Study {
@@ -113,7 +122,11 @@ fn tell_of_others(root: &Path, dir: &Path) {
 
 /// Formats overrides as arguments, each with a blank before it.
 pub(crate) fn set_arguments(overrides: &[String]) -> String {
-    overrides.iter().map(|text| format!(" --set '{text}'")).collect()
+    let argument = |text: &String| match text.strip_prefix(grid::PREFIX) {
+        Some(text) => format!(" --grid '{text}'"),
+        None => format!(" --set '{text}'"),
+    };
+    overrides.iter().map(argument).collect()
 }
 
 /// The nodes that selectors name.
