@@ -2,11 +2,13 @@
 
 pub(crate) mod data;
 pub(crate) mod data_check;
+pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod forget;
 pub(crate) mod gc;
 pub(crate) mod graph;
+mod headline;
 pub(crate) mod keygen;
 pub(crate) mod kinds;
 pub(crate) mod logs;
@@ -22,8 +24,13 @@ mod recorded;
 pub(crate) mod repair;
 pub(crate) mod report;
 pub(crate) mod run;
+pub(crate) mod runs;
 pub(crate) mod schema;
+pub(crate) mod show;
+mod side;
 pub(crate) mod store;
 pub(crate) mod study;
+mod subject;
 pub(crate) mod sweep;
 mod tables;
+pub(crate) mod verify_results;

@@ -16,7 +16,8 @@ use orchestrate_stages::pages::report::provenance::{self, NodeSource, Provenance
 
 use super::graph::{Drawing, alternative, inline_svg};
 use super::recorded::Recorded;
-use super::study::{self, Study, set_arguments};
+use super::study::{Study, set_arguments};
+use super::subject::Subject;
 use crate::Kinds;
 use crate::args::ReportArgs;
 use crate::outcome::{Outcome, UsageError};
@@ -36,13 +37,17 @@ images = \"DATASET\", masks = \"DATASET\" }
 `orchestrate kinds` lists all of its inputs";
 
 pub(crate) fn report(kinds: Kinds, args: ReportArgs) -> anyhow::Result<Outcome> {
-    let plan = study::plan(kinds, &args.spec.spec, &args.spec.overrides)?;
+    if args.spec.overrides.have_grid() && args.to.is_none() {
+        let message = "the folder of the report belongs to the spec without `--grid`\nhelp: name another with --to DIR";
+        return Err(UsageError(message.to_owned()).into());
+    }
+    let Subject { plan, store, .. } = Subject::find(kinds, &args.spec.spec, &args.spec.overrides, &args.spec.store)?;
     let nodes: Vec<NodeId> = plan.ids().filter(|id| plan.stage(*id).kind.facts().kind == KIND).collect();
     if nodes.is_empty() {
         let message = format!("{} has no stage of kind `{KIND}`\nhelp: {HELP}", args.spec.spec.display());
         return Err(UsageError(message).into());
     }
-    let study = Study::open(plan, &args.spec.store, Access::ReadOnly)?;
+    let study = Study::open(plan, &store, Access::ReadOnly)?;
     let recorded = Recorded::look_up(&study);
     let run_command = format!("orchestrate run {}{}", args.spec.spec.display(), set_arguments(&args.spec.overrides));
     recorded.require(&nodes, &run_command)?;

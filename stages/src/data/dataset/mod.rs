@@ -34,6 +34,7 @@ mod part;
 mod patient_pattern;
 mod phantom;
 mod picture;
+mod planned;
 mod pseudonym;
 mod raster;
 mod resize;
@@ -64,6 +65,7 @@ pub use guess::{Guess, guess};
 pub use look::{Look, Looked, look};
 pub use nifti::Axis;
 pub use params::{Format, Params, Resize};
+pub(crate) use planned::{planned_classes, planned_size};
 pub use resize::{Filter, MaskFilter};
 
 pub(crate) struct Dataset;
@@ -75,7 +77,7 @@ impl Typed for Dataset {
         outputs: &[Images::OUTPUT, Labels::OUTPUT, Masks::OUTPUT, Audit::OUTPUT],
         artifacts: &[Images::FACTS, Labels::FACTS, Masks::FACTS, Audit::FACTS],
         path_fields: &["path"],
-        ..Facts::new("dataset", 3, "reads images, classes, patients and masks, or draws synthetic ones")
+        ..Facts::new(planned::KIND, 3, "reads images, classes, patients and masks, or draws synthetic ones")
     };
     type Params = Params;
 
