@@ -116,7 +116,7 @@ class Check:
         for image, row in zip(self.images, array):
             if row.min(initial=0.0) < 0 or abs(float(row.sum()) - 1) > 0.01:
                 listed = ", ".join(f"{value:.3g}" for value in row)
-                raise self.error(f"`probabilities` of image `{image}` are {listed}; apply softmax, so that they sum to 1")
+                raise self.error(f"`probabilities` of image `{image}` are {listed}; apply softmax, so they sum to 1")
         return array
 
     def levels(self, what: str, values: Any, highest: int) -> NDArray[np.uint8]:

@@ -76,7 +76,9 @@ def read_index(folder: PathLike) -> List[Item]:
         return [Item({}, path)]
     with index.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    return [Item({axis: label for axis, label in row.items() if axis != "folder"}, path / row["folder"]) for row in rows]
+    # `pop` leaves the labels.
+    folders = [path / row.pop("folder") for row in rows]
+    return [Item(dict(row), folder) for row, folder in zip(rows, folders)]
 
 
 def read_images(folder: PathLike) -> Images:
@@ -95,9 +97,9 @@ def read_labels(folder: PathLike) -> pd.DataFrame:
 
 
 def read_split(folder: PathLike) -> pd.DataFrame:
-    """Reads ``split.parquet``: `image`, `label`, `patient`, and the `fold` in which it is validated; ``attrs["classes"]``.
+    """Reads ``split.parquet``: `image`, `label`, `patient`, and the `fold` in which an image is validated.
 
-    The images to train on for a fold are those of all others: ``split[split.fold != fold]``.
+    All classes are in ``attrs["classes"]``. The images to train on for a fold are those of all others: ``split[split.fold != fold]``.
     """
     frame = Rows(find(folder, "split.parquet")).frame()
     if "classes" not in frame.attrs:

@@ -63,7 +63,7 @@ def heatmaps(
 ) -> Dict[str, NDArray[np.float32]]:
     """Returns the heatmap of each image, ``[height, width]`` at the network's input size, grey levels from 0 to 255.
 
-    - ``node``: of a `cam`, `threshold` or `score`; or several that have no image in common, such as all folds of a model
+    - ``node``: of a `cam`, `threshold` or `score`; or several without an image in common, such as all folds of a model
     """
     numpy = need("numpy", "reading heatmaps")
     found: Dict[str, NDArray[np.float32]] = {}

@@ -134,7 +134,8 @@ def test_errors_of_the_program_are_passed_on(study: Path, tmp_path: Path) -> Non
 
 
 def test_the_module_runs_the_program() -> None:
-    said = subprocess.run([sys.executable, "-m", "orchestrate", "--version"], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-m", "orchestrate", "--version"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
     assert said.stdout.startswith("orchestrate ")
 
 

@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Located;
 use super::load::recorded_table;
 use super::texts::Recorded;
+use super::{Located, grid};
 use crate::diagnostic::{Diagnostic, SpecError};
 use crate::source::SourceMap;
 use crate::stage::Stage;
@@ -25,7 +25,11 @@ pub fn whole(recorded: &Recorded<'_>, kinds: &[&'static dyn Stage]) -> Result<St
     let end = sources.files().last().map_or(0, |source| source.base + source.text.len());
     let table = toml::de::Deserializer::from(Spanned::new(0..end, table));
     let table = toml::Table::deserialize(table).map_err(|error| failed(&error))?;
-    toml::to_string(&table).map_err(|error| failed(&error))
+    let text = toml::to_string(&table).map_err(|error| failed(&error))?;
+    // No spec can bind one param of one stage alone.
+    let grids = recorded.overrides.iter().filter_map(|text| text.strip_prefix(grid::PREFIX));
+    let grids: String = grids.map(|grid| format!("# Run with: --grid '{grid}'\n")).collect();
+    Ok(grids + &text)
 }
 
 /// Makes the paths in params of stages absolute, and those that axes bind.

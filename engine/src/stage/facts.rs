@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 
 use super::artifact::ArtifactFacts;
+use super::planned::{InputProblem, PlannedNode};
 
 /// Facts about a kind of stage. Each kind has one static value, which states only what differs from [`Facts::new`].
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,12 @@ pub struct Facts {
     ///
     /// Called when the spec is planned, once all ports that are not optional are connected.
     pub check_ports: fn(&[&str]) -> Result<(), String>,
+    /// Finds what would fail a node although its params alone are right, for example a row that names no axis of its
+    /// inputs. Called for each node when the spec is planned, so that nothing fails after hours that could have failed
+    /// at once.
+    pub check_inputs: Option<fn(&dyn PlannedNode) -> Vec<InputProblem>>,
+    /// What becomes of an axis that a run adds to an input of a kind that inherits none.
+    pub added_axes: AddedAxes,
     /// True if the stage takes inputs under other names too, as `command` does.
     pub takes_any_port: bool,
     /// Names of the outputs, where they do not depend on the params.
@@ -62,6 +69,8 @@ impl Facts {
             about,
             ports: &[],
             check_ports: |_| Ok(()),
+            check_inputs: None,
+            added_axes: AddedAxes::Over,
             takes_any_port: false,
             outputs: &[],
             artifacts: &[],
@@ -87,6 +96,17 @@ impl Facts {
     pub fn fields(&self) -> &'static [&'static str] {
         (self.fields)()
     }
+}
+
+/// A place for an axis that a run adds to the inputs of a stage; see [`Facts::added_axes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddedAxes {
+    /// The stage varies over it: one node for each value.
+    Over,
+    /// It is gathered, and its name is added to the list of this param.
+    Listed(&'static str),
+    /// It is gathered.
+    Gathered,
 }
 
 /// The place of execution.

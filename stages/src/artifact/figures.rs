@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use orchestrate_engine::stage::{ArtifactFacts, StageError};
+use orchestrate_engine::stage::{ArtifactFacts, InputProblem, StageError};
 use orchestrate_engine::words::of_reader;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -197,6 +197,18 @@ impl Figures {
     /// The rows and columns of the layout, in the order of [`Cell::labels`].
     pub fn dimensions(&self) -> impl Iterator<Item = &Levels> {
         self.rows.iter().chain(&self.columns)
+    }
+
+    /// Refuses rows and columns with the name of another column of the table, or of one that its cells may bring.
+    pub(crate) fn check_names(&self, has_intervals: bool) -> Result<(), InputProblem> {
+        let unit = ResamplingUnit::Image;
+        let resampling = has_intervals.then_some(Resampling { level: 0.0, resamples: 0, unit });
+        let labels = vec![String::new(); self.dimensions().count()];
+        let repeats = Some(Repeats { images: 0, times: 0 });
+        let cells = vec![Cell { labels, classified: Some(0), constant: 1, repeats, ..Cell::default() }];
+        let names = Self { cells, resampling, ..self.clone() };
+        let problem = |error: StageError| InputProblem::param("rows", format!("the table has a problem: {error}"));
+        names.columns().and_then(|columns| columns.check()).map(|_| ()).map_err(problem)
     }
 
     /// Returns whether any cell is such.

@@ -36,7 +36,7 @@ pub struct Cams {
 /// The prediction for each image, for `classify`: [`Cams`] without the maps.
 ///
 /// Columns: `image`, `label` and `predicted` (class names), `probabilities`. Notes: `classes`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Predictions {
     /// Names of the images.
     pub names: Vec<String>,

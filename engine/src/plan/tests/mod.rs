@@ -4,7 +4,9 @@ use super::{Plan, Selector};
 use crate::fake::{STUDY, plan};
 
 mod borders;
+mod grid;
 mod inherit;
+mod inputs;
 
 fn names(plan: &Plan, stage: &str) -> Vec<String> {
     let index = plan.stages.iter().position(|planned| planned.name == stage).expect("the stage is planned");
@@ -136,7 +138,8 @@ const BAD: &[(&str, &str, &str)] = &[
     (
         "kind = \"table\"",
         "kind = \"tabel\"",
-        "spec.toml:36:8: unknown stage kind `tabel`\n  = kinds: dataset, split, train, threshold, score, table\n  \
+        "spec.toml:36:8: unknown stage kind `tabel`\n  = kinds: dataset, split, train, threshold, score, table, \
+         classify, needy\n  \
          help: did you mean `table`?",
     ),
     (

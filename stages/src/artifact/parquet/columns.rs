@@ -148,7 +148,7 @@ impl<'a> Columns<'a> {
     }
 
     /// Checks that all columns have the same number of rows, which is returned, and names of their own.
-    pub(super) fn check(&self) -> Result<usize, StageError> {
+    pub(crate) fn check(&self) -> Result<usize, StageError> {
         if let Some(name) = repeated(self.columns.iter().map(|(name, _)| name.as_str())) {
             return Err(StageError::new(format!("two columns are named `{name}`; rename one of them")));
         }

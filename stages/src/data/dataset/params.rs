@@ -11,11 +11,12 @@ use super::foreground::Foreground;
 use super::mask_pattern::MaskPattern;
 use super::nifti::Axis;
 use super::part::{Part, PartKind};
+use super::patient_pattern::PatientPattern;
 use super::resize::{Filter, MaskFilter};
 use super::window::Window;
 
 /// Parameters of `kind = "dataset"`. A param that is not set takes the default of the format, if it has one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
     /// Source of the images; the phantom needs no data.
@@ -50,6 +51,7 @@ pub struct Params {
     #[schemars(example = &"diagnosis")]
     pub label: Option<String>,
     /// Manifest: column of patients; an empty cell is an unknown patient. Default: `patient`, if there is one.
+    /// Folders: pattern of image names that tell it, such as `{patient}_*`; `{patient}/*` is a folder a patient.
     #[schemars(example = &"patient_id")]
     pub patient: Option<String>,
     /// Manifest and folders: page of a TIFF with several, from 0; a number for all files, or the manifest's column.
@@ -110,7 +112,8 @@ pub struct Resize {
 }
 
 impl Format {
-    const fn name(self) -> &'static str {
+    /// Returns the name, as in `format = "folders"`.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Phantom => "phantom",
             Self::Manifest => "manifest",
@@ -177,7 +180,7 @@ impl params::Params for Params {
             ("image", self.image.is_some(), &[Manifest]),
             ("mask", self.mask.is_some(), &[Manifest, Folders]),
             ("label", self.label.is_some(), &[Manifest]),
-            ("patient", self.patient.is_some(), &[Manifest]),
+            ("patient", self.patient.is_some(), &[Manifest, Folders]),
             ("page", self.page.is_some(), &[Manifest, Folders]),
             ("frame", self.frame.is_some(), &[Manifest, Folders]),
             ("slice", self.slice.is_some(), &[Manifest, Folders]),
@@ -198,6 +201,9 @@ impl params::Params for Params {
         }
         if let (Folders, Some(Err(problem))) = (self.format, self.mask.as_deref().map(MaskPattern::parse)) {
             problems.push(("mask", problem));
+        }
+        if let (Folders, Some(Err(problem))) = (self.format, self.patient.as_deref().map(PatientPattern::parse)) {
+            problems.push(("patient", problem));
         }
         if let Some(problem) = self.foreground.as_ref().and_then(Foreground::problem) {
             problems.push(("foreground", problem.to_owned()));
@@ -233,7 +239,7 @@ impl params::Params for Params {
                 problems.push(("classes", format!("`classes` has `{}` twice", pair[0])));
             }
         }
-        // Of folders, `mask` is a pattern, and the others are not set.
+        // Of folders, `mask` and `patient` are patterns, and the others are not set.
         let columns =
             [("image", &self.image), ("mask", &self.mask), ("label", &self.label), ("patient", &self.patient)];
         for (index, (field, column)) in columns.iter().enumerate() {
@@ -270,6 +276,11 @@ mod tests {
             (
                 r#"{"format": "folders", "path": "x", "mask": "_mask"}"#,
                 "`mask` has no `{stem}`, the name of the image; a pattern such as `{stem}_mask*` is expected",
+            ),
+            (
+                r#"{"format": "folders", "path": "x", "patient": "pid"}"#,
+                "`patient` has no `{patient}`, the patient in the names of images; a pattern such as `{patient}_*` is \
+                 expected",
             ),
             (
                 r#"{"format": "folders", "path": "x", "page": "p"}"#,

@@ -15,11 +15,12 @@ mod inputs;
 mod page;
 mod params;
 mod picture;
+mod planned;
 pub mod provenance;
 mod study;
 mod threshold_chart;
 
-use orchestrate_engine::stage::{Action, Context, Facts, Output, Port, StageError, Weight};
+use orchestrate_engine::stage::{Action, AddedAxes, Context, Facts, Output, Port, StageError, Weight};
 
 use crate::artifact::{
     Audit, Cams, Confusion, Curve, Figures, Images, Labels as ImageLabels, Masks, PredictedMasks, REPORT, Scores,
@@ -27,7 +28,7 @@ use crate::artifact::{
 };
 use crate::data::split::Leakage;
 use crate::threads::with_threads;
-use crate::typed::{Adaptor, Typed};
+use crate::typed::{Adaptor, Typed, planned_problems};
 
 pub use params::Params;
 
@@ -79,6 +80,8 @@ impl Typed for Report {
         ],
         outputs: &[Self::OUTPUT],
         artifacts: &[&REPORT],
+        check_inputs: Some(|node| planned_problems(node, planned::check)),
+        added_axes: AddedAxes::Gathered,
         // Reading thousands of inputs and drawing hundreds of pictures takes seconds and much memory.
         weight: Weight::Heavy,
         ..Facts::new(
