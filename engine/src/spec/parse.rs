@@ -296,7 +296,7 @@ fn resources(value: &Located, reader: &mut Reader<'_>) -> Option<Resources> {
         Err(error) => {
             let span = error.span().unwrap_or(value.span());
             reader.problem(
-                Diagnostic::error(format!("`resources`: {}", error.message()))
+                Diagnostic::error(format!("`resources`: {}", crate::words::of_reader(error.message())))
                     .at(span)
                     .help("write for example `{ threads = 2, memory = \"2GB\", gpu = 1 }`"),
             );
