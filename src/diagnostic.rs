@@ -7,7 +7,8 @@ use orchestrate_engine::source::{SourceLocation, SourceLocator, Span};
 
 use crate::terminal::{is_hidden, visible};
 
-/// Renders all findings in order, separated by blank lines; of those of one cause, the first. If there are errors, a last line counts them.
+/// Renders all findings in order, separated by blank lines; of those of one cause, the first. If there are errors, a
+/// last line counts them.
 pub(crate) fn render(found: &SpecError, colour: bool) -> String {
     let mut locator = found.sources.locator();
     let diagnostics = grouped(&found.diagnostics);

@@ -256,7 +256,10 @@ fn a_new_store_beside_an_old_one_is_told() {
     let sandbox = sandbox();
     sandbox.run_well(&[]);
     sandbox.write("below/orchestrate.toml", "");
-    sandbox.write("below/spec.toml", "[experiment]\nname = \"x\"\n[stages.a]\nkind = \"command\"\nargv = [\"touch\", \"{out}/x\"]\n");
+    sandbox.write(
+        "below/spec.toml",
+        "[experiment]\nname = \"x\"\n[stages.a]\nkind = \"command\"\nargv = [\"touch\", \"{out}/x\"]\n",
+    );
     let said = well(sandbox.orchestrate(&["run", "below/spec.toml"]));
     assert!(said.err.contains("notice: a new store is made at DIR/below/.orchestrate"), "{}", said.err);
     assert!(said.err.contains("another store at DIR/.orchestrate"), "{}", said.err);

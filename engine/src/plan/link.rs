@@ -23,8 +23,8 @@ pub(super) fn links(
     (links, sorted)
 }
 
-/// Adds the axes that a stage has from its inputs, which have theirs: all, if its kind inherits, else those that the run
-/// adds.
+/// Adds the axes that a stage has from its inputs, which have theirs: all, if its kind inherits, else those that the
+/// run adds.
 fn inherit(spec: &Spec, stage: usize, links: &mut [Link]) {
     let link = &links[stage];
     let Some(facts) = link.kind.map(Stage::facts) else { return };

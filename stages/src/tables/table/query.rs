@@ -59,7 +59,8 @@ impl Query {
     pub(super) fn check_lesion_axis(&self, label: Option<&str>) -> Result<(), InputProblem> {
         let Some(label) = label.filter(|_| self.lesion_sizes.is_some()) else { return Ok(()) };
         let message = format!(
-            "an axis is named `{LESION_SIZE}` (`{label}` for one), as the dimension that `lesion_sizes` makes; rename it"
+            "an axis is named `{LESION_SIZE}` (`{label}` for one), as the dimension that `lesion_sizes` makes; rename \
+             it"
         );
         Err(InputProblem::port("scores", message))
     }

@@ -98,7 +98,7 @@ fn a_table_that_fits_its_inputs_has_no_problem() {
         json!({ "rows": ["model"], "columns": ["threshold", "label"], "value": "dice" }),
         json!({ "rows": ["model"], "columns": ["metric"], "only": { "threshold": "q90" } }),
         json!({ "rows": ["model"], "columns": ["threshold"], "interval": "bootstrap" }),
-        json!({ "rows": ["lesion_size"], "across": ["fold", "model"], "only": { "threshold": 200 }, "lesion_sizes": "tertiles" }),
+        json!({ "rows": ["lesion_size", "model"], "only": { "threshold": 200 }, "lesion_sizes": "tertiles" }),
     ];
     for written in written {
         assert_eq!(problem(&scores("table", params::<table::Params>(written.clone()))), None, "{written}");
