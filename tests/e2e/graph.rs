@@ -11,7 +11,7 @@ const SPEC: &str = r#"
 name = "a <b> & \"c\""
 
 [axes]
-letter = ["x]", "<y>", "\"z\""]
+letter = ["größe|", "<y>", "\"z\""]
 number = [1, 2]
 
 [stages.make]
@@ -20,7 +20,7 @@ over = ["letter", "number"]
 argv = ["sh", "-ec", "echo {params.letter} > {out}/file"]
 params = { letter = "", number = 0 }
 
-[stages."größe"]
+[stages.join]
 kind = "command"
 over = ["letter"]
 inputs = { parts = "make" }
@@ -46,7 +46,7 @@ fn graph_counts_what_plan_counts_and_marks_gathered_axes() {
     sandbox.run_well(&["--only", "make"]);
     let after = graph(&sandbox, &["--format", "dot"]);
     assert!(after.contains("6 nodes: 6 hit") && after.contains("3 nodes: 3 miss"), "{after}");
-    let nodes = graph(&sandbox, &["--nodes", "--only", "größe[letter=<y>]"]);
+    let nodes = graph(&sandbox, &["--nodes", "--only", "join[letter=<y>]"]);
     assert!(nodes.contains("letter=#60;y#62;<br>number=2<br>hit\"]:::hit"), "{nodes}");
     assert_eq!(nodes.lines().filter(|line| line.contains("<b>")).count(), 3, "{nodes}");
     // Nothing is written by drawing.
@@ -64,9 +64,7 @@ fn drawing_goes_to_a_file_of_the_format_that_its_ending_tells() {
         assert_eq!(sandbox.read(file), first);
     }
     let svg = sandbox.read("g.svg");
-    assert!(
-        svg.contains("a &lt;b&gt; &amp; &quot;c&quot;") && svg.contains(">größe<") && svg.contains("all of number")
-    );
+    assert!(svg.contains("a &lt;b&gt; &amp; &quot;c&quot;") && svg.contains(">join<") && svg.contains("all of number"));
     for (args, expected) in [
         (["--to", "g.png"], "the ending of g.png tells no format"),
         (["--only", "mkae"], "make"),
@@ -91,7 +89,7 @@ fn too_many_nodes_are_not_drawn_but_their_stages_are() {
         said.err
     );
     assert!(graph(&sandbox, &[]).contains("600 nodes"));
-    let most = graph(&sandbox, &["--nodes", "--only", "größe[letter=<y>]", "--format", "svg"]);
+    let most = graph(&sandbox, &["--nodes", "--only", "join[letter=<y>]", "--format", "svg"]);
     assert!(most.matches("<rect class=\"graph-miss\"").count() >= 200);
 }
 

@@ -2,7 +2,8 @@
 
 use super::drawing::{Arrow, Drawing};
 
-/// Describes each box by a line: `cam, over model, fold. 10 nodes: 10 hit. Reads images from images, weights from train`.
+/// Describes each box by a line: `cam, over model, fold. 10 nodes: 10 hit. Reads images from images; weights from
+/// train`.
 pub(crate) fn alternative(drawing: &Drawing) -> Vec<String> {
     let line = |(place, drawn): (usize, &super::drawing::Drawn)| {
         let about = drawn.about.iter().map(|about| format!(", {about}")).collect::<String>();

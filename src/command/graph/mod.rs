@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use orchestrate_cache::Access;
 use orchestrate_engine::diagnostic::SpecError;
-use orchestrate_engine::plan::Plan;
 
 use super::study::{self, Study};
+use super::subject::Subject;
 use crate::Kinds;
 use crate::args::SpecArgs;
 use crate::outcome::{Outcome, UsageError};
@@ -70,15 +70,15 @@ const NODES_MAX: usize = 300;
 
 pub(crate) fn graph(kinds: Kinds, args: &GraphArgs) -> anyhow::Result<Outcome> {
     let format = format(args)?;
-    let (plan, problem) = plan(kinds, &args.spec)?;
+    let (Subject { plan, store, .. }, problem) = plan(kinds, &args.spec)?;
     let selection = study::selection_of(&plan, &args.only, args.until.as_ref())?;
     if selection.nodes().is_empty() {
         return Err(UsageError(format!("{} has no stages to draw", args.spec.spec.display())).into());
     }
     if args.nodes && selection.nodes().len() > NODES_MAX {
         let nodes = selection.nodes().len();
-        let help = "select some, such as --only 'score[model=tiny,fold=1]' or --until train, or draw the stages without \
-                    --nodes";
+        let help = "select some, such as --only 'score[model=tiny,fold=1]' or --until train, or draw the stages \
+                    without --nodes";
         return Err(UsageError(format!("{nodes} nodes are too many to draw, at most {NODES_MAX}\nhelp: {help}")).into());
     }
     let drawing = match problem {
@@ -88,7 +88,7 @@ pub(crate) fn graph(kinds: Kinds, args: &GraphArgs) -> anyhow::Result<Outcome> {
             Drawing::new(&plan, &selection, args.nodes, None, Some(note))
         }
         None => {
-            let study = Study::open(plan, &args.spec.store, Access::ReadOnly)?;
+            let study = Study::open(plan, &store, Access::ReadOnly)?;
             let survey = study.survey(&std::collections::HashSet::new());
             Drawing::new(&study.plan, &selection, args.nodes, Some(&survey), None)
         }
@@ -142,18 +142,19 @@ fn name(format: Format) -> &'static str {
     }
 }
 
-/// Plans a spec, without its external files if they are not to be had; then also returns the first problem.
-fn plan(kinds: Kinds, args: &SpecArgs) -> anyhow::Result<(Plan, Option<String>)> {
-    let error = match study::plan(kinds, &args.spec, &args.overrides) {
-        Ok(plan) => return Ok((plan, None)),
+/// Plans a spec or a run. If external files are not to be had and no run recalls them, plans without them, and also
+/// returns the first problem.
+fn plan(kinds: Kinds, args: &SpecArgs) -> anyhow::Result<(Subject, Option<String>)> {
+    let error = match Subject::find(kinds, &args.spec, &args.overrides, &args.store) {
+        Ok(subject) => return Ok((subject, None)),
         Err(error) => error,
     };
     let Some(problem) = error.downcast_ref::<SpecError>().and_then(|error| error.diagnostics.first()) else {
         return Err(error);
     };
     let problem = problem.message.clone();
-    match study::plan(without_files::kinds(kinds), &args.spec, &args.overrides) {
-        Ok(plan) => Ok((plan, Some(problem))),
+    match Subject::find(without_files::kinds(kinds), &args.spec, &args.overrides, &args.store) {
+        Ok(subject) => Ok((subject, Some(problem))),
         // The spec is wrong whether its files are there or not.
         Err(_) => Err(error),
     }

@@ -90,14 +90,14 @@ impl Choice {
         let counts: Vec<(&str, usize)> = counts.into_iter().filter(|(_, count)| *count > 0).collect();
         if let [(class, _)] = counts[..] {
             return Err(format!(
-                "has one class, {class}, and a classifier needs two: nothing was written\nhelp: add a folder or rows of \
-                 another class, such as healthy ones"
+                "has one class, {class}, and a classifier needs two: nothing was written\nhelp: add a folder or rows \
+                 of another class, such as healthy ones"
             ));
         }
         if let Some((class, _)) = counts.iter().find(|(_, count)| *count < 2) {
             return Err(format!(
-                "has 1 image of class {class}, and each of at least two folds needs one: nothing was written\nhelp: add \
-                 images, or take the class out"
+                "has 1 image of class {class}, and each of at least two folds needs one: nothing was written\nhelp: \
+                 add images, or take the class out"
             ));
         }
         let mut doubts = Vec::new();
@@ -152,8 +152,8 @@ fn splits_by_patient(guess: &Guess, look: &Look, doubts: &mut Vec<String>) -> bo
         format!("{unknown} of {} images have no patient", patients.len())
     };
     doubts.push(format!(
-        "{known}, so folds are cut by image. If a patient has several images, networks are tested on patients they were \
-         trained on (leakage), and the accuracy is too high: {remedy}, and set `group = \"patient\"` in the split"
+        "{known}, so folds are cut by image. If a patient has several images, networks are tested on patients they \
+         were trained on (leakage), and the accuracy is too high: {remedy}, and set `group = \"patient\"` in the split"
     ));
     false
 }
@@ -251,8 +251,8 @@ pub(super) fn no_classes(format: Format, classes: &[String]) -> Option<String> {
     let names = || classes.join(", ");
     match format {
         Format::Folders if are(&MASKS) => Some(format!(
-            "has the folders {}, which are no classes\nhelp: write a CSV file beside them with the columns image, label, \
-             patient and mask, one image a row",
+            "has the folders {}, which are no classes\nhelp: write a CSV file beside them with the columns image, \
+             label, patient and mask, one image a row",
             names()
         )),
         Format::Folders if are(&PARTS) => Some(format!(

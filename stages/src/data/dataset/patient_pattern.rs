@@ -56,8 +56,8 @@ const OTHERS: [&str; 16] = [
 ///
 /// - `images`: class and file below the folder of the class, without its ending
 ///
-/// A pattern must fit all names. Its patients have a digit and are no dates; every class has two or more of them, or one
-/// with a single image; and some have several images.
+/// A pattern must fit all names. Its patients have a digit and are no dates; every class has two or more of them, or
+/// one with a single image; and some have several images.
 pub(super) fn guess(images: &[(&str, &str)]) -> Option<String> {
     let (_, first) = images.first()?;
     let word = first.find(SEPARATORS).map_or("", |end| &first[..end]);
