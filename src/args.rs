@@ -80,14 +80,14 @@ Examples:
   orchestrate data check experiments/quickstart.toml
   orchestrate data brain-tumor --to data/brain-tumor")]
     Data(DataCommand),
-    /// Print the script that completes commands, specs, stages and nodes in a shell
-    Completions(CompletionsArgs),
-    /// Write the manual pages of all commands
-    Man(ManArgs),
     /// Describe the kinds of stages: params, inputs, outputs and their columns
     Kinds(KindsArgs),
     /// Print the form of a spec as JSON Schema, for editors
     Schema(SchemaArgs),
+    /// Print the script that completes commands, specs, stages and nodes in a shell
+    Completions(CompletionsArgs),
+    /// Write the manual pages of all commands
+    Man(ManArgs),
     /// Run one batch for an engine (reads its request from standard input)
     #[command(hide = true)]
     Worker,

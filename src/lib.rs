@@ -81,10 +81,10 @@ pub fn main(kinds: Kinds) -> ExitCode {
         Command::Store(StoreCommand::Keygen { show }) => command::keygen::keygen(show),
         Command::Data(DataCommand::BrainTumor(args)) => command::data::brain_tumor(args),
         Command::Data(DataCommand::Check(args)) => command::data_check::run(kinds, &args),
-        Command::Completions(args) => complete::script(&args),
-        Command::Man(args) => command::man::man(&args),
         Command::Kinds(args) => command::kinds::kinds(kinds, &args),
         Command::Schema(args) => command::schema::schema(kinds, &args),
+        Command::Completions(args) => complete::script(&args),
+        Command::Man(args) => command::man::man(&args),
         Command::Worker => unreachable!("handled above"),
     };
     outcome.unwrap_or_else(Outcome::from_error).into()

@@ -14,7 +14,7 @@ from network import Network, as_input
 from torch import nn
 
 BATCH = 16
-RATE = 5e-3
+RATE = 2e-3
 
 
 def main() -> None:

@@ -140,7 +140,7 @@ fn numbers_of_tables_stand_side_by_side_and_are_computed_again() {
     sandbox.run_well(&["--set", "stages.train.epochs=2"]);
     let diff = well(sandbox.orchestrate(&["diff", "-2", "-1"])).out;
     assert!(diff.contains("epochs: 1 → 2 (×4)") && diff.contains("images          1 same"), "{diff}");
-    let row = diff.lines().find(|line| line.contains("model=tiny, metric=accuracy")).expect("the table is compared");
+    let row = diff.lines().find(|line| line.contains("model=tiny, threshold=otsu")).expect("the table is compared");
     assert_eq!(row.split_whitespace().count(), 5, "{row}");
     let runs = well(sandbox.orchestrate(&["runs"])).out;
     assert_eq!(runs.matches("classification, accuracy: tiny 0.").count(), 2, "{runs}");
@@ -256,7 +256,10 @@ fn a_new_store_beside_an_old_one_is_told() {
     let sandbox = sandbox();
     sandbox.run_well(&[]);
     sandbox.write("below/orchestrate.toml", "");
-    sandbox.write("below/spec.toml", "[experiment]\nname = \"x\"\n[stages.a]\nkind = \"command\"\nargv = [\"true\"]\n");
+    sandbox.write(
+        "below/spec.toml",
+        "[experiment]\nname = \"x\"\n[stages.a]\nkind = \"command\"\nargv = [\"touch\", \"{out}/x\"]\n",
+    );
     let said = well(sandbox.orchestrate(&["run", "below/spec.toml"]));
     assert!(said.err.contains("notice: a new store is made at DIR/below/.orchestrate"), "{}", said.err);
     assert!(said.err.contains("another store at DIR/.orchestrate"), "{}", said.err);

@@ -26,6 +26,7 @@ mod logs;
 mod long;
 mod machine;
 mod new;
+mod path;
 mod publish;
 mod report;
 mod rerun;

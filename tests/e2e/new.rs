@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
-use image::{DynamicImage, GrayImage, ImageFormat, Luma, RgbImage};
+use image::{DynamicImage, GrayImage, ImageFormat, Luma};
 
 use crate::data::slice;
 use crate::sandbox::{Run, Said, Sandbox};

@@ -28,6 +28,10 @@ fn make<P: Params>() -> Json {
     });
     let mut schema = settings.into_generator().into_root_schema_for::<P>().to_value();
     plain(&mut schema);
+    // The engine gives every param of this name the seed of the experiment.
+    if let Some(Json::Object(seed)) = schema.pointer_mut("/properties/seed") {
+        seed.remove("default");
+    }
     for (name, bounds) in P::RANGES {
         write(bounds, &mut schema, name);
     }
@@ -60,7 +64,8 @@ fn plain(schema: &mut Json) {
                     fields.entry(key).or_insert(value);
                 });
             }
-            if fields.get("default").is_some_and(Json::is_null) {
+            let is_nothing = |value: &Json| value.is_null() || value.as_object().is_some_and(|table| table.is_empty());
+            if fields.get("default").is_some_and(is_nothing) {
                 fields.remove("default");
             }
             for key in ["title", "$schema"] {

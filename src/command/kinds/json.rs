@@ -19,6 +19,7 @@ pub(super) fn kind(stage: &dyn Stage) -> Value {
         "version": facts.version,
         "uses_gpu": facts.device.is_some(),
         "takes_any_input": facts.takes_any_port,
+        "inherits_axes": facts.inherits_axes(),
         "inputs": facts.ports.iter().map(port).collect::<Vec<_>>(),
         "params": facts.params().iter().map(param).collect::<Vec<_>>(),
         "outputs": outputs(stage).into_iter().map(output).collect::<Vec<_>>(),

@@ -10,7 +10,8 @@ use orchestrate_engine::stage::{ArtifactFacts, ColumnFacts, FileFacts, ParamFact
 use orchestrate_engine::words;
 
 use super::text::example;
-use super::{outputs, reads, rule};
+use super::wrap::wrap;
+use super::{axes, outputs, reads, rule};
 use crate::Kinds;
 
 const MADE: &str = "<!-- Made by `orchestrate kinds --markdown docs/reference`. -->\n";
@@ -35,16 +36,16 @@ fn pages(kinds: Kinds) -> BTreeMap<String, String> {
             artifacts.entry(artifact.name).or_default().push((facts.kind, artifact));
         }
     }
-    let mut index = format!("{MADE}\n# Reference\n\n## Kinds\n\n| kind | does |\n|---|---|\n");
+    let mut index = format!("{MADE}\n# Reference\n\n## Kinds\n\n");
     for stage in kinds {
         let facts = stage.facts();
-        let _ = writeln!(index, "| [{0}]({0}.md) | {1} |", facts.kind, facts.about);
+        item(&mut index, &format!("[{0}]({0}.md) {1}", facts.kind, facts.about));
     }
-    index += "\n## Artifacts\n\n| output | of | holds |\n|---|---|---|\n";
+    index += "\n## Artifacts\n\n";
     for (name, written) in &artifacts {
         let kinds: Vec<_> = written.iter().map(|(kind, _)| format!("[{kind}]({kind}.md)")).collect();
         let about = written[0].1.about;
-        let _ = writeln!(index, "| [{name}](artifacts/{name}.md) | {} | {about} |", kinds.join(", "));
+        item(&mut index, &format!("[{name}](artifacts/{name}.md) of {}: {about}", kinds.join(", ")));
     }
     let kinds = kinds.iter().map(|stage| (format!("{}.md", stage.facts().kind), kind(*stage)));
     let artifacts = artifacts.iter().map(|(name, written)| (format!("artifacts/{name}.md"), artifact(name, written)));
@@ -53,20 +54,22 @@ fn pages(kinds: Kinds) -> BTreeMap<String, String> {
 
 fn kind(stage: &dyn Stage) -> String {
     let facts = stage.facts();
-    let mut page = format!("{MADE}\n# {}\n\nThis kind {}.", facts.kind, facts.about);
-    page += if facts.device.is_some() { " It computes on a GPU where there is one.\n" } else { "\n" };
+    let mut page = format!("{MADE}\n# {}\n\n", facts.kind);
+    let device = if facts.device.is_some() { " It computes on a GPU where there is one." } else { "" };
+    paragraph(&mut page, &format!("This kind {}.{device}", facts.about));
     page += "\n## Inputs\n\n";
     if facts.takes_any_port {
         page += "Any output of any stage, under a name of your choice.\n";
     } else if facts.ports.is_empty() {
         page += "None.\n";
-    } else {
-        page += "| port | reads | receives |\n|---|---|---|\n";
     }
     for port in facts.ports {
         let optional = if port.optional { "optional; " } else { "" };
         let outputs: Vec<_> = reads(port).into_iter().map(|name| format!("[{name}](artifacts/{name}.md)")).collect();
-        let _ = writeln!(page, "| `{}` | {} | {optional}{} |", port.name, words::any_of(&outputs), rule(port));
+        item(&mut page, &format!("`{}`, {optional}reads {}: {}", port.name, words::any_of(&outputs), rule(port)));
+    }
+    if !facts.ports.is_empty() || facts.takes_any_port {
+        let _ = writeln!(page, "\nAxes: {}.", axes(facts));
     }
     page += "\n## Params\n\n";
     let params = facts.params();
@@ -79,7 +82,7 @@ fn kind(stage: &dyn Stage) -> String {
         let _ = writeln!(page, "`{}`: every file that the program leaves in its folder.", outputs(stage).join(", "));
     }
     for artifact in facts.artifacts {
-        let _ = writeln!(page, "- [{0}](artifacts/{0}.md): {1}", artifact.name, artifact.about);
+        item(&mut page, &format!("[{0}](artifacts/{0}.md): {1}", artifact.name, artifact.about));
     }
     page
 }
@@ -90,17 +93,22 @@ fn param(param: &ParamFacts, page: &mut String) {
         None if param.required => "; required".to_owned(),
         None => String::new(),
     };
-    let _ = writeln!(page, "### `{}`\n\n{}\n", param.name, param.about);
-    let described = param.choices.iter().any(|choice| !choice.about.is_empty());
-    let _ = writeln!(page, "{}{default}.", capital(&param.expected));
-    if described {
+    let _ = writeln!(page, "### `{}`\n", param.name);
+    if !param.about.is_empty() {
+        paragraph(page, &param.about);
         page.push('\n');
-        for choice in &param.choices {
-            let _ = writeln!(page, "- `{}`: {}", words::toml(&choice.value), choice.about);
-        }
+    }
+    paragraph(page, &format!("{}{default}.", capital(&param.expected)));
+    page.push('\n');
+    let described: Vec<_> = param.choices.iter().filter(|choice| !choice.about.is_empty()).collect();
+    for choice in &described {
+        item(page, &format!("`{}`: {}", words::toml(&choice.value), choice.about));
+    }
+    if !described.is_empty() {
+        page.push('\n');
     }
     if let Some(example) = example(param) {
-        let _ = writeln!(page, "\n```toml\n{example}\n```\n");
+        let _ = writeln!(page, "For example `{example}`.\n");
     }
 }
 
@@ -117,7 +125,8 @@ fn artifact(name: &str, written: &[(&str, &ArtifactFacts)]) -> String {
     let parts: Vec<_> = if same { vec![written] } else { written.chunks(1).collect() };
     for part in parts {
         let facts = part[0].1;
-        let _ = writeln!(page, "\n{} {}", facts.about, kinds(part));
+        page.push('\n');
+        paragraph(&mut page, &format!("{} {}", facts.about, kinds(part)));
         facts.files.iter().for_each(|file| self::file(file, &mut page));
     }
     page
@@ -125,29 +134,41 @@ fn artifact(name: &str, written: &[(&str, &ArtifactFacts)]) -> String {
 
 fn file(file: &FileFacts, page: &mut String) {
     let optional = if file.optional { " It may be absent." } else { "" };
-    let _ = writeln!(page, "\n## `{}`\n\n{}{optional}", file.name, file.about);
+    let _ = writeln!(page, "\n## `{}`\n", file.name);
+    paragraph(page, &format!("{}{optional}", file.about));
     if !file.columns.is_empty() {
-        *page += "\n| column | type | shape | values | meaning |\n|---|---|---|---|---|\n";
+        *page += "\nColumns, in order:\n\n";
     }
     for column in file.columns {
-        let ColumnFacts { name, dtype, shape, about, .. } = column;
-        let _ = writeln!(page, "| `{name}` | {} | {shape} | {} | {about} |", dtype.arrow(), values(column));
+        item(page, &format!("`{}`: {}. {}", column.name, values(column), column.about));
     }
     if !file.notes.is_empty() {
         *page += "\nNotes, in the key-value metadata of the file:\n\n";
     }
     for note in file.notes {
-        let _ = writeln!(page, "- `{}`: {}", note.name, note.about);
+        item(page, &format!("`{}`: {}", note.name, note.about));
     }
 }
 
 fn values(column: &ColumnFacts) -> String {
-    let mut values = vec![column.bounds.to_string()];
+    let shape = if column.shape.is_empty() { String::new() } else { format!("`{}`", column.shape) };
+    let mut values = vec![format!("`{}`", column.dtype.arrow()), shape, column.bounds.to_string()];
     values.extend(column.unique.then(|| "unique".to_owned()));
     values.extend(column.nullable.then(|| "may be missing".to_owned()));
     values.extend(column.optional.then(|| "column may be absent".to_owned()));
     values.retain(|value| !value.is_empty());
     values.join(", ")
+}
+
+/// The widest line of a page.
+const WIDTH: usize = 118;
+
+fn paragraph(page: &mut String, text: &str) {
+    wrap(page, WIDTH, "", 0, text);
+}
+
+fn item(page: &mut String, text: &str) {
+    wrap(page, WIDTH, "- ", 2, text);
 }
 
 fn capital(text: &str) -> String {

@@ -5,17 +5,20 @@ mod markdown;
 #[cfg(test)]
 mod tests;
 mod text;
+mod wrap;
 
 use std::fmt::Write;
 use std::path::PathBuf;
 
 use anyhow::bail;
 use orchestrate_engine::nearest;
-use orchestrate_engine::stage::{Port, Stage};
+use orchestrate_engine::stage::{Facts, Port, Stage};
 
 use crate::Kinds;
 use crate::outcome::Outcome;
 use crate::terminal;
+
+use wrap::wrap;
 
 /// Arguments of `kinds`.
 #[derive(Debug, clap::Args)]
@@ -69,10 +72,12 @@ fn list(kinds: &[&dyn Stage]) -> String {
         let ports: Vec<_> = facts.ports.iter().map(port).collect();
         let ports = if facts.takes_any_port { "any".to_owned() } else { ports.join(", ") };
         if !ports.is_empty() {
-            let _ = writeln!(text, "    inputs   {ports}");
+            wrap(&mut text, 96, "    inputs   ", 13, &ports);
         }
         let params = if facts.fields().is_empty() { "none".to_owned() } else { facts.fields().join(", ") };
-        let _ = writeln!(text, "    outputs  {}\n    params   {params}\n", outputs(*stage).join(", "));
+        let _ = writeln!(text, "    outputs  {}", outputs(*stage).join(", "));
+        wrap(&mut text, 96, "    params   ", 13, &params);
+        text.push('\n');
     }
     text + "orchestrate kinds KIND tells all about one of them\n"
 }
@@ -91,6 +96,15 @@ fn outputs(stage: &dyn Stage) -> Vec<String> {
 /// The outputs that a port reads, the preferred one first.
 fn reads(port: &Port) -> Vec<&'static str> {
     if port.reads.is_empty() { vec![port.name] } else { port.reads.to_vec() }
+}
+
+/// The rule of the axes of a stage.
+fn axes(facts: &Facts) -> &'static str {
+    if facts.inherits_axes() {
+        "`over` lists only the axes that the stage adds to those of its inputs"
+    } else {
+        "`over` lists all axes of the stage; it gathers the others that its inputs have"
+    }
 }
 
 /// The rule by which a port receives the points of its input.

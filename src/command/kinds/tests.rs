@@ -28,7 +28,7 @@ fn spec(params: &[ParamFacts], name: &str, value: &str) -> String {
     let value = rest.map_or(value.to_owned(), |rest| {
         rest.rsplit('.').fold(value.to_owned(), |value, name| format!("{{ {name} = {value} }}"))
     });
-    let required = params.iter().filter(|param| param.required && param.name != first);
+    let required = params.iter().filter(|param| param.required && param.name != first && !param.name.contains('.'));
     let required: String = required.filter_map(example).map(|line| line + "\n").collect();
     format!("{required}{first} = {value}\n")
 }

@@ -1,13 +1,16 @@
 //! One kind for people, in lines of at most 96 columns.
 
-use std::fmt::Write;
-
 use orchestrate_engine::stage::{ArtifactFacts, FileFacts, ParamFacts, Stage};
 use orchestrate_engine::words;
 
-use super::{outputs, reads, rule};
+use super::wrap::wrap;
+use super::{axes, outputs, reads, rule};
 
 const WIDTH: usize = 96;
+
+fn wrapped(text: &mut String, start: &str, indent: usize, words: &str) {
+    wrap(text, WIDTH, start, indent, words);
+}
 
 /// Describes a kind: inputs, params, outputs.
 pub(super) fn kind(stage: &dyn Stage) -> String {
@@ -48,6 +51,9 @@ fn inputs(stage: &dyn Stage, text: &mut String) {
         let about = format!("{optional}reads {}: {}", words::any_of(&outputs), rule(port));
         wrapped(text, &format!("  {:width$}  ", port.name), width + 4, &about);
     }
+    if !facts.ports.is_empty() || facts.takes_any_port {
+        wrapped(text, "  axes: ", 4, axes(facts));
+    }
 }
 
 fn params(params: &[ParamFacts], text: &mut String) {
@@ -83,14 +89,10 @@ fn default(param: &ParamFacts) -> String {
     }
 }
 
-/// An example of a param as a line of a spec.
+/// An example of a param as a line of a spec; of a setting in a table, its value.
 pub(super) fn example(param: &ParamFacts) -> Option<String> {
     let value = words::toml(param.example.as_ref()?);
-    // A setting in a table is written there.
-    let mut names = param.name.split('.');
-    let first = names.next()?;
-    let inner = names.rev().fold(value, |value, name| format!("{{ {name} = {value} }}"));
-    Some(format!("{first} = {inner}"))
+    Some(if param.name.contains('.') { value } else { format!("{} = {value}", param.name) })
 }
 
 fn output(artifact: &ArtifactFacts, text: &mut String) {
@@ -118,26 +120,6 @@ fn file(file: &FileFacts, text: &mut String) {
     }
 }
 
-/// Writes words after a start, in lines of [`WIDTH`] that are indented from the second on.
-fn wrapped(text: &mut String, start: &str, indent: usize, words: &str) {
-    let mut line = start.to_owned();
-    for word in words.split_whitespace() {
-        let is_first = line.chars().count() <= indent.max(start.chars().count()) && !line.ends_with(word);
-        let separator = usize::from(!line.is_empty() && !line.ends_with(' '));
-        if !is_first && line.chars().count() + separator + word.chars().count() > WIDTH {
-            let _ = writeln!(text, "{}", line.trim_end());
-            line = " ".repeat(indent);
-        }
-        if !line.is_empty() && !line.ends_with(' ') {
-            line.push(' ');
-        }
-        line += word;
-    }
-    if !line.trim().is_empty() {
-        let _ = writeln!(text, "{}", line.trim_end());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,13 +131,5 @@ mod tests {
             let longest = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
             assert!(longest <= WIDTH, "{}: {longest} columns", stage.facts().kind);
         }
-    }
-
-    #[test]
-    fn words_go_on_below_the_first() {
-        let mut text = String::new();
-        wrapped(&mut text, "  name  ", 8, &"word ".repeat(40));
-        assert!(text.lines().skip(1).all(|line| line.starts_with("        word")), "{text}");
-        assert_eq!(text.split_whitespace().count(), 41);
     }
 }

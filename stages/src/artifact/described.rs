@@ -32,7 +32,7 @@ const fn note(name: &'static str, about: &'static str) -> NoteFacts {
 }
 
 const ANY: Bounds = Bounds { min: None, above: None, max: None, below: None };
-const IMAGE: ColumnFacts = text("image", "Name of the image; unique.").unique();
+const IMAGE: ColumnFacts = text("image", "Name of the image.").unique();
 const LABEL: ColumnFacts = text("label", "Name of the true class.");
 const PREDICTED: ColumnFacts = text("predicted", "Name of the predicted class.");
 const PROBABILITIES: ColumnFacts =

@@ -90,8 +90,8 @@ pub enum Freeze {
 
 impl Params {
     pub(super) fn recipe(&self) -> Recipe {
-        let Self { fold, epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule, .. } = *self;
-        Recipe { fold, epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule }
+        let Self { epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule, .. } = *self;
+        Recipe { epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule }
     }
 }
 

@@ -12,8 +12,6 @@ use super::schedule::Schedule;
 /// loses it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recipe {
-    /// The fold that is left out, from 1.
-    pub(crate) fold: u32,
     /// Passes over the training images, at least 1.
     pub(crate) epochs: u32,
     /// Images of one step, at least 1.
