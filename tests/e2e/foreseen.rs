@@ -40,7 +40,7 @@ at = 200
     }
     let said = sandbox.orchestrate(&["run", "spec.toml", "--set", "stages.iou.rows=[\"model\", \"modle\"]"]);
     assert_eq!(said.code, Some(2), "{}", said.err);
-    assert!(said.err.contains("--> --set:1:26"), "the caret is on the name: {}", said.err);
+    assert!(said.err.contains("--> --set:1:27"), "the caret is on the name: {}", said.err);
     assert!(!sandbox.path(".orchestrate").exists(), "nothing has run");
 }
 
