@@ -66,7 +66,7 @@ pub(crate) fn path(kinds: Kinds, args: &PathArgs) -> anyhow::Result<Outcome> {
     let recorded = Recorded::look_up(&study);
     recorded.require(&nodes, &run)?;
     if study.store.access() == Access::ReadOnly {
-        let message = "its files cannot be laid out in a store that is for reading only\nhelp: `orchestrate export` \
+        let message = "files cannot be laid out in a store that this user may only read\nhelp: `orchestrate export` \
                        writes files elsewhere, and `publish` in the spec copies results to a folder for people";
         return Err(UsageError(message.to_owned()).into());
     }

@@ -14,7 +14,7 @@ use orchestrate_engine::run::Selection;
 use orchestrate_stages::pages::report::KIND;
 use orchestrate_stages::pages::report::provenance::{self, NodeSource, Provenance};
 
-use super::graph::{Drawing, alternative, svg};
+use super::graph::{Drawing, alternative, inline_svg};
 use super::recorded::Recorded;
 use super::study::{Study, set_arguments};
 use super::subject::Subject;
@@ -107,7 +107,7 @@ fn with_provenance(study: &Study, recorded: &Recorded<'_>, id: NodeId, bytes: &[
 fn drawing(study: &Study, recorded: &Recorded<'_>, page: &str) -> (String, Vec<String>) {
     let drawing = Drawing::new(&study.plan, &Selection::all(&study.plan), false, Some(recorded.survey()), None);
     let link = |kind: &str| provenance::section(page, kind).map(|id| format!("#{id}"));
-    (svg(&drawing, &link), alternative(&drawing))
+    (inline_svg(&drawing, &link), alternative(&drawing))
 }
 
 /// Describes the node, then all nodes that it depends on, in the order of the plan.

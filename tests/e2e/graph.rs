@@ -20,7 +20,7 @@ over = ["letter", "number"]
 argv = ["sh", "-ec", "echo {params.letter} > {out}/file"]
 params = { letter = "", number = 0 }
 
-[stages.größe]
+[stages."größe"]
 kind = "command"
 over = ["letter"]
 inputs = { parts = "make" }
@@ -86,7 +86,7 @@ fn too_many_nodes_are_not_drawn_but_their_stages_are() {
     let said = sandbox.orchestrate(&["graph", "spec.toml", "--nodes"]);
     assert_eq!(said.code, Some(2));
     assert!(
-        said.err.contains("603 nodes are too many to draw, at most 400\nhelp: select some, such as"),
+        said.err.contains("603 nodes are too many to draw, at most 300\nhelp: select some, such as"),
         "{}",
         said.err
     );
@@ -107,7 +107,7 @@ fn stages_are_drawn_without_the_data_but_not_with_errors_in_the_spec() {
     sandbox.edit("spec.toml", "folds = 2", "folds = 1");
     let said = sandbox.orchestrate(&["graph", "spec.toml"]);
     assert_eq!(said.code, Some(2));
-    assert!(said.err.contains("folds must be at least 2"), "{}", said.err);
+    assert!(said.err.contains("`folds` must be at least 2"), "{}", said.err);
 }
 
 #[test]

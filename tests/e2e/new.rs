@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
-use image::{DynamicImage, GrayImage, ImageFormat, Luma, RgbImage};
+use image::{DynamicImage, GrayImage, ImageFormat, Luma};
 
 use crate::data::slice;
 use crate::sandbox::{Run, Said, Sandbox};
@@ -107,7 +107,7 @@ fn patients_in_names_keep_together_and_without_masks_there_are_no_scores() {
     for (class, name) in ["a", "b"].into_iter().enumerate() {
         for image in 0..6 {
             let picture = DynamicImage::ImageLuma8(picture(class as u32, image)).to_rgb8();
-            save::<RgbImage>(&sandbox, &format!("data/{name}/p{class}{}_{image}.jpg", image / 2), picture);
+            save(&sandbox, &format!("data/{name}/p{class}{}_{image}.jpg", image / 2), picture);
         }
     }
     let said = start(&sandbox, &["--data", "data"]);

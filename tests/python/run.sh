@@ -46,7 +46,8 @@ import orchestrate
 import pandas
 
 table = orchestrate.table("iou", "quickstart.toml")
-published = pandas.read_csv("results/quickstart/iou/table.csv", dtype={"threshold": str})
+csv = "results/quickstart/iou/table.csv"
+published = pandas.read_csv(csv, dtype={"threshold": str}, float_precision="round_trip")
 assert list(table["mean"]) == list(published["mean"]) and len(table) == 10, table
 print(table.pivot(index="model", columns="threshold", values="mean").round(3))
 PYTHON

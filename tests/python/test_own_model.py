@@ -45,7 +45,7 @@ def test_a_network_of_ones_own_gives_maps_that_all_stages_read(tmp_path: Path) -
         command = [orchestrate.find_program(), *arguments, "experiments/own-model.toml", *sets]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return done.stdout + done.stderr
 
     # 2 models, 2 folds, 3 thresholds.
     expected = 2 + 2 * 2 * (2 + 2 * 3) + 2 + 2 + 1

@@ -116,9 +116,10 @@ fn digest_of(file: &mut File) -> std::io::Result<Digest> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
 
     use super::*;
+    use crate::files::clock;
     use crate::format::layout::Access;
     use crate::format::object::OBJECT_MIN_BYTES;
     use crate::store::PutContent;
@@ -185,7 +186,7 @@ mod tests {
         let (store, key, files) = store(dir.path());
         let old = store.lay_out(&key, Path::new("a"), &files, |_| false).unwrap();
         let young = store.lay_out(&ActionKey(Digest::of(b"2")), Path::new("a"), &files, |_| false).unwrap();
-        let yesterday = SystemTime::now() - Duration::from_secs(25 * 60 * 60);
+        let yesterday = clock::now() - Duration::from_secs(25 * 60 * 60);
         File::open(old.parent().unwrap()).unwrap().set_modified(yesterday).unwrap();
         let report = store.gc(&GcPolicy::default()).unwrap();
         assert!(report.leftovers == 1 && report.bytes_freed >= OBJECT_MIN_BYTES);

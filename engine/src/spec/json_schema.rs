@@ -154,7 +154,8 @@ fn stage_fields() -> Json {
     json!({
         "kind": true,
         "over": {
-            "description": "Axes that the stage varies over. Those of its inputs come by themselves, unless the kind gathers.",
+            "description":
+                "Axes that the stage varies over. Those of its inputs come by themselves, unless the kind gathers.",
             "anyOf": [{ "type": "string" }, texts("Names of axes.")],
         },
         "inputs": {

@@ -15,6 +15,7 @@ use super::texts::{Recorded, Texts};
 use super::{Located, Spec, grid, overrides, placeholder, toml_text};
 use crate::diagnostic::{Diagnostic, SpecError};
 use crate::source::{SourceMap, Span};
+use crate::words;
 
 /// The most files in one spec. A chain in which each file extends the next one twice doubles with each file.
 const FILES_MAX: usize = 200;
@@ -206,7 +207,7 @@ impl Loader {
             match item.get_ref().as_str() {
                 Some(text) => parents.push(Spanned::new(item.span(), text.to_owned())),
                 None => self.problems.push(
-                    Diagnostic::error(format!("`extends` is a {}, not a path", item.get_ref().type_str()))
+                    Diagnostic::error(format!("`extends` must be a path, found {}", words::found(item.get_ref())))
                         .at(item.span())
                         .help("write `extends = \"base.toml\"` or a list of such paths"),
                 ),

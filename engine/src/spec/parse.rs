@@ -14,6 +14,7 @@ use crate::diagnostic::{Diagnostic, Names};
 use crate::params::STAGE_FIELDS;
 use crate::resources::{RETRIES_MAX, Resources, parse_duration};
 use crate::source::Span;
+use crate::words;
 
 /// The sections of a spec.
 pub(super) const SECTIONS: [&str; 5] = ["experiment", "axes", "stages", "exclude", "zip"];
@@ -296,7 +297,7 @@ fn resources(value: &Located, reader: &mut Reader<'_>) -> Option<Resources> {
         Err(error) => {
             let span = error.span().unwrap_or(value.span());
             reader.problem(
-                Diagnostic::error(format!("`resources`: {}", error.message()))
+                Diagnostic::error(format!("`resources`: {}", words::of_reader(error.message())))
                     .at(span)
                     .help("write for example `{ threads = 2, memory = \"2GB\", gpu = 1 }`"),
             );

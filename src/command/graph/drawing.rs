@@ -18,6 +18,8 @@ pub(crate) struct Drawing {
     pub(super) arrows: Vec<Arrow>,
     /// A sentence below the drawing.
     pub(super) note: Option<String>,
+    /// True if boxes are nodes.
+    pub(super) by_node: bool,
 }
 
 /// A stage or a node.
@@ -70,7 +72,7 @@ impl Drawing {
     ) -> Self {
         let (boxes, arrows) = if by_node { nodes(plan, selection, survey) } else { stages(plan, selection, survey) };
         let title = terminal::visible_line(&plan.spec.name);
-        Self { title, boxes, arrows, note: note.map(|note| terminal::visible_line(&note)) }
+        Self { title, boxes, arrows, note: note.map(|note| terminal::visible_line(&note)), by_node }
     }
 
     /// Returns the looks that occur, in order.

@@ -10,6 +10,15 @@ use layout::topo::layout::VisualGraph;
 /// Space between boxes, and between layers, in pixels.
 const SPACE: (f64, f64) = (26.0, 54.0);
 
+/// The number of arrows from which on they may cross more often.
+const ARROWS_MAX: usize = 200;
+
+/// Height of a smooth turn of an arrow, in pixels.
+const CURVE: f64 = 32.0;
+
+/// The distance of a label's centre from its point, at most.
+const LABEL_NEAR: f64 = 20.0;
+
 /// Places in pixels, from the top left.
 #[derive(Debug, Default)]
 pub(super) struct Layout {
@@ -46,8 +55,51 @@ pub(super) fn layout(boxes: &[(f64, f64)], arrows: &[(usize, usize, String)], fo
     let places =
         Layout { boxes: vec![(0.0, 0.0); boxes.len()], arrows: vec![Vec::new(); arrows.len()], labels: Vec::new() };
     let mut canvas = Canvas(places);
-    graph.do_it(false, false, false, &mut canvas);
-    canvas.0
+    // Its search for fewer crossings takes minutes with hundreds of arrows.
+    graph.do_it(false, arrows.len() > ARROWS_MAX, false, &mut canvas);
+    let Layout { boxes: corners, arrows: mut ways, mut labels } = canvas.0;
+    for (way, (from, to, text)) in ways.iter_mut().zip(arrows) {
+        let (start, end) = (corners[*from].1 + boxes[*from].1, corners[*to].1);
+        descend(way, start, end, |[_, point], by| {
+            let is_here = |(x, y): (f64, f64)| (point.0 - x).abs() < 1.0 && (point.1 - y).abs() < LABEL_NEAR;
+            let label = labels.iter_mut().find(|(label, place)| label == text && is_here(*place));
+            label.map(|(_, place)| place.1 += by).is_some()
+        });
+    }
+    Layout { boxes: corners, arrows: ways, labels }
+}
+
+/// Lets the points of a way lie below each other. The crate moves some past the next ones, to keep clear of boxes
+/// beside them, and the way would have loops.
+///
+/// - `moves_label`: moves the label at a point down, and returns whether there is one; other points are left out
+fn descend(
+    way: &mut Vec<[(f64, f64); 2]>,
+    start: f64,
+    end: f64,
+    mut moves_label: impl FnMut(&[(f64, f64); 2], f64) -> bool,
+) {
+    let mut below = end;
+    for at in (1..way.len().saturating_sub(1)).rev() {
+        let y = way[at][1].1;
+        if y <= below - CURVE && y >= start {
+            below = y;
+            continue;
+        }
+        let by = (below - CURVE).max(start + CURVE / 2.0) - y;
+        if moves_label(&way[at], by) {
+            way[at].iter_mut().for_each(|point| point.1 += by);
+            below = y + by;
+        } else {
+            way.remove(at);
+            continue;
+        }
+        // The way ended at the side of its box, seen from the old place.
+        if at + 2 == way.len() {
+            let x = way[at][1].0;
+            way[at + 1] = [(x, end - CURVE * 0.6), (x, end)];
+        }
+    }
 }
 
 /// A canvas that notes places and draws nothing.

@@ -25,18 +25,18 @@ use crate::terminal;
 
 pub(crate) use alternative::alternative;
 pub(crate) use drawing::Drawing;
-pub(crate) use svg::svg;
+pub(crate) use svg::inline_svg;
 
 /// Arguments of `graph`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   orchestrate graph experiments/quickstart.toml --to quickstart.svg
-  orchestrate graph experiments/quickstart.toml --nodes --only 'score[model=tiny,fold=1]' --format mermaid")]
+  orchestrate graph experiments/quickstart.toml --nodes --only 'cam[model=tiny]'")]
 pub(crate) struct GraphArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArgs,
-    /// Draw every node instead of every stage; at most 400
+    /// Draw every node instead of every stage; at most 300
     #[arg(long)]
     pub(crate) nodes: bool,
     /// The format [default: as the ending of --to, else mermaid]
@@ -66,7 +66,7 @@ pub(crate) enum Format {
 }
 
 /// The most nodes that are drawn.
-const NODES_MAX: usize = 400;
+const NODES_MAX: usize = 300;
 
 pub(crate) fn graph(kinds: Kinds, args: &GraphArgs) -> anyhow::Result<Outcome> {
     let format = format(args)?;
@@ -94,7 +94,7 @@ pub(crate) fn graph(kinds: Kinds, args: &GraphArgs) -> anyhow::Result<Outcome> {
         }
     };
     let text = match format {
-        Format::Svg => svg(&drawing, &|_| None),
+        Format::Svg => svg::svg(&drawing),
         Format::Mermaid => mermaid::mermaid(&drawing),
         Format::Dot => dot::dot(&drawing),
     };

@@ -27,8 +27,17 @@ const LABEL: usize = 11;
 /// The most arrows into a box that still get labels; more would hide each other, and have tooltips.
 const LABELLED_MAX: usize = 4;
 
-/// Draws the boxes and arrows; `link` gives the address that a kind of stage leads to.
-pub(crate) fn svg(drawing: &Drawing, link: &dyn Fn(&str) -> Option<String>) -> String {
+/// Draws the boxes and arrows as a file of its own.
+pub(super) fn svg(drawing: &Drawing) -> String {
+    draw(drawing, Some("http://www.w3.org/2000/svg"), &|_| None) + "\n"
+}
+
+/// Draws them for a page; `link` gives the address that a kind of stage leads to.
+pub(crate) fn inline_svg(drawing: &Drawing, link: &dyn Fn(&str) -> Option<String>) -> String {
+    draw(drawing, None, link)
+}
+
+fn draw(drawing: &Drawing, namespace: Option<&str>, link: &dyn Fn(&str) -> Option<String>) -> String {
     let sizes: Vec<(f64, f64)> = drawing.boxes.iter().map(size).collect();
     let arrows: Vec<(usize, usize, String)> = (0..drawing.arrows.len())
         .map(|index| (drawing.arrows[index].from, drawing.arrows[index].to, label(drawing, index)))
@@ -40,8 +49,9 @@ pub(crate) fn svg(drawing: &Drawing, link: &dyn Fn(&str) -> Option<String>) -> S
     let height = places.height + legend_height + 3.0 * MARGIN;
     let at = |text: f64| number(text);
     html! {
-        svg xmlns="http://www.w3.org/2000/svg" viewBox=(format!("0 0 {} {}", at(width), at(height))) width=(at(width))
-            height=(at(height)) class="graph" role="group" aria-labelledby="graph-title graph-text" font-family=(FONT) {
+        svg xmlns=[namespace] viewBox=(format!("0 0 {} {}", at(width), at(height))) width=(at(width))
+            height=(at(height)) style=[namespace.is_none().then_some("max-width: 100%; height: auto")] role="group"
+            aria-labelledby="graph-title graph-text" font-family=(FONT) {
             title id="graph-title" { "Graph of " (drawing.title) }
             desc id="graph-text" { (alternative(drawing).join(". ")) }
             style { (PreEscaped(dark())) }
@@ -74,7 +84,6 @@ pub(crate) fn svg(drawing: &Drawing, link: &dyn Fn(&str) -> Option<String>) -> S
         }
     }
     .into_string()
-        + "\n"
 }
 
 /// The places of everything, and the rectangle around them.
@@ -201,7 +210,7 @@ fn path(way: &[[(f64, f64); 2]]) -> String {
 fn label(drawing: &Drawing, index: usize) -> String {
     let arrow = &drawing.arrows[index];
     let into = drawing.arrows.iter().filter(|other| other.to == arrow.to).count();
-    if into > LABELLED_MAX { String::new() } else { cut(&arrow.ports.join(", ")) }
+    if drawing.by_node || into > LABELLED_MAX { String::new() } else { cut(&arrow.ports.join(", ")) }
 }
 
 /// The lines of the legend.

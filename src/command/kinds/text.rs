@@ -1,7 +1,5 @@
 //! One kind for people, in lines of at most 96 columns.
 
-use std::fmt::Write;
-
 use orchestrate_engine::stage::{ArtifactFacts, FileFacts, ParamFacts, Stage};
 use orchestrate_engine::words;
 

@@ -73,6 +73,7 @@ impl Folder {
         }
         // The last name stays as it is, as it may be a link that is made to be moved.
         let data = match (data.parent(), data.file_name()) {
+            (Some(parent), Some(name)) if parent.as_os_str().is_empty() => resolved(Path::new("."))?.join(name),
             (Some(parent), Some(name)) => resolved(parent)?.join(name),
             _ => resolved(&data)?,
         };

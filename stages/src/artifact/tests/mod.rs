@@ -214,6 +214,7 @@ fn a_number_of_classified_images_for_each_class_is_needed() {
     let columns = |note: &str| {
         let none: [Option<f64>; 0] = [];
         let mut columns = Columns::new().text("image", &[]).text("label", &[]).text("predicted", &[]);
+        columns = columns.bool("correct", []);
         for metric in Scores::METRICS {
             columns = columns.optional_float(metric, none);
         }

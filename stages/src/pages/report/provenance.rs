@@ -115,7 +115,7 @@ fn graph(provenance: &Provenance) -> Markup {
             section id="graph" {
                 h2 { "The study as a graph" }
                 p { "A box is a stage. Select one to see its results above." }
-                div class="scroll" tabindex="0" { (PreEscaped(svg)) }
+                (PreEscaped(svg))
                 details {
                     summary { "The same in words" }
                     ul { @for line in words { li { (line) } } }
