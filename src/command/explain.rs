@@ -129,7 +129,7 @@ impl<'a> Explainer<'a> {
         }
     }
 
-    /// Compares a node that never ran in this study with the nearest result of its kind in the store, of whatever study.
+    /// Compares a node that never ran in this study with the nearest result of its kind in the whole store.
     fn nearest(&self, id: NodeId, depth: usize, text: &mut String) {
         let plan = &self.study.plan;
         let Some(preimage) = self.known.preimage(id) else { return };

@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -226,14 +225,9 @@ pub(super) fn closing(study: &Study, summary: &Summary) -> Text {
         _ => text.tally(&parts),
     }
     let _ = writeln!(text, " in {}", terminal::duration(summary.elapsed_ms));
+    let working_dir = std::env::current_dir().unwrap_or_default();
     for folder in &summary.published {
-        let _ = writeln!(text, "  → {}", shown(folder).display());
+        let _ = writeln!(text, "  → {}", folder.strip_prefix(&working_dir).unwrap_or(folder).display());
     }
     text
-}
-
-/// Returns a path relative to the working folder if it lies below.
-fn shown(path: &Path) -> PathBuf {
-    let working_dir = std::env::current_dir().unwrap_or_default();
-    path.strip_prefix(&working_dir).map_or_else(|_| path.to_owned(), Path::to_owned)
 }

@@ -155,9 +155,9 @@ fn json_line(store: &Store, listed: &Listed) -> Json {
             .cells
             .iter()
             .map(|cell| json!({ "cell": cell_name(&figures, cell), "mean": cell.mean, "sd": cell.sd, "n": cell.n }));
-        Some(
-            json!({ "node": node, "output": output, "title": figures.title, "metric": figures.metric, "cells": cells.collect::<Vec<_>>() }),
-        )
+        let cells: Vec<_> = cells.collect();
+        let (title, metric) = (&figures.title, &figures.metric);
+        Some(json!({ "node": node, "output": output, "title": title, "metric": metric, "cells": cells }))
     };
     json!({
         "run": run,

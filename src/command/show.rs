@@ -274,7 +274,7 @@ fn spec_of(
     }
     let Some(dir) = to else {
         let header = format!(
-            "# The spec of run {run}, of {}: merged, with the overrides of the run, and paths absolute.\n\n",
+            "# The spec of run {run}, of {}: with all that it extended,\n# its overrides, and absolute paths.\n\n",
             terminal::local_time(run.began_ms())
         );
         let text = spec::whole(&recorded, kinds)?;

@@ -113,7 +113,8 @@ fn tell_of_others(root: &Path, dir: &Path) {
     };
     terminal::complain(&format!(
         "notice: a new store is made at {}, as the project's root is {}: the nearest folder with an orchestrate.toml \
-         or a git repository, or else that of the spec. There is another store at {}{more}; --store names the one to use\n",
+         or a git repository, or else that of the spec. There is another store at {}{more}; --store names the one \
+         to use\n",
         dir.display(),
         root.display(),
         first.join(STORE).display()

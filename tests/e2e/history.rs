@@ -1,4 +1,4 @@
-//! What ran, when, with which numbers: lists of runs, comparisons, and results whose data are gone.
+//! Runs and their numbers afterwards: lists of runs, comparisons, and results whose data are gone.
 
 use std::fs;
 use std::process::Command;

@@ -161,7 +161,7 @@ pub enum Event {
         counts: Counts,
         /// Duration of the run.
         elapsed_ms: u64,
-        /// What it left for people; nothing in logs of earlier versions.
+        /// Tables and published folders; nothing in logs of earlier versions.
         #[serde(default, skip_serializing_if = "Made::is_empty")]
         made: Made,
     },
@@ -186,7 +186,7 @@ pub struct RunStarted {
     pub device: String,
     /// Version of orchestrate.
     pub version: String,
-    /// What it was made from; `None` in logs of earlier versions.
+    /// Its origin; `None` in logs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Box<Origin>>,
 }

@@ -1,4 +1,4 @@
-//! What a run was made from: texts of the spec, arguments, commit, host. It is for people and for `show`, `diff` and
+//! The origin of a run: texts of the spec, arguments, commit, host. It is for people and for `show`, `diff` and
 //! `verify-results`; no key depends on it.
 
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ pub struct Surroundings {
     pub untracked: Option<usize>,
 }
 
-/// What a run left for people.
+/// Results of a run that people look at.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Made {
     /// Names of the first nodes that made a table, each with the digest of its output.

@@ -48,7 +48,7 @@ pub struct Finished {
     pub counts: Counts,
     /// Duration of the run.
     pub elapsed_ms: u64,
-    /// What it left for people.
+    /// Tables and published folders.
     pub made: Made,
 }
 
