@@ -4,10 +4,19 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::command::diff::DiffArgs;
+use crate::command::graph::GraphArgs;
+use crate::command::kinds::KindsArgs;
 use crate::command::man::ManArgs;
+use crate::command::new::NewArgs;
 use crate::command::path::PathArgs;
+use crate::command::runs::RunsArgs;
+use crate::command::schema::SchemaArgs;
+use crate::command::show::ShowArgs;
+use crate::command::verify_results::VerifyResultsArgs;
 use crate::complete::CompletionsArgs;
 use crate::device::DeviceChoice;
+use crate::overrides::Overrides;
 
 /// Runs experiments declared in TOML: only what changed, in parallel, every number traceable.
 #[derive(Debug, Parser)]
@@ -31,6 +40,10 @@ pub(crate) enum Command {
     Sweep(SweepArgs),
     /// Show what a run would do, and why, without running or writing anything
     Plan(PlanArgs),
+    /// Draw the stages or nodes of a spec, with hits and misses: SVG, Mermaid or dot
+    Graph(GraphArgs),
+    /// Start a study: a spec that runs at once, on drawn slices or on a folder of images
+    New(NewArgs),
     /// Explain why a node would run: the value, file or upstream output that differs
     #[command(after_help = "\
 Examples:
@@ -47,6 +60,10 @@ Examples:
   orchestrate export masks images --to masks")]
     Export(ExportCommand),
     Path(PathArgs),
+    Runs(RunsArgs),
+    Show(ShowArgs),
+    Diff(DiffArgs),
+    VerifyResults(VerifyResultsArgs),
     /// Show a node's log from its latest run
     Logs(LogsArgs),
     /// List, show, verify, repair, limit, forget, pin or sign the results in the store
@@ -63,12 +80,10 @@ Examples:
   orchestrate data check experiments/quickstart.toml
   orchestrate data brain-tumor --to data/brain-tumor")]
     Data(DataCommand),
-    /// List the kinds of stages with their params, inputs and outputs
-    #[command(after_help = "\
-Examples:
-  orchestrate kinds
-  orchestrate kinds | less")]
-    Kinds,
+    /// Describe the kinds of stages: params, inputs, outputs and their columns
+    Kinds(KindsArgs),
+    /// Print the form of a spec as JSON Schema, for editors
+    Schema(SchemaArgs),
     /// Print the script that completes commands, specs, stages and nodes in a shell
     Completions(CompletionsArgs),
     /// Write the manual pages of all commands
@@ -81,11 +96,11 @@ Examples:
 /// A spec with its overrides.
 #[derive(Debug, Args)]
 pub(crate) struct SpecArgs {
-    /// The experiment's TOML file
+    /// The experiment's TOML file; commands that only show results also take a run, such as `latest`
+    #[arg(allow_negative_numbers = true)]
     pub(crate) spec: PathBuf,
-    /// Override a value, for example `stages.train.epochs=3` or 'axes.threshold=[180, 200]' (repeatable)
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub(crate) overrides: Vec<String>,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 }
@@ -95,11 +110,10 @@ pub(crate) struct SpecArgs {
 pub(crate) struct NodeArgs {
     /// The node or nodes, for example 'score[model=tiny,fold=3,threshold=200]', after the spec (default: that of the
     /// latest run)
-    #[arg(num_args = 1..=2, required = true, value_name = "[SPEC] NODE")]
+    #[arg(num_args = 1..=2, required = true, value_name = "[SPEC|RUN] NODE", allow_negative_numbers = true)]
     pub(crate) target: Vec<String>,
-    /// Override a value as in `run` (repeatable)
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub(crate) overrides: Vec<String>,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 }
@@ -138,7 +152,7 @@ pub(crate) enum Order {
 }
 
 /// The folder of the store.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct StoreArgs {
     /// Folder of the store [env: ORCHESTRATE_STORE] [default: .orchestrate in the project's root]
     #[arg(long = "store", value_name = "DIR")]
@@ -181,6 +195,9 @@ Examples:
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArgs,
+    /// Publish the results of a grid too, in a folder a stage below this one
+    #[arg(long, value_name = "DIR", requires = "grid")]
+    pub(crate) publish: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) select: SelectArgs,
     #[command(flatten)]
@@ -230,8 +247,8 @@ pub(crate) struct SweepArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArgs,
     /// An axis and the values that replace its own: threshold=0..=255, threshold=0..=255:5 or
-    /// threshold=200,225,q90,otsu
-    #[arg(value_name = "AXIS=VALUES")]
+    /// threshold=200,225,q90,otsu. Or a param by its path: stages.train.learning_rate=1e-3,1e-4
+    #[arg(value_name = "AXIS|PARAM=VALUES")]
     pub(crate) sweep: String,
     /// The metric to maximize
     #[arg(long, default_value = "iou", value_parser = orchestrate_stages::pages::sweep::METRICS)]
@@ -336,13 +353,16 @@ pub(crate) struct ExportArgs {
 #[command(after_help = "\
 Examples:
   orchestrate logs 'train[model=tiny,fold=3]'
-  orchestrate logs 'train[model=tiny,fold=3]' --tail 20")]
+  orchestrate logs 'train[model=tiny,fold=3]' --tail 20 --follow")]
 pub(crate) struct LogsArgs {
     /// The node, for example 'train[model=tiny,fold=3]'
     pub(crate) node: String,
     /// Only the last lines
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) tail: Option<u64>,
+    /// Go on until the node ends
+    #[arg(short, long)]
+    pub(crate) follow: bool,
     /// As written, instead of with control characters escaped as \u{1b}
     #[arg(long)]
     pub(crate) raw: bool,

@@ -1,16 +1,18 @@
 //! Renders the problems of a spec: message, location with the line and a caret, facts, and what to do.
 
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
+use orchestrate_engine::alike::grouped;
 use orchestrate_engine::diagnostic::{Diagnostic, Severity, SpecError};
 use orchestrate_engine::source::{SourceLocation, SourceLocator, Span};
 
 use crate::terminal::{is_hidden, visible};
 
-/// Renders all findings in order, separated by blank lines. If there are errors, a last line counts them.
+/// Renders all findings in order, separated by blank lines; of those of one cause, the first. If there are errors, a
+/// last line counts them.
 pub(crate) fn render(found: &SpecError, colour: bool) -> String {
     let mut locator = found.sources.locator();
-    let diagnostics = found.diagnostics.iter();
-    let mut texts: Vec<_> = diagnostics.map(|finding| render_one(&mut locator, finding, colour)).collect();
+    let diagnostics = grouped(&found.diagnostics);
+    let mut texts: Vec<_> = diagnostics.iter().map(|finding| render_one(&mut locator, finding, colour)).collect();
     texts.extend(last_line(found, colour));
     texts.join("\n\n") + "\n"
 }

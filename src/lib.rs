@@ -7,9 +7,11 @@ mod command;
 mod complete;
 mod device;
 mod diagnostic;
+mod estimate;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod outcome;
+mod overrides;
 mod progress;
 mod reporter;
 mod stages;
@@ -53,10 +55,16 @@ pub fn main(kinds: Kinds) -> ExitCode {
         Command::Run(args) => command::run::run(kinds, args),
         Command::Sweep(args) => command::sweep::sweep(kinds, args),
         Command::Plan(args) => command::plan::plan(kinds, args),
+        Command::Graph(args) => command::graph::graph(kinds, &args),
+        Command::New(args) => command::new::new(&args),
         Command::Explain(args) => command::explain::explain(kinds, args),
         Command::Report(args) => command::report::report(kinds, args),
         Command::Export(command) => command::export::export(kinds, command),
         Command::Path(args) => command::path::path(kinds, &args),
+        Command::Runs(args) => command::runs::runs(&args),
+        Command::Show(args) => command::show::show(kinds, &args),
+        Command::Diff(args) => command::diff::diff(kinds, &args),
+        Command::VerifyResults(args) => command::verify_results::verify_results(kinds, &args),
         Command::Logs(args) => command::logs::logs(args),
         Command::Store(StoreCommand::Init { shared, store }) => command::store::init(shared, store),
         Command::Store(StoreCommand::Ls(args)) => command::ls::ls(kinds, args),
@@ -73,7 +81,8 @@ pub fn main(kinds: Kinds) -> ExitCode {
         Command::Store(StoreCommand::Keygen { show }) => command::keygen::keygen(show),
         Command::Data(DataCommand::BrainTumor(args)) => command::data::brain_tumor(args),
         Command::Data(DataCommand::Check(args)) => command::data_check::run(kinds, &args),
-        Command::Kinds => command::kinds::list(kinds),
+        Command::Kinds(args) => command::kinds::kinds(kinds, &args),
+        Command::Schema(args) => command::schema::schema(kinds, &args),
         Command::Completions(args) => complete::script(&args),
         Command::Man(args) => command::man::man(&args),
         Command::Worker => unreachable!("handled above"),
@@ -85,6 +94,7 @@ fn jobs(command: &Command) -> Option<u16> {
     match command {
         Command::Run(args) => args.how.jobs,
         Command::Sweep(args) => args.how.jobs,
+        Command::VerifyResults(args) => args.how.jobs,
         _ => None,
     }
 }

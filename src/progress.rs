@@ -11,29 +11,19 @@ use orchestrate_engine::plan::Plan;
 use orchestrate_engine::run::Selection;
 use orchestrate_engine::runlog::History;
 
+use crate::estimate::Estimate;
 use crate::reporter;
 use crate::terminal::{visible, visible_line};
 
 /// The shortest duration of a node that gets a line of its own.
 const SHOWN_AFTER: Duration = Duration::from_millis(300);
 
-/// The number of runs whose durations are read for the estimate.
-const RUNS_FOR_ESTIMATE: usize = 20;
-
 /// Redraws the state of a run in place.
 pub(crate) struct Bars<'a> {
-    plan: &'a Plan,
-    selection: &'a Selection,
-    history: History,
+    estimate: Estimate<'a>,
     bars: MultiProgress,
     total: ProgressBar,
     running: HashMap<String, Running>,
-    /// For each node, whether it was a hit before any node ran.
-    hit: Vec<bool>,
-    /// The estimated duration of each node that has not ended, by name. Made when the first node starts, as a run of
-    /// hits needs none.
-    left: Option<HashMap<String, u64>>,
-    jobs: usize,
     counts: Counts,
 }
 
@@ -50,19 +40,8 @@ impl<'a> Bars<'a> {
         let bars = MultiProgress::new();
         let total = bars.add(ProgressBar::new(selection.nodes().len() as u64));
         total.set_style(style("{bar:24.cyan/dim} {pos}/{len}  {msg}"));
-        let (hit, counts) = (vec![false; plan.nodes.len()], Counts::default());
-        Self { plan, selection, history, bars, total, running: HashMap::new(), hit, left: None, jobs: 1, counts }
-    }
-
-    /// Returns the durations in earlier runs of the nodes that are not known to be hits.
-    fn estimates(&self) -> HashMap<String, u64> {
-        let durations = self.history.durations(RUNS_FOR_ESTIMATE);
-        let left = self.selection.nodes().iter().filter(|id| !self.hit[id.index()]);
-        left.filter_map(|id| {
-            let name = self.plan.name(*id);
-            Some((name.as_str().to_owned(), durations.estimate_ms(&name)?))
-        })
-        .collect()
+        let estimate = Estimate::new(plan, selection, history);
+        Self { estimate, bars, total, running: HashMap::new(), counts: Counts::default() }
     }
 
     /// Clears what was drawn.
@@ -76,9 +55,6 @@ impl<'a> Bars<'a> {
             bar.finish_and_clear();
             self.bars.remove(&bar);
         }
-        if let Some(left) = &mut self.left {
-            left.remove(node.as_str());
-        }
         self.total.inc(1);
     }
 
@@ -91,22 +67,18 @@ impl<'a> Bars<'a> {
         self.total.set_message(shown.join(", ") + &self.eta());
     }
 
-    /// Returns the remaining time: recorded durations of nodes that have not ended, divided by the jobs.
+    /// Returns the remaining time.
     fn eta(&self) -> String {
-        let spent: u64 = self.running.values().map(|running| millis(running.since.elapsed())).sum();
-        let left = self.left.iter().flat_map(HashMap::values).sum::<u64>().saturating_sub(spent) / self.jobs as u64;
+        let left = self.estimate.left_ms();
         if left < 1000 { String::new() } else { format!("  about {} left", crate::terminal::duration(left)) }
     }
 }
 
 impl Reporter for Bars<'_> {
     fn report(&mut self, event: &TimedEvent) {
+        self.estimate.report(&event.event);
         match &event.event {
-            Event::RunStarted(started) => self.jobs = started.jobs.max(1),
             Event::NodeStarted { node, members, .. } => {
-                if self.left.is_none() {
-                    self.left = Some(self.estimates());
-                }
                 self.running
                     .insert(node.as_str().to_owned(), Running { since: Instant::now(), members: *members, bar: None });
             }
@@ -134,10 +106,10 @@ impl Reporter for Bars<'_> {
     }
 
     fn hits(&mut self, hits: &Hits<'_>) {
-        if self.left.is_some() {
+        if self.estimate.has_begun() {
             return hits.events().for_each(|event| self.report(&event));
         }
-        hits.nodes.iter().for_each(|(id, _)| self.hit[id.index()] = true);
+        self.estimate.hits(hits);
         self.counts.hit += hits.nodes.len();
         self.total.inc(hits.nodes.len() as u64);
     }
@@ -161,8 +133,4 @@ fn line(bars: &MultiProgress, node: &str) -> ProgressBar {
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the templates above are valid")
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -6,21 +6,66 @@ use orchestrate_engine::diagnostic::{Diagnostic, Severity, SpecError};
 use orchestrate_engine::event::{Event, Hits, Reporter, TimedEvent, message_line};
 use orchestrate_engine::source::SourceMap;
 
+use crate::estimate::{Estimate, ended};
 use crate::outcome::{Outcome, sentence};
 use crate::terminal;
 
 /// The shortest duration of a node that gets a line; a sweep has thousands of shorter ones.
 const SHOWN_MS: u64 = 200;
 
-/// One line for each node that ran for a while, waits, failed or was retried.
-pub(crate) struct Plain;
+/// One line for each node that ran for a while, waits, failed or was retried; and the state at the start, after each
+/// tenth of the nodes, and at the end.
+pub(crate) struct Plain<'a> {
+    estimate: Estimate<'a>,
+    /// Nodes of the run, and how many of them have ended.
+    nodes: usize,
+    ended: usize,
+    /// Tenths of the nodes that were told of. `None` until something has to run: a run of hits tells nothing.
+    told: Option<usize>,
+}
 
-impl Reporter for Plain {
-    fn report(&mut self, event: &TimedEvent) {
-        tell(&event.event);
+impl<'a> Plain<'a> {
+    pub(crate) fn new(estimate: Estimate<'a>) -> Self {
+        Self { estimate, nodes: 0, ended: 0, told: None }
     }
 
-    fn hits(&mut self, _hits: &Hits<'_>) {}
+    fn end(&mut self, nodes: usize) {
+        self.ended += nodes;
+        let Some(told) = self.told else { return };
+        let tenths = (self.ended * 10).checked_div(self.nodes).unwrap_or(10);
+        if tenths > told {
+            self.told = Some(tenths);
+            self.state();
+        }
+    }
+
+    fn state(&self) {
+        let left = self.estimate.left_ms();
+        let left = if left < 1000 { String::new() } else { format!(", about {} left", terminal::duration(left)) };
+        let state = format!("{}/{}", self.ended, self.nodes);
+        terminal::complain(&format!("{state:>9}  nodes{left}\n"));
+    }
+}
+
+impl Reporter for Plain<'_> {
+    fn report(&mut self, event: &TimedEvent) {
+        tell(&event.event);
+        self.estimate.report(&event.event);
+        match &event.event {
+            Event::RunStarted(started) => self.nodes = started.nodes,
+            Event::NodeStarted { .. } if self.told.is_none() => {
+                self.told = Some((self.ended * 10).checked_div(self.nodes).unwrap_or(10));
+                self.state();
+            }
+            event if ended(event).is_some() => self.end(1),
+            _ => {}
+        }
+    }
+
+    fn hits(&mut self, hits: &Hits<'_>) {
+        self.estimate.hits(hits);
+        self.end(hits.nodes.len());
+    }
 }
 
 /// Returns the line for an event; most events have none.

@@ -7,6 +7,8 @@ use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::Context;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 /// Returns whether standard error takes colours: it is a terminal and `NO_COLOR` is not set.
 pub(crate) fn colours_on_stderr() -> bool {
@@ -164,6 +166,21 @@ pub(crate) fn duration(milliseconds: u64) -> String {
         10_000..120_000 => format!("{seconds:.1} s"),
         120_000..7_200_000 => format!("{} min {:02} s", milliseconds / 60_000, milliseconds / 1000 % 60),
         _ => format!("{} h {:02} min", milliseconds / 3_600_000, milliseconds / 60_000 % 60),
+    }
+}
+
+/// Formats a time in milliseconds since 1970, in the time zone of this machine: `2026-01-31 17:45`.
+pub(crate) fn local_time(time_ms: u64) -> String {
+    let time = i64::try_from(time_ms).ok().and_then(|time_ms| Timestamp::from_millisecond(time_ms).ok());
+    let zoned = time.map(|time| time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string());
+    zoned.unwrap_or_else(|| "an unknown time".to_owned())
+}
+
+/// Cuts a text to some characters, with `…` at the end of one that was cut.
+pub(crate) fn shortened(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some(_) => text.chars().take(characters - 1).chain(['…']).collect(),
+        None => text.to_owned(),
     }
 }
 

@@ -2,15 +2,19 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::Bounds;
 use crate::diagnostic::SpecError;
 use crate::params::{self, ParamTable, Params, ParamsError};
 use crate::plan::{Plan, build};
 use crate::spec;
-use crate::stage::{Action, Context, DeviceUse, Facts, Output, Port, Stage, StageError, Weight};
+use crate::stage::{
+    Action, AddedAxes, Context, DeviceUse, Facts, InputProblem, Output, PlannedNode, Port, Stage, StageError, Weight,
+};
 
-pub(crate) static KINDS: [&dyn Stage; 6] = [&DATASET, &SPLIT, &TRAIN, &THRESHOLD, &SCORE, &TABLE];
+pub(crate) static KINDS: [&dyn Stage; 8] = [&DATASET, &SPLIT, &TRAIN, &THRESHOLD, &SCORE, &TABLE, &CLASSIFY, &NEEDY];
 
 static DATASET: Fake = fake::<DatasetParams>(Facts { outputs: &["images", "labels", "masks"], ..facts("dataset") });
 static SPLIT: Fake =
@@ -39,9 +43,30 @@ static TABLE: Fake = fake::<TableParams>(Facts {
         Port { reads: &["scores", "cams"], ..Port::many("scores") },
         Port { optional: true, ..Port::one("labels") },
     ],
+    check_inputs: Some(rows_are_axes),
+    added_axes: AddedAxes::Listed("rows"),
     outputs: &["table"],
     ..facts("table")
 });
+
+/// `train` with a param that has no default.
+static NEEDY: Fake = fake::<NeedyParams>(Facts {
+    ports: &[Port::one("images"), Port::one("split")],
+    outputs: &["cams"],
+    ..facts("needy")
+});
+static CLASSIFY: Fake =
+    fake::<ScoreParams>(Facts { ports: &[Port::many("cams")], outputs: &["metrics"], ..facts("classify") });
+
+/// Refuses rows that are no axis of the scores.
+fn rows_are_axes(node: &dyn PlannedNode) -> Vec<InputProblem> {
+    let items = node.items("scores");
+    let rows = node.params()["rows"].as_array().into_iter().flatten().filter_map(|row| row.as_str());
+    let is_axis = |row: &str| items.iter().any(|item| item.labels.iter().any(|(axis, _)| *axis == row));
+    rows.filter(|row| !is_axis(row))
+        .map(|row| InputProblem::param("rows", format!("no input varies along `{row}`")).written(row))
+        .collect()
+}
 
 pub(crate) struct Fake {
     facts: Facts,
@@ -60,9 +85,24 @@ trait FakeParams: Params {
     const FIELDS: &[&str];
 }
 
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NeedyParams {
+    rate: f64,
+    #[serde(default)]
+    epochs: Option<u32>,
+    #[serde(default)]
+    fold: Option<u32>,
+}
+
+impl Params for NeedyParams {}
+impl FakeParams for NeedyParams {
+    const FIELDS: &[&str] = &["rate", "epochs", "fold"];
+}
+
 macro_rules! fake_params {
     ($name:ident { $($field:ident: $type:ty),* }) => {
-        #[derive(Serialize, Deserialize)]
+        #[derive(Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
         struct $name { $(#[serde(default)] $field: Option<$type>),* }
         impl FakeParams for $name { const FIELDS: &[&str] = &[$(stringify!($field)),*]; }
@@ -82,9 +122,7 @@ impl Params for ThresholdParams {}
 impl Params for ScoreParams {}
 impl Params for TableParams {}
 impl Params for TrainParams {
-    fn problems(&self) -> Vec<(&'static str, String)> {
-        if self.epochs == Some(0) { vec![("epochs", "epochs must be at least 1".to_owned())] } else { Vec::new() }
-    }
+    const RANGES: &'static [(&'static str, Bounds)] = &[("epochs", Bounds::from(1.0))];
 }
 
 impl Stage for Fake {

@@ -2,6 +2,8 @@
 //!
 //! Invariant: this crate knows no tensor, no image and no model. A stage computes behind the trait [`stage::Stage`].
 
+pub mod alike;
+pub mod bounds;
 pub mod diagnostic;
 pub mod event;
 pub mod executor;
@@ -28,6 +30,7 @@ pub mod source;
 pub mod spec;
 pub mod stage;
 pub mod survey;
+pub mod words;
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

@@ -2,7 +2,7 @@
 
 use orchestrate_engine::plan::Plan;
 use orchestrate_stages::artifact::Audit;
-use orchestrate_stages::data::dataset;
+use orchestrate_stages::data::dataset::{self, Look};
 
 use super::study;
 use crate::Kinds;
@@ -17,7 +17,13 @@ pub(crate) fn run(kinds: Kinds, args: &CheckArgs) -> anyhow::Result<Outcome> {
     let is_table = args.what.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
     let is_folder = args.what.is_dir() || is_table;
     let sets = if is_folder {
-        vec![(args.what.display().to_string(), dataset::guess(&std::path::absolute(&args.what)?))]
+        let (name, guess) = (args.what.display().to_string(), dataset::guess(&std::path::absolute(&args.what)?));
+        if !guess.named.is_empty() {
+            let named = guess.named.iter().map(|(param, value)| format!("{param} = \"{value}\""));
+            let named = named.collect::<Vec<_>>().join(", ");
+            terminal::say(&format!("{name}: taken for format = \"{}\", {named}\n", guess.format.name()))?;
+        }
+        vec![(name, guess.params())]
     } else {
         data_sets(&study::plan(kinds, &args.what, &args.overrides)?)
     };
@@ -26,8 +32,8 @@ pub(crate) fn run(kinds: Kinds, args: &CheckArgs) -> anyhow::Result<Outcome> {
     }
     let mut outcome = Outcome::Done;
     for (name, params) in sets {
-        match dataset::check(&params) {
-            Ok(audit) => {
+        match dataset::look(&params) {
+            Ok(Look { audit, .. }) => {
                 terminal::say(&told(&name, &audit))?;
                 // A folder alone has no `size` yet.
                 if !is_folder && params["size"].is_null() && audit.warnings().any(|finding| finding.topic == "sizes") {

@@ -24,10 +24,10 @@ pub(crate) fn export(kinds: Kinds, command: ExportCommand) -> anyhow::Result<Out
         ExportCommand::Weights(args) => (Export::Weights, args),
         ExportCommand::Table(args) => (Export::Table, args),
     };
-    let NamedNodes { plan, nodes } = NamedNodes::find(kinds, &args.node)?;
+    let NamedNodes { plan, nodes, store } = NamedNodes::find(kinds, &args.node)?;
     let node = args.node.target.last().expect("clap takes one or two");
     let run = format!("orchestrate run {} --only '{node}'", plan.spec.path.display());
-    let study = Study::open(plan, &args.node.store, Access::ReadOnly)?;
+    let study = Study::open(plan, &store, Access::ReadOnly)?;
     let to = std::path::absolute(&args.to)?;
     if to.starts_with(study.store.dir()) {
         let store = study.store.dir().display();

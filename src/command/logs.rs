@@ -1,15 +1,24 @@
 //! `orchestrate logs NODE`: shows a node's log from the newest run that has one.
 
+use std::collections::HashSet;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use orchestrate_cache::{Access, disk};
-use orchestrate_engine::runlog::History;
+use orchestrate_engine::runlog::{History, RunId};
 
 use super::study::nearby_store;
 use crate::args::LogsArgs;
 use crate::outcome::{Outcome, UsageError};
 use crate::terminal::{self, Visible};
+
+/// The interval at which a log that is followed is read.
+const READ_EVERY: Duration = Duration::from_millis(200);
+
+/// The interval at which the log of the run is asked whether the node has ended.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The size of the buffer for a log.
 const BUFFER_BYTES: usize = 1 << 16;
@@ -38,11 +47,58 @@ pub(crate) fn logs(args: LogsArgs) -> anyhow::Result<Outcome> {
     file.seek(SeekFrom::Start(start)).with_context(unreadable)?;
     terminal::complain(&format!("{}\n", path.display()));
     let out = io::stdout().lock();
-    let text = file.take(end - start);
-    match if args.raw { copy(text, out) } else { copy(text, Visible(out)) } {
+    let run = path.parent().and_then(Path::parent).and_then(|dir| dir.file_name()?.to_str()?.parse::<RunId>().ok());
+    let copied = match run.filter(|_| args.follow) {
+        Some(run) => {
+            let text = Followed { file, history, run, node: args.node.clone(), looked: None, ended: false };
+            if args.raw { copy(text, out) } else { copy(text, Visible(out)) }
+        }
+        None => {
+            let text = file.take(end - start);
+            if args.raw { copy(text, out) } else { copy(text, Visible(out)) }
+        }
+    };
+    match copied {
         Ok(()) => Ok(Outcome::Done),
         Err(CopyError::Read(error)) => Err(error).with_context(unreadable),
         Err(CopyError::Write(error)) => terminal::written(Err(error)).map(|()| Outcome::Done),
+    }
+}
+
+/// The log of a node that may still run: ends when the node or its run has ended.
+struct Followed<R> {
+    file: R,
+    history: History,
+    run: RunId,
+    node: String,
+    /// The time of the last look at whether the node has ended.
+    looked: Option<Instant>,
+    ended: bool,
+}
+
+impl<R: Read> Read for Followed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.file.read(buffer)?;
+            // What was written before the node ended is read once more.
+            if read > 0 || buffer.is_empty() || self.ended {
+                return Ok(read);
+            }
+            if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY) {
+                self.looked = Some(Instant::now());
+                self.ended = self.has_ended();
+            }
+            if !self.ended {
+                std::thread::sleep(READ_EVERY);
+            }
+        }
+    }
+}
+
+impl<R> Followed<R> {
+    fn has_ended(&self) -> bool {
+        let ends = || self.history.latest_of(&HashSet::from([self.node.as_str()]), std::slice::from_ref(&self.run), 1);
+        !self.history.is_alive(&self.run) || !ends().is_empty()
     }
 }
 

@@ -58,11 +58,11 @@ struct LaidOutput {
 }
 
 pub(crate) fn path(kinds: Kinds, args: &PathArgs) -> anyhow::Result<Outcome> {
-    let NamedNodes { plan, nodes } = NamedNodes::find(kinds, &args.node)?;
+    let NamedNodes { plan, nodes, store } = NamedNodes::find(kinds, &args.node)?;
     let node = args.node.target.last().expect("clap takes one or two");
     let run =
         format!("orchestrate run {} --only '{node}'{}", plan.spec.path.display(), set_arguments(&plan.spec.overrides));
-    let study = Study::open_existing(plan, &args.node.store, Access::ReadWrite)?;
+    let study = Study::open_existing(plan, &store, Access::ReadWrite)?;
     let recorded = Recorded::look_up(&study);
     recorded.require(&nodes, &run)?;
     if study.store.access() == Access::ReadOnly {

@@ -5,12 +5,14 @@ use std::fmt::Write;
 
 use orchestrate_cache::Access;
 use orchestrate_engine::plan::Plan;
+use orchestrate_engine::publish;
 use orchestrate_engine::run::Selection;
 use orchestrate_engine::runlog::Durations;
 use orchestrate_engine::survey::{Answer, Survey};
 use serde_json::json;
 
 use super::study::{self, Study};
+use super::subject::Subject;
 use crate::Kinds;
 use crate::args::PlanArgs;
 use crate::outcome::Outcome;
@@ -23,10 +25,11 @@ const RUNS_FOR_ESTIMATE: usize = 20;
 const REASONS_SHOWN: usize = 3;
 
 pub(crate) fn plan(kinds: Kinds, args: PlanArgs) -> anyhow::Result<Outcome> {
-    let plan = study::plan(kinds, &args.spec.spec, &args.spec.overrides)?;
+    let Subject { plan, store, .. } = Subject::find(kinds, &args.spec.spec, &args.spec.overrides, &args.spec.store)?;
     let selection = study::selection(&plan, &args.select)?;
     let forced: HashSet<_> = study::select(&plan, &args.select.force)?.into_iter().collect();
-    let study = Study::open(plan, &args.spec.store, Access::ReadOnly)?;
+    let study = Study::open(plan, &store, Access::ReadOnly)?;
+    publish::check_folders(&study.plan, &study.store, |id| selection.contains(id))?;
     let answers = study.survey(&forced);
     if args.json {
         return Outcome::Done.after_saying(terminal::say_as_is(&json_lines(&study.plan, &selection, &answers)));
@@ -129,7 +132,10 @@ fn summary(plan: &Plan, selection: &Selection, survey: &Survey, durations: &Dura
 fn why(plan: &Plan, answer: &Answer) -> Option<String> {
     match answer {
         Answer::Hit { .. } => None,
-        Answer::Miss { reason, .. } => Some(reason.sentence()),
+        Answer::Miss { reason, resumes, .. } => {
+            let resumes = resumes.map_or_else(String::new, |resume| format!("; {}", resume.sentence()));
+            Some(reason.sentence() + &resumes)
+        }
         Answer::Unknown { waits_for } => Some(format!("waits for {}", plan.stage(*waits_for).name)),
     }
 }

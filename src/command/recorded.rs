@@ -32,6 +32,11 @@ impl<'a> Recorded<'a> {
         Self { study, survey, known }
     }
 
+    /// The answer of each node.
+    pub(crate) fn survey(&self) -> &Survey {
+        &self.survey
+    }
+
     /// Key and outputs of a node, if the store has its result.
     pub(crate) fn result(&self, id: NodeId) -> Option<(ActionKey, &[(String, OutputDigest)])> {
         match &self.survey.answers[id.index()] {

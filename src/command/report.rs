@@ -14,8 +14,10 @@ use orchestrate_engine::run::Selection;
 use orchestrate_stages::pages::report::KIND;
 use orchestrate_stages::pages::report::provenance::{self, NodeSource, Provenance};
 
+use super::graph::{Drawing, alternative, inline_svg};
 use super::recorded::Recorded;
-use super::study::{self, Study, set_arguments};
+use super::study::{Study, set_arguments};
+use super::subject::Subject;
 use crate::Kinds;
 use crate::args::ReportArgs;
 use crate::outcome::{Outcome, UsageError};
@@ -35,13 +37,17 @@ images = \"DATASET\", masks = \"DATASET\" }
 `orchestrate kinds` lists all of its inputs";
 
 pub(crate) fn report(kinds: Kinds, args: ReportArgs) -> anyhow::Result<Outcome> {
-    let plan = study::plan(kinds, &args.spec.spec, &args.spec.overrides)?;
+    if args.spec.overrides.have_grid() && args.to.is_none() {
+        let message = "the folder of the report belongs to the spec without `--grid`\nhelp: name another with --to DIR";
+        return Err(UsageError(message.to_owned()).into());
+    }
+    let Subject { plan, store, .. } = Subject::find(kinds, &args.spec.spec, &args.spec.overrides, &args.spec.store)?;
     let nodes: Vec<NodeId> = plan.ids().filter(|id| plan.stage(*id).kind.facts().kind == KIND).collect();
     if nodes.is_empty() {
         let message = format!("{} has no stage of kind `{KIND}`\nhelp: {HELP}", args.spec.spec.display());
         return Err(UsageError(message).into());
     }
-    let study = Study::open(plan, &args.spec.store, Access::ReadOnly)?;
+    let study = Study::open(plan, &store, Access::ReadOnly)?;
     let recorded = Recorded::look_up(&study);
     let run_command = format!("orchestrate run {}{}", args.spec.spec.display(), set_arguments(&args.spec.overrides));
     recorded.require(&nodes, &run_command)?;
@@ -90,10 +96,18 @@ fn target(plan: &Plan, id: NodeId, to: Option<&Path>, several: bool) -> (PathBuf
 fn with_provenance(study: &Study, recorded: &Recorded<'_>, id: NodeId, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     let (key, _) = recorded.result(id).context("the report has no result")?;
     let overrides = study.plan.spec.overrides.clone();
-    let provenance = Provenance { overrides, facts: facts(study, &key)?, nodes: sources(study, recorded, id)? };
     let page = std::str::from_utf8(bytes).context("the page is no text")?;
+    let graph = Some(drawing(study, recorded, page));
+    let provenance = Provenance { overrides, facts: facts(study, &key)?, graph, nodes: sources(study, recorded, id)? };
     let page = provenance::add(page, &provenance).context("the page has no place for where its numbers came from")?;
     Ok(page.into_bytes())
+}
+
+/// Draws the stages of the study, with links to the sections of the page; also returns the same in words.
+fn drawing(study: &Study, recorded: &Recorded<'_>, page: &str) -> (String, Vec<String>) {
+    let drawing = Drawing::new(&study.plan, &Selection::all(&study.plan), false, Some(recorded.survey()), None);
+    let link = |kind: &str| provenance::section(page, kind).map(|id| format!("#{id}"));
+    (inline_svg(&drawing, &link), alternative(&drawing))
 }
 
 /// Describes the node, then all nodes that it depends on, in the order of the plan.

@@ -13,7 +13,7 @@ use orchestrate_engine::executor::WorkerCommand;
 use orchestrate_engine::node::NodeId;
 use orchestrate_engine::plan::Plan;
 use orchestrate_engine::run::{self, Invocation, RunError, RunOptions, Selection, Stop, Summary};
-use orchestrate_engine::spec::StoreLimits;
+use orchestrate_engine::spec::{self, StoreLimits, grid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
@@ -22,6 +22,7 @@ use super::{gc, pin, tables};
 use crate::Kinds;
 use crate::args::{HowArgs, RunArgs};
 use crate::device::Devices;
+use crate::estimate::Estimate;
 use crate::outcome::{Outcome, sentence};
 use crate::progress::Bars;
 use crate::reporter::{Json, Plain};
@@ -40,7 +41,7 @@ pub(crate) fn run(kinds: Kinds, args: RunArgs) -> anyhow::Result<Outcome> {
 }
 
 fn for_people(kinds: Kinds, args: &RunArgs) -> anyhow::Result<Outcome> {
-    let plan = study::plan(kinds, &args.spec.spec, &args.spec.overrides)?;
+    let plan = plan(kinds, args)?;
     let request = request(plan, args)?;
     let mut listener = progress(&request);
     execute(&request, &args.how, listener.as_mut(), |summary| {
@@ -54,7 +55,7 @@ fn for_people(kinds: Kinds, args: &RunArgs) -> anyhow::Result<Outcome> {
 }
 
 fn for_programs<W: io::Write>(kinds: Kinds, args: &RunArgs, json: &mut Json<W>) -> anyhow::Result<Outcome> {
-    let plan = study::plan(kinds, &args.spec.spec, &args.spec.overrides)?;
+    let plan = plan(kinds, args)?;
     json.findings(&plan.spec.sources, &plan.spec.findings);
     let request = request(plan, args)?;
     let mut unpublished = Vec::new();
@@ -67,6 +68,14 @@ fn for_programs<W: io::Write>(kinds: Kinds, args: &RunArgs, json: &mut Json<W>) 
     printed.iter().for_each(|(node, text)| json.text(node, text));
     unpublished.iter().for_each(|message| json.error(message));
     ended
+}
+
+fn plan(kinds: Kinds, args: &RunArgs) -> anyhow::Result<Plan> {
+    let mut spec = spec::load(&args.spec.spec, &args.spec.overrides)?;
+    if let Some(dir) = &args.publish {
+        grid::publish_below(&mut spec, dir)?;
+    }
+    study::of_spec(kinds, spec)
 }
 
 /// The inputs of a run.
@@ -87,10 +96,11 @@ fn request(plan: Plan, args: &RunArgs) -> anyhow::Result<RunRequest> {
 
 /// Shows people the progress of a run: bars on a terminal, lines elsewhere.
 pub(super) fn progress(request: &RunRequest) -> Box<dyn Reporter + '_> {
+    let (plan, selection, history) = (&request.study.plan, &request.selection, request.study.history());
     if io::stderr().is_terminal() {
-        Box::new(Bars::new(&request.study.plan, &request.selection, request.study.history()))
+        Box::new(Bars::new(plan, selection, history))
     } else {
-        Box::new(Plain)
+        Box::new(Plain::new(Estimate::new(plan, selection, history)))
     }
 }
 

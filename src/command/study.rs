@@ -12,7 +12,7 @@ use orchestrate_engine::observe::{Observed, observe};
 use orchestrate_engine::plan::{self, Plan, Selector};
 use orchestrate_engine::run::{Selection, passed_over};
 use orchestrate_engine::runlog::History;
-use orchestrate_engine::spec::{self, project_root, trusted_signers};
+use orchestrate_engine::spec::{self, Spec, grid, project_root, trusted_signers};
 use orchestrate_engine::survey::{Survey, survey};
 
 use super::keygen;
@@ -22,7 +22,7 @@ use crate::outcome::UsageError;
 use crate::{diagnostic, terminal};
 
 /// Name of the store's folder below the project's root.
-const STORE: &str = ".orchestrate";
+pub(super) const STORE: &str = ".orchestrate";
 
 /// A plan with its store and the digests of its external files.
 pub(crate) struct Study {
@@ -33,24 +33,36 @@ pub(crate) struct Study {
 
 /// Plans a spec with its overrides; writes nothing.
 pub(crate) fn plan(kinds: Kinds, path: &Path, overrides: &[String]) -> anyhow::Result<Plan> {
-    let plan = plan::build(spec::load(path, overrides)?, kinds)?;
+    of_spec(kinds, spec::load(path, overrides)?)
+}
+
+/// Plans a spec.
+pub(super) fn of_spec(kinds: Kinds, spec: Spec) -> anyhow::Result<Plan> {
+    let plan = plan::build(spec, kinds)?;
     warn(&plan);
     Ok(plan)
 }
 
 /// The nodes selected by `--only` and `--until`.
 pub(crate) fn selection(plan: &Plan, args: &SelectArgs) -> anyhow::Result<Selection> {
-    if args.only.is_empty() && args.until.is_none() {
+    selection_of(plan, &args.only, args.until.as_ref())
+}
+
+/// The nodes that these selectors name, and their inputs; all without any.
+pub(crate) fn selection_of(plan: &Plan, only: &[String], until: Option<&String>) -> anyhow::Result<Selection> {
+    if only.is_empty() && until.is_none() {
         return Ok(Selection::all(plan));
     }
-    let wanted = args.only.iter().chain(&args.until);
-    Ok(Selection::closure(plan, &select(plan, wanted)?))
+    Ok(Selection::closure(plan, &select(plan, only.iter().chain(until))?))
 }
 
 impl Study {
     /// Opens the store of a plan, and digests external files.
     pub(crate) fn open(plan: Plan, store: &StoreArgs, access: Access) -> anyhow::Result<Self> {
         let dir = store.dir().unwrap_or_else(|| plan.spec.root.join(STORE));
+        if access == Access::ReadWrite && store.dir().is_none() && !dir.is_dir() {
+            tell_of_others(&plan.spec.root, &dir);
+        }
         plan::check_store(&plan, &dir)?;
         let store = open(&dir, access, || trust(&plan.spec.root))?;
         let digests = FileDigests::open_trusting(store.dir(), store.trust().stamps());
@@ -88,9 +100,33 @@ impl Study {
     }
 }
 
+/// Says where a new store is made if another one lies above or below the project's root: its results would be missed.
+fn tell_of_others(root: &Path, dir: &Path) {
+    let below = std::fs::read_dir(root).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let mut others: Vec<_> = root.ancestors().skip(1).map(Path::to_owned).chain(below).collect();
+    others.retain(|other| other.join(STORE).join("runs").is_dir());
+    others.sort();
+    let Some(first) = others.first() else { return };
+    let more = match others.len() - 1 {
+        0 => String::new(),
+        more => format!(", and {} more", terminal::count(more, "other")),
+    };
+    terminal::complain(&format!(
+        "notice: a new store is made at {}, as the project's root is {}: the nearest folder with an orchestrate.toml \
+         or a git repository, or else that of the spec. There is another store at {}{more}; --store names the one to use\n",
+        dir.display(),
+        root.display(),
+        first.join(STORE).display()
+    ));
+}
+
 /// Formats overrides as arguments, each with a blank before it.
 pub(crate) fn set_arguments(overrides: &[String]) -> String {
-    overrides.iter().map(|text| format!(" --set '{text}'")).collect()
+    let argument = |text: &String| match text.strip_prefix(grid::PREFIX) {
+        Some(text) => format!(" --grid '{text}'"),
+        None => format!(" --set '{text}'"),
+    };
+    overrides.iter().map(argument).collect()
 }
 
 /// The nodes that selectors name.

@@ -62,30 +62,34 @@ fn answer(args: &SweepArgs, swept: &Swept, chart: Option<&Path>) -> anyhow::Resu
 
 /// Plans the spec with the values of the axis replaced; also returns the names of this axis and of the axes of folds.
 fn plan(kinds: Kinds, args: &SweepArgs) -> anyhow::Result<(Plan, String, Vec<String>)> {
-    let mut overrides = args.spec.overrides.clone();
+    let mut overrides = args.spec.overrides.to_vec();
     // Read before the sweep, as an axis with replaced values is no longer declared as folds.
     let folds = fold_axes(&spec::load(&args.spec.spec, &overrides)?);
-    let (mut spec, axis) = spec::load_swept(&args.spec.spec, &overrides, &args.sweep)?;
+    let (spec, axis) = spec::load_swept(&args.spec.spec, &overrides, &args.sweep)?;
     if folds.contains(axis.get_ref()) {
         let why = "has the folds, over which means are taken: no value of it can be best";
         let message = format!("axis `{}` {why}", axis.get_ref());
         let problem = Diagnostic::error(message).at(axis.span()).help("sweep another axis");
         return Err(SpecError { sources: spec.sources, diagnostics: vec![problem] }.into());
     }
+    let mut plan = plan::build(unpublished(spec), kinds)?;
     if let Some(images) = &args.images {
-        overrides.extend(images_overrides(&spec, axis.get_ref(), images));
-        (spec, _) = spec::load_swept(&args.spec.spec, &overrides, &args.sweep)?;
+        overrides.extend(images_overrides(&plan, axis.get_ref(), images));
+        let (spec, _) = spec::load_swept(&args.spec.spec, &overrides, &args.sweep)?;
+        plan = plan::build(unpublished(spec), kinds)?;
     }
-    for stage in &mut spec.stages {
-        stage.publish = None;
-    }
-    let plan = plan::build(spec, kinds)?;
     if let Some(problem) = unswept(&plan, axis.get_ref()) {
         let diagnostics = vec![problem.at(axis.span())];
         return Err(SpecError { sources: plan.spec.sources.clone(), diagnostics }.into());
     }
     study::warn(&plan);
     Ok((plan, axis.into_inner(), folds))
+}
+
+/// Lets no stage publish.
+fn unpublished(mut spec: Spec) -> Spec {
+    spec.stages.iter_mut().for_each(|stage| stage.publish = None);
+    spec
 }
 
 /// Returns the problem that no `score` stage varies over the axis, if that is so.
@@ -108,12 +112,9 @@ fn unswept(plan: &Plan, axis: &str) -> Option<Diagnostic> {
 }
 
 /// Returns the overrides of `--images`: one for each `score` stage that varies over the axis.
-fn images_overrides(spec: &Spec, axis: &str, images: &str) -> Vec<String> {
-    let stages = spec
-        .stages
-        .iter()
-        .filter(|stage| stage.kind.get_ref() == KIND && stage.over.iter().any(|over| over.get_ref() == axis));
-    stages.map(|stage| format!("stages.{}.images=\"{images}\"", stage.name.get_ref())).collect()
+fn images_overrides(plan: &Plan, axis: &str, images: &str) -> Vec<String> {
+    let stages = score_stages(plan).filter(|stage| varies(plan, *stage, axis));
+    stages.map(|stage| format!("stages.{}.images=\"{images}\"", plan.stages[stage].name)).collect()
 }
 
 /// Lists the stages of kind `score`, in the order of their declaration.

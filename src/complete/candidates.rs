@@ -78,6 +78,8 @@ impl Asked {
             let (path, mut overrides) = self.spec().or_else(|| self.latest())?;
             let given = self.after("--set").filter_map(|text| text.to_str());
             overrides.extend(given.filter(|text| text.contains('=')).map(ToOwned::to_owned));
+            let grids = self.after("--grid").filter_map(|text| text.to_str()).filter(|text| text.contains('='));
+            overrides.extend(grids.map(|text| format!("{}{text}", spec::grid::PREFIX)));
             plan::build(spec::load(&path, &overrides).ok()?, self.kinds).ok()
         };
         self.plan.get_or_init(plan).as_ref()

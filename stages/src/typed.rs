@@ -5,7 +5,9 @@
 use std::marker::PhantomData;
 
 use orchestrate_engine::params::{self, ParamTable, Params, ParamsError};
-use orchestrate_engine::stage::{Action, Context, Facts, FileName, Output, Stage, StageError};
+use orchestrate_engine::stage::{
+    Action, Context, Facts, FileName, InputProblem, Output, PlannedNode, Stage, StageError,
+};
 use serde::de::DeserializeOwned;
 use serde_aux::serde_introspection::serde_introspect;
 
@@ -48,7 +50,8 @@ impl<T> Adaptor<T> {
 
 impl<T: Typed> Adaptor<T> {
     /// The facts of the kind, with the names of its params.
-    const FACTS: &'static Facts = &Facts { fields: serde_introspect::<T::Params>, ..T::FACTS };
+    const FACTS: &'static Facts =
+        &Facts { fields: serde_introspect::<T::Params>, schema: params::schema::<T::Params>, ..T::FACTS };
 }
 
 impl<T: Typed> Stage for Adaptor<T> {
@@ -80,6 +83,15 @@ impl<T: Typed> Stage for Adaptor<T> {
             Err(error) => batch.iter().map(|_| Err(StageError::clone(&error))).collect(),
         }
     }
+}
+
+/// Returns the problem of a node before it runs, for [`Facts::check_inputs`].
+pub(crate) fn planned_problems<P: DeserializeOwned>(
+    node: &dyn PlannedNode,
+    check: impl FnOnce(&P, &dyn PlannedNode) -> Result<(), InputProblem>,
+) -> Vec<InputProblem> {
+    let found = read::<P>(node.params()).ok().and_then(|params| check(&params, node).err());
+    found.into_iter().collect()
 }
 
 /// Deserializes params that [`Stage::check`] returned.

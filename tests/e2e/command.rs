@@ -107,7 +107,7 @@ fn leftover_processes_are_waited_for_then_ended_and_named() {
     sandbox.write("spec.toml", shell("true", "leftovers = \"keep\""));
     let said = sandbox.orchestrate(&["run", "spec.toml"]);
     assert!(
-        said.code == Some(2) && said.err.contains("unknown variant `keep`, expected `fail` or `end`"),
+        said.code == Some(2) && said.err.contains("`leftovers` must be \"fail\" or \"end\", not the text \"keep\""),
         "{}",
         said.err
     );

@@ -57,7 +57,7 @@ impl Server {
 
 /// A slice with this label and patient, from the bytes of `1.mat` of `stages/tests/reference/mat.py`. The label is the
 /// double at offset 4568, the patient ("100360") UTF-16 at offset 3024.
-fn slice(template: &[u8], label: f64, patient: usize) -> Vec<u8> {
+pub(crate) fn slice(template: &[u8], label: f64, patient: usize) -> Vec<u8> {
     let mut bytes = template.to_vec();
     bytes[4568..4576].copy_from_slice(&label.to_le_bytes());
     for (place, digit) in format!("{patient:06}").encode_utf16().enumerate() {

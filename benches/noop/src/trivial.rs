@@ -2,6 +2,7 @@
 
 use orchestrate_engine::params::{self, ParamTable, Params, ParamsError};
 use orchestrate_engine::stage::{Action, Context, Facts, Output, Port, Stage, StageError};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Every kind, in the order of a study.
@@ -47,7 +48,7 @@ const ABOUT: &str = "A stage of benchmarks: its output tells its inputs.";
 struct Trivial(Facts);
 
 /// The params of every kind; a kind takes those in its facts.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct AnyParams {
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -9,15 +9,16 @@ use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::ParamSet;
+use super::link::Link;
 use super::problems::Problems;
 use super::recall::{Recall, Recalled};
 use crate::diagnostic::Diagnostic;
 use crate::params::{ParamProblem, ParamTable};
-use crate::source::SourceMap;
-use crate::spec::axis::{Axis, Binding};
+use crate::source::{SourceMap, Span};
+use crate::spec::axis::{Axis, Binding, find};
 use crate::spec::toml_text::whole_number;
 use crate::spec::{Located, Spec, StageSpec};
-use crate::stage::Stage;
+use crate::stage::{AddedAxes, Stage};
 
 /// Binds the params of one stage to its axes.
 pub(super) struct Binder<'a> {
@@ -40,12 +41,17 @@ impl<'a> Binder<'a> {
         spec: &'a Spec,
         stage: &'a StageSpec,
         kind: &'static dyn Stage,
-        over: &[usize],
+        link: &Link,
         shared: impl Fn(usize) -> bool,
         problems: &mut Vec<Diagnostic>,
     ) -> Self {
+        let over = link.over.as_slice();
         let mut binder = Self { spec, stage, kind, recall: None, axes: Vec::new(), base: stage.params.clone() };
         binder.check_with(over, problems);
+        binder.check_added(over, problems);
+        if let AddedAxes::Listed(param) = kind.facts().added_axes {
+            link.listed.iter().for_each(|axis| binder.list(param, &spec.axes[*axis]));
+        }
         for &axis in over {
             if binder.binds(axis, shared(axis)) {
                 binder.axes.push(axis);
@@ -92,6 +98,53 @@ impl<'a> Binder<'a> {
         }
     }
 
+    /// Refuses an added axis for a param that another axis binds.
+    fn check_added(&self, over: &[usize], problems: &mut Vec<Diagnostic>) {
+        let axes = || over.iter().map(|axis| &self.spec.axes[*axis]);
+        for added in axes().filter(|axis| self.added_param(axis).is_some()) {
+            let Some([param, ..]) = self.added_param(added) else { continue };
+            let binds = |axis: &&Axis| {
+                let by_name = |name: &str| name == param && self.with(axis).next().is_none();
+                axis.param.is_none()
+                    && (self.with(axis).any(|bound| bound == param)
+                        || axis.values.iter().any(|value| match &value.binding {
+                            Binding::Scalar(_) => by_name(axis.name.get_ref()),
+                            Binding::Table(table) => table.contains_key(param.as_str()),
+                        }))
+            };
+            if let Some(axis) = axes().find(binds) {
+                let (axis, stage) = (axis.name.get_ref(), self.stage.name.get_ref());
+                let message = format!("axis `{axis}` binds `{param}` in stage `{stage}` already");
+                let help = format!("replace its values: --set 'axes.{axis}=[…]'");
+                problems.push(Diagnostic::error(message).at(added.name.span()).help(help));
+            }
+        }
+    }
+
+    /// The path of the param of this stage that an added axis binds.
+    fn added_param<'s>(&self, axis: &'s Axis) -> Option<&'s [String]> {
+        let param = axis.param.as_ref().filter(|param| param.stage == *self.stage.name.get_ref())?;
+        Some(&param.path)
+    }
+
+    /// Adds the name of an axis to the list of a param, unless a param names it.
+    fn list(&mut self, param: &'static str, axis: &Axis) {
+        let name = axis.name.get_ref();
+        if self.base.get_ref().values().any(|value| find(value, name).is_some()) {
+            return;
+        }
+        let span = axis.name.span();
+        let item = Spanned::new(span.clone(), DeValue::String(name.clone().into()));
+        match self.base.get_mut().get_mut(param).map(Spanned::get_mut) {
+            Some(DeValue::Array(list)) => list.push(item),
+            Some(_) => {}
+            None => {
+                let list = DeValue::Array([item].into_iter().collect());
+                self.base.get_mut().insert(Spanned::new(span.clone(), param.into()), Spanned::new(span, list));
+            }
+        }
+    }
+
     fn has(&self, param: &str) -> bool {
         self.kind.facts().fields().contains(&param) || self.kind.facts().free_fields.is_some()
     }
@@ -109,6 +162,9 @@ impl<'a> Binder<'a> {
     /// its key.
     fn binds(&self, axis: usize, shared: bool) -> bool {
         let axis = &self.spec.axes[axis];
+        if axis.param.is_some() {
+            return self.added_param(axis).is_some();
+        }
         let facts = self.kind.facts();
         let by_name = |name: &str| facts.fields().contains(&name) || (facts.free_fields.is_some() && !shared);
         self.with(axis).next().is_some()
@@ -145,11 +201,22 @@ impl<'a> Binder<'a> {
     }
 
     /// Params at one point; `value` returns the value index of an axis.
-    pub(super) fn params(&self, value: impl Fn(usize) -> usize, problems: &mut Problems) -> Option<ParamSet> {
+    ///
+    /// Problems of the params as a whole, such as a missing one, are added to `whole`.
+    pub(super) fn params(
+        &self,
+        value: impl Fn(usize) -> usize,
+        problems: &mut Problems,
+        whole: &mut Vec<Diagnostic>,
+    ) -> Option<ParamSet> {
         let mut table = self.base.clone();
         for &index in &self.axes {
             let axis = &self.spec.axes[index];
             let chosen = &axis.values[value(index)];
+            if let (Some(path), Binding::Scalar(bound)) = (self.added_param(axis), &chosen.binding) {
+                set(table.get_mut(), path, &axis.name.span(), bound);
+                continue;
+            }
             let label = DeValue::String(chosen.label.clone().into());
             for param in self.with(axis) {
                 let bound = match &chosen.binding {
@@ -175,7 +242,30 @@ impl<'a> Binder<'a> {
                 }
             }
         }
-        self.check(&table, problems)
+        self.check(&table, problems, whole)
+    }
+
+    /// Reports problems of the params as a whole, each at the values of an axis that bring it about, else at the stage.
+    ///
+    /// `points` has the values of [`Binder::axes`] at each distinct point, with the problems there.
+    pub(super) fn place(&self, points: &[(Vec<usize>, Vec<Diagnostic>)], problems: &mut Problems) {
+        for problem in points.iter().flat_map(|(_, whole)| whole) {
+            let (failing, fine): (Vec<_>, Vec<_>) = points.iter().partition(|(_, whole)| whole.contains(problem));
+            let brings = |position: &usize| {
+                fine.iter().all(|(fine, _)| failing.iter().all(|(point, _)| point[*position] != fine[*position]))
+            };
+            let position = (0..self.axes.len()).find(brings).filter(|_| !fine.is_empty());
+            let Some(position) = position else {
+                problems.push_once(problem.clone());
+                continue;
+            };
+            let axis = &self.spec.axes[self.axes[position]];
+            for (point, _) in failing {
+                let value = &axis.values[point[position]];
+                let note = format!("this is the value `{}` of axis `{}`", value.label, axis.name.get_ref());
+                problems.push_once(problem.clone().at(value.span.clone()).note(note));
+            }
+        }
     }
 
     fn bind(&self, table: &mut ParamTable, param: &str, value: Located) {
@@ -199,7 +289,7 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn check(&self, table: &ParamTable, problems: &mut Problems) -> Option<ParamSet> {
+    fn check(&self, table: &ParamTable, problems: &mut Problems, whole: &mut Vec<Diagnostic>) -> Option<ParamSet> {
         if let Some(number) = not_finite(table.get_ref()) {
             let message = format!("stage `{}`: a number is not finite", self.stage.name.get_ref());
             let help = "neither JSON nor a key can hold it; write a text such as \"inf\", or leave the param out";
@@ -209,8 +299,11 @@ impl<'a> Binder<'a> {
         let mut params = match self.kind.check(table) {
             Ok(params) => params,
             Err(error) => {
-                let diagnostics = error.problems.into_iter().map(|problem| diagnostic(self.stage, self.kind, problem));
-                diagnostics.for_each(|diagnostic| problems.push_once(diagnostic));
+                for problem in error.problems {
+                    let is_whole = problem.span == table.span();
+                    let diagnostic = diagnostic(self.stage, self.kind, problem);
+                    if is_whole { whole.push(diagnostic) } else { problems.push_once(diagnostic) }
+                }
                 return None;
             }
         };
@@ -256,6 +349,25 @@ impl<'a> Binder<'a> {
         let spans = table.get_ref().iter().map(|(key, value)| (key.get_ref().to_string(), value.span())).collect();
         Some(ParamSet { outputs: self.kind.outputs(&params), params, keyed, files, recalled, spans })
     }
+}
+
+/// Sets the value at a path within a table.
+fn set(table: &mut DeTable<'static>, path: &[String], span: &Span, value: &Located) {
+    let [first, rest @ ..] = path else { return };
+    if rest.is_empty() {
+        table.remove(first.as_str());
+        table.insert(Spanned::new(span.clone(), first.clone().into()), value.clone());
+        return;
+    }
+    let below = table.get_mut(first.as_str()).map(Spanned::get_mut);
+    if let Some(DeValue::Table(below)) = below {
+        return set(below, rest, span, value);
+    }
+    let mut below = DeTable::new();
+    set(&mut below, rest, span, value);
+    table.remove(first.as_str());
+    let key = Spanned::new(span.clone(), first.clone().into());
+    table.insert(key, Spanned::new(value.span(), DeValue::Table(below)));
 }
 
 /// Checks the written params of a stage whose axes or inputs are unknown. A missing param is no error, as an axis may

@@ -10,7 +10,7 @@ use super::bind::{self, Binder, UsedKeys};
 use super::link::{Link, LinkFeed, links, or};
 use super::problems::Problems;
 use super::recall::Recall;
-use super::{Feed, Node, ParamSet, Plan, PlannedStage, Points, idle, publish_folders};
+use super::{Feed, Node, ParamSet, Plan, PlannedStage, Points, idle, inputs, publish_folders};
 use crate::diagnostic::{Diagnostic, Names, Severity, SpecError};
 use crate::node::NodeId;
 use crate::spec::Spec;
@@ -53,11 +53,17 @@ pub fn build_recalling(
         builder.warn_of_recalled();
     }
     let PlanBuilder { problems, stages, nodes, items, feed_starts, .. } = builder;
-    let problems = problems.all();
-    if problems.iter().any(|problem| problem.severity == Severity::Error) {
-        return Err(SpecError::new(spec.sources, problems));
+    let mut problems = problems.all();
+    let mut plan = Plan { spec, stages, nodes, items, feed_starts };
+    // A spec of an earlier run is read as it ran then.
+    if !plan.spec.is_partial && recall.is_none_or(|recall| !recall.comes_first()) {
+        problems.extend(inputs::check(&plan));
     }
-    Ok(Plan { spec: Spec { findings: problems, ..spec }, stages, nodes, items, feed_starts })
+    if problems.iter().any(|problem| problem.severity == Severity::Error) {
+        return Err(SpecError::new(plan.spec.sources, problems));
+    }
+    plan.spec.findings = problems;
+    Ok(plan)
 }
 
 /// A plan under construction.
@@ -96,7 +102,7 @@ impl PlanBuilder<'_> {
         let spec = self.spec;
         let inputs = link.feeds.iter().map(|feed| &links[feed.stage]);
         let shared = |axis: usize| inputs.clone().any(|input| !input.axes_known || input.over.contains(&axis));
-        let binder = Binder::new(spec, stage, kind, &link.over, shared, &mut self.problems).recalling(self.recall);
+        let binder = Binder::new(spec, stage, kind, link, shared, &mut self.problems).recalling(self.recall);
         self.used_keys.extend(binder.used_keys());
         let points = match Points::new(spec, link.over.clone()) {
             Ok(points) => points,
@@ -137,16 +143,20 @@ impl PlanBuilder<'_> {
         let mut params = Vec::with_capacity(points.len());
         let binds = |position: &usize| binder.axes.contains(&points.axes()[*position]);
         let free: Vec<usize> = (0..points.axes().len()).filter(|position| !binds(position)).collect();
+        let mut distinct = Vec::new();
         for code in points.codes() {
             let problems = &mut self.problems;
             let set = *known.entry(points.without(code, &free)).or_insert_with(|| {
                 let value = |axis| points.value(code, points.position(axis).expect("a stage binds its own axes"));
-                let set = binder.params(value, problems)?;
-                sets.push(set);
+                let mut whole = Vec::new();
+                let set = binder.params(value, problems, &mut whole);
+                distinct.push((binder.axes.iter().map(|axis| value(*axis)).collect(), whole));
+                sets.push(set?);
                 u32::try_from(sets.len() - 1).ok()
             });
             params.push(set.unwrap_or(0));
         }
+        binder.place(&distinct, &mut self.problems);
         (sets, params)
     }
 

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::link::Link;
 use crate::diagnostic::Diagnostic;
+use crate::nearest::nearest;
 use crate::spec::Spec;
 
 /// Adds a warning for each axis and each entry of `exclude` that concerns no stage.
@@ -17,7 +18,9 @@ pub(super) fn check(spec: &Spec, links: &[Link], problems: &mut Vec<Diagnostic>)
         spec.stages.iter().flat_map(|stage| &stage.over).map(|over| over.get_ref().as_str()).collect();
     for axis in spec.axes.iter().filter(|axis| !used.contains(axis.name.get_ref().as_str())) {
         let warning = Diagnostic::warning(format!("no stage varies over axis `{}`", axis.name.get_ref()));
-        problems.push(warning.at(axis.name.span()).help("add it to the `over` of a stage, or remove it"));
+        let near = nearest(axis.name.get_ref(), used.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+        let help = near.unwrap_or_else(|| "add it to the `over` of a stage, or remove it".to_owned());
+        problems.push(warning.at(axis.name.span()).help(help));
     }
 }
 

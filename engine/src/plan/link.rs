@@ -8,7 +8,7 @@ use serde_spanned::Spanned;
 use super::order::order;
 use crate::diagnostic::{Diagnostic, Names};
 use crate::spec::{Spec, StageSpec};
-use crate::stage::{Port, Stage};
+use crate::stage::{AddedAxes, Port, Stage};
 
 /// Links all stages, in the order of declaration. Also returns an order in which each stage follows those that feed it.
 pub(super) fn links(
@@ -19,24 +19,34 @@ pub(super) fn links(
     let declared = DeclaredNames::new(spec);
     let mut links: Vec<_> = spec.stages.iter().map(|stage| link(&declared, stage, kinds, problems)).collect();
     let sorted = sort(spec, &mut links, problems);
-    sorted.iter().for_each(|stage| inherit(*stage, &mut links));
+    sorted.iter().for_each(|stage| inherit(spec, *stage, &mut links));
     (links, sorted)
 }
 
-/// Adds the axes that a stage inherits from its inputs, which have theirs.
-fn inherit(stage: usize, links: &mut [Link]) {
+/// Adds the axes that a stage has from its inputs, which have theirs: all, if its kind inherits, else those that the
+/// run adds.
+fn inherit(spec: &Spec, stage: usize, links: &mut [Link]) {
     let link = &links[stage];
-    if !link.kind.is_some_and(|kind| kind.facts().inherits_axes()) {
-        return;
-    }
+    let Some(facts) = link.kind.map(Stage::facts) else { return };
     let inputs = || link.feeds.iter().map(|feed| &links[feed.stage]);
-    let mut over = link.over.clone();
-    over.extend(inputs().flat_map(|input| &input.over));
-    over.sort_unstable();
-    over.dedup();
-    let axes_known = link.whole && inputs().all(|input| input.axes_known);
+    let inherits = facts.inherits_axes();
+    let is_added = |axis: &&usize| spec.axes[**axis].param.is_some();
+    let (mut over, mut listed) = (link.over.clone(), Vec::new());
+    match facts.added_axes {
+        _ if inherits => over.extend(inputs().flat_map(|input| &input.over)),
+        AddedAxes::Over => over.extend(inputs().flat_map(|input| &input.over).filter(is_added)),
+        AddedAxes::Listed(_) => listed.extend(inputs().flat_map(|input| &input.over).filter(is_added)),
+        AddedAxes::Gathered => {}
+    }
+    for axes in [&mut over, &mut listed] {
+        axes.sort_unstable();
+        axes.dedup();
+    }
+    listed.retain(|axis| !over.contains(axis));
+    let axes_known = link.axes_known && inputs().all(|input| input.axes_known || !inherits);
     let link = &mut links[stage];
-    (link.over, link.axes_known, link.whole) = (over, axes_known, axes_known);
+    link.whole &= axes_known || !inherits;
+    (link.over, link.listed, link.axes_known) = (over, listed, axes_known && (link.whole || !inherits));
 }
 
 /// The names to which stages refer.
@@ -89,6 +99,8 @@ pub(super) struct Link {
     pub(super) whole: bool,
     /// Indices into the spec's axes, ascending: those listed and those inherited.
     pub(super) over: Vec<usize>,
+    /// Indices of gathered axes that a param lists, as the run adds them; see [`AddedAxes::Listed`].
+    pub(super) listed: Vec<usize>,
     /// True if `over` has all its axes.
     pub(super) axes_known: bool,
     pub(super) feeds: Vec<LinkFeed>,
@@ -179,7 +191,7 @@ fn link(
         let rank = |feed: &LinkFeed| facts.ports.iter().position(|port| port.name == feed.name).unwrap_or(usize::MAX);
         feeds.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.name.cmp(&b.name)));
     }
-    Link { kind, whole, over, axes_known, feeds }
+    Link { kind, whole, over, listed: Vec::new(), axes_known, feeds }
 }
 
 pub(super) fn or(names: &[&str]) -> String {

@@ -6,6 +6,7 @@
 mod bind;
 mod build;
 mod idle;
+mod inputs;
 mod link;
 mod order;
 mod point;

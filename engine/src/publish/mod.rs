@@ -29,6 +29,6 @@ pub use error::{PublishError, Refusal};
 pub use name::PointNames;
 pub use published::{Published, PublishedPoint, Records, records_below};
 pub(crate) use publisher::Publisher;
-pub use publisher::{NodeResult, publish_annotated, root};
+pub use publisher::{NodeResult, check_folders, publish_annotated, root};
 pub use record::{Owner, RECORD};
 pub use tidy::{MergeTables, TidyPoint};

@@ -38,6 +38,11 @@ fn owner(plan: &Plan, stage: usize) -> Owner {
     Owner::new(&spec.name, &plan.stages[stage].name, path)
 }
 
+/// Finds every folder of a selected node that belongs to another stage, as a run does before it starts.
+pub fn check_folders(plan: &Plan, store: &Store, selected: impl Fn(NodeId) -> bool) -> Result<(), SpecError> {
+    Publisher::open(plan, store, selected).map(|_| ())
+}
+
 /// Publishes the nodes of one run.
 pub(crate) struct Publisher<'a> {
     pub(super) plan: &'a Plan,

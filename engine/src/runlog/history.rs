@@ -420,6 +420,71 @@ mod tests {
     }
 
     #[test]
+    fn successes_with_other_keys_are_found_from_the_newest_on() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        for byte in [1, 2, 2, 3] {
+            write_run(runs.path(), vec![ran(score(1), byte, 5)]);
+        }
+        let history = History::new(runs.path());
+        let keys = |max_ends| {
+            let latest = history.latest_of(&HashSet::from(["score[fold=1]"]), &history.runs(), max_ends);
+            latest["score[fold=1]"].done.iter().map(|end| end.key).collect::<Vec<_>>()
+        };
+        assert_eq!((keys(1), keys(9)), (vec![key(3)], vec![key(3), key(2), key(1)]));
+    }
+
+    #[test]
+    fn runs_of_a_study_are_those_of_its_spec_or_of_its_experiment_in_its_project() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        let started = |run: &RunId, spec: &str, experiment: Option<&str>| {
+            let origin = experiment.map(|experiment| Origin {
+                experiment: experiment.to_owned(),
+                root: "/p".into(),
+                ..Origin::default()
+            });
+            let (spec, version, device) = (spec.into(), "1".to_owned(), "cpu".to_owned());
+            let (overrides, origin) = (Vec::new(), origin.map(Box::new));
+            Event::RunStarted(RunStarted {
+                run: run.clone(),
+                spec,
+                overrides,
+                nodes: 1,
+                jobs: 1,
+                device,
+                version,
+                origin,
+            })
+        };
+        for (spec, experiment) in [("/p/a.toml", None), ("/p/b.toml", Some("x")), ("/q/b.toml", Some("y"))] {
+            let mut log = RunLog::create(runs.path());
+            let event = started(log.id(), spec, experiment);
+            log.report(&TimedEvent::now(event));
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        let of = |spec: &str, root: &str, experiment| {
+            History::new(runs.path()).runs_of(Path::new(spec), Path::new(root), experiment, 9).len()
+        };
+        assert_eq!((of("/p/a.toml", "/p", "x"), of("/p/c.toml", "/p", "x"), of("/q/a.toml", "/q", "x")), (2, 1, 0));
+        assert_eq!(of("/q/b.toml", "/q", "z"), 1);
+    }
+
+    #[test]
+    fn the_last_line_of_a_finished_log_is_read_alone() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        let counts = Counts { nodes: 1, ran: 1, ..Counts::default() };
+        let made = Made {
+            tables: vec![("table".to_owned(), orchestrate_cache::OutputDigest(Digest::of(b"t")))],
+            ..Made::default()
+        };
+        let end = Event::RunFinished { counts, elapsed_ms: 7, made: made.clone() };
+        let run = write_run(runs.path(), vec![ran(score(1), 1, 5), end]);
+        let killed = write_run(runs.path(), vec![ran(score(1), 1, 5)]);
+        let history = History::new(runs.path());
+        let finished = |run| history.finished(run).expect("the log is there");
+        assert_eq!((finished(&run), finished(&killed)), (Some(Finished { counts, elapsed_ms: 7, made }), None));
+    }
+
+    #[test]
     fn torn_line_and_foreign_event_are_skipped() {
         let runs = tempfile::tempdir().expect("a temporary folder");
         let run = write_run(runs.path(), vec![ran(score(1), 1, 5)]);

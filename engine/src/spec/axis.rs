@@ -21,6 +21,17 @@ pub struct Axis {
     pub values: Vec<AxisValue>,
     /// The number of folds, if it was declared as `{ folds = n }`.
     pub folds: Option<Located>,
+    /// The only param that it binds, if a run adds it; `None` for a declared axis.
+    pub param: Option<AxisParam>,
+}
+
+/// A param of one stage.
+#[derive(Clone, Debug)]
+pub struct AxisParam {
+    /// The stage.
+    pub stage: String,
+    /// The name of the param, then names within its value.
+    pub path: Vec<String>,
 }
 
 /// One value of an axis.
@@ -94,7 +105,7 @@ impl Axis {
             return None;
         }
         report_duplicates(&what, &values, reader);
-        Some(Self { name, values, folds })
+        Some(Self { name, values, folds, param: None })
     }
 }
 
@@ -151,6 +162,18 @@ pub(super) fn label(value: &DeValue<'_>) -> Result<String, &'static str> {
         },
         DeValue::Boolean(truth) => Ok(truth.to_string()),
         DeValue::Table(_) | DeValue::Array(_) | DeValue::Datetime(_) => Err("a text, a number, a truth value"),
+    }
+}
+
+/// Finds a text, a number or a key within a value, at any depth; a number by its label.
+pub(crate) fn find(value: &Located, written: &str) -> Option<Span> {
+    match value.get_ref() {
+        DeValue::Array(items) => items.iter().find_map(|item| find(item, written)),
+        DeValue::Table(table) => {
+            let key = table.keys().find(|key| key.get_ref() == written).map(Spanned::span);
+            key.or_else(|| table.values().find_map(|value| find(value, written)))
+        }
+        scalar => label(scalar).is_ok_and(|label| label == written).then(|| value.span()),
     }
 }
 

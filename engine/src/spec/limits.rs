@@ -151,7 +151,7 @@ mod tests {
           = fields: max_size, max_age, log_max_size, trust
           help: did you mean `max_size`?
         FILE:3:12: `max_size`: `2` is not a size; write a number and a unit, for example "2GB" or "512MiB"
-        FILE:4:11: `max_age` must be a text, found integer
+        FILE:4:11: `max_age` must be a text, found the number 90
         FILE:5:16: `log_max_size`: `big` is not a size; write a number and a unit, for example "2GB" or "512MiB"
         FILE:7:2: unknown field `shop` in the project file
           = fields: store
@@ -159,7 +159,7 @@ mod tests {
         for (text, problem) in [
             ("[store\n", "FILE:1:"),
             ("[store\n", "this is not TOML"),
-            ("store = 3\n", "FILE:1:9: `store` must be a table, found integer"),
+            ("store = 3\n", "FILE:1:9: `store` must be a table, found the number 3"),
         ] {
             let error = limits(text).unwrap_err();
             assert!(error.contains(problem), "{error}");
@@ -200,7 +200,7 @@ mod tests {
         let text = format!("[store.trust]\nkeys = [\"alice\", 3, \"{KEY}\", \"{KEY} again\"]\nkey = 1\n");
         insta::assert_snapshot!(signers(&text).unwrap_err(), @r#"
         FILE:2:9: `alice` is no public key; write `ed25519:` and 64 hexadecimal digits, as `store keygen` prints
-        FILE:2:18: a key must be a text, found integer
+        FILE:2:18: a key must be a text, found the number 3
         FILE:2:97: the key ed25519:3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c is listed twice
         FILE:3:1: unknown field `key` in `store.trust`
           = fields: keys
@@ -213,6 +213,6 @@ mod tests {
         let both = signers("[store]\nmax_size = \"2\"\n[store.trust]\nkeys = [\"alice\"]\n").unwrap_err();
         assert!(both.contains("FILE:2:12: `max_size`") && both.contains("FILE:4:9: `alice`"), "{both}");
         let no_table = signers("[store]\ntrust = [\"x\"]\n");
-        assert_eq!(no_table.unwrap_err().trim_end(), "FILE:2:9: `store.trust` must be a table, found array");
+        assert_eq!(no_table.unwrap_err().trim_end(), "FILE:2:9: `store.trust` must be a table, found a list");
     }
 }

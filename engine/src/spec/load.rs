@@ -12,9 +12,10 @@ use super::limits::PROJECT_FILE;
 use super::parse::{self, Sections};
 use super::sweep::Sweep;
 use super::texts::{Recorded, Texts};
-use super::{Located, Spec, overrides, placeholder, toml_text};
+use super::{Located, Spec, grid, overrides, placeholder, toml_text};
 use crate::diagnostic::{Diagnostic, SpecError};
 use crate::source::{SourceMap, Span};
+use crate::words;
 
 /// The most files in one spec. A chain in which each file extends the next one twice doubles with each file.
 const FILES_MAX: usize = 200;
@@ -40,7 +41,8 @@ pub fn load_recorded(recorded: &Recorded<'_>, more: &[String]) -> Result<Spec, S
 pub(super) fn recorded_table(recorded: &Recorded<'_>) -> Result<(DeTable<'static>, SourceMap), SpecError> {
     let mut loader = Loader { texts: Texts::recorded(recorded.texts), ..Loader::default() };
     let mut table = loader.file(recorded.path, None);
-    for text in recorded.overrides {
+    // An axis of `--grid` has no form in a spec.
+    for text in recorded.overrides.iter().filter(|text| !text.starts_with(grid::PREFIX)) {
         let set = overrides::parse(text, recorded.working_dir, &mut loader.sources, &mut loader.problems);
         set.into_iter().for_each(|set| merge(&mut table, set));
     }
@@ -54,8 +56,8 @@ struct Place {
     root: PathBuf,
 }
 
-/// Reads a spec as [`load`] does and replaces the values of one axis (`threshold=0..=255`). Also returns the axis'
-/// name.
+/// Reads a spec as [`load`] does and replaces the values of one axis (`threshold=0..=255`), or adds an axis for a param
+/// (`stages.train.epochs=5,10`). Also returns the axis' name.
 ///
 /// Errors also: the sweep cannot be parsed, or the spec has no such axis.
 pub fn load_swept(path: &Path, overrides: &[String], sweep: &str) -> Result<(Spec, Spanned<String>), SpecError> {
@@ -82,8 +84,11 @@ fn merged(
     Place { path, root }: Place,
 ) -> Result<(Spec, Option<Spanned<String>>), SpecError> {
     let is_unreadable = table.is_empty() && !loader.problems.is_empty();
+    let mut grids = Vec::new();
     for text in overrides {
-        if let Some(set) = overrides::parse(text, working_dir, &mut loader.sources, &mut loader.problems) {
+        if let Some(text) = text.strip_prefix(grid::PREFIX) {
+            grids.extend(grid::parse(text, "--grid", working_dir, &mut loader.sources, &mut loader.problems));
+        } else if let Some(set) = overrides::parse(text, working_dir, &mut loader.sources, &mut loader.problems) {
             merge(&mut table, set);
         }
     }
@@ -94,7 +99,14 @@ fn merged(
     }
     let mut overrides = overrides.to_vec();
     let mut axis = None;
-    if let Some(text) = sweep {
+    let is_path = |text: &&str| text.split('=').next().is_some_and(|name| name.contains('.'));
+    if let Some(text) = sweep.filter(is_path) {
+        let parsed = grid::parse(text, "sweep", working_dir, &mut sources, &mut problems);
+        let Some(swept) = parsed else { return Err(SpecError::new(sources, problems)) };
+        overrides.push(format!("{}{text}", grid::PREFIX));
+        axis = Some(grid::axis_name(&swept.name));
+        grids.push(swept);
+    } else if let Some(text) = sweep {
         let parsed = Sweep::parse(text, working_dir, &mut sources, &mut problems);
         let Some(sweep) = parsed else { return Err(SpecError::new(sources, problems)) };
         if let Err(problem) = sweep.check(&table) {
@@ -105,10 +117,14 @@ fn merged(
         overrides.push(sweep.as_override);
         axis = Some(sweep.axis);
     }
-    let Sections { name, seed, axes, exclude, zip, mut stages, broken } = parse::sections(&table, &mut problems);
-    placeholder::fill_in(&mut stages, &name, &sources, &experiments, &mut problems);
+    let mut sections = parse::sections(&table, &mut problems);
+    placeholder::fill_in(&mut sections.stages, &sections.name, &sources, &experiments, &mut problems);
+    grids.into_iter().for_each(|added| grid::add(added, &mut sections, &mut problems));
+    let Sections { name, seed, axes, exclude, zip, stages, broken } = sections;
     let findings = problems;
-    let spec = Spec { path, root, name, seed, axes, exclude, zip, stages, sources, overrides, findings, broken };
+    let is_partial = sweep.is_some();
+    let spec =
+        Spec { path, root, name, seed, axes, exclude, zip, stages, sources, is_partial, overrides, findings, broken };
     Ok((spec, axis))
 }
 
@@ -191,7 +207,7 @@ impl Loader {
             match item.get_ref().as_str() {
                 Some(text) => parents.push(Spanned::new(item.span(), text.to_owned())),
                 None => self.problems.push(
-                    Diagnostic::error(format!("`extends` is a {}, not a path", item.get_ref().type_str()))
+                    Diagnostic::error(format!("`extends` must be a path, found {}", words::found(item.get_ref())))
                         .at(item.span())
                         .help("write `extends = \"base.toml\"` or a list of such paths"),
                 ),

@@ -3,6 +3,8 @@
 //! The plan checks params and ports, as only the kinds of stages know them.
 
 pub mod axis;
+pub mod grid;
+mod json_schema;
 mod limits;
 mod load;
 mod overrides;
@@ -13,6 +15,7 @@ mod sweep;
 mod texts;
 pub(crate) mod toml_text;
 mod trust;
+mod values;
 mod whole;
 
 use std::path::{Path, PathBuf};
@@ -27,6 +30,7 @@ use crate::resources::Resources;
 use crate::source::{SourceMap, Span};
 use axis::Axis;
 
+pub use json_schema::{project_schema, spec_schema};
 pub use limits::{StoreLimits, trusted_signers};
 pub use load::{load, load_recorded, load_swept, project_root};
 pub use texts::{Recorded, SpecText};
@@ -54,6 +58,8 @@ pub struct Spec {
     pub stages: Vec<StageSpec>,
     /// Its source texts.
     pub sources: SourceMap,
+    /// True if only a part of it is to run, as in a sweep: kinds do not check the inputs of the other stages.
+    pub is_partial: bool,
     /// `--set` overrides as given.
     pub overrides: Vec<String>,
     /// Errors and warnings so far; [`crate::plan::build`] adds to them and reports all at once.
@@ -95,6 +101,9 @@ pub struct StageSpec {
     pub timeout_ms: Option<u64>,
     /// The folder for copies of its artifacts: relative to the project's root, the experiment's name filled in.
     pub publish: Option<Spanned<String>>,
+    /// The same folder, if it is kept back: a run that adds axes publishes nothing, as the folder has the spec's own
+    /// points.
+    pub kept_back: Option<Spanned<String>>,
 }
 
 /// One entry of `inputs`.

@@ -14,6 +14,7 @@ use crate::diagnostic::{Diagnostic, Names};
 use crate::params::STAGE_FIELDS;
 use crate::resources::{RETRIES_MAX, Resources, parse_duration};
 use crate::source::Span;
+use crate::words;
 
 /// The sections of a spec.
 pub(super) const SECTIONS: [&str; 5] = ["experiment", "axes", "stages", "exclude", "zip"];
@@ -192,8 +193,11 @@ fn stages(table: &DeTable<'static>, reader: &mut Reader<'_>, broken: &mut Vec<St
         return Vec::new();
     };
     let mut parsed = Vec::new();
+    let has_kind = |value: &Located| value.get_ref().as_table().is_some_and(|table| table.contains_key("kind"));
+    let whole = stages.iter().filter(|(_, value)| has_kind(value)).map(|(name, _)| name.get_ref().as_ref());
+    let whole = Names::new("stages with a `kind`", whole);
     for (name, value) in stages {
-        match stage(name.get_ref(), name.span(), value, reader) {
+        match stage(name.get_ref(), name.span(), value, &whole, reader) {
             Some(stage) => parsed.push(stage),
             None => broken.push(name.get_ref().to_string()),
         }
@@ -201,7 +205,7 @@ fn stages(table: &DeTable<'static>, reader: &mut Reader<'_>, broken: &mut Vec<St
     parsed
 }
 
-fn stage(name: &str, span: Span, value: &Located, reader: &mut Reader<'_>) -> Option<StageSpec> {
+fn stage(name: &str, span: Span, value: &Located, whole: &Names<'_>, reader: &mut Reader<'_>) -> Option<StageSpec> {
     reader.name("stage", name, span.clone());
     let table = reader.table(&format!("stage `{name}`"), value)?;
     let name = Spanned::new(span.clone(), name.to_owned());
@@ -209,7 +213,10 @@ fn stage(name: &str, span: Span, value: &Located, reader: &mut Reader<'_>) -> Op
         Some(kind) => reader.text("`kind`", kind),
         None => {
             let problem = Diagnostic::error(format!("stage `{}` has no `kind`", name.get_ref())).at(span.clone());
-            reader.problem(problem.help("add `kind = \"…\"`"));
+            // A misspelt name in an override, or in a spec that extends another one, makes such a stage.
+            let mut problem = whole.unknown(problem, name.get_ref());
+            problem.help.get_or_insert_with(|| "add `kind = \"…\"`, or name one of these stages".to_owned());
+            reader.problem(problem);
             None
         }
     };
@@ -242,6 +249,7 @@ fn stage(name: &str, span: Span, value: &Located, reader: &mut Reader<'_>) -> Op
         resources,
         timeout_ms: timeout.and_then(|timeout| u64::try_from(timeout.as_millis()).ok()),
         publish,
+        kept_back: None,
     })
 }
 
@@ -289,7 +297,7 @@ fn resources(value: &Located, reader: &mut Reader<'_>) -> Option<Resources> {
         Err(error) => {
             let span = error.span().unwrap_or(value.span());
             reader.problem(
-                Diagnostic::error(format!("`resources`: {}", error.message()))
+                Diagnostic::error(format!("`resources`: {}", words::of_reader(error.message())))
                     .at(span)
                     .help("write for example `{ threads = 2, memory = \"2GB\", gpu = 1 }`"),
             );

@@ -7,6 +7,7 @@ use super::Located;
 use super::toml_text::integer;
 use crate::diagnostic::Diagnostic;
 use crate::source::Span;
+use crate::words;
 
 /// Reads values and collects problems.
 pub(super) struct Reader<'a> {
@@ -89,7 +90,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn wrong_type<T>(&mut self, what: &str, wanted: &str, value: &Located) -> Option<T> {
-        let found = value.get_ref().type_str();
+        let found = words::found(value.get_ref());
         self.problem(Diagnostic::error(format!("{what} must be {wanted}, found {found}")).at(value.span()));
         None
     }

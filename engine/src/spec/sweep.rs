@@ -1,16 +1,13 @@
 //! `threshold=0..=255` or `threshold=200,225,q90,otsu`: the values that replace those of one axis.
-//!
-//! A value is a number, a word or a range, as in a list of the spec. Words need no quotes; `threshold=[200, "q90"]`
-//! works too. Spans refer to the text as typed, so the caret points at the value that a stage rejects.
 
 use std::path::Path;
 
 use serde_spanned::Spanned;
-use toml::de::{DeArray, DeString, DeTable, DeValue};
+use toml::de::{DeTable, DeValue};
 
-use super::toml_text;
+use super::values::{self, Assignment};
 use crate::diagnostic::Diagnostic;
-use crate::source::{SourceMap, Span};
+use crate::source::SourceMap;
 
 const HELP: &str =
     "write AXIS=VALUES, for example threshold=0..=255, threshold=0..=255:5 or threshold=200,225,q90,otsu";
@@ -33,29 +30,16 @@ impl Sweep {
         sources: &mut SourceMap,
         problems: &mut Vec<Diagnostic>,
     ) -> Option<Self> {
-        let base = sources.add("sweep", working_dir, text);
-        let whole = base..base + text.len();
-        let Some((axis, values)) = text.split_once('=').filter(|(axis, _)| !axis.trim().is_empty()) else {
-            problems.push(Diagnostic::error("a sweep names no axis").at(whole).help(HELP));
-            return None;
-        };
-        let begin = base + axis.len() + 1;
-        let list = if values.trim_start().starts_with('[') {
-            bracketed(text, base, problems)?
-        } else {
-            let items = pieces(values).map(|(at, piece)| (begin + at..begin + at + piece.len(), piece));
-            items.map(|(span, piece)| item(piece, span, problems)).collect::<Option<DeArray<'static>>>()?
-        };
-        let name = axis.trim();
-        let start = base + (axis.len() - axis.trim_start().len());
-        let span = start..start + name.len();
-        let as_override = format!("axes.{}=[{}]", key(name), written(values));
-        let list = Spanned::new(begin..base + text.len(), DeValue::Array(list));
+        let words = values::Words { source: "sweep", subject: "a sweep", target: "axis", help: HELP };
+        let Assignment { name, values } = values::assignment(text, words, working_dir, sources, problems)?;
+        let written = text.split_once('=').map(|(_, values)| values::written(values)).unwrap_or_default();
+        let as_override = format!("axes.{}=[{written}]", values::key(name.get_ref()));
+        let span = name.span();
         let mut axes = DeTable::new();
-        axes.insert(Spanned::new(span.clone(), name.to_owned().into()), list);
+        axes.insert(Spanned::new(span.clone(), name.get_ref().clone().into()), values);
         let mut table = DeTable::new();
-        table.insert(Spanned::new(span.clone(), "axes".into()), Spanned::new(span.clone(), DeValue::Table(axes)));
-        Some(Self { axis: Spanned::new(span, name.to_owned()), table, as_override })
+        table.insert(Spanned::new(span.clone(), "axes".into()), Spanned::new(span, DeValue::Table(axes)));
+        Some(Self { axis: name, table, as_override })
     }
 
     /// Checks that a spec has the axis.
@@ -68,60 +52,10 @@ impl Sweep {
         let names: Vec<&str> =
             axes.into_iter().flat_map(|axes| axes.keys()).map(|key| key.get_ref().as_ref()).collect();
         let problem = Diagnostic::error(format!("the spec has no axis `{name}` to sweep")).at(self.axis.span());
-        Err(problem.names("declared axes", name, names.iter().copied()))
+        let mut problem = problem.names("declared axes", name, names.iter().copied());
+        problem.help.get_or_insert_with(|| "a param is swept by its path, as stages.train.epochs=5,10".to_owned());
+        Err(problem)
     }
-}
-
-/// Splits values at commas, trims them, and returns each with its offset.
-fn pieces(values: &str) -> impl Iterator<Item = (usize, &str)> {
-    let mut at = 0;
-    values.split(',').map(move |piece| {
-        let begin = at + (piece.len() - piece.trim_start().len());
-        at += piece.len() + 1;
-        (begin, piece.trim())
-    })
-}
-
-fn item(piece: &str, span: Span, problems: &mut Vec<Diagnostic>) -> Option<Spanned<DeValue<'static>>> {
-    if piece.is_empty() {
-        problems.push(Diagnostic::error("a value of the sweep is empty").at(span).help(HELP));
-        return None;
-    }
-    let text: &'static str = piece.to_owned().leak();
-    let value = match DeValue::parse(text) {
-        Ok(value) => value.into_inner(),
-        Err(_) => DeValue::String(DeString::Borrowed(text)),
-    };
-    Some(Spanned::new(span, value))
-}
-
-/// Parses the list of `threshold=[200, "q90"]`.
-fn bracketed(text: &str, base: usize, problems: &mut Vec<Diagnostic>) -> Option<DeArray<'static>> {
-    let mut table = toml_text::parse("this list", text, base, Some(HELP), problems)?;
-    let name = table.keys().next()?.get_ref().clone();
-    match table.remove(name.as_ref())?.into_inner() {
-        DeValue::Array(list) => Some(list),
-        _ => None,
-    }
-}
-
-/// Formats the values as the inside of a TOML list.
-fn written(values: &str) -> String {
-    let trimmed = values.trim();
-    if let Some(inner) = trimmed.strip_prefix('[') {
-        return inner.trim_end_matches(']').to_owned();
-    }
-    let quoted = |piece: &str| match DeValue::parse(piece) {
-        Ok(_) => piece.to_owned(),
-        Err(_) => toml::Value::from(piece).to_string(),
-    };
-    pieces(values).map(|(_, piece)| quoted(piece)).collect::<Vec<_>>().join(", ")
-}
-
-/// Formats a name as a TOML key.
-fn key(name: &str) -> String {
-    let bare = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-    if bare { name.to_owned() } else { toml::Value::from(name).to_string() }
 }
 
 #[cfg(test)]
@@ -170,7 +104,7 @@ mod tests {
         let cases = [
             ("threshold", "a sweep names no axis", "threshold"),
             ("=1,2", "a sweep names no axis", "=1,2"),
-            ("t=1,,2", "a value of the sweep is empty", ""),
+            ("t=1,,2", "a value of a sweep is empty", ""),
             ("t=5..=1", "axis `t`: the range \"5..=1\" is empty", "5..=1"),
             ("t=1, 2,1", "axis `t` has the value `1` twice", "1"),
         ];

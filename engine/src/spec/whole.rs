@@ -6,11 +6,12 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde_spanned::Spanned;
+use toml::Value;
 use toml::de::{DeTable, DeValue};
 
-use super::Located;
 use super::load::recorded_table;
 use super::texts::Recorded;
+use super::{Located, grid};
 use crate::diagnostic::{Diagnostic, SpecError};
 use crate::source::SourceMap;
 use crate::stage::Stage;
@@ -25,7 +26,41 @@ pub fn whole(recorded: &Recorded<'_>, kinds: &[&'static dyn Stage]) -> Result<St
     let end = sources.files().last().map_or(0, |source| source.base + source.text.len());
     let table = toml::de::Deserializer::from(Spanned::new(0..end, table));
     let table = toml::Table::deserialize(table).map_err(|error| failed(&error))?;
-    toml::to_string(&table).map_err(|error| failed(&error))
+    let text = written(&table);
+    // No spec can bind one param of one stage alone.
+    let grids = recorded.overrides.iter().filter_map(|text| text.strip_prefix(grid::PREFIX));
+    let grids: String = grids.map(|grid| format!("# Run with: --grid '{grid}'\n")).collect();
+    Ok(grids + &text)
+}
+
+/// Writes a spec with a line a value, in the order of declaration: the order of axes is part of keys, and TOML's own
+/// writer moves tables behind other values.
+fn written(spec: &toml::Table) -> String {
+    let mut text = String::new();
+    let is_section = |value: &Value| value.is_table();
+    fields(spec.iter().filter(|(_, value)| !is_section(value)), &mut text);
+    for (section, value) in spec.iter().filter_map(|(name, value)| Some((name, value.as_table()?))) {
+        if section == "stages" && value.values().all(is_section) {
+            for (stage, params) in value.iter().filter_map(|(name, value)| Some((name, value.as_table()?))) {
+                text += &format!("\n[{}.{}]\n", key(section), key(stage));
+                fields(params.iter(), &mut text);
+            }
+        } else {
+            text += &format!("\n[{}]\n", key(section));
+            fields(value.iter(), &mut text);
+        }
+    }
+    text
+}
+
+fn fields<'t>(fields: impl Iterator<Item = (&'t String, &'t Value)>, text: &mut String) {
+    fields.for_each(|(name, value)| *text += &format!("{} = {value}\n", key(name)));
+}
+
+/// Quotes a key if it needs that.
+fn key(name: &str) -> String {
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !name.is_empty() && name.chars().all(is_bare) { name.to_owned() } else { Value::from(name).to_string() }
 }
 
 /// Makes the paths in params of stages absolute, and those that axes bind.
@@ -116,7 +151,7 @@ mod tests {
     #[test]
     fn a_spec_is_read_again_from_the_texts_of_a_run_after_its_files_have_changed() {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let study = "extends = \"parts/base.toml\"\n[axes]\nfold = { folds = 2 }\n";
+        let study = "extends = \"parts/base.toml\"\n[axes]\nfold = { folds = 2 }\n\"a b\" = [1]\n";
         let base = "extends = \"more.toml\"\n[experiment]\nname = \"x\"\n";
         write(dir.path(), "study.toml", study);
         write(dir.path(), "parts/base.toml", base);
@@ -141,6 +176,13 @@ mod tests {
         assert_eq!((now.name.as_str(), &now.root, stages(&now)), ("x", &was.root, stages(&was)));
         let text = whole(&recorded, &crate::fake::KINDS).expect("it is a spec");
         assert!(text.contains("count = 10") && !text.contains("extends"), "{text}");
+        assert!(text.contains("[axes]\nfold = { folds = 2 }\n\"a b\" = [1]\n"), "axes keep their order: {text}");
+        write(dir.path(), "again.toml", &text);
+        let again = load(&dir.path().join("again.toml"), &[]).expect("it is a spec");
+        assert_eq!(
+            format!("{:?}", again.axes.iter().map(|axis| axis.name.get_ref()).collect::<Vec<_>>()),
+            r#"["fold", "a b"]"#
+        );
         let cut = load_recorded(&Recorded { texts: &texts[..1], ..recorded }, &[]);
         assert!(cut.map_or(true, |spec| !spec.findings.is_empty()), "a text is lost");
     }

@@ -1,5 +1,10 @@
 //! Facts about a kind of stage, the same for all its nodes.
 
+use serde_json::Value as Json;
+
+use super::artifact::ArtifactFacts;
+use super::planned::{InputProblem, PlannedNode};
+
 /// Facts about a kind of stage. Each kind has one static value, which states only what differs from [`Facts::new`].
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
@@ -16,12 +21,22 @@ pub struct Facts {
     ///
     /// Called when the spec is planned, once all ports that are not optional are connected.
     pub check_ports: fn(&[&str]) -> Result<(), String>,
+    /// Finds what would fail a node although its params alone are right, for example a row that names no axis of its
+    /// inputs. Called for each node when the spec is planned, so that nothing fails after hours that could have failed
+    /// at once.
+    pub check_inputs: Option<fn(&dyn PlannedNode) -> Vec<InputProblem>>,
+    /// What becomes of an axis that a run adds to an input of a kind that inherits none.
+    pub added_axes: AddedAxes,
     /// True if the stage takes inputs under other names too, as `command` does.
     pub takes_any_port: bool,
     /// Names of the outputs, where they do not depend on the params.
     pub outputs: &'static [&'static str],
+    /// Files and columns of the outputs, where people and foreign programs may read them.
+    pub artifacts: &'static [&'static ArtifactFacts],
     /// See [`Facts::fields()`].
     pub fields: fn() -> &'static [&'static str],
+    /// Returns the JSON Schema of the params, which is made when it is first asked for; see [`Facts::params`].
+    pub schema: fn() -> &'static Json,
     /// The table of free params, where an axis binds a name that is no field; `command` has `params`.
     pub free_fields: Option<&'static str>,
     /// Params that hold paths of files or folders (a text or a list of texts), as dotted names such as `init.weights`.
@@ -54,9 +69,13 @@ impl Facts {
             about,
             ports: &[],
             check_ports: |_| Ok(()),
+            check_inputs: None,
+            added_axes: AddedAxes::Over,
             takes_any_port: false,
             outputs: &[],
+            artifacts: &[],
             fields: || &[],
+            schema: || &Json::Null,
             free_fields: None,
             path_fields: &[],
             leaves_out_published: false,
@@ -77,6 +96,17 @@ impl Facts {
     pub fn fields(&self) -> &'static [&'static str] {
         (self.fields)()
     }
+}
+
+/// A place for an axis that a run adds to the inputs of a stage; see [`Facts::added_axes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddedAxes {
+    /// The stage varies over it: one node for each value.
+    Over,
+    /// It is gathered, and its name is added to the list of this param.
+    Listed(&'static str),
+    /// It is gathered.
+    Gathered,
 }
 
 /// The place of execution.

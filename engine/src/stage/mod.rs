@@ -3,18 +3,24 @@
 //! [`Facts`] are the same for all nodes of a kind; the methods of [`Stage`] compute.
 
 mod action;
+mod artifact;
 mod context;
 mod error;
 mod facts;
 mod file;
 mod output;
+mod param;
+mod planned;
 
 pub use action::{Action, Input, InputFile, Item, Label};
+pub use artifact::{ArtifactFacts, ColumnFacts, Dtype, FileFacts, NoteFacts};
 pub use context::{Context, LOG_MAX_BYTES, Progress};
 pub use error::StageError;
-pub use facts::{DeviceUse, Facts, Port, Weight};
+pub use facts::{AddedAxes, DeviceUse, Facts, Port, Weight};
 pub use file::{ExternalFile, FileName};
 pub use output::{Content, Output};
+pub use param::{Choice, ParamFacts};
+pub use planned::{InputProblem, PlannedItem, PlannedNode};
 
 use crate::params::{ParamTable, ParamsError};
 

@@ -1,15 +1,17 @@
 //! Inference for `cam` and `predict-masks`: passes images through a trained network in mini-batches.
 
 use burn::tensor::{Device, Tensor};
+use orchestrate_engine::bounds::Bounds;
 use orchestrate_engine::stage::{Action, Context, Progress, StageError};
 use orchestrate_stages::artifact::{ImageReader, Split, Table};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Card, Training, Weights, device, image_data};
-use crate::training::{Problems, ahead, check, check_names};
+use crate::training::{ahead, check_names};
 
 /// The param `images` of both stages: the images that go through the network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Which {
     /// The images of the fold that the training left out.
@@ -26,13 +28,9 @@ impl Which {
     }
 }
 
-/// Lists the problems of the params that both stages have.
-pub(crate) fn problems(fold: Option<u32>, batch_size: usize) -> Problems {
-    let mut problems = Vec::new();
-    check(&mut problems, "fold", fold != Some(0), "counts from 1");
-    check(&mut problems, "batch_size", batch_size >= 1, "must be at least 1");
-    problems
-}
+/// The ranges of the params of both stages.
+pub(crate) const RANGES: &[(&str, Bounds)] =
+    &[("fold", Bounds::from(1.0)), ("batch_size", Bounds::from(1.0)), ("cut", Bounds::above(0.0).below(1.0))];
 
 /// A trained network and the images to pass through it.
 pub(crate) struct Inference<'a, C> {

@@ -2,9 +2,9 @@
 
 use std::fmt::{self, Write};
 
-use orchestrate_engine::stage::{Content, Output, StageError};
+use orchestrate_engine::stage::{ArtifactFacts, Content, Output, StageError};
 
-use super::{Columns, Rows, Table};
+use super::{Columns, Rows, Table, described};
 
 /// Findings about a data set, in the order of a report.
 ///
@@ -85,7 +85,7 @@ impl fmt::Display for Finding {
 }
 
 impl Table for Audit {
-    const OUTPUT: &'static str = "audit";
+    const FACTS: &'static ArtifactFacts = &described::AUDIT;
 
     fn columns(&self) -> Result<Columns<'_>, StageError> {
         let findings = || self.findings.iter();

@@ -1,8 +1,8 @@
 //! The output of `train` and `segment` beside the weights: a table of epochs.
 
-use orchestrate_engine::stage::StageError;
+use orchestrate_engine::stage::{ArtifactFacts, StageError};
 
-use super::{Columns, Rows, Table};
+use super::{Columns, Rows, Table, described};
 
 /// The curve of a classifier; its figure is the accuracy.
 pub type Curve = Epochs<f64>;
@@ -67,7 +67,7 @@ impl Figure for Option<f64> {
 }
 
 impl<F: Figure> Table for Epochs<F> {
-    const OUTPUT: &'static str = "curve";
+    const FACTS: &'static ArtifactFacts = &described::CURVE;
 
     fn columns(&self) -> Result<Columns<'_>, StageError> {
         let float = |value: fn(&Epoch<F>) -> f64| self.epochs.iter().map(value);

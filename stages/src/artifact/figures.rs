@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use orchestrate_engine::stage::StageError;
+use orchestrate_engine::stage::{ArtifactFacts, InputProblem, StageError};
+use orchestrate_engine::words::of_reader;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Columns, Rows, Table};
+use super::{Columns, Rows, Table, described};
 
 /// The statistic of a figure.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Statistic {
     /// Mean and sample standard deviation (ddof = 1), over folds, of the means over their images.
@@ -197,6 +199,18 @@ impl Figures {
         self.rows.iter().chain(&self.columns)
     }
 
+    /// Refuses rows and columns with the name of another column of the table, or of one that its cells may bring.
+    pub(crate) fn check_names(&self, has_intervals: bool) -> Result<(), InputProblem> {
+        let unit = ResamplingUnit::Image;
+        let resampling = has_intervals.then_some(Resampling { level: 0.0, resamples: 0, unit });
+        let labels = vec![String::new(); self.dimensions().count()];
+        let repeats = Some(Repeats { images: 0, times: 0 });
+        let cells = vec![Cell { labels, classified: Some(0), constant: 1, repeats, ..Cell::default() }];
+        let names = Self { cells, resampling, ..self.clone() };
+        let problem = |error: StageError| InputProblem::param("rows", format!("the table has a problem: {error}"));
+        names.columns().and_then(|columns| columns.check()).map(|_| ()).map_err(problem)
+    }
+
     /// Returns whether any cell is such.
     pub(crate) fn has(&self, is_such: impl Fn(&Cell) -> bool) -> bool {
         self.cells.iter().any(is_such)
@@ -226,7 +240,7 @@ impl Cell {
 }
 
 impl Table for Figures {
-    const OUTPUT: &'static str = "table";
+    const FACTS: &'static ArtifactFacts = &described::TABLE;
 
     fn columns(&self) -> Result<Columns<'_>, StageError> {
         let cells = || self.cells.iter();
@@ -268,8 +282,9 @@ impl Table for Figures {
 
     fn from_rows(table: &Rows) -> Result<Self, StageError> {
         let levels = |key: &str| -> Result<Vec<Levels>, StageError> {
-            serde_json::from_str(table.note(key).unwrap_or("[]"))
-                .map_err(|error| table.error(format!("note `{key}` does not list axes and labels: {error}")))
+            serde_json::from_str(table.note(key).unwrap_or("[]")).map_err(|error| {
+                table.error(format!("note `{key}` does not list axes and labels: {}", of_reader(&error.to_string())))
+            })
         };
         let (rows, columns) = (levels("rows")?, levels("columns")?);
         let labels: Vec<Vec<String>> =
@@ -325,7 +340,8 @@ impl Table for Figures {
             cells: (0..table.len()).map(cell).collect(),
             synthetic: table.bool("synthetic")?.contains(&true),
             citation: table.note("source").map(str::to_owned),
-            resampling: resampling.map_err(|error| table.error(format!("note `resampling`: {error}")))?,
+            resampling: resampling
+                .map_err(|error| table.error(format!("note `resampling`: {}", of_reader(&error.to_string()))))?,
             remarks: table.list_note("remarks")?.unwrap_or_default(),
             rows,
             columns,

@@ -129,8 +129,10 @@ fn frame_columns<'p>(
         .integer("width", std::iter::repeat_n(width as i64, rows)))
 }
 
-/// The problem of pixels that are no mask.
-pub(super) const NOT_A_MASK: &str = "column `pixels` has values other than 0 and 1; a mask is 1 where the tumour is";
+/// The problem of an image whose pixels are no mask.
+pub(super) fn not_a_mask(image: &str) -> String {
+    format!("column `pixels`, image `{image}`: it has values other than 0 and 1; a mask is 1 where the tumour is")
+}
 
 /// Reads [`grids`] and checks that all pixels are 0 or 1.
 pub(super) fn mask_grids(
@@ -138,7 +140,11 @@ pub(super) fn mask_grids(
     wanted: impl Fn(&str) -> bool,
 ) -> Result<(Vec<String>, usize, usize, Vec<u8>), StageError> {
     let grids = grids(rows, wanted)?;
-    if is_mask(&grids.3) { Ok(grids) } else { Err(rows.error(NOT_A_MASK)) }
+    if is_mask(&grids.3) {
+        return Ok(grids);
+    }
+    let wrong = grids.3.iter().position(|&pixel| pixel > 1).unwrap_or(0) / (grids.1 * grids.2).max(1);
+    Err(rows.error(not_a_mask(&grids.0[wrong])))
 }
 
 /// Returns whether all pixels are 0 or 1.

@@ -145,7 +145,7 @@ mod tests {
         let bench = Bench::new();
         let item = stored(&bench, written(&[b"abcde", b"fghijkl"], false, properties));
         let error = ImageReader::from_item(&item).err().expect("a row is too short").to_string();
-        assert_eq!(error, "`images.parquet`: `pixels` of row 0 has 5 bytes, not 6");
+        assert_eq!(error, "`images.parquet`: column `pixels`, row 0: 5 bytes, not 6");
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use orchestrate_engine::stage::{Item, StageError};
+use orchestrate_engine::stage::{ArtifactFacts, Item, StageError};
 
 use super::grids::{GridsWriter, grids, image_columns, mask_columns, mask_grids};
-use super::{Columns, Rows, Table, file};
+use super::{Columns, Rows, Table, described, file};
 
 /// Grey images of one size, in data set order.
 ///
@@ -103,7 +103,7 @@ impl Masks {
 }
 
 impl Table for Images {
-    const OUTPUT: &'static str = "images";
+    const FACTS: &'static ArtifactFacts = &described::IMAGES;
 
     fn open(item: &Item) -> Result<Rows, StageError> {
         Self::open_stored(item)
@@ -120,7 +120,7 @@ impl Table for Images {
 }
 
 impl Table for Masks {
-    const OUTPUT: &'static str = "masks";
+    const FACTS: &'static ArtifactFacts = &described::MASKS;
 
     fn open(item: &Item) -> Result<Rows, StageError> {
         Self::open_stored(item)
@@ -136,7 +136,7 @@ impl Table for Masks {
 }
 
 impl Table for Labels {
-    const OUTPUT: &'static str = "labels";
+    const FACTS: &'static ArtifactFacts = &described::LABELS;
 
     fn columns(&self) -> Result<Columns<'_>, StageError> {
         let mut columns = Columns::new()

@@ -1,8 +1,8 @@
 //! The tables of `cam` and `threshold`.
 
-use orchestrate_engine::stage::StageError;
+use orchestrate_engine::stage::{ArtifactFacts, StageError};
 
-use super::{Columns, Rows, Scale, Table, constant_maps, is_constant};
+use super::{Columns, Rows, Scale, Table, constant_maps, described, is_constant};
 
 /// Class activation maps of validation images, in data set order.
 ///
@@ -36,7 +36,7 @@ pub struct Cams {
 /// The prediction for each image, for `classify`: [`Cams`] without the maps.
 ///
 /// Columns: `image`, `label` and `predicted` (class names), `probabilities`. Notes: `classes`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Predictions {
     /// Names of the images.
     pub names: Vec<String>,
@@ -64,7 +64,7 @@ pub struct Thresholds {
 }
 
 impl Table for Cams {
-    const OUTPUT: &'static str = "cams";
+    const FACTS: &'static ArtifactFacts = &described::CAMS;
 
     fn warning(&self) -> Option<String> {
         let maps = self.maps.chunks(self.height.saturating_mul(self.width).max(1));
@@ -101,7 +101,8 @@ impl Table for Cams {
         let (height, width) = (rows.constant("height")?, rows.constant("width")?);
         let (maps, length) = rows.floats("map")?;
         if !names.is_empty() && height.checked_mul(width) != Some(length) {
-            return Err(rows.error(format!("the lists of `map` have {length} values, not {height} × {width}")));
+            let message = format!("column `map`, row 0: {length} values, but the map has {height} × {width}");
+            return Err(rows.error(message));
         }
         Ok(Self {
             names,
@@ -119,7 +120,7 @@ impl Table for Cams {
 }
 
 impl Table for Predictions {
-    const OUTPUT: &'static str = "predictions";
+    const FACTS: &'static ArtifactFacts = &described::PREDICTIONS;
 
     fn columns(&self) -> Result<Columns<'_>, StageError> {
         prediction_columns(&self.names, &self.labels, &self.predicted, &self.classes, &self.probabilities)
@@ -131,8 +132,9 @@ impl Table for Predictions {
         let (probabilities, length) = rows.floats("probabilities")?;
         if !names.is_empty() && length != classes.len() {
             return Err(rows.error(format!(
-                "the lists of `probabilities` have {length} values, but there are {} classes",
-                classes.len()
+                "column `probabilities`, row 0: {length} values, but there are {} classes: {}",
+                classes.len(),
+                classes.join(", ")
             )));
         }
         Ok(Self {
@@ -146,7 +148,7 @@ impl Table for Predictions {
 }
 
 impl Table for Thresholds {
-    const OUTPUT: &'static str = "thresholds";
+    const FACTS: &'static ArtifactFacts = &described::THRESHOLDS;
 
     fn columns(&self) -> Result<Columns<'_>, StageError> {
         Ok(Columns::new()

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use orchestrate_engine::stage::{Item, StageError};
 
-use super::grids::{NOT_A_MASK, is_mask};
+use super::grids::{is_mask, not_a_mask};
 use super::{Masks, Rows, Table};
 
 /// Masks of one size, in data set order: [`Masks`], or those of a network, whose foreground is read when asked for.
@@ -67,7 +67,7 @@ impl MaskReader {
         let kept = (0..keep.len()).filter(|&row| keep[row]);
         for (row, foreground) in kept.zip(read) {
             // Another thread may have been first, with the same result.
-            let _ = self.foregrounds[row].set(foreground.ok_or_else(|| rows.error(NOT_A_MASK))?);
+            let _ = self.foregrounds[row].set(foreground.ok_or_else(|| rows.error(not_a_mask(&self.names[row])))?);
         }
         Ok(())
     }

@@ -1,9 +1,9 @@
 //! The tables of `classify`: quality of the predicted classes.
 
-use orchestrate_engine::stage::StageError;
+use orchestrate_engine::stage::{ArtifactFacts, StageError};
 
 use super::collapse::{Collapse, collapse_remarks, place};
-use super::{Columns, Rows, Table};
+use super::{Columns, Rows, Table, described};
 
 /// The label of all classes together, in a column of class names.
 pub const ALL: &str = "all";
@@ -79,7 +79,7 @@ impl Metrics {
 }
 
 impl Table for Metrics {
-    const OUTPUT: &'static str = "metrics";
+    const FACTS: &'static ArtifactFacts = &described::METRICS;
 
     fn warning(&self) -> Option<String> {
         let collapses = self.collapses();
@@ -122,7 +122,7 @@ impl Table for Metrics {
 }
 
 impl Table for Confusion {
-    const OUTPUT: &'static str = "confusion";
+    const FACTS: &'static ArtifactFacts = &described::CONFUSION;
 
     fn columns(&self) -> Result<Columns<'_>, StageError> {
         axis_columns(&self.axes)

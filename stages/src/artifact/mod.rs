@@ -6,6 +6,7 @@
 mod audit;
 mod collapse;
 mod curve;
+mod described;
 mod figures;
 mod grids;
 mod image_reader;
@@ -25,13 +26,14 @@ mod tests;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use orchestrate_engine::stage::{Content, Item, Output, StageError};
+use orchestrate_engine::stage::{ArtifactFacts, Content, Item, Output, StageError};
 
 pub(crate) use self::collapse::{Collapse, collapse_remarks, place};
 pub use self::parquet::{Columns, Rows};
 pub(crate) use self::parquet::{Series, cause, name_of, properties, repeated};
 pub use audit::{Audit, Finding};
 pub use curve::{Curve, Epoch, Epochs, Figure, SegmentCurve};
+pub(crate) use described::{LEAKAGE, REPORT};
 pub use figures::{
     Cell, Figures, Interval, Levels, PairedTest, ReferenceValue, Repeats, Resampling, ResamplingUnit, Statistic,
 };
@@ -58,8 +60,11 @@ pub const TEXT: &str = "table.txt";
 
 /// An artifact that is one Parquet file, `OUTPUT.parquet`.
 pub trait Table: Sized {
+    /// Its files, columns and notes; readers check the files of other programs against it.
+    const FACTS: &'static ArtifactFacts;
+
     /// Name of the output, and of its file without the extension.
-    const OUTPUT: &'static str;
+    const OUTPUT: &'static str = Self::FACTS.name;
 
     /// Its columns and notes.
     fn columns(&self) -> Result<Columns<'_>, StageError>;
@@ -79,7 +84,7 @@ pub trait Table: Sized {
 
     /// Decodes, checking columns, types and lengths.
     fn decode(bytes: &[u8]) -> Result<Self, StageError> {
-        Self::from_rows(&Rows::open(&file::<Self>(), Bytes::copy_from_slice(bytes))?)
+        Self::from_rows(&Rows::open(&file::<Self>(), Bytes::copy_from_slice(bytes))?.of(&Self::FACTS.files[0])?)
     }
 
     /// The output with the table, and with its warning if it has one.
@@ -93,13 +98,13 @@ pub trait Table: Sized {
     /// Opens an item of a port, without decoding its columns.
     fn open(item: &Item) -> Result<Rows, StageError> {
         let name = file::<Self>();
-        Rows::open(&name, Bytes::from(item.read(&name)?))
+        Rows::open(&name, Bytes::from(item.read(&name)?))?.of(&Self::FACTS.files[0])
     }
 
     /// Opens an item of a port, of which only the parts that are asked for are read: for tables of many pixels.
     fn open_stored(item: &Item) -> Result<Rows, StageError> {
         let name = file::<Self>();
-        Rows::open_stored(&name, Arc::new(item.open(&name)?))
+        Rows::open_stored(&name, Arc::new(item.open(&name)?))?.of(&Self::FACTS.files[0])
     }
 
     /// Reads the table from an item of a port.

@@ -3,10 +3,10 @@
 use std::ops::Range;
 use std::path::Path;
 
-use orchestrate_engine::stage::{Item, StageError};
+use orchestrate_engine::stage::{ArtifactFacts, Item, StageError};
 
 use super::grids::{GridsWriter, mask_columns, mask_grids};
-use super::{Columns, MaskReader, Rows, Table, constant_maps, is_constant};
+use super::{Columns, MaskReader, Rows, Table, constant_maps, described, is_constant};
 
 /// Predicted masks of validation images, in data set order.
 ///
@@ -71,7 +71,7 @@ impl From<PredictedMasks> for PredictedReader {
 }
 
 impl Table for PredictedMasks {
-    const OUTPUT: &'static str = "predicted-masks";
+    const FACTS: &'static ArtifactFacts = &described::PREDICTED_MASKS;
 
     fn warning(&self) -> Option<String> {
         let masks = self.pixels.chunks(self.height.saturating_mul(self.width).max(1));

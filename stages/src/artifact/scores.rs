@@ -1,8 +1,8 @@
 //! The table of `score`: agreement of each mask with the ground truth.
 
-use orchestrate_engine::stage::StageError;
+use orchestrate_engine::stage::{ArtifactFacts, StageError};
 
-use super::{Columns, Rows, Table};
+use super::{Columns, Rows, Table, described};
 
 /// Agreement of mask and ground truth, one row a scored image, in the order of [`super::Cams`].
 ///
@@ -58,7 +58,7 @@ impl Scores {
 }
 
 impl Table for Scores {
-    const OUTPUT: &'static str = "scores";
+    const FACTS: &'static ArtifactFacts = &described::SCORES;
 
     fn columns(&self) -> Result<Columns<'_>, StageError> {
         let correct = self.labels.iter().zip(&self.predicted).map(|(label, predicted)| label == predicted);

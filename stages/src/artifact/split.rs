@@ -1,8 +1,8 @@
 //! The table of `split`: the fold of each image.
 
-use orchestrate_engine::stage::StageError;
+use orchestrate_engine::stage::{ArtifactFacts, StageError};
 
-use super::{Columns, Rows, Table};
+use super::{Columns, Rows, Table, described};
 
 /// The validation fold of each image, in data set order.
 ///
@@ -22,7 +22,7 @@ pub struct Split {
 }
 
 impl Table for Split {
-    const OUTPUT: &'static str = "split";
+    const FACTS: &'static ArtifactFacts = &described::SPLIT;
 
     fn columns(&self) -> Result<Columns<'_>, StageError> {
         Columns::new()

@@ -1,7 +1,9 @@
 //! Problems of a command that are found before its inputs are known, each with its span in the spec.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
 use std::ops::Range;
+use std::path::Path;
 
 use orchestrate_engine::nearest;
 use orchestrate_engine::params::{ParamProblem, ParamTable};
@@ -97,6 +99,7 @@ fn check_templates(fields: &DeTable<'_>, problems: &mut Vec<ParamProblem>) {
 
     if let (Some(written), Some(items)) = (fields.get("argv"), list(fields, "argv")) {
         check_program("argv", &items, &written.span(), problems);
+        check_scripts(&items, problems);
         if let Some(named) = scope.named_outputs("argv", &items, false, problems) {
             for output in scope.outputs.iter().filter(|output| !named.contains(output.as_str())) {
                 let hole = if scope.outputs.len() == 1 { "{out}".to_owned() } else { format!("{{out.{output}}}") };
@@ -117,6 +120,28 @@ fn check_program(field: &str, items: &Texts, span: &Range<usize>, problems: &mut
     if first.is_none_or(|(program, _)| program.is_empty()) {
         let span = first.map_or(span, |(_, span)| span);
         problems.push(problem(format!("`{field}` names no program"), span, "put the program first: [\"python3\", …]"));
+    }
+}
+
+/// Endings of scripts in languages whose interpreters take the path of one.
+const SCRIPTS: [&str; 9] = ["py", "sh", "bash", "R", "r", "jl", "pl", "rb", "js"];
+
+/// Refuses scripts that cannot be found: a program starts in an empty folder, so a relative path leads nowhere.
+fn check_scripts(items: &Texts, problems: &mut Vec<ParamProblem>) {
+    let is_relative =
+        |text: &str| !text.starts_with(['/', '-']) && !text.contains(['{', ' ']) && !text.starts_with("..");
+    let is_script = |text: &str| {
+        let ending = Path::new(text).extension().and_then(OsStr::to_str);
+        is_relative(text) && ending.is_some_and(|ending| SCRIPTS.contains(&ending))
+    };
+    let program = items.first().filter(|(text, _)| is_relative(text) && text.contains('/'));
+    // An interpreter has the path of its script after its options.
+    let mut arguments = items.iter().skip(1).skip_while(|(text, _)| text.starts_with('-'));
+    let script = arguments.next().filter(|(text, _)| is_script(text));
+    for (path, span) in program.into_iter().chain(script) {
+        let message = format!("`argv` names `{path}`, which the program will not find: it starts in an empty folder");
+        let help = format!("list it in `code = [\"{path}\"]`, and write `{{code}}` here, which stands for its path");
+        problems.push(problem(message, span, help));
     }
 }
 

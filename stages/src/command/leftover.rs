@@ -15,6 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 use orchestrate_engine::executor::descendants::{self, Process};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Time for killed processes to end; one in a system call can take long.
@@ -26,7 +27,7 @@ const NAMED: usize = 3;
 const NAME_MAX: usize = 100;
 
 /// The fate of a node whose program leaves processes running.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Leftovers {
     /// They are ended, and the node fails.

@@ -88,6 +88,7 @@ use std::sync::Mutex;
 
 use orchestrate_engine::params::{self, ParamTable, ParamsError};
 use orchestrate_engine::stage::{Action, Context, Facts, FileName, Output, Stage, StageError, Weight};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_aux::serde_introspection::serde_introspect;
 
@@ -105,27 +106,34 @@ use crate::typed::read;
 const VERSION: u32 = 1;
 
 /// Parameters of `kind = "command"`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// The program and its arguments, with placeholders.
+    /// The program and its arguments, with placeholders such as `{in.PORT}`, `{out}`, `{code}` and `{params.NAME}`.
+    #[schemars(example = vec!["python3", "{code}", "{in.scores}", "{out}"])]
     pub argv: Vec<String>,
-    /// Files and folders of the program.
+    /// Files and folders of the program, beside the spec; their contents are in the key.
+    #[schemars(example = vec!["summary.py"])]
     #[serde(default)]
     pub code: Vec<String>,
-    /// Free params, for placeholders; a list or table is substituted as JSON.
+    /// Free params, for placeholders; a list or table is substituted as JSON. An axis binds the param of its name.
+    #[schemars(example = serde_json::json!({ "bins": 20 }))]
     #[serde(default)]
     pub params: BTreeMap<String, serde_json::Value>,
-    /// Names of environment variables whose values are in the key.
+    /// Names of environment variables that are passed on, and whose values are in the key.
+    #[schemars(example = vec!["OMP_SCHEDULE"])]
     #[serde(default)]
     pub env: Vec<String>,
-    /// Names of environment variables whose values are not in the key.
+    /// Names of environment variables that are passed on, and whose values are in no key, log or message.
+    #[schemars(example = vec!["API_TOKEN"])]
     #[serde(default)]
     pub secret_env: Vec<String>,
     /// A program whose output is in the key, with placeholders for params only.
+    #[schemars(example = vec!["python3", "--version"])]
     #[serde(default)]
     pub version: Vec<String>,
-    /// Names of the outputs.
+    /// Names of the outputs; `{out.NAME}` is the folder of each.
+    #[schemars(example = vec!["table", "figure"])]
     #[serde(default = "one_output")]
     pub outputs: Vec<String>,
     /// The fate of a node whose program leaves processes running.
@@ -162,6 +170,7 @@ impl Command {
 static FACTS: Facts = Facts {
     takes_any_port: true,
     fields: serde_introspect::<Params>,
+    schema: params::schema::<Params>,
     free_fields: Some("params"),
     path_fields: &["code"],
     leaves_out_published: true,

@@ -107,18 +107,6 @@ impl Bootstrap {
     pub(crate) fn resampling(&self, unit: ResamplingUnit) -> Resampling {
         Resampling { level: self.level, resamples: self.resamples, unit }
     }
-
-    /// Returns the problems of values out of range, by param.
-    pub(crate) fn problems(level: Option<f64>, resamples: Option<u32>) -> Vec<(&'static str, String)> {
-        let mut problems = Vec::new();
-        if level.is_some_and(|level| !(level > 0.0 && level < 1.0)) {
-            problems.push(("level", "`level` must lie between 0 and 1, for example 0.95".to_owned()));
-        }
-        if resamples.is_some_and(|resamples| !(100..=1_000_000).contains(&resamples)) {
-            problems.push(("resamples", "`resamples` must be in 100..=1000000".to_owned()));
-        }
-        problems
-    }
 }
 
 /// Returns a quantile of sorted values, linear between them, as NumPy does by default.

@@ -6,3 +6,6 @@ pub mod compare;
 pub(crate) mod first_seen;
 pub mod table;
 pub mod tidy;
+
+#[cfg(test)]
+mod tests;

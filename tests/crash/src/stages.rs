@@ -6,6 +6,7 @@ use std::path::Path;
 use orchestrate_cache::{ActionKey, CHECKPOINT_HEADER_BYTES, Checkpoints, Digest};
 use orchestrate_engine::params::{self, ParamTable, Params, ParamsError};
 use orchestrate_engine::stage::{Action, Content, Context, Facts, FileName, Output, Port, Stage, StageError, Weight};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The spec of the study.
@@ -56,7 +57,7 @@ enum Chain {
     Table,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct AnyParams {
     #[serde(skip_serializing_if = "Option::is_none")]

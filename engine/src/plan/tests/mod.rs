@@ -4,7 +4,9 @@ use super::{Plan, Selector};
 use crate::fake::{STUDY, plan};
 
 mod borders;
+mod grid;
 mod inherit;
+mod inputs;
 
 fn names(plan: &Plan, stage: &str) -> Vec<String> {
     let index = plan.stages.iter().position(|planned| planned.name == stage).expect("the stage is planned");
@@ -136,7 +138,8 @@ const BAD: &[(&str, &str, &str)] = &[
     (
         "kind = \"table\"",
         "kind = \"tabel\"",
-        "spec.toml:36:8: unknown stage kind `tabel`\n  = kinds: dataset, split, train, threshold, score, table\n  \
+        "spec.toml:36:8: unknown stage kind `tabel`\n  = kinds: dataset, split, train, threshold, score, table, \
+         classify, needy\n  \
          help: did you mean `table`?",
     ),
     (
@@ -147,9 +150,9 @@ const BAD: &[(&str, &str, &str)] = &[
     (
         "epochs = 5",
         "epochs = \"five\"",
-        "spec.toml:23:10: stage `train` (kind train): invalid type: string \"five\", expected u32",
+        "spec.toml:23:10: stage `train` (kind train): `epochs` must be a whole number from 1 on, not the text \"five\"",
     ),
-    ("epochs = 5", "epochs = 0", "spec.toml:23:10: stage `train` (kind train): epochs must be at least 1"),
+    ("epochs = 5", "epochs = 0", "spec.toml:23:10: stage `train` (kind train): `epochs` must be at least 1, not 0"),
     (
         "cams = \"train\" }",
         "cams = \"trian\" }",
@@ -217,7 +220,7 @@ fn all_problems_are_reported_at_once_and_once_each() {
     let Err(error) = plan(&spec, &["stages.split.fold=2", "axes.model"]) else { panic!("the spec is wrong") };
     let said = error.to_string();
     for expected in
-        ["epochs must be", "unknown field `speed`", "reads `image`", "unknown field `fold`", "an override has no `=`"]
+        ["`epochs` must be", "unknown field `speed`", "reads `image`", "unknown field `fold`", "an override has no `=`"]
     {
         assert_eq!(said.matches(expected).count(), 1, "{expected} in\n{said}");
     }

@@ -6,32 +6,35 @@
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Int, Tensor, TensorData};
+use orchestrate_engine::bounds::Bounds;
 use orchestrate_engine::params;
 use orchestrate_engine::stage::{Action, Context, Facts, Output, Port, StageError, Weight};
 use orchestrate_stages::artifact::{Cams, Predictions, Table};
 use orchestrate_stages::threads::with_threads;
 use orchestrate_stages::typed::{Adaptor, Typed};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::inference::{Inference, Which, problems};
+use crate::inference::{Inference, RANGES, Which};
 use crate::model::{Classifier, DEVICE_USE, ModelCard, Precision, numbers, pool};
 
 /// Parameters of `kind = "cam"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// The fold whose images are mapped, from 1; default: the fold that the weights have not seen, the only one
+    /// The fold whose images are mapped; default: the fold that the weights have not seen, the only one
     /// allowed.
     #[serde(default)]
+    #[schemars(example = 1)]
     pub fold: Option<u32>,
-    /// `"validation"` (default), the images of the fold, or `"all"`, training images too.
+    /// The images that go through the network.
     #[serde(default)]
     pub images: Which,
-    /// Images per batch, at least 1; default 32.
+    /// Images per batch.
     #[serde(default = "batch_size")]
+    #[schemars(example = 16)]
     pub batch_size: usize,
-    /// The type of the numbers in the trunk: `"f32"` (default), `"bf16"` or `"f16"`; maps are computed in f32 in any
-    /// case.
+    /// The type of the numbers in the trunk; maps are computed in 32 bits in any case.
     #[serde(default)]
     pub precision: Precision,
 }
@@ -41,9 +44,7 @@ fn batch_size() -> usize {
 }
 
 impl params::Params for Params {
-    fn problems(&self) -> Vec<(&'static str, String)> {
-        problems(self.fold, self.batch_size)
-    }
+    const RANGES: &'static [(&'static str, Bounds)] = RANGES;
 }
 
 /// `kind = "cam"`.
@@ -60,6 +61,7 @@ impl Typed for Cam {
             Port { name: "weights", reads: &["weights"], optional: false, many: false },
         ],
         outputs: &["cams", "predictions"],
+        artifacts: &[Cams::FACTS, Predictions::FACTS],
         weight: Weight::Heavy,
         device: Some(DEVICE_USE),
         ..Facts::new("cam", 2, "makes the class activation map of the predicted class of each validation image")

@@ -1,9 +1,11 @@
 //! The registry of models: their names, and the facts about each that are known before it is built.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use burn::tensor::Device;
 use orchestrate_engine::nearest;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::input::Normalisation;
@@ -101,6 +103,22 @@ impl PartialEq for ModelName {
 impl fmt::Display for ModelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.name)
+    }
+}
+
+impl JsonSchema for ModelName {
+    fn schema_name() -> Cow<'static, str> {
+        "ModelName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let about = |architecture: &Architecture| {
+            let Architecture { features, size_min, .. } = architecture;
+            format!("{features} maps before pooling; images of at least {size_min} × {size_min} pixels.")
+        };
+        let models = ARCHITECTURES.iter();
+        let models = models.map(|model| serde_json::json!({ "const": model.name, "description": about(model) }));
+        json_schema!({ "oneOf": models.collect::<Vec<_>>() })
     }
 }
 

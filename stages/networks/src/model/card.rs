@@ -79,6 +79,8 @@ impl InitialWeights {
 impl Card for ModelCard {
     type Network = Classifier;
     const FILE: &'static str = "model.json";
+    const ABOUT: &'static str = "JSON with `model`, `classes`, `height` and `width` of an image in pixels, \
+                                 `normalisation` (mean and sd a channel), `fold`, `seed`, `precision`, `init`.";
     const NETWORK: &'static str = "model";
     const STAGES: [&'static str; 2] = ["train", "cam"];
     const RESULTS: &'static str = "maps";
@@ -110,6 +112,8 @@ impl Card for ModelCard {
 impl Card for UnetCard {
     type Network = Unet;
     const FILE: &'static str = "unet.json";
+    const ABOUT: &'static str = "JSON with `encoder`, `height` and `width` of an image in pixels, `normalisation` \
+                                 (mean and sd a channel), `fold`, `seed`, `precision`, `init`.";
     const NETWORK: &'static str = "a U-Net with encoder";
     const STAGES: [&'static str; 2] = ["segment", "predict-masks"];
     const RESULTS: &'static str = "masks";

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::architecture::{Architecture, ModelName};
@@ -12,7 +13,7 @@ use super::{resnet, vgg};
 pub(super) const MAPS: usize = 5;
 
 /// The name of an encoder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum EncoderName {
     /// VGG-16.
     #[serde(rename = "vgg16")]

@@ -5,7 +5,8 @@
 
 use burn::module::Module;
 use burn::tensor::Device;
-use orchestrate_engine::stage::{Content, Item, Output, StageError};
+use orchestrate_engine::stage::{ArtifactFacts, Content, FileFacts, Item, Output, StageError};
+use orchestrate_engine::words::of_reader;
 use orchestrate_stages::artifact::WEIGHTS;
 use orchestrate_stages::random::Seed;
 use serde::Serialize;
@@ -34,6 +35,9 @@ pub trait Card: Serialize + DeserializeOwned {
 
     /// The name of the card's file.
     const FILE: &'static str;
+
+    /// The fields of the card's file, in a sentence.
+    const ABOUT: &'static str;
 
     /// The words before the name of the architecture in errors.
     const NETWORK: &'static str;
@@ -93,6 +97,16 @@ impl<C: Card> Weights<C> {
     /// The name of the output.
     pub const OUTPUT: &'static str = WEIGHTS;
 
+    /// Facts about its files.
+    pub const FACTS: ArtifactFacts = ArtifactFacts {
+        name: WEIGHTS,
+        about: "A trained network: its tensors, and the card that tells how to use them.",
+        files: &[
+            FileFacts::new(C::FILE, C::ABOUT),
+            FileFacts::new(TENSORS, "Tensors of f32 by name, in the order of their names."),
+        ],
+    };
+
     /// Writes the output; the same weights give the same bytes.
     pub fn output(&self) -> Result<Output, StageError> {
         let mut card = serde_json::to_vec_pretty(&self.card)
@@ -112,7 +126,7 @@ impl<C: Card> Weights<C> {
             return Err(StageError::input("weights", C::OTHER_KIND));
         }
         let card = serde_json::from_slice(&item.read(C::FILE)?)
-            .map_err(|error| StageError::new(format!("`{}` cannot be read: {error}", C::FILE)))?;
+            .map_err(|error| StageError::new(format!("`{}`: {}", C::FILE, of_reader(&error.to_string()))))?;
         let tensors =
             read_safetensors(&item.read(TENSORS)?).map_err(|error| StageError::new(format!("`{TENSORS}`: {error}")))?;
         Ok(Self { card, tensors })

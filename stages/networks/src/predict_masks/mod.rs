@@ -3,35 +3,40 @@
 
 use std::path::{Path, PathBuf};
 
+use orchestrate_engine::bounds::Bounds;
 use orchestrate_engine::params;
 use orchestrate_engine::stage::{Action, Context, Facts, Output, Port, StageError, Weight};
 use orchestrate_stages::artifact::{Images, PredictedMasks, Split, Table};
 use orchestrate_stages::batch::{Outcome, digests, in_groups};
 use orchestrate_stages::threads::with_threads;
 use orchestrate_stages::typed::{Adaptor, Typed};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::inference::{Inference, Which, problems};
+use crate::inference::{Inference, RANGES, Which};
 use crate::model::{DEVICE_USE, UnetCard, Weights, numbers};
 use crate::segment::check_size;
 use crate::segment::mask::Level;
-use crate::training::{check, divide};
+use crate::training::divide;
 
 /// Parameters of `kind = "predict-masks"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// The fold whose images are taken, from 1; default: the fold that the weights have not seen, the only one allowed.
+    /// The fold whose images are taken; default: the fold that the weights have not seen, the only one allowed.
     #[serde(default)]
+    #[schemars(example = 1)]
     pub fold: Option<u32>,
-    /// `"validation"` (default), the images of the fold, or `"all"`, training images too.
+    /// The images that go through the network.
     #[serde(default)]
     pub images: Which,
-    /// Images per batch, at least 1; default 8.
+    /// Images per batch.
     #[serde(default = "batch_size")]
+    #[schemars(example = 16)]
     pub batch_size: usize,
-    /// The smallest probability of a foreground pixel, above 0 and below 1; default 0.5.
+    /// The smallest probability of a foreground pixel.
     #[serde(default = "cut")]
+    #[schemars(example = 0.4)]
     pub cut: f64,
 }
 
@@ -44,12 +49,7 @@ fn cut() -> f64 {
 }
 
 impl params::Params for Params {
-    fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut problems = problems(self.fold, self.batch_size);
-        let inside = self.cut > 0.0 && self.cut < 1.0;
-        check(&mut problems, "cut", inside, "must be above 0 and below 1; it is a probability");
-        problems
-    }
+    const RANGES: &'static [(&'static str, Bounds)] = RANGES;
 }
 
 /// `kind = "predict-masks"`.
@@ -66,6 +66,7 @@ impl Typed for PredictMasks {
             Port { name: "weights", reads: &[Weights::<UnetCard>::OUTPUT], optional: false, many: false },
         ],
         outputs: &[PredictedMasks::OUTPUT],
+        artifacts: &[PredictedMasks::FACTS],
         weight: Weight::Heavy,
         device: Some(DEVICE_USE),
         batches: true,

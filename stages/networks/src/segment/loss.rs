@@ -8,13 +8,14 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::{log_sigmoid, sigmoid};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The smallest denominator, as in segmentation_models_pytorch.
 const EPSILON: f64 = 1e-7;
 
 /// The loss of a segmentation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Loss {
     /// 1 − Dice coefficient of the batch.

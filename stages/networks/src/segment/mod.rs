@@ -15,7 +15,7 @@ mod task;
 mod tests;
 
 use orchestrate_engine::stage::{Action, Context, Facts, FileName, Output, Port, StageError, Weight};
-use orchestrate_stages::artifact::{ImageReader, Images, MaskReader, Masks, Split, Table};
+use orchestrate_stages::artifact::{ImageReader, Images, MaskReader, Masks, SegmentCurve, Split, Table};
 use orchestrate_stages::typed::{Adaptor, Typed};
 
 use crate::model::{DEVICE_USE, InitialWeights, UnetCard, Weights};
@@ -41,6 +41,7 @@ impl Typed for Segment {
             Port { name: "split", reads: &[Split::OUTPUT], optional: false, many: false },
         ],
         outputs: &[Weights::<UnetCard>::OUTPUT, "curve"],
+        artifacts: &[&Weights::<UnetCard>::FACTS, SegmentCurve::FACTS],
         weight: Weight::Heavy,
         device: Some(DEVICE_USE),
         checkpoints: true,

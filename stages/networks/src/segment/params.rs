@@ -1,61 +1,71 @@
 //! Parameters of `kind = "segment"`, with their defaults and ranges.
 
+use orchestrate_engine::bounds::Bounds;
 use orchestrate_engine::params;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::loss::Loss;
 use crate::model::{EncoderName, Precision};
-use crate::training::{Augment, Init, OptimizerKind, Recipe, Schedule, check, epochs, momentum};
+use crate::training::{Augment, Flip, Init, OptimizerKind, RANGES, Recipe, Schedule, check, epochs, momentum};
 
 /// Parameters of `kind = "segment"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// The encoder of the U-Net: `"vgg16"`, `"vgg19"`, `"vgg16_bn"`, `"vgg19_bn"` or `"resnet34"`.
+    /// The encoder of the U-Net.
     pub encoder: EncoderName,
-    /// The fold whose images are left out, from 1; the loss and IoU of the curve are theirs.
+    /// The fold whose images are left out; the loss and IoU of the curve are theirs.
+    #[schemars(example = 1)]
     pub fold: u32,
-    /// Passes over the training images, at least 1; default 10.
+    /// Passes over the training images.
     #[serde(default = "epochs")]
+    #[schemars(example = 20)]
     pub epochs: u32,
-    /// Images per step, at least 1; default 8. The last batch of an epoch may be smaller.
+    /// Images per step. The last batch of an epoch may be smaller.
     #[serde(default = "batch_size")]
+    #[schemars(example = 16)]
     pub batch_size: usize,
-    /// `"adam"` (default), `"adamw"` or `"sgd"`.
+    /// The rule that turns gradients into steps.
     #[serde(default)]
     pub optimizer: OptimizerKind,
-    /// Learning rate of the first epoch, above 0; default 0.0001.
+    /// Learning rate of the first epoch.
     #[serde(default = "learning_rate")]
+    #[schemars(example = 0.001)]
     pub learning_rate: f64,
-    /// Momentum of `"sgd"`, 0 ≤ m < 1; default 0.9. The others have β₁ = 0.9, β₂ = 0.999, ε = 1e-8, as in PyTorch.
+    /// Momentum of `"sgd"`. The others have β₁ = 0.9, β₂ = 0.999, ε = 1e-8, as in PyTorch.
     #[serde(default = "momentum")]
+    #[schemars(example = 0.95)]
     pub momentum: f64,
-    /// Weight decay of all tensors, at least 0; default 0. Decoupled in `"adamw"`, an L2 penalty in the others.
+    /// Weight decay of all tensors: decoupled in `"adamw"`, an L2 penalty in the others.
     #[serde(default)]
+    #[schemars(example = 0.0001)]
     pub weight_decay: f64,
-    /// The learning rate of each epoch: `"constant"` (default), `"cosine"` (to 0 after the last
-    /// epoch), or `{ step = { every = 10, factor = 0.1 } }`.
+    /// The learning rate of each epoch.
     #[serde(default)]
+    #[schemars(example = Schedule::Step { every: 10, factor: 0.1 })]
     pub schedule: Schedule,
     /// `"dice"` (default, as in the paper), `"bce"` or `"dice+bce"`.
     #[serde(default)]
     pub loss: Loss,
-    /// Random changes of training images and, alike, of their masks; default none.
+    /// Random changes of training images and, alike, of their masks.
     #[serde(default)]
+    #[schemars(example = Augment { flip: Flip::Horizontal, shift: 4 })]
     pub augment: Augment,
-    /// The part that is not trained: `"none"` (default), or `"encoder"`, which needs `init.weights`. Its batch
-    /// normalisation then uses its running statistics and does not update them.
+    /// The part that is not trained. Frozen batch normalisation uses its running statistics and does not update them.
     #[serde(default)]
     pub freeze: Freeze,
     /// The source of weights: torchvision's state dict for the encoder, weights by `train`, or a whole U-Net of
     /// segmentation_models_pytorch; default: drawn at random.
     #[serde(default)]
+    #[schemars(example = Init { weights: Some("weights/vgg16.safetensors".into()) })]
     pub init: Init,
-    /// The type of the numbers: `"f32"`, which the running statistics of batch normalisation need.
+    /// The type of the numbers; only `"f32"`, which the running statistics of batch normalisation need.
     #[serde(default)]
     pub precision: Precision,
-    /// Seed of weights, order of images and augmentation.
+    /// Seed of weights, order of images and augmentation; default that of the experiment.
     #[serde(default)]
+    #[schemars(example = 7)]
     pub seed: u64,
 }
 
@@ -68,26 +78,28 @@ fn learning_rate() -> f64 {
 }
 
 /// The part of a U-Net that is not trained.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Freeze {
     /// Everything is trained.
     #[default]
     None,
-    /// The encoder stays as it was; decoder and head are trained.
+    /// The encoder stays as `init.weights`, which must be set, has it; decoder and head are trained.
     Encoder,
 }
 
 impl Params {
     pub(super) fn recipe(&self) -> Recipe {
-        let Self { fold, epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule, .. } = *self;
-        Recipe { fold, epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule }
+        let Self { epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule, .. } = *self;
+        Recipe { epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule }
     }
 }
 
 impl params::Params for Params {
+    const RANGES: &'static [(&'static str, Bounds)] = RANGES;
+
     fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut problems = self.recipe().problems();
+        let mut problems = Vec::new();
         check(
             &mut problems,
             "freeze",
@@ -106,7 +118,9 @@ impl params::Params for Params {
 
 #[cfg(test)]
 mod tests {
+    use super::super::STAGE;
     use super::*;
+    use crate::testing::problems;
     use orchestrate_engine::params::Params as _;
 
     fn params(toml: &str) -> Result<Params, String> {
@@ -127,18 +141,20 @@ mod tests {
     #[test]
     fn wrong_values_are_answered_with_a_sentence() {
         let table = [
-            ("epochs = 0", "epochs must be at least 1"),
-            ("learning_rate = -0.1", "learning_rate must be a number above 0"),
+            ("epochs = 0", "`epochs` must be at least 1, not 0"),
+            ("learning_rate = -0.1", "`learning_rate` must be above 0, not -0.1"),
+            ("loss = \"iou\"", "`loss` must be \"dice\", \"bce\" or \"dice+bce\", not the text \"iou\""),
             ("freeze = \"encoder\"", "freeze = \"encoder\" needs `init"),
             ("precision = \"bf16\"", "precision must be \"f32\": a U-Net has batch normalisation"),
         ];
         for (toml, expected) in table {
-            let problems = params(toml).expect("the type is right").problems();
-            assert!(problems.len() == 1 && problems[0].1.starts_with(expected), "{toml}: {problems:?}");
+            let problems = problems(&STAGE, format!("encoder = \"vgg16\"\nfold = 1\n{toml}"));
+            assert!(problems.len() == 1 && problems[0].starts_with(expected), "{toml}: {problems:?}");
         }
-        let error = params("loss = \"iou\"").expect_err("there is no such loss");
-        assert!(error.starts_with("unknown variant `iou`, expected one of `dice`, `bce`, `dice+bce`"), "{error}");
-        let error = toml::from_str::<Params>("encoder = \"alexnet\"\nfold = 1").expect_err("no encoder");
-        assert!(error.message().contains("expected one of `vgg16`, `vgg19`, `vgg16_bn`, `vgg19_bn`, `resnet34`"));
+        let problems = problems(&STAGE, "encoder = \"alexnet\"\nfold = 1".to_owned());
+        assert!(
+            problems[0].contains("\"vgg16\", \"vgg19\", \"vgg16_bn\", \"vgg19_bn\" or \"resnet34\""),
+            "{problems:?}"
+        );
     }
 }

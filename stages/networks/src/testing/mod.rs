@@ -8,6 +8,8 @@ pub(crate) mod damage;
 pub(crate) mod reference;
 pub(crate) mod training;
 
+use orchestrate_engine::stage::Stage;
+
 use crate::artifact::{Images, Masks, Split};
 
 pub(crate) use bench::Bench;
@@ -37,4 +39,10 @@ pub(crate) fn blobs(count: usize, size: usize) -> (Images, Masks, Split) {
     };
     let images = Images { names: names.clone(), height: size, width: size, pixels };
     (images, Masks { names, height: size, width: size, pixels: mask }, split)
+}
+
+/// Every problem of the params of a stage, as a spec writes them.
+pub(crate) fn problems(stage: &dyn Stage, toml: String) -> Vec<String> {
+    let table = toml::de::DeTable::parse(toml.leak()).expect("the test's TOML is well formed");
+    stage.check(&table).err().unwrap_or_default().problems.into_iter().map(|problem| problem.message).collect()
 }

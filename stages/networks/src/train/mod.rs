@@ -15,10 +15,10 @@ mod task;
 mod tests;
 
 use orchestrate_engine::stage::{Action, Context, Facts, FileName, Output, Port, StageError, Weight};
-use orchestrate_stages::artifact::{ImageReader, Split, Table};
+use orchestrate_stages::artifact::{Curve, ImageReader, Split, Table};
 use orchestrate_stages::typed::{Adaptor, Typed};
 
-use crate::model::{DEVICE_USE, InitialWeights, ModelCard};
+use crate::model::{DEVICE_USE, InitialWeights, ModelCard, Weights};
 use crate::training::{INIT_WEIGHTS, Init, fit};
 use task::Classification;
 
@@ -40,6 +40,7 @@ impl Typed for Train {
             Port { name: "split", reads: &["split"], optional: false, many: false },
         ],
         outputs: &["weights", "curve"],
+        artifacts: &[&Weights::<ModelCard>::FACTS, Curve::FACTS],
         weight: Weight::Heavy,
         device: Some(DEVICE_USE),
         checkpoints: true,

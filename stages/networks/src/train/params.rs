@@ -1,67 +1,75 @@
 //! Parameters of `kind = "train"`, with their defaults and ranges.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use orchestrate_engine::bounds::Bounds;
 use orchestrate_engine::params;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::{ModelName, Precision};
-use crate::training::{Augment, Init, OptimizerKind, Recipe, Schedule, above_0, check, epochs, momentum};
+use crate::training::{Augment, Flip, Init, OptimizerKind, RANGES, Recipe, Schedule, check, epochs, momentum};
 
 /// Parameters of `kind = "train"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// The network: `"alexnet"`, `"vgg16"`, `"vgg19"`, `"modified-alexnet"`, `"modified-vgg16"`, `"modified-vgg19"`,
-    /// `"vgg16_bn"`, `"vgg19_bn"`, `"resnet18"`, `"resnet34"`, `"resnet50"`, `"densenet121"`, `"squeezenet1_1"`,
-    /// `"tiny"` or `"tiny-modified"`.
+    /// The network.
+    #[schemars(example = &"tiny")]
     pub model: ModelName,
-    /// The fold whose images are left out, from 1; the loss and accuracy of the curve are theirs.
+    /// The fold whose images are left out; the loss and accuracy of the curve are theirs.
+    #[schemars(example = 1)]
     pub fold: u32,
-    /// Passes over the training images, at least 1; default 10.
+    /// Passes over the training images.
     #[serde(default = "epochs")]
+    #[schemars(example = 20)]
     pub epochs: u32,
-    /// Images per step, at least 1; default 32. The last batch of an epoch may be smaller.
+    /// Images per step. The last batch of an epoch may be smaller.
     #[serde(default = "batch_size")]
+    #[schemars(example = 16)]
     pub batch_size: usize,
-    /// `"adam"` (default), `"adamw"` or `"sgd"`.
+    /// The rule that turns gradients into steps.
     #[serde(default)]
     pub optimizer: OptimizerKind,
-    /// Learning rate of the first epoch, above 0; default 0.001.
+    /// Learning rate of the first epoch.
     #[serde(default = "learning_rate")]
+    #[schemars(example = 0.01)]
     pub learning_rate: f64,
-    /// Momentum of `"sgd"`, 0 ≤ m < 1; default 0.9. The others have β₁ = 0.9, β₂ = 0.999, ε = 1e-8, as in PyTorch.
+    /// Momentum of `"sgd"`. The others have β₁ = 0.9, β₂ = 0.999, ε = 1e-8, as in PyTorch.
     #[serde(default = "momentum")]
+    #[schemars(example = 0.95)]
     pub momentum: f64,
-    /// Weight decay of all tensors, at least 0; default 0. Decoupled in `"adamw"`, an L2 penalty in the others.
+    /// Weight decay of all tensors: decoupled in `"adamw"`, an L2 penalty in the others.
     #[serde(default)]
+    #[schemars(example = 0.0001)]
     pub weight_decay: f64,
-    /// The learning rate of each epoch: `"constant"` (default), `"cosine"` (to 0 after the last
-    /// epoch), or `{ step = { every = 10, factor = 0.1 } }`.
+    /// The learning rate of each epoch.
     #[serde(default)]
+    #[schemars(example = Schedule::Step { every: 10, factor: 0.1 })]
     pub schedule: Schedule,
-    /// Weights of the classes in the loss: `"none"` (default), `"balanced"` (n / (k · nₖ), as in scikit-learn), or one
-    /// number above 0 per class, in the order of the classes.
+    /// Weights of the classes in the loss: by name, or one number a class, in the order of the classes.
     #[serde(default)]
     pub class_weights: ClassWeights,
-    /// Random changes of training images; default none.
+    /// Random changes of training images.
     #[serde(default)]
+    #[schemars(example = Augment { flip: Flip::Horizontal, shift: 4 })]
     pub augment: Augment,
-    /// The part that is not trained: `"none"` (default), or `"trunk"`, which needs `init.weights`. The linear layer is
-    /// always trained, and so are the convolutions that a modified network adds, unless the file has them. Frozen batch
-    /// normalisation uses its running statistics and does not update them.
+    /// The part that is not trained. The linear layer always is, and so are the convolutions that a modified network
+    /// adds, unless the file has them. Frozen batch normalisation uses its running statistics and does not update them.
     #[serde(default)]
     pub freeze: Freeze,
     /// The source of the trunk's weights; default: drawn at random.
     #[serde(default)]
+    #[schemars(example = Init { weights: Some("weights/vgg16.safetensors".into()) })]
     pub init: Init,
-    /// The type of the numbers in the trunk: `"f32"` (default), `"bf16"` or `"f16"`; weights and the loss are f32 in
-    /// any case.
+    /// The type of the numbers in the trunk; weights and the loss have 32 bits in any case.
     #[serde(default)]
     pub precision: Precision,
-    /// Seed of weights, order of images and augmentation.
+    /// Seed of weights, order of images and augmentation; default that of the experiment.
     #[serde(default)]
+    #[schemars(example = 7)]
     pub seed: u64,
 }
 
@@ -86,30 +94,28 @@ pub enum ClassWeights {
 }
 
 /// The part of a classifier that is not trained.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Freeze {
     /// Everything is trained.
     #[default]
     None,
-    /// Layers from `init.weights` stay as they were; layers with drawn weights are trained.
+    /// Layers from `init.weights`, which must be set, stay as they were; layers with drawn weights are trained.
     Trunk,
 }
 
 impl Params {
     pub(super) fn recipe(&self) -> Recipe {
-        let Self { fold, epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule, .. } = *self;
-        Recipe { fold, epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule }
+        let Self { epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule, .. } = *self;
+        Recipe { epochs, batch_size, optimizer, learning_rate, momentum, weight_decay, schedule }
     }
 }
 
 impl params::Params for Params {
+    const RANGES: &'static [(&'static str, Bounds)] = RANGES;
+
     fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut problems = self.recipe().problems();
-        if let ClassWeights::Given(weights) = &self.class_weights {
-            let above_0 = weights.iter().all(|&weight| above_0(weight));
-            check(&mut problems, "class_weights", above_0, "must all be numbers above 0");
-        }
+        let mut problems = Vec::new();
         check(
             &mut problems,
             "freeze",
@@ -117,6 +123,20 @@ impl params::Params for Params {
             "= \"trunk\" needs `init = { weights = \"…\" }`: a trunk of random weights would stay random",
         );
         problems
+    }
+}
+
+impl JsonSchema for ClassWeights {
+    fn schema_name() -> Cow<'static, str> {
+        "ClassWeights".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "const": "none", "description": "Equal weights." },
+            { "const": "balanced", "description": "n / (k · nₖ), as in scikit-learn: all classes weigh the same." },
+            { "type": "array", "items": { "type": "number" } },
+        ] })
     }
 }
 
@@ -164,7 +184,9 @@ impl<'de> Deserialize<'de> for ClassWeights {
 
 #[cfg(test)]
 mod tests {
+    use super::super::STAGE;
     use super::*;
+    use crate::testing::problems;
     use orchestrate_engine::params::Params as _;
 
     fn params(toml: &str) -> Result<Params, String> {
@@ -187,25 +209,25 @@ mod tests {
     #[test]
     fn wrong_values_are_answered_with_a_sentence() {
         let table = [
-            ("epochs = 0", "epochs must be at least 1"),
-            ("learning_rate = 0.0", "learning_rate must be a number above 0"),
-            ("momentum = 1.0", "momentum must be at least 0 and below 1"),
-            ("weight_decay = -1.0", "weight_decay must be a number that is at least 0"),
-            ("class_weights = [1.0, 0.0]", "class_weights must all be numbers above 0"),
+            ("epochs = 0", "`epochs` must be at least 1, not 0"),
+            ("learning_rate = 0.0", "`learning_rate` must be above 0, not 0.0"),
+            ("momentum = 1.0", "`momentum` must be below 1, not 1.0"),
+            ("weight_decay = -1.0", "`weight_decay` must be at least 0, not -1.0"),
+            ("class_weights = [1.0, 0.0]", "`class_weights` must be above 0, not 0.0"),
+            ("schedule = { step = { every = 0, factor = 0.5 } }", "`schedule.step.every` must be at least 1, not 0"),
             ("freeze = \"trunk\"", "freeze = \"trunk\" needs `init"),
+            ("precision = \"f64\"", "`precision` must be \"f32\", \"bf16\" or \"f16\", not the text \"f64\""),
+            (
+                "class_weights = \"even\"",
+                "`class_weights` must be \"none\", \"balanced\" or a list of numbers above 0, not the text \"even\"",
+            ),
+            ("optimizer = \"adm\"", "`optimizer` must be \"adam\", \"adamw\" or \"sgd\", not the text \"adm\""),
+            ("schedule = { step = { every = 2 } }", "`schedule.step.factor` is missing; it is a number above 0"),
+            ("augment = { flipp = \"both\" }", "unknown field `flipp` in `augment`"),
         ];
         for (toml, expected) in table {
-            let problems = params(toml).expect("the type is right").problems();
-            assert!(problems.len() == 1 && problems[0].1.starts_with(expected), "{toml}: {problems:?}");
-        }
-        let table = [
-            ("precision = \"f64\"", "unknown precision `f64`; use \"f32\", \"bf16\" or \"f16\""),
-            ("class_weights = \"even\"", "invalid value: string \"even\", expected \"none\", \"balanced\" or a list"),
-            ("optimizer = \"adm\"", "unknown variant `adm`, expected one of `adam`, `adamw`, `sgd`"),
-        ];
-        for (toml, expected) in table {
-            let error = params(toml).expect_err("the value does not exist");
-            assert!(error.starts_with(expected), "{toml}: {error}");
+            let problems = problems(&STAGE, format!("model = \"tiny\"\nfold = 1\n{toml}"));
+            assert!(problems.len() == 1 && problems[0].starts_with(expected), "{toml}: {problems:?}");
         }
     }
 }

@@ -1,27 +1,27 @@
 //! Random flips and shifts of training images.
 
 use orchestrate_stages::random::Generator;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Random changes of training images.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Augment {
-    /// Mirrors an image with probability ½: `"none"` (default), `"horizontal"` (left and right), `"vertical"`, or
-    /// `"both"`, each independently.
+    /// Mirrors an image with probability ½.
     #[serde(default)]
     pub flip: Flip,
-    /// Moves an image by a whole number of pixels, uniform in ±`shift` along each axis, and fills with black. Default
-    /// 0.
+    /// Moves an image by a whole number of pixels, uniform in ±`shift` along each axis, and fills with black.
     #[serde(default)]
+    #[schemars(example = 4)]
     pub shift: usize,
 }
 
 /// The axes along which an image may be mirrored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Flip {
-    /// None.
+    /// Images stay as they are.
     #[default]
     None,
     /// Left and right change places.

@@ -14,14 +14,13 @@ mod recipe;
 mod schedule;
 mod task;
 
-pub(crate) use augment::Augment;
-pub(crate) use augment::changed;
+pub(crate) use augment::{Augment, Flip, changed};
 pub(crate) use fit::fit;
 pub(crate) use fold::{Division, check_names, divide};
 pub(crate) use loader::ahead;
 pub(crate) use optimizer::OptimizerKind;
 pub(crate) use pretrained::INIT_WEIGHTS;
 pub(crate) use pretrained::Init;
-pub(crate) use recipe::{Problems, Recipe, above_0, check, epochs, momentum};
+pub(crate) use recipe::{RANGES, Recipe, check, epochs, momentum};
 pub(crate) use schedule::Schedule;
 pub(crate) use task::{Start, Task};

@@ -3,19 +3,20 @@
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamConfig, AdamWConfig, ModuleOptimizer, SgdConfig};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// PyTorch's ε; Burn's default is 1e-5.
 const EPSILON: f32 = 1e-8;
 
 /// The rule that turns gradients into steps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OptimizerKind {
-    /// Kingma and Ba 2015, arXiv 1412.6980.
+    /// Adam. Source: Kingma and Ba 2015, arXiv 1412.6980.
     #[default]
     Adam,
-    /// Loshchilov and Hutter 2019, arXiv 1711.05101.
+    /// Adam with decoupled weight decay. Source: Loshchilov and Hutter 2019, arXiv 1711.05101.
     AdamW,
     /// Stochastic gradient descent with momentum.
     Sgd,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use orchestrate_cache::external;
 use orchestrate_engine::stage::{Action, FileName, StageError};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{StateDict, other_file, read_state_dict, start_of};
@@ -12,7 +13,7 @@ use crate::model::{StateDict, other_file, read_state_dict, start_of};
 pub(crate) const INIT_WEIGHTS: &str = "init.weights";
 
 /// The source of weights before the first epoch.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Init {
     /// A state dict with the trunk under torchvision's names: a safetensors file, or one by `torch.save` (`.pth`), of
@@ -20,6 +21,7 @@ pub struct Init {
     /// `module.` goes if all names share it. 16- and 64-bit floats become f32. A head in it is ignored, and layers that
     /// a modified network adds may be absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "path"), example = &"weights/vgg16.safetensors")]
     pub weights: Option<PathBuf>,
 }
 

@@ -1,6 +1,7 @@
 //! The params that all trainings have in common.
 
 use burn::optim::ModuleOptimizer;
+use orchestrate_engine::bounds::Bounds;
 
 use super::optimizer::{self, OptimizerKind};
 use super::schedule::Schedule;
@@ -11,8 +12,6 @@ use super::schedule::Schedule;
 /// loses it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recipe {
-    /// The fold that is left out, from 1.
-    pub(crate) fold: u32,
     /// Passes over the training images, at least 1.
     pub(crate) epochs: u32,
     /// Images of one step, at least 1.
@@ -39,6 +38,19 @@ pub(crate) fn momentum() -> f64 {
     0.9
 }
 
+/// The ranges of the params of trainings; a stage has those that it has a param for.
+pub(crate) const RANGES: &[(&str, Bounds)] = &[
+    ("fold", Bounds::from(1.0)),
+    ("epochs", Bounds::from(1.0)),
+    ("batch_size", Bounds::from(1.0)),
+    ("learning_rate", Bounds::above(0.0)),
+    ("momentum", Bounds::from(0.0).below(1.0)),
+    ("weight_decay", Bounds::from(0.0)),
+    ("schedule.step.every", Bounds::from(1.0)),
+    ("schedule.step.factor", Bounds::above(0.0)),
+    ("class_weights", Bounds::above(0.0)),
+];
+
 /// Fields of params outside their range, with a sentence each.
 pub(crate) type Problems = Vec<(&'static str, String)>;
 
@@ -49,29 +61,7 @@ pub(crate) fn check(problems: &mut Problems, field: &'static str, holds: bool, r
     }
 }
 
-/// Returns true for finite numbers above 0.
-pub(crate) fn above_0(number: f64) -> bool {
-    number > 0.0 && number.is_finite()
-}
-
 impl Recipe {
-    /// Lists the fields that are outside their range.
-    pub(crate) fn problems(&self) -> Problems {
-        let mut problems = Vec::new();
-        let mut check = |field, holds, rule| check(&mut problems, field, holds, rule);
-        check("fold", self.fold >= 1, "counts from 1");
-        check("epochs", self.epochs >= 1, "must be at least 1");
-        check("batch_size", self.batch_size >= 1, "must be at least 1");
-        check("learning_rate", above_0(self.learning_rate), "must be a number above 0");
-        check("momentum", (0.0..1.0).contains(&self.momentum), "must be at least 0 and below 1");
-        let decays = self.weight_decay >= 0.0 && self.weight_decay.is_finite();
-        check("weight_decay", decays, "must be a number that is at least 0");
-        if let Schedule::Step { every, factor } = self.schedule {
-            check("schedule", every >= 1 && above_0(factor), "needs `every` of at least 1 and a `factor` above 0");
-        }
-        problems
-    }
-
     /// Returns the optimiser before its first step.
     pub(crate) fn optimizer(&self) -> ModuleOptimizer {
         optimizer::optimizer(self.optimizer, self.weight_decay, self.momentum)

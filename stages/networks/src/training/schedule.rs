@@ -1,9 +1,10 @@
 //! The learning rate over epochs.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A rule for the learning rate of each epoch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Schedule {
     /// The same rate in every epoch.
@@ -13,9 +14,11 @@ pub enum Schedule {
     Cosine,
     /// Multiplied by a factor at regular intervals.
     Step {
-        /// Epochs between changes, at least 1.
+        /// Epochs between changes.
+        #[schemars(example = 10)]
         every: u32,
-        /// The factor of each change, above 0.
+        /// The factor of each change.
+        #[schemars(example = 0.1)]
         factor: f64,
     },
 }

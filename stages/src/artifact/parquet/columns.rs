@@ -30,6 +30,8 @@ const CHUNK_ROWS_MAX: usize = 1 << 16;
 /// Values after which the library checks the size of a page; [`WIDE_BATCH`] in a table with images.
 const WRITE_BATCH: usize = 1024;
 const ZSTD_LEVEL: i32 = 3;
+/// The writer in the metadata of our files; it names no version, as that would change their bytes.
+pub(super) const CREATED_BY: &str = "orchestrate";
 
 /// Named columns of equal length and notes about all of them, ready to be encoded.
 #[derive(Default)]
@@ -146,7 +148,7 @@ impl<'a> Columns<'a> {
     }
 
     /// Checks that all columns have the same number of rows, which is returned, and names of their own.
-    pub(super) fn check(&self) -> Result<usize, StageError> {
+    pub(crate) fn check(&self) -> Result<usize, StageError> {
         if let Some(name) = repeated(self.columns.iter().map(|(name, _)| name.as_str())) {
             return Err(StageError::new(format!("two columns are named `{name}`; rename one of them")));
         }
@@ -223,7 +225,7 @@ pub(super) fn schema<'c, 'a: 'c>(columns: impl IntoIterator<Item = &'c Named<'a>
 pub(crate) fn properties(notes: &BTreeMap<String, String>, wide: bool) -> WriterPropertiesBuilder {
     let notes: Vec<_> = notes.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
     WriterProperties::builder()
-        .set_created_by("orchestrate".to_owned())
+        .set_created_by(CREATED_BY.to_owned())
         .set_compression(zstd())
         .set_statistics_enabled(EnabledStatistics::None)
         .set_offset_index_disabled(true)

@@ -3,7 +3,7 @@
 //! pandas and pyarrow differ from us in the width of integers and in the notes. A column that does not fit is an error,
 //! which names the file, the column and its type.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -15,12 +15,16 @@ use arrow_buffer::ArrowNativeType;
 use arrow_schema::{DataType, Fields};
 use bytes::Bytes;
 use orchestrate_cache::OpenBlob;
-use orchestrate_engine::stage::StageError;
+use orchestrate_engine::bounds::Bounds;
+use orchestrate_engine::nearest;
+use orchestrate_engine::stage::{ColumnFacts, Dtype, FileFacts, StageError};
+use orchestrate_engine::words::of_reader;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
 use parquet::file::reader::Length;
 
+use super::columns::CREATED_BY;
 use super::file::TableFile;
 
 /// Rows that are decoded at a time.
@@ -33,6 +37,10 @@ pub struct Rows {
     pub(super) file: TableFile,
     pub(super) metadata: ArrowReaderMetadata,
     count: usize,
+    /// Facts about the columns, if the table is of this program's artifacts.
+    facts: Option<&'static FileFacts>,
+    /// Whether another program wrote the file, so that its values need a check that ours passed when they were made.
+    is_foreign: bool,
 }
 
 /// A builder of a reader of record batches.
@@ -56,7 +64,56 @@ impl Rows {
             .map_err(|error| file.failed(not_parquet(error)))?;
         let count = usize::try_from(metadata.metadata().file_metadata().num_rows())
             .map_err(|_| not_parquet("the number of rows is negative".to_owned()))?;
-        Ok(Self { what: what.to_owned(), file, metadata, count })
+        let created_by = metadata.metadata().file_metadata().created_by();
+        let is_foreign = created_by != Some(CREATED_BY);
+        Ok(Self { what: what.to_owned(), file, metadata, count, facts: None, is_foreign })
+    }
+
+    /// Checks that the columns are those of an artifact, and has their values checked when they are read.
+    ///
+    /// Errors: columns that are missing or of another type, all at once.
+    pub(crate) fn of(mut self, facts: &'static FileFacts) -> Result<Self, StageError> {
+        let problem = |column: &ColumnFacts| match self.fields().find(column.name) {
+            None if column.optional => None,
+            None => Some(self.no_column(column.name)),
+            Some((_, field)) if fits(column.dtype, field.data_type()) => None,
+            Some((_, field)) => {
+                let (found, wanted) = (name_of(field.data_type()), column.dtype.words());
+                Some(format!("column `{}` has {found} where {wanted} are expected", column.name))
+            }
+        };
+        let problems: Vec<_> =
+            facts.columns.iter().filter(|column| !column.is_placeholder()).filter_map(problem).collect();
+        if !problems.is_empty() {
+            return Err(self.error(problems.join("; ")));
+        }
+        self.facts = Some(facts);
+        Ok(self)
+    }
+
+    /// The problem of a column that is not there.
+    fn no_column(&self, name: &str) -> String {
+        let names = self.names();
+        let near = nearest(name, names.iter().map(String::as_str)).map(|near| format!("; did you mean `{near}`?"));
+        format!("there is no column `{name}`; the columns are: {}{}", names.join(", "), near.unwrap_or_default())
+    }
+
+    /// Returns the facts about a column whose values must be checked.
+    fn checked(&self, name: &str) -> Option<&'static ColumnFacts> {
+        self.facts.filter(|_| self.is_foreign)?.column(name)
+    }
+
+    /// Checks the numbers of a foreign column against its range; each with its row.
+    fn within(&self, name: &str, numbers: impl Iterator<Item = (usize, f64)>) -> Result<(), StageError> {
+        // A column without a range may hold NaN.
+        let bounds = self.checked(name).map(|column| column.bounds).filter(|bounds| *bounds != Bounds::default());
+        let Some(bounds) = bounds else { return Ok(()) };
+        for (row, number) in numbers {
+            if let Some(broken) = bounds.broken_by(number) {
+                return Err(self.error(format!("column `{name}`, row {row}: {number}, but it must be {broken}")));
+            }
+        }
+        Ok(())
     }
 
     /// Number of rows.
@@ -94,29 +151,40 @@ impl Rows {
     pub fn list_note(&self, key: &str) -> Result<Option<Vec<String>>, StageError> {
         self.note(key)
             .map(|json| {
-                serde_json::from_str(json)
-                    .map_err(|error| self.error(format!("note `{key}` is no JSON list of texts: {error}")))
+                serde_json::from_str(json).map_err(|error| {
+                    self.error(format!("note `{key}` is no JSON list of texts: {}", of_reader(&error.to_string())))
+                })
             })
             .transpose()
     }
 
     /// A column of texts.
     pub fn text(&self, name: &str) -> Result<Vec<String>, StageError> {
-        self.required(name, self.optional_text(name)?)
+        let texts = self.required(name, self.optional_text(name)?)?;
+        if self.checked(name).is_some_and(|column| column.unique) {
+            let mut seen = HashMap::with_capacity(texts.len());
+            for (row, text) in texts.iter().enumerate() {
+                if let Some(first) = seen.insert(text.as_str(), row) {
+                    let message = format!("column `{name}`, row {row}: `{text}` is in row {first} already");
+                    return Err(self.error(message));
+                }
+            }
+        }
+        Ok(texts)
     }
 
     /// A column of texts, some of which may be missing.
     pub fn optional_text(&self, name: &str) -> Result<Vec<Option<String>>, StageError> {
         let texts =
             |array: &ArrayRef| Some(array.as_string_opt::<i32>()?.iter().map(|text| text.map(str::to_owned)).collect());
-        self.collect(name, "texts", texts)
+        self.collect(name, Dtype::Text, texts)
     }
 
     /// Returns whether a column holds exactly those texts, in that order.
     pub fn has_texts(&self, name: &str, texts: &[String]) -> Result<bool, StageError> {
         let mut expected = texts.iter();
         let mut equal = texts.len() == self.count;
-        self.read(name, "texts", |array| {
+        self.read(name, Dtype::Text, |array| {
             let found = array.as_string_opt::<i32>()?.iter();
             equal &= found.zip(expected.by_ref()).all(|(found, expected)| found == Some(expected.as_str()));
             Some(())
@@ -127,7 +195,7 @@ impl Rows {
     /// Returns whether any text in a column `is_wanted`.
     pub fn any_text(&self, name: &str, is_wanted: impl Fn(&str) -> bool) -> Result<bool, StageError> {
         let mut any = false;
-        self.read(name, "texts", |array| {
+        self.read(name, Dtype::Text, |array| {
             any |= array.as_string_opt::<i32>()?.iter().flatten().any(&is_wanted);
             Some(())
         })?;
@@ -136,14 +204,18 @@ impl Rows {
 
     /// A column of integers.
     pub fn integer(&self, name: &str) -> Result<Vec<i64>, StageError> {
-        self.required(name, self.collect(name, "integers", integers)?)
+        let values = self.required(name, self.collect(name, Dtype::Whole, integers)?)?;
+        self.within(name, values.iter().enumerate().map(|(row, &value)| (row, value as f64)))?;
+        Ok(values)
     }
 
     /// A column of integers that fit into an unsigned type.
     pub fn unsigned<T: TryFrom<i64>>(&self, name: &str) -> Result<Vec<T>, StageError> {
-        let convert =
-            |value| T::try_from(value).map_err(|_| self.error(format!("column `{name}` has the value {value}")));
-        self.integer(name)?.into_iter().map(convert).collect()
+        let convert = |(row, value)| {
+            let wrong = if value < 0 { "below 0" } else { "too large" };
+            T::try_from(value).map_err(|_| self.error(format!("column `{name}`, row {row}: {value} is {wrong}")))
+        };
+        self.integer(name)?.into_iter().enumerate().map(convert).collect()
     }
 
     /// A column of floats.
@@ -153,18 +225,20 @@ impl Rows {
 
     /// A column of floats or integers, some of which may be missing.
     pub fn optional_float(&self, name: &str) -> Result<Vec<Option<f64>>, StageError> {
-        self.collect(name, "floats", |array| match array.data_type() {
+        let values = self.collect(name, Dtype::Number, |array| match array.data_type() {
             DataType::Float64 => Some(array.as_primitive::<Float64Type>().iter().collect()),
             DataType::Float32 => {
                 Some(array.as_primitive::<Float32Type>().iter().map(|value| value.map(f64::from)).collect())
             }
             _ => Some(integers(array)?.into_iter().map(|value| value.map(|value| value as f64)).collect()),
-        })
+        })?;
+        self.within(name, values.iter().enumerate().filter_map(|(row, &value)| Some((row, value?))))?;
+        Ok(values)
     }
 
     /// A column of truth values.
     pub fn bool(&self, name: &str) -> Result<Vec<bool>, StageError> {
-        let values = self.collect(name, "truth values", |array| Some(array.as_boolean_opt()?.iter().collect()))?;
+        let values = self.collect(name, Dtype::Truth, |array| Some(array.as_boolean_opt()?.iter().collect()))?;
         self.required(name, values)
     }
 
@@ -177,32 +251,43 @@ impl Rows {
         if self.fields().find(name).is_none() { Ok(Vec::new()) } else { read(self, name) }
     }
 
-    /// A column of lists of floats of one length, one after the other, and that length; 0 without rows.
+    /// A column of lists of numbers of one length, one after the other, and that length; 0 without rows.
+    ///
+    /// Errors, with the row: no list, a list of another length, a list with a missing number.
     pub fn floats(&self, name: &str) -> Result<(Vec<f32>, usize), StageError> {
-        let mut values = Vec::new();
-        let mut lengths = Vec::new();
-        self.read(name, "lists of floats", |array| {
+        let (mut values, mut rows) = (Vec::new(), 0);
+        let mut width = 0;
+        let mut problem = None;
+        self.read(name, Dtype::Numbers, |array| {
             let lists = array.as_list_opt::<i32>()?;
-            for row in 0..lists.len() {
-                let list = lists.value(row);
-                if let Some(list) = list.as_primitive_opt::<Float32Type>() {
-                    values.extend(list.iter().map(Option::unwrap_or_default));
-                } else {
-                    let list = list.as_primitive_opt::<Float64Type>()?;
-                    values.extend(list.iter().map(|value| value.unwrap_or_default() as f32));
+            for index in 0..lists.len() {
+                let (list, row) = (lists.value(index), rows + index);
+                if row == 0 {
+                    width = list.len();
                 }
-                lengths.push(list.len());
+                let wrong = match list.len() {
+                    _ if lists.is_null(index) => Some("there is no list".to_owned()),
+                    length if length != width => Some(format!("{length} values, but row 0 has {width}")),
+                    _ if list.null_count() > 0 => Some("a value of the list is missing".to_owned()),
+                    _ => None,
+                };
+                problem = problem.take().or(wrong.map(|wrong| (row, wrong)));
+                if let Some(list) = list.as_primitive_opt::<Float32Type>() {
+                    values.extend_from_slice(list.values());
+                } else if let Some(list) = list.as_primitive_opt::<Float64Type>() {
+                    values.extend(list.values().iter().map(|&value| value as f32));
+                } else {
+                    values.extend(integers(&list)?.into_iter().map(|value| value.unwrap_or_default() as f32));
+                }
             }
+            rows += lists.len();
             Some(())
         })?;
-        let width = lengths.first().copied().unwrap_or(0);
-        match lengths.iter().position(|&length| length != width) {
-            Some(row) => Err(self.error(format!(
-                "column `{name}` has lists of unequal length: {width} in row 0, {} in row {row}",
-                lengths[row]
-            ))),
-            None => Ok((values, width)),
+        if let Some((row, wrong)) = problem {
+            return Err(self.error(format!("column `{name}`, row {row}: {wrong}")));
         }
+        self.within(name, values.iter().enumerate().map(|(index, &value)| (index / width.max(1), f64::from(value))))?;
+        Ok((values, width))
     }
 
     /// Class names in the order of their indices: as noted, else the texts of the named columns, sorted.
@@ -219,21 +304,24 @@ impl Rows {
 
     /// A column of class names, as indices into `classes`.
     pub fn class(&self, name: &str, classes: &[String]) -> Result<Vec<u32>, StageError> {
-        let index = |label: String| {
+        let index = |(row, label): (usize, String)| {
             classes.iter().position(|class| *class == label).map(|index| index as u32).ok_or_else(|| {
-                self.error(format!("column `{name}` has the class `{label}`; the classes are: {}", classes.join(", ")))
+                let classes = classes.join(", ");
+                self.error(format!("column `{name}`, row {row}: `{label}` is no class; the classes are: {classes}"))
             })
         };
-        self.text(name)?.into_iter().map(index).collect()
+        self.text(name)?.into_iter().enumerate().map(index).collect()
     }
 
     /// The value that a column has in every row; 0 without rows.
     pub fn constant(&self, name: &str) -> Result<usize, StageError> {
         let values = self.unsigned::<usize>(name)?;
         let first = values.first().copied().unwrap_or(0);
-        match values.iter().find(|&&value| value != first) {
-            Some(other) => {
-                Err(self.error(format!("column `{name}` has both {first} and {other}; all rows must agree")))
+        match values.iter().position(|&value| value != first) {
+            Some(row) => {
+                let other = values[row];
+                Err(self
+                    .error(format!("column `{name}`, row {row}: {other}, but row 0 has {first}; all rows must agree")))
             }
             None => Ok(first),
         }
@@ -245,14 +333,14 @@ impl Rows {
     }
 
     fn required<T>(&self, name: &str, values: Vec<Option<T>>) -> Result<Vec<T>, StageError> {
-        let missing = |row| self.error(format!("column `{name}` has no value in row {row}"));
+        let missing = |row| self.error(format!("column `{name}`, row {row}: there is no value"));
         values.into_iter().enumerate().map(|(row, value)| value.ok_or_else(|| missing(row))).collect()
     }
 
     fn collect<T>(
         &self,
         name: &str,
-        expected: &str,
+        expected: Dtype,
         convert: impl Fn(&ArrayRef) -> Option<Vec<T>>,
     ) -> Result<Vec<T>, StageError> {
         let mut out = Vec::new();
@@ -264,7 +352,7 @@ impl Rows {
     }
 
     /// Decodes one column batch by batch; `take` returns `None` if the type is not the `expected` one.
-    fn read(&self, name: &str, expected: &str, take: impl FnMut(&ArrayRef) -> Option<()>) -> Result<(), StageError> {
+    fn read(&self, name: &str, expected: Dtype, take: impl FnMut(&ArrayRef) -> Option<()>) -> Result<(), StageError> {
         let reader = |index| Ok(self.reader(self.metadata.clone(), index).with_batch_size(BATCH_ROWS));
         self.decode(name, expected, self.count, reader, take)
     }
@@ -279,21 +367,18 @@ impl Rows {
     pub(super) fn decode(
         &self,
         name: &str,
-        expected: &str,
+        expected: Dtype,
         count: usize,
         reader: impl FnOnce(usize) -> Result<Reader, String>,
         mut take: impl FnMut(&ArrayRef) -> Option<()>,
     ) -> Result<(), StageError> {
-        let Some((index, field)) = self.fields().find(name) else {
-            let names = self.names().join(", ");
-            return Err(self.error(format!("there is no column `{name}`; the columns are: {names}")));
-        };
+        let Some((index, field)) = self.fields().find(name) else { return Err(self.error(self.no_column(name))) };
         let rows = guarded(|| {
             let mut rows = 0;
             for batch in reader(index)?.build().map_err(|error| error.to_string())? {
                 let batch = batch.map_err(|error| error.to_string())?;
                 rows += batch.num_rows();
-                let found = || format!("{expected} were expected, found {}", name_of(field.data_type()));
+                let found = || format!("{} where {} are expected", name_of(field.data_type()), expected.words());
                 take(batch.column(0)).ok_or_else(found)?;
             }
             Ok(rows)
@@ -309,9 +394,16 @@ impl Rows {
 /// The name of a type of column, for people.
 pub(crate) fn name_of(data_type: &DataType) -> String {
     match data_type {
-        DataType::Utf8 => "texts".to_owned(),
-        DataType::Binary => "byte strings".to_owned(),
-        other => other.to_string(),
+        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => "text".to_owned(),
+        DataType::Binary | DataType::BinaryView | DataType::LargeBinary => "byte strings".to_owned(),
+        DataType::Boolean => "truth values".to_owned(),
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => "numbers".to_owned(),
+        DataType::List(items) => format!("lists of {}", name_of(items.data_type())),
+        other if other.is_integer() => "whole numbers".to_owned(),
+        DataType::Date32 | DataType::Date64 => "dates".to_owned(),
+        DataType::Timestamp(..) => "times".to_owned(),
+        DataType::Struct(_) => "tables".to_owned(),
+        other => format!("values of type {other}"),
     }
 }
 
@@ -323,6 +415,19 @@ pub(crate) fn cause(error: &ParquetError) -> String {
         }
         ParquetError::External(error) => error.to_string(),
         error => error.to_string(),
+    }
+}
+
+/// Returns whether values of a type in a file can be read as those of a column.
+fn fits(dtype: Dtype, found: &DataType) -> bool {
+    let number = |found: &DataType| matches!(found, DataType::Float32 | DataType::Float64) || found.is_integer();
+    match dtype {
+        Dtype::Text => *found == DataType::Utf8,
+        Dtype::Whole => found.is_integer(),
+        Dtype::Number => number(found),
+        Dtype::Truth => *found == DataType::Boolean,
+        Dtype::Bytes => matches!(found, DataType::Binary | DataType::Utf8 | DataType::FixedSizeBinary(_)),
+        Dtype::Numbers => matches!(found, DataType::List(items) if number(items.data_type())),
     }
 }
 

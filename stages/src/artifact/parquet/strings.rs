@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_schema::{DataType, Field, Schema};
 use orchestrate_cache::OpenBlob;
-use orchestrate_engine::stage::StageError;
+use orchestrate_engine::stage::{Dtype, StageError};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection, RowSelector};
 use rayon::prelude::*;
 
@@ -122,7 +122,7 @@ impl Rows {
             let reader = self.reader(self.viewed(index)?, index).with_row_groups(vec![group]);
             Ok(reader.with_row_selection(selection).with_batch_size(BATCH_ROWS))
         };
-        self.decode(name, "byte strings", count(keep), reader, |array| {
+        self.decode(name, Dtype::Bytes, count(keep), reader, |array| {
             for value in array.as_binary_view_opt()? {
                 let (value, row) = (value.unwrap_or_default(), rows.next());
                 if value.len() == width {
@@ -134,7 +134,7 @@ impl Rows {
             Some(())
         })?;
         match unequal {
-            Some((row, length)) => Err(self.error(format!("`{name}` of row {row} has {length} bytes, not {width}"))),
+            Some((row, length)) => Err(self.error(format!("column `{name}`, row {row}: {length} bytes, not {width}"))),
             None => Ok(()),
         }
     }

@@ -117,7 +117,33 @@ fn all_problems_are_reported_at_once_in_their_order() {
     let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
     assert_eq!(messages.len(), 5, "{messages:?}");
     assert_eq!(messages[..2], ["`argv`: unknown placeholder `{x}`", "`argv`: `}` closes no placeholder"]);
-    assert!(messages[2].contains("expected a sequence") || messages[2].contains("invalid type"), "{messages:?}");
+    assert_eq!(messages[2], "`env` must be a list of texts, not the number 3");
     assert_eq!(messages[3], "unknown field `output`");
     assert_eq!(messages[4], "`` is not the name of an environment variable");
+}
+
+#[test]
+fn a_script_that_the_program_cannot_find_is_to_be_listed_as_code() {
+    for (argv, found) in [
+        (r#"["python3", "-u", "code/summary.py", "{out}"]"#, Some("code/summary.py")),
+        (r#"["scripts/run.sh", "{out}"]"#, Some("scripts/run.sh")),
+        (r#"["Rscript", "plot.R", "{out}"]"#, Some("plot.R")),
+        (r#"["python3", "{code}", "{out}", "--as", "other.py"]"#, None),
+        (r#"["python3", "/opt/tool/run.py", "{out}"]"#, None),
+        (r#"["python3", "-m", "tool", "{out}"]"#, None),
+        (r#"["sh", "-ec", "touch a.sh; mv a.sh \"$1\"", "sh", "{out}"]"#, None),
+        (r#"["tool", "{out}"]"#, None),
+    ] {
+        let problems = COMMAND
+            .check(&table(format!("argv = {argv}\ncode = [\"x.py\"]").leak()))
+            .err()
+            .unwrap_or_default()
+            .problems;
+        let told = problems.iter().find(|problem| problem.message.contains("starts in an empty folder"));
+        assert_eq!(told.is_some(), found.is_some(), "{argv}: {problems:?}");
+        if let (Some(problem), Some(path)) = (told, found) {
+            assert!(problem.message.contains(path), "{}", problem.message);
+            assert!(problem.help.as_ref().is_some_and(|help| help.contains(&format!("code = [\"{path}\"]"))), "{argv}");
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! `format = "folders"`: one folder a class, masks beside their images.
 //!
 //! Names are in natural order, 9 before 10. The param `mask` is the pattern of mask names; an image without a mask has
-//! no foreground, and several masks of one image are joined. Patients come from DICOM headers, or are unknown. Every
-//! other file below the folder is left out, and the audit says why; only hidden ones are passed over in silence.
+//! no foreground, and several masks of one image are joined. The param `patient` is the pattern of names that tell the
+//! patient; without it, patients come from DICOM headers, or are unknown. Every other file below the folder is left
+//! out, and the audit says why; only hidden ones are passed over in silence.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -15,30 +16,40 @@ use super::listing::{ListedImage, Listing, classify};
 use super::mask_pattern::{MaskPattern, lookalike_stems};
 use super::natural::{self, names_in};
 use super::params::Params;
+use super::patient_pattern::PatientPattern;
 
 /// Pictures of the classes, by name below the folder, and the other files.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Scan {
     pub(super) pictures: Vec<String>,
     pub(super) left_out: LeftOut,
+    /// True if images may lie in folders below those of classes.
+    deep: bool,
 }
 
 /// Lists every image and mask, in natural order.
 ///
 /// Errors: unreadable folders, folders without images, masks without an image, and so on, one sentence each.
 pub(super) fn files(params: &Params, path: &Path) -> Result<Vec<FileName>, Vec<String>> {
-    let Scan { pictures, .. } = scan(path)?;
+    let Scan { pictures, .. } = scan(path, is_deep(params))?;
     let in_path = |problem: String| format!("{}: {problem}", path.display());
     let listing = read(params, pictures.iter().map(String::as_str).collect())
         .map_err(|problems| problems.into_iter().map(in_path).collect::<Vec<_>>())?;
     Ok(listing.limited(params.limit).files().map(|name| FileName::new(&name, path.join(&name))).collect())
 }
 
+/// Returns whether images lie in folders below those of their classes.
+pub(super) fn is_deep(params: &Params) -> bool {
+    params.patient.as_deref().and_then(|text| PatientPattern::parse(text).ok()).is_some_and(|it| it.is_deep())
+}
+
 /// Finds all files below the folder.
 ///
+/// - `deep`: takes images from folders below those of classes, too
+///
 /// Errors: no folders of classes; folders that cannot be read; a class without pictures; links to nothing.
-pub(super) fn scan(path: &Path) -> Result<Scan, Vec<String>> {
-    let mut scan = Scan::default();
+pub(super) fn scan(path: &Path, deep: bool) -> Result<Scan, Vec<String>> {
+    let mut scan = Scan { deep, ..Scan::default() };
     let mut problems = Vec::new();
     let (folders, files): (Vec<_>, Vec<_>) = names_in(path)?.into_iter().partition(|name| path.join(name).is_dir());
     if folders.is_empty() {
@@ -61,7 +72,8 @@ pub(super) fn scan(path: &Path) -> Result<Scan, Vec<String>> {
                         0 => format!("{} has no files that are read as images: {}", folder.display(), file::FORMATS),
                         nested => format!(
                             "{} has no images of its own, and the {nested} in folders below it are not read; move them \
-                             up, or name them in a manifest",
+                             up, set `patient = \"{{patient}}/*\"` if those are folders of patients, or name them in a \
+                             manifest",
                             folder.display()
                         ),
                     });
@@ -88,7 +100,7 @@ impl Scan {
         }
     }
 
-    /// Leaves out all files below a folder in the folder of a class; links to folders are not followed.
+    /// Leaves out all files below a folder in the folder of a class, or adds them; links to folders are not followed.
     fn nested(&mut self, root: &Path, folder: &str, problems: &mut Vec<String>) {
         let path = root.join(folder);
         if path.is_symlink() {
@@ -98,6 +110,7 @@ impl Scan {
             Ok(names) => {
                 for name in names.into_iter().map(|name| format!("{folder}/{name}")) {
                     match root.join(&name) {
+                        _ if self.deep => self.add(root, name, problems),
                         path if path.is_dir() => self.nested(root, &name, problems),
                         path => self.left_out.add(LeftOut::NESTED, is_picture(&path), name),
                     }
@@ -135,8 +148,8 @@ pub(super) fn read(params: &Params, mut names: Vec<&str>) -> Result<Listing, Vec
     let lower: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
     // Folders keep their case, as `a` and `A` may be two classes.
     let parts = |index: usize| {
-        let (folder, _) = names[index].split_once('/').unwrap_or_default();
-        let (_, file) = lower[index].split_once('/').unwrap_or_default();
+        let (folder, _) = names[index].rsplit_once('/').unwrap_or_default();
+        let (_, file) = lower[index].rsplit_once('/').unwrap_or_default();
         (folder, file)
     };
     let stems: Vec<Vec<&str>> = (0..names.len()).map(|index| pattern.stems(stem(parts(index).1))).collect();
@@ -181,16 +194,19 @@ pub(super) fn read(params: &Params, mut names: Vec<&str>) -> Result<Listing, Vec
     if !problems.is_empty() {
         return Err(problems);
     }
+    let pattern = params.patient.as_deref().and_then(|text| PatientPattern::parse(text).ok());
     let image = |((index, masks), label): ((usize, Vec<String>), u32)| {
         let file = names[index].to_owned();
-        ListedImage { part: params.part_of(&file), file, label, patient: None, masks }
+        let below = stem(file.split_once('/').unwrap_or_default().1);
+        let patient = pattern.as_ref().and_then(|pattern| pattern.patient(below)).map(str::to_owned);
+        ListedImage { part: params.part_of(&file), file, label, patient, masks }
     };
     let images = images.into_iter().zip(masks).zip(indices).map(image).collect();
     Ok(Listing { images, classes, columns: Vec::new(), empty: Vec::new() })
 }
 
 /// Returns a file's name without its ending.
-fn stem(name: &str) -> &str {
+pub(super) fn stem(name: &str) -> &str {
     let name = name.strip_suffix(".gz").unwrap_or(name);
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
@@ -228,6 +244,32 @@ mod tests {
         let expected = "`a/x_Segmentation.png` looks like a mask of `a/x.png`; set `mask` to the \
                         pattern of your masks' names, or rename it";
         assert_eq!(problems, [expected]);
+    }
+
+    #[test]
+    fn names_tell_patients_by_a_pattern() {
+        let params = |pattern: &str| Params { patient: Some(pattern.to_owned()), ..params() };
+        let patients = |pattern: &str, names: &[&str]| {
+            let images = read(&params(pattern), names.to_vec()).unwrap().images;
+            images.into_iter().map(|image| image.patient.unwrap_or_default()).collect::<Vec<_>>()
+        };
+        let names = ["a/p1_1.png", "a/p1_1_mask.png", "a/p1_2.nii.gz", "b/P2_1.png", "b/other.png"];
+        assert_eq!(patients("{patient}_*", &names), ["p1", "p1", "P2", ""]);
+        let names = ["a/p1/1.png", "a/p1/1_mask.png", "a/p1/x/1.png", "b/p2/1.png"];
+        assert_eq!(patients("{patient}/*", &names), ["p1", "p1", "p2"]);
+        let listing = read(&params("{patient}/*"), names.to_vec()).unwrap();
+        assert_eq!(
+            (listing.classes, listing.images[0].masks.concat()),
+            (vec!["a".into(), "b".into()], names[1].into())
+        );
+
+        let folder = tempfile::tempdir().unwrap();
+        for name in names {
+            std::fs::create_dir_all(folder.path().join(name).parent().unwrap()).unwrap();
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let files = files(&params("{patient}/*"), folder.path()).unwrap();
+        assert_eq!(files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), names);
     }
 
     #[test]
@@ -279,7 +321,7 @@ mod tests {
         for name in ["a/x.png", "a/IM0001", "a/w.bmp", "a/v.BMP", "a/README", "a/p/z.png", "a/p/q/n.txt", "top.png"] {
             write(name, if name.ends_with("IM0001") { &dicom } else { b"" });
         }
-        let Scan { pictures, left_out } = scan(root).unwrap();
+        let Scan { pictures, left_out, .. } = scan(root, false).unwrap();
         assert_eq!(pictures, ["a/IM0001", "a/x.png"]);
         let told: Vec<_> =
             left_out.0.iter().map(|it| (it.reason.as_str(), it.names.join(" "), it.suspicious)).collect();
@@ -293,7 +335,7 @@ mod tests {
 
         std::os::unix::fs::symlink("/nowhere/y.png", root.join("a/y.png")).unwrap();
         write("b/deep/1.png", b"");
-        let problems = scan(root).unwrap_err();
+        let problems = scan(root, false).unwrap_err();
         assert!(problems[0].contains("a/y.png is a link to /nowhere/y.png: "), "{problems:?}");
         assert!(problems[1].contains("has no images of its own, and the 1 in folders below it"), "{problems:?}");
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::facts::ImageFacts;
-use crate::artifact::Labels;
+use crate::artifact::{ALL, Labels};
 use crate::problems::all_or_problems;
 
 /// Images in order, with their classes.
@@ -186,6 +186,10 @@ pub(super) fn classify(
                 problems.push(format!("{place}: class `{label}` is not in `classes`, which has {names}"));
             }
         }
+    }
+    if let Some(row) = labels.iter().position(|label| *label == ALL) {
+        let place = place(row);
+        problems.push(format!("{place}: a class is named `{ALL}`, which stands for all classes together; rename it"));
     }
     (indices, names)
 }

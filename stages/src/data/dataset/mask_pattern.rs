@@ -1,5 +1,9 @@
 //! Names of masks beside their images: the param `mask` of format `folders`.
 
+use std::collections::HashSet;
+
+use super::name_pattern::NamePattern;
+
 /// The place of the image's name in a pattern.
 const STEM: &str = "{stem}";
 
@@ -21,20 +25,14 @@ impl Default for MaskPattern {
 impl MaskPattern {
     /// Parses a pattern. The error is one sentence.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let wrong = |what: &str| format!("`mask` {what}; a pattern such as `{{stem}}_mask*` is expected");
-        let (prefix, rest) = text.split_once(STEM).ok_or_else(|| wrong("has no `{stem}`, the name of the image"))?;
-        let (suffix, open) = rest.strip_suffix('*').map_or((rest, false), |suffix| (suffix, true));
-        if text.contains('/') {
-            return Err(wrong("names a folder, and masks lie beside their images"));
+        let wrong = |what: String| format!("`mask` {what}; a pattern such as `{{stem}}_mask*` is expected");
+        if text.contains(STEM) && text.contains('/') {
+            return Err(wrong("names a folder, and masks lie beside their images".to_owned()));
         }
-        if prefix.contains('*') || suffix.contains('*') || suffix.contains(STEM) {
-            return Err(wrong("may have one `{stem}`, and `*` only as its last letter"));
-        }
-        if suffix.contains('.') {
-            return Err(wrong("leaves out the ending, such as `.png`"));
-        }
+        let NamePattern { prefix, suffix, open } =
+            NamePattern::parse(text, STEM, "the name of the image").map_err(wrong)?;
         if prefix.is_empty() && suffix.is_empty() {
-            return Err(wrong("would take every image for a mask"));
+            return Err(wrong("would take every image for a mask".to_owned()));
         }
         Ok(Self { prefix: prefix.to_lowercase(), suffix: suffix.to_lowercase(), open })
     }
@@ -65,10 +63,12 @@ impl MaskPattern {
 /// Words for masks in names of files.
 const WORDS: [&str; 9] = ["mask", "masks", "segmentation", "seg", "gt", "label", "annotation", "lesion", "roi"];
 
+/// Letters between the name of an image and the word for its mask.
+const SEPARATORS: [char; 4] = ['_', '-', '.', ' '];
+
 /// Returns possible names of the image that a file looks like a mask of, whatever the pattern: `x` for `x-mask_1`,
 /// `x.seg` and `mask_x`. All are in lower case and without endings.
 pub(super) fn lookalike_stems(name: &str) -> Vec<&str> {
-    const SEPARATORS: [char; 4] = ['_', '-', '.', ' '];
     let unnumbered = name.trim_end_matches(|letter: char| letter.is_ascii_digit()).trim_end_matches(SEPARATORS);
     let before = |name: &'_ str, word: &str| -> Option<usize> {
         Some(name.strip_suffix(word)?.strip_suffix(SEPARATORS)?.len()).filter(|length| *length > 0)
@@ -81,9 +81,47 @@ pub(super) fn lookalike_stems(name: &str) -> Vec<&str> {
     WORDS.iter().flat_map(of_word).collect()
 }
 
+/// Guesses the pattern from the names of pictures, if the default is not theirs: `{stem}_segmentation`.
+///
+/// - `names`: folder and file without its ending, in lower case
+///
+/// `None` if no name looks like a mask of another, or if such names have no pattern in common.
+pub(super) fn guess(names: &[(&str, &str)]) -> Option<String> {
+    let all: HashSet<&(&str, &str)> = names.iter().collect();
+    let default = MaskPattern::default();
+    let mut guessed: Option<String> = None;
+    for (folder, name) in names.iter().filter(|(_, name)| default.stems(name).is_empty()) {
+        let stem = lookalike_stems(name).into_iter().find(|stem| all.contains(&(*folder, *stem)));
+        let Some(stem) = stem else { continue };
+        let (prefix, suffix) = match name.strip_prefix(stem) {
+            Some(suffix) => ("", suffix),
+            None => (name.strip_suffix(stem).unwrap_or_default(), ""),
+        };
+        let unnumbered = suffix.trim_end_matches(|letter: char| letter.is_ascii_digit()).trim_end_matches(SEPARATORS);
+        let pattern = format!("{prefix}{STEM}{unnumbered}");
+        match &guessed {
+            Some(other) if other.trim_end_matches('*') != pattern => return None,
+            Some(_) if unnumbered == suffix => {}
+            _ => guessed = Some(if unnumbered == suffix { pattern } else { pattern + "*" }),
+        }
+    }
+    // A dot in a pattern would be that of an ending.
+    guessed.filter(|pattern| MaskPattern::parse(pattern).is_ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patterns_of_masks_are_guessed_if_all_names_agree() {
+        let guessed = |names: &[&'static str]| guess(&names.iter().map(|name| ("a", *name)).collect::<Vec<_>>());
+        assert_eq!(guessed(&["x", "x_segmentation", "y", "y_segmentation"]).as_deref(), Some("{stem}_segmentation"));
+        assert_eq!(guessed(&["x", "x-seg", "x-seg_2", "x-seg_3"]).as_deref(), Some("{stem}-seg*"));
+        assert_eq!(guessed(&["1", "mask_1", "2", "mask_2"]).as_deref(), Some("mask_{stem}"));
+        assert_eq!(guessed(&["x", "x_mask", "y"]), None);
+        assert_eq!(guessed(&["x", "x_seg", "y", "y_gt"]), None);
+    }
 
     #[test]
     fn names_that_look_like_masks_name_their_image_in_every_common_way() {

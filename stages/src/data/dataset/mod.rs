@@ -19,17 +19,22 @@ mod folders;
 mod foreground;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod guess;
 mod left_out;
 mod listing;
 mod load;
+mod look;
 mod manifest;
 mod mask_pattern;
+mod name_pattern;
 mod natural;
 mod nifti;
 mod params;
 mod part;
+mod patient_pattern;
 mod phantom;
 mod picture;
+mod planned;
 mod pseudonym;
 mod raster;
 mod resize;
@@ -56,8 +61,11 @@ use load::{Loaded, Loader};
 use stack::{Stack, cannot_use, stack};
 
 pub use census::{Census, census};
+pub use guess::{Guess, guess};
+pub use look::{Look, Looked, look};
 pub use nifti::Axis;
 pub use params::{Format, Params, Resize};
+pub(crate) use planned::{planned_classes, planned_size};
 pub use resize::{Filter, MaskFilter};
 
 pub(crate) struct Dataset;
@@ -67,8 +75,9 @@ pub(crate) static STAGE: Adaptor<Dataset> = Adaptor::new();
 impl Typed for Dataset {
     const FACTS: Facts = Facts {
         outputs: &[Images::OUTPUT, Labels::OUTPUT, Masks::OUTPUT, Audit::OUTPUT],
+        artifacts: &[Images::FACTS, Labels::FACTS, Masks::FACTS, Audit::FACTS],
         path_fields: &["path"],
-        ..Facts::new("dataset", 3, "reads images, classes, patients and masks, or draws synthetic ones")
+        ..Facts::new(planned::KIND, 3, "reads images, classes, patients and masks, or draws synthetic ones")
     };
     type Params = Params;
 
@@ -122,54 +131,11 @@ fn run(params: &Params, action: &Action, context: &Context<'_>) -> Result<Vec<Ou
     Ok(vec![images, labels.output()?, masks, audit.reported()?])
 }
 
-/// Reads a data set as a run would, and returns the audit alone.
-///
-/// - `params`: checked params of the kind `dataset`, with absolute paths
-///
-/// Errors: all unusable files, one sentence each.
-pub fn check(params: &serde_json::Value) -> Result<Audit, Vec<String>> {
-    let params: Params = serde_json::from_value(params.clone()).map_err(|error| vec![error.to_string()])?;
-    let names = Dataset::files(&params)?;
-    let files = Files::listed(&names);
-    let mut listing = listing(&params, &files, &|| false).map_err(|error| vec![error.to_string()])?;
-    let (names, runs) = (listing.names(), listing.runs());
-    let size = params.size.map(|size| (size, size));
-    let loader = Loader::new(&params, &listing, &files)?;
-    let facts = runs.into_par_iter().flat_map_iter(|run| {
-        let mut found = Vec::with_capacity(run.len());
-        loader.load(run, |index, loaded| {
-            let facts = loaded.map(|loaded| loaded.fitted(size, params.resize.unwrap_or_default()).facts);
-            found.push(facts.map_err(|problem| (index, problem)));
-        });
-        found
-    });
-    let told = |(index, problem): (usize, String)| format!("{}: {problem}", names[index]);
-    let facts = all_or_problems(facts.collect::<Vec<_>>())
-        .map_err(|problems| problems.into_iter().filter(|(_, it)| !it.is_empty()).map(told).collect::<Vec<_>>())?;
-    listing.complete(&facts);
-    let left_out = match params.format {
-        Format::Manifest => manifest::left_out(&params, &files)?,
-        _ => left_out(&params)?,
-    };
-    Ok(Audited { params: &params, listing: &listing, names: &names, facts: &facts, left_out }.audit())
-}
-
-/// Returns params for a path: a manifest if it is a file, or a folder with `labels.csv`; Cheng's set if it has `1.mat`
-/// and so on; else a folder a class.
-pub fn guess(path: &Path) -> serde_json::Value {
-    let format = match () {
-        () if path.is_file() || path.join(manifest::DEFAULT_NAME).is_file() => Format::Manifest,
-        () if cheng::files(path).is_ok() => Format::ChengMat,
-        () => Format::Folders,
-    };
-    serde_json::json!({ "format": format, "path": path })
-}
-
 /// Lists the files that the key says are left out.
 fn left_out(params: &Params) -> Result<LeftOut, Vec<String>> {
     let path = params.path.as_deref().unwrap_or(Path::new(""));
     match params.format {
-        Format::Folders => Ok(folders::scan(path)?.left_out),
+        Format::Folders => Ok(folders::scan(path, folders::is_deep(params))?.left_out),
         Format::ChengMat => cheng::left_out(path),
         // The folder of a manifest may hold anything; `check` looks into it.
         Format::Manifest | Format::Phantom => Ok(LeftOut::default()),

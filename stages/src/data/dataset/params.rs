@@ -2,70 +2,92 @@
 
 use std::path::PathBuf;
 
+use orchestrate_engine::bounds::Bounds;
 use orchestrate_engine::params;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::foreground::Foreground;
 use super::mask_pattern::MaskPattern;
 use super::nifti::Axis;
 use super::part::{Part, PartKind};
+use super::patient_pattern::PatientPattern;
 use super::resize::{Filter, MaskFilter};
 use super::window::Window;
 
 /// Parameters of `kind = "dataset"`. A param that is not set takes the default of the format, if it has one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// Source of the images; default `phantom`, which needs no data.
+    /// Source of the images; the phantom needs no data.
     #[serde(default)]
     pub format: Format,
     /// The manifest (a CSV file, or a folder with `labels.csv`), the folder of classes, or the folder of `.mat` files.
     /// The phantom ignores it, so that one override runs a spec without its data.
+    #[schemars(extend("format" = "path"), example = &"data/manifest.csv")]
     pub path: Option<PathBuf>,
-    /// Height and width of every image after resizing, in pixels, 1..=4096; the aspect ratio is not kept. Default: 64
-    /// for the phantom, else the size of the files, which must then be the same for all.
+    /// Height and width of every image after resizing, in pixels; the aspect ratio is not kept. Default: 64 for the
+    /// phantom (which takes 16 to 1024), else the size of the files, which must then be the same for all.
+    #[schemars(example = 224)]
     pub size: Option<usize>,
-    /// Filters for images and masks of another size.
+    /// Filters for images and masks of another size than `size`.
+    #[schemars(example = Resize::default())]
     pub resize: Option<Resize>,
-    /// Number of images to keep; classes keep their shares, and the first images of each class stay.
+    /// Number of images to keep; classes keep their shares, and the first images of each class stay. Default: all.
+    #[schemars(example = 100)]
     pub limit: Option<usize>,
-    /// Class names in the order of their indices; default: in the order in which the manifest or the sorted folders
-    /// have them.
+    /// Manifest and folders: class names in the order of their indices. Default: in the order in which the manifest or
+    /// the sorted folders have them.
+    #[schemars(example = vec!["meningioma", "glioma", "pituitary"])]
     pub classes: Option<Vec<String>>,
     /// Manifest: column of image files, relative to the manifest; default `image`.
+    #[schemars(example = &"file")]
     pub image: Option<String>,
     /// Manifest: column of mask files; an empty cell is an image without foreground. Default: `mask`, if there is one.
     /// Folders: pattern of mask names without their endings; default `{stem}_mask*`.
+    #[schemars(example = &"{stem}_mask*")]
     pub mask: Option<String>,
     /// Manifest: column of class names; default `label`.
+    #[schemars(example = &"diagnosis")]
     pub label: Option<String>,
     /// Manifest: column of patients; an empty cell is an unknown patient. Default: `patient`, if there is one.
+    /// Folders: pattern of image names that tell it, such as `{patient}_*`; `{patient}/*` is a folder a patient.
+    #[schemars(example = &"patient_id")]
     pub patient: Option<String>,
-    /// Manifest and folders: page of a TIFF with several, from 0. A number for all files, or the manifest's column.
+    /// Manifest and folders: page of a TIFF with several, from 0; a number for all files, or the manifest's column.
     /// Default: column `page`, if there is one.
+    #[schemars(example = 0)]
     pub page: Option<Part>,
     /// The same for frames of DICOM; default: column `frame`, if there is one.
+    #[schemars(example = 0)]
     pub frame: Option<Part>,
     /// The same for slices of NIfTI; default: column `slice`, if there is one, else each slice with a lesion.
+    #[schemars(example = 12)]
     pub slice: Option<Part>,
     /// Manifest and folders: direction in which slices of NIfTI follow each other; default `axial`.
     pub axis: Option<Axis>,
     /// Manifest and folders: pixels of masks that are foreground: a list of levels or label values, or `above-half`.
     /// Default: the brighter one of two levels.
+    #[schemars(example = vec![1, 4])]
     pub foreground: Option<Foreground>,
     /// Manifest and folders: secret from which, and from the id in a DICOM header, the pseudonym of a patient is made.
+    /// Default: ids are not read.
+    #[schemars(example = &"any long text")]
     pub pseudonym_key: Option<String>,
-    /// All but the phantom: intensities that become the levels 0 and 255, for files of more than 8 bits; default
-    /// `minmax`.
+    /// All but the phantom: intensities that become the levels 0 and 255, for files of more than 8 bits: by name, or
+    /// centre and width in the units of the file. Default `minmax`.
+    #[schemars(example = vec![40, 80])]
     pub window: Option<Window>,
-    /// Phantom: number of images, 3..=100000; default 300.
+    /// Phantom: number of images; default 300.
+    #[schemars(example = 90)]
     pub count: Option<usize>,
     /// Phantom: seed of the drawing; default that of the experiment.
+    #[schemars(example = 7)]
     pub seed: Option<u64>,
 }
 
 /// Source of the images.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
     /// Synthetic head slices with three tumour classes, named `phantom-…`.
@@ -80,17 +102,18 @@ pub enum Format {
 }
 
 /// Filters for images and masks of another size.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Resize {
-    /// For images; default `bilinear`.
+    /// Filter for images.
     pub images: Filter,
-    /// For masks; default `nearest`.
+    /// Filter for masks.
     pub masks: MaskFilter,
 }
 
 impl Format {
-    const fn name(self) -> &'static str {
+    /// Returns the name, as in `format = "folders"`.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Phantom => "phantom",
             Self::Manifest => "manifest",
@@ -120,6 +143,12 @@ impl Params {
 }
 
 impl params::Params for Params {
+    const RANGES: &'static [(&'static str, Bounds)] = &[
+        ("size", Bounds::from(1.0).to(4096.0)),
+        ("limit", Bounds::from(1.0)),
+        ("count", Bounds::from(3.0).to(100_000.0)),
+    ];
+
     fn completed(mut self) -> Self {
         if self.format == Format::Phantom {
             self.path = None;
@@ -151,7 +180,7 @@ impl params::Params for Params {
             ("image", self.image.is_some(), &[Manifest]),
             ("mask", self.mask.is_some(), &[Manifest, Folders]),
             ("label", self.label.is_some(), &[Manifest]),
-            ("patient", self.patient.is_some(), &[Manifest]),
+            ("patient", self.patient.is_some(), &[Manifest, Folders]),
             ("page", self.page.is_some(), &[Manifest, Folders]),
             ("frame", self.frame.is_some(), &[Manifest, Folders]),
             ("slice", self.slice.is_some(), &[Manifest, Folders]),
@@ -173,6 +202,9 @@ impl params::Params for Params {
         if let (Folders, Some(Err(problem))) = (self.format, self.mask.as_deref().map(MaskPattern::parse)) {
             problems.push(("mask", problem));
         }
+        if let (Folders, Some(Err(problem))) = (self.format, self.patient.as_deref().map(PatientPattern::parse)) {
+            problems.push(("patient", problem));
+        }
         if let Some(problem) = self.foreground.as_ref().and_then(Foreground::problem) {
             problems.push(("foreground", problem.to_owned()));
         }
@@ -191,17 +223,10 @@ impl params::Params for Params {
         if self.resize.is_some() && self.size.is_none() && self.format != Phantom {
             problems.push(("resize", "`resize` has no effect without `size`".to_owned()));
         }
-        let ranges = [
-            ("size", self.size, if self.format == Phantom { 16..=1024 } else { 1..=4096 }),
-            ("limit", self.limit, 1..=usize::MAX),
-            ("count", self.count, 3..=100_000),
-        ];
-        for (field, value, range) in ranges {
-            if let Some(value) = value.filter(|value| !range.contains(value)) {
-                let too_small = value < *range.start();
-                let (at, bound) = if too_small { ("least", range.start()) } else { ("most", range.end()) };
-                problems.push((field, format!("`{field}` must be at {at} {bound}, not {value}")));
-            }
+        if let (Phantom, Some(size)) = (self.format, self.size)
+            && let Some(broken) = Bounds::from(16.0).to(1024.0).broken_by(size as f64)
+        {
+            problems.push(("size", format!("`size` of the phantom must be {broken}, not {size}")));
         }
         if let Some(classes) = &self.classes {
             if classes.is_empty() {
@@ -214,7 +239,7 @@ impl params::Params for Params {
                 problems.push(("classes", format!("`classes` has `{}` twice", pair[0])));
             }
         }
-        // Of folders, `mask` is a pattern, and the others are not set.
+        // Of folders, `mask` and `patient` are patterns, and the others are not set.
         let columns =
             [("image", &self.image), ("mask", &self.mask), ("label", &self.label), ("patient", &self.patient)];
         for (index, (field, column)) in columns.iter().enumerate() {
@@ -253,6 +278,11 @@ mod tests {
                 "`mask` has no `{stem}`, the name of the image; a pattern such as `{stem}_mask*` is expected",
             ),
             (
+                r#"{"format": "folders", "path": "x", "patient": "pid"}"#,
+                "`patient` has no `{patient}`, the patient in the names of images; a pattern such as `{patient}_*` is \
+                 expected",
+            ),
+            (
                 r#"{"format": "folders", "path": "x", "page": "p"}"#,
                 "`page` must be a number from 0, as folders have no columns",
             ),
@@ -262,10 +292,7 @@ mod tests {
             ),
             (r#"{"format": "folders"}"#, "`path` is missing; format folders reads images from it"),
             (r#"{"format": "folders", "path": "x", "resize": {}}"#, "`resize` has no effect without `size`"),
-            (r#"{"format": "phantom", "size": 8}"#, "`size` must be at least 16, not 8"),
-            (r#"{"format": "phantom", "count": 2}"#, "`count` must be at least 3, not 2"),
-            (r#"{"format": "phantom", "limit": 0}"#, "`limit` must be at least 1, not 0"),
-            (r#"{"format": "folders", "path": "x", "size": 5000}"#, "`size` must be at most 4096, not 5000"),
+            (r#"{"format": "phantom", "size": 8}"#, "`size` of the phantom must be at least 16, not 8"),
             (r#"{"format": "folders", "path": "x", "classes": ["a", "b", "a"]}"#, "`classes` has `a` twice"),
             (r#"{"format": "manifest", "path": "x", "mask": "image"}"#, "`mask` and `image` are both column `image`"),
         ] {

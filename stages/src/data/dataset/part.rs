@@ -1,9 +1,10 @@
 //! Pictures inside a file: pages of TIFF, frames of DICOM, slices of NIfTI, all counted from 0.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The picture to take from files with several.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "a number from 0, or the name of a column of the manifest, is expected")]
 pub enum Part {
     /// The same number for every file.

@@ -4,10 +4,11 @@
 //! The crate `fast_image_resize` lost: it differs from Pillow by a level here and there, and chooses instructions by
 //! the processor.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Filter for an image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Filter {
     /// The pixel at the centre of the new one.
@@ -20,13 +21,13 @@ pub enum Filter {
 }
 
 /// Filter for a mask.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MaskFilter {
     /// The pixel at the centre of the new one.
     #[default]
     Nearest,
-    /// [`Filter::Bilinear`] on grey levels 0 and 255; results above 127 are foreground.
+    /// As for images, on grey levels 0 and 255; results above 127 are foreground.
     Bilinear,
 }
 

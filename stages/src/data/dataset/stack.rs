@@ -8,6 +8,7 @@ use std::mem;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use orchestrate_engine::alike::grouped_texts;
 use orchestrate_engine::stage::{Context, Output, Progress, StageError};
 use rayon::prelude::*;
 
@@ -222,7 +223,10 @@ impl Outcomes {
 pub(super) fn cannot_use(mut problems: Vec<String>) -> StageError {
     match problems.len() {
         1 => StageError::new(problems.remove(0)),
-        count => StageError::new(format!("{count} files cannot be used:\n  {}", problems.join("\n  "))),
+        count => {
+            let shown = grouped_texts(&problems).join("\n  ");
+            StageError::new(format!("{count} files cannot be used:\n  {shown}"))
+        }
     }
 }
 

@@ -5,13 +5,14 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::raster::{Header, Raster, Values};
 use super::resize::Grid;
 
 /// The intensities that become the levels 0 and 255.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "`minmax`, `minmax-volume`, `file` or [centre, width] is expected")]
 pub enum Window {
     /// A range by name.
@@ -25,7 +26,7 @@ pub enum Window {
 }
 
 /// A range by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Named {
     /// From the smallest to the largest value of the picture.

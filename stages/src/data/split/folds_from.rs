@@ -1,12 +1,14 @@
 //! Folds made elsewhere: a column of the manifest, or a MATLAB file such as `cvind.mat` of Cheng's brain tumour set
 //! (figshare 1512427), with one number an image.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use orchestrate_cache::external;
 use orchestrate_engine::stage::FileName;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -102,6 +104,20 @@ impl From<String> for FoldsFrom {
     fn from(text: String) -> Self {
         let is_mat = Path::new(&text).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("mat"));
         if is_mat { Self::File(text.into()) } else { Self::Column(text) }
+    }
+}
+
+impl JsonSchema for FoldsFrom {
+    fn schema_name() -> Cow<'static, str> {
+        "FoldsFrom".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let file = json_schema!({ "type": "string", "format": "path", "description": "The MATLAB file." });
+        json_schema!({ "anyOf": [
+            { "type": "string" },
+            { "type": "object", "properties": { "file": file }, "required": ["file"], "additionalProperties": false },
+        ] })
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use orchestrate_engine::stage::{Content, Output, StageError};
+use orchestrate_engine::stage::{ArtifactFacts, Content, Output, StageError};
 
 use super::similar::{SimilarImages, count, similar};
-use crate::artifact::{Columns, Labels, Rows, Table};
+use crate::artifact::{Columns, LEAKAGE, Labels, Rows, Table};
 
 /// Numbers of images and groups on the training and validation side of each fold, and of those that both sides share.
 ///
@@ -175,7 +175,7 @@ impl SharedGroups {
 }
 
 impl Table for Leakage {
-    const OUTPUT: &'static str = "leakage";
+    const FACTS: &'static ArtifactFacts = &LEAKAGE;
 
     fn columns(&self) -> Result<Columns<'_>, StageError> {
         let mut columns = Columns::new()

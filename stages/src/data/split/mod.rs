@@ -14,8 +14,10 @@ mod sums;
 mod tests;
 mod warnings;
 
+use orchestrate_engine::bounds::Bounds;
 use orchestrate_engine::params;
 use orchestrate_engine::stage::{Action, Context, ExternalFile, Facts, FileName, Output, Port, StageError};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Labels, Split, Table};
@@ -27,25 +29,31 @@ pub use leakage::{Leakage, LeakageRow, SharedGroups};
 pub use similar::SimilarImages;
 
 /// Parameters of `kind = "split"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// Number of folds k, at least 2; an axis such as `fold = { folds = 5 }` supplies it.
+    /// Number of folds k; an axis such as `fold = { folds = 5 }` supplies it.
+    #[schemars(example = 5)]
     pub folds: u32,
     /// Deals out images (groups, with `group`) in random order; without it, in the order of the data set, as
     /// scikit-learn does.
     #[serde(default)]
     pub shuffle: bool,
-    /// Seed of the random order; not set unless `shuffle` is.
+    /// Seed of the random order; not set unless `shuffle` is. Default that of the experiment.
+    #[schemars(example = 7)]
     pub seed: Option<u64>,
-    /// Column whose groups stay together, for example `patient`.
+    /// Column whose groups stay together in one fold. Default: none, each image on its own.
+    #[schemars(example = &"patient")]
     pub group: Option<String>,
     /// Column of the manifest with the fold, 1..=k, of each image; or the path of a `.mat` file with one number an
-    /// image in the variable `cvind`.
+    /// image in the variable `cvind`. Default: folds are cut here.
+    #[schemars(example = &"data/cvind.mat")]
     pub folds_from: Option<FoldsFrom>,
 }
 
 impl params::Params for Params {
+    const RANGES: &'static [(&'static str, Bounds)] = &[("folds", Bounds::from(2.0))];
+
     fn completed(mut self) -> Self {
         // Every stage with a `seed` is given that of the experiment. If nothing is drawn, it must not change the key.
         self.seed = self.shuffle.then(|| self.seed.unwrap_or_default());
@@ -54,9 +62,6 @@ impl params::Params for Params {
 
     fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
-        if self.folds < 2 {
-            problems.push(("folds", "folds must be at least 2".to_owned()));
-        }
         if self.folds_from.is_some() && self.shuffle {
             problems.push(("shuffle", "`shuffle` has no effect on folds that are read with `folds_from`".to_owned()));
         }
@@ -149,6 +154,7 @@ impl Typed for SplitStage {
     const FACTS: Facts = Facts {
         ports: &[Port { name: "labels", reads: &[Labels::OUTPUT], optional: false, many: false }],
         outputs: &[Split::OUTPUT, Leakage::OUTPUT],
+        artifacts: &[Split::FACTS, Leakage::FACTS],
         // A text that ends in `.mat` counts as `{ file = … }`.
         path_fields: &["folds_from.file"],
         ..Facts::new("split", 3, "divides the images into folds for cross-validation and reports leakage")

@@ -11,6 +11,7 @@ use orchestrate_cache::Digest;
 use orchestrate_engine::params;
 use orchestrate_engine::stage::{Action, Context, Facts, Output, Port, StageError};
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{
@@ -28,17 +29,16 @@ use overlap::{Overlap, fill};
 pub use predicted::run_predicted;
 
 /// Parameters of `kind = "score"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// The images to score: `"correct"` (default), those whose class was predicted correctly, or `"all"`. Predicted
-    /// masks are always all scored, as there is no class that could be wrong.
+    /// The images to score. Predicted masks are always all scored, as there is no class that could be wrong.
     #[serde(default)]
     pub images: Which,
 }
 
 /// Choice of the images to score.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Which {
     /// Those whose class was predicted correctly, as in the paper.
@@ -169,6 +169,7 @@ impl Typed for Score {
             Port { name: "masks", reads: &[Masks::OUTPUT], optional: false, many: false },
         ],
         outputs: &[Scores::OUTPUT],
+        artifacts: &[Scores::FACTS],
         batches: true,
         check_ports,
         ..Facts::new(

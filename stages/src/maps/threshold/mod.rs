@@ -8,6 +8,7 @@ use std::sync::Arc;
 use orchestrate_engine::params;
 use orchestrate_engine::stage::{Action, Context, Facts, Output, Port, StageError};
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Cams, Scale, Series, Table, Thresholds};
@@ -18,13 +19,13 @@ use crate::typed::{Adaptor, Typed};
 pub use rule::Rule;
 
 /// Parameters of `kind = "threshold"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// Rule for the grey level: fixed in 0..=255, a percentile such as `"q90"`, or `"otsu"`.
+    /// Rule for the grey level above which a pixel of a heatmap is foreground.
+    #[schemars(example = &"q90")]
     pub threshold: Rule,
-    /// Order of scaling and up-sampling: grey levels are scaled `"after"` up-sampling, or `"before"`; `score` takes it
-    /// from here.
+    /// The step at which maps are scaled to grey levels, before or after up-sampling; `score` takes it from here.
     #[serde(default)]
     pub scale: Scale,
 }
@@ -82,6 +83,7 @@ impl Typed for Threshold {
     const FACTS: Facts = Facts {
         ports: &[Port { name: "cams", reads: &[Cams::OUTPUT], optional: false, many: false }],
         outputs: &[Thresholds::OUTPUT],
+        artifacts: &[Thresholds::FACTS],
         batches: true,
         ..Facts::new("threshold", 2, "finds the grey level above which a pixel of each heatmap counts as foreground")
     };
@@ -160,9 +162,15 @@ mod tests {
         let written = serde_json::json!({ "threshold": "q97.5", "scale": "before" });
         assert_eq!(check("threshold = 'q97.5'\nscale = 'before'"), Ok(written));
         let message = check("threshold = 300\nscale = 'both'").unwrap_err();
-        assert!(message.contains("300: invalid value: integer `300`, expected a grey level in 0..=255"), "{message}");
-        assert!(message.contains("'both': unknown variant `both`, expected `after` or `before`"), "{message}");
-        assert!(check("").unwrap_err().contains("missing field `threshold`"));
+        assert!(
+            message.contains("300: `threshold` must be a number from 0 to 255, a text such as \"q90\" or \"otsu\""),
+            "{message}"
+        );
+        assert!(
+            message.contains("'both': `scale` must be \"after\" or \"before\", not the text \"both\""),
+            "{message}"
+        );
+        assert!(check("").unwrap_err().contains("`threshold` is missing; it is a number from 0 to 255"));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Rules for thresholds, as in a spec: `200`, `"q90"`, `"otsu"`.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -24,6 +26,25 @@ impl Serialize for Rule {
             Self::Percentile(q) => serializer.serialize_str(&format!("q{q}")),
             Self::Otsu => serializer.serialize_str("otsu"),
         }
+    }
+}
+
+impl JsonSchema for Rule {
+    fn schema_name() -> Cow<'static, str> {
+        "Rule".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "type": "number", "minimum": 0, "maximum": 255, "description": "This grey level, for every map." },
+            {
+                "type": "string",
+                "pattern": "^q[0-9]+(\\.[0-9]+)?$",
+                "examples": ["q90"],
+                "description": "A percentile of the grey levels of each map, above `q0` and below `q100`.",
+            },
+            { "const": "otsu", "description": "Otsu's method on the histogram of each map." },
+        ] })
     }
 }
 

@@ -15,19 +15,20 @@ mod inputs;
 mod page;
 mod params;
 mod picture;
+mod planned;
 pub mod provenance;
 mod study;
 mod threshold_chart;
 
-use orchestrate_engine::stage::{Action, Context, Facts, Output, Port, StageError, Weight};
+use orchestrate_engine::stage::{Action, AddedAxes, Context, Facts, Output, Port, StageError, Weight};
 
 use crate::artifact::{
-    Audit, Cams, Confusion, Curve, Figures, Images, Labels as ImageLabels, Masks, PredictedMasks, Scores, Table,
-    Thresholds,
+    Audit, Cams, Confusion, Curve, Figures, Images, Labels as ImageLabels, Masks, PredictedMasks, REPORT, Scores,
+    Table, Thresholds,
 };
 use crate::data::split::Leakage;
 use crate::threads::with_threads;
-use crate::typed::{Adaptor, Typed};
+use crate::typed::{Adaptor, Typed, planned_problems};
 
 pub use params::Params;
 
@@ -58,7 +59,7 @@ pub(crate) struct Report;
 pub(crate) static STAGE: Adaptor<Report> = Adaptor::new();
 
 impl Report {
-    const OUTPUT: &'static str = "report";
+    const OUTPUT: &'static str = REPORT.name;
 }
 
 impl Typed for Report {
@@ -78,6 +79,9 @@ impl Typed for Report {
             Port { name: "audits", reads: &[Audit::OUTPUT], optional: true, many: true },
         ],
         outputs: &[Self::OUTPUT],
+        artifacts: &[&REPORT],
+        check_inputs: Some(|node| planned_problems(node, planned::check)),
+        added_axes: AddedAxes::Gathered,
         // Reading thousands of inputs and drawing hundreds of pictures takes seconds and much memory.
         weight: Weight::Heavy,
         ..Facts::new(

@@ -1,25 +1,32 @@
 //! Parameters of `kind = "report"`.
 
+use orchestrate_engine::bounds::Bounds;
 use orchestrate_engine::params;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::tables::table::{Labels, fold};
 
 /// Parameters of `kind = "report"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Params {
-    /// The heading of the page; default: `"Report"`.
+    /// The heading of the page.
+    #[schemars(example = &"Heatmaps as segmentations")]
     pub title: String,
-    /// Axes over which means are taken, a text or a list; default: `"fold"`. The other gathered axes but that of the
-    /// threshold tell series apart.
+    /// Axes over which means are taken. The other gathered axes but that of the threshold tell series apart.
+    #[schemars(example = vec!["fold", "seed"])]
     pub across: Labels,
-    /// The axis along which thresholds vary; default: `"threshold"`.
+    /// The axis along which thresholds vary.
+    #[schemars(example = &"level")]
     pub threshold: String,
     /// The threshold whose IoU ranks cases and fills the histograms; default: the first.
     #[serde(deserialize_with = "label")]
+    #[schemars(schema_with = "one_label", example = 200)]
     pub at: Option<String>,
-    /// Cases of each series and class beyond best, median and worst, as far as they fit; default 4.
+    /// Cases of each series and class beyond best, median and worst, as far as they fit. More than 100 make a page
+    /// too large to open.
+    #[schemars(example = 8)]
     pub cases: usize,
 }
 
@@ -27,6 +34,11 @@ impl Default for Params {
     fn default() -> Self {
         Self { title: "Report".to_owned(), across: fold(), threshold: "threshold".to_owned(), at: None, cases: 4 }
     }
+}
+
+/// The schema of one label.
+fn one_label(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": ["string", "number", "boolean"] })
 }
 
 /// Reads a label of an axis, which may be written as a number.
@@ -40,11 +52,10 @@ fn label<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D
 }
 
 impl params::Params for Params {
+    const RANGES: &'static [(&'static str, Bounds)] = &[("cases", Bounds::from(0.0).to(100.0))];
+
     fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
-        if self.cases > 100 {
-            problems.push(("cases", "more than 100 cases a series and class make a page too large to open".to_owned()));
-        }
         if self.across.0.contains(&self.threshold) {
             problems.push(("across", format!("`{}` is the axis of the threshold", self.threshold)));
         }

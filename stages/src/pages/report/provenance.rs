@@ -26,6 +26,8 @@ pub struct Provenance {
     pub overrides: Vec<String>,
     /// Facts about the study and the run that made the report, as (name, value): spec, version, devices and so on.
     pub facts: Vec<(String, String)>,
+    /// The drawing of the study's stages, as SVG, and the same in words, a line a stage.
+    pub graph: Option<(String, Vec<String>)>,
     /// The report's own node first, then all nodes that it depends on, directly or not, in the order of the plan.
     pub nodes: Vec<NodeSource>,
 }
@@ -74,8 +76,12 @@ pub fn add(page: &str, provenance: &Provenance) -> Option<String> {
     let (before, rest) = page.split_once(HEADER_MARK)?;
     let (header, rest) = rest.split_once(CONTENTS_MARK)?;
     let (between, after) = rest.split_once(BODY_MARK)?;
-    let contents = html! { a href="#computing" { "Computing" } " " a href="#provenance" { "Where numbers come from" } };
-    let added = [overrides(&provenance.overrides), contents, sections(provenance)].map(Markup::into_string);
+    let contents = html! {
+        @if provenance.graph.is_some() { a href="#graph" { "Graph" } " " }
+        a href="#computing" { "Computing" } " " a href="#provenance" { "Where numbers come from" }
+    };
+    let body = html! { (graph(provenance)) (sections(provenance)) };
+    let added = [overrides(&provenance.overrides), contents, body].map(Markup::into_string);
     Some([before, &added[0], header, &added[1], between, &added[2], after].concat())
 }
 
@@ -84,6 +90,36 @@ fn overrides(overrides: &[String]) -> Markup {
         @if !overrides.is_empty() {
             p class="overrides" {
                 "The spec with " @for text in overrides { code { span class="flag" { "--set" } " " (text) } " " }
+            }
+        }
+    }
+}
+
+/// Returns the id of the section about the results of a kind of stage, if a page has it.
+pub fn section(page: &str, kind: &str) -> Option<&'static str> {
+    let id = match kind {
+        "dataset" | "split" => "data",
+        "train" | "segment" => "training",
+        "cam" | "predict-masks" => "cases",
+        "threshold" | "score" => "thresholds",
+        "table" | "compare" => "tables",
+        "classify" => "confusion",
+        _ => return None,
+    };
+    page.contains(&format!("<section id=\"{id}\">")).then_some(id)
+}
+
+fn graph(provenance: &Provenance) -> Markup {
+    html! {
+        @if let Some((svg, words)) = &provenance.graph {
+            section id="graph" {
+                h2 { "The study as a graph" }
+                p { "A box is a stage. Select one to see its results above." }
+                (PreEscaped(svg))
+                details {
+                    summary { "The same in words" }
+                    ul { @for line in words { li { (line) } } }
+                }
             }
         }
     }
@@ -209,6 +245,7 @@ mod tests {
         let provenance = Provenance {
             overrides: vec!["axes.fold=[\"<i>\"]".to_owned()],
             facts: vec![("spec".to_owned(), "a<b>.toml".to_owned())],
+            graph: Some(("<svg></svg>".to_owned(), vec!["train, over <fold>".to_owned()])),
             nodes: vec![node("train[fold=1]", 61_000), node("train[fold=2]", 60_000)],
         };
         let page = add(&page, &provenance).unwrap();
@@ -218,11 +255,21 @@ mod tests {
                 && page.contains("--set</span> axes.fold=[&quot;&lt;i&gt;&quot;]"),
             "{page}"
         );
+        assert!(page.contains("<svg></svg>") && page.contains("over &lt;fold&gt;") && page.contains("href=\"#graph\""));
         assert!(page.contains("2 min 01 s") && page.contains(">cpu<") && page.contains(">f32<"), "{page}");
         assert_eq!(page.matches("</script>").count(), 1);
         let data = page.split("provenance-data\">").nth(1).unwrap().split("</script>").next().unwrap();
         let data: serde_json::Value = serde_json::from_str(data).unwrap();
         assert_eq!(data[0]["point"][0][1], "</script><b>");
+    }
+
+    #[test]
+    fn a_kind_leads_to_its_section_if_the_page_has_it() {
+        let page = "<section id=\"training\"><h2>";
+        assert_eq!(
+            (section(page, "train"), section(page, "table"), section(page, "command")),
+            (Some("training"), None, None)
+        );
     }
 
     #[test]

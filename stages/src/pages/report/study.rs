@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use orchestrate_engine::stage::{Item, Label, StageError};
+use orchestrate_engine::stage::{InputProblem, Item, Label, StageError};
 use rayon::prelude::*;
 
 use super::params::Params;
@@ -134,17 +134,7 @@ impl Study {
             let images = images.collect();
             study.inputs.push(Scored { labels: item.labels.clone(), point, images });
         }
-        study.at = match &params.at {
-            None => study.thresholds.first().cloned(),
-            Some(at) if study.thresholds.contains(at) => Some(at.clone()),
-            Some(at) => {
-                let known = study.thresholds.join(", ");
-                return Err(StageError::new(format!(
-                    "`at = {at}` is a value of `{}` that no input has; there are: {known}",
-                    params.threshold
-                )));
-            }
-        };
+        study.at = ranking_threshold(params, &study.thresholds).map_err(InputProblem::failure)?;
         Ok(study)
     }
 
@@ -173,6 +163,19 @@ impl Study {
         let values: Vec<f64> = groups.iter().filter(|(_, _, n)| *n > 0).map(|(_, sum, n)| sum / *n as f64).collect();
         let (mean, sd) = mean_sd(&values);
         Some(Mean { mean: mean?, sd, n: groups.iter().map(|(_, _, n)| n).sum(), groups: values.len() })
+    }
+}
+
+/// Returns the threshold that ranks: `at`, by default the first. Errors: a threshold that no input has.
+pub(super) fn ranking_threshold(params: &Params, thresholds: &[String]) -> Result<Option<String>, InputProblem> {
+    match &params.at {
+        None => Ok(thresholds.first().cloned()),
+        Some(at) if thresholds.contains(at) => Ok(Some(at.clone())),
+        Some(at) => {
+            let (along, known) = (&params.threshold, thresholds.join(", "));
+            let message = format!("`at = {at}` is a value of `{along}` that no input has; there are: {known}");
+            Err(InputProblem::param("at", message))
+        }
     }
 }
 

@@ -10,7 +10,7 @@ mod plot;
 mod swept;
 mod text;
 
-use orchestrate_engine::stage::{Item, StageError};
+use orchestrate_engine::stage::{InputProblem, Item, StageError};
 
 use crate::artifact::{Levels, Scores, Statistic};
 use crate::tables::first_seen::push_once;
@@ -75,7 +75,7 @@ fn add(swept: &mut Swept, question: &Question<'_>, input: &Input, several: bool)
     };
     let inputs = read(&query, &input.items)?;
     swept.synthetic |= inputs.synthetic;
-    let gathered = gather(&query, &inputs)?;
+    let gathered = gather(&query, &inputs).map_err(InputProblem::failure)?;
     let values = &gathered.columns[0].values;
     for value in values {
         push_once(&mut swept.values, value);

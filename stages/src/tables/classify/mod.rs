@@ -2,7 +2,10 @@
 
 use orchestrate_cache::Digest;
 use orchestrate_engine::params;
-use orchestrate_engine::stage::{Action, Context, Facts, Item, Label, Output, Port, StageError};
+use orchestrate_engine::stage::{
+    Action, Context, Facts, InputProblem, Item, Label, Output, PlannedNode, Port, StageError,
+};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{ALL, AxisColumns, Confusion, Metrics, Predictions, Table, is_synthetic};
@@ -11,11 +14,14 @@ use crate::tables::table::mean_sd;
 use crate::typed::{Adaptor, Typed};
 
 /// Parameters of `kind = "classify"`: none.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {}
 
 impl params::Params for Params {}
+
+/// The name of the kind.
+pub(crate) const KIND: &str = "classify";
 
 /// The labels of gathered axes of one input, in the order of the axes.
 pub type AxisLabels = Vec<Label>;
@@ -55,6 +61,20 @@ pub fn run(inputs: &[(AxisLabels, Predictions)]) -> Result<(Metrics, Confusion),
         }
     }
     Ok((metrics, confusion))
+}
+
+/// Returns the metrics of a node of this kind before it runs, without values.
+pub(crate) fn planned(node: &dyn PlannedNode, classes: &[String]) -> Result<Metrics, InputProblem> {
+    let items = node.items("predictions");
+    let inputs = items.iter().map(|item| {
+        let labels = item.labels.iter().map(|(axis, label)| ((*axis).into(), (*label).into()));
+        (labels.collect(), Predictions { classes: classes.to_vec(), ..Predictions::default() })
+    });
+    let problem = |error: StageError| InputProblem::port("predictions", error);
+    let (metrics, confusion) = run(&inputs.collect::<Vec<_>>()).map_err(problem)?;
+    metrics.columns().and_then(|columns| columns.check()).map_err(problem)?;
+    confusion.columns().and_then(|columns| columns.check()).map_err(problem)?;
+    Ok(metrics)
 }
 
 /// Returns a hash of the name of an image.
@@ -145,8 +165,10 @@ impl Typed for Classify {
     const FACTS: Facts = Facts {
         ports: &[Port { name: "predictions", reads: &[Predictions::OUTPUT], optional: false, many: true }],
         outputs: &[Metrics::OUTPUT, Confusion::OUTPUT],
+        artifacts: &[Metrics::FACTS, Confusion::FACTS],
+        check_inputs: Some(|node| planned(node, &[]).err().into_iter().collect()),
         ..Facts::new(
-            "classify",
+            KIND,
             2,
             "measures how well the classes were predicted: accuracy, macro precision, recall, F1, confusion",
         )

@@ -11,15 +11,17 @@ mod wilcoxon;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use orchestrate_engine::stage::{Action, Context, Facts, Input, Item, Output, Port, StageError};
+use orchestrate_engine::stage::{
+    Action, AddedAxes, Context, Facts, Input, InputProblem, Item, Output, PlannedNode, Port, StageError,
+};
 use rayon::prelude::*;
 
 use crate::artifact::{Cell, Figures, Labels, Levels, PairedTest, Scores, Statistic, Table as _};
 use crate::tables::bootstrap::{Bootstrap, Sample};
 use crate::tables::table::{
-    CORRECT, Figure, Gathered, Groups, ImageUnits, cell, constant, correct, gather, mean_sd, output, read,
+    CORRECT, Figure, Gathered, Groups, ImageUnits, cell, constant, correct, gather, mean_sd, output, planned, read,
 };
-use crate::typed::{Adaptor, Typed};
+use crate::typed::{Adaptor, Typed, planned_problems};
 
 pub use params::Params;
 
@@ -31,17 +33,14 @@ pub fn run(params: &Params, items: &[Item], labels: Option<&Input>) -> Result<Fi
     let query = params.query();
     let inputs = read(&query, items)?;
     let units = ImageUnits::of(&inputs.images, labels)?;
-    let gathered = gather(&query, &inputs)?;
-    let axis = gathered.across.iter().position(|levels| levels.name == params.axis.name());
-    let axis = axis.ok_or_else(|| StageError::new("`axis` is along no input that is kept"))?;
-    let values = &gathered.across[axis].values;
-    let index = |label: &String| values.iter().position(|value| value == label).expect("labels were kept by name");
+    let gathered = gather(&query, &inputs).map_err(InputProblem::failure)?;
+    let axis = axis_of(params, &gathered).map_err(InputProblem::failure)?;
 
     let mut cells = Vec::new();
     let mut names = Vec::new();
     let mut remarks = images_of_sides(&gathered, axis);
     for pair in params.pairs() {
-        let sides = pair.each_ref().map(index);
+        let sides = sides_of(&pair, axis, &gathered).map_err(InputProblem::failure)?;
         let [first, second] = &pair;
         let name = format!("{second} − {first}");
         let compared = gathered.cells.par_iter().map(|(coordinates, groups)| {
@@ -50,14 +49,7 @@ pub fn run(params: &Params, items: &[Item], labels: Option<&Input>) -> Result<Fi
             Some(Cell { labels, ..cell })
         });
         let compared: Vec<Option<Cell>> = compared.collect();
-        let before = cells.len();
         cells.extend(compared.into_iter().flatten());
-        if cells.len() == before {
-            return Err(StageError::new(format!(
-                "`{first}` and `{second}` are never in the same cell; an input that does not vary along a row \
-                 or column can be compared if that is kept to one value with `only` instead"
-            )));
-        }
         names.push(name);
     }
     let mut rows = vec![Levels { name: params.axis.name().to_owned(), values: names }];
@@ -76,6 +68,43 @@ pub fn run(params: &Params, items: &[Item], labels: Option<&Input>) -> Result<Fi
         remarks,
         ..Figures::default()
     })
+}
+
+/// Returns the position among `across` of the axis along which inputs are compared.
+fn axis_of(params: &Params, gathered: &Gathered<'_>) -> Result<usize, InputProblem> {
+    let axis = gathered.across.iter().position(|levels| levels.name == params.axis.name());
+    axis.ok_or_else(|| InputProblem::param("axis", "`axis` is along no input that is kept"))
+}
+
+/// Returns the coordinates of both sides of a pair along the axis. Errors: they share no cell.
+fn sides_of(pair: &[String; 2], axis: usize, gathered: &Gathered<'_>) -> Result<[usize; 2], InputProblem> {
+    let values = &gathered.across[axis].values;
+    let index = |label: &String| values.iter().position(|value| value == label).expect("labels were kept by name");
+    let sides = pair.each_ref().map(index);
+    let has = |groups: &Groups<'_>, side: usize| groups.keys().any(|coordinates| coordinates[axis] == side);
+    if gathered.cells.values().any(|groups| sides.iter().all(|side| has(groups, *side))) {
+        return Ok(sides);
+    }
+    let [first, second] = pair;
+    let message = format!(
+        "`{first}` and `{second}` are never in the same cell; an input that does not vary along a row or column can be \
+         compared if that is kept to one value with `only` instead"
+    );
+    Err(InputProblem::param("between", message).written(second))
+}
+
+/// Finds the contradictions between params and inputs that [`run`] would find.
+fn check(params: &Params, node: &dyn PlannedNode) -> Result<(), InputProblem> {
+    let query = params.query();
+    let Some(inputs) = planned(&query, node)? else { return Ok(()) };
+    let gathered = gather(&query, &inputs)?;
+    let axis = axis_of(params, &gathered)?;
+    for pair in params.pairs() {
+        sides_of(&pair, axis, &gathered)?;
+    }
+    let Gathered { mut rows, columns, metric, .. } = gathered;
+    rows.insert(0, Levels { name: params.axis.name().to_owned(), values: Vec::new() });
+    Figures { rows, columns, metric, statistic: Statistic::Difference, ..Figures::default() }.check_names(true)
 }
 
 /// Returns remarks on the images of each value of the axis: the share classified correctly, as only those count, and
@@ -173,6 +202,9 @@ impl Typed for Compare {
             Port { name: "labels", reads: &[Labels::OUTPUT], optional: true, many: true },
         ],
         outputs: &[Figures::OUTPUT],
+        artifacts: &[Figures::FACTS],
+        check_inputs: Some(|node| planned_problems(node, check)),
+        added_axes: AddedAxes::Listed("rows"),
         ..Facts::new(
             "compare",
             2,

@@ -2,51 +2,65 @@
 
 use std::collections::BTreeMap;
 
+use orchestrate_engine::bounds::Bounds;
 use orchestrate_engine::params;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::tables::bootstrap::{self, Bootstrap};
-use crate::tables::table::{Dimension, Labels, LesionSizes, Query, digits, digits_problem, fold};
+use crate::tables::table::{Dimension, Labels, LesionSizes, Query, RANGES, digits, fold};
 
 /// Parameters of `kind = "compare"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
     /// The title of the comparison.
+    #[schemars(example = &"Table 5. VGG-16 against its modification")]
     pub title: Option<String>,
-    /// The axis along which inputs are compared, `"model"`; several names in brackets make one, as in the rows of a
-    /// table.
+    /// The axis along which inputs are compared; several names in brackets make one, as in the rows of a table.
+    #[schemars(example = &"model")]
     pub axis: Dimension,
-    /// Two of its values, `["vgg16", "modified-vgg16"]`, or a list of such pairs; the difference is the second minus
-    /// the first.
+    /// Two of its values, or a list of such pairs; the difference is the second minus the first.
+    #[schemars(example = vec!["vgg16", "modified-vgg16"])]
     pub between: Vec<Labels>,
     /// Names whose values make the rows below each pair; as for a table.
     #[serde(default)]
+    #[schemars(example = vec!["threshold"])]
     pub rows: Vec<Dimension>,
     /// Names whose values make the columns; as for a table.
     #[serde(default)]
+    #[schemars(example = vec!["label"])]
     pub columns: Vec<Dimension>,
-    /// The metric that is compared, `iou` unless `metric` is in `rows` or `columns`.
+    /// The metric that is compared: `iou`, `dice`, `precision` or `recall`; default `iou`, unless `metric` is in `rows`
+    /// or `columns`.
+    #[schemars(example = &"dice")]
     pub value: Option<String>,
     /// Names along which images are paired: a value of one fold and seed with one of the same fold and seed.
     #[serde(default = "fold")]
+    #[schemars(example = vec!["fold", "seed"])]
     pub across: Labels,
     /// Values to keep, by name; as for a table.
     #[serde(default)]
+    #[schemars(example = serde_json::json!({ "threshold": 200 }))]
     pub only: BTreeMap<String, Labels>,
     /// The division into the dimension `lesion_size`; as for a table.
+    #[schemars(example = &"tertiles")]
     pub lesion_sizes: Option<LesionSizes>,
     /// Share of the resamples in the interval.
     #[serde(default = "level")]
+    #[schemars(example = 0.9)]
     pub level: f64,
-    /// Number of resamples of the interval, 100..=1000000.
+    /// Number of resamples of the interval.
     #[serde(default = "resamples")]
+    #[schemars(example = 10000)]
     pub resamples: u32,
     /// Seed of the resamples; default that of the experiment.
+    #[schemars(example = 7)]
     #[serde(default)]
     pub seed: u64,
     /// Digits after the point, where people read the table.
     #[serde(default = "digits")]
+    #[schemars(example = 2)]
     pub digits: u8,
 }
 
@@ -59,6 +73,8 @@ fn resamples() -> u32 {
 }
 
 impl params::Params for Params {
+    const RANGES: &'static [(&'static str, Bounds)] = RANGES;
+
     fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = self.query().problems();
         if self.pairs().is_empty() {
@@ -72,8 +88,6 @@ impl params::Params for Params {
             let message = format!("`between` says already which values of `{}` are kept", self.axis.name());
             problems.push(("only", message));
         }
-        problems.extend(Bootstrap::problems(Some(self.level), Some(self.resamples)));
-        problems.extend(digits_problem(self.digits));
         problems
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use orchestrate_engine::stage::{Item, StageError};
+use orchestrate_engine::stage::{InputProblem, Item, StageError};
 use rayon::prelude::*;
 
 use super::lesion::{LESION_SIZE, LesionSizes, SizeBins};
@@ -21,14 +21,8 @@ pub(super) struct ImageList {
 
 impl ImageList {
     pub(super) fn of(query: &Query, items: &[Item]) -> Result<Self, StageError> {
-        let named = items.iter().find_map(|item| item.label(LESION_SIZE)).filter(|_| query.lesion_sizes.is_some());
-        if let Some(label) = named {
-            let message = format!(
-                "an axis is named `{LESION_SIZE}` (`{label}` for one), as the dimension that `lesion_sizes` makes; \
-                 rename it"
-            );
-            return Err(StageError::input("scores", message));
-        }
+        let label = items.iter().find_map(|item| item.label(LESION_SIZE));
+        query.check_lesion_axis(label).map_err(InputProblem::failure)?;
         let needs_sizes = query.keeps_images || query.lesion_sizes == Some(LesionSizes::Tertiles);
         let sizes = if needs_sizes { sizes(items)? } else { BTreeSet::new() };
         let bins = query.lesion_sizes.as_ref().map(|lesions| lesions.bins(&sizes));

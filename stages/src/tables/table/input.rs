@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use orchestrate_engine::nearest;
-use orchestrate_engine::stage::{Item, StageError};
+use orchestrate_engine::stage::{InputProblem, Item, StageError};
 use rayon::prelude::*;
 
 use super::image_list::ImageList;
@@ -48,14 +48,19 @@ pub(crate) struct LabelledFigure {
 
 impl LabelledFigure {
     /// A figure of an input, with labels beside those of its gathered axes.
-    fn new(item: &Item, inner: &[(&str, &str)], figure: Figure) -> Self {
-        let outer = item.labels.iter().map(|(axis, label)| (&**axis, &**label));
-        let labels = outer.chain(inner.iter().copied()).filter(|(_, label)| !label.is_empty());
+    pub(super) fn new(outer: &[(&str, &str)], inner: &[(&str, &str)], figure: Figure) -> Self {
+        let labels = outer.iter().chain(inner).filter(|(_, label)| !label.is_empty());
         Self {
-            labels: labels.map(|(name, label)| (name.to_owned(), label.to_owned())).collect(),
+            labels: labels.map(|&(name, label)| (name.to_owned(), label.to_owned())).collect(),
             figure,
             collapse: None,
         }
+    }
+
+    /// The name of an axis that is also a column.
+    fn repeated(&self) -> Option<&str> {
+        let names = || self.labels.iter().map(|(name, _)| name.as_str());
+        names().enumerate().find(|(index, name)| names().take(*index).any(|other| other == *name)).map(|(_, name)| name)
     }
 
     /// The label along an axis or column, if the input varies along it.
@@ -100,20 +105,39 @@ pub(crate) fn read(query: &Query, items: &[Item]) -> Result<TableInputs, StageEr
     let numbers = ImageNumbers::default();
     let read_item = |last: &mut ReadNames, item| read_item(query, &images, &numbers, last, item);
     let read: Vec<ItemFigures> = items.par_iter().map_init(ReadNames::default, read_item).collect::<Result<_, _>>()?;
-    if read.iter().any(|item| item.is_scores) && !read.iter().all(|item| item.is_scores) {
-        return Err(StageError::input("scores", "some inputs are scores and some metrics; a table takes either"));
-    }
+    check_outputs(read.iter().map(|item| item.is_scores)).map_err(InputProblem::failure)?;
     let synthetic = read.iter().any(|item| item.synthetic);
-    let mut figures: Vec<LabelledFigure> = read.into_iter().flat_map(|item| item.figures).collect();
-    check_names(query, &dimensions(&figures))?;
-    for dimension in query.merged() {
-        merge(&mut figures, dimension)?;
+    let figures = read.into_iter().flat_map(|item| item.figures).collect();
+    let inputs = TableInputs::of(query, figures).map_err(InputProblem::failure)?;
+    Ok(TableInputs { synthetic, images: images.names, ..inputs })
+}
+
+/// Refuses a mixture of scores and metrics.
+pub(super) fn check_outputs(mut is_scores: impl Iterator<Item = bool>) -> Result<(), InputProblem> {
+    let first = is_scores.next();
+    match is_scores.all(|is_scores| Some(is_scores) == first) {
+        true => Ok(()),
+        false => Err(InputProblem::port("scores", "some inputs are scores and some metrics; a table takes either")),
     }
-    Ok(TableInputs { dimensions: dimensions(&figures), figures, synthetic, images: images.names })
+}
+
+impl TableInputs {
+    /// Makes dimensions of the labels of all figures, as the query wants them.
+    pub(super) fn of(query: &Query, mut figures: Vec<LabelledFigure>) -> Result<Self, InputProblem> {
+        check_names(query, &dimensions(&figures))?;
+        if let Some(name) = figures.iter().find_map(LabelledFigure::repeated) {
+            let message = format!("an axis is named `{name}`, as a column of the input is; rename the axis");
+            return Err(InputProblem::port("scores", message));
+        }
+        for dimension in query.merged() {
+            merge(&mut figures, dimension)?;
+        }
+        Ok(Self { dimensions: dimensions(&figures), figures, synthetic: false, images: Vec::new() })
+    }
 }
 
 /// Turns labels along any of several names into labels along the first of them.
-fn merge(figures: &mut [LabelledFigure], dimension: &Dimension) -> Result<(), StageError> {
+fn merge(figures: &mut [LabelledFigure], dimension: &Dimension) -> Result<(), InputProblem> {
     let mut origins: HashMap<String, &str> = HashMap::new();
     for LabelledFigure { labels, .. } in figures {
         let index = |name: &String| labels.iter().position(|(other, _)| other == name);
@@ -122,16 +146,17 @@ fn merge(figures: &mut [LabelledFigure], dimension: &Dimension) -> Result<(), St
         let (along, label) = &mut labels[index];
         dimension.name().clone_into(along);
         if let Some(other) = origins.insert(label.clone(), name).filter(|other| other != name) {
-            return Err(StageError::new(format!(
+            let message = format!(
                 "`{label}` is a label along both `{other}` and `{name}`, which make one dimension; give one of them \
                  another name: `{{ name = \"…\" }}`"
-            )));
+            );
+            return Err(InputProblem::param("rows", message).written(name));
         }
     }
     Ok(())
 }
 
-fn check_names(query: &Query, all: &[Levels]) -> Result<(), StageError> {
+fn check_names(query: &Query, all: &[Levels]) -> Result<(), InputProblem> {
     let names: Vec<&str> = all.iter().map(|levels| levels.name.as_str()).collect();
     let of_dimensions =
         query.by_field().flat_map(|(field, dimension)| dimension.0.iter().map(move |name| (field, name)));
@@ -142,18 +167,19 @@ fn check_names(query: &Query, all: &[Levels]) -> Result<(), StageError> {
         if !names.contains(&name.as_str()) {
             let near = nearest(name, names.iter().copied());
             let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            return Err(StageError::new(format!(
-                "`{field}` names `{name}`, along which no input varies; the inputs vary along: {}{near}",
-                names.join(", ")
-            )));
+            let names = names.join(", ");
+            let message =
+                format!("`{field}` names `{name}`, along which no input varies; the inputs vary along: {names}{near}");
+            return Err(InputProblem::param(field, message).written(name));
         }
     }
     for dimension in query.merged().filter(|dimension| dimension.0.len() > 1) {
         if let Some(name) = dimension.0[1..].iter().find(|name| query.only.contains_key(*name)) {
             let first = dimension.name();
-            return Err(StageError::new(format!(
+            let message = format!(
                 "`only` names `{name}`, but its labels are those of `{first}` here; write them under `{first}`"
-            )));
+            );
+            return Err(InputProblem::param("only", message).written(name));
         }
     }
     Ok(())
@@ -213,8 +239,9 @@ fn scores(
     let labels: Vec<String> = all().chain(classes.into_iter().filter(|_| query.uses("label"))).collect();
     let sizes: Vec<String> = all().chain(images.bins.iter().flat_map(|bins| bins.labels())).collect();
 
+    let outer = outer_labels(item);
     let mut figures = Vec::new();
-    for metric in metrics_of_scores(query)? {
+    for metric in metrics_of_scores(query).map_err(InputProblem::failure)? {
         let mut sums = vec![(Figure::default(), Vec::new()); labels.len() * sizes.len()];
         for (row, value) in rows.optional_float(metric)?.into_iter().enumerate() {
             let own_label = Some(classes_of_rows[row] as usize + 1).filter(|_| query.uses("label"));
@@ -238,7 +265,7 @@ fn scores(
             });
             let mut inner = vec![("metric", metric), ("label", label.as_str())];
             inner.extend(images.bins.as_ref().map(|_| (LESION_SIZE, size.as_str())));
-            figures.push(LabelledFigure::new(item, &inner, figure));
+            figures.push(LabelledFigure::new(&outer, &inner, figure));
         }
     }
     Ok(ItemFigures { figures, is_scores: true, synthetic: last.synthetic })
@@ -260,7 +287,7 @@ impl Figure {
 }
 
 /// Returns the metrics that the table may show, so that no other column is read.
-fn metrics_of_scores(query: &Query) -> Result<Vec<&'static str>, StageError> {
+pub(super) fn metrics_of_scores(query: &Query) -> Result<Vec<&'static str>, InputProblem> {
     if query.lays_out("metric") || query.only.contains_key("metric") && query.metric.is_none() {
         return Ok(Scores::METRICS.to_vec());
     }
@@ -271,22 +298,41 @@ fn metrics_of_scores(query: &Query) -> Result<Vec<&'static str>, StageError> {
     }
 }
 
-fn no_such_metric(wanted: &str, names: &str) -> StageError {
-    StageError::new(format!("`value = \"{wanted}\"` is no metric of the input; its metrics: {names}"))
+fn no_such_metric(wanted: &str, names: &str) -> InputProblem {
+    let near = nearest(wanted, names.split(", ")).map(|near| format!("; did you mean `{near}`?"));
+    let near = near.unwrap_or_default();
+    let message = format!("`value = \"{wanted}\"` is no metric of the input; its metrics: {names}{near}");
+    InputProblem::param("value", message)
+}
+
+fn outer_labels(item: &Item) -> Vec<(&str, &str)> {
+    item.labels.iter().map(|(axis, label)| (&**axis, &**label)).collect()
 }
 
 /// Reads the figures that `classify` made.
 fn metrics(query: &Query, item: &Item) -> Result<ItemFigures, StageError> {
+    let table = Metrics::from_item(item)?;
+    let synthetic = table.synthetic;
+    let figures = figures_of_metrics(query, &outer_labels(item), table).map_err(InputProblem::failure)?;
+    Ok(ItemFigures { figures, is_scores: false, synthetic })
+}
+
+/// Makes a figure of each wanted metric; `outer` are the labels of the input.
+pub(super) fn figures_of_metrics(
+    query: &Query,
+    outer: &[(&str, &str)],
+    table: Metrics,
+) -> Result<Vec<LabelledFigure>, InputProblem> {
     if query.at_most.is_some() {
-        return Err(StageError::input("scores", "a share is one of images, but the input is metrics, not scores"));
+        let message = "a share is one of images, but the input is metrics, not scores";
+        return Err(InputProblem::port("scores", message));
     }
     if query.keeps_images || query.lesion_sizes.is_some() {
         let message = "a value an image is needed, but the input is metrics, not scores";
-        return Err(StageError::input("scores", message));
+        return Err(InputProblem::port("scores", message));
     }
-    let table = Metrics::from_item(item)?;
     let collapses: Vec<Arc<Collapse>> = table.collapses().into_iter().map(Arc::new).collect();
-    let Metrics { axes, metrics, labels, values, counts, image_hashes, synthetic, .. } = table;
+    let Metrics { axes, metrics, labels, values, counts, image_hashes, .. } = table;
     let is_wanted = |metric: &String| query.metric.as_ref().is_none_or(|wanted| wanted == metric);
     if let Some(wanted) = query.metric.as_ref().filter(|_| !metrics.iter().any(is_wanted)) {
         let mut names = Vec::new();
@@ -303,10 +349,10 @@ fn metrics(query: &Query, item: &Item) -> Result<ItemFigures, StageError> {
             let set = image_hashes.get(row).map_or(ImageSet::Unknown, |&hash| ImageSet::Hash(hash));
             let figure = Figure { value: values[row], n: counts[row], set, ..Figure::default() };
             let collapse = collapses.iter().find(|collapse| collapse.rows.contains(&row)).map(Arc::clone);
-            figures.push(LabelledFigure { collapse, ..LabelledFigure::new(item, &inner, figure) });
+            figures.push(LabelledFigure { collapse, ..LabelledFigure::new(outer, &inner, figure) });
         }
     }
-    Ok(ItemFigures { figures, is_scores: false, synthetic })
+    Ok(figures)
 }
 
 fn dimensions(figures: &[LabelledFigure]) -> Vec<Levels> {

@@ -1,7 +1,9 @@
 //! Names and labels as a spec writes them: one of them, or a list.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -17,6 +19,19 @@ impl Dimension {
     /// The name of the dimension.
     pub fn name(&self) -> &str {
         self.0.first().map_or("", String::as_str)
+    }
+}
+
+impl JsonSchema for Dimension {
+    fn schema_name() -> Cow<'static, str> {
+        "Dimension".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "type": "string" },
+            { "type": "array", "items": { "type": "string" }, "minItems": 1 },
+        ] })
     }
 }
 
@@ -39,6 +54,17 @@ impl<'de> Deserialize<'de> for Dimension {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Labels(pub Vec<String>);
+
+impl JsonSchema for Labels {
+    fn schema_name() -> Cow<'static, str> {
+        "Labels".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let label = || json_schema!({ "type": ["string", "number", "boolean"] });
+        json_schema!({ "anyOf": [label(), { "type": "array", "items": label() }] })
+    }
+}
 
 impl<'de> Deserialize<'de> for Labels {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -1,9 +1,11 @@
 //! Division of images by the size of their lesion: the foreground pixels of the ground truth, at the network's input
 //! size.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -75,6 +77,19 @@ fn tertiles(mut sizes: Vec<u32>) -> Vec<u32> {
     edges.dedup();
     edges.retain(|&edge| edge <= sizes[last]);
     edges
+}
+
+impl JsonSchema for LesionSizes {
+    fn schema_name() -> Cow<'static, str> {
+        "LesionSizes".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "const": "tertiles", "description": "Three bins of equal number." },
+            { "type": "array", "items": { "type": "integer", "minimum": 1 }, "minItems": 1 },
+        ] })
+    }
 }
 
 impl Serialize for LesionSizes {

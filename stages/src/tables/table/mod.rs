@@ -17,23 +17,28 @@ mod input;
 mod label;
 mod lesion;
 mod params;
+mod planned;
 mod query;
 mod reference;
 pub(crate) mod render;
 mod summary;
 
 use orchestrate_cache::external;
-use orchestrate_engine::stage::{Action, Content, Context, Facts, FileName, Input, Item, Output, Port, StageError};
+use orchestrate_engine::stage::{
+    Action, AddedAxes, Content, Context, Facts, FileName, Input, InputProblem, Item, Output, PlannedNode, Port,
+    StageError,
+};
 
 use crate::artifact::{self, Figures, Metrics, Scores, TEXT, Table as _};
-use crate::typed::{Adaptor, Typed};
+use crate::typed::{Adaptor, Typed, planned_problems};
 
 pub(crate) use image_units::ImageUnits;
 pub(crate) use input::{Figure, read};
 pub use label::{Dimension, Labels};
 pub use lesion::LesionSizes;
-pub(crate) use params::{DIGITS, DIGITS_MAX, digits, digits_problem, fold};
+pub(crate) use params::{DIGITS, DIGITS_MAX, RANGES, digits, fold};
 pub use params::{IntervalMethod, Params};
+pub(crate) use planned::planned;
 pub(crate) use query::Query;
 pub use reference::ReferenceTable;
 pub(crate) use render::{CORRECT, constant, correct};
@@ -52,8 +57,19 @@ pub fn run(params: &Params, items: &[Item], labels: Option<&Input>) -> Result<Fi
     let inputs = input::read(&query, items)?;
     let bootstrap = params.bootstrap();
     let units = bootstrap.map(|_| ImageUnits::of(&inputs.images, labels)).transpose()?;
-    let figures = summary::summarise(&query, params.statistic, &inputs, bootstrap.zip(units.as_ref()))?;
+    let figures = summary::summarise(&query, params.statistic, &inputs, bootstrap.zip(units.as_ref()));
+    let figures = figures.map_err(InputProblem::failure)?;
     Ok(Figures { title: params.title.clone(), ..figures })
+}
+
+/// Finds the contradictions between params and inputs that [`run`] would find.
+fn check(params: &Params, node: &dyn PlannedNode) -> Result<(), InputProblem> {
+    let query = params.query();
+    let Some(inputs) = planned(&query, node)? else { return Ok(()) };
+    let Gathered { rows, columns, metric, .. } = gather(&query, &inputs)?;
+    let citation = params.reference.as_ref().map(|_| String::new());
+    let figures = Figures { rows, columns, metric, statistic: params.statistic, citation, ..Figures::default() };
+    figures.check_names(params.interval.is_some())
 }
 
 /// Returns the files of a table: `table.parquet` and `table.csv` for programs; `table.md`, `table.tex` and `table.txt`
@@ -99,7 +115,10 @@ impl Typed for Table {
             Port { name: "labels", reads: &[artifact::Labels::OUTPUT], optional: true, many: true },
         ],
         outputs: &[Figures::OUTPUT],
+        artifacts: &[Figures::FACTS],
         path_fields: &["reference"],
+        check_inputs: Some(|node| planned_problems(node, check)),
+        added_axes: AddedAxes::Listed("rows"),
         ..Facts::new("table", 3, "lays out means, standard deviations or shares by the axes of the study")
     };
     type Params = Params;

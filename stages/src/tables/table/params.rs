@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use orchestrate_engine::bounds::Bounds;
 use orchestrate_engine::params;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::label::{Dimension, Labels};
@@ -16,55 +18,69 @@ use crate::tables::bootstrap::{self, Bootstrap};
 ///
 /// A name is a gathered axis or a column of the input: `label` (classes, with `all` first), `metric`,
 /// `lesion_size` (if `lesion_sizes` is set, with `all` first), and the axes that `classify` gathered.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// The title of the table, for example `"Table 3. mIoU by threshold"`.
+    /// The title of the table.
+    #[schemars(example = &"Table 3. mIoU by threshold")]
     pub title: Option<String>,
     /// Names whose values make the rows, the first one slowest. Several in brackets, `["model", "unet"]`, make one
     /// dimension: the label of an input is that of the first of these names along which it varies.
     #[serde(default)]
+    #[schemars(example = vec!["model"])]
     pub rows: Vec<Dimension>,
     /// Names whose values make the columns, the first one slowest; as for `rows`.
     #[serde(default)]
+    #[schemars(example = vec!["threshold"])]
     pub columns: Vec<Dimension>,
     /// The metric: of scores `iou` by default, unless `metric` is in `rows` or `columns`; of metrics their column
-    /// `value` by default, or one metric by its name.
+    /// `value` by default, or one metric by its name. Scores have `iou`, `dice`, `precision` and `recall`, and metrics
+    /// of classes `accuracy`, `precision`, `recall` and `f1`.
+    #[schemars(example = &"dice")]
     pub value: Option<String>,
-    /// The statistic: `"mean"` with standard deviation, or `"share"` of images that are at most `at_most`.
+    /// The statistic in each cell.
     #[serde(default)]
     pub statistic: Statistic,
-    /// The bound of a share.
+    /// The bound of a share: images with a value up to it count.
+    #[schemars(example = 0.01)]
     pub at_most: Option<f64>,
     /// Names over which mean and standard deviation are taken: a text or a list, `["fold", "seed"]`. Each fold and seed
     /// has one value, its mean over images, and all of them count alike.
     #[serde(default = "fold")]
+    #[schemars(example = vec!["fold", "seed"])]
     pub across: Labels,
-    /// Values to keep, by name: `{ threshold = 200 }`, `{ label = ["glioma", "pituitary"] }`. Dimensions of several
-    /// names go by the first of them.
+    /// Values to keep, by name of an axis or column: one value or a list. Dimensions of several names go by the first
+    /// of them. Default: all.
     #[serde(default)]
+    #[schemars(example = serde_json::json!({ "label": ["glioma", "pituitary"] }))]
     pub only: BTreeMap<String, Labels>,
     /// The division into the dimension `lesion_size`: `"tertiles"` of the foreground pixels of all scored images, or
-    /// ascending numbers of pixels at the network's input size, each the least of its bin: `[500, 1500]`.
+    /// ascending numbers of pixels at the network's input size, each the least of its bin.
+    #[schemars(example = vec![500, 1500])]
     pub lesion_sizes: Option<LesionSizes>,
-    /// The interval of the mean or share: `"bootstrap"`, by patient if the port `labels` gives patients, else by image.
+    /// The interval of the mean or share, by patient if the port `labels` gives patients, else by image. Default: none.
     pub interval: Option<IntervalMethod>,
     /// Share of the resamples in the interval; default 0.95.
+    #[schemars(example = 0.9)]
     pub level: Option<f64>,
-    /// Number of resamples of the interval, 100..=1000000; default 2000.
+    /// Number of resamples of the interval; default 2000.
+    #[schemars(example = 10000)]
     pub resamples: Option<u32>,
     /// Seed of the resamples; default that of the experiment.
+    #[schemars(example = 7)]
     pub seed: Option<u64>,
     /// Reference values to show below ours: a CSV file with columns named as the table's rows and columns, then `mean`
     /// and, where known, `sd` and `precision`; comment lines (`#`) at its top cite their source.
+    #[schemars(extend("format" = "path"), example = &"reference/table3.csv")]
     pub reference: Option<PathBuf>,
     /// Digits after the point, where people read the table.
     #[serde(default = "digits")]
+    #[schemars(example = 2)]
     pub digits: u8,
 }
 
 /// A method that finds an interval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum IntervalMethod {
     /// Percentiles of the means of resamples.
@@ -87,12 +103,16 @@ pub(crate) fn digits() -> u8 {
     DIGITS
 }
 
-/// Returns the problem of a value of `digits` out of range.
-pub(crate) fn digits_problem(digits: u8) -> Option<(&'static str, String)> {
-    (digits > DIGITS_MAX).then(|| ("digits", format!("digits must be at most {DIGITS_MAX}")))
-}
+/// The ranges of the params that `table` and `compare` have.
+pub(crate) const RANGES: &[(&str, Bounds)] = &[
+    ("level", Bounds::above(0.0).below(1.0)),
+    ("resamples", Bounds::from(100.0).to(1_000_000.0)),
+    ("digits", Bounds::from(0.0).to(DIGITS_MAX as f64)),
+];
 
 impl params::Params for Params {
+    const RANGES: &'static [(&'static str, Bounds)] = RANGES;
+
     fn completed(mut self) -> Self {
         // Every stage with a `seed` gets that of the experiment; a table that draws nothing keeps it out of its key.
         self.seed = self.interval.map(|_| self.seed.unwrap_or_default());
@@ -122,8 +142,6 @@ impl params::Params for Params {
                 problems.push((field, format!("`{field}` has no effect without `interval = \"bootstrap\"`")));
             }
         }
-        problems.extend(Bootstrap::problems(self.level, self.resamples));
-        problems.extend(digits_problem(self.digits));
         problems
     }
 }
@@ -199,10 +217,7 @@ mod tests {
             (json!({ "statistic": "share" }), "statistic"),
             (json!({ "at_most": 0.1 }), "at_most"),
             (json!({ "value": "iou", "columns": ["metric"] }), "value"),
-            (json!({ "digits": 13 }), "digits"),
             (json!({ "resamples": 500 }), "resamples"),
-            (json!({ "interval": "bootstrap", "level": 95.0 }), "level"),
-            (json!({ "interval": "bootstrap", "resamples": 10 }), "resamples"),
             (json!({ "lesion_sizes": "tertiles" }), "lesion_sizes"),
             (json!({ "lesion_sizes": [5, 3], "rows": ["lesion_size"] }), "lesion_sizes"),
             (json!({ "only": { "label": [] } }), "only"),

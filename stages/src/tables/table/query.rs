@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use orchestrate_engine::stage::InputProblem;
+
 use super::label::{Dimension, Labels};
 use super::lesion::{LESION_SIZE, LesionSizes};
 
@@ -51,6 +53,16 @@ impl Query {
     /// Returns whether the table depends on a column of the input.
     pub(crate) fn uses(&self, name: &str) -> bool {
         self.lays_out(name) || self.only.contains_key(name)
+    }
+
+    /// Refuses an axis that is named as the dimension of `lesion_sizes`, given one of its labels.
+    pub(super) fn check_lesion_axis(&self, label: Option<&str>) -> Result<(), InputProblem> {
+        let Some(label) = label.filter(|_| self.lesion_sizes.is_some()) else { return Ok(()) };
+        let message = format!(
+            "an axis is named `{LESION_SIZE}` (`{label}` for one), as the dimension that `lesion_sizes` makes; rename \
+             it"
+        );
+        Err(InputProblem::port("scores", message))
     }
 
     /// Returns the problems by param: names that occur twice, `only` that keeps nothing, sizes without effect.

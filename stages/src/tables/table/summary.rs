@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use orchestrate_engine::stage::StageError;
+use orchestrate_engine::nearest;
+use orchestrate_engine::stage::InputProblem;
 use rayon::prelude::*;
 
 use super::image_set;
@@ -36,7 +37,7 @@ pub(crate) struct Gathered<'a> {
 }
 
 /// Sorts the figures into the cells of a query.
-pub(crate) fn gather<'a>(query: &Query, inputs: &'a TableInputs) -> Result<Gathered<'a>, StageError> {
+pub(crate) fn gather<'a>(query: &Query, inputs: &'a TableInputs) -> Result<Gathered<'a>, InputProblem> {
     let all = &inputs.dimensions;
     let figures = kept(query, inputs)?;
     let (rows, columns) = (levels(&query.rows, all, &figures), levels(&query.columns, all, &figures));
@@ -72,7 +73,7 @@ pub(super) fn summarise(
     statistic: Statistic,
     inputs: &TableInputs,
     intervals: Option<(Bootstrap, &ImageUnits)>,
-) -> Result<Figures, StageError> {
+) -> Result<Figures, InputProblem> {
     let gathered = gather(query, inputs)?;
     let bound = query.at_most.unwrap_or_default();
     let cells = gathered.cells.par_iter().map(|(coordinates, groups)| Cell {
@@ -170,7 +171,7 @@ pub(crate) fn mean_sd(values: &[f64]) -> (Option<f64>, Option<f64>) {
 /// Returns the figures that `only` keeps; an input that does not vary along a name is kept.
 ///
 /// Without a choice of classes or sizes, those of all together are kept.
-fn kept<'a>(query: &Query, inputs: &'a TableInputs) -> Result<Vec<&'a LabelledFigure>, StageError> {
+fn kept<'a>(query: &Query, inputs: &'a TableInputs) -> Result<Vec<&'a LabelledFigure>, InputProblem> {
     for (name, wanted) in &query.only {
         let known = inputs.dimensions.iter().find(|levels| levels.name == *name);
         let known = known.map(|levels| levels.values.as_slice()).unwrap_or_default();
@@ -183,7 +184,11 @@ fn kept<'a>(query: &Query, inputs: &'a TableInputs) -> Result<Vec<&'a LabelledFi
             } else {
                 format!("`only` keeps `{name} = {first}`, which no input has")
             };
-            return Err(StageError::new(format!("{problem}; there are: {}", known.join(", "))));
+            let is_number = first.parse::<f64>().is_ok();
+            let near = nearest(first, known.iter().map(String::as_str)).filter(|_| !is_number);
+            let near = near.map(|near| format!("; did you mean `{near}`?"));
+            let message = format!("{problem}; there are: {}{}", known.join(", "), near.unwrap_or_default());
+            return Err(InputProblem::param(if is_axis { "between" } else { "only" }, message).written(*first));
         }
     }
     let is_kept = |figure: &&LabelledFigure| {
@@ -197,7 +202,8 @@ fn kept<'a>(query: &Query, inputs: &'a TableInputs) -> Result<Vec<&'a LabelledFi
     };
     let figures: Vec<_> = inputs.figures.iter().filter(is_kept).collect();
     if figures.is_empty() {
-        return Err(StageError::new("`only` keeps no input; no input has all of those values at once"));
+        let message = "`only` keeps no input; no input has all of those values at once";
+        return Err(InputProblem::param("only", message));
     }
     Ok(figures)
 }
@@ -226,7 +232,7 @@ fn check_accounted(
     all: &[Levels],
     across: &[&Levels],
     figures: &[&LabelledFigure],
-) -> Result<(), StageError> {
+) -> Result<(), InputProblem> {
     let is_free = |name: &String| !query.lays_out(name) && !across.iter().any(|levels| levels.name == *name);
     for name in all.iter().map(|levels| &levels.name).filter(|name| is_free(name)) {
         let values = levels(&[Dimension(vec![name.clone()])], all, figures).remove(0).values;
@@ -237,19 +243,21 @@ fn check_accounted(
             };
             let shown = values.iter().take(8).map(String::as_str).collect::<Vec<_>>().join(", ");
             let more = if values.len() > 8 { ", …" } else { "" };
-            return Err(StageError::new(format!(
+            let message = format!(
                 "the inputs differ along `{name}` ({shown}{more}), which is in neither `rows` nor `columns`; \
                  add it to one of them or to `across`, or keep one with {one}"
-            )));
+            );
+            return Err(InputProblem::param("rows", message));
         }
     }
     Ok(())
 }
 
-fn ambiguous<'a>(figure: &LabelledFigure, dimensions: impl Iterator<Item = &'a &'a Levels>) -> StageError {
+fn ambiguous<'a>(figure: &LabelledFigure, dimensions: impl Iterator<Item = &'a &'a Levels>) -> InputProblem {
     let described = dimensions.filter_map(|Levels { name, .. }| Some(format!("{name} = {}", figure.label(name)?)));
-    StageError::new(format!(
+    let message = format!(
         "several inputs fall into one cell ({}) and no axis tells them apart; give them to tables of their own",
         described.collect::<Vec<_>>().join(", ")
-    ))
+    );
+    InputProblem::param("scores", message)
 }

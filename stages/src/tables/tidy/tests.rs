@@ -178,7 +178,7 @@ fn values_that_no_column_of_one_table_holds_are_named_with_their_points() {
     let numbers = || Columns::new().float("note", [1.0]);
     assert_eq!(
         error(vec![(json!(1), numbers()), (json!(2), numbers()), (json!(3), Columns::new().text("note", &one))]),
-        "column `note` holds Float64 at fold=1 and texts at fold=3, and no column of one table holds both; \
+        "column `note` holds numbers at fold=1 and text at fold=3, and no column of one table holds both; \
          give it one type"
     );
     let large = Columns::new().integer("n", [9_007_199_254_740_993]);

@@ -12,6 +12,7 @@ use std::fmt;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, FloatDType, Tensor};
 use orchestrate_engine::stage::StageError;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::named::named;
@@ -20,7 +21,7 @@ use super::named::named;
 const F16_GRADIENT_SCALE: f32 = 1024.0;
 
 /// The type of the numbers in a network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// 32-bit floats.

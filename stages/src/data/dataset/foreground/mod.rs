@@ -6,6 +6,7 @@ mod tests;
 
 use std::collections::HashMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::raster::{Raster, Values};
@@ -16,7 +17,7 @@ use clusters::{Clusters, clusters, main, photograph};
 const LEVELS_MAX: usize = 1 << 16;
 
 /// The pixels of a mask that count.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "a list of levels, such as [1, 2], or `above-half` is expected")]
 pub enum Foreground {
     /// A rule by name.
@@ -30,7 +31,7 @@ pub enum Foreground {
 }
 
 /// A rule by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Named {
     /// Levels above half of the largest that the type holds: 127 of 8 bits, 32,767 of 16, 0.5 of floats. If no level

@@ -14,6 +14,7 @@ mod tests;
 use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::raster::{Header, Raster, SIDE_MAX, Samples, VOLUME_MAX_BYTES, Values, luma};
@@ -26,7 +27,7 @@ use orientation::{Affine, Axes};
 const HEADER_BYTES: u64 = 540;
 
 /// The direction in which slices of a volume follow each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Axis {
     /// From bottom to top. The front is at the top of a picture, the patient's right at its left.

@@ -59,6 +59,11 @@ pub(super) fn slices(count: usize) -> Vec<Slice> {
     (0..patients).flat_map(|patient| numbers(patient).map(move |number| Slice { patient, number })).collect()
 }
 
+/// The names of the classes, in the order of their indices.
+pub(super) fn classes() -> Vec<String> {
+    Tumour::ALL.map(|tumour| tumour.name().to_owned()).to_vec()
+}
+
 /// Makes the listing of these slices.
 pub(super) fn listing(slices: &[Slice]) -> Listing {
     let image = |slice: &Slice| ListedImage {
@@ -67,12 +72,7 @@ pub(super) fn listing(slices: &[Slice]) -> Listing {
         patient: Some(patient_name(slice.patient)),
         ..ListedImage::default()
     };
-    Listing {
-        images: slices.iter().map(image).collect(),
-        classes: Tumour::ALL.map(|tumour| tumour.name().to_owned()).to_vec(),
-        columns: Vec::new(),
-        empty: Vec::new(),
-    }
+    Listing { images: slices.iter().map(image).collect(), classes: classes(), columns: Vec::new(), empty: Vec::new() }
 }
 
 /// Draws a slice of `size` × `size` pixels and its mask: 1 for pixels with their centre in the tumour.

@@ -272,7 +272,7 @@ fn params_are_read_from_specs() {
     assert_eq!(check(""), Ok(defaults));
     assert_eq!(check("at = 200").expect("a label may be a number")["at"], "200");
     assert!(check("across = 'threshold'").unwrap_err().contains("is the axis of the threshold"));
-    assert!(check("cases = 1000").unwrap_err().contains("too large to open"));
+    assert!(check("cases = 1000").unwrap_err().contains("`cases` must be at most 100, not 1000"));
 }
 
 #[test]

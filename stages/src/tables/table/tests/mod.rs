@@ -551,8 +551,10 @@ fn params_are_read_from_specs() {
         "across": ["fold"], "only": { "threshold": ["200"] }, "digits": 3
     });
     assert_eq!(check(toml), Ok(written));
+    assert!(check("digits = 13").unwrap_err().contains("`digits` must be at most 12, not 13"));
+    assert!(check("interval = 'bootstrap'\nlevel = 95.0").unwrap_err().contains("`level` must be below 1, not 95.0"));
     let message = check("rows = 'model'\nacross = 1979-05-27\nstatistic = 'share'\ncolour = 1").unwrap_err();
-    for part in ["'model': invalid type", "1979-05-27: invalid type", "a share needs a bound", "unknown field `colour`"]
+    for part in ["not the text \"model\"", "not the date 1979-05-27", "a share needs a bound", "unknown field `colour`"]
     {
         assert!(message.contains(part), "{part} is not in: {message}");
     }

@@ -1,5 +1,7 @@
 use super::*;
 
+mod foreign;
+
 fn texts(values: &[&str]) -> Vec<String> {
     values.iter().map(|&value| value.to_owned()).collect()
 }
@@ -45,8 +47,23 @@ fn message<T: std::fmt::Debug>(result: Result<T, StageError>) -> String {
     result.expect_err("the table is wrong").to_string()
 }
 
+/// Checks that the facts have every column and note of a file, and the file every column that may not be absent.
+fn is_described<T: Table>(bytes: &[u8]) {
+    let file = &T::FACTS.files[0];
+    let rows = Rows::open(file.name, Bytes::copy_from_slice(bytes)).unwrap().of(file).expect("it is as described");
+    for field in rows.fields() {
+        let column = file.column(field.name()).or(file.columns.iter().find(|column| column.is_placeholder()));
+        let column = column.unwrap_or_else(|| panic!("{} has no column {}", file.name, field.name()));
+        assert!(column.nullable || !field.is_nullable(), "{}: {} may be missing", file.name, field.name());
+    }
+    for (name, _) in rows.notes() {
+        assert!(file.notes.iter().any(|note| note.name == name), "{} has no note {name}", file.name);
+    }
+}
+
 fn round_trip<T: Table + PartialEq + std::fmt::Debug>(table: &T) {
     let bytes = table.encode().unwrap();
+    is_described::<T>(&bytes);
     assert_eq!(T::decode(&bytes).unwrap(), *table);
     assert_eq!(T::decode(&bytes).unwrap().encode().unwrap(), bytes, "the same rows give the same bytes");
 }
@@ -108,7 +125,11 @@ fn created_by_does_not_name_a_version() {
 fn a_missing_column_is_named_beside_those_that_are_there() {
     let bytes = thresholds().encode().unwrap();
     let message = message(Split::decode(&bytes));
-    assert_eq!(message, "`split.parquet`: there is no column `label`; the columns are: image, threshold");
+    assert_eq!(
+        message,
+        "`split.parquet`: there is no column `label`; the columns are: image, threshold; there is no column `patient`; \
+         the columns are: image, threshold; there is no column `fold`; the columns are: image, threshold"
+    );
 }
 
 #[test]
@@ -125,7 +146,7 @@ fn patients_are_read_from_any_table_with_images() {
 fn a_column_of_another_type_is_named() {
     let bytes = Columns::new().text("image", &texts(&["a"])).text("threshold", &texts(&["high"])).encode().unwrap();
     let message = message(Thresholds::decode(&bytes));
-    assert_eq!(message, "`thresholds.parquet`: column `threshold`: floats were expected, found texts");
+    assert_eq!(message, "`thresholds.parquet`: column `threshold` has text where numbers are expected");
 }
 
 #[test]
@@ -141,7 +162,7 @@ fn values_that_cannot_be_are_named() {
         .unwrap();
     assert_eq!(
         message(Split::decode(&unknown)),
-        "`split.parquet`: column `label` has the class `z`; the classes are: x, y"
+        "`split.parquet`: column `label`, row 1: `z` is no class; the classes are: x, y"
     );
     let grey = Masks { pixels: vec![0, 1, 2, 0, 0, 0], ..masks() };
     assert!(message(Masks::decode(&grey.encode().unwrap())).contains("other than 0 and 1"));
@@ -193,6 +214,7 @@ fn a_number_of_classified_images_for_each_class_is_needed() {
     let columns = |note: &str| {
         let none: [Option<f64>; 0] = [];
         let mut columns = Columns::new().text("image", &[]).text("label", &[]).text("predicted", &[]);
+        columns = columns.bool("correct", []);
         for metric in Scores::METRICS {
             columns = columns.optional_float(metric, none);
         }
@@ -223,7 +245,7 @@ fn damaged_bytes_are_an_error_or_other_values_but_no_panic() {
 
 #[test]
 fn a_file_that_pandas_wrote_is_read() {
-    let cams = Cams::decode(include_bytes!("../../tests/reference/pandas_file.parquet")).unwrap();
+    let cams = Cams::decode(include_bytes!("../../../tests/reference/pandas_file.parquet")).unwrap();
     assert_eq!(cams.names, ["a.png", "b.png"]);
     assert_eq!((cams.classes, cams.labels), (texts(&["glioma", "meningioma"]), vec![0, 1]));
     assert_eq!((cams.input_height, cams.maps), (4, vec![1.0, 2.0, -3.0, 4.5]));
@@ -275,6 +297,10 @@ fn the_same_rows_give_the_bytes_of_earlier_versions() {
         counts: vec![3, 4],
         classes,
     };
+    is_described::<Scores>(&scores.encode().unwrap());
+    is_described::<Confusion>(&confusion.encode().unwrap());
+    is_described::<Curve>(&Curve { epochs: vec![epoch] }.encode().unwrap());
+    is_described::<SegmentCurve>(&SegmentCurve { epochs: vec![segment] }.encode().unwrap());
     let found = [
         ("many images", digest(&many), "43250aed22116b74"),
         ("images", digest(&images()), "9d32dc20dad6bd2b"),
