@@ -106,9 +106,10 @@ corrupt:
 wheel *arguments:
     maturin build --release --locked {{ arguments }}
 
-# Builds a wheel for old Linux systems, glibc 2.17 and later; needs `pip install maturin ziglang`.
+# Builds a wheel for old Linux systems, glibc 2.17 and later; needs `pip install maturin ziglang`. Another linker makes
+# cargo compile everything once more, so it has a target folder of its own. Nobody has tried it to the end.
 wheel-manylinux *arguments:
-    maturin build --release --locked --zig --compatibility manylinux2014 \
+    CARGO_TARGET_DIR=target/manylinux maturin build --release --locked --zig --compatibility manylinux2014 \
         --target x86_64-unknown-linux-gnu {{ arguments }}
 
 # Builds a wheel for Macs of both processors, on a Mac: `rustup target add x86_64-apple-darwin aarch64-apple-darwin`.
