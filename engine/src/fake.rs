@@ -85,7 +85,7 @@ trait FakeParams: Params {
     const FIELDS: &[&str];
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NeedyParams {
     rate: f64,
