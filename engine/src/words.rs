@@ -89,7 +89,7 @@ fn of_type(name: &str, schema: &Json) -> String {
         },
         "array" => list(schema),
         _ => match schema.get("properties").and_then(Json::as_object) {
-            Some(fields) if fields.len() > 0 => {
+            Some(fields) if !fields.is_empty() => {
                 let names: Vec<_> = fields.keys().map(|name| format!("`{name}`")).collect();
                 format!("a table with {}", names.join(", "))
             }

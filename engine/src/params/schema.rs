@@ -42,12 +42,12 @@ fn make<P: Params>() -> Json {
 fn plain(schema: &mut Json) {
     match schema {
         Json::Object(fields) => {
-            if let Some(types) = fields.get_mut("type") {
-                if let Json::Array(names) = types {
-                    names.retain(|name| name != "null");
-                    if let [only] = names.as_slice() {
-                        *types = only.clone();
-                    }
+            if let Some(types) = fields.get_mut("type")
+                && let Json::Array(names) = types
+            {
+                names.retain(|name| name != "null");
+                if let [only] = names.as_slice() {
+                    *types = only.clone();
                 }
             }
             for key in ["anyOf", "oneOf", "enum"] {
