@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+# The label of all classes together in tables.
+ALL = "all"
+
 
 class Check:
     """Checks for one file, whose rows are the given images."""
@@ -55,6 +58,10 @@ class Check:
         for name in names:
             if not isinstance(name, str):
                 raise self.error(f"`classes` must hold texts, but has {name!r}")
+            if not name:
+                raise self.error("a class has an empty name")
+            if name == ALL:
+                raise self.error(f"a class is named `{ALL}`, which tables call all classes together; rename it")
             if names.count(name) > 1:
                 raise self.error(f"two classes are named `{name}`; every class needs its own name")
         return names

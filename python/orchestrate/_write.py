@@ -222,7 +222,7 @@ def _labels(
     patients: Optional[Sequence[Optional[str]]],
 ) -> Tuple[_Columns, Dict[str, str]]:
     pyarrow = need("pyarrow", f"writing {check.file}")
-    names = sorted(set(check.texts("labels", labels))) if classes is None else check.classes(classes)
+    names = check.classes(sorted(set(check.texts("labels", labels))) if classes is None else classes)
     known: List[Optional[str]] = [None] * len(check.images) if patients is None else list(patients)
     check.count("patients", len(known))
     for image, patient in zip(check.images, known):

@@ -25,7 +25,7 @@ const TABLE: &str = "table";
 
 const EXAMPLES: &str = "Examples:
   orchestrate diff -2 -1
-  orchestrate diff latest experiments/quickstart.toml --set stages.train.epochs=3";
+  orchestrate diff latest experiments/quickstart.toml --set experiment.seed=1";
 
 /// Compare two runs, two specs, or a run with a spec: what was set, which nodes changed and why, and the numbers
 ///
@@ -108,6 +108,8 @@ struct StageDiff {
     same_outputs: usize,
     only_a: usize,
     only_b: usize,
+    /// Nodes with the same params that have no result on a side, so that their inputs may differ.
+    unknown: usize,
     /// Sentences about changes, each with the number of nodes.
     reasons: Vec<(String, usize)>,
 }
@@ -153,15 +155,16 @@ fn compare(a: &Side, was: NodeId, b: &Side, now: NodeId, diff: &mut StageDiff) {
         diff.same += 1;
         return;
     }
+    if changes.is_empty() {
+        diff.unknown += 1;
+        return;
+    }
     diff.changed += 1;
     let outputs = (a.outputs(was), b.outputs(now));
     if keys.0.is_some() && keys.1.is_some() && outputs.0 == outputs.1 {
         diff.same_outputs += 1;
     }
     let mut reasons: Vec<_> = changes.iter().map(|change| without_labels(&change.sentence)).collect();
-    if reasons.is_empty() {
-        reasons.push("its inputs may change".to_owned());
-    }
     reasons.dedup();
     for reason in reasons {
         match diff.reasons.iter_mut().find(|(known, _)| *known == reason) {
@@ -187,6 +190,7 @@ fn show_stages(stages: &[StageDiff], text: &mut String) {
             (stage.changed, "changed"),
             (stage.only_a, "only in A"),
             (stage.only_b, "only in B"),
+            (stage.unknown, "without a result to compare"),
         ];
         let parts = parts.iter().filter(|(number, _)| *number > 0).map(|(number, word)| format!("{number} {word}"));
         let equal = match stage.same_outputs {
@@ -272,7 +276,8 @@ fn json_lines(stages: &[StageDiff], tables: &[TableDiff]) -> String {
         let reasons: Vec<_> = stage.reasons.iter().map(|(why, nodes)| json!({ "why": why, "nodes": nodes })).collect();
         let line = json!({
             "reason": "stage", "stage": stage.name, "same": stage.same, "changed": stage.changed,
-            "same_outputs": stage.same_outputs, "only_a": stage.only_a, "only_b": stage.only_b, "changes": reasons,
+            "same_outputs": stage.same_outputs, "only_a": stage.only_a, "only_b": stage.only_b,
+            "unknown": stage.unknown, "changes": reasons,
         });
         let _ = writeln!(text, "{line}");
     }

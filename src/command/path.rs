@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::named_nodes::NamedNodes;
 use super::recorded::Recorded;
-use super::study::{Study, set_arguments};
+use super::study::{Study, run_command};
 use crate::Kinds;
 use crate::args::NodeArgs;
 use crate::outcome::{Outcome, UsageError};
@@ -60,8 +60,7 @@ struct LaidOutput {
 pub(crate) fn path(kinds: Kinds, args: &PathArgs) -> anyhow::Result<Outcome> {
     let NamedNodes { plan, nodes, store } = NamedNodes::find(kinds, &args.node)?;
     let node = args.node.target.last().expect("clap takes one or two");
-    let run =
-        format!("orchestrate run {} --only '{node}'{}", plan.spec.path.display(), set_arguments(&plan.spec.overrides));
+    let run = run_command(&plan, node);
     let study = Study::open_existing(plan, &store, Access::ReadWrite)?;
     let recorded = Recorded::look_up(&study);
     recorded.require(&nodes, &run)?;

@@ -96,9 +96,13 @@ pub(crate) fn runs(args: &RunsArgs) -> anyhow::Result<Outcome> {
     let path = args.spec.as_ref().map(|spec| std::path::absolute(spec).unwrap_or_else(|_| spec.into()));
     let is_wanted =
         |run: &Listed| args.spec.as_ref().zip(path.as_ref()).is_none_or(|(name, path)| run.is_of(path, name));
-    let listed = history.runs().into_iter().filter_map(|run| Listed::read(&history, run)).filter(is_wanted);
-    let mut listed: Vec<_> = listed.take(limit).collect();
+    let mut damaged = Vec::new();
+    let readable = |run: RunId| Listed::read(&history, run.clone()).or_else(|| (damaged.push(run), None).1);
+    let mut listed: Vec<_> = history.runs().into_iter().filter_map(readable).filter(is_wanted).take(limit).collect();
     listed.reverse();
+    for run in &damaged {
+        terminal::complain(&format!("warning: the log of run {run} cannot be read, so it is not listed\n"));
+    }
     if args.json {
         let lines: String = listed.iter().map(|run| format!("{}\n", json_line(&store, run))).collect();
         return Outcome::Done.after_saying(terminal::say_as_is(&lines));

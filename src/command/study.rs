@@ -121,6 +121,11 @@ fn tell_of_others(root: &Path, dir: &Path) {
     ));
 }
 
+/// The command that runs some nodes of a plan.
+pub(super) fn run_command(plan: &Plan, nodes: &str) -> String {
+    format!("orchestrate run {}{} --only '{nodes}'", plan.spec.path.display(), set_arguments(&plan.spec.overrides))
+}
+
 /// Formats overrides as arguments, each with a blank before it.
 pub(crate) fn set_arguments(overrides: &[String]) -> String {
     let argument = |text: &String| match text.strip_prefix(grid::PREFIX) {

@@ -32,7 +32,7 @@ const SHOWN: usize = 4;
 
 const EXAMPLES: &str = "Examples:
   orchestrate verify-results latest
-  orchestrate verify-results experiments/quickstart.toml --device cpu --tolerance 1e-6";
+  orchestrate verify-results experiments/quickstart.toml --tolerance 1e-6";
 
 /// Compute a study again in an empty store, and say which stages and numbers moved: for a new machine or version
 ///
@@ -84,7 +84,7 @@ pub(crate) fn verify_results(kinds: Kinds, args: &VerifyResultsArgs) -> anyhow::
             Outcome::Done => {}
             other => return Ok(other),
         }
-        let stages = compare(&side, &request.study, summary, &nodes)?;
+        let stages = compare(&side, &request.study, summary)?;
         let is_well = stages.iter().all(|stage| !stage.is_beyond(args.tolerance));
         let said = terminal::say(&shown(&stages, args.tolerance));
         (if is_well { Outcome::Done } else { Outcome::Failed }).after_saying(said)
@@ -119,6 +119,8 @@ struct Stage {
     moved: usize,
     /// Nodes whose recorded files are no longer in the store.
     lost: usize,
+    /// Nodes without a recorded result, which there is nothing to compare with.
+    unrecorded: usize,
     /// Differences by file and column: the largest of all nodes.
     differences: BTreeMap<String, Moved>,
     /// Files without numbers whose bytes differ, with the number of nodes; true if no number tells of them.
@@ -132,22 +134,25 @@ impl Stage {
     }
 }
 
-fn compare(side: &Side, again: &Study, summary: &Summary, nodes: &[NodeId]) -> anyhow::Result<Vec<Stage>> {
+fn compare(side: &Side, again: &Study, summary: &Summary) -> anyhow::Result<Vec<Stage>> {
     let mut stages: Vec<Stage> = Vec::new();
-    for id in nodes {
-        let Some(was) = recorded_id(side, &again.plan, *id) else { continue };
-        let name = &again.plan.stage(*id).name;
+    for id in again.plan.ids() {
+        let name = &again.plan.stage(id).name;
         if stages.last().is_none_or(|stage| stage.name != *name) {
             stages.push(Stage { name: name.clone(), ..Stage::default() });
         }
         let stage = stages.last_mut().expect("it was just pushed");
-        let outputs = summary.outputs.named(&again.plan, *id).unwrap_or_default();
+        let Some(was) = recorded_id(side, &again.plan, id) else {
+            stage.unrecorded += 1;
+            continue;
+        };
+        let outputs = summary.outputs.named(&again.plan, id).unwrap_or_default();
         let before = side.outputs(was);
         if outputs == before {
             stage.same += 1;
             continue;
         }
-        let is_page = again.plan.stage(*id).kind.facts().kind == report::KIND;
+        let is_page = again.plan.stage(id).kind.facts().kind == report::KIND;
         let mut is_lost = before.is_empty();
         for ((output, now), (_, was)) in outputs.iter().zip(&before).filter(|((_, now), (_, was))| now != was) {
             is_lost |= !compare_output(side, &again.store, (output, was, now), is_page, stage)?;
@@ -214,7 +219,12 @@ fn shown(stages: &[Stage], tolerance: f64) -> String {
     let mut text = String::new();
     let width = stages.iter().map(|stage| stage.name.len()).max().unwrap_or(0);
     for stage in stages {
-        let parts = [(stage.same, "the same"), (stage.moved, "moved"), (stage.lost, "no longer in the store")];
+        let parts = [
+            (stage.same, "the same"),
+            (stage.moved, "moved"),
+            (stage.lost, "no longer in the store"),
+            (stage.unrecorded, "not compared: no recorded result"),
+        ];
         let parts = parts.iter().filter(|(number, _)| *number > 0).map(|(number, word)| format!("{number} {word}"));
         let _ = writeln!(text, "{:width$}  {}", stage.name, parts.collect::<Vec<_>>().join(", "));
         for (name, Moved { count, of, largest, .. }) in stage.differences.iter().take(SHOWN) {
@@ -230,7 +240,12 @@ fn shown(stages: &[Stage], tolerance: f64) -> String {
     }
     let beyond = stages.iter().filter(|stage| stage.is_beyond(tolerance)).count();
     let moved = stages.iter().filter(|stage| stage.moved > 0).count();
+    let compared: usize = stages.iter().map(|stage| stage.same).sum();
+    let all: usize = stages.iter().map(|stage| stage.same + stage.lost + stage.unrecorded).sum();
     let _ = match (moved, beyond) {
+        (0, _) if compared < all => {
+            writeln!(text, "{compared} of {all} results are the same, to the last byte; the others were not compared")
+        }
         (0, _) => writeln!(text, "all results are the same, to the last byte"),
         (_, 0) => writeln!(text, "{} moved, by no more than {tolerance:e}", terminal::count(moved, "stage")),
         _ if tolerance == 0.0 => writeln!(text, "{} moved", terminal::count(beyond, "stage")),

@@ -17,14 +17,14 @@ number = [1, 2]
 [stages.make]
 kind = "command"
 over = ["letter", "number"]
-argv = ["sh", "-ec", "echo {params.letter} > {out}/file"]
+argv = ["sh", "-ec", 'echo "$0" > "$1/file"', "{params.letter}", "{out}"]
 params = { letter = "", number = 0 }
 
 [stages.join]
 kind = "command"
 over = ["letter"]
 inputs = { parts = "make" }
-argv = ["sh", "-ec", "cat {in.parts}/*/file > {out}/file; echo {params.letter}"]
+argv = ["sh", "-ec", 'cat "$1"/*/file > "$2/file"; echo "$0"', "{params.letter}", "{in.parts}", "{out}"]
 params = { letter = "" }
 "#;
 

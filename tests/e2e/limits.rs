@@ -142,7 +142,7 @@ fn provenance_of_a_deleted_result_is_still_shown() {
         assert!(said.out.contains(part), "{part} in {}", said.out);
     }
     let said = sandbox.orchestrate(&["explain", "spec.toml", "source[letter=a]"]);
-    assert!(said.out.contains("garbage collection deleted its result on 20"), "{}", said.out);
+    assert!(said.out.contains("its result was collected as garbage on 20"), "{}", said.out);
     sandbox.edit("spec.toml", "printf %s", "printf x%s");
     let said = sandbox.orchestrate(&["explain", "spec.toml", "source[letter=a]"]);
     assert!(said.out.contains("argv") && said.out.contains("spec.toml:"), "{}", said.out);

@@ -66,9 +66,9 @@ fn logs_are_counted_and_deleted_with_their_runs() {
     assert_eq!(said.code, Some(2));
     assert!(said.err.contains("has no log") && said.err.contains("the store's limits delete old ones"), "{}", said.err);
     let said = sandbox.orchestrate(&["explain", "loud[letter=a]"]);
-    assert!(said.out.contains("garbage collection deleted its result"), "{}{}", said.out, said.err);
+    assert!(said.out.contains("its result was collected as garbage"), "{}{}", said.out, said.err);
     let said = sandbox.orchestrate(&["explain", "spec.toml", "loud[letter=b]", "--set", &only("b")]);
-    assert!(said.out.contains("garbage collection deleted its result"), "{}{}", said.out, said.err);
+    assert!(said.out.contains("its result was collected as garbage"), "{}{}", said.out, said.err);
     assert_eq!(sandbox.run_well(&["--set", &only("a")]).ran().len(), 2);
 }
 

@@ -106,7 +106,7 @@ fn help(schema: &Json, value: &DeValue<'_>) -> Option<String> {
 }
 
 /// The texts that a schema allows by name.
-fn names(schema: &Json) -> Vec<&str> {
+pub(super) fn names(schema: &Json) -> Vec<&str> {
     let list = |key: &str| schema.get(key).and_then(Json::as_array).into_iter().flatten();
     let own = schema.get("const").into_iter().chain(list("enum")).filter_map(Json::as_str);
     own.chain(list("anyOf").chain(list("oneOf")).flat_map(names)).collect()

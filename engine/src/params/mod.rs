@@ -16,7 +16,7 @@ use crate::nearest::nearest;
 use crate::source::Span;
 use crate::words;
 
-use mismatch::mismatch;
+use mismatch::{mismatch, names};
 pub use schema::schema;
 
 /// The fields of a stage that the engine reads; all others are params of its kind.
@@ -120,8 +120,9 @@ fn missing<P: Params>(table: &ParamTable, fields: &[&str], message: &str) -> Par
         return ParamProblem { message, span: table.span(), help: Some(all_params(fields)) };
     };
     let message = format!("`{field}` is missing; it is {}", words::expected(schema));
-    let example =
-        schema.pointer("/examples/0").map(|example| format!(", for example `{field} = {}`", words::toml(example)));
+    let first_name = || names(schema).first().map(|name| format!("{name:?}"));
+    let example = schema.pointer("/examples/0").map(words::toml).or_else(first_name);
+    let example = example.map(|example| format!(", for example `{field} = {example}`"));
     let help = format!("set it{}, or vary the stage over an axis `{field}`", example.unwrap_or_default());
     ParamProblem { message, span: table.span(), help: Some(help) }
 }

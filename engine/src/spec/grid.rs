@@ -68,6 +68,10 @@ pub(super) fn add(grid: Assignment, sections: &mut Sections, problems: &mut Vec<
         }
         return;
     };
+    if sections.axes.iter().any(|axis| axis.name.get_ref() == name.get_ref()) {
+        let problem = Diagnostic::error(format!("`{}` is given twice", name.get_ref())).at(name.span());
+        return problems.push(problem.help("list all of its values at once, with commas between them"));
+    }
     let Some(axis) = Axis::parse(name.clone(), &grid.values, &mut Reader { problems }) else { return };
     sections.axes.push(Axis { param: Some(AxisParam { stage, path: param }), ..axis });
     sections.stages[index].over.push(name);

@@ -32,7 +32,7 @@ pub(crate) use svg::inline_svg;
 #[command(after_help = "\
 Examples:
   orchestrate graph experiments/quickstart.toml --to quickstart.svg
-  orchestrate graph experiments/quickstart.toml --nodes --only 'cam[model=tiny]'")]
+  orchestrate graph experiments/quickstart.toml --nodes --only cam")]
 pub(crate) struct GraphArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArgs,

@@ -1,7 +1,8 @@
 use orchestrate_engine::params::ParamTable;
 use orchestrate_engine::stage::{ParamFacts, Stage};
 use orchestrate_engine::words;
-use toml::de::DeTable;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use super::text::example;
 
@@ -20,6 +21,16 @@ fn forbidden(message: &str) -> Option<&'static str> {
 
 fn table(toml: &str) -> ParamTable {
     DeTable::parse(toml.to_owned().leak()).unwrap_or_else(|error| panic!("{toml}: {error}"))
+}
+
+/// The table below the header `[stage]`.
+fn inner(toml: &str) -> ParamTable {
+    let table = table(toml).into_inner().remove("stage").expect("it is there");
+    let span = table.span();
+    match table.into_inner() {
+        DeValue::Table(fields) => Spanned::new(span, fields),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Sets a param, or a setting in its table, beside those that the kind requires.
@@ -61,8 +72,9 @@ fn every_wrong_value_is_told_in_plain_words_with_its_place() {
     let values = ["\"x\"", "-1", "1e300", "0.5", "true", "[true]", "[[1]]", "{ nope = 1 }", "1979-05-27", "\"\"", "0"];
     each_param(|stage, params, param| {
         for value in values {
-            let toml = spec(params, &param.name, value);
-            let Err(error) = stage.check(&table(&toml)) else { continue };
+            // In a table with a header, as in a spec.
+            let toml = format!("[stage]\n{}", spec(params, &param.name, value));
+            let Err(error) = stage.check(&inner(&toml)) else { continue };
             for problem in error.problems {
                 let said = format!("{} {}", problem.message, problem.help.as_deref().unwrap_or_default());
                 let place = &toml[problem.span.clone()];

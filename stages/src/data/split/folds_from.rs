@@ -113,7 +113,9 @@ impl JsonSchema for FoldsFrom {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let file = json_schema!({ "type": "string", "format": "path", "description": "The MATLAB file." });
+        let about = "The MATLAB file.";
+        let file =
+            json_schema!({ "type": "string", "format": "path", "description": about, "examples": ["cvind.mat"] });
         json_schema!({ "anyOf": [
             { "type": "string" },
             { "type": "object", "properties": { "file": file }, "required": ["file"], "additionalProperties": false },
