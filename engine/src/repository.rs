@@ -155,6 +155,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
     fn changed_and_untracked_files_are_counted_without_the_store() {
         let git = |dir: &Path, args: &[&str]| {
             Command::new("git").args(args).current_dir(dir).output().is_ok_and(|said| said.status.success())

@@ -216,6 +216,7 @@ fn a_miss_is_compared_with_the_nearest_result_and_not_with_the_latest() {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn a_run_records_the_commit_and_what_differs_from_it() {
     let sandbox = sandbox();
     let git = |args: &[&str]| {

@@ -32,7 +32,7 @@ pub(super) fn check(plan: &Plan) -> Vec<Diagnostic> {
                 return None;
             }
             let is_small = plan.inputs(id).len() <= ITEMS_MAX;
-            let found = is_small.then(|| check(&Node { plan, id, few: None })).unwrap_or_default();
+            let found = if is_small { check(&Node { plan, id, few: None }) } else { Vec::new() };
             (!found.is_empty()).then_some((id, found))
         });
         let Some((id, found)) = found else { continue };
