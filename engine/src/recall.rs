@@ -8,13 +8,14 @@ use serde_json::Value as Json;
 
 use crate::plan::{Recall, Recalled};
 use crate::runlog::{History, RunId};
+use crate::stage::Stage;
 
-/// Recalls external files from runs.
+/// Recalls external files from a run.
 pub struct RunRecall<'a> {
     store: &'a Store,
-    /// The runs, the most relevant first; each with its records once they were read.
-    runs: Vec<(RunId, OnceCell<Vec<Record>>)>,
-    comes_first: bool,
+    run: RunId,
+    /// Its records, once they were read.
+    records: OnceCell<Vec<Record>>,
 }
 
 /// A recorded result that has external files or observations.
@@ -26,18 +27,13 @@ struct Record {
 }
 
 impl<'a> RunRecall<'a> {
-    /// Recalls everything as one run had it, whatever lies on the disk.
+    /// Recalls everything as a run had it, whatever lies on the disk.
     pub fn of_run(store: &'a Store, run: RunId) -> Self {
-        Self { store, runs: vec![(run, OnceCell::new())], comes_first: true }
+        Self { store, run, records: OnceCell::new() }
     }
 
-    /// Recalls data that are gone from the first of some runs that had them.
-    pub fn of_runs(store: &'a Store, runs: Vec<RunId>) -> Self {
-        let runs = runs.into_iter().map(|run| (run, OnceCell::new())).collect();
-        Self { store, runs, comes_first: false }
-    }
-
-    fn read(&self, run: &RunId) -> Vec<Record> {
+    fn read(&self) -> Vec<Record> {
+        let run = &self.run;
         let keys = History::new(self.store.runs_dir()).keys(run).unwrap_or_default();
         let recorded: Vec<_> = self.store.results_of(&keys).map(|(key, result, _)| (key, result)).collect();
         let found: HashSet<_> = recorded.iter().map(|(key, _)| *key).collect();
@@ -50,17 +46,16 @@ impl<'a> RunRecall<'a> {
 
 impl Recall for RunRecall<'_> {
     fn comes_first(&self) -> bool {
-        self.comes_first
+        true
     }
 
-    fn recall(&self, kind: &str, version: u32, keyed: &Value) -> Option<Recalled> {
+    fn recall(&self, kind: &dyn Stage, keyed: &Value, _: &Json) -> Option<Recalled> {
+        let facts = kind.facts();
         let is_wanted = |record: &&Record| {
-            record.kind == kind && record.version == version && record.params.as_ref() == Some(keyed)
+            record.kind == facts.kind && record.version == facts.version && record.params.as_ref() == Some(keyed)
         };
-        self.runs.iter().find_map(|(run, records)| {
-            let records = records.get_or_init(|| self.read(run));
-            records.iter().find(is_wanted).map(|record| record.recalled.clone())
-        })
+        let records = self.records.get_or_init(|| self.read());
+        records.iter().find(is_wanted).map(|record| record.recalled.clone())
     }
 }
 

@@ -73,7 +73,6 @@ impl SourceMap {
     }
 
     /// The text of a span.
-    #[cfg(test)]
     pub(crate) fn text(&self, span: &Span) -> &str {
         self.source_at(span.start)
             .and_then(|source| source.text.get(span.start - source.base..span.end - source.base))

@@ -13,6 +13,8 @@ use orchestrate_engine::plan::{self, Plan, Recall, Recalled};
 use orchestrate_engine::recall::RunRecall;
 use orchestrate_engine::runlog::{History, RunId};
 use orchestrate_engine::spec::{self, Recorded, Spec};
+use orchestrate_engine::stage::Stage;
+use serde_json::Value as Json;
 
 use super::study::{self, STORE, nearby_dir};
 use crate::Kinds;
@@ -51,7 +53,7 @@ impl Subject {
     fn of_spec(kinds: Kinds, path: &Path, overrides: &[String], store: &StoreArgs) -> anyhow::Result<Self> {
         let spec = spec::load(path, overrides)?;
         let dir = store.dir().unwrap_or_else(|| spec.root.join(STORE));
-        let recall = LateRecall { dir, spec: spec.clone(), opened: OnceCell::new() };
+        let recall = LateRecall { kinds, dir, spec: spec.clone(), runs: OnceCell::new() };
         let plan = plan::build_recalling(spec, kinds, Some(&recall))?;
         study::warn(&plan);
         Ok(Self { plan, run: None, store: store.clone() })
@@ -130,9 +132,28 @@ pub(crate) fn find_run(history: &History, text: &str) -> Result<RunId, UsageErro
 
 /// Recalls data that are gone from the runs of a spec. Opens the store once something is gone.
 struct LateRecall {
+    kinds: Kinds,
     dir: PathBuf,
     spec: Spec,
-    opened: OnceCell<Option<Store>>,
+    /// The runs, the newest first, each with its plan once it was needed; `None` if it cannot be planned any more.
+    runs: OnceCell<Vec<(RunId, OnceCell<Option<Plan>>)>>,
+}
+
+impl LateRecall {
+    fn runs(&self) -> Vec<(RunId, OnceCell<Option<Plan>>)> {
+        let Some(store) = self.store() else { return Vec::new() };
+        let Spec { path, root, name, .. } = &self.spec;
+        let runs = History::new(store.runs_dir()).runs_of(path, root, name, RUNS_SEARCHED);
+        runs.into_iter().take(RUNS_RECALLED).map(|run| (run, OnceCell::new())).collect()
+    }
+
+    fn store(&self) -> Option<Store> {
+        self.dir.is_dir().then(|| Store::open(&self.dir, Access::ReadOnly).ok()).flatten()
+    }
+
+    fn plan(&self, run: &RunId) -> Option<Plan> {
+        Subject::of_run(self.kinds, run.clone(), &[], StoreArgs::at(Some(self.dir.clone()))).ok().map(|it| it.plan)
+    }
 }
 
 impl Recall for LateRecall {
@@ -140,12 +161,12 @@ impl Recall for LateRecall {
         false
     }
 
-    fn recall(&self, kind: &str, version: u32, keyed: &Value) -> Option<Recalled> {
-        let open = || Store::open(&self.dir, Access::ReadOnly).ok().filter(|_| self.dir.is_dir());
-        let store = self.opened.get_or_init(open).as_ref()?;
-        let Spec { path, root, name, .. } = &self.spec;
-        let mut runs = History::new(store.runs_dir()).runs_of(path, root, name, RUNS_SEARCHED);
-        runs.truncate(RUNS_RECALLED);
-        RunRecall::of_runs(store, runs).recall(kind, version, keyed)
+    fn recall(&self, kind: &dyn Stage, keyed: &Value, params: &Json) -> Option<Recalled> {
+        self.runs.get_or_init(|| self.runs()).iter().find_map(|(run, plan)| {
+            let stages = &plan.get_or_init(|| self.plan(run)).as_ref()?.stages;
+            let of_kind = stages.iter().filter(|stage| stage.kind.facts().kind == kind.facts().kind);
+            let mut sets = of_kind.flat_map(|stage| &stage.param_sets);
+            sets.find(|set| set.keyed == *keyed && plan::reads_same_paths(kind, &set.params, params))?.recalled.clone()
+        })
     }
 }

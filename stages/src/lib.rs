@@ -13,6 +13,7 @@ pub mod fuzz;
 pub mod gpu;
 pub mod maps;
 pub mod pages;
+pub mod planned_size;
 mod problems;
 pub mod random;
 pub mod tables;

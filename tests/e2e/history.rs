@@ -181,7 +181,8 @@ fn what_is_recorded_can_be_shown_after_its_data_are_gone() {
     fs::remove_file(sandbox.path("parts/first.sh")).expect("it is there");
     let plan = well(sandbox.orchestrate(&["plan", "spec.toml"]));
     assert!(plan.out.contains("4 nodes: 4 hit"), "{}", plan.out);
-    assert!(plan.err.contains("the data of stage `first` are gone: 1 file is taken as run "), "{}", plan.err);
+    let gone = "first.sh does not exist, and 1 file is taken as run ";
+    assert!(plan.err.contains("the data of stage `first` are gone: ") && plan.err.contains(gone), "{}", plan.err);
     let plan = well(sandbox.orchestrate(&["plan", "latest"]));
     assert!(plan.out.contains("4 nodes: 4 hit") && plan.err.is_empty(), "{}{}", plan.out, plan.err);
     assert!(well(sandbox.orchestrate(&["explain", "latest", "second[letter=a]"])).out.contains("hit"));
@@ -190,6 +191,23 @@ fn what_is_recorded_can_be_shown_after_its_data_are_gone() {
     assert!(run.code == Some(2) && run.err.contains("first.sh"), "a run needs the data: {}", run.err);
     let changed = sandbox.orchestrate(&["plan", "spec.toml", "--set", "stages.first.params.times=7"]);
     assert!(changed.code == Some(2) && changed.err.contains("first.sh"), "no record fits: {}", changed.err);
+}
+
+#[test]
+fn a_misspelt_path_is_an_error_though_data_are_recorded() {
+    let sandbox = sandbox();
+    sandbox.run_well(&[]);
+    for also_gone in [false, true] {
+        let plan = sandbox.orchestrate(&["plan", "spec.toml", "--set", "stages.first.code=[\"parts/frist.sh\"]"]);
+        assert!(plan.code == Some(2) && !plan.out.contains("hit"), "{}{}", plan.out, plan.err);
+        assert!(plan.err.contains("frist.sh") && !plan.err.contains("are gone"), "{}", plan.err);
+        if !also_gone {
+            fs::remove_file(sandbox.path("parts/first.sh")).expect("it is there");
+        }
+    }
+    let same = ["plan", "spec.toml", "--set", "stages.first.code=[\"parts/../parts/./first.sh\"]"];
+    let plan = well(sandbox.orchestrate(&same));
+    assert!(plan.out.contains("4 nodes: 4 hit"), "the same path in other words: {}", plan.out);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::ParamSet;
 use super::link::Link;
+use super::paths::paths;
 use super::problems::Problems;
 use super::recall::{Recall, Recalled};
 use crate::diagnostic::Diagnostic;
@@ -329,11 +330,11 @@ impl<'a> Binder<'a> {
                 return None;
             }
         };
-        let recall = |recall: &dyn Recall| recall.recall(self.kind.facts().kind, self.kind.facts().version, &keyed);
+        let recall = |recall: &dyn Recall| recall.recall(self.kind, &keyed, &params);
         let mut recalled = self.recall.filter(|source| source.comes_first()).and_then(recall);
         let files = match recalled.as_ref().map_or_else(|| self.kind.files(&params), |found| Ok(found.file_names())) {
             Ok(files) => files,
-            Err(_) if is_gone(&params, self.kind) && self.recall.and_then(recall).is_some() => {
+            Err(_) if missing_path(&params, self.kind).is_some() && self.recall.and_then(recall).is_some() => {
                 recalled = self.recall.and_then(recall);
                 recalled.iter().flat_map(Recalled::file_names).collect()
             }
@@ -448,14 +449,11 @@ fn resolve(params: &mut Json, field: &str, written: Option<&Located>, sources: &
     Ok(())
 }
 
-/// Returns whether a file or folder that the params name does not exist.
-fn is_gone(params: &Json, kind: &dyn Stage) -> bool {
-    let named = kind.facts().path_fields.iter().filter_map(|field| params.pointer(&pointer(field)));
-    let paths = named.flat_map(|value| match value {
-        Json::Array(paths) => paths.iter().filter_map(Json::as_str).collect(),
-        path => path.as_str().into_iter().collect::<Vec<_>>(),
-    });
-    paths.into_iter().any(|path: &str| !Path::new(path).exists())
+/// Finds a param that names a file or folder which does not exist: its dotted name, and the path.
+pub(super) fn missing_path<'p>(params: &'p Json, kind: &dyn Stage) -> Option<(&'static str, &'p Path)> {
+    let named =
+        kind.facts().path_fields.iter().flat_map(|field| paths(params, field).into_iter().map(|it| (*field, it)));
+    named.into_iter().find(|(_, path)| !path.exists())
 }
 
 fn remove(params: &mut Json, field: &str) {

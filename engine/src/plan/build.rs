@@ -46,17 +46,18 @@ pub fn build_recalling(
     for declared in sorted {
         builder.stage(declared, &links);
     }
-    idle::check(&spec, &links, &mut builder.problems);
+    let is_recorded = recall.is_some_and(|recall| recall.comes_first());
+    idle::check(&spec, &links, is_recorded, &mut builder.problems);
     builder.unused_keys();
     publish_folders::check(&spec, &builder.stages, &mut builder.problems);
-    if recall.is_some_and(|recall| !recall.comes_first()) {
+    if recall.is_some() && !is_recorded {
         builder.warn_of_recalled();
     }
     let PlanBuilder { problems, stages, nodes, items, feed_starts, .. } = builder;
     let mut problems = problems.all();
     let mut plan = Plan { spec, stages, nodes, items, feed_starts };
     // A spec of an earlier run is read as it ran then.
-    if !plan.spec.is_partial && recall.is_none_or(|recall| !recall.comes_first()) {
+    if !plan.spec.is_partial && !is_recorded {
         problems.extend(inputs::check(&plan));
     }
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
@@ -251,14 +252,22 @@ impl PlanBuilder<'_> {
     /// Warns of each stage whose data are gone.
     fn warn_of_recalled(&mut self) {
         for stage in &self.stages {
-            let Some(recalled) = stage.param_sets.iter().find_map(|set| set.recalled.as_ref()) else { continue };
+            let recalled = stage.param_sets.iter().find_map(|set| Some((set, set.recalled.as_ref()?)));
+            let Some((set, recalled)) = recalled else { continue };
+            let Some((field, path)) = bind::missing_path(&set.params, stage.kind) else { continue };
             let files = match recalled.files.len() {
                 1 => "1 file is".to_owned(),
                 number => format!("{number} files are"),
             };
-            let message =
-                format!("the data of stage `{}` are gone: {files} taken as run {} had them", stage.name, recalled.run);
-            let warning = Diagnostic::warning(message).at(self.spec.stages[stage.declared].name.span());
+            let message = format!(
+                "the data of stage `{}` are gone: {} does not exist, and {files} taken as run {} had them",
+                stage.name,
+                path.display(),
+                recalled.run
+            );
+            let written = set.spans.iter().find(|(name, _)| field.split('.').next() == Some(name));
+            let span = written.map_or_else(|| self.spec.stages[stage.declared].name.span(), |(_, span)| span.clone());
+            let warning = Diagnostic::warning(message).at(span);
             self.problems.push(warning.help("what is recorded can be shown; a run needs the data again"));
         }
     }

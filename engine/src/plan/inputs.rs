@@ -1,7 +1,8 @@
 //! Asks kinds whether params fit the inputs of each node, before anything runs.
 //!
-//! A study has thousands of inputs that are alike. So a kind first sees few of them: along each axis two values, and
-//! those that the params name. It sees all only if something is wrong, for the message.
+//! A study has thousands of nodes and inputs that are alike. So a kind is asked about few nodes, and first sees few of
+//! their inputs: along each axis some values, and those that the params name. It sees all inputs only if something is
+//! wrong, for the message.
 
 use std::collections::HashSet;
 
@@ -14,8 +15,11 @@ use crate::source::Span;
 use crate::spec::axis::find;
 use crate::stage::{InputProblem, PlannedItem, PlannedNode};
 
-/// Number of values of an axis that stand for the others.
+/// Number of values of a gathered axis that stand for the others.
 const FIRST: usize = 2;
+
+/// The same of the axes of the stage itself: a data set may have another size at each.
+const FIRST_OF_STAGE: usize = 6;
 
 /// The most inputs of a node that a kind sees together.
 const ITEMS_MAX: usize = 100_000;
@@ -25,10 +29,11 @@ pub(super) fn check(plan: &Plan) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
     for (index, stage) in plan.stages.iter().enumerate() {
         let Some(check) = stage.kind.facts().check_inputs else { continue };
+        let few_of: Vec<_> = stage.param_sets.iter().map(|set| Few::of(&set.params)).collect();
         let found = plan.stage_nodes(index).find_map(|id| {
-            let few = Few::of(plan, id);
-            let is_alike = || (0..stage.points.axes().len()).all(|position| few.keeps(plan, id, position));
-            if !is_alike() || check(&Node { plan, id, few: Some(&few) }).is_empty() {
+            let few = &few_of[plan.node(id).params as usize];
+            let is_kept = |position| few.keeps(plan, id, position, FIRST_OF_STAGE);
+            if !(0..stage.points.axes().len()).all(is_kept) || check(&Node { plan, id, few: Some(few) }).is_empty() {
                 return None;
             }
             let is_small = plan.inputs(id).len() <= ITEMS_MAX;
@@ -48,9 +53,9 @@ struct Few {
 }
 
 impl Few {
-    fn of(plan: &Plan, id: NodeId) -> Self {
+    fn of(params: &Json) -> Self {
         let mut few = Self { named: HashSet::new() };
-        few.add(&plan.params(id).params);
+        few.add(params);
         few
     }
 
@@ -71,9 +76,9 @@ impl Few {
         }
     }
 
-    /// Returns whether a node has, at a position among its axes, one of the values.
-    fn keeps(&self, plan: &Plan, id: NodeId, position: usize) -> bool {
-        plan.value(id, position).1 < FIRST || self.named.contains(plan.label(id, position).1)
+    /// Returns whether a node has, at a position among its axes, one of the `first` values or one that is named.
+    fn keeps(&self, plan: &Plan, id: NodeId, position: usize, first: usize) -> bool {
+        plan.value(id, position).1 < first || self.named.contains(plan.label(id, position).1)
     }
 }
 
@@ -117,8 +122,9 @@ impl PlannedNode for Node<'_> {
         let (plan, few) = (self.plan, self.few);
         let mut items = Vec::new();
         for (index, feed) in plan.stage(self.id).feeds.iter().enumerate().filter(|(_, feed)| feed.port == port) {
-            let is_shown =
-                |id: NodeId| few.is_none_or(|few| feed.gathered.iter().all(|position| few.keeps(plan, id, *position)));
+            let is_shown = |id: NodeId| {
+                few.is_none_or(|few| feed.gathered.iter().all(|position| few.keeps(plan, id, *position, FIRST)))
+            };
             let ids = plan.feed_items(self.id, index).iter().copied().filter(|id| is_shown(*id));
             items.extend(ids.map(|id| PlannedItem {
                 output: &feed.output,

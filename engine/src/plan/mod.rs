@@ -9,6 +9,7 @@ mod idle;
 mod inputs;
 mod link;
 mod order;
+mod paths;
 mod point;
 mod problems;
 mod publish_folders;
@@ -28,7 +29,7 @@ use crate::stage::{FileName, Stage};
 pub use build::{build, build_recalling};
 pub use point::Points;
 pub use publish_folders::check_store;
-pub use recall::{Recall, Recalled};
+pub use recall::{Recall, Recalled, reads_same_paths};
 pub use select::{SelectError, Selector};
 
 /// The immutable graph of nodes.

@@ -3,8 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
+use super::paths::{paths, without_dots};
 use super::problems::Problems;
 use super::{ParamSet, Plan, PlannedStage};
 use crate::diagnostic::{Diagnostic, Severity, SpecError};
@@ -141,17 +142,6 @@ fn check_files(
     }
 }
 
-/// The paths of a param, by its dotted name.
-fn paths<'p>(params: &'p serde_json::Value, field: &str) -> Vec<&'p Path> {
-    let value = field.split('.').try_fold(params, |value, key| value.get(key));
-    let texts = match value {
-        Some(serde_json::Value::Array(items)) => items.iter().filter_map(|item| item.as_str()).collect(),
-        Some(value) => value.as_str().into_iter().collect(),
-        None => Vec::new(),
-    };
-    texts.into_iter().map(Path::new).collect()
-}
-
 /// Checks that no stage publishes into the store.
 pub fn check_store(plan: &Plan, dir: &Path) -> Result<(), SpecError> {
     let mut resolver = PathResolver::default();
@@ -191,15 +181,7 @@ struct PathResolver {
 impl PathResolver {
     /// Removes `.` and `..` from an absolute path, and resolves the links of its existing components.
     fn resolved(&mut self, path: &Path) -> PathBuf {
-        let mut plain = PathBuf::new();
-        for part in path.components() {
-            match part {
-                Component::CurDir => {}
-                Component::ParentDir => drop(plain.pop()),
-                other => plain.push(other),
-            }
-        }
-        self.real(&plain)
+        self.real(&without_dots(path))
     }
 
     fn real(&mut self, path: &Path) -> PathBuf {

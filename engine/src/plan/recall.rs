@@ -1,9 +1,11 @@
 //! External files as an earlier run had them, for plans whose data are gone or elsewhere.
 
 use orchestrate_cache::{Digest, Value};
+use serde_json::Value as Json;
 
+use super::paths::{paths, without_dots};
 use crate::runlog::RunId;
-use crate::stage::FileName;
+use crate::stage::{FileName, Stage};
 
 /// Everything outside of params and inputs that the key of a recorded result has.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +33,16 @@ pub trait Recall {
     /// are gone.
     fn comes_first(&self) -> bool;
 
-    /// Returns the files of a result of this kind, version and params (without paths), if one is recorded.
-    fn recall(&self, kind: &str, version: u32, keyed: &Value) -> Option<Recalled>;
+    /// Returns the files of a result of this kind with these params: `keyed` is without paths, `params` is with them.
+    /// Records that stand in for data must have read the same paths, as another path may be misspelt.
+    fn recall(&self, kind: &dyn Stage, keyed: &Value, params: &Json) -> Option<Recalled>;
+}
+
+/// Returns whether a kind reads the same files or folders with two params. Links are not followed.
+pub fn reads_same_paths(kind: &dyn Stage, params: &Json, others: &Json) -> bool {
+    let plain = |params| -> Vec<_> {
+        let fields = kind.facts().path_fields.iter();
+        fields.flat_map(|field| paths(params, field)).map(without_dots).collect()
+    };
+    plain(params) == plain(others)
 }

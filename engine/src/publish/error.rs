@@ -52,6 +52,8 @@ pub struct Refusal {
     pub message: String,
     /// The remedy.
     pub help: String,
+    /// The owner of the folder, and the folder, if it belongs to another stage.
+    pub(super) owned: Option<(Owner, PathBuf)>,
 }
 
 impl Refusal {
@@ -72,6 +74,7 @@ impl Refusal {
                 "name another folder in `publish` (`{{experiment}}` in it stands for the experiment's name), \
                  or {hand_over}"
             ),
+            owned: Some((owner.clone(), root.to_owned())),
         }
     }
 
@@ -81,6 +84,7 @@ impl Refusal {
             message: format!("{} cannot be read: {why}", path.display()),
             help: "it says which files may be replaced; mend it, or delete it, and files that differ count as yours"
                 .to_owned(),
+            owned: None,
         }
     }
 }

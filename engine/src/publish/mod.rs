@@ -19,6 +19,7 @@ pub mod name;
 mod published;
 mod publisher;
 mod record;
+mod refused;
 mod sidecar;
 #[cfg(test)]
 mod tests;

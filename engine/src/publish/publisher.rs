@@ -10,9 +10,10 @@ use super::error::{PublishError, Refusal};
 use super::folder::{PointChange, PublishedFolder};
 use super::name::PointNames;
 use super::record::{Owner, PointRecord, RECORD, published_name};
+use super::refused;
 use super::sidecar::{self, Sidecar};
 use super::writer::{Content, NewFile, is_unchanged};
-use crate::diagnostic::{Diagnostic, SpecError};
+use crate::diagnostic::SpecError;
 use crate::known::Outputs;
 use crate::modes::{MODES, Modes};
 use crate::node::NodeId;
@@ -78,23 +79,22 @@ impl<'a> Publisher<'a> {
     /// Opens the published folders of all stages. Errors: every folder of a selected node that belongs to another
     /// stage.
     pub(crate) fn open(plan: &'a Plan, store: &'a Store, selected: impl Fn(NodeId) -> bool) -> Result<Self, SpecError> {
-        let mut problems = Vec::new();
+        let mut refused = Vec::new();
         let open = |stage: usize| {
             let root = root(plan, stage)?;
             match Publication::open(plan, store, stage, root) {
                 Ok(publication) => Some(publication),
                 // The run publishes nothing there.
                 Err(_) if !plan.stage_nodes(stage).any(&selected) => None,
-                Err(Refusal { message, help }) => {
-                    let written = plan.declared(stage).publish.as_ref()?;
-                    problems.push(Diagnostic::error(message).at(written.span()).help(help));
+                Err(refusal) => {
+                    refused.push((plan.declared(stage).publish.as_ref()?.span(), refusal));
                     None
                 }
             }
         };
         let stages = (0..plan.stages.len()).map(open).collect();
-        if !problems.is_empty() {
-            return Err(SpecError::new(plan.spec.sources.clone(), problems));
+        if !refused.is_empty() {
+            return Err(SpecError::new(plan.spec.sources.clone(), refused::problems(&plan.spec, refused)));
         }
         Ok(Self { plan, store, stages })
     }

@@ -419,6 +419,43 @@ fn a_folder_of_another_stage_study_or_spec_is_rejected() {
 }
 
 #[test]
+fn folders_of_a_copied_spec_are_one_error_that_asks_for_another_name() {
+    let study = Study::new();
+    let stages = ["b", "c", "d", "e"]
+        .map(|name| format!("[stages.{name}]\nkind = \"dataset\"\npublish = \"out/{{experiment}}/{name}\"\n"));
+    let spec = format!("{}\n{}", SPEC.replace("\"res\"", "\"out/{experiment}/a\""), stages.concat());
+    let plan = |text: &str| plan_in(study.dir.path(), text, &[]).unwrap();
+    let first = plan(&spec);
+    let mut publisher = Publisher::open(&first, &study.store, |_| true).unwrap();
+    let ids = first.ids().filter(|id| publisher.publishes(*id));
+    let nodes: Vec<_> = ids
+        .map(|id| {
+            let (key, outputs) = study.outputs(first.name(id).as_str(), "1");
+            (id, key, outputs)
+        })
+        .collect();
+    assert!(publisher.publish("run", &nodes).iter().all(Result::is_ok));
+    let of_another = |name: &str| {
+        for stage in ["a", "b", "c", "d", "e"] {
+            let path = format!("out/study/{stage}/{RECORD}");
+            let record = study.read(&path);
+            let line = record.lines().find(|line| line.starts_with("spec = ")).unwrap();
+            study.write(&path, &record.replace(line, &format!("spec = '{name}'")));
+        }
+    };
+    study.write("first.toml", "");
+    of_another("first.toml");
+    let said = study.refusal(&spec);
+    assert_eq!(said.matches("5 folders belong to experiment `study`, spec first.toml").count(), 1, "{said}");
+    assert!(said.contains("out/study/c is of its stage `c`") && said.contains("and 2 more"), "{said}");
+    assert!(said.contains("help: give this study another name in `[experiment]` (`name = \"…\"`), or name"), "{said}");
+    fs::remove_file(study.path("first.toml")).unwrap();
+    assert!(Publisher::open(&first, &study.store, |_| true).is_ok(), "a renamed spec takes its folders over");
+    let said = study.refusal(&spec.replace("[stages.b]", "[stages.bb]"));
+    assert!(said.contains("first.toml is gone: to take its folders over, name the experiment `study`"), "{said}");
+}
+
+#[test]
 fn a_folder_around_another_studys_folder_is_rejected_and_an_owner_may_be_renamed_or_replaced() {
     let study = Study::new();
     study.run(&SPEC.replace("\"res\"", "\"res/inner/deep\""), "1");

@@ -239,14 +239,13 @@ impl Range {
     fn parse(text: &str) -> Option<Result<Self, String>> {
         let (first, rest) = text.split_once("..")?;
         let first = first.trim().parse::<i64>().ok()?;
-        let (inclusive, rest) = match rest.strip_prefix('=') {
-            Some(rest) => (true, rest),
-            None => (false, rest),
+        let Some(rest) = rest.strip_prefix('=') else {
+            let message = format!("the range \"{text}\" leaves open whether it ends before its last number");
+            return Some(Err(format!("{message}: write \"{first}..={}\", which includes it", rest.trim())));
         };
         let (end, step) = rest.split_once(':').unwrap_or((rest, "1"));
         Some(match (end.trim().parse::<i64>(), step.trim().parse::<usize>()) {
-            (Ok(end), Ok(step)) if step > 0 => {
-                let last = if inclusive { end } else { end.saturating_sub(1) };
+            (Ok(last), Ok(step)) if step > 0 => {
                 if last < first {
                     Err(format!("the range \"{text}\" is empty"))
                 } else if last
@@ -272,7 +271,8 @@ mod tests {
     #[test]
     fn ranges_are_whole_numbers_with_a_step() {
         assert_eq!(Range::parse("128..=250:2"), Some(Ok(Range { first: 128, last: 250, step: 2 })));
-        assert_eq!(Range::parse("0..3"), Some(Ok(Range { first: 0, last: 2, step: 1 })));
+        let refused = Range::parse("200..250:10").and_then(Result::err).unwrap();
+        assert!(refused.contains("write \"200..=250:10\""), "{refused}");
         assert!(Range::parse("5..=1").is_some_and(|range| range.is_err()));
         assert!(Range::parse("1..=9:0").is_some_and(|range| range.is_err()));
         assert!(Range::parse("0..=9223372036854775807").is_some_and(|range| range.is_err()));

@@ -13,6 +13,7 @@ mod placeholder;
 mod reader;
 mod sweep;
 mod texts;
+mod toml_error;
 pub(crate) mod toml_text;
 mod trust;
 mod values;

@@ -1,5 +1,6 @@
 //! TOML files → tables whose spans count across all sources of a spec.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 
@@ -8,6 +9,7 @@ use serde_spanned::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use super::Located;
+use super::toml_error::explained;
 use crate::diagnostic::Diagnostic;
 use crate::source::Span;
 
@@ -35,11 +37,18 @@ pub(super) fn parse(
 ) -> Option<DeTable<'static>> {
     let text: &'static str = text.to_owned().leak();
     let (table, errors) = DeTable::parse_recoverable(text);
-    problems.extend(errors.iter().map(|error| {
-        let span = shift(error.span().unwrap_or(0..0), base);
-        let problem = Diagnostic::error(format!("{subject} is not TOML: {}", error.message())).at(span);
-        Diagnostic { help: help.map(str::to_owned), ..problem }
-    }));
+    // What follows on the same line is most often a consequence.
+    let mut lines = HashSet::new();
+    for error in &errors {
+        let span = error.span().unwrap_or(0..0);
+        let line = text.bytes().take(span.start).filter(|byte| *byte == b'\n').count();
+        if lines.insert(line) {
+            let mut problem = explained(subject, text, span, error.message());
+            problem.span = problem.span.map(|span| shift(span, base));
+            problem.help = help.map(str::to_owned).or(problem.help);
+            problems.push(problem);
+        }
+    }
     errors.is_empty().then(|| rebase_table(table.into_inner(), base))
 }
 
@@ -76,4 +85,38 @@ pub(crate) fn whole_number(number: i64) -> DeValue<'static> {
 pub(super) fn integer(value: &DeValue<'_>) -> Option<i64> {
     let number = value.as_integer()?;
     i64::from_str_radix(number.as_str(), number.radix()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn what_is_no_toml_is_told_in_words_once_a_line() {
+        for (text, at, words, help) in [
+            ("a = \u{201c}train\u{201d}", 4..7, "curly quotes", "straight ones"),
+            ("a = \"train\u{201d}", 10..13, "curly quotes", "straight ones"),
+            ("a = [1, \u{201c}b\u{201d}]", 8..11, "curly quotes", "straight ones"),
+            ("a = 20 20", 4..9, "several values where one is expected", "a list such as [20, 30]"),
+            ("a = 1e-3x", 8..9, "this is no number", "20 or 1e-3"),
+            ("a = train", 4..9, "neither true nor false", "a text in quotes: \"train\""),
+            ("a = score", 4..9, "this is no number", "a text in quotes: \"score\""),
+            ("a = {x=1 y=2}", 10..10, "a comma is missing", "between two entries"),
+            ("a = \"C:\\data\"", 8..8, "a backslash begins an escape", "write '…'"),
+        ] {
+            let mut problems = Vec::new();
+            assert!(parse("this", text, 0, None, &mut problems).is_none());
+            let said = format!("{problems:?}");
+            assert!(problems.len() == 1 && problems[0].message.contains(words), "{text}: {said}");
+            assert!(problems[0].help.as_ref().is_some_and(|said| said.contains(help)), "{text}: {said}");
+            assert_eq!(problems[0].span, Some(at), "{text}");
+        }
+        for (text, first) in
+            [("[a]\nx = 1\ny = 2\nx = 3", 2), ("[b]\nx = 1\n[a]\nx = 1\nx = 2", 4), ("[a]\n[b]\n[a]", 1)]
+        {
+            let mut problems = Vec::new();
+            parse("this", text, 0, None, &mut problems);
+            assert_eq!(problems[0].notes, [format!("first on line {first}")], "{text}");
+            assert!(problems[0].message.ends_with("` is set twice"), "{text}");
+        }
+    }
 }

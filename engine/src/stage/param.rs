@@ -58,8 +58,14 @@ fn collect(table: &'static Json, field: &str, prefix: &str, params: &mut Vec<Par
     params.push(ParamFacts {
         expected: words::expected(schema),
         required: required.clone().any(|name| *name == *field) && prefix.is_empty(),
-        about: text(schema),
-        example: schema.pointer("/examples/0").cloned().or_else(other).or_else(|| default.clone()),
+        // A choice that is a table of one name is described by the table.
+        about: Some(text(schema)).filter(|about| !about.is_empty()).unwrap_or_else(|| text(table)),
+        example: schema
+            .pointer("/examples/0")
+            .cloned()
+            .or_else(other)
+            .or_else(|| default.clone())
+            .or_else(|| of_settings(schema)),
         name: name.clone(),
         default,
         choices,
@@ -74,6 +80,13 @@ fn collect(table: &'static Json, field: &str, prefix: &str, params: &mut Vec<Par
         let alternatives = ["anyOf", "oneOf"].into_iter().filter_map(|key| schema.get(key)?.as_array()).flatten();
         tables.extend(alternatives);
     }
+}
+
+/// An example of a table, of those of its settings.
+fn of_settings(schema: &Json) -> Option<Json> {
+    let settings = schema.get("properties")?.as_object()?.iter();
+    let example = |(name, schema): (&String, &Json)| Some((name.clone(), schema.pointer("/examples/0")?.clone()));
+    settings.map(example).collect::<Option<serde_json::Map<_, _>>>().map(Json::Object)
 }
 
 /// The values by name of a schema, and of its alternatives; those of a list's items too.

@@ -2,8 +2,9 @@
 
 use burn::tensor::{Device, Tensor};
 use orchestrate_engine::bounds::Bounds;
-use orchestrate_engine::stage::{Action, Context, Progress, StageError};
+use orchestrate_engine::stage::{Action, Context, InputProblem, PlannedNode, Progress, StageError};
 use orchestrate_stages::artifact::{ImageReader, Split, Table};
+use orchestrate_stages::planned_size::{at_port, planned_size};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,27 @@ pub(crate) struct Inference<'a, C> {
     pub(crate) weights: Weights<C>,
 }
 
+/// Finds images of another size than those of the training before anything runs.
+pub(crate) fn check_inputs(node: &dyn PlannedNode) -> Vec<InputProblem> {
+    let sizes = planned_size(node, "weights").zip(planned_size(node, "images"));
+    let Some((trained, size)) = sizes else { return Vec::new() };
+    at_port("weights", check_size((trained, trained), (size, size)))
+}
+
+fn check_size((height, width): (usize, usize), images: (usize, usize)) -> Result<(), StageError> {
+    if (height, width) == images {
+        return Ok(());
+    }
+    Err(StageError::input(
+        "weights",
+        format!(
+            "the network was trained on {height}×{width} pixels, but the images are {}×{}; connect the data set of the \
+             training",
+            images.0, images.1
+        ),
+    ))
+}
+
 impl<'a, C: Card> Inference<'a, C> {
     /// Opens the artifacts that the ports received; fails unless images and split are of one data set.
     pub(crate) fn open(action: &Action, context: &'a Context<'a>) -> Result<Self, StageError> {
@@ -59,16 +81,7 @@ impl<'a, C: Card> Inference<'a, C> {
     pub(crate) fn fold(&self, fold: Option<u32>) -> Result<u32, StageError> {
         let Training { height, width, fold: unseen, .. } = self.weights.card.training();
         let images = &self.images;
-        if (height, width) != (images.height, images.width) {
-            return Err(StageError::input(
-                "weights",
-                format!(
-                    "the network was trained on {height}×{width} pixels, but the images are {}×{}; connect the data \
-                     set of the training",
-                    images.height, images.width
-                ),
-            ));
-        }
+        check_size((height, width), (images.height, images.width))?;
         let ([trains, uses], results) = (C::STAGES, C::RESULTS);
         match fold {
             Some(fold) if fold != unseen => Err(StageError::new(format!(

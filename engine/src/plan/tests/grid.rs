@@ -82,7 +82,7 @@ fn mistakes_in_a_grid_are_marked_in_the_typed_text() {
     for (grid, message, marked) in [
         ("grid.stages.trian.rate=1.5", "the spec has no stage `trian`", "trian.rate"),
         ("grid.stages.train.rat=1.5", "unknown field `rat`", "train.rat"),
-        ("grid.stages.train.epochs=5,0", "`epochs` must be at least 1, not 0", "0"),
+        ("grid.stages.train.epochs=5,0", "`epochs` must be at least 1", "0"),
         ("grid.stages.train.model=x,y", "axis `model` binds `model` in stage `train` already", "train.model"),
         ("grid.stages.train.retries=1,2", "`retries` is no param of stage `train`", "train.retries"),
         ("grid.train=1,2", "`train` names no param of a stage", "train"),

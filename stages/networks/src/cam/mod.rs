@@ -15,7 +15,7 @@ use orchestrate_stages::typed::{Adaptor, Typed};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::inference::{Inference, RANGES, Which};
+use crate::inference::{Inference, RANGES, Which, check_inputs};
 use crate::model::{Classifier, DEVICE_USE, ModelCard, Precision, numbers, pool};
 
 /// Parameters of `kind = "cam"`.
@@ -64,6 +64,7 @@ impl Typed for Cam {
         artifacts: &[Cams::FACTS, Predictions::FACTS],
         weight: Weight::Heavy,
         device: Some(DEVICE_USE),
+        check_inputs: Some(check_inputs),
         ..Facts::new("cam", 2, "makes the class activation map of the predicted class of each validation image")
     };
     type Params = Params;

@@ -13,7 +13,7 @@ use orchestrate_stages::typed::{Adaptor, Typed};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::inference::{Inference, RANGES, Which};
+use crate::inference::{Inference, RANGES, Which, check_inputs};
 use crate::model::{DEVICE_USE, UnetCard, Weights, numbers};
 use crate::segment::check_size;
 use crate::segment::mask::Level;
@@ -69,6 +69,7 @@ impl Typed for PredictMasks {
         artifacts: &[PredictedMasks::FACTS],
         weight: Weight::Heavy,
         device: Some(DEVICE_USE),
+        check_inputs: Some(check_inputs),
         batches: true,
         ..Facts::new("predict-masks", 2, "predicts the mask of each validation image by a U-Net")
     };
@@ -104,7 +105,7 @@ fn predict(
     context: &Context<'_>,
 ) -> Result<Vec<Output>, StageError> {
     let Inference { images, split, .. } = inference;
-    check_size(images)?;
+    check_size(images.height, images.width)?;
     let fold = inference.fold(params.fold)?;
     if params.images == Which::Validation {
         divide(split, fold)?;

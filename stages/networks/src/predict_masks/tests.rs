@@ -129,7 +129,7 @@ fn what_does_not_fit_together_is_refused_with_a_reason() {
         assert!(found.starts_with(expected), "{found}");
     }
     let error = stored_check("cut = 1.0");
-    assert_eq!(error, "1.0: cut must be above 0 and below 1; it is a probability");
+    assert_eq!(error, "1.0: `cut` must be below 1, not 1.0");
 }
 
 fn stored_check(toml: &'static str) -> String {

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use orchestrate_engine::stage::StageError;
+use orchestrate_engine::stage::{InputProblem, PlannedNode, StageError};
 use orchestrate_stages::artifact::{ImageReader, MaskReader, Split};
+use orchestrate_stages::planned_size::{at_port, planned_size};
 
 use super::params::Params;
 use crate::model::Unet;
@@ -17,7 +18,7 @@ pub(super) fn divided(
     split: &Split,
 ) -> Result<Division, StageError> {
     check_names(images, split)?;
-    check_size(images)?;
+    check_size(images.height, images.width)?;
     check_masks(images, masks)?;
     let division = divide(split, params.fold)?;
     check_training(params, masks, &division.train)?;
@@ -51,8 +52,8 @@ fn check_training(params: &Params, masks: &MaskReader, train: &[usize]) -> Resul
 }
 
 /// Fails unless a U-Net can take images of this size.
-pub(crate) fn check_size(images: &ImageReader) -> Result<(), StageError> {
-    let (height, width, multiple) = (images.height, images.width, Unet::SIZE_MULTIPLE);
+pub(crate) fn check_size(height: usize, width: usize) -> Result<(), StageError> {
+    let multiple = Unet::SIZE_MULTIPLE;
     if height > 0 && width > 0 && height.is_multiple_of(multiple) && width.is_multiple_of(multiple) {
         return Ok(());
     }
@@ -70,6 +71,16 @@ pub(crate) fn check_size(images: &ImageReader) -> Result<(), StageError> {
     ))
 }
 
+/// Finds images and masks whose sizes do not fit before anything runs.
+pub(super) fn check_inputs(node: &dyn PlannedNode) -> Vec<InputProblem> {
+    let Some(size) = planned_size(node, "images") else { return Vec::new() };
+    let mut problems = at_port("images", check_size(size, size));
+    if let Some(masks) = planned_size(node, "masks") {
+        problems.extend(at_port("masks", check_mask_size((size, size), (masks, masks))));
+    }
+    problems
+}
+
 fn check_masks(images: &ImageReader, masks: &MaskReader) -> Result<(), StageError> {
     if images.names != masks.names {
         let with_masks: HashSet<&String> = masks.names.iter().collect();
@@ -85,14 +96,18 @@ fn check_masks(images: &ImageReader, masks: &MaskReader) -> Result<(), StageErro
             },
         ));
     }
-    if (images.height, images.width) != (masks.height, masks.width) {
-        return Err(StageError::input(
-            "masks",
-            format!(
-                "they are {}×{} pixels, but the images are {}×{}; connect both to the same data set",
-                masks.height, masks.width, images.height, images.width
-            ),
-        ));
+    check_mask_size((images.height, images.width), (masks.height, masks.width))
+}
+
+fn check_mask_size(images: (usize, usize), masks: (usize, usize)) -> Result<(), StageError> {
+    if images == masks {
+        return Ok(());
     }
-    Ok(())
+    Err(StageError::input(
+        "masks",
+        format!(
+            "they are {}×{} pixels, but the images are {}×{}; connect both to the same data set",
+            masks.0, masks.1, images.0, images.1
+        ),
+    ))
 }

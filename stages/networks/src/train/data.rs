@@ -1,16 +1,24 @@
 //! The images and classes of a training, checked before it starts.
 
-use orchestrate_engine::stage::StageError;
+use orchestrate_engine::stage::{InputProblem, PlannedNode, StageError};
 use orchestrate_stages::artifact::{ImageReader, Split};
+use orchestrate_stages::planned_size::{at_port, planned_size};
 
 use super::params::{ClassWeights, Params};
 use crate::model::{ModelName, Normalisation};
 use crate::training::{Division, check_names, divide};
 
+/// Finds images that are too small before anything runs.
+pub(super) fn check_inputs(node: &dyn PlannedNode) -> Vec<InputProblem> {
+    let model = node.params().get("model").and_then(|model| ModelName::new(model.as_str()?).ok());
+    let Some((size, model)) = planned_size(node, "images").zip(model) else { return Vec::new() };
+    at_port("images", check_size(model, size, size))
+}
+
 /// Divides the images by the fold; fails unless the model can be trained on them.
 pub(super) fn divided(params: &Params, images: &ImageReader, split: &Split) -> Result<Division, StageError> {
     check_names(images, split)?;
-    check_size(params, images)?;
+    check_size(params.model, images.height, images.width)?;
     divide(split, params.fold)
 }
 
@@ -24,15 +32,15 @@ pub(super) fn normalisation(
     model.architecture().normalisation.map_or_else(|| Normalisation::of(images), |expected| Ok(expected()))
 }
 
-fn check_size(params: &Params, images: &ImageReader) -> Result<(), StageError> {
-    let architecture = params.model.architecture();
-    let (height, width, min) = (images.height, images.width, architecture.size_min);
+/// Fails unless the model can take images of this size.
+fn check_size(model: ModelName, height: usize, width: usize) -> Result<(), StageError> {
+    let min = model.architecture().size_min;
     if height.min(width) >= min {
         return Ok(());
     }
     Err(StageError::input(
         "images",
-        format!("they are {height}×{width} pixels, but `{}` needs at least {min}×{min}; raise `size`", params.model),
+        format!("they are {height}×{width} pixels, but `{model}` needs at least {min}×{min}; raise `size`"),
     ))
 }
 

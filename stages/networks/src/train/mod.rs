@@ -45,6 +45,7 @@ impl Typed for Train {
         device: Some(DEVICE_USE),
         checkpoints: true,
         path_fields: &[INIT_WEIGHTS],
+        check_inputs: Some(data::check_inputs),
         ..Facts::new("train", VERSION, "trains a classifier on all images outside one fold")
     };
     type Params = Params;

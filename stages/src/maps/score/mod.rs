@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use orchestrate_cache::Digest;
 use orchestrate_engine::params;
-use orchestrate_engine::stage::{Action, Context, Facts, Output, Port, StageError};
+use orchestrate_engine::stage::{Action, Context, Facts, InputProblem, Output, PlannedNode, Port, StageError};
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,11 +21,13 @@ use crate::artifact::{
 use crate::batch::{Outcome, digests, in_groups};
 use crate::maps::derived_cache::DerivedCache;
 use crate::maps::heatmap::{Profile, cached_profiles, profiles, within};
+use crate::planned_size::{at_port, planned_size};
 use crate::typed::{Adaptor, Typed};
 
 use matching::{check_size, rows_by_name};
 use overlap::{Overlap, fill};
 
+use predicted::PREDICTED_SIZE;
 pub use predicted::run_predicted;
 
 /// Parameters of `kind = "score"`.
@@ -75,8 +77,7 @@ pub fn run(params: &Params, cams: &Cams, thresholds: &Thresholds, masks: &Masks)
 /// Returns the ground truth of each image of `cams`.
 fn truth_of<'t>(cams: &Cams, truths: &'t MaskReader) -> Result<Vec<&'t Foreground>, StageError> {
     if !cams.names.is_empty() && !truths.names.is_empty() {
-        let why = "the maps are compared at the network's input size";
-        check_size((truths.height, truths.width), (cams.input_height, cams.input_width), why)?;
+        check_size((truths.height, truths.width), (cams.input_height, cams.input_width), MAPS_SIZE)?;
     }
     let rows = rows_by_name("masks", &truths.names, "cams", &cams.names)?;
     truths.foregrounds(&rows)
@@ -172,6 +173,7 @@ impl Typed for Score {
         artifacts: &[Scores::FACTS],
         batches: true,
         check_ports,
+        check_inputs: Some(check_sizes),
         ..Facts::new(
             "score",
             3,
@@ -199,6 +201,18 @@ impl Typed for Score {
             },
         )
     }
+}
+
+/// The reason why ground truth needs the size of the images, after "but".
+const MAPS_SIZE: &str = "the maps are compared at the network's input size";
+
+/// Compares the size of the ground truth with that of the images before anything runs.
+fn check_sizes(node: &dyn PlannedNode) -> Vec<InputProblem> {
+    let Some(truth) = planned_size(node, "masks") else { return Vec::new() };
+    let wanted = planned_size(node, "cams").map(|size| (size, MAPS_SIZE));
+    let wanted = wanted.or_else(|| Some((planned_size(node, "predicted")?, PREDICTED_SIZE)));
+    let Some((size, why)) = wanted else { return Vec::new() };
+    at_port("masks", check_size((truth, truth), (size, size), why))
 }
 
 /// Scores members that share maps, ground truth, scale and the choice of images, each with its thresholds.

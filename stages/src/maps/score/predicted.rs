@@ -6,6 +6,9 @@ use super::matching::{check_size, rows_by_name};
 use super::overlap::{Agreement, fill};
 use crate::artifact::{MaskReader, PredictedReader, Scores};
 
+/// The reason why ground truth needs the size of the images, after "but".
+pub(super) const PREDICTED_SIZE: &str = "the predicted masks have the size of the network's input";
+
 /// Scores the predicted mask of each image against its ground truth.
 ///
 /// - `predicted`: one mask an image, `[height, width]`
@@ -18,8 +21,7 @@ use crate::artifact::{MaskReader, PredictedReader, Scores};
 pub fn run_predicted(predicted: &PredictedReader, masks: &MaskReader) -> Result<Scores, StageError> {
     let PredictedReader { labels, classes, masks: own } = predicted;
     if !own.names.is_empty() && !masks.names.is_empty() {
-        let why = "the predicted masks have the size of the network's input";
-        check_size((masks.height, masks.width), (own.height, own.width), why)?;
+        check_size((masks.height, masks.width), (own.height, own.width), PREDICTED_SIZE)?;
     }
     let truths = masks.foregrounds(&rows_by_name("masks", &masks.names, "predicted", &own.names)?)?;
     let all: Vec<usize> = (0..own.names.len()).collect();
