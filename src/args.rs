@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::command::diff::DiffArgs;
 use crate::command::graph::GraphArgs;
+use crate::command::guessed::ColumnArgs;
 use crate::command::kinds::KindsArgs;
 use crate::command::man::ManArgs;
 use crate::command::new::NewArgs;
@@ -398,6 +399,8 @@ pub(crate) struct CheckArgs {
     /// Override a value of the spec as in `run` (repeatable)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
+    #[command(flatten, next_help_heading = "Columns of a CSV file")]
+    pub(crate) columns: ColumnArgs,
 }
 
 /// The address of a data set, and the folder for it.

@@ -2,6 +2,7 @@
 //!
 //! Invariant: this crate knows no tensor, no image and no model. A stage computes behind the trait [`stage::Stage`].
 
+mod absolute;
 pub mod alike;
 pub mod bounds;
 pub mod diagnostic;

@@ -4,6 +4,7 @@ use orchestrate_engine::plan::Plan;
 use orchestrate_stages::artifact::Audit;
 use orchestrate_stages::data::dataset::{self, Look};
 
+use super::guessed::guessed;
 use super::study;
 use crate::Kinds;
 use crate::args::CheckArgs;
@@ -17,13 +18,11 @@ pub(crate) fn run(kinds: Kinds, args: &CheckArgs) -> anyhow::Result<Outcome> {
     let is_table = args.what.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
     let is_folder = args.what.is_dir() || is_table;
     let sets = if is_folder {
-        let (name, guess) = (args.what.display().to_string(), dataset::guess(&std::path::absolute(&args.what)?));
-        if !guess.named.is_empty() {
-            let named = guess.named.iter().map(|(param, value)| format!("{param} = \"{value}\""));
-            let named = named.collect::<Vec<_>>().join(", ");
-            terminal::say(&format!("{name}: taken for format = \"{}\", {named}\n", guess.format.name()))?;
-        }
-        vec![(name, guess.params())]
+        let guess = guessed(&args.what, &args.columns)?;
+        vec![(args.what.display().to_string(), guess.params())]
+    } else if !args.columns.given().is_empty() {
+        let message = "the options name columns of a CSV file; in a spec the params of the stage do";
+        return Err(UsageError(message.to_owned()).into());
     } else {
         data_sets(&study::plan(kinds, &args.what, &args.overrides)?)
     };

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::headline::{cell_name, figures};
 use super::side::Side;
+use super::study::store_of;
 use crate::Kinds;
 use crate::args::StoreArgs;
 use crate::outcome::Outcome;
@@ -51,8 +52,13 @@ pub(crate) struct DiffArgs {
 }
 
 pub(crate) fn diff(kinds: Kinds, args: &DiffArgs) -> anyhow::Result<Outcome> {
-    let a = Side::find(kinds, &args.a, &[], &args.store)?;
-    let b = Side::find(kinds, &args.b, &args.overrides, &args.store)?;
+    // A run beside a spec is one of its project.
+    let store_of = |what: &Path| {
+        let is_spec = what.is_file();
+        if is_spec { args.store.clone() } else { store_of(&args.store, [args.a.as_path(), &args.b]) }
+    };
+    let a = Side::find(kinds, &args.a, &[], &store_of(&args.a))?;
+    let b = Side::find(kinds, &args.b, &args.overrides, &store_of(&args.b))?;
     let stages = stages(&a, &b);
     let tables = tables(&a, &b);
     if args.json {

@@ -8,6 +8,7 @@ pub(crate) mod export;
 pub(crate) mod forget;
 pub(crate) mod gc;
 pub(crate) mod graph;
+pub(crate) mod guessed;
 mod headline;
 pub(crate) mod keygen;
 pub(crate) mod kinds;

@@ -41,7 +41,7 @@ pub(crate) fn report(kinds: Kinds, args: ReportArgs) -> anyhow::Result<Outcome> 
         let message = "the folder of the report belongs to the spec without `--grid`\nhelp: name another with --to DIR";
         return Err(UsageError(message.to_owned()).into());
     }
-    let Subject { plan, store, .. } = Subject::find(kinds, &args.spec.spec, &args.spec.overrides, &args.spec.store)?;
+    let Subject { plan, run, store } = Subject::find(kinds, &args.spec.spec, &args.spec.overrides, &args.spec.store)?;
     let nodes: Vec<NodeId> = plan.ids().filter(|id| plan.stage(*id).kind.facts().kind == KIND).collect();
     if nodes.is_empty() {
         let message = format!("{} has no stage of kind `{KIND}`\nhelp: {HELP}", args.spec.spec.display());
@@ -49,7 +49,9 @@ pub(crate) fn report(kinds: Kinds, args: ReportArgs) -> anyhow::Result<Outcome> 
     }
     let study = Study::open(plan, &store, Access::ReadOnly)?;
     let recorded = Recorded::look_up(&study);
-    let run_command = format!("orchestrate run {}{}", args.spec.spec.display(), set_arguments(&args.spec.overrides));
+    // Of a run, the spec and the overrides are those of then.
+    let spec = if run.is_some() { &study.plan.spec.path } else { &args.spec.spec };
+    let run_command = format!("orchestrate run {}{}", spec.display(), set_arguments(&study.plan.spec.overrides));
     recorded.require(&nodes, &run_command)?;
     let mut page_paths = String::new();
     for id in &nodes {

@@ -12,7 +12,7 @@ use orchestrate_engine::runlog::{Finished, History, RunId};
 use serde_json::{Value as Json, json};
 
 use super::headline::{self, cell_name, headline};
-use super::study::{nearby_store, set_arguments};
+use super::study::{nearby_store, set_arguments, store_of};
 use crate::args::StoreArgs;
 use crate::outcome::{Outcome, UsageError};
 use crate::terminal::{self, Colour, Text};
@@ -90,7 +90,7 @@ impl Listed {
 }
 
 pub(crate) fn runs(args: &RunsArgs) -> anyhow::Result<Outcome> {
-    let store = nearby_store(&args.store, Access::ReadOnly)?;
+    let store = nearby_store(&store_of(&args.store, args.spec.as_deref().map(Path::new)), Access::ReadOnly)?;
     let history = History::new(store.runs_dir());
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };
     let path = args.spec.as_ref().map(|spec| std::path::absolute(spec).unwrap_or_else(|_| spec.into()));

@@ -203,10 +203,37 @@ pub(crate) fn dir_for_store(args: &StoreArgs) -> anyhow::Result<PathBuf> {
 pub(crate) fn nearby_dir(args: &StoreArgs) -> anyhow::Result<PathBuf> {
     let dir = dir_for_store(args)?;
     if !dir.is_dir() {
-        let help = "run a spec first, or name the store with --store DIR";
+        let below = std::env::current_dir().ok().and_then(|folder| stores_below(&folder).into_iter().next());
+        let help = match (args.dir(), below) {
+            (Some(_), _) => "run a spec first, or name the store with --store DIR".to_owned(),
+            (None, Some(below)) => {
+                let below = below.display();
+                format!("change to the folder of the study, or name the store with --store {below}")
+            }
+            (None, None) => "change to the folder of the study, or name the store with --store DIR".to_owned(),
+        };
         return Err(UsageError(format!("there is no store at {}\nhelp: {help}", dir.display())).into());
     }
     Ok(dir)
+}
+
+/// Returns the stores of projects in the folders just below one, relative to it.
+fn stores_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let mut stores: Vec<PathBuf> = entries.map(|entry| Path::new(&entry.file_name()).join(STORE)).collect();
+    stores.retain(|store| folder.join(store).join("runs").is_dir());
+    stores.sort();
+    stores
+}
+
+/// Returns the store as given, else that of the project of the first spec among some arguments.
+pub(super) fn store_of<'a>(args: &StoreArgs, what: impl IntoIterator<Item = &'a Path>) -> StoreArgs {
+    let spec = what.into_iter().find(|what| what.is_file());
+    let absolute = spec.and_then(|spec| std::path::absolute(spec).ok());
+    match absolute.as_deref().and_then(Path::parent).filter(|_| args.dir().is_none()) {
+        Some(folder) => StoreArgs::at(Some(project_root(folder).join(STORE))),
+        None => args.clone(),
+    }
 }
 
 fn nearby() -> anyhow::Result<PathBuf> {

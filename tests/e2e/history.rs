@@ -285,3 +285,50 @@ fn a_new_store_beside_an_old_one_is_told() {
     let again = well(sandbox.orchestrate(&["run", "below/spec.toml"]));
     assert!(!again.err.contains("notice"), "{}", again.err);
 }
+
+#[test]
+fn a_spec_in_another_folder_finds_the_runs_of_its_project() {
+    let sandbox = Sandbox::new();
+    for (name, text) in [("spec.toml", SPEC), ("parts/base.toml", BASE), ("parts/first.sh", SCRIPT)] {
+        sandbox.write(&format!("study/{name}"), text);
+    }
+    sandbox.write("study/orchestrate.toml", "");
+    let ran = sandbox.orchestrate(&["run", "study/spec.toml"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    for args in [
+        &["runs", "study/spec.toml"][..],
+        &["diff", "latest", "study/spec.toml"],
+        &["diff", "study/spec.toml", "-1"],
+        &["show", "latest", "--store", "study/.orchestrate"],
+    ] {
+        let said = well(sandbox.orchestrate(args));
+        assert!(said.out.contains("letters") || said.out.contains("same"), "{args:?}: {}", said.out);
+    }
+    for args in [&["runs"][..], &["show", "latest"], &["diff", "-1", "-1"], &["logs", "first[letter=a]"]] {
+        let said = sandbox.orchestrate(args);
+        assert_eq!(said.code, Some(2), "{args:?}");
+        let help = "help: change to the folder of the study, or name the store with --store study/.orchestrate";
+        assert!(said.err.contains(help), "{args:?}: {}", said.err);
+    }
+}
+
+#[test]
+fn unknown_names_are_a_wrong_command_line() {
+    let sandbox = sandbox();
+    sandbox.run_well(&[]);
+    for args in [
+        &["kinds", "tabel"][..],
+        &["show", "nosuch"],
+        &["diff", "a", "b"],
+        &["runs", "nosuch.toml"],
+        &["graph", "nosuch.toml"],
+        &["schema", "nosuch"],
+        &["path", "nosuch"],
+        &["path", "spec.toml", "nosuch"],
+        &["logs", "nosuch"],
+        &["verify-results", "nosuch.toml"],
+    ] {
+        let said = sandbox.orchestrate(args);
+        assert_eq!(said.code, Some(2), "{args:?}: {}\n{}", said.out, said.err);
+    }
+}

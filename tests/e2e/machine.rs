@@ -96,7 +96,7 @@ fn fifos_devices_and_sparse_terabytes_are_rejected_wherever_a_file_is_named() {
     sparse.set_len(1 << 42).expect("the filesystem has sparse files");
     for (name, what) in [
         ("fifo.toml", "it is a FIFO, not a file"),
-        ("folder.toml", "it is a folder, not a file"),
+        ("folder.toml", "is a folder, not a spec"),
         ("/dev/zero", "it is a device, not a file"),
         ("sparse.toml", "it has 4 TiB, and at most 16 MiB are read here"),
     ] {

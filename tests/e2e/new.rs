@@ -157,6 +157,44 @@ fn csv_file_of_any_name_with_usual_columns_becomes_a_study() {
 }
 
 #[test]
+fn csv_file_with_columns_of_any_names_wins_over_folders_beside_it() {
+    let sandbox = Sandbox::new();
+    let mut rows = "Scan file,Diagnosis (path),MRN,ROI,Age\n".to_owned();
+    for image in 0..12 {
+        let class = image % 2;
+        save(&sandbox, &format!("data/pics/{image}.png"), picture(class, image));
+        save(&sandbox, &format!("data/roi/{image}.png"), mask(class, image));
+        rows += &format!("pics/{image}.png,{},{},roi/{image}.png,5{image}\n", ["x", "y"][class as usize], image);
+    }
+    sandbox.write("data/list.csv", &rows);
+    let said = start(&sandbox, &["--data", "data"]);
+    assert!(said.out.contains("data: unused columns: Age\n") && said.out.contains("12 masks"), "{}", said.out);
+    let text = sandbox.read("study/study.toml");
+    for part in ["../data/list.csv", "label = \"Diagnosis (path)\"", "patient = \"MRN\"", "mask = \"ROI\""] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let checked = sandbox.orchestrate(&["data", "check", "data", "--patient", "Age"]);
+    assert_eq!(checked.code, Some(0), "{}", checked.err);
+    assert!(
+        checked.out.contains("patient = \"Age\"") && checked.out.contains("unused columns: MRN"),
+        "{}",
+        checked.out
+    );
+
+    sandbox.write("data/list.csv", rows.replace("Diagnosis (path)", "Group").replace("Scan file", "Scan"));
+    for data in ["data", "data/list.csv"] {
+        let unclear = sandbox.orchestrate(&["new", "--data", data, "other"]);
+        assert_eq!(unclear.code, Some(2), "{}", unclear.out);
+        for part in ["the columns are: Scan, Group, MRN, ROI, Age", "--image COLUMN --label COLUMN"] {
+            assert!(unclear.err.contains(part), "{part}: {}", unclear.err);
+        }
+        assert!(!sandbox.path("other").exists());
+    }
+    let named = sandbox.orchestrate(&["new", "--data", "data", "--label", "Group", "other"]);
+    assert_eq!(named.code, Some(0), "{}", named.err);
+}
+
+#[test]
 fn cheng_files_at_an_absolute_path_become_a_study() {
     let sandbox = Sandbox::new();
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("stages/tests/reference/mat/1.mat");
@@ -190,6 +228,8 @@ fn folders_that_cannot_be_used_say_why_and_nothing_is_written() {
         .for_each(|it| images(it, 2));
     ["few/a", "broken/a", "broken/b"].into_iter().for_each(|it| images(it, 2));
     images("few/b", 1);
+    (0..3).for_each(|image| save(&sandbox, &format!("apart/masks/{image}_mask.png"), mask(0, image)));
+    images("apart/images", 3);
     sandbox.write("broken/b/0.png", "no picture");
     images("patient", 8);
     let rows: String = (0..8).map(|image| format!("{image}.png,{},{}\n", image / 6, (image + 1) % 7)).collect();
@@ -198,6 +238,7 @@ fn folders_that_cannot_be_used_say_why_and_nothing_is_written() {
     for (data, expected) in [
         ("one", "one has one class, only, and a classifier needs two"),
         ("masks", "which are no classes\nhelp: write a CSV file"),
+        ("apart", "error: apart has the folders images, masks, which are no classes\nhelp: write a CSV file"),
         ("parts", "which are no classes but parts"),
         ("kaggle", "orchestrate new --data kaggle/Training study"),
         ("few", "few has 1 image of class b"),
@@ -214,4 +255,21 @@ fn folders_that_cannot_be_used_say_why_and_nothing_is_written() {
     let inside = sandbox.orchestrate(&["new", "--data", "few", "few/study"]);
     assert_eq!(inside.code, Some(2));
     assert!(inside.err.contains("the study would lie in few, the folder of the images"), "{}", inside.err);
+}
+
+#[test]
+fn a_folder_or_a_csv_file_in_place_of_a_spec_is_told_what_to_do() {
+    let sandbox = Sandbox::new();
+    start(&sandbox, &[]);
+    sandbox.write("list.csv", "image,label\n");
+    for (what, expected) in [
+        ("study", "study is a folder, not a spec"),
+        ("study", "name the file: study/study.toml"),
+        ("list.csv", "list.csv is no spec (a CSV file)"),
+        ("list.csv", "`orchestrate new --data list.csv NAME` makes one"),
+    ] {
+        let said = sandbox.orchestrate(&["plan", what]);
+        assert_eq!(said.code, Some(2));
+        assert!(said.err.contains(expected) && said.err.matches("error").count() == 1, "{what}: {}", said.err);
+    }
 }

@@ -199,6 +199,12 @@ fn report_of_nodes_that_did_not_run_names_the_missing_ones() {
     assert_eq!(said.code, Some(2));
     assert!(said.err.contains("the store lacks 37 results of 37 nodes: images,"), "{}", said.err);
     assert!(said.err.contains("orchestrate run spec.toml"), "{}", said.err);
+    let set = ["--set", "stages.report.cases=3"];
+    assert_eq!(sandbox.orchestrate(&["run", "spec.toml", "--only", "images", set[0], set[1]]).code, Some(0));
+    let said = sandbox.orchestrate(&["report", "latest"]);
+    assert_eq!(said.code, Some(2));
+    let command = "orchestrate run DIR/spec.toml --set 'stages.report.cases=3'";
+    assert!(said.err.contains(command), "{}", said.err);
 
     let (before, _) = STUDY.split_once("[stages.report]").expect("the study has a report");
     sandbox.write("without.toml", before);

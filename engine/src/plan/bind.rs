@@ -431,8 +431,7 @@ fn resolve(params: &mut Json, field: &str, written: Option<&Located>, sources: &
     let Some(value) = params.pointer_mut(&pointer(field)) else { return Ok(()) };
     let dir = written.and_then(|written| sources.source_at(written.span().start)).map(|source| source.dir.as_path());
     let absolute = |path: &str| {
-        let joined = dir.unwrap_or(Path::new("")).join(path);
-        let absolute = std::path::absolute(&joined).unwrap_or(joined);
+        let absolute = crate::absolute::absolute(&dir.unwrap_or(Path::new("")).join(path));
         absolute.into_os_string().into_string().map_err(PathBuf::from)
     };
     match value {

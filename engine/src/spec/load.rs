@@ -128,6 +128,30 @@ fn merged(
     Ok((spec, axis))
 }
 
+/// Returns the error of a path that cannot be a spec, with the likeliest way out.
+fn no_spec(path: &Path) -> Option<Diagnostic> {
+    let shown = path.display();
+    if path.is_dir() {
+        let entries = std::fs::read_dir(path).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
+        let is_spec = |file: &PathBuf| {
+            file.extension().is_some_and(|it| it == "toml") && file.file_name().is_some_and(|it| it != PROJECT_FILE)
+        };
+        let mut specs: Vec<String> = entries.filter(is_spec).map(|file| file.display().to_string()).collect();
+        specs.sort();
+        let problem = Diagnostic::error(format!("{shown} is a folder, not a spec"));
+        return Some(match specs.as_slice() {
+            [] => problem.help("no TOML file is in it; `orchestrate new` makes a study"),
+            [only] => problem.help(format!("name the file: {only}")),
+            several => problem.help(format!("name one of its files: {}", several.join(", "))),
+        });
+    }
+    let ending = path.extension()?.to_ascii_lowercase();
+    (path.is_file() && ["csv", "tsv"].iter().any(|it| ending == *it)).then(|| {
+        Diagnostic::error(format!("{shown} is no spec (a CSV file)"))
+            .help(format!("`orchestrate new --data {shown} NAME` makes one"))
+    })
+}
+
 #[derive(Default)]
 struct Loader {
     texts: Texts,
@@ -164,6 +188,12 @@ impl Loader {
                 let problem = problem(format!("`extends` leads to more than {FILES_MAX} files"));
                 self.problems.push(problem.help("a file that several others extend is read once for each of them"));
             }
+            return DeTable::new();
+        }
+        if recorded.is_none()
+            && let Some(what) = no_spec(path)
+        {
+            self.problems.push(Diagnostic { span, ..what });
             return DeTable::new();
         }
         let text = match recorded {

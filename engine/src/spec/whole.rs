@@ -127,9 +127,8 @@ fn absolute(value: &mut Located, sources: &SourceMap) {
     let dir = sources.source_at(value.span().start).map_or(Path::new("/"), |source| source.dir.as_path()).to_owned();
     match value.get_mut() {
         DeValue::String(path) => {
-            let joined = dir.join(path.as_ref());
-            if let Ok(Some(absolute)) = std::path::absolute(joined).map(|path| path.to_str().map(str::to_owned)) {
-                *path = Cow::Owned(absolute);
+            if let Some(absolute) = crate::absolute::absolute(&dir.join(path.as_ref())).to_str() {
+                *path = Cow::Owned(absolute.to_owned());
             }
         }
         DeValue::Array(paths) => paths.iter_mut().for_each(|path| absolute(path, sources)),

@@ -10,12 +10,11 @@ mod wrap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use anyhow::bail;
 use orchestrate_engine::nearest;
 use orchestrate_engine::stage::{Facts, Port, Stage};
 
 use crate::Kinds;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, UsageError};
 use crate::terminal;
 
 use wrap::wrap;
@@ -60,7 +59,8 @@ fn find(kinds: Kinds, name: &str) -> anyhow::Result<&'static dyn Stage> {
     }
     let names: Vec<_> = kinds.iter().map(|stage| stage.facts().kind).collect();
     let near = nearest(name, names.iter().copied()).map(|near| format!("; did you mean `{near}`?"));
-    bail!("there is no kind `{name}`; kinds: {}{}", names.join(", "), near.unwrap_or_default())
+    let message = format!("there is no kind `{name}`; kinds: {}{}", names.join(", "), near.unwrap_or_default());
+    Err(UsageError(message).into())
 }
 
 /// Lists kinds with the names of their params, inputs and outputs.

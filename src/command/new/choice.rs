@@ -76,9 +76,6 @@ impl Choice {
         if guess.path.to_str().is_none() {
             return Err("has a name that is not in UTF-8, and a spec is".to_owned());
         }
-        if let Some(problem) = no_classes(guess.format, &labels.classes) {
-            return Err(problem);
-        }
         let counts: Vec<(&str, usize)> = labels
             .classes
             .iter()
@@ -240,28 +237,6 @@ fn told(counts: &[(&str, usize)]) -> String {
     let more = counts.len().saturating_sub(CLASSES_SHOWN);
     let more = (more > 0).then(|| format!("and {more} more classes"));
     format!("{images} images: {}", shown.chain(more).collect::<Vec<_>>().join(", "))
-}
-
-/// Returns why folders cannot be classes.
-pub(super) fn no_classes(format: Format, classes: &[String]) -> Option<String> {
-    const PARTS: [&str; 9] = ["train", "training", "test", "testing", "val", "valid", "validation", "dev", "all"];
-    const MASKS: [&str; 8] =
-        ["mask", "masks", "image", "images", "labels", "annotations", "segmentation", "segmentations"];
-    let are = |words: &[&str]| classes.iter().any(|class| words.contains(&class.to_lowercase().as_str()));
-    let names = || classes.join(", ");
-    match format {
-        Format::Folders if are(&MASKS) => Some(format!(
-            "has the folders {}, which are no classes\nhelp: write a CSV file beside them with the columns image, \
-             label, patient and mask, one image a row",
-            names()
-        )),
-        Format::Folders if are(&PARTS) => Some(format!(
-            "has the folders {}, which are no classes but parts\nhelp: write a CSV file beside them with the columns \
-             image, label and patient; the split is made by orchestrate",
-            names()
-        )),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use orchestrate_stages::data::dataset::{self, Format};
 
+use super::guessed::{ColumnArgs, guessed};
 use crate::outcome::{Outcome, UsageError};
 use crate::terminal;
 
@@ -27,6 +28,8 @@ pub(crate) struct NewArgs {
     /// [default: slices that are drawn]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Columns of a CSV file")]
+    pub(crate) columns: ColumnArgs,
 }
 
 /// The most problems that an error names.
@@ -35,7 +38,10 @@ const PROBLEMS_SHOWN: usize = 5;
 pub(crate) fn new(args: &NewArgs) -> anyhow::Result<Outcome> {
     let folder = Folder::of(&args.name)?;
     let choice = match &args.data {
-        Some(data) => of_data(data, &folder, &args.name)?,
+        Some(data) => of_data(data, &args.columns, &folder, &args.name)?,
+        None if !args.columns.given().is_empty() => {
+            return Err(UsageError("columns belong to a CSV file\nhelp: name it with --data".to_owned()).into());
+        }
         None => Choice::phantom(),
     };
     let spec = spec_text::spec(&folder.study, &choice);
@@ -47,11 +53,11 @@ pub(crate) fn new(args: &NewArgs) -> anyhow::Result<Outcome> {
 }
 
 /// Looks at the data, tells what is odd about them, and chooses.
-fn of_data(data: &Path, folder: &Folder, name: &Path) -> anyhow::Result<Choice> {
+fn of_data(data: &Path, columns: &ColumnArgs, folder: &Folder, name: &Path) -> anyhow::Result<Choice> {
     if !data.exists() {
         return Err(UsageError(format!("there is no {}\nhelp: --data names the images", data.display())).into());
     }
-    let mut guess = dataset::guess(&std::path::absolute(data)?);
+    let mut guess = guessed(data, columns)?;
     let shown = data.display();
     if guess.format == Format::Folders && folder.lies_in(data) {
         let help = "every folder in it is taken for a class; name one beside it";

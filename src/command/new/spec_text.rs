@@ -12,7 +12,7 @@ pub(super) fn spec(study: &str, choice: &Choice) -> String {
         "{study}: a first study, made by `orchestrate new`. Change what you like: `orchestrate plan` says at once what \
          is wrong, and a run repeats only what a change concerns."
     ));
-    spec.comment("It is made to run in minutes on a CPU. Lines with `later:` say what a study for a paper would have.");
+    spec.comment("It is made to run in minutes on a CPU. Lines with `later:` say what else it could have.");
     spec.line(&format!(
         "\n[experiment]\nname = {}   # results lie in results, in a folder of this name\nseed = 7",
         text(study)
@@ -21,13 +21,13 @@ pub(super) fn spec(study: &str, choice: &Choice) -> String {
     spec.line("\n[axes]");
     spec.setting(
         "model = [\"tiny\"]",
-        "later: [\"resnet18\", \"vgg16\", \"modified-vgg16\"], at size 224 and on a GPU",
+        "later: model = [\"resnet18\", \"vgg16\", \"modified-vgg16\"]; at size 224, on a GPU",
     );
     spec.setting(&format!("fold = {{ folds = {folds} }}"), &folds_why.clone());
     if choice.lesions > 0 {
         spec.setting(
             "threshold = [200, 225, \"q90\", \"q95\", \"otsu\"]",
-            "grey levels of maps from which on a pixel counts",
+            "grey levels or quantiles of maps, above which a pixel counts",
         );
     }
     images(&mut spec, choice);
@@ -92,17 +92,15 @@ fn images(spec: &mut Text, choice: &Choice) {
         spec.setting(&format!("{param} = {}", text(name)), &why);
     }
     spec.setting(&format!("size = {size}"), why);
-    spec.comment("later: size = 224, the size of the paper and of pretrained networks");
+    spec.comment("later: size = 224; the size of the paper and of pretrained networks");
     spec.line("resize = { images = \"bilinear\", masks = \"nearest\" }");
     if choice.in_colour {
         spec.comment("colours become grey: 0.299 red + 0.587 green + 0.114 blue");
     }
     if choice.has_pseudonyms {
-        spec.comment(
-            "patients come from the files as pseudonyms; with a secret, nobody can guess them: pseudonym_key = \"…\"",
-        );
+        spec.comment("later: pseudonym_key = \"secret\"; with it nobody can guess the pseudonyms of patients");
     }
-    spec.comment("limit = 200 would keep some images of each class, for a quick try");
+    spec.comment("later: limit = 200; it keeps some images of each class, for a quick try");
 }
 
 fn split(spec: &mut Text, choice: &Choice) {
@@ -125,14 +123,15 @@ fn split(spec: &mut Text, choice: &Choice) {
 fn trainings(spec: &mut Text, choice: &Choice) {
     spec.line("\n[stages.train]\nkind = \"train\"\nover = [\"model\", \"fold\"]");
     spec.line("inputs = { images = \"images\", split = \"split\" }");
-    spec.setting(&format!("epochs = {}", choice.epochs), "later: 50 or more; look at the curves in the report");
+    spec.setting(&format!("epochs = {}", choice.epochs), "later: epochs = 50; look at the curves in the report");
     if let Some((largest, smallest)) = &choice.uneven {
         spec.comment(&format!(
-            "class_weights = \"balanced\" would give {smallest} the weight of {largest}, which has more than twice the \
-             images"
+            "later: class_weights = \"balanced\"; it gives {smallest} the weight of {largest}, which has more than \
+             twice the images"
         ));
     }
-    spec.comment("later: augment = { flip = true }, schedule = \"cosine\"; `orchestrate kinds` lists all params");
+    spec.comment("later: augment = { flip = \"horizontal\", shift = 4 }; if mirrored images are as likely");
+    spec.comment("later: schedule = \"cosine\"; `orchestrate kinds train` lists all params");
     spec.line("\n# Maps of the regions that decided, of the images of each fold by the network that did not see them.");
     spec.line("# The axes of its inputs, model and fold, need not be listed.");
     spec.line("[stages.cam]\nkind = \"cam\"\ninputs = { images = \"images\", split = \"split\", weights = \"train\" }");
@@ -227,4 +226,63 @@ impl Text {
 /// Writes a text as TOML does. That is as in JSON, but for one control character.
 fn text(text: &str) -> String {
     serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use orchestrate_engine::{plan, spec};
+    use orchestrate_stages::data::dataset::{Format, Guess};
+
+    use super::*;
+
+    /// Returns the spec with each `later:` in place of the setting of its name, and the number of them.
+    fn as_proposed(text: &str) -> (String, usize) {
+        let mut lines: Vec<String> = Vec::new();
+        let mut proposals = 0;
+        for line in text.lines() {
+            let Some((before, later)) = line.split_once("# later: ").filter(|(_, later)| later.contains(" = ")) else {
+                lines.push(line.to_owned());
+                continue;
+            };
+            let (setting, _) = later.split_once(';').unwrap_or_else(|| panic!("{line}: a reason follows"));
+            let name = setting.split_once(" = ").map_or("", |(name, _)| name);
+            // A setting with its proposal beside it, above it, or none.
+            let is_set = |line: &&mut String| line.starts_with(&format!("{name} = "));
+            match lines.iter_mut().rev().take_while(|line| !line.starts_with('[')).find(is_set) {
+                Some(set) => setting.clone_into(set),
+                None => lines.push(setting.to_owned()),
+            }
+            assert!(before.is_empty() || before.starts_with(&format!("{name} = ")), "{line}");
+            proposals += 1;
+        }
+        (lines.join("\n"), proposals)
+    }
+
+    #[test]
+    fn every_proposal_for_later_is_valid() {
+        let folder = tempfile::tempdir().expect("tests have a temporary folder");
+        for name in ["a/1.png", "a/2.png", "b/1.png", "b/2.png"] {
+            let path = folder.path().join("data").join(name);
+            std::fs::create_dir_all(path.parent().unwrap_or(Path::new(""))).expect("tests can make folders");
+            image::GrayImage::new(32, 32).save(path).expect("tests can write files");
+        }
+        let guess = Guess { format: Format::Folders, path: "data".into(), named: Vec::new(), unused: Vec::new() };
+        let of_data = Choice {
+            guess: Some(guess),
+            has_pseudonyms: true,
+            uneven: Some(("a".to_owned(), "b".to_owned())),
+            folds: (2, "a test".to_owned()),
+            ..Choice::phantom()
+        };
+        for (choice, expected) in [(Choice::phantom(), 4), (of_data, 8)] {
+            let (text, proposals) = as_proposed(&spec("study", &choice));
+            assert_eq!(proposals, expected, "{text}");
+            let path = folder.path().join("study.toml");
+            std::fs::write(&path, &text).expect("tests can write files");
+            let spec = spec::load(&path, &[]).unwrap_or_else(|error| panic!("{text}\n{error:?}"));
+            plan::build(spec, crate::stages()).unwrap_or_else(|error| panic!("{text}\n{error:?}"));
+        }
+    }
 }

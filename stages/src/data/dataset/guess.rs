@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use orchestrate_cache::external;
 use serde_json::{Map, Value};
 
+use super::columns::{Columns, Sheet};
 use super::params::{Format, Params};
 use super::{cheng, folders, manifest, mask_pattern, natural, patient_pattern};
 
@@ -17,6 +17,8 @@ pub struct Guess {
     pub path: PathBuf,
     /// Names of columns, and patterns of names, by param; those that are not the default.
     pub named: Vec<(&'static str, String)>,
+    /// Columns of the manifest that are nothing of these.
+    pub unused: Vec<String>,
 }
 
 impl Guess {
@@ -32,62 +34,44 @@ impl Guess {
 
 /// Guesses how a file or folder is to be read.
 ///
-/// - A CSV file, a folder with `labels.csv`, or a folder with one CSV file that names images and classes: a manifest.
+/// - A CSV file, a folder with `labels.csv`, or a folder with one CSV file that names images: a manifest.
 /// - A folder with `1.mat` and so on: Cheng's set.
 /// - Every other folder has a folder a class, with masks and patients told by names if a pattern fits them.
-pub fn guess(path: &Path) -> Guess {
-    let named = |format, path: &Path, named| Guess { format, path: path.to_owned(), named };
+/// - `given`: columns by param, as a person named them
+///
+/// Errors: a CSV file that names images, but whose columns are not clear; several such files; `given` without any.
+pub fn guess(path: &Path, given: &[(&'static str, String)]) -> Result<Guess, String> {
+    let manifest = |path: &Path, Columns { named, unused }| Guess {
+        format: Format::Manifest,
+        path: path.to_owned(),
+        named,
+        unused,
+    };
     if path.is_file() || path.join(manifest::DEFAULT_NAME).is_file() {
         let csv = if path.is_file() { path.to_owned() } else { path.join(manifest::DEFAULT_NAME) };
-        return named(Format::Manifest, path, columns(&csv).unwrap_or_default());
+        // A file that cannot be read is told by the check that follows.
+        let Some(sheet) = Sheet::read(&csv) else { return Ok(manifest(path, Columns::default())) };
+        return Ok(manifest(path, sheet.columns(given)?));
     }
-    if cheng::files(path).is_ok() {
-        return named(Format::ChengMat, path, Vec::new());
-    }
-    if let Some(csv) = only_csv(path)
-        && let Some(columns) = columns(&csv)
-    {
-        return named(Format::Manifest, &csv, columns);
-    }
-    named(Format::Folders, path, patterns(path))
-}
-
-/// Returns the CSV file of a folder, if there is one alone.
-fn only_csv(folder: &Path) -> Option<PathBuf> {
-    let names = natural::names_in(folder).ok()?;
-    let mut found = names.into_iter().filter(|name| name.to_lowercase().ends_with(".csv"));
-    let csv = found.next()?;
-    found.next().is_none().then(|| folder.join(csv))
-}
-
-/// Usual names of columns by param, the likeliest first; the first is the default.
-const COLUMNS: [(&str, &[&str]); 4] = [
-    ("image", &["image", "file", "filename", "file_name", "path", "filepath", "file_path", "image_path", "image_file"]),
-    ("label", &["label", "class", "diagnosis", "dx", "category", "target", "finding"]),
-    ("mask", &["mask", "mask_path", "mask_file", "segmentation", "annotation"]),
-    ("patient", &["patient", "patient_id", "patientid", "pid", "subject", "subject_id", "participant_id", "case_id"]),
-];
-
-/// The largest manifest whose columns are guessed.
-const BYTES_MAX: u64 = 1 << 30;
-
-/// Finds the columns of a CSV file that are not named by default; `None` if it names no images or classes.
-fn columns(csv: &Path) -> Option<Vec<(&'static str, String)>> {
-    let bytes = external::read(csv, BYTES_MAX).ok()?;
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes.as_slice());
-    let header: Vec<String> = reader.headers().ok()?.iter().map(|name| name.trim().to_owned()).collect();
-    let plain = |name: &str| name.to_lowercase().replace([' ', '-'], "_");
-    let mut named = Vec::new();
-    for (index, (param, names)) in COLUMNS.into_iter().enumerate() {
-        // The default needs no param, whatever other columns there are.
-        match names.iter().find_map(|name| header.iter().find(|column| plain(column) == *name)) {
-            Some(column) if *column == names[0] => {}
-            Some(column) => named.push((param, column.clone())),
-            None if index < 2 => return None,
-            None => {}
+    let of_files = |format, named| Guess { format, path: path.to_owned(), named, unused: Vec::new() };
+    let sheets: Vec<Sheet> = csv_files(path).iter().filter_map(|csv| Sheet::read(csv)).collect();
+    let sheets: Vec<Sheet> = sheets.into_iter().filter(|sheet| sheet.names_images() || !given.is_empty()).collect();
+    match sheets.as_slice() {
+        [only] => Ok(manifest(&only.csv, only.columns(given)?)),
+        [] if !given.is_empty() => Err("has no CSV file, and columns belong to one".to_owned()),
+        [] if cheng::files(path).is_ok() => Ok(of_files(Format::ChengMat, Vec::new())),
+        [] => Ok(of_files(Format::Folders, patterns(path))),
+        several => {
+            let names = several.iter().map(|sheet| sheet.csv.display().to_string()).collect::<Vec<_>>();
+            Err(format!("has several CSV files that name images; name one of them in its place: {}", names.join(", ")))
         }
     }
-    Some(named)
+}
+
+/// Returns the CSV files of a folder.
+fn csv_files(folder: &Path) -> Vec<PathBuf> {
+    let names = natural::names_in(folder).unwrap_or_default();
+    names.iter().filter(|name| name.to_lowercase().ends_with(".csv")).map(|name| folder.join(name)).collect()
 }
 
 /// Finds patterns of names in folders of classes.
@@ -125,7 +109,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
-        let guess = guess(folder.path());
+        let guess = guess(folder.path(), &[]).unwrap();
         (guess.format, guess.named)
     }
 
@@ -153,5 +137,35 @@ mod tests {
         assert_eq!(of(&deep), with(&[("patient", "{patient}/*")]));
         assert_eq!(of(&["a/x/p1_1.png", "a/x/p1_2.png", "a/x/p2_1.png", "b/x/p3_1.png", "b/x/p4_1.png"]), []);
         assert_eq!(of(&["a/1.png", "b/2.png"]), []);
+    }
+
+    #[test]
+    fn csv_file_that_names_images_wins_over_folders_or_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        for name in ["pics/1.png", "pics/2.png", "roi/1.png", "roi/2.png"] {
+            write(name, "");
+        }
+        write("list.csv", "Scan file,Diagnosis (path),MRN,ROI,Age\npics/1.png,x,7,roi/1.png,50\npics/2.png,y,8,,51\n");
+        let found = guess(folder.path(), &[]).unwrap();
+        let named = with(&[("image", "Scan file"), ("label", "Diagnosis (path)"), ("patient", "MRN"), ("mask", "ROI")]);
+        assert_eq!((found.format, found.named, found.unused), (Format::Manifest, named, vec!["Age".to_owned()]));
+        let given = [("label", "Age".to_owned())];
+        assert_eq!(guess(folder.path(), &given).unwrap().named[1], ("label", "Age".to_owned()));
+        let error = guess(folder.path(), &[("label", "age".to_owned())]).unwrap_err();
+        assert!(error.contains("there is no column `age`; the columns are: Scan file, "), "{error}");
+
+        write("list.csv", "a,b\npics/1.png,x\npics/2.png,y\n");
+        let error = guess(folder.path(), &[]).unwrap_err();
+        assert!(error.contains("names images, but no column is known as that of the classes"), "{error}");
+        assert!(error.ends_with("the columns are: a, b"), "{error}");
+        write("more.csv", "image,label\npics/1.png,x\n");
+        assert!(guess(folder.path(), &[]).unwrap_err().contains("several CSV files"));
+        let nothing = guess(&folder.path().join("pics"), &given).unwrap_err();
+        assert_eq!(nothing, "has no CSV file, and columns belong to one");
     }
 }

@@ -4,7 +4,7 @@
 //! name its columns; all others are kept in `labels`. Paths are relative to the manifest, with `/`, and lie beside or
 //! below it: `..` and absolute paths are refused, as names are part of results and must mean the same wherever the
 //! folder lies. Links are followed, wherever they lead: data sets are assembled from links, and only the contents
-//! count. The formats are PNG, JPEG and TIFF; see [`super::picture`].
+//! count. The formats are PNG, JPEG, TIFF, DICOM and NIfTI; see [`super::file`].
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Component, Path};

@@ -10,6 +10,7 @@ mod audit;
 mod bundled;
 mod census;
 mod cheng;
+mod columns;
 mod dicom;
 mod doubtful;
 mod facts;

@@ -93,7 +93,7 @@ pub enum Format {
     /// Synthetic head slices with three tumour classes, named `phantom-…`.
     #[default]
     Phantom,
-    /// A CSV file with columns for images, masks, classes and patients; PNG, JPEG and TIFF.
+    /// A CSV file with columns for images, masks, classes and patients; PNG, JPEG, TIFF, DICOM and NIfTI.
     Manifest,
     /// A folder a class, `x.png` with its mask `x_mask.png`.
     Folders,

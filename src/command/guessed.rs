@@ -1,0 +1,101 @@
+//! The guess of how a folder or a CSV file of images is to be read, for `new` and `data check`.
+
+use std::path::Path;
+
+use clap::Args;
+use orchestrate_stages::data::dataset::{self, Format, Guess};
+
+use crate::outcome::UsageError;
+use crate::terminal;
+
+/// Columns of a CSV file.
+#[derive(Debug, Args)]
+pub(crate) struct ColumnArgs {
+    /// The column of a CSV file that names the images [default: guessed]
+    #[arg(long, value_name = "COLUMN")]
+    image: Option<String>,
+    /// The column of the classes [default: guessed]
+    #[arg(long, value_name = "COLUMN")]
+    label: Option<String>,
+    /// The column of the patients [default: guessed]
+    #[arg(long, value_name = "COLUMN")]
+    patient: Option<String>,
+    /// The column that names the masks [default: guessed]
+    #[arg(long, value_name = "COLUMN")]
+    mask: Option<String>,
+}
+
+impl ColumnArgs {
+    /// Returns those that are named, by param.
+    pub(super) fn given(&self) -> Vec<(&'static str, String)> {
+        let params = [("image", &self.image), ("label", &self.label), ("patient", &self.patient), ("mask", &self.mask)];
+        params.into_iter().filter_map(|(param, column)| Some((param, column.clone()?))).collect()
+    }
+}
+
+/// Guesses, and says what was guessed. Errors: columns or folders that are not clear.
+pub(super) fn guessed(data: &Path, columns: &ColumnArgs) -> anyhow::Result<Guess> {
+    let shown = data.display();
+    let guess = dataset::guess(&std::path::absolute(data)?, &columns.given()).map_err(|problem| {
+        let help = "say which column is which: --image COLUMN --label COLUMN, and if there are any --patient COLUMN \
+                    --mask COLUMN";
+        UsageError(format!("{shown} cannot be used: {problem}\nhelp: {help}"))
+    })?;
+    if guess.format == Format::Folders
+        && let Some(problem) = no_classes(data)
+    {
+        return Err(UsageError(format!("{shown} {problem}")).into());
+    }
+    if !guess.named.is_empty() {
+        let named = guess.named.iter().map(|(param, value)| format!("{param} = \"{value}\""));
+        let named = named.collect::<Vec<_>>().join(", ");
+        terminal::say(&format!("{shown}: taken for format = \"{}\", {named}\n", guess.format.name()))?;
+    }
+    if !guess.unused.is_empty() {
+        terminal::say(&format!("{shown}: unused columns: {}\n", guess.unused.join(", ")))?;
+    }
+    Ok(guess)
+}
+
+/// Returns why the folders in a folder cannot be classes. It reads after the folder's name.
+fn no_classes(data: &Path) -> Option<String> {
+    const PARTS: [&str; 9] = ["train", "training", "test", "testing", "val", "valid", "validation", "dev", "all"];
+    const MASKS: [&str; 14] = [
+        "mask",
+        "masks",
+        "image",
+        "images",
+        "imgs",
+        "pics",
+        "pictures",
+        "scans",
+        "roi",
+        "rois",
+        "labels",
+        "annotations",
+        "segmentation",
+        "segmentations",
+    ];
+    let entries = std::fs::read_dir(data).into_iter().flatten().filter_map(Result::ok);
+    let folders = entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name());
+    let mut folders: Vec<String> = folders.map(|name| name.to_string_lossy().into_owned()).collect();
+    folders.retain(|name| !name.starts_with('.'));
+    folders.sort();
+    let are = |words: &[&str]| folders.iter().any(|folder| words.contains(&folder.to_lowercase().as_str()));
+    let names = || folders.join(", ");
+    if are(&MASKS) {
+        return Some(format!(
+            "has the folders {}, which are no classes\nhelp: write a CSV file beside them with the columns image, \
+             label, patient and mask, one image a row; or make a folder for each class, with masks beside their \
+             images, such as 1.png and 1_mask.png",
+            names()
+        ));
+    }
+    are(&PARTS).then(|| {
+        format!(
+            "has the folders {}, which are no classes but parts\nhelp: write a CSV file beside them with the columns \
+             image, label and patient; the split is made by orchestrate",
+            names()
+        )
+    })
+}
