@@ -9,11 +9,7 @@ use serde_json::json;
 use super::named_nodes::NamedNodes;
 use super::output_files::write_files;
 use super::recorded::Recorded;
-<<<<<<< HEAD
 use super::study::{Study, run_command};
-=======
-use super::study::{Study, set_arguments};
->>>>>>> draw
 use crate::Kinds;
 use crate::args::ExportCommand;
 use crate::outcome::{Outcome, UsageError};
@@ -30,12 +26,7 @@ pub(crate) fn export(kinds: Kinds, command: ExportCommand) -> anyhow::Result<Out
     };
     let NamedNodes { plan, nodes, store } = NamedNodes::find(kinds, &args.node)?;
     let node = args.node.target.last().expect("clap takes one or two");
-<<<<<<< HEAD
     let run = run_command(&plan, node);
-=======
-    let run =
-        format!("orchestrate run {} --only '{node}'{}", plan.spec.path.display(), set_arguments(&plan.spec.overrides));
->>>>>>> draw
     let study = Study::open(plan, &store, Access::ReadOnly)?;
     let to = std::path::absolute(&args.to)?;
     if to.starts_with(study.store.dir()) {
