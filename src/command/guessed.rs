@@ -1,6 +1,6 @@
 //! The guess of how a folder or a CSV file of images is to be read, for `new` and `data check`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use orchestrate_stages::data::dataset::{self, Format, Guess};
@@ -92,10 +92,27 @@ fn no_classes(data: &Path) -> Option<String> {
         ));
     }
     are(&PARTS).then(|| {
+        let part = holds_classes(data).map(|part| format!("; or take one part: --data {}", part.display()));
         format!(
             "has the folders {}, which are no classes but parts\nhelp: write a CSV file beside them with the columns \
-             image, label and patient; the split is made by orchestrate",
-            names()
+             image, label and patient; the split is made by orchestrate{}",
+            names(),
+            part.unwrap_or_default()
         )
     })
+}
+
+/// Returns a folder below, in which there are folders that may be those of classes.
+pub(super) fn holds_classes(data: &Path) -> Option<PathBuf> {
+    let folders = |path: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(path).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
+        let is_shown = |path: &PathBuf| !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let mut folders: Vec<PathBuf> = entries.filter(|path| path.is_dir() && is_shown(path)).collect();
+        folders.sort();
+        folders
+    };
+    let mut inner: Vec<PathBuf> = folders(data).into_iter().filter(|inner| folders(inner).len() > 1).collect();
+    // Of several parts, the one to train on.
+    inner.sort_by_key(|path| !path.to_string_lossy().to_lowercase().contains("train"));
+    inner.into_iter().next()
 }

@@ -240,7 +240,7 @@ fn folders_that_cannot_be_used_say_why_and_nothing_is_written() {
         ("masks", "which are no classes\nhelp: write a CSV file"),
         ("apart", "error: apart has the folders images, masks, which are no classes\nhelp: write a CSV file"),
         ("parts", "which are no classes but parts"),
-        ("kaggle", "orchestrate new --data kaggle/Training study"),
+        ("kaggle", "or take one part: --data kaggle/Training"),
         ("few", "few has 1 image of class b"),
         ("broken", "broken cannot be used: 1 problem; nothing was written\n  b/0.png: "),
         ("patient", "patient cannot be split by patient: class 1 has 1 patient"),

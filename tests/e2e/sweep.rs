@@ -107,10 +107,7 @@ fn impossible_sweeps_are_errors_with_a_caret_and_exit_code_2() {
         (&["fold=1..=2"], &["axis `fold` has the folds", "--> sweep:1:1", "^^^^"]),
         (&["threshold=200", "--metric", "auc"], &["iou, dice, precision, recall"]),
         (&["threshold=200", "--nested", "--set", "axes.fold=[1]", "--set", "stages.split.folds=2"], &["has no others"]),
-        (
-            &["more=1..=3", "--set", "axes.more=[1]"],
-            &["no stage of kind `score` varies over `more`", "`score` varies over model, fold, threshold", "^^^^"],
-        ),
+        (&["more=1..=3", "--set", "axes.more=[1]"], &["no stage varies over axis `more`", "--> --set:1:6", "^^^^"]),
         (&["threshold=200", "--images", "some"], &["correct, all"]),
     ];
     for (args, parts) in cases {

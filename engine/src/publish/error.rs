@@ -53,7 +53,7 @@ pub struct Refusal {
     /// The remedy.
     pub help: String,
     /// The owner of the folder, and the folder, if it belongs to another stage.
-    pub(super) owned: Option<(Owner, PathBuf)>,
+    pub(super) owned: Option<Box<(Owner, PathBuf)>>,
 }
 
 impl Refusal {
@@ -74,7 +74,7 @@ impl Refusal {
                 "name another folder in `publish` (`{{experiment}}` in it stands for the experiment's name), \
                  or {hand_over}"
             ),
-            owned: Some((owner.clone(), root.to_owned())),
+            owned: Some(Box::new((owner.clone(), root.to_owned()))),
         }
     }
 

@@ -13,9 +13,9 @@ const SHOWN: usize = 3;
 
 /// Makes errors of refusals, each with the location of the `publish` that is refused.
 pub(super) fn problems(spec: &Spec, refused: Vec<(Span, Refusal)>) -> Vec<Diagnostic> {
-    let mut groups: IndexMap<Option<(String, String)>, Vec<(Span, Refusal)>> = IndexMap::new();
+    let mut groups: IndexMap<_, Vec<(Span, Refusal)>> = IndexMap::new();
     for (span, refusal) in refused {
-        let owner = refusal.owned.as_ref().map(|(owner, _)| (owner.experiment.clone(), owner.spec.clone()));
+        let owner = refusal.owned.as_deref().map(|(owner, _)| (owner.experiment.clone(), owner.spec.clone()));
         groups.entry(owner).or_default().push((span, refusal));
     }
     let mut problems = Vec::new();
@@ -33,7 +33,7 @@ pub(super) fn problems(spec: &Spec, refused: Vec<(Span, Refusal)>) -> Vec<Diagno
             refused.len()
         );
         let mut problem = Diagnostic::error(message).at(refused[0].0.clone());
-        let owned = refused.iter().filter_map(|(_, refusal)| refusal.owned.as_ref());
+        let owned = refused.iter().filter_map(|(_, refusal)| refusal.owned.as_deref());
         for (Owner { stage, .. }, folder) in owned.take(SHOWN) {
             problem = problem.note(format!("{} is of its stage `{stage}`", folder.display()));
         }
@@ -51,7 +51,7 @@ pub(super) fn problems(spec: &Spec, refused: Vec<(Span, Refusal)>) -> Vec<Diagno
 /// Returns what comes before another name for the folder: another one for the experiment, if the folder has its name,
 /// or the names under which a spec that was renamed takes its folders over.
 fn remedy(spec: &Spec, refusal: &Refusal, span: &Span) -> Option<String> {
-    let (owner, _) = refusal.owned.as_ref()?;
+    let (owner, _) = refusal.owned.as_deref()?;
     if !owner.spec.starts_with('"') && !spec.root.join(&owner.spec).exists() {
         return Some(format!(
             "{} is gone: to take its folders over, name the experiment `{}` and the stages as there; else ",

@@ -130,21 +130,6 @@ fn study_name(folder: &Path) -> String {
     if name.is_empty() { "study".to_owned() } else { name.to_owned() }
 }
 
-/// Returns a folder below, in which there are folders that may be those of classes.
-pub(super) fn holds_classes(data: &Path) -> Option<PathBuf> {
-    let folders = |path: &Path| -> Vec<PathBuf> {
-        let entries = fs::read_dir(path).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
-        let is_shown = |path: &PathBuf| !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        let mut folders: Vec<PathBuf> = entries.filter(|path| path.is_dir() && is_shown(path)).collect();
-        folders.sort();
-        folders
-    };
-    let mut inner: Vec<PathBuf> = folders(data).into_iter().filter(|inner| folders(inner).len() > 1).collect();
-    // Of several parts, the one to train on.
-    inner.sort_by_key(|path| !path.to_string_lossy().to_lowercase().contains("train"));
-    inner.into_iter().next()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use orchestrate_stages::data::dataset::{self, Format};
 
-use super::guessed::{ColumnArgs, guessed};
+use super::guessed::{ColumnArgs, guessed, holds_classes};
 use crate::outcome::{Outcome, UsageError};
 use crate::terminal;
 
@@ -85,7 +85,7 @@ fn unusable(data: &Path, name: &Path, problems: &[String]) -> UsageError {
         let more = problems.len() - PROBLEMS_SHOWN;
         text += &format!("  and {more} more; `orchestrate data check {}` lists all\n", quoted(&data));
     }
-    text += &match folder::holds_classes(&data) {
+    text += &match holds_classes(&data) {
         Some(inner) => {
             let inner = quoted(&inner);
             format!("help: if the folders of classes are in {inner}: orchestrate new --data {inner} {name}")

@@ -62,6 +62,7 @@ pub struct Params {
     pub init: Init,
     /// The type of the numbers; only `"f32"`, which the running statistics of batch normalisation need.
     #[serde(default)]
+    #[schemars(example = &"f32")]
     pub precision: Precision,
     /// Seed of weights, order of images and augmentation; default that of the experiment.
     #[serde(default)]
