@@ -20,7 +20,7 @@ command -v "${python}" >/dev/null || skip "there is no ${python}"
 
 work="$(mktemp -d)"
 trap 'rm -rf "${work}"' EXIT
-venv="${1:-${work}/venv}"
+venv="$(realpath --canonicalize-missing "${1:-${work}/venv}")"
 [ -x "${venv}/bin/python" ] || "${python}" -m venv "${venv}"
 bin="${venv}/bin"
 # What the wheel depends on, and the tools of this test, of one version each.
