@@ -65,6 +65,35 @@ fn an_output_with_links_is_rejected_and_their_targets_stay() {
 }
 
 #[test]
+fn a_param_that_an_axis_of_an_input_does_not_bind_is_a_warning() {
+    let spec = r#"
+[experiment]
+name = "unbound"
+
+[axes]
+model = [{ name = "narrow", channels = 8 }, { name = "wide", channels = 16 }]
+
+[stages.train]
+kind = "command"
+over = ["model"]
+argv = ["sh", "-ec", "echo {params.channels} > {out}/x"]
+params = { channels = 1 }
+
+[stages.cam]
+kind = "command"
+over = ["model"]
+inputs = { weights = "train" }
+argv = ["sh", "-ec", "echo {params.channels} > {out}/x"]
+params = { channels = 1 }
+"#;
+    let sandbox = Sandbox::with_spec(spec);
+    let said = sandbox.orchestrate(&["plan", "spec.toml"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert_eq!(said.err.matches("does not bind the param `channels` of stage `cam`").count(), 1, "{}", said.err);
+    assert!(!said.err.contains("of stage `train`"), "{}", said.err);
+}
+
+#[test]
 fn leftover_processes_are_waited_for_then_ended_and_named() {
     let sandbox = Sandbox::new();
     // The program ends by itself, and the result is whole.

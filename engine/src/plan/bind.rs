@@ -56,7 +56,9 @@ impl<'a> Binder<'a> {
         for &axis in over {
             if binder.binds(axis, shared(axis)) {
                 binder.axes.push(axis);
-            } else if !shared(axis) {
+            } else if shared(axis) {
+                problems.extend(binder.unbound(axis));
+            } else {
                 let name = spec.axes[axis].name.get_ref();
                 let written = stage.over.iter().find(|over| over.get_ref() == name).expect("`over` was resolved");
                 problems.push(
@@ -173,6 +175,32 @@ impl<'a> Binder<'a> {
                 Binding::Scalar(_) => by_name(axis.name.get_ref()),
                 Binding::Table(table) => table.is_empty() || table.keys().any(|key| by_name(key.get_ref())),
             })
+    }
+
+    /// Returns a warning if a free param with a value is named as one that an axis of an input would bind: the value is
+    /// then the same at all points.
+    fn unbound(&self, axis: usize) -> Option<Diagnostic> {
+        let axis = &self.spec.axes[axis];
+        let name = axis.name.get_ref();
+        let free = self.base.get_ref().get(self.kind.facts().free_fields?)?.get_ref().as_table()?;
+        let bound = |param: &str| match &axis.values.first()?.binding {
+            Binding::Scalar(_) => (param == name).then_some(()),
+            Binding::Table(table) => table.contains_key(param).then_some(()),
+        };
+        let (param, _) = free.iter().find(|(param, _)| bound(param.get_ref()).is_some())?;
+        let message = format!(
+            "axis `{name}` does not bind the param `{}` of stage `{}`, as an input varies over it too; the param is the \
+             same at all points",
+            param.get_ref(),
+            self.stage.name.get_ref()
+        );
+        let help = match &axis.values.first()?.binding {
+            Binding::Scalar(_) => {
+                format!("bind it by `with = {{ {} = \"axis.{name}\" }}`, or give it another name", param.get_ref())
+            }
+            Binding::Table(_) => format!("give it another name; `with` binds only the label of `{name}`"),
+        };
+        Some(Diagnostic::warning(message).at(param.span()).help(help))
     }
 
     /// Keys of axis tables that the stage uses at some point, excluded or not.

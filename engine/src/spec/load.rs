@@ -117,6 +117,15 @@ fn merged(
         overrides.push(sweep.as_override);
         axis = Some(sweep.axis);
     }
+    for grid in &grids {
+        let path = grid::axis_name(&grid.name);
+        let is_set =
+            |text: &String| text.split('=').next().is_some_and(|key| key == format!("stages.{}", path.get_ref()));
+        if overrides.iter().any(is_set) {
+            let problem = Diagnostic::error(format!("`{}` is set and tried at once", path.get_ref())).at(path.span());
+            problems.push(problem.help("leave out `--set`, or the grid"));
+        }
+    }
     let mut sections = parse::sections(&table, &mut problems);
     placeholder::fill_in(&mut sections.stages, &sections.name, &sources, &experiments, &mut problems);
     grids.into_iter().for_each(|added| grid::add(added, &mut sections, &mut problems));

@@ -93,6 +93,10 @@ fn mistakes_in_a_grid_are_marked_in_the_typed_text() {
         let (said, shown) = refused(STUDY, &[grid]);
         assert!(said.contains(message) && shown == marked, "{grid}: {shown:?}\n{said}");
     }
+    let (said, _) = refused(STUDY, &["grid.stages.train.rate=1.5,2.5", "grid.train.rate=3.5"]);
+    assert!(said.contains("`train.rate` is given twice"), "{said}");
+    let (said, _) = refused(STUDY, &["stages.train.epochs=3", "grid.train.epochs=1,2"]);
+    assert!(said.contains("`train.epochs` is set and tried at once"), "{said}");
     assert!(refused(STUDY, &["grid.stages.trian.rate=1.5"]).0.contains("did you mean `train`?"));
 }
 

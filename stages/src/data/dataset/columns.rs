@@ -23,6 +23,9 @@ const PARAMS: [&str; 4] = ["image", "label", "patient", "mask"];
 const IMAGE: &[&str] =
     &["image", "file", "filename", "path", "filepath", "imagepath", "imagefile", "imagefilename", "scan", "picture"];
 
+/// Words of names of that column.
+const OF_IMAGE: &[&str] = &["image", "file", "filename", "filepath", "scan", "picture"];
+
 /// Usual names of the column of classes. The first is the default.
 const LABEL: &[&str] = &[
     "label",
@@ -128,10 +131,14 @@ impl Sheet {
             let others: Vec<usize> = free.iter().copied().filter(|column| !self.files.contains(column)).collect();
             found[index] = found[index].or_else(|| match index {
                 0 => {
-                    let no_mask: Vec<usize> =
-                        of_files.iter().copied().filter(|column| self.word(*column, MASK, &[]).is_none()).collect();
-                    let named = || self.exact_of(&no_mask, IMAGE).or(no_mask.first().copied());
-                    named().or(of_files.first().copied()).or_else(|| self.exact_of(&others, IMAGE))
+                    let no_masks = |columns: &[usize]| -> Vec<usize> {
+                        columns.iter().copied().filter(|column| self.word(*column, MASK, &[]).is_none()).collect()
+                    };
+                    let (files, others) = (no_masks(&of_files), no_masks(&others));
+                    let found = self.exact_of(&files, IMAGE).or(files.first().copied());
+                    // Files that are missing are an error; masks never take their place.
+                    let named = || self.exact_of(&others, IMAGE).or_else(|| self.worded(&others, OF_IMAGE, NO_LABEL));
+                    found.or_else(named)
                 }
                 1 => self.exact_of(&others, LABEL).or_else(|| self.worded(&others, LABEL, NO_LABEL)),
                 2 => self.exact_of(&others, PATIENT).or_else(|| self.patient(&others)),
@@ -240,6 +247,10 @@ mod tests {
             ("path,class_name,Patient age,case-no", &[0], "image=path label=class_name patient=case-no"),
             ("image,path,label", &[1], "image=path"),
             ("label,image,group,dx", &[0, 1], "label=dx mask=label"),
+            ("Scan,Diagnosis,MRN,ROI,Age", &[3], "image=Scan label=Diagnosis patient=MRN mask=ROI"),
+            ("Image,label,Mask", &[2], "image=Image mask=Mask"),
+            ("image,label,patient,mask,Age", &[3], ""),
+            ("Scan file,dx,ROI", &[2], "image=Scan file label=dx mask=ROI"),
             ("file,target,subjectID,study_id", &[], "image=file label=target patient=subjectID"),
         ] {
             assert_eq!(named(header, files), expected, "{header}");
