@@ -65,7 +65,8 @@ def arguments(
     """Returns ``[SPEC] NODE`` with its options."""
     words = [] if study is None else [os.fspath(study)]
     words.append(node)
-    for override in overrides:
+    # A text is a sequence of letters; here it is one override.
+    for override in [overrides] if isinstance(overrides, str) else overrides:
         words += ["--set", override]
     if store is not None:
         words += ["--store", os.fspath(store)]
