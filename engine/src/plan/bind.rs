@@ -189,8 +189,8 @@ impl<'a> Binder<'a> {
         };
         let (param, _) = free.iter().find(|(param, _)| bound(param.get_ref()).is_some())?;
         let message = format!(
-            "axis `{name}` does not bind the param `{}` of stage `{}`, as an input varies over it too; the param is the \
-             same at all points",
+            "axis `{name}` does not bind the param `{}` of stage `{}`, as an input varies over it too; the param is \
+             the same at all points",
             param.get_ref(),
             self.stage.name.get_ref()
         );

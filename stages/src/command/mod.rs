@@ -116,8 +116,8 @@ pub struct Params {
     #[schemars(example = vec!["summary.py"])]
     #[serde(default)]
     pub code: Vec<String>,
-    /// Free params, for placeholders; a list or table is substituted as JSON. An axis that the stage adds binds the param
-    /// of its name.
+    /// Free params, for placeholders; a list or table is substituted as JSON. An axis that the stage adds binds the
+    /// param of its name.
     #[schemars(example = serde_json::json!({ "bins": 20 }))]
     #[serde(default)]
     pub params: BTreeMap<String, serde_json::Value>,
