@@ -210,5 +210,12 @@ fn incomparable_inputs_are_refused_with_the_reason() {
         let problems = params(case.clone()).problems();
         assert_eq!(problems.iter().map(|(field, _)| *field).collect::<Vec<_>>(), [field], "{case}");
     }
+    for (toml, expected) in
+        [("level = 1.0", "`level` must be below 1, not 1.0"), ("digits = 13", "`digits` must be at most 12, not 13")]
+    {
+        let toml = format!("axis = \"model\"\nbetween = [\"a\", \"b\"]\n{toml}").leak();
+        let error = bench.check(&STAGE, toml).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
     assert_eq!(params(json!({ "axis": "t", "between": [200, "q90"] })).pairs(), [["200".to_owned(), "q90".to_owned()]]);
 }
