@@ -9,6 +9,8 @@ use orchestrate_engine::plan::Plan;
 use orchestrate_engine::run::Selection;
 use orchestrate_engine::runlog::History;
 
+use crate::terminal;
+
 /// The number of runs whose durations are read for the estimate.
 const RUNS_FOR_ESTIMATE: usize = 20;
 
@@ -68,9 +70,14 @@ impl<'a> Estimate<'a> {
     }
 
     /// Returns the remaining time in milliseconds; 0 if no earlier run tells.
-    pub(crate) fn left_ms(&self) -> u64 {
+    fn left_ms(&self) -> u64 {
         let spent: u64 = self.running.values().map(|since| millis(since.elapsed())).sum();
         self.left.iter().flat_map(HashMap::values).sum::<u64>().saturating_sub(spent) / self.jobs as u64
+    }
+
+    /// Returns the remaining time in words, `about 5 s left`; `None` for less than a second.
+    pub(crate) fn rest(&self) -> Option<String> {
+        Some(self.left_ms()).filter(|left| *left >= 1000).map(|left| format!("about {} left", terminal::duration(left)))
     }
 
     /// Returns the durations in earlier runs of the nodes that are not known to be hits.

@@ -69,8 +69,7 @@ impl<'a> Bars<'a> {
 
     /// Returns the remaining time.
     fn eta(&self) -> String {
-        let left = self.estimate.left_ms();
-        if left < 1000 { String::new() } else { format!("  about {} left", crate::terminal::duration(left)) }
+        self.estimate.rest().map_or_else(String::new, |rest| format!("  {rest}"))
     }
 }
 

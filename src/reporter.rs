@@ -40,8 +40,7 @@ impl<'a> Plain<'a> {
     }
 
     fn state(&self) {
-        let left = self.estimate.left_ms();
-        let left = if left < 1000 { String::new() } else { format!(", about {} left", terminal::duration(left)) };
+        let left = self.estimate.rest().map_or_else(String::new, |rest| format!(", {rest}"));
         let state = format!("{}/{}", self.ended, self.nodes);
         terminal::complain(&format!("{state:>9}  nodes{left}\n"));
     }

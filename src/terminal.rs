@@ -176,6 +176,27 @@ pub(crate) fn local_time(time_ms: u64) -> String {
     zoned.unwrap_or_else(|| "an unknown time".to_owned())
 }
 
+/// Quotes an argument for a shell, if it needs that.
+pub(crate) fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_=./,:+@%".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// Formats the parts of a whole that are not 0: `3 same, 1 changed`.
+pub(crate) fn tally(parts: &[(usize, &str)]) -> String {
+    let parts = parts.iter().filter(|(number, _)| *number > 0).map(|(number, word)| format!("{number} {word}"));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+/// Formats how often something occurs, after its text: ` (×3)`; nothing for once.
+pub(crate) fn times(number: usize) -> String {
+    if number > 1 { format!(" (×{number})") } else { String::new() }
+}
+
 /// Cuts a text to some characters, with `…` at the end of one that was cut.
 pub(crate) fn shortened(text: &str, characters: usize) -> String {
     match text.char_indices().nth(characters) {

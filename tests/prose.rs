@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders with text that people read; files beside them in the root are read too.
-const FOLDERS: [&str; 9] = [".ci", "benches", "cache", "docs", "engine", "experiments", "src", "stages", "tests"];
+const FOLDERS: [&str; 10] =
+    [".ci", "benches", "cache", "docs", "engine", "experiments", "python", "src", "stages", "tests"];
 
 /// Endings of the files that are measured, and two names without an ending.
 const ENDINGS: [&str; 5] = [".md", ".rs", ".toml", ".py", ".sh"];

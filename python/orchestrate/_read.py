@@ -99,7 +99,8 @@ def read_labels(folder: PathLike) -> pd.DataFrame:
 def read_split(folder: PathLike) -> pd.DataFrame:
     """Reads ``split.parquet``: `image`, `label`, `patient`, and the `fold` in which an image is validated.
 
-    All classes are in ``attrs["classes"]``. The images to train on for a fold are those of all others: ``split[split.fold != fold]``.
+    All classes are in ``attrs["classes"]``. The images to train on for a fold are those of all others:
+    ``split[split.fold != fold]``.
     """
     frame = Rows(find(folder, "split.parquet")).frame()
     if "classes" not in frame.attrs:

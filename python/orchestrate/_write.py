@@ -185,7 +185,9 @@ def write_curve(
     columns: _Columns = [("epoch", list(range(1, len(epochs) + 1)), pyarrow.int64())]
     for name, figures in values.items():
         if len(figures) != len(epochs):
-            raise check.error(f"`{name}` has {len(figures)} values, `learning_rate` has {len(epochs)}; give one an epoch")
+            raise check.error(
+                f"`{name}` has {len(figures)} values, `learning_rate` has {len(epochs)}; give one an epoch"
+            )
         array = check.array(name, figures, ["epoch"]).astype(numpy.float64)
         if not numpy.isfinite(array).all():
             epoch = int(numpy.isfinite(array).argmin()) + 1

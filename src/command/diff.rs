@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use indexmap::IndexMap;
 use orchestrate_cache::OutputDigest;
 use orchestrate_engine::explain::changes_between;
 use orchestrate_engine::node::NodeId;
@@ -117,7 +118,7 @@ struct StageDiff {
     /// Nodes with the same params that have no result on a side, so that their inputs may differ.
     unknown: usize,
     /// Sentences about changes, each with the number of nodes.
-    reasons: Vec<(String, usize)>,
+    reasons: IndexMap<String, usize>,
 }
 
 /// Compares nodes of the same name, stage by stage: in the order of B, then stages that only A has.
@@ -173,10 +174,7 @@ fn compare(a: &Side, was: NodeId, b: &Side, now: NodeId, diff: &mut StageDiff) {
     let mut reasons: Vec<_> = changes.iter().map(|change| without_labels(&change.sentence)).collect();
     reasons.dedup();
     for reason in reasons {
-        match diff.reasons.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, number)) => *number += 1,
-            None => diff.reasons.push((reason, 1)),
-        }
+        *diff.reasons.entry(reason).or_default() += 1;
     }
 }
 
@@ -191,22 +189,21 @@ fn without_labels(sentence: &str) -> String {
 fn show_stages(stages: &[StageDiff], text: &mut String) {
     let width = stages.iter().map(|stage| stage.name.len()).max().unwrap_or(0);
     for stage in stages {
-        let parts = [
+        let parts = terminal::tally(&[
             (stage.same, "same"),
             (stage.changed, "changed"),
             (stage.only_a, "only in A"),
             (stage.only_b, "only in B"),
             (stage.unknown, "without a result to compare"),
-        ];
-        let parts = parts.iter().filter(|(number, _)| *number > 0).map(|(number, word)| format!("{number} {word}"));
+        ]);
         let equal = match stage.same_outputs {
             0 => String::new(),
             number if number == stage.changed => " (to the same bytes)".to_owned(),
             number => format!(" ({number} of them to the same bytes)"),
         };
-        let _ = writeln!(text, "{:width$}  {}{equal}", stage.name, parts.collect::<Vec<_>>().join(", "));
+        let _ = writeln!(text, "{:width$}  {parts}{equal}", stage.name);
         for (reason, number) in stage.reasons.iter().take(REASONS_SHOWN) {
-            let times = if *number > 1 { format!(" (×{number})") } else { String::new() };
+            let times = terminal::times(*number);
             let _ = writeln!(text, "{:width$}    {reason}{times}", "");
         }
         if let more @ 1.. = stage.reasons.len().saturating_sub(REASONS_SHOWN) {

@@ -76,11 +76,7 @@ fn no_classes(data: &Path) -> Option<String> {
         "segmentation",
         "segmentations",
     ];
-    let entries = std::fs::read_dir(data).into_iter().flatten().filter_map(Result::ok);
-    let folders = entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name());
-    let mut folders: Vec<String> = folders.map(|name| name.to_string_lossy().into_owned()).collect();
-    folders.retain(|name| !name.starts_with('.'));
-    folders.sort();
+    let folders: Vec<String> = folders(data).iter().map(|folder| name(folder)).collect();
     let are = |words: &[&str]| folders.iter().any(|folder| words.contains(&folder.to_lowercase().as_str()));
     let names = || folders.join(", ");
     if are(&MASKS) {
@@ -104,15 +100,20 @@ fn no_classes(data: &Path) -> Option<String> {
 
 /// Returns a folder below, in which there are folders that may be those of classes.
 pub(super) fn holds_classes(data: &Path) -> Option<PathBuf> {
-    let folders = |path: &Path| -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(path).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
-        let is_shown = |path: &PathBuf| !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        let mut folders: Vec<PathBuf> = entries.filter(|path| path.is_dir() && is_shown(path)).collect();
-        folders.sort();
-        folders
-    };
     let mut inner: Vec<PathBuf> = folders(data).into_iter().filter(|inner| folders(inner).len() > 1).collect();
     // Of several parts, the one to train on.
     inner.sort_by_key(|path| !path.to_string_lossy().to_lowercase().contains("train"));
     inner.into_iter().next()
+}
+
+/// Lists the folders in a folder by name, without hidden ones.
+fn folders(path: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
+    let mut folders: Vec<PathBuf> = entries.filter(|path| path.is_dir() && !name(path).starts_with('.')).collect();
+    folders.sort();
+    folders
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

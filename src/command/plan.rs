@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 
+use indexmap::IndexMap;
 use orchestrate_cache::Access;
 use orchestrate_engine::plan::Plan;
 use orchestrate_engine::publish;
@@ -72,12 +73,9 @@ fn stages(plan: &Plan, selection: &Selection, survey: &Survey, text: &mut Text) 
             continue;
         }
         let answers: Vec<_> = nodes.iter().map(|id| &survey.answers[id.index()]).collect();
-        let mut reasons: Vec<(String, usize)> = Vec::new();
+        let mut reasons: IndexMap<String, usize> = IndexMap::new();
         for reason in answers.iter().filter_map(|answer| why(plan, answer)) {
-            match reasons.iter_mut().find(|(known, _)| *known == reason) {
-                Some((_, number)) => *number += 1,
-                None => reasons.push((reason, 1)),
-            }
+            *reasons.entry(reason).or_default() += 1;
         }
         let nodes = terminal::count(nodes.len(), "node");
         let _ = write!(text, "{:width$}  {nodes:>10}  ", stage.name);
@@ -89,8 +87,7 @@ fn stages(plan: &Plan, selection: &Selection, survey: &Survey, text: &mut Text) 
             let _ = writeln!(text);
         };
         for (reason, number) in reasons.iter().take(REASONS_SHOWN) {
-            let times = if *number > 1 { format!(" (×{number})") } else { String::new() };
-            dim(&format!("{reason}{times}"));
+            dim(&format!("{reason}{}", terminal::times(*number)));
         }
         if let more @ 1.. = reasons.len().saturating_sub(REASONS_SHOWN) {
             dim(&format!("and {more} more reasons; --verbose lists them"));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use orchestrate_cache::{Access, StoreError};
-use orchestrate_engine::event::Reporter;
+use orchestrate_engine::event::{Counts, Reporter};
 use orchestrate_engine::executor::WorkerCommand;
 use orchestrate_engine::node::NodeId;
 use orchestrate_engine::plan::Plan;
@@ -193,6 +193,17 @@ fn stop_on_signals() -> anyhow::Result<Stop> {
     Ok(stop)
 }
 
+/// Returns the numbers of nodes by how they ended, each with its word and colour.
+pub(super) fn by_end(counts: Counts) -> [(usize, &'static str, Colour); 5] {
+    [
+        (counts.hit, "hit", Colour::Green),
+        (counts.ran, "ran", Colour::Bold),
+        (counts.failed, "failed", Colour::Red),
+        (counts.blocked, "blocked", Colour::Yellow),
+        (counts.cancelled, "cancelled", Colour::Yellow),
+    ]
+}
+
 /// The last lines of a run: failures and counts.
 pub(super) fn closing(study: &Study, summary: &Summary) -> Text {
     let mut text = Text::new(terminal::colours_on_stderr());
@@ -212,17 +223,10 @@ pub(super) fn closing(study: &Study, summary: &Summary) -> Text {
         let _ = writeln!(text, " {message}");
     }
     let counts = summary.counts;
-    let parts = [
-        (counts.hit, "hit", Colour::Green),
-        (counts.ran, "ran", Colour::Bold),
-        (counts.failed, "failed", Colour::Red),
-        (counts.blocked, "blocked", Colour::Yellow),
-        (counts.cancelled, "cancelled", Colour::Yellow),
-    ];
     let _ = write!(text, "{}: ", terminal::count(counts.nodes, "node"));
     match counts.nodes {
         0 => drop(text.write_str("nothing to run")),
-        _ => text.tally(&parts),
+        _ => text.tally(&by_end(counts)),
     }
     let _ = writeln!(text, " in {}", terminal::duration(summary.elapsed_ms));
     let working_dir = std::env::current_dir().unwrap_or_default();

@@ -12,6 +12,7 @@ use orchestrate_engine::runlog::{Finished, History, RunId};
 use serde_json::{Value as Json, json};
 
 use super::headline::{self, cell_name, headline};
+use super::run::by_end;
 use super::study::{nearby_store, set_arguments, store_of};
 use crate::args::StoreArgs;
 use crate::outcome::{Outcome, UsageError};
@@ -127,15 +128,7 @@ fn describe(store: &Store, run: &Listed, text: &mut Text) {
     let _ = write!(text, "  {:16}  ", run.experiment());
     match &run.finished {
         Some(finished) => {
-            let counts = finished.counts;
-            let parts = [
-                (counts.hit, "hit", Colour::Green),
-                (counts.ran, "ran", Colour::Bold),
-                (counts.failed, "failed", Colour::Red),
-                (counts.blocked, "blocked", Colour::Yellow),
-                (counts.cancelled, "cancelled", Colour::Yellow),
-            ];
-            text.tally(&parts);
+            text.tally(&by_end(finished.counts));
             let _ = write!(text, " in {}", terminal::duration(finished.elapsed_ms));
         }
         None => text.paint(run.state(), Colour::Yellow),

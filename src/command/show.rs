@@ -5,12 +5,13 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use indexmap::IndexMap;
 use orchestrate_cache::Access;
 use orchestrate_engine::event::{Event, Origin, Surroundings, TimedEvent};
 use orchestrate_engine::plan::Plan;
 use orchestrate_engine::repository::Commit;
 use orchestrate_engine::runlog::{History, RunId};
-use orchestrate_engine::spec;
+use orchestrate_engine::spec::{self, SpecText};
 
 use super::headline::headline;
 use super::output_files::write_files;
@@ -119,12 +120,7 @@ fn extended(origin: Option<&Origin>) -> String {
 
 /// Joins arguments so that a shell reads them again.
 fn command_line(arguments: &[String]) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "-_=./,:+@%".contains(c);
-    let quoted = |text: &String| match !text.is_empty() && text.chars().all(is_plain) {
-        true => text.clone(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
-    };
-    arguments.iter().map(quoted).collect::<Vec<_>>().join(" ")
+    arguments.iter().map(|text| terminal::quoted(text)).collect::<Vec<_>>().join(" ")
 }
 
 /// Describes the commit and what differed from it.
@@ -192,10 +188,9 @@ fn stages(kinds: Kinds, history: &History, run: &RunId, store: &StoreArgs, event
     let _ = writeln!(text);
     for stage in &order {
         let Tally { hit, ran, failed, left, elapsed_ms } = &tallies[stage];
-        let parts = [(*hit, "hit"), (*ran, "ran"), (*failed, "failed"), (*left, "not reached")];
-        let parts = parts.iter().filter(|(number, _)| *number > 0).map(|(number, word)| format!("{number} {word}"));
+        let parts = terminal::tally(&[(*hit, "hit"), (*ran, "ran"), (*failed, "failed"), (*left, "not reached")]);
         let took = if *ran > 0 { format!(" in {}", terminal::duration(*elapsed_ms)) } else { String::new() };
-        let _ = writeln!(text, "{stage:width$}  {}{took}", parts.collect::<Vec<_>>().join(", "));
+        let _ = writeln!(text, "{stage:width$}  {parts}{took}");
     }
 }
 
@@ -227,7 +222,7 @@ fn listed_hits(
 
 /// Writes failures, retries and warnings; equal ones once, with their count.
 fn problems(events: &[TimedEvent], text: &mut String) {
-    let mut counted: Vec<(String, usize)> = Vec::new();
+    let mut counted: IndexMap<String, usize> = IndexMap::new();
     for event in events {
         let problem = match &event.event {
             Event::NodeFailed { node, cause, log, .. } => {
@@ -238,15 +233,11 @@ fn problems(events: &[TimedEvent], text: &mut String) {
             Event::Warning { message } => format!("warning: {message}"),
             _ => continue,
         };
-        match counted.iter_mut().find(|(known, _)| *known == problem) {
-            Some((_, number)) => *number += 1,
-            None => counted.push((problem, 1)),
-        }
+        *counted.entry(problem).or_default() += 1;
     }
     for (index, (problem, number)) in counted.iter().enumerate() {
-        let (begin, times) =
-            (if index == 0 { "\n" } else { "" }, if *number > 1 { format!(" (×{number})") } else { String::new() });
-        let _ = writeln!(text, "{begin}{problem}{times}");
+        let begin = if index == 0 { "\n" } else { "" };
+        let _ = writeln!(text, "{begin}{problem}{}", terminal::times(*number));
     }
 }
 
@@ -287,14 +278,11 @@ fn spec_of(
             base.pop();
         }
     }
-    let mut texts: BTreeMap<PathBuf, &str> = BTreeMap::new();
-    for text in recorded.texts {
-        texts.insert(dir.join(text.path.strip_prefix(&base).unwrap_or(&text.path)), &text.text);
-    }
+    let place = |text: &SpecText| dir.join(text.path.strip_prefix(&base).unwrap_or(&text.path));
+    let texts: BTreeMap<PathBuf, &str> = recorded.texts.iter().map(|text| (place(text), text.text.as_str())).collect();
     let paths: Vec<_> = texts.keys().cloned().collect();
     write_files(&paths, |index| Ok(texts[&paths[index]].as_bytes().to_vec()), overwrites)?;
-    let spec = recorded.texts.first().map(|text| dir.join(text.path.strip_prefix(&base).unwrap_or(&text.path)));
-    let spec = spec.unwrap_or_default();
+    let spec = recorded.texts.first().map(place).unwrap_or_default();
     let overrides = set_arguments(recorded.overrides);
     let mut said = format!("{} in {}\n", terminal::count(paths.len(), "file"), dir.display());
     let _ = writeln!(said, "run it again with: orchestrate run {}{overrides}", spec.display());

@@ -219,14 +219,13 @@ fn shown(stages: &[Stage], tolerance: f64) -> String {
     let mut text = String::new();
     let width = stages.iter().map(|stage| stage.name.len()).max().unwrap_or(0);
     for stage in stages {
-        let parts = [
+        let parts = terminal::tally(&[
             (stage.same, "the same"),
             (stage.moved, "moved"),
             (stage.lost, "no longer in the store"),
             (stage.unrecorded, "not compared: no recorded result"),
-        ];
-        let parts = parts.iter().filter(|(number, _)| *number > 0).map(|(number, word)| format!("{number} {word}"));
-        let _ = writeln!(text, "{:width$}  {}", stage.name, parts.collect::<Vec<_>>().join(", "));
+        ]);
+        let _ = writeln!(text, "{:width$}  {parts}", stage.name);
         for (name, Moved { count, of, largest, .. }) in stage.differences.iter().take(SHOWN) {
             let by = largest.map_or_else(|| "differ".to_owned(), |largest| format!("moved, by up to {largest:.3e}"));
             let _ = writeln!(text, "{:width$}    {name}: {count} of {of} {by}", "");

@@ -2,7 +2,7 @@
 //!
 //! A file here is a read-only copy of a blob, checked against its digest each time it is asked for. It is no hard link:
 //! one file under two names lets whoever may change the one change the store, and a collection would free nothing.
-//! Where the filesystem can (Btrfs, XFS), the kernel shares the blocks of a copy until one of them changes.
+//! On a filesystem that can (Btrfs, XFS), the kernel shares the blocks of a copy until one of them changes.
 //!
 //! Nobody needs these folders to find a result: removing one costs the next asker a copy. A collection removes those
 //! that nobody asked for within a day, and a forgetting removes all.

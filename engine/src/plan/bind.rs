@@ -183,18 +183,19 @@ impl<'a> Binder<'a> {
         let axis = &self.spec.axes[axis];
         let name = axis.name.get_ref();
         let free = self.base.get_ref().get(self.kind.facts().free_fields?)?.get_ref().as_table()?;
-        let bound = |param: &str| match &axis.values.first()?.binding {
-            Binding::Scalar(_) => (param == name).then_some(()),
-            Binding::Table(table) => table.contains_key(param).then_some(()),
+        let binding = &axis.values.first()?.binding;
+        let would_bind = |param: &str| match binding {
+            Binding::Scalar(_) => param == name,
+            Binding::Table(table) => table.contains_key(param),
         };
-        let (param, _) = free.iter().find(|(param, _)| bound(param.get_ref()).is_some())?;
+        let (param, _) = free.iter().find(|(param, _)| would_bind(param.get_ref()))?;
         let message = format!(
             "axis `{name}` does not bind the param `{}` of stage `{}`, as an input varies over it too; the param is \
              the same at all points",
             param.get_ref(),
             self.stage.name.get_ref()
         );
-        let help = match &axis.values.first()?.binding {
+        let help = match binding {
             Binding::Scalar(_) => {
                 format!("bind it by `with = {{ {} = \"axis.{name}\" }}`, or give it another name", param.get_ref())
             }

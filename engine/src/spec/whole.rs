@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::load::recorded_table;
 use super::texts::Recorded;
+use super::values::key;
 use super::{Located, grid};
 use crate::diagnostic::{Diagnostic, SpecError};
 use crate::source::SourceMap;
@@ -55,12 +56,6 @@ fn written(spec: &toml::Table) -> String {
 
 fn fields<'t>(fields: impl Iterator<Item = (&'t String, &'t Value)>, text: &mut String) {
     fields.for_each(|(name, value)| *text += &format!("{} = {value}\n", key(name)));
-}
-
-/// Quotes a key if it needs that.
-fn key(name: &str) -> String {
-    let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if !name.is_empty() && name.chars().all(is_bare) { name.to_owned() } else { Value::from(name).to_string() }
 }
 
 /// Makes the paths in params of stages absolute, and those that axes bind.

@@ -25,7 +25,7 @@ pub struct Facts {
     /// inputs. Called for each node when the spec is planned, so that nothing fails after hours that could have failed
     /// at once.
     pub check_inputs: Option<fn(&dyn PlannedNode) -> Vec<InputProblem>>,
-    /// What becomes of an axis that a run adds to an input of a kind that inherits none.
+    /// The use of an axis that a run adds to an input of a kind that inherits none.
     pub added_axes: AddedAxes,
     /// True if the stage takes inputs under other names too, as `command` does.
     pub takes_any_port: bool,

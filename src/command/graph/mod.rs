@@ -13,6 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use clap::ValueEnum;
 use orchestrate_cache::Access;
 use orchestrate_engine::diagnostic::SpecError;
 
@@ -55,7 +56,7 @@ pub(crate) struct GraphArgs {
 }
 
 /// The format of a drawing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// A picture, for browsers and papers
     Svg,
@@ -114,7 +115,7 @@ fn format(args: &GraphArgs) -> Result<Format, UsageError> {
     match (args.format, of_ending) {
         (Some(format), Some(other)) if format != other => Err(UsageError(format!(
             "--format {} and the ending of {} differ\nhelp: leave out --format",
-            name(format),
+            format.to_possible_value().expect("no format is skipped").get_name(),
             file.display()
         ))),
         (Some(format), _) | (None, Some(format)) => Ok(format),
@@ -131,14 +132,6 @@ fn of_ending(file: &Path) -> Option<Format> {
         "mmd" | "mermaid" => Some(Format::Mermaid),
         "dot" | "gv" => Some(Format::Dot),
         _ => None,
-    }
-}
-
-fn name(format: Format) -> &'static str {
-    match format {
-        Format::Svg => "svg",
-        Format::Mermaid => "mermaid",
-        Format::Dot => "dot",
     }
 }
 

@@ -2,6 +2,8 @@
 
 use orchestrate_engine::survey::Answer;
 
+use crate::terminal;
+
 /// Hits, misses and unknown nodes, as `plan` counts them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stored {
@@ -112,8 +114,6 @@ impl Stored {
 
     /// Formats the counts other than 0, as in `3 hit, 1 miss`.
     pub(super) fn told(self) -> String {
-        let counts = [(self.hit, "hit"), (self.miss, "miss"), (self.unknown, "unknown")];
-        let told = counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
-        told.collect::<Vec<_>>().join(", ")
+        terminal::tally(&[(self.hit, "hit"), (self.miss, "miss"), (self.unknown, "unknown")])
     }
 }

@@ -99,7 +99,5 @@ fn unusable(data: &Path, name: &Path, problems: &[String]) -> UsageError {
 
 /// Returns a path as an argument for a shell.
 fn quoted(path: &Path) -> String {
-    let path = path.display().to_string();
-    let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+,@%:=".contains(letter);
-    if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
+    terminal::quoted(&path.display().to_string())
 }

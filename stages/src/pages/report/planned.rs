@@ -1,4 +1,4 @@
-//! What would fail a report although its params alone are right, found before anything runs.
+//! Checks of a report against its inputs, before anything runs.
 
 use orchestrate_engine::stage::{InputProblem, PlannedNode};
 
