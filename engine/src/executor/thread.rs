@@ -163,6 +163,6 @@ impl Shared {
                 }
             }
         }
-        Report::Finished(Finished { batch: request.batch, results, elapsed: started.elapsed(), scratch: Some(scratch) })
+        Report::Finished(Finished { batch: request.batch, results, elapsed: started.elapsed(), scratch: Some(scratch), is_stored: false })
     }
 }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The file is the nearest one in or above the store's folder, so everyone who shares a store shares its limits. The
-//! section `[store.trust]` is read elsewhere (`trust.rs`).
+//! section `[store.trust]` is read elsewhere (`trust.rs`), and so is `[cluster]` (`cluster/`).
 
 use std::path::Path;
 use std::time::Duration;
@@ -93,23 +93,32 @@ pub fn trusted_signers(root: &Path) -> Result<Option<Vec<Signer>>, SpecError> {
 
 /// Reads section `[store]` of a file; `None` if it has none.
 fn read<T>(path: &Path, parse: impl FnOnce(&DeTable<'static>, &mut Reader<'_>) -> T) -> Result<Option<T>, SpecError> {
+    project_file(path, |file, reader| {
+        let store = reader.table("`store`", file.get("store")?)?;
+        reader.unknown_keys("`store`", store, &["max_size", "max_age", "log_max_size", "trust"]);
+        Some(parse(store, reader))
+    })
+}
+
+/// Reads a section of a project file; `None` if it has none.
+pub(super) fn project_file<T>(
+    path: &Path,
+    section: impl FnOnce(&DeTable<'static>, &mut Reader<'_>) -> Option<T>,
+) -> Result<Option<T>, SpecError> {
     let mut sources = SourceMap::default();
     let mut problems = Vec::new();
-    let mut section = None;
+    let mut found = None;
     match toml_text::read(path) {
         Ok(text) => {
             let base = sources.add(path.display().to_string(), path.parent().unwrap_or(path), &text);
             let table = toml_text::parse("this", &text, base, None, &mut problems).unwrap_or_default();
             let mut reader = Reader { problems: &mut problems };
-            reader.unknown_keys("the project file", &table, &["store"]);
-            if let Some(store) = table.get("store").and_then(|store| reader.table("`store`", store)) {
-                reader.unknown_keys("`store`", store, &["max_size", "max_age", "log_max_size", "trust"]);
-                section = Some(parse(store, &mut reader));
-            }
+            reader.unknown_keys("the project file", &table, &["store", "cluster"]);
+            found = section(&table, &mut reader);
         }
         Err(error) => problems.push(Diagnostic::error(format!("cannot read {}: {error}", path.display()))),
     }
-    if problems.is_empty() { Ok(section) } else { Err(SpecError::new(sources, problems)) }
+    if problems.is_empty() { Ok(found) } else { Err(SpecError::new(sources, problems)) }
 }
 
 /// Returns whether two paths name one folder.
@@ -154,7 +163,7 @@ mod tests {
         FILE:4:11: `max_age` must be a text, found the number 90
         FILE:5:16: `log_max_size`: `big` is not a size; write a number and a unit, for example "2GB" or "512MiB"
         FILE:7:2: unknown field `shop` in the project file
-          = fields: store
+          = fields: store, cluster
         "#);
         for (text, problem) in [
             ("[store\n", "FILE:1:"),
