@@ -78,8 +78,9 @@ fn runs_out_of_memory(cluster: &Cluster, state: &str) {
     assert_eq!(lab.run_well(&[]).ran(), ["make[letter=a]"]);
     let tasks = lab.tasks();
     assert!(tasks.len() >= 2 && tasks[0].state == state, "{tasks:#?}");
+    // In MiB, rounded up.
     let memory: Vec<u64> = tasks.iter().map(|task| task.memory.trim_end_matches('M').parse().unwrap()).collect();
-    assert!(memory.windows(2).all(|two| two[0] * 2 == two[1]), "{memory:?}");
+    assert!(memory.windows(2).all(|two| two[0] * 2 - two[1] < 2), "{memory:?}");
     lab.assert_known();
 
     lab.spec(&letters(&["b"], HOG));

@@ -1,6 +1,7 @@
 //! A project whose heavy nodes go to a cluster, and what can be seen of them there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
@@ -17,17 +18,20 @@ const CONFIG: &str = "[cluster]\nkind = \"slurm\"\nmemory = \"100MB\"\nthreads =
 const NOTE: &str = r#"#!/bin/sh
 pid=$PPID
 while [ "$pid" -gt 1 ]; do
-  found=$(tr '\0' '\n' < /proc/$pid/environ | grep -E '^(SLURM_ARRAY_JOB_ID|SLURM_ARRAY_TASK_ID|SLURMD_NODENAME)=')
+  found=$(tr '\0' '\n' < /proc/$pid/environ | grep -E '^(SLURM_ARRAY_(JOB|TASK)_ID|SLURMD_NODENAME|JOB_ID|SGE_TASK_ID)=')
   [ -z "$found" ] || break
   pid=$(sed 's/.*) //' /proc/$pid/stat | cut -d ' ' -f 2)
 done
-of() { echo "$found" | sed -n "s/^$1=//p"; }
-echo "$1 $(of SLURM_ARRAY_JOB_ID)_$(of SLURM_ARRAY_TASK_ID) $(of SLURMD_NODENAME)" >> "${0%/bin/note}/worked"
+of() { echo "$found" | sed -En "s/^($1)=//p"; }
+echo "$1 $(of 'SLURM_ARRAY_JOB_ID|JOB_ID')_$(of '[A-Z_]*TASK_ID') $(of SLURMD_NODENAME)" >> "${0%/bin/note}/worked"
 "#;
 
 /// A project, and the cluster for its heavy nodes.
 pub(crate) struct Lab<'a> {
-    pub(crate) cluster: &'a Cluster,
+    /// `None` for one of another queueing system.
+    cluster: Option<&'a Cluster>,
+    /// Environment variables that its commands need.
+    variables: Vec<(&'static str, OsString)>,
     pub(crate) sandbox: Sandbox,
 }
 
@@ -54,11 +58,25 @@ pub(crate) fn letters(letters: &[&str], script: &str) -> String {
 impl<'a> Lab<'a> {
     /// Makes a project with more lines below `[cluster]`, and a spec in which `LAB` stands for its folder.
     pub(crate) fn new(cluster: &'a Cluster, config: &str, spec: &str) -> Self {
-        let lab = Self { cluster, sandbox: Sandbox::new() };
+        let variables = vec![("SLURM_CONF", cluster.config().into_os_string())];
+        let lab = Self { cluster: Some(cluster), variables, sandbox: Sandbox::new() };
         lab.configure(config);
         lab.spec(spec);
         lab.program("note", NOTE);
         lab
+    }
+
+    /// Makes a project for another queueing system.
+    pub(crate) fn of_commands(variables: Vec<(&'static str, OsString)>, config: &str, spec: &str) -> Self {
+        let lab = Self { cluster: None, variables, sandbox: Sandbox::new() };
+        lab.sandbox.write("orchestrate.toml", lab.here(config));
+        lab.spec(spec);
+        lab.program("note", NOTE);
+        lab
+    }
+
+    fn cluster(&self) -> &Cluster {
+        self.cluster.expect("the queueing system is Slurm")
     }
 
     pub(crate) fn spec(&self, spec: &str) {
@@ -100,7 +118,8 @@ impl<'a> Lab<'a> {
         dirs.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
         command.env("PATH", std::env::join_paths(dirs).expect("paths have no colons"));
         // A head that is dead is known to be so after seconds.
-        command.env("ORCHESTRATE_HEARTBEAT_MS", "250").env("SLURM_CONF", self.cluster.config());
+        command.env("ORCHESTRATE_HEARTBEAT_MS", "250");
+        self.variables.iter().for_each(|(name, value)| drop(command.env(name, value)));
         command
     }
 
@@ -111,7 +130,8 @@ impl<'a> Lab<'a> {
 
     /// Starts a run on the cluster.
     pub(crate) fn start(&self, args: &[&str]) -> Child {
-        let mut all = vec!["run", "spec.toml", "--json", "--on", "slurm"];
+        let kind = if self.cluster.is_some() { "slurm" } else { "commands" };
+        let mut all = vec!["run", "spec.toml", "--json", "--on", kind];
         all.extend(args);
         self.start_any(&all)
     }
@@ -148,7 +168,7 @@ impl<'a> Lab<'a> {
 
     /// The tasks of this project that Slurm knows.
     pub(crate) fn tasks(&self) -> Vec<Task> {
-        self.cluster.tasks(&self.dir())
+        self.cluster().tasks(&self.dir())
     }
 
     /// The names of the jobs of this project, by id.
@@ -158,7 +178,7 @@ impl<'a> Lab<'a> {
 
     /// Waits until a task of this project fulfils a condition.
     pub(crate) fn wait_for_task(&self, what: &str, is_it: impl Fn(&Task) -> bool) -> Task {
-        self.cluster.wait(&self.dir(), what, is_it)
+        self.cluster().wait(&self.dir(), what, is_it)
     }
 
     /// Checks that each of these labels was computed once, by a task that Slurm knows.
@@ -180,17 +200,18 @@ impl<'a> Lab<'a> {
 
     /// Waits for a number of computations to begin.
     pub(crate) fn wait_for_work(&self, count: usize) {
-        wait_for(&format!("{count} computations: {:?}", self.tasks()), || self.worked().len() >= count);
+        wait_for(&format!("{count} computations"), || self.worked().len() >= count);
     }
 }
 
 impl Drop for Lab<'_> {
     /// Jobs must not outlive their project.
     fn drop(&mut self) {
+        let Some(cluster) = self.cluster else { return };
         let jobs: Vec<_> = self.jobs().into_keys().collect();
         let ids = jobs.iter().map(String::as_str);
         let line: Vec<_> = ["scancel"].into_iter().chain(ids).collect();
-        let _ = Command::new(line[0]).args(&line[1..]).env("SLURM_CONF", self.cluster.config()).output();
+        let _ = Command::new(line[0]).args(&line[1..]).env("SLURM_CONF", cluster.config()).output();
     }
 }
 

@@ -47,15 +47,14 @@ impl Cluster {
         SHARED.get_or_init(|| Self::new("", "")).as_ref()
     }
 
-    /// A cluster with accounting.
-    pub(crate) fn accounted() -> Option<&'static Self> {
-        static ACCOUNTED: OnceLock<Option<Cluster>> = OnceLock::new();
-        ACCOUNTED.get_or_init(|| Self::new("accounting", "")).as_ref()
-    }
-
     /// A cluster of a test's own, with more lines in `slurm.conf`.
     pub(crate) fn own(lines: &str) -> Option<Self> {
         Self::new("", lines)
+    }
+
+    /// A cluster of a test's own, with accounting.
+    pub(crate) fn own_accounted(lines: &str) -> Option<Self> {
+        Self::new("accounting", lines)
     }
 
     /// A cluster that limits memory as sites do, by cgroups; one at a time.
@@ -64,7 +63,7 @@ impl Cluster {
         // Version 2 needs systemd.
         let is_ours = fs::create_dir(mine).is_ok() || Path::new(mine).exists();
         if !is_ours || !Path::new(cgroups).join("memory.limit_in_bytes").exists() {
-            eprintln!("skipped: no cgroups can be made in {cgroups} (version 1, as root), so nothing limits memory");
+            skip(&format!("no cgroups can be made in {cgroups} (version 1, as root), so nothing limits memory"));
             return None;
         }
         Self::new("", "TaskPlugin=task/cgroup")
@@ -74,7 +73,7 @@ impl Cluster {
     fn new(accounting: &str, lines: &str) -> Option<Self> {
         let needed = DAEMONS.iter().chain(ACCOUNTING.iter().filter(|_| !accounting.is_empty()));
         if let Some(missing) = needed.copied().find(|program| !is_installed(program)) {
-            eprintln!("skipped: there is no {missing}, so no Slurm cluster can be started (Debian: slurmd, slurmctld)");
+            skip(&format!("there is no {missing}, so no Slurm cluster can be started (Debian: slurmd, slurmctld)"));
             return None;
         }
         // Sockets have short paths, so the folder of the target is no place for them.
@@ -121,13 +120,39 @@ impl Cluster {
         assert!(read.is_ok() && line.trim() == expected, "the cluster said `{line}` in place of `{expected}`");
     }
 
-    /// Runs a command of Slurm.
-    pub(crate) fn ask(&self, line: &[&str]) -> String {
+    /// Runs a command of Slurm; returns whether it succeeded, and its two outputs.
+    fn answer(&self, line: &[&str]) -> (bool, String, String) {
         let output = Command::new(line[0]).args(&line[1..]).env("SLURM_CONF", self.config()).output();
         let output = output.expect("it is installed");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert!(output.status.success(), "{line:?}: {}{}", text(&output.stdout), text(&output.stderr));
-        text(&output.stdout)
+        (output.status.success(), text(&output.stdout), text(&output.stderr))
+    }
+
+    /// Runs a command of Slurm, which must succeed.
+    pub(crate) fn ask(&self, line: &[&str]) -> String {
+        let (is_success, stdout, stderr) = self.answer(line);
+        assert!(is_success, "{line:?}: {stdout}{stderr}");
+        stdout
+    }
+
+    /// Runs a command of Slurm, which must fail; returns what it said.
+    pub(crate) fn fails(&self, line: &[&str]) -> String {
+        let (is_success, stdout, stderr) = self.answer(line);
+        assert!(!is_success, "{line:?}: {stdout}{stderr}");
+        stdout + &stderr
+    }
+
+    /// Whether the controller answers.
+    pub(crate) fn answers(&self) -> bool {
+        self.answer(&["scontrol", "ping"]).0
+    }
+
+    /// The states of all tasks with a working folder below `dir`, by the accounting.
+    pub(crate) fn accounted_states(&self, dir: &Path) -> Vec<String> {
+        let list = self.ask(&["sacct", "-X", "-n", "-P", "-o", "WorkDir,State"]);
+        let state = |line: &str| line.split_once('|').map(|(dir, state)| (dir.to_owned(), state.to_owned()));
+        let of_dir = |(place, _): &(String, String)| Path::new(place).starts_with(dir);
+        list.lines().filter_map(state).filter(of_dir).map(|(_, state)| state).collect()
     }
 
     /// All tasks with a working folder below `dir`, ended ones included.
@@ -166,13 +191,18 @@ impl Task {
     }
 }
 
-fn is_installed(program: &str) -> bool {
+/// Says why a test is skipped.
+pub(crate) fn skip(reason: &str) {
+    eprintln!("skipped: {reason}");
+}
+
+pub(crate) fn is_installed(program: &str) -> bool {
     let dirs = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&dirs).any(|dir| dir.join(program).exists())
 }
 
 /// Finds free ports in a row.
-fn free_ports() -> u16 {
+pub(crate) fn free_ports() -> u16 {
     static NEXT: Mutex<u16> = Mutex::new(0);
     let mut next = NEXT.lock().expect("nothing panics meanwhile");
     // Ports below 32768 are given to no client, and processes of tests start at different ones.
