@@ -23,6 +23,7 @@ mod command;
 mod executor;
 mod fate;
 mod folder;
+mod keeper;
 mod ledger;
 mod outcome;
 mod queue;
@@ -32,7 +33,7 @@ mod task;
 mod templates;
 mod work;
 
-pub use ask::{Asked, More, Wants, ask, more};
+pub use ask::{More, Wants, ask, more};
 pub use executor::Leave;
 pub(crate) use executor::{ClusterExecutor, Setting};
 pub use folder::JobFolder;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Usage;
+use crate::usage::Usage;
 use crate::executor::Failure;
 
 /// The outcome of a task.

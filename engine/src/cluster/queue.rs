@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::ask::Asked;
+use crate::usage::Asked;
 use super::slurm::Slurm;
 use super::state::State;
 use super::templates::Templates;
-use crate::spec::cluster::{Cluster, ClusterKind};
+use crate::spec::{Cluster, ClusterKind};
 
 /// A job to submit.
 #[derive(Clone, Debug)]

@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 use super::command::{self, Answer};
 use super::queue::{NoAnswer, NotSubmitted, Queue, Seen, Sightings, Submission};
 use super::state;
-use crate::spec::cluster::Cluster;
+use crate::spec::Cluster;
 
 /// The largest array of a controller that does not say.
 const MAX_ARRAY: usize = 1000;
@@ -150,7 +150,7 @@ fn argv(cluster: &Cluster, submission: &Submission) -> Vec<String> {
     };
     let options = [("partition", partition), ("account", cluster.account.as_ref()), ("qos", cluster.qos.as_ref())];
     argv.extend(options.into_iter().filter_map(|(name, value)| Some(format!("--{name}={}", value?))));
-    argv.extend(asked.gpu.iter().map(|gpu| cluster.gpu.replace("{gpu}", gpu)));
+    argv.extend(asked.gpu.iter().flat_map(|gpu| cluster.gpu_flags(gpu)));
     argv.extend((!excluded.is_empty()).then(|| format!("--exclude={}", excluded.join(","))));
     argv.extend(cluster.flags.iter().cloned());
     argv
@@ -218,12 +218,12 @@ fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
 mod tests {
     use super::super::state::{End, State};
     use super::*;
-    use crate::cluster::ask::Asked;
+    use crate::usage::Asked;
 
     fn cluster(text: &str) -> Cluster {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("orchestrate.toml"), format!("[cluster]\nkind = \"slurm\"\n{text}")).unwrap();
-        crate::spec::cluster::cluster(dir.path()).unwrap().unwrap()
+        crate::spec::cluster(dir.path()).unwrap().unwrap()
     }
 
     fn submission(gpu: Option<&str>) -> Submission {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -10,11 +9,11 @@ use std::time::{Duration, Instant};
 use nix::unistd::{SysconfVar, gethostname, sysconf};
 use orchestrate_cache::{Checkpoints, Lease, Stamps, Store, StoreError};
 
-use super::ask::Asked;
+use crate::usage::Asked;
 use super::folder::JobFolder;
 use super::outcome::{BatchOutcome, Outcome, Stopped, TaskProgress};
 use super::work::Work;
-use crate::event::Usage;
+use crate::usage::Usage;
 use crate::executor::{
     Executor, Failure, ProcessExecutor, Report, Request, ScratchRoot, SendReport, ThreadExecutor, WorkerCommand,
     report_channel,
@@ -191,6 +190,12 @@ impl Task<'_> {
         std::fs::read_dir(dir).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.file_name())).collect()
     }
 
+    /// Returns whether the store has the result of an action that need not be computed anew.
+    fn has(&self, work: &Work, index: usize) -> bool {
+        let key = &work.actions[index].key;
+        !work.forced.contains(key) && self.store.hit(key).is_some()
+    }
+
     /// Notes the keys that the store has, and takes the claims of the others as far as they are free.
     fn lease(
         &self,
@@ -200,18 +205,18 @@ impl Task<'_> {
         self.store.refresh()?;
         let mut leases = Vec::new();
         for (index, action) in work.actions.iter().enumerate().filter(|(index, _)| results[*index].is_none()) {
-            if self.store.hit(&action.key).is_some() {
+            if self.has(work, index) {
                 continue;
             }
             leases.extend(self.store.try_lease_across_hosts(&action.key)?.map(|lease| (index, lease)));
         }
         // The former holder may have recorded a result just now.
         self.store.refresh()?;
-        leases.retain(|(index, _)| self.store.hit(&work.actions[*index].key).is_none());
+        leases.retain(|(index, _)| !self.has(work, *index));
         let is_ours = |index: usize| leases.iter().any(|(leased, _)| *leased == index);
         let mut found = Vec::new();
         for (index, result) in results.iter_mut().enumerate().filter(|(_, result)| result.is_none()) {
-            if !is_ours(index) && self.store.hit(&work.actions[index].key).is_some() {
+            if !is_ours(index) && self.has(work, index) {
                 *result = Some(Ok(()));
                 found.push(work.actions[index].key);
             }
@@ -337,6 +342,9 @@ impl Task<'_> {
             let elapsed_ms = batch.elapsed_ms / members;
             let provenance = Provenance { run: self.run, device: &batch.device, elapsed_ms };
             let named = Named { node: &action.node, kind: &work.kind };
+            if work.forced.contains(&action.key) {
+                self.store.forget_result(&action.key);
+            }
             let outputs = record(self.store, named, action.key, &preimage, outputs, &provenance)?;
             recorded.push((index, action.key, outputs, lease));
         }

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use orchestrate_cache::{Preimage, StampKey};
+use orchestrate_cache::{ActionKey, Preimage, StampKey};
 
 use super::failure::Failure;
 use super::scratch::Scratch;
-use crate::cluster::Asked;
 use crate::schedule::BatchId;
 use crate::stage::{Action, Output, Progress, Stage};
 
@@ -61,6 +60,8 @@ pub struct Request {
 pub struct OnCluster {
     /// The preimage of each key, as the task records the results itself.
     pub preimages: Vec<Preimage>,
+    /// The keys that are computed even if the store has their results.
+    pub forced: Vec<ActionKey>,
     /// The resources to ask for.
     pub asked: Asked,
     /// Its estimated duration, if it is known.
@@ -142,7 +143,7 @@ impl Request {
     }
 
     /// Returns a report that all actions failed for one reason.
-    pub(super) fn failed(&self, failure: &Failure, elapsed: Duration) -> Report {
+    pub(crate) fn failed(&self, failure: &Failure, elapsed: Duration) -> Report {
         let results = self.actions.iter().map(|_| Err(failure.clone())).collect();
         Report::Finished(Finished { batch: self.batch, results, elapsed, scratch: None, is_stored: false })
     }

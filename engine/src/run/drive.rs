@@ -536,7 +536,8 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         let cluster = self.cluster_of(first).map(|cluster| {
             let preimages = runnable.iter().map(|id| self.pending[id].preimage.clone());
             let preimages = preimages.map(|preimage| preimage.expect("it was made when the node started")).collect();
-            cluster.on_cluster(self.plan, &runnable, preimages, &self.durations)
+            let forced = runnable.iter().filter(|id| self.lookups.is_forced(**id)).map(|id| self.pending[id].key);
+            cluster.on_cluster(self.plan, &runnable, preimages, forced.collect(), &self.durations)
         });
         let request = Request {
             batch: batch.id,
