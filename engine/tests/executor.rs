@@ -511,6 +511,15 @@ fn memory_limit_fails_the_node_that_exceeds_it_with_that_reason() {
 }
 
 #[test]
+fn worker_says_what_it_used_even_if_the_stage_failed_and_one_that_dies_does_not() {
+    let bench = Bench::new();
+    let used = bench.in_worker("echo", "x").used.expect("it ended by itself");
+    assert!(used.peak_bytes > 1 << 20 && used.peak_bytes < 1 << 30, "{used:?}");
+    assert!(bench.in_worker("fail", "x").used.is_some());
+    assert_eq!(bench.in_worker("kill itself", "").used, None);
+}
+
+#[test]
 fn output_of_a_stage_goes_to_the_log_of_the_node() {
     let bench = Bench::new();
     assert!(bench.in_worker("print", "one").results[0].is_ok());

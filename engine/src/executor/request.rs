@@ -11,6 +11,7 @@ use super::failure::Failure;
 use super::scratch::Scratch;
 use crate::schedule::BatchId;
 use crate::stage::{Action, Output, Progress, Stage};
+use crate::usage::{Asked, Usage};
 
 /// Runs batches of actions.
 pub trait Executor: Send + Sync {
@@ -84,6 +85,10 @@ pub struct Finished {
     pub elapsed: Duration,
     /// The folder of output files, removed on drop.
     pub scratch: Option<Scratch>,
+    /// CPU and memory that it used, if its worker said so; a thread of the engine does not.
+    pub used: Option<Usage>,
+    /// The request to a cluster; `None` on this host.
+    pub asked: Option<Asked>,
 }
 
 /// Sends reports; called from any thread.
@@ -106,6 +111,6 @@ impl Request {
     /// Returns a report that all actions failed for one reason.
     pub(super) fn failed(&self, failure: &Failure, elapsed: Duration) -> Report {
         let results = self.actions.iter().map(|_| Err(failure.clone())).collect();
-        Report::Finished(Finished { batch: self.batch, results, elapsed, scratch: None })
+        Report::Finished(Finished { batch: self.batch, results, elapsed, scratch: None, used: None, asked: None })
     }
 }

@@ -552,9 +552,13 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
 
     /// Records the results of a batch that has ended, and handles its failures.
     fn record_batch(&mut self, finished: Finished, recorded: &mut Vec<Recorded>) -> Result<(), StoreError> {
-        let Finished { batch, results, elapsed, scratch } = finished;
+        let Finished { batch, results, elapsed, scratch, used, asked } = finished;
         let active = self.active.remove(&batch).expect("a batch finishes once");
         let elapsed_ms = milliseconds(elapsed) / u64::try_from(active.nodes.len()).unwrap_or(1).max(1);
+        if let Some(used) = used.filter(|_| results.iter().any(Result::is_ok)) {
+            let (node, members) = (self.name(active.nodes[0]), active.nodes.len());
+            self.teller.report(Event::BatchUsed { node, members, used, asked });
+        }
         let done = active.nodes.iter().zip(&results).filter(|(_, result)| result.is_ok()).map(|(id, _)| *id);
         let ours = self.confirm(done.collect())?;
         for (id, result) in active.nodes.iter().copied().zip(results) {
