@@ -2,23 +2,9 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::resources::Resources;
 use crate::spec::Cluster;
-
-/// The resources of a task.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Asked {
-    /// CPU threads.
-    pub threads: usize,
-    /// Memory in bytes.
-    pub memory_bytes: u64,
-    /// The time limit in milliseconds.
-    pub time_ms: u64,
-    /// GPUs as the queueing system names them.
-    pub gpu: Option<String>,
-}
+use crate::usage::Asked;
 
 /// The resource that ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

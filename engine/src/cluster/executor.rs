@@ -32,7 +32,7 @@ pub(crate) struct Setting {
 }
 
 /// Runs batches as tasks of jobs on a cluster.
-pub struct ClusterExecutor {
+pub(crate) struct ClusterExecutor {
     messages: Sender<Message>,
     keeper: Option<JoinHandle<()>>,
 }
@@ -68,4 +68,3 @@ impl Drop for ClusterExecutor {
         self.keeper.take().map(JoinHandle::join);
     }
 }
-

@@ -18,9 +18,9 @@ use orchestrate_cache::{ActionKey, disk, native_path};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::usage::Asked;
 use super::outcome::{Outcome, TaskProgress};
 use super::work::Work;
+use crate::usage::Asked;
 
 const TASKS: &str = "tasks";
 const ID: &str = "id";

@@ -47,7 +47,8 @@ impl Queue for Templates {
             ("minutes", minutes.to_string()),
             ("hours", format!("{}:{:02}:00", minutes / 60, minutes % 60)),
         ];
-        let words = self.commands.submit.iter().flat_map(|word| if word == "{gpu}" { gpu.clone() } else { vec![word.clone()] });
+        let words =
+            self.commands.submit.iter().flat_map(|word| if word == "{gpu}" { gpu.clone() } else { vec![word.clone()] });
         let mut argv = filled(&words.collect::<Vec<_>>(), &values);
         argv.extend(self.cluster.flags.iter().cloned());
         match command::run(&argv, script) {
@@ -68,7 +69,13 @@ impl Queue for Templates {
     fn look(&self, jobs: &[(String, usize)]) -> Result<Sightings, NoAnswer> {
         let list = self.list()?;
         let listed = |job: &&(String, usize)| list.split(is_between_words).any(|word| is_id(word, &job.0));
-        let here = Seen { state: State::Running, word: "in the queue".to_owned(), reason: String::new(), node: String::new() };
+        let here = Seen {
+            state: State::Running,
+            word: "in the queue".to_owned(),
+            reason: String::new(),
+            node: String::new(),
+            peak_bytes: None,
+        };
         let of_job = |(job, tasks): &(String, usize)| {
             (0..*tasks).map(|index| ((job.clone(), index), here.clone())).collect::<Vec<_>>()
         };
@@ -112,8 +119,7 @@ fn filled(template: &[String], values: &[(&str, String)]) -> Vec<String> {
 
 /// Returns the first run of digits.
 fn id_in(text: &str) -> Option<String> {
-    let digits: String =
-        text.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+    let digits: String = text.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
     Some(digits).filter(|digits| !digits.is_empty())
 }
 

@@ -11,6 +11,7 @@ use super::failure::Failure;
 use super::scratch::Scratch;
 use crate::schedule::BatchId;
 use crate::stage::{Action, Output, Progress, Stage};
+use crate::usage::{Asked, Usage};
 
 /// Runs batches of actions.
 pub trait Executor: Send + Sync {
@@ -121,8 +122,11 @@ pub struct Finished {
     pub elapsed: Duration,
     /// The folder of output files, removed on drop.
     pub scratch: Option<Scratch>,
-    /// True if the results that succeeded are in the store already; then their outputs are not listed here.
-    pub is_stored: bool,
+    /// CPU and memory that it used, if its worker said so; a thread of the engine does not.
+    pub used: Option<Usage>,
+    /// The request to a cluster; `None` on this host. A task on a cluster has recorded the results that succeeded, so
+    /// their outputs are not listed here.
+    pub asked: Option<Asked>,
 }
 
 /// Sends reports; called from any thread.
@@ -145,6 +149,6 @@ impl Request {
     /// Returns a report that all actions failed for one reason.
     pub(crate) fn failed(&self, failure: &Failure, elapsed: Duration) -> Report {
         let results = self.actions.iter().map(|_| Err(failure.clone())).collect();
-        Report::Finished(Finished { batch: self.batch, results, elapsed, scratch: None, is_stored: false })
+        Report::Finished(Finished { batch: self.batch, results, elapsed, scratch: None, used: None, asked: None })
     }
 }

@@ -101,13 +101,14 @@ impl Keeper {
             let fits = |(sum, members): &&mut (Duration, Vec<BatchId>)| {
                 *sum + estimate <= BUNDLE.0 && members.len() < BUNDLE.1
             };
+            let is_full = tasks.len() >= most;
             match tasks.last_mut().filter(fits) {
                 Some((sum, members)) => {
                     *sum += estimate;
                     members.push(batch);
                 }
-                None if tasks.len() < most => tasks.push((estimate, vec![batch])),
-                None => rest.push(batch),
+                None if is_full => rest.push(batch),
+                None => tasks.push((estimate, vec![batch])),
             }
         }
         self.waiting = rest;
@@ -141,7 +142,8 @@ impl Keeper {
         let keys = works.iter().flatten().flat_map(Work::keys).take(COMMENT_KEYS);
         let comment = keys.map(|key| key.0.short()).collect::<Vec<_>>().join(",");
         let at_once = self.room().filter(|room| *room < tasks.len());
-        let excluded = self.breaks.iter().filter(|(_, count)| **count >= BREAKS_OF_A_NODE).map(|(node, _)| node.clone());
+        let excluded =
+            self.breaks.iter().filter(|(_, count)| **count >= BREAKS_OF_A_NODE).map(|(node, _)| node.clone());
         let mut excluded: Vec<_> = excluded.collect();
         excluded.sort_unstable();
         let script = self.script(&folder);
@@ -164,7 +166,16 @@ impl Keeper {
             }
         }
         let (tasks, since) = (submission.tasks, Instant::now());
-        self.jobs.push(Job { folder, id: None, submission: Some(submission), tries: 0, since, tasks, at_once, watched });
+        self.jobs.push(Job {
+            folder,
+            id: None,
+            submission: Some(submission),
+            tries: 0,
+            since,
+            tasks,
+            at_once,
+            watched,
+        });
         self.submit_job(self.jobs.len() - 1);
     }
 
@@ -195,7 +206,9 @@ impl Keeper {
             }
             // `look` asks for its name.
             Err(NotSubmitted::Unsure(said)) => {
-                self.warn(format!("the queueing system did not confirm a job, which is looked for by its name: {said}"));
+                self.warn(format!(
+                    "the queueing system did not confirm a job, which is looked for by its name: {said}"
+                ));
             }
             Err(NotSubmitted::Later(said)) => {
                 let job = self.jobs.remove(position);
@@ -206,7 +219,8 @@ impl Keeper {
                 job.folder.remove();
                 self.warn(format!("a limit of submitted jobs is reached, and the rest waits: {said}"));
                 self.paused_until = Some(Instant::now() + PAUSE);
-                self.waiting.extend(job.watched.into_values().flat_map(|watched| watched.riders).map(|(_, batch)| batch));
+                self.waiting
+                    .extend(job.watched.into_values().flat_map(|watched| watched.riders).map(|(_, batch)| batch));
             }
             Err(NotSubmitted::Refused(said)) => {
                 let job = self.jobs.remove(position);

@@ -81,8 +81,7 @@ impl Keeper {
     /// Asks the queueing system for all jobs at once.
     fn ask(&mut self) {
         self.find_unconfirmed();
-        let ids: Vec<(String, usize)> =
-            self.jobs.iter().filter_map(|job| Some((job.id.clone()?, job.tasks))).collect();
+        let ids: Vec<(String, usize)> = self.jobs.iter().filter_map(|job| Some((job.id.clone()?, job.tasks))).collect();
         if ids.is_empty() {
             return;
         }

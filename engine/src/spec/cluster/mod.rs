@@ -29,7 +29,18 @@ use crate::diagnostic::SpecError;
 /// Placeholders of `submit`. `first` and `last` are the numbers of tasks, `hours` is the time as `H:MM:00`, and `gpu`
 /// stands as a word of its own for the flags that ask for GPUs.
 pub const SUBMIT: &[&str] = &[
-    "name", "tasks", "first", "last", "at_once", "script", "output", "threads", "memory_mb", "minutes", "hours", "gpu",
+    "name",
+    "tasks",
+    "first",
+    "last",
+    "at_once",
+    "script",
+    "output",
+    "threads",
+    "memory_mb",
+    "minutes",
+    "hours",
+    "gpu",
 ];
 
 /// Placeholders of `cancel`.
