@@ -32,6 +32,7 @@ pub mod source;
 pub mod spec;
 pub mod stage;
 pub mod survey;
+pub mod usage;
 pub mod words;
 
 #[cfg(any(test, fuzzing))]

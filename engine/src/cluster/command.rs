@@ -35,10 +35,13 @@ fn run_within(argv: &[String], input: &str, deadline: Duration) -> io::Result<An
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // Ctrl-C in a terminal reaches the whole group of the head; a submission on its way must not be cut off.
     command.process_group(0);
-    inherited().into_iter().filter(|name| is_of_a_job(name)).for_each(|name| drop(command.env_remove(name)));
-    let mut child = command.env("LC_ALL", "C").spawn().map_err(|error| {
-        io::Error::new(error.kind(), format!("cannot run {program}: {error}"))
-    })?;
+    for name in inherited().iter().filter(|name| is_of_a_job(name)) {
+        command.env_remove(name);
+    }
+    let mut child = command
+        .env("LC_ALL", "C")
+        .spawn()
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot run {program}: {error}")))?;
     let mut stdin = child.stdin.take().expect("it is a pipe");
     // The scripts are far smaller than a pipe; one that does not read has its reasons, and says them.
     let _ = stdin.write_all(input.as_bytes());

@@ -18,9 +18,9 @@ use orchestrate_cache::{ActionKey, disk, native_path};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::ask::Asked;
 use super::outcome::{Outcome, TaskProgress};
 use super::work::Work;
+use crate::usage::Asked;
 
 const TASKS: &str = "tasks";
 const ID: &str = "id";
@@ -71,6 +71,16 @@ impl JobFolder {
     /// Returns the path.
     pub fn path(&self) -> &Path {
         &self.dir
+    }
+
+    /// Returns the root of the project that submitted it. Errors: the folder has no work that can be read.
+    pub fn root(&self) -> io::Result<PathBuf> {
+        Ok(self.header()?.root)
+    }
+
+    /// Returns whether a run submitted it.
+    pub fn is_of(&self, run: &str) -> bool {
+        self.name().strip_prefix(run).is_some_and(|number| number.starts_with('-'))
     }
 
     /// Returns the name of the job.
@@ -178,7 +188,7 @@ impl JobFolder {
     }
 
     /// Removes the folder.
-    pub(super) fn remove(&self) {
+    pub fn remove(&self) {
         if let Err(error) = disk::remove_dir(&self.dir) {
             tracing::debug!("{error}");
         }

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Usage;
 use crate::executor::Failure;
+use crate::usage::Usage;
 
 /// The outcome of a task.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::ask::Asked;
 use super::slurm::Slurm;
 use super::state::State;
 use super::templates::Templates;
-use crate::spec::cluster::{Cluster, ClusterKind};
+use crate::spec::{Cluster, ClusterKind};
+use crate::usage::Asked;
 
 /// A job to submit.
 #[derive(Clone, Debug)]
@@ -57,6 +57,8 @@ pub struct Seen {
     pub reason: String,
     /// Name of the node that it runs or ran on; empty if there is none.
     pub node: String,
+    /// The most memory that it used, if the accounting knows it.
+    pub peak_bytes: Option<u64>,
 }
 
 /// The states of the tasks of some jobs: by id of the job, and index.

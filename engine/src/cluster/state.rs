@@ -63,7 +63,8 @@ mod tests {
             _ => None,
         };
         // The list of the manual page of Slurm 22.05 and 24.11.
-        for word in ["PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT", "SUSPENDED"] {
+        for word in ["PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT", "SUSPENDED"]
+        {
             assert_eq!(of_word(word), State::Waiting, "{word}");
         }
         for word in ["RUNNING", "COMPLETING", "SIGNALING", "STAGE_OUT", "SOMETHING_NEW"] {
@@ -73,10 +74,9 @@ mod tests {
         assert_eq!(["TIMEOUT", "DEADLINE"].map(ended), [Some(End::TimeLimit); 2]);
         assert_eq!(["CANCELLED", "CANCELLED by 1000", "CANCELLED+"].map(ended), [Some(End::Cancelled); 3]);
         assert_eq!(["OUT_OF_MEMORY", "OUT_OF_ME+"].map(ended), [Some(End::OutOfMemory); 2]);
-        assert_eq!(["COMPLETED", "FAILED", "PREEMPTED"].map(ended), [
-            Some(End::Completed),
-            Some(End::Failed),
-            Some(End::Preempted)
-        ]);
+        assert_eq!(
+            ["COMPLETED", "FAILED", "PREEMPTED"].map(ended),
+            [Some(End::Completed), Some(End::Failed), Some(End::Preempted)]
+        );
     }
 }

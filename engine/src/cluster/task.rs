@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -10,20 +9,19 @@ use std::time::{Duration, Instant};
 use nix::unistd::{SysconfVar, gethostname, sysconf};
 use orchestrate_cache::{Checkpoints, Lease, Stamps, Store, StoreError};
 
-use super::ask::Asked;
 use super::folder::JobFolder;
 use super::outcome::{BatchOutcome, Outcome, Stopped, TaskProgress};
 use super::work::Work;
-use crate::event::Usage;
 use crate::executor::{
-    Executor, Failure, ProcessExecutor, Report, Request, ScratchRoot, SendReport, ThreadExecutor, WorkerCommand,
-    report_channel,
+    Executor, Failure, Finished, ProcessExecutor, Report, Request, ScratchRoot, SendReport, ThreadExecutor,
+    WorkerCommand, report_channel,
 };
 use crate::resources::display_size;
 use crate::run::{Named, Provenance, Stop, record};
 use crate::runlog::RunId;
 use crate::schedule::{BatchId, cores};
 use crate::stage::{Stage, StageError, Weight};
+use crate::usage::{Asked, Usage};
 
 /// The interval at which signals, the clock and the claims of others are looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -73,7 +71,8 @@ pub fn run_task(store: &Store, folder: &JobFolder, index: usize, place: &Place<'
             env!("CARGO_PKG_VERSION"),
             header.version
         );
-        outcome.batches = works.iter().map(|work| failed(work, &Failure::NotStarted { message: message.clone() })).collect();
+        outcome.batches =
+            works.iter().map(|work| failed(work, &Failure::NotStarted { message: message.clone() })).collect();
         outcome.is_done = true;
         return folder.set_outcome(index, &outcome);
     }
@@ -118,7 +117,7 @@ struct Task<'a> {
 struct Running {
     executor: Box<dyn Executor>,
     reports: Receiver<Report>,
-    /// Dropped last.
+    /// Dropped last, after the files in it are recorded.
     _scratch: tempfile::TempDir,
 }
 
@@ -127,7 +126,8 @@ impl Task<'_> {
     fn shortfalls(&self) -> Vec<String> {
         let mut found = Vec::new();
         let Asked { threads, memory_bytes, .. } = self.asked;
-        let online = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten().and_then(|count| usize::try_from(count).ok());
+        let online =
+            sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten().and_then(|count| usize::try_from(count).ok());
         if let Some(cpus) = self.place.cpus_given.filter(|cpus| cpus < threads) {
             found.push(format!("{threads} CPUs were asked for, and the queueing system gave {cpus}"));
         } else if cores() < *threads && online.is_some_and(|online| cores() < online) {
@@ -158,7 +158,7 @@ impl Task<'_> {
                     let failure = Failure::Stage(StageError::Corrupt { digest, message });
                     return Ok(Ok(self::failed(&work, &failure)));
                 }
-                let finished = self.compute(position, &work, &leases, &mut batch)?;
+                let (finished, _running) = self.compute(position, &work, &leases, &mut batch)?;
                 self.record(&work, leases, finished, &mut results, &batch)?;
             }
             let is_cancelled = |result: &Option<Result<(), Failure>>| *result == Some(Err(Failure::Cancelled));
@@ -166,7 +166,11 @@ impl Task<'_> {
                 && results.iter().any(|result| result.is_none() || is_cancelled(result))
             {
                 let has_new = self.checkpoints(&work) != checkpoints;
-                return Ok(Err(if stopped == Stopped::WithoutCheckpoint && has_new { Stopped::WithCheckpoint } else { stopped }));
+                return Ok(Err(if stopped == Stopped::WithoutCheckpoint && has_new {
+                    Stopped::WithCheckpoint
+                } else {
+                    stopped
+                }));
             }
             if let Some(results) = results.iter().cloned().collect() {
                 return Ok(Ok(BatchOutcome { results, ..batch }));
@@ -191,6 +195,12 @@ impl Task<'_> {
         std::fs::read_dir(dir).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.file_name())).collect()
     }
 
+    /// Returns whether the store has the result of an action that need not be computed anew.
+    fn has(&self, work: &Work, index: usize) -> bool {
+        let key = &work.actions[index].key;
+        !work.forced.contains(key) && self.store.hit(key).is_some()
+    }
+
     /// Notes the keys that the store has, and takes the claims of the others as far as they are free.
     fn lease(
         &self,
@@ -200,18 +210,18 @@ impl Task<'_> {
         self.store.refresh()?;
         let mut leases = Vec::new();
         for (index, action) in work.actions.iter().enumerate().filter(|(index, _)| results[*index].is_none()) {
-            if self.store.hit(&action.key).is_some() {
+            if self.has(work, index) {
                 continue;
             }
             leases.extend(self.store.try_lease_across_hosts(&action.key)?.map(|lease| (index, lease)));
         }
         // The former holder may have recorded a result just now.
         self.store.refresh()?;
-        leases.retain(|(index, _)| self.store.hit(&work.actions[*index].key).is_none());
+        leases.retain(|(index, _)| !self.has(work, *index));
         let is_ours = |index: usize| leases.iter().any(|(leased, _)| *leased == index);
         let mut found = Vec::new();
         for (index, result) in results.iter_mut().enumerate().filter(|(_, result)| result.is_none()) {
-            if !is_ours(index) && self.store.hit(&work.actions[index].key).is_some() {
+            if !is_ours(index) && self.has(work, index) {
                 *result = Some(Ok(()));
                 found.push(work.actions[index].key);
             }
@@ -230,7 +240,7 @@ impl Task<'_> {
         work: &Work,
         leases: &[(usize, Lease)],
         batch: &mut BatchOutcome,
-    ) -> Result<crate::executor::Finished, StoreError> {
+    ) -> Result<(Finished, Running), StoreError> {
         let stage = self.place.kinds.iter().find(|stage| stage.facts().kind == work.kind);
         let stage = *stage.expect("BUG: a program of the same version has the same kinds");
         let actions: Vec<_> = leases.iter().map(|(index, _)| work.actions[*index].clone()).collect();
@@ -252,7 +262,7 @@ impl Task<'_> {
             actions,
         };
         batch.device.clone_from(&request.device);
-        let running = self.start(facts.weight)?;
+        let (running, started) = (self.start(facts.weight)?, Instant::now());
         running.executor.start(request);
         let mut is_stopping = false;
         let mut written: Option<Instant> = None;
@@ -272,8 +282,9 @@ impl Task<'_> {
                 Ok(Report::Device { description, .. }) => batch.device = description,
                 Ok(Report::Finished(finished)) => {
                     batch.elapsed_ms += u64::try_from(finished.elapsed.as_millis()).unwrap_or(u64::MAX);
-                    batch.used = finished.used.or(batch.used);
-                    return Ok(finished);
+                    // A worker that died has told nothing; then this process knows of its children.
+                    batch.used = finished.used.or_else(|| Some(Usage::of_this_process(started)));
+                    return Ok((finished, running));
                 }
                 Ok(_) | Err(_) => {}
             }
@@ -309,11 +320,11 @@ impl Task<'_> {
         &self,
         work: &Work,
         leases: Vec<(usize, Lease)>,
-        finished: crate::executor::Finished,
+        finished: Finished,
         results: &mut [Option<Result<(), Failure>>],
         batch: &BatchOutcome,
     ) -> Result<(), StoreError> {
-        let crate::executor::Finished { results: made, scratch, .. } = finished;
+        let Finished { results: made, scratch, .. } = finished;
         let members = u64::try_from(leases.len()).unwrap_or(1).max(1);
         let mut recorded = Vec::new();
         for ((index, lease), made) in leases.into_iter().zip(made) {
@@ -337,6 +348,9 @@ impl Task<'_> {
             let elapsed_ms = batch.elapsed_ms / members;
             let provenance = Provenance { run: self.run, device: &batch.device, elapsed_ms };
             let named = Named { node: &action.node, kind: &work.kind };
+            if work.forced.contains(&action.key) {
+                self.store.forget_result(&action.key);
+            }
             let outputs = record(self.store, named, action.key, &preimage, outputs, &provenance)?;
             recorded.push((index, action.key, outputs, lease));
         }

@@ -8,7 +8,7 @@
 use super::command;
 use super::queue::{NoAnswer, NotSubmitted, Queue, Seen, Sightings, Submission};
 use super::state::State;
-use crate::spec::cluster::{Cluster, Commands};
+use crate::spec::{Cluster, Commands, fill};
 
 /// The largest array without a limit of the cluster's own.
 const MAX_ARRAY: usize = 1000;
@@ -33,7 +33,7 @@ impl Queue for Templates {
         orchestrate_cache::disk::write(&path, script.as_bytes())
             .map_err(|error| NotSubmitted::Refused(error.to_string()))?;
         let minutes = asked.time_ms.div_ceil(60_000).max(1);
-        let gpu = asked.gpu.as_ref().map(|gpu| self.cluster.gpu.replace("{gpu}", gpu)).unwrap_or_default();
+        let gpu = asked.gpu.iter().flat_map(|gpu| self.cluster.gpu_flags(gpu)).collect::<Vec<_>>();
         let values = [
             ("name", name.clone()),
             ("tasks", tasks.to_string()),
@@ -46,9 +46,10 @@ impl Queue for Templates {
             ("memory_mb", asked.memory_bytes.div_ceil(1 << 20).to_string()),
             ("minutes", minutes.to_string()),
             ("hours", format!("{}:{:02}:00", minutes / 60, minutes % 60)),
-            ("gpu", gpu),
         ];
-        let mut argv = filled(&self.commands.submit, &values);
+        let words =
+            self.commands.submit.iter().flat_map(|word| if word == "{gpu}" { gpu.clone() } else { vec![word.clone()] });
+        let mut argv = filled(&words.collect::<Vec<_>>(), &values);
         argv.extend(self.cluster.flags.iter().cloned());
         match command::run(&argv, script) {
             Ok(answer) if answer.is_success => id_in(&answer.stdout)
@@ -68,7 +69,13 @@ impl Queue for Templates {
     fn look(&self, jobs: &[(String, usize)]) -> Result<Sightings, NoAnswer> {
         let list = self.list()?;
         let listed = |job: &&(String, usize)| list.split(is_between_words).any(|word| is_id(word, &job.0));
-        let here = Seen { state: State::Running, word: "in the queue".to_owned(), reason: String::new(), node: String::new() };
+        let here = Seen {
+            state: State::Running,
+            word: "in the queue".to_owned(),
+            reason: String::new(),
+            node: String::new(),
+            peak_bytes: None,
+        };
         let of_job = |(job, tasks): &(String, usize)| {
             (0..*tasks).map(|index| ((job.clone(), index), here.clone())).collect::<Vec<_>>()
         };
@@ -103,18 +110,16 @@ impl Templates {
     }
 }
 
-/// Fills in placeholders. A word that is empty then is left out, so that an option for GPUs vanishes without one.
+/// Fills in placeholders.
 fn filled(template: &[String], values: &[(&str, String)]) -> Vec<String> {
-    let fill = |word: &String| {
-        values.iter().fold(word.clone(), |word, (name, value)| word.replace(&format!("{{{name}}}"), value))
-    };
-    template.iter().map(fill).filter(|word| !word.is_empty()).collect()
+    let value = |name: &str| values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
+    // Unknown placeholders are errors of the project file.
+    template.iter().map(|word| fill(word, value).unwrap_or_else(|_| word.clone())).collect()
 }
 
 /// Returns the first run of digits.
 fn id_in(text: &str) -> Option<String> {
-    let digits: String =
-        text.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+    let digits: String = text.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
     Some(digits).filter(|digits| !digits.is_empty())
 }
 
@@ -142,10 +147,9 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_are_filled_and_empty_words_are_left_out() {
-        let template = ["qsub", "-N", "{name}", "-t", "{first}-{last}", "{gpu}"].map(str::to_owned);
-        let values =
-            [("name", "r-0".to_owned()), ("first", "1".to_owned()), ("last", "9".to_owned()), ("gpu", String::new())];
+    fn placeholders_are_filled() {
+        let template = ["qsub", "-N", "{name}", "-t", "{first}-{last}"].map(str::to_owned);
+        let values = [("name", "r-0".to_owned()), ("first", "1".to_owned()), ("last", "9".to_owned())];
         assert_eq!(filled(&template, &values), ["qsub", "-N", "r-0", "-t", "1-9"]);
     }
 }

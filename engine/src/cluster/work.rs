@@ -6,7 +6,7 @@ use std::time::Duration;
 use orchestrate_cache::{ActionKey, Digest, Preimage, Store, native_path};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::executor::Request;
+use crate::executor::{OnCluster, Request};
 use crate::stage::{Action, InputFile};
 
 /// The work of a batch: everything that a worker needs, and what is recorded with its results.
@@ -18,6 +18,8 @@ pub(super) struct Work {
     pub(super) actions: Vec<Action>,
     /// The preimage of each key.
     preimages: Vec<Encoded>,
+    /// The keys that are computed even if the store has their results.
+    pub(super) forced: Vec<ActionKey>,
     /// Bytes that the worker may allocate.
     pub(super) memory_limit_bytes: Option<u64>,
     /// The time limit of one action.
@@ -30,9 +32,11 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// Takes the work of a request, with the preimages of its keys.
-    pub(super) fn of(request: &Request, preimages: &[Preimage]) -> Self {
+    /// Takes the work of a request.
+    pub(super) fn of(request: &Request, cluster: &OnCluster) -> Self {
+        let preimages = &cluster.preimages;
         Self {
+            forced: cluster.forced.clone(),
             kind: request.stage.facts().kind.to_owned(),
             actions: request.actions.clone(),
             preimages: preimages.iter().map(|preimage| Encoded(preimage.as_bytes().to_vec())).collect(),

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::node::NodeName;
 use crate::run_id::RunId;
 use crate::stage::Progress;
+use crate::usage::{Asked, Usage};
 
 pub use json::{message_line, output_json};
 pub use origin::{Made, Origin, Surroundings};
@@ -140,6 +141,18 @@ pub enum Event {
     NodeCancelled {
         /// The node.
         node: NodeName,
+    },
+    /// A batch in a worker process ended with a result.
+    BatchUsed {
+        /// Its first node.
+        node: NodeName,
+        /// The number of its nodes.
+        members: usize,
+        /// CPU and memory that it used.
+        used: Usage,
+        /// The request to a cluster; `None` for a run on this host.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        asked: Option<Asked>,
     },
     /// A worker told which device it computed on; once a device.
     DeviceUsed {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use orchestrate_cache::{Preimage, StampKey};
+use orchestrate_cache::{ActionKey, Preimage, StampKey};
 
 use super::failure::Failure;
 use super::scratch::Scratch;
-use crate::cluster::Asked;
 use crate::schedule::BatchId;
 use crate::stage::{Action, Output, Progress, Stage};
+use crate::usage::{Asked, Usage};
 
 /// Runs batches of actions.
 pub trait Executor: Send + Sync {
@@ -61,6 +61,8 @@ pub struct Request {
 pub struct OnCluster {
     /// The preimage of each key, as the task records the results itself.
     pub preimages: Vec<Preimage>,
+    /// The keys that are computed even if the store has their results.
+    pub forced: Vec<ActionKey>,
     /// The resources to ask for.
     pub asked: Asked,
     /// Its estimated duration, if it is known.
@@ -120,8 +122,11 @@ pub struct Finished {
     pub elapsed: Duration,
     /// The folder of output files, removed on drop.
     pub scratch: Option<Scratch>,
-    /// True if the results that succeeded are in the store already; then their outputs are not listed here.
-    pub is_stored: bool,
+    /// CPU and memory that it used, if its worker said so; a thread of the engine does not.
+    pub used: Option<Usage>,
+    /// The request to a cluster; `None` on this host. A task on a cluster has recorded the results that succeeded, so
+    /// their outputs are not listed here.
+    pub asked: Option<Asked>,
 }
 
 /// Sends reports; called from any thread.
@@ -142,8 +147,8 @@ impl Request {
     }
 
     /// Returns a report that all actions failed for one reason.
-    pub(super) fn failed(&self, failure: &Failure, elapsed: Duration) -> Report {
+    pub(crate) fn failed(&self, failure: &Failure, elapsed: Duration) -> Report {
         let results = self.actions.iter().map(|_| Err(failure.clone())).collect();
-        Report::Finished(Finished { batch: self.batch, results, elapsed, scratch: None, is_stored: false })
+        Report::Finished(Finished { batch: self.batch, results, elapsed, scratch: None, used: None, asked: None })
     }
 }

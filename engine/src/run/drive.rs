@@ -44,6 +44,7 @@ use crate::runlog::{Durations, History};
 use crate::schedule::{Batch, BatchId, Capacity, NodeState, Scheduler, SlotId};
 use crate::selection::Selection;
 use crate::stage::{StageError, Weight};
+use crate::usage::{Asked, Usage};
 
 /// The least interval between two lookups of deferred nodes, and the longest between two calls of listeners.
 const TICK: Duration = Duration::from_millis(100);
@@ -536,7 +537,8 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         let cluster = self.cluster_of(first).map(|cluster| {
             let preimages = runnable.iter().map(|id| self.pending[id].preimage.clone());
             let preimages = preimages.map(|preimage| preimage.expect("it was made when the node started")).collect();
-            cluster.on_cluster(self.plan, &runnable, preimages, &self.durations)
+            let forced = runnable.iter().filter(|id| self.lookups.is_forced(**id)).map(|id| self.pending[id].key);
+            cluster.on_cluster(self.plan, &runnable, preimages, forced.collect(), &self.durations)
         });
         let request = Request {
             batch: batch.id,
@@ -585,7 +587,9 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
                 }
             }
             Report::Warning { message } => self.teller.warn(message),
-            Report::Finished(finished) if finished.is_stored => self.find_stored(finished, Instant::now(), recorded)?,
+            Report::Finished(finished) if finished.asked.is_some() => {
+                self.find_stored(finished, Instant::now(), recorded)?
+            }
             Report::Finished(finished) => self.record_batch(finished, recorded)?,
         }
         Ok(())
@@ -603,15 +607,18 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         let done = active.nodes.iter().zip(&finished.results).filter(|(_, result)| result.is_ok());
         let done: Vec<_> = done.map(|(id, _)| (*id, self.pending[id].key)).collect();
         self.store.refresh()?;
-        done.iter().for_each(|(id, _)| drop(self.lookups.take_forced(*id)));
+        for (id, _) in &done {
+            self.lookups.take_forced(*id);
+        }
         let missing: Vec<_> = self.lookups.look_up(&done)?.into_iter().filter(|lookup| !lookup.hit).collect();
         if !missing.is_empty() && since.elapsed() < SHOWN_LATE {
             self.late.push((finished, since));
             return Ok(());
         }
-        let Finished { batch, results, elapsed, .. } = finished;
+        let Finished { batch, results, elapsed, used, asked, .. } = finished;
         let active = self.active.remove(&batch).expect("it was found above");
         let elapsed_ms = milliseconds(elapsed) / u64::try_from(active.nodes.len()).unwrap_or(1).max(1);
+        self.report_use(&active, used, asked);
         for (id, result) in active.nodes.iter().copied().zip(results) {
             let unseen = || Failure::NotStarted { message: UNSEEN.to_owned() };
             let failure = result.err().or_else(|| missing.iter().any(|lookup| lookup.id == id).then(unseen));
@@ -626,6 +633,13 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         Ok(())
     }
 
+    fn report_use(&mut self, active: &ActiveBatch, used: Option<Usage>, asked: Option<Asked>) {
+        if let Some(used) = used {
+            let (node, members) = (self.name(active.nodes[0]), active.nodes.len());
+            self.teller.report(Event::BatchUsed { node, members, used, asked });
+        }
+    }
+
     /// Looks up results again that a file server shows late.
     fn find_late(&mut self, recorded: &mut Vec<Recorded>) -> Result<(), StoreError> {
         std::mem::take(&mut self.late)
@@ -635,9 +649,10 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
 
     /// Records the results of a batch that has ended, and handles its failures.
     fn record_batch(&mut self, finished: Finished, recorded: &mut Vec<Recorded>) -> Result<(), StoreError> {
-        let Finished { batch, results, elapsed, scratch, .. } = finished;
+        let Finished { batch, results, elapsed, scratch, used, asked } = finished;
         let active = self.active.remove(&batch).expect("a batch finishes once");
         let elapsed_ms = milliseconds(elapsed) / u64::try_from(active.nodes.len()).unwrap_or(1).max(1);
+        self.report_use(&active, used.filter(|_| results.iter().any(Result::is_ok)), asked);
         let done = active.nodes.iter().zip(&results).filter(|(_, result)| result.is_ok()).map(|(id, _)| *id);
         let ours = self.confirm(done.collect())?;
         for (id, result) in active.nodes.iter().copied().zip(results) {

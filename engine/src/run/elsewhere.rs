@@ -4,14 +4,14 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use orchestrate_cache::Preimage;
+use orchestrate_cache::{ActionKey, Preimage};
 
 use crate::cluster::{self, Leave, Wants};
 use crate::executor::OnCluster;
 use crate::node::NodeId;
 use crate::plan::{Plan, PlannedStage};
 use crate::runlog::Durations;
-use crate::spec::cluster::Cluster;
+use crate::spec::Cluster;
 use crate::stage::Weight;
 
 /// The cluster of a run.
@@ -50,6 +50,7 @@ impl ClusterOptions {
         plan: &Plan,
         nodes: &[NodeId],
         preimages: Vec<Preimage>,
+        forced: Vec<ActionKey>,
         durations: &Durations,
     ) -> OnCluster {
         let stage = plan.stage(nodes[0]);
@@ -62,14 +63,14 @@ impl ClusterOptions {
             members: nodes.len(),
             uses_device: stage.kind.facts().device.is_some() && self.gpus,
         };
-        let asked = cluster::ask(&self.cluster, &wants, durations.needs(name)).asked;
+        let asked = cluster::ask(&self.cluster, &wants).asked;
         let known = |id: &NodeId| durations.estimate_ms(&plan.name(*id));
         let of_light = |estimate: Option<u64>| match stage.kind.facts().weight {
             Weight::Light => estimate.or(Some(LIGHT_MS)),
             Weight::Heavy => estimate,
         };
         let estimate = nodes.iter().map(|id| of_light(known(id))).sum::<Option<u64>>().map(Duration::from_millis);
-        OnCluster { preimages, asked, estimate }
+        OnCluster { preimages, forced, asked, estimate }
     }
 }
 

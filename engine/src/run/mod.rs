@@ -34,8 +34,8 @@ use crate::plan::Plan;
 pub use crate::selection::Selection;
 pub use action::{ActionMaker, Lost};
 pub use elsewhere::ClusterOptions;
-pub(crate) use record::{Named, Provenance, record};
 pub use options::{FindTables, Invocation, RunOptions, Stop};
+pub(crate) use record::{Named, Provenance, record};
 pub use summary::{NodeFailure, RunError, Summary};
 pub use trust::passed_over;
 

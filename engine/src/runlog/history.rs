@@ -304,9 +304,16 @@ struct Ran {
 
 fn durations_in(text: &str) -> Durations {
     let mut durations = Durations::default();
-    for line in lines(text).filter(|line| line.contains(r#""event":"node_ran""#)) {
-        if let Ok(Ran { node, elapsed_ms }) = serde_json::from_str(line) {
-            durations.add(&node, elapsed_ms);
+    for line in lines(text) {
+        if line.contains(r#""event":"node_ran""#) {
+            if let Ok(Ran { node, elapsed_ms }) = serde_json::from_str(line) {
+                durations.add(&node, elapsed_ms);
+            }
+        } else if line.contains(r#""event":"batch_used""#)
+            && let Ok(TimedEvent { event: Event::BatchUsed { node, members, used, .. }, .. }) =
+                serde_json::from_str(line)
+        {
+            durations.add_used(&node, members, &used);
         }
     }
     durations
@@ -339,6 +346,7 @@ mod tests {
     use crate::event::{Counts, Reporter};
     use crate::node::Point;
     use crate::runlog::RunLog;
+    use crate::usage::{Needs, Usage};
     use orchestrate_cache::Digest;
     use serde_json::json;
     use std::io::Write;
@@ -506,6 +514,25 @@ mod tests {
         assert_eq!(durations.estimate_ms(&score(1)), Some(200));
         assert_eq!(durations.estimate_ms(&score(7)), Some(300));
         assert_eq!(durations.estimate_ms(&NodeName::new("table", Point::default())), None);
+    }
+
+    #[test]
+    fn needs_of_a_stage_are_the_greatest_of_recent_runs() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        let summary = || Event::RunFinished { counts: Counts::default(), elapsed_ms: 1, made: Default::default() };
+        let used = |peak_bytes, wall_ms| Event::BatchUsed {
+            node: score(1),
+            members: 2,
+            used: Usage { cpu_ms: 4, peak_bytes, wall_ms },
+            asked: None,
+        };
+        // Of a run with a summary, of a killed one, and of a version that measured nothing.
+        write_run(runs.path(), vec![used(9, 3), ran(score(1), 1, 3), summary()]);
+        write_run(runs.path(), vec![used(7, 5), ran(score(1), 1, 5)]);
+        write_run(runs.path(), vec![ran(score(1), 1, 5), summary()]);
+        let durations = History::new(runs.path()).durations(9);
+        let needs = Needs { batches: 2, peak_bytes: 9, batch_ms: 5, members: 2, cpu_ms: 8, wall_ms: 8 };
+        assert_eq!((durations.needs("score"), durations.needs("train")), (Some(needs), None));
     }
 
     #[test]

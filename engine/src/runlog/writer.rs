@@ -92,6 +92,10 @@ impl RunLog {
                 self.durations.add(node, *elapsed_ms);
                 Ok(())
             }
+            Event::BatchUsed { node, members, used, .. } => {
+                self.durations.add_used(node, *members, used);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

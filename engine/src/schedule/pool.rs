@@ -58,7 +58,9 @@ impl Need {
 
     /// Returns whether it needs a resource of a marked kind.
     pub(super) fn uses(&self, marked: Lack) -> bool {
-        (marked.threads && self.uses_threads()) || (marked.memory && self.memory_bytes > 0) || (marked.devices && self.devices != Share::None)
+        (marked.threads && self.uses_threads())
+            || (marked.memory && self.memory_bytes > 0)
+            || (marked.devices && self.devices != Share::None)
     }
 }
 
