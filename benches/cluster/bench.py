@@ -107,9 +107,13 @@ def main():
 
     cluster = Cluster(arguments.port)
     work = Path(tempfile.mkdtemp(prefix="bench-cluster-"))
-    # Both find the programs of their environments on the PATH.
-    if os.path.dirname(arguments.snakemake):
-        os.environ["PATH"] = f"{os.path.dirname(arguments.snakemake)}:{os.environ['PATH']}"
+    # Jobs of Snakemake start it from the PATH, and an `srun`, whose configuration it has taken away.
+    step = work / "bin" / "srun"
+    step.parent.mkdir()
+    step.write_text(f'#!/bin/sh\nSLURM_CONF="{os.environ["SLURM_CONF"]}" exec {shutil.which("srun")} "$@"\n')
+    step.chmod(0o755)
+    folders = [str(step.parent), os.path.dirname(arguments.snakemake), os.environ["PATH"]]
+    os.environ["PATH"] = ":".join(folder for folder in folders if folder)
     before = (0, 0)
 
     def report(name, nodes, first, again):

@@ -50,7 +50,7 @@ impl GridEngine {
     /// The last jobs that it knows to have ended, with their tasks.
     fn ended(&self) -> Vec<String> {
         let mut command = Command::new("qstat");
-        self.variables.iter().for_each(|(name, value)| drop(command.env(name, value)));
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let output = command.args(["-s", "z"]).output().expect("it is installed");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         text.lines().skip(2).filter_map(|line| Some(line.split_whitespace().next()?.to_owned())).collect()

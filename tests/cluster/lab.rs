@@ -119,7 +119,7 @@ impl<'a> Lab<'a> {
         command.env("PATH", std::env::join_paths(dirs).expect("paths have no colons"));
         // A head that is dead is known to be so after seconds.
         command.env("ORCHESTRATE_HEARTBEAT_MS", "250");
-        self.variables.iter().for_each(|(name, value)| drop(command.env(name, value)));
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 
