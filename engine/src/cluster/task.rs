@@ -25,6 +25,8 @@ use crate::usage::{Asked, Usage};
 
 /// The interval at which signals, the clock and the claims of others are looked at.
 const TICK: Duration = Duration::from_millis(100);
+/// The time in which a signal that ended a worker also reaches this process.
+const SIGNAL_ARRIVES: Duration = Duration::from_millis(300);
 /// The interval at which progress is written.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 /// The interval at which a task looks for the results of keys that others compute.
@@ -161,16 +163,10 @@ impl Task<'_> {
                 let (finished, _running) = self.compute(position, &work, &leases, &mut batch)?;
                 self.record(&work, leases, finished, &mut results, &batch)?;
             }
-            let is_cancelled = |result: &Option<Result<(), Failure>>| *result == Some(Err(Failure::Cancelled));
-            if let Some(stopped) = self.asked_to_stop()
-                && results.iter().any(|result| result.is_none() || is_cancelled(result))
-            {
+            if let Some(stopped) = self.stopped(&results) {
                 let has_new = self.checkpoints(&work) != checkpoints;
-                return Ok(Err(if stopped == Stopped::WithoutCheckpoint && has_new {
-                    Stopped::WithCheckpoint
-                } else {
-                    stopped
-                }));
+                let near_limit = if has_new { Stopped::WithCheckpoint } else { Stopped::WithoutCheckpoint };
+                return Ok(Err(if stopped == Stopped::Told { stopped } else { near_limit }));
             }
             if let Some(results) = results.iter().cloned().collect() {
                 return Ok(Ok(BatchOutcome { results, ..batch }));
@@ -178,6 +174,22 @@ impl Task<'_> {
             // Others compute the rest.
             std::thread::sleep(LOOK_INTERVAL);
         }
+    }
+
+    /// Returns why the task stopped before it had all results of a batch, if it did.
+    fn stopped(&self, results: &[Option<Result<(), Failure>>]) -> Option<Stopped> {
+        let has_failed = |result: &Option<Result<(), Failure>>| matches!(result, Some(Err(_)));
+        if results.iter().any(has_failed) && !self.place.told.asked() {
+            std::thread::sleep(SIGNAL_ARRIVES);
+        }
+        let stopped = self.asked_to_stop()?;
+        // The signal went to all processes of the task, so any failure may come of it.
+        let is_stopped = |result: &Option<Result<(), Failure>>| match result {
+            Some(Ok(())) => false,
+            Some(Err(failure)) => stopped == Stopped::Told || *failure == Failure::Cancelled,
+            None => true,
+        };
+        results.iter().any(is_stopped).then_some(stopped)
     }
 
     /// Returns why the task is to stop now, if it is.

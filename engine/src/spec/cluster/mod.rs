@@ -277,7 +277,7 @@ memory = \"2 GB\"
 ";
         insta::assert_snapshot!(read(text).unwrap_err(), @r#"
         FILE:3:10: `submit` has the placeholder `{memory}`, which stands for nothing
-          = placeholders: name, tasks, script, output, threads, memory_mb, minutes, gpu
+          = placeholders: name, tasks, first, last, at_once, script, output, threads, memory_mb, minutes, ho
           help: did you mean `memory_mb`?
         FILE:4:10: `status` has the placeholder `{job}`, which stands for nothing
           = placeholders: none
