@@ -95,7 +95,7 @@ fn end_of_a_task_of_yesterday_is_found_in_the_accounting() {
     head.wait().unwrap();
     cluster.ask(&["scancel", &task]);
     wait_for("the queue to forget", || lab.tasks().is_empty());
-    lab.program("sacct", "#!/bin/sh\nexec faketime '+30h' REAL \"$@\"\n");
+    lab.program("sacct", "#!/bin/sh\nexec faketime -f '+30h' REAL \"$@\"\n");
     let sacct = lab.sandbox.path("bin/sacct").display().to_string();
     assert_eq!(cluster.ask(&[&sacct, "-X", "-n"]), "", "by default it shows jobs since midnight");
     let run = lab.run(&[]);
@@ -193,14 +193,19 @@ fn files_that_show_themselves_late_are_waited_for() {
         let lab = Lab::new(cluster, "program = \"LAB/bin/late\"", &letters(&["a"], ""));
         let late = "#!/bin/sh\nSTORE=LAB/.orchestrate\n: > LAB/mark\nPROGRAM \"$@\"; code=$?\n\
                     find $STORE/HIDDEN -type f -newer LAB/mark ! -name '*.out' > LAB/late\n\
-                    while read -r file; do mv $file LAB/hidden; echo $file > LAB/moved; done < LAB/late\nexit $code\n";
+                    while read -r file; do mv $file LAB/hidden/${file##*/}; done < LAB/late\n: > LAB/moved; exit $code\n";
         let late = late.replace("PROGRAM", env!("CARGO_BIN_EXE_orchestrate")).replace("HIDDEN", hidden);
         lab.program("late", &late);
+        fs::create_dir(lab.sandbox.path("hidden")).unwrap();
         let head = lab.start(&[]);
         lab.wait_for_task("the task", |task| task.state == "COMPLETED");
-        assert!(lab.sandbox.path("moved").exists(), "{hidden}: {}", lab.sandbox.read("late"));
+        wait_for("the files to be hidden", || lab.sandbox.path("moved").exists());
         std::thread::sleep(Duration::from_secs(6));
-        fs::rename(lab.sandbox.path("hidden"), lab.sandbox.read("moved").trim()).unwrap();
+        let late = lab.sandbox.read("late");
+        assert!(!late.is_empty());
+        for file in late.lines().map(std::path::Path::new) {
+            fs::rename(lab.sandbox.path("hidden").join(file.file_name().unwrap()), file).unwrap();
+        }
         assert_eq!(well(lab.end(head)).ran(), ["make[letter=a]"], "{hidden}");
         lab.assert_each_once(&["a"]);
         assert_eq!(lab.jobs().len(), 1, "{hidden}");

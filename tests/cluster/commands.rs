@@ -85,7 +85,7 @@ fn study_runs_on_grid_engine() {
     assert_eq!(lab.sandbox.run_well(&["--store", "alone"]).outputs(), run.outputs());
 
     // A failure of its own, and a cancellation from outside.
-    lab.spec(&letters(&["d", "e"], "[ $1 = d ] || { echo no $1 >&2; exit 3; }"));
+    lab.spec(&letters(&["d", "e"], "[ $1 = d ] || ( echo no $1 >&2; exit 3 )"));
     let run = lab.run(&[]);
     assert_eq!((run.said.code, run.with("failed")), (Some(1), vec!["make[letter=e]"]), "{}", run.said.err);
     assert!(run.nodes["make[letter=e]"]["cause"].to_string().contains("no e"));

@@ -24,9 +24,9 @@ until_ok() {
   done
 }
 
-# Programs of jobs, wherever they put themselves: their environment names our folder.
+# Programs of jobs, wherever they put themselves.
 leftovers() {
-  grep -slzxF "SGE_ROOT=${dir}" /proc/[0-9]*/environ | cut -d/ -f3 | grep -vx "$$" | grep -vx "${BASHPID}"
+  grep -slzxF "SGE_ROOT=${dir}" /proc/[0-9]*/environ | xargs -r grep -slz '^SGE_TASK_ID=' | cut -d/ -f3
 }
 
 end() {

@@ -109,12 +109,12 @@ fn head_killed_when_it_has_reported_one_of_two_results() {
     let Some(cluster) = Cluster::shared() else { return };
     let lab = Lab::new(cluster, "", &spec("[ $1 = a ] || while [ ! -e LAB/go ]; do sleep 0.1; done"));
     let head = lab.start(&[]);
-    let logs = || std::fs::read_dir(lab.sandbox.path(".orchestrate/runs")).unwrap();
-    let reported = |entry: std::fs::DirEntry| {
-        let log = std::fs::read_to_string(entry.path().join("events.jsonl")).unwrap_or_default();
-        log.lines().any(|line| line.contains("node_finished") || line.contains("ran"))
+    let logs = || std::fs::read_dir(lab.sandbox.path(".orchestrate/runs")).into_iter().flatten().flatten();
+    let reported = |run: std::fs::DirEntry| {
+        let log = std::fs::read_to_string(run.path().join("events.jsonl")).unwrap_or_default();
+        log.contains("\"node_ran\"")
     };
-    wait_for("a result", || logs().any(|entry| reported(entry.unwrap())));
+    wait_for("a result", || logs().any(reported));
     signal(head.id(), "-KILL");
     killed(head);
     goes_on(&lab, true, 2);

@@ -18,7 +18,7 @@ const CONFIG: &str = "[cluster]\nkind = \"slurm\"\nmemory = \"100MB\"\nthreads =
 const NOTE: &str = r#"#!/bin/sh
 pid=$PPID
 while [ "$pid" -gt 1 ]; do
-  found=$(tr '\0' '\n' < /proc/$pid/environ | grep -E '^(SLURM_ARRAY_(JOB|TASK)_ID|SLURMD_NODENAME|JOB_ID|SGE_TASK_ID)=')
+  found=$(tr '\0' '\n' < /proc/$pid/environ | grep -E '^(SLURM_ARRAY_(JOB|TASK)_ID|SLURMD_NODENAME|JOB_ID|(SGE|ANY)_TASK_ID)=')
   [ -z "$found" ] || break
   pid=$(sed 's/.*) //' /proc/$pid/stat | cut -d ' ' -f 2)
 done
@@ -98,7 +98,8 @@ impl<'a> Lab<'a> {
     }
 
     pub(crate) fn dir(&self) -> std::path::PathBuf {
-        self.sandbox.path("")
+        // Without a slash at its end.
+        self.sandbox.path("spec.toml").parent().expect("a file has a folder").to_owned()
     }
 
     /// Writes a program that is found before any other of its name; `REAL` in it is the one that it hides.

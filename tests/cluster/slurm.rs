@@ -37,7 +37,6 @@ pub(crate) struct Task {
     pub(crate) dir: String,
     pub(crate) cpus: String,
     pub(crate) memory: String,
-    pub(crate) gpus: String,
 }
 
 impl Cluster {
@@ -79,7 +78,7 @@ impl Cluster {
         // Sockets have short paths, so the folder of the target is no place for them.
         let dir = tempfile::Builder::new().prefix("slurm-").tempdir().expect("tests have a temporary folder").keep();
         if !lines.is_empty() {
-            fs::write(dir.join("more.conf"), lines).expect("tests can write");
+            fs::write(dir.join("more.conf"), format!("{lines}\n")).expect("tests can write");
         }
         let mut command = Command::new("setsid");
         command.args(["bash", SCRIPT]).arg(&dir).arg(free_ports().to_string()).arg(accounting);
@@ -147,9 +146,9 @@ impl Cluster {
         self.answer(&["scontrol", "ping"]).0
     }
 
-    /// The states of all tasks with a working folder below `dir`, by the accounting.
+    /// The states of all tasks with a working folder below `dir`, by the accounting; none if that is down.
     pub(crate) fn accounted_states(&self, dir: &Path) -> Vec<String> {
-        let list = self.ask(&["sacct", "-X", "-n", "-P", "-o", "WorkDir,State"]);
+        let (_, list, _) = self.answer(&["sacct", "-X", "-n", "-P", "-o", "WorkDir,State"]);
         let state = |line: &str| line.split_once('|').map(|(dir, state)| (dir.to_owned(), state.to_owned()));
         let of_dir = |(place, _): &(String, String)| Path::new(place).starts_with(dir);
         list.lines().filter_map(state).filter(of_dir).map(|(_, state)| state).collect()
@@ -157,12 +156,12 @@ impl Cluster {
 
     /// All tasks with a working folder below `dir`, ended ones included.
     pub(crate) fn tasks(&self, dir: &Path) -> Vec<Task> {
-        let list = self.ask(&["squeue", "-h", "-r", "-t", "all", "-o", "%F|%K|%j|%T|%N|%P|%Z|%C|%m|%b"]);
+        let list = self.ask(&["squeue", "-h", "-r", "-t", "all", "-o", "%F|%K|%j|%T|%N|%P|%Z|%C|%m"]);
         let task = |line: &str| {
             let fields: Vec<_> = line.split('|').map(str::to_owned).collect();
-            let [job, index, name, state, node, partition, dir, cpus, memory, gpus] =
-                fields.try_into().expect("a line has ten fields");
-            Task { job, index, name, state, node, partition, dir, cpus, memory, gpus }
+            let [job, index, name, state, node, partition, dir, cpus, memory] =
+                fields.try_into().expect("a line has nine fields");
+            Task { job, index, name, state, node, partition, dir, cpus, memory }
         };
         let tasks = list.lines().map(task);
         let mut tasks: Vec<_> = tasks.filter(|task| Path::new(&task.dir).starts_with(dir)).collect();

@@ -19,7 +19,7 @@ until_ok() {
   until "$@" >/dev/null 2>&1; do
     if ((SECONDS >= end)); then
       echo "waited too long for: $*" >&2
-      tail -n 5 "${dir}"/log/*.log >&2
+      tail -n 5 "${dir}"/log/* >&2
       return 1
     fi
     sleep 0.05
@@ -53,9 +53,14 @@ stop() {
   unset "pids[$1]"
 }
 
-# Steps and programs of jobs, wherever they put themselves: their environment names our configuration.
+# Steps and programs of jobs, wherever they put themselves. People and tests have the same SLURM_CONF, but no node.
 leftovers() {
-  grep -slzxF "SLURM_CONF=${SLURM_CONF}" /proc/[0-9]*/environ | cut -d/ -f3 | grep -vx "$$" | grep -vx "${BASHPID}"
+  local file
+  grep -slzxF "SLURM_CONF=${SLURM_CONF}" /proc/[0-9]*/environ | while read -r file; do
+    if grep -sqz '^SLURMD_NODENAME=' "${file}" || grep -sqx slurmstepd "${file%environ}comm"; then
+      cut -d/ -f3 <<<"${file}"
+    fi
+  done
 }
 
 end() {
