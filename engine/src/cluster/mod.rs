@@ -27,6 +27,7 @@ mod folder;
 mod keeper;
 mod ledger;
 mod outcome;
+mod pilot;
 mod queue;
 mod slurm;
 mod state;
@@ -38,9 +39,10 @@ pub use ask::{More, Wants, ask, more};
 pub use executor::Leave;
 pub(crate) use executor::{ClusterExecutor, Setting};
 pub use folder::JobFolder;
+pub use pilot::{Pilot, status_file};
 pub use queue::{NoAnswer, NotSubmitted, Queue, Seen, Sightings, Submission, open};
 pub use state::{End, State};
-pub use task::{Place, run_task};
+pub use task::{Place, run_task, stop_after};
 
 use orchestrate_cache::{ActionKey, Digest};
 

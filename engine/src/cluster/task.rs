@@ -64,7 +64,7 @@ pub fn run_task(store: &Store, folder: &JobFolder, index: usize, place: &Place<'
     let (header, works) = folder.work(index)?;
     let run: RunId = header.run.parse().map_err(io::Error::other)?;
     let limit = Duration::from_millis(header.asked.time_ms);
-    let deadline = started + (limit - (limit / 10).clamp(MARGIN.0, MARGIN.1).min(limit / 2));
+    let deadline = started + stop_after(limit);
     let task = Task { store, folder, index, place, asked: &header.asked, run: &run, deadline };
     let node = gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut outcome = Outcome { node, warnings: task.shortfalls(), ..Outcome::default() };
@@ -106,6 +106,11 @@ fn out_of_memory(failure: &mut Failure) {
     if *failure != Failure::Cancelled {
         *failure = Failure::OutOfMemory { limit_bytes: None, stderr: failure.to_string() };
     }
+}
+
+/// Returns the time after which a task of this limit stops by itself, so that it can end in order.
+pub fn stop_after(limit: Duration) -> Duration {
+    limit - (limit / 10).clamp(MARGIN.0, MARGIN.1).min(limit / 2)
 }
 
 fn failed(work: &Work, failure: &Failure) -> BatchOutcome {
