@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::command::attach::AttachArgs;
+use crate::command::cancel::CancelArgs;
+use crate::command::cluster::OnArgs;
 use crate::command::diff::DiffArgs;
 use crate::command::graph::GraphArgs;
 use crate::command::guessed::ColumnArgs;
@@ -14,6 +17,7 @@ use crate::command::path::PathArgs;
 use crate::command::runs::RunsArgs;
 use crate::command::schema::SchemaArgs;
 use crate::command::show::ShowArgs;
+use crate::command::task::TaskArgs;
 use crate::command::verify_results::VerifyResultsArgs;
 use crate::complete::CompletionsArgs;
 use crate::device::DeviceChoice;
@@ -89,6 +93,10 @@ Examples:
     Completions(CompletionsArgs),
     /// Write the manual pages of all commands
     Man(ManArgs),
+    Attach(AttachArgs),
+    Cancel(CancelArgs),
+    #[command(hide = true)]
+    Task(TaskArgs),
     /// Run one batch for an engine (reads its request from standard input)
     #[command(hide = true)]
     Worker,
@@ -237,6 +245,8 @@ pub(crate) struct HowArgs {
     /// Stop at the first failed node
     #[arg(long)]
     pub(crate) fail_fast: bool,
+    #[command(flatten)]
+    pub(crate) on: OnArgs,
 }
 
 #[derive(Debug, Args)]

@@ -85,6 +85,9 @@ pub fn main(kinds: Kinds) -> ExitCode {
         Command::Schema(args) => command::schema::schema(kinds, &args),
         Command::Completions(args) => complete::script(&args),
         Command::Man(args) => command::man::man(&args),
+        Command::Attach(args) => command::attach::attach(&args),
+        Command::Cancel(args) => command::cancel::cancel(&args),
+        Command::Task(args) => command::task::task(kinds, &args),
         Command::Worker => unreachable!("handled above"),
     };
     outcome.unwrap_or_else(Outcome::from_error).into()

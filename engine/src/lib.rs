@@ -5,6 +5,7 @@
 mod absolute;
 pub mod alike;
 pub mod bounds;
+pub mod cluster;
 pub mod diagnostic;
 pub mod event;
 pub mod executor;

@@ -131,6 +131,7 @@ pub(super) fn execute(
             arguments: std::env::args_os().skip(1).map(|text| text.to_string_lossy().into_owned()).collect(),
             working_dir: std::env::current_dir().unwrap_or_default(),
         },
+        cluster: how.on.options(&study.plan.spec.root, how.device)?,
     };
     let stop = stop_on_signals()?;
     let ran = run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut [&mut *listener], &stop);

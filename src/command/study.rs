@@ -156,7 +156,7 @@ pub(super) fn warn(plan: &Plan) {
 }
 
 /// Opens a store. A store that cannot be written is opened read-only, as its hits are still useful.
-fn open(dir: &Path, access: Access, trust: impl Fn() -> anyhow::Result<Trust>) -> anyhow::Result<Store> {
+pub(super) fn open(dir: &Path, access: Access, trust: impl Fn() -> anyhow::Result<Trust>) -> anyhow::Result<Store> {
     match Store::open_trusting(dir, access, trust()?) {
         Err(error @ StoreError::Io { .. }) if access == Access::ReadWrite && is_read_only(&error) => {
             let shown = dir.display();
@@ -168,7 +168,7 @@ fn open(dir: &Path, access: Access, trust: impl Fn() -> anyhow::Result<Trust>) -
 }
 
 /// The signers that a project believes, and the key of this user.
-fn trust(root: &Path) -> anyhow::Result<Trust> {
+pub(super) fn trust(root: &Path) -> anyhow::Result<Trust> {
     Ok(Trust::new(trusted_signers(root)?, keygen::own_key()?))
 }
 

@@ -18,6 +18,7 @@
 //! | `lineage` | a JSON line for each collected result (`lineage.rs`) |
 //! | `pins/NAME.json` | results that stay whatever the limits (`pin.rs`) |
 //! | `links/KEY/` | files of results for other programs (`links.rs`) |
+//! | `jobs/RUN-NUMBER/` | tasks that a run submitted to a cluster; the engine's business |
 //! | `forgetting` | what an interrupted forgetting has yet to remove (`forget.rs`) |
 //! | `pack-ends` | durable lengths of packs (`pack_lengths.rs`) |
 //! | `stat-cache` | digests of external files (`stat_cache.rs`) |
@@ -384,6 +385,10 @@ impl Layout {
 
     pub(crate) fn links(&self) -> PathBuf {
         self.dir.join("links")
+    }
+
+    pub(crate) fn jobs(&self) -> PathBuf {
+        self.dir.join("jobs")
     }
 
     pub(crate) fn pins(&self) -> PathBuf {

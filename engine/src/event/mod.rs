@@ -159,6 +159,17 @@ pub enum Event {
         /// Its name, make and driver.
         device: String,
     },
+    /// Batches were submitted to a cluster as the tasks of a job.
+    JobSubmitted {
+        /// The id of the job.
+        job: String,
+        /// The name of the job.
+        name: String,
+        /// The number of tasks.
+        tasks: usize,
+        /// True if an earlier run had submitted it, and this one waits for it.
+        is_adopted: bool,
+    },
     /// The processor and the state of the working tree, from a run in which something had to run.
     Surroundings(Surroundings),
     /// The run is being stopped; running nodes have a grace period.

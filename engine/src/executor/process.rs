@@ -198,7 +198,15 @@ impl Shared {
         let outputs = |stored: Vec<StoredOutput>| stored.into_iter().map(StoredOutput::into_output).collect();
         let results = results.into_iter().map(|result| result.map(outputs)).collect();
         let (batch, elapsed) = (request.batch, started.elapsed());
-        Report::Finished(Finished { batch, results, elapsed, scratch: Some(scratch), used, asked: None })
+        Report::Finished(Finished {
+            batch,
+            results,
+            elapsed,
+            scratch: Some(scratch),
+            used,
+            asked: None,
+            is_stored: false,
+        })
     }
 
     fn spawn(&self, request: &Request, log: &Log) -> io::Result<(Worker, ChildStdin, ChildStdout)> {

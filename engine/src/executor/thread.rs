@@ -164,6 +164,14 @@ impl Shared {
             }
         }
         let (batch, elapsed) = (request.batch, started.elapsed());
-        Report::Finished(Finished { batch, results, elapsed, scratch: Some(scratch), used: None, asked: None })
+        Report::Finished(Finished {
+            batch,
+            results,
+            elapsed,
+            scratch: Some(scratch),
+            used: None,
+            asked: None,
+            is_stored: false,
+        })
     }
 }

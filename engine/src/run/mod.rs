@@ -13,6 +13,7 @@
 
 mod action;
 mod drive;
+mod elsewhere;
 mod executors;
 mod lookup;
 mod options;
@@ -32,7 +33,9 @@ use crate::plan::Plan;
 
 pub use crate::selection::Selection;
 pub use action::{ActionMaker, Lost};
+pub use elsewhere::ClusterOptions;
 pub use options::{FindTables, Invocation, RunOptions, Stop};
+pub(crate) use record::{Named, Provenance, record};
 pub use summary::{NodeFailure, RunError, Summary};
 pub use trust::passed_over;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use orchestrate_cache::{OutputDigest, Store};
 
+use super::elsewhere::ClusterOptions;
 use crate::executor::WorkerCommand;
 use crate::known::KnownOutputs;
 use crate::node::NodeId;
@@ -36,6 +37,8 @@ pub struct RunOptions {
     pub find_tables: Option<FindTables>,
     /// The command that asks for the run, for its log.
     pub invocation: Invocation,
+    /// The cluster on which heavy nodes run; without one they run on this machine.
+    pub cluster: Option<ClusterOptions>,
 }
 
 /// Finds the outputs that people see as tables, among those that are known.

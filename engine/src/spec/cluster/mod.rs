@@ -23,10 +23,25 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 use super::limits::{PROJECT_FILE, project_file};
+use super::placeholder::fill;
 use crate::diagnostic::SpecError;
 
-/// Placeholders of `submit`.
-pub const SUBMIT: &[&str] = &["name", "tasks", "script", "output", "threads", "memory_mb", "minutes", "gpu"];
+/// Placeholders of `submit`. `first` and `last` are the numbers of tasks, `hours` is the time as `H:MM:00`, and `gpu`
+/// stands as a word of its own for the flags that ask for GPUs.
+pub const SUBMIT: &[&str] = &[
+    "name",
+    "tasks",
+    "first",
+    "last",
+    "at_once",
+    "script",
+    "output",
+    "threads",
+    "memory_mb",
+    "minutes",
+    "hours",
+    "gpu",
+];
 
 /// Placeholders of `cancel`.
 pub const CANCEL: &[&str] = &["job"];
@@ -71,6 +86,14 @@ pub struct Cluster {
     pub stages: IndexMap<String, Ask>,
     /// The request of a job that runs the engine itself.
     pub pilot: Ask,
+}
+
+impl Cluster {
+    /// Returns the flags that ask for GPUs.
+    pub fn gpu_flags(&self, gpu: &str) -> Vec<String> {
+        let text = fill(&self.gpu, |_| Some(gpu.to_owned())).unwrap_or_default();
+        shlex::split(&text).unwrap_or_default()
+    }
 }
 
 /// The scheduler of a cluster.
