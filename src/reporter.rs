@@ -89,6 +89,11 @@ pub(crate) fn problem(event: &Event) -> Option<String> {
         Event::NodeRetried { node, cause } => {
             format!("    again  {node}: {}", cause.lines().next().unwrap_or_default())
         }
+        Event::JobSubmitted { job, tasks, is_adopted, .. } => {
+            let word = if *is_adopted { "attach" } else { "submit" };
+            let job = if job.is_empty() { "that is looked for" } else { job };
+            format!("{word:>9}  job {job}: {}", terminal::count(*tasks, "task"))
+        }
         Event::RunStopping => {
             "stopping: running nodes get a few seconds; press Ctrl-C again to stop at once".to_owned()
         }

@@ -266,6 +266,7 @@ impl Bench {
             checkpoint_stamp: None,
             log: Some(self.file("logs/fake.log")),
             log_max_bytes: u64::MAX,
+            cluster: None,
         }
     }
 

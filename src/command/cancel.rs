@@ -4,7 +4,7 @@ use clap::Args;
 use orchestrate_cache::Access;
 use orchestrate_engine::cluster::{self, JobFolder};
 use orchestrate_engine::runlog::History;
-use orchestrate_engine::spec::cluster::cluster;
+use orchestrate_engine::spec;
 
 use super::study::nearby_store;
 use super::subject::find_run;
@@ -34,7 +34,7 @@ pub(crate) fn cancel(args: &CancelArgs) -> anyhow::Result<Outcome> {
     let (mut cancelled, mut failed) = (Vec::new(), Vec::new());
     for job in jobs {
         let root = job.root()?;
-        let Some(cluster) = cluster(&root)? else {
+        let Some(cluster) = spec::cluster(&root)? else {
             return Err(UsageError(format!(
                 "{} has no section [cluster] any more",
                 root.join("orchestrate.toml").display()

@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Args;
 use orchestrate_engine::cluster::Leave;
 use orchestrate_engine::run::ClusterOptions;
-use orchestrate_engine::spec::cluster::{self, Cluster, ClusterKind};
+use orchestrate_engine::spec::{self, Cluster, ClusterKind};
 use orchestrate_networks::model;
 
 use crate::device::DeviceChoice;
@@ -34,7 +34,7 @@ impl OnArgs {
     /// Reads the cluster, if the run is to use it.
     pub(crate) fn cluster(&self, root: &Path) -> anyhow::Result<Option<Cluster>> {
         let Some(wanted) = &self.on else { return Ok(None) };
-        let Some(cluster) = cluster::cluster(root)? else {
+        let Some(cluster) = spec::cluster(root)? else {
             let file = root.join("orchestrate.toml");
             let problem = format!("--on {wanted}: {} has no section [cluster]\n{EXAMPLE}", file.display());
             return Err(UsageError(problem).into());

@@ -35,7 +35,9 @@ fn run_within(argv: &[String], input: &str, deadline: Duration) -> io::Result<An
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // Ctrl-C in a terminal reaches the whole group of the head; a submission on its way must not be cut off.
     command.process_group(0);
-    inherited().into_iter().filter(|name| is_of_a_job(name)).for_each(|name| drop(command.env_remove(name)));
+    for name in inherited().iter().filter(|name| is_of_a_job(name)) {
+        command.env_remove(name);
+    }
     let mut child = command
         .env("LC_ALL", "C")
         .spawn()

@@ -32,7 +32,7 @@ pub(crate) struct Setting {
 }
 
 /// Runs batches as tasks of jobs on a cluster.
-pub struct ClusterExecutor {
+pub(crate) struct ClusterExecutor {
     messages: Sender<Message>,
     keeper: Option<JoinHandle<()>>,
 }

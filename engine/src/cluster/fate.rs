@@ -88,7 +88,13 @@ mod tests {
     use super::*;
 
     fn seen(word: &str) -> Seen {
-        Seen { state: state::of_word(word), word: word.to_owned(), reason: String::new(), node: "n1".to_owned() }
+        Seen {
+            state: state::of_word(word),
+            word: word.to_owned(),
+            reason: String::new(),
+            node: "n1".to_owned(),
+            peak_bytes: None,
+        }
     }
 
     fn of_state(word: &str, seconds: u64) -> Fate {

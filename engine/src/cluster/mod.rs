@@ -33,11 +33,12 @@ mod task;
 mod templates;
 mod work;
 
-pub use ask::{More, Wants, ask, more};
+pub use ask::{More, Request, Wants, ask, more};
 pub use executor::Leave;
 pub(crate) use executor::{ClusterExecutor, Setting};
 pub use folder::JobFolder;
-pub use queue::{Queue, open};
+pub use queue::{NoAnswer, NotSubmitted, Queue, Seen, Sightings, Submission, open};
+pub use state::{End, State};
 pub use task::{Place, run_task};
 
 use orchestrate_cache::{ActionKey, Digest};

@@ -57,6 +57,8 @@ pub struct Seen {
     pub reason: String,
     /// Name of the node that it runs or ran on; empty if there is none.
     pub node: String,
+    /// The most memory that it used, if the accounting knows it.
+    pub peak_bytes: Option<u64>,
 }
 
 /// The states of the tasks of some jobs: by id of the job, and index.

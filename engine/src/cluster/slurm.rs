@@ -95,10 +95,10 @@ impl Queue for Slurm {
         if jobs.is_empty() {
             return Sightings::new();
         }
-        let mut argv = words(["sacct", "-X", "-n", "-P", "-S", SINCE, "-o", "JobID,State,NodeList,ExitCode", "-j"]);
+        let mut argv = words(["sacct", "-n", "-P", "-S", SINCE, "-o", "JobID,State,NodeList,ExitCode,MaxRSS", "-j"]);
         argv.push(jobs.join(","));
         match command::run(&argv, "") {
-            Ok(answer) if answer.is_success => answer.stdout.lines().filter_map(row).collect(),
+            Ok(answer) if answer.is_success => rows(&answer.stdout),
             // The accounting may be off or down.
             _ => HashMap::new(),
         }
@@ -191,20 +191,47 @@ fn line(line: &str) -> Option<(String, Line)> {
     Some((id.to_owned(), Line { index: index.parse().unwrap_or(0), name: name.to_owned(), seen }))
 }
 
-/// Reads a line of `sacct`. Tasks that have not started stand together as `12_[3-7]`; they are in the queue.
-fn row(line: &str) -> Option<((String, usize), Seen)> {
-    let mut fields = line.splitn(4, '|');
-    let mut next = || fields.next().map(str::trim);
-    let (id, word, node, exit) = (next()?, next()?, next()?, next()?);
-    let (id, index) = id.split_once('_').unwrap_or((id, "0"));
-    let reason = if exit == "0:0" { String::new() } else { format!("exit code {exit}") };
-    Some(((id.to_owned(), index.parse().ok()?), seen(word, node, &reason)))
+/// Reads the answer of `sacct`: a line for each task, and one for each of its steps, such as `12_3.batch`, which alone
+/// have the memory. Tasks that have not started stand together as `12_[3-7]`; they are in the queue.
+fn rows(text: &str) -> Sightings {
+    let mut found = Sightings::new();
+    for line in text.lines() {
+        let fields: Vec<_> = line.split('|').map(str::trim).collect();
+        let [id, word, node, exit, peak] = fields.as_slice() else { continue };
+        let (task, step) = id.split_once('.').map_or((*id, None), |(task, step)| (task, Some(step)));
+        let (id, index) = task.split_once('_').unwrap_or((task, "0"));
+        let Ok(index) = index.parse::<usize>() else { continue };
+        let place = (id.to_owned(), index);
+        match (step, found.get_mut(&place)) {
+            (Some(_), Some(seen)) => seen.peak_bytes = seen.peak_bytes.max(size(peak)),
+            (Some(_), None) => {}
+            (None, _) => {
+                let reason = if *exit == "0:0" { String::new() } else { format!("exit code {exit}") };
+                found.insert(place, seen(word, node, &reason));
+            }
+        }
+    }
+    found
+}
+
+/// Reads a size such as `5320K`.
+fn size(text: &str) -> Option<u64> {
+    let unit = ["K", "M", "G", "T"].iter().position(|unit| text.ends_with(unit));
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: f64 = digits.parse().ok()?;
+    Some((number * 1024_f64.powi(unit.map_or(0, |unit| unit as i32 + 1))) as u64)
 }
 
 fn seen(word: &str, node: &str, reason: &str) -> Seen {
     let given =
         |text: &str| if matches!(text, "None" | "None assigned" | "(null)" | "n/a") { "" } else { text }.to_owned();
-    Seen { state: state::of_word(word), word: word.to_owned(), reason: given(reason), node: given(node) }
+    Seen {
+        state: state::of_word(word),
+        word: word.to_owned(),
+        reason: given(reason),
+        node: given(node),
+        peak_bytes: None,
+    }
 }
 
 fn answered(answer: io::Result<Answer>) -> Result<Answer, NoAnswer> {
@@ -279,10 +306,13 @@ mod tests {
         let (_, single) = line("13|N/A|PENDING||other|Priority").unwrap();
         assert_eq!((single.index, single.seen.state), (0, State::Waiting));
         assert!(line("slurm_load_jobs error: oops").is_none());
-        let (key, seen) = row("12_4|CANCELLED by 0|None assigned|0:0").unwrap();
-        assert_eq!((key.1, seen.state, seen.node.as_str()), (4, State::Ended(End::Cancelled), ""));
-        assert_eq!(row("12_4|FAILED|n1|1:0").unwrap().1.reason, "exit code 1:0");
-        assert!(row("12_[5-9]|PENDING|None assigned|0:0").is_none(), "they are in the queue");
+        let text = "12_4|CANCELLED by 0|None assigned|0:0|\n12_5|FAILED|n1|1:0|\n12_5.batch|FAILED|n1|1:0|5320K\n\
+                    12_[6-9]|PENDING|None assigned|0:0|\n";
+        let found = rows(text);
+        let of = |index| &found[&("12".to_owned(), index)];
+        assert_eq!((of(4).state, of(4).node.as_str()), (State::Ended(End::Cancelled), ""));
+        assert_eq!((of(5).reason.as_str(), of(5).peak_bytes), ("exit code 1:0", Some(5320 << 10)));
+        assert_eq!(found.len(), 2, "the others are in the queue");
     }
 
     #[test]

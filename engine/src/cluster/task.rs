@@ -13,16 +13,15 @@ use super::folder::JobFolder;
 use super::outcome::{BatchOutcome, Outcome, Stopped, TaskProgress};
 use super::work::Work;
 use crate::executor::{
-    Executor, Failure, ProcessExecutor, Report, Request, ScratchRoot, SendReport, ThreadExecutor, WorkerCommand,
-    report_channel,
+    Executor, Failure, Finished, ProcessExecutor, Report, Request, ScratchRoot, SendReport, ThreadExecutor,
+    WorkerCommand, report_channel,
 };
 use crate::resources::display_size;
 use crate::run::{Named, Provenance, Stop, record};
 use crate::runlog::RunId;
 use crate::schedule::{BatchId, cores};
 use crate::stage::{Stage, StageError, Weight};
-use crate::usage::Asked;
-use crate::usage::Usage;
+use crate::usage::{Asked, Usage};
 
 /// The interval at which signals, the clock and the claims of others are looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -118,7 +117,7 @@ struct Task<'a> {
 struct Running {
     executor: Box<dyn Executor>,
     reports: Receiver<Report>,
-    /// Dropped last.
+    /// Dropped last, after the files in it are recorded.
     _scratch: tempfile::TempDir,
 }
 
@@ -159,7 +158,7 @@ impl Task<'_> {
                     let failure = Failure::Stage(StageError::Corrupt { digest, message });
                     return Ok(Ok(self::failed(&work, &failure)));
                 }
-                let finished = self.compute(position, &work, &leases, &mut batch)?;
+                let (finished, _running) = self.compute(position, &work, &leases, &mut batch)?;
                 self.record(&work, leases, finished, &mut results, &batch)?;
             }
             let is_cancelled = |result: &Option<Result<(), Failure>>| *result == Some(Err(Failure::Cancelled));
@@ -241,7 +240,7 @@ impl Task<'_> {
         work: &Work,
         leases: &[(usize, Lease)],
         batch: &mut BatchOutcome,
-    ) -> Result<crate::executor::Finished, StoreError> {
+    ) -> Result<(Finished, Running), StoreError> {
         let stage = self.place.kinds.iter().find(|stage| stage.facts().kind == work.kind);
         let stage = *stage.expect("BUG: a program of the same version has the same kinds");
         let actions: Vec<_> = leases.iter().map(|(index, _)| work.actions[*index].clone()).collect();
@@ -263,7 +262,7 @@ impl Task<'_> {
             actions,
         };
         batch.device.clone_from(&request.device);
-        let running = self.start(facts.weight)?;
+        let (running, started) = (self.start(facts.weight)?, Instant::now());
         running.executor.start(request);
         let mut is_stopping = false;
         let mut written: Option<Instant> = None;
@@ -283,8 +282,9 @@ impl Task<'_> {
                 Ok(Report::Device { description, .. }) => batch.device = description,
                 Ok(Report::Finished(finished)) => {
                     batch.elapsed_ms += u64::try_from(finished.elapsed.as_millis()).unwrap_or(u64::MAX);
-                    batch.used = finished.used.or(batch.used);
-                    return Ok(finished);
+                    // A worker that died has told nothing; then this process knows of its children.
+                    batch.used = finished.used.or_else(|| Some(Usage::of_this_process(started)));
+                    return Ok((finished, running));
                 }
                 Ok(_) | Err(_) => {}
             }
@@ -320,11 +320,11 @@ impl Task<'_> {
         &self,
         work: &Work,
         leases: Vec<(usize, Lease)>,
-        finished: crate::executor::Finished,
+        finished: Finished,
         results: &mut [Option<Result<(), Failure>>],
         batch: &BatchOutcome,
     ) -> Result<(), StoreError> {
-        let crate::executor::Finished { results: made, scratch, .. } = finished;
+        let Finished { results: made, scratch, .. } = finished;
         let members = u64::try_from(leases.len()).unwrap_or(1).max(1);
         let mut recorded = Vec::new();
         for ((index, lease), made) in leases.into_iter().zip(made) {

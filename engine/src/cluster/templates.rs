@@ -69,8 +69,13 @@ impl Queue for Templates {
     fn look(&self, jobs: &[(String, usize)]) -> Result<Sightings, NoAnswer> {
         let list = self.list()?;
         let listed = |job: &&(String, usize)| list.split(is_between_words).any(|word| is_id(word, &job.0));
-        let here =
-            Seen { state: State::Running, word: "in the queue".to_owned(), reason: String::new(), node: String::new() };
+        let here = Seen {
+            state: State::Running,
+            word: "in the queue".to_owned(),
+            reason: String::new(),
+            node: String::new(),
+            peak_bytes: None,
+        };
         let of_job = |(job, tasks): &(String, usize)| {
             (0..*tasks).map(|index| ((job.clone(), index), here.clone())).collect::<Vec<_>>()
         };

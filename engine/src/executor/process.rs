@@ -198,15 +198,7 @@ impl Shared {
         let outputs = |stored: Vec<StoredOutput>| stored.into_iter().map(StoredOutput::into_output).collect();
         let results = results.into_iter().map(|result| result.map(outputs)).collect();
         let (batch, elapsed) = (request.batch, started.elapsed());
-        Report::Finished(Finished {
-            batch,
-            results,
-            elapsed,
-            scratch: Some(scratch),
-            used,
-            asked: None,
-            is_stored: false,
-        })
+        Report::Finished(Finished { batch, results, elapsed, scratch: Some(scratch), used, asked: None })
     }
 
     fn spawn(&self, request: &Request, log: &Log) -> io::Result<(Worker, ChildStdin, ChildStdout)> {

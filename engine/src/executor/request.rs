@@ -124,10 +124,9 @@ pub struct Finished {
     pub scratch: Option<Scratch>,
     /// CPU and memory that it used, if its worker said so; a thread of the engine does not.
     pub used: Option<Usage>,
-    /// The request to a cluster; `None` on this host.
+    /// The request to a cluster; `None` on this host. A task on a cluster has recorded the results that succeeded, so
+    /// their outputs are not listed here.
     pub asked: Option<Asked>,
-    /// True if the results that succeeded are in the store already; then their outputs are not listed here.
-    pub is_stored: bool,
 }
 
 /// Sends reports; called from any thread.
@@ -150,14 +149,6 @@ impl Request {
     /// Returns a report that all actions failed for one reason.
     pub(crate) fn failed(&self, failure: &Failure, elapsed: Duration) -> Report {
         let results = self.actions.iter().map(|_| Err(failure.clone())).collect();
-        Report::Finished(Finished {
-            batch: self.batch,
-            results,
-            elapsed,
-            scratch: None,
-            used: None,
-            asked: None,
-            is_stored: false,
-        })
+        Report::Finished(Finished { batch: self.batch, results, elapsed, scratch: None, used: None, asked: None })
     }
 }

@@ -164,14 +164,6 @@ impl Shared {
             }
         }
         let (batch, elapsed) = (request.batch, started.elapsed());
-        Report::Finished(Finished {
-            batch,
-            results,
-            elapsed,
-            scratch: Some(scratch),
-            used: None,
-            asked: None,
-            is_stored: false,
-        })
+        Report::Finished(Finished { batch, results, elapsed, scratch: Some(scratch), used: None, asked: None })
     }
 }

@@ -44,6 +44,7 @@ use crate::runlog::{Durations, History};
 use crate::schedule::{Batch, BatchId, Capacity, NodeState, Scheduler, SlotId};
 use crate::selection::Selection;
 use crate::stage::{StageError, Weight};
+use crate::usage::{Asked, Usage};
 
 /// The least interval between two lookups of deferred nodes, and the longest between two calls of listeners.
 const TICK: Duration = Duration::from_millis(100);
@@ -586,23 +587,12 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
                 }
             }
             Report::Warning { message } => self.teller.warn(message),
-            Report::Finished(finished) => {
-                self.tell_used(&finished);
-                match finished.is_stored {
-                    true => self.find_stored(finished, Instant::now(), recorded)?,
-                    false => self.record_batch(finished, recorded)?,
-                }
+            Report::Finished(finished) if finished.asked.is_some() => {
+                self.find_stored(finished, Instant::now(), recorded)?
             }
+            Report::Finished(finished) => self.record_batch(finished, recorded)?,
         }
         Ok(())
-    }
-
-    /// Reports what a batch with a result used, if it ran in a worker.
-    fn tell_used(&mut self, finished: &Finished) {
-        let Finished { batch, results, used: Some(used), asked, .. } = finished else { return };
-        let Some(active) = self.active.get(batch).filter(|_| results.iter().any(Result::is_ok)) else { return };
-        let (node, members) = (self.plan.name(active.nodes[0]), active.nodes.len());
-        self.teller.report(Event::BatchUsed { node, members, used: *used, asked: asked.clone() });
     }
 
     /// Looks up the results of a batch that tasks on a cluster have recorded. The file server may show them late; then
@@ -617,15 +607,18 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         let done = active.nodes.iter().zip(&finished.results).filter(|(_, result)| result.is_ok());
         let done: Vec<_> = done.map(|(id, _)| (*id, self.pending[id].key)).collect();
         self.store.refresh()?;
-        done.iter().for_each(|(id, _)| drop(self.lookups.take_forced(*id)));
+        for (id, _) in &done {
+            self.lookups.take_forced(*id);
+        }
         let missing: Vec<_> = self.lookups.look_up(&done)?.into_iter().filter(|lookup| !lookup.hit).collect();
         if !missing.is_empty() && since.elapsed() < SHOWN_LATE {
             self.late.push((finished, since));
             return Ok(());
         }
-        let Finished { batch, results, elapsed, .. } = finished;
+        let Finished { batch, results, elapsed, used, asked, .. } = finished;
         let active = self.active.remove(&batch).expect("it was found above");
         let elapsed_ms = milliseconds(elapsed) / u64::try_from(active.nodes.len()).unwrap_or(1).max(1);
+        self.report_use(&active, used, asked);
         for (id, result) in active.nodes.iter().copied().zip(results) {
             let unseen = || Failure::NotStarted { message: UNSEEN.to_owned() };
             let failure = result.err().or_else(|| missing.iter().any(|lookup| lookup.id == id).then(unseen));
@@ -640,6 +633,13 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         Ok(())
     }
 
+    fn report_use(&mut self, active: &ActiveBatch, used: Option<Usage>, asked: Option<Asked>) {
+        if let Some(used) = used {
+            let (node, members) = (self.name(active.nodes[0]), active.nodes.len());
+            self.teller.report(Event::BatchUsed { node, members, used, asked });
+        }
+    }
+
     /// Looks up results again that a file server shows late.
     fn find_late(&mut self, recorded: &mut Vec<Recorded>) -> Result<(), StoreError> {
         std::mem::take(&mut self.late)
@@ -649,9 +649,10 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
 
     /// Records the results of a batch that has ended, and handles its failures.
     fn record_batch(&mut self, finished: Finished, recorded: &mut Vec<Recorded>) -> Result<(), StoreError> {
-        let Finished { batch, results, elapsed, scratch, .. } = finished;
+        let Finished { batch, results, elapsed, scratch, used, asked } = finished;
         let active = self.active.remove(&batch).expect("a batch finishes once");
         let elapsed_ms = milliseconds(elapsed) / u64::try_from(active.nodes.len()).unwrap_or(1).max(1);
+        self.report_use(&active, used.filter(|_| results.iter().any(Result::is_ok)), asked);
         let done = active.nodes.iter().zip(&results).filter(|(_, result)| result.is_ok()).map(|(id, _)| *id);
         let ours = self.confirm(done.collect())?;
         for (id, result) in active.nodes.iter().copied().zip(results) {

@@ -11,6 +11,7 @@ use crate::cluster::outcome::{BatchOutcome, Outcome};
 use crate::cluster::queue::Seen;
 use crate::cluster::state::End;
 use crate::executor::{Failure, Finished, Report};
+use crate::resources::display_size;
 use crate::schedule::BatchId;
 use crate::stage::Action;
 
@@ -39,8 +40,14 @@ impl Keeper {
         } else if next == Fate::Done {
             self.breaks.remove(&node);
         }
-        let ended =
-            Ended { job: label(job, task), node, tail: job.folder.output_tail(task), seen: watched.seen.clone() };
+        let is_bad = batches.len() < watched.riders.len();
+        let ended = Ended {
+            job: label(job, task),
+            node,
+            tail: if is_bad { job.folder.output_tail(task) } else { String::new() },
+            peak_bytes: if is_bad { self.peak(job, task) } else { None },
+            seen: watched.seen.clone(),
+        };
         let mut is_first = true;
         for (place, batch) in std::mem::take(&mut watched.riders) {
             match batches.get(place.batch) {
@@ -52,6 +59,12 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    /// Asks the accounting for the peak memory of a task.
+    fn peak(&self, job: &Job, task: usize) -> Option<u64> {
+        let id = job.id.clone()?;
+        self.queue.look_back(std::slice::from_ref(&id)).get(&(id, task))?.peak_bytes
     }
 
     /// Reports the outcome of a batch.
@@ -69,7 +82,7 @@ impl Keeper {
             (self.send)(Report::Device { batch, description: device.clone() });
         }
         let (elapsed, asked) = (Duration::from_millis(*elapsed_ms), Some(rider.asked));
-        let finished = Finished { batch, results, elapsed, scratch: None, used: *used, asked, is_stored: true };
+        let finished = Finished { batch, results, elapsed, scratch: None, used: *used, asked };
         (self.send)(Report::Finished(finished));
     }
 
@@ -126,6 +139,7 @@ struct Ended {
     job: String,
     node: String,
     tail: String,
+    peak_bytes: Option<u64>,
     seen: Option<Seen>,
 }
 
@@ -138,7 +152,8 @@ impl Ended {
         };
         let node = if self.node.is_empty() { String::new() } else { format!(", on node {}", self.node) };
         let why = if why.is_empty() { String::new() } else { format!(": {why}") };
-        format!("its task {} ended ({state}){node}{why}", self.job)
+        let peak = self.peak_bytes.map(|peak| format!(", peak memory {}", display_size(peak))).unwrap_or_default();
+        format!("its task {} ended ({state}{peak}){node}{why}", self.job)
     }
 
     fn failure(&self, why: &str) -> Failure {

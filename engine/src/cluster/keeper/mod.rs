@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use self::watch::{LOOKS, QUESTIONS};
 use super::executor::Setting;
 use super::folder::JobFolder;
 use super::ledger::{Ledger, Place};
@@ -93,7 +94,7 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    fn new(setting: Setting, queue: Box<dyn Queue>, send: SendReport) -> Self {
+    pub(super) fn new(setting: Setting, queue: Box<dyn Queue>, send: SendReport) -> Self {
         let (ledger, now) = (Ledger::new(&setting.jobs_dir), Instant::now());
         let (riders, waiting, jobs, breaks, told) = Default::default();
         Self {
@@ -119,7 +120,7 @@ impl Keeper {
     }
 
     /// Handles messages and looks at jobs until the run ends.
-    fn keep(mut self, messages: &Receiver<Message>) {
+    pub(super) fn keep(mut self, messages: &Receiver<Message>) {
         loop {
             let pause = match (self.riders.is_empty(), self.may_submit()) {
                 (true, _) => Duration::from_secs(3600),

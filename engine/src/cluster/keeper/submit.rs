@@ -101,13 +101,14 @@ impl Keeper {
             let fits = |(sum, members): &&mut (Duration, Vec<BatchId>)| {
                 *sum + estimate <= BUNDLE.0 && members.len() < BUNDLE.1
             };
+            let is_full = tasks.len() >= most;
             match tasks.last_mut().filter(fits) {
                 Some((sum, members)) => {
                     *sum += estimate;
                     members.push(batch);
                 }
-                None if tasks.len() < most => tasks.push((estimate, vec![batch])),
-                None => rest.push(batch),
+                None if is_full => rest.push(batch),
+                None => tasks.push((estimate, vec![batch])),
             }
         }
         self.waiting = rest;
