@@ -50,6 +50,7 @@ pub(crate) fn run(project: &Path) -> Anyhow<ExitCode> {
         merge_tables: None,
         find_tables: None,
         invocation: Default::default(),
+        cluster: None,
     };
     let selection = Selection::all(&plan);
     let summary = run::run(&plan, &observed, &store, &selection, &options, &mut [&mut Teller], &Stop::default())?;
