@@ -34,7 +34,7 @@ mod task;
 mod templates;
 mod work;
 
-pub use ask::{More, Wants, ask, more};
+pub use ask::{More, Request, Wants, ask, more};
 pub use executor::Leave;
 pub(crate) use executor::{ClusterExecutor, Setting};
 pub use folder::JobFolder;

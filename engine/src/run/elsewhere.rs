@@ -60,6 +60,7 @@ impl ClusterOptions {
             stage: name,
             resources: &declared.resources,
             timeout: declared.timeout_ms.map(Duration::from_millis),
+            needs: durations.needs(name),
             members: nodes.len(),
             uses_device: stage.kind.facts().device.is_some() && self.gpus,
         };
