@@ -20,6 +20,7 @@
 
 mod ask;
 mod command;
+mod control_group;
 mod executor;
 mod fate;
 mod folder;

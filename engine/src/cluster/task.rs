@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::{SysconfVar, gethostname, sysconf};
 use orchestrate_cache::{Checkpoints, Lease, Stamps, Store, StoreError};
 
+use super::control_group::memory_kills;
 use super::folder::JobFolder;
 use super::outcome::{BatchOutcome, Outcome, Stopped, TaskProgress};
 use super::work::Work;
@@ -98,6 +99,13 @@ pub fn run_task(store: &Store, folder: &JobFolder, index: usize, place: &Place<'
     }
     outcome.is_done = outcome.stopped.is_none();
     folder.set_outcome(index, &outcome)
+}
+
+/// Turns a failure into the one that has caused it: a program that the kernel has ended for want of memory.
+fn out_of_memory(failure: &mut Failure) {
+    if *failure != Failure::Cancelled {
+        *failure = Failure::OutOfMemory { limit_bytes: None, stderr: failure.to_string() };
+    }
 }
 
 /// Returns the time after which a task of this limit stops by itself, so that it can end in order.
@@ -279,7 +287,7 @@ impl Task<'_> {
             actions,
         };
         batch.device.clone_from(&request.device);
-        let (running, started) = (self.start(facts.weight)?, Instant::now());
+        let (running, started, kills) = (self.start(facts.weight)?, Instant::now(), memory_kills());
         running.executor.start(request);
         let mut is_stopping = false;
         let mut written: Option<Instant> = None;
@@ -297,7 +305,10 @@ impl Task<'_> {
                     }
                 }
                 Ok(Report::Device { description, .. }) => batch.device = description,
-                Ok(Report::Finished(finished)) => {
+                Ok(Report::Finished(mut finished)) => {
+                    if kills.zip(memory_kills()).is_some_and(|(before, now)| now > before) {
+                        finished.results.iter_mut().filter_map(|result| result.as_mut().err()).for_each(out_of_memory);
+                    }
                     batch.elapsed_ms += u64::try_from(finished.elapsed.as_millis()).unwrap_or(u64::MAX);
                     // A worker that died has told nothing; then this process knows of its children.
                     batch.used = finished.used.or_else(|| Some(Usage::of_this_process(started)));
