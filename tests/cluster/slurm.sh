@@ -122,7 +122,7 @@ SlurmdParameters=config_overrides
 PreemptType=preempt/partition_prio
 PreemptMode=CANCEL
 GresTypes=gpu
-ReturnToService=2
+ReturnToService=1
 AccountingStorageType=accounting_storage/${storage}
 CONF
 [ -z "${accounting}" ] || cat >>"${SLURM_CONF}" <<CONF
