@@ -1,8 +1,10 @@
 //! The arguments of the command line; their doc comments are the help text.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use orchestrate_engine::resources::parse_duration;
 
 use crate::command::attach::AttachArgs;
 use crate::command::cancel::CancelArgs;
@@ -211,6 +213,9 @@ pub(crate) struct RunArgs {
     pub(crate) select: SelectArgs,
     #[command(flatten)]
     pub(crate) how: HowArgs,
+    /// Run the whole engine in one job of the cluster, and in another one after its deadline
+    #[arg(long, requires = "on", conflicts_with = "all")]
+    pub(crate) pilot: bool,
     /// One JSON object a line instead of text
     ///
     /// The field `reason` says what a line is:
@@ -218,6 +223,9 @@ pub(crate) struct RunArgs {
     /// node: the end of a node. `stage`, `point`, `status` (hit, ran, failed, blocked or cancelled), `key`, `output`
     /// (null if there is none; an object by name if there are several), `elapsed_ms`. A failed node has `cause` and
     /// `log`; a blocked node has `by`, the name of the failed node.
+    ///
+    /// job: tasks on a cluster. `job`, its id; `name`; `tasks`, their number; `adopted`, true if an earlier run had
+    /// submitted it.
     ///
     /// warning: `message`, and `at` if it has a location in the spec.
     ///
@@ -245,6 +253,9 @@ pub(crate) struct HowArgs {
     /// Stop at the first failed node
     #[arg(long)]
     pub(crate) fail_fast: bool,
+    /// Stop in order before so much time is over, as a job of a cluster must: 90m, 4h
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) deadline: Option<Duration>,
     #[command(flatten)]
     pub(crate) on: OnArgs,
 }

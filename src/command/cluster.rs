@@ -70,7 +70,7 @@ pub(crate) fn kind(cluster: &Cluster) -> &'static str {
 }
 
 /// Asks people on a terminal whether to cancel; elsewhere tasks are left running.
-fn is_to_cancel() -> Leave {
+pub(crate) fn is_to_cancel() -> Leave {
     Arc::new(|tasks| {
         if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
             return false;

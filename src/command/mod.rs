@@ -22,6 +22,7 @@ mod named_nodes;
 pub(crate) mod new;
 mod output_files;
 pub(crate) mod path;
+mod pilot;
 pub(crate) mod pin;
 pub(crate) mod plan;
 mod recorded;

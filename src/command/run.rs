@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use orchestrate_cache::{Access, StoreError};
+use orchestrate_engine::cluster::stop_after;
 use orchestrate_engine::event::{Counts, Reporter};
 use orchestrate_engine::executor::WorkerCommand;
 use orchestrate_engine::node::NodeId;
@@ -17,7 +18,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::study::{self, Study};
-use super::{gc, pin, tables};
+use super::{gc, pilot, pin, tables};
 use crate::Kinds;
 use crate::args::{HowArgs, RunArgs};
 use crate::device::Devices;
@@ -31,6 +32,9 @@ use crate::terminal::{self, Colour, Text};
 const GRACE: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(kinds: Kinds, args: RunArgs) -> anyhow::Result<Outcome> {
+    if args.pilot {
+        return pilot::pilot(kinds, args);
+    }
     if !args.json {
         return for_people(kinds, &args);
     }
@@ -69,7 +73,7 @@ fn for_programs<W: io::Write>(kinds: Kinds, args: &RunArgs, json: &mut Json<W>) 
     ended
 }
 
-fn plan(kinds: Kinds, args: &RunArgs) -> anyhow::Result<Plan> {
+pub(super) fn plan(kinds: Kinds, args: &RunArgs) -> anyhow::Result<Plan> {
     let mut spec = spec::load(&args.spec.spec, &args.spec.overrides)?;
     if let Some(dir) = &args.publish {
         grid::publish_below(&mut spec, dir)?;
@@ -134,6 +138,13 @@ pub(super) fn execute(
         cluster: how.on.options(&study.plan.spec.root, how.device)?,
     };
     let stop = stop_on_signals()?;
+    if let Some(deadline) = how.deadline {
+        let flag = stop.flag();
+        std::thread::spawn(move || {
+            std::thread::sleep(stop_after(deadline));
+            flag.store(true, Ordering::SeqCst);
+        });
+    }
     let ran = run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut [&mut *listener], &stop);
     let summary = match ran {
         // Stopped while it waited for a lock: nothing is lost.
@@ -180,7 +191,7 @@ pub(super) fn outcome(summary: &Summary) -> Outcome {
 /// engine.
 ///
 /// Before this call nothing runs, so the first signal ends the program, which the store survives.
-fn stop_on_signals() -> anyhow::Result<Stop> {
+pub(super) fn stop_on_signals() -> anyhow::Result<Stop> {
     let stop = Stop::default();
     let listen = |signal| {
         // The order matters: the first signal finds the flag unset, and sets it.

@@ -20,12 +20,14 @@
 
 mod ask;
 mod command;
+mod control_group;
 mod executor;
 mod fate;
 mod folder;
 mod keeper;
 mod ledger;
 mod outcome;
+mod pilot;
 mod queue;
 mod slurm;
 mod state;
@@ -39,9 +41,10 @@ pub use executor::Leave;
 pub(crate) use executor::{ClusterExecutor, Setting};
 pub use folder::JobFolder;
 pub(crate) use keeper::BUNDLE;
+pub use pilot::{Pilot, status_file};
 pub use queue::{NoAnswer, NotSubmitted, Queue, Seen, Sightings, Submission, open};
 pub use state::{End, State};
-pub use task::{Place, run_task};
+pub use task::{Place, run_task, stop_after};
 
 use orchestrate_cache::{ActionKey, Digest};
 

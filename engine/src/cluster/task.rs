@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::{SysconfVar, gethostname, sysconf};
 use orchestrate_cache::{Checkpoints, Lease, Stamps, Store, StoreError};
 
+use super::control_group::memory_kills;
 use super::folder::JobFolder;
 use super::outcome::{BatchOutcome, Outcome, Stopped, TaskProgress};
 use super::work::Work;
@@ -25,6 +26,8 @@ use crate::usage::{Asked, Usage};
 
 /// The interval at which signals, the clock and the claims of others are looked at.
 const TICK: Duration = Duration::from_millis(100);
+/// The time in which a signal that ended a worker also reaches this process.
+const SIGNAL_ARRIVES: Duration = Duration::from_millis(300);
 /// The interval at which progress is written.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 /// The interval at which a task looks for the results of keys that others compute.
@@ -61,7 +64,7 @@ pub fn run_task(store: &Store, folder: &JobFolder, index: usize, place: &Place<'
     let (header, works) = folder.work(index)?;
     let run: RunId = header.run.parse().map_err(io::Error::other)?;
     let limit = Duration::from_millis(header.asked.time_ms);
-    let deadline = started + (limit - (limit / 10).clamp(MARGIN.0, MARGIN.1).min(limit / 2));
+    let deadline = started + stop_after(limit);
     let task = Task { store, folder, index, place, asked: &header.asked, run: &run, deadline };
     let node = gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut outcome = Outcome { node, warnings: task.shortfalls(), ..Outcome::default() };
@@ -96,6 +99,18 @@ pub fn run_task(store: &Store, folder: &JobFolder, index: usize, place: &Place<'
     }
     outcome.is_done = outcome.stopped.is_none();
     folder.set_outcome(index, &outcome)
+}
+
+/// Turns a failure into the one that has caused it: a program that the kernel has ended for want of memory.
+fn out_of_memory(failure: &mut Failure) {
+    if *failure != Failure::Cancelled {
+        *failure = Failure::OutOfMemory { limit_bytes: None, stderr: failure.to_string() };
+    }
+}
+
+/// Returns the time after which a task of this limit stops by itself, so that it can end in order.
+pub fn stop_after(limit: Duration) -> Duration {
+    limit - (limit / 10).clamp(MARGIN.0, MARGIN.1).min(limit / 2)
 }
 
 fn failed(work: &Work, failure: &Failure) -> BatchOutcome {
@@ -161,16 +176,10 @@ impl Task<'_> {
                 let (finished, _running) = self.compute(position, &work, &leases, &mut batch)?;
                 self.record(&work, leases, finished, &mut results, &batch)?;
             }
-            let is_cancelled = |result: &Option<Result<(), Failure>>| *result == Some(Err(Failure::Cancelled));
-            if let Some(stopped) = self.asked_to_stop()
-                && results.iter().any(|result| result.is_none() || is_cancelled(result))
-            {
+            if let Some(stopped) = self.stopped(&results) {
                 let has_new = self.checkpoints(&work) != checkpoints;
-                return Ok(Err(if stopped == Stopped::WithoutCheckpoint && has_new {
-                    Stopped::WithCheckpoint
-                } else {
-                    stopped
-                }));
+                let near_limit = if has_new { Stopped::WithCheckpoint } else { Stopped::WithoutCheckpoint };
+                return Ok(Err(if stopped == Stopped::Told { stopped } else { near_limit }));
             }
             if let Some(results) = results.iter().cloned().collect() {
                 return Ok(Ok(BatchOutcome { results, ..batch }));
@@ -178,6 +187,22 @@ impl Task<'_> {
             // Others compute the rest.
             std::thread::sleep(LOOK_INTERVAL);
         }
+    }
+
+    /// Returns why the task stopped before it had all results of a batch, if it did.
+    fn stopped(&self, results: &[Option<Result<(), Failure>>]) -> Option<Stopped> {
+        let has_failed = |result: &Option<Result<(), Failure>>| matches!(result, Some(Err(_)));
+        if results.iter().any(has_failed) && !self.place.told.asked() {
+            std::thread::sleep(SIGNAL_ARRIVES);
+        }
+        let stopped = self.asked_to_stop()?;
+        // The signal went to all processes of the task, so any failure may come of it.
+        let is_stopped = |result: &Option<Result<(), Failure>>| match result {
+            Some(Ok(())) => false,
+            Some(Err(failure)) => stopped == Stopped::Told || *failure == Failure::Cancelled,
+            None => true,
+        };
+        results.iter().any(is_stopped).then_some(stopped)
     }
 
     /// Returns why the task is to stop now, if it is.
@@ -262,7 +287,7 @@ impl Task<'_> {
             actions,
         };
         batch.device.clone_from(&request.device);
-        let (running, started) = (self.start(facts.weight)?, Instant::now());
+        let (running, started, kills) = (self.start(facts.weight)?, Instant::now(), memory_kills());
         running.executor.start(request);
         let mut is_stopping = false;
         let mut written: Option<Instant> = None;
@@ -280,7 +305,10 @@ impl Task<'_> {
                     }
                 }
                 Ok(Report::Device { description, .. }) => batch.device = description,
-                Ok(Report::Finished(finished)) => {
+                Ok(Report::Finished(mut finished)) => {
+                    if kills.zip(memory_kills()).is_some_and(|(before, now)| now > before) {
+                        finished.results.iter_mut().filter_map(|result| result.as_mut().err()).for_each(out_of_memory);
+                    }
                     batch.elapsed_ms += u64::try_from(finished.elapsed.as_millis()).unwrap_or(u64::MAX);
                     // A worker that died has told nothing; then this process knows of its children.
                     batch.used = finished.used.or_else(|| Some(Usage::of_this_process(started)));

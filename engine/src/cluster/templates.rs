@@ -62,8 +62,7 @@ impl Queue for Templates {
 
     fn find(&self, name: &str) -> Result<Option<String>, NoAnswer> {
         let list = self.list()?;
-        let line = list.lines().find(|line| line.split(is_between_words).any(|word| word == name));
-        Ok(line.and_then(id_in))
+        Ok(id_of_name(&list, name))
     }
 
     fn look(&self, jobs: &[(String, usize)]) -> Result<Sightings, NoAnswer> {
@@ -123,6 +122,24 @@ fn id_in(text: &str) -> Option<String> {
     Some(digits).filter(|digits| !digits.is_empty())
 }
 
+/// Returns the id of the job of a name in a list: at the start of the line with the name, or of the nearest one above.
+///
+/// `qstat -r` of Grid Engine and `qstat -f` of PBS print names on lines of their own. A template may put a letter before
+/// the name, as Grid Engine demands.
+fn id_of_name(list: &str, name: &str) -> Option<String> {
+    let mut id = None;
+    for line in list.lines() {
+        let start = line.trim_start().trim_start_matches("Job Id:").trim_start();
+        if start.starts_with(|c: char| c.is_ascii_digit()) && !start.starts_with(name) {
+            id = id_in(start);
+        }
+        if line.split(is_between_words).any(|word| word.ends_with(name)) {
+            return id;
+        }
+    }
+    None
+}
+
 fn is_between_words(c: char) -> bool {
     c.is_whitespace() || matches!(c, ',' | ';' | '|')
 }
@@ -144,6 +161,17 @@ mod tests {
         assert_eq!(id_in("submitted"), None);
         assert!(is_id("417[].pbs01", "417") && is_id("417", "417") && is_id("417.pbs", "417"));
         assert!(!is_id("4170", "417") && !is_id("x417", "417"));
+    }
+
+    #[test]
+    fn id_of_a_name_stands_before_it_or_above_it() {
+        let name = "20260131-174502-318-9f02ac-0";
+        assert_eq!(id_of_name(&format!("123 {name} r\n124 other r\n"), name).as_deref(), Some("123"));
+        let grid = format!("      1 0.5 2026-11-30 root\n       Full jobname:     o{name}\n      2 0.5 2026-11-30\n");
+        assert_eq!(id_of_name(&grid, name).as_deref(), Some("1"));
+        let pbs = format!("Job Id: 417[].pbs01\n    Job_Name = {name}\n");
+        assert_eq!(id_of_name(&pbs, name).as_deref(), Some("417"));
+        assert_eq!(id_of_name(&format!("123 {name}1 r\n"), name), None);
     }
 
     #[test]

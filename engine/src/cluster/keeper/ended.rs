@@ -20,6 +20,9 @@ const LOSSES_MAX: u32 = 5;
 /// The number of times that a batch ends without a word before the fault is taken for its own.
 const BROKEN_MAX: u32 = 2;
 
+/// Words of Slurm in the output of a task that it ended for its memory.
+const OVER_MEMORY: [&str; 3] = ["exceeded memory limit", "Exceeded job memory limit", "oom-kill"];
+
 impl Keeper {
     /// Handles the end of a task.
     pub(super) fn end(&mut self, job: &Job, task: usize, watched: &mut Watched, outcome: Outcome, next: Fate) {
@@ -41,16 +44,21 @@ impl Keeper {
             self.breaks.remove(&node);
         }
         let is_bad = batches.len() < watched.riders.len();
+        let tail = job.folder.output_tail(task);
+        // Without control groups Slurm itself ends the task, and calls that a failure.
+        let is_over = next == Fate::Broken && OVER_MEMORY.iter().any(|words| tail.contains(words));
+        let next = if is_over { Fate::MoreMemory } else { next };
         let ended = Ended {
             job: label(job, task),
             node,
-            tail: if is_bad { job.folder.output_tail(task) } else { String::new() },
+            tail,
             peak_bytes: if is_bad { self.peak(job, task) } else { None },
             seen: watched.seen.clone(),
         };
         let mut is_first = true;
         for (place, batch) in std::mem::take(&mut watched.riders) {
             match batches.get(place.batch) {
+                Some(outcome) if ran_out_of_memory(outcome) => self.again(batch, Fate::MoreMemory, &ended),
                 Some(outcome) => self.finish(batch, &place, outcome),
                 None => {
                     // The first batch without an outcome is the one that ran; those behind it had no turn.
@@ -159,6 +167,12 @@ impl Ended {
     fn failure(&self, why: &str) -> Failure {
         Failure::Job { message: self.text(why), stderr: self.tail.clone() }
     }
+}
+
+/// Returns whether the worker of a batch was killed: control groups kill the largest process, and the task lives on.
+fn ran_out_of_memory(outcome: &BatchOutcome) -> bool {
+    let is_killed = |failure: &Failure| matches!(failure, Failure::OutOfMemory { limit_bytes: None, .. });
+    outcome.results.iter().any(|result| result.as_ref().is_err_and(is_killed))
 }
 
 fn lost(end: End) -> &'static str {
