@@ -106,6 +106,17 @@ pub fn more(asked: &Asked, why: More, cluster: &Cluster) -> Option<Asked> {
     })
 }
 
+/// Returns the memory to ask for after batches that needed this much.
+pub(crate) fn memory_for(peak_bytes: u64) -> u64 {
+    let bytes = peak_bytes.saturating_add(peak_bytes / 2).saturating_add(MEMORY_RESERVE);
+    bytes.div_ceil(MEMORY_STEP).saturating_mul(MEMORY_STEP)
+}
+
+/// Returns the time to ask for after batches of which the longest took this long.
+pub(crate) fn time_for(batch: Duration) -> Duration {
+    whole_minutes(batch.saturating_mul(2).saturating_add(TIME_RESERVE))
+}
+
 struct Sources<'a> {
     cluster: &'a Cluster,
     of_stage: &'a Ask,
@@ -135,8 +146,7 @@ impl Sources<'_> {
             return (bytes, "`resources` of the stage".to_owned());
         }
         if let Some(needs) = &self.wants.needs {
-            let bytes = needs.peak_bytes.saturating_add(needs.peak_bytes / 2).saturating_add(MEMORY_RESERVE);
-            let bytes = bytes.div_ceil(MEMORY_STEP).saturating_mul(MEMORY_STEP);
+            let bytes = memory_for(needs.peak_bytes);
             let source = format!("as earlier runs needed {}", display_size(needs.peak_bytes));
             return limited(bytes, self.cluster.max_memory_bytes, source, "max_memory");
         }
@@ -159,11 +169,11 @@ impl Sources<'_> {
             // A batch of more members than any before it takes longer in proportion.
             let (members, seen) = (wants.members as u64, needs.members.max(1) as u64);
             let batch_ms = needs.batch_ms.saturating_mul(members.max(seen)).div_ceil(seen);
-            let time = Duration::from_millis(batch_ms.saturating_mul(2)).saturating_add(TIME_RESERVE);
+            let time = time_for(Duration::from_millis(batch_ms));
             let longest = display_duration(Duration::from_millis(needs.batch_ms));
             let more = if members > seen { format!(" for {seen} of {members} nodes") } else { String::new() };
             let source = format!("as earlier runs needed {longest}{more}");
-            return limited(whole_minutes(time), cluster.max_time, source, "max_time");
+            return limited(time, cluster.max_time, source, "max_time");
         }
         cluster.defaults.time.map_or((TIME, by_default()), |time| (time, by_section()))
     }

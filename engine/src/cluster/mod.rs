@@ -36,9 +36,11 @@ mod templates;
 mod work;
 
 pub use ask::{More, Request, Wants, ask, more};
+pub(crate) use ask::{memory_for, time_for};
 pub use executor::Leave;
 pub(crate) use executor::{ClusterExecutor, Setting};
 pub use folder::JobFolder;
+pub(crate) use keeper::BUNDLE;
 pub use pilot::{Pilot, status_file};
 pub use queue::{NoAnswer, NotSubmitted, Queue, Seen, Sightings, Submission, open};
 pub use state::{End, State};

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+pub(crate) use self::submit::BUNDLE;
 use self::watch::{LOOKS, QUESTIONS};
 use super::executor::Setting;
 use super::folder::JobFolder;
