@@ -199,7 +199,8 @@ impl Drive<'_, '_, '_> {
             0 => String::new(),
             more => format!(" (and {more} more)"),
         };
-        let (node, holder) = (self.name(id), self.store.who_computes(&key));
+        let held = if self.cluster_of(id).is_some() { submission_key(&key) } else { key };
+        let (node, holder) = (self.name(id), self.store.who_computes(&held));
         tracing::warn!("waiting for {seconds} s for {node}{more}: {holder} computes it");
     }
 }
