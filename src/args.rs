@@ -224,6 +224,9 @@ pub(crate) struct RunArgs {
     /// (null if there is none; an object by name if there are several), `elapsed_ms`. A failed node has `cause` and
     /// `log`; a blocked node has `by`, the name of the failed node.
     ///
+    /// job: tasks on a cluster. `job`, its id; `name`; `tasks`, their number; `adopted`, true if an earlier run had
+    /// submitted it.
+    ///
     /// warning: `message`, and `at` if it has a location in the spec.
     ///
     /// error: the same, for errors other than failed nodes: of the spec, the arguments, the store, or published files.

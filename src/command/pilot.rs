@@ -176,6 +176,8 @@ fn script(cluster: &orchestrate_engine::spec::Cluster, pilot: &Pilot, folder: &P
     let path = |path: &Path| quoted(&path.display().to_string());
     let mut lines = vec!["#!/bin/sh".to_owned()];
     lines.extend(cluster.setup.iter().cloned());
+    // The engine has its own clock; the signal before the limit would end this shell.
+    lines.push("trap '' USR1".to_owned());
     lines.push(format!("cd {} || exit 3", path(&pilot.working_dir)));
     lines.push(format!("{} {words}", path(&program)));
     lines.push(format!("echo $? > {}", path(&status_file(folder))));

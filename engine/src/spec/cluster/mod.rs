@@ -72,7 +72,7 @@ pub struct Cluster {
     pub program: Option<PathBuf>,
     /// The kinds of stages that go there; the heavy ones if `None`.
     pub kinds: Option<Vec<String>>,
-    /// The most jobs submitted at a time.
+    /// The most tasks that run at a time.
     pub max_jobs: Option<usize>,
     /// The most tasks of one job.
     pub max_array: Option<usize>,
@@ -302,6 +302,22 @@ memory = \"2 GB\"
         FILE:1:1: `cluster` has no `kind`
           help: write kind = "slurm", or "commands" for another scheduler
         "#);
+        let commands = |submit: &str, rest: &str| {
+            let text = format!("[cluster]\nkind = \"commands\"\nsubmit = \"{submit} {{script}}\"\n{rest}");
+            let rest = "status = \"s\"\ncancel = \"c {job}\"\nindex = \"I\"\nfirst_index = 1\n";
+            let error = read(&text.replacen("]\n", &format!("]\n{rest}"), 1)).err().unwrap_or_default();
+            error.lines().next().unwrap_or_default().replace("FILE:7:10: ", "")
+        };
+        for (submit, rest, problem) in [
+            ("q", "", ""),
+            ("q {gpu}", "gpu = \"-g {gpu}\"\n", ""),
+            ("q -g {gpu}", "", "`submit` has `{gpu}`, but there are no flags `gpu` for it"),
+            ("q -g={gpu}", "", "`{gpu}` in `submit` is a part of a word, but stands for whole flags"),
+            ("q", "gpu = \"-g {gpu}\"\n", "`submit` has no `{gpu}`, so no job would get a GPU"),
+            ("q", "[cluster.stages.a]\ngpu = 1\n", "`submit` has no `{gpu}`, so no job would get a GPU"),
+        ] {
+            assert_eq!(commands(submit, rest), problem, "{submit} {rest}");
+        }
         let error = read("cluster = 3\n").unwrap_err();
         assert_eq!(error, "FILE:1:11: `cluster` must be a table, found the number 3\n");
     }
