@@ -81,7 +81,7 @@ fn study_runs_on_grid_engine() {
     let mut tasks: Vec<_> = worked.iter().map(|worked| worked.task.as_str()).collect();
     tasks.sort_unstable();
     assert_eq!(tasks, ["1_1", "1_2", "1_3"], "one array: {worked:#?}");
-    assert!(engine.ended().contains(&"1".to_owned()), "{:?}", engine.ended());
+    wait_for("Grid Engine to list it as ended", || engine.ended().contains(&"1".to_owned()));
     assert_eq!(lab.run_well(&[]).with("hit").len(), 3);
     assert_eq!(lab.sandbox.run_well(&["--store", "alone"]).outputs(), run.outputs());
 

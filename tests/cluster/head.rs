@@ -223,7 +223,8 @@ fn two_heads_at_once_submit_a_node_once() {
     let runs = heads.map(|head| well(lab.end(head)));
     lab.assert_each_once(&LABELS);
     assert_eq!(runs[0].outputs(), runs[1].outputs());
-    assert_eq!(lab.jobs().len(), 2, "{:#?}", lab.tasks());
+    // Each may have got the lease of one of the first two.
+    assert_eq!(lab.tasks().len(), 3, "{:#?}", lab.tasks());
 }
 
 /// The head that has submitted dies, while another one waits for it.

@@ -33,7 +33,7 @@ start() {
       --pid-file="${dir}/run/munged.pid" --log-file="${dir}/log/munged.log" --seed-file="${dir}/munge/seed") ;;
     mariadbd) command=(mariadbd --no-defaults --datadir="${dir}/mysql" --socket="${dir}/run/mysql.sock"
       --pid-file="${dir}/run/mysqld.pid" --user="${me}" --bind-address=127.0.0.1 --port=$((port + 5))
-      --innodb-buffer-pool-size=32M --innodb-flush-log-at-trx-commit=0) ;;
+      --innodb-buffer-pool-size=32M --innodb-flush-log-at-trx-commit=0 --skip-grant-tables) ;;
     slurmd-*) command=(slurmd -D -N "${name#slurmd-}") ;;
     *) command=("${name}" -D) ;;
   esac
@@ -164,9 +164,7 @@ if [ -n "${accounting}" ]; then
   mariadb-install-db --no-defaults --datadir="${dir}/mysql" --user="${me}" --auth-root-authentication-method=normal \
     --skip-test-db >"${dir}/log/install.log" 2>&1
   start mariadbd
-  sql="create database if not exists slurm_acct_db; create user if not exists 'slurm'@'127.0.0.1' identified by 'slurm';
-    grant all on slurm_acct_db.* to 'slurm'@'127.0.0.1'"
-  until_ok 60 mariadb --no-defaults -u root -S "${dir}/run/mysql.sock" -e "${sql}" || end
+  until_ok 60 mariadb --no-defaults -S "${dir}/run/mysql.sock" -e "create database if not exists slurm_acct_db" || end
   (umask 077 && cat >"${dir}/slurmdbd.conf" <<CONF
 AuthType=auth/munge
 AuthInfo=socket=${dir}/munge/sock
