@@ -43,8 +43,8 @@ impl Keeper {
         } else if next == Fate::Done {
             self.breaks.remove(&node);
         }
-        let is_bad = batches.len() < watched.riders.len();
-        let tail = job.folder.output_tail(task);
+        let is_bad = next != Fate::Done || batches.iter().any(ran_out_of_memory);
+        let tail = if is_bad { job.folder.output_tail(task) } else { String::new() };
         // Without control groups Slurm itself ends the task, and calls that a failure.
         let is_over = next == Fate::Broken && OVER_MEMORY.iter().any(|words| tail.contains(words));
         let next = if is_over { Fate::MoreMemory } else { next };
@@ -52,7 +52,7 @@ impl Keeper {
             job: label(job, task),
             node,
             tail,
-            peak_bytes: if is_bad { self.peak(job, task) } else { None },
+            peak_bytes: if is_bad { peak(&batches).or_else(|| self.peak(job, task)) } else { None },
             seen: watched.seen.clone(),
         };
         let mut is_first = true;
@@ -62,8 +62,11 @@ impl Keeper {
                 Some(outcome) => self.finish(batch, &place, outcome),
                 None => {
                     // The first batch without an outcome is the one that ran; those behind it had no turn.
-                    let next = if std::mem::take(&mut is_first) { next } else { Fate::GoOn };
-                    self.again(batch, next, &ended);
+                    if std::mem::take(&mut is_first) {
+                        self.again(batch, next, &ended);
+                    } else {
+                        self.waiting.push(batch);
+                    }
                 }
             }
         }
@@ -99,20 +102,22 @@ impl Keeper {
         let cluster = &self.setting.cluster;
         let Some(rider) = self.riders.get_mut(&batch) else { return };
         let why = match next {
-            Fate::Wait | Fate::Done | Fate::GoOn => None,
+            // An outcome that was cut short: the task did not come to this batch.
+            Fate::Wait | Fate::Done => "it did not come to its turn".to_owned(),
+            Fate::GoOn => "its time was nearly over, and it goes on from its checkpoint".to_owned(),
             Fate::Lost(end) => {
                 rider.losses += 1;
                 if rider.losses > LOSSES_MAX {
                     return self.fail(batch, &ended.failure("it was lost again and again"));
                 }
-                Some(lost(end).to_owned())
+                lost(end).to_owned()
             }
             Fate::Broken => {
                 rider.breaks += 1;
                 if rider.breaks > BROKEN_MAX {
                     return self.fail(batch, &ended.failure(""));
                 }
-                Some("it ended without a word".to_owned())
+                "it ended without a word".to_owned()
             }
             Fate::MoreMemory | Fate::MoreTime => {
                 let (why, word) = match next {
@@ -124,7 +129,7 @@ impl Keeper {
                     return self.fail(batch, &ended.failure(&limit));
                 };
                 rider.asked = asked;
-                Some(format!("it ran out of {word}, and asks for twice as much now"))
+                format!("it ran out of {word}, and asks for more now")
             }
             Fate::Cancelled => return self.fail(batch, &ended.failure("somebody cancelled it")),
             Fate::Unseen => {
@@ -134,10 +139,7 @@ impl Keeper {
                 return self.fail(batch, &ended.failure(&why));
             }
         };
-        if let Some(why) = why {
-            let message = ended.text(&why);
-            (self.send)(Report::Again { batch, message });
-        }
+        (self.send)(Report::Again { batch, message: ended.text(&why) });
         self.waiting.push(batch);
     }
 }
@@ -173,6 +175,11 @@ impl Ended {
 fn ran_out_of_memory(outcome: &BatchOutcome) -> bool {
     let is_killed = |failure: &Failure| matches!(failure, Failure::OutOfMemory { limit_bytes: None, .. });
     outcome.results.iter().any(|result| result.as_ref().is_err_and(is_killed))
+}
+
+/// Returns the most memory that batches say they used.
+fn peak(batches: &[BatchOutcome]) -> Option<u64> {
+    batches.iter().filter_map(|batch| Some(batch.used?.peak_bytes)).max()
 }
 
 fn lost(end: End) -> &'static str {
