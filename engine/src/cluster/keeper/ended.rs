@@ -9,7 +9,7 @@ use crate::cluster::fate::Fate;
 use crate::cluster::ledger::Place;
 use crate::cluster::outcome::{BatchOutcome, Outcome};
 use crate::cluster::queue::Seen;
-use crate::cluster::state::End;
+use crate::cluster::state::{End, State};
 use crate::executor::{Failure, Finished, Report};
 use crate::resources::display_size;
 use crate::schedule::BatchId;
@@ -125,7 +125,8 @@ impl Keeper {
                     _ => (More::Time, "time"),
                 };
                 let Some(asked) = more(&rider.asked, why, cluster) else {
-                    let limit = format!("`max_{word}` of `[cluster]` allows no more than it had");
+                    let limit =
+                        format!("it ran out of {word}, and `max_{word}` of `[cluster]` allows no more than it had");
                     return self.fail(batch, &ended.failure(&limit));
                 };
                 rider.asked = asked;
@@ -156,14 +157,18 @@ struct Ended {
 impl Ended {
     fn text(&self, why: &str) -> String {
         let state = match &self.seen {
-            Some(seen) if seen.reason.is_empty() => seen.word.clone(),
-            Some(seen) => format!("{}, {}", seen.word, seen.reason),
-            None => "unknown to the queueing system".to_owned(),
+            // Its outcome came first.
+            Some(seen) if !matches!(seen.state, State::Ended(_)) => None,
+            Some(seen) if seen.reason.is_empty() => Some(seen.word.clone()),
+            Some(seen) => Some(format!("{}, {}", seen.word, seen.reason)),
+            None => Some("unknown to the queueing system".to_owned()),
         };
         let node = if self.node.is_empty() { String::new() } else { format!(", on node {}", self.node) };
         let why = if why.is_empty() { String::new() } else { format!(": {why}") };
-        let peak = self.peak_bytes.map(|peak| format!(", peak memory {}", display_size(peak))).unwrap_or_default();
-        format!("its task {} ended ({state}{peak}){node}{why}", self.job)
+        let peak = self.peak_bytes.map(|peak| format!("peak memory {}", display_size(peak)));
+        let facts = state.into_iter().chain(peak).collect::<Vec<_>>().join(", ");
+        let facts = if facts.is_empty() { facts } else { format!(" ({facts})") };
+        format!("its task {} ended{facts}{node}{why}", self.job)
     }
 
     fn failure(&self, why: &str) -> Failure {
