@@ -62,7 +62,7 @@ impl GridEngine {
 const GRID_ENGINE: &str = r#"
 [cluster]
 kind = "commands"
-submit = "qsub -S /bin/sh -N o{name} -t 1-{tasks} -o {output} -j y {gpu} {script}"
+submit = "qsub -S /bin/sh -N o{name} -t 1-{tasks} -o {output} -j y {script}"
 status = "qstat -r"
 cancel = "qdel {job}"
 index = "SGE_TASK_ID"
@@ -121,12 +121,13 @@ fn head_on_grid_engine_may_die_and_the_next_one_adopts_its_jobs() {
 /// `qsub`, `qstat` and `qdel` of a queueing system that starts each task at once.
 const QSUB: &str = r#"#!/bin/sh
 set -e
-while getopts N:t:o:m: option; do
+while getopts N:t:o:m:g: option; do
   case $option in
     N) name=$OPTARG ;;
     t) tasks=$OPTARG ;;
     o) output=$OPTARG ;;
     m) echo "$OPTARG" >> LAB/memory ;;
+    g) echo "$OPTARG" >> LAB/gpus ;;
   esac
 done
 shift $((OPTIND - 1))
@@ -157,6 +158,7 @@ kind = "commands"
 submit = ["anysub", "-N", "{name}", "-t", "{tasks}", "-o", "{output}", "-m", "{memory_mb}", "{gpu}", "{script}"]
 status = "anystat"
 cancel = "anydel {job}"
+gpu = "-g {gpu}"
 index = "ANY_TASK_ID"
 first_index = 0
 memory = "100MB"
@@ -191,7 +193,15 @@ fn study_runs_by_command_templates_and_silence_of_the_queue_fails_nothing() {
     tasks.sort_unstable();
     assert_eq!(tasks, ["41_0", "41_1", "41_2"]);
     assert_eq!(lab.sandbox.read("memory"), "96\n", "MiB, rounded up");
+    assert!(!lab.sandbox.path("gpus").exists());
     assert_eq!(lab.sandbox.run_well(&["--store", "alone"]).outputs(), run.outputs());
+}
+
+#[test]
+fn template_has_flags_for_gpus_where_a_stage_asks_for_one() {
+    let lab = of_scripts(&letters(&["a"], "").replace("over =", "resources = { gpu = 2 }\nover ="));
+    lab.run_well(&[]);
+    assert_eq!(lab.sandbox.read("gpus"), "2\n");
 }
 
 #[test]
