@@ -29,7 +29,7 @@ mod head;
 mod lab;
 mod pilot;
 #[path = "../e2e/sandbox.rs"]
-#[allow(dead_code, reason = "the other tests use more of it")]
+#[expect(dead_code, reason = "the other tests use more of it")]
 mod sandbox;
 mod slurm;
 mod study;
