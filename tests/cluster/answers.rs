@@ -193,7 +193,8 @@ fn files_that_show_themselves_late_are_waited_for() {
         let lab = Lab::new(cluster, "program = \"LAB/bin/late\"", &letters(&["a"], ""));
         let late = "#!/bin/sh\nSTORE=LAB/.orchestrate\n: > LAB/mark\nPROGRAM \"$@\"; code=$?\n\
                     find $STORE/HIDDEN -type f -newer LAB/mark ! -name '*.out' > LAB/late\n\
-                    while read -r file; do mv $file LAB/hidden/${file##*/}; done < LAB/late\n: > LAB/moved; exit $code\n";
+                    while read -r file; do mv $file LAB/hidden/${file##*/}; done < LAB/late\n\
+                    : > LAB/moved\nexit $code\n";
         let late = late.replace("PROGRAM", env!("CARGO_BIN_EXE_orchestrate")).replace("HIDDEN", hidden);
         lab.program("late", &late);
         fs::create_dir(lab.sandbox.path("hidden")).unwrap();

@@ -176,8 +176,8 @@ fn fewer_cpus_or_less_memory_than_asked_for_is_a_warning() {
 #[test]
 fn light_stages_stay_with_the_head_unless_all_go() {
     let Some(cluster) = Cluster::shared() else { return };
-    let spec = "[experiment]\nname = \"light\"\n\n[stages.images]\nkind = \"dataset\"\nformat = \"phantom\"\ncount = 12\n\
-                size = 16\n\n[stages.split]\nkind = \"split\"\ninputs = { labels = \"images\" }\nfolds = 2\n";
+    let spec = "[experiment]\nname = \"light\"\n\n\
+                [stages.images]\nkind = \"dataset\"\nformat = \"phantom\"\ncount = 12\nsize = 16\n\n[stages.split]\nkind = \"split\"\ninputs = { labels = \"images\" }\nfolds = 2\n";
     let lab = Lab::new(cluster, "", spec);
     let outputs = format!("{:?}", lab.run_well(&[]).outputs());
     assert!(lab.jobs().is_empty(), "{:#?}", lab.tasks());

@@ -17,8 +17,9 @@ struct GridEngine {
 
 impl GridEngine {
     fn new() -> Option<Self> {
-        if let Some(missing) = ["sge_qmaster", "sge_execd", "qsub", "qconf"].into_iter().find(|name| !is_installed(name)) {
-            skip(&format!("there is no {missing}, so no Grid Engine can be started (Debian: gridengine-master, -exec)"));
+        let needed = ["sge_qmaster", "sge_execd", "qsub", "qconf"];
+        if let Some(missing) = needed.into_iter().find(|name| !is_installed(name)) {
+            skip(&format!("there is no {missing}, so no Grid Engine starts (Debian: gridengine-master, -exec)"));
             return None;
         }
         if std::fs::metadata("/proc/self").map_or(1, |process| process.uid()) != 0 {
@@ -121,7 +122,12 @@ fn head_on_grid_engine_may_die_and_the_next_one_adopts_its_jobs() {
 const QSUB: &str = r#"#!/bin/sh
 set -e
 while getopts N:t:o:m: option; do
-  case $option in N) name=$OPTARG ;; t) tasks=$OPTARG ;; o) output=$OPTARG ;; m) echo "$OPTARG" >> LAB/memory ;; esac
+  case $option in
+    N) name=$OPTARG ;;
+    t) tasks=$OPTARG ;;
+    o) output=$OPTARG ;;
+    m) echo "$OPTARG" >> LAB/memory ;;
+  esac
 done
 shift $((OPTIND - 1))
 id=$(($(cat LAB/queue/last) + 1))
@@ -143,7 +149,8 @@ for pids in LAB/queue/*.pids; do
   done
 done
 "#;
-const QDEL: &str = "#!/bin/sh\nfor pid in $(cat LAB/queue/$1.pids); do kill -TERM -$pid; done; echo $1 >> LAB/deleted\n";
+const QDEL: &str =
+    "#!/bin/sh\nfor pid in $(cat LAB/queue/$1.pids); do kill -TERM -$pid; done\necho $1 >> LAB/deleted\n";
 const SCRIPTS: &str = r#"
 [cluster]
 kind = "commands"
@@ -159,7 +166,9 @@ threads = 1
 
 fn of_scripts(spec: &str) -> Lab<'static> {
     let lab = Lab::of_commands(Vec::new(), SCRIPTS, spec);
-    [("anysub", QSUB), ("anystat", QSTAT), ("anydel", QDEL)].iter().for_each(|(name, script)| lab.program(name, script));
+    [("anysub", QSUB), ("anystat", QSTAT), ("anydel", QDEL)]
+        .iter()
+        .for_each(|(name, script)| lab.program(name, script));
     lab.sandbox.write("queue/last", "40\n");
     lab
 }

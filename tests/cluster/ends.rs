@@ -24,6 +24,21 @@ fn tasks_of_a_node_that_failed_are_computed_on_another_one() {
     assert!(lab.tasks().iter().any(|task| task.state == "NODE_FAIL"), "{:#?}", lab.tasks());
 }
 
+/// Slurm has no other way to fail to boot here, and calls it BOOT_FAIL where nodes are virtual machines. Rule 9.
+#[test]
+fn task_of_a_node_that_does_not_boot_is_submitted_again() {
+    let Some(cluster) = Cluster::own("RebootProgram=/bin/true\nResumeTimeout=4\nBatchStartTimeout=4") else { return };
+    let lab = Lab::new(&cluster, "", &letters(&["a"], ""));
+    lab.program("sbatch", "#!/bin/sh\n[ -e LAB/tried ] || set -- --reboot \"$@\"\n: > LAB/tried\nexec REAL \"$@\"\n");
+    lab.program("squeue", "#!/bin/sh\nREAL \"$@\" | sed 's/|NODE_FAIL|/|BOOT_FAIL|/'\n");
+    lab.run_well(&[]);
+    let runs = std::fs::read_dir(lab.sandbox.path(".orchestrate/runs")).unwrap();
+    let logs = runs.map(|run| std::fs::read_to_string(run.unwrap().path().join("events.jsonl")).unwrap());
+    assert!(logs.collect::<String>().contains("BOOT_FAIL"), "the log says why it was submitted again");
+    lab.assert_each_once(&["a"]);
+    assert_eq!(lab.jobs().len(), 2, "{:#?}", lab.tasks());
+}
+
 /// The controller loses sight of a node, and takes it for dead; its task lives on, and has the claim.
 #[test]
 fn task_of_a_node_that_is_only_thought_to_have_failed_is_computed_once() {

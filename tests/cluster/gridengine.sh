@@ -24,13 +24,18 @@ until_ok() {
   done
 }
 
-# Programs of jobs, wherever they put themselves.
+# Programs of jobs, and heads of tests, wherever they put themselves. People have the same SGE_ROOT.
 leftovers() {
-  grep -slzxF "SGE_ROOT=${dir}" /proc/[0-9]*/environ | xargs -r grep -slz '^SGE_TASK_ID=' | cut -d/ -f3
+  local file
+  grep -slzxF "SGE_ROOT=${dir}" /proc/[0-9]*/environ | while read -r file; do
+    if grep -sqz '^SGE_TASK_ID=' "${file}" || grep -sqx orchestrate "${file%environ}comm"; then
+      cut -d/ -f3 <<<"${file}"
+    fi
+  done
 }
 
 end() {
-  trap '' TERM INT HUP
+  trap "" TERM INT HUP PIPE
   exec >/dev/null 2>&1
   kill "${daemons[@]}"
   for _ in {1..40}; do
@@ -43,7 +48,8 @@ end() {
   rm -rf "${dir}"
   exit 0
 }
-trap end TERM INT HUP
+# PIPE: the one who started it ended before it was ready.
+trap end TERM INT HUP PIPE
 
 mkdir -p "${common}" "${dir}"/spool/{qmaster/job_scripts,database,execd} || exit 1
 for part in bin lib util utilbin; do ln -s "/var/lib/gridengine/${part}" "${dir}/${part}"; done

@@ -17,8 +17,9 @@ const CONFIG: &str = "[cluster]\nkind = \"slurm\"\nmemory = \"100MB\"\nthreads =
 /// `command` stage sees nothing of Slurm, so they come from the processes above it.
 const NOTE: &str = r#"#!/bin/sh
 pid=$PPID
+wanted='SLURM_ARRAY_(JOB|TASK)_ID|SLURMD_NODENAME|JOB_ID|(SGE|ANY)_TASK_ID'
 while [ "$pid" -gt 1 ]; do
-  found=$(tr '\0' '\n' < /proc/$pid/environ | grep -E '^(SLURM_ARRAY_(JOB|TASK)_ID|SLURMD_NODENAME|JOB_ID|(SGE|ANY)_TASK_ID)=')
+  found=$(tr '\0' '\n' < /proc/$pid/environ | grep -E "^($wanted)=")
   [ -z "$found" ] || break
   pid=$(sed 's/.*) //' /proc/$pid/stat | cut -d ' ' -f 2)
 done

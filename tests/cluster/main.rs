@@ -9,6 +9,7 @@ mod commands;
 mod ends;
 mod head;
 mod lab;
+mod pilot;
 #[path = "../e2e/sandbox.rs"]
 #[allow(dead_code, reason = "the other tests use more of it")]
 mod sandbox;

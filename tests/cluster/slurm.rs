@@ -205,7 +205,7 @@ pub(crate) fn free_ports() -> u16 {
     static NEXT: Mutex<u16> = Mutex::new(0);
     let mut next = NEXT.lock().expect("nothing panics meanwhile");
     // Ports below 32768 are given to no client, and processes of tests start at different ones.
-    let first = 20_000 + u16::try_from(std::process::id() % 600).expect("it is small") * PORTS;
+    let first = 20_000 + u16::try_from(std::process::id() * 37 % 600).expect("it is small") * PORTS;
     let mut port = if *next == 0 { first } else { *next };
     while !(port..port + PORTS).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
         port = if port > 32_000 { 20_000 } else { port + PORTS };

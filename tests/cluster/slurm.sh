@@ -53,18 +53,18 @@ stop() {
   unset "pids[$1]"
 }
 
-# Steps and programs of jobs, wherever they put themselves. People and tests have the same SLURM_CONF, but no node.
+# Steps, programs of jobs, and heads of tests, wherever they put themselves. People have the same SLURM_CONF.
 leftovers() {
   local file
   grep -slzxF "SLURM_CONF=${SLURM_CONF}" /proc/[0-9]*/environ | while read -r file; do
-    if grep -sqz '^SLURMD_NODENAME=' "${file}" || grep -sqx slurmstepd "${file%environ}comm"; then
+    if grep -sqz '^SLURMD_NODENAME=' "${file}" || grep -sqxE 'slurmstepd|orchestrate' "${file%environ}comm"; then
       cut -d/ -f3 <<<"${file}"
     fi
   done
 }
 
 end() {
-  trap '' TERM INT HUP
+  trap "" TERM INT HUP PIPE
   exec >/dev/null 2>&1
   kill "${pids[@]}"
   for _ in {1..40}; do
@@ -80,7 +80,8 @@ end() {
   rm -rf "${dir}"
   exit 0
 }
-trap end TERM INT HUP
+# PIPE: the one who started it ended before it was ready.
+trap end TERM INT HUP PIPE
 
 mkdir -p "${dir}"/{state,log,run,dev,munge} "${dir}"/spool/n{1..3} || exit 1
 chmod 755 "${dir}" "${dir}/munge"
@@ -122,7 +123,7 @@ SlurmdParameters=config_overrides
 PreemptType=preempt/partition_prio
 PreemptMode=CANCEL
 GresTypes=gpu
-ReturnToService=2
+ReturnToService=1
 AccountingStorageType=accounting_storage/${storage}
 CONF
 [ -z "${accounting}" ] || cat >>"${SLURM_CONF}" <<CONF

@@ -22,7 +22,7 @@ fn quickstart_has_the_digests_of_one_machine() {
     let run = lab.run_well(&[]);
     let nodes: Vec<_> = lab.tasks().iter().map(|task| task.node.clone()).collect();
     // Two models in two folds, their maps, and the report.
-    assert!(nodes.len() >= 4 + 4 + 1, "{:#?}", lab.tasks());
+    assert!(nodes.len() > 4 + 4, "{:#?}", lab.tasks());
     assert!(lab.tasks().iter().all(|task| task.state == "COMPLETED"), "{:#?}", lab.tasks());
     let alone = Lab::new(cluster, "", &quickstart());
     let alone = alone.sandbox.run_well(&[]);

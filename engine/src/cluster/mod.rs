@@ -44,7 +44,7 @@ pub(crate) use keeper::BUNDLE;
 pub use pilot::{Pilot, status_file};
 pub use queue::{NoAnswer, NotSubmitted, Queue, Seen, Sightings, Submission, open};
 pub use state::{End, State};
-pub use task::{Place, run_task, stop_after};
+pub use task::{Site, run_task, stop_after};
 
 use orchestrate_cache::{ActionKey, Digest};
 

@@ -38,7 +38,7 @@ const GRACE: Duration = Duration::from_secs(5);
 const MARGIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
 
 /// The machine and the program of a task.
-pub struct Place<'a> {
+pub struct Site<'a> {
     /// The kinds of stages.
     pub kinds: &'static [&'static dyn Stage],
     /// The command that starts workers.
@@ -59,13 +59,13 @@ pub struct Place<'a> {
 
 /// Runs the task of an index, and writes its outcome. Errors: the work cannot be read, or the outcome cannot be
 /// written; then nobody hears of it but from the queueing system.
-pub fn run_task(store: &Store, folder: &JobFolder, index: usize, place: &Place<'_>) -> io::Result<()> {
+pub fn run_task(store: &Store, folder: &JobFolder, index: usize, site: &Site<'_>) -> io::Result<()> {
     let started = Instant::now();
     let (header, works) = folder.work(index)?;
     let run: RunId = header.run.parse().map_err(io::Error::other)?;
     let limit = Duration::from_millis(header.asked.time_ms);
     let deadline = started + stop_after(limit);
-    let task = Task { store, folder, index, place, asked: &header.asked, run: &run, deadline };
+    let task = Task { store, folder, index, site, asked: &header.asked, run: &run, deadline };
     let node = gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut outcome = Outcome { node, warnings: task.shortfalls(), ..Outcome::default() };
     if header.version != env!("CARGO_PKG_VERSION") {
@@ -122,7 +122,7 @@ struct Task<'a> {
     store: &'a Store,
     folder: &'a JobFolder,
     index: usize,
-    place: &'a Place<'a>,
+    site: &'a Site<'a>,
     asked: &'a Asked,
     run: &'a RunId,
     deadline: Instant,
@@ -143,7 +143,7 @@ impl Task<'_> {
         let Asked { threads, memory_bytes, .. } = self.asked;
         let online =
             sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten().and_then(|count| usize::try_from(count).ok());
-        if let Some(cpus) = self.place.cpus_given.filter(|cpus| cpus < threads) {
+        if let Some(cpus) = self.site.cpus_given.filter(|cpus| cpus < threads) {
             found.push(format!("{threads} CPUs were asked for, and the queueing system gave {cpus}"));
         } else if cores() < *threads && online.is_some_and(|online| cores() < online) {
             found.push(format!(
@@ -152,7 +152,7 @@ impl Task<'_> {
                 online.unwrap_or_default()
             ));
         }
-        if let Some(memory) = self.place.memory_given.filter(|memory| memory < memory_bytes) {
+        if let Some(memory) = self.site.memory_given.filter(|memory| memory < memory_bytes) {
             let (asked, given) = (display_size(*memory_bytes), display_size(memory));
             found.push(format!("{asked} of memory were asked for, and the queueing system gave {given}"));
         }
@@ -192,7 +192,7 @@ impl Task<'_> {
     /// Returns why the task stopped before it had all results of a batch, if it did.
     fn stopped(&self, results: &[Option<Result<(), Failure>>]) -> Option<Stopped> {
         let has_failed = |result: &Option<Result<(), Failure>>| matches!(result, Some(Err(_)));
-        if results.iter().any(has_failed) && !self.place.told.asked() {
+        if results.iter().any(has_failed) && !self.site.told.asked() {
             std::thread::sleep(SIGNAL_ARRIVES);
         }
         let stopped = self.asked_to_stop()?;
@@ -207,10 +207,10 @@ impl Task<'_> {
 
     /// Returns why the task is to stop now, if it is.
     fn asked_to_stop(&self) -> Option<Stopped> {
-        if self.place.told.asked() {
+        if self.site.told.asked() {
             return Some(Stopped::Told);
         }
-        let is_near = self.place.near_limit.asked() || Instant::now() >= self.deadline;
+        let is_near = self.site.near_limit.asked() || Instant::now() >= self.deadline;
         is_near.then_some(Stopped::WithoutCheckpoint)
     }
 
@@ -266,7 +266,7 @@ impl Task<'_> {
         leases: &[(usize, Lease)],
         batch: &mut BatchOutcome,
     ) -> Result<(Finished, Running), StoreError> {
-        let stage = self.place.kinds.iter().find(|stage| stage.facts().kind == work.kind);
+        let stage = self.site.kinds.iter().find(|stage| stage.facts().kind == work.kind);
         let stage = *stage.expect("BUG: a program of the same version has the same kinds");
         let actions: Vec<_> = leases.iter().map(|(index, _)| work.actions[*index].clone()).collect();
         let facts = stage.facts();
@@ -274,7 +274,7 @@ impl Task<'_> {
         let request = Request {
             batch: BatchId(0),
             stage,
-            threads: self.place.cpus_given.map_or(self.asked.threads, |cpus| cpus.min(self.asked.threads)).max(1),
+            threads: self.site.cpus_given.map_or(self.asked.threads, |cpus| cpus.min(self.asked.threads)).max(1),
             device: self.device(stage),
             memory_limit_bytes: work.memory_limit_bytes,
             timeout: work.timeout,
@@ -324,7 +324,7 @@ impl Task<'_> {
         let root = ScratchRoot::new(scratch.path());
         let (send, reports): (SendReport, _) = report_channel();
         let executor: Box<dyn Executor> = match weight {
-            Weight::Heavy => Box::new(ProcessExecutor::new(self.place.worker.clone(), root, Arc::clone(&send), GRACE)),
+            Weight::Heavy => Box::new(ProcessExecutor::new(self.site.worker.clone(), root, Arc::clone(&send), GRACE)),
             Weight::Light => Box::new(ThreadExecutor::new(1, root, send)),
         };
         Ok(Running { executor, reports, _scratch: scratch })
@@ -337,8 +337,8 @@ impl Task<'_> {
         }
         let names = match stage.facts().device {
             // One device, of those that the program can use.
-            Some(_) => (self.place.gpus)().into_iter().take(1).collect(),
-            None => (0..self.place.gpus_given.unwrap_or(1)).map(|index| format!("cuda:{index}")).collect::<Vec<_>>(),
+            Some(_) => (self.site.gpus)().into_iter().take(1).collect(),
+            None => (0..self.site.gpus_given.unwrap_or(1)).map(|index| format!("cuda:{index}")).collect::<Vec<_>>(),
         };
         if names.is_empty() { "cpu".to_owned() } else { names.join(",") }
     }

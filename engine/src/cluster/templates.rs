@@ -5,6 +5,8 @@
 //! in no word of its output has ended. How it ended is not asked: the outcome of each task says it, and a task without
 //! one has vanished.
 
+use std::path::Path;
+
 use super::command;
 use super::queue::{NoAnswer, NotSubmitted, Queue, Seen, Sightings, Submission};
 use super::state::State;
@@ -30,6 +32,7 @@ impl Queue for Templates {
         let Submission { name, tasks, at_once, asked, folder, script, .. } = submission;
         // For commands that read no script from their input.
         let path = folder.join("script");
+        let script = &self.with_output(script, folder);
         orchestrate_cache::disk::write(&path, script.as_bytes())
             .map_err(|error| NotSubmitted::Refused(error.to_string()))?;
         let minutes = asked.time_ms.div_ceil(60_000).max(1);
@@ -103,6 +106,16 @@ impl Queue for Templates {
 }
 
 impl Templates {
+    /// Makes a script append its output to the file of its task, as templates differ in what they can say.
+    fn with_output(&self, script: &str, folder: &Path) -> String {
+        let (variable, first) = (&self.commands.index, self.commands.first_index);
+        let folder = folder.display().to_string().replace('\'', "'\\''");
+        // Without an array some systems leave the variable empty, and Grid Engine writes `undefined`.
+        let index = format!("case \"${variable}\" in ''|*[!0-9]*) i=0;; *) i=$((${variable} - {first}));; esac");
+        let (first_line, rest) = script.split_once('\n').unwrap_or((script, ""));
+        format!("{first_line}\n{index}\nexec >> '{folder}'/\"$i\".out 2>&1\n{rest}")
+    }
+
     fn list(&self) -> Result<String, NoAnswer> {
         let answer = command::run(&self.commands.status, "").map_err(|error| NoAnswer(error.to_string()))?;
         if answer.is_success { Ok(answer.stdout) } else { Err(NoAnswer(answer.said)) }
@@ -172,6 +185,21 @@ mod tests {
         let pbs = format!("Job Id: 417[].pbs01\n    Job_Name = {name}\n");
         assert_eq!(id_of_name(&pbs, name).as_deref(), Some("417"));
         assert_eq!(id_of_name(&format!("123 {name}1 r\n"), name), None);
+    }
+
+    #[test]
+    fn script_writes_to_the_file_of_its_task() {
+        let dir = tempfile::tempdir().unwrap();
+        let commands =
+            Commands { submit: vec![], status: vec![], cancel: vec![], index: "TASK".to_owned(), first_index: 1 };
+        std::fs::write(dir.path().join("orchestrate.toml"), "[cluster]\nkind = \"slurm\"\n").unwrap();
+        let cluster = crate::spec::cluster(dir.path()).unwrap().unwrap();
+        let script = Templates::new(&cluster, &commands).with_output("#!/bin/sh\necho hello\n", dir.path());
+        for (task, file) in [("3", "2.out"), ("undefined", "0.out")] {
+            let argv = ["env", &format!("TASK={task}"), "sh"].map(str::to_owned);
+            assert!(command::run(&argv, &script).unwrap().is_success);
+            assert_eq!(std::fs::read_to_string(dir.path().join(file)).unwrap(), "hello\n");
+        }
     }
 
     #[test]
