@@ -234,6 +234,10 @@ pub(crate) struct RunArgs {
     /// summary: `nodes`, `hit`, `ran`, `failed`, `blocked`, `cancelled`, `elapsed_ms`; once, after all nodes have
     /// ended.
     ///
+    /// efficiency: of a stage on a cluster, after the summary. `stage`; `asked`: `threads`, `memory_bytes`, `time_ms`,
+    /// `gpu`; `used`: `batches`, `peak_bytes`, `batch_ms` (the longest), `cpu_ms`, `wall_ms`; `fitting`: the numbers that
+    /// would have fitted better, else null.
+    ///
     /// text: `node`, `text`: a table, an audit, or a warning that a node has; after the summary, on hits too.
     ///
     /// A later version may add reasons and fields.
@@ -295,12 +299,15 @@ pub(crate) struct SweepArgs {
 #[command(after_help = "\
 Examples:
   orchestrate plan experiments/quickstart.toml
-  orchestrate plan experiments/quickstart.toml --until score --verbose")]
+  orchestrate plan experiments/quickstart.toml --until score --verbose
+  orchestrate plan experiments/quickstart.toml --on slurm")]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArgs,
     #[command(flatten)]
     pub(crate) select: SelectArgs,
+    #[command(flatten)]
+    pub(crate) on: OnArgs,
     /// One line a node instead of one a stage
     #[arg(short, long)]
     pub(crate) verbose: bool,

@@ -7,6 +7,7 @@ mod command;
 mod complete;
 mod device;
 mod diagnostic;
+mod efficiency;
 mod estimate;
 #[cfg(fuzzing)]
 pub mod fuzz;

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 use orchestrate_engine::cluster::Leave;
+use orchestrate_engine::plan::Plan;
 use orchestrate_engine::run::ClusterOptions;
 use orchestrate_engine::spec::{self, Cluster, ClusterKind};
 use orchestrate_networks::model;
 
+use crate::Kinds;
 use crate::device::DeviceChoice;
 use crate::outcome::UsageError;
 use crate::terminal;
@@ -46,6 +48,15 @@ impl OnArgs {
             return Err(UsageError(problem).into());
         }
         Ok(Some(cluster))
+    }
+
+    /// Warns of names in the section that nobody has.
+    pub(crate) fn warn(&self, plan: &Plan, kinds: Kinds) -> anyhow::Result<()> {
+        let warnings = self.cluster(&plan.spec.root)?.map(|cluster| cluster.check(plan, kinds));
+        for warning in warnings.into_iter().flatten() {
+            terminal::complain(&format!("warning: orchestrate.toml: {warning}\n"));
+        }
+        Ok(())
     }
 
     /// Returns the cluster as a run needs it.

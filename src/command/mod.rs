@@ -36,6 +36,7 @@ mod side;
 pub(crate) mod store;
 pub(crate) mod study;
 mod subject;
+mod submissions;
 pub(crate) mod sweep;
 mod tables;
 pub(crate) mod task;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use orchestrate_cache::{Access, StoreError};
 use orchestrate_engine::cluster::stop_after;
+use orchestrate_engine::efficiency::Efficiency;
 use orchestrate_engine::event::{Counts, Reporter};
 use orchestrate_engine::executor::WorkerCommand;
 use orchestrate_engine::node::NodeId;
@@ -22,6 +23,7 @@ use super::{gc, pilot, pin, tables};
 use crate::Kinds;
 use crate::args::{HowArgs, RunArgs};
 use crate::device::Devices;
+use crate::efficiency;
 use crate::estimate::Estimate;
 use crate::outcome::{Outcome, sentence};
 use crate::progress::Bars;
@@ -47,12 +49,12 @@ fn for_people(kinds: Kinds, args: &RunArgs) -> anyhow::Result<Outcome> {
     let plan = plan(kinds, args)?;
     let request = request(plan, args)?;
     let mut listener = progress(&request);
-    execute(&request, &args.how, listener.as_mut(), |summary| {
+    execute(&request, &args.how, listener.as_mut(), |summary, efficiency| {
         let text = |(node, text): &(String, String)| format!("{node}\n{text}\n");
         let said = tables::texts(&request.study, &summary.tables)
             .map_err(anyhow::Error::from)
             .and_then(|tables| terminal::say(&tables.iter().map(text).collect::<String>()));
-        terminal::complain_as_is(closing(&request.study, summary).as_str());
+        terminal::complain_as_is(closing(&request.study, summary, efficiency).as_str());
         outcome(summary).after_saying(said)
     })
 }
@@ -63,11 +65,14 @@ fn for_programs<W: io::Write>(kinds: Kinds, args: &RunArgs, json: &mut Json<W>) 
     let request = request(plan, args)?;
     let mut unpublished = Vec::new();
     let mut printed = Vec::new();
-    let ended = execute(&request, &args.how, json, |summary| {
+    let mut lines = Vec::new();
+    let ended = execute(&request, &args.how, json, |summary, efficiency| {
+        lines = efficiency::json_lines(efficiency);
         unpublished.clone_from(&summary.unpublished);
         printed = tables::texts(&request.study, &summary.tables)?;
         Ok(outcome(summary))
     });
+    lines.iter().for_each(|line| json.line(line));
     printed.iter().for_each(|(node, text)| json.text(node, text));
     unpublished.iter().for_each(|message| json.error(message));
     ended
@@ -78,7 +83,9 @@ pub(super) fn plan(kinds: Kinds, args: &RunArgs) -> anyhow::Result<Plan> {
     if let Some(dir) = &args.publish {
         grid::publish_below(&mut spec, dir)?;
     }
-    study::of_spec(kinds, spec)
+    let plan = study::of_spec(kinds, spec)?;
+    args.how.on.warn(&plan, kinds)?;
+    Ok(plan)
 }
 
 /// The inputs of a run.
@@ -112,7 +119,7 @@ pub(super) fn execute(
     request: &RunRequest,
     how: &HowArgs,
     listener: &mut dyn Reporter,
-    tell: impl FnOnce(&Summary) -> anyhow::Result<Outcome>,
+    tell: impl FnOnce(&Summary, &Efficiency) -> anyhow::Result<Outcome>,
 ) -> anyhow::Result<Outcome> {
     let RunRequest { study, selection, forced, devices } = request;
     // Read before anything runs, as the file may have errors.
@@ -121,6 +128,7 @@ pub(super) fn execute(
         terminal::complain(&format!("{notice}\n"));
     }
     let worker = WorkerCommand::this_program(["worker"]);
+    let mut efficiency = Efficiency::default();
     let options = RunOptions {
         jobs: how.jobs.map(usize::from),
         devices: devices.names.clone(),
@@ -145,7 +153,11 @@ pub(super) fn execute(
             flag.store(true, Ordering::SeqCst);
         });
     }
-    let ran = run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut [&mut *listener], &stop);
+    let mut listeners: Vec<&mut dyn Reporter> = vec![&mut *listener];
+    if options.cluster.is_some() {
+        listeners.push(&mut efficiency);
+    }
+    let ran = run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut listeners, &stop);
     let summary = match ran {
         // Stopped while it waited for a lock: nothing is lost.
         Err(RunError::Store(StoreError::Io { source, .. }))
@@ -160,7 +172,7 @@ pub(super) fn execute(
     // Nothing runs any more. From here on a signal ends the program at once, which the store survives.
     stop.flag().store(true, Ordering::SeqCst);
     listener.tick();
-    let told = tell(&summary);
+    let told = tell(&summary, &efficiency);
     keep(study, &limits, &summary);
     told
 }
@@ -216,8 +228,8 @@ pub(super) fn by_end(counts: Counts) -> [(usize, &'static str, Colour); 5] {
     ]
 }
 
-/// The last lines of a run: failures and counts.
-pub(super) fn closing(study: &Study, summary: &Summary) -> Text {
+/// The last lines of a run: failures and counts, and the efficiency on a cluster.
+pub(super) fn closing(study: &Study, summary: &Summary, efficiency: &Efficiency) -> Text {
     let mut text = Text::new(terminal::colours_on_stderr());
     for failure in &summary.failures {
         let node = study.plan.name(failure.node);
@@ -245,5 +257,6 @@ pub(super) fn closing(study: &Study, summary: &Summary) -> Text {
     for folder in &summary.published {
         let _ = writeln!(text, "  → {}", folder.strip_prefix(&working_dir).unwrap_or(folder).display());
     }
+    let _ = text.write_str(&efficiency::text(efficiency));
     text
 }

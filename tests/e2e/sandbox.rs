@@ -117,6 +117,7 @@ impl Run {
                 Some("summary") => summary = line,
                 Some("error" | "warning" | "job" | "efficiency") => messages.push(line),
                 Some("text") => texts.push(line),
+                Some("job" | "efficiency") => {}
                 other => panic!("a line has the reason {other:?}"),
             }
         }

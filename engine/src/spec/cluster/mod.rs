@@ -25,6 +25,7 @@ use indexmap::IndexMap;
 use super::limits::{PROJECT_FILE, project_file};
 use super::placeholder::fill;
 use crate::diagnostic::SpecError;
+use crate::usage::Asked;
 
 /// Placeholders of `submit`. `first` and `last` are the numbers of tasks, `hours` is the time as `H:MM:00`, and `gpu`
 /// stands as a word of its own for the flags that ask for GPUs.
@@ -89,6 +90,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Returns the partition of a job, if one is named.
+    pub fn partition_for(&self, asked: &Asked) -> Option<&str> {
+        let of_gpus = self.gpu_partition.as_ref().filter(|_| asked.gpu.is_some());
+        of_gpus.or(self.partition.as_ref()).map(String::as_str)
+    }
+
     /// Returns the flags that ask for GPUs.
     pub fn gpu_flags(&self, gpu: &str) -> Vec<String> {
         let text = fill(&self.gpu, |_| Some(gpu.to_owned())).unwrap_or_default();
@@ -311,7 +318,8 @@ memory = \"2 GB\"
         for (submit, rest, problem) in [
             ("q", "", ""),
             ("q {gpu}", "gpu = \"-g {gpu}\"\n", ""),
-            ("q -g {gpu}", "", "`submit` has `{gpu}`, but there are no flags `gpu` for it"),
+            ("q {gpu}", "", ""),
+            ("q {gpu}", "[cluster.stages.a]\ngpu = 1\n", "`submit` has `{gpu}`, but there are no flags `gpu` for it"),
             ("q -g={gpu}", "", "`{gpu}` in `submit` is a part of a word, but stands for whole flags"),
             ("q", "gpu = \"-g {gpu}\"\n", "`submit` has no `{gpu}`, so no job would get a GPU"),
             ("q", "[cluster.stages.a]\ngpu = 1\n", "`submit` has no `{gpu}`, so no job would get a GPU"),

@@ -171,7 +171,7 @@ fn gpu_flags(table: &DeTable<'static>, submit: &Located, words: &[String], reade
     let help = "write `{gpu}` as a word of its own into `submit`, and for example gpu = \"-l gpu={gpu}\"";
     let problem = match words.iter().find(|word| word.contains("{gpu}")) {
         Some(word) if word != "{gpu}" => "`{gpu}` in `submit` is a part of a word, but stands for whole flags",
-        Some(_) if !has_gpu(table) => "`submit` has `{gpu}`, but there are no flags `gpu` for it",
+        Some(_) if is_asked && !has_gpu(table) => "`submit` has `{gpu}`, but there are no flags `gpu` for it",
         None if has_gpu(table) || is_asked => "`submit` has no `{gpu}`, so no job would get a GPU",
         _ => return,
     };
