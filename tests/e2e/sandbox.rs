@@ -115,7 +115,7 @@ impl Run {
             match line["reason"].as_str() {
                 Some("node") => drop(nodes.insert(name(&line), line)),
                 Some("summary") => summary = line,
-                Some("error" | "warning" | "job" | "efficiency") => messages.push(line),
+                Some("error" | "warning") => messages.push(line),
                 Some("text") => texts.push(line),
                 Some("job" | "efficiency") => {}
                 other => panic!("a line has the reason {other:?}"),
