@@ -101,7 +101,10 @@ fn examples_of_every_help_run() {
     let mut seen = HashSet::new();
     for example in examples.iter().filter(|example| seen.insert(example.as_str())) {
         // These need the network, data of one's own or a cluster, or compute the whole study again.
-        if ["brain-tumor", "store forget", "verify-results", "orchestrate attach"].iter().any(|part| example.contains(part)) {
+        if ["brain-tumor", "store forget", "verify-results", "orchestrate attach"]
+            .iter()
+            .any(|part| example.contains(part))
+        {
             continue;
         }
         let line = example.replace("/data/lab/store", ".orchestrate").replace("3f9ac2", key);
