@@ -89,8 +89,17 @@ pub(crate) fn problem(event: &Event) -> Option<String> {
         Event::NodeRetried { node, cause } => {
             format!("    again  {node}: {}", cause.lines().next().unwrap_or_default())
         }
+        Event::JobSubmitted { job, tasks, is_adopted, .. } => {
+            let word = if *is_adopted { "attach" } else { "submit" };
+            let job = if job.is_empty() { "that is looked for" } else { job };
+            format!("{word:>9}  job {job}: {}", terminal::count(*tasks, "task"))
+        }
         Event::RunStopping => {
             "stopping: running nodes get a few seconds; press Ctrl-C again to stop at once".to_owned()
+        }
+        Event::Uploading { results } => {
+            let results = terminal::count(*results, "result");
+            format!("uploading {results} to the remote; press Ctrl-C to leave them for the next run")
         }
         Event::Warning { message } => format!("warning: {message}"),
         _ => return None,
@@ -168,7 +177,7 @@ impl<W: Write> Reporter for Json<W> {
         if let Some(line) = event.event.json_line() {
             self.line(&line);
         }
-        if let Event::RunStopping | Event::Warning { .. } = event.event {
+        if let Event::RunStopping | Event::Uploading { .. } | Event::Warning { .. } = event.event {
             tell(&event.event);
         }
     }

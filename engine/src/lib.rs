@@ -5,6 +5,7 @@
 mod absolute;
 pub mod alike;
 pub mod bounds;
+pub mod cluster;
 pub mod diagnostic;
 pub mod event;
 pub mod executor;
@@ -31,6 +32,7 @@ pub mod source;
 pub mod spec;
 pub mod stage;
 pub mod survey;
+pub mod usage;
 pub mod words;
 
 #[cfg(any(test, fuzzing))]

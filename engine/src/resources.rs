@@ -16,7 +16,8 @@ pub(crate) const RETRIES_MAX: u32 = 100;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Resources {
-    /// CPU threads, at least 1. By default a light node takes one, and heavy nodes share the free ones.
+    /// CPU threads, at least 1. By default a light node takes one, and heavy nodes share the free ones. The engine sets
+    /// 0 for a node that runs on another machine.
     #[serde(deserialize_with = "threads")]
     pub threads: Option<usize>,
     /// Memory in bytes; by default none is reserved.

@@ -266,6 +266,7 @@ impl Bench {
             checkpoint_stamp: None,
             log: Some(self.file("logs/fake.log")),
             log_max_bytes: u64::MAX,
+            cluster: None,
         }
     }
 
@@ -508,6 +509,15 @@ fn memory_limit_fails_the_node_that_exceeds_it_with_that_reason() {
     let failure = only_failure(bench.finish().1);
     assert!(matches!(&failure, Failure::OutOfMemory { limit_bytes, .. } if *limit_bytes == limit), "{failure:?}");
     assert!(failure.to_string().starts_with("the worker ran out of the 1 GB of memory that it may use"), "{failure}");
+}
+
+#[test]
+fn worker_says_what_it_used_even_if_the_stage_failed_and_one_that_dies_does_not() {
+    let bench = Bench::new();
+    let used = bench.in_worker("echo", "x").used.expect("it ended by itself");
+    assert!(used.peak_bytes > 1 << 20 && used.peak_bytes < 1 << 30, "{used:?}");
+    assert!(bench.in_worker("fail", "x").used.is_some());
+    assert_eq!(bench.in_worker("kill itself", "").used, None);
 }
 
 #[test]

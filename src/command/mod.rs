@@ -1,5 +1,8 @@
 //! The commands, a file each, and what several of them share.
 
+pub(crate) mod attach;
+pub(crate) mod cancel;
+pub(crate) mod cluster;
 pub(crate) mod data;
 pub(crate) mod data_check;
 pub(crate) mod diff;
@@ -22,6 +25,7 @@ pub(crate) mod path;
 pub(crate) mod pin;
 pub(crate) mod plan;
 mod recorded;
+pub(crate) mod remote;
 pub(crate) mod repair;
 pub(crate) mod report;
 pub(crate) mod run;
@@ -34,4 +38,5 @@ pub(crate) mod study;
 mod subject;
 pub(crate) mod sweep;
 mod tables;
+pub(crate) mod task;
 pub(crate) mod verify_results;

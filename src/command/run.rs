@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::study::{self, Study};
-use super::{gc, pin, tables};
+use super::{gc, pin, remote, tables};
 use crate::Kinds;
 use crate::args::{HowArgs, RunArgs};
 use crate::device::Devices;
@@ -117,6 +118,7 @@ pub(super) fn execute(
         terminal::complain(&format!("{notice}\n"));
     }
     let worker = WorkerCommand::this_program(["worker"]);
+    let stop = Stop::default();
     let options = RunOptions {
         jobs: how.jobs.map(usize::from),
         devices: devices.names.clone(),
@@ -131,8 +133,10 @@ pub(super) fn execute(
             arguments: std::env::args_os().skip(1).map(|text| text.to_string_lossy().into_owned()).collect(),
             working_dir: std::env::current_dir().unwrap_or_default(),
         },
+        remote: study.remote.as_ref().map(|settings| Arc::new(remote::of(settings, &stop.flag()))),
+        cluster: how.on.options(&study.plan.spec.root, how.device)?,
     };
-    let stop = stop_on_signals()?;
+    stop_on_signals(&stop)?;
     let ran = run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut [&mut *listener], &stop);
     let summary = match ran {
         // Stopped while it waited for a lock: nothing is lost.
@@ -179,8 +183,7 @@ pub(super) fn outcome(summary: &Summary) -> Outcome {
 /// engine.
 ///
 /// Before this call nothing runs, so the first signal ends the program, which the store survives.
-fn stop_on_signals() -> anyhow::Result<Stop> {
-    let stop = Stop::default();
+pub(super) fn stop_on_signals(stop: &Stop) -> anyhow::Result<()> {
     let listen = |signal| {
         // The order matters: the first signal finds the flag unset, and sets it.
         flag::register_conditional_shutdown(signal, Outcome::Interrupted.code().into(), stop.flag())?;
@@ -190,7 +193,7 @@ fn stop_on_signals() -> anyhow::Result<Stop> {
         listen(signal).context("cannot listen for Ctrl-C")?;
     }
     orchestrate_cache::stop_waiting_on(stop.flag());
-    Ok(stop)
+    Ok(())
 }
 
 /// Returns the numbers of nodes by how they ended, each with its word and colour.
@@ -229,6 +232,9 @@ pub(super) fn closing(study: &Study, summary: &Summary) -> Text {
         _ => text.tally(&by_end(counts)),
     }
     let _ = writeln!(text, " in {}", terminal::duration(summary.elapsed_ms));
+    if let Some(counts) = summary.remote {
+        let _ = writeln!(text, "{}", remote::closing(&counts));
+    }
     let working_dir = std::env::current_dir().unwrap_or_default();
     for folder in &summary.published {
         let _ = writeln!(text, "  → {}", folder.strip_prefix(&working_dir).unwrap_or(folder).display());

@@ -121,8 +121,8 @@ impl Bucket for ObjectBucket {
         let size_bytes = bytes.len() as u64;
         match &self.parts {
             Parts::OfServer(server) => {
-                let path = self.path(name);
-                let put = server.put_part(&path, &upload.to_owned(), number, payload(bytes));
+                let (path, upload) = (self.path(name), upload.to_owned());
+                let put = server.put_part(&path, &upload, number, payload(bytes));
                 Ok(self.wait(size_bytes, put)?.content_id)
             }
             Parts::OfProcess(uploads) => {

@@ -31,7 +31,9 @@ impl Profile {
         let in_credentials = credentials.as_deref().and_then(|text| section(text, &[&name]));
         let in_config = config.as_deref().and_then(|text| section(text, &[&format!("profile {name}"), &name]));
         if named.is_some() && in_credentials.is_none() && in_config.is_none() {
-            return Err(format!("AWS_PROFILE names `{name}`, which is in neither ~/.aws/credentials nor ~/.aws/config"));
+            return Err(format!(
+                "AWS_PROFILE names `{name}`, which is in neither ~/.aws/credentials nor ~/.aws/config"
+            ));
         }
         let field = |name: &str| {
             let found = [&in_credentials, &in_config].into_iter().flatten().find_map(|section| section.get(name));

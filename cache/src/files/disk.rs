@@ -160,7 +160,7 @@ fn make_folder(path: &Path) -> io::Result<()> {
 }
 
 /// Creates a folder and those above it for this user alone; existing ones stay as they are.
-pub(crate) fn create_private_dir(path: &Path) -> Result<()> {
+pub fn create_private_dir(path: &Path) -> Result<()> {
     let create = || fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     step(Change::Folder, "create the folder", path, create)
 }

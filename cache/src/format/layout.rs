@@ -19,6 +19,7 @@
 //! | `pins/NAME.json` | results that stay whatever the limits (`pin.rs`) |
 //! | `links/KEY/` | files of results for other programs (`links.rs`) |
 //! | `remotes/ID/` | what is known of a remote, and what waits for its upload (`catalogue.rs`, `queue.rs`) |
+//! | `jobs/RUN-NUMBER/` | tasks that a run submitted to a cluster; the engine's business |
 //! | `forgetting` | what an interrupted forgetting has yet to remove (`forget.rs`) |
 //! | `pack-ends` | durable lengths of packs (`pack_lengths.rs`) |
 //! | `stat-cache` | digests of external files (`stat_cache.rs`) |
@@ -389,6 +390,10 @@ impl Layout {
 
     pub(crate) fn links(&self) -> PathBuf {
         self.dir.join("links")
+    }
+
+    pub(crate) fn jobs(&self) -> PathBuf {
+        self.dir.join("jobs")
     }
 
     pub(crate) fn pins(&self) -> PathBuf {

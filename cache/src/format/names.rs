@@ -7,7 +7,8 @@ use crate::value::digest::Digest;
 /// Folders created when a store is opened.
 pub(crate) const FOLDERS: [&str; 7] = ["packs", "objects", "tmp", "quarantine", "runs", "checkpoints", "leases.d"];
 /// Folders created on demand.
-pub(crate) const LATER_FOLDERS: [&str; 6] = ["claims", "pins", "lease-files", "stat-caches", "links", "remotes"];
+pub(crate) const LATER_FOLDERS: [&str; 7] =
+    ["claims", "pins", "lease-files", "stat-caches", "links", "jobs", "remotes"];
 /// Files beside them.
 pub(crate) const FILES: [&str; 10] = [
     "format",
@@ -112,6 +113,13 @@ pub(crate) fn is_run(name: &str) -> bool {
     lens == [8, 6, 3, 6] && name.split('-').all(is_hex)
 }
 
+/// Returns whether a name is that of a job's folder: the run that submitted it, and its number in that run.
+pub(crate) fn is_job(name: &str) -> bool {
+    let number = name.split_at_checked(RUN_LEN).filter(|(run, _)| is_run(run)).map(|(_, number)| number);
+    let number = number.and_then(|number| number.strip_prefix('-')).unwrap_or_default();
+    !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// Returns whether a name is that of a file in a run's folder.
 pub(crate) fn is_run_file(name: &str) -> bool {
     matches!(name, "events.jsonl" | "durations.json")
@@ -154,7 +162,8 @@ pub(crate) fn is_remote(name: &str) -> bool {
 
 /// Returns whether a name is that of a file in a remote's folder.
 pub(crate) fn is_remote_file(name: &str) -> bool {
-    let queue = |rest: &str| rest.split_once('-').is_some_and(|(host, rest)| is_host(host) && rest.split('-').all(is_hex));
+    let queue =
+        |rest: &str| rest.split_once('-').is_some_and(|(host, rest)| is_host(host) && rest.split('-').all(is_hex));
     matches!(name, "base" | "young" | "listed")
         || name.strip_prefix("queue-").is_some_and(queue)
         || name.strip_suffix(".parts").is_some_and(is_digest)
@@ -211,6 +220,8 @@ mod tests {
         );
         let files = ["0.lock", "5e0c1d2f3a4b-0.lock", "5e0c1d2f3a4b.seen"];
         assert!(files.iter().all(|name| is_session_file(name)) && !is_session_file("mine.seen"));
+        let jobs = ["20260131-174502-318-9f02ac-0", "20260131-174502-318-9f02ac-12"];
+        assert!(jobs.iter().all(|name| is_job(name)) && !is_job(&jobs[0][..RUN_LEN]) && !is_job("mine-0"));
         assert!(is_digest(&digest) && !is_digest(&digest.to_uppercase()) && is_prefix("0f") && !is_prefix("0F"));
     }
 }

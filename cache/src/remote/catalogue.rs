@@ -104,9 +104,8 @@ impl Catalogue {
         let whole = whole || self.is_outdated || self.is_whole_list_due();
         let known: HashSet<String> = self.segments().flat_map(|segment| segment.sources.iter().cloned()).collect();
         let newest = known.iter().filter_map(|name| time_of(name)).max().filter(|_| !whole);
-        let after = newest.map_or_else(String::new, |ms| {
-            format!("{INDEX_FOLDER}/{:012x}", ms.saturating_sub(OVERLAP_MS))
-        });
+        let after =
+            newest.map_or_else(String::new, |ms| format!("{INDEX_FOLDER}/{:012x}", ms.saturating_sub(OVERLAP_MS)));
         let mut listed = bucket.list(INDEX_FOLDER, &after)?;
         listed.retain(|object| time_of(&object.name).is_some());
         let live: HashSet<_> = listed.iter().map(|object| object.name.clone()).collect();

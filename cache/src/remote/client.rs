@@ -86,10 +86,7 @@ impl Remote {
     }
 
     /// Calls the bucket, unless it is not asked any more; takes note of the outcome.
-    pub(crate) fn call<T>(
-        &self,
-        call: impl FnOnce(&dyn Bucket) -> Result<T, BucketError>,
-    ) -> Result<T, BucketError> {
+    pub(crate) fn call<T>(&self, call: impl FnOnce(&dyn Bucket) -> Result<T, BucketError>) -> Result<T, BucketError> {
         let Some(bucket) = self.bucket() else { return Err(BucketError::Stopped) };
         let outcome = call(bucket);
         self.health.note(&self.shown, &outcome);
@@ -100,9 +97,8 @@ impl Remote {
         if self.health.is_off() {
             return None;
         }
-        let connect = || {
-            (self.connect)().map_err(|error| self.health.end(&self.shown, &BucketError::Failed(error))).ok()
-        };
+        let connect =
+            || (self.connect)().map_err(|error| self.health.end(&self.shown, &BucketError::Failed(error))).ok();
         self.bucket.get_or_init(connect).as_deref()
     }
 
@@ -161,9 +157,9 @@ impl Remote {
                 },
                 // It was collected just now, or the run was stopped.
                 Err(BucketError::Missing(_) | BucketError::Stopped) => {}
-                Err(error) => self.health.fail(|| {
-                    format!("an index of the remote is not used: {} cannot be read: {error}", object.name)
-                }),
+                Err(error) => self
+                    .health
+                    .fail(|| format!("an index of the remote is not used: {} cannot be read: {error}", object.name)),
             }
         });
         found.into_inner().unwrap_or_default()

@@ -174,7 +174,9 @@ impl Bucket for Fake {
     }
 
     fn modified_ms(&self, name: &str) -> Result<u64, BucketError> {
-        self.call("head", name, |world, _| world.objects.get(name).map(|(_, modified_ms)| *modified_ms).ok_or_else(missing))
+        self.call("head", name, |world, _| {
+            world.objects.get(name).map(|(_, modified_ms)| *modified_ms).ok_or_else(missing)
+        })
     }
 
     fn delete(&self, name: &str) -> Result<(), BucketError> {

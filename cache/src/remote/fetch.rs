@@ -61,7 +61,8 @@ impl Remote {
         let (done, blobs) = (Mutex::new(HashSet::new()), Blobs::default());
         // First the newest place of each key, then the next newest of those that were not usable there.
         while places.iter().any(|places| !places.is_empty()) && !self.is_off() {
-            let now: Vec<_> = places.iter_mut().filter(|places| !places.is_empty()).map(|left| left.remove(0)).collect();
+            let now: Vec<_> =
+                places.iter_mut().filter(|places| !places.is_empty()).map(|left| left.remove(0)).collect();
             let reads = reads(now);
             self.in_parallel(&reads, tick, |read| self.take(store, read, &blobs, &done));
             let done = lock(&done);
@@ -80,7 +81,9 @@ impl Remote {
     fn places(&self, store: &Store, keys: &[ActionKey]) -> Option<Vec<Vec<Entry>>> {
         let guard = self.catalogue(store, false)?;
         let catalogue = guard.as_ref()?;
-        let unique: HashSet<_> = keys.iter().collect();
+        // A run asks again for nodes that another process computes.
+        let distrusted = lock(&self.distrusted);
+        let unique: HashSet<_> = keys.iter().filter(|key| !distrusted.contains(&key.0)).collect();
         Some(unique.into_iter().map(|key| catalogue.find(&key.0)).filter(|places| !places.is_empty()).collect())
     }
 
@@ -98,7 +101,8 @@ impl Remote {
             if seen.insert(entry.key) && store.hit(&ActionKey(entry.key)).is_none() {
                 lacking.push(ActionKey(entry.key));
                 bytes += entry.len;
-                let new = entry.blobs.iter().filter(|(digest, size)| blobs.insert(*digest) && !has(store, digest, *size));
+                let new =
+                    entry.blobs.iter().filter(|(digest, size)| blobs.insert(*digest) && !has(store, digest, *size));
                 bytes += new.map(|(_, size)| size).sum::<u64>();
             }
         }
@@ -132,7 +136,10 @@ impl Remote {
                     Err(error) => self.health.fail(|| format!("a result of the remote cannot be recorded: {error}")),
                 },
                 // Noted, and told of with those of the store.
-                Err(Refused::Untrusted) => store.trust().pass_over(&entry.key),
+                Err(Refused::Untrusted) => {
+                    lock(&self.distrusted).insert(entry.key);
+                    store.trust().pass_over(&entry.key);
+                }
                 Err(Refused::Damaged) => {
                     let error = BucketError::Missing("other bytes than its index promises".to_owned());
                     self.miss(entry, "its bytes are not those that its index promises", &error);
@@ -151,7 +158,9 @@ impl Remote {
             self.outdate();
         }
         let key = ActionKey(entry.key).0.short();
-        self.health.fail(|| format!("the result {key} in the remote {} is not used, as if it were not there: {why}", self.shown));
+        self.health.fail(|| {
+            format!("the result {key} in the remote {} is not used, as if it were not there: {why}", self.shown)
+        });
     }
 
     /// Ends the use of a remote that lets this user read nothing.
@@ -240,7 +249,9 @@ fn reads(entries: Vec<Entry>) -> Vec<Read> {
             let joins = |read: &Read| {
                 let (first, last) = (&read.entries[0], &read.entries[read.entries.len() - 1]);
                 let gap = entry.at.checked_sub(last.at + last.len);
-                !is_large && !read.is_large && gap.is_some_and(|gap| gap <= GAP_BYTES)
+                !is_large
+                    && !read.is_large
+                    && gap.is_some_and(|gap| gap <= GAP_BYTES)
                     && entry.at + entry.len - first.at <= READ_BYTES
             };
             match current.as_mut().filter(|read| joins(read)) {
@@ -251,6 +262,8 @@ fn reads(entries: Vec<Entry>) -> Vec<Read> {
         reads.extend(current);
     }
     // Large ones take longest.
-    reads.sort_by_key(|read| std::cmp::Reverse(read.entries.iter().flat_map(|entry| &entry.blobs).map(|blob| blob.1).sum::<u64>()));
+    reads.sort_by_key(|read| {
+        std::cmp::Reverse(read.entries.iter().flat_map(|entry| &entry.blobs).map(|blob| blob.1).sum::<u64>())
+    });
     reads
 }

@@ -79,7 +79,8 @@ impl Remote {
         mut state: Parts,
     ) -> Result<(), Unsent> {
         let name = object_name(digest);
-        let lost = |why: &dyn std::fmt::Display| Unsent::Lost(format!("the blob {} is lost here: {why}", digest.short()));
+        let lost =
+            |why: &dyn std::fmt::Display| Unsent::Lost(format!("the blob {} is lost here: {why}", digest.short()));
         let location = store.locate(digest).filter(|location| location.size_bytes == size_bytes);
         let location = location.ok_or_else(|| lost(&"it is not in the store any more"))?;
         let file = regular::open_to_read(&location.path).map_err(|error| lost(&error))?;

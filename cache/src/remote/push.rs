@@ -46,7 +46,9 @@ impl Remote {
     fn is_trusted(&self, store: &Store, place: &Entry) -> bool {
         let end = place.at.saturating_add(place.len);
         let read = self.call(|bucket| bucket.get(&pack_name(&place.pack.digest), place.at..end));
-        read.is_ok_and(|bytes| Digest::of(&bytes) == place.digest && unpack(store, &ActionKey(place.key), &bytes).is_ok())
+        read.is_ok_and(|bytes| {
+            Digest::of(&bytes) == place.digest && unpack(store, &ActionKey(place.key), &bytes).is_ok()
+        })
     }
 
     /// Uploads results of the store; counts and warnings say how that went.

@@ -42,6 +42,7 @@ struct State {
     left: BTreeSet<ActionKey>,
     since: Option<Instant>,
     file: Option<(File, PathBuf)>,
+    is_begun: bool,
     is_closed: bool,
     is_ended: bool,
 }
@@ -62,6 +63,7 @@ impl Queue {
             .expect("a number for each attempt")?;
         try_lock(&file, Hold::Alone, &path)?;
         state.file = Some((file, path.clone()));
+        state.is_begun = true;
         let ours = format!("{PREFIX}{host}-");
         for name in disk::list(dir)?.iter().filter(|name| name.starts_with(&ours)) {
             let other = dir.join(name);
@@ -141,11 +143,12 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Waits a moment for the end; returns whether it came.
+    /// Waits a moment for the end; returns whether it came, or nothing began.
     pub(crate) fn has_ended(&self, patience: Duration) -> bool {
         let state = lock(&self.state);
-        let waited = self.changed.wait_timeout_while(state, patience, |state| !state.is_ended);
-        waited.unwrap_or_else(std::sync::PoisonError::into_inner).0.is_ended
+        let is_busy = |state: &mut State| state.is_begun && !state.is_ended;
+        let waited = self.changed.wait_timeout_while(state, patience, is_busy);
+        !is_busy(&mut waited.unwrap_or_else(std::sync::PoisonError::into_inner).0)
     }
 }
 

@@ -289,7 +289,9 @@ mod tests {
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 0xff;
-            assert!(Segment::decode(&framed(&damaged)).is_none_or(|segment| segment.find(&Digest::of(b"a")).len() <= 1));
+            assert!(
+                Segment::decode(&framed(&damaged)).is_none_or(|segment| segment.find(&Digest::of(b"a")).len() <= 1)
+            );
             let mut whole = framed(&bytes);
             whole[INDEX.header_len() + at] ^= 1;
             assert!(Segment::decode(&whole).is_none());

@@ -57,14 +57,12 @@ impl Remote {
         }
     }
 
-    /// Uploads what is added, until [`Remote::close`] and nothing is left, or the remote does not answer.
+    /// Uploads what is added, until [`Remote::close`].
     pub fn serve(&self, store: &Store) {
         let present = Present::default();
+        // If it does not answer any more, later results are kept for the next run all the same.
         while let Some(keys) = self.queue.next() {
             self.upload(store, &keys, &present);
-            if self.is_off() || self.health.is_read_only() {
-                break;
-            }
         }
         let is_read_only = self.health.is_read_only();
         self.health.count(|counts| counts.left = if is_read_only { 0 } else { self.queue.left() as u64 });

@@ -104,6 +104,13 @@ impl Store {
         self.layout.runs()
     }
 
+    /// The folder for jobs on a cluster, which the caller creates: `RUN-NUMBER`, by the run that submitted it.
+    ///
+    /// Garbage collection removes jobs that nobody has touched for a month.
+    pub fn jobs_dir(&self) -> PathBuf {
+        self.layout.jobs()
+    }
+
     /// The folder for checkpoints of a key; the caller creates it.
     ///
     /// Garbage collection removes it once the key has a result.

@@ -2,12 +2,14 @@
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
+use std::fs::FileType;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::StoreError;
 use crate::files::{clock, disk};
 use crate::format::checkpoint::{self, Checkpoints};
+use crate::format::layout::Layout;
 use crate::format::names;
 use crate::format::record::{Hit, Kind};
 use crate::lock::wait::is_held;
@@ -37,8 +39,8 @@ pub(crate) struct CollectionPlan {
     pub(crate) checkpoints: Vec<ActionKey>,
     /// Other files to remove.
     pub(crate) paths: Vec<PathBuf>,
-    /// Folders of files laid out for other programs to remove.
-    pub(crate) links: Vec<PathBuf>,
+    /// Whole folders to remove: of files laid out for other programs, and of jobs.
+    pub(crate) folders: Vec<PathBuf>,
 }
 
 /// Results that stay whatever the limits.
@@ -259,18 +261,27 @@ impl Store {
         }
         let laid_out = links::folders(&self.layout)?.into_iter();
         let unused = laid_out.filter(|dir| is_older(Extent::of([dir]).modified_ms, day, now_ms));
-        plan.add_links(unused.collect());
+        // Longer than any job waits and runs.
+        let month = day.map(|day| 30 * day);
+        let left = jobs(&self.layout)?.into_iter().filter(|dir| is_older(Extent::of([dir]).modified_ms, month, now_ms));
+        plan.add_folders(unused.chain(left).collect());
         Ok(())
     }
 }
 
 impl CollectionPlan {
-    /// Adds folders of files that were laid out.
-    pub(super) fn add_links(&mut self, links: Vec<PathBuf>) {
-        self.report.leftovers += links.len() as u64;
-        self.report.bytes_freed += links.iter().map(|dir| links::size_bytes(dir)).sum::<u64>();
-        self.links = links;
+    /// Adds whole folders: of files that were laid out, and of jobs.
+    pub(super) fn add_folders(&mut self, folders: Vec<PathBuf>) {
+        self.report.leftovers += folders.len() as u64;
+        self.report.bytes_freed += folders.iter().map(|dir| links::size_bytes(dir)).sum::<u64>();
+        self.folders = folders;
     }
+}
+
+/// Lists the folders of jobs.
+pub(super) fn jobs(layout: &Layout) -> Result<Vec<PathBuf>, StoreError> {
+    let names = disk::list_if(&layout.jobs(), FileType::is_dir, names::is_job)?;
+    Ok(names.into_iter().map(|name| layout.jobs().join(name)).collect())
 }
 
 /// Sums up the lengths of objects.

@@ -24,7 +24,7 @@ use crate::format::names;
 use crate::lock::session;
 use crate::store::Store;
 use crate::store::{catalog, links};
-use crate::upkeep::collection_plan::{CollectionPlan, Extent, Protection, files};
+use crate::upkeep::collection_plan::{CollectionPlan, Extent, Protection, files, jobs};
 use crate::upkeep::compact::{self, Kept};
 use crate::upkeep::gc::Alone;
 use crate::upkeep::gc_report::GcReport;
@@ -176,8 +176,9 @@ impl Store {
             let files = Checkpoints::new(&self.layout.checkpoint(key), *key).all_files()?;
             report.bytes_freed += Extent::of(&files).size_bytes;
         }
-        let mut plan = CollectionPlan { report, kept, objects, packs, checkpoints, paths, links: Vec::new() };
-        plan.add_links(links::folders(&self.layout)?);
+        let mut plan = CollectionPlan { report, kept, objects, packs, checkpoints, paths, folders: Vec::new() };
+        // Tasks of jobs name data files.
+        plan.add_folders([links::folders(&self.layout)?, jobs(&self.layout)?].concat());
         Ok(plan)
     }
 
@@ -187,7 +188,8 @@ impl Store {
         let mut folders: BTreeSet<_> =
             objects.chain(plan.paths.iter().cloned()).filter_map(|path| path.parent().map(Path::to_owned)).collect();
         let layout = &self.layout;
-        folders.extend([layout.checkpoints(), layout.tmp(), layout.runs(), layout.links(), layout.dir.clone()]);
+        folders.extend([layout.checkpoints(), layout.tmp(), layout.runs(), layout.links(), layout.jobs()]);
+        folders.insert(layout.dir.clone());
         folders.iter().filter(|dir| dir.is_dir()).try_for_each(|dir| disk::sync_dir(dir))
     }
 }

@@ -131,7 +131,7 @@ impl Store {
         for path in &plan.paths {
             keep_refused(disk::remove_file(path), &mut refused)?;
         }
-        for dir in &plan.links {
+        for dir in &plan.folders {
             keep_refused(disk::remove_dir(dir), &mut refused)?;
         }
         for key in &plan.checkpoints {

@@ -106,6 +106,7 @@ fn folders(layout: &Layout) -> Result<Vec<Folder>, StoreError> {
         Folder::new(layout.leases(), is_prefix),
         Folder::new(layout.lease_files(), is_digest),
         Folder::new(layout.pins(), names::is_pin),
+        Folder::new(layout.jobs(), |_| false).and_folders(names::is_job),
     ];
     folders.extend(inside(&layout.objects(), is_prefix)?.into_iter().map(|path| Folder::new(path, is_digest)));
     folders.push(Folder::new(layout.remotes(), |_| false).and_folders(names::is_remote));

@@ -21,6 +21,16 @@ impl Preimage {
         Digest::of(&self.0)
     }
 
+    /// Returns the encoding, for another process.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Takes the encoding of a value that another process sent; `None` if it does not have the digest.
+    pub fn from_bytes(bytes: Vec<u8>, digest: &Digest) -> Option<Self> {
+        (Digest::of(&bytes) == *digest).then_some(Self(bytes))
+    }
+
     /// Decodes the value as JSON; digests become hexadecimal texts.
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::to_value(self).expect("a preimage has text keys and finite numbers")

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use orchestrate_cache::remote::RemoteCounts;
 use orchestrate_cache::{ActionKey, OutputDigest};
 use serde::Serialize;
 
@@ -29,8 +30,9 @@ impl Event {
             Self::NodeBlocked { node, by } => NodeLine { by: Some(by), ..NodeLine::new(node, "blocked") },
             Self::NodeCancelled { node } => NodeLine::new(node, "cancelled"),
             Self::Warning { message } => return Some(message_line("warning", message, None)),
-            Self::RunFinished { counts, elapsed_ms, .. } => {
-                return Some(text(&SummaryLine { reason: "summary", counts: *counts, elapsed_ms: *elapsed_ms }));
+            Self::RunFinished { counts, elapsed_ms, remote, .. } => {
+                let (reason, counts, elapsed_ms, remote) = ("summary", *counts, *elapsed_ms, *remote);
+                return Some(text(&SummaryLine { reason, counts, elapsed_ms, remote }));
             }
             _ => return None,
         };
@@ -84,6 +86,8 @@ struct SummaryLine {
     #[serde(flatten)]
     counts: Counts,
     elapsed_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote: Option<RemoteCounts>,
 }
 
 /// Returns the digest of a single output; an object by name for several; null for none.

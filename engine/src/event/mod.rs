@@ -9,12 +9,14 @@ mod tests;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use orchestrate_cache::remote::RemoteCounts;
 use orchestrate_cache::{ActionKey, Digest, OutputDigest, native_path};
 use serde::{Deserialize, Serialize};
 
 use crate::node::NodeName;
 use crate::run_id::RunId;
 use crate::stage::Progress;
+use crate::usage::{Asked, Usage};
 
 pub use json::{message_line, output_json};
 pub use origin::{Made, Origin, Surroundings};
@@ -141,13 +143,41 @@ pub enum Event {
         /// The node.
         node: NodeName,
     },
+    /// A batch in a worker process ended with a result.
+    BatchUsed {
+        /// Its first node.
+        node: NodeName,
+        /// The number of its nodes.
+        members: usize,
+        /// CPU and memory that it used.
+        used: Usage,
+        /// The request to a cluster; `None` for a run on this host.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        asked: Option<Asked>,
+    },
     /// A worker told which device it computed on; once a device.
     DeviceUsed {
         /// Its name, make and driver.
         device: String,
     },
+    /// Batches were submitted to a cluster as the tasks of a job.
+    JobSubmitted {
+        /// The id of the job.
+        job: String,
+        /// The name of the job.
+        name: String,
+        /// The number of tasks.
+        tasks: usize,
+        /// True if an earlier run had submitted it, and this one waits for it.
+        is_adopted: bool,
+    },
     /// The processor and the state of the working tree, from a run in which something had to run.
     Surroundings(Surroundings),
+    /// The run waits until its results are uploaded; in no log.
+    Uploading {
+        /// The number of results that are left.
+        results: usize,
+    },
     /// The run is being stopped; running nodes have a grace period.
     RunStopping,
     /// A problem that people should know of and that stops nothing.
@@ -164,6 +194,9 @@ pub enum Event {
         /// Tables and published folders; nothing in logs of earlier versions.
         #[serde(default, skip_serializing_if = "Made::is_empty")]
         made: Made,
+        /// What it got from its remote and gave to it; `None` if it asked nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remote: Option<RemoteCounts>,
     },
 }
 

@@ -53,6 +53,14 @@ pub enum Failure {
         /// The last lines that the worker printed.
         stderr: String,
     },
+    /// Its task on a cluster ended without a result.
+    #[error("{message}{}", tail(stderr))]
+    Job {
+        /// The task, its state, reason and node, and what was decided.
+        message: String,
+        /// The last lines that its script printed.
+        stderr: String,
+    },
     /// It could not be started.
     #[error("it could not be started: {message}")]
     NotStarted {
@@ -103,6 +111,8 @@ impl Failure {
             | Self::OutOfMemory { .. }
             | Self::TimedOut { .. }
             | Self::NoResult { .. } => true,
+            // It was tried again already, by itself.
+            Self::Job { .. } => false,
             Self::Stage(_) | Self::NotStarted { .. } | Self::Cancelled => false,
         }
     }

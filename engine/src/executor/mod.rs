@@ -21,6 +21,6 @@ pub mod worker;
 
 pub use failure::{Failure, Verdict};
 pub use process::{ProcessExecutor, WorkerCommand};
-pub use request::{Executor, Finished, Report, Request, SendReport, report_channel};
+pub use request::{Executor, Finished, OnCluster, Report, Request, SendReport, report_channel};
 pub use scratch::{Scratch, ScratchRoot};
 pub use thread::ThreadExecutor;

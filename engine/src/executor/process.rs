@@ -186,9 +186,10 @@ impl Shared {
             lines,
             deadline: request.time_limit().map(|limit| started + limit),
             results: None,
+            used: None,
             ended_by: None,
         };
-        let outcome = supervisor.watch(&notices);
+        let (outcome, used) = supervisor.watch(&notices);
         let status = worker.reap();
         let results = outcome.unwrap_or_else(|ended_by| {
             let failure = failure(request, ended_by, status, &log.tail());
@@ -196,7 +197,8 @@ impl Shared {
         });
         let outputs = |stored: Vec<StoredOutput>| stored.into_iter().map(StoredOutput::into_output).collect();
         let results = results.into_iter().map(|result| result.map(outputs)).collect();
-        Report::Finished(Finished { batch: request.batch, results, elapsed: started.elapsed(), scratch: Some(scratch) })
+        let (batch, elapsed) = (request.batch, started.elapsed());
+        Report::Finished(Finished { batch, results, elapsed, scratch: Some(scratch), used, asked: None })
     }
 
     fn spawn(&self, request: &Request, log: &Log) -> io::Result<(Worker, ChildStdin, ChildStdout)> {

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
 use crate::stage::{Action, Content, Output, Progress};
+use crate::usage::Usage;
 
 /// The line that asks a worker to stop.
 pub(super) const STOP: &str = "stop";
@@ -50,6 +51,8 @@ pub(super) enum Message {
     Progress(Progress),
     /// Description of the device on which the stage has computed, if there is more to say than its name.
     Device(String),
+    /// The use of CPU and memory; it comes before the results.
+    Used(Usage),
     /// The last message.
     Results(Vec<Result<Vec<StoredOutput>, Failure>>),
 }

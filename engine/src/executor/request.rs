@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use orchestrate_cache::StampKey;
+use orchestrate_cache::{ActionKey, Preimage, StampKey};
 
 use super::failure::Failure;
 use super::scratch::Scratch;
 use crate::schedule::BatchId;
 use crate::stage::{Action, Output, Progress, Stage};
+use crate::usage::{Asked, Usage};
 
 /// Runs batches of actions.
 pub trait Executor: Send + Sync {
@@ -52,6 +53,20 @@ pub struct Request {
     pub log: Option<PathBuf>,
     /// Largest size of that file; see [`Context::log_max_bytes`](crate::stage::Context::log_max_bytes).
     pub log_max_bytes: u64,
+    /// What a cluster needs to know beside it, if it goes there.
+    pub cluster: Option<OnCluster>,
+}
+
+/// The facts about a batch that runs on a cluster.
+pub struct OnCluster {
+    /// The preimage of each key, as the task records the results itself.
+    pub preimages: Vec<Preimage>,
+    /// The keys that are computed even if the store has their results.
+    pub forced: Vec<ActionKey>,
+    /// The resources to ask for.
+    pub asked: Asked,
+    /// Its estimated duration, if it is known.
+    pub estimate: Option<Duration>,
 }
 
 /// News of a batch.
@@ -70,6 +85,29 @@ pub enum Report {
         /// The result of [`DeviceUse::describe`](crate::stage::DeviceUse::describe).
         description: String,
     },
+    /// Batches were submitted to a cluster.
+    Submitted {
+        /// The id of their job.
+        job: String,
+        /// The name of the job.
+        name: String,
+        /// The number of tasks.
+        tasks: usize,
+        /// True if an earlier run had submitted it.
+        is_adopted: bool,
+    },
+    /// It was lost on the cluster, and is submitted again.
+    Again {
+        /// Its number.
+        batch: BatchId,
+        /// The reason.
+        message: String,
+    },
+    /// A problem that people should know of and that stops nothing.
+    Warning {
+        /// The problem.
+        message: String,
+    },
     /// It ended.
     Finished(Finished),
 }
@@ -84,6 +122,11 @@ pub struct Finished {
     pub elapsed: Duration,
     /// The folder of output files, removed on drop.
     pub scratch: Option<Scratch>,
+    /// CPU and memory that it used, if its worker said so; a thread of the engine does not.
+    pub used: Option<Usage>,
+    /// The request to a cluster; `None` on this host. A task on a cluster has recorded the results that succeeded, so
+    /// their outputs are not listed here.
+    pub asked: Option<Asked>,
 }
 
 /// Sends reports; called from any thread.
@@ -104,8 +147,8 @@ impl Request {
     }
 
     /// Returns a report that all actions failed for one reason.
-    pub(super) fn failed(&self, failure: &Failure, elapsed: Duration) -> Report {
+    pub(crate) fn failed(&self, failure: &Failure, elapsed: Duration) -> Report {
         let results = self.actions.iter().map(|_| Err(failure.clone())).collect();
-        Report::Finished(Finished { batch: self.batch, results, elapsed, scratch: None })
+        Report::Finished(Finished { batch: self.batch, results, elapsed, scratch: None, used: None, asked: None })
     }
 }

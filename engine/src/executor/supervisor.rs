@@ -10,6 +10,7 @@ use super::descendants::kill_with_descendants;
 use super::failure::Failure;
 use super::protocol::{Message, STOP, StoredOutput};
 use super::request::{Report, Request, SendReport};
+use crate::usage::Usage;
 
 /// The time that a worker has to end after its results.
 const LINGER: Duration = Duration::from_secs(10);
@@ -51,12 +52,14 @@ pub(super) struct Supervisor<'a> {
     /// The time at which to kill.
     pub(super) deadline: Option<Instant>,
     pub(super) results: Option<Results>,
+    pub(super) used: Option<Usage>,
     pub(super) ended_by: Option<EndedBy>,
 }
 
 impl Supervisor<'_> {
-    /// Listens until the worker has ended and all of its output is read; returns its results, or who ended it.
-    pub(super) fn watch(mut self, notices: &Receiver<Notice>) -> Result<Results, Option<EndedBy>> {
+    /// Listens until the worker has ended and all of its output is read; returns its results, or who ended it, and
+    /// what it used.
+    pub(super) fn watch(mut self, notices: &Receiver<Notice>) -> (Result<Results, Option<EndedBy>>, Option<Usage>) {
         let (mut exited, mut output_ended) = (false, false);
         while !(exited && output_ended) {
             let notice = match self.deadline {
@@ -92,7 +95,7 @@ impl Supervisor<'_> {
                 }
             }
         }
-        self.results.ok_or(self.ended_by)
+        (self.results.ok_or(self.ended_by), self.used)
     }
 
     fn kill(&mut self) {
@@ -108,6 +111,7 @@ impl Supervisor<'_> {
             Message::Device(description) => {
                 (self.send)(Report::Device { batch: self.request.batch, description });
             }
+            Message::Used(used) => self.used = Some(used),
             // Results after the deadline are too late.
             Message::Results(results)
                 if results.len() == self.request.actions.len() && self.ended_by != Some(EndedBy::Timeout) =>

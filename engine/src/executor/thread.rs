@@ -163,6 +163,7 @@ impl Shared {
                 }
             }
         }
-        Report::Finished(Finished { batch: request.batch, results, elapsed: started.elapsed(), scratch: Some(scratch) })
+        let (batch, elapsed) = (request.batch, started.elapsed());
+        Report::Finished(Finished { batch, results, elapsed, scratch: Some(scratch), used: None, asked: None })
     }
 }

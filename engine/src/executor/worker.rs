@@ -7,6 +7,7 @@ use std::process::{self, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Instant;
 
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, killpg};
@@ -19,6 +20,7 @@ use super::failure::Failure;
 use super::panic::{self, Print};
 use super::protocol::{Message, STOP, StoredOutput, WorkerRequest};
 use crate::stage::{Context, Output, Progress, Stage, StageError};
+use crate::usage::Usage;
 
 /// Runs the one request on standard input: the whole of the hidden subcommand that a
 /// [`ProcessExecutor`](super::ProcessExecutor) starts.
@@ -62,6 +64,7 @@ fn serve(
     output: impl Write + Send,
     orphaned: fn(),
 ) -> ExitCode {
+    let started = Instant::now();
     let mut input = BufReader::new(input);
     let mut line = String::new();
     let request: WorkerRequest = match input.read_line(&mut line).map(|_| serde_json::from_str(&line)) {
@@ -85,8 +88,10 @@ fn serve(
     }
     let output = Mutex::new(output);
     let results = run(*stage, &request, &stopped, &output);
-    // If the engine is gone, nobody is left to report an error to.
-    let _ = Message::Results(results).write(&mut *output.lock().unwrap_or_else(PoisonError::into_inner));
+    for message in [Message::Used(Usage::of_this_process(started)), Message::Results(results)] {
+        // If the engine is gone, nobody is left to report an error to.
+        let _ = message.write(&mut *output.lock().unwrap_or_else(PoisonError::into_inner));
+    }
     ExitCode::SUCCESS
 }
 

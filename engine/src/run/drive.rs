@@ -21,16 +21,19 @@ use orchestrate_cache::{
 };
 
 use super::action::{ActionMaker, Lost};
+use super::elsewhere::ClusterOptions;
 use super::executors::Executors;
 use super::lookup::{Lookup, Lookups};
 use super::options::{RunOptions, Stop};
 use super::origin::{self, Inquiry};
 use super::prepare;
 use super::publications::Publications;
-use super::record::{Provenance, record};
+use super::record::{Named, Provenance, record};
+use super::remote;
 use super::summary::{NodeFailure, RunError, Summary};
 use super::telling::Teller;
 use super::trust;
+use crate::cluster::submission_key;
 use crate::event::{Event, Hits, Made, Reporter, RunStarted, now_ms};
 use crate::executor::{Failure, Finished, Report, Request, Verdict};
 use crate::known::Outputs;
@@ -38,10 +41,11 @@ use crate::node::{NodeId, NodeName};
 use crate::observe::Observed;
 use crate::plan::Plan;
 use crate::publish::Publisher;
-use crate::runlog::History;
+use crate::runlog::{Durations, History};
 use crate::schedule::{Batch, BatchId, Capacity, NodeState, Scheduler, SlotId};
 use crate::selection::Selection;
 use crate::stage::{StageError, Weight};
+use crate::usage::{Asked, Usage};
 
 /// The least interval between two lookups of deferred nodes, and the longest between two calls of listeners.
 const TICK: Duration = Duration::from_millis(100);
@@ -51,6 +55,13 @@ const JOBS_WITHOUT_A_WARNING: usize = 8;
 
 /// The number of runs whose durations estimate those of this one.
 const RUNS_FOR_ESTIMATE: usize = 20;
+
+/// The time in which the results of a task on another machine must show themselves: a file server shows files late.
+const SHOWN_LATE: Duration = Duration::from_secs(60);
+
+/// The failure of a node whose results do not.
+const UNSEEN: &str = "its task on the cluster recorded the result, which cannot be seen here: does the cluster have the \
+                      same filesystem as this machine at the store's folder?";
 
 /// The most tables whose digests the log keeps.
 const TABLES_LOGGED: usize = 16;
@@ -101,6 +112,8 @@ pub(super) struct Drive<'a, 'l, 'r> {
     /// Nodes from their start until they have a durable result.
     pending: HashMap<NodeId, Pending>,
     active: HashMap<BatchId, ActiveBatch>,
+    /// Ended batches of a cluster whose results are not seen yet, with the time of their end.
+    late: Vec<(Finished, Instant)>,
     /// Nodes whose deferral was reported.
     deferred: HashSet<NodeId>,
     failures: Vec<NodeFailure>,
@@ -112,6 +125,7 @@ pub(super) struct Drive<'a, 'l, 'r> {
     stopping: bool,
     /// True once durations of earlier runs were read; a run without misses needs none.
     estimated: bool,
+    durations: Durations,
     /// The time of the latest lookup of deferred nodes.
     rechecked: Instant,
     /// Set while this run can only wait for other processes.
@@ -130,13 +144,15 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
     ) -> Result<Self, RunError> {
         let asks_for_memory = plan.spec.stages.iter().any(|stage| stage.resources.memory_bytes.is_some());
         let threads_asked = || {
-            let heavy = selection.nodes().iter().filter(|id| plan.stage(**id).kind.facts().weight == Weight::Heavy);
+            let is_here = |id: &NodeId| options.cluster.as_ref().is_none_or(|cluster| !cluster.takes(plan.stage(*id)));
+            let is_heavy = |id: &NodeId| plan.stage(*id).kind.facts().weight == Weight::Heavy;
+            let heavy = selection.nodes().iter().filter(|id| is_heavy(id) && is_here(id));
             heavy.map(|id| plan.spec.stages[plan.stage(*id).declared].resources.threads.unwrap_or(1)).sum()
         };
         let capacity =
             Capacity::of_machine(options.jobs, options.devices.clone(), asks_for_memory).bounded(threads_asked);
         let (threads, cores) = (capacity.threads, capacity.cores);
-        let scheduler = prepare::scheduler(plan, selection, capacity)?;
+        let scheduler = prepare::scheduler(plan, selection, capacity, options.cluster.as_ref())?;
         // Before anything runs, as a folder may belong to another study.
         let publisher = Publisher::open(plan, store, |id| selection.contains(id))?;
         let mut teller = Teller::new(&store.runs_dir(), listeners);
@@ -165,17 +181,19 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             scheduler,
             lookups: Lookups::new(plan, observed, store, &options.forced),
             actions: ActionMaker::new(plan, observed, store),
-            executors: Executors::new(store, options, threads),
+            executors: Executors::new(store, options, threads, &plan.spec.root),
             publications: Publications::new(plan, publisher),
             teller,
             pending: HashMap::new(),
             active: HashMap::new(),
+            late: Vec::new(),
             deferred: HashSet::new(),
             failures: Vec::new(),
             inquiry: Inquiry::new(),
             devices_used: HashSet::new(),
             stopping: false,
             estimated: false,
+            durations: Durations::default(),
             rechecked: Instant::now(),
             waiting: None,
             started: Instant::now(),
@@ -195,6 +213,10 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             .into_iter()
             .chain(self.store.warn_of_rivals())
             .for_each(|text| self.teller.warn(text));
+        if let Some(remote) = &self.options.remote {
+            remote::finish(remote, &mut self.teller);
+        }
+        let remote = self.options.remote.as_ref().and_then(|remote| remote.counts());
         let counts = self.scheduler.counts();
         trust::notes(self.store, counts.ran > 0).into_iter().for_each(|note| self.teller.warn(note));
         let found = self.inquiry.finish();
@@ -204,7 +226,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         let published = self.publications.folders();
         let elapsed_ms = milliseconds(self.started.elapsed());
         let made = self.made(&tables, &published);
-        self.teller.report(Event::RunFinished { counts, elapsed_ms, made });
+        self.teller.report(Event::RunFinished { counts, elapsed_ms, made, remote });
         Ok(Summary {
             run: self.teller.run().clone(),
             counts,
@@ -215,6 +237,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             tables,
             published,
             unpublished: self.publications.failures,
+            remote,
         })
     }
 
@@ -243,17 +266,26 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             for report in self.executors.reports(TICK) {
                 self.handle(report, &mut recorded)?;
             }
+            self.find_late(&mut recorded)?;
             self.settle(recorded)?;
             self.recheck()?;
             let found = self.inquiry.poll();
             found.into_iter().for_each(|found| self.teller.report(Event::Surroundings(found)));
             self.store.take_warnings().into_iter().for_each(|warning| self.teller.warn(warning));
+            if let Some(remote) = &self.options.remote {
+                remote::tell(remote, &mut self.teller);
+            }
             self.teller.tick();
         }
     }
 
     fn name(&self, id: NodeId) -> NodeName {
         self.plan.name(id)
+    }
+
+    /// Returns the cluster on which a node runs, if it does not run here.
+    fn cluster_of(&self, id: NodeId) -> Option<&'a ClusterOptions> {
+        self.options.cluster.as_ref().filter(|cluster| cluster.takes(self.plan.stage(id)))
     }
 
     fn slot(&self, id: NodeId) -> SlotId {
@@ -272,6 +304,11 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             if rest.is_empty() {
                 self.tell_hits()?;
                 return Ok(());
+            }
+            if let Some(remote) = &self.options.remote {
+                // The hits so far need not wait for it.
+                self.tell_hits()?;
+                remote::look_up(remote, self.store, &mut self.lookups, &mut rest, &mut self.teller)?;
             }
             self.publications.publish_hits(&mut rest, &mut self.lookups.known, &mut self.teller);
             for Lookup { id, key, hit } in rest {
@@ -292,6 +329,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             let durations = History::new(self.store.runs_dir()).makes_summaries_again().durations(RUNS_FOR_ESTIMATE);
             let (plan, selection) = (self.plan, self.selection);
             self.scheduler.set_estimates(|slot| prepare::estimate_ms(plan, selection.node(slot), Some(&durations)));
+            self.durations = durations;
         }
         self.scheduler.miss(self.slot(id));
     }
@@ -356,8 +394,10 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
                 ours.push(id);
                 continue;
             }
-            // To compute a light node twice costs less than a claim for other hosts.
+            // To compute a light node twice costs less than a claim for other hosts. A task on a cluster takes the lease
+            // of the key itself.
             let lease = match self.plan.stage(id).kind.facts().weight {
+                _ if self.cluster_of(id).is_some() => self.store.try_lease_across_hosts(&submission_key(&key))?,
                 Weight::Heavy => self.store.try_lease_across_hosts(&key)?,
                 Weight::Light => self.store.try_lease(&key)?,
             };
@@ -508,6 +548,12 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         let log = (facts.weight == Weight::Heavy).then(|| self.teller.node_log(&node));
         let device = self.scheduler.device(&batch.grant);
         let stamps = self.store.trust().stamps();
+        let cluster = self.cluster_of(first).map(|cluster| {
+            let preimages = runnable.iter().map(|id| self.pending[id].preimage.clone());
+            let preimages = preimages.map(|preimage| preimage.expect("it was made when the node started")).collect();
+            let forced = runnable.iter().filter(|id| self.lookups.is_forced(**id)).map(|id| self.pending[id].key);
+            cluster.on_cluster(self.plan, &runnable, preimages, forced.collect(), &self.durations)
+        });
         let request = Request {
             batch: batch.id,
             stage: stage.kind,
@@ -521,11 +567,12 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             checkpoint_stamp: if let Stamps::With(stamp) = stamps { Some(stamp) } else { None },
             log: log.clone(),
             log_max_bytes: self.options.log_max_bytes,
+            cluster,
         };
         self.teller.report(Event::NodeStarted { node, key, members: runnable.len(), log: log.clone() });
         self.active.insert(batch.id, ActiveBatch { nodes: runnable, device, log });
         self.lookups.touch_if_due();
-        self.executors.start(request)?;
+        self.executors.start(request, self.teller.run())?;
         Ok(())
     }
 
@@ -545,16 +592,81 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
                     self.teller.report(Event::DeviceUsed { device: description });
                 }
             }
+            Report::Submitted { job, name, tasks, is_adopted } => {
+                self.teller.report(Event::JobSubmitted { job, name, tasks, is_adopted });
+            }
+            Report::Again { batch, message } => {
+                if let Some(id) = self.active.get(&batch).and_then(|active| active.nodes.first()) {
+                    self.teller.report(Event::NodeRetried { node: self.plan.name(*id), cause: message });
+                }
+            }
+            Report::Warning { message } => self.teller.warn(message),
+            Report::Finished(finished) if finished.asked.is_some() => {
+                self.find_stored(finished, Instant::now(), recorded)?
+            }
             Report::Finished(finished) => self.record_batch(finished, recorded)?,
         }
         Ok(())
     }
 
+    /// Looks up the results of a batch that tasks on a cluster have recorded. The file server may show them late; then
+    /// they are looked up again later.
+    fn find_stored(
+        &mut self,
+        finished: Finished,
+        since: Instant,
+        recorded: &mut Vec<Recorded>,
+    ) -> Result<(), StoreError> {
+        let Some(active) = self.active.get(&finished.batch) else { return Ok(()) };
+        let done = active.nodes.iter().zip(&finished.results).filter(|(_, result)| result.is_ok());
+        let done: Vec<_> = done.map(|(id, _)| (*id, self.pending[id].key)).collect();
+        self.store.refresh()?;
+        for (id, _) in &done {
+            self.lookups.take_forced(*id);
+        }
+        let missing: Vec<_> = self.lookups.look_up(&done)?.into_iter().filter(|lookup| !lookup.hit).collect();
+        if !missing.is_empty() && since.elapsed() < SHOWN_LATE {
+            self.late.push((finished, since));
+            return Ok(());
+        }
+        let Finished { batch, results, elapsed, used, asked, .. } = finished;
+        let active = self.active.remove(&batch).expect("it was found above");
+        let elapsed_ms = milliseconds(elapsed) / u64::try_from(active.nodes.len()).unwrap_or(1).max(1);
+        self.report_use(&active, used, asked);
+        for (id, result) in active.nodes.iter().copied().zip(results) {
+            let unseen = || Failure::NotStarted { message: UNSEEN.to_owned() };
+            let failure = result.err().or_else(|| missing.iter().any(|lookup| lookup.id == id).then(unseen));
+            match failure {
+                Some(failure) => self.handle_failure(id, &failure, &active, elapsed_ms),
+                None => {
+                    let outputs = self.lookups.known.outputs(id).expect("it was just looked up");
+                    recorded.push(Recorded { id, outputs, elapsed_ms });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn report_use(&mut self, active: &ActiveBatch, used: Option<Usage>, asked: Option<Asked>) {
+        if let Some(used) = used {
+            let (node, members) = (self.name(active.nodes[0]), active.nodes.len());
+            self.teller.report(Event::BatchUsed { node, members, used, asked });
+        }
+    }
+
+    /// Looks up results again that a file server shows late.
+    fn find_late(&mut self, recorded: &mut Vec<Recorded>) -> Result<(), StoreError> {
+        std::mem::take(&mut self.late)
+            .into_iter()
+            .try_for_each(|(finished, since)| self.find_stored(finished, since, recorded))
+    }
+
     /// Records the results of a batch that has ended, and handles its failures.
     fn record_batch(&mut self, finished: Finished, recorded: &mut Vec<Recorded>) -> Result<(), StoreError> {
-        let Finished { batch, results, elapsed, scratch } = finished;
+        let Finished { batch, results, elapsed, scratch, used, asked } = finished;
         let active = self.active.remove(&batch).expect("a batch finishes once");
         let elapsed_ms = milliseconds(elapsed) / u64::try_from(active.nodes.len()).unwrap_or(1).max(1);
+        self.report_use(&active, used.filter(|_| results.iter().any(Result::is_ok)), asked);
         let done = active.nodes.iter().zip(&results).filter(|(_, result)| result.is_ok()).map(|(id, _)| *id);
         let ours = self.confirm(done.collect())?;
         for (id, result) in active.nodes.iter().copied().zip(results) {
@@ -573,7 +685,9 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
                 self.store.forget_result(&key);
             }
             let provenance = Provenance { run: self.teller.run(), device: &active.device, elapsed_ms };
-            let outputs = record(self.plan, self.store, id, key, &preimage, outputs, &provenance)?;
+            let node = self.plan.name(id);
+            let named = Named { node: node.as_str(), kind: self.plan.stage(id).kind.facts().kind };
+            let outputs = record(self.store, named, key, &preimage, outputs, &provenance)?;
             recorded.push(Recorded { id, outputs, elapsed_ms });
         }
         // Files that the store did not take over are removed with the scratch folder.
@@ -601,6 +715,9 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             nodes.push((*id, key));
         }
         fault::between("results are durable, not published");
+        if let Some(remote) = &self.options.remote {
+            remote.add(&nodes.iter().map(|(_, key)| *key).collect::<Vec<_>>());
+        }
         self.publications.publish_new(&nodes, &self.lookups.known, &mut self.teller);
         for (Recorded { id, outputs, elapsed_ms }, (_, key)) in recorded.into_iter().zip(nodes) {
             fault::between("a result is durable, not reported");

@@ -1,6 +1,6 @@
 //! The executors of a run, started when the first node is to run; a run of hits needs none.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -8,9 +8,11 @@ use std::time::Duration;
 use orchestrate_cache::{Store, StoreError, disk};
 
 use super::options::RunOptions;
+use crate::cluster::{ClusterExecutor, Setting};
 use crate::executor::{
     Executor, ProcessExecutor, Report, Request, ScratchRoot, SendReport, ThreadExecutor, report_channel,
 };
+use crate::runlog::RunId;
 use crate::schedule::cores;
 use crate::stage::Weight;
 
@@ -20,9 +22,11 @@ pub(super) struct Executors<'a> {
     options: &'a RunOptions,
     /// CPU threads that light nodes may use.
     threads: usize,
+    root: &'a Path,
     send: SendReport,
     reports: Receiver<Report>,
     started: Option<Started>,
+    cluster: Option<ClusterExecutor>,
 }
 
 struct Started {
@@ -44,13 +48,28 @@ impl Drop for ScratchDir {
 }
 
 impl<'a> Executors<'a> {
-    pub(super) fn new(store: &'a Store, options: &'a RunOptions, threads: usize) -> Self {
+    /// Returns executors that are not started yet, for a project with this root.
+    pub(super) fn new(store: &'a Store, options: &'a RunOptions, threads: usize, root: &'a Path) -> Self {
         let (send, reports) = report_channel();
-        Self { store, options, threads, send, reports, started: None }
+        Self { store, options, threads, root, send, reports, started: None, cluster: None }
     }
 
-    /// Starts a batch and returns at once.
-    pub(super) fn start(&mut self, request: Request) -> Result<(), StoreError> {
+    /// Starts a batch of a run and returns at once.
+    pub(super) fn start(&mut self, request: Request, run: &RunId) -> Result<(), StoreError> {
+        if request.cluster.is_some() {
+            let options = self.options.cluster.as_ref().expect("BUG: only a run on a cluster sends batches there");
+            let setting = || Setting {
+                cluster: options.cluster.clone(),
+                run: run.as_str().to_owned(),
+                root: self.root.to_owned(),
+                jobs_dir: self.store.jobs_dir(),
+                program: options.program.clone(),
+                is_to_cancel: Arc::clone(&options.is_to_cancel),
+            };
+            let send = || Arc::clone(&self.send);
+            self.cluster.get_or_insert_with(|| ClusterExecutor::new(setting(), send())).start(request);
+            return Ok(());
+        }
         if self.started.is_none() {
             let scratch_dir = ScratchDir(self.store.scratch()?.keep());
             let scratch = ScratchRoot::new(&scratch_dir.0);
@@ -79,6 +98,7 @@ impl<'a> Executors<'a> {
             started.light.stop();
             started.heavy.stop();
         }
+        self.cluster.iter().for_each(Executor::stop);
     }
 
     /// Kills all workers.
@@ -86,5 +106,6 @@ impl<'a> Executors<'a> {
         if let Some(started) = &self.started {
             started.heavy.kill();
         }
+        self.cluster.iter().for_each(Executor::kill);
     }
 }

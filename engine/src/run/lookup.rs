@@ -105,6 +105,11 @@ impl<'a> Lookups<'a> {
         lookups
     }
 
+    /// Returns whether a node is forced to run.
+    pub(super) fn is_forced(&self, id: NodeId) -> bool {
+        self.forced.contains(&id)
+    }
+
     /// Returns whether a node was forced to run. From then on it is looked up like any other.
     pub(super) fn take_forced(&mut self, id: NodeId) -> bool {
         self.forced.remove(&id)

@@ -13,6 +13,7 @@
 
 mod action;
 mod drive;
+mod elsewhere;
 mod executors;
 mod lookup;
 mod options;
@@ -20,6 +21,7 @@ mod origin;
 mod prepare;
 mod publications;
 mod record;
+mod remote;
 mod summary;
 mod telling;
 mod trust;
@@ -32,7 +34,9 @@ use crate::plan::Plan;
 
 pub use crate::selection::Selection;
 pub use action::{ActionMaker, Lost};
+pub use elsewhere::ClusterOptions;
 pub use options::{FindTables, Invocation, RunOptions, Stop};
+pub(crate) use record::{Named, Provenance, record};
 pub use summary::{NodeFailure, RunError, Summary};
 pub use trust::passed_over;
 
@@ -46,5 +50,9 @@ pub fn run(
     listeners: &mut [&mut dyn Reporter],
     stop: &Stop,
 ) -> Result<Summary, RunError> {
-    drive::Drive::new(plan, observed, store, selection, options, listeners)?.drive(stop)
+    let mut drive = || drive::Drive::new(plan, observed, store, selection, options, listeners)?.drive(stop);
+    match &options.remote {
+        Some(remote) => remote::beside(remote, store, drive),
+        None => drive(),
+    }
 }

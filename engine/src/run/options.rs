@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use orchestrate_cache::remote::Remote;
 use orchestrate_cache::{OutputDigest, Store};
 
+use super::elsewhere::ClusterOptions;
 use crate::executor::WorkerCommand;
 use crate::known::KnownOutputs;
 use crate::node::NodeId;
@@ -36,6 +38,10 @@ pub struct RunOptions {
     pub find_tables: Option<FindTables>,
     /// The command that asks for the run, for its log.
     pub invocation: Invocation,
+    /// The bucket or folder behind the store, if the project has one.
+    pub remote: Option<Arc<Remote>>,
+    /// The cluster on which heavy nodes run; without one they run on this machine.
+    pub cluster: Option<ClusterOptions>,
 }
 
 /// Finds the outputs that people see as tables, among those that are known.

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
+use super::elsewhere::ClusterOptions;
 use crate::diagnostic::{Diagnostic, SpecError};
 use crate::node::NodeId;
 use crate::plan::{Plan, PlannedStage};
+use crate::resources::Resources;
 use crate::runlog::Durations;
 use crate::schedule::{Capacity, Class, Demand, Scheduler};
 use crate::selection::Selection;
@@ -15,10 +17,19 @@ const LIGHT_MS: u32 = 5;
 const HEAVY_MS: u32 = 10_000;
 
 /// Sets up the scheduler for the selected nodes. Errors: a stage that asks for more than this machine has.
-pub(super) fn scheduler(plan: &Plan, selection: &Selection, capacity: Capacity) -> Result<Scheduler, SpecError> {
+pub(super) fn scheduler(
+    plan: &Plan,
+    selection: &Selection,
+    capacity: Capacity,
+    cluster: Option<&ClusterOptions>,
+) -> Result<Scheduler, SpecError> {
     let class = |stage: &PlannedStage| {
         let declared = &plan.spec.stages[stage.declared];
         let facts = stage.kind.facts();
+        if cluster.is_some_and(|cluster| cluster.takes(stage)) {
+            let resources = Resources { threads: Some(0), memory_bytes: None, gpu: None };
+            return Ok(Class { resources, weight: facts.weight });
+        }
         let resources = capacity.resolve(&declared.resources, facts.device.is_some()).map_err(|error| {
             let message = format!("stage `{}` can never run: {error}", declared.name.get_ref());
             let diagnostic = Diagnostic::error(message)
@@ -89,7 +100,7 @@ mod tests {
         let selection = Selection::all(&plan);
         let devices = names.iter().map(|name| (*name).to_owned()).collect();
         let capacity = Capacity { threads: 16, cores: 16, memory_bytes: None, devices };
-        let mut scheduler = scheduler(&plan, &selection, capacity).expect("it can be scheduled");
+        let mut scheduler = scheduler(&plan, &selection, capacity, None).expect("it can be scheduled");
         loop {
             let ready = scheduler.take_ready();
             if ready.is_empty() {
@@ -146,7 +157,7 @@ mod tests {
         let plan = plan(STUDY, &[]).expect("the study is valid");
         let selection = Selection::all(&plan);
         let capacity = Capacity { threads: 16, cores: 16, memory_bytes: None, devices: vec!["cuda:0".to_owned()] };
-        let mut scheduler = scheduler(&plan, &selection, capacity).expect("it can be scheduled");
+        let mut scheduler = scheduler(&plan, &selection, capacity, None).expect("it can be scheduled");
         let dataset = scheduler.take_ready();
         dataset.iter().for_each(|slot| scheduler.miss(*slot));
         let batch = scheduler.next_batch().expect("the data set runs");

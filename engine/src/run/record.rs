@@ -4,26 +4,30 @@ use orchestrate_cache::{ActionKey, ActionResult, Preimage, Producer, PutContent,
 
 use crate::event::now_ms;
 use crate::known::Outputs;
-use crate::node::NodeId;
-use crate::plan::Plan;
 use crate::runlog::RunId;
 use crate::stage::{Content, Output};
 
 /// Facts that are recorded beside the outputs.
-pub(super) struct Provenance<'a> {
-    pub(super) run: &'a RunId,
-    pub(super) device: &'a str,
-    pub(super) elapsed_ms: u64,
+pub(crate) struct Provenance<'a> {
+    pub(crate) run: &'a RunId,
+    pub(crate) device: &'a str,
+    pub(crate) elapsed_ms: u64,
+}
+
+/// The node of a result, and the kind of its stage.
+#[derive(Clone, Copy)]
+pub(crate) struct Named<'a> {
+    pub(crate) node: &'a str,
+    pub(crate) kind: &'a str,
 }
 
 /// Puts outputs and result into the store; durable after the next commit.
 ///
 /// Outputs are those that the stage declares, in that order, as executors check. Returns the outputs that are recorded
 /// for the key: those of an earlier producer, if there was one.
-pub(super) fn record(
-    plan: &Plan,
+pub(crate) fn record(
     store: &Store,
-    id: NodeId,
+    named: Named<'_>,
     key: ActionKey,
     preimage: &Preimage,
     outputs: Vec<Output>,
@@ -38,8 +42,8 @@ pub(super) fn record(
     let result = ActionResult {
         outputs: digests,
         preimage,
-        node: plan.name(id).to_string(),
-        kind: plan.stage(id).kind.facts().kind.to_owned(),
+        node: named.node.to_owned(),
+        kind: named.kind.to_owned(),
         run: provenance.run.as_str().to_owned(),
         elapsed_ms: provenance.elapsed_ms,
         recorded_ms: now_ms(),

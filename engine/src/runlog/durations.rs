@@ -1,4 +1,4 @@
-//! Durations of nodes, for estimates.
+//! Durations of nodes and needs of stages, for estimates.
 
 use std::collections::HashMap;
 use std::io;
@@ -8,6 +8,7 @@ use orchestrate_cache::{disk, is_sealed, sealed};
 use serde::{Deserialize, Serialize};
 
 use crate::node::NodeName;
+use crate::usage::{Needs, Usage};
 
 /// The shortest duration that is kept for a node by itself. Shorter ones are many, and the mean of the stage is as
 /// good.
@@ -15,13 +16,16 @@ const SHORT_MS: u64 = 100;
 /// The largest size of a file that is read.
 const BYTES_MAX: u64 = 1 << 30;
 
-/// Durations of nodes, for estimates.
+/// Durations of nodes and needs of stages, for estimates.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Durations {
     /// In milliseconds.
     by_node: HashMap<String, u64>,
     /// Sum in milliseconds, and count.
     by_stage: HashMap<String, (u64, u64)>,
+    /// Of stages in worker processes; nothing in files of earlier versions.
+    #[serde(default, skip_serializing_if = "HashMap::is_empty")]
+    needs: HashMap<String, Needs>,
 }
 
 impl Durations {
@@ -34,6 +38,11 @@ impl Durations {
         let (sum_ms, count) = self.by_stage.entry(node.stage().to_owned()).or_default();
         *sum_ms = sum_ms.saturating_add(elapsed_ms);
         *count = count.saturating_add(1);
+    }
+
+    /// Adds what one batch of the current run used.
+    pub(super) fn add_used(&mut self, node: &NodeName, members: usize, used: &Usage) {
+        self.needs.entry(node.stage().to_owned()).or_default().add(members, used);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -50,6 +59,9 @@ impl Durations {
             *sum = sum.saturating_add(sum_ms);
             *all = all.saturating_add(count);
         }
+        for (stage, needs) in earlier.needs {
+            self.needs.entry(stage).or_default().join(&needs);
+        }
     }
 
     /// Returns the latest duration of a node, else the mean of its stage.
@@ -60,6 +72,11 @@ impl Durations {
     /// Returns the mean over the nodes of a stage.
     pub fn stage_mean_ms(&self, stage: &str) -> Option<u64> {
         self.by_stage.get(stage).map(|(sum_ms, count)| sum_ms.checked_div(*count).unwrap_or(0))
+    }
+
+    /// Returns the greatest needs of a stage; `None` if no run measured them.
+    pub fn needs(&self, stage: &str) -> Option<Needs> {
+        self.needs.get(stage).copied()
     }
 
     /// Writes the durations to a file, unless there are none.
@@ -105,5 +122,8 @@ mod tests {
         read.extend(Durations::read(&path).expect("it was just written"));
         assert_eq!(read.estimate_ms(&score(2)), Some(300), "the newer one holds");
         assert_eq!(read.estimate_ms(&score(1)), Some((300 + 10 + 400) / 3));
+        let of_an_earlier_version = sealed(&json!({ "by_node": {}, "by_stage": { "score": [5, 1] } }));
+        std::fs::write(&path, of_an_earlier_version).expect("the folder is writable");
+        assert_eq!(Durations::read(&path).and_then(|read| read.stage_mean_ms("score")), Some(5));
     }
 }

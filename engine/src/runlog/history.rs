@@ -121,7 +121,7 @@ impl History {
         file.take(END_BYTES).read_to_end(&mut end)?;
         let last = end.strip_suffix(b"\n").and_then(|end| end.rsplit(|byte| *byte == b'\n').next());
         Ok(match last.map(serde_json::from_slice) {
-            Some(Ok(TimedEvent { event: Event::RunFinished { counts, elapsed_ms, made }, .. })) => {
+            Some(Ok(TimedEvent { event: Event::RunFinished { counts, elapsed_ms, made, .. }, .. })) => {
                 Some(Finished { counts, elapsed_ms, made })
             }
             _ => None,
@@ -304,9 +304,16 @@ struct Ran {
 
 fn durations_in(text: &str) -> Durations {
     let mut durations = Durations::default();
-    for line in lines(text).filter(|line| line.contains(r#""event":"node_ran""#)) {
-        if let Ok(Ran { node, elapsed_ms }) = serde_json::from_str(line) {
-            durations.add(&node, elapsed_ms);
+    for line in lines(text) {
+        if line.contains(r#""event":"node_ran""#) {
+            if let Ok(Ran { node, elapsed_ms }) = serde_json::from_str(line) {
+                durations.add(&node, elapsed_ms);
+            }
+        } else if line.contains(r#""event":"batch_used""#)
+            && let Ok(TimedEvent { event: Event::BatchUsed { node, members, used, .. }, .. }) =
+                serde_json::from_str(line)
+        {
+            durations.add_used(&node, members, &used);
         }
     }
     durations
@@ -339,6 +346,7 @@ mod tests {
     use crate::event::{Counts, Reporter};
     use crate::node::Point;
     use crate::runlog::RunLog;
+    use crate::usage::{Needs, Usage};
     use orchestrate_cache::Digest;
     use serde_json::json;
     use std::io::Write;
@@ -476,7 +484,7 @@ mod tests {
             tables: vec![("table".to_owned(), orchestrate_cache::OutputDigest(Digest::of(b"t")))],
             ..Made::default()
         };
-        let end = Event::RunFinished { counts, elapsed_ms: 7, made: made.clone() };
+        let end = Event::RunFinished { counts, elapsed_ms: 7, made: made.clone(), remote: None };
         let run = write_run(runs.path(), vec![ran(score(1), 1, 5), end]);
         let killed = write_run(runs.path(), vec![ran(score(1), 1, 5)]);
         let history = History::new(runs.path());
@@ -509,12 +517,33 @@ mod tests {
     }
 
     #[test]
+    fn needs_of_a_stage_are_the_greatest_of_recent_runs() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        let summary =
+            || Event::RunFinished { counts: Counts::default(), elapsed_ms: 1, made: Default::default(), remote: None };
+        let used = |peak_bytes, wall_ms| Event::BatchUsed {
+            node: score(1),
+            members: 2,
+            used: Usage { cpu_ms: 4, peak_bytes, wall_ms },
+            asked: None,
+        };
+        // Of a run with a summary, of a killed one, and of a version that measured nothing.
+        write_run(runs.path(), vec![used(9, 3), ran(score(1), 1, 3), summary()]);
+        write_run(runs.path(), vec![used(7, 5), ran(score(1), 1, 5)]);
+        write_run(runs.path(), vec![ran(score(1), 1, 5), summary()]);
+        let durations = History::new(runs.path()).durations(9);
+        let needs = Needs { batches: 2, peak_bytes: 9, batch_ms: 5, members: 2, cpu_ms: 8, wall_ms: 8 };
+        assert_eq!((durations.needs("score"), durations.needs("train")), (Some(needs), None));
+    }
+
+    #[test]
     fn damaged_durations_are_made_again_from_the_events_by_whoever_may_write() {
         let runs = tempfile::tempdir().expect("a temporary folder");
         let summary = Event::RunFinished {
             counts: Counts { nodes: 1, ran: 1, ..Counts::default() },
             elapsed_ms: 1,
             made: Default::default(),
+            remote: None,
         };
         let run = write_run(runs.path(), vec![ran(score(1), 1, 200), summary]);
         let path = runs.path().join(run.as_str()).join(DURATIONS);
@@ -534,6 +563,7 @@ mod tests {
             counts: Counts { nodes: 1, ran, ..Counts::default() },
             elapsed_ms: 1,
             made: Default::default(),
+            remote: None,
         };
         write_run(runs.path(), vec![ran(score(1), 1, 10), summary(1)]);
         for _ in 0..3 {

@@ -92,6 +92,10 @@ impl RunLog {
                 self.durations.add(node, *elapsed_ms);
                 Ok(())
             }
+            Event::BatchUsed { node, members, used, .. } => {
+                self.durations.add_used(node, *members, used);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -228,6 +232,7 @@ mod tests {
             counts: Default::default(),
             elapsed_ms: 1,
             made: Default::default(),
+            remote: None,
         }));
         log.report(&TimedEvent::now(warning("a")));
         assert!(log.take_warning().expect("there is a reason").contains("No space left"));

@@ -22,7 +22,7 @@ pub(crate) struct Batch {
 /// The resources that a batch holds until it ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Grant {
-    /// CPU threads, at least 1.
+    /// CPU threads of this machine, at least 1; 0 for a batch that runs on another one.
     pub(crate) threads: usize,
     /// Memory in bytes; 0 if none was asked for.
     pub(super) memory_bytes: u64,

@@ -6,7 +6,7 @@ use crate::stage::Weight;
 /// The needs of one kind of node while it runs; usually there is one class per stage.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Class {
-    /// The resources that were asked for.
+    /// The resources that were asked for; 0 threads if the node runs on another machine.
     pub(crate) resources: Resources,
     /// Thread or worker process. By default a light node takes one thread, and a heavy node a fair share of those that
     /// are free.

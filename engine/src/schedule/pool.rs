@@ -45,15 +45,22 @@ impl Need {
         };
         Self {
             is_heavy,
-            threads: resources.threads.or(default).map(|threads| threads.clamp(1, capacity.threads)),
+            threads: resources.threads.or(default).map(|threads| threads.min(capacity.threads)),
             memory_bytes: resources.memory_bytes.unwrap_or(0),
             devices,
         }
     }
 
+    /// Returns whether it needs a thread of this machine.
+    pub(super) fn uses_threads(&self) -> bool {
+        self.threads != Some(0)
+    }
+
     /// Returns whether it needs a resource of a marked kind.
     pub(super) fn uses(&self, marked: Lack) -> bool {
-        marked.threads || (marked.memory && self.memory_bytes > 0) || (marked.devices && self.devices != Share::None)
+        (marked.threads && self.uses_threads())
+            || (marked.memory && self.memory_bytes > 0)
+            || (marked.devices && self.devices != Share::None)
     }
 }
 
@@ -132,7 +139,7 @@ impl Pool {
 
     /// Takes the resources of a node, with that many threads; none of them may be short.
     pub(super) fn acquire(&mut self, need: &Need, threads: usize) -> Grant {
-        debug_assert!(!self.lack(need).any() && (1..=self.threads).contains(&threads));
+        debug_assert!(!self.lack(need).any() && threads <= self.threads);
         let devices: Vec<_> = match need.devices {
             Share::None => Vec::new(),
             Share::Fraction(part) => {

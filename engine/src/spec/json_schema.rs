@@ -1,4 +1,4 @@
-//! The form of a spec and of a project file as JSON Schema, for editors: completion, descriptions, errors while typing.
+//! The form of a spec as JSON Schema, for editors: completion, descriptions, errors while typing.
 //!
 //! Draft 7, which the language servers of TOML and of VS Code read. It is wider than [`load`](super::load): what a
 //! spec extends or an axis binds is not known here, so no param is required.
@@ -85,40 +85,10 @@ pub fn spec_schema(kinds: &[&dyn Stage]) -> Json {
     })
 }
 
-/// Returns the schema of `orchestrate.toml`.
-pub fn project_schema() -> Json {
-    let text = |about: &str, example: &str| json!({ "type": "string", "description": about, "examples": [example] });
-    let keys = json!({
-        "type": "object",
-        "description": "The signers whose results count; those of all others are passed over.",
-        "properties": { "keys": texts("Public keys, as `orchestrate store keygen` prints them.") },
-        "required": ["keys"],
-        "additionalProperties": false,
-    });
-    json!({
-        "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "orchestrate project",
-        "description": "The file that marks the root of a project and limits its store. See docs/store.md.",
-        "type": "object",
-        "properties": { "store": {
-            "type": "object",
-            "description": "Limits of the store; without them nothing is ever deleted.",
-            "properties": {
-                "max_size": text("The least recently used results go until the rest needs at most this.", "200 GB"),
-                "max_age": text("Results unused for longer go.", "90 days"),
-                "log_max_size": text("The log of a node keeps at most this; default 64 MiB.", "100 MB"),
-                "trust": keys,
-            },
-            "additionalProperties": false,
-        } },
-        "additionalProperties": false,
-    })
-}
-
 /// Names of axes and stages.
-const NAME: &str = "^[A-Za-z0-9_-]+$";
+pub(super) const NAME: &str = "^[A-Za-z0-9_-]+$";
 
-fn texts(about: &str) -> Json {
+pub(super) fn texts(about: &str) -> Json {
     json!({ "type": "array", "items": { "type": "string" }, "description": about })
 }
 

@@ -3,6 +3,7 @@
 //! The plan checks params and ports, as only the kinds of stages know them.
 
 pub mod axis;
+mod cluster;
 pub mod grid;
 mod json_schema;
 mod limits;
@@ -10,7 +11,9 @@ mod load;
 mod overrides;
 mod parse;
 mod placeholder;
+mod project_schema;
 mod reader;
+mod remote;
 mod sweep;
 mod texts;
 mod toml_error;
@@ -31,9 +34,13 @@ use crate::resources::Resources;
 use crate::source::{SourceMap, Span};
 use axis::Axis;
 
-pub use json_schema::{project_schema, spec_schema};
-pub use limits::{StoreLimits, trusted_signers};
+pub use cluster::{Ask, CANCEL, Cluster, ClusterKind, Commands, GPU, SUBMIT, cluster};
+pub use json_schema::spec_schema;
+pub use limits::{ProjectStore, StoreLimits};
 pub use load::{load, load_recorded, load_swept, project_root};
+pub use placeholder::{Misfit, fill};
+pub use project_schema::project_schema;
+pub use remote::RemoteSettings;
 pub use texts::{Recorded, SpecText};
 pub use whole::whole;
 

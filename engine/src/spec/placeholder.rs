@@ -1,5 +1,7 @@
-//! Fills the experiment's name into `publish = "results/{experiment}/table"`. A spec that extends another one thus
-//! publishes into folders of its own.
+//! Placeholders: `publish = "results/{experiment}/table"`, and templates of commands.
+//!
+//! The experiment's name is filled into `publish`, so a spec that extends another one publishes into folders of its
+//! own.
 
 use serde_spanned::Spanned;
 
@@ -52,36 +54,72 @@ struct Filled {
 }
 
 fn filled(written: &str, name: &str) -> Result<Filled, Diagnostic> {
-    let mut filled = Filled { text: String::new(), has_name: false };
+    let mut has_name = false;
+    let value = |placeholder: &str| {
+        let is_name = placeholder == PLACEHOLDER;
+        has_name |= is_name;
+        is_name.then(|| name.to_owned())
+    };
+    let text = fill(written, value).map_err(|wrong| {
+        let help = "write `{experiment}` for the experiment's name, `{{` and `}}` for braces";
+        wrong.problem("`publish`").help(help)
+    })?;
+    Ok(Filled { text, has_name })
+}
+
+/// A mistake in a text with placeholders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Misfit {
+    /// A placeholder that stands for nothing.
+    Unknown(String),
+    /// A brace without its partner.
+    SingleBrace,
+}
+
+impl Misfit {
+    fn problem(&self, what: &str) -> Diagnostic {
+        Diagnostic::error(match self {
+            Self::Unknown(name) => format!("{what} has the placeholder `{{{name}}}`, which stands for nothing"),
+            Self::SingleBrace => format!("{what} has a single brace"),
+        })
+    }
+}
+
+/// Replaces each `{placeholder}` by its value, and `{{` and `}}` by braces.
+pub fn fill(written: &str, mut value: impl FnMut(&str) -> Option<String>) -> Result<String, Misfit> {
+    let mut filled = String::new();
     let mut rest = written;
     while let Some(at) = rest.find(['{', '}']) {
         let (before, brace) = rest.split_at(at);
-        filled.text.push_str(before);
+        filled.push_str(before);
         if let Some(after) = brace.strip_prefix("{{").or(brace.strip_prefix("}}")) {
-            filled.text.push_str(&brace[..1]);
+            filled.push_str(&brace[..1]);
             rest = after;
             continue;
         }
         let inner = brace.strip_prefix('{').and_then(|inner| inner.split_once('}'));
-        match inner {
-            Some((PLACEHOLDER, after)) => {
-                filled.text.push_str(name);
-                filled.has_name = true;
-                rest = after;
-            }
-            Some((other, _)) => {
-                let problem =
-                    Diagnostic::error(format!("`publish` has the placeholder `{{{other}}}`, which stands for nothing"));
-                return Err(problem.help("write `{experiment}` for the experiment's name, `{{` and `}}` for braces"));
-            }
-            None => {
-                let problem = Diagnostic::error("`publish` has a single brace");
-                return Err(problem.help("write `{experiment}` for the experiment's name, `{{` and `}}` for braces"));
-            }
-        }
+        let (name, after) = inner.ok_or(Misfit::SingleBrace)?;
+        filled.push_str(&value(name).ok_or_else(|| Misfit::Unknown(name.to_owned()))?);
+        rest = after;
     }
-    filled.text.push_str(rest);
+    filled.push_str(rest);
     Ok(filled)
+}
+
+/// Returns the placeholders in a text, all of them known.
+pub(super) fn check(what: &str, written: &str, known: &[&str]) -> Result<Vec<String>, Diagnostic> {
+    let mut found = Vec::new();
+    let value = |name: &str| {
+        found.push(name.to_owned());
+        known.contains(&name).then(String::new)
+    };
+    match fill(written, value) {
+        Ok(_) => Ok(found),
+        Err(wrong) => Err(match &wrong {
+            Misfit::Unknown(name) => wrong.problem(what).names("placeholders", name, known.iter().copied()),
+            Misfit::SingleBrace => wrong.problem(what).help("write `{{` and `}}` for braces"),
+        }),
+    }
 }
 
 #[cfg(test)]

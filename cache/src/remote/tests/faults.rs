@@ -192,9 +192,7 @@ fn credentials_that_may_only_read_are_told_of_once_and_read_on() {
 fn a_server_that_refuses_reads_is_told_of_once() {
     let (bucket, _, two) = filled();
     for refused in ["list", "get"] {
-        bucket.faulty(move |verb, _| {
-            (verb == refused).then_some(Fault::Error(BucketError::Denied("403".to_owned())))
-        });
+        bucket.faulty(move |verb, _| (verb == refused).then_some(Fault::Error(BucketError::Denied("403".to_owned()))));
         let remote = bucket.remote(Mode::Read);
         assert_eq!(two.fetch(&remote, &[key("a"), key("b")]), 0);
         let warnings = remote.take_warnings();

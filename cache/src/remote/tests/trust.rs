@@ -75,8 +75,14 @@ fn junk_in_every_place_is_never_served() {
     honest.upload(&bucket.remote(Mode::ReadWrite), &["a", "b", "c"].map(key));
     let names = bucket.names("v1/");
     for (number, name) in names.iter().enumerate() {
-        for junk in [Vec::new(), vec![0; 1000], bucket.world(|world| world.objects[&names[(number + 1) % names.len()]].0.clone())] {
-            let before = bucket.world(|world| world.objects.get_mut(name).map(|object| std::mem::replace(&mut object.0, junk.clone()))).unwrap();
+        for junk in [
+            Vec::new(),
+            vec![0; 1000],
+            bucket.world(|world| world.objects[&names[(number + 1) % names.len()]].0.clone()),
+        ] {
+            let before = bucket
+                .world(|world| world.objects.get_mut(name).map(|object| std::mem::replace(&mut object.0, junk.clone())))
+                .unwrap();
             let reader = machine(&PrivateKey::generate().unwrap(), Some(&alice));
             reader.fetch(&bucket.remote(Mode::Read), &["a", "b", "c"].map(key));
             for name in ["a", "b", "c"] {

@@ -193,7 +193,7 @@ impl Scheduler {
 
     /// Returns the class of the most urgent node that may start now.
     fn next_class(&mut self) -> Option<usize> {
-        if self.pool.free_threads() == 0 {
+        if self.pool.free_threads() == 0 && self.needs.iter().all(Need::uses_threads) {
             return None;
         }
         let mut heads: Vec<_> = (0..self.needs.len())
@@ -216,7 +216,7 @@ impl Scheduler {
 
     /// Returns the number of queued batches of heavy nodes for which there is memory and a device now.
     fn runnable_heavy(&self) -> usize {
-        let heavy = self.needs.iter().enumerate().filter(|(_, need)| need.is_heavy);
+        let heavy = self.needs.iter().enumerate().filter(|(_, need)| need.is_heavy && need.uses_threads());
         heavy.map(|(class, need)| self.queue.batches(class).min(self.pool.room(need))).sum()
     }
 

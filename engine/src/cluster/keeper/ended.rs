@@ -1,0 +1,174 @@
+//! The ends of tasks: a report, or another try.
+
+use std::time::Duration;
+
+use super::submit::BREAKS_OF_A_NODE;
+use super::{Job, Keeper, Watched};
+use crate::cluster::ask::{More, more};
+use crate::cluster::fate::Fate;
+use crate::cluster::ledger::Place;
+use crate::cluster::outcome::{BatchOutcome, Outcome};
+use crate::cluster::queue::Seen;
+use crate::cluster::state::End;
+use crate::executor::{Failure, Finished, Report};
+use crate::resources::display_size;
+use crate::schedule::BatchId;
+use crate::stage::Action;
+
+/// The number of times that a batch is submitted again after it was lost.
+const LOSSES_MAX: u32 = 5;
+/// The number of times that a batch ends without a word before the fault is taken for its own.
+const BROKEN_MAX: u32 = 2;
+
+impl Keeper {
+    /// Handles the end of a task.
+    pub(super) fn end(&mut self, job: &Job, task: usize, watched: &mut Watched, outcome: Outcome, next: Fate) {
+        for warning in &outcome.warnings {
+            self.warn(format!("{} (job {}, node {})", warning, label(job, task), outcome.node));
+        }
+        let Outcome { batches, node, .. } = outcome;
+        let node = watched.seen.as_ref().map(|seen| seen.node.clone()).filter(|node| !node.is_empty()).unwrap_or(node);
+        if next == Fate::Broken && batches.is_empty() {
+            let count = self.breaks.entry(node.clone()).or_default();
+            *count += 1;
+            if *count == BREAKS_OF_A_NODE && !node.is_empty() {
+                self.warn(format!(
+                    "node {node} gets no more tasks of this run, as {count} ended there without a word",
+                    count = BREAKS_OF_A_NODE
+                ));
+            }
+        } else if next == Fate::Done {
+            self.breaks.remove(&node);
+        }
+        let is_bad = batches.len() < watched.riders.len();
+        let ended = Ended {
+            job: label(job, task),
+            node,
+            tail: if is_bad { job.folder.output_tail(task) } else { String::new() },
+            peak_bytes: if is_bad { self.peak(job, task) } else { None },
+            seen: watched.seen.clone(),
+        };
+        let mut is_first = true;
+        for (place, batch) in std::mem::take(&mut watched.riders) {
+            match batches.get(place.batch) {
+                Some(outcome) => self.finish(batch, &place, outcome),
+                None => {
+                    // The first batch without an outcome is the one that ran; those behind it had no turn.
+                    let next = if std::mem::take(&mut is_first) { next } else { Fate::GoOn };
+                    self.again(batch, next, &ended);
+                }
+            }
+        }
+    }
+
+    /// Asks the accounting for the peak memory of a task.
+    fn peak(&self, job: &Job, task: usize) -> Option<u64> {
+        let id = job.id.clone()?;
+        self.queue.look_back(std::slice::from_ref(&id)).get(&(id, task))?.peak_bytes
+    }
+
+    /// Reports the outcome of a batch.
+    fn finish(&mut self, batch: BatchId, place: &Place, outcome: &BatchOutcome) {
+        let Some(rider) = self.riders.remove(&batch) else { return };
+        let BatchOutcome { results, device, elapsed_ms, used } = outcome;
+        let of_key = |key| place.keys.iter().position(|known| *known == key).and_then(|index| results.get(index));
+        let result = |action: &Action| match of_key(action.key) {
+            Some(Ok(())) => Ok(Vec::new()),
+            Some(Err(failure)) => Err(failure.clone()),
+            None => Err(Failure::NotStarted { message: "its task wrote no outcome for it".to_owned() }),
+        };
+        let results = rider.request.actions.iter().map(result).collect();
+        if *device != "cpu" {
+            (self.send)(Report::Device { batch, description: device.clone() });
+        }
+        let (elapsed, asked) = (Duration::from_millis(*elapsed_ms), Some(rider.asked));
+        let finished = Finished { batch, results, elapsed, scratch: None, used: *used, asked };
+        (self.send)(Report::Finished(finished));
+    }
+
+    /// Submits a batch again, or reports its failure.
+    fn again(&mut self, batch: BatchId, next: Fate, ended: &Ended) {
+        let cluster = &self.setting.cluster;
+        let Some(rider) = self.riders.get_mut(&batch) else { return };
+        let why = match next {
+            Fate::Wait | Fate::Done | Fate::GoOn => None,
+            Fate::Lost(end) => {
+                rider.losses += 1;
+                if rider.losses > LOSSES_MAX {
+                    return self.fail(batch, &ended.failure("it was lost again and again"));
+                }
+                Some(lost(end).to_owned())
+            }
+            Fate::Broken => {
+                rider.breaks += 1;
+                if rider.breaks > BROKEN_MAX {
+                    return self.fail(batch, &ended.failure(""));
+                }
+                Some("it ended without a word".to_owned())
+            }
+            Fate::MoreMemory | Fate::MoreTime => {
+                let (why, word) = match next {
+                    Fate::MoreMemory => (More::Memory, "memory"),
+                    _ => (More::Time, "time"),
+                };
+                let Some(asked) = more(&rider.asked, why, cluster) else {
+                    let limit = format!("`max_{word}` of `[cluster]` allows no more than it had");
+                    return self.fail(batch, &ended.failure(&limit));
+                };
+                rider.asked = asked;
+                Some(format!("it ran out of {word}, and asks for twice as much now"))
+            }
+            Fate::Cancelled => return self.fail(batch, &ended.failure("somebody cancelled it")),
+            Fate::Unseen => {
+                let folder = self.setting.jobs_dir.display();
+                let why =
+                    format!("nothing of it can be seen in {folder}: do its nodes have the same filesystem there?");
+                return self.fail(batch, &ended.failure(&why));
+            }
+        };
+        if let Some(why) = why {
+            let message = ended.text(&why);
+            (self.send)(Report::Again { batch, message });
+        }
+        self.waiting.push(batch);
+    }
+}
+
+/// A task that ended badly, for messages.
+struct Ended {
+    job: String,
+    node: String,
+    tail: String,
+    peak_bytes: Option<u64>,
+    seen: Option<Seen>,
+}
+
+impl Ended {
+    fn text(&self, why: &str) -> String {
+        let state = match &self.seen {
+            Some(seen) if seen.reason.is_empty() => seen.word.clone(),
+            Some(seen) => format!("{}, {}", seen.word, seen.reason),
+            None => "unknown to the queueing system".to_owned(),
+        };
+        let node = if self.node.is_empty() { String::new() } else { format!(", on node {}", self.node) };
+        let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+        let peak = self.peak_bytes.map(|peak| format!(", peak memory {}", display_size(peak))).unwrap_or_default();
+        format!("its task {} ended ({state}{peak}){node}{why}", self.job)
+    }
+
+    fn failure(&self, why: &str) -> Failure {
+        Failure::Job { message: self.text(why), stderr: self.tail.clone() }
+    }
+}
+
+fn lost(end: End) -> &'static str {
+    match end {
+        End::NodeFailed => "its node failed",
+        End::Preempted => "another job took its place",
+        _ => "it vanished",
+    }
+}
+
+fn label(job: &Job, task: usize) -> String {
+    format!("{}_{task}", job.id.as_deref().unwrap_or("?"))
+}

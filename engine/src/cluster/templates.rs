@@ -1,0 +1,155 @@
+//! Any other queueing system, by command templates from `orchestrate.toml`.
+//!
+//! `submit` prints the id of the job: the first run of digits counts, as in `Your job-array 5.1-3:1 …` of Grid Engine,
+//! `Job <123> is submitted …` of LSF, or `123[].server` of PBS. `status` lists the jobs of the user: a job whose id is
+//! in no word of its output has ended. How it ended is not asked: the outcome of each task says it, and a task without
+//! one has vanished.
+
+use super::command;
+use super::queue::{NoAnswer, NotSubmitted, Queue, Seen, Sightings, Submission};
+use super::state::State;
+use crate::spec::{Cluster, Commands, fill};
+
+/// The largest array without a limit of the cluster's own.
+const MAX_ARRAY: usize = 1000;
+
+/// A queueing system by command templates.
+pub(super) struct Templates {
+    cluster: Cluster,
+    commands: Commands,
+}
+
+impl Templates {
+    pub(super) fn new(cluster: &Cluster, commands: &Commands) -> Self {
+        Self { cluster: cluster.clone(), commands: commands.clone() }
+    }
+}
+
+impl Queue for Templates {
+    fn submit(&self, submission: &Submission) -> Result<String, NotSubmitted> {
+        let Submission { name, tasks, at_once, asked, folder, script, .. } = submission;
+        // For commands that read no script from their input.
+        let path = folder.join("script");
+        orchestrate_cache::disk::write(&path, script.as_bytes())
+            .map_err(|error| NotSubmitted::Refused(error.to_string()))?;
+        let minutes = asked.time_ms.div_ceil(60_000).max(1);
+        let gpu = asked.gpu.iter().flat_map(|gpu| self.cluster.gpu_flags(gpu)).collect::<Vec<_>>();
+        let values = [
+            ("name", name.clone()),
+            ("tasks", tasks.to_string()),
+            ("last", (self.commands.first_index + tasks - 1).to_string()),
+            ("first", self.commands.first_index.to_string()),
+            ("at_once", at_once.unwrap_or(*tasks).to_string()),
+            ("script", path.display().to_string()),
+            ("output", folder.join("out").display().to_string()),
+            ("threads", asked.threads.to_string()),
+            ("memory_mb", asked.memory_bytes.div_ceil(1 << 20).to_string()),
+            ("minutes", minutes.to_string()),
+            ("hours", format!("{}:{:02}:00", minutes / 60, minutes % 60)),
+        ];
+        let words =
+            self.commands.submit.iter().flat_map(|word| if word == "{gpu}" { gpu.clone() } else { vec![word.clone()] });
+        let mut argv = filled(&words.collect::<Vec<_>>(), &values);
+        argv.extend(self.cluster.flags.iter().cloned());
+        match command::run(&argv, script) {
+            Ok(answer) if answer.is_success => id_in(&answer.stdout)
+                .ok_or_else(|| NotSubmitted::Unsure(format!("the id of the job is not in: {}", answer.said))),
+            Ok(answer) => Err(NotSubmitted::Refused(answer.said)),
+            Err(error) if error.kind() == std::io::ErrorKind::TimedOut => Err(NotSubmitted::Unsure(error.to_string())),
+            Err(error) => Err(NotSubmitted::Refused(error.to_string())),
+        }
+    }
+
+    fn find(&self, name: &str) -> Result<Option<String>, NoAnswer> {
+        let list = self.list()?;
+        let line = list.lines().find(|line| line.split(is_between_words).any(|word| word == name));
+        Ok(line.and_then(id_in))
+    }
+
+    fn look(&self, jobs: &[(String, usize)]) -> Result<Sightings, NoAnswer> {
+        let list = self.list()?;
+        let listed = |job: &&(String, usize)| list.split(is_between_words).any(|word| is_id(word, &job.0));
+        let here = Seen {
+            state: State::Running,
+            word: "in the queue".to_owned(),
+            reason: String::new(),
+            node: String::new(),
+            peak_bytes: None,
+        };
+        let of_job = |(job, tasks): &(String, usize)| {
+            (0..*tasks).map(|index| ((job.clone(), index), here.clone())).collect::<Vec<_>>()
+        };
+        Ok(jobs.iter().filter(listed).flat_map(of_job).collect())
+    }
+
+    fn look_back(&self, _jobs: &[String]) -> Sightings {
+        Sightings::new()
+    }
+
+    fn cancel(&self, job: &str) -> Result<(), NoAnswer> {
+        let argv = filled(&self.commands.cancel, &[("job", job.to_owned())]);
+        let answer = command::run(&argv, "").map_err(|error| NoAnswer(error.to_string()))?;
+        if answer.is_success { Ok(()) } else { Err(NoAnswer(answer.said)) }
+    }
+
+    fn max_array(&self) -> usize {
+        // A template without `{tasks}` or `{last}` submits one task at a time.
+        let is_array = self.commands.submit.iter().any(|word| word.contains("{tasks}") || word.contains("{last}"));
+        if is_array { MAX_ARRAY } else { 1 }
+    }
+
+    fn index_variable(&self) -> (&str, usize) {
+        (&self.commands.index, self.commands.first_index)
+    }
+}
+
+impl Templates {
+    fn list(&self) -> Result<String, NoAnswer> {
+        let answer = command::run(&self.commands.status, "").map_err(|error| NoAnswer(error.to_string()))?;
+        if answer.is_success { Ok(answer.stdout) } else { Err(NoAnswer(answer.said)) }
+    }
+}
+
+/// Fills in placeholders.
+fn filled(template: &[String], values: &[(&str, String)]) -> Vec<String> {
+    let value = |name: &str| values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
+    // Unknown placeholders are errors of the project file.
+    template.iter().map(|word| fill(word, value).unwrap_or_else(|_| word.clone())).collect()
+}
+
+/// Returns the first run of digits.
+fn id_in(text: &str) -> Option<String> {
+    let digits: String = text.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+    Some(digits).filter(|digits| !digits.is_empty())
+}
+
+fn is_between_words(c: char) -> bool {
+    c.is_whitespace() || matches!(c, ',' | ';' | '|')
+}
+
+/// Returns whether a word of a list is the id of a job, alone or with an array or a server behind it: `123[].server`.
+fn is_id(word: &str, id: &str) -> bool {
+    word.strip_prefix(id).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_found_in_the_words_of_other_systems() {
+        assert_eq!(id_in("Your job-array 5.1-3:1 (\"x\") has been submitted").as_deref(), Some("5"));
+        assert_eq!(id_in("Job <123> is submitted to queue <normal>.").as_deref(), Some("123"));
+        assert_eq!(id_in("417[].pbs01\n").as_deref(), Some("417"));
+        assert_eq!(id_in("submitted"), None);
+        assert!(is_id("417[].pbs01", "417") && is_id("417", "417") && is_id("417.pbs", "417"));
+        assert!(!is_id("4170", "417") && !is_id("x417", "417"));
+    }
+
+    #[test]
+    fn placeholders_are_filled() {
+        let template = ["qsub", "-N", "{name}", "-t", "{first}-{last}"].map(str::to_owned);
+        let values = [("name", "r-0".to_owned()), ("first", "1".to_owned()), ("last", "9".to_owned())];
+        assert_eq!(filled(&template, &values), ["qsub", "-N", "r-0", "-t", "1-9"]);
+    }
+}
