@@ -235,8 +235,8 @@ pub(crate) struct RunArgs {
     /// ended.
     ///
     /// efficiency: of a stage on a cluster, after the summary. `stage`; `asked`: `threads`, `memory_bytes`, `time_ms`,
-    /// `gpu`; `used`: `batches`, `peak_bytes`, `batch_ms` (the longest), `cpu_ms`, `wall_ms`; `fitting`: the numbers that
-    /// would have fitted better, else null.
+    /// `gpu`; `used`: `batches`, `peak_bytes`, `batch_ms` (the longest), `cpu_ms`, `wall_ms`; `fitting`: the numbers
+    /// that would have fitted better, else null.
     ///
     /// text: `node`, `text`: a table, an audit, or a warning that a node has; after the summary, on hits too.
     ///
