@@ -209,7 +209,7 @@ impl<'a> Lab<'a> {
 impl Drop for Lab<'_> {
     /// Jobs must not outlive their project.
     fn drop(&mut self) {
-        let Some(cluster) = self.cluster else { return };
+        let Some(cluster) = self.cluster.filter(|cluster| cluster.answers()) else { return };
         let jobs: Vec<_> = self.jobs().into_keys().collect();
         let ids = jobs.iter().map(String::as_str);
         let line: Vec<_> = ["scancel"].into_iter().chain(ids).collect();

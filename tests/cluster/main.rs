@@ -5,7 +5,7 @@
 //!
 //! | | rule | tests |
 //! |---|---|---|
-//! | 1 | accounting may be off: `squeue` first, `sacct` if it answers | `answers`: accounting off, forgotten, vanished |
+//! | 1 | accounting may be off: `squeue` first, then `sacct` | `answers`: accounting off, forgotten, vanished |
 //! | 2 | `sacct` forgets at midnight | `answers`: yesterday |
 //! | 3 | no answer is unknown, never failed | `answers`: accounting down, controller down |
 //! | 4 | few questions; arrays | `answers`: questions; `asked`: arrays, at once |
@@ -29,7 +29,7 @@ mod head;
 mod lab;
 mod pilot;
 #[path = "../e2e/sandbox.rs"]
-#[allow(dead_code, reason = "the other tests use more of it")]
+#[expect(dead_code, reason = "the other tests use more of it")]
 mod sandbox;
 mod slurm;
 mod study;

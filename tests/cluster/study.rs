@@ -1,6 +1,6 @@
 //! Real studies on three nodes: the bytes of one machine.
 //!
-//! `CLUSTER_STUDY=experiments/paper-phantom.toml` plays a whole one and prints its numbers; the suite plays a small one.
+//! `CLUSTER_STUDY=experiments/paper-phantom.toml` plays a whole one and prints its numbers; the suite a small one.
 #![expect(clippy::print_stderr, reason = "its numbers are what people wait for")]
 
 use std::collections::BTreeMap;
