@@ -155,7 +155,7 @@ cat >>"${SLURM_CONF}" <<CONF
 PartitionName=cpu Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=10
 PartitionName=gpu Nodes=n1,n2 MaxTime=INFINITE State=UP PriorityTier=10
 PartitionName=low Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=1
-PartitionName=other Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10
+PartitionName=other Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 LLN=YES
 CONF
 
 start munged
