@@ -13,11 +13,11 @@ use orchestrate_cache::{Access, ActionKey, Store};
 use orchestrate_engine::resources::display_size;
 use orchestrate_engine::run::Stop;
 use orchestrate_engine::runlog::History;
-use orchestrate_engine::spec::RemoteSettings;
+use orchestrate_engine::spec::{RemoteSettings, project_root};
 use orchestrate_engine::survey::Answer;
 
 use super::run::stop_on_signals;
-use super::study::{self, Study, nearby_project, nearby_trust, trusting_store};
+use super::study::{self, STORE, Study, dir_for_store, nearby_project, nearby_trust};
 use super::subject::{find_run, is_run_name};
 use crate::Kinds;
 use crate::args::StoreArgs;
@@ -75,6 +75,7 @@ pub(super) fn closing(counts: &RemoteCounts) -> String {
 
 /// Uploads results of the store that the remote lacks.
 pub(crate) fn push(kinds: Kinds, args: &MoveArgs) -> anyhow::Result<Outcome> {
+    study::nearby_dir(&study::store_of(&args.store, args.what.iter().map(Path::new)))?;
     let chosen = Chosen::find(kinds, args)?;
     let (store, mover) = (chosen.store(), Mover::new(&chosen.settings()?, "uploaded")?);
     if mover.remote_mode == Mode::Read {
@@ -182,7 +183,6 @@ enum Chosen {
 
 impl Chosen {
     fn find(kinds: Kinds, args: &MoveArgs) -> anyhow::Result<Self> {
-        let open = || anyhow::Ok((trusting_store(&args.store, Access::ReadWrite, nearby_trust()?)?, nearby_project()?));
         let spec = args.what.as_deref().filter(|what| Path::new(what).exists() || !is_run_name(what));
         if let Some(spec) = spec {
             let plan = study::plan(kinds, Path::new(spec), &args.overrides)?;
@@ -191,7 +191,14 @@ impl Chosen {
         if !args.overrides.is_empty() {
             return Err(UsageError("--set changes a spec; name one".to_owned()).into());
         }
-        let (store, project) = open()?;
+        // A new machine has no store yet.
+        let project = nearby_project()?;
+        let mut dir = dir_for_store(&args.store)?;
+        if args.store.dir().is_none() && !dir.is_dir() {
+            let working_dir = std::env::current_dir().context("cannot tell the working directory")?;
+            dir = project_root(&working_dir).join(STORE);
+        }
+        let store = Store::open_trusting(&dir, Access::ReadWrite, nearby_trust()?)?;
         let Some(run) = &args.what else { return Ok(Self::All(store, project.remote)) };
         let history = History::new(store.runs_dir());
         let run = find_run(&history, run)?;

@@ -32,7 +32,7 @@ pub(crate) fn init(shared: bool, args: StoreArgs) -> anyhow::Result<Outcome> {
 pub(crate) fn show(prefix: &str, args: StoreArgs) -> anyhow::Result<Outcome> {
     // Of several results of a key, this project's lookups find the one that it trusts.
     let trust = nearby_trust()?;
-    let trusting = trust.is_limited().then(|| trusting_store(&args, Access::ReadOnly, nearby_trust()?)).transpose()?;
+    let trusting = trust.is_limited().then(|| trusting_store(&args, nearby_trust()?)).transpose()?;
     let found = trusting.and_then(|store| Some((find(&store, prefix).ok()?, store)));
     let ((key, result, collected_ms), store) = match found {
         Some(found) => found,

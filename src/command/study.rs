@@ -198,8 +198,8 @@ pub(crate) fn nearby_store(args: &StoreArgs, access: Access) -> anyhow::Result<S
 }
 
 /// The same with lookups that pass over untrusted results, for reading.
-pub(super) fn trusting_store(args: &StoreArgs, access: Access, trust: Trust) -> anyhow::Result<Store> {
-    Ok(Store::open_trusting(&nearby_dir(args)?, access, trust)?)
+pub(super) fn trusting_store(args: &StoreArgs, trust: Trust) -> anyhow::Result<Store> {
+    Ok(Store::open_trusting(&nearby_dir(args)?, Access::ReadOnly, trust)?)
 }
 
 /// The folder of that store, existing or not.

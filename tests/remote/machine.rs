@@ -16,8 +16,11 @@ axes = { k = [1, 2, 3] }
 [stages.draw]
 kind = "command"
 over = ["k"]
-params = { seed = 0 }
-argv = ["sh", "-ec", 'yes "$1 $2" | head -c 300000 > $3/big; echo $1 > $3/small', "sh", "{point.k}", "{params.seed}", "{out}"]
+params = { k = 0, seed = 0 }
+argv = [
+  "sh", "-ec", 'yes "$1 $2" | head -c 300000 > $3/big; echo $1 > $3/small',
+  "sh", "{params.k}", "{params.seed}", "{out}",
+]
 
 [stages.all]
 kind = "command"

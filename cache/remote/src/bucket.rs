@@ -49,6 +49,8 @@ pub(crate) struct ObjectBucket {
     prefix: String,
     timeout: Duration,
     stop: Arc<AtomicBool>,
+    /// Added to errors.
+    note: &'static str,
     runtime: Runtime,
 }
 
@@ -59,9 +61,10 @@ impl ObjectBucket {
         prefix: &str,
         timeout: Duration,
         stop: Arc<AtomicBool>,
+        note: &'static str,
     ) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("remote").enable_all().build()?;
-        Ok(Self { objects, parts, prefix: prefix.to_owned(), timeout, stop, runtime })
+        Ok(Self { objects, parts, prefix: prefix.to_owned(), timeout, stop, note, runtime })
     }
 
     fn path(&self, name: &str) -> Path {
@@ -74,11 +77,19 @@ impl ObjectBucket {
         let limit = self.timeout + Duration::from_secs(size_bytes / SPEED);
         self.runtime.block_on(async {
             match timeout(limit, select(pin!(call), pin!(self.stopped()))).await {
-                Ok(Either::Left((outcome, _))) => outcome.map_err(|error| cause::tell(&error)),
+                Ok(Either::Left((outcome, _))) => outcome.map_err(|error| self.noted(cause::tell(&error))),
                 Ok(Either::Right(_)) => Err(BucketError::Stopped),
                 Err(_) => Err(BucketError::Failed(format!("no answer within {} s", limit.as_secs()))),
             }
         })
+    }
+
+    fn noted(&self, error: BucketError) -> BucketError {
+        match error {
+            BucketError::Denied(text) => BucketError::Denied(text + self.note),
+            BucketError::Failed(text) => BucketError::Failed(text + self.note),
+            other => other,
+        }
     }
 
     async fn stopped(&self) {

@@ -7,6 +7,9 @@ use orchestrate_cache::remote::BucketError;
 /// Length of a cause that is shown.
 const SHOWN: usize = 240;
 
+/// Texts of errors by which a server refuses this user.
+const REFUSALS: [&str; 2] = ["status code: 401", "status code: 403"];
+
 /// Tells errors apart.
 pub(crate) fn tell(error: &object_store::Error) -> BucketError {
     let text = sentence(error);
@@ -15,17 +18,24 @@ pub(crate) fn tell(error: &object_store::Error) -> BucketError {
         object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
             BucketError::Denied(text)
         }
+        // Those of lists are of no kind of their own.
+        _ if REFUSALS.iter().any(|status| innermost(error).to_string().contains(status)) => BucketError::Denied(text),
         _ => BucketError::Failed(text),
     }
 }
 
-/// Returns the cause of an error: the code that a server sent, or the innermost error.
-pub(crate) fn sentence(error: &object_store::Error) -> String {
+/// Returns the error that caused all others.
+fn innermost(error: &object_store::Error) -> &dyn Error {
     let mut innermost: &dyn Error = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    let text = innermost.to_string();
+    innermost
+}
+
+/// Returns the cause of an error: the code that a server sent, or the innermost error.
+pub(crate) fn sentence(error: &object_store::Error) -> String {
+    let text = innermost(error).to_string();
     let field = |name: &str| {
         let from = text.split_once(&format!("<{name}>"))?.1;
         Some(from.split_once(&format!("</{name}>"))?.0.trim().to_owned())
@@ -65,6 +75,7 @@ mod tests {
         let denied = object_store::Error::PermissionDenied { path: "x".to_owned(), source: body.into() };
         assert_eq!(tell(&denied), BucketError::Denied("AccessDenied: Access Denied".to_owned()));
         assert!(matches!(tell(&error("x")), BucketError::Failed(_)));
+        assert!(matches!(tell(&error(body)), BucketError::Denied(_)), "of a list");
     }
 
     #[test]

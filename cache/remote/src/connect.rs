@@ -18,6 +18,16 @@ use crate::profile::Profile;
 
 /// The region of servers that have none.
 const REGION: &str = "us-east-1";
+/// Variables of credentials that are no keys.
+const OTHER_CREDENTIALS: [&str; 4] = [
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_SKIP_SIGNATURE",
+];
+/// Said with an error if neither variables nor files have credentials.
+const ASKED_MACHINE: &str =
+    "; neither the environment nor ~/.aws has credentials, so the machine was asked for some, as on EC2";
 /// The longest time for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -69,19 +79,27 @@ pub fn open(settings: &Settings, stop: Arc<AtomicBool>) -> Result<Box<dyn Bucket
         _ => return Err(format!("`{scheme}://` is no kind of remote")),
     };
     let prefix = if scheme == "file" { "" } else { prefix.trim_matches('/') };
-    let bucket = ObjectBucket::new(objects, parts, prefix, settings.timeout, stop);
+    let note = if scheme == "s3" && !has_credentials() { ASKED_MACHINE } else { "" };
+    let bucket = ObjectBucket::new(objects, parts, prefix, settings.timeout, stop, note);
     Ok(Box::new(bucket.map_err(|error| format!("no thread for the network can be started: {error}"))?))
+}
+
+fn is_set(names: &[&str]) -> bool {
+    names.iter().any(|name| std::env::var_os(name).is_some())
+}
+
+fn has_credentials() -> bool {
+    is_set(&["AWS_ACCESS_KEY_ID"])
+        || is_set(&OTHER_CREDENTIALS)
+        || Profile::read().is_ok_and(|it| it.access_key_id.is_some())
 }
 
 fn s3(settings: &Settings, bucket: &str) -> Result<AmazonS3Builder, String> {
     let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retry(settings.timeout));
     let says = |builder: &AmazonS3Builder, key| builder.get_config_value(&key).is_some();
     // What the environment says counts, then the files of the tools.
-    let others = ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"];
-    let others = others.into_iter().chain(["AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_SKIP_SIGNATURE"]);
-    let has_others = others.into_iter().any(|name| std::env::var_os(name).is_some());
     let profile = Profile::read()?;
-    if !says(&builder, AmazonS3ConfigKey::AccessKeyId) && !has_others {
+    if !says(&builder, AmazonS3ConfigKey::AccessKeyId) && !is_set(&OTHER_CREDENTIALS) {
         if let (Some(id), Some(secret)) = (&profile.access_key_id, &profile.secret_access_key) {
             builder = builder.with_access_key_id(id).with_secret_access_key(secret);
             if let Some(token) = &profile.session_token {
