@@ -5,7 +5,7 @@
 //!
 //! | | rule | tests |
 //! |---|---|---|
-//! | 1 | accounting may be off: `squeue` first, `sacct` if it answers | `answers`: accounting off, forgotten, vanished |
+//! | 1 | accounting may be off: `squeue` first, `sacct` if it answers | `answers`: off, forgotten, vanished |
 //! | 2 | `sacct` forgets at midnight | `answers`: yesterday |
 //! | 3 | no answer is unknown, never failed | `answers`: accounting down, controller down |
 //! | 4 | few questions; arrays | `answers`: questions; `asked`: arrays, at once |
