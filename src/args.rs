@@ -16,6 +16,7 @@ use crate::command::kinds::KindsArgs;
 use crate::command::man::ManArgs;
 use crate::command::new::NewArgs;
 use crate::command::path::PathArgs;
+use crate::command::remote::MoveArgs;
 use crate::command::runs::RunsArgs;
 use crate::command::schema::SchemaArgs;
 use crate::command::show::ShowArgs;
@@ -235,8 +236,8 @@ pub(crate) struct RunArgs {
     /// ended.
     ///
     /// efficiency: of a stage on a cluster, after the summary. `stage`; `asked`: `threads`, `memory_bytes`, `time_ms`,
-    /// `gpu`; `used`: `batches`, `peak_bytes`, `batch_ms` (the longest), `cpu_ms`, `wall_ms`; `fitting`: the numbers that
-    /// would have fitted better, else null.
+    /// `gpu`; `used`: `batches`, `peak_bytes`, `batch_ms` (the longest), `cpu_ms`, `wall_ms`; `fitting`: the numbers
+    /// that would have fitted better, else null.
     ///
     /// text: `node`, `text`: a table, an audit, or a warning that a node has; after the summary, on hits too.
     ///
@@ -507,7 +508,8 @@ Examples:
     #[command(after_help = "\
 Examples:
   orchestrate store gc --max-size 20GB --dry-run
-  orchestrate store gc --max-age 30d")]
+  orchestrate store gc --max-age 30d
+  orchestrate store gc --remote --max-age 180d")]
     Gc {
         /// Keep at most this much, for example 20GB
         #[arg(long, value_name = "SIZE", value_parser = orchestrate_engine::resources::parse_size)]
@@ -515,12 +517,25 @@ Examples:
         /// Delete results unused for longer, for example 30d
         #[arg(long, value_name = "AGE", value_parser = orchestrate_engine::resources::parse_duration)]
         max_age: Option<std::time::Duration>,
+        /// Collect in the remote of the project, not here: results uploaded longer ago than --max-age, and a day later
+        /// their bytes. Pinned results stay
+        #[arg(long, requires = "max_age", conflicts_with = "max_size")]
+        remote: bool,
         /// Show the results that would be deleted, and the time to recompute them, and delete nothing
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
         store: StoreArgs,
     },
+    /// Upload results that the remote of the project lacks: of a run, a spec, or all
+    ///
+    /// A run uploads what it computes by itself if `[store.remote]` has `mode = "read-write"`. This is for what was
+    /// there before, and for what was left.
+    Push(MoveArgs),
+    /// Read results of the remote of the project that the store lacks: of a run, a spec, or all
+    ///
+    /// A run reads what it needs by itself. This is for a machine that will have no network.
+    Pull(MoveArgs),
     /// Remove an image or a patient: every result that was made of it, with its checkpoints and the logs of its runs
     ///
     /// For a consent that was withdrawn, or an image that must not be kept. Deletes pinned results too, and leaves no

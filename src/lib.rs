@@ -72,7 +72,12 @@ pub fn main(kinds: Kinds) -> ExitCode {
         Command::Store(StoreCommand::Show { key, store }) => command::store::show(&key, store),
         Command::Store(StoreCommand::Verify { quick, store }) => command::store::verify(quick, store),
         Command::Store(StoreCommand::Repair(args)) => command::repair::repair(&args),
-        Command::Store(StoreCommand::Gc { max_size, max_age, dry_run, store }) => {
+        Command::Store(StoreCommand::Gc { remote: true, max_age, dry_run, store, .. }) => {
+            command::remote::collect(max_age.unwrap_or_default(), dry_run, &store)
+        }
+        Command::Store(StoreCommand::Push(args)) => command::remote::push(kinds, &args),
+        Command::Store(StoreCommand::Pull(args)) => command::remote::pull(kinds, &args),
+        Command::Store(StoreCommand::Gc { max_size, max_age, dry_run, store, .. }) => {
             command::gc::gc(StoreLimits { max_size_bytes: max_size, max_age, ..StoreLimits::default() }, dry_run, store)
         }
         Command::Store(StoreCommand::Forget(args)) => command::forget::forget(args),

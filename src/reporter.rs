@@ -97,6 +97,10 @@ pub(crate) fn problem(event: &Event) -> Option<String> {
         Event::RunStopping => {
             "stopping: running nodes get a few seconds; press Ctrl-C again to stop at once".to_owned()
         }
+        Event::Uploading { results } => {
+            let results = terminal::count(*results, "result");
+            format!("uploading {results} to the remote; press Ctrl-C to leave them for the next run")
+        }
         Event::Warning { message } => format!("warning: {message}"),
         _ => return None,
     })
@@ -174,7 +178,7 @@ impl<W: Write> Reporter for Json<W> {
         if let Some(line) = event.event.json_line() {
             self.line(&line);
         }
-        if let Event::RunStopping | Event::Warning { .. } = event.event {
+        if let Event::RunStopping | Event::Uploading { .. } | Event::Warning { .. } = event.event {
             tell(&event.event);
         }
     }

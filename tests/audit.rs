@@ -1,4 +1,5 @@
-//! What the program is made of: no network code but that of the data fetcher, licences that go with ours, no `unsafe`.
+//! What the program is made of: no network code but that of the data fetcher and of remotes, licences that go with
+//! ours, no `unsafe`.
 //!
 //! Cargo says what is built, offline. `deny.toml` holds the lists, which `cargo deny` reads too.
 
@@ -7,8 +8,9 @@ use std::path::Path;
 use std::process::Command;
 
 /// Crates that open connections or speak a protocol of the network.
-const NETWORK: [&str; 16] = [
+const NETWORK: [&str; 17] = [
     "ureq",
+    "object_store",
     "reqwest",
     "hyper",
     "h2",
@@ -59,10 +61,22 @@ fn network_code(package: &str, more: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn network_code_is_reached_through_the_data_fetcher_alone() {
+fn network_code_is_reached_through_the_data_fetcher_and_the_remote_alone() {
     let all = network_code("orchestrate", &[]);
-    assert!(all.contains(&"ureq".to_owned()), "{all:?}");
-    assert_eq!(network_code("orchestrate", &["--prune", "orchestrate-fetch"]), [""; 0]);
+    assert!(all.contains(&"ureq".to_owned()) && all.contains(&"object_store".to_owned()), "{all:?}");
+    let pruned = ["--prune", "orchestrate-fetch", "--prune", "orchestrate-remote"];
+    assert_eq!(network_code("orchestrate", &pruned), [""; 0]);
+    assert!(!network_code("orchestrate-fetch", &[]).contains(&"tokio".to_owned()));
+    for package in ["orchestrate-cache", "orchestrate-engine", "orchestrate-stages", "orchestrate-networks"] {
+        assert_eq!(network_code(package, &[]), [""; 0], "{package}");
+    }
+}
+
+/// It wants cmake, and a compiler of C++ on some machines.
+#[test]
+fn encryption_is_that_of_ring() {
+    let names: Vec<_> = tree("orchestrate", &[]).into_iter().map(|(name, _)| name).collect();
+    assert!(names.contains(&"ring".to_owned()) && !names.iter().any(|name| name.starts_with("aws-lc")), "{names:?}");
 }
 
 #[test]

@@ -25,6 +25,9 @@ mod records;
 // Lookups, recording, listings.
 mod store;
 
+// Buckets behind stores.
+pub mod remote;
+
 // Files outside the store.
 pub mod external;
 

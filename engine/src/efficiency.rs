@@ -1,4 +1,4 @@
-//! Efficiency: what the stages of a run asked a cluster for, beside what they used.
+//! Efficiency: the requests of stages to a cluster, beside what they used.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub struct Efficiency {
 pub struct StageEfficiency {
     /// The most that a batch asked for.
     pub asked: Asked,
-    /// What its batches used.
+    /// The use by its batches.
     pub used: Needs,
 }
 

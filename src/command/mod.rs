@@ -26,6 +26,7 @@ mod pilot;
 pub(crate) mod pin;
 pub(crate) mod plan;
 mod recorded;
+pub(crate) mod remote;
 pub(crate) mod repair;
 pub(crate) mod report;
 pub(crate) mod run;

@@ -63,7 +63,8 @@ pub(crate) fn pilot(kinds: Kinds, mut args: RunArgs) -> anyhow::Result<Outcome> 
     let mut arguments = own_arguments();
     arguments.extend([format!("--jobs={}", asked.threads), format!("--deadline={}s", asked.time_ms / 1000)]);
     let pilot = Pilot { root, working_dir, arguments };
-    let stop = run::stop_on_signals()?;
+    let stop = Stop::default();
+    run::stop_on_signals(&stop)?;
     let name = RunId::now();
     let (mut losses, mut number) = (0, 0);
     loop {

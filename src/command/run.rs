@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::study::{self, Study};
-use super::{gc, pilot, pin, tables};
+use super::{gc, pilot, pin, remote, tables};
 use crate::Kinds;
 use crate::args::{HowArgs, RunArgs};
 use crate::device::Devices;
@@ -128,6 +129,7 @@ pub(super) fn execute(
         terminal::complain(&format!("{notice}\n"));
     }
     let worker = WorkerCommand::this_program(["worker"]);
+    let stop = Stop::default();
     let mut efficiency = Efficiency::default();
     let options = RunOptions {
         jobs: how.jobs.map(usize::from),
@@ -143,9 +145,10 @@ pub(super) fn execute(
             arguments: std::env::args_os().skip(1).map(|text| text.to_string_lossy().into_owned()).collect(),
             working_dir: std::env::current_dir().unwrap_or_default(),
         },
+        remote: study.remote.as_ref().map(|settings| Arc::new(remote::of(settings, &stop.flag()))),
         cluster: how.on.options(&study.plan.spec.root, how.device)?,
     };
-    let stop = stop_on_signals()?;
+    stop_on_signals(&stop)?;
     if let Some(deadline) = how.deadline {
         let flag = stop.flag();
         std::thread::spawn(move || {
@@ -203,8 +206,7 @@ pub(super) fn outcome(summary: &Summary) -> Outcome {
 /// engine.
 ///
 /// Before this call nothing runs, so the first signal ends the program, which the store survives.
-pub(super) fn stop_on_signals() -> anyhow::Result<Stop> {
-    let stop = Stop::default();
+pub(super) fn stop_on_signals(stop: &Stop) -> anyhow::Result<()> {
     let listen = |signal| {
         // The order matters: the first signal finds the flag unset, and sets it.
         flag::register_conditional_shutdown(signal, Outcome::Interrupted.code().into(), stop.flag())?;
@@ -214,7 +216,7 @@ pub(super) fn stop_on_signals() -> anyhow::Result<Stop> {
         listen(signal).context("cannot listen for Ctrl-C")?;
     }
     orchestrate_cache::stop_waiting_on(stop.flag());
-    Ok(stop)
+    Ok(())
 }
 
 /// Returns the numbers of nodes by how they ended, each with its word and colour.
@@ -253,6 +255,9 @@ pub(super) fn closing(study: &Study, summary: &Summary, efficiency: &Efficiency)
         _ => text.tally(&by_end(counts)),
     }
     let _ = writeln!(text, " in {}", terminal::duration(summary.elapsed_ms));
+    if let Some(counts) = summary.remote {
+        let _ = writeln!(text, "{}", remote::closing(&counts));
+    }
     let working_dir = std::env::current_dir().unwrap_or_default();
     for folder in &summary.published {
         let _ = writeln!(text, "  → {}", folder.strip_prefix(&working_dir).unwrap_or(folder).display());

@@ -12,7 +12,7 @@ use orchestrate_engine::observe::{Observed, observe};
 use orchestrate_engine::plan::{self, Plan, Selector};
 use orchestrate_engine::run::{Selection, passed_over};
 use orchestrate_engine::runlog::History;
-use orchestrate_engine::spec::{self, Spec, grid, project_root, trusted_signers};
+use orchestrate_engine::spec::{self, ProjectStore, RemoteSettings, Spec, grid, project_root};
 use orchestrate_engine::survey::{Survey, survey};
 
 use super::keygen;
@@ -29,6 +29,8 @@ pub(crate) struct Study {
     pub(crate) plan: Plan,
     pub(crate) observed: Observed,
     pub(crate) store: Store,
+    /// The bucket or folder behind the store, if the project names one.
+    pub(crate) remote: Option<RemoteSettings>,
 }
 
 /// Plans a spec with its overrides; writes nothing.
@@ -64,7 +66,8 @@ impl Study {
             tell_of_others(&plan.spec.root, &dir);
         }
         plan::check_store(&plan, &dir)?;
-        let store = open(&dir, access, || trust(&plan.spec.root))?;
+        let project = ProjectStore::read(&plan.spec.root)?;
+        let store = open(&dir, access, || trust(&project))?;
         let digests = FileDigests::open_trusting(store.dir(), store.trust().stamps());
         let observed = observe(&plan, &digests)?;
         if access == Access::ReadWrite
@@ -72,7 +75,7 @@ impl Study {
         {
             tracing::warn!("digests of external files cannot be kept: {error}; the next run reads the files again");
         }
-        Ok(Self { plan, observed, store })
+        Ok(Self { plan, observed, store, remote: project.remote })
     }
 
     /// The same for a store that must exist: nothing is to be made where nothing can be found.
@@ -168,14 +171,19 @@ pub(super) fn open(dir: &Path, access: Access, trust: impl Fn() -> anyhow::Resul
 }
 
 /// The signers that a project believes, and the key of this user.
-pub(super) fn trust(root: &Path) -> anyhow::Result<Trust> {
-    Ok(Trust::new(trusted_signers(root)?, keygen::own_key()?))
+pub(super) fn trust(project: &ProjectStore) -> anyhow::Result<Trust> {
+    Ok(Trust::new(project.signers.clone(), keygen::own_key()?))
 }
 
 /// The trust of the project around the working directory.
 pub(super) fn nearby_trust() -> anyhow::Result<Trust> {
+    trust(&nearby_project()?)
+}
+
+/// What the project around the working directory says of its store.
+pub(super) fn nearby_project() -> anyhow::Result<ProjectStore> {
     let working_dir = std::env::current_dir().context("cannot tell the working directory")?;
-    trust(&project_root(&working_dir))
+    Ok(ProjectStore::read(&project_root(&working_dir))?)
 }
 
 fn is_read_only(error: &StoreError) -> bool {

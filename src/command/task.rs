@@ -8,6 +8,7 @@ use orchestrate_cache::Access;
 use orchestrate_engine::cluster::{JobFolder, Site, run_task};
 use orchestrate_engine::executor::WorkerCommand;
 use orchestrate_engine::run::Stop;
+use orchestrate_engine::spec::ProjectStore;
 use orchestrate_networks::model;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag;
@@ -33,7 +34,8 @@ pub(crate) fn task(kinds: Kinds, args: &TaskArgs) -> anyhow::Result<Outcome> {
     let index = args.index.parse::<usize>().map_or(0, |index| index.saturating_sub(args.first));
     let root = folder.root().with_context(|| format!("cannot read the job in {}", args.folder.display()))?;
     let dir = args.folder.parent().and_then(|jobs| jobs.parent()).context("a job lies in the folder of a store")?;
-    let store = study::open(dir, Access::ReadWrite, || study::trust(&root))?;
+    let project = ProjectStore::read(&root)?;
+    let store = study::open(dir, Access::ReadWrite, || study::trust(&project))?;
     let (told, near_limit) = (Stop::default(), Stop::default());
     for (signal, stop) in [(SIGTERM, &told), (SIGINT, &told), (SIGUSR1, &near_limit)] {
         flag::register(signal, stop.flag()).context("cannot listen for signals")?;

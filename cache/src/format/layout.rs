@@ -18,6 +18,7 @@
 //! | `lineage` | a JSON line for each collected result (`lineage.rs`) |
 //! | `pins/NAME.json` | results that stay whatever the limits (`pin.rs`) |
 //! | `links/KEY/` | files of results for other programs (`links.rs`) |
+//! | `remotes/ID/` | what is known of a remote, and what waits for its upload (`catalogue.rs`, `queue.rs`) |
 //! | `jobs/RUN-NUMBER/` | tasks that a run submitted to a cluster; the engine's business |
 //! | `forgetting` | what an interrupted forgetting has yet to remove (`forget.rs`) |
 //! | `pack-ends` | durable lengths of packs (`pack_lengths.rs`) |
@@ -357,6 +358,10 @@ impl Layout {
 
     pub(crate) fn lineage(&self) -> PathBuf {
         self.dir.join("lineage")
+    }
+
+    pub(crate) fn remotes(&self) -> PathBuf {
+        self.dir.join("remotes")
     }
 
     pub(crate) fn forgetting(&self) -> PathBuf {

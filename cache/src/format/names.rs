@@ -7,7 +7,8 @@ use crate::value::digest::Digest;
 /// Folders created when a store is opened.
 pub(crate) const FOLDERS: [&str; 7] = ["packs", "objects", "tmp", "quarantine", "runs", "checkpoints", "leases.d"];
 /// Folders created on demand.
-pub(crate) const LATER_FOLDERS: [&str; 6] = ["claims", "pins", "lease-files", "stat-caches", "links", "jobs"];
+pub(crate) const LATER_FOLDERS: [&str; 7] =
+    ["claims", "pins", "lease-files", "stat-caches", "links", "jobs", "remotes"];
 /// Files beside them.
 pub(crate) const FILES: [&str; 10] = [
     "format",
@@ -152,6 +153,20 @@ pub(crate) fn is_prefix(name: &str) -> bool {
 /// Returns whether a name is that of a folder with the files of a result: the beginning of its key.
 pub(crate) fn is_laid_out(name: &str) -> bool {
     name.len() == Digest::SHORT_LEN && is_hex(name)
+}
+
+/// Returns whether a name is that of a remote's folder: the beginning of the digest of its address.
+pub(crate) fn is_remote(name: &str) -> bool {
+    is_laid_out(name)
+}
+
+/// Returns whether a name is that of a file in a remote's folder.
+pub(crate) fn is_remote_file(name: &str) -> bool {
+    let queue =
+        |rest: &str| rest.split_once('-').is_some_and(|(host, rest)| is_host(host) && rest.split('-').all(is_hex));
+    matches!(name, "base" | "young" | "listed")
+        || name.strip_prefix("queue-").is_some_and(queue)
+        || name.strip_suffix(".parts").is_some_and(is_digest)
 }
 
 /// Returns whether a name is that of a checkpoint.

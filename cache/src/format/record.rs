@@ -163,6 +163,11 @@ impl<'a> Header<'a> {
         Some(Self { kind, fields: reader.take(fields_len)?, body_len, body_crc })
     }
 
+    /// The fields as they are.
+    pub(crate) fn fields(&self) -> &'a [u8] {
+        self.fields
+    }
+
     /// The length of the header.
     pub(crate) fn len(&self) -> usize {
         FIELDS_AT + self.fields.len()

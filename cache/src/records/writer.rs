@@ -102,6 +102,12 @@ impl Pending {
         hit
     }
 
+    /// Adds the record of a result that was made elsewhere, as it is.
+    pub(crate) fn add_result_as_is(&mut self, key: ActionKey, record: Draft, hit: Hit) {
+        self.waiting.add(record);
+        self.waiting.results.insert(key, hit);
+    }
+
     /// Adds the folder of an object that existed already; call it before the artifact that names the object is added.
     pub(crate) fn add_folder(&mut self, folder: PathBuf) {
         self.folders.insert(folder);

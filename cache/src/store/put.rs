@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::error::StoreError;
 use crate::format::object::{self, OBJECT_MIN_BYTES, Put};
-use crate::format::record::{Hit, Kind};
+use crate::format::record::{Draft, Hit, Kind};
 use crate::lock::memory::{read, write};
 use crate::records::locations::Location;
 use crate::store::open::Store;
@@ -75,6 +75,44 @@ impl Store {
             }
             self.bury(Kind::Result, &key.0, &location);
         }
+    }
+
+    /// Records a blob of another store, if its bytes have the digest; returns whether they have.
+    pub(crate) fn admit_blob(&self, digest: &Digest, content: PutContent) -> Result<bool> {
+        Ok(self.put_blob(self.session_dir()?, content)?.0 == *digest)
+    }
+
+    /// Records an artifact and the result of a key that were made elsewhere, as they are; their blobs are recorded. If
+    /// the key has a result with all its bytes, that one stays. They wait for [`Store::commit`].
+    pub(crate) fn admit(
+        &self,
+        key: &ActionKey,
+        artifacts: &[(OutputDigest, Artifact)],
+        result: Draft,
+        hit: Hit,
+    ) -> Result<()> {
+        for (digest, artifact) in artifacts {
+            if self.artifact(digest).is_none() {
+                self.writer.pending().add_artifact(*digest, artifact);
+            }
+        }
+        if self.hit(key).is_some() {
+            return Ok(());
+        }
+        let mut pending = self.writer.pending();
+        if pending.result(key).is_none() {
+            let recorded = self.index_with(Kind::Result, &[key.0]).location(Kind::Result, &key.0);
+            if let Some(location) = recorded {
+                // Its bytes were lost. What has other outputs than that one would otherwise not be found.
+                drop(pending);
+                self.bury(Kind::Result, &key.0, &location);
+                pending = self.writer.pending();
+            }
+            pending.add_result_as_is(*key, result, hit);
+        }
+        let is_full = pending.is_full();
+        drop(pending);
+        if is_full { self.commit() } else { Ok(()) }
     }
 
     /// Returns whether everybody is served these outputs for a key, which this process has just recorded and made

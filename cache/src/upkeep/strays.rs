@@ -109,6 +109,9 @@ fn folders(layout: &Layout) -> Result<Vec<Folder>, StoreError> {
         Folder::new(layout.jobs(), |_| false).and_folders(names::is_job),
     ];
     folders.extend(inside(&layout.objects(), is_prefix)?.into_iter().map(|path| Folder::new(path, is_digest)));
+    folders.push(Folder::new(layout.remotes(), |_| false).and_folders(names::is_remote));
+    let remotes = inside(&layout.remotes(), names::is_remote)?;
+    folders.extend(remotes.into_iter().map(|path| Folder::new(path, names::is_remote_file)));
     let checkpoints = inside(&layout.checkpoints(), is_digest)?;
     folders.extend(checkpoints.into_iter().map(|path| Folder::new(path, names::is_checkpoint)));
     Ok(folders)

@@ -45,7 +45,7 @@ pub struct Wants<'a> {
     pub resources: &'a Resources,
     /// The time limit of one member.
     pub timeout: Option<Duration>,
-    /// What earlier runs needed.
+    /// The needs of earlier runs.
     pub needs: Option<Needs>,
     /// The number of members, at least 1.
     pub members: usize,
@@ -90,7 +90,7 @@ pub fn ask(cluster: &Cluster, wants: &Wants<'_>) -> Request {
     }
 }
 
-/// Returns twice as much of a resource, up to `max_memory` or `max_time`; `None` at the limit, or if there is none.
+/// Returns twice as much of a resource, up to `max_memory` or `max_time`; `None` at the limit, or if none is set.
 pub fn more(asked: &Asked, why: More, cluster: &Cluster) -> Option<Asked> {
     let (now, most) = match why {
         More::Memory => (asked.memory_bytes, cluster.max_memory_bytes?),

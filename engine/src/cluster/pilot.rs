@@ -31,7 +31,8 @@ pub struct Pilot {
 }
 
 impl Pilot {
-    /// Returns what a pilot asks for: `[cluster.pilot]`, else the defaults of the cluster, else 4 hours, 8 GB, 4 threads.
+    /// Returns what a pilot asks for: `[cluster.pilot]`, else the defaults of the cluster, else 4 hours, 8 GB, 4
+    /// threads.
     pub fn asks(cluster: &Cluster) -> Asked {
         let (own, other) = (&cluster.pilot, &cluster.defaults);
         let time = own.time.or(other.time).unwrap_or(Duration::from_secs(4 * 3600));

@@ -137,8 +137,8 @@ fn id_in(text: &str) -> Option<String> {
 
 /// Returns the id of the job of a name in a list: at the start of the line with the name, or of the nearest one above.
 ///
-/// `qstat -r` of Grid Engine and `qstat -f` of PBS print names on lines of their own. A template may put a letter before
-/// the name, as Grid Engine demands.
+/// `qstat -r` of Grid Engine and `qstat -f` of PBS print names on lines of their own. A template may put a letter
+/// before the name, as Grid Engine demands.
 fn id_of_name(list: &str, name: &str) -> Option<String> {
     let mut id = None;
     for line in list.lines() {

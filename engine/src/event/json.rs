@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use orchestrate_cache::remote::RemoteCounts;
 use orchestrate_cache::{ActionKey, OutputDigest};
 use serde::Serialize;
 
@@ -33,8 +34,9 @@ impl Event {
                 return Some(text(&JobLine { reason, job, name, tasks: *tasks, is_adopted }));
             }
             Self::Warning { message } => return Some(message_line("warning", message, None)),
-            Self::RunFinished { counts, elapsed_ms, .. } => {
-                return Some(text(&SummaryLine { reason: "summary", counts: *counts, elapsed_ms: *elapsed_ms }));
+            Self::RunFinished { counts, elapsed_ms, remote, .. } => {
+                let (reason, counts, elapsed_ms, remote) = ("summary", *counts, *elapsed_ms, *remote);
+                return Some(text(&SummaryLine { reason, counts, elapsed_ms, remote }));
             }
             _ => return None,
         };
@@ -98,6 +100,8 @@ struct SummaryLine {
     #[serde(flatten)]
     counts: Counts,
     elapsed_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote: Option<RemoteCounts>,
 }
 
 /// Returns the digest of a single output; an object by name for several; null for none.

@@ -9,6 +9,7 @@ mod tests;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use orchestrate_cache::remote::RemoteCounts;
 use orchestrate_cache::{ActionKey, Digest, OutputDigest, native_path};
 use serde::{Deserialize, Serialize};
 
@@ -172,6 +173,11 @@ pub enum Event {
     },
     /// The processor and the state of the working tree, from a run in which something had to run.
     Surroundings(Surroundings),
+    /// The run waits until its results are uploaded; in no log.
+    Uploading {
+        /// The number of results that are left.
+        results: usize,
+    },
     /// The run is being stopped; running nodes have a grace period.
     RunStopping,
     /// A problem that people should know of and that stops nothing.
@@ -188,6 +194,9 @@ pub enum Event {
         /// Tables and published folders; nothing in logs of earlier versions.
         #[serde(default, skip_serializing_if = "Made::is_empty")]
         made: Made,
+        /// What it got from its remote and gave to it; `None` if it asked nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remote: Option<RemoteCounts>,
     },
 }
 

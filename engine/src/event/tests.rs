@@ -54,7 +54,7 @@ fn several_outputs_are_told_apart_by_name() {
 #[test]
 fn summary_counts_nodes_by_how_they_ended() {
     let counts = Counts { nodes: 5, hit: 1, ran: 1, failed: 1, blocked: 1, cancelled: 1 };
-    let line = Event::RunFinished { counts, elapsed_ms: 7, made: Default::default() }.json_line();
+    let line = Event::RunFinished { counts, elapsed_ms: 7, made: Default::default(), remote: None }.json_line();
     let expected =
         r#"{"reason":"summary","nodes":5,"hit":1,"ran":1,"failed":1,"blocked":1,"cancelled":1,"elapsed_ms":7}"#;
     assert_eq!(line.as_deref(), Some(expected));
@@ -66,7 +66,7 @@ fn events_survive_json() {
         Event::NodeHit { node: score(), key: ActionKey(digest(1)), outputs: vec![] },
         Event::NodeProgress { node: score(), progress: Progress { done: 1, total: 2, message: "loss 0.4".to_owned() } },
         Event::NodeCancelled { node: score() },
-        Event::RunFinished { counts: Counts::default(), elapsed_ms: 3, made: Default::default() },
+        Event::RunFinished { counts: Counts::default(), elapsed_ms: 3, made: Default::default(), remote: None },
     ];
     for event in events {
         let record = TimedEvent { at_ms: 17, event };

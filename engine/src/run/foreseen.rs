@@ -22,7 +22,7 @@ pub struct Foreseen {
     pub tasks: usize,
     /// The least number of jobs: what depends on other jobs is submitted as they end.
     pub jobs: usize,
-    /// What each task asks for.
+    /// The request of each task.
     pub request: Request,
 }
 

@@ -22,6 +22,7 @@ mod origin;
 mod prepare;
 mod publications;
 mod record;
+mod remote;
 mod summary;
 mod telling;
 mod trust;
@@ -51,5 +52,9 @@ pub fn run(
     listeners: &mut [&mut dyn Reporter],
     stop: &Stop,
 ) -> Result<Summary, RunError> {
-    drive::Drive::new(plan, observed, store, selection, options, listeners)?.drive(stop)
+    let mut drive = || drive::Drive::new(plan, observed, store, selection, options, listeners)?.drive(stop);
+    match &options.remote {
+        Some(remote) => remote::beside(remote, store, drive),
+        None => drive(),
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use orchestrate_cache::remote::Remote;
 use orchestrate_cache::{OutputDigest, Store};
 
 use super::elsewhere::ClusterOptions;
@@ -37,6 +38,8 @@ pub struct RunOptions {
     pub find_tables: Option<FindTables>,
     /// The command that asks for the run, for its log.
     pub invocation: Invocation,
+    /// The bucket or folder behind the store, if the project has one.
+    pub remote: Option<Arc<Remote>>,
     /// The cluster on which heavy nodes run; without one they run on this machine.
     pub cluster: Option<ClusterOptions>,
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use orchestrate_cache::remote::RemoteCounts;
 use orchestrate_cache::{OutputDigest, StoreError};
 
 use crate::diagnostic::SpecError;
@@ -31,6 +32,8 @@ pub struct Summary {
     pub published: Vec<PathBuf>,
     /// Publications that failed.
     pub unpublished: Vec<String>,
+    /// What the run got from its remote and gave to it; `None` if it asked nothing.
+    pub remote: Option<RemoteCounts>,
 }
 
 /// A node that failed.

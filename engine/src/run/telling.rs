@@ -33,6 +33,12 @@ impl<'l, 'r> Teller<'l, 'r> {
         self.warn_of_log();
     }
 
+    /// Tells listeners alone of what is no part of the log.
+    pub(super) fn show(&mut self, event: Event) {
+        let event = TimedEvent::now(event);
+        self.each(|listener| listener.report(&event));
+    }
+
     pub(super) fn warn(&mut self, message: String) {
         self.report(Event::Warning { message });
     }

@@ -187,6 +187,7 @@ mod tests {
             counts: Default::default(),
             elapsed_ms: 900,
             made: Default::default(),
+            remote: None,
         }));
         log.dir().to_owned()
     }
@@ -236,6 +237,7 @@ mod tests {
             counts: Default::default(),
             elapsed_ms: 900,
             made: Default::default(),
+            remote: None,
         }));
         let damaged = check(runs.path());
         assert_eq!(damaged.len(), 1, "a seal is of what was meant, not of what is there");

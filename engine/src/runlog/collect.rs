@@ -169,6 +169,7 @@ mod tests {
             counts: Counts::default(),
             elapsed_ms: 1,
             made: Default::default(),
+            remote: None,
         }));
         log.dir().to_owned()
     }

@@ -170,7 +170,7 @@ mod tests {
                 elapsed_ms: 1,
             },
             Event::NodeStarted { node, key: key(began), members: 1, log: Some(path.clone()) },
-            Event::RunFinished { counts: Counts::default(), elapsed_ms: 1, made: Default::default() },
+            Event::RunFinished { counts: Counts::default(), elapsed_ms: 1, made: Default::default(), remote: None },
         ];
         fs::create_dir_all(path.parent().expect("it lies in a folder")).expect("the store is writable");
         fs::write(path, printed).expect("the store is writable");

@@ -121,7 +121,7 @@ impl History {
         file.take(END_BYTES).read_to_end(&mut end)?;
         let last = end.strip_suffix(b"\n").and_then(|end| end.rsplit(|byte| *byte == b'\n').next());
         Ok(match last.map(serde_json::from_slice) {
-            Some(Ok(TimedEvent { event: Event::RunFinished { counts, elapsed_ms, made }, .. })) => {
+            Some(Ok(TimedEvent { event: Event::RunFinished { counts, elapsed_ms, made, .. }, .. })) => {
                 Some(Finished { counts, elapsed_ms, made })
             }
             _ => None,
@@ -484,7 +484,7 @@ mod tests {
             tables: vec![("table".to_owned(), orchestrate_cache::OutputDigest(Digest::of(b"t")))],
             ..Made::default()
         };
-        let end = Event::RunFinished { counts, elapsed_ms: 7, made: made.clone() };
+        let end = Event::RunFinished { counts, elapsed_ms: 7, made: made.clone(), remote: None };
         let run = write_run(runs.path(), vec![ran(score(1), 1, 5), end]);
         let killed = write_run(runs.path(), vec![ran(score(1), 1, 5)]);
         let history = History::new(runs.path());
@@ -519,7 +519,8 @@ mod tests {
     #[test]
     fn needs_of_a_stage_are_the_greatest_of_recent_runs() {
         let runs = tempfile::tempdir().expect("a temporary folder");
-        let summary = || Event::RunFinished { counts: Counts::default(), elapsed_ms: 1, made: Default::default() };
+        let summary =
+            || Event::RunFinished { counts: Counts::default(), elapsed_ms: 1, made: Default::default(), remote: None };
         let used = |peak_bytes, wall_ms| Event::BatchUsed {
             node: score(1),
             members: 2,
@@ -542,6 +543,7 @@ mod tests {
             counts: Counts { nodes: 1, ran: 1, ..Counts::default() },
             elapsed_ms: 1,
             made: Default::default(),
+            remote: None,
         };
         let run = write_run(runs.path(), vec![ran(score(1), 1, 200), summary]);
         let path = runs.path().join(run.as_str()).join(DURATIONS);
@@ -561,6 +563,7 @@ mod tests {
             counts: Counts { nodes: 1, ran, ..Counts::default() },
             elapsed_ms: 1,
             made: Default::default(),
+            remote: None,
         };
         write_run(runs.path(), vec![ran(score(1), 1, 10), summary(1)]);
         for _ in 0..3 {

@@ -232,6 +232,7 @@ mod tests {
             counts: Default::default(),
             elapsed_ms: 1,
             made: Default::default(),
+            remote: None,
         }));
         log.report(&TimedEvent::now(warning("a")));
         assert!(log.take_warning().expect("there is a reason").contains("No space left"));

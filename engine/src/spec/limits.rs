@@ -17,6 +17,7 @@ use orchestrate_cache::Signer;
 use toml::de::DeTable;
 
 use super::reader::Reader;
+use super::remote::{self, RemoteSettings};
 use super::{toml_text, trust};
 use crate::diagnostic::{Diagnostic, SpecError};
 use crate::resources::{parse_duration, parse_size};
@@ -40,7 +41,8 @@ pub struct StoreLimits {
 impl StoreLimits {
     /// Reads the limits of the store in a folder, for a project with this root or for none.
     ///
-    /// Errors: everything that is wrong with the file, with locations; `[store.trust]` outside of the project's root.
+    /// Errors: everything that is wrong with the file, with locations; `[store.trust]` or `[store.remote]` outside of
+    /// the project's root.
     pub fn of_store(dir: &Path, root: Option<&Path>) -> Result<Self, SpecError> {
         let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
         let above = |dir: &&Path| dir.join(PROJECT_FILE).exists();
@@ -49,9 +51,12 @@ impl StoreLimits {
         let limits = read(&found.join(PROJECT_FILE), |store, reader| {
             // Above the store it may be that of another project, whose trust is no business of this one.
             match (is_elsewhere, found == dir) {
-                (true, true) => trust::refuse(store, reader),
+                (true, true) => {
+                    trust::refuse("trust", store, reader);
+                    trust::refuse("remote", store, reader);
+                }
                 (true, false) => {}
-                (false, _) => drop(trust::parse(store, reader)),
+                (false, _) => drop((trust::parse(store, reader), remote::parse(store, reader))),
             }
             Self::parse(store, reader)
         })?;
@@ -77,25 +82,36 @@ impl StoreLimits {
     }
 }
 
-/// Reads the signers that a project trusts; `None` if it trusts everybody. Errors: as of [`StoreLimits::of_store`].
-pub fn trusted_signers(root: &Path) -> Result<Option<Vec<Signer>>, SpecError> {
-    let path = root.join(PROJECT_FILE);
-    if !path.exists() {
-        return Ok(None);
+/// The part of `[store]` that only the file in a project's root can say.
+#[derive(Clone, Debug, Default)]
+pub struct ProjectStore {
+    /// The signers that the project trusts; `None` if it trusts everybody.
+    pub signers: Option<Vec<Signer>>,
+    /// The bucket or folder behind the store.
+    pub remote: Option<RemoteSettings>,
+}
+
+impl ProjectStore {
+    /// Reads the sections of the project with this root. Errors: as of [`StoreLimits::of_store`].
+    pub fn read(root: &Path) -> Result<Self, SpecError> {
+        let path = root.join(PROJECT_FILE);
+        if !path.exists() {
+            return Ok(Self::default());
+        }
+        // The limits too, so that all mistakes of the file are reported at once.
+        let section = |store: &DeTable<'static>, reader: &mut Reader<'_>| {
+            StoreLimits::parse(store, reader);
+            Self { signers: trust::parse(store, reader), remote: remote::parse(store, reader) }
+        };
+        Ok(read(&path, section)?.unwrap_or_default())
     }
-    // The limits too, so that all mistakes of the file are reported at once.
-    let section = |store: &DeTable<'static>, reader: &mut Reader<'_>| {
-        StoreLimits::parse(store, reader);
-        trust::parse(store, reader)
-    };
-    Ok(read(&path, section)?.flatten())
 }
 
 /// Reads section `[store]` of a file; `None` if it has none.
 fn read<T>(path: &Path, parse: impl FnOnce(&DeTable<'static>, &mut Reader<'_>) -> T) -> Result<Option<T>, SpecError> {
     project_file(path, |file, reader| {
         let store = reader.table("`store`", file.get("store")?)?;
-        reader.unknown_keys("`store`", store, &["max_size", "max_age", "log_max_size", "trust"]);
+        reader.unknown_keys("`store`", store, &["max_size", "max_age", "log_max_size", "trust", "remote"]);
         Some(parse(store, reader))
     })
 }
@@ -157,7 +173,7 @@ mod tests {
         let text = "[store]\nmax_sise = \"2 GB\"\nmax_size = \"2\"\nmax_age = 90\nlog_max_size = \"big\"\n\n[shop]\n";
         insta::assert_snapshot!(limits(text).unwrap_err(), @r#"
         FILE:2:1: unknown field `max_sise` in `store`
-          = fields: max_size, max_age, log_max_size, trust
+          = fields: max_size, max_age, log_max_size, trust, remote
           help: did you mean `max_size`?
         FILE:3:12: `max_size`: `2` is not a size; write a number and a unit, for example "2GB" or "512MiB"
         FILE:4:11: `max_age` must be a text, found the number 90
@@ -182,7 +198,7 @@ mod tests {
         std::fs::write(dir.path().join(PROJECT_FILE), text).expect("the folder is writable");
         let shown = dir.path().join(PROJECT_FILE).display().to_string();
         let names = |signers: Vec<Signer>| signers.into_iter().map(|signer| signer.name).collect();
-        let read = trusted_signers(dir.path()).map(|signers| signers.map(names));
+        let read = ProjectStore::read(dir.path()).map(|project| project.signers.map(names));
         read.map_err(|error| error.to_string().replace(&shown, "FILE"))
     }
 
@@ -194,7 +210,7 @@ mod tests {
         let text = format!("[store.trust]\nkeys = [\n  \"{KEY} alice\", # of the lab\n]\n");
         assert_eq!(signers(&text), Ok(Some(vec!["alice".to_owned()])));
         let root = tempfile::tempdir().expect("a temporary folder");
-        assert_eq!(trusted_signers(root.path()).expect("no file is no list"), None);
+        assert_eq!(ProjectStore::read(root.path()).expect("no file is no list").signers, None);
         std::fs::write(root.path().join(PROJECT_FILE), &text).expect("the folder is writable");
         let store = root.path().join("store");
         assert!(StoreLimits::of_store(&store, Some(root.path())).is_ok());
@@ -202,6 +218,10 @@ mod tests {
         assert!(StoreLimits::of_store(&store, Some(&elsewhere)).is_ok(), "another project's, above the store");
         let error = StoreLimits::of_store(root.path(), Some(&elsewhere)).unwrap_err().to_string();
         assert!(error.contains(":1:8: `store.trust` counts only in the root of a project"), "{error}");
+        let remote = "[store.remote]\nurl = \"s3://theirs\"\n";
+        std::fs::write(root.path().join(PROJECT_FILE), remote).expect("the folder is writable");
+        let error = StoreLimits::of_store(root.path(), Some(&elsewhere)).unwrap_err().to_string();
+        assert!(error.contains(":1:8: `store.remote` counts only in the root of a project"), "{error}");
     }
 
     #[test]

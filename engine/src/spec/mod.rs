@@ -13,6 +13,7 @@ mod parse;
 mod placeholder;
 mod project_schema;
 mod reader;
+mod remote;
 mod sweep;
 mod texts;
 mod toml_error;
@@ -35,10 +36,11 @@ use axis::Axis;
 
 pub use cluster::{Ask, CANCEL, Cluster, ClusterKind, Commands, GPU, SUBMIT, cluster};
 pub use json_schema::spec_schema;
-pub use limits::{StoreLimits, trusted_signers};
+pub use limits::{ProjectStore, StoreLimits};
 pub use load::{load, load_recorded, load_swept, project_root};
 pub use placeholder::{Misfit, fill};
 pub use project_schema::project_schema;
+pub use remote::RemoteSettings;
 pub use texts::{Recorded, SpecText};
 pub use whole::whole;
 

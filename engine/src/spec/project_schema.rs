@@ -28,11 +28,32 @@ pub fn project_schema() -> Json {
                     "max_age": text("Results unused for longer go.", "90 days"),
                     "log_max_size": text("The log of a node keeps at most this; default 64 MiB.", "100 MB"),
                     "trust": keys,
+                    "remote": remote(),
                 },
                 "additionalProperties": false,
             },
             "cluster": cluster(),
         },
+        "additionalProperties": false,
+    })
+}
+
+/// The section `[store.remote]`.
+fn remote() -> Json {
+    json!({
+        "type": "object",
+        "description": "A bucket or folder behind the store, for the results of many machines. See docs/remote.md.",
+        "properties": {
+            "url": text("s3://, gs:// or az:// with bucket and prefix, or file:/// with a folder.", "s3://lab/results"),
+            "mode": {
+                "enum": ["read", "read-write"],
+                "description": "Lookups alone, the default, or uploads of what runs here too.",
+            },
+            "endpoint": text("A server of S3's protocol; Amazon's without it.", "https://minio.lab:9000"),
+            "region": text("The region, if the environment does not say it.", "eu-central-1"),
+            "timeout": text("The time in which a call must answer; default 60 s.", "60 s"),
+        },
+        "required": ["url"],
         "additionalProperties": false,
     })
 }

@@ -41,10 +41,12 @@ pub(super) fn parse(store: &DeTable<'static>, reader: &mut Reader<'_>) -> Option
     Some(signers)
 }
 
-/// Reports the section in a file that does not count.
-pub(super) fn refuse(store: &DeTable<'static>, reader: &mut Reader<'_>) {
-    if let Some((name, _)) = store.get_key_value("trust") {
-        let problem = "`store.trust` counts only in the root of a project, as others may write to the store's folder";
+/// Reports a section of `[store]` in a file where it does not count.
+pub(super) fn refuse(section: &str, store: &DeTable<'static>, reader: &mut Reader<'_>) {
+    if let Some((name, _)) = store.get_key_value(section) {
+        let problem = format!(
+            "`store.{section}` counts only in the root of a project, as others may write to the store's folder"
+        );
         let help = format!("move it to the {PROJECT_FILE} beside your experiments");
         reader.problem(Diagnostic::error(problem).at(name.span()).help(help));
     }

@@ -1,7 +1,7 @@
 //! Fetches public data sets: an article's listing, resumable downloads, checksums, unpacking.
 //!
-//! Invariant: the only crate with network code. It knows files and archives, but neither their contents nor stages and
-//! specs.
+//! Invariant: with `cache/remote` the only crate with network code. It knows files and archives, but neither their
+//! contents nor stages and specs.
 //!
 //! # Contents of the folder
 //!

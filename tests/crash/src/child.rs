@@ -51,6 +51,7 @@ pub(crate) fn run(project: &Path) -> Anyhow<ExitCode> {
         find_tables: None,
         invocation: Default::default(),
         cluster: None,
+        remote: None,
     };
     let selection = Selection::all(&plan);
     let summary = run::run(&plan, &observed, &store, &selection, &options, &mut [&mut Teller], &Stop::default())?;

@@ -1,8 +1,8 @@
 //! The keeper: packs batches into jobs, submits them, and watches them until their ends are known.
 //!
-//! A batch is taken (`take`), waits, is submitted or adopted (`submit.rs`), watched (`watch.rs`), and ends with a report,
-//! or is submitted again (`ended.rs`). What goes wrong on the cluster's side, lost nodes and limits of memory and time,
-//! is tried again here; failures of a stage are the run loop's business.
+//! A batch is taken (`take`), waits, is submitted or adopted (`submit.rs`), watched (`watch.rs`), and ends with a
+//! report, or is submitted again (`ended.rs`). What goes wrong on the cluster's side, lost nodes and limits of memory
+//! and time, is tried again here; failures of a stage are the run loop's business.
 
 mod ended;
 mod submit;

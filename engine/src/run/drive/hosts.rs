@@ -40,8 +40,8 @@ impl Drive<'_, '_, '_> {
                 ours.push(id);
                 continue;
             }
-            // To compute a light node twice costs less than a claim for other hosts. A task on a cluster takes the lease
-            // of the key itself.
+            // To compute a light node twice costs less than a claim for other hosts. A task on a cluster takes the
+            // lease of the key itself.
             let lease = match self.plan.stage(id).kind.facts().weight {
                 _ if self.cluster_of(id).is_some() => self.store.try_lease_across_hosts(&submission_key(&key))?,
                 Weight::Heavy => self.store.try_lease_across_hosts(&key)?,

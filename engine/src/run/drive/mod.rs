@@ -32,6 +32,7 @@ use crate::run::origin::{self, Inquiry};
 use crate::run::prepare;
 use crate::run::publications::Publications;
 use crate::run::record::{Named, Provenance, record};
+use crate::run::remote;
 use crate::run::summary::{NodeFailure, RunError, Summary};
 use crate::run::telling::Teller;
 use crate::run::trust;
@@ -199,6 +200,10 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             .into_iter()
             .chain(self.store.warn_of_rivals())
             .for_each(|text| self.teller.warn(text));
+        if let Some(remote) = &self.options.remote {
+            remote::finish(remote, &mut self.teller);
+        }
+        let remote = self.options.remote.as_ref().and_then(|remote| remote.counts());
         let counts = self.scheduler.counts();
         trust::notes(self.store, counts.ran > 0).into_iter().for_each(|note| self.teller.warn(note));
         let found = self.inquiry.finish();
@@ -208,7 +213,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         let published = self.publications.folders();
         let elapsed_ms = milliseconds(self.started.elapsed());
         let made = self.made(&tables, &published);
-        self.teller.report(Event::RunFinished { counts, elapsed_ms, made });
+        self.teller.report(Event::RunFinished { counts, elapsed_ms, made, remote });
         Ok(Summary {
             run: self.teller.run().clone(),
             counts,
@@ -219,6 +224,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             tables,
             published,
             unpublished: self.publications.failures,
+            remote,
         })
     }
 
@@ -253,6 +259,9 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             let found = self.inquiry.poll();
             found.into_iter().for_each(|found| self.teller.report(Event::Surroundings(found)));
             self.store.take_warnings().into_iter().for_each(|warning| self.teller.warn(warning));
+            if let Some(remote) = &self.options.remote {
+                remote::tell(remote, &mut self.teller);
+            }
             self.teller.tick();
         }
     }
@@ -282,6 +291,11 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             if rest.is_empty() {
                 self.tell_hits()?;
                 return Ok(());
+            }
+            if let Some(remote) = &self.options.remote {
+                // The hits so far need not wait for it.
+                self.tell_hits()?;
+                remote::look_up(remote, self.store, &mut self.lookups, &mut rest, &mut self.teller)?;
             }
             self.publications.publish_hits(&mut rest, &mut self.lookups.known, &mut self.teller);
             for Lookup { id, key, hit } in rest {
@@ -458,6 +472,9 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             nodes.push((*id, key));
         }
         fault::between("results are durable, not published");
+        if let Some(remote) = &self.options.remote {
+            remote.add(&nodes.iter().map(|(_, key)| *key).collect::<Vec<_>>());
+        }
         self.publications.publish_new(&nodes, &self.lookups.known, &mut self.teller);
         for (Recorded { id, outputs, elapsed_ms }, (_, key)) in recorded.into_iter().zip(nodes) {
             fault::between("a result is durable, not reported");

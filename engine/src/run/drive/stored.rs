@@ -13,8 +13,8 @@ use crate::usage::{Asked, Usage};
 const SHOWN_LATE: Duration = Duration::from_secs(60);
 
 /// The failure of a node whose results do not.
-const UNSEEN: &str = "its task on the cluster recorded the result, which cannot be seen here: does the cluster have the \
-                      same filesystem as this machine at the store's folder?";
+const UNSEEN: &str = "its task on the cluster recorded the result, which cannot be seen here: does the cluster have \
+                      the same filesystem as this machine at the store's folder?";
 
 impl Drive<'_, '_, '_> {
     /// Looks up the results of a batch that tasks on a cluster have recorded. The file server may show them late; then
