@@ -21,15 +21,9 @@
 //! | 14 | a failure has its state, reason, node, last lines, peak memory | `ends`: failure of a task, memory |
 //! | 15 | the head may die | `head` |
 
-mod answers;
-mod asked;
-mod commands;
-mod ends;
-mod head;
 mod lab;
-mod pilot;
+mod on_cluster;
 #[path = "../e2e/sandbox.rs"]
 #[expect(dead_code, reason = "the other tests use more of it")]
 mod sandbox;
 mod slurm;
-mod study;
