@@ -61,7 +61,7 @@ bench-cluster *arguments:
 
 # Runs the stories of tests/cluster; they start clusters of Slurm and Grid Engine where these are installed.
 cluster:
-    cargo test --release --workspace --test cluster
+    cargo test --release --workspace --test cluster -- --test-threads 8
 
 # The last line is `ran twice T, lost L, wrong W of N rounds`.
 # Runs N rounds of eight engines on one store, with kills and collections.

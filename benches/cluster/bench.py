@@ -73,6 +73,16 @@ def jobs():
     return len(set(ids)), len(ids)
 
 
+def slurm_alone(nodes):
+    """Returns the seconds that Slurm takes for an array whose tasks do nothing."""
+    began = time.monotonic()
+    array = ["sbatch", f"--array=0-{nodes - 1}", "--mem=300", "--time=10", "-o", "/dev/null", "--wrap", "true"]
+    subprocess.run(array, check=True, stdout=subprocess.DEVNULL)
+    while subprocess.run(["squeue", "-h"], capture_output=True, text=True, check=True).stdout:
+        time.sleep(1)
+    return time.monotonic() - began
+
+
 def ours(program, folder, nodes):
     folder.mkdir()
     (folder / "orchestrate.toml").write_text(PROJECT)
@@ -95,7 +105,7 @@ def peer(snakemake, folder, nodes, as_arrays):
     (folder / "Snakefile").write_text(SNAKEFILE.format(nodes=nodes))
     command = [snakemake, "--executor", "slurm", "--jobs", "10000", "--slurm-no-account", "--slurm-status-command"]
     command += ["squeue", "--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2"]
-    command += ["--default-resources", "slurm_partition=cpu", "--latency-wait", "30"]
+    command += ["--default-resources", "slurm_partition=cpu", "--latency-wait", "30", "--retries", "2"]
     command += ["--slurm-array-jobs", "all"] if as_arrays else []
     first = spawn(command, folder)
     again = spawn(command, folder)
@@ -138,6 +148,9 @@ def main():
 
     try:
         began = time.monotonic()
+        seconds = slurm_alone(arguments.nodes)
+        before = jobs()
+        print(f"{'an array that does nothing':26} {arguments.nodes:4} tasks  {seconds:7.1f} s", flush=True)
         mine = report("orchestrate", arguments.nodes, *ours(arguments.program, work / "ours", arguments.nodes))
         report("orchestrate, changed", arguments.nodes, *changed(arguments.program, work / "ours"))
         if arguments.snakemake:

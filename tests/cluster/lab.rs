@@ -27,6 +27,9 @@ of() { echo "$found" | sed -En "s/^($1)=//p"; }
 echo "$1 $(of 'SLURM_ARRAY_JOB_ID|JOB_ID')_$(of '[A-Z_]*TASK_ID') $(of SLURMD_NODENAME)" >> "${0%/bin/note}/worked"
 "#;
 
+/// Waits until the test says go. It ends by itself, should the test be killed.
+pub(crate) const WAITS: &str = "for i in $(seq 900); do [ ! -e LAB/go ] || break; sleep 0.1; done";
+
 /// A project, and the cluster for its heavy nodes.
 pub(crate) struct Lab<'a> {
     /// `None` for one of another queueing system.

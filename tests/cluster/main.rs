@@ -5,7 +5,7 @@
 //!
 //! | | rule | tests |
 //! |---|---|---|
-//! | 1 | accounting may be off: `squeue` first, then `sacct` | `answers`: accounting off, forgotten, vanished |
+//! | 1 | accounting may be off: `squeue` first, `sacct` if it answers | `answers`: off, forgotten, vanished |
 //! | 2 | `sacct` forgets at midnight | `answers`: yesterday |
 //! | 3 | no answer is unknown, never failed | `answers`: accounting down, controller down |
 //! | 4 | few questions; arrays | `answers`: questions; `asked`: arrays, at once |
@@ -21,15 +21,9 @@
 //! | 14 | a failure has its state, reason, node, last lines, peak memory | `ends`: failure of a task, memory |
 //! | 15 | the head may die | `head` |
 
-mod answers;
-mod asked;
-mod commands;
-mod ends;
-mod head;
 mod lab;
-mod pilot;
+mod on_cluster;
 #[path = "../e2e/sandbox.rs"]
 #[expect(dead_code, reason = "the other tests use more of it")]
 mod sandbox;
 mod slurm;
-mod study;

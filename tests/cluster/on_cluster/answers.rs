@@ -3,10 +3,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::lab::{Lab, letters, signal, wait_for, well};
+use crate::lab::{Lab, WAITS, letters, signal, wait_for, well};
 use crate::slurm::Cluster;
-
-const WAITS: &str = "while [ ! -e LAB/go ]; do sleep 0.1; done";
 
 /// Rule 1.
 #[test]

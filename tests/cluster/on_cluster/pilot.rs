@@ -1,9 +1,8 @@
 //! A pilot: one job that runs the engine itself.
 
-use crate::lab::{Lab, letters, signal, well};
+use crate::lab::{Lab, WAITS, letters, signal, well};
 use crate::slurm::Cluster;
 
-const WAITS: &str = "while [ ! -e LAB/go ]; do sleep 0.1; done";
 const PILOT: &str = "[cluster.pilot]\nmemory = \"500MB\"\nthreads = 2\n";
 
 #[test]

@@ -3,10 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use crate::lab::{Lab, Worked, letters, wait_for, well};
+use crate::lab::{Lab, WAITS, Worked, letters, wait_for, well};
 use crate::slurm::Cluster;
-
-const WAITS: &str = "while [ ! -e LAB/go ]; do sleep 0.1; done";
 
 /// Rule 6.
 #[test]

@@ -4,11 +4,10 @@ use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::lab::{Lab, letters, signal, wait_for, well};
+use crate::lab::{Lab, WAITS, letters, signal, wait_for, well};
 use crate::sandbox::{Run, Said};
 use crate::slurm::Cluster;
 
-const WAITS: &str = "while [ ! -e LAB/go ]; do sleep 0.1; done";
 /// Kills the head that runs this command of Slurm, the first time.
 const KILLS: &str = "[ -e LAB/killed ] || { : > LAB/killed; kill -KILL $PPID; exit 1; }";
 
@@ -107,7 +106,7 @@ fn head_killed_after_its_tasks_have_ended() {
 #[test]
 fn head_killed_when_it_has_reported_one_of_two_results() {
     let Some(cluster) = Cluster::shared() else { return };
-    let lab = Lab::new(cluster, "", &spec("[ $1 = a ] || while [ ! -e LAB/go ]; do sleep 0.1; done"));
+    let lab = Lab::new(cluster, "", &spec(&format!("[ $1 = a ] || {{{{ {WAITS}; }}}}")));
     let head = lab.start(&[]);
     let logs = || std::fs::read_dir(lab.sandbox.path(".orchestrate/runs")).into_iter().flatten().flatten();
     let reported = |run: std::fs::DirEntry| {

@@ -1,6 +1,6 @@
 //! Ends of tasks that are nobody's fault, and those that are: failed nodes, preemption, limits, cancellation.
 
-use crate::lab::{Lab, letters, wait_for, well};
+use crate::lab::{Lab, WAITS, letters, wait_for, well};
 use crate::slurm::Cluster;
 
 /// Waits long when it runs for the first time.
@@ -43,7 +43,7 @@ fn task_of_a_node_that_does_not_boot_is_submitted_again() {
 #[test]
 fn task_of_a_node_that_is_only_thought_to_have_failed_is_computed_once() {
     let Some(cluster) = Cluster::own("SlurmdTimeout=5") else { return };
-    let lab = Lab::new(&cluster, "", &letters(&["a"], "while [ ! -e LAB/go ]; do sleep 0.1; done"));
+    let lab = Lab::new(&cluster, "", &letters(&["a"], WAITS));
     let head = lab.start(&[]);
     lab.wait_for_work(1);
     cluster.stop(&format!("slurmd-{}", lab.worked()[0].node));
@@ -178,8 +178,7 @@ fn training_stopped_near_its_time_limit_goes_on_from_its_checkpoint() {
 #[test]
 fn task_cancelled_from_outside_fails_its_node_alone() {
     let Some(cluster) = Cluster::shared() else { return };
-    let script = "while [ ! -e LAB/go ]; do sleep 0.1; done";
-    let lab = Lab::new(cluster, "", &letters(&["a", "b", "c"], script));
+    let lab = Lab::new(cluster, "", &letters(&["a", "b", "c"], WAITS));
     let head = lab.start(&[]);
     lab.wait_for_work(3);
     let task = lab.worked().iter().find(|worked| worked.label == "b").unwrap().task.clone();

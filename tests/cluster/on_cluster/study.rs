@@ -1,6 +1,7 @@
 //! Real studies on three nodes: the bytes of one machine.
 //!
-//! `CLUSTER_STUDY=experiments/paper-phantom.toml` plays a whole one and prints its numbers; the suite a small one.
+//! `CLUSTER_STUDY=experiments/paper-phantom.toml` plays a whole one and prints its numbers, with more arguments of
+//! `run` in `CLUSTER_ARGS`; the suite plays a small one.
 #![expect(clippy::print_stderr, reason = "its numbers are what people wait for")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,7 +56,9 @@ fn whole_study_of_a_file_has_the_digests_of_one_machine() {
     let copied = Command::new("cp").arg("-r").arg(path.parent().unwrap().join(".")).arg(lab.dir()).status();
     assert!(copied.unwrap().success());
     std::fs::copy(&path, lab.sandbox.path("spec.toml")).unwrap();
+    let more = std::env::var("CLUSTER_ARGS").unwrap_or_default();
     let timed = |args: &[&str], on_cluster: bool| {
+        let args = &[args, &more.split_whitespace().collect::<Vec<_>>()].concat();
         let began = Instant::now();
         let run = if on_cluster { lab.run_well(args) } else { lab.sandbox.run_well(args) };
         (run, began.elapsed().as_secs_f64())

@@ -4,10 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Stdio};
 
-use crate::lab::{Lab, letters, signal, wait_for, well};
+use crate::lab::{Lab, WAITS, letters, signal, wait_for, well};
 use crate::slurm::{free_ports, is_installed, skip};
-
-const WAITS: &str = "while [ ! -e LAB/go ]; do sleep 0.1; done";
 
 /// A throw-away Grid Engine of one node, which ends with this value.
 struct GridEngine {
