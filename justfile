@@ -54,6 +54,15 @@ bench-dataset folder *arguments:
     cargo build --release --workspace --bin orchestrate
     python3 benches/dataset/bench.py {{ folder }} {{ arguments }}
 
+# Measures a node on a cluster beside Snakemake, on a Slurm of its own; `--snakemake` names one, see benches/README.md.
+bench-cluster *arguments:
+    cargo build --release --workspace --bin orchestrate
+    python3 benches/cluster/bench.py {{ arguments }}
+
+# Runs the stories of tests/cluster; they start clusters of Slurm and Grid Engine where these are installed.
+cluster:
+    cargo test --release --workspace --test cluster
+
 # The last line is `ran twice T, lost L, wrong W of N rounds`.
 # Runs N rounds of eight engines on one store, with kills and collections.
 crowd rounds="20":

@@ -1,8 +1,10 @@
 //! The arguments of the command line; their doc comments are the help text.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use orchestrate_engine::resources::parse_duration;
 
 use crate::command::attach::AttachArgs;
 use crate::command::cancel::CancelArgs;
@@ -212,6 +214,9 @@ pub(crate) struct RunArgs {
     pub(crate) select: SelectArgs,
     #[command(flatten)]
     pub(crate) how: HowArgs,
+    /// Run the whole engine in one job of the cluster, and in another one after its deadline
+    #[arg(long, requires = "on", conflicts_with = "all")]
+    pub(crate) pilot: bool,
     /// One JSON object a line instead of text
     ///
     /// The field `reason` says what a line is:
@@ -220,12 +225,19 @@ pub(crate) struct RunArgs {
     /// (null if there is none; an object by name if there are several), `elapsed_ms`. A failed node has `cause` and
     /// `log`; a blocked node has `by`, the name of the failed node.
     ///
+    /// job: tasks on a cluster. `job`, its id; `name`; `tasks`, their number; `adopted`, true if an earlier run had
+    /// submitted it.
+    ///
     /// warning: `message`, and `at` if it has a location in the spec.
     ///
     /// error: the same, for errors other than failed nodes: of the spec, the arguments, the store, or published files.
     ///
     /// summary: `nodes`, `hit`, `ran`, `failed`, `blocked`, `cancelled`, `elapsed_ms`; once, after all nodes have
     /// ended.
+    ///
+    /// efficiency: of a stage on a cluster, after the summary. `stage`; `asked`: `threads`, `memory_bytes`, `time_ms`,
+    /// `gpu`; `used`: `batches`, `peak_bytes`, `batch_ms` (the longest), `cpu_ms`, `wall_ms`; `fitting`: the numbers
+    /// that would have fitted better, else null.
     ///
     /// text: `node`, `text`: a table, an audit, or a warning that a node has; after the summary, on hits too.
     ///
@@ -246,6 +258,9 @@ pub(crate) struct HowArgs {
     /// Stop at the first failed node
     #[arg(long)]
     pub(crate) fail_fast: bool,
+    /// Stop in order before so much time is over, as a job of a cluster must: 90m, 4h
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) deadline: Option<Duration>,
     #[command(flatten)]
     pub(crate) on: OnArgs,
 }
@@ -285,12 +300,15 @@ pub(crate) struct SweepArgs {
 #[command(after_help = "\
 Examples:
   orchestrate plan experiments/quickstart.toml
-  orchestrate plan experiments/quickstart.toml --until score --verbose")]
+  orchestrate plan experiments/quickstart.toml --until score --verbose
+  orchestrate plan experiments/quickstart.toml --on slurm")]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArgs,
     #[command(flatten)]
     pub(crate) select: SelectArgs,
+    #[command(flatten)]
+    pub(crate) on: OnArgs,
     /// One line a node instead of one a stage
     #[arg(short, long)]
     pub(crate) verbose: bool,

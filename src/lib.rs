@@ -7,6 +7,7 @@ mod command;
 mod complete;
 mod device;
 mod diagnostic;
+mod efficiency;
 mod estimate;
 #[cfg(fuzzing)]
 pub mod fuzz;
@@ -103,6 +104,8 @@ fn jobs(command: &Command) -> Option<u16> {
         Command::Run(args) => args.how.jobs,
         Command::Sweep(args) => args.how.jobs,
         Command::VerifyResults(args) => args.how.jobs,
+        // Light stages of a task use the threads of this process.
+        Command::Task(_) => command::task::cpus_given().and_then(|cpus| u16::try_from(cpus.max(1)).ok()),
         _ => None,
     }
 }

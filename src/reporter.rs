@@ -124,7 +124,8 @@ impl<W: Write> Json<W> {
         Self { out, written: Ok(()) }
     }
 
-    fn line(&mut self, line: &str) {
+    /// Writes a line.
+    pub(crate) fn line(&mut self, line: &str) {
         if self.written.is_ok() {
             self.written = writeln!(self.out, "{line}");
         }

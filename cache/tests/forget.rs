@@ -49,6 +49,9 @@ fn bytes_of_forgotten_results_are_nowhere_on_the_disk_and_all_others_stay() {
     checkpoint(&store, "of another study");
     fs::write(dir.path().join("quarantine").join(key("x").0.to_string()), small()).unwrap();
     fs::write(dir.path().join(".new-lineage"), small()).unwrap();
+    let job = dir.path().join("jobs/20260131-174502-318-9f02ac-0");
+    fs::create_dir_all(&job).unwrap();
+    fs::write(job.join("tasks"), small()).unwrap();
     fs::write(dir.path().join("stat-cache"), "a path that names somebody").unwrap();
     fs::write(dir.path().join("packs/notes.txt"), "mine").unwrap();
     let what = Forgetting { checkpoints: BTreeSet::from([key("unfinished")]), ..forgetting(&["data", "train"]) };

@@ -109,6 +109,26 @@ fn without_a_policy_only_what_no_result_needs_goes() {
 }
 
 #[test]
+fn folders_of_jobs_go_a_month_after_somebody_touched_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let [old, new] = ["20260131-174502-318-9f02ac-0", "20260131-174502-318-9f02ac-1"].map(|name| {
+        let job = store.jobs_dir().join(name);
+        fs::create_dir_all(&job).unwrap();
+        fs::write(job.join("tasks"), "work").unwrap();
+        job
+    });
+    let mine = store.jobs_dir().join("mine");
+    fs::create_dir(&mine).unwrap();
+    let days = |days: u64| std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(clock_ms() / 1000 - days * 86_400);
+    fs::File::open(&old).unwrap().set_modified(days(31)).unwrap();
+    fs::File::open(&new).unwrap().set_modified(days(29)).unwrap();
+    let report = store.gc(&by_age(false)).unwrap();
+    assert_eq!((report.leftovers, report.bytes_freed), (1, 4));
+    assert!(!old.exists() && new.exists() && mine.exists());
+}
+
+#[test]
 fn beside_a_running_engine_whatever_it_found_recorded_or_stored_stays() {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path());

@@ -7,6 +7,7 @@ pub mod alike;
 pub mod bounds;
 pub mod cluster;
 pub mod diagnostic;
+pub mod efficiency;
 pub mod event;
 pub mod executor;
 pub mod explain;

@@ -77,6 +77,17 @@ impl Usage {
 }
 
 impl Asked {
+    /// Takes the greater of both in each number.
+    pub fn greatest(self, other: &Self) -> Self {
+        let gpu = if other.gpus() > self.gpus() { other.gpu.clone() } else { self.gpu };
+        Self {
+            threads: self.threads.max(other.threads),
+            memory_bytes: self.memory_bytes.max(other.memory_bytes),
+            time_ms: self.time_ms.max(other.time_ms),
+            gpu,
+        }
+    }
+
     /// Returns the time limit.
     pub fn time(&self) -> Duration {
         Duration::from_millis(self.time_ms)

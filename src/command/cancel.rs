@@ -2,7 +2,7 @@
 
 use clap::Args;
 use orchestrate_cache::Access;
-use orchestrate_engine::cluster::{self, JobFolder};
+use orchestrate_engine::cluster::{self, JobFolder, Pilot};
 use orchestrate_engine::runlog::History;
 use orchestrate_engine::spec;
 
@@ -20,7 +20,7 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct CancelArgs {
-    /// The run: its id, the beginning or the end of that, or `latest`
+    /// The run: its id, the beginning or the end of that, or `latest`; or the name of a pilot
     #[arg(value_name = "RUN", allow_negative_numbers = true)]
     run: String,
     #[command(flatten)]
@@ -29,8 +29,14 @@ pub(crate) struct CancelArgs {
 
 pub(crate) fn cancel(args: &CancelArgs) -> anyhow::Result<Outcome> {
     let store = nearby_store(&args.store, Access::ReadOnly)?;
-    let run = find_run(&History::new(store.runs_dir()), &args.run)?;
-    let jobs = JobFolder::list(&store.jobs_dir()).into_iter().filter(|job| job.is_of(run.as_str()));
+    let all = JobFolder::list(&store.jobs_dir());
+    // A pilot has a name of its own, as its run begins on the cluster.
+    let is_named = |job: &JobFolder| job.name().starts_with(&args.run) && Pilot::read(job).is_some();
+    let run = match all.iter().any(is_named) {
+        true => args.run.clone(),
+        false => find_run(&History::new(store.runs_dir()), &args.run)?.as_str().to_owned(),
+    };
+    let jobs = all.into_iter().filter(|job| job.is_of(&run) || is_named(job));
     let (mut cancelled, mut failed) = (Vec::new(), Vec::new());
     for job in jobs {
         let root = job.root()?;

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 use orchestrate_engine::cluster::Leave;
+use orchestrate_engine::plan::Plan;
 use orchestrate_engine::run::ClusterOptions;
 use orchestrate_engine::spec::{self, Cluster, ClusterKind};
 use orchestrate_networks::model;
 
+use crate::Kinds;
 use crate::device::DeviceChoice;
 use crate::outcome::UsageError;
 use crate::terminal;
@@ -48,6 +50,15 @@ impl OnArgs {
         Ok(Some(cluster))
     }
 
+    /// Warns of names in the section that nobody has.
+    pub(crate) fn warn(&self, plan: &Plan, kinds: Kinds) -> anyhow::Result<()> {
+        let warnings = self.cluster(&plan.spec.root)?.map(|cluster| cluster.check(plan, kinds));
+        for warning in warnings.into_iter().flatten() {
+            terminal::complain(&format!("warning: orchestrate.toml: {warning}\n"));
+        }
+        Ok(())
+    }
+
     /// Returns the cluster as a run needs it.
     pub(crate) fn options(&self, root: &Path, device: DeviceChoice) -> anyhow::Result<Option<ClusterOptions>> {
         let Some(cluster) = self.cluster(root)? else { return Ok(None) };
@@ -70,7 +81,7 @@ pub(crate) fn kind(cluster: &Cluster) -> &'static str {
 }
 
 /// Asks people on a terminal whether to cancel; elsewhere tasks are left running.
-fn is_to_cancel() -> Leave {
+pub(crate) fn is_to_cancel() -> Leave {
     Arc::new(|tasks| {
         if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
             return false;

@@ -14,8 +14,10 @@ use serde_json::json;
 
 use super::study::{self, Study};
 use super::subject::Subject;
+use super::submissions::Submissions;
 use crate::Kinds;
 use crate::args::PlanArgs;
+use crate::device::DeviceChoice;
 use crate::outcome::Outcome;
 use crate::terminal::{self, Colour, Text};
 
@@ -29,13 +31,22 @@ pub(crate) fn plan(kinds: Kinds, args: PlanArgs) -> anyhow::Result<Outcome> {
     let Subject { plan, store, .. } = Subject::find(kinds, &args.spec.spec, &args.spec.overrides, &args.spec.store)?;
     let selection = study::selection(&plan, &args.select)?;
     let forced: HashSet<_> = study::select(&plan, &args.select.force)?.into_iter().collect();
+    args.on.warn(&plan, kinds)?;
+    let cluster = args.on.options(&plan.spec.root, DeviceChoice::Auto)?;
     let study = Study::open(plan, &store, Access::ReadOnly)?;
     publish::check_folders(&study.plan, &study.store, |id| selection.contains(id))?;
     let answers = study.survey(&forced);
+    let durations = match args.json && cluster.is_none() {
+        true => Durations::default(),
+        false => study.history().durations(RUNS_FOR_ESTIMATE),
+    };
+    let submissions =
+        cluster.as_ref().map(|on| Submissions::foresee(on, &study.plan, &selection, &answers, &durations));
     if args.json {
-        return Outcome::Done.after_saying(terminal::say_as_is(&json_lines(&study.plan, &selection, &answers)));
+        let submissions = submissions.iter().flat_map(Submissions::json_lines);
+        let lines = json_lines(&study.plan, &selection, &answers, submissions);
+        return Outcome::Done.after_saying(terminal::say_as_is(&lines));
     }
-    let durations = study.history().durations(RUNS_FOR_ESTIMATE);
     let mut text = Text::new(terminal::colours_on_stdout());
     if args.verbose {
         nodes(&study.plan, &selection, &answers, &mut text);
@@ -43,6 +54,9 @@ pub(crate) fn plan(kinds: Kinds, args: PlanArgs) -> anyhow::Result<Outcome> {
         stages(&study.plan, &selection, &answers, &mut text);
     }
     summary(&study.plan, &selection, &answers, &durations, &mut text);
+    if let Some(submissions) = submissions {
+        let _ = write!(text, "\n{}", submissions.text());
+    }
     Outcome::Done.after_saying(terminal::say_as_is(text.as_str()))
 }
 
@@ -137,7 +151,12 @@ fn why(plan: &Plan, answer: &Answer) -> Option<String> {
     }
 }
 
-fn json_lines(plan: &Plan, selection: &Selection, survey: &Survey) -> String {
+fn json_lines(
+    plan: &Plan,
+    selection: &Selection,
+    survey: &Survey,
+    submissions: impl Iterator<Item = String>,
+) -> String {
     let mut text = String::new();
     for id in selection.nodes() {
         let answer = &survey.answers[id.index()];
@@ -153,6 +172,7 @@ fn json_lines(plan: &Plan, selection: &Selection, survey: &Survey) -> String {
         });
         let _ = writeln!(text, "{line}");
     }
+    submissions.for_each(|line| text += &(line + "\n"));
     let [hit, miss, unknown] = tally(selection.nodes().iter().map(|id| &survey.answers[id.index()])).map(|(n, ..)| n);
     let nodes = selection.nodes().len();
     let line = json!({ "reason": "summary", "nodes": nodes, "hit": hit, "miss": miss, "unknown": unknown });

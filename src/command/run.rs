@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use orchestrate_cache::{Access, StoreError};
+use orchestrate_engine::cluster::stop_after;
+use orchestrate_engine::efficiency::Efficiency;
 use orchestrate_engine::event::{Counts, Reporter};
 use orchestrate_engine::executor::WorkerCommand;
 use orchestrate_engine::node::NodeId;
@@ -18,10 +20,11 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::study::{self, Study};
-use super::{gc, pin, remote, tables};
+use super::{gc, pilot, pin, remote, tables};
 use crate::Kinds;
 use crate::args::{HowArgs, RunArgs};
 use crate::device::Devices;
+use crate::efficiency;
 use crate::estimate::Estimate;
 use crate::outcome::{Outcome, sentence};
 use crate::progress::Bars;
@@ -32,6 +35,9 @@ use crate::terminal::{self, Colour, Text};
 const GRACE: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(kinds: Kinds, args: RunArgs) -> anyhow::Result<Outcome> {
+    if args.pilot {
+        return pilot::pilot(kinds, args);
+    }
     if !args.json {
         return for_people(kinds, &args);
     }
@@ -44,12 +50,12 @@ fn for_people(kinds: Kinds, args: &RunArgs) -> anyhow::Result<Outcome> {
     let plan = plan(kinds, args)?;
     let request = request(plan, args)?;
     let mut listener = progress(&request);
-    execute(&request, &args.how, listener.as_mut(), |summary| {
+    execute(&request, &args.how, listener.as_mut(), |summary, efficiency| {
         let text = |(node, text): &(String, String)| format!("{node}\n{text}\n");
         let said = tables::texts(&request.study, &summary.tables)
             .map_err(anyhow::Error::from)
             .and_then(|tables| terminal::say(&tables.iter().map(text).collect::<String>()));
-        terminal::complain_as_is(closing(&request.study, summary).as_str());
+        terminal::complain_as_is(closing(&request.study, summary, efficiency).as_str());
         outcome(summary).after_saying(said)
     })
 }
@@ -60,22 +66,27 @@ fn for_programs<W: io::Write>(kinds: Kinds, args: &RunArgs, json: &mut Json<W>) 
     let request = request(plan, args)?;
     let mut unpublished = Vec::new();
     let mut printed = Vec::new();
-    let ended = execute(&request, &args.how, json, |summary| {
+    let mut lines = Vec::new();
+    let ended = execute(&request, &args.how, json, |summary, efficiency| {
+        lines = efficiency::json_lines(efficiency);
         unpublished.clone_from(&summary.unpublished);
         printed = tables::texts(&request.study, &summary.tables)?;
         Ok(outcome(summary))
     });
+    lines.iter().for_each(|line| json.line(line));
     printed.iter().for_each(|(node, text)| json.text(node, text));
     unpublished.iter().for_each(|message| json.error(message));
     ended
 }
 
-fn plan(kinds: Kinds, args: &RunArgs) -> anyhow::Result<Plan> {
+pub(super) fn plan(kinds: Kinds, args: &RunArgs) -> anyhow::Result<Plan> {
     let mut spec = spec::load(&args.spec.spec, &args.spec.overrides)?;
     if let Some(dir) = &args.publish {
         grid::publish_below(&mut spec, dir)?;
     }
-    study::of_spec(kinds, spec)
+    let plan = study::of_spec(kinds, spec)?;
+    args.how.on.warn(&plan, kinds)?;
+    Ok(plan)
 }
 
 /// The inputs of a run.
@@ -109,7 +120,7 @@ pub(super) fn execute(
     request: &RunRequest,
     how: &HowArgs,
     listener: &mut dyn Reporter,
-    tell: impl FnOnce(&Summary) -> anyhow::Result<Outcome>,
+    tell: impl FnOnce(&Summary, &Efficiency) -> anyhow::Result<Outcome>,
 ) -> anyhow::Result<Outcome> {
     let RunRequest { study, selection, forced, devices } = request;
     // Read before anything runs, as the file may have errors.
@@ -119,6 +130,7 @@ pub(super) fn execute(
     }
     let worker = WorkerCommand::this_program(["worker"]);
     let stop = Stop::default();
+    let mut efficiency = Efficiency::default();
     let options = RunOptions {
         jobs: how.jobs.map(usize::from),
         devices: devices.names.clone(),
@@ -137,7 +149,18 @@ pub(super) fn execute(
         cluster: how.on.options(&study.plan.spec.root, how.device)?,
     };
     stop_on_signals(&stop)?;
-    let ran = run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut [&mut *listener], &stop);
+    if let Some(deadline) = how.deadline {
+        let flag = stop.flag();
+        std::thread::spawn(move || {
+            std::thread::sleep(stop_after(deadline));
+            flag.store(true, Ordering::SeqCst);
+        });
+    }
+    let mut listeners: Vec<&mut dyn Reporter> = vec![&mut *listener];
+    if options.cluster.is_some() {
+        listeners.push(&mut efficiency);
+    }
+    let ran = run::run(&study.plan, &study.observed, &study.store, selection, &options, &mut listeners, &stop);
     let summary = match ran {
         // Stopped while it waited for a lock: nothing is lost.
         Err(RunError::Store(StoreError::Io { source, .. }))
@@ -152,7 +175,7 @@ pub(super) fn execute(
     // Nothing runs any more. From here on a signal ends the program at once, which the store survives.
     stop.flag().store(true, Ordering::SeqCst);
     listener.tick();
-    let told = tell(&summary);
+    let told = tell(&summary, &efficiency);
     keep(study, &limits, &summary);
     told
 }
@@ -207,8 +230,8 @@ pub(super) fn by_end(counts: Counts) -> [(usize, &'static str, Colour); 5] {
     ]
 }
 
-/// The last lines of a run: failures and counts.
-pub(super) fn closing(study: &Study, summary: &Summary) -> Text {
+/// The last lines of a run: failures and counts, and the efficiency on a cluster.
+pub(super) fn closing(study: &Study, summary: &Summary, efficiency: &Efficiency) -> Text {
     let mut text = Text::new(terminal::colours_on_stderr());
     for failure in &summary.failures {
         let node = study.plan.name(failure.node);
@@ -239,5 +262,6 @@ pub(super) fn closing(study: &Study, summary: &Summary) -> Text {
     for folder in &summary.published {
         let _ = writeln!(text, "  → {}", folder.strip_prefix(&working_dir).unwrap_or(folder).display());
     }
+    let _ = text.write_str(&efficiency::text(efficiency));
     text
 }

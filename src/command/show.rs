@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use indexmap::IndexMap;
 use orchestrate_cache::Access;
+use orchestrate_engine::efficiency::Efficiency;
 use orchestrate_engine::event::{Event, Origin, Surroundings, TimedEvent};
 use orchestrate_engine::plan::Plan;
 use orchestrate_engine::repository::Commit;
@@ -20,6 +21,7 @@ use super::study::{nearby_store, set_arguments};
 use super::subject::{Subject, find_run, recorded, started};
 use crate::Kinds;
 use crate::args::StoreArgs;
+use crate::efficiency;
 use crate::outcome::{Outcome, UsageError};
 use crate::terminal;
 
@@ -94,6 +96,10 @@ pub(crate) fn show(kinds: Kinds, args: &ShowArgs) -> anyhow::Result<Outcome> {
         .collect();
     line("device", if used.is_empty() { started.device.clone() } else { used.join(", ") });
     stages(kinds, &history, &run, &args.store, &events, &mut text);
+    let efficiency = efficiency::text(&Efficiency::of(&events));
+    if !efficiency.is_empty() {
+        let _ = write!(text, "\n{efficiency}");
+    }
     if let Some(finished) = &listed.finished {
         if let Some(headline) = headline(&store, &finished.made.tables) {
             let _ = writeln!(text, "\n{headline}");

@@ -38,8 +38,8 @@ pub(crate) fn sweep(kinds: Kinds, args: SweepArgs) -> anyhow::Result<Outcome> {
     let question = Question { axis: &axis, folds: &folds, metric: &args.metric, nested: args.nested };
     let request = RunRequest { study, selection, forced: Vec::new(), devices };
     let mut listener = progress(&request);
-    execute(&request, &args.how, listener.as_mut(), |summary| {
-        terminal::complain_as_is(closing(&request.study, summary).as_str());
+    execute(&request, &args.how, listener.as_mut(), |summary, efficiency| {
+        terminal::complain_as_is(closing(&request.study, summary, efficiency).as_str());
         let outcome = outcome(summary);
         if outcome == Outcome::Done {
             let swept = sweep::sweep(&question, &inputs(&request.study, summary, &scores)?)?;

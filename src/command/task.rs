@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 use orchestrate_cache::Access;
-use orchestrate_engine::cluster::{JobFolder, Place, run_task};
+use orchestrate_engine::cluster::{JobFolder, Site, run_task};
 use orchestrate_engine::executor::WorkerCommand;
 use orchestrate_engine::run::Stop;
 use orchestrate_engine::spec::ProjectStore;
@@ -40,18 +40,23 @@ pub(crate) fn task(kinds: Kinds, args: &TaskArgs) -> anyhow::Result<Outcome> {
     for (signal, stop) in [(SIGTERM, &told), (SIGINT, &told), (SIGUSR1, &near_limit)] {
         flag::register(signal, stop.flag()).context("cannot listen for signals")?;
     }
-    let place = Place {
+    let site = Site {
         kinds,
         worker: WorkerCommand::this_program(["worker"]),
         gpus: model::gpus,
         gpus_given: variable(["CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS"]).map(|list| list.split(',').count()),
-        cpus_given: variable(["SLURM_CPUS_ON_NODE", "NSLOTS", "LSB_DJOB_NUMPROC"]).and_then(|text| text.parse().ok()),
+        cpus_given: cpus_given(),
         memory_given: variable(["SLURM_MEM_PER_NODE"]).and_then(|text| text.parse::<u64>().ok()).map(|mib| mib << 20),
         told: &told,
         near_limit: &near_limit,
     };
-    run_task(&store, &folder, index, &place).with_context(|| format!("task {index} of {}", args.folder.display()))?;
+    run_task(&store, &folder, index, &site).with_context(|| format!("task {index} of {}", args.folder.display()))?;
     Ok(Outcome::Done)
+}
+
+/// Returns the number of CPUs that the queueing system has given to this process.
+pub(crate) fn cpus_given() -> Option<usize> {
+    variable(["SLURM_CPUS_ON_NODE", "NSLOTS", "LSB_DJOB_NUMPROC"])?.parse().ok()
 }
 
 /// Returns the first of these environment variables that is set.

@@ -79,8 +79,8 @@ pub(crate) fn verify_results(kinds: Kinds, args: &VerifyResultsArgs) -> anyhow::
     let study = Study { plan, observed, store, remote: None };
     let request = RunRequest { study, selection, forced: Vec::new(), devices };
     let mut listener = progress(&request);
-    execute(&request, &args.how, listener.as_mut(), |summary| {
-        terminal::complain_as_is(closing(&request.study, summary).as_str());
+    execute(&request, &args.how, listener.as_mut(), |summary, efficiency| {
+        terminal::complain_as_is(closing(&request.study, summary, efficiency).as_str());
         match outcome(summary) {
             Outcome::Done => {}
             other => return Ok(other),

@@ -88,6 +88,7 @@ fn examples_of_every_help_run() {
         Said::from(shell.output().expect("every machine has sh"), &sandbox.path("."))
     };
     sandbox.write("home/.config/fish/config.fish", "");
+    sandbox.write("orchestrate.toml", "[cluster]\nkind = \"slurm\"\n");
     let mut examples = Vec::new();
     collect(&sandbox, &mut Vec::new(), &mut examples);
     assert!(examples.len() > 40, "{examples:?}");
@@ -99,12 +100,15 @@ fn examples_of_every_help_run() {
     let key = key.unwrap_or_else(|| panic!("{}", table.out));
     let mut seen = HashSet::new();
     for example in examples.iter().filter(|example| seen.insert(example.as_str())) {
-        // These need the network, or data of one's own, or compute the whole study again.
-        if ["brain-tumor", "store forget", "verify-results"].iter().any(|part| example.contains(part)) {
+        // These need the network, data of one's own or a cluster, or compute the whole study again.
+        if ["brain-tumor", "store forget", "verify-results", "orchestrate attach"]
+            .iter()
+            .any(|part| example.contains(part))
+        {
             continue;
         }
         let line = example.replace("/data/lab/store", ".orchestrate").replace("3f9ac2", key);
-        let line = line.replace("20260131-174502-318-9f02ac", &run);
+        let line = line.replace("20260131-174502-318-9f02ac", &run).replace("9f02ac", &run[20..]);
         let said = sh(&line);
         assert_eq!(said.code, Some(0), "{line}\n{}\n{}", said.out, said.err);
     }

@@ -4,6 +4,7 @@
 
 mod borders;
 mod clocks;
+mod cluster;
 mod command;
 mod crash;
 mod crowd;

@@ -99,7 +99,7 @@ pub(crate) struct Run {
     /// Status, key and output of each node by name; axes in the order of their names.
     pub(crate) nodes: BTreeMap<String, Value>,
     pub(crate) summary: Value,
-    /// Lines of other reasons: `error` and `warning`.
+    /// Lines of other reasons: `error`, `warning`, `job` and `efficiency`.
     pub(crate) messages: Vec<Value>,
     /// Lines of the reason `text`: tables and audits.
     pub(crate) texts: Vec<Value>,
@@ -117,6 +117,7 @@ impl Run {
                 Some("summary") => summary = line,
                 Some("error" | "warning") => messages.push(line),
                 Some("text") => texts.push(line),
+                Some("job" | "efficiency") => {}
                 other => panic!("a line has the reason {other:?}"),
             }
         }

@@ -35,6 +35,10 @@ fn run_within(argv: &[String], input: &str, deadline: Duration) -> io::Result<An
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // Ctrl-C in a terminal reaches the whole group of the head; a submission on its way must not be cut off.
     command.process_group(0);
+    // Slurm's commands fail in a working folder that was deleted meanwhile, and need none.
+    if std::env::current_dir().is_err() {
+        command.current_dir("/");
+    }
     for name in inherited().iter().filter(|name| is_of_a_job(name)) {
         command.env_remove(name);
     }

@@ -19,10 +19,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::outcome::{Outcome, TaskProgress};
+use super::pilot::Pilot;
 use super::work::Work;
 use crate::usage::Asked;
 
 const TASKS: &str = "tasks";
+/// The command of a pilot (`pilot.rs`), in place of `tasks`.
+pub(super) const PILOT: &str = "pilot";
 const ID: &str = "id";
 /// The largest small file that is read: outcomes of a thousand batches with the last lines of their logs.
 const BYTES_MAX: u64 = 64 << 20;
@@ -75,7 +78,10 @@ impl JobFolder {
 
     /// Returns the root of the project that submitted it. Errors: the folder has no work that can be read.
     pub fn root(&self) -> io::Result<PathBuf> {
-        Ok(self.header()?.root)
+        match Pilot::read(self) {
+            Some(pilot) => Ok(pilot.root),
+            None => Ok(self.header()?.root),
+        }
     }
 
     /// Returns whether a run submitted it.
@@ -92,16 +98,21 @@ impl JobFolder {
     pub fn list(jobs_dir: &Path) -> Vec<Self> {
         let entries = std::fs::read_dir(jobs_dir).into_iter().flatten().filter_map(Result::ok);
         let mut folders: Vec<_> = entries.map(|entry| Self::new(entry.path())).collect();
-        folders.retain(|folder| folder.dir.join(TASKS).is_file());
+        folders.retain(|folder| [TASKS, PILOT].iter().any(|name| folder.dir.join(name).is_file()));
         folders.sort_unstable_by(|a, b| a.dir.cmp(&b.dir));
         folders
     }
 
-    /// Creates the folder with the work of its tasks, each one or several batches.
-    pub(super) fn create(&self, header: Header, tasks: &[Vec<Work>]) -> io::Result<()> {
+    /// Makes the folder, for this user alone.
+    pub(super) fn make(&self) -> io::Result<()> {
         let above = self.dir.parent().unwrap_or(Path::new("."));
         disk::create_folder(above).map_err(io::Error::other)?;
-        disk::create_private_dir(&self.dir).map_err(io::Error::other)?;
+        disk::create_private_dir(&self.dir).map_err(io::Error::other)
+    }
+
+    /// Creates the folder with the work of its tasks, each one or several batches.
+    pub(super) fn create(&self, header: Header, tasks: &[Vec<Work>]) -> io::Result<()> {
+        self.make()?;
         let mut bytes = Vec::new();
         let mut entries = Vec::with_capacity(tasks.len());
         for batches in tasks {
@@ -139,7 +150,7 @@ impl JobFolder {
     }
 
     /// Records the id of the job.
-    pub(super) fn set_id(&self, id: &str) -> io::Result<()> {
+    pub fn set_id(&self, id: &str) -> io::Result<()> {
         disk::replace(&self.dir.join(ID), id.as_bytes(), true).map_err(io::Error::other)
     }
 

@@ -47,8 +47,11 @@ impl Ledger {
             if !self.known.insert(folder.path().to_owned()) {
                 continue;
             }
-            // That of another user cannot be read, and a damaged one is of no use.
+            // That of another user cannot be read; a damaged one, and one of another version, is of no use.
             let Ok(header) = folder.header() else { continue };
+            if header.version != env!("CARGO_PKG_VERSION") {
+                continue;
+            }
             for (task, entry) in header.tasks.into_iter().enumerate() {
                 for (batch, keys) in entry.keys.into_iter().enumerate() {
                     let place = Place { folder: folder.clone(), task, batch, keys: keys.into() };

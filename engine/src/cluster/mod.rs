@@ -20,12 +20,14 @@
 
 mod ask;
 mod command;
+mod control_group;
 mod executor;
 mod fate;
 mod folder;
 mod keeper;
 mod ledger;
 mod outcome;
+mod pilot;
 mod queue;
 mod slurm;
 mod state;
@@ -33,13 +35,16 @@ mod task;
 mod templates;
 mod work;
 
-pub use ask::{More, Wants, ask, more};
+pub use ask::{More, Request, Wants, ask, more};
+pub(crate) use ask::{memory_for, time_for};
 pub use executor::Leave;
 pub(crate) use executor::{ClusterExecutor, Setting};
 pub use folder::JobFolder;
+pub(crate) use keeper::BUNDLE;
+pub use pilot::{Pilot, status_file};
 pub use queue::{NoAnswer, NotSubmitted, Queue, Seen, Sightings, Submission, open};
 pub use state::{End, State};
-pub use task::{Place, run_task};
+pub use task::{Site, run_task, stop_after};
 
 use orchestrate_cache::{ActionKey, Digest};
 

@@ -148,11 +148,8 @@ fn argv(cluster: &Cluster, submission: &Submission) -> Vec<String> {
         // To the task itself, which replaces the shell of its script.
         format!("--signal=B:USR1@{}", SIGNAL_SECONDS.min(minutes * 60 / 4)),
     ]);
-    let partition = match &asked.gpu {
-        Some(_) => cluster.gpu_partition.as_ref().or(cluster.partition.as_ref()),
-        None => cluster.partition.as_ref(),
-    };
-    let options = [("partition", partition), ("account", cluster.account.as_ref()), ("qos", cluster.qos.as_ref())];
+    let partition = cluster.partition_for(asked);
+    let options = [("partition", partition), ("account", cluster.account.as_deref()), ("qos", cluster.qos.as_deref())];
     argv.extend(options.into_iter().filter_map(|(name, value)| Some(format!("--{name}={}", value?))));
     argv.extend(asked.gpu.iter().flat_map(|gpu| cluster.gpu_flags(gpu)));
     argv.extend((!excluded.is_empty()).then(|| format!("--exclude={}", excluded.join(","))));

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::{SysconfVar, gethostname, sysconf};
 use orchestrate_cache::{Checkpoints, Lease, Stamps, Store, StoreError};
 
+use super::control_group::memory_kills;
 use super::folder::JobFolder;
 use super::outcome::{BatchOutcome, Outcome, Stopped, TaskProgress};
 use super::work::Work;
@@ -25,6 +26,8 @@ use crate::usage::{Asked, Usage};
 
 /// The interval at which signals, the clock and the claims of others are looked at.
 const TICK: Duration = Duration::from_millis(100);
+/// The time in which a signal that ended a worker also reaches this process.
+const SIGNAL_ARRIVES: Duration = Duration::from_millis(300);
 /// The interval at which progress is written.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 /// The interval at which a task looks for the results of keys that others compute.
@@ -35,7 +38,7 @@ const GRACE: Duration = Duration::from_secs(5);
 const MARGIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
 
 /// The machine and the program of a task.
-pub struct Place<'a> {
+pub struct Site<'a> {
     /// The kinds of stages.
     pub kinds: &'static [&'static dyn Stage],
     /// The command that starts workers.
@@ -56,13 +59,13 @@ pub struct Place<'a> {
 
 /// Runs the task of an index, and writes its outcome. Errors: the work cannot be read, or the outcome cannot be
 /// written; then nobody hears of it but from the queueing system.
-pub fn run_task(store: &Store, folder: &JobFolder, index: usize, place: &Place<'_>) -> io::Result<()> {
+pub fn run_task(store: &Store, folder: &JobFolder, index: usize, site: &Site<'_>) -> io::Result<()> {
     let started = Instant::now();
     let (header, works) = folder.work(index)?;
     let run: RunId = header.run.parse().map_err(io::Error::other)?;
     let limit = Duration::from_millis(header.asked.time_ms);
-    let deadline = started + (limit - (limit / 10).clamp(MARGIN.0, MARGIN.1).min(limit / 2));
-    let task = Task { store, folder, index, place, asked: &header.asked, run: &run, deadline };
+    let deadline = started + stop_after(limit);
+    let task = Task { store, folder, index, site, asked: &header.asked, run: &run, deadline };
     let node = gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut outcome = Outcome { node, warnings: task.shortfalls(), ..Outcome::default() };
     if header.version != env!("CARGO_PKG_VERSION") {
@@ -98,6 +101,18 @@ pub fn run_task(store: &Store, folder: &JobFolder, index: usize, place: &Place<'
     folder.set_outcome(index, &outcome)
 }
 
+/// Turns a failure into the one that has caused it: a program that the kernel has ended for want of memory.
+fn out_of_memory(failure: &mut Failure) {
+    if *failure != Failure::Cancelled {
+        *failure = Failure::OutOfMemory { limit_bytes: None, stderr: failure.to_string() };
+    }
+}
+
+/// Returns the time after which a task of this limit stops by itself, so that it can end in order.
+pub fn stop_after(limit: Duration) -> Duration {
+    limit - (limit / 10).clamp(MARGIN.0, MARGIN.1).min(limit / 2)
+}
+
 fn failed(work: &Work, failure: &Failure) -> BatchOutcome {
     let results = work.actions.iter().map(|_| Err(failure.clone())).collect();
     BatchOutcome { results, device: "cpu".to_owned(), elapsed_ms: 0, used: None }
@@ -107,7 +122,7 @@ struct Task<'a> {
     store: &'a Store,
     folder: &'a JobFolder,
     index: usize,
-    place: &'a Place<'a>,
+    site: &'a Site<'a>,
     asked: &'a Asked,
     run: &'a RunId,
     deadline: Instant,
@@ -128,7 +143,7 @@ impl Task<'_> {
         let Asked { threads, memory_bytes, .. } = self.asked;
         let online =
             sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten().and_then(|count| usize::try_from(count).ok());
-        if let Some(cpus) = self.place.cpus_given.filter(|cpus| cpus < threads) {
+        if let Some(cpus) = self.site.cpus_given.filter(|cpus| cpus < threads) {
             found.push(format!("{threads} CPUs were asked for, and the queueing system gave {cpus}"));
         } else if cores() < *threads && online.is_some_and(|online| cores() < online) {
             found.push(format!(
@@ -137,7 +152,7 @@ impl Task<'_> {
                 online.unwrap_or_default()
             ));
         }
-        if let Some(memory) = self.place.memory_given.filter(|memory| memory < memory_bytes) {
+        if let Some(memory) = self.site.memory_given.filter(|memory| memory < memory_bytes) {
             let (asked, given) = (display_size(*memory_bytes), display_size(memory));
             found.push(format!("{asked} of memory were asked for, and the queueing system gave {given}"));
         }
@@ -161,16 +176,10 @@ impl Task<'_> {
                 let (finished, _running) = self.compute(position, &work, &leases, &mut batch)?;
                 self.record(&work, leases, finished, &mut results, &batch)?;
             }
-            let is_cancelled = |result: &Option<Result<(), Failure>>| *result == Some(Err(Failure::Cancelled));
-            if let Some(stopped) = self.asked_to_stop()
-                && results.iter().any(|result| result.is_none() || is_cancelled(result))
-            {
+            if let Some(stopped) = self.stopped(&results) {
                 let has_new = self.checkpoints(&work) != checkpoints;
-                return Ok(Err(if stopped == Stopped::WithoutCheckpoint && has_new {
-                    Stopped::WithCheckpoint
-                } else {
-                    stopped
-                }));
+                let near_limit = if has_new { Stopped::WithCheckpoint } else { Stopped::WithoutCheckpoint };
+                return Ok(Err(if stopped == Stopped::Told { stopped } else { near_limit }));
             }
             if let Some(results) = results.iter().cloned().collect() {
                 return Ok(Ok(BatchOutcome { results, ..batch }));
@@ -180,12 +189,28 @@ impl Task<'_> {
         }
     }
 
+    /// Returns why the task stopped before it had all results of a batch, if it did.
+    fn stopped(&self, results: &[Option<Result<(), Failure>>]) -> Option<Stopped> {
+        let has_failed = |result: &Option<Result<(), Failure>>| matches!(result, Some(Err(_)));
+        if results.iter().any(has_failed) && !self.site.told.asked() {
+            std::thread::sleep(SIGNAL_ARRIVES);
+        }
+        let stopped = self.asked_to_stop()?;
+        // The signal went to all processes of the task, so any failure may come of it.
+        let is_stopped = |result: &Option<Result<(), Failure>>| match result {
+            Some(Ok(())) => false,
+            Some(Err(failure)) => stopped == Stopped::Told || *failure == Failure::Cancelled,
+            None => true,
+        };
+        results.iter().any(is_stopped).then_some(stopped)
+    }
+
     /// Returns why the task is to stop now, if it is.
     fn asked_to_stop(&self) -> Option<Stopped> {
-        if self.place.told.asked() {
+        if self.site.told.asked() {
             return Some(Stopped::Told);
         }
-        let is_near = self.place.near_limit.asked() || Instant::now() >= self.deadline;
+        let is_near = self.site.near_limit.asked() || Instant::now() >= self.deadline;
         is_near.then_some(Stopped::WithoutCheckpoint)
     }
 
@@ -241,7 +266,7 @@ impl Task<'_> {
         leases: &[(usize, Lease)],
         batch: &mut BatchOutcome,
     ) -> Result<(Finished, Running), StoreError> {
-        let stage = self.place.kinds.iter().find(|stage| stage.facts().kind == work.kind);
+        let stage = self.site.kinds.iter().find(|stage| stage.facts().kind == work.kind);
         let stage = *stage.expect("BUG: a program of the same version has the same kinds");
         let actions: Vec<_> = leases.iter().map(|(index, _)| work.actions[*index].clone()).collect();
         let facts = stage.facts();
@@ -249,7 +274,7 @@ impl Task<'_> {
         let request = Request {
             batch: BatchId(0),
             stage,
-            threads: self.place.cpus_given.map_or(self.asked.threads, |cpus| cpus.min(self.asked.threads)).max(1),
+            threads: self.site.cpus_given.map_or(self.asked.threads, |cpus| cpus.min(self.asked.threads)).max(1),
             device: self.device(stage),
             memory_limit_bytes: work.memory_limit_bytes,
             timeout: work.timeout,
@@ -262,7 +287,7 @@ impl Task<'_> {
             actions,
         };
         batch.device.clone_from(&request.device);
-        let (running, started) = (self.start(facts.weight)?, Instant::now());
+        let (running, started, kills) = (self.start(facts.weight)?, Instant::now(), memory_kills());
         running.executor.start(request);
         let mut is_stopping = false;
         let mut written: Option<Instant> = None;
@@ -280,7 +305,10 @@ impl Task<'_> {
                     }
                 }
                 Ok(Report::Device { description, .. }) => batch.device = description,
-                Ok(Report::Finished(finished)) => {
+                Ok(Report::Finished(mut finished)) => {
+                    if kills.zip(memory_kills()).is_some_and(|(before, now)| now > before) {
+                        finished.results.iter_mut().filter_map(|result| result.as_mut().err()).for_each(out_of_memory);
+                    }
                     batch.elapsed_ms += u64::try_from(finished.elapsed.as_millis()).unwrap_or(u64::MAX);
                     // A worker that died has told nothing; then this process knows of its children.
                     batch.used = finished.used.or_else(|| Some(Usage::of_this_process(started)));
@@ -296,7 +324,7 @@ impl Task<'_> {
         let root = ScratchRoot::new(scratch.path());
         let (send, reports): (SendReport, _) = report_channel();
         let executor: Box<dyn Executor> = match weight {
-            Weight::Heavy => Box::new(ProcessExecutor::new(self.place.worker.clone(), root, Arc::clone(&send), GRACE)),
+            Weight::Heavy => Box::new(ProcessExecutor::new(self.site.worker.clone(), root, Arc::clone(&send), GRACE)),
             Weight::Light => Box::new(ThreadExecutor::new(1, root, send)),
         };
         Ok(Running { executor, reports, _scratch: scratch })
@@ -309,8 +337,8 @@ impl Task<'_> {
         }
         let names = match stage.facts().device {
             // One device, of those that the program can use.
-            Some(_) => (self.place.gpus)().into_iter().take(1).collect(),
-            None => (0..self.place.gpus_given.unwrap_or(1)).map(|index| format!("cuda:{index}")).collect::<Vec<_>>(),
+            Some(_) => (self.site.gpus)().into_iter().take(1).collect(),
+            None => (0..self.site.gpus_given.unwrap_or(1)).map(|index| format!("cuda:{index}")).collect::<Vec<_>>(),
         };
         if names.is_empty() { "cpu".to_owned() } else { names.join(",") }
     }

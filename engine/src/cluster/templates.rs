@@ -5,6 +5,8 @@
 //! in no word of its output has ended. How it ended is not asked: the outcome of each task says it, and a task without
 //! one has vanished.
 
+use std::path::Path;
+
 use super::command;
 use super::queue::{NoAnswer, NotSubmitted, Queue, Seen, Sightings, Submission};
 use super::state::State;
@@ -30,6 +32,7 @@ impl Queue for Templates {
         let Submission { name, tasks, at_once, asked, folder, script, .. } = submission;
         // For commands that read no script from their input.
         let path = folder.join("script");
+        let script = &self.with_output(script, folder);
         orchestrate_cache::disk::write(&path, script.as_bytes())
             .map_err(|error| NotSubmitted::Refused(error.to_string()))?;
         let minutes = asked.time_ms.div_ceil(60_000).max(1);
@@ -62,8 +65,7 @@ impl Queue for Templates {
 
     fn find(&self, name: &str) -> Result<Option<String>, NoAnswer> {
         let list = self.list()?;
-        let line = list.lines().find(|line| line.split(is_between_words).any(|word| word == name));
-        Ok(line.and_then(id_in))
+        Ok(id_of_name(&list, name))
     }
 
     fn look(&self, jobs: &[(String, usize)]) -> Result<Sightings, NoAnswer> {
@@ -104,6 +106,16 @@ impl Queue for Templates {
 }
 
 impl Templates {
+    /// Makes a script append its output to the file of its task, as templates differ in what they can say.
+    fn with_output(&self, script: &str, folder: &Path) -> String {
+        let (variable, first) = (&self.commands.index, self.commands.first_index);
+        let folder = folder.display().to_string().replace('\'', "'\\''");
+        // Without an array some systems leave the variable empty, and Grid Engine writes `undefined`.
+        let index = format!("case \"${variable}\" in ''|*[!0-9]*) i=0;; *) i=$((${variable} - {first}));; esac");
+        let (first_line, rest) = script.split_once('\n').unwrap_or((script, ""));
+        format!("{first_line}\n{index}\nexec >> '{folder}'/\"$i\".out 2>&1\n{rest}")
+    }
+
     fn list(&self) -> Result<String, NoAnswer> {
         let answer = command::run(&self.commands.status, "").map_err(|error| NoAnswer(error.to_string()))?;
         if answer.is_success { Ok(answer.stdout) } else { Err(NoAnswer(answer.said)) }
@@ -121,6 +133,24 @@ fn filled(template: &[String], values: &[(&str, String)]) -> Vec<String> {
 fn id_in(text: &str) -> Option<String> {
     let digits: String = text.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
     Some(digits).filter(|digits| !digits.is_empty())
+}
+
+/// Returns the id of the job of a name in a list: at the start of the line with the name, or of the nearest one above.
+///
+/// `qstat -r` of Grid Engine and `qstat -f` of PBS print names on lines of their own. A template may put a letter
+/// before the name, as Grid Engine demands.
+fn id_of_name(list: &str, name: &str) -> Option<String> {
+    let mut id = None;
+    for line in list.lines() {
+        let start = line.trim_start().trim_start_matches("Job Id:").trim_start();
+        if start.starts_with(|c: char| c.is_ascii_digit()) && !start.starts_with(name) {
+            id = id_in(start);
+        }
+        if line.split(is_between_words).any(|word| word.ends_with(name)) {
+            return id;
+        }
+    }
+    None
 }
 
 fn is_between_words(c: char) -> bool {
@@ -144,6 +174,32 @@ mod tests {
         assert_eq!(id_in("submitted"), None);
         assert!(is_id("417[].pbs01", "417") && is_id("417", "417") && is_id("417.pbs", "417"));
         assert!(!is_id("4170", "417") && !is_id("x417", "417"));
+    }
+
+    #[test]
+    fn id_of_a_name_stands_before_it_or_above_it() {
+        let name = "20260131-174502-318-9f02ac-0";
+        assert_eq!(id_of_name(&format!("123 {name} r\n124 other r\n"), name).as_deref(), Some("123"));
+        let grid = format!("      1 0.5 2026-11-30 root\n       Full jobname:     o{name}\n      2 0.5 2026-11-30\n");
+        assert_eq!(id_of_name(&grid, name).as_deref(), Some("1"));
+        let pbs = format!("Job Id: 417[].pbs01\n    Job_Name = {name}\n");
+        assert_eq!(id_of_name(&pbs, name).as_deref(), Some("417"));
+        assert_eq!(id_of_name(&format!("123 {name}1 r\n"), name), None);
+    }
+
+    #[test]
+    fn script_writes_to_the_file_of_its_task() {
+        let dir = tempfile::tempdir().unwrap();
+        let commands =
+            Commands { submit: vec![], status: vec![], cancel: vec![], index: "TASK".to_owned(), first_index: 1 };
+        std::fs::write(dir.path().join("orchestrate.toml"), "[cluster]\nkind = \"slurm\"\n").unwrap();
+        let cluster = crate::spec::cluster(dir.path()).unwrap().unwrap();
+        let script = Templates::new(&cluster, &commands).with_output("#!/bin/sh\necho hello\n", dir.path());
+        for (task, file) in [("3", "2.out"), ("undefined", "0.out")] {
+            let argv = ["env", &format!("TASK={task}"), "sh"].map(str::to_owned);
+            assert!(command::run(&argv, &script).unwrap().is_success);
+            assert_eq!(std::fs::read_to_string(dir.path().join(file)).unwrap(), "hello\n");
+        }
     }
 
     #[test]

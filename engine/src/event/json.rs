@@ -29,6 +29,10 @@ impl Event {
             },
             Self::NodeBlocked { node, by } => NodeLine { by: Some(by), ..NodeLine::new(node, "blocked") },
             Self::NodeCancelled { node } => NodeLine::new(node, "cancelled"),
+            Self::JobSubmitted { job, name, tasks, is_adopted } => {
+                let (reason, is_adopted) = ("job", *is_adopted);
+                return Some(text(&JobLine { reason, job, name, tasks: *tasks, is_adopted }));
+            }
             Self::Warning { message } => return Some(message_line("warning", message, None)),
             Self::RunFinished { counts, elapsed_ms, remote, .. } => {
                 let (reason, counts, elapsed_ms, remote) = ("summary", *counts, *elapsed_ms, *remote);
@@ -42,6 +46,16 @@ impl Event {
 
 fn text(line: &impl Serialize) -> String {
     serde_json::to_string(line).expect("a line is plain data")
+}
+
+#[derive(Serialize)]
+struct JobLine<'a> {
+    reason: &'static str,
+    job: &'a str,
+    name: &'a str,
+    tasks: usize,
+    #[serde(rename = "adopted")]
+    is_adopted: bool,
 }
 
 #[derive(Default, Serialize)]

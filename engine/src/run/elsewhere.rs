@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use orchestrate_cache::{ActionKey, Preimage};
 
-use crate::cluster::{self, Leave, Wants};
+use crate::cluster::{self, Leave, Request, Wants};
 use crate::executor::OnCluster;
 use crate::node::NodeId;
 use crate::plan::{Plan, PlannedStage};
@@ -54,23 +54,38 @@ impl ClusterOptions {
         durations: &Durations,
     ) -> OnCluster {
         let stage = plan.stage(nodes[0]);
+        let asked = self.request(plan, stage, nodes.len(), durations).asked;
+        OnCluster { preimages, forced, asked, estimate: self.estimate(plan, stage, nodes, durations) }
+    }
+
+    /// Returns what a batch of a stage asks for.
+    pub(super) fn request(&self, plan: &Plan, stage: &PlannedStage, members: usize, durations: &Durations) -> Request {
         let declared = &plan.spec.stages[stage.declared];
-        let name = declared.name.get_ref();
         let wants = Wants {
-            stage: name,
+            stage: &stage.name,
             resources: &declared.resources,
             timeout: declared.timeout_ms.map(Duration::from_millis),
-            members: nodes.len(),
+            needs: durations.needs(&stage.name),
+            members,
             uses_device: stage.kind.facts().device.is_some() && self.gpus,
         };
-        let asked = cluster::ask(&self.cluster, &wants).asked;
+        cluster::ask(&self.cluster, &wants)
+    }
+
+    /// Returns the estimated duration of a batch.
+    pub(super) fn estimate(
+        &self,
+        plan: &Plan,
+        stage: &PlannedStage,
+        nodes: &[NodeId],
+        durations: &Durations,
+    ) -> Option<Duration> {
         let known = |id: &NodeId| durations.estimate_ms(&plan.name(*id));
         let of_light = |estimate: Option<u64>| match stage.kind.facts().weight {
             Weight::Light => estimate.or(Some(LIGHT_MS)),
             Weight::Heavy => estimate,
         };
-        let estimate = nodes.iter().map(|id| of_light(known(id))).sum::<Option<u64>>().map(Duration::from_millis);
-        OnCluster { preimages, forced, asked, estimate }
+        nodes.iter().map(|id| of_light(known(id))).sum::<Option<u64>>().map(Duration::from_millis)
     }
 }
 

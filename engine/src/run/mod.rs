@@ -1,8 +1,8 @@
 //! One run: looks nodes up as their inputs become known, runs the misses, records the results.
 //!
-//! The loop in `drive.rs` is where scheduler, store and executors meet. The scheduler owns every state and runs
+//! The loop in `drive/` is where scheduler, store and executors meet. The scheduler owns every state and runs
 //! nothing; an executor runs a batch and knows no graph; the store holds the results. Data flows one way: `lookup.rs`
-//! finds hits, `drive.rs` runs misses, `publications.rs` copies outputs, `telling.rs` reports.
+//! finds hits, `drive/` runs misses, `publications.rs` copies outputs, `telling.rs` reports.
 //!
 //! A node is reported, as `ran` or as a hit, only once everything that its result names is durable, whoever wrote it.
 //! Results of one turn of the loop share one commit.
@@ -15,6 +15,7 @@ mod action;
 mod drive;
 mod elsewhere;
 mod executors;
+mod foreseen;
 mod lookup;
 mod options;
 mod origin;
@@ -35,6 +36,7 @@ use crate::plan::Plan;
 pub use crate::selection::Selection;
 pub use action::{ActionMaker, Lost};
 pub use elsewhere::ClusterOptions;
+pub use foreseen::Foreseen;
 pub use options::{FindTables, Invocation, RunOptions, Stop};
 pub(crate) use record::{Named, Provenance, record};
 pub use summary::{NodeFailure, RunError, Summary};

@@ -64,14 +64,14 @@ pub(super) fn estimate_ms(plan: &Plan, id: NodeId, durations: Option<&Durations>
 
 /// Dense numbers for the groups of siblings that run together: same stage, same point except for the batch axes.
 #[derive(Default)]
-struct Groups {
+pub(super) struct Groups {
     numbers: HashMap<(u32, u32), u32>,
     /// The latest group: neighbours are often siblings.
     last: Option<((u32, u32), u32)>,
 }
 
 impl Groups {
-    fn of(&mut self, plan: &Plan, id: NodeId) -> Option<u32> {
+    pub(super) fn of(&mut self, plan: &Plan, id: NodeId) -> Option<u32> {
         let node = plan.node(id);
         let stage = plan.stage(id);
         if stage.batch_axes.is_empty() {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
+use super::cluster::SUBMIT;
 use super::json_schema::{NAME, texts};
 
 /// Returns the schema of `orchestrate.toml`.
@@ -67,8 +68,8 @@ fn cluster() -> Json {
         })
     };
     let count = |about: &str| json!({ "type": "integer", "minimum": 1, "maximum": 1 << 20, "description": about });
-    let submit = "Submits a job. Placeholders: {name}, {tasks}, {script}, {output}, {threads}, {memory_mb}, {minutes}, \
-                  {gpu}.";
+    let placeholders: Vec<_> = SUBMIT.iter().map(|name| format!("{{{name}}}")).collect();
+    let submit = format!("Submits a job. Placeholders: {}.", placeholders.join(", "));
     let mut fields = json!({
         "kind": { "enum": ["slurm", "commands"], "description": "The scheduler; commands are for any but Slurm." },
         "partition": text("The partition of jobs.", "cpu"),
@@ -88,7 +89,7 @@ fn cluster() -> Json {
             "anyOf": [{ "type": "string" }, texts("A kind.")],
             "examples": [["train", "cam"]],
         },
-        "max_jobs": count("The most jobs submitted at a time."),
+        "max_jobs": count("The most tasks that run at a time."),
         "max_array": count("The most tasks of one job."),
         "max_time": text("The longest time that is asked for after a job reached its limit.", "2 days"),
         "max_memory": text("The most memory that is asked for after a job ran out of it.", "64 GB"),
@@ -99,7 +100,7 @@ fn cluster() -> Json {
             "additionalProperties": table("The request of a stage.", ask()),
         },
         "pilot": table("The request of a job that runs the engine itself.", ask()),
-        "submit": command(submit, "qsub -terse -cwd -N {name} -t 1-{tasks} -o {output} -j y {script}"),
+        "submit": command(&submit, "qsub -terse -cwd -N {name} -t 1-{tasks} -o {output} -j y {script}"),
         "status": command("Lists the user's jobs.", "qstat"),
         "cancel": command("Cancels a job. Placeholder: {job}.", "qdel {job}"),
         "index": text("The variable with the number of a task.", "SGE_TASK_ID"),

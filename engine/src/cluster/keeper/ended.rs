@@ -9,7 +9,7 @@ use crate::cluster::fate::Fate;
 use crate::cluster::ledger::Place;
 use crate::cluster::outcome::{BatchOutcome, Outcome};
 use crate::cluster::queue::Seen;
-use crate::cluster::state::End;
+use crate::cluster::state::{End, State};
 use crate::executor::{Failure, Finished, Report};
 use crate::resources::display_size;
 use crate::schedule::BatchId;
@@ -19,6 +19,9 @@ use crate::stage::Action;
 const LOSSES_MAX: u32 = 5;
 /// The number of times that a batch ends without a word before the fault is taken for its own.
 const BROKEN_MAX: u32 = 2;
+
+/// Words of Slurm in the output of a task that it ended for its memory.
+const OVER_MEMORY: [&str; 3] = ["exceeded memory limit", "Exceeded job memory limit", "oom-kill"];
 
 impl Keeper {
     /// Handles the end of a task.
@@ -40,22 +43,30 @@ impl Keeper {
         } else if next == Fate::Done {
             self.breaks.remove(&node);
         }
-        let is_bad = batches.len() < watched.riders.len();
+        let is_bad = next != Fate::Done || batches.iter().any(ran_out_of_memory);
+        let tail = if is_bad { job.folder.output_tail(task) } else { String::new() };
+        // Without control groups Slurm itself ends the task, and calls that a failure.
+        let is_over = next == Fate::Broken && OVER_MEMORY.iter().any(|words| tail.contains(words));
+        let next = if is_over { Fate::MoreMemory } else { next };
         let ended = Ended {
             job: label(job, task),
             node,
-            tail: if is_bad { job.folder.output_tail(task) } else { String::new() },
-            peak_bytes: if is_bad { self.peak(job, task) } else { None },
+            tail,
+            peak_bytes: if is_bad { peak(&batches).or_else(|| self.peak(job, task)) } else { None },
             seen: watched.seen.clone(),
         };
         let mut is_first = true;
         for (place, batch) in std::mem::take(&mut watched.riders) {
             match batches.get(place.batch) {
+                Some(outcome) if ran_out_of_memory(outcome) => self.again(batch, Fate::MoreMemory, &ended),
                 Some(outcome) => self.finish(batch, &place, outcome),
                 None => {
                     // The first batch without an outcome is the one that ran; those behind it had no turn.
-                    let next = if std::mem::take(&mut is_first) { next } else { Fate::GoOn };
-                    self.again(batch, next, &ended);
+                    if std::mem::take(&mut is_first) {
+                        self.again(batch, next, &ended);
+                    } else {
+                        self.waiting.push(batch);
+                    }
                 }
             }
         }
@@ -91,20 +102,22 @@ impl Keeper {
         let cluster = &self.setting.cluster;
         let Some(rider) = self.riders.get_mut(&batch) else { return };
         let why = match next {
-            Fate::Wait | Fate::Done | Fate::GoOn => None,
+            // An outcome that was cut short: the task did not come to this batch.
+            Fate::Wait | Fate::Done => "it did not come to its turn".to_owned(),
+            Fate::GoOn => "its time was nearly over, and it goes on from its checkpoint".to_owned(),
             Fate::Lost(end) => {
                 rider.losses += 1;
                 if rider.losses > LOSSES_MAX {
                     return self.fail(batch, &ended.failure("it was lost again and again"));
                 }
-                Some(lost(end).to_owned())
+                lost(end).to_owned()
             }
             Fate::Broken => {
                 rider.breaks += 1;
                 if rider.breaks > BROKEN_MAX {
                     return self.fail(batch, &ended.failure(""));
                 }
-                Some("it ended without a word".to_owned())
+                "it ended without a word".to_owned()
             }
             Fate::MoreMemory | Fate::MoreTime => {
                 let (why, word) = match next {
@@ -112,11 +125,12 @@ impl Keeper {
                     _ => (More::Time, "time"),
                 };
                 let Some(asked) = more(&rider.asked, why, cluster) else {
-                    let limit = format!("`max_{word}` of `[cluster]` allows no more than it had");
+                    let limit =
+                        format!("it ran out of {word}, and `max_{word}` of `[cluster]` allows no more than it had");
                     return self.fail(batch, &ended.failure(&limit));
                 };
                 rider.asked = asked;
-                Some(format!("it ran out of {word}, and asks for twice as much now"))
+                format!("it ran out of {word}, and asks for more now")
             }
             Fate::Cancelled => return self.fail(batch, &ended.failure("somebody cancelled it")),
             Fate::Unseen => {
@@ -126,10 +140,7 @@ impl Keeper {
                 return self.fail(batch, &ended.failure(&why));
             }
         };
-        if let Some(why) = why {
-            let message = ended.text(&why);
-            (self.send)(Report::Again { batch, message });
-        }
+        (self.send)(Report::Again { batch, message: ended.text(&why) });
         self.waiting.push(batch);
     }
 }
@@ -146,19 +157,34 @@ struct Ended {
 impl Ended {
     fn text(&self, why: &str) -> String {
         let state = match &self.seen {
-            Some(seen) if seen.reason.is_empty() => seen.word.clone(),
-            Some(seen) => format!("{}, {}", seen.word, seen.reason),
-            None => "unknown to the queueing system".to_owned(),
+            // Its outcome came first.
+            Some(seen) if !matches!(seen.state, State::Ended(_)) => None,
+            Some(seen) if seen.reason.is_empty() => Some(seen.word.clone()),
+            Some(seen) => Some(format!("{}, {}", seen.word, seen.reason)),
+            None => Some("unknown to the queueing system".to_owned()),
         };
         let node = if self.node.is_empty() { String::new() } else { format!(", on node {}", self.node) };
         let why = if why.is_empty() { String::new() } else { format!(": {why}") };
-        let peak = self.peak_bytes.map(|peak| format!(", peak memory {}", display_size(peak))).unwrap_or_default();
-        format!("its task {} ended ({state}{peak}){node}{why}", self.job)
+        let peak = self.peak_bytes.map(|peak| format!("peak memory {}", display_size(peak)));
+        let facts = state.into_iter().chain(peak).collect::<Vec<_>>().join(", ");
+        let facts = if facts.is_empty() { facts } else { format!(" ({facts})") };
+        format!("its task {} ended{facts}{node}{why}", self.job)
     }
 
     fn failure(&self, why: &str) -> Failure {
         Failure::Job { message: self.text(why), stderr: self.tail.clone() }
     }
+}
+
+/// Returns whether the worker of a batch was killed: control groups kill the largest process, and the task lives on.
+fn ran_out_of_memory(outcome: &BatchOutcome) -> bool {
+    let is_killed = |failure: &Failure| matches!(failure, Failure::OutOfMemory { limit_bytes: None, .. });
+    outcome.results.iter().any(|result| result.as_ref().is_err_and(is_killed))
+}
+
+/// Returns the most memory that batches say they used.
+fn peak(batches: &[BatchOutcome]) -> Option<u64> {
+    batches.iter().filter_map(|batch| Some(batch.used?.peak_bytes)).max()
 }
 
 fn lost(end: End) -> &'static str {

@@ -1,17 +1,20 @@
 //! The keeper: packs batches into jobs, submits them, and watches them until their ends are known.
 //!
-//! A batch is taken (`take`), waits, is submitted or adopted (`submit.rs`), watched (`watch.rs`), and ends with a report,
-//! or is submitted again (`ended.rs`). What goes wrong on the cluster's side, lost nodes and limits of memory and time,
-//! is tried again here; failures of a stage are the run loop's business.
+//! A batch is taken (`take`), waits, is submitted or adopted (`submit.rs`), watched (`watch.rs`), and ends with a
+//! report, or is submitted again (`ended.rs`). What goes wrong on the cluster's side, lost nodes and limits of memory
+//! and time, is tried again here; failures of a stage are the run loop's business.
 
 mod ended;
 mod submit;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+pub(crate) use self::submit::BUNDLE;
 use self::watch::{LOOKS, QUESTIONS};
 use super::executor::Setting;
 use super::folder::JobFolder;
@@ -22,7 +25,15 @@ use crate::schedule::BatchId;
 use crate::usage::Asked;
 
 /// The silence after which requests are packed: all that are ready at once go into one job.
-const GATHERING: Duration = Duration::from_millis(100);
+const GATHERING: Duration = pace(100);
+
+/// The factor by which time is shorter in tests.
+const SPEED: u32 = if cfg!(test) { 100 } else { 1 };
+
+/// Returns a duration of a keeper, in milliseconds.
+const fn pace(milliseconds: u64) -> Duration {
+    Duration::from_micros(milliseconds * 1000 / SPEED as u64)
+}
 
 /// A message of the run loop.
 pub(super) enum Message {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use orchestrate_cache::fault;
 
-use super::{Job, Keeper, Watched};
+use super::{Job, Keeper, Watched, pace};
 use crate::cluster::executor::Setting;
 use crate::cluster::folder::{Header, JobFolder};
 use crate::cluster::ledger::Place;
@@ -18,9 +18,9 @@ use crate::schedule::BatchId;
 use crate::usage::Asked;
 
 /// The pause after a limit of submissions.
-const PAUSE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = pace(30_000);
 /// The estimated duration of the batches that one task does in a row, and the most of them.
-const BUNDLE: (Duration, usize) = (Duration::from_secs(60), 200);
+pub(crate) const BUNDLE: (Duration, usize) = (Duration::from_secs(60), 200);
 /// The length of the comment of a job.
 const COMMENT_KEYS: usize = 3;
 /// The number of submissions of one job without success.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::submit::TRIES_MAX;
-use super::{Job, Keeper, Watched};
+use super::{Job, Keeper, SPEED, Watched, pace};
 use crate::cluster::fate::{Evidence, Fate, fate};
 use crate::cluster::folder::JobFolder;
 use crate::cluster::outcome::Outcome;
@@ -12,13 +12,13 @@ use crate::cluster::state::State;
 use crate::executor::Report;
 
 /// The shortest and the longest interval between two looks at job folders.
-pub(super) const LOOKS: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(5));
+pub(super) const LOOKS: (Duration, Duration) = (pace(300), pace(5_000));
 /// The same between two questions to the queueing system, which answers for all jobs at once.
-pub(super) const QUESTIONS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+pub(super) const QUESTIONS: (Duration, Duration) = (pace(2_000), pace(60_000));
 /// The silence of the queueing system after which people are told.
-const SILENCE: Duration = Duration::from_secs(30);
+const SILENCE: Duration = pace(30_000);
 /// The time in which a submission without an answer may yet appear in the queue.
-const APPEARS: Duration = Duration::from_secs(20);
+const APPEARS: Duration = pace(20_000);
 
 impl Keeper {
     /// Looks at everything soon.
@@ -45,7 +45,7 @@ impl Keeper {
                 let outcome =
                     if written.contains(&task) || watched.ended.is_some() { job.folder.outcome(task) } else { None };
                 self.tell_progress(&job, task, &watched, outcome.as_ref());
-                let ended_for = watched.ended.map_or(Duration::ZERO, |ended| ended.elapsed());
+                let ended_for = watched.ended.map_or(Duration::ZERO, |ended| ended.elapsed() * SPEED);
                 let evidence = Evidence { outcome: outcome.as_ref(), seen: watched.seen.as_ref(), ended_for };
                 let next = fate(evidence);
                 if next == Fate::Wait {

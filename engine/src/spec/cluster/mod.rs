@@ -25,6 +25,7 @@ use indexmap::IndexMap;
 use super::limits::{PROJECT_FILE, project_file};
 use super::placeholder::fill;
 use crate::diagnostic::SpecError;
+use crate::usage::Asked;
 
 /// Placeholders of `submit`. `first` and `last` are the numbers of tasks, `hours` is the time as `H:MM:00`, and `gpu`
 /// stands as a word of its own for the flags that ask for GPUs.
@@ -72,7 +73,7 @@ pub struct Cluster {
     pub program: Option<PathBuf>,
     /// The kinds of stages that go there; the heavy ones if `None`.
     pub kinds: Option<Vec<String>>,
-    /// The most jobs submitted at a time.
+    /// The most tasks that run at a time.
     pub max_jobs: Option<usize>,
     /// The most tasks of one job.
     pub max_array: Option<usize>,
@@ -89,6 +90,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Returns the partition of a job, if one is named.
+    pub fn partition_for(&self, asked: &Asked) -> Option<&str> {
+        let of_gpus = self.gpu_partition.as_ref().filter(|_| asked.gpu.is_some());
+        of_gpus.or(self.partition.as_ref()).map(String::as_str)
+    }
+
     /// Returns the flags that ask for GPUs.
     pub fn gpu_flags(&self, gpu: &str) -> Vec<String> {
         let text = fill(&self.gpu, |_| Some(gpu.to_owned())).unwrap_or_default();
@@ -277,7 +284,7 @@ memory = \"2 GB\"
 ";
         insta::assert_snapshot!(read(text).unwrap_err(), @r#"
         FILE:3:10: `submit` has the placeholder `{memory}`, which stands for nothing
-          = placeholders: name, tasks, script, output, threads, memory_mb, minutes, gpu
+          = placeholders: name, tasks, first, last, at_once, script, output, threads, memory_mb, minutes, ho
           help: did you mean `memory_mb`?
         FILE:4:10: `status` has the placeholder `{job}`, which stands for nothing
           = placeholders: none
@@ -302,6 +309,23 @@ memory = \"2 GB\"
         FILE:1:1: `cluster` has no `kind`
           help: write kind = "slurm", or "commands" for another scheduler
         "#);
+        let commands = |submit: &str, rest: &str| {
+            let text = format!("[cluster]\nkind = \"commands\"\nsubmit = \"{submit} {{script}}\"\n{rest}");
+            let rest = "status = \"s\"\ncancel = \"c {job}\"\nindex = \"I\"\nfirst_index = 1\n";
+            let error = read(&text.replacen("]\n", &format!("]\n{rest}"), 1)).err().unwrap_or_default();
+            error.lines().next().unwrap_or_default().replace("FILE:7:10: ", "")
+        };
+        for (submit, rest, problem) in [
+            ("q", "", ""),
+            ("q {gpu}", "gpu = \"-g {gpu}\"\n", ""),
+            ("q {gpu}", "", ""),
+            ("q {gpu}", "[cluster.stages.a]\ngpu = 1\n", "`submit` has `{gpu}`, but there are no flags `gpu` for it"),
+            ("q -g={gpu}", "", "`{gpu}` in `submit` is a part of a word, but stands for whole flags"),
+            ("q", "gpu = \"-g {gpu}\"\n", "`submit` has no `{gpu}`, so no job would get a GPU"),
+            ("q", "[cluster.stages.a]\ngpu = 1\n", "`submit` has no `{gpu}`, so no job would get a GPU"),
+        ] {
+            assert_eq!(commands(submit, rest), problem, "{submit} {rest}");
+        }
         let error = read("cluster = 3\n").unwrap_err();
         assert_eq!(error, "FILE:1:11: `cluster` must be a table, found the number 3\n");
     }

@@ -149,10 +149,11 @@ fn commands(table: &DeTable<'static>, section: Span, reader: &mut Reader<'_>) ->
                     status = \"qstat\", cancel = \"qdel {job}\", index = \"SGE_TASK_ID\", first_index = 1";
         reader.problem(Diagnostic::error(problem).at(section).help(help));
     }
-    // With jobs of one task nothing counts them.
-    let needed: &[&str] =
-        if table.get("max_array").and_then(one).is_some() { &["script"] } else { &["script", "tasks"] };
-    let submit = submit.map(|value| command("submit", value, SUBMIT, needed, reader));
+    let submit = submit.map(|value| {
+        let words = command("submit", value, SUBMIT, &["script"], reader);
+        gpu_flags(table, value, &words, reader);
+        words
+    });
     let status = status.map(|value| command("status", value, &[], &[], reader));
     let cancel = cancel.map(|value| command("cancel", value, CANCEL, CANCEL, reader));
     let index = index.and_then(|value| variable(value, reader));
@@ -161,8 +162,20 @@ fn commands(table: &DeTable<'static>, section: Span, reader: &mut Reader<'_>) ->
     Some(Commands { submit: submit?, status: status?, cancel: cancel?, index: index?, first_index })
 }
 
-fn one(value: &Located) -> Option<()> {
-    (value.get_ref().as_integer()?.as_str() == "1").then_some(())
+/// Checks that the flags for GPUs have their place in a submission, and the place its flags.
+fn gpu_flags(table: &DeTable<'static>, submit: &Located, words: &[String], reader: &mut Reader<'_>) {
+    let has_gpu = |table: &DeTable<'static>| table.contains_key("gpu");
+    let stages = table.get("stages").and_then(|stages| stages.get_ref().as_table());
+    let asks = stages.into_iter().flat_map(DeTable::values).chain(table.get("pilot"));
+    let is_asked = asks.filter_map(|ask| ask.get_ref().as_table()).any(has_gpu);
+    let help = "write `{gpu}` as a word of its own into `submit`, and for example gpu = \"-l gpu={gpu}\"";
+    let problem = match words.iter().find(|word| word.contains("{gpu}")) {
+        Some(word) if word != "{gpu}" => "`{gpu}` in `submit` is a part of a word, but stands for whole flags",
+        Some(_) if is_asked && !has_gpu(table) => "`submit` has `{gpu}`, but there are no flags `gpu` for it",
+        None if has_gpu(table) || is_asked => "`submit` has no `{gpu}`, so no job would get a GPU",
+        _ => return,
+    };
+    reader.problem(Diagnostic::error(problem).at(submit.span()).help(help));
 }
 
 /// Reads the name of an environment variable.
@@ -235,7 +248,6 @@ fn template(name: &str, words: &[Spanned<String>], known: &[&str], needed: &[&st
         let problem = format!("`{name}` has no `{{{missing}}}`");
         let help = match *missing {
             "script" => "it stands for the file that the scheduler runs",
-            "tasks" => "it stands for the number of tasks of a job, as in `-t 1-{tasks}`; or set max_array = 1",
             "job" => "it stands for the id of the job",
             _ => "it stands for the number of GPUs, as in `--gres=gpu:{gpu}`",
         };

@@ -3,13 +3,9 @@
 //! In each turn, ready nodes are looked up; batches start while there is room; reports of running batches are received;
 //! the new results are committed at once, and then reported. A node passes through `look_up_ready`, `hit` or `miss`;
 //! a miss through `start`, `handle` and `settle`, or `handle_failure`.
-//!
-//! **Other hosts.** Another host may compute a key at the same time: a light node, which has no claim there, or a heavy
-//! one whose holder was taken for dead. So before a result is recorded, and again once it is durable, a node looks who
-//! has its claim and which result everybody is served (`confirm`, `served`). `ran` is reported for that result alone. A
-//! node with another one becomes a hit of that, with a warning, and the keys below it follow from that. Two hosts that
-//! record results of a light node in the same moment cannot exclude each other without a file for each; readers choose
-//! the same one of them, and runs that see both say so. Light stages give equal bytes anyway.
+
+mod hosts;
+mod stored;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -20,20 +16,6 @@ use orchestrate_cache::{
     ActionKey, Checkpoints, Digest, Lease, OutputDigest, Patience, Preimage, Stamps, Store, StoreError, fault,
 };
 
-use super::action::{ActionMaker, Lost};
-use super::elsewhere::ClusterOptions;
-use super::executors::Executors;
-use super::lookup::{Lookup, Lookups};
-use super::options::{RunOptions, Stop};
-use super::origin::{self, Inquiry};
-use super::prepare;
-use super::publications::Publications;
-use super::record::{Named, Provenance, record};
-use super::remote;
-use super::summary::{NodeFailure, RunError, Summary};
-use super::telling::Teller;
-use super::trust;
-use crate::cluster::submission_key;
 use crate::event::{Event, Hits, Made, Reporter, RunStarted, now_ms};
 use crate::executor::{Failure, Finished, Report, Request, Verdict};
 use crate::known::Outputs;
@@ -41,11 +23,23 @@ use crate::node::{NodeId, NodeName};
 use crate::observe::Observed;
 use crate::plan::Plan;
 use crate::publish::Publisher;
+use crate::run::action::{ActionMaker, Lost};
+use crate::run::elsewhere::ClusterOptions;
+use crate::run::executors::Executors;
+use crate::run::lookup::{Lookup, Lookups};
+use crate::run::options::{RunOptions, Stop};
+use crate::run::origin::{self, Inquiry};
+use crate::run::prepare;
+use crate::run::publications::Publications;
+use crate::run::record::{Named, Provenance, record};
+use crate::run::remote;
+use crate::run::summary::{NodeFailure, RunError, Summary};
+use crate::run::telling::Teller;
+use crate::run::trust;
 use crate::runlog::{Durations, History};
-use crate::schedule::{Batch, BatchId, Capacity, NodeState, Scheduler, SlotId};
+use crate::schedule::{Batch, BatchId, Capacity, Scheduler, SlotId};
 use crate::selection::Selection;
 use crate::stage::{StageError, Weight};
-use crate::usage::{Asked, Usage};
 
 /// The least interval between two lookups of deferred nodes, and the longest between two calls of listeners.
 const TICK: Duration = Duration::from_millis(100);
@@ -55,13 +49,6 @@ const JOBS_WITHOUT_A_WARNING: usize = 8;
 
 /// The number of runs whose durations estimate those of this one.
 const RUNS_FOR_ESTIMATE: usize = 20;
-
-/// The time in which the results of a task on another machine must show themselves: a file server shows files late.
-const SHOWN_LATE: Duration = Duration::from_secs(60);
-
-/// The failure of a node whose results do not.
-const UNSEEN: &str = "its task on the cluster recorded the result, which cannot be seen here: does the cluster have the \
-                      same filesystem as this machine at the store's folder?";
 
 /// The most tables whose digests the log keeps.
 const TABLES_LOGGED: usize = 16;
@@ -98,7 +85,7 @@ struct Recorded {
 }
 
 /// A run in progress.
-pub(super) struct Drive<'a, 'l, 'r> {
+pub(in crate::run) struct Drive<'a, 'l, 'r> {
     plan: &'a Plan,
     store: &'a Store,
     selection: &'a Selection,
@@ -134,7 +121,7 @@ pub(super) struct Drive<'a, 'l, 'r> {
 }
 
 impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
-    pub(super) fn new(
+    pub(in crate::run) fn new(
         plan: &'a Plan,
         observed: &'a Observed,
         store: &'a Store,
@@ -201,7 +188,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
     }
 
     /// Runs the loop until every node has ended, then finishes the published folders.
-    pub(super) fn drive(mut self, stop: &Stop) -> Result<Summary, RunError> {
+    pub(in crate::run) fn drive(mut self, stop: &Stop) -> Result<Summary, RunError> {
         // If the store fails, results of running nodes could not be recorded.
         self.run_loop(stop).inspect_err(|_| self.executors.kill())?;
         self.store.commit()?;
@@ -347,184 +334,6 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         Ok(())
     }
 
-    /// Has deferred nodes looked up again, if the last time is a [`TICK`] ago.
-    fn recheck(&mut self) -> Result<(), RunError> {
-        if self.scheduler.count(NodeState::Deferred) > 0 && self.rechecked.elapsed() >= TICK {
-            self.rechecked = Instant::now();
-            self.tell_of_wait();
-            self.store.refresh()?;
-            self.scheduler.recheck();
-        }
-        Ok(())
-    }
-
-    /// Warns of the process that this run waits for, if this run itself has run nothing for long.
-    fn tell_of_wait(&mut self) {
-        if !self.active.is_empty() {
-            self.waiting = None;
-            return;
-        }
-        let Some(seconds) = self.waiting.get_or_insert_default().is_over() else { return };
-        let slots: Vec<_> = self.scheduler.deferred().collect();
-        let Some(id) = slots.iter().min().map(|slot| self.selection.node(*slot)) else { return };
-        let key = self.lookups.known.keys(&[id])[0].1;
-        let more = match slots.len() - 1 {
-            0 => String::new(),
-            more => format!(" (and {more} more)"),
-        };
-        let (node, holder) = (self.name(id), self.store.who_computes(&key));
-        tracing::warn!("waiting for {seconds} s for {node}{more}: {holder} computes it");
-    }
-
-    /// Leases the keys of nodes that are about to run, and returns the nodes that this process computes. Another
-    /// process computes the others, which are deferred, or has just computed them, so that they are hits.
-    fn lease(&mut self, nodes: Vec<NodeId>) -> Result<Vec<NodeId>, RunError> {
-        let mut ours = Vec::with_capacity(nodes.len());
-        let mut fresh = Vec::new();
-        for id in nodes {
-            let preimage = self.lookups.known.preimage(id).expect("all inputs of a queued node are known");
-            let key = ActionKey(preimage.digest());
-            // A node that waited for an input to be remade keeps its lease and its counts if its key is the same.
-            if self.pending.get(&id).is_none_or(|pending| pending.key != key) {
-                self.pending.insert(id, Pending { key, preimage: None, lease: None, attempts: 0, repairs: 0 });
-            }
-            let pending = self.pending(id);
-            pending.preimage = Some(preimage);
-            if pending.lease.is_some() {
-                ours.push(id);
-                continue;
-            }
-            // To compute a light node twice costs less than a claim for other hosts. A task on a cluster takes the lease
-            // of the key itself.
-            let lease = match self.plan.stage(id).kind.facts().weight {
-                _ if self.cluster_of(id).is_some() => self.store.try_lease_across_hosts(&submission_key(&key))?,
-                Weight::Heavy => self.store.try_lease_across_hosts(&key)?,
-                Weight::Light => self.store.try_lease(&key)?,
-            };
-            if lease.is_none() {
-                self.defer(id);
-                continue;
-            }
-            self.pending(id).lease = lease;
-            fresh.push((id, key));
-        }
-        if !fresh.is_empty() {
-            self.store.refresh()?;
-        }
-        ours.extend(self.still_missing(&fresh)?.0);
-        Ok(ours)
-    }
-
-    /// Looks up nodes that this process computes, as another one may have just recorded their results. Returns those
-    /// that are still missing, and those that are hits.
-    fn still_missing(&mut self, nodes: &[(NodeId, ActionKey)]) -> Result<(Vec<NodeId>, Vec<NodeId>), StoreError> {
-        let mut nodes = self.lookups.look_up(nodes)?;
-        self.publications.publish_hits(&mut nodes, &mut self.lookups.known, &mut self.teller);
-        let (mut missing, mut hits) = (Vec::new(), Vec::new());
-        for Lookup { id, key, hit } in nodes {
-            if hit {
-                self.pending.remove(&id);
-                self.hit(id, key);
-                hits.push(id);
-            } else {
-                missing.push(id);
-            }
-        }
-        self.tell_hits()?;
-        Ok((missing, hits))
-    }
-
-    /// Returns those of the nodes that ran whose results this process may record. Another host has recorded results for
-    /// others, which become hits, or has taken over the rest, which are deferred.
-    fn confirm(&mut self, nodes: Vec<NodeId>) -> Result<HashSet<NodeId>, StoreError> {
-        let (mut ours, mut unsure) = (HashSet::new(), Vec::new());
-        let mut deadline = Instant::now();
-        let is_shared = self.store.is_shared_with_hosts();
-        for id in nodes {
-            let pending = &self.pending[&id];
-            match pending.lease.as_ref().map_or(Ok(Some(true)), Lease::confirm)? {
-                Some(true) if !is_shared => drop(ours.insert(id)),
-                Some(is_sure) => {
-                    unsure.push((id, pending.key));
-                    // Others of this run wait too, but only after this process was stopped for minutes.
-                    deadline = if is_sure { deadline } else { Instant::now() + Lease::SHOWN_AFTER };
-                }
-                None => {
-                    let node = self.name(id);
-                    self.teller.warn(format!(
-                        "{node} ran here, but another host took it over, as no heartbeat of this one was seen for \
-                         minutes; its result is waited for, and the one of this run is dropped"
-                    ));
-                    self.wait_for(id);
-                }
-            }
-        }
-        while !unsure.is_empty() {
-            self.store.refresh()?;
-            let (missing, hits) = self.still_missing(&unsure)?;
-            unsure.retain(|(id, _)| missing.contains(id));
-            if Instant::now() >= deadline {
-                ours.extend(missing);
-                unsure.clear();
-            } else if !unsure.is_empty() {
-                std::thread::sleep(TICK);
-            }
-            for node in hits.into_iter().map(|id| self.name(id)).collect::<Vec<_>>() {
-                self.teller.warn(format!(
-                    "{node} ran here, but another host recorded its result meanwhile, which is used; the one of this \
-                     run is dropped"
-                ));
-            }
-        }
-        Ok(ours)
-    }
-
-    /// Splits off recorded nodes for which everybody is served another result: they become hits of that one.
-    fn served(&mut self, recorded: Vec<Recorded>) -> Result<Vec<Recorded>, StoreError> {
-        let is_lost = |one: &Recorded| self.pending[&one.id].lease.as_ref().is_some_and(|lease| !lease.is_ours());
-        let lost: HashSet<_> = recorded.iter().filter(|one| is_lost(one)).map(|one| one.id).collect();
-        if lost.is_empty() && !self.store.is_shared_with_hosts() {
-            return Ok(recorded);
-        }
-        self.store.refresh()?;
-        let (mut ours, mut others) = (Vec::with_capacity(recorded.len()), Vec::new());
-        for one in recorded {
-            let key = self.pending[&one.id].key;
-            match self.store.served(&key, &one.outputs, lost.contains(&one.id))? {
-                true => ours.push(one),
-                false => others.push((one.id, key)),
-            }
-        }
-        let (missing, hits) = self.still_missing(&others)?;
-        for node in hits.into_iter().map(|id| self.name(id)).collect::<Vec<_>>() {
-            self.teller.warn(format!(
-                "{node} ran here and on another host at the same time, with different outputs; everybody uses those of \
-                 the other host from now on, and this run does too"
-            ));
-        }
-        // The result of the other host was lost at once; it is looked up anew.
-        missing.into_iter().for_each(|id| self.wait_for(id));
-        Ok(ours)
-    }
-
-    /// Leaves a node that ran to another host, unless the run is being stopped.
-    fn wait_for(&mut self, id: NodeId) {
-        if self.stopping { self.cancel(id) } else { self.defer(id) }
-    }
-
-    /// Leaves a node to the process, or the node of this run, that computes the same key.
-    fn defer(&mut self, id: NodeId) {
-        let key = self.pending.remove(&id).expect("a node that starts or runs is pending").key;
-        if !self.scheduler.defer(self.slot(id)) {
-            return self.fail(id, "an input that was lost could not be made again".to_owned(), None, 0);
-        }
-        if self.deferred.insert(id) {
-            let computes = |(_, other): &(&NodeId, &Pending)| other.key == key && other.lease.is_some();
-            let with = self.pending.iter().find(computes).map(|(other, _)| self.name(*other).as_str().to_owned());
-            self.teller.report(Event::NodeDeferred { node: self.plan.name(id), key, with });
-        }
-    }
-
     /// Starts the nodes of a batch that this process is to compute, if any.
     fn start(&mut self, batch: Batch) -> Result<(), RunError> {
         let nodes: Vec<_> = batch.nodes.iter().map(|slot| self.selection.node(*slot)).collect();
@@ -607,58 +416,6 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             Report::Finished(finished) => self.record_batch(finished, recorded)?,
         }
         Ok(())
-    }
-
-    /// Looks up the results of a batch that tasks on a cluster have recorded. The file server may show them late; then
-    /// they are looked up again later.
-    fn find_stored(
-        &mut self,
-        finished: Finished,
-        since: Instant,
-        recorded: &mut Vec<Recorded>,
-    ) -> Result<(), StoreError> {
-        let Some(active) = self.active.get(&finished.batch) else { return Ok(()) };
-        let done = active.nodes.iter().zip(&finished.results).filter(|(_, result)| result.is_ok());
-        let done: Vec<_> = done.map(|(id, _)| (*id, self.pending[id].key)).collect();
-        self.store.refresh()?;
-        for (id, _) in &done {
-            self.lookups.take_forced(*id);
-        }
-        let missing: Vec<_> = self.lookups.look_up(&done)?.into_iter().filter(|lookup| !lookup.hit).collect();
-        if !missing.is_empty() && since.elapsed() < SHOWN_LATE {
-            self.late.push((finished, since));
-            return Ok(());
-        }
-        let Finished { batch, results, elapsed, used, asked, .. } = finished;
-        let active = self.active.remove(&batch).expect("it was found above");
-        let elapsed_ms = milliseconds(elapsed) / u64::try_from(active.nodes.len()).unwrap_or(1).max(1);
-        self.report_use(&active, used, asked);
-        for (id, result) in active.nodes.iter().copied().zip(results) {
-            let unseen = || Failure::NotStarted { message: UNSEEN.to_owned() };
-            let failure = result.err().or_else(|| missing.iter().any(|lookup| lookup.id == id).then(unseen));
-            match failure {
-                Some(failure) => self.handle_failure(id, &failure, &active, elapsed_ms),
-                None => {
-                    let outputs = self.lookups.known.outputs(id).expect("it was just looked up");
-                    recorded.push(Recorded { id, outputs, elapsed_ms });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn report_use(&mut self, active: &ActiveBatch, used: Option<Usage>, asked: Option<Asked>) {
-        if let Some(used) = used {
-            let (node, members) = (self.name(active.nodes[0]), active.nodes.len());
-            self.teller.report(Event::BatchUsed { node, members, used, asked });
-        }
-    }
-
-    /// Looks up results again that a file server shows late.
-    fn find_late(&mut self, recorded: &mut Vec<Recorded>) -> Result<(), StoreError> {
-        std::mem::take(&mut self.late)
-            .into_iter()
-            .try_for_each(|(finished, since)| self.find_stored(finished, since, recorded))
     }
 
     /// Records the results of a batch that has ended, and handles its failures.
