@@ -13,8 +13,8 @@
 //! | | digest of the parcel (32), count of large blobs (4), each: digest (32), size (8) |
 //!
 //! Integers are little-endian; a name is its length (4), then UTF-8. In the bucket, a magic number and the digest of
-//! all this come first, and there are no sources. In the catalogue, sources are the names of indexes, and a file is read
-//! at the needed places alone; it has no checksum, as whatever it leads to is checked.
+//! all this come first, and there are no sources. In the catalogue, sources are names of indexes, and a file is read at
+//! the needed places alone; it has no checksum, as whatever it leads to is checked.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
