@@ -144,7 +144,6 @@ impl Catalogue {
     }
 
     /// Joins segments of the catalogue and new indexes, without the sources that are not to be kept.
-    #[expect(clippy::unused_self, reason = "it reads as a step of `refresh`")]
     fn join(
         &self,
         old: impl Iterator<Item = Segment>,

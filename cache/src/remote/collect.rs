@@ -140,7 +140,8 @@ impl Remote {
         let mut joined = 0;
         for (object, segment) in indexes {
             let has_dead = segment.entries().any(|entry| !is_kept(&entry));
-            if !has_dead && !(joins && is_small(segment)) {
+            let is_joined = joins && is_small(segment);
+            if !has_dead && !is_joined {
                 continue;
             }
             batch.0.extend(segment.entries().filter(&is_kept));

@@ -68,7 +68,7 @@ pub(crate) fn encode(sources: &[String], mut entries: Vec<Entry>) -> Vec<u8> {
     let mut packs: Vec<_> = entries.iter().map(|entry| entry.pack).collect();
     packs.sort_unstable();
     packs.dedup();
-    entries.sort_by(|a, b| a.key.cmp(&b.key));
+    entries.sort_by_key(|entry| entry.key);
     let mut head = Vec::new();
     push_u32(&mut head, sources.len());
     for source in sources {
