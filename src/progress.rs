@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use orchestrate_engine::event::{Counts, Event, Hits, Reporter, TimedEvent};
 use orchestrate_engine::node::NodeName;
 use orchestrate_engine::plan::Plan;
@@ -13,7 +13,7 @@ use orchestrate_engine::runlog::History;
 
 use crate::estimate::Estimate;
 use crate::reporter;
-use crate::terminal::{visible, visible_line};
+use crate::terminal::{self, visible, visible_line};
 
 /// The shortest duration of a node that gets a line of its own.
 const SHOWN_AFTER: Duration = Duration::from_millis(300);
@@ -25,6 +25,8 @@ pub(crate) struct Bars<'a> {
     total: ProgressBar,
     running: HashMap<String, Running>,
     counts: Counts,
+    /// True once the run is being stopped: then people may be asked something, which no bar may draw over.
+    is_stopping: bool,
 }
 
 struct Running {
@@ -41,7 +43,7 @@ impl<'a> Bars<'a> {
         let total = bars.add(ProgressBar::new(selection.nodes().len() as u64));
         total.set_style(style("{bar:24.cyan/dim} {pos}/{len}  {msg}"));
         let estimate = Estimate::new(plan, selection, history);
-        Self { estimate, bars, total, running: HashMap::new(), counts: Counts::default() }
+        Self { estimate, bars, total, running: HashMap::new(), counts: Counts::default(), is_stopping: false }
     }
 
     /// Clears what was drawn.
@@ -96,8 +98,15 @@ impl Reporter for Bars<'_> {
             Event::NodeCancelled { node } => self.ended(node, |counts| &mut counts.cancelled),
             _ => {}
         }
-        if let Some(text) = reporter::problem(&event.event) {
-            let _ = self.bars.println(visible(&text));
+        if let Event::RunStopping = event.event {
+            self.finish();
+            self.bars.set_draw_target(ProgressDrawTarget::hidden());
+            self.is_stopping = true;
+        }
+        match reporter::problem(&event.event) {
+            Some(text) if self.is_stopping => terminal::complain(&(text + "\n")),
+            Some(text) => drop(self.bars.println(visible(&text))),
+            None => {}
         }
         if let Event::RunFinished { .. } = event.event {
             self.finish();
@@ -114,6 +123,9 @@ impl Reporter for Bars<'_> {
     }
 
     fn tick(&mut self) {
+        if self.is_stopping {
+            return;
+        }
         for (name, running) in &mut self.running {
             if running.bar.is_none() && running.since.elapsed() >= SHOWN_AFTER {
                 running.bar = Some(line(&self.bars, name));

@@ -95,7 +95,7 @@ pub(crate) fn problem(event: &Event) -> Option<String> {
             format!("{word:>9}  job {job}: {}", terminal::count(*tasks, "task"))
         }
         Event::RunStopping => {
-            "stopping: running nodes get a few seconds; press Ctrl-C again to stop at once".to_owned()
+            "stopping: nodes that run here get a few seconds; press Ctrl-C again to stop at once".to_owned()
         }
         Event::Uploading { results } => {
             let results = terminal::count(*results, "result");

@@ -13,6 +13,7 @@ pub(crate) mod gc;
 pub(crate) mod graph;
 pub(crate) mod guessed;
 mod headline;
+mod jobs;
 pub(crate) mod keygen;
 pub(crate) mod kinds;
 pub(crate) mod logs;

@@ -60,9 +60,11 @@ pub(crate) fn pilot(kinds: Kinds, mut args: RunArgs) -> anyhow::Result<Outcome> 
     let queue = cluster::open(&declared);
     let asked = Pilot::asks(&declared);
     let working_dir = std::env::current_dir().context("cannot tell the working directory")?;
-    let mut arguments = own_arguments();
-    arguments.extend([format!("--jobs={}", asked.threads), format!("--deadline={}s", asked.time_ms / 1000)]);
-    let pilot = Pilot { root, working_dir, arguments };
+    let words: Vec<_> = std::env::args_os().skip(1).map(|text| text.to_string_lossy().into_owned()).collect();
+    let mut arguments = there(&words);
+    arguments.extend(args.how.jobs.is_none().then(|| format!("--jobs={}", asked.threads)));
+    arguments.extend(args.how.deadline.is_none().then(|| format!("--deadline={}s", asked.time_ms / 1000)));
+    let pilot = Pilot { root, working_dir, arguments, asked: words };
     let stop = Stop::default();
     run::stop_on_signals(&stop)?;
     let name = RunId::now();
@@ -127,16 +129,16 @@ pub(crate) fn pilot(kinds: Kinds, mut args: RunArgs) -> anyhow::Result<Outcome> 
     }
 }
 
-/// The arguments of this program without those that make it a pilot.
-fn own_arguments() -> Vec<String> {
-    let mut words = std::env::args_os().skip(1).map(|text| text.to_string_lossy().into_owned());
+/// Returns the arguments without those that make a pilot.
+fn there(words: &[String]) -> Vec<String> {
+    let mut words = words.iter();
     let mut kept = Vec::new();
     while let Some(word) = words.next() {
         match word.as_str() {
             "--on" => drop(words.next()),
             "--pilot" | "--all" => {}
             _ if word.starts_with("--on=") => {}
-            _ => kept.push(word),
+            _ => kept.push(word.clone()),
         }
     }
     kept
@@ -154,7 +156,8 @@ fn has_run_something(history: &History, pilot: &Pilot) -> bool {
 
 /// Finds a pilot of the same command that an earlier head submitted, and that lives.
 fn adopted<'a>(queue: &'a dyn Queue, jobs_dir: &Path, pilot: &Pilot, stop: &'a Stop) -> Option<Flight<'a>> {
-    let same = |folder: &JobFolder| Pilot::read(folder).as_ref() == Some(pilot);
+    let is_same = |other: Pilot| other.arguments == pilot.arguments && other.working_dir == pilot.working_dir;
+    let same = |folder: &JobFolder| Pilot::read(folder).is_some_and(is_same);
     for folder in JobFolder::list(jobs_dir).into_iter().filter(same) {
         let id = folder.id().or_else(|| queue.find(&folder.name()).ok().flatten());
         let Some(id) = id else { continue };

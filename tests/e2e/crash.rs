@@ -79,7 +79,7 @@ fn first_interrupt_ends_cleanly_with_exit_code_130() {
     signal(engine.id(), "-INT");
     let run = Run::from(Said::from(engine.wait_with_output().unwrap(), &sandbox.path("")));
     assert_eq!(run.said.code, Some(130));
-    assert!(run.said.err.contains("stopping: running nodes get a few seconds"), "{}", run.said.err);
+    assert!(run.said.err.contains("stopping: nodes that run here get a few seconds"), "{}", run.said.err);
     let done = run.ran().len();
     assert!(done >= 2);
     assert_eq!(run.summary["cancelled"], 9 - done);

@@ -26,8 +26,10 @@ pub struct Pilot {
     /// The working folder.
     #[serde(with = "native_path")]
     pub working_dir: PathBuf,
-    /// The arguments of the program.
+    /// The arguments of the program there.
     pub arguments: Vec<String>,
+    /// The arguments of the program here, which submitted it.
+    pub asked: Vec<String>,
 }
 
 impl Pilot {
