@@ -109,9 +109,9 @@ mod tests {
         assert_eq!(
             text,
             "\
-used of asked  batches  memory          longest batch                 CPUs      GPUs
-train          1        2 GB of 16 GB   16 min 40 s of 4 h 00 min    1.9 of 8  a100:1
-cam            1        2 GB of 3.3 GB  16 min 40 s of 33 min 20 s   1.9 of 2  none
+used of asked  batches  memory          longest batch               CPUs      GPUs
+train          1        2 GB of 16 GB   16 min 40 s of 4 h 00 min   1.9 of 8  a100:1
+cam            1        2 GB of 3.3 GB  16 min 40 s of 33 min 20 s  1.9 of 2  none
 in orchestrate.toml, this would have fitted:
 [cluster.stages.train]
 memory = \"3.3 GB\"

@@ -58,7 +58,8 @@ impl StageEfficiency {
     /// Returns what would have fitted, with a reserve, where more than twice or less than what was used was asked for.
     pub fn fitting(&self) -> Ask {
         let Self { asked, used } = self;
-        let misfits = |asked: f64, used: f64, fitting: f64| asked < used || asked > (2.0 * used).max(fitting);
+        // Of little use is also what would save little beyond the reserve.
+        let misfits = |asked: f64, used: f64, fitting: f64| asked < used || asked > (2.0 * used).max(1.5 * fitting);
         let memory = memory_for(used.peak_bytes);
         let time = time_for(Duration::from_millis(used.batch_ms));
         let cores = used.cores();
@@ -131,7 +132,8 @@ mod tests {
         };
         assert_eq!(fitting(2, 4, 45), (None, None, None));
         assert_eq!(fitting(3, 3, 40), (None, None, None));
-        assert_eq!(fitting(8, 5, 60), (Some(2), Some(33), Some(45)));
+        assert_eq!(fitting(3, 4, 60), (None, None, None));
+        assert_eq!(fitting(8, 5, 70), (Some(2), Some(33), Some(45)));
         assert_eq!(fitting(1, 1, 10), (Some(2), Some(33), Some(45)));
         // A stage that needs next to nothing has asked for no more than the reserve.
         let short = Needs { peak_bytes: GB / 100, batch_ms: 3000, cpu_ms: 100, wall_ms: 3000, ..needs };

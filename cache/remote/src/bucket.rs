@@ -25,6 +25,8 @@ type Result<T> = std::result::Result<T, BucketError>;
 
 /// The least speed of a call that moves bytes, a second.
 const SPEED: u64 = 64 << 10;
+/// The length of a part, for the time that a server gets to join some.
+const PART: u64 = 8 << 20;
 /// The interval at which a call looks whether it is to stop.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -149,8 +151,10 @@ impl Bucket for ObjectBucket {
         match &self.parts {
             Parts::OfServer(server) => {
                 let path = self.path(name);
-                let parts = parts.iter().map(|part| PartId { content_id: part.clone() }).collect();
-                self.wait(0, server.complete_multipart(&path, &upload.to_owned(), parts)).map(drop)
+                // A server may read all parts before it answers.
+                let size_bytes = parts.len() as u64 * PART;
+                let (upload, parts) = (upload.to_owned(), parts.iter().map(|part| PartId { content_id: part.clone() }));
+                self.wait(size_bytes, server.complete_multipart(&path, &upload, parts.collect())).map(drop)
             }
             Parts::OfProcess(uploads) => {
                 let found = uploads.lock().unwrap_or_else(PoisonError::into_inner).remove(upload);

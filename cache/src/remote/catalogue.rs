@@ -2,8 +2,8 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `base`, `young` | segments with the indexes read so far (`segment.rs`); new ones go to `young`, which joins `base` as |
-//! | | it grows |
+//! | `base`, `young` | segments with the indexes read so far (`segment.rs`); new ones go to `young`, which joins |
+//! | | `base` as it grows |
 //! | `listed` | the time of the last whole LIST, in milliseconds since 1970 by this host's clock |
 //!
 //! Names of indexes begin with the server's time, so a LIST that begins some time before the newest one finds those
@@ -144,7 +144,6 @@ impl Catalogue {
     }
 
     /// Joins segments of the catalogue and new indexes, without the sources that are not to be kept.
-    #[expect(clippy::unused_self, reason = "it reads as a step of `refresh`")]
     fn join(
         &self,
         old: impl Iterator<Item = Segment>,

@@ -166,7 +166,6 @@ impl Remote {
     }
 
     /// Works on all items on some threads, and tells the caller meanwhile that time passes.
-    #[expect(clippy::unused_self, reason = "the threads are those of a remote")]
     pub(crate) fn in_parallel<T: Sync>(&self, items: &[T], tick: &mut dyn FnMut(), work: impl Fn(&T) + Sync) {
         if let [only] = items {
             return work(only);

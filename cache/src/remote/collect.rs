@@ -2,7 +2,7 @@
 //!
 //! 1. All indexes are read. If one cannot be read, nothing is deleted, as it is unknown what it needs.
 //! 2. Packs that were uploaded before the limit go as a whole, unless they have a pinned result. A list of what goes is
-//!    put into `trash/`; then indexes without them are put, and then the old ones deleted. From here on nobody finds the
+//!    put into `trash/`; then indexes without them are put, and then the old ones deleted. Now nobody finds the
 //!    results; who has an old catalogue still finds their bytes, until the next whole list.
 //! 3. Packs and blobs are deleted that no index names, that no young trash lists, and that were put before the grace
 //!    period. Bytes whose upload is in progress are younger.
@@ -140,7 +140,8 @@ impl Remote {
         let mut joined = 0;
         for (object, segment) in indexes {
             let has_dead = segment.entries().any(|entry| !is_kept(&entry));
-            if !has_dead && !(joins && is_small(segment)) {
+            let is_joined = joins && is_small(segment);
+            if !has_dead && !is_joined {
                 continue;
             }
             batch.0.extend(segment.entries().filter(&is_kept));

@@ -20,7 +20,6 @@ pub struct RemoteCounts {
     pub left: u64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn is_none(left: &u64) -> bool {
     *left == 0
 }

@@ -9,8 +9,8 @@
 //! | `v1/clock/HOST` | nothing: its time is the server's present time |
 //!
 //! **Order.** Blobs are put first, then the pack that names them, then the index that names the pack. A process that is
-//! killed leaves bytes without a name, never a name without bytes. Every name but those of clocks and trash follows from
-//! the content, so no condition is asked of a server, and who is put twice is put right.
+//! killed leaves bytes without a name, never a name without bytes. Every name but those of clocks and trash follows
+//! from the content, so no condition is asked of a server, and who is put twice is put right.
 //!
 //! **Lookups.** Indexes are kept in the store's folder (`catalogue.rs`). A LIST that begins an hour before the newest
 //! known index finds new ones, and once a day a whole one finds what was late or is gone. So a lookup asks the server

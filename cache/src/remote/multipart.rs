@@ -1,6 +1,6 @@
 //! Uploads of large blobs, in parts, which the next process goes on with.
 //!
-//! `DIGEST.parts` in the remote's folder has the server's name of the upload, and the names of the parts that are there.
+//! `DIGEST.parts` in the remote's folder has the server's name of the upload, and the names of its parts so far.
 //! Every part is hashed before it goes, so an object gets its name only if all of its bytes have the digest.
 
 use std::os::unix::fs::FileExt;

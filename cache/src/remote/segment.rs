@@ -5,14 +5,15 @@
 //! |---|---|
 //! | 8 | `89 'O' 'R' 'I' 0 0 0 1` |
 //! | 4 | `H`, length of the head |
-//! | `H` | head: count of sources (4), each a name; count of packs (4), each: digest (32), size (8), time of upload (8), |
-//! | | number of its source (4); count of entries (8) |
-//! | 16 × entries | table: first eight bytes of a key as a number (8), offset of its entry behind the table (8); sorted |
-//! | the rest | entries: key (32), number of the pack (4), offset (8) and length (8) of the parcel in it, digest of the |
-//! | | parcel (32), count of large blobs (4), each: digest (32), size (8) |
+//! | `H` | head: count of sources (4), each a name; count of packs (4), each: digest (32), size (8), |
+//! | | time of upload (8), number of its source (4); count of entries (8) |
+//! | 16 × entries | table, sorted: first eight bytes of a key as a number (8), offset of its entry |
+//! | | behind the table (8) |
+//! | the rest | entries: key (32), number of the pack (4), offset (8) and length (8) of the parcel in it, |
+//! | | digest of the parcel (32), count of large blobs (4), each: digest (32), size (8) |
 //!
-//! Integers are little-endian; a name is its length (4), then UTF-8. In the bucket, a magic number and the digest of all
-//! this come first, and there are no sources. In the catalogue, sources are the names of indexes, and a file is read at
+//! Integers are little-endian; a name is its length (4), then UTF-8. In the bucket, a magic number and the digest of
+//! all this come first, and there are no sources. In the catalogue, sources are names of indexes, and a file is read at
 //! the needed places alone; it has no checksum, as whatever it leads to is checked.
 
 use std::fs::File;
@@ -67,7 +68,7 @@ pub(crate) fn encode(sources: &[String], mut entries: Vec<Entry>) -> Vec<u8> {
     let mut packs: Vec<_> = entries.iter().map(|entry| entry.pack).collect();
     packs.sort_unstable();
     packs.dedup();
-    entries.sort_by(|a, b| a.key.cmp(&b.key));
+    entries.sort_by_key(|entry| entry.key);
     let mut head = Vec::new();
     push_u32(&mut head, sources.len());
     for source in sources {

@@ -141,7 +141,8 @@ fn argv(cluster: &Cluster, submission: &Submission) -> Vec<String> {
         format!("--comment={comment}"),
         format!("--array=0-{}{throttle}", tasks - 1),
         format!("--chdir={folder}"),
-        format!("--output={folder}/%a.out"),
+        // Slurm fills in `%j` and the like, also in the names of folders.
+        format!("--output={}/%a.out", folder.to_string().replace('%', "%%")),
         format!("--cpus-per-task={}", asked.threads),
         format!("--mem={}M", asked.memory_bytes.div_ceil(1 << 20)),
         format!("--time={minutes}"),

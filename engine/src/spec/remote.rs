@@ -143,8 +143,18 @@ mod tests {
 
     #[test]
     fn mistakes_are_reported_with_their_locations_and_secrets_are_not_shown() {
-        insta::assert_snapshot!(remote("mode = \"write\"\ntimeout = \"0 s\"\nbucket = 3").unwrap_err(), @"");
-        insta::assert_snapshot!(remote("url = \"https://x\"\nendpoint = \"minio:9000\"").unwrap_err(), @"");
+        let error = remote("mode = \"write\"\ntimeout = \"0 s\"\nbucket = 3").unwrap_err();
+        for part in [
+            "FILE:1:1: `store.remote` has no `url`",
+            "FILE:2:8: `mode` is `write`",
+            "FILE:3:11: `timeout`: ",
+            "FILE:4:1: unknown field `bucket` in `store.remote`",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+        let error = remote("url = \"https://x\"\nendpoint = \"minio:9000\"").unwrap_err();
+        assert!(error.contains("FILE:2:7: `url` must begin with"), "{error}");
+        assert!(error.contains("FILE:3:12: `endpoint` must begin with https://"), "{error}");
         for url in ["s3://", "s3:///x", "file://x", "lab/results", ""] {
             let error = remote(&format!("url = \"{url}\"")).unwrap_err();
             assert!(error.starts_with("FILE:2:7: `url`"), "{error}");

@@ -62,7 +62,7 @@ impl Machine {
 /// Bytes that differ by name, and do not repeat within a part.
 fn contents(name: &str, bytes: usize) -> Vec<u8> {
     let seed = name.bytes().map(usize::from).sum::<usize>();
-    (0..bytes).map(|at| ((at + seed) * 7919 >> 7) as u8).collect()
+    (0..bytes).map(|at| (((at + seed) * 7919) >> 7) as u8).collect()
 }
 
 const LARGE: usize = 100_000;

@@ -11,7 +11,7 @@ use crate::cluster::outcome::{BatchOutcome, Outcome};
 use crate::cluster::queue::Seen;
 use crate::cluster::state::{End, State};
 use crate::executor::{Failure, Finished, Report};
-use crate::resources::display_size;
+use crate::resources::{display_duration, display_size};
 use crate::schedule::BatchId;
 use crate::stage::Action;
 
@@ -119,18 +119,22 @@ impl Keeper {
                 }
                 "it ended without a word".to_owned()
             }
-            Fate::MoreMemory | Fate::MoreTime => {
-                let (why, word) = match next {
-                    Fate::MoreMemory => (More::Memory, "memory"),
-                    _ => (More::Time, "time"),
-                };
-                let Some(asked) = more(&rider.asked, why, cluster) else {
-                    let limit =
-                        format!("it ran out of {word}, and `max_{word}` of `[cluster]` allows no more than it had");
-                    return self.fail(batch, &ended.failure(&limit));
+            Fate::MoreMemory => {
+                let had = display_size(rider.asked.memory_bytes);
+                let Some(asked) = more(&rider.asked, More::Memory, cluster) else {
+                    return self
+                        .fail(batch, &ended.failure(&at_limit("memory", &had, cluster.max_memory_bytes.is_some())));
                 };
                 rider.asked = asked;
-                format!("it ran out of {word}, and asks for more now")
+                format!("it ran out of its {had} of memory, and asks for {}", display_size(rider.asked.memory_bytes))
+            }
+            Fate::MoreTime => {
+                let had = display_duration(rider.asked.time());
+                let Some(asked) = more(&rider.asked, More::Time, cluster) else {
+                    return self.fail(batch, &ended.failure(&at_limit("time", &had, cluster.max_time.is_some())));
+                };
+                rider.asked = asked;
+                format!("its {had} were over, and it asks for {}", display_duration(rider.asked.time()))
             }
             Fate::Cancelled => return self.fail(batch, &ended.failure("somebody cancelled it")),
             Fate::Unseen => {
@@ -180,6 +184,16 @@ impl Ended {
 fn ran_out_of_memory(outcome: &BatchOutcome) -> bool {
     let is_killed = |failure: &Failure| matches!(failure, Failure::OutOfMemory { limit_bytes: None, .. });
     outcome.results.iter().any(|result| result.as_ref().is_err_and(is_killed))
+}
+
+/// Returns why no more of a resource is asked for.
+fn at_limit(resource: &str, had: &str, has_limit: bool) -> String {
+    let limit = if has_limit {
+        format!("`max_{resource}` of `[cluster]` allows no more")
+    } else {
+        format!("`[cluster]` has no `max_{resource}`, up to which it could ask for more")
+    };
+    format!("{had} of {resource} were too little, and {limit}")
 }
 
 /// Returns the most memory that batches say they used.

@@ -11,6 +11,7 @@ use super::{Job, Keeper, Watched, pace};
 use crate::cluster::executor::Setting;
 use crate::cluster::folder::{Header, JobFolder};
 use crate::cluster::ledger::Place;
+use crate::cluster::outcome::Outcome;
 use crate::cluster::queue::{NotSubmitted, Submission};
 use crate::cluster::work::Work;
 use crate::executor::{Failure, Report};
@@ -27,6 +28,9 @@ const COMMENT_KEYS: usize = 3;
 pub(super) const TRIES_MAX: u32 = 5;
 /// The number of tasks that ended without a word on a node before the node gets no more.
 pub(super) const BREAKS_OF_A_NODE: u32 = 2;
+
+/// Advice on a job that is refused.
+const REFUSED: &str = " (partition, account and the like are passed through from `[cluster]` of orchestrate.toml)";
 
 impl Keeper {
     pub(super) fn may_submit(&self) -> bool {
@@ -46,8 +50,7 @@ impl Keeper {
         self.ledger.refresh();
         let (mut adopted, mut fresh) = (HashMap::<PathBuf, usize>::new(), Vec::new());
         for batch in std::mem::take(&mut self.waiting) {
-            let keys: Vec<_> = self.riders[&batch].request.actions.iter().map(|action| action.key).collect();
-            match self.ledger.take(&keys) {
+            match self.place_of(batch) {
                 Some(place) => {
                     *adopted.entry(place.folder.path().to_owned()).or_default() += 1;
                     self.adopt(place, batch);
@@ -66,6 +69,20 @@ impl Keeper {
             self.submit(asked, tasks);
         }
         self.hurry();
+    }
+
+    /// Finds the task of an earlier head that will compute a batch.
+    ///
+    /// One that has ended is none: its results are in the store, were collected since, or it failed, and this run tries
+    /// again. Nor is any for keys that are to be computed anew.
+    fn place_of(&mut self, batch: BatchId) -> Option<Place> {
+        let request = &self.riders[&batch].request;
+        let is_forced = request.cluster.as_ref().is_some_and(|cluster| !cluster.forced.is_empty());
+        let keys: Vec<_> = request.actions.iter().map(|action| action.key).collect();
+        let place = self.ledger.take(&keys).filter(|_| !is_forced)?;
+        let has_ended =
+            |outcome: Outcome| outcome.is_done || outcome.stopped.is_some() || outcome.batches.len() > place.batch;
+        (!place.folder.outcome(place.task).is_some_and(has_ended)).then_some(place)
     }
 
     /// Watches the task of another head.
@@ -241,7 +258,7 @@ impl Keeper {
 
     pub(super) fn fail_job(&mut self, job: Job, said: &str) {
         job.folder.remove();
-        let failure = Failure::NotStarted { message: format!("the queueing system refuses its job: {said}") };
+        let failure = Failure::NotStarted { message: format!("the queueing system refuses its job: {said}{REFUSED}") };
         for (_, batch) in job.watched.into_values().flat_map(|watched| watched.riders) {
             self.fail(batch, &failure);
         }

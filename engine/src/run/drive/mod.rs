@@ -378,6 +378,9 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             log_max_bytes: self.options.log_max_bytes,
             cluster,
         };
+        if request.cluster.is_some() {
+            self.note_results(&runnable)?;
+        }
         self.teller.report(Event::NodeStarted { node, key, members: runnable.len(), log: log.clone() });
         self.active.insert(batch.id, ActiveBatch { nodes: runnable, device, log });
         self.lookups.touch_if_due();

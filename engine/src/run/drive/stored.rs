@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use orchestrate_cache::StoreError;
 
-use super::{ActiveBatch, Drive, Recorded, milliseconds};
+use super::{ActiveBatch, Drive, REPAIRS_MAX, Recorded, milliseconds};
 use crate::event::Event;
 use crate::executor::{Failure, Finished};
+use crate::node::NodeId;
 use crate::usage::{Asked, Usage};
 
 /// The time in which the results of a task on another machine must show themselves: a file server shows files late.
@@ -42,17 +43,33 @@ impl Drive<'_, '_, '_> {
         let elapsed_ms = milliseconds(elapsed) / u64::try_from(active.nodes.len()).unwrap_or(1).max(1);
         self.report_use(&active, used, asked);
         for (id, result) in active.nodes.iter().copied().zip(results) {
-            let unseen = || Failure::NotStarted { message: UNSEEN.to_owned() };
-            let failure = result.err().or_else(|| missing.iter().any(|lookup| lookup.id == id).then(unseen));
-            match failure {
-                Some(failure) => self.handle_failure(id, &failure, &active, elapsed_ms),
-                None => {
+            match result {
+                Err(failure) => self.handle_failure(id, &failure, &active, elapsed_ms),
+                Ok(_) if missing.iter().any(|lookup| lookup.id == id) => self.handle_unseen(id, &active, elapsed_ms),
+                Ok(_) => {
                     let outputs = self.lookups.known.outputs(id).expect("it was just looked up");
                     recorded.push(Recorded { id, outputs, elapsed_ms });
                 }
             }
         }
         Ok(())
+    }
+
+    /// Computes a node again whose result does not show itself, a few times.
+    fn handle_unseen(&mut self, id: NodeId, active: &ActiveBatch, elapsed_ms: u64) {
+        let slot = self.slot(id);
+        self.pending(id).repairs += 1;
+        if self.pending(id).repairs <= REPAIRS_MAX && self.scheduler.retry(slot) {
+            self.teller.report(Event::NodeRetried { node: self.plan.name(id), cause: UNSEEN.to_owned() });
+        } else {
+            self.handle_failure(id, &Failure::NotStarted { message: UNSEEN.to_owned() }, active, elapsed_ms);
+        }
+    }
+
+    /// Notes the results that tasks on a cluster will record, so that no collection takes them before they are seen.
+    pub(super) fn note_results(&self, nodes: &[NodeId]) -> Result<(), StoreError> {
+        let keys: Vec<_> = nodes.iter().map(|id| self.pending[id].key).collect();
+        self.store.using()?.note(&keys)
     }
 
     pub(super) fn report_use(&mut self, active: &ActiveBatch, used: Option<Usage>, asked: Option<Asked>) {
