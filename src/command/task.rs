@@ -32,6 +32,9 @@ pub(crate) struct TaskArgs {
 pub(crate) fn task(kinds: Kinds, args: &TaskArgs) -> anyhow::Result<Outcome> {
     let folder = JobFolder::new(&args.folder);
     let index = args.index.parse::<usize>().map_or(0, |index| index.saturating_sub(args.first));
+    if !folder.is_own() {
+        anyhow::bail!("{} is not this user's alone, so its work is not run", args.folder.display());
+    }
     let root = folder.root().with_context(|| format!("cannot read the job in {}", args.folder.display()))?;
     let dir = args.folder.parent().and_then(|jobs| jobs.parent()).context("a job lies in the folder of a store")?;
     let project = ProjectStore::read(&root)?;

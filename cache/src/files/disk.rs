@@ -160,9 +160,14 @@ fn make_folder(path: &Path) -> io::Result<()> {
 }
 
 /// Creates a folder and those above it for this user alone; existing ones stay as they are.
-pub fn create_private_dir(path: &Path) -> Result<()> {
+pub(crate) fn create_private_dir(path: &Path) -> Result<()> {
     let create = || fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     step(Change::Folder, "create the folder", path, create)
+}
+
+/// Creates a folder for this user alone; fails if the name is taken, even by a link.
+pub fn create_new_private_dir(path: &Path) -> Result<()> {
+    step(Change::Folder, "create the folder", path, || fs::DirBuilder::new().mode(0o700).create(path))
 }
 
 /// Creates a folder; fails if the name is taken, even by a link.

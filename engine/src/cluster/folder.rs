@@ -12,8 +12,10 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::geteuid;
 use orchestrate_cache::{ActionKey, disk, native_path};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -94,11 +96,18 @@ impl JobFolder {
         self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Lists the folders of jobs below a folder, oldest first.
+    /// Returns whether the folder is this user's, and nobody else may write to it. Whoever can write to a job folder
+    /// says what its tasks run.
+    pub fn is_own(&self) -> bool {
+        let metadata = std::fs::symlink_metadata(&self.dir);
+        metadata.is_ok_and(|found| found.is_dir() && found.uid() == geteuid().as_raw() && found.mode() & 0o022 == 0)
+    }
+
+    /// Lists the folders of this user's jobs below a folder, oldest first.
     pub fn list(jobs_dir: &Path) -> Vec<Self> {
         let entries = std::fs::read_dir(jobs_dir).into_iter().flatten().filter_map(Result::ok);
         let mut folders: Vec<_> = entries.map(|entry| Self::new(entry.path())).collect();
-        folders.retain(|folder| [TASKS, PILOT].iter().any(|name| folder.dir.join(name).is_file()));
+        folders.retain(|folder| folder.is_own() && [TASKS, PILOT].iter().any(|name| folder.dir.join(name).is_file()));
         folders.sort_unstable_by(|a, b| a.dir.cmp(&b.dir));
         folders
     }
@@ -107,7 +116,7 @@ impl JobFolder {
     pub(super) fn make(&self) -> io::Result<()> {
         let above = self.dir.parent().unwrap_or(Path::new("."));
         disk::create_folder(above).map_err(io::Error::other)?;
-        disk::create_private_dir(&self.dir).map_err(io::Error::other)
+        disk::create_new_private_dir(&self.dir).map_err(io::Error::other)
     }
 
     /// Creates the folder with the work of its tasks, each one or several batches.

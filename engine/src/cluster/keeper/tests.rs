@@ -1,6 +1,7 @@
 //! Stories of a keeper and a queueing system that does what a test says. Time runs faster: see `SPEED`.
 
 use std::collections::VecDeque;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -418,6 +419,39 @@ fn tasks_at_once_are_limited_over_all_jobs() {
     (0..2).for_each(|task| end(&first, task, 1, &Ok(())));
     let second = world.submitted(2);
     assert_eq!((second.tasks, second.at_once), (2, Some(1)));
+}
+
+#[test]
+fn job_that_waits_for_somebody_is_told_of_once() {
+    let (dir, world) = world();
+    let head = Head::new(dir.path(), &world, "run", "", false);
+    head.start([1]);
+    world.submitted(1);
+    world.facts().states.get_mut(&("1".to_owned(), 0)).unwrap().reason = "JobHeldUser".to_owned();
+    let warning = wait_for(|| match head.reports.try_recv() {
+        Ok(Report::Warning { message }) => Some(message),
+        _ => None,
+    });
+    assert_eq!(warning, "job 1 waits, and will not start by itself: JobHeldUser");
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(head.reports.try_iter().all(|report| !matches!(report, Report::Warning { .. })));
+}
+
+#[test]
+fn folder_that_others_may_write_to_is_no_job() {
+    let (dir, world) = world();
+    let head = Head::new(dir.path(), &world, "first", "", false);
+    head.start([1]);
+    let job = world.submitted(1);
+    head.die();
+    std::fs::set_permissions(&job.folder, std::fs::Permissions::from_mode(0o770)).unwrap();
+    assert_eq!(JobFolder::list(&dir.path().join("jobs")), []);
+    // Nor is a folder taken over that somebody has made before.
+    std::fs::create_dir(dir.path().join("jobs/second-0")).unwrap();
+    let head = Head::new(dir.path(), &world, "second", "", false);
+    head.start([2]);
+    let failure = head.failure();
+    assert!(failure.starts_with("it could not be started: its job cannot be written: "), "{failure}");
 }
 
 #[test]

@@ -20,6 +20,20 @@ const SILENCE: Duration = pace(30_000);
 /// The time in which a submission without an answer may yet appear in the queue.
 const APPEARS: Duration = pace(20_000);
 
+/// Reasons of Slurm for which a job waits until somebody acts.
+const STUCK: [&str; 10] = [
+    "JobHeldUser",
+    "JobHeldAdmin",
+    "PartitionDown",
+    "PartitionInactive",
+    "PartitionTimeLimit",
+    "PartitionNodeLimit",
+    "AccountNotAllowed",
+    "QOSNotAllowed",
+    "BadConstraints",
+    "launch_failed_requeued_held",
+];
+
 impl Keeper {
     /// Looks at everything soon.
     pub(super) fn hurry(&mut self) {
@@ -106,6 +120,22 @@ impl Keeper {
                 watched.ended = watched.ended.filter(|_| is_over).or_else(|| is_over.then(Instant::now));
                 watched.seen = seen.cloned();
             }
+        }
+        self.warn_of_stuck();
+    }
+
+    /// Warns of jobs that wait for somebody, and will not start by themselves.
+    fn warn_of_stuck(&mut self) {
+        let of_job = |job: &Job| {
+            let seen = job.watched.values().filter_map(|watched| watched.seen.as_ref());
+            let reason =
+                seen.filter(|seen| seen.state == State::Waiting).map(|seen| seen.reason.trim_matches(['(', ')']));
+            let reason = { reason }.find(|reason| STUCK.contains(reason))?.to_owned();
+            Some((job.id.clone()?, reason))
+        };
+        let stuck: Vec<_> = self.jobs.iter().filter_map(of_job).collect();
+        for (id, reason) in stuck {
+            self.warn(format!("job {id} waits, and will not start by itself: {reason}"));
         }
     }
 
