@@ -52,8 +52,7 @@ impl Queue for Templates {
         ];
         let words =
             self.commands.submit.iter().flat_map(|word| if word == "{gpu}" { gpu.clone() } else { vec![word.clone()] });
-        let mut argv = filled(&words.collect::<Vec<_>>(), &values);
-        argv.extend(self.cluster.flags.iter().cloned());
+        let argv = filled(&words.collect::<Vec<_>>(), &values);
         match command::run(&argv, script) {
             Ok(answer) if answer.is_success => id_in(&answer.stdout)
                 .ok_or_else(|| NotSubmitted::Unsure(format!("the id of the job is not in: {}", answer.said))),

@@ -25,7 +25,7 @@ use crate::schedule::BatchId;
 use crate::usage::Asked;
 
 /// The silence after which requests are packed: all that are ready at once go into one job.
-const GATHERING: Duration = pace(100);
+const GATHERING: Duration = pace(250);
 
 /// The factor by which time is shorter in tests.
 const SPEED: u32 = if cfg!(test) { 100 } else { 1 };
