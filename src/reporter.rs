@@ -87,7 +87,10 @@ pub(crate) fn problem(event: &Event) -> Option<String> {
         // The cause follows at the end, with the log.
         Event::NodeFailed { node, .. } => format!("   failed  {node}"),
         Event::NodeRetried { node, cause } => {
-            format!("    again  {node}: {}", cause.lines().next().unwrap_or_default())
+            let mut lines = cause.lines();
+            let first = lines.next().unwrap_or_default();
+            let second = lines.next().filter(|_| first.ends_with(':')).map(|line| format!(" {line}"));
+            format!("    again  {node}: {first}{}", second.unwrap_or_default())
         }
         Event::JobSubmitted { job, tasks, is_adopted, .. } => {
             let word = if *is_adopted { "attach" } else { "submit" };

@@ -43,12 +43,27 @@ pub(crate) fn attach(args: &AttachArgs) -> anyhow::Result<Outcome> {
         Some(pilot) => (pilot.asked, pilot.working_dir),
         None => of_run(&history, &run)?,
     };
+    let arguments = unforced(arguments);
     let command = arguments.iter().map(|word| terminal::quoted(word)).collect::<Vec<_>>().join(" ");
     terminal::complain(&format!("attach to {run}: orchestrate {command}\n"));
     drop(store);
     let program = std::env::current_exe().context("cannot tell the path of this program")?;
     let error = process::Command::new(program).args(&arguments).current_dir(&working_dir).exec();
     Err(anyhow::Error::new(error).context(format!("cannot start the run again in {}", working_dir.display())))
+}
+
+/// Leaves out `--force`: what ran since is not to run once more.
+fn unforced(arguments: Vec<String>) -> Vec<String> {
+    let mut words = arguments.into_iter();
+    let mut kept = Vec::new();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--force" => drop(words.next()),
+            _ if word.starts_with("--force=") => {}
+            _ => kept.push(word),
+        }
+    }
+    kept
 }
 
 /// Returns the arguments and the working folder of a run on a cluster.

@@ -30,7 +30,7 @@ pub(crate) struct OnArgs {
 }
 
 /// An example of the section, for people who have none.
-const EXAMPLE: &str = "help: for example:\n[cluster]\nkind = \"slurm\"\npartition = \"cpu\"\ntime = \"4h\"";
+const EXAMPLE: &str = "help: it stands in the project's root, for example:\n[cluster]\nkind = \"slurm\"\npartition = \"cpu\"\ntime = \"4h\"";
 
 impl OnArgs {
     /// Reads the cluster, if the run is to use it.
@@ -38,7 +38,10 @@ impl OnArgs {
         let Some(wanted) = &self.on else { return Ok(None) };
         let Some(cluster) = spec::cluster(root)? else {
             let file = root.join("orchestrate.toml");
-            let problem = format!("--on {wanted}: {} has no section [cluster]\n{EXAMPLE}", file.display());
+            let (file, is_there) = (file.display(), file.is_file());
+            let lack =
+                if is_there { format!("{file} has no section [cluster]") } else { format!("there is no {file}") };
+            let problem = format!("--on {wanted}: {lack}\n{EXAMPLE}");
             return Err(UsageError(problem).into());
         };
         let kind = kind(&cluster);

@@ -183,7 +183,8 @@ fn script(cluster: &orchestrate_engine::spec::Cluster, pilot: &Pilot, folder: &P
     // The engine has its own clock; the signal before the limit would end this shell.
     lines.push("trap '' USR1".to_owned());
     lines.push(format!("cd {} || exit 3", path(&pilot.working_dir)));
-    lines.push(format!("{} {words}", path(&program)));
+    // Tables come at the end, from the head.
+    lines.push(format!("{} {words} > /dev/null", path(&program)));
     lines.push(format!("echo $? > {}", path(&status_file(folder))));
     Ok(lines.join("\n") + "\n")
 }
@@ -249,7 +250,10 @@ impl Flight<'_> {
     fn leave(&self) -> Landing {
         if is_to_cancel()(1) {
             match self.queue.cancel(&self.id) {
-                Ok(()) => self.folder.remove(),
+                Ok(()) => {
+                    self.folder.remove();
+                    terminal::complain(&format!("cancelled job {}\n", self.id));
+                }
                 Err(error) => terminal::complain(&format!("error: job {} cannot be cancelled: {error}\n", self.id)),
             }
         } else {

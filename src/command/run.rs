@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
+use indexmap::IndexMap;
 use orchestrate_cache::{Access, StoreError};
 use orchestrate_engine::cluster::stop_after;
 use orchestrate_engine::efficiency::Efficiency;
@@ -14,7 +15,7 @@ use orchestrate_engine::event::{Counts, Reporter};
 use orchestrate_engine::executor::WorkerCommand;
 use orchestrate_engine::node::NodeId;
 use orchestrate_engine::plan::Plan;
-use orchestrate_engine::run::{self, Invocation, RunError, RunOptions, Selection, Stop, Summary};
+use orchestrate_engine::run::{self, Invocation, NodeFailure, RunError, RunOptions, Selection, Stop, Summary};
 use orchestrate_engine::spec::{self, StoreLimits, grid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -233,12 +234,23 @@ pub(super) fn by_end(counts: Counts) -> [(usize, &'static str, Colour); 5] {
 /// The last lines of a run: failures and counts, and the efficiency on a cluster.
 pub(super) fn closing(study: &Study, summary: &Summary, efficiency: &Efficiency) -> Text {
     let mut text = Text::new(terminal::colours_on_stderr());
+    let mut told = IndexMap::<&str, Vec<&NodeFailure>>::new();
     for failure in &summary.failures {
+        told.entry(&failure.cause).or_default().push(failure);
+    }
+    for (cause, failures) in told {
+        let failure = failures[0];
         let node = study.plan.name(failure.node);
         text.paint("error:", Colour::Red);
-        let _ = writeln!(text, " {node} failed: {}", failure.cause);
-        if failure.blocked > 0 {
-            let _ = writeln!(text, "  = it blocks {}", terminal::count(failure.blocked, "node"));
+        let _ = writeln!(text, " {node} failed: {cause}");
+        let others = failures[1..].iter().map(|failure| study.plan.name(failure.node).to_string()).collect::<Vec<_>>();
+        if !others.is_empty() {
+            let _ = writeln!(text, "  = so did {}: {}", terminal::count(others.len(), "other node"), others.join(", "));
+        }
+        let blocked: usize = failures.iter().map(|failure| failure.blocked).sum();
+        if blocked > 0 {
+            let it = if others.is_empty() { "it blocks" } else { "they block" };
+            let _ = writeln!(text, "  = {it} {}", terminal::count(blocked, "node"));
         }
         if let Some(log) = &failure.log {
             let _ = writeln!(text, "  = log: {} (or: orchestrate logs '{node}')", log.display());

@@ -95,6 +95,10 @@ pub(crate) fn show(kinds: Kinds, args: &ShowArgs) -> anyhow::Result<Outcome> {
         })
         .collect();
     line("device", if used.is_empty() { started.device.clone() } else { used.join(", ") });
+    let jobs: Vec<_> = events.iter().filter_map(|event| job(&event.event)).collect();
+    if !jobs.is_empty() {
+        line("jobs", jobs.join(", "));
+    }
     stages(kinds, &history, &run, &args.store, &events, &mut text);
     let efficiency = efficiency::text(&Efficiency::of(&events));
     if !efficiency.is_empty() {
@@ -114,6 +118,13 @@ pub(crate) fn show(kinds: Kinds, args: &ShowArgs) -> anyhow::Result<Outcome> {
     }
     problems(&events, &mut text);
     Outcome::Done.after_saying(terminal::say(&text))
+}
+
+/// Names a job on a cluster.
+fn job(event: &Event) -> Option<String> {
+    let Event::JobSubmitted { job, tasks, is_adopted, .. } = event else { return None };
+    let adopted = if *is_adopted { " of an earlier run" } else { "" };
+    Some(format!("{job} ({}{adopted})", terminal::count(*tasks, "task")))
 }
 
 /// Says how many files the spec extended.

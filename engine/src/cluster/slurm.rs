@@ -53,6 +53,10 @@ struct Line {
 
 impl Queue for Slurm {
     fn submit(&self, submission: &Submission) -> Result<String, NotSubmitted> {
+        if submission.folder.to_str().is_none_or(|path| path.contains('\\')) {
+            let path = submission.folder.display();
+            return Err(NotSubmitted::Refused(format!("Slurm takes no path such as {path}; move the store")));
+        }
         match command::run(&argv(&self.cluster, submission), &submission.script) {
             Ok(answer) if answer.is_success => {
                 // `--parsable` prints `ID` or `ID;CLUSTER`; plugins of a site may print lines before it.

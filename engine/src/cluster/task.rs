@@ -310,8 +310,10 @@ impl Task<'_> {
                         finished.results.iter_mut().filter_map(|result| result.as_mut().err()).for_each(out_of_memory);
                     }
                     batch.elapsed_ms += u64::try_from(finished.elapsed.as_millis()).unwrap_or(u64::MAX);
-                    // A worker that died has told nothing; then this process knows of its children.
-                    batch.used = finished.used.or_else(|| Some(Usage::of_this_process(started)));
+                    // A worker that died has told nothing; then this process knows of its children. Light stages run
+                    // in this process, and are not measured.
+                    let of_children = || (facts.weight == Weight::Heavy).then(|| Usage::of_this_process(started));
+                    batch.used = finished.used.or_else(of_children);
                     return Ok((finished, running));
                 }
                 Ok(_) | Err(_) => {}

@@ -36,7 +36,7 @@ impl Keeper {
             *count += 1;
             if *count == BREAKS_OF_A_NODE && !node.is_empty() {
                 self.warn(format!(
-                    "node {node} gets no more tasks of this run, as {count} ended there without a word",
+                    "node {node} gets no more tasks of this run, as {count} wrote no outcome there",
                     count = BREAKS_OF_A_NODE
                 ));
             }
@@ -117,7 +117,8 @@ impl Keeper {
                 if rider.breaks > BROKEN_MAX {
                     return self.fail(batch, &ended.failure(""));
                 }
-                "it ended without a word".to_owned()
+                let last = ended.tail.lines().last().map(|line| format!("; its last line: {line}"));
+                format!("it wrote no outcome{}", last.unwrap_or_default())
             }
             Fate::MoreMemory => {
                 let had = display_size(rider.asked.memory_bytes);

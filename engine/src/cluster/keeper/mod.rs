@@ -184,22 +184,29 @@ impl Keeper {
     fn leave(&mut self, ask: bool) {
         let tasks = self.jobs.iter().map(|job| job.watched.len()).sum();
         let is_to_cancel = ask && tasks > 0 && (self.setting.is_to_cancel)(tasks);
-        let mut left = Vec::new();
+        let (mut left, mut cancelled) = (Vec::new(), Vec::new());
         for job in std::mem::take(&mut self.jobs) {
             let id = job.id.clone().or_else(|| self.queue.find(&job.folder.name()).ok().flatten());
             match id {
                 Some(id) if is_to_cancel => match self.queue.cancel(&id) {
-                    Ok(()) => job.folder.remove(),
+                    Ok(()) => {
+                        job.folder.remove();
+                        cancelled.push(id);
+                    }
                     Err(error) => self.warn(format!("job {id} cannot be cancelled: {error}")),
                 },
                 Some(id) => left.push(id),
                 None => {}
             }
         }
+        let named = |ids: &[String]| format!("{} {}", if ids.len() == 1 { "job" } else { "jobs" }, ids.join(", "));
+        if !cancelled.is_empty() {
+            self.warn(format!("cancelled {}", named(&cancelled)));
+        }
         if ask && !left.is_empty() {
-            let jobs = left.join(", ");
+            let jobs = named(&left);
             self.warn(format!(
-                "left running: {tasks} tasks of jobs {jobs}; `orchestrate attach` or the same run again waits for them"
+                "left running: {jobs}; `orchestrate attach` or the same run again waits for what they do"
             ));
         }
         for batch in self.riders.keys().copied().collect::<Vec<_>>() {

@@ -1,7 +1,6 @@
 //! Names in `[cluster]` that a plan lacks.
 
 use super::Cluster;
-use crate::diagnostic::listed;
 use crate::nearest;
 use crate::plan::Plan;
 use crate::stage::Stage;
@@ -9,7 +8,7 @@ use crate::stage::Stage;
 impl Cluster {
     /// Returns warnings about kinds that nobody has and about stages that the spec lacks.
     ///
-    /// A stage with a name like none of the spec is most likely one of another spec, so all of these are one warning.
+    /// A stage with a name like none of the spec is one of another spec, as one file serves all specs of a project.
     pub fn check(&self, plan: &Plan, kinds: &[&dyn Stage]) -> Vec<String> {
         let known: Vec<_> = kinds.iter().map(|kind| kind.facts().kind).collect();
         let unknown = self.kinds.iter().flatten().filter(|kind| !known.contains(&kind.as_str()));
@@ -20,16 +19,11 @@ impl Cluster {
             })
             .collect();
         let declared = || plan.spec.stages.iter().map(|stage| stage.name.get_ref().as_str());
-        let mut others = Vec::new();
         for stage in self.stages.keys().filter(|stage| !declared().any(|name| name == *stage)) {
-            match nearest(stage, declared().filter(|name| !self.stages.contains_key(*name))) {
-                Some(near) => warnings
-                    .push(format!("[cluster.stages.{stage}] is for no stage of this spec{}", did_you_mean(Some(near)))),
-                None => others.push(stage.as_str()),
+            let near = nearest(stage, declared().filter(|name| !self.stages.contains_key(*name)));
+            if near.is_some() {
+                warnings.push(format!("[cluster.stages.{stage}] is for no stage of this spec{}", did_you_mean(near)));
             }
-        }
-        if !others.is_empty() {
-            warnings.push(format!("[cluster.stages] has stages that this spec lacks: {}", listed(others)));
         }
         warnings
     }
@@ -56,7 +50,6 @@ mod tests {
         insta::assert_snapshot!(cluster.check(&plan, &kinds).join("\n"), @"
         `kinds` of [cluster] has `trian`, but there is no such kind of stage; did you mean `train`?
         [cluster.stages.tabel] is for no stage of this spec; did you mean `table`?
-        [cluster.stages] has stages that this spec lacks: other-study
         ");
     }
 }
