@@ -15,7 +15,7 @@ const LATE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// The time after which a task counts as vanished that an answering queueing system does not know.
 const VANISHED: Duration = Duration::from_secs(30);
 
-/// What is known of a task.
+/// The facts about a task.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Evidence<'a> {
     pub(super) outcome: Option<&'a Outcome>,

@@ -14,7 +14,7 @@ pub(super) struct Outcome {
     pub(super) batches: Vec<BatchOutcome>,
     /// True once the task does no more of its work.
     pub(super) is_done: bool,
-    /// Why it stopped before the end of its work.
+    /// The reason why it stopped before the end of its work.
     #[serde(default)]
     pub(super) stopped: Option<Stopped>,
     /// Problems that people should know of.
@@ -31,7 +31,7 @@ pub(super) struct BatchOutcome {
     pub(super) device: String,
     /// Duration of the whole batch, including the start of a process.
     pub(super) elapsed_ms: u64,
-    /// What it used; `None` if nothing ran, as the store had the results.
+    /// Its use of CPU and memory; `None` if nothing ran, as the store had the results.
     pub(super) used: Option<Usage>,
 }
 

@@ -53,7 +53,7 @@ pub struct Request {
     pub log: Option<PathBuf>,
     /// Largest size of that file; see [`Context::log_max_bytes`](crate::stage::Context::log_max_bytes).
     pub log_max_bytes: u64,
-    /// What a cluster needs to know beside it, if it goes there.
+    /// The facts that a cluster needs beside it, if it goes there.
     pub cluster: Option<OnCluster>,
 }
 
