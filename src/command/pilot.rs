@@ -12,6 +12,7 @@ use orchestrate_cache::Access;
 use orchestrate_engine::cluster::{
     self, End, JobFolder, NotSubmitted, Pilot, Queue, Seen, State, Submission, status_file,
 };
+use orchestrate_engine::event::message_line;
 use orchestrate_engine::run::Stop;
 use orchestrate_engine::runlog::{History, RunId};
 
@@ -105,6 +106,10 @@ pub(crate) fn pilot(kinds: Kinds, mut args: RunArgs) -> anyhow::Result<Outcome> 
             Landing::Ended(130) => losses += 1,
             Landing::Ended(code) => {
                 flight.folder.remove();
+                if args.json {
+                    let message = format!("the engine in job {} ended with exit code {code}", flight.id);
+                    terminal::say(&(message_line("error", &message, None) + "\n"))?;
+                }
                 return Ok(if code == Outcome::Usage.code() { Outcome::Usage } else { Outcome::Failed });
             }
             Landing::Lost(seen) => {
@@ -136,7 +141,8 @@ fn there(words: &[String]) -> Vec<String> {
     while let Some(word) = words.next() {
         match word.as_str() {
             "--on" => drop(words.next()),
-            "--pilot" | "--all" => {}
+            // People read what the job says; lines for programs come at the end, from the head.
+            "--pilot" | "--json" => {}
             _ if word.starts_with("--on=") => {}
             _ => kept.push(word.clone()),
         }

@@ -103,7 +103,10 @@ fn runs_out_of_memory(cluster: &Cluster, state: &str) {
     let run = lab.run(&[]);
     assert_eq!((run.said.code, run.with("failed")), (Some(1), vec!["make[letter=b]"]), "{}", run.said.err);
     let cause = run.nodes["make[letter=b]"]["cause"].to_string();
-    assert!(cause.contains("it ran out of memory, and `max_memory` of `[cluster]` allows no more"), "{cause}");
+    assert!(
+        cause.contains("100 MB of memory were too little, and `max_memory` of `[cluster]` allows no more"),
+        "{cause}"
+    );
     assert!(cause.contains("peak memory") || cause.contains("exceeded memory limit ("), "{cause}");
     assert!(!cause.contains("RUNNING"), "{cause}");
 }

@@ -71,18 +71,18 @@ impl Keeper {
         self.hurry();
     }
 
-    /// Finds the task of an earlier head that will compute a batch.
+    /// Finds the task of an earlier head that computes a batch, or has done so since its keys were looked up.
     ///
-    /// One that has ended is none: its results are in the store, were collected since, or it failed, and this run tries
-    /// again. Nor is any for keys that are to be computed anew.
+    /// One in which the stage failed is none: this run tries again. Nor is any for keys that are to be computed anew.
     fn place_of(&mut self, batch: BatchId) -> Option<Place> {
         let request = &self.riders[&batch].request;
         let is_forced = request.cluster.as_ref().is_some_and(|cluster| !cluster.forced.is_empty());
         let keys: Vec<_> = request.actions.iter().map(|action| action.key).collect();
         let place = self.ledger.take(&keys).filter(|_| !is_forced)?;
-        let has_ended =
-            |outcome: Outcome| outcome.is_done || outcome.stopped.is_some() || outcome.batches.len() > place.batch;
-        (!place.folder.outcome(place.task).is_some_and(has_ended)).then_some(place)
+        let has_failed = |outcome: Outcome| {
+            outcome.batches.get(place.batch).is_some_and(|batch| batch.results.iter().any(Result::is_err))
+        };
+        (!place.folder.outcome(place.task).is_some_and(has_failed)).then_some(place)
     }
 
     /// Watches the task of another head.

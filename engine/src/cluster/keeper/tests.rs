@@ -363,7 +363,7 @@ fn next_head_adopts_what_is_submitted() {
 }
 
 #[test]
-fn ended_task_of_a_dead_head_is_not_waited_for() {
+fn failed_task_of_a_dead_head_is_tried_again() {
     let (dir, world) = world();
     let head = Head::new(dir.path(), &world, "first", "", false);
     head.start([1, 2]);
