@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -77,13 +78,16 @@ impl ObjectBucket {
     /// Waits for a call that moves so many bytes, as long as it is fast enough.
     fn wait<T>(&self, size_bytes: u64, call: impl Future<Output = object_store::Result<T>>) -> Result<T> {
         let limit = self.timeout + Duration::from_secs(size_bytes / SPEED);
-        self.runtime.block_on(async {
-            match timeout(limit, select(pin!(call), pin!(self.stopped()))).await {
-                Ok(Either::Left((outcome, _))) => outcome.map_err(|error| self.noted(cause::tell(&error))),
-                Ok(Either::Right(_)) => Err(BucketError::Stopped),
-                Err(_) => Err(BucketError::Failed(format!("no answer within {} s", limit.as_secs()))),
-            }
-        })
+        let outcome = caught(|| {
+            self.runtime.block_on(async {
+                match timeout(limit, select(pin!(call), pin!(self.stopped()))).await {
+                    Ok(Either::Left((outcome, _))) => outcome.map_err(|error| self.noted(cause::tell(&error))),
+                    Ok(Either::Right(_)) => Err(BucketError::Stopped),
+                    Err(_) => Err(BucketError::Failed(format!("no answer within {} s", limit.as_secs()))),
+                }
+            })
+        });
+        outcome.unwrap_or_else(|panic| Err(BucketError::Failed(panic)))
     }
 
     fn noted(&self, error: BucketError) -> BucketError {
@@ -175,11 +179,12 @@ impl Bucket for ObjectBucket {
             // Each object in time, as a list may have any number of pages.
             let next = self.wait(0, async { pages.next().await.transpose() });
             match next {
-                Ok(Some(object)) => found.push(Listed {
+                Ok(Some(object)) if object.location.prefix_matches(&below) => found.push(Listed {
                     name: object.location.as_ref().get(skipped..).unwrap_or_default().to_owned(),
                     size_bytes: object.size,
                     modified_ms: u64::try_from(object.last_modified.timestamp_millis()).unwrap_or_default(),
                 }),
+                Ok(Some(_)) => {}
                 Ok(None) => return Ok(found),
                 // A folder without files is none.
                 Err(BucketError::Missing(_)) if matches!(self.parts, Parts::OfProcess(_)) => return Ok(found),
@@ -199,6 +204,15 @@ impl Bucket for ObjectBucket {
             outcome => outcome,
         }
     }
+}
+
+/// Calls the library. It panics on some values, of the environment for example; that is an error like others.
+pub(crate) fn caught<T>(call: impl FnOnce() -> T) -> std::result::Result<T, String> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        let text = text.unwrap_or("no reason is given").lines().next().unwrap_or_default();
+        format!("the library of the network ended in a panic, maybe for a variable of the environment: {text}")
+    })
 }
 
 fn payload(bytes: Vec<u8>) -> PutPayload {

@@ -10,10 +10,11 @@ use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
-use orchestrate_cache::remote::Bucket;
+use orchestrate_cache::remote::{Bucket, address};
 
-use crate::bucket::{ObjectBucket, Parts};
+use crate::bucket::{ObjectBucket, Parts, caught};
 use crate::cause;
+use crate::listing::Checked;
 use crate::profile::Profile;
 
 /// The region of servers that have none.
@@ -46,10 +47,19 @@ pub struct Settings {
 
 /// Opens a bucket, without a connection yet; `stop` ends all calls. Errors: a sentence.
 pub fn open(settings: &Settings, stop: Arc<AtomicBool>) -> Result<Box<dyn Bucket>, String> {
+    caught(|| connect(settings, stop)).unwrap_or_else(Err)
+}
+
+fn connect(settings: &Settings, stop: Arc<AtomicBool>) -> Result<Box<dyn Bucket>, String> {
     // One choice for the process; another crate may have made the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (scheme, rest) = settings.url.split_once("://").ok_or("the address has no scheme")?;
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    if scheme != "file"
+        && let Some(problem) = address::wrong_bucket(bucket)
+    {
+        return Err(format!("the address {problem}"));
+    }
     let failed = |error: object_store::Error| cause::sentence(&error);
     let (objects, parts): (Arc<dyn object_store::ObjectStore>, _) = match scheme {
         "s3" => {
@@ -58,13 +68,15 @@ pub fn open(settings: &Settings, stop: Arc<AtomicBool>) -> Result<Box<dyn Bucket
         }
         "gs" => {
             let builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket);
-            let builder = builder.with_client_options(client(None)).with_retry(retry(settings.timeout));
+            let builder = builder.with_client_options(client(None)).with_http_connector(Checked::default());
+            let builder = builder.with_retry(retry(settings.timeout));
             let gcs = Arc::new(builder.build().map_err(failed)?);
             (Arc::clone(&gcs) as _, Parts::OfServer(gcs))
         }
         "az" => {
             let builder = MicrosoftAzureBuilder::from_env().with_container_name(bucket);
-            let builder = builder.with_client_options(client(None)).with_retry(retry(settings.timeout));
+            let builder = builder.with_client_options(client(None)).with_http_connector(Checked::default());
+            let builder = builder.with_retry(retry(settings.timeout));
             let azure = Arc::new(builder.build().map_err(failed)?);
             (Arc::clone(&azure) as _, Parts::OfServer(azure))
         }
@@ -96,6 +108,7 @@ fn has_credentials() -> bool {
 
 fn s3(settings: &Settings, bucket: &str) -> Result<AmazonS3Builder, String> {
     let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retry(settings.timeout));
+    builder = builder.with_http_connector(Checked::default());
     let says = |builder: &AmazonS3Builder, key| builder.get_config_value(&key).is_some();
     // What the environment says counts, then the files of the tools.
     let profile = Profile::read()?;
@@ -113,11 +126,20 @@ fn s3(settings: &Settings, bucket: &str) -> Result<AmazonS3Builder, String> {
     }
     let in_environment = ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().find_map(|name| std::env::var(name).ok());
     let region = settings.region.clone().or(in_environment).or(profile.region).unwrap_or_else(|| REGION.to_owned());
+    if let Some(problem) = address::wrong_region(&region) {
+        return Err(format!("the region {problem}; see AWS_REGION and `region` in ~/.aws/config"));
+    }
     builder = builder.with_region(region);
     let of_environment = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
     let of_environment = of_environment.iter().find_map(|name| std::env::var(name).ok());
     let endpoint = settings.endpoint.clone().or(of_environment).or(profile.endpoint_url);
     if let Some(endpoint) = &endpoint {
+        // Not shown, as it may hold a password.
+        if let Some(problem) = address::wrong_endpoint(endpoint) {
+            return Err(format!(
+                "the endpoint {problem}; see AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL and `endpoint_url` in ~/.aws/config"
+            ));
+        }
         builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
     }
     Ok(builder.with_client_options(client(endpoint.as_deref())))
@@ -140,4 +162,31 @@ fn retry(timeout: Duration) -> RetryConfig {
         ..BackoffConfig::default()
     };
     RetryConfig { backoff, max_retries: 4, retry_timeout: timeout }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(url: &str, endpoint: Option<&str>, region: Option<&str>) -> String {
+        let [endpoint, region] = [endpoint, region].map(|text| text.map(str::to_owned));
+        let settings = Settings { url: url.to_owned(), endpoint, region, timeout: CONNECT };
+        open(&settings, Arc::default()).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn odd_words_are_errors_of_the_opening_and_are_not_shown() {
+        for endpoint in ["http://", "https:///u:SECRET@h", "http://h:99999", "127.0.0.1:5077"] {
+            let error = refused("s3://lab/x", Some(endpoint), None);
+            assert!(error.starts_with("the endpoint ") && !error.contains("SECRET"), "{endpoint}: {error}");
+        }
+        assert!(refused("s3://la b/x", None, None).starts_with("the address "));
+        assert!(refused("s3://lab/x", None, Some("eu central")).starts_with("the region "));
+    }
+
+    #[test]
+    fn a_panic_of_the_library_is_an_error() {
+        let error = caught(|| -> u8 { panic!("no header") }).unwrap_err();
+        assert!(error.ends_with("no header"), "{error}");
+    }
 }

@@ -10,6 +10,7 @@
 mod bucket;
 mod cause;
 mod connect;
+mod listing;
 mod profile;
 
 pub use connect::{Settings, open};

@@ -57,7 +57,21 @@ pub(crate) fn time_of(name: &str) -> Option<u64> {
     u64::from_str_radix(time, 16).ok()
 }
 
+/// Makes sure that an index is gone that a whole list lacks. Errors: it is there, so the list is not to be believed.
+pub(crate) fn must_be_gone(bucket: &dyn Bucket, name: &str) -> Result<(), BucketError> {
+    match bucket.modified_ms(name) {
+        Err(BucketError::Missing(_)) => Ok(()),
+        Ok(_) => Err(BucketError::Failed(format!("the server's list of {INDEX_FOLDER} lacks {name}, which is there"))),
+        Err(error) => Err(error),
+    }
+}
+
 impl Catalogue {
+    /// Returns the names of the known indexes.
+    pub(crate) fn sources(&self) -> HashSet<String> {
+        self.segments().flat_map(|segment| segment.sources.iter().cloned()).collect()
+    }
+
     /// Opens what earlier processes have kept.
     pub(crate) fn open(dir: PathBuf) -> Self {
         let [base, young] = ["base", "young"].map(|name| Segment::open(&dir.join(name)));
@@ -102,13 +116,19 @@ impl Catalogue {
         get: impl FnOnce(&[Listed]) -> Vec<(String, Segment)>,
     ) -> Result<(), BucketError> {
         let whole = whole || self.is_outdated || self.is_whole_list_due();
-        let known: HashSet<String> = self.segments().flat_map(|segment| segment.sources.iter().cloned()).collect();
-        let newest = known.iter().filter_map(|name| time_of(name)).max().filter(|_| !whole);
+        let known = self.sources();
+        // A name of the future is a wrong clock's, or planted; it would hide all that come before it.
+        let now_ms = clock::now_ms();
+        let newest = known.iter().filter_map(|name| time_of(name)).filter(|ms| *ms <= now_ms).max().filter(|_| !whole);
         let after =
             newest.map_or_else(String::new, |ms| format!("{INDEX_FOLDER}/{:012x}", ms.saturating_sub(OVERLAP_MS)));
         let mut listed = bucket.list(INDEX_FOLDER, &after)?;
         listed.retain(|object| time_of(&object.name).is_some());
         let live: HashSet<_> = listed.iter().map(|object| object.name.clone()).collect();
+        if whole {
+            let unlisted = known.iter().filter(|name| !live.contains(*name)).max();
+            unlisted.map_or(Ok(()), |name| must_be_gone(bucket, name))?;
+        }
         listed.retain(|object| !known.contains(&object.name) && object.size_bytes <= INDEX_BYTES_MAX);
         let new = get(&listed);
         let is_dead = |name: &String| whole && !live.contains(name);

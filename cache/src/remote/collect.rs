@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::error::StoreError;
 use crate::files::host::Host;
 use crate::remote::bucket::{BucketError, Listed};
-use crate::remote::catalogue::{INDEX_FOLDER, time_of};
+use crate::remote::catalogue::{Catalogue, INDEX_FOLDER, must_be_gone, time_of};
 use crate::remote::client::{Mode, Remote};
 use crate::remote::fetch::{OBJECT_FOLDER, PACK_FOLDER, object_name, pack_name};
 use crate::remote::segment::{Entry, Segment};
@@ -80,7 +80,7 @@ impl Remote {
         let now_ms = self.server_ms(store)?;
         let limit_ms = now_ms.saturating_sub(policy.max_age.as_millis() as u64);
         let grace_ms = now_ms.saturating_sub(policy.grace.as_millis() as u64);
-        let indexes = self.read_all(grace_ms, policy.dry_run)?;
+        let indexes = self.read_all(&self.list_all(store, now_ms)?, grace_ms, policy.dry_run)?;
         let (mut keep, mut go): (Vec<Entry>, Vec<Entry>) = (Vec::new(), Vec::new());
         let all: Vec<_> = indexes.iter().flat_map(|(_, segment)| segment.entries()).collect();
         let has_pinned = |entry: &&Entry| pinned.contains(&ActionKey(entry.key));
@@ -102,21 +102,51 @@ impl Remote {
             }
             done.joined = self.rewrite(&indexes, |entry| live.contains(&pack_name(&entry.pack.digest)))?;
         }
-        self.sweep(&live, &dead, grace_ms, policy.dry_run, &mut done)?;
+        self.sweep(indexes.is_empty(), &live, &dead, grace_ms, policy.dry_run, &mut done)?;
         Ok(done)
     }
 
+    /// Lists all indexes. Errors: the list is not to be believed, as what it lacks would lose its bytes.
+    fn list_all(&self, store: &Store, now_ms: u64) -> Result<Vec<Listed>, CollectError> {
+        let list = || {
+            let mut listed = self.call(|bucket| bucket.list(INDEX_FOLDER, ""))?;
+            listed.retain(|object| time_of(&object.name).is_some());
+            Ok::<_, BucketError>(listed)
+        };
+        let (first, second) = (list()?, list()?);
+        let names = |listed: &[Listed]| listed.iter().map(|object| object.name.clone()).collect::<HashSet<_>>();
+        // Uploads go on meanwhile.
+        let old = |listed: &[Listed]| {
+            let old = listed.iter().filter(|object| object.modified_ms < now_ms);
+            old.map(|object| object.name.clone()).collect::<HashSet<_>>()
+        };
+        let listed = names(&second);
+        if old(&first) != old(&second) {
+            let problem = format!("two lists of {INDEX_FOLDER} differ; nothing is deleted; try again later");
+            return Err(BucketError::Failed(problem).into());
+        }
+        let known = Catalogue::open(self.dir(store)?).sources();
+        for name in known.difference(&listed) {
+            self.call(|bucket| must_be_gone(bucket, name))?;
+        }
+        Ok(second)
+    }
+
     /// Reads all indexes. Damaged ones help nobody; old ones are deleted.
-    fn read_all(&self, grace_ms: u64, dry_run: bool) -> Result<Vec<(Listed, Segment)>, CollectError> {
+    fn read_all(
+        &self,
+        listed: &[Listed],
+        grace_ms: u64,
+        dry_run: bool,
+    ) -> Result<Vec<(Listed, Segment)>, CollectError> {
         let mut all = Vec::new();
-        for object in self.call(|bucket| bucket.list(INDEX_FOLDER, ""))? {
-            let time = time_of(&object.name);
+        for object in listed {
             let bytes = match self.call(|bucket| bucket.get(&object.name, 0..object.size_bytes)) {
                 Err(BucketError::Missing(_)) => continue,
                 read => read?,
             };
-            match Segment::decode(&bytes).filter(|_| time.is_some()) {
-                Some(segment) => all.push((object, segment)),
+            match Segment::decode(&bytes) {
+                Some(segment) => all.push((object.clone(), segment)),
                 None if object.modified_ms < grace_ms && !dry_run => {
                     self.call(|bucket| bucket.delete(&object.name))?;
                 }
@@ -176,19 +206,23 @@ impl Remote {
     /// Deletes what nothing names any more, for as long as the grace period.
     fn sweep(
         &self,
+        has_no_index: bool,
         live: &BTreeSet<String>,
         dead: &BTreeSet<String>,
         grace_ms: u64,
         dry_run: bool,
         done: &mut RemoteCollection,
     ) -> Result<(), BucketError> {
-        let (mut waiting, mut old_trash) = (dead.clone(), Vec::new());
+        let (mut waiting, mut old_trash, mut noted) = (dead.clone(), Vec::new(), BTreeSet::new());
         for object in self.call(|bucket| bucket.list(TRASH_FOLDER, ""))? {
-            if object.modified_ms < grace_ms {
-                old_trash.push(object.name);
-            } else if object.size_bytes <= TRASH_BYTES_MAX {
+            let is_old = object.modified_ms < grace_ms;
+            if object.size_bytes <= TRASH_BYTES_MAX && (!is_old || has_no_index) {
                 let bytes = self.call(|bucket| bucket.get(&object.name, 0..object.size_bytes))?;
-                waiting.extend(String::from_utf8_lossy(&bytes).lines().map(str::to_owned));
+                let names = if is_old { &mut noted } else { &mut waiting };
+                names.extend(String::from_utf8_lossy(&bytes).lines().map(str::to_owned));
+            }
+            if is_old {
+                old_trash.push(object.name);
             }
         }
         let mut gone = Vec::new();
@@ -204,6 +238,14 @@ impl Remote {
                     gone.push(object.name);
                 }
             }
+        }
+        // Without any index, only what an earlier collection has noted is known to be needed by nobody.
+        if has_no_index && gone.iter().any(|name| !noted.contains(name)) {
+            let problem = format!(
+                "there are packs or blobs and no index that names any in {INDEX_FOLDER}, so nothing is deleted; if \
+                 that is right, delete the prefix by hand"
+            );
+            return Err(BucketError::Failed(problem));
         }
         if !dry_run {
             for name in gone.iter().chain(&old_trash) {

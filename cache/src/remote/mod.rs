@@ -24,6 +24,7 @@
 //!
 //! Imports `store` and the folders above it.
 
+pub mod address;
 mod bucket;
 mod catalogue;
 mod client;

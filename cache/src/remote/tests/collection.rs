@@ -74,6 +74,29 @@ fn bytes_that_are_gone_for_an_old_catalogue_are_misses_and_are_listed_anew() {
 }
 
 #[test]
+fn a_list_that_lacks_indexes_deletes_nothing() {
+    let (bucket, one) = aged();
+    assert_eq!(one.fetch(&bucket.remote(Mode::Read), &[key("x")]), 0, "now it knows the indexes");
+    let names = || ["v1/packs", "v1/objects", "v1/index"].map(|folder| bucket.names(folder));
+    let (before, first) = (names(), bucket.names("v1/index")[0].clone());
+    let second_day = bucket.world(|world| world.objects[&first].1) + DAY;
+    let policy = RemotePolicy::new(Duration::from_millis(100 * DAY), false);
+    let stranger = Machine::new();
+    // A list without any, or without some; once, or always. Nobody can tell a stranger that some are always left out.
+    let cases = [(&one, 0, 1), (&one, 0, 9), (&one, second_day, 1), (&one, second_day, 9)];
+    for (machine, since, times) in cases.into_iter().chain([(&stranger, 0, 1), (&stranger, 0, 9)]) {
+        let mut lists = 0;
+        bucket.faulty(move |verb, name| {
+            let is_list = verb == "list" && name == "v1/index";
+            lists += u32::from(is_list);
+            (is_list && lists <= times).then_some(Fault::Late(since))
+        });
+        let outcome = bucket.remote(Mode::ReadWrite).collect(&machine.store, &policy);
+        assert!(outcome.is_err() && names() == before, "{since} {times}: {outcome:?}");
+    }
+}
+
+#[test]
 fn pinned_results_stay_and_so_does_what_is_being_uploaded() {
     let (bucket, one) = aged();
     let pin = Pin { name: "paper".to_owned(), source: "x".to_owned(), pinned_ms: 1, keys: vec![key("0")] };
