@@ -10,9 +10,15 @@ const SHOWN: usize = 240;
 /// Texts of errors by which a server refuses this user.
 const REFUSALS: [&str; 2] = ["status code: 401", "status code: 403"];
 
+/// Words of refusals that are no matter of rights: a wrong clock, a session that is over, a full bucket.
+const PASSING: [&str; 5] = ["RequestTimeTooSkewed", "Expired", "expired", "Quota", "SlowDown"];
+
 /// Tells errors apart.
 pub(crate) fn tell(error: &object_store::Error) -> BucketError {
     let text = sentence(error);
+    if PASSING.iter().any(|code| text.contains(code)) {
+        return BucketError::Failed(text);
+    }
     match error {
         object_store::Error::NotFound { .. } => BucketError::Missing(text),
         object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
@@ -76,6 +82,8 @@ mod tests {
         assert_eq!(tell(&denied), BucketError::Denied("AccessDenied: Access Denied".to_owned()));
         assert!(matches!(tell(&error("x")), BucketError::Failed(_)));
         assert!(matches!(tell(&error(body)), BucketError::Denied(_)), "of a list");
+        let clock = body.replace("AccessDenied", "RequestTimeTooSkewed");
+        assert!(matches!(tell(&error(&clock)), BucketError::Failed(_)), "no matter of rights");
     }
 
     #[test]

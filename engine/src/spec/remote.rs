@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use orchestrate_cache::remote::Mode;
 use serde_spanned::Spanned;
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::reader::Reader;
 use crate::diagnostic::Diagnostic;
@@ -49,6 +49,10 @@ pub struct RemoteSettings {
 pub(super) fn parse(store: &DeTable<'static>, reader: &mut Reader<'_>) -> Option<RemoteSettings> {
     let value = store.get("remote")?;
     let table = reader.table("`store.remote`", value)?;
+    if let Some(problem) = secrets(table) {
+        reader.problem(problem);
+        return None;
+    }
     reader.unknown_keys("`store.remote`", table, &["url", "mode", "endpoint", "region", "timeout"]);
     let mut text = |name: &str| reader.text(&format!("`{name}`"), table.get(name)?);
     let [url, mode, endpoint, region] = ["url", "mode", "endpoint", "region"].map(&mut text);
@@ -68,7 +72,6 @@ pub(super) fn parse(store: &DeTable<'static>, reader: &mut Reader<'_>) -> Option
             let problem = "`endpoint` must begin with https:// or http://";
             reader.problem(Diagnostic::error(problem).at(endpoint.span()));
         }
-        refuse_secrets("endpoint", endpoint, reader);
     }
     let Some(url) = url else {
         if table.get("url").is_none() {
@@ -77,7 +80,6 @@ pub(super) fn parse(store: &DeTable<'static>, reader: &mut Reader<'_>) -> Option
         }
         return None;
     };
-    refuse_secrets("url", &url, reader);
     let problem = match url.get_ref().split_once("://") {
         Some(("s3" | "gs" | "az", rest)) if rest.split('/').next().is_none_or(str::is_empty) => {
             "`url` names no bucket; write for example \"s3://BUCKET/PREFIX\""
@@ -95,14 +97,25 @@ pub(super) fn parse(store: &DeTable<'static>, reader: &mut Reader<'_>) -> Option
     Some(RemoteSettings { url, endpoint, region, mode, timeout })
 }
 
-/// Refuses a user, a password or a query in an address; shows none of it.
-fn refuse_secrets(name: &str, address: &Spanned<String>, reader: &mut Reader<'_>) {
-    let rest = address.get_ref().split_once("://").map_or("", |(_, rest)| rest);
-    let host = rest.split('/').next().unwrap_or_default();
-    if host.contains('@') || rest.contains(['?', '#']) {
-        let problem = format!("`{name}` holds more than a place: no user, password, query or fragment belongs there");
-        reader.problem(Diagnostic::error(problem).at(address.span()).help(CREDENTIALS));
-    }
+/// Refuses credentials in the section: a field for them, or a user, a password or a query in an address.
+///
+/// The problem has no place, as people are shown the line of a place, with the secret in it.
+fn secrets(table: &DeTable<'static>) -> Option<Diagnostic> {
+    let is_for_secrets = |name: &str| ["secret", "password", "token", "key"].iter().any(|word| name.contains(word));
+    let holds_more = |text: &str| {
+        let text = text.to_ascii_lowercase();
+        ["@", "%40", "?", "#"].iter().any(|mark| text.contains(mark))
+    };
+    let is_address = |name: &str, value: &DeValue<'_>| {
+        matches!(name, "url" | "endpoint") && matches!(value, DeValue::String(text) if holds_more(text))
+    };
+    let mut fields = table.iter().map(|(name, value)| (name.get_ref().to_lowercase(), value.get_ref()));
+    let (name, _) = fields.find(|(name, value)| is_for_secrets(name) || is_address(name, value))?;
+    let problem = format!(
+        "`{name}` of [store.remote] in orchestrate.toml holds more than a place: no user, password, key, query or \
+         fragment belongs there"
+    );
+    Some(Diagnostic::error(problem).help(CREDENTIALS))
 }
 
 fn parse_timeout(text: &str) -> Result<Duration, String> {
@@ -163,9 +176,13 @@ mod tests {
             "url = \"s3://key:SECRET@lab/x\"",
             "url = \"az://lab/x?sig=SECRET\"",
             "url = \"s3://lab\"\nendpoint = \"https://u:SECRET@host\"",
+            "url = \"s3://lab\"\nendpoint = \"https:///u:SECRET@host\"",
+            "url = \"s3://lab\"\nsecret_access_key = \"SECRET\"",
         ] {
             let error = remote(line).unwrap_err();
             assert!(error.contains("no user, password") && !error.contains("SECRET"), "{error}");
+            // Without a place there is no line to show.
+            assert!(!error.contains("FILE"), "{error}");
         }
     }
 }
