@@ -235,7 +235,9 @@ pub(super) fn by_end(counts: Counts) -> [(usize, &'static str, Colour); 5] {
 pub(super) fn closing(study: &Study, summary: &Summary, efficiency: &Efficiency) -> Text {
     let mut text = Text::new(terminal::colours_on_stderr());
     let mut told = IndexMap::<&str, Vec<&NodeFailure>>::new();
-    for failure in &summary.failures {
+    let mut failures: Vec<_> = summary.failures.iter().collect();
+    failures.sort_by_key(|failure| failure.node);
+    for failure in failures {
         told.entry(&failure.cause).or_default().push(failure);
     }
     for (cause, failures) in told {

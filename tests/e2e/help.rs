@@ -88,7 +88,9 @@ fn examples_of_every_help_run() {
         Said::from(shell.output().expect("every machine has sh"), &sandbox.path("."))
     };
     sandbox.write("home/.config/fish/config.fish", "");
-    sandbox.write("orchestrate.toml", "[cluster]\nkind = \"slurm\"\n");
+    let remote = format!("url = \"file://{}\"\nmode = \"read-write\"\n", sandbox.path("bucket").display());
+    sandbox.write("orchestrate.toml", &format!("[cluster]\nkind = \"slurm\"\n[store.remote]\n{remote}"));
+    std::fs::create_dir(sandbox.path("bucket")).expect("the sandbox is writable");
     let mut examples = Vec::new();
     collect(&sandbox, &mut Vec::new(), &mut examples);
     assert!(examples.len() > 40, "{examples:?}");

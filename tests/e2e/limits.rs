@@ -108,7 +108,7 @@ fn limits_that_cannot_be_read_are_shown_before_anything_runs() {
     3 | max_aeg = "90 days"
       | ^^^^^^^
       |
-      = fields: max_size, max_age, log_max_size, trust
+      = fields: max_size, max_age, log_max_size, trust, remote
     help: did you mean `max_age`?
 
     error: 2 problems in DIR/orchestrate.toml
