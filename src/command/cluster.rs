@@ -30,7 +30,12 @@ pub(crate) struct OnArgs {
 }
 
 /// An example of the section, for people who have none.
-const EXAMPLE: &str = "help: it stands in the project's root, for example:\n[cluster]\nkind = \"slurm\"\npartition = \"cpu\"\ntime = \"4h\"";
+const EXAMPLE: &str = "\
+help: it stands in the project's root, for example:
+[cluster]
+kind = \"slurm\"
+partition = \"cpu\"
+time = \"4h\"";
 
 impl OnArgs {
     /// Reads the cluster, if the run is to use it.

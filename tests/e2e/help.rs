@@ -103,7 +103,7 @@ fn examples_of_every_help_run() {
     let mut seen = HashSet::new();
     for example in examples.iter().filter(|example| seen.insert(example.as_str())) {
         // These need the network, data of one's own or a cluster, or compute the whole study again.
-        if ["brain-tumor", "store forget", "verify-results", "orchestrate attach"]
+        if ["brain-tumor", "store forget", "verify-results", "orchestrate attach", "orchestrate cancel"]
             .iter()
             .any(|part| example.contains(part))
         {

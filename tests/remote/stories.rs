@@ -159,6 +159,6 @@ fn credentials_come_from_the_files_of_the_tools_too_and_a_password_in_an_address
     let machine = Machine::new(1);
     machine.write("project/orchestrate.toml", "[store.remote]\nurl = \"s3://me:secret@lab/x\"\n");
     let said = machine.orchestrate(&["run", "spec.toml"]);
-    assert!(said.code == Some(2) && said.err.contains("orchestrate.toml:2:7"), "{}", said.err);
+    assert!(said.code == Some(2) && !said.err.contains("secret@"), "{}", said.err);
     assert!(said.err.contains("no user, password"), "{}", said.err);
 }

@@ -224,8 +224,8 @@ impl Keeper {
             // `look` asks for its name.
             Err(NotSubmitted::Unsure(said)) => {
                 self.warn(format!(
-                    "the queueing system did not confirm a job, which is looked for by its name and submitted again if it \
-                     is not there: {said}"
+                    "the queueing system did not confirm a job, which is looked for by its name and submitted again if \
+                     it is not there: {said}"
                 ));
             }
             Err(NotSubmitted::Later(said)) => {
