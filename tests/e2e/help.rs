@@ -89,7 +89,7 @@ fn examples_of_every_help_run() {
     };
     sandbox.write("home/.config/fish/config.fish", "");
     let remote = format!("url = \"file://{}\"\nmode = \"read-write\"\n", sandbox.path("bucket").display());
-    sandbox.write("orchestrate.toml", &format!("[cluster]\nkind = \"slurm\"\n[store.remote]\n{remote}"));
+    sandbox.write("orchestrate.toml", format!("[cluster]\nkind = \"slurm\"\n[store.remote]\n{remote}"));
     std::fs::create_dir(sandbox.path("bucket")).expect("the sandbox is writable");
     let mut examples = Vec::new();
     collect(&sandbox, &mut Vec::new(), &mut examples);
