@@ -11,40 +11,14 @@ common="${dir}/default/common" programs=/usr/lib/gridengine
 host="$(hostname)"
 daemons=()
 
-until_ok() {
-  local end=$((SECONDS + $1))
-  shift
-  until "$@" >/dev/null 2>&1; do
-    if ((SECONDS >= end)); then
-      echo "waited too long for: $*" >&2
-      tail -n 5 "${dir}"/*.out >&2
-      return 1
-    fi
-    sleep 0.1
-  done
-}
+source "$(dirname "${BASH_SOURCE[0]}")/daemons.sh"
+show_logs() { tail -n 5 "${dir}"/*.out; }
 
 # Programs of jobs, and heads of tests, wherever they put themselves. People have the same SGE_ROOT.
-leftovers() {
-  local file
-  grep -slzxF "SGE_ROOT=${dir}" /proc/[0-9]*/environ | while read -r file; do
-    if grep -sqz '^SGE_TASK_ID=' "${file}" || grep -sqx orchestrate "${file%environ}comm"; then
-      cut -d/ -f3 <<<"${file}"
-    fi
-  done
-}
+leftovers() { with_environment "SGE_ROOT=${dir}" SGE_TASK_ID orchestrate; }
 
 end() {
-  trap "" TERM INT HUP PIPE
-  exec >/dev/null 2>&1
-  kill "${daemons[@]}"
-  for _ in {1..40}; do
-    [ -n "$(jobs -pr)" ] || break
-    sleep 0.05
-  done
-  for _ in 1 2 3; do
-    kill -KILL $(jobs -pr) $(leftovers)
-  done
+  end_daemons "${daemons[@]}"
   rm -rf "${dir}"
   exit 0
 }

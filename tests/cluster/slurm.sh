@@ -12,19 +12,8 @@ export SLURM_CONF="${dir}/slurm.conf" LC_ALL=C
 me="$(id -un)" host="$(hostname -s)"
 declare -A pids
 
-# Waits up to $1 seconds for a command to succeed.
-until_ok() {
-  local end=$((SECONDS + $1))
-  shift
-  until "$@" >/dev/null 2>&1; do
-    if ((SECONDS >= end)); then
-      echo "waited too long for: $*" >&2
-      tail -n 5 "${dir}"/log/* >&2
-      return 1
-    fi
-    sleep 0.05
-  done
-}
+source "$(dirname "${BASH_SOURCE[0]}")/daemons.sh"
+show_logs() { tail -n 5 "${dir}"/log/*; }
 
 start() {
   local name="$1" command
@@ -54,26 +43,10 @@ stop() {
 }
 
 # Steps, programs of jobs, and heads of tests, wherever they put themselves. People have the same SLURM_CONF.
-leftovers() {
-  local file
-  grep -slzxF "SLURM_CONF=${SLURM_CONF}" /proc/[0-9]*/environ | while read -r file; do
-    if grep -sqz '^SLURMD_NODENAME=' "${file}" || grep -sqxE 'slurmstepd|orchestrate' "${file%environ}comm"; then
-      cut -d/ -f3 <<<"${file}"
-    fi
-  done
-}
+leftovers() { with_environment "SLURM_CONF=${SLURM_CONF}" SLURMD_NODENAME 'slurmstepd|orchestrate'; }
 
 end() {
-  trap "" TERM INT HUP PIPE
-  exec >/dev/null 2>&1
-  kill "${pids[@]}"
-  for _ in {1..40}; do
-    [ -n "$(jobs -pr)" ] || break
-    sleep 0.05
-  done
-  for _ in 1 2 3; do
-    kill -KILL $(jobs -pr) $(leftovers)
-  done
+  end_daemons "${pids[@]}"
   if [ -e "${dir}/cgroup.conf" ]; then
     find /sys/fs/cgroup/*/slurm_n[123] -depth -type d -exec rmdir {} +
   fi
