@@ -225,7 +225,7 @@ impl Chosen {
 struct Mover {
     remote: Remote,
     remote_mode: Mode,
-    /// What happens to results: `uploaded`.
+    /// The word for the move of results: `uploaded`.
     verb: &'static str,
     stop: Stop,
 }

@@ -43,7 +43,7 @@ pub struct Listed {
     pub modified_ms: u64,
 }
 
-/// Why a call failed. The texts name no secret.
+/// The reason why a call failed. The texts name no secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BucketError {
     /// There is no such object, or no such bucket.

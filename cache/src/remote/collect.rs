@@ -51,7 +51,7 @@ impl RemotePolicy {
     }
 }
 
-/// What a collection has deleted, or would delete.
+/// The result of a collection: deleted, or to be deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RemoteCollection {
     /// Results that nobody finds any more.
@@ -263,7 +263,7 @@ fn names(entries: &[Entry]) -> BTreeSet<String> {
     packs.keys().map(pack_name).chain(blobs).collect()
 }
 
-/// Why a collection stopped. What it has done so far is whole.
+/// The reason why a collection stopped. Its work so far is whole.
 #[derive(Debug, thiserror::Error)]
 pub enum CollectError {
     /// The project may only read the remote.

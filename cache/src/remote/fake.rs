@@ -8,7 +8,7 @@ use crate::lock::memory::lock;
 use crate::remote::bucket::{Bucket, BucketError, Listed};
 use crate::remote::client::{Mode, Remote};
 
-/// What a fake does in place of a call.
+/// The act of a fake in place of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// The call fails.

@@ -1,7 +1,7 @@
 //! The state of a remote in this process: whether it is still asked, what was said, and the counts.
 //!
-//! What is wrong with the whole remote is said once, and then it is not asked any more. What is wrong with single
-//! results is said a few times and counted.
+//! A fault of the whole remote is said once, and then it is not asked any more. Faults of single results are said a few
+//! times and counted.
 
 use std::sync::Mutex;
 

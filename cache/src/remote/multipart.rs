@@ -22,7 +22,7 @@ const PARTS_MAX: u64 = 9000;
 /// A longer file of parts is none.
 const STATE_BYTES_MAX: u64 = 16 << 20;
 
-/// Why a result was not put.
+/// The reason why a result was not put.
 #[derive(Debug)]
 pub(crate) enum Unsent {
     /// The bucket does not take it.

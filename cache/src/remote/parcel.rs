@@ -34,7 +34,7 @@ pub(crate) struct Unpacked {
     pub(crate) others: Vec<(Digest, u64)>,
 }
 
-/// Why a parcel is not used.
+/// The reason why a parcel is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     /// Its bytes are not those of a parcel of this key.

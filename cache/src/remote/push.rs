@@ -16,7 +16,7 @@ const KEYS: usize = 64;
 impl Remote {
     /// Returns those of the results that the remote lacks, and their bytes; `None` if it does not answer.
     ///
-    /// Where trust is limited, a result there counts only if a trusted key has signed it.
+    /// A result there counts only if a trusted key has signed it, where trust is limited.
     pub fn lacked(&self, store: &Store, keys: &[ActionKey]) -> Option<(Vec<ActionKey>, u64)> {
         let found: Vec<(ActionKey, Vec<Entry>)> = {
             let guard = self.catalogue(store, true)?;

@@ -194,7 +194,7 @@ pub enum Event {
         /// Tables and published folders; nothing in logs of earlier versions.
         #[serde(default, skip_serializing_if = "Made::is_empty")]
         made: Made,
-        /// What it got from its remote and gave to it; `None` if it asked nothing.
+        /// Its traffic with its remote; `None` if it asked nothing.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         remote: Option<RemoteCounts>,
     },

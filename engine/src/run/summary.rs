@@ -32,7 +32,7 @@ pub struct Summary {
     pub published: Vec<PathBuf>,
     /// Publications that failed.
     pub unpublished: Vec<String>,
-    /// What the run got from its remote and gave to it; `None` if it asked nothing.
+    /// Its traffic with its remote; `None` if it asked nothing.
     pub remote: Option<RemoteCounts>,
 }
 
