@@ -9,6 +9,7 @@ use std::io::{self, IsTerminal, Write};
 use anyhow::Context;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+pub(crate) use orchestrate_engine::shell::quoted;
 
 /// Returns whether standard error takes colours: it is a terminal and `NO_COLOR` is not set.
 pub(crate) fn colours_on_stderr() -> bool {
@@ -174,16 +175,6 @@ pub(crate) fn local_time(time_ms: u64) -> String {
     let time = i64::try_from(time_ms).ok().and_then(|time_ms| Timestamp::from_millisecond(time_ms).ok());
     let zoned = time.map(|time| time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string());
     zoned.unwrap_or_else(|| "an unknown time".to_owned())
-}
-
-/// Quotes an argument for a shell, if it needs that.
-pub(crate) fn quoted(text: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "-_=./,:+@%".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }
 
 /// Formats the parts of a whole that are not 0: `3 same, 1 changed`.

@@ -29,6 +29,7 @@ mod run_id;
 pub mod runlog;
 pub mod schedule;
 mod selection;
+pub mod shell;
 pub mod source;
 pub mod spec;
 pub mod stage;

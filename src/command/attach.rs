@@ -11,6 +11,7 @@ use orchestrate_engine::cluster::{JobFolder, Pilot};
 use orchestrate_engine::runlog::{History, RunId};
 use orchestrate_engine::spec::SpecText;
 
+use super::cluster::this_program;
 use super::jobs;
 use super::study::nearby_store;
 use super::subject::started;
@@ -47,8 +48,7 @@ pub(crate) fn attach(args: &AttachArgs) -> anyhow::Result<Outcome> {
     let command = arguments.iter().map(|word| terminal::quoted(word)).collect::<Vec<_>>().join(" ");
     terminal::complain(&format!("attach to {run}: orchestrate {command}\n"));
     drop(store);
-    let program = std::env::current_exe().context("cannot tell the path of this program")?;
-    let error = process::Command::new(program).args(&arguments).current_dir(&working_dir).exec();
+    let error = process::Command::new(this_program()?).args(&arguments).current_dir(&working_dir).exec();
     Err(anyhow::Error::new(error).context(format!("cannot start the run again in {}", working_dir.display())))
 }
 

@@ -1,7 +1,7 @@
 //! `run --on`: the cluster of a project, and the question when a run there is stopped.
 
 use std::io::{self, BufRead, IsTerminal};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -74,10 +74,15 @@ impl OnArgs {
             cluster,
             all: self.all,
             gpus: model::GPU_SUPPORT && device != DeviceChoice::Cpu,
-            program: std::env::current_exe().context("cannot tell the path of this program, which tasks are to run")?,
+            program: this_program()?,
             is_to_cancel: is_to_cancel(),
         }))
     }
+}
+
+/// The path of this program, which jobs are to run.
+pub(super) fn this_program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("cannot tell the path of this program")
 }
 
 /// The word for the kind of a cluster.

@@ -15,8 +15,9 @@ use orchestrate_engine::cluster::{
 use orchestrate_engine::event::message_line;
 use orchestrate_engine::run::Stop;
 use orchestrate_engine::runlog::{History, RunId};
+use orchestrate_engine::spec::Cluster;
 
-use super::cluster::{OnArgs, is_to_cancel};
+use super::cluster::{OnArgs, is_to_cancel, this_program};
 use super::run;
 use super::study::Study;
 use crate::Kinds;
@@ -61,7 +62,7 @@ pub(crate) fn pilot(kinds: Kinds, mut args: RunArgs) -> anyhow::Result<Outcome> 
     let queue = cluster::open(&declared);
     let asked = Pilot::asks(&declared);
     let working_dir = std::env::current_dir().context("cannot tell the working directory")?;
-    let words: Vec<_> = std::env::args_os().skip(1).map(|text| text.to_string_lossy().into_owned()).collect();
+    let words = run::arguments();
     let mut arguments = there(&words);
     arguments.extend(args.how.jobs.is_none().then(|| format!("--jobs={}", asked.threads)));
     arguments.extend(args.how.deadline.is_none().then(|| format!("--deadline={}s", asked.time_ms / 1000)));
@@ -168,7 +169,7 @@ fn adopted<'a>(queue: &'a dyn Queue, jobs_dir: &Path, pilot: &Pilot, stop: &'a S
         let id = folder.id().or_else(|| queue.find(&folder.name()).ok().flatten());
         let Some(id) = id else { continue };
         let seen = queue.look(&[(id.clone(), 1)]).ok()?.remove(&(id.clone(), 0));
-        if Pilot::status(&folder).is_some() || seen.is_some_and(|seen| !matches!(seen.state, State::Ended(_))) {
+        if Pilot::status(&folder).is_some() || seen.is_some_and(|seen| !seen.state.is_end()) {
             terminal::complain(&format!("{:>9}  job {id}: a pilot ({})\n", "attach", folder.name()));
             return Some(Flight { queue, folder, id, stop });
         }
@@ -177,22 +178,19 @@ fn adopted<'a>(queue: &'a dyn Queue, jobs_dir: &Path, pilot: &Pilot, stop: &'a S
     None
 }
 
-fn script(cluster: &orchestrate_engine::spec::Cluster, pilot: &Pilot, folder: &Path) -> anyhow::Result<String> {
-    let program = match &cluster.program {
-        Some(program) => program.clone(),
-        None => std::env::current_exe().context("cannot tell the path of this program")?,
-    };
+fn script(cluster: &Cluster, pilot: &Pilot, folder: &Path) -> anyhow::Result<String> {
+    let program = cluster.program.clone().map_or_else(this_program, Ok)?;
     let words = pilot.arguments.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
     let path = |path: &Path| quoted(&path.display().to_string());
-    let mut lines = vec!["#!/bin/sh".to_owned()];
-    lines.extend(cluster.setup.iter().cloned());
-    // The engine has its own clock; the signal before the limit would end this shell.
-    lines.push("trap '' USR1".to_owned());
-    lines.push(format!("cd {} || exit 3", path(&pilot.working_dir)));
-    // Tables come at the end, from the head.
-    lines.push(format!("{} {words} > /dev/null", path(&program)));
-    lines.push(format!("echo $? > {}", path(&status_file(folder))));
-    Ok(lines.join("\n") + "\n")
+    let lines = [
+        // The engine has its own clock; the signal before the limit would end this shell.
+        "trap '' USR1".to_owned(),
+        format!("cd {} || exit 3", path(&pilot.working_dir)),
+        // Tables come at the end, from the head.
+        format!("{} {words} > /dev/null", path(&program)),
+        format!("echo $? > {}", path(&status_file(folder))),
+    ];
+    Ok(cluster::script(cluster, &lines))
 }
 
 /// Submits a job, and looks for it by its name if the queueing system does not confirm it.
@@ -245,7 +243,7 @@ impl Flight<'_> {
                 if let Ok(mut sightings) = self.queue.look(&[(self.id.clone(), 1)]) {
                     let before = || self.queue.look_back(std::slice::from_ref(&self.id)).remove(&place);
                     let seen = sightings.remove(&place).or_else(before);
-                    let is_over = seen.as_ref().is_none_or(|seen| matches!(seen.state, State::Ended(_)));
+                    let is_over = seen.as_ref().is_none_or(|seen| seen.state.is_end());
                     ended = if is_over { ended.or(Some((Instant::now(), seen))) } else { None };
                 }
             }

@@ -142,10 +142,7 @@ pub(super) fn execute(
         log_max_bytes: limits.log_max_bytes(),
         merge_tables: Some(orchestrate_stages::tables::tidy::merge),
         find_tables: Some(tables::find),
-        invocation: Invocation {
-            arguments: std::env::args_os().skip(1).map(|text| text.to_string_lossy().into_owned()).collect(),
-            working_dir: std::env::current_dir().unwrap_or_default(),
-        },
+        invocation: Invocation { arguments: arguments(), working_dir: std::env::current_dir().unwrap_or_default() },
         remote: study.remote.as_ref().map(|settings| Arc::new(remote::of(settings, &stop.flag()))),
         cluster: how.on.options(&study.plan.spec.root, how.device)?,
     };
@@ -179,6 +176,11 @@ pub(super) fn execute(
     let told = tell(&summary, &efficiency);
     keep(study, &limits, &summary);
     told
+}
+
+/// The arguments of this program, as given.
+pub(super) fn arguments() -> Vec<String> {
+    std::env::args_os().skip(1).map(|text| text.to_string_lossy().into_owned()).collect()
 }
 
 /// Adds the results of a run to the pin of its spec, and once a day deletes results beyond the store's limits.

@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::queue::{NoAnswer, NotSubmitted};
+
 /// The longest wait for an answer. A busy controller takes a minute before it gives up itself.
 const DEADLINE: Duration = Duration::from_secs(90);
 /// The interval at which a running command is looked at.
@@ -27,6 +29,23 @@ pub(super) struct Answer {
 /// Errors: it cannot be started, or does not end in time; then it is killed, though what it asked for may be done.
 pub(super) fn run(argv: &[String], input: &str) -> io::Result<Answer> {
     run_within(argv, input, DEADLINE)
+}
+
+/// Takes a failure of a question for no answer.
+pub(super) fn answered(answer: io::Result<Answer>) -> Result<Answer, NoAnswer> {
+    match answer {
+        Ok(answer) if answer.is_success => Ok(answer),
+        Ok(answer) => Err(NoAnswer(answer.said)),
+        Err(error) => Err(NoAnswer(error.to_string())),
+    }
+}
+
+/// Sorts the failure of a submission that did not end by itself: one without an answer may be done.
+pub(super) fn not_submitted(error: &io::Error) -> NotSubmitted {
+    match error.kind() {
+        io::ErrorKind::TimedOut => NotSubmitted::Unsure(error.to_string()),
+        _ => NotSubmitted::Refused(error.to_string()),
+    }
 }
 
 fn run_within(argv: &[String], input: &str, deadline: Duration) -> io::Result<Answer> {

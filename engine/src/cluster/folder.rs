@@ -10,6 +10,7 @@
 //!
 //! Only its owner may read it: whoever could change the work of a task could run programs as its owner.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::outcome::{Outcome, TaskProgress};
 use super::pilot::Pilot;
 use super::work::Work;
+use crate::executor::tail_of;
 use crate::usage::Asked;
 
 const TASKS: &str = "tasks";
@@ -105,8 +107,14 @@ impl JobFolder {
 
     /// Lists the folders of this user's jobs below a folder, oldest first.
     pub fn list(jobs_dir: &Path) -> Vec<Self> {
+        Self::list_new(jobs_dir, &HashSet::new())
+    }
+
+    /// The same without those that are known, which cost nothing then.
+    pub(super) fn list_new(jobs_dir: &Path, known: &HashSet<PathBuf>) -> Vec<Self> {
         let entries = std::fs::read_dir(jobs_dir).into_iter().flatten().filter_map(Result::ok);
         let mut folders: Vec<_> = entries.map(|entry| Self::new(entry.path())).collect();
+        folders.retain(|folder| !known.contains(&folder.dir));
         folders.retain(|folder| folder.is_own() && [TASKS, PILOT].iter().any(|name| folder.dir.join(name).is_file()));
         folders.sort_unstable_by(|a, b| a.dir.cmp(&b.dir));
         folders
@@ -196,15 +204,7 @@ impl JobFolder {
 
     /// Returns the last bytes that the script of a task has printed.
     pub(super) fn output_tail(&self, index: usize) -> String {
-        let read = || -> io::Result<Vec<u8>> {
-            let mut file = File::open(self.dir.join(format!("{index}.out")))?;
-            let length = file.seek(SeekFrom::End(0))?;
-            file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
-            let mut bytes = Vec::new();
-            file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        String::from_utf8_lossy(&read().unwrap_or_default()).trim().to_owned()
+        tail_of(&self.dir.join(format!("{index}.out")), 0, TAIL_BYTES).trim().to_owned()
     }
 
     /// Removes the folder.

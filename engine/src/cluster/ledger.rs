@@ -36,17 +36,15 @@ impl Ledger {
         Self { jobs_dir: jobs_dir.to_owned(), known, places }
     }
 
-    /// Leaves out a folder that this head makes.
+    /// Leaves out a folder, as this head makes it or has read it.
     pub(super) fn leave_out(&mut self, folder: &JobFolder) {
         self.known.insert(folder.path().to_owned());
     }
 
     /// Reads the folders that are new since the last call.
     pub(super) fn refresh(&mut self) {
-        for folder in JobFolder::list(&self.jobs_dir) {
-            if !self.known.insert(folder.path().to_owned()) {
-                continue;
-            }
+        for folder in JobFolder::list_new(&self.jobs_dir, &self.known) {
+            self.leave_out(&folder);
             // That of another user cannot be read; a damaged one, and one of another version, is of no use.
             let Ok(header) = folder.header() else { continue };
             if header.version != env!("CARGO_PKG_VERSION") {

@@ -19,6 +19,7 @@
 //! its name, and adopts it (`ledger.rs`).
 
 mod ask;
+mod bundle;
 mod command;
 mod control_group;
 mod executor;
@@ -29,6 +30,7 @@ mod ledger;
 mod outcome;
 mod pilot;
 mod queue;
+mod script;
 mod slurm;
 mod state;
 mod task;
@@ -37,12 +39,15 @@ mod work;
 
 pub use ask::{More, Request, Wants, ask, more};
 pub(crate) use ask::{memory_for, time_for};
+#[cfg(test)]
+pub(crate) use bundle::BUNDLE;
+pub(crate) use bundle::bundle;
 pub use executor::Leave;
 pub(crate) use executor::{ClusterExecutor, Setting};
 pub use folder::JobFolder;
-pub(crate) use keeper::BUNDLE;
 pub use pilot::{Pilot, status_file};
-pub use queue::{NoAnswer, NotSubmitted, Queue, Seen, Sightings, Submission, open};
+pub use queue::{NoAnswer, NotSubmitted, Queue, Seen, Sightings, Submission, max_tasks, open};
+pub use script::script;
 pub use state::{End, State};
 pub use task::{Site, run_task, stop_after};
 

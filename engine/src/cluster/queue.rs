@@ -88,6 +88,11 @@ pub trait Queue: Send + Sync {
     fn index_variable(&self) -> (&str, usize);
 }
 
+/// Returns the most tasks of one job: as many as the queueing system and the cluster allow.
+pub fn max_tasks(queue: &dyn Queue, cluster: &Cluster) -> usize {
+    queue.max_array().min(cluster.max_array.unwrap_or(usize::MAX)).max(1)
+}
+
 /// Opens the queueing system that a cluster declares.
 pub fn open(cluster: &Cluster) -> Box<dyn Queue> {
     match &cluster.kind {

@@ -9,10 +9,9 @@
 //! Account, partition and quality of service are passed through: sites differ, and only Slurm knows them.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::OnceLock;
 
-use super::command::{self, Answer};
+use super::command;
 use super::queue::{NoAnswer, NotSubmitted, Queue, Seen, Sightings, Submission};
 use super::state;
 use crate::spec::Cluster;
@@ -39,7 +38,7 @@ impl Slurm {
 
     fn squeue() -> Result<Vec<(String, Line)>, NoAnswer> {
         let argv = words(["squeue", "-h", "-r", "-t", "all", "--me", "-o", SQUEUE_FIELDS]);
-        let answer = answered(command::run(&argv, ""))?;
+        let answer = command::answered(command::run(&argv, ""))?;
         Ok(answer.stdout.lines().filter_map(line).collect())
     }
 }
@@ -70,8 +69,7 @@ impl Queue for Slurm {
                 }
             }
             Ok(answer) => Err(refusal(answer.said)),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(NotSubmitted::Unsure(error.to_string())),
-            Err(error) => Err(NotSubmitted::Refused(error.to_string())),
+            Err(error) => Err(command::not_submitted(&error)),
         }
     }
 
@@ -233,14 +231,6 @@ fn seen(word: &str, node: &str, reason: &str) -> Seen {
         reason: given(reason),
         node: given(node),
         peak_bytes: None,
-    }
-}
-
-fn answered(answer: io::Result<Answer>) -> Result<Answer, NoAnswer> {
-    match answer {
-        Ok(answer) if answer.is_success => Ok(answer),
-        Ok(answer) => Err(NoAnswer(answer.said)),
-        Err(error) => Err(NoAnswer(error.to_string())),
     }
 }
 

@@ -11,6 +11,13 @@ pub enum State {
     Ended(End),
 }
 
+impl State {
+    /// Returns whether it is an end.
+    pub fn is_end(self) -> bool {
+        matches!(self, Self::Ended(_))
+    }
+}
+
 /// The way a task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {

@@ -7,7 +7,7 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use nix::unistd::{SysconfVar, gethostname, sysconf};
-use orchestrate_cache::{Checkpoints, Lease, Stamps, Store, StoreError};
+use orchestrate_cache::{Lease, Store, StoreError};
 
 use super::control_group::memory_kills;
 use super::folder::JobFolder;
@@ -18,7 +18,7 @@ use crate::executor::{
     WorkerCommand, report_channel,
 };
 use crate::resources::display_size;
-use crate::run::{Named, Provenance, Stop, record};
+use crate::run::{Named, Provenance, Stop, checkpoints, record};
 use crate::runlog::RunId;
 use crate::schedule::{BatchId, cores};
 use crate::stage::{Stage, StageError, Weight};
@@ -74,14 +74,14 @@ pub fn run_task(store: &Store, folder: &JobFolder, index: usize, site: &Site<'_>
             env!("CARGO_PKG_VERSION"),
             header.version
         );
-        outcome.batches =
-            works.iter().map(|work| failed(work, &Failure::NotStarted { message: message.clone() })).collect();
+        let failure = Failure::NotStarted { message };
+        outcome.batches = works.iter().map(|work| failed(work.actions.len(), &failure)).collect();
         outcome.is_done = true;
         return folder.set_outcome(index, &outcome);
     }
     let works_left = works.len();
     for (position, work) in works.into_iter().enumerate() {
-        let keys = work.clone();
+        let members = work.actions.len();
         match task.run(position, work) {
             Ok(Ok(batch)) => outcome.batches.push(batch),
             Ok(Err(stopped)) => {
@@ -90,7 +90,7 @@ pub fn run_task(store: &Store, folder: &JobFolder, index: usize, site: &Site<'_>
             }
             Err(error) => {
                 let message = format!("the store fails on {}: {error}", outcome.node);
-                outcome.batches.push(failed(&keys, &Failure::NotStarted { message }));
+                outcome.batches.push(failed(members, &Failure::NotStarted { message }));
             }
         }
         if position + 1 < works_left {
@@ -113,8 +113,9 @@ pub fn stop_after(limit: Duration) -> Duration {
     limit - (limit / 10).clamp(MARGIN.0, MARGIN.1).min(limit / 2)
 }
 
-fn failed(work: &Work, failure: &Failure) -> BatchOutcome {
-    let results = work.actions.iter().map(|_| Err(failure.clone())).collect();
+/// Returns the outcome of a batch of which no member was computed.
+fn failed(members: usize, failure: &Failure) -> BatchOutcome {
+    let results = vec![Err(failure.clone()); members];
     BatchOutcome { results, device: "cpu".to_owned(), elapsed_ms: 0, used: None }
 }
 
@@ -171,7 +172,7 @@ impl Task<'_> {
                     let (digest, port) = lost;
                     let message = format!("the store has lost it, and input `{port}` needs it");
                     let failure = Failure::Stage(StageError::Corrupt { digest, message });
-                    return Ok(Ok(self::failed(&work, &failure)));
+                    return Ok(Ok(self::failed(work.actions.len(), &failure)));
                 }
                 let (finished, _running) = self.compute(position, &work, &leases, &mut batch)?;
                 self.record(&work, leases, finished, &mut results, &batch)?;
@@ -270,7 +271,7 @@ impl Task<'_> {
         let stage = *stage.expect("BUG: a program of the same version has the same kinds");
         let actions: Vec<_> = leases.iter().map(|(index, _)| work.actions[*index].clone()).collect();
         let facts = stage.facts();
-        let stamps = self.store.trust().stamps();
+        let (checkpoint_dir, checkpoint_stamp) = checkpoints::place(self.store, facts, &actions[0].key);
         let request = Request {
             batch: BatchId(0),
             stage,
@@ -278,9 +279,8 @@ impl Task<'_> {
             device: self.device(stage),
             memory_limit_bytes: work.memory_limit_bytes,
             timeout: work.timeout,
-            checkpoint_dir: (facts.checkpoints && stamps != Stamps::Impossible)
-                .then(|| self.store.checkpoint_dir(&actions[0].key)),
-            checkpoint_stamp: if let Stamps::With(stamp) = stamps { Some(stamp) } else { None },
+            checkpoint_dir,
+            checkpoint_stamp,
             log: work.log.clone(),
             log_max_bytes: work.log_max_bytes,
             cluster: None,
@@ -390,8 +390,7 @@ impl Task<'_> {
         for (index, key, outputs, lease) in recorded {
             self.store.served(&key, &outputs, !lease.is_ours())?;
             results[index] = self.store.hit(&key).map(|_| Ok(()));
-            // Errors are ignored: the next collection removes checkpoints that stay.
-            let _ = Checkpoints::new(&self.store.checkpoint_dir(&key), key).remove();
+            checkpoints::remove(self.store, &key);
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use std::path::Path;
 use super::command;
 use super::queue::{NoAnswer, NotSubmitted, Queue, Seen, Sightings, Submission};
 use super::state::State;
+use crate::shell::single_quoted;
 use crate::spec::{Cluster, Commands, fill};
 
 /// The largest array without a limit of the cluster's own.
@@ -57,8 +58,7 @@ impl Queue for Templates {
             Ok(answer) if answer.is_success => id_in(&answer.stdout)
                 .ok_or_else(|| NotSubmitted::Unsure(format!("the id of the job is not in: {}", answer.said))),
             Ok(answer) => Err(NotSubmitted::Refused(answer.said)),
-            Err(error) if error.kind() == std::io::ErrorKind::TimedOut => Err(NotSubmitted::Unsure(error.to_string())),
-            Err(error) => Err(NotSubmitted::Refused(error.to_string())),
+            Err(error) => Err(command::not_submitted(&error)),
         }
     }
 
@@ -89,8 +89,7 @@ impl Queue for Templates {
 
     fn cancel(&self, job: &str) -> Result<(), NoAnswer> {
         let argv = filled(&self.commands.cancel, &[("job", job.to_owned())]);
-        let answer = command::run(&argv, "").map_err(|error| NoAnswer(error.to_string()))?;
-        if answer.is_success { Ok(()) } else { Err(NoAnswer(answer.said)) }
+        command::answered(command::run(&argv, "")).map(drop)
     }
 
     fn max_array(&self) -> usize {
@@ -108,16 +107,15 @@ impl Templates {
     /// Makes a script append its output to the file of its task, as templates differ in what they can say.
     fn with_output(&self, script: &str, folder: &Path) -> String {
         let (variable, first) = (&self.commands.index, self.commands.first_index);
-        let folder = folder.display().to_string().replace('\'', "'\\''");
+        let folder = single_quoted(&folder.display().to_string());
         // Without an array some systems leave the variable empty, and Grid Engine writes `undefined`.
         let index = format!("case \"${variable}\" in ''|*[!0-9]*) i=0;; *) i=$((${variable} - {first}));; esac");
         let (first_line, rest) = script.split_once('\n').unwrap_or((script, ""));
-        format!("{first_line}\n{index}\nexec >> '{folder}'/\"$i\".out 2>&1\n{rest}")
+        format!("{first_line}\n{index}\nexec >> {folder}/\"$i\".out 2>&1\n{rest}")
     }
 
     fn list(&self) -> Result<String, NoAnswer> {
-        let answer = command::run(&self.commands.status, "").map_err(|error| NoAnswer(error.to_string()))?;
-        if answer.is_success { Ok(answer.stdout) } else { Err(NoAnswer(answer.said)) }
+        command::answered(command::run(&self.commands.status, "")).map(|answer| answer.stdout)
     }
 }
 

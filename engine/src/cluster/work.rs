@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use orchestrate_cache::{ActionKey, Digest, Preimage, Store, native_path};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Serialize};
 
 use crate::executor::{OnCluster, Request};
 use crate::stage::{Action, InputFile};
@@ -16,8 +17,8 @@ pub(super) struct Work {
     pub(super) kind: String,
     /// At least one.
     pub(super) actions: Vec<Action>,
-    /// The preimage of each key.
-    preimages: Vec<Encoded>,
+    /// The preimage of each key, in Base64.
+    preimages: Vec<String>,
     /// The keys that are computed even if the store has their results.
     pub(super) forced: Vec<ActionKey>,
     /// Bytes that the worker may allocate.
@@ -39,7 +40,7 @@ impl Work {
             forced: cluster.forced.clone(),
             kind: request.stage.facts().kind.to_owned(),
             actions: request.actions.clone(),
-            preimages: preimages.iter().map(|preimage| Encoded(preimage.as_bytes().to_vec())).collect(),
+            preimages: preimages.iter().map(|preimage| BASE64_STANDARD.encode(preimage.as_bytes())).collect(),
             memory_limit_bytes: request.memory_limit_bytes,
             timeout: request.timeout,
             log: request.log.clone(),
@@ -54,7 +55,8 @@ impl Work {
 
     /// Returns the preimage of an action; `None` if the work was damaged.
     pub(super) fn preimage(&self, action: usize) -> Option<Preimage> {
-        Preimage::from_bytes(self.preimages.get(action)?.0.clone(), &self.actions.get(action)?.key.0)
+        let bytes = BASE64_STANDARD.decode(self.preimages.get(action)?).ok()?;
+        Preimage::from_bytes(bytes, &self.actions.get(action)?.key.0)
     }
 
     /// Finds the bytes of all inputs in the store again: a collection may have moved them since the submission.
@@ -74,26 +76,5 @@ impl Work {
             }
         }
         Ok(())
-    }
-}
-
-/// The bytes of a preimage, as hexadecimal digits in JSON.
-#[derive(Clone, Debug)]
-struct Encoded(Vec<u8>);
-
-impl Serialize for Encoded {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digits = self.0.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-        serializer.serialize_str(&digits.map(char::from).collect::<String>())
-    }
-}
-
-impl<'de> Deserialize<'de> for Encoded {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-        let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
-        bytes.map(Self).ok_or_else(|| de::Error::custom("a preimage is written in hexadecimal digits"))
     }
 }

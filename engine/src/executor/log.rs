@@ -55,16 +55,21 @@ impl Log {
 
     /// Returns the last bytes of this attempt.
     pub(super) fn tail(&self) -> String {
-        let read = || -> io::Result<Vec<u8>> {
-            let mut file = File::open(&self.path)?;
-            let end = file.seek(SeekFrom::End(0))?;
-            file.seek(SeekFrom::Start(self.start.max(end.saturating_sub(TAIL_BYTES))))?;
-            let mut bytes = Vec::new();
-            file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
+        tail_of(&self.path, self.start, TAIL_BYTES)
     }
+}
+
+/// Returns the last bytes of a file from an offset on, as far as it can be read.
+pub(crate) fn tail_of(path: &Path, start: u64, bytes_max: u64) -> String {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let end = file.seek(SeekFrom::End(0))?;
+        file.seek(SeekFrom::Start(start.max(end.saturating_sub(bytes_max))))?;
+        let mut bytes = Vec::new();
+        file.take(bytes_max).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
 }
 
 /// Returns the last lines, before a backtrace if there is one: the message stands there.

@@ -20,6 +20,7 @@ mod thread;
 pub mod worker;
 
 pub use failure::{Failure, Verdict};
+pub(crate) use log::tail_of;
 pub use process::{ProcessExecutor, WorkerCommand};
 pub use request::{Executor, Finished, OnCluster, Report, Request, SendReport, report_channel};
 pub use scratch::{Scratch, ScratchRoot};

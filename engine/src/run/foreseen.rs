@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::elsewhere::ClusterOptions;
 use super::prepare::Groups;
-use crate::cluster::{self, BUNDLE, Request};
+use crate::cluster::{self, Request, bundle};
 use crate::node::NodeId;
 use crate::plan::Plan;
 use crate::runlog::Durations;
@@ -31,10 +31,7 @@ impl ClusterOptions {
     pub fn foresee(&self, plan: &Plan, to_run: &[NodeId], durations: &Durations) -> Vec<Foreseen> {
         // The site is asked only if there is an array at all.
         let of_site = OnceCell::new();
-        let max_array = || {
-            let of_site = *of_site.get_or_init(|| cluster::open(&self.cluster).max_array());
-            of_site.min(self.cluster.max_array.unwrap_or(usize::MAX)).max(1)
-        };
+        let max_tasks = || *of_site.get_or_init(|| cluster::max_tasks(&*cluster::open(&self.cluster), &self.cluster));
         let mut found: Vec<Foreseen> = Vec::new();
         for nodes in to_run.chunk_by(|one, other| plan.node(*one).stage == plan.node(*other).stage) {
             let stage = plan.stage(nodes[0]);
@@ -56,7 +53,7 @@ impl ClusterOptions {
             let stage = plan.node(nodes[0]).stage as usize;
             found.extend(requests.into_iter().map(|(request, nodes, estimates)| {
                 let tasks = tasks(&estimates);
-                let jobs = if tasks == 1 { 1 } else { tasks.div_ceil(max_array()) };
+                let jobs = if tasks == 1 { 1 } else { tasks.div_ceil(max_tasks()) };
                 Foreseen { stage, nodes, tasks, jobs, request }
             }));
         }
@@ -79,18 +76,7 @@ fn batches(plan: &Plan, nodes: &[NodeId]) -> Vec<Vec<NodeId>> {
 
 /// Counts the tasks of batches, of which short ones go one after the other.
 fn tasks(estimates: &[Option<Duration>]) -> usize {
-    let mut tasks: Vec<(Duration, usize)> = Vec::new();
-    for estimate in estimates {
-        let estimate = estimate.unwrap_or(BUNDLE.0);
-        match tasks.last_mut().filter(|(sum, batches)| *sum + estimate <= BUNDLE.0 && *batches < BUNDLE.1) {
-            Some((sum, batches)) => {
-                *sum += estimate;
-                *batches += 1;
-            }
-            None => tasks.push((estimate, 1)),
-        }
-    }
-    tasks.len()
+    bundle(estimates.iter().map(|estimate| ((), *estimate))).len()
 }
 
 #[cfg(test)]
@@ -98,6 +84,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::cluster::BUNDLE;
     use crate::fake::{STUDY, plan};
     use crate::spec::Cluster;
 

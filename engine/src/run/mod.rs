@@ -12,6 +12,7 @@
 //! just finished. So on one host each key is computed once. Claims of heavy nodes reach other hosts too.
 
 mod action;
+pub(crate) mod checkpoints;
 mod drive;
 mod elsewhere;
 mod executors;

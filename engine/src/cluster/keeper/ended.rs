@@ -9,7 +9,7 @@ use crate::cluster::fate::Fate;
 use crate::cluster::ledger::Place;
 use crate::cluster::outcome::{BatchOutcome, Outcome};
 use crate::cluster::queue::Seen;
-use crate::cluster::state::{End, State};
+use crate::cluster::state::End;
 use crate::executor::{Failure, Finished, Report};
 use crate::resources::{display_duration, display_size};
 use crate::schedule::BatchId;
@@ -92,7 +92,7 @@ impl Keeper {
         if *device != "cpu" {
             (self.send)(Report::Device { batch, description: device.clone() });
         }
-        let (elapsed, asked) = (Duration::from_millis(*elapsed_ms), Some(rider.asked));
+        let (elapsed, asked) = (Duration::from_millis(*elapsed_ms), Some(rider.cluster.asked));
         let finished = Finished { batch, results, elapsed, scratch: None, used: *used, asked };
         (self.send)(Report::Finished(finished));
     }
@@ -121,21 +121,24 @@ impl Keeper {
                 format!("it wrote no outcome{}", last.unwrap_or_default())
             }
             Fate::MoreMemory => {
-                let had = display_size(rider.asked.memory_bytes);
-                let Some(asked) = more(&rider.asked, More::Memory, cluster) else {
+                let had = display_size(rider.cluster.asked.memory_bytes);
+                let Some(asked) = more(&rider.cluster.asked, More::Memory, cluster) else {
                     return self
                         .fail(batch, &ended.failure(&at_limit("memory", &had, cluster.max_memory_bytes.is_some())));
                 };
-                rider.asked = asked;
-                format!("it ran out of its {had} of memory, and asks for {}", display_size(rider.asked.memory_bytes))
+                rider.cluster.asked = asked;
+                format!(
+                    "it ran out of its {had} of memory, and asks for {}",
+                    display_size(rider.cluster.asked.memory_bytes)
+                )
             }
             Fate::MoreTime => {
-                let had = display_duration(rider.asked.time());
-                let Some(asked) = more(&rider.asked, More::Time, cluster) else {
+                let had = display_duration(rider.cluster.asked.time());
+                let Some(asked) = more(&rider.cluster.asked, More::Time, cluster) else {
                     return self.fail(batch, &ended.failure(&at_limit("time", &had, cluster.max_time.is_some())));
                 };
-                rider.asked = asked;
-                format!("its {had} were over, and it asks for {}", display_duration(rider.asked.time()))
+                rider.cluster.asked = asked;
+                format!("its {had} were over, and it asks for {}", display_duration(rider.cluster.asked.time()))
             }
             Fate::Cancelled => return self.fail(batch, &ended.failure("somebody cancelled it")),
             Fate::Unseen => {
@@ -163,7 +166,7 @@ impl Ended {
     fn text(&self, why: &str) -> String {
         let state = match &self.seen {
             // Its outcome came first.
-            Some(seen) if !matches!(seen.state, State::Ended(_)) => None,
+            Some(seen) if !seen.state.is_end() => None,
             Some(seen) if seen.reason.is_empty() => Some(seen.word.clone()),
             Some(seen) => Some(format!("{}, {}", seen.word, seen.reason)),
             None => Some("unknown to the queueing system".to_owned()),

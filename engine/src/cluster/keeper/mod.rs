@@ -14,15 +14,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-pub(crate) use self::submit::BUNDLE;
 use self::watch::{LOOKS, QUESTIONS};
 use super::executor::Setting;
 use super::folder::JobFolder;
 use super::ledger::{Ledger, Place};
 use super::queue::{Queue, Seen, Submission};
-use crate::executor::{Failure, Report, Request, SendReport};
+use crate::executor::{Failure, OnCluster, Report, Request, SendReport};
 use crate::schedule::BatchId;
-use crate::usage::Asked;
 
 /// The silence after which requests are packed: all that are ready at once go into one job.
 const GATHERING: Duration = pace(250);
@@ -47,7 +45,8 @@ pub(super) enum Message {
 /// A batch that waits for its submission, or for its task.
 struct Rider {
     request: Box<Request>,
-    asked: Asked,
+    /// Taken out of the request; what it asks for may grow.
+    cluster: OnCluster,
     started: Instant,
     losses: u32,
     breaks: u32,
@@ -66,6 +65,13 @@ struct Job {
     tasks: usize,
     at_once: Option<usize>,
     watched: BTreeMap<usize, Watched>,
+}
+
+impl Job {
+    /// Returns the batches that wait for its tasks.
+    fn into_batches(self) -> impl Iterator<Item = BatchId> {
+        self.watched.into_values().flat_map(|watched| watched.riders).map(|(_, batch)| batch)
+    }
 }
 
 /// A task that is watched.
@@ -167,10 +173,10 @@ impl Keeper {
         }
     }
 
-    fn take(&mut self, request: Box<Request>) {
-        let asked = request.cluster.as_ref().expect("BUG: the request is for a cluster").asked.clone();
+    fn take(&mut self, mut request: Box<Request>) {
+        let cluster = request.cluster.take().expect("BUG: the request is for a cluster");
         let (batch, started) = (request.batch, Instant::now());
-        self.riders.insert(batch, Rider { request, asked, started, losses: 0, breaks: 0 });
+        self.riders.insert(batch, Rider { request, cluster, started, losses: 0, breaks: 0 });
         self.waiting.push(batch);
     }
 

@@ -1,27 +1,28 @@
 //! Submission: which waiting batches go together, and in which job of which earlier head they may be already.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use orchestrate_cache::fault;
 
-use super::{Job, Keeper, Watched, pace};
+use super::{Job, Keeper, Rider, Watched, pace};
+use crate::cluster::bundle::bundle;
 use crate::cluster::executor::Setting;
 use crate::cluster::folder::{Header, JobFolder};
 use crate::cluster::ledger::Place;
 use crate::cluster::outcome::Outcome;
-use crate::cluster::queue::{NotSubmitted, Submission};
+use crate::cluster::queue::{NotSubmitted, Submission, max_tasks};
+use crate::cluster::script::script;
 use crate::cluster::work::Work;
 use crate::executor::{Failure, Report};
 use crate::schedule::BatchId;
+use crate::shell::single_quoted;
 use crate::usage::Asked;
 
 /// The pause after a limit of submissions.
 const PAUSE: Duration = pace(30_000);
-/// The estimated duration of the batches that one task does in a row, and the most of them.
-pub(crate) const BUNDLE: (Duration, usize) = (Duration::from_secs(60), 200);
 /// The length of the comment of a job.
 const COMMENT_KEYS: usize = 3;
 /// The number of submissions of one job without success.
@@ -75,10 +76,9 @@ impl Keeper {
     ///
     /// One in which the stage failed is none: this run tries again. Nor is any for keys that are to be computed anew.
     fn place_of(&mut self, batch: BatchId) -> Option<Place> {
-        let request = &self.riders[&batch].request;
-        let is_forced = request.cluster.as_ref().is_some_and(|cluster| !cluster.forced.is_empty());
+        let Rider { request, cluster, .. } = &self.riders[&batch];
         let keys: Vec<_> = request.actions.iter().map(|action| action.key).collect();
-        let place = self.ledger.take(&keys).filter(|_| !is_forced)?;
+        let place = self.ledger.take(&keys).filter(|_| cluster.forced.is_empty())?;
         let has_failed = |outcome: Outcome| {
             outcome.batches.get(place.batch).is_some_and(|batch| batch.results.iter().any(Result::is_err))
         };
@@ -101,35 +101,18 @@ impl Keeper {
 
     /// Takes the batches of the next job: those that ask for the same as the first, in tasks of one or several.
     pub(super) fn next_tasks(&mut self) -> Option<(Asked, Vec<Vec<BatchId>>)> {
-        let asked = self.riders[self.waiting.first()?].asked.clone();
-        let most = self.queue.max_array().min(self.setting.cluster.max_array.unwrap_or(usize::MAX)).max(1);
-        let mut tasks: Vec<(Duration, Vec<BatchId>)> = Vec::new();
-        let mut rest = Vec::new();
-        for batch in std::mem::take(&mut self.waiting) {
-            let rider = &self.riders[&batch];
-            if rider.asked != asked {
-                rest.push(batch);
-                continue;
-            }
-            let cluster = rider.request.cluster.as_ref().expect("BUG: the request is for a cluster");
+        let asked = self.riders[self.waiting.first()?].cluster.asked.clone();
+        let same = self.waiting.iter().copied().filter(|batch| self.riders[batch].cluster.asked == asked);
+        let estimate = |batch: &BatchId| {
+            let Rider { cluster, losses, breaks, .. } = &self.riders[batch];
             // A batch that was lost goes alone: it may be what breaks the others.
-            let is_alone = rider.losses + rider.breaks > 0;
-            let estimate = cluster.estimate.filter(|_| !is_alone).unwrap_or(BUNDLE.0);
-            let fits = |(sum, members): &&mut (Duration, Vec<BatchId>)| {
-                *sum + estimate <= BUNDLE.0 && members.len() < BUNDLE.1
-            };
-            let is_full = tasks.len() >= most;
-            match tasks.last_mut().filter(fits) {
-                Some((sum, members)) => {
-                    *sum += estimate;
-                    members.push(batch);
-                }
-                None if is_full => rest.push(batch),
-                None => tasks.push((estimate, vec![batch])),
-            }
-        }
-        self.waiting = rest;
-        Some((asked, tasks.into_iter().map(|(_, members)| members).collect()))
+            cluster.estimate.filter(|_| losses + breaks == 0)
+        };
+        let mut tasks = bundle(same.map(|batch| (batch, estimate(&batch))));
+        tasks.truncate(max_tasks(&*self.queue, &self.setting.cluster));
+        let taken: HashSet<_> = tasks.iter().flatten().copied().collect();
+        self.waiting.retain(|batch| !taken.contains(batch));
+        Some((asked, tasks))
     }
 
     /// Writes the folder of a job and submits it.
@@ -139,8 +122,8 @@ impl Keeper {
         let folder = JobFolder::new(self.setting.jobs_dir.join(&name));
         self.ledger.leave_out(&folder);
         let work = |batch: &BatchId| {
-            let request = &self.riders[batch].request;
-            Work::of(request, request.cluster.as_ref().expect("BUG: the request is for a cluster"))
+            let Rider { request, cluster, .. } = &self.riders[batch];
+            Work::of(request, cluster)
         };
         let works: Vec<Vec<Work>> = tasks.iter().map(|members| members.iter().map(work).collect()).collect();
         let Setting { run, root, .. } = &self.setting;
@@ -199,13 +182,11 @@ impl Keeper {
     /// The script of a task.
     pub(super) fn script(&self, folder: &JobFolder) -> String {
         let (variable, first) = self.queue.index_variable();
-        let quoted = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', "'\\''"));
-        let program = self.setting.cluster.program.as_ref().unwrap_or(&self.setting.program);
-        let mut lines = vec!["#!/bin/sh".to_owned()];
-        lines.extend(self.setting.cluster.setup.iter().cloned());
-        let (program, folder) = (quoted(program), quoted(folder.path()));
-        lines.push(format!("exec {program} task {folder} \"${{{variable}:-{first}}}\" --first {first}"));
-        lines.join("\n") + "\n"
+        let Setting { cluster, program, .. } = &self.setting;
+        let program = cluster.program.as_ref().unwrap_or(program);
+        let [program, folder] = [program, folder.path()].map(|path| single_quoted(&path.display().to_string()));
+        let run = format!("exec {program} task {folder} \"${{{variable}:-{first}}}\" --first {first}");
+        script(cluster, &[run])
     }
 
     /// Submits a job for the first time, or again.
@@ -237,8 +218,7 @@ impl Keeper {
                 job.folder.remove();
                 self.warn(format!("a limit of submitted jobs is reached, and the rest waits: {said}"));
                 self.paused_until = Some(Instant::now() + PAUSE);
-                self.waiting
-                    .extend(job.watched.into_values().flat_map(|watched| watched.riders).map(|(_, batch)| batch));
+                self.waiting.extend(job.into_batches());
             }
             Err(NotSubmitted::Refused(said)) => {
                 let job = self.jobs.remove(position);
@@ -260,9 +240,7 @@ impl Keeper {
     pub(super) fn fail_job(&mut self, job: Job, said: &str) {
         job.folder.remove();
         let failure = Failure::NotStarted { message: format!("the queueing system refuses its job: {said}{REFUSED}") };
-        for (_, batch) in job.watched.into_values().flat_map(|watched| watched.riders) {
-            self.fail(batch, &failure);
-        }
+        job.into_batches().for_each(|batch| self.fail(batch, &failure));
     }
 
     pub(super) fn fail(&mut self, batch: BatchId, failure: &Failure) {

@@ -45,8 +45,7 @@ impl Keeper {
 
     /// Looks at all job folders, and now and then asks the queueing system.
     pub(super) fn look(&mut self) {
-        let has_asked = Instant::now() >= self.ask_at;
-        if has_asked {
+        if Instant::now() >= self.ask_at {
             self.ask();
             self.ask_interval = (self.ask_interval * 3 / 2).min(QUESTIONS.1);
             self.ask_at = Instant::now() + self.ask_interval;
@@ -114,8 +113,8 @@ impl Keeper {
             let Some(id) = &job.id else { continue };
             for (task, watched) in &mut job.watched {
                 let place = (id.clone(), *task);
-                let seen = sightings.get(&place).or_else(|| before.get(&place).filter(|seen| is_end(seen.state)));
-                let is_over = seen.is_none_or(|seen| is_end(seen.state));
+                let seen = sightings.get(&place).or_else(|| before.get(&place).filter(|seen| seen.state.is_end()));
+                let is_over = seen.is_none_or(|seen| seen.state.is_end());
                 // A site that requeues a task by itself brings it back.
                 watched.ended = watched.ended.filter(|_| is_over).or_else(|| is_over.then(Instant::now));
                 watched.seen = seen.cloned();
@@ -128,10 +127,9 @@ impl Keeper {
     fn warn_of_stuck(&mut self) {
         let of_job = |job: &Job| {
             let seen = job.watched.values().filter_map(|watched| watched.seen.as_ref());
-            let reason =
+            let mut reasons =
                 seen.filter(|seen| seen.state == State::Waiting).map(|seen| seen.reason.trim_matches(['(', ')']));
-            let reason = { reason }.find(|reason| STUCK.contains(reason))?.to_owned();
-            Some((job.id.clone()?, reason))
+            Some((job.id.clone()?, reasons.find(|reason| STUCK.contains(reason))?.to_owned()))
         };
         let stuck: Vec<_> = self.jobs.iter().filter_map(of_job).collect();
         for (id, reason) in stuck {
@@ -158,8 +156,7 @@ impl Keeper {
                     // The head died before it had submitted it.
                     let job = self.jobs.remove(position);
                     job.folder.remove();
-                    let batches = job.watched.into_values().flat_map(|watched| watched.riders);
-                    self.waiting.extend(batches.map(|(_, batch)| batch));
+                    self.waiting.extend(job.into_batches());
                 }
                 Ok(None) if job.tries >= TRIES_MAX => {
                     let job = self.jobs.remove(position);
@@ -182,10 +179,6 @@ impl Keeper {
             });
         }
     }
-}
-
-fn is_end(state: State) -> bool {
-    matches!(state, State::Ended(_))
 }
 
 /// Lists the tasks of a folder that have written an outcome.

@@ -12,9 +12,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use orchestrate_cache::native_path::NativePath;
-use orchestrate_cache::{
-    ActionKey, Checkpoints, Digest, Lease, OutputDigest, Patience, Preimage, Stamps, Store, StoreError, fault,
-};
+use orchestrate_cache::{ActionKey, Digest, Lease, OutputDigest, Patience, Preimage, Store, StoreError, fault};
 
 use crate::event::{Event, Hits, Made, Reporter, RunStarted, now_ms};
 use crate::executor::{Failure, Finished, Report, Request, Verdict};
@@ -24,6 +22,7 @@ use crate::observe::Observed;
 use crate::plan::Plan;
 use crate::publish::Publisher;
 use crate::run::action::{ActionMaker, Lost};
+use crate::run::checkpoints;
 use crate::run::elsewhere::ClusterOptions;
 use crate::run::executors::Executors;
 use crate::run::lookup::{Lookup, Lookups};
@@ -356,9 +355,10 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         let (node, key, facts) = (self.name(first), actions[0].key, stage.kind.facts());
         let log = (facts.weight == Weight::Heavy).then(|| self.teller.node_log(&node));
         let device = self.scheduler.device(&batch.grant);
-        let stamps = self.store.trust().stamps();
+        let (checkpoint_dir, checkpoint_stamp) = checkpoints::place(self.store, facts, &key);
         let cluster = self.cluster_of(first).map(|cluster| {
-            let preimages = runnable.iter().map(|id| self.pending[id].preimage.clone());
+            let take = |id: &NodeId| self.pending.get_mut(id).and_then(|pending| pending.preimage.take());
+            let preimages = runnable.iter().map(take);
             let preimages = preimages.map(|preimage| preimage.expect("it was made when the node started")).collect();
             let forced = runnable.iter().filter(|id| self.lookups.is_forced(**id)).map(|id| self.pending[id].key);
             cluster.on_cluster(self.plan, &runnable, preimages, forced.collect(), &self.durations)
@@ -371,9 +371,8 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             device: device.clone(),
             memory_limit_bytes: declared.resources.memory_bytes,
             timeout: declared.timeout_ms.map(Duration::from_millis),
-            checkpoint_dir: (facts.checkpoints && stamps != Stamps::Impossible)
-                .then(|| self.store.checkpoint_dir(&key)),
-            checkpoint_stamp: if let Stamps::With(stamp) = stamps { Some(stamp) } else { None },
+            checkpoint_dir,
+            checkpoint_stamp,
             log: log.clone(),
             log_max_bytes: self.options.log_max_bytes,
             cluster,
@@ -467,9 +466,9 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         for Recorded { id, outputs, .. } in &recorded {
             // The lease is held until the checkpoint is gone: another process may write one for the same key then.
             let Pending { key, lease: _lease, .. } = self.pending.remove(id).expect("a node that ran was pending");
-            if self.plan.stage(*id).kind.facts().checkpoints {
-                // Errors are ignored: the next collection removes checkpoints that stay.
-                let _ = Checkpoints::new(&self.store.checkpoint_dir(&key), key).remove();
+            // A task on a cluster has removed them itself, under the lease of the key.
+            if self.plan.stage(*id).kind.facts().checkpoints && self.cluster_of(*id).is_none() {
+                checkpoints::remove(self.store, &key);
             }
             assert!(self.lookups.known.learn(*id, outputs), "BUG: a result lacks an output that its stage declares");
             nodes.push((*id, key));
