@@ -14,7 +14,8 @@ use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use orchestrate_networks::cam::class_activation_map;
-use orchestrate_networks::model::{CPU, Classifier, ModelName, device, environment, pool};
+use orchestrate_networks::device::{CPU, device, environment};
+use orchestrate_networks::model::{Classifier, ModelName, pool};
 use orchestrate_stages::random::{Generator, Seed};
 use orchestrate_stages::threads::with_threads;
 

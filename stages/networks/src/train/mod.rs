@@ -18,7 +18,8 @@ use orchestrate_engine::stage::{Action, Context, Facts, FileName, Output, Port, 
 use orchestrate_stages::artifact::{Curve, ImageReader, Split, Table};
 use orchestrate_stages::typed::{Adaptor, Typed};
 
-use crate::model::{DEVICE_USE, InitialWeights, ModelCard, Weights};
+use crate::device::DEVICE_USE;
+use crate::model::{InitialWeights, ModelCard, Weights};
 use crate::training::{INIT_WEIGHTS, Init, fit};
 use task::Classification;
 
