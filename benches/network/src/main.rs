@@ -9,17 +9,21 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use burn::module::Module;
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::activation::softmax;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use orchestrate_networks::cam::class_activation_map;
-use orchestrate_networks::model::{CPU, Classifier, ModelName, device, environment, pool};
-use orchestrate_stages::random::{Generator, Seed};
+use orchestrate_networks::model::{CPU, Classifier, EncoderName, ModelName, Unet, device, environment, pool};
+use orchestrate_networks::segment::Loss;
+use orchestrate_stages::random::Seed;
 use orchestrate_stages::threads::with_threads;
 
 /// Classes, as in Cheng's data set.
 const CLASSES: usize = 3;
+/// The name of the U-Net among the models.
+const UNET: &str = "unet-vgg16";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -33,14 +37,22 @@ fn main() -> Result<()> {
     let [mode, model, size, batch, threads, steps] = arguments.as_slice() else {
         bail!("usage: orchestrate-network train|cam MODEL SIZE BATCH THREADS STEPS");
     };
-    let model = ModelName::new(model).map_err(anyhow::Error::msg)?;
     let number = |text: &str| text.parse::<usize>().with_context(|| format!("`{text}` is no number"));
     let (size, batch, steps) = (number(size)?, number(batch)?, number(steps)?);
-    let bench = Bench { model, size, batch, steps };
-    let times = match mode.as_str() {
-        "train" => with_threads(number(threads)?, || Ok(bench.train(&device(CPU)?.autodiff())))?,
-        "cam" => with_threads(number(threads)?, || Ok(bench.cam(&device(CPU)?)))?,
-        other => bail!("`{other}` is neither `train` nor `cam`"),
+    let bench = Bench { size, batch, steps };
+    let classifier = || ModelName::new(model).map_err(anyhow::Error::msg);
+    let threads = number(threads)?;
+    let times = match (mode.as_str(), model.as_str()) {
+        ("train", UNET) => with_threads(threads, || Ok(bench.train_unet(&device(CPU)?.autodiff())))?,
+        ("train", _) => {
+            let model = classifier()?;
+            with_threads(threads, || Ok(bench.train(model, &device(CPU)?.autodiff())))?
+        }
+        ("cam", _) => {
+            let model = classifier()?;
+            with_threads(threads, || Ok(bench.cam(model, &device(CPU)?)))?
+        }
+        (other, _) => bail!("`{other}` is neither `train` nor `cam`"),
     };
     for time in &times[1..] {
         println!("{time:.3}");
@@ -50,7 +62,6 @@ fn main() -> Result<()> {
 }
 
 struct Bench {
-    model: ModelName,
     size: usize,
     batch: usize,
     steps: usize,
@@ -58,28 +69,43 @@ struct Bench {
 
 impl Bench {
     /// Times a step of training, as the stage `train` does it.
-    fn train(&self, device: &Device) -> Vec<f64> {
-        let seed = Seed::new("bench", 0, &[]);
-        let mut classifier = Classifier::drawn(self.model, CLASSES, &seed, device);
-        let mut optimizer = AdamConfig::new().with_epsilon(1e-8).init();
-        let loss = CrossEntropyLossConfig::new().init(device);
+    fn train(&self, model: ModelName, device: &Device) -> Vec<f64> {
+        let seed = seed();
         let labels: Vec<i64> = (0..self.batch).map(|image| (image % CLASSES) as i64).collect();
-        let images = self.images(&mut seed.generator("images", ""));
-        self.times(|| {
+        let images = self.images(model.architecture().channels, &seed);
+        let loss = CrossEntropyLossConfig::new().init(device);
+        self.fit(Classifier::drawn(model, CLASSES, &seed, device), |classifier| {
             let logits = classifier.logits(Tensor::from_data(images.clone(), device));
-            let targets = Tensor::<1, Int>::from_data(TensorData::new(labels.clone(), [self.batch]), device);
-            let loss = loss.forward(logits, targets);
-            let gradients = GradientsParams::from_grads(loss.backward(), &classifier);
-            classifier = optimizer.step(1e-4, classifier.clone(), gradients);
+            loss.forward(logits, Tensor::from_data(TensorData::new(labels.clone(), [self.batch]), device))
+        })
+    }
+
+    /// Times a step of training of a U-Net, as the stage `segment` does it.
+    fn train_unet(&self, device: &Device) -> Vec<f64> {
+        let seed = seed();
+        let images = self.images(3, &seed);
+        let masks = Tensor::<4>::from_data(self.images(1, &seed), device).greater_elem(0.0).float();
+        self.fit(Unet::drawn(EncoderName::Vgg16, &seed, device), |unet| {
+            Loss::Dice.forward(unet.logits(Tensor::from_data(images.clone(), device)), masks.clone())
+        })
+    }
+
+    /// Times steps of Adam on the loss of a batch.
+    fn fit<M: Module>(&self, mut network: M, loss: impl Fn(&M) -> Tensor<1>) -> Vec<f64> {
+        let mut optimizer = AdamConfig::new().with_epsilon(1e-8).init();
+        self.times(|| {
+            let loss = loss(&network);
+            let gradients = GradientsParams::from_grads(loss.backward(), &network);
+            network = optimizer.step(1e-4, network.clone(), gradients);
             loss.into_scalar::<f32>()
         })
     }
 
     /// Times the maps of one batch, as the stage `cam` makes them.
-    fn cam(&self, device: &Device) -> Vec<f64> {
-        let seed = Seed::new("bench", 0, &[]);
-        let classifier = Classifier::drawn(self.model, CLASSES, &seed, device);
-        let images = self.images(&mut seed.generator("images", ""));
+    fn cam(&self, model: ModelName, device: &Device) -> Vec<f64> {
+        let seed = seed();
+        let classifier = Classifier::drawn(model, CLASSES, &seed, device);
+        let images = self.images(model.architecture().channels, &seed);
         let classes: Vec<u32> = (0..self.batch).map(|image| (image % CLASSES) as u32).collect();
         self.times(|| {
             let features = classifier.features(Tensor::from_data(images.clone(), device));
@@ -91,8 +117,9 @@ impl Bench {
     }
 
     /// Draws images `[batch, channel, size, size]`, uniform from −1 to 1.
-    fn images(&self, generator: &mut Generator) -> TensorData {
-        let shape = [self.batch, self.model.architecture().channels, self.size, self.size];
+    fn images(&self, channels: usize, seed: &Seed) -> TensorData {
+        let shape = [self.batch, channels, self.size, self.size];
+        let mut generator = seed.generator("images", "");
         let values: Vec<f32> = (0..shape.iter().product()).map(|_| (2.0 * generator.unit() - 1.0) as f32).collect();
         TensorData::new(values, shape)
     }
@@ -107,6 +134,10 @@ impl Bench {
         };
         (0..=self.steps).map(timed).collect()
     }
+}
+
+fn seed() -> Seed {
+    Seed::new("bench", 0, &[])
 }
 
 /// Reads the peak memory of the process from `/proc`.
