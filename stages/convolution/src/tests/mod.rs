@@ -1,4 +1,5 @@
 mod gradient;
+mod norm;
 mod pooling;
 mod reference;
 mod same;
