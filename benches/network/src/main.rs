@@ -11,9 +11,10 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use burn::module::Module;
 use burn::nn::loss::CrossEntropyLossConfig;
-use burn::optim::{AdamConfig, GradientsParams};
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
+use orchestrate_convolution::Adam;
 use orchestrate_networks::cam::class_activation_map;
 use orchestrate_networks::model::{CPU, Classifier, EncoderName, ModelName, Unet, device, environment, pool};
 use orchestrate_networks::segment::Loss;
@@ -92,7 +93,7 @@ impl Bench {
 
     /// Times steps of Adam on the loss of a batch.
     fn fit<M: Module>(&self, mut network: M, loss: impl Fn(&M) -> Tensor<1>) -> Vec<f64> {
-        let mut optimizer = AdamConfig::new().with_epsilon(1e-8).init();
+        let mut optimizer = ModuleOptimizer::from(Adam::new(1e-8, 0.0));
         self.times(|| {
             let loss = loss(&network);
             let gradients = GradientsParams::from_grads(loss.backward(), &network);

@@ -10,6 +10,7 @@
 //!
 //! Invariant: this crate knows no layers and no networks.
 
+mod adam;
 mod channel;
 mod forward;
 mod geometry;
@@ -22,6 +23,7 @@ mod pool;
 #[cfg(test)]
 mod tests;
 
+pub use adam::{Adam, AdamW};
 pub use norm::{After, Normalised, batch_norm, batch_norm_train};
 pub use operation::{Options, conv2d, conv2d_relu};
 pub use pool::{Windows, max_pool2d};

@@ -1,3 +1,4 @@
+mod adam;
 mod gradient;
 mod norm;
 mod pooling;
