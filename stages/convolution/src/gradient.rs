@@ -115,12 +115,27 @@ impl WithSimd for Sum<'_> {
 }
 
 /// Computes the gradient before a ReLU from that after it and the output of the ReLU.
-pub(crate) fn before_relu(gradient: &mut [f32], output: &[f32]) {
+pub(crate) fn before_relu(cpu: Cpu, gradient: &mut [f32], output: &[f32]) {
     gradient.par_chunks_mut(1 << 14).zip(output.par_chunks(1 << 14)).for_each(|(gradient, output)| {
-        gradient.iter_mut().zip(output).for_each(|(gradient, &output)| {
+        cpu.run(BeforeRelu { gradient, output });
+    });
+}
+
+/// Clears the gradients of outputs that are not above zero.
+struct BeforeRelu<'a> {
+    gradient: &'a mut [f32],
+    output: &'a [f32],
+}
+
+impl WithSimd for BeforeRelu<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        self.gradient.iter_mut().zip(self.output).for_each(|(gradient, &output)| {
             *gradient = if output > 0.0 { *gradient } else { 0.0 };
         });
-    });
+    }
 }
 
 fn chunks(pixels: Range<usize>) -> Vec<Range<usize>> {
