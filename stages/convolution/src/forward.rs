@@ -128,8 +128,9 @@ impl WithSimd for Work<'_, '_> {
                 let (channel, tap) = (depth / runs.taps(), depth % runs.taps());
                 runs.copy(tap, self.input, channel * self.geometry.plane(), row.as_flattened_mut());
             }
+            let right = &*right;
             let products = Products { tiles: tiles.as_flattened_mut(), across: TILES, first: index == 0 };
-            multiply(simd, weights, right, count, products);
+            multiply::<S, true>(simd, weights, |depth, tile| &right[depth][tile], [right.len(), count], products);
         }
         store(simd, self.geometry.units, self.finish, tiles, &mut self.block.parts);
     }
