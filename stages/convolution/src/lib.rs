@@ -12,6 +12,7 @@
 
 mod adam;
 mod channel;
+mod direct;
 mod forward;
 mod geometry;
 mod gradient;
