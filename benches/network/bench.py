@@ -14,7 +14,15 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 # Model, pixels, images in a batch, and steps of each run.
-CASES = {"tiny": (96, 32, 8), "squeezenet1_1": (224, 8, 4), "vgg16": (224, 8, 1)}
+CASES = {
+    "tiny": (96, 32, 8),
+    "squeezenet1_1": (224, 8, 4),
+    "resnet18": (224, 8, 4),
+    "vgg16": (224, 8, 1),
+    "unet-vgg16": (96, 8, 2),
+}
+# A U-Net has no class activation maps.
+ONLY_TRAINED = ["unet-vgg16"]
 
 
 def run(command):
@@ -30,7 +38,8 @@ def main(mode):
     parser = argparse.ArgumentParser(description=f"{mode} beside PyTorch")
     parser.add_argument("--program", type=Path, default=ROOT / "target" / "release" / "orchestrate-network")
     parser.add_argument("--python", default=sys.executable, help="a Python with torch and torchvision")
-    parser.add_argument("--models", nargs="+", choices=CASES, default=list(CASES), help="[default: all]")
+    models = [model for model in CASES if mode == "train" or model not in ONLY_TRAINED]
+    parser.add_argument("--models", nargs="+", choices=models, default=models, help="[default: all]")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="[default: 1 2]")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each, in turns [default: 3]")
     arguments = parser.parse_args()

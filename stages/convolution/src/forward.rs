@@ -8,6 +8,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use crate::direct::Direct;
 use crate::geometry::{Geometry, Runs};
 use crate::kernel::{COLUMNS, Cpu, DEPTH, LEFT, Left, Products, ROWS, Right, TILE, Tile, aligned, multiply, rights};
 
@@ -34,6 +35,9 @@ pub(crate) struct Finish<'a> {
 /// - returns: `[batch, unit, height, width]`
 pub(crate) fn convolve(cpu: Cpu, geometry: &Geometry, input: &[f32], weights: &[f32], finish: Finish<'_>) -> Vec<f32> {
     let output = geometry.output().expect("BUG: a convolution without an output was not refused");
+    if let Some(direct) = Direct::new(geometry, output) {
+        return direct.convolve(cpu, geometry, input, weights, finish);
+    }
     let plane = output[0] * output[1];
     let panels = geometry.units.div_ceil(ROWS);
     let (input, weights) = (&*geometry.sort(input), pack(geometry, weights));
@@ -46,7 +50,7 @@ pub(crate) fn convolve(cpu: Cpu, geometry: &Geometry, input: &[f32], weights: &[
 }
 
 /// Copies weights into the order of the multiplication: `[block of depth, panel of units]`.
-fn pack(geometry: &Geometry, weights: &[f32]) -> Vec<Left> {
+pub(crate) fn pack(geometry: &Geometry, weights: &[f32]) -> Vec<Left> {
     let (depth, panels) = (geometry.depth(), geometry.units.div_ceil(ROWS));
     let mut packed = vec![LEFT; depth.div_ceil(DEPTH) * panels];
     packed.par_iter_mut().enumerate().for_each(|(index, left)| {
@@ -128,8 +132,9 @@ impl WithSimd for Work<'_, '_> {
                 let (channel, tap) = (depth / runs.taps(), depth % runs.taps());
                 runs.copy(tap, self.input, channel * self.geometry.plane(), row.as_flattened_mut());
             }
+            let right = &*right;
             let products = Products { tiles: tiles.as_flattened_mut(), across: TILES, first: index == 0 };
-            multiply(simd, weights, right, count, products);
+            multiply::<S, true>(simd, weights, |depth, tile| &right[depth][tile], [right.len(), count], products);
         }
         store(simd, self.geometry.units, self.finish, tiles, &mut self.block.parts);
     }
@@ -137,19 +142,11 @@ impl WithSimd for Work<'_, '_> {
 
 /// Finishes the sums of a block and copies them into the output.
 #[inline(always)]
-fn store<S: Simd>(simd: S, units: usize, finish: Finish<'_>, tiles: &[[Tile; TILES]], parts: &mut [&mut [f32]]) {
-    let zero = simd.splat_f32s(0.0);
+fn store<S: Simd>(simd: S, units: usize, finishing: Finish<'_>, tiles: &[[Tile; TILES]], parts: &mut [&mut [f32]]) {
     for unit in 0..units {
-        let bias = simd.splat_f32s(finish.bias.map_or(0.0, |bias| bias[unit]));
         let mut row = [[0.0; COLUMNS]; TILES];
         for (row, tile) in row.iter_mut().zip(&tiles[unit / ROWS]) {
-            let ((row, _), (sums, _)) = (S::as_mut_simd_f32s(row), S::as_simd_f32s(&tile[unit % ROWS]));
-            for (number, &sum) in row.iter_mut().zip(sums) {
-                let sum = simd.add_f32s(sum, bias);
-                // NaN is not less than zero, so it stays.
-                let negative = simd.less_than_f32s(sum, zero);
-                *number = if finish.relu { simd.select_f32s(negative, zero, sum) } else { sum };
-            }
+            *row = finish(simd, finishing, unit, &tile[unit % ROWS]);
         }
         let mut row = row.as_flattened();
         for part in parts.iter_mut().skip(unit).step_by(units) {
@@ -158,4 +155,19 @@ fn store<S: Simd>(simd: S, units: usize, finish: Finish<'_>, tiles: &[[Tile; TIL
             row = others;
         }
     }
+}
+
+/// Adds the bias to sums of a unit, and rectifies them.
+#[inline(always)]
+pub(crate) fn finish<S: Simd>(simd: S, finish: Finish<'_>, unit: usize, sums: &Right) -> Right {
+    let (zero, bias) = (simd.splat_f32s(0.0), simd.splat_f32s(finish.bias.map_or(0.0, |bias| bias[unit])));
+    let mut numbers = [0.0; COLUMNS];
+    let ((to, _), (sums, _)) = (S::as_mut_simd_f32s(&mut numbers), S::as_simd_f32s(sums));
+    for (number, &sum) in to.iter_mut().zip(sums) {
+        let sum = simd.add_f32s(sum, bias);
+        // NaN is not less than zero, so it stays.
+        let negative = simd.less_than_f32s(sum, zero);
+        *number = if finish.relu { simd.select_f32s(negative, zero, sum) } else { sum };
+    }
+    numbers
 }

@@ -55,7 +55,7 @@ pub(crate) fn of_weight(cpu: Cpu, geometry: &Geometry, input: &[f32], gradient: 
         ..*geometry
     };
     let mut turned = rights(part.min(total.next_multiple_of(PIXELS)) * across);
-    let turned: &mut [Turned] = aligned(&mut turned).as_chunks_mut::<1>().0.as_chunks_mut().0;
+    let turned: &mut [Turned] = aligned(&mut turned).as_chunks_mut().0;
     for start in (0..total).step_by(part) {
         let pixels = start..total.min(start + part);
         let chunks = chunks(pixels);
@@ -115,12 +115,27 @@ impl WithSimd for Sum<'_> {
 }
 
 /// Computes the gradient before a ReLU from that after it and the output of the ReLU.
-pub(crate) fn before_relu(gradient: &mut [f32], output: &[f32]) {
+pub(crate) fn before_relu(cpu: Cpu, gradient: &mut [f32], output: &[f32]) {
     gradient.par_chunks_mut(1 << 14).zip(output.par_chunks(1 << 14)).for_each(|(gradient, output)| {
-        gradient.iter_mut().zip(output).for_each(|(gradient, &output)| {
+        cpu.run(BeforeRelu { gradient, output });
+    });
+}
+
+/// Clears the gradients of outputs that are not above zero.
+struct BeforeRelu<'a> {
+    gradient: &'a mut [f32],
+    output: &'a [f32],
+}
+
+impl WithSimd for BeforeRelu<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        self.gradient.iter_mut().zip(self.output).for_each(|(gradient, &output)| {
             *gradient = if output > 0.0 { *gradient } else { 0.0 };
         });
-    });
+    }
 }
 
 fn chunks(pixels: Range<usize>) -> Vec<Range<usize>> {
@@ -129,7 +144,7 @@ fn chunks(pixels: Range<usize>) -> Vec<Range<usize>> {
 }
 
 /// A panel of the output's gradient, `[pixel, unit]`.
-type Turned = [[Right; 1]; PIXELS];
+type Turned = [Right; PIXELS];
 
 /// Transposes `[unit, pixel]` to panels of `[pixel, unit]`.
 struct Turn<'a> {
@@ -157,7 +172,7 @@ impl WithSimd for Turn<'_> {
                     row.fill(0.0);
                 }
             }
-            for (pixel, numbers) in right.as_flattened_mut()[..count].iter_mut().enumerate() {
+            for (pixel, numbers) in right[..count].iter_mut().enumerate() {
                 *numbers = std::array::from_fn(|column| rows[column][pixel]);
             }
         }
@@ -194,10 +209,13 @@ impl WithSimd for Work<'_> {
                 let (channel, tap) = (depth / runs.taps(), depth % runs.taps());
                 runs.copy(tap, self.input, channel * self.geometry.plane(), &mut row[..chunk.len()]);
             }
-            for (column, right) in right.iter().enumerate() {
-                let products = Products { tiles: &mut self.tiles[column..], across: self.across, first: false };
-                multiply(simd, &self.left[..panels], &right[..chunk.len()], 1, products);
-            }
+            let (left, across) = (&self.left[..panels], self.across);
+            let even = across / 2 * 2;
+            let products = Products { tiles: &mut *self.tiles, across, first: false };
+            multiply::<S, true>(simd, left, |pixel, column| &right[column][pixel], [chunk.len(), even], products);
+            let products = Products { tiles: &mut self.tiles[even..], across, first: false };
+            let last = |pixel: usize, column: usize| &right[even + column][pixel];
+            multiply::<S, false>(simd, left, last, [chunk.len(), across - even], products);
         }
     }
 }

@@ -78,22 +78,22 @@ impl Cpu {
 /// Adds products of panels and tiles to `products`, or stores them if they are the first.
 ///
 /// - `left`: `[panel]`
-/// - `right`: `[depth, tile]`, no deeper than [`DEPTH`]; of each depth the first `count` tiles are multiplied, or one
-///   more
+/// - `right`: the columns of a depth and a tile
+/// - `sizes`: the depth, at most [`DEPTH`], and the number of tiles; with `PAIRS` one tile more may be multiplied
 /// - `products`: `[panel, tile]`, `across` tiles a panel; the last panel may have fewer
 #[inline(always)]
-pub(crate) fn multiply<S: Simd, const W: usize>(
+pub(crate) fn multiply<'a, S: Simd, const PAIRS: bool>(
     simd: S,
     left: &[Left],
-    right: &[[Right; W]],
-    count: usize,
+    right: impl Fn(usize, usize) -> &'a Right,
+    sizes: [usize; 2],
     products: Products<'_>,
 ) {
     // Sums and operands fill the registers: 32 in AVX-512, 16 in AVX2.
-    match (S::F32_LANES == COLUMNS, W > 1) {
-        (true, true) => blocks::<S, 2, 2, W>(simd, left, right, count, products),
-        (true, false) => blocks::<S, 4, 1, W>(simd, left, right, count, products),
-        (false, _) => blocks::<S, 1, 2, W>(simd, left, right, count, products),
+    match (S::F32_LANES == COLUMNS, PAIRS) {
+        (true, true) => blocks::<S, 2, 2>(simd, left, right, sizes, products),
+        (true, false) => blocks::<S, 4, 1>(simd, left, right, sizes, products),
+        (false, _) => blocks::<S, 1, 2>(simd, left, right, sizes, products),
     }
 }
 
@@ -109,41 +109,42 @@ pub(crate) struct Products<'a> {
 
 /// Processes blocks of `P` panels and `N` registers in turn, then the remaining panels one by one.
 #[inline(always)]
-fn blocks<S: Simd, const P: usize, const N: usize, const W: usize>(
+fn blocks<'a, S: Simd, const P: usize, const N: usize>(
     simd: S,
     left: &[Left],
-    right: &[[Right; W]],
-    count: usize,
+    right: impl Fn(usize, usize) -> &'a Right,
+    [depth, count]: [usize; 2],
     mut products: Products<'_>,
 ) {
     let (wide, rest) = left.as_chunks::<P>();
     for tile in (0..count).step_by(N * S::F32_LANES / COLUMNS) {
+        let right = |depth: usize, along: usize| right(depth, tile + along);
         for (index, left) in wide.iter().enumerate() {
-            block::<S, P, N, W>(simd, left, right, index * P, tile, &mut products);
+            let sums = block::<S, P, N>(simd, left, right, depth);
+            add(simd, sums, index * P, tile, &mut products);
         }
         for (index, left) in rest.iter().enumerate() {
-            block::<S, 1, N, W>(simd, std::array::from_ref(left), right, wide.len() * P + index, tile, &mut products);
+            let sums = block::<S, 1, N>(simd, std::array::from_ref(left), right, depth);
+            add(simd, sums, wide.len() * P + index, tile, &mut products);
         }
     }
 }
 
-/// Computes the products of panels from `panel` on with tiles from `tile` on.
+/// Computes the products of some panels with the columns of `N` registers.
 #[inline(always)]
-fn block<S: Simd, const P: usize, const N: usize, const W: usize>(
+fn block<'a, S: Simd, const P: usize, const N: usize>(
     simd: S,
     left: &[Left; P],
-    right: &[[Right; W]],
-    panel: usize,
-    tile: usize,
-    products: &mut Products<'_>,
-) {
-    let register = tile * COLUMNS / S::F32_LANES;
-    let fits = right.len() <= DEPTH && register + N <= W * COLUMNS / S::F32_LANES;
-    assert!(fits, "BUG: a depth or tiles that the operands do not have");
+    right: impl Fn(usize, usize) -> &'a Right,
+    depth: usize,
+) -> [[[S::f32s; N]; ROWS]; P] {
+    assert!(depth <= DEPTH, "BUG: a depth that the operands do not have");
     let mut sums = [[[simd.splat_f32s(0.0); N]; ROWS]; P];
-    for (depth, row) in (0..DEPTH).zip(right) {
-        let (registers, _) = S::as_simd_f32s(row.as_flattened());
-        let columns: [S::f32s; N] = std::array::from_fn(|index| registers[register + index]);
+    for depth in 0..depth {
+        let columns: [S::f32s; N] = std::array::from_fn(|index| {
+            let column = index * S::F32_LANES;
+            S::as_simd_f32s(right(depth, column / COLUMNS)).0[column % COLUMNS / S::F32_LANES]
+        });
         for (sums, left) in sums.iter_mut().zip(left) {
             for (sums, left) in sums.iter_mut().zip(left) {
                 let number = simd.splat_f32s(left[depth]);
@@ -153,6 +154,18 @@ fn block<S: Simd, const P: usize, const N: usize, const W: usize>(
             }
         }
     }
+    sums
+}
+
+/// Adds sums to the tiles of panels from `panel` on, from `tile` on.
+#[inline(always)]
+fn add<S: Simd, const P: usize, const N: usize>(
+    simd: S,
+    sums: [[[S::f32s; N]; ROWS]; P],
+    panel: usize,
+    tile: usize,
+    products: &mut Products<'_>,
+) {
     for (index, sums) in sums.into_iter().enumerate() {
         let tiles = &mut products.tiles[(panel + index) * products.across + tile..];
         for (row, sums) in sums.into_iter().enumerate() {

@@ -10,15 +10,21 @@
 //!
 //! Invariant: this crate knows no layers and no networks.
 
+mod adam;
+mod channel;
+mod direct;
 mod forward;
 mod geometry;
 mod gradient;
 mod kernel;
+mod norm;
 mod operation;
 mod pool;
 
 #[cfg(test)]
 mod tests;
 
+pub use adam::{Adam, AdamW};
+pub use norm::{After, Normalised, batch_norm, batch_norm_train};
 pub use operation::{Options, conv2d, conv2d_relu};
 pub use pool::{Windows, max_pool2d};

@@ -183,7 +183,7 @@ impl<const N: usize> Backward<Flex, N> for Gradient {
         if let Some(output) = output {
             let start = gradient.layout().start_offset();
             let count = numbers(&output).len();
-            gradient::before_relu(&mut gradient.storage_mut::<f32>()[start..start + count], numbers(&output));
+            gradient::before_relu(cpu, &mut gradient.storage_mut::<f32>()[start..start + count], numbers(&output));
         }
         let parent = |index: usize| ops.parents.get(index).and_then(Option::as_ref);
         if let Some(node) = parent(0) {

@@ -132,11 +132,11 @@ impl<const POSITIONS: bool> WithSimd for Plane<'_, POSITIONS> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         match (self.pooling.windows.kernel, self.pooling.windows.stride) {
-            (2, 2) => self.pool::<2, 2>(),
-            (3, 2) => self.pool::<3, 2>(),
-            _ => self.pool::<0, 0>(),
+            (2, 2) => self.pool::<S, 2, 2>(simd),
+            (3, 2) => self.pool::<S, 3, 2>(simd),
+            _ => self.pool::<S, 0, 0>(simd),
         }
     }
 }
@@ -144,29 +144,33 @@ impl<const POSITIONS: bool> WithSimd for Plane<'_, POSITIONS> {
 impl<const POSITIONS: bool> Plane<'_, POSITIONS> {
     /// Pools windows of kernel `K` and stride `S` side by side; zero for all other windows, one by one.
     #[inline(always)]
-    fn pool<const K: usize, const S: usize>(mut self) {
+    fn pool<I: Simd, const K: usize, const S: usize>(mut self, simd: I) {
         let Pooling { windows: Windows { padding, .. }, size: [height, width], output: [rows, columns], .. } =
             *self.pooling;
-        // Columns with windows inside the map.
+        let lanes = if K == 0 { 1 } else { SPAN / S };
+        // Columns with windows inside the map, S − 1 pixels further too.
         let first = if K == 0 { columns } else { padding.div_ceil(S).min(columns) };
-        let room = (width + padding).checked_sub(K).filter(|_| K > 0);
+        let room = if K == 0 { None } else { (width + padding).checked_sub(K + S - 1) };
         let end = room.map_or(first, |room| (room / S + 1).clamp(first, columns));
         for row in 0..rows {
-            let y = (row * S).checked_sub(padding).filter(|y| K > 0 && y + K <= height && end - first >= LANES);
+            let y = (row * S).checked_sub(padding).filter(|y| K > 0 && y + K <= height && end - first >= lanes);
             let Some(y) = y else {
                 (0..columns).for_each(|column| self.window(row, column));
                 continue;
             };
             (0..first).chain(end..columns).for_each(|column| self.window(row, column));
             // The last windows overlap the ones before.
-            for column in (first..end).step_by(LANES).map(|column| column.min(end - LANES)) {
+            for column in (first..end).step_by(lanes).map(|column| column.min(end - lanes)) {
                 let start = y * width + column * S - padding;
-                let lines = std::array::from_fn(|down| &self.input[start + down * width..]);
-                let (largest, taps) = side_by_side::<K, S>(lines);
+                let (largest, taps) =
+                    side_by_side::<I, K>(simd, std::array::from_fn(|down| &self.input[start + down * width..]));
                 let at = row * columns + column;
-                self.largest[at..at + LANES].copy_from_slice(&largest);
+                let place = at..at + lanes;
+                let starts = largest.iter().step_by(S.max(1));
+                self.largest[place.clone()].iter_mut().zip(starts).for_each(|(to, from)| *to = *from);
                 if POSITIONS {
-                    self.taps[at..at + LANES].copy_from_slice(&taps.map(|tap| tap as u8));
+                    let starts = taps.iter().step_by(S.max(1));
+                    self.taps[place].iter_mut().zip(starts).for_each(|(to, from)| *to = *from as u8);
                 }
             }
         }
@@ -196,23 +200,26 @@ impl<const POSITIONS: bool> Plane<'_, POSITIONS> {
     }
 }
 
-/// Windows that are computed together.
-const LANES: usize = 8;
+/// Pixels at which windows are computed together, at every one of them: neighbours are then loaded as they lie.
+const SPAN: usize = 16;
 
-/// Computes the largest numbers of windows side by side inside the map, and their positions.
+/// Computes the largest numbers of windows that start at each of [`SPAN`] pixels inside the map, and their positions.
 ///
 /// - `lines`: rows of the map, from the start of the first window
 #[inline(always)]
-fn side_by_side<const K: usize, const S: usize>(lines: [&[f32]; K]) -> ([f32; LANES], [u32; LANES]) {
-    let (mut largest, mut taps) = ([f32::NEG_INFINITY; LANES], [0; LANES]);
+fn side_by_side<S: Simd, const K: usize>(simd: S, lines: [&[f32]; K]) -> ([f32; SPAN], [u32; SPAN]) {
+    let (mut largest, mut taps) = ([f32::NEG_INFINITY; SPAN], [0; SPAN]);
+    let (best, _) = S::as_mut_simd_f32s(&mut largest);
+    let (places, _) = S::as_mut_simd_u32s(&mut taps);
     for (down, line) in lines.into_iter().enumerate() {
-        let line = &line[..(LANES - 1) * S + K];
         for along in 0..K {
-            for lane in 0..LANES {
-                let number = line[lane * S + along];
-                let larger = (number > largest[lane]) | number.is_nan();
-                largest[lane] = if larger { number } else { largest[lane] };
-                taps[lane] = if larger { (down * K + along) as u32 } else { taps[lane] };
+            let (numbers, _) = S::as_simd_f32s(&line[along..along + SPAN]);
+            let tap = simd.splat_u32s((down * K + along) as u32);
+            for ((best, place), &number) in best.iter_mut().zip(places.iter_mut()).zip(numbers) {
+                let is_number = simd.equal_f32s(number, number);
+                let larger = simd.or_m32s(simd.greater_than_f32s(number, *best), simd.not_m32s(is_number));
+                *best = simd.select_f32s(larger, number, *best);
+                *place = simd.select_u32s(larger, tap, *place);
             }
         }
     }

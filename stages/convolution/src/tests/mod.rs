@@ -1,4 +1,6 @@
+mod adam;
 mod gradient;
+mod norm;
 mod pooling;
 mod reference;
 mod same;

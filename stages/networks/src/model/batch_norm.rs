@@ -1,11 +1,11 @@
 //! Batch normalisation. Source: Ioffe and Szegedy 2015, arXiv 1502.03167, with PyTorch's names and constants.
 //!
 //! Burn's own layer updates the running variance by the biased variance of a batch, PyTorch by the unbiased one. Burn's
-//! also shows other modules a running value that is one batch old. So this layer is our own, on Burn's operations.
+//! also shows other modules a running value that is one batch old. So this layer is our own.
 
 use burn::module::{Flag, Initializer, Module, Param, RunningState};
-use burn::tensor::module::{batch_norm, batch_norm_train};
 use burn::tensor::{Device, Tensor};
+use orchestrate_convolution::{After, batch_norm, batch_norm_train};
 
 /// Added to variances, so that none is 0.
 const EPSILON: f64 = 1e-5;
@@ -41,12 +41,27 @@ impl BatchNorm {
 
     /// `[batch, channel, height, width]` to the same shape.
     pub(super) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let (weight, bias) = (self.weight.val(), self.bias.val());
+        self.forward_then(input, After::default())
+    }
+
+    /// [`Self::forward`] followed by a ReLU, in one pass.
+    pub(super) fn forward_relu(&self, input: Tensor<4>) -> Tensor<4> {
+        self.forward_then(input, After { relu: true, ..After::default() })
+    }
+
+    /// [`Self::forward`] followed by the sum with another map and a ReLU, in one pass.
+    pub(super) fn forward_add_relu(&self, input: Tensor<4>, added: Tensor<4>) -> Tensor<4> {
+        self.forward_then(input, After { added: Some(added), relu: true })
+    }
+
+    fn forward_then(&self, input: Tensor<4>, after: After) -> Tensor<4> {
+        let parameters = [self.weight.val(), self.bias.val()];
         if !(input.device().is_autodiff() && self.training.is_enabled()) {
-            return batch_norm(input, weight, bias, self.running_mean.value(), self.running_var.value(), EPSILON);
+            let statistics = [self.running_mean.value(), self.running_var.value()];
+            return batch_norm(input, parameters, statistics, EPSILON, after);
         }
         let [batch, _, height, width] = input.dims();
-        let normalised = batch_norm_train(input, weight, bias, EPSILON);
+        let normalised = batch_norm_train(input, parameters, EPSILON, after);
         let count = (batch * height * width) as f64;
         // One value per channel has no variance, so it says nothing about other images.
         if count > 1.0 {

@@ -2,7 +2,6 @@
 
 use burn::module::Module;
 use burn::nn::pool::{AvgPool2d, AvgPool2dConfig};
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use super::architecture::{Architecture, IMAGE_NET};
@@ -94,11 +93,11 @@ impl DenseNet {
     pub(super) fn forward(&self, images: Tensor<4>) -> Tensor<4> {
         let layers = &self.features;
         let dense = |block: &[DenseLayer], map: Tensor<4>| block.iter().fold(map, |map, layer| layer.forward(map));
-        let map = layers.pool0.forward(relu(layers.norm0.forward(layers.conv0.forward(images))));
+        let map = layers.pool0.forward(layers.norm0.forward_relu(layers.conv0.forward(images)));
         let map = layers.transition1.forward(dense(&layers.denseblock1, map));
         let map = layers.transition2.forward(dense(&layers.denseblock2, map));
         let map = layers.transition3.forward(dense(&layers.denseblock3, map));
-        relu(layers.norm5.forward(dense(&layers.denseblock4, map)))
+        layers.norm5.forward_relu(dense(&layers.denseblock4, map))
     }
 }
 
@@ -114,8 +113,8 @@ impl DenseLayer {
 
     /// Appends [`GROWTH`] channels to the input.
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let map = self.conv1.forward(relu(self.norm1.forward(input.clone())));
-        let map = self.conv2.forward(relu(self.norm2.forward(map)));
+        let map = self.conv1.forward(self.norm1.forward_relu(input.clone()));
+        let map = self.conv2.forward(self.norm2.forward_relu(map));
         Tensor::cat(vec![input, map], 1)
     }
 }
@@ -130,6 +129,6 @@ impl Transition {
     }
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        self.pool.forward(self.conv.forward(relu(self.norm.forward(input))))
+        self.pool.forward(self.conv.forward(self.norm.forward_relu(input)))
     }
 }

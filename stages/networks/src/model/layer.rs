@@ -33,12 +33,13 @@ impl Layer {
     }
 }
 
-/// Applies one layer after the other; a ReLU after a convolution is computed in the same pass.
+/// Applies one layer after the other; a ReLU after a convolution or a normalisation is computed in the same pass.
 pub(super) fn forward(mut layers: &[Layer], mut map: Tensor<4>) -> Tensor<4> {
     loop {
         (map, layers) = match layers {
             [] => return map,
             [Layer::Conv(conv), Layer::Relu(_), rest @ ..] => (conv.forward_relu(map), rest),
+            [Layer::Norm(norm), Layer::Relu(_), rest @ ..] => (norm.forward_relu(map), rest),
             [layer, rest @ ..] => (layer.forward(map), rest),
         };
     }

@@ -3,7 +3,6 @@
 //! As in torchvision, a bottleneck has its stride in the 3×3 convolution ("v1.5").
 
 use burn::module::Module;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use super::architecture::{Architecture, IMAGE_NET};
@@ -96,7 +95,7 @@ impl ResNet {
     ///   1⁄32 of the size, rounded up
     pub(super) fn maps(&self, images: Tensor<4>) -> [Tensor<4>; 5] {
         let run = |blocks: &[Block], map: &Tensor<4>| blocks.iter().fold(map.clone(), |map, block| block.forward(map));
-        let stem = relu(self.bn1.forward(self.conv1.forward(images)));
+        let stem = self.bn1.forward_relu(self.conv1.forward(images));
         let map1 = run(&self.layer1, &self.maxpool.forward(stem.clone()));
         let map2 = run(&self.layer2, &map1);
         let map3 = run(&self.layer3, &map2);
@@ -130,11 +129,11 @@ impl Block {
     }
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let map = relu(self.bn1.forward(self.conv1.forward(input.clone())));
-        let mut map = self.bn2.forward(self.conv2.forward(map));
-        if let (Some(conv), Some(norm)) = (&self.conv3, &self.bn3) {
-            map = norm.forward(conv.forward(relu(map)));
-        }
-        relu(map + layer::forward(&self.downsample, input))
+        let map = self.conv2.forward(self.bn1.forward_relu(self.conv1.forward(input.clone())));
+        let (map, last) = match (&self.conv3, &self.bn3) {
+            (Some(conv), Some(norm)) => (conv.forward(self.bn2.forward_relu(map)), norm),
+            _ => (map, &self.bn2),
+        };
+        last.forward_add_relu(map, layer::forward(&self.downsample, input))
     }
 }

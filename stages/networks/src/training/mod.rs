@@ -8,7 +8,7 @@ pub(crate) mod checkpoint;
 mod fit;
 mod fold;
 mod loader;
-mod optimizer;
+pub(crate) mod optimizer;
 mod pretrained;
 mod recipe;
 mod schedule;

@@ -2,7 +2,8 @@
 
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamConfig, AdamWConfig, ModuleOptimizer, SgdConfig};
+use burn::optim::{ModuleOptimizer, SgdConfig};
+use orchestrate_convolution::{Adam, AdamW};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,13 +24,13 @@ pub enum OptimizerKind {
 }
 
 /// Returns an optimiser before its first step; only SGD uses `momentum`.
-pub(super) fn optimizer(kind: OptimizerKind, weight_decay: f64, momentum: f64) -> ModuleOptimizer {
+pub(crate) fn optimizer(kind: OptimizerKind, weight_decay: f64, momentum: f64) -> ModuleOptimizer {
     let decay = weight_decay as f32;
-    let penalty = (decay > 0.0).then(|| WeightDecayConfig::new(decay));
     match kind {
-        OptimizerKind::Adam => AdamConfig::new().with_epsilon(EPSILON).with_weight_decay(penalty).init(),
-        OptimizerKind::AdamW => AdamWConfig::new().with_epsilon(EPSILON).with_weight_decay(decay).init(),
+        OptimizerKind::Adam => Adam::new(EPSILON, decay).into(),
+        OptimizerKind::AdamW => AdamW::new(EPSILON, decay).into(),
         OptimizerKind::Sgd => {
+            let penalty = (decay > 0.0).then(|| WeightDecayConfig::new(decay));
             let momentum = MomentumConfig::new().with_momentum(momentum).with_dampening(0.0);
             SgdConfig::new().with_weight_decay(penalty).with_momentum(Some(momentum)).init()
         }
