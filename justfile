@@ -59,6 +59,10 @@ bench-cluster *arguments:
     cargo build --release --workspace --bin orchestrate
     python3 benches/cluster/bench.py {{ arguments }}
 
+# Runs the tests of GPU code on drivers in software; see CONTRIBUTING.md.
+gpu:
+    cargo test --profile gpu --features wgpu --test gpu
+
 # Runs the stories of tests/cluster; they start clusters of Slurm and Grid Engine where these are installed.
 cluster:
     cargo test --release --workspace --test cluster -- --test-threads 8

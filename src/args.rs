@@ -9,6 +9,7 @@ use orchestrate_engine::resources::parse_duration;
 use crate::command::attach::AttachArgs;
 use crate::command::cancel::CancelArgs;
 use crate::command::cluster::OnArgs;
+use crate::command::devices::DevicesArgs;
 use crate::command::diff::DiffArgs;
 use crate::command::graph::GraphArgs;
 use crate::command::guessed::ColumnArgs;
@@ -90,6 +91,8 @@ Examples:
     Data(DataCommand),
     /// Describe the kinds of stages: params, inputs, outputs and their columns
     Kinds(KindsArgs),
+    /// List the devices for networks: the CPU and GPUs, with drivers, memory and precisions
+    Devices(DevicesArgs),
     /// Print the form of a spec as JSON Schema, for editors
     Schema(SchemaArgs),
     /// Print the script that completes commands, specs, stages and nodes in a shell
@@ -252,7 +255,7 @@ pub(crate) struct HowArgs {
     /// CPU threads to use [default: all cores]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) jobs: Option<u16>,
-    /// The device for networks: auto (GPUs if there are any), cpu, cuda (all GPUs), or one such as cuda:1
+    /// The device for networks: auto (GPUs if there are any), cpu, cuda or wgpu (all GPUs of it), or some: cuda:1
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     pub(crate) device: DeviceChoice,
     /// Stop at the first failed node

@@ -88,6 +88,7 @@ pub fn main(kinds: Kinds) -> ExitCode {
         Command::Data(DataCommand::BrainTumor(args)) => command::data::brain_tumor(args),
         Command::Data(DataCommand::Check(args)) => command::data_check::run(kinds, &args),
         Command::Kinds(args) => command::kinds::kinds(kinds, &args),
+        Command::Devices(args) => command::devices::devices(&args),
         Command::Schema(args) => command::schema::schema(kinds, &args),
         Command::Completions(args) => complete::script(&args),
         Command::Man(args) => command::man::man(&args),

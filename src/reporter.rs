@@ -97,6 +97,10 @@ pub(crate) fn problem(event: &Event) -> Option<String> {
             let job = if job.is_empty() { "that is looked for" } else { job };
             format!("{word:>9}  job {job}: {}", terminal::count(*tasks, "task"))
         }
+        Event::DevicesFound { devices } if devices.is_empty() => "device: cpu, as no GPU was found".to_owned(),
+        Event::DevicesFound { devices } => {
+            format!("device: {}; --device cpu keeps all on the CPU", devices.join(", "))
+        }
         Event::RunStopping => {
             "stopping: nodes that run here get a few seconds; press Ctrl-C again to stop at once".to_owned()
         }

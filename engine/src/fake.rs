@@ -16,6 +16,11 @@ use crate::stage::{
 
 pub(crate) static KINDS: [&dyn Stage; 8] = [&DATASET, &SPLIT, &TRAIN, &THRESHOLD, &SCORE, &TABLE, &CLASSIFY, &NEEDY];
 
+/// Refuses `cuda:9` alone, which no test computes on.
+fn refuses(_params: &serde_json::Value, devices: &[String]) -> Option<String> {
+    devices.iter().any(|name| name == "cuda:9").then(|| "cuda:9 is broken".to_owned())
+}
+
 static DATASET: Fake = fake::<DatasetParams>(Facts { outputs: &["images", "labels", "masks"], ..facts("dataset") });
 static SPLIT: Fake =
     fake::<SplitParams>(Facts { ports: &[Port::one("labels")], outputs: &["split"], ..facts("split") });
@@ -23,7 +28,7 @@ static TRAIN: Fake = fake::<TrainParams>(Facts {
     ports: &[Port::one("images"), Port::one("split")],
     outputs: &["cams"],
     weight: Weight::Heavy,
-    device: Some(DeviceUse { environment: |_| Vec::new(), describe: str::to_owned }),
+    device: Some(DeviceUse { environment: |_| Vec::new(), describe: str::to_owned, driver: |_| None, refuses }),
     ..facts("train")
 });
 static THRESHOLD: Fake = fake::<ThresholdParams>(Facts {

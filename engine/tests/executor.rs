@@ -24,7 +24,7 @@ use tempfile::TempDir;
 
 static FAKE: Fake = Fake;
 static FACTS: Facts = Facts {
-    device: Some(DeviceUse { environment, describe }),
+    device: Some(DeviceUse { environment, describe, driver, refuses: |_, _| None }),
     ..Facts::new("fake", 1, "Does what its param `do` says.")
 };
 const KINDS: &[&dyn Stage] = &[&FAKE];
@@ -53,6 +53,10 @@ impl Stage for Fake {
             .map(|action| act(context, action).map(|bytes| vec![Output::file("out", "out.txt", bytes)]))
             .collect()
     }
+}
+
+fn driver(device: &str) -> Option<String> {
+    (device != "cpu").then(|| format!("{device} (driver 1.2)"))
 }
 
 fn environment(device: &str) -> Vec<(&'static str, String)> {
@@ -455,6 +459,10 @@ fn worker_that_dies_costs_its_batch_and_each_end_has_its_failure() {
     let bench = Bench::new();
     let failure = only_failure(bench.in_worker("abort", ""));
     assert!(matches!(&failure, Failure::Killed { signal, .. } if signal == "SIGABRT"), "{failure}");
+    bench.processes.start(Request { device: "cuda:1".to_owned(), ..bench.request(1, [("abort", "")]) });
+    let said = only_failure(bench.finish().1).to_string();
+    let on = "the worker was killed by SIGABRT while it computed on cuda:1 (driver 1.2); the driver may be to blame";
+    assert!(said.starts_with(on), "{said}");
     let failure = only_failure(bench.in_worker("exit", ""));
     assert!(failure.to_string().starts_with("the worker ended without a result (exit status: 7)"), "{failure}");
     let failure = only_failure(bench.in_worker("kill itself", ""));

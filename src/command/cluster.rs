@@ -10,7 +10,7 @@ use orchestrate_engine::cluster::Leave;
 use orchestrate_engine::plan::Plan;
 use orchestrate_engine::run::ClusterOptions;
 use orchestrate_engine::spec::{self, Cluster, ClusterKind};
-use orchestrate_networks::model;
+use orchestrate_networks::device::GPU_SUPPORT;
 
 use crate::Kinds;
 use crate::device::DeviceChoice;
@@ -68,12 +68,12 @@ impl OnArgs {
     }
 
     /// Returns the cluster as a run needs it.
-    pub(crate) fn options(&self, root: &Path, device: DeviceChoice) -> anyhow::Result<Option<ClusterOptions>> {
+    pub(crate) fn options(&self, root: &Path, device: &DeviceChoice) -> anyhow::Result<Option<ClusterOptions>> {
         let Some(cluster) = self.cluster(root)? else { return Ok(None) };
         Ok(Some(ClusterOptions {
             cluster,
             all: self.all,
-            gpus: model::GPU_SUPPORT && device != DeviceChoice::Cpu,
+            gpus: GPU_SUPPORT && *device != DeviceChoice::Cpu,
             program: this_program()?,
             is_to_cancel: is_to_cancel(),
         }))

@@ -5,6 +5,7 @@ pub(crate) mod cancel;
 pub(crate) mod cluster;
 pub(crate) mod data;
 pub(crate) mod data_check;
+pub(crate) mod devices;
 pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod export;

@@ -32,7 +32,7 @@ pub(crate) fn plan(kinds: Kinds, args: PlanArgs) -> anyhow::Result<Outcome> {
     let selection = study::selection(&plan, &args.select)?;
     let forced: HashSet<_> = study::select(&plan, &args.select.force)?.into_iter().collect();
     args.on.warn(&plan, kinds)?;
-    let cluster = args.on.options(&plan.spec.root, DeviceChoice::Auto)?;
+    let cluster = args.on.options(&plan.spec.root, &DeviceChoice::Auto)?;
     let study = Study::open(plan, &store, Access::ReadOnly)?;
     publish::check_folders(&study.plan, &study.store, |id| selection.contains(id))?;
     let answers = study.survey(&forced);

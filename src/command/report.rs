@@ -16,6 +16,7 @@ use orchestrate_stages::pages::report::provenance::{self, NodeSource, Provenance
 
 use super::graph::{Drawing, alternative, inline_svg};
 use super::recorded::Recorded;
+use super::show::device_of;
 use super::study::{Study, set_arguments};
 use super::subject::Subject;
 use crate::Kinds;
@@ -163,8 +164,9 @@ fn facts(study: &Study, key: &ActionKey) -> anyhow::Result<Vec<(String, String)>
     let result = study.store.recorded(key).context("the result of the report cannot be read")?;
     add("made by run", result.run.clone());
     let records = result.run.parse().ok().and_then(|run| study.history().events(&run).ok());
-    for record in records.unwrap_or_default() {
-        match record.event {
+    let records = records.unwrap_or_default();
+    for record in &records {
+        match &record.event {
             Event::RunStarted(started) => {
                 if started.spec != spec.path {
                     add("spec of that run", shown(&started.spec));
@@ -174,11 +176,12 @@ fn facts(study: &Study, key: &ActionKey) -> anyhow::Result<Vec<(String, String)>
                     let overrides = Some(started.overrides.join(", ")).filter(|text| !text.is_empty());
                     add("overrides of that run", overrides.unwrap_or_else(none));
                 }
-                add("device and threads", format!("{}, {}", started.device, started.jobs));
-                add("orchestrate", started.version);
+                let device = device_of(&started.device, &records);
+                add("device and threads", format!("{device}, {}", started.jobs));
+                add("orchestrate", started.version.clone());
             }
             Event::RunFinished { counts, elapsed_ms, .. } => {
-                let took = terminal::duration(elapsed_ms);
+                let took = terminal::duration(*elapsed_ms);
                 add("that run", format!("{took}: {} hit, {} ran, {} failed", counts.hit, counts.ran, counts.failed));
             }
             _ => {}

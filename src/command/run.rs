@@ -15,7 +15,7 @@ use orchestrate_engine::event::{Counts, Reporter};
 use orchestrate_engine::executor::WorkerCommand;
 use orchestrate_engine::node::NodeId;
 use orchestrate_engine::plan::Plan;
-use orchestrate_engine::run::{self, Invocation, NodeFailure, RunError, RunOptions, Selection, Stop, Summary};
+use orchestrate_engine::run::{self, Devices, Invocation, NodeFailure, RunError, RunOptions, Selection, Stop, Summary};
 use orchestrate_engine::spec::{self, StoreLimits, grid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -24,7 +24,6 @@ use super::study::{self, Study};
 use super::{gc, pilot, pin, remote, tables};
 use crate::Kinds;
 use crate::args::{HowArgs, RunArgs};
-use crate::device::Devices;
 use crate::efficiency;
 use crate::estimate::Estimate;
 use crate::outcome::{Outcome, sentence};
@@ -126,15 +125,12 @@ pub(super) fn execute(
     let RunRequest { study, selection, forced, devices } = request;
     // Read before anything runs, as the file may have errors.
     let limits = StoreLimits::of_store(study.store.dir(), Some(&study.plan.spec.root))?;
-    if let Some(notice) = &devices.notice {
-        terminal::complain(&format!("{notice}\n"));
-    }
     let worker = WorkerCommand::this_program(["worker"]);
     let stop = Stop::default();
     let mut efficiency = Efficiency::default();
     let options = RunOptions {
         jobs: how.jobs.map(usize::from),
-        devices: devices.names.clone(),
+        devices: devices.clone(),
         fail_fast: how.fail_fast,
         forced: forced.clone(),
         worker,
@@ -144,7 +140,7 @@ pub(super) fn execute(
         find_tables: Some(tables::find),
         invocation: Invocation { arguments: arguments(), working_dir: std::env::current_dir().unwrap_or_default() },
         remote: study.remote.as_ref().map(|settings| Arc::new(remote::of(settings, &stop.flag()))),
-        cluster: how.on.options(&study.plan.spec.root, how.device)?,
+        cluster: how.on.options(&study.plan.spec.root, &how.device)?,
     };
     stop_on_signals(&stop)?;
     if let Some(deadline) = how.deadline {

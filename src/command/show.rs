@@ -94,7 +94,7 @@ pub(crate) fn show(kinds: Kinds, args: &ShowArgs) -> anyhow::Result<Outcome> {
             _ => None,
         })
         .collect();
-    line("device", if used.is_empty() { started.device.clone() } else { used.join(", ") });
+    line("device", if used.is_empty() { device_of(&started.device, &events) } else { used.join(", ") });
     let jobs: Vec<_> = events.iter().filter_map(|event| job(&event.event)).collect();
     if !jobs.is_empty() {
         line("jobs", jobs.join(", "));
@@ -235,6 +235,16 @@ fn listed_hits(
         of(stage, &|tally| tally.hit += 1);
     }
     plan.stages.iter().map(|stage| stage.name.clone()).collect()
+}
+
+/// Returns the devices of a run, given those that were known at its start.
+pub(super) fn device_of(started: &str, events: &[TimedEvent]) -> String {
+    let found = events.iter().find_map(|event| match &event.event {
+        Event::DevicesFound { devices } if devices.is_empty() => Some("cpu".to_owned()),
+        Event::DevicesFound { devices } => Some(devices.join(",")),
+        _ => None,
+    });
+    found.unwrap_or_else(|| started.to_owned())
 }
 
 /// Writes failures, retries and warnings; equal ones once, with their count.

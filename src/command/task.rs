@@ -9,12 +9,13 @@ use orchestrate_engine::cluster::{JobFolder, Site, run_task};
 use orchestrate_engine::executor::WorkerCommand;
 use orchestrate_engine::run::Stop;
 use orchestrate_engine::spec::ProjectStore;
-use orchestrate_networks::model;
+use orchestrate_networks::device::Backend;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag;
 
 use super::study;
 use crate::Kinds;
+use crate::device::automatic;
 use crate::outcome::Outcome;
 
 /// Run one task of a job (started by the queueing system of a cluster)
@@ -46,7 +47,7 @@ pub(crate) fn task(kinds: Kinds, args: &TaskArgs) -> anyhow::Result<Outcome> {
     let site = Site {
         kinds,
         worker: WorkerCommand::this_program(["worker"]),
-        gpus: model::gpus,
+        gpus: || automatic(Backend::gpus),
         gpus_given: variable(["CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS"]).map(|list| list.split(',').count()),
         cpus_given: cpus_given(),
         memory_given: variable(["SLURM_MEM_PER_NODE"]).and_then(|text| text.parse::<u64>().ok()).map(|mib| mib << 20),

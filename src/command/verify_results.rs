@@ -17,6 +17,7 @@ use orchestrate_engine::runlog::History;
 use orchestrate_engine::spec;
 use orchestrate_stages::artifact::{Moved, moved};
 use orchestrate_stages::pages::report;
+use serde_json::json;
 
 use super::run::{RunRequest, closing, execute, outcome, progress};
 use super::side::Side;
@@ -50,6 +51,9 @@ pub(crate) struct VerifyResultsArgs {
     /// The largest difference that is allowed, relative to numbers above 1
     #[arg(long, value_name = "T", default_value_t = 0.0, value_parser = tolerance)]
     tolerance: f64,
+    /// One JSON object a stage and line, with all columns that moved, instead of text
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     pub(crate) how: HowArgs,
     #[command(flatten)]
@@ -87,7 +91,12 @@ pub(crate) fn verify_results(kinds: Kinds, args: &VerifyResultsArgs) -> anyhow::
         }
         let stages = compare(&side, &request.study, summary)?;
         let is_well = stages.iter().all(|stage| !stage.is_beyond(args.tolerance));
-        let said = terminal::say(&shown(&stages, args.tolerance));
+        let said = match args.json {
+            true => {
+                terminal::say_as_is(&stages.iter().map(|stage| format!("{}\n", json_line(stage))).collect::<String>())
+            }
+            false => terminal::say(&shown(&stages, args.tolerance)),
+        };
         (if is_well { Outcome::Done } else { Outcome::Failed }).after_saying(said)
     })
 }
@@ -213,6 +222,20 @@ fn add(differences: &mut BTreeMap<String, Moved>, name: String, found: Moved) {
             known.largest = known.largest.zip(found.largest).map(|(a, b)| a.max(b));
         }
     }
+}
+
+fn json_line(stage: &Stage) -> serde_json::Value {
+    let column = |(name, moved): (&String, &Moved)| json!({ "name": name, "moved": moved.count, "of": moved.of, "largest": moved.largest });
+    let file = |(name, (nodes, _)): (&String, &(usize, bool))| json!({ "name": name, "nodes": nodes });
+    json!({
+        "stage": stage.name,
+        "same": stage.same,
+        "moved": stage.moved,
+        "lost": stage.lost,
+        "unrecorded": stage.unrecorded,
+        "columns": stage.differences.iter().map(column).collect::<Vec<_>>(),
+        "other_bytes": stage.other_bytes.iter().map(file).collect::<Vec<_>>(),
+    })
 }
 
 /// Writes a line a stage, with the differences below it.

@@ -2,16 +2,19 @@
 //!
 //! `CUDA_VISIBLE_DEVICES` limits a worker to the GPUs of its node: no library in it can take memory of another GPU,
 //! and "the default GPU" is the right one. If this program was itself started with some of the GPUs, as under Slurm,
-//! `cuda:0` is the first of those.
+//! `cuda:0` is the first of those. Nothing hides GPUs of wgpu (`wgpu:0`) from a process.
 
 use std::fs;
 
 /// The variable with CUDA's list of the GPUs that a process sees.
 pub const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
 
-/// The value of [`VISIBLE`] for a process with a `device` such as `cuda:1` or `cuda:0,cuda:1`; empty for `cpu`.
-pub fn visible_to(device: &str) -> String {
-    visible(device, std::env::var(VISIBLE).ok().as_deref())
+/// The value of [`VISIBLE`] for a process with a `device` such as `cuda:1` or `cuda:0,cuda:1`; empty for `cpu`. for
+/// GPUs of wgpu, whose place in CUDA's list is not known, that of this process, or `None`.
+pub fn visible_to(device: &str) -> Option<String> {
+    let own = std::env::var(VISIBLE).ok();
+    let is_of_wgpu = device.split(',').any(|name| name.starts_with("wgpu:"));
+    if is_of_wgpu { own } else { Some(visible(device, own.as_deref())) }
 }
 
 fn visible(device: &str, own: Option<&str>) -> String {
@@ -45,6 +48,12 @@ mod tests {
         assert_eq!(visible("cuda:1", None), "1");
         assert_eq!(visible("cuda:0,cuda:2", None), "0,2");
         assert_eq!(visible("cpu", None), "");
+    }
+
+    #[test]
+    fn a_process_on_a_gpu_of_wgpu_sees_the_gpus_of_cuda_that_this_one_sees() {
+        assert_eq!(visible_to("wgpu:0"), std::env::var(VISIBLE).ok());
+        assert_eq!(visible_to("wgpu:0,wgpu:1"), std::env::var(VISIBLE).ok());
     }
 
     #[test]

@@ -155,6 +155,11 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         asked: Option<Asked>,
     },
+    /// The devices that the run may use were found, as none were given.
+    DevicesFound {
+        /// Their names; none for the CPU.
+        devices: Vec<String>,
+    },
     /// A worker told which device it computed on; once a device.
     DeviceUsed {
         /// Its name, make and driver.
@@ -215,7 +220,7 @@ pub struct RunStarted {
     /// CPU threads that the run may use.
     pub jobs: usize,
     /// The devices that the run may use, with commas between them, for example `cuda:0,cuda:1`; `cpu` if there are
-    /// none.
+    /// none; `auto` if they are found once a node runs.
     pub device: String,
     /// Version of orchestrate.
     pub version: String,

@@ -21,10 +21,13 @@ pub enum Failure {
         message: String,
     },
     /// A signal ended the worker, other than one that the run sent.
-    #[error("the worker was killed by {signal}{}{}", advice(stderr), tail(stderr))]
+    #[error("the worker was killed by {signal}{}{}{}", on(driver), advice(stderr), tail(stderr))]
     Killed {
         /// Name of the signal, `SIGSEGV` for example.
         signal: String,
+        /// The device that it computed on with its driver, which may be to blame; `None` for the CPU.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        driver: Option<String>,
         /// The last lines that the worker printed.
         stderr: String,
     },
@@ -144,6 +147,12 @@ fn advice(message: &str) -> &'static str {
     } else {
         ""
     }
+}
+
+fn on(driver: &Option<String>) -> String {
+    let on =
+        |driver| format!(" while it computed on {driver}; the driver may be to blame: try another, or --device cpu");
+    driver.as_ref().map(on).unwrap_or_default()
 }
 
 fn tail(stderr: &str) -> String {

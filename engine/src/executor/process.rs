@@ -317,8 +317,13 @@ fn failure(request: &Request, ended_by: Option<EndedBy>, status: Option<ExitStat
             Failure::OutOfMemory { limit_bytes: request.memory_limit_bytes, stderr }
         }
         Some((_, Ok(Signal::SIGKILL))) => Failure::OutOfMemory { limit_bytes: None, stderr },
-        Some((_, Ok(signal))) => Failure::Killed { signal: signal.as_str().to_owned(), stderr },
-        Some((number, Err(_))) => Failure::Killed { signal: format!("signal {number}"), stderr },
+        Some((number, known)) => {
+            let signal = known.map_or_else(|_| format!("signal {number}"), |signal| signal.as_str().to_owned());
+            // A process that a driver brought down may have left it in a state in which it cannot be asked.
+            let driver = request.stage.facts().device.map(|device| device.driver);
+            let ask = |driver: fn(&str) -> Option<String>| panic::catch(Print::Never, || driver(&request.device)).ok();
+            Failure::Killed { signal, driver: driver.and_then(ask).flatten(), stderr }
+        }
         None => {
             let status = status.map_or("its status is unknown".to_owned(), |status| status.to_string());
             Failure::NoResult { status, stderr }

@@ -20,8 +20,8 @@ use crate::publish::MergeTables;
 pub struct RunOptions {
     /// CPU threads; all cores if `None`.
     pub jobs: Option<usize>,
-    /// Names of the accelerator devices that it may use, for example `cuda:0`; without any it computes on the CPU.
-    pub devices: Vec<String>,
+    /// The accelerator devices that it may use.
+    pub devices: Devices,
     /// True if the first failure stops the run.
     pub fail_fast: bool,
     /// Nodes that run even if the store has their results.
@@ -42,6 +42,16 @@ pub struct RunOptions {
     pub remote: Option<Arc<Remote>>,
     /// The cluster on which heavy nodes run; without one they run on this machine.
     pub cluster: Option<ClusterOptions>,
+}
+
+/// The accelerator devices that a run may use. Without any it computes on the CPU.
+#[derive(Clone, Debug)]
+pub enum Devices {
+    /// Those of these names, for example `cuda:0`.
+    Given(Vec<String>),
+    /// Those that the function finds. It is called before the first node runs, if one is left that could use a device:
+    /// it loads drivers, and a run of hits needs none.
+    Found(fn() -> Vec<String>),
 }
 
 /// Finds the outputs that people see as tables, among those that are known.

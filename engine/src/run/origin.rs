@@ -93,7 +93,7 @@ impl Inquiry {
 }
 
 /// Returns the model of the first processor. Linux alone tells it without a process.
-fn processor() -> Option<String> {
+pub fn processor() -> Option<String> {
     let mut text = Vec::new();
     File::open("/proc/cpuinfo").ok()?.take(PROCESSOR_BYTES_MAX).read_to_end(&mut text).ok()?;
     let text = String::from_utf8_lossy(&text);

@@ -23,6 +23,24 @@ pub(super) fn scheduler(
     capacity: Capacity,
     cluster: Option<&ClusterOptions>,
 ) -> Result<Scheduler, SpecError> {
+    let classes = classes(plan, &capacity, cluster)?;
+    let inputs = |id: &NodeId| plan.inputs(*id).iter().map(|input| selection.slot(*input));
+    let mut groups = Groups::default();
+    let demand = |id: &NodeId| {
+        let (class, group) = (plan.node(*id).stage, groups.of(plan, *id));
+        Demand { class, group, estimate_ms: estimate_ms(plan, *id, None) }
+    };
+    let (edges, demands) =
+        (selection.nodes().iter().map(inputs).collect(), selection.nodes().iter().map(demand).collect());
+    Ok(Scheduler::new(edges, demands, &classes, capacity))
+}
+
+/// Returns the classes of the stages, in their order. Errors: a stage that asks for more than there is.
+pub(super) fn classes(
+    plan: &Plan,
+    capacity: &Capacity,
+    cluster: Option<&ClusterOptions>,
+) -> Result<Vec<Class>, SpecError> {
     let class = |stage: &PlannedStage| {
         let declared = &plan.spec.stages[stage.declared];
         let facts = stage.kind.facts();
@@ -39,16 +57,7 @@ pub(super) fn scheduler(
         })?;
         Ok(Class { resources, weight: facts.weight })
     };
-    let classes: Vec<_> = plan.stages.iter().map(class).collect::<Result<_, SpecError>>()?;
-    let inputs = |id: &NodeId| plan.inputs(*id).iter().map(|input| selection.slot(*input));
-    let mut groups = Groups::default();
-    let demand = |id: &NodeId| {
-        let (class, group) = (plan.node(*id).stage, groups.of(plan, *id));
-        Demand { class, group, estimate_ms: estimate_ms(plan, *id, None) }
-    };
-    let (edges, demands) =
-        (selection.nodes().iter().map(inputs).collect(), selection.nodes().iter().map(demand).collect());
-    Ok(Scheduler::new(edges, demands, &classes, capacity))
+    plan.stages.iter().map(class).collect()
 }
 
 /// Estimates the duration of a node from earlier durations of it or its siblings.

@@ -77,7 +77,7 @@ pub fn cores() -> usize {
 }
 
 /// Returns the physical memory, or the limit of the control group if that is less.
-fn machine_memory() -> Option<u64> {
+pub fn machine_memory() -> Option<u64> {
     let total = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
         line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)

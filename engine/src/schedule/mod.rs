@@ -25,7 +25,7 @@ mod scheduler;
 mod slot;
 
 pub use batch::BatchId;
-pub use capacity::cores;
+pub use capacity::{cores, machine_memory};
 
 pub(crate) use batch::Batch;
 pub(crate) use capacity::Capacity;

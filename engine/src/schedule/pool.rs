@@ -106,6 +106,13 @@ impl Pool {
         }
     }
 
+    /// Adds devices to a pool that had none.
+    pub(super) fn equip(&mut self, devices: Vec<String>) {
+        debug_assert!(self.devices.is_empty(), "BUG: devices are found once");
+        self.devices = vec![WHOLE; devices.len()];
+        self.capacity.devices = devices;
+    }
+
     pub(super) fn capacity(&self) -> &Capacity {
         &self.capacity
     }

@@ -46,7 +46,7 @@ impl NodeState {
     pub(super) const COUNT: usize = Self::Cancelled as usize + 1;
 
     /// Returns whether the node has ended.
-    pub(super) fn is_end(self) -> bool {
+    pub(crate) fn is_end(self) -> bool {
         self >= Self::Hit
     }
 

@@ -153,4 +153,9 @@ pub struct DeviceUse {
     pub environment: fn(&str) -> Vec<(&'static str, String)>,
     /// Describes a used device for the record: make and driver. Called in the worker process after a run.
     pub describe: fn(&str) -> String,
+    /// Describes a device whose worker was killed, without opening it; `None` for the CPU.
+    pub driver: fn(&str) -> Option<String>,
+    /// Returns the reason why a stage with these params cannot compute on one of the devices, as a sentence, if it is
+    /// known without opening them.
+    pub refuses: fn(&serde_json::Value, &[String]) -> Option<String>,
 }

@@ -8,7 +8,8 @@ use orchestrate_stages::planned_size::{at_port, planned_size};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Card, Training, Weights, device, image_data};
+use crate::device::device;
+use crate::model::{Card, Training, Weights, image_data};
 use crate::training::{ahead, check_names};
 
 /// The param `images` of both stages: the images that go through the network.

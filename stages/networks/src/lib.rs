@@ -2,12 +2,14 @@
 //! Invariant: no other crate of stages knows tensors; `orchestrate-stages` does not depend on this one.
 
 pub mod cam;
+pub mod device;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod inference;
 pub mod model;
 pub mod predict_masks;
 pub mod segment;
+pub mod speed;
 #[cfg(test)]
 mod testing;
 pub mod train;

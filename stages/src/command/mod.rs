@@ -269,8 +269,8 @@ fn run(
         threads: context.threads,
     };
     let argv = params.argv.iter().map(|item| names.render(item)).collect::<Result<Vec<_>, _>>()?;
-    let environment =
-        Environment::new(&action.env, &params.secret_env, value_of).with_gpus(&gpu::visible_to(context.device));
+    let environment = Environment::new(&action.env, &params.secret_env, value_of)
+        .with_gpus(&gpu::visible_to(context.device).unwrap_or_default());
     let invocation = Invocation { argv: &argv, dir: &folder.work_dir(), environment: &environment };
     let ran = child::run(context, &invocation, children, params.leftovers, log);
     // Also after a failure: a mount in the folder would keep it from being removed later.

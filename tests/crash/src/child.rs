@@ -41,7 +41,7 @@ pub(crate) fn run(project: &Path) -> Anyhow<ExitCode> {
     }
     let options = RunOptions {
         jobs: Some(2),
-        devices: Vec::new(),
+        devices: Devices::Given(Vec::new()),
         fail_fast: false,
         forced: Vec::new(),
         worker: WorkerCommand::this_program(["worker"]),

@@ -4,6 +4,7 @@
 //! the new results are committed at once, and then reported. A node passes through `look_up_ready`, `hit` or `miss`;
 //! a miss through `start`, `handle` and `settle`, or `handle_failure`.
 
+mod devices;
 mod hosts;
 mod stored;
 
@@ -105,6 +106,10 @@ pub(in crate::run) struct Drive<'a, 'l, 'r> {
     failures: Vec<NodeFailure>,
     /// Facts about the machine and the working tree, asked for at the first miss.
     inquiry: Inquiry,
+    /// False until devices are found.
+    devices_known: bool,
+    /// True once the devices are known to suit the nodes that are left.
+    devices_checked: bool,
     /// Descriptions of devices that were reported.
     devices_used: HashSet<String>,
     /// True once no more nodes may start.
@@ -135,8 +140,9 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             let heavy = selection.nodes().iter().filter(|id| is_heavy(id) && is_here(id));
             heavy.map(|id| plan.spec.stages[plan.stage(*id).declared].resources.threads.unwrap_or(1)).sum()
         };
-        let capacity =
-            Capacity::of_machine(options.jobs, options.devices.clone(), asks_for_memory).bounded(threads_asked);
+        let devices = devices::at_the_start(plan, options);
+        let known = devices.clone().unwrap_or_default();
+        let capacity = Capacity::of_machine(options.jobs, known, asks_for_memory).bounded(threads_asked);
         let (threads, cores) = (capacity.threads, capacity.cores);
         let scheduler = prepare::scheduler(plan, selection, capacity, options.cluster.as_ref())?;
         // Before anything runs, as a folder may belong to another study.
@@ -148,7 +154,11 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             overrides: plan.spec.overrides.clone(),
             nodes: selection.nodes().len(),
             jobs: threads,
-            device: if options.devices.is_empty() { "cpu".to_owned() } else { options.devices.join(",") },
+            device: match devices.as_deref() {
+                None => "auto".to_owned(),
+                Some([]) => "cpu".to_owned(),
+                Some(names) => names.join(","),
+            },
             version: env!("CARGO_PKG_VERSION").to_owned(),
             origin: Some(Box::new(origin::origin(plan, &options.invocation))),
         }));
@@ -176,6 +186,8 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             deferred: HashSet::new(),
             failures: Vec::new(),
             inquiry: Inquiry::new(),
+            devices_known: devices.is_some(),
+            devices_checked: false,
             devices_used: HashSet::new(),
             stopping: false,
             estimated: false,
@@ -298,7 +310,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             }
             self.publications.publish_hits(&mut rest, &mut self.lookups.known, &mut self.teller);
             for Lookup { id, key, hit } in rest {
-                if hit { self.hit(id, key) } else { self.miss(id) }
+                if hit { self.hit(id, key) } else { self.miss(id)? }
             }
         }
     }
@@ -308,7 +320,8 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
         self.lookups.hits.push((id, key));
     }
 
-    fn miss(&mut self, id: NodeId) {
+    fn miss(&mut self, id: NodeId) -> Result<(), RunError> {
+        self.equip(id)?;
         if !self.estimated {
             self.estimated = true;
             self.inquiry.start(self.plan, self.store.dir());
@@ -318,6 +331,7 @@ impl<'a, 'l, 'r> Drive<'a, 'l, 'r> {
             self.durations = durations;
         }
         self.scheduler.miss(self.slot(id));
+        Ok(())
     }
 
     /// Reports all hits since the last call at once. Makes them durable first, as another process may have just written

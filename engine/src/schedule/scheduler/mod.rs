@@ -86,6 +86,17 @@ impl Scheduler {
         scheduler
     }
 
+    /// Adds devices, as long as no node that could use one runs; `classes` are those of [`Self::new`], resolved anew.
+    pub(crate) fn equip(&mut self, devices: Vec<String>, classes: &[Class]) {
+        self.pool.equip(devices);
+        self.needs = classes.iter().map(|class| Need::new(class, self.pool.capacity())).collect();
+    }
+
+    /// Returns the resources of the run.
+    pub(crate) fn capacity(&self) -> &Capacity {
+        self.pool.capacity()
+    }
+
     /// Sets the estimated duration of each node. Nodes that are queued already keep their priority.
     ///
     /// Estimates matter only once a node is queued, so a run without misses need not set them.
@@ -295,7 +306,7 @@ impl Scheduler {
         true
     }
 
-    fn state(&self, node: SlotId) -> NodeState {
+    pub(crate) fn state(&self, node: SlotId) -> NodeState {
         self.states[node.index()]
     }
 

@@ -137,6 +137,18 @@ fn heavy_nodes_that_wait_for_a_device_take_no_share_of_the_threads() {
 }
 
 #[test]
+fn devices_that_are_found_later_are_granted_from_then_on() {
+    let class = |gpu| Class { resources: Resources { gpu, ..Resources::default() }, weight: Weight::Heavy };
+    let mut scheduler = queued(vec![demand(0, 1); 3], &[class(Some(0.0))], capacity(2));
+    scheduler.equip(vec!["wgpu:0".to_owned()], &[class(Some(1.0))]);
+    let batch = scheduler.next_batch().expect("the device is free");
+    assert_eq!(scheduler.device(&batch.grant), "wgpu:0");
+    assert!(scheduler.next_batch().is_none(), "it is the only one");
+    scheduler.finish(batch.nodes[0]);
+    assert!(scheduler.next_batch().is_some());
+}
+
+#[test]
 fn node_on_the_cpu_overtakes_one_that_waits_for_a_device_but_none_that_waits_for_threads() {
     let on_gpu =
         Class { resources: Resources { gpu: Some(1.0), threads: Some(1), memory_bytes: None }, weight: Weight::Heavy };

@@ -15,8 +15,9 @@ use orchestrate_stages::typed::{Adaptor, Typed};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::device::DEVICE_USE;
 use crate::inference::{Inference, RANGES, Which, check_inputs};
-use crate::model::{Classifier, DEVICE_USE, ModelCard, Precision, numbers, pool};
+use crate::model::{Classifier, ModelCard, Precision, numbers, pool};
 
 /// Parameters of `kind = "cam"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

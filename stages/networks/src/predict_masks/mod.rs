@@ -13,8 +13,9 @@ use orchestrate_stages::typed::{Adaptor, Typed};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::device::DEVICE_USE;
 use crate::inference::{Inference, RANGES, Which, check_inputs};
-use crate::model::{DEVICE_USE, UnetCard, Weights, numbers};
+use crate::model::{UnetCard, Weights, numbers};
 use crate::segment::check_size;
 use crate::segment::mask::Level;
 use crate::training::divide;

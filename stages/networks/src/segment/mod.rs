@@ -18,7 +18,8 @@ use orchestrate_engine::stage::{Action, Context, Facts, FileName, Output, Port, 
 use orchestrate_stages::artifact::{ImageReader, Images, MaskReader, Masks, SegmentCurve, Split, Table};
 use orchestrate_stages::typed::{Adaptor, Typed};
 
-use crate::model::{DEVICE_USE, InitialWeights, UnetCard, Weights};
+use crate::device::DEVICE_USE;
+use crate::model::{InitialWeights, UnetCard, Weights};
 use crate::training::{INIT_WEIGHTS, Init, fit};
 use task::Segmentation;
 

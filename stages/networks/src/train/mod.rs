@@ -18,7 +18,8 @@ use orchestrate_engine::stage::{Action, Context, Facts, FileName, Output, Port, 
 use orchestrate_stages::artifact::{Curve, ImageReader, Split, Table};
 use orchestrate_stages::typed::{Adaptor, Typed};
 
-use crate::model::{DEVICE_USE, InitialWeights, ModelCard, Weights};
+use crate::device::DEVICE_USE;
+use crate::model::{InitialWeights, ModelCard, Weights};
 use crate::training::{INIT_WEIGHTS, Init, fit};
 use task::Classification;
 
@@ -28,7 +29,7 @@ pub use params::{ClassWeights, Freeze, Params};
 pub(crate) static STAGE: Adaptor<Train> = Adaptor::new();
 
 /// Version of the stage, raised when the same inputs would give other weights.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// The stage; see the module.
 pub(crate) struct Train;

@@ -15,7 +15,8 @@ use super::loader::ahead;
 use super::pretrained::INIT_WEIGHTS;
 use super::recipe::Recipe;
 use super::task::{Start, Task};
-use crate::model::{Card, StateDict, Weights, collect, device, scalar};
+use crate::device::device;
+use crate::model::{Card, StateDict, Weights, collect, scalar};
 
 /// The number of progress reports in an epoch, each with the loss of a mini-batch.
 const REPORTS_PER_EPOCH: usize = 10;

@@ -34,11 +34,21 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// All types.
+    pub const ALL: [Self; 3] = [Self::F32, Self::Bf16, Self::F16];
+
+    /// Returns whether a device computes in this type.
+    pub fn is_supported(self, device: &Device) -> bool {
+        self.half().is_none_or(|dtype| device.supports_dtype(dtype))
+    }
+
     /// Fails unless a device can compute a network in this type; `names` are those of its tensors.
     pub fn check<'a>(self, device: &Device, names: impl IntoIterator<Item = &'a String>) -> Result<(), StageError> {
-        let Some(dtype) = self.half() else { return Ok(()) };
+        if self == Self::F32 {
+            return Ok(());
+        }
         let refused = |why: &str| Err(StageError::new(format!("precision = \"{self}\": {why}; use \"f32\"")));
-        if !device.supports_dtype(dtype) {
+        if !self.is_supported(device) {
             return refused("the device does not compute in this type");
         }
         if names.into_iter().any(|name| name.contains("running_mean")) {
