@@ -41,7 +41,7 @@ pub(crate) fn convolve(cpu: Cpu, geometry: &Geometry, input: &[f32], weights: &[
     }
 }
 
-/// [`convolve`] by copies of receptive fields.
+/// [`convolve`] by copies of receptive fields, to an output of any height and width.
 pub(crate) fn copied(
     cpu: Cpu,
     geometry: &Geometry,

@@ -10,8 +10,8 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::forward::{Finish, convolve};
-use crate::geometry::{Geometry, Runs};
+use crate::forward::{Finish, convolve, copied};
+use crate::geometry::{Geometry, Phase, Runs};
 use crate::kernel::{COLUMNS, Cpu, DEPTH, LEFT, Left, Products, ROWS, Right, TILE, Tile, aligned, multiply, rights};
 
 /// Pixels that are multiplied at a time: the depth of this product.
@@ -21,18 +21,53 @@ const PANELS: usize = 8;
 /// Numbers of the output's gradient that are transposed at a time: 4 MB.
 const PART: usize = 1 << 20;
 
-/// Computes the gradient of the input, `[batch, channel, height, width]`; `None` if [`Geometry::backward`] is.
+/// Computes the gradient of the input, `[batch, channel, height, width]`.
+///
+/// `None` for padding beyond the reach of the kernel, and for a stride with a dilation.
 pub(crate) fn of_input(cpu: Cpu, geometry: &Geometry, weight: &[f32], gradient: &[f32]) -> Option<Vec<f32>> {
-    let backward = geometry.backward()?;
-    let taps = geometry.taps();
-    let mut mirrored = vec![0.0; weight.len()];
-    mirrored.par_chunks_exact_mut(geometry.units * taps).enumerate().for_each(|(channel, of_channel)| {
+    let finish = Finish { bias: None, relu: false };
+    if geometry.stride == [1, 1] {
+        let backward = geometry.backward()?;
+        return Some(convolve(cpu, &backward, gradient, &mirrored(geometry, weight, [0, 0]), finish));
+    }
+    // Pixels of the input a stride apart meet the same weights, so each such phase is a convolution without a stride.
+    let ([down, along], [height, width]) = (geometry.stride, geometry.size);
+    let phases = (0..down).flat_map(|row| (0..along).map(move |column| [row, column]));
+    let phases: Vec<_> =
+        phases.map(|phase| geometry.phase(phase).map(|of_phase| (phase, of_phase))).collect::<Option<_>>()?;
+    let mut of_input = vec![0.0; geometry.batch * geometry.channels * height * width];
+    for ([row, column], Phase { first, backward, size }) in phases {
+        if backward.taps() == 0 || size.contains(&0) {
+            continue;
+        }
+        let weights = mirrored(geometry, weight, first);
+        let numbers = copied(cpu, &backward, size, gradient, &weights, finish);
+        let planes = numbers.par_chunks_exact(size[0] * size[1]);
+        of_input.par_chunks_exact_mut(height * width).zip(planes).for_each(|(of_plane, numbers)| {
+            let rows = of_plane.chunks_exact_mut(width).skip(row).step_by(down);
+            for (to, from) in rows.zip(numbers.chunks_exact(size[1])) {
+                to[column..].iter_mut().step_by(along).zip(from).for_each(|(to, from)| *to = *from);
+            }
+        });
+    }
+    Some(of_input)
+}
+
+/// Returns the weights a stride apart from the first on, `[channel, unit]`, in the reverse order of rows and columns.
+fn mirrored(geometry: &Geometry, weight: &[f32], first: [usize; 2]) -> Vec<f32> {
+    let (taps, [height, width]) = (geometry.taps(), geometry.kernel);
+    let rows = (first[0]..height).step_by(geometry.stride[0]).rev();
+    let places: Vec<usize> = rows
+        .flat_map(|row| (first[1]..width).step_by(geometry.stride[1]).rev().map(move |column| row * width + column))
+        .collect();
+    let mut mirrored = vec![0.0; geometry.units * geometry.channels * places.len()];
+    mirrored.par_chunks_exact_mut(geometry.units * places.len()).enumerate().for_each(|(channel, of_channel)| {
         let of_units = weight.chunks_exact(taps).skip(channel).step_by(geometry.channels);
-        for (to, from) in of_channel.chunks_exact_mut(taps).zip(of_units) {
-            to.iter_mut().zip(from.iter().rev()).for_each(|(to, from)| *to = *from);
+        for (to, from) in of_channel.chunks_exact_mut(places.len()).zip(of_units) {
+            to.iter_mut().zip(&places).for_each(|(to, place)| *to = from[*place]);
         }
     });
-    Some(convolve(cpu, &backward, gradient, &mirrored, Finish { bias: None, relu: false }))
+    mirrored
 }
 
 /// Computes the gradient of the weights, `[unit, channel, height, width]` of the kernel.
