@@ -16,6 +16,8 @@ use crate::kernel::{COLUMNS, Cpu, DEPTH, LEFT, Left, Products, ROWS, Right, TILE
 
 /// Pixels that are multiplied at a time: the depth of this product.
 const PIXELS: usize = DEPTH;
+/// Channels whose weights are mirrored at a time.
+const CHANNELS: usize = 16;
 /// Panels of depth that one thread processes at a time.
 const PANELS: usize = 8;
 /// Numbers of the output's gradient that are transposed at a time: 4 MB.
@@ -60,11 +62,16 @@ fn mirrored(geometry: &Geometry, weight: &[f32], first: [usize; 2]) -> Vec<f32> 
     let places: Vec<usize> = rows
         .flat_map(|row| (first[1]..width).step_by(geometry.stride[1]).rev().map(move |column| row * width + column))
         .collect();
-    let mut mirrored = vec![0.0; geometry.units * geometry.channels * places.len()];
-    mirrored.par_chunks_exact_mut(geometry.units * places.len()).enumerate().for_each(|(channel, of_channel)| {
-        let of_units = weight.chunks_exact(taps).skip(channel).step_by(geometry.channels);
-        for (to, from) in of_channel.chunks_exact_mut(places.len()).zip(of_units) {
-            to.iter_mut().zip(&places).for_each(|(to, place)| *to = from[*place]);
+    let (units, count) = (geometry.units, places.len());
+    let mut mirrored = vec![0.0; geometry.channels * units * count];
+    // Some channels at a time, as the weights of one unit lie side by side.
+    mirrored.par_chunks_mut(CHANNELS * units * count).enumerate().for_each(|(block, of_channels)| {
+        for unit in 0..units {
+            let of_unit = weight[unit * geometry.depth()..].chunks_exact(taps).skip(block * CHANNELS);
+            for (of_channel, from) in of_channels.chunks_exact_mut(units * count).zip(of_unit) {
+                let to = &mut of_channel[unit * count..(unit + 1) * count];
+                to.iter_mut().zip(&places).for_each(|(to, place)| *to = from[*place]);
+            }
         }
     });
     mirrored
@@ -114,10 +121,12 @@ pub(crate) fn of_weight(cpu: Cpu, geometry: &Geometry, input: &[f32], gradient: 
         );
     }
     let mut of_weight = vec![0.0; units * depth];
-    of_weight.par_chunks_exact_mut(depth).enumerate().for_each(|(unit, of_unit)| {
-        let of_panels = tiles.iter().skip(unit / COLUMNS).step_by(across);
-        for (numbers, tile) in of_unit.chunks_mut(ROWS).zip(of_panels) {
-            numbers.iter_mut().zip(tile).for_each(|(number, row)| *number = row[unit % COLUMNS]);
+    of_weight.par_chunks_mut(COLUMNS * depth).enumerate().for_each(|(column, of_units)| {
+        for (panel, tile) in tiles.iter().skip(column).step_by(across).enumerate() {
+            for (unit, of_unit) in of_units.chunks_exact_mut(depth).enumerate() {
+                let numbers = of_unit[panel * ROWS..].iter_mut();
+                numbers.zip(tile).for_each(|(number, row)| *number = row[unit]);
+            }
         }
     });
     of_weight
