@@ -18,8 +18,10 @@ use crate::kernel::{COLUMNS, Cpu, DEPTH, LEFT, Left, Products, ROWS, Right, TILE
 const PIXELS: usize = DEPTH;
 /// Channels whose weights are mirrored at a time.
 const CHANNELS: usize = 16;
-/// Panels of depth that one thread processes at a time.
+/// Panels of depth that one thread processes at a time, at most.
 const PANELS: usize = 8;
+/// Parts that all panels are divided into, if there are enough, so that threads have equal shares.
+const SHARES: usize = 8;
 /// Numbers of the output's gradient that are transposed at a time: 4 MB.
 const PART: usize = 1 << 20;
 
@@ -83,6 +85,8 @@ pub(crate) fn of_weight(cpu: Cpu, geometry: &Geometry, input: &[f32], gradient: 
     let input = &*geometry.sort(input);
     let (depth, units) = (geometry.depth(), geometry.units);
     let (panels, across) = (depth.div_ceil(ROWS), units.div_ceil(COLUMNS));
+    // Which thread computes a sum does not change it.
+    let share = panels.div_ceil(SHARES).next_multiple_of(2).min(PANELS);
     let mut tiles: Vec<Tile> = vec![TILE; panels * across];
     let total = geometry.batch * output[0] * output[1];
     let part = (PART / units / PIXELS).max(1) * PIXELS;
@@ -112,10 +116,10 @@ pub(crate) fn of_weight(cpu: Cpu, geometry: &Geometry, input: &[f32], gradient: 
             runs
         };
         let runs: Vec<Runs> = chunks.par_iter().map(runs_of).collect();
-        tiles.par_chunks_mut(PANELS * across).enumerate().for_each_init(
-            || vec![LEFT; PANELS],
+        tiles.par_chunks_mut(share * across).enumerate().for_each_init(
+            || vec![LEFT; share],
             |left, (index, tiles)| {
-                let first = index * PANELS;
+                let first = index * share;
                 cpu.run(Work { geometry, input, chunks: &chunks, runs: &runs, turned, across, first, tiles, left });
             },
         );
