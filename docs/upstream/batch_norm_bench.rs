@@ -3,7 +3,7 @@
 extern crate alloc;
 
 // The file that the patch adds; its `crate::` names are those below.
-#[path = "../burn-flex/src/ops/batch_norm.rs"]
+#[path = "../../burn-flex/src/ops/batch_norm.rs"]
 mod batch_norm;
 
 use std::hint::black_box;

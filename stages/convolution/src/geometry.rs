@@ -90,8 +90,8 @@ impl Geometry {
         Some(Self { channels: self.units, units: self.channels, size, padding, ..*self })
     }
 
-    /// Returns the convolution of the output's gradient with the mirrored weights that pixels of the input a stride apart
-    /// meet, from pixel `start` on.
+    /// Returns the convolution of the output's gradient with the mirrored weights that some pixels of the input meet:
+    /// those a stride apart, from pixel `start` on.
     ///
     /// `None` for dilations, and for padding beyond the reach of these weights.
     pub(crate) fn phase(&self, start: [usize; 2]) -> Option<Phase> {
