@@ -1,8 +1,8 @@
 //! The convolution itself: weights `[unit, depth]` times the receptive fields of the output's pixels, `[depth, pixel]`.
 //!
 //! Where that pays, [`crate::direct`] reads the receptive fields from the map. Else pixels are processed in blocks. The
-//! receptive fields of a block are copied into one matrix, small enough for the second-level cache, and multiplied by all
-//! weights. One thread computes a block from start to end.
+//! receptive fields of a block are copied into one matrix, small enough for the second-level cache, and multiplied by
+//! all weights. One thread computes a block from start to end.
 
 use std::ops::Range;
 

@@ -1,5 +1,5 @@
-//! The costly operations of networks on the CPU, for Burn's tensors: convolution, max pooling and batch normalisation with
-//! their gradients, and a step of Adam.
+//! The costly operations of networks on the CPU, for Burn's tensors: convolution, max pooling and batch normalisation
+//! with their gradients, and a step of Adam.
 //!
 //! Burn's own convolution copies the receptive fields of all output pixels into one matrix (im2col) and multiplies it.
 //! At the sizes of networks that matrix leaves the caches. This crate reads receptive fields from the map itself, or
