@@ -16,6 +16,10 @@ fmt:
 test *arguments:
     cargo test --release --workspace {{ arguments }}
 
+# Runs the tests of the crates without Burn and the network, in the default profile.
+test-light *arguments:
+    cargo test -p orchestrate-cache -p orchestrate-engine -p orchestrate-stages {{ arguments }}
+
 # Fuzzes one reader for a minute: `just fuzz picture`; see CONTRIBUTING.md.
 fuzz target *arguments='-max_total_time=60':
     cp Cargo.lock tests/fuzz/Cargo.lock

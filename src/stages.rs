@@ -5,9 +5,10 @@ use std::sync::LazyLock;
 use crate::Kinds;
 
 /// Kinds in the order of a study, which is the order of help text and error messages.
-const ORDER: [&str; 13] = [
+const ORDER: [&str; 14] = [
     "dataset",
     "split",
+    "features",
     "train",
     "cam",
     "threshold",

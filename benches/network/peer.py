@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""The peer of orchestrate-network, with the same output: `peer.py train|cam MODEL SIZE BATCH THREADS STEPS`."""
+"""The peer of orchestrate-network, with the same output: `peer.py train|cam MODEL SIZE BATCH THREADS STEPS`.
+
+`DEVICE` may follow (`cuda`), and `amp` for channels_last and automatic mixed precision in bfloat16.
+"""
 
 import resource
 import sys
@@ -24,7 +27,7 @@ def trunk(model):
     network = getattr(torchvision.models, model)(weights=None)
     if model.startswith("resnet"):
         # All but global average pooling and the linear layer.
-        return nn.Sequential(*list(network.children())[:-2]), 3, 512
+        return nn.Sequential(*list(network.children())[:-2]), 3, network.fc.in_features
     return network.features, 3, 512
 
 
@@ -67,15 +70,19 @@ def dice(logits, truth):
 
 
 def main():
-    mode, model, *numbers = sys.argv[1:]
-    size, batch, threads, steps = map(int, numbers)
+    mode, model, *rest = sys.argv[1:]
+    size, batch, threads, steps = map(int, rest[:4])
+    device = rest[4] if len(rest) > 4 else "cpu"
+    form = torch.channels_last if "amp" in rest[5:] else torch.contiguous_format
+    autocast = torch.autocast(device, torch.bfloat16, enabled="amp" in rest[5:])
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     segments = model == "unet-vgg16"
     features, channels, units = (Unet(), 3, 0) if segments else trunk(model)
     head = nn.Identity() if segments else nn.Linear(units, CLASSES)
-    images = torch.rand(batch, channels, size, size) * 2 - 1
-    labels = torch.arange(batch) % CLASSES
+    features, head = features.to(device, memory_format=form), head.to(device)
+    images = (torch.rand(batch, channels, size, size) * 2 - 1).to(device, memory_format=form)
+    labels = torch.arange(batch, device=device) % CLASSES
     masks = (images[:, :1] > 0).float()
     optimizer = torch.optim.Adam([*features.parameters(), *head.parameters()], lr=1e-4)
 
@@ -86,17 +93,19 @@ def main():
 
     def train():
         optimizer.zero_grad()
-        loss = loss_of_batch()
+        with autocast:
+            loss = loss_of_batch()
         loss.backward()
         optimizer.step()
         return loss.item()
 
     @torch.no_grad()
     def cam():
-        maps = features(images)
-        probability = head(maps.mean((2, 3))).softmax(1).max().item()
-        cams = torch.einsum("nk,nkhw->nhw", head.weight[labels], maps)
-        return probability + cams.numel()
+        with autocast:
+            maps = features(images)
+            probability = head(maps.mean((2, 3))).softmax(1).max().item()
+            cams = torch.einsum("nk,nkhw->nhw", head.weight[labels], maps)
+        return probability + cams.cpu().numel()
 
     step = {"train": train, "cam": cam}[mode]
     times = []

@@ -17,11 +17,13 @@ from ._errors import OrchestrateError
 from ._nodes import Output, Result, results
 from ._program import call, find_program
 from ._read import (
+    Features,
     Images,
     Item,
     Maps,
     Predictions,
     read_cams,
+    read_features,
     read_images,
     read_index,
     read_labels,
@@ -44,6 +46,7 @@ from ._write import (
 )
 
 __all__ = [
+    "Features",
     "Images",
     "Item",
     "Maps",
@@ -55,6 +58,7 @@ __all__ = [
     "find_program",
     "heatmaps",
     "read_cams",
+    "read_features",
     "read_images",
     "read_index",
     "read_labels",

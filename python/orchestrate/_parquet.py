@@ -87,17 +87,20 @@ class Rows:
         shaped: NDArray[np.uint8] = pixels.reshape(self.count, height, width)
         return shaped
 
-    def lists(self, name: str, width: int) -> NDArray[np.float32]:
-        """A column of lists of so many floats, ``[row, width]``."""
+    def lists(self, name: str, width: Optional[int] = None) -> NDArray[np.float32]:
+        """A column of lists of so many floats, or else as many as the first has, ``[row, width]``."""
         numpy = need("numpy", "reading lists of numbers")
         parts = []
         for chunk in self.column(name).chunks:
-            lengths = set(chunk.value_lengths().to_pylist())
-            if lengths - {width}:
-                raise self.error(f"the lists of `{name}` have {sorted(lengths)[0]} values, not {width}")
+            lengths = chunk.value_lengths().to_pylist()
+            if width is None and lengths:
+                width = lengths[0]
+            others = sorted(set(lengths) - {width})
+            if others:
+                raise self.error(f"the lists of `{name}` have {others[0]} values, not {width}")
             parts.append(chunk.flatten().to_numpy(zero_copy_only=False).astype(numpy.float32))
         flat = numpy.concatenate(parts) if parts else numpy.empty(0, dtype=numpy.float32)
-        shaped: NDArray[np.float32] = flat.reshape(self.count, width)
+        shaped: NDArray[np.float32] = flat.reshape(self.count, width or 0)
         return shaped
 
     def frame(self) -> pd.DataFrame:

@@ -42,6 +42,15 @@ class Images:
 
 
 @dataclass(frozen=True)
+class Features:
+    """Pooled features of images."""
+
+    names: List[str]
+    values: NDArray[np.float32]
+    """``[image, feature]``."""
+
+
+@dataclass(frozen=True)
 class Predictions:
     """A prediction an image."""
 
@@ -118,6 +127,12 @@ def read_predictions(folder: PathLike) -> Predictions:
     path = Path(os.fspath(folder))
     name = "predictions.parquet" if (path / "predictions.parquet").is_file() else "cams.parquet"
     return Predictions(**_predictions(Rows(find(folder, name))))
+
+
+def read_features(folder: PathLike) -> Features:
+    """Reads ``features.parquet`` of a ``features``."""
+    rows = Rows(find(folder, "features.parquet"))
+    return Features(rows.texts("image"), rows.lists("features"))
 
 
 def read_cams(folder: PathLike) -> Maps:

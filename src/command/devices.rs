@@ -8,9 +8,10 @@ use anyhow::{Context, bail};
 use orchestrate_engine::resources::display_size;
 use orchestrate_engine::run::processor;
 use orchestrate_engine::schedule::machine_memory;
+use orchestrate_engine::stage::StageError;
 use orchestrate_networks::device::{self, Backend, CPU, GPU_SUPPORT, Gpu};
-use orchestrate_networks::model::{ModelName, Precision};
-use orchestrate_networks::speed::Load;
+use orchestrate_networks::model::Precision;
+use orchestrate_networks::speed::{Load, Network};
 use serde::{Deserialize, Serialize};
 
 use super::cluster::this_program;
@@ -28,11 +29,19 @@ pub(crate) struct DevicesArgs {
     /// Only this device, such as cpu or wgpu:0
     device: Option<String>,
     /// Measure the training of a network and its class activation maps on each device
-    #[arg(long, value_name = "MODEL", num_args = 0..=1, default_missing_value = "squeezenet1_1")]
+    #[arg(long, value_name = "NETWORK", num_args = 0..=1, default_missing_value = "squeezenet1_1")]
     benchmark: Option<String>,
+    /// The type of the numbers in the benchmark: f32, bf16 or f16
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precision, requires = "benchmark")]
+    precision: Precision,
     /// One JSON object a device and line instead of text
     #[arg(long)]
     json: bool,
+}
+
+fn precision(text: &str) -> Result<Precision, String> {
+    let found = Precision::ALL.into_iter().find(|precision| precision.to_string() == text);
+    found.ok_or_else(|| "use f32, bf16 or f16".to_owned())
 }
 
 /// A device, as a line of `--json` has it.
@@ -53,15 +62,18 @@ struct Listed {
 /// The rates of a network on a device.
 #[derive(Debug, Serialize, Deserialize)]
 struct Rates {
-    model: String,
+    network: String,
+    precision: Precision,
     pixels: usize,
     batch: usize,
     trained_images_per_second: f64,
-    maps_per_second: f64,
+    mapped_images_per_second: f64,
 }
 
 pub(crate) fn devices(args: &DevicesArgs) -> anyhow::Result<Outcome> {
-    let model = args.benchmark.as_deref().map(ModelName::new).transpose().map_err(UsageError)?;
+    let load = |name| Network::new(name).map(|network| Load { precision: args.precision, ..Load::usual(network) });
+    let load = args.benchmark.as_deref().map(load).transpose().map_err(UsageError)?;
+    let bench = args.benchmark.as_deref().zip(load);
     let gpus: Vec<Gpu> = Backend::ALL.into_iter().flat_map(Backend::gpus).collect();
     let names: Vec<&str> = [CPU].into_iter().chain(gpus.iter().map(|gpu| gpu.name.as_str())).collect();
     let listed = match &args.device {
@@ -69,12 +81,10 @@ pub(crate) fn devices(args: &DevicesArgs) -> anyhow::Result<Outcome> {
             let built = if GPU_SUPPORT { "" } else { "\nhelp: this program was built without GPU support" };
             return Err(UsageError(format!("there is no device `{name}`; there is {}{built}", names.join(", "))).into());
         }
-        Some(name) => vec![of(name, &gpus, model)?],
-        None if gpus.is_empty() => vec![of(CPU, &gpus, model)?],
+        Some(name) => vec![of(name, &gpus, bench)?],
+        None if gpus.is_empty() => vec![of(CPU, &gpus, bench)?],
         // A driver may bring down its process, and its memory is free again afterwards.
-        None => {
-            names.iter().map(|name| in_a_process(name, args.benchmark.as_deref(), &gpus)).collect::<Result<_, _>>()?
-        }
+        None => names.iter().map(|name| in_a_process(name, bench, &gpus)).collect::<Result<_, _>>()?,
     };
     let text = if args.json {
         listed.iter().map(|device| serde_json::to_string(device).map(|line| line + "\n")).collect::<Result<_, _>>()?
@@ -91,7 +101,7 @@ fn of_backend(gpus: &[Gpu], backend: Backend) -> Vec<Gpu> {
 }
 
 /// Describes a device. Opens it.
-fn of(name: &str, gpus: &[Gpu], model: Option<ModelName>) -> anyhow::Result<Listed> {
+fn of(name: &str, gpus: &[Gpu], bench: Option<(&str, Load)>) -> anyhow::Result<Listed> {
     let mut listed = unopened(name, gpus);
     if let Some(gpu) = gpus.iter().find(|gpu| gpu.name == name) {
         listed.name = device::model(gpu);
@@ -101,17 +111,25 @@ fn of(name: &str, gpus: &[Gpu], model: Option<ModelName>) -> anyhow::Result<List
         Ok(precisions) => listed.precisions = precisions,
         Err(error) => listed.error = Some(error.to_string()),
     }
-    if let (Some(model), None) = (model, &listed.error) {
-        let (load, opened) = (Load::usual(model), device::device(name)?);
-        listed.benchmark = Some(Rates {
-            model: model.to_string(),
-            pixels: load.size,
-            batch: load.batch,
-            trained_images_per_second: load.training(&opened, MEASURED)?,
-            maps_per_second: load.maps(&opened, MEASURED)?,
-        });
+    if let (Some((network, load)), None) = (bench, &listed.error) {
+        match rates(network, load, name) {
+            Ok(rates) => listed.benchmark = Some(rates),
+            Err(error) => listed.error = Some(error.to_string()),
+        }
     }
     Ok(listed)
+}
+
+fn rates(network: &str, load: Load, name: &str) -> Result<Rates, StageError> {
+    let device = device::device(name)?;
+    Ok(Rates {
+        network: network.to_owned(),
+        precision: load.precision,
+        pixels: load.size,
+        batch: load.batch,
+        trained_images_per_second: load.rate(load.training(&device)?, MEASURED)?,
+        mapped_images_per_second: load.rate(load.inference(&device)?, MEASURED)?,
+    })
 }
 
 /// Describes a device by what is known without opening it.
@@ -131,10 +149,12 @@ fn unopened(name: &str, gpus: &[Gpu]) -> Listed {
 }
 
 /// Describes a device in a process of its own, with the environment of a worker.
-fn in_a_process(name: &str, benchmark: Option<&str>, gpus: &[Gpu]) -> anyhow::Result<Listed> {
+fn in_a_process(name: &str, bench: Option<(&str, Load)>, gpus: &[Gpu]) -> anyhow::Result<Listed> {
     let mut command = Command::new(this_program()?);
     command.args(["devices", name, "--json"]);
-    command.args(benchmark.map(|model| format!("--benchmark={model}")));
+    if let Some((network, load)) = bench {
+        command.args([format!("--benchmark={network}"), format!("--precision={}", load.precision)]);
+    }
     if name == CPU {
         command.envs(device::environment(CPU));
     }
@@ -178,10 +198,12 @@ fn shown(devices: &[Listed], automatic: Option<Vec<String>>) -> String {
             let _ = writeln!(text, "{}: {error}", device.device);
         }
         if let Some(rates) = &device.benchmark {
-            let Rates { model, pixels, batch, trained_images_per_second: trained, maps_per_second: maps } = rates;
+            let Rates { network, precision, pixels, batch, .. } = rates;
+            let (trained, mapped) = (rates.trained_images_per_second, rates.mapped_images_per_second);
             let _ = writeln!(
                 text,
-                "{}: {model} at {pixels} px in batches of {batch}: {trained:.1} images/s trained, {maps:.1} maps/s",
+                "{}: {network} in {precision}, batches of {batch} at {pixels} px: {trained:.1} images/s trained, \
+                 {mapped:.1} mapped",
                 device.device
             );
         }

@@ -3,13 +3,13 @@
 use orchestrate_engine::stage::{InputProblem, PlannedNode, StageError};
 
 /// Returns the side of the square images from which the only artifact at a port is made: `size` of a data set, also
-/// that of the images of maps, masks and networks. `None` if only the data tell.
+/// that of the images of maps, masks, features and networks. `None` if only the data tell.
 pub fn planned_size(node: &dyn PlannedNode, port: &str) -> Option<usize> {
     let items = node.items(port);
     let [item] = items.as_slice() else { return None };
     match item.node.kind() {
         "dataset" => usize::try_from(item.node.params().get("size")?.as_u64()?).ok(),
-        "train" | "segment" | "cam" | "predict-masks" => planned_size(&*item.node, "images"),
+        "train" | "segment" | "cam" | "predict-masks" | "features" => planned_size(&*item.node, "images"),
         _ => None,
     }
 }

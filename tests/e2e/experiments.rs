@@ -30,8 +30,8 @@ fn every_experiment_plans() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
     for entry in std::fs::read_dir(folder).expect("there are experiments") {
         let name = entry.expect("the folder can be read").file_name().into_string().expect("plain names");
-        // The paper has a test of its own below.
-        if !name.ends_with(".toml") || name.starts_with("paper") {
+        // The paper and the linear probes have tests of their own below.
+        if !name.ends_with(".toml") || name.starts_with("paper") || name.starts_with("linear-probe") {
             continue;
         }
         let spec = experiment(&name);
@@ -63,6 +63,20 @@ fn weights_that_are_a_pointer_of_git_lfs_are_an_error_of_the_spec() {
     let said = sandbox.orchestrate(&["plan", &spec, "--store", &store, "--set", &path, "--set", &weights]);
     assert_eq!(said.code, Some(2), "{}", said.err);
     assert!(said.err.contains("weights.safetensors: it is a pointer of Git LFS"), "{}", said.err);
+}
+
+#[test]
+fn linear_probes_plan_with_one_node_of_features_a_model() {
+    let sandbox = Sandbox::new();
+    for weights in ["squeezenet1_1-b8a52dc0", "resnet18-f37072fd"] {
+        sandbox.write(&format!("weights/{weights}.pth"), weights);
+    }
+    sandbox
+        .write("experiments/linear-probe.toml", std::fs::read(experiment("linear-probe.toml")).expect("it is there"));
+    let said = sandbox.orchestrate(&["plan", "experiments/linear-probe.toml"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let nodes = 1 + 1 + 2 + 2 * 5 * 3 + 2 * 5 * 3 + 2 * 3 + 1;
+    assert!(said.out.contains(&format!("{nodes} nodes: ")), "{}", said.out);
 }
 
 /// Placeholders for slices, folds and weights.

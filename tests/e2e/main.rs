@@ -14,6 +14,7 @@ mod device;
 mod disk;
 mod errors;
 mod experiments;
+mod features;
 mod foreseen;
 mod forget;
 mod graph;

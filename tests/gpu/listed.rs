@@ -17,7 +17,7 @@ fn devices_are_listed_with_all_that_is_known_of_them() {
     let text = Sandbox::new().orchestrate(&["devices"]).out;
     assert!(text.contains(&format!("\n{name} ")) && text.contains("  software  "), "{text}");
     let one = Sandbox::new().orchestrate(&["devices", &name, "--benchmark", "tiny"]);
-    assert!(one.out.contains(&format!("\n{name}: tiny at 96 px in batches of 32: ")), "{}{}", one.out, one.err);
+    assert!(one.out.contains(&format!("\n{name}: tiny in f32, batches of 32 at 96 px: ")), "{}{}", one.out, one.err);
     let none = Sandbox::new().orchestrate(&["devices", "wgpu:99"]);
     assert_eq!(none.code, Some(2), "{}", none.err);
     assert!(none.err.contains("there is no device `wgpu:99`; there is cpu, "), "{}", none.err);

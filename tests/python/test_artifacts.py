@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import orchestrate
+import pyarrow
 import pytest
 from orchestrate import OrchestrateError
+from orchestrate._parquet import write
 
 NAMES = ["b.png", "a.png", "c.png"]
 CLASSES = ["z", "y", "x"]
@@ -44,6 +46,18 @@ def test_classes_are_given_by_name_or_index(tmp_path: Path) -> None:
     orchestrate.write_predictions(tmp_path, **given)
     read = orchestrate.read_predictions(tmp_path)
     assert (read.labels, read.predicted) == (["z", "x", "x"], ["x", "y", "z"])
+
+
+def test_features_are_read_with_the_width_of_their_lists(tmp_path: Path) -> None:
+    values = np.arange(3 * 4, dtype=np.float32).reshape(3, 4) / 3
+    columns = [("image", NAMES, pyarrow.string()), ("features", list(values), pyarrow.list_(pyarrow.float32()))]
+    write(tmp_path, "features.parquet", columns, {})
+    read = orchestrate.read_features(tmp_path)
+    assert read.names == NAMES and np.array_equal(read.values, values)
+    ragged = [columns[0], ("features", [[1.0], [1.0], [1.0, 2.0]], columns[1][2])]
+    write(tmp_path, "features.parquet", ragged, {})
+    with pytest.raises(OrchestrateError, match="the lists of `features` have 2 values, not 1"):
+        orchestrate.read_features(tmp_path)
 
 
 def test_images_and_masks_survive(tmp_path: Path) -> None:

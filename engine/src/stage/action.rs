@@ -92,6 +92,11 @@ impl Item {
         self.file(name)?.open()
     }
 
+    /// Returns the digest of the file of that name.
+    pub fn digest(&self, name: &str) -> Result<Digest, StageError> {
+        Ok(self.file(name)?.digest)
+    }
+
     fn file(&self, name: &str) -> Result<&InputFile, StageError> {
         self.files.iter().find(|file| file.name == name).ok_or_else(|| {
             let names: Vec<_> = self.files.iter().map(|file| file.name.as_str()).collect();

@@ -1,8 +1,10 @@
-//! Networks: training, class activation maps of classifiers, and masks predicted by a U-Net.
+//! Networks: training, features of pretrained trunks, class activation maps of classifiers, and masks predicted by a
+//! U-Net.
 //! Invariant: no other crate of stages knows tensors; `orchestrate-stages` does not depend on this one.
 
 pub mod cam;
 pub mod device;
+pub mod features;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod inference;
@@ -21,4 +23,5 @@ use orchestrate_engine::stage::Stage;
 use orchestrate_stages::artifact;
 
 /// The kinds of stages of this crate, in the order of a study.
-pub static STAGES: &[&dyn Stage] = &[&train::STAGE, &cam::STAGE, &segment::STAGE, &predict_masks::STAGE];
+pub static STAGES: &[&dyn Stage] =
+    &[&features::STAGE, &train::STAGE, &cam::STAGE, &segment::STAGE, &predict_masks::STAGE];

@@ -47,6 +47,10 @@ const CLASSES: NoteFacts = note(
     "JSON list of the class names in the order of their indices; without it, the names in the table, sorted.",
 );
 const AXES: NoteFacts = note("axes", "JSON list of the names of the gathered axes.");
+const fn required(name: &'static str, about: &'static str) -> NoteFacts {
+    NoteFacts { name, about, optional: false }
+}
+
 const WARNINGS: FileFacts =
     FileFacts { optional: true, ..FileFacts::new(TEXT, "Warnings about the table; runs print it, on hits too.") };
 
@@ -148,6 +152,26 @@ pub(crate) const LEAKAGE: ArtifactFacts = table!(
     ],
     [CLASSES, note("group", "The column of the groups."), note("warnings", "JSON list of doubts about the folds.")],
     FileFacts::new(TEXT, "The leakage as lines; runs print it, on hits too.")
+);
+
+pub(super) const FEATURES: ArtifactFacts = table!(
+    "features",
+    "Features of each image after global average pooling, by a trunk that is not trained, in data set order.",
+    [
+        IMAGE,
+        ColumnFacts::new("features", Dtype::Numbers, "The mean of each map of the trunk; finite.").shaped("[feature]")
+    ],
+    [
+        required("images", "Digest of the file of images that they were made of."),
+        required("model", "Name of the model whose trunk it is."),
+        required("trunk", "Digest of the tensors of the trunk, by name, shape and values."),
+        required("precision", "The type in which the trunk was computed."),
+        required("normalisation", "JSON of mean and sd of grey levels from 0 to 1, a channel each."),
+    ],
+    FileFacts {
+        optional: true,
+        ..FileFacts::new(TEXT, "The part of the file of weights that was used; runs print it.")
+    }
 );
 
 pub(super) const CAMS: ArtifactFacts = table!(

@@ -7,6 +7,7 @@ mod audit;
 mod collapse;
 mod curve;
 mod described;
+mod features;
 mod figures;
 mod grids;
 mod image_reader;
@@ -34,6 +35,7 @@ pub(crate) use self::parquet::{Series, cause, name_of, properties, repeated};
 pub use audit::{Audit, Finding};
 pub use curve::{Curve, Epoch, Epochs, Figure, SegmentCurve};
 pub(crate) use described::{LEAKAGE, REPORT};
+pub use features::{Features, Origin};
 pub use figures::{
     Cell, Figures, Interval, Levels, PairedTest, ReferenceValue, Repeats, Resampling, ResamplingUnit, Statistic,
 };

@@ -5,6 +5,7 @@ use std::fmt;
 
 use burn::tensor::Device;
 use orchestrate_engine::nearest;
+use orchestrate_engine::stage::StageError;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -85,6 +86,18 @@ impl ModelName {
     /// pretrained one.
     pub fn is_of_trunk(self, name: &str) -> bool {
         !name.starts_with("head.") && !name.starts_with(self.0.pretrained_head)
+    }
+
+    /// Fails unless the model can take images of this size, in pixels.
+    pub(crate) fn check_size(self, height: usize, width: usize) -> Result<(), StageError> {
+        let min = self.0.size_min;
+        if height.min(width) >= min {
+            return Ok(());
+        }
+        Err(StageError::input(
+            "images",
+            format!("they are {height}×{width} pixels, but `{self}` needs at least {min}×{min}; raise `size`"),
+        ))
     }
 }
 

@@ -44,6 +44,11 @@ impl Classifier {
         tensors::load(Self::zero(model, classes, device), tensors, |_| false, |_| false)
     }
 
+    /// A pretrained trunk, whole, with a head of one class and zero weights; the error names tensors that do not fit.
+    pub(crate) fn of_trunk(model: ModelName, tensors: &Tensors, device: &Device) -> Result<Self, String> {
+        tensors::load(Self::zero(model, 1, device), tensors, is_head, |name| !model.is_of_trunk(name))
+    }
+
     /// Replaces the trunk's weights by pretrained ones, or by those of another training; the head stays.
     ///
     /// A head among the tensors is ignored. Layers that a modified network adds stay as drawn, unless the tensors cover

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Tensor, TensorData};
-use orchestrate_cache::Digest;
+use orchestrate_cache::{Digest, Digester};
 use orchestrate_stages::random::Seed;
 use safetensors::{Dtype, SafeTensors, View};
 
@@ -138,6 +138,20 @@ pub(super) fn gather(tensors: impl Iterator<Item = Result<(String, Values), Stri
 pub fn write_safetensors(tensors: &Tensors) -> Vec<u8> {
     let views = tensors.iter().map(|(name, tensor)| (name.as_str(), LittleEndian(tensor)));
     safetensors::serialize(views, None).expect("names and sizes are far below the limits of the format")
+}
+
+/// Returns a digest of names, shapes and values, whatever file they were read from.
+pub(crate) fn digest(tensors: &Tensors) -> Digest {
+    let mut digester = Digester::default();
+    let length = |digester: &mut Digester, length: usize| digester.update(&(length as u64).to_le_bytes());
+    for (name, tensor) in tensors {
+        length(&mut digester, name.len());
+        digester.update(name.as_bytes());
+        length(&mut digester, tensor.shape.len());
+        tensor.shape.iter().for_each(|&axis| length(&mut digester, axis));
+        digester.update(&LittleEndian(tensor).data());
+    }
+    digester.digest()
 }
 
 /// A tensor that is encoded while the file is written, so that no second copy of a whole network is in memory.
@@ -306,6 +320,30 @@ mod tests {
         let model = ModelName::new("tiny").expect("it exists");
         let again = Classifier::from_tensors(model, 3, &tensors, &Device::flex()).expect("its own tensors fit");
         assert_eq!(write_safetensors(&again.tensors()), bytes);
+    }
+
+    #[test]
+    fn a_digest_of_tensors_follows_from_names_shapes_and_values() {
+        let tensors = tiny().tensors();
+        let of = |change: &dyn Fn(&mut Tensors)| {
+            let mut changed = tensors.clone();
+            change(&mut changed);
+            digest(&changed)
+        };
+        let bias = |tensors: &mut Tensors| tensors.remove("head.bias").expect("it has one");
+        let digests = [
+            of(&|_| ()),
+            of(&|tensors| drop(bias(tensors))),
+            of(&|tensors| tensors.get_mut("head.bias").expect("it has one").values[0] = 0.5),
+            of(&|tensors| tensors.get_mut("head.weight").expect("it has one").shape.reverse()),
+            of(&|tensors| {
+                let bias = bias(tensors);
+                tensors.insert("head.bia".to_owned(), bias);
+            }),
+        ];
+        let distinct: std::collections::BTreeSet<_> = digests.iter().map(Digest::to_string).collect();
+        assert_eq!(distinct.len(), 5);
+        assert_eq!(digest(&tensors), digest(&read_safetensors(&write_safetensors(&tensors)).expect("it was written")));
     }
 
     #[test]

@@ -29,6 +29,14 @@ pub(crate) fn with(mut params: Value, changes: &[(&str, Value)]) -> Value {
     params
 }
 
+/// Writes a file of pretrained weights, as the engine gives it to a stage.
+pub(crate) fn pretrained(dir: &Path, tensors: &Tensors) -> ExternalFile {
+    let path = dir.join("pretrained.safetensors");
+    let bytes = write_safetensors(tensors);
+    std::fs::write(&path, &bytes).unwrap();
+    ExternalFile { name: "init.weights".to_owned(), path, digest: Digest::of(&bytes) }
+}
+
 /// One run of a stage that trains, on two threads unless told otherwise.
 pub(crate) struct Run<'a, I> {
     pub(crate) params: Value,
@@ -75,10 +83,7 @@ impl<'a, I: Inputs> Run<'a, I> {
         let mut action = bench.action(&self.params.to_string(), &inputs);
         let scratch = tempfile::tempdir().unwrap();
         if let Some(tensors) = self.init {
-            let path = scratch.path().join("pretrained.safetensors");
-            let bytes = write_safetensors(tensors);
-            std::fs::write(&path, &bytes).unwrap();
-            action.files.push(ExternalFile { name: "init.weights".to_owned(), path, digest: Digest::of(&bytes) });
+            action.files.push(pretrained(scratch.path(), tensors));
         }
         let messages = Mutex::new(Vec::new());
         let context = Context {

@@ -4,21 +4,24 @@ use orchestrate_engine::stage::{InputProblem, PlannedNode, StageError};
 use orchestrate_stages::artifact::{ImageReader, Split};
 use orchestrate_stages::planned_size::{at_port, planned_size};
 
+use super::features;
 use super::params::{ClassWeights, Params};
 use crate::model::{ModelName, Normalisation};
 use crate::training::{Division, check_names, divide};
 
-/// Finds images that are too small before anything runs.
+/// Finds images that are too small, and features that the training cannot use, before anything runs.
 pub(super) fn check_inputs(node: &dyn PlannedNode) -> Vec<InputProblem> {
     let model = node.params().get("model").and_then(|model| ModelName::new(model.as_str()?).ok());
-    let Some((size, model)) = planned_size(node, "images").zip(model) else { return Vec::new() };
-    at_port("images", check_size(model, size, size))
+    let planned = planned_size(node, "images").zip(model);
+    let mut problems = at_port("images", planned.map_or(Ok(()), |(size, model)| model.check_size(size, size)));
+    problems.extend(features::check_inputs(node));
+    problems
 }
 
 /// Divides the images by the fold; fails unless the model can be trained on them.
 pub(super) fn divided(params: &Params, images: &ImageReader, split: &Split) -> Result<Division, StageError> {
     check_names(images, split)?;
-    check_size(params.model, images.height, images.width)?;
+    params.model.check_size(images.height, images.width)?;
     divide(split, params.fold)
 }
 
@@ -30,18 +33,6 @@ pub(super) fn normalisation(
 ) -> Result<Normalisation, StageError> {
     let images = train.iter().map(|&image| images.pixels(image));
     model.architecture().normalisation.map_or_else(|| Normalisation::of(images), |expected| Ok(expected()))
-}
-
-/// Fails unless the model can take images of this size.
-fn check_size(model: ModelName, height: usize, width: usize) -> Result<(), StageError> {
-    let min = model.architecture().size_min;
-    if height.min(width) >= min {
-        return Ok(());
-    }
-    Err(StageError::input(
-        "images",
-        format!("they are {height}×{width} pixels, but `{model}` needs at least {min}×{min}; raise `size`"),
-    ))
 }
 
 /// Counts the training images of each class; fails at 0, as the network could never predict that class.

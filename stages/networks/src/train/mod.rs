@@ -8,6 +8,7 @@
 //! - A checkpoint follows each epoch; a stopped training continues from the last one to the same bytes.
 
 mod data;
+mod features;
 mod params;
 mod task;
 
@@ -39,6 +40,7 @@ impl Typed for Train {
         ports: &[
             Port { name: "images", reads: &["images"], optional: false, many: false },
             Port { name: "split", reads: &["split"], optional: false, many: false },
+            Port { name: features::PORT, reads: &[features::PORT], optional: true, many: false },
         ],
         outputs: &["weights", "curve"],
         artifacts: &[&Weights::<ModelCard>::FACTS, Curve::FACTS],
@@ -67,6 +69,7 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
     let class_weights = data::class_weights(params, &split, &division.train)?;
     let normalisation = data::normalisation(params.model, &images, &division.train)?;
     let trunk = Init::read(action, |name| params.model.is_of_trunk(name))?;
+    let pooled = features::given(params, action, &images.names, trunk.as_ref())?;
     let card = ModelCard {
         model: params.model,
         classes: split.classes.clone(),
@@ -79,6 +82,6 @@ fn run(params: &Params, context: &Context<'_>, action: &Action) -> Result<Vec<Ou
         init: InitialWeights::of(trunk.as_ref()),
     };
     let (trunk, labels) = (trunk.as_ref(), split.labels.as_slice());
-    let task = Classification { params, images: &images, labels, division, class_weights, card, trunk, pooled: None };
+    let task = Classification { params, images: &images, labels, division, class_weights, card, trunk, pooled };
     fit(task, &params.recipe(), context, action)
 }

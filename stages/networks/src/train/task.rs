@@ -7,9 +7,11 @@ use orchestrate_engine::stage::{Progress, StageError};
 use orchestrate_stages::artifact::ImageReader;
 use orchestrate_stages::random::Generator;
 
+use super::features::PORT;
 use super::params::{Freeze, Params};
-use crate::model::{Classifier, ModelCard, StateDict, image_data, numbers, pool, scalar, unreadable};
-use crate::training::{Augment, Division, Start, Task, ahead, changed};
+use crate::features::Pooled;
+use crate::model::{Classifier, ModelCard, StateDict, image_data, scalar, unreadable};
+use crate::training::{Augment, Division, Start, Task, changed};
 
 /// One classifier, its images and their classes.
 pub(super) struct Classification<'a> {
@@ -23,14 +25,8 @@ pub(super) struct Classification<'a> {
     pub(super) card: ModelCard,
     /// Weights that replace the drawn ones of the trunk.
     pub(super) trunk: Option<&'a StateDict>,
-    /// Pooled features of every image, if a frozen trunk sees the same images in every epoch.
+    /// Pooled features of every image: given, or computed if a frozen trunk sees the same images in every epoch.
     pub(super) pooled: Option<Pooled>,
-}
-
-/// Features after global average pooling, `[image, feature]`.
-pub(super) struct Pooled {
-    values: Vec<f32>,
-    features: usize,
 }
 
 /// Sums over validation images.
@@ -71,19 +67,13 @@ impl Classification<'_> {
     /// Computes the pooled features of all images, by a trunk that does not change.
     fn pool_all(&self, network: &Classifier, start: &Start<'_>) -> Result<Pooled, StageError> {
         let Start { context, device, epochs_done } = *start;
-        let network = network.valid();
-        let images: Vec<usize> = (0..self.labels.len()).collect();
-        let features = self.params.model.architecture().features;
-        let mut values = Vec::with_capacity(images.len() * features);
-        let batches = images.chunks(self.params.batch_size).map(|images| self.batch(images, None));
-        ahead(context.cancelled, batches, |batch| {
-            values.extend(numbers(pool(network.features(Tensor::from_data(batch?, device))))?);
-            let message = format!("features {}/{}", values.len() / features, images.len());
-            let (done, total) = (epochs_done as u64, u64::from(self.params.epochs));
-            (context.progress)(Progress { done, total, message });
-            Ok(())
-        })?;
-        Ok(Pooled { values, features })
+        let Params { batch_size, epochs, .. } = *self.params;
+        let (cancelled, normalisation) = (context.cancelled, &self.card.normalisation);
+        let each = |images: usize| {
+            let message = format!("features {images}/{}", self.labels.len());
+            (context.progress)(Progress { done: epochs_done as u64, total: u64::from(epochs), message });
+        };
+        Pooled::compute(&network.valid(), self.images, normalisation, batch_size, device, cancelled, each)
     }
 }
 
@@ -115,16 +105,21 @@ impl Task for Classification<'_> {
         if let (Freeze::Trunk, Some(trunk)) = (self.params.freeze, self.trunk) {
             network = network.freeze_trunk(&trunk.tensors);
         }
-        if network.is_trunk_frozen() && self.params.augment == Augment::default() {
-            self.pooled = Some(self.pool_all(&network, start)?);
+        let is_fixed = network.is_trunk_frozen() && self.params.augment == Augment::default();
+        match self.pooled {
+            None if is_fixed => self.pooled = Some(self.pool_all(&network, start)?),
+            Some(_) if !is_fixed => {
+                let problem = "the training has layers before the pooling that it trains; leave the features out";
+                return Err(StageError::input(PORT, problem));
+            }
+            _ => {}
         }
         Ok(network)
     }
 
     fn batch(&self, images: &[usize], generator: Option<&mut Generator>) -> Result<TensorData, StageError> {
-        if let Some(Pooled { values, features }) = &self.pooled {
-            let rows = images.iter().flat_map(|&image| &values[image * features..(image + 1) * features]);
-            return Ok(TensorData::new(rows.copied().collect::<Vec<f32>>(), [images.len(), *features]));
+        if let Some(pooled) = &self.pooled {
+            return Ok(pooled.batch(images));
         }
         let all = self.images;
         let changes = self.params.augment.changes(images.len(), generator);

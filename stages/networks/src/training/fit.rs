@@ -12,11 +12,11 @@ use orchestrate_stages::threads::with_threads;
 
 use super::checkpoint::{Checkpoint, Checkpoints};
 use super::loader::ahead;
-use super::pretrained::INIT_WEIGHTS;
+use super::pretrained::told;
 use super::recipe::Recipe;
 use super::task::{Start, Task};
 use crate::device::device;
-use crate::model::{Card, StateDict, Weights, collect, scalar};
+use crate::model::{Card, Weights, collect, scalar};
 
 /// The number of progress reports in an epoch, each with the loss of a mini-batch.
 const REPORTS_PER_EPOCH: usize = 10;
@@ -160,11 +160,6 @@ fn initial<T: Task>(task: &T, device: &Device) -> Result<T::Network, StageError>
     let Some(pretrained) = task.pretrained() else { return Ok(drawn) };
     let pretrained = card.with_pretrained(drawn, &pretrained.tensors);
     pretrained.map_err(|error| StageError::new(format!("init.weights does not fit {}: {error}", card.name())))
-}
-
-/// A sentence on where in the file of pretrained weights its tensors lie, if it says more than their names.
-fn told(pretrained: &StateDict) -> Option<String> {
-    pretrained.remark.as_ref().map(|remark| format!("{INIT_WEIGHTS}: {remark}"))
 }
 
 fn report(context: &Context<'_>, recipe: &Recipe, epochs_done: u32, message: String) {

@@ -24,7 +24,7 @@ pub enum OptimizerKind {
 }
 
 /// Returns an optimiser before its first step; only SGD uses `momentum`.
-pub(super) fn optimizer(kind: OptimizerKind, weight_decay: f64, momentum: f64) -> ModuleOptimizer {
+pub(crate) fn optimizer(kind: OptimizerKind, weight_decay: f64, momentum: f64) -> ModuleOptimizer {
     let decay = weight_decay as f32;
     match kind {
         OptimizerKind::Adam => Adam::new(EPSILON, decay).into(),

@@ -47,6 +47,11 @@ impl Init {
     }
 }
 
+/// A sentence on where in the file of pretrained weights its tensors lie, if it says more than their names.
+pub(crate) fn told(pretrained: &StateDict) -> Option<String> {
+    pretrained.remark.as_ref().map(|remark| format!("{INIT_WEIGHTS}: {remark}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,4 @@
-"""Values of torchvision's classifiers with weights from the formula, for stages/networks/src/model/parity.rs.
+"""Values of torchvision's classifiers with weights from the formula, for stages/networks/src/model/tests/parity.rs.
 
 Run: python models.py, writes models.json. A network of three classes has torchvision's trunk (and the layers a modified
 network adds), global average pooling, and one linear layer. Names of tensors are torchvision's; those of other layers
@@ -99,6 +99,7 @@ def evaluated(name):
         "size": size(name),
         "side_at_224": side,
         "features": sample(features),
+        "pooled": sample(features.mean(dim=(2, 3))),
         "logits": sample(logits),
         "predicted": predicted,
         "class_activation_map": sample(cam),

@@ -99,7 +99,7 @@ fn overrides(overrides: &[String]) -> Markup {
 pub fn section(page: &str, kind: &str) -> Option<&'static str> {
     let id = match kind {
         "dataset" | "split" => "data",
-        "train" | "segment" => "training",
+        "features" | "train" | "segment" => "training",
         "cam" | "predict-masks" => "cases",
         "threshold" | "score" => "thresholds",
         "table" | "compare" => "tables",

@@ -24,6 +24,7 @@ struct Reference {
     size: usize,
     side_at_224: usize,
     features: Sample,
+    pooled: Sample,
     logits: Sample,
     predicted: u32,
     class_activation_map: Sample,
@@ -68,7 +69,9 @@ fn check(name: &str) {
     let classifier = classifier(name);
     let features = classifier.features(image(reference.size));
     reference.features.assert_close(features.clone(), &format!("features of {name}"));
-    let logits = classifier.head().forward(pool(features.clone()));
+    let pooled = pool(features.clone());
+    reference.pooled.assert_close(pooled.clone(), &format!("pooled features of {name}"));
+    let logits = classifier.head().forward(pooled);
     reference.logits.assert_close(logits, &format!("logits of {name}"));
     let map = class_activation_map(features, classifier.head().class_weights(), &[reference.predicted]);
     let [_, height, width] = map.dims();

@@ -1,5 +1,6 @@
 //! Trainings of a few small images, run as the engine runs them.
 
+mod features;
 mod norm;
 mod precision;
 mod resume;
