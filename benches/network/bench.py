@@ -17,9 +17,9 @@ ROOT = HERE.parent.parent
 CASES = {
     "tiny": (96, 32, 8),
     "squeezenet1_1": (224, 8, 4),
-    "resnet18": (224, 8, 4),
+    "resnet18": (224, 8, 5),
     "vgg16": (224, 8, 1),
-    "unet-vgg16": (96, 8, 2),
+    "unet-vgg16": (96, 8, 3),
 }
 # A U-Net has no class activation maps.
 ONLY_TRAINED = ["unet-vgg16"]

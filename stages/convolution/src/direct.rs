@@ -2,9 +2,9 @@
 //!
 //! Between the rows of a padded map lie as many zeros as padding wants, so neighbours on the right of one row are those
 //! on the left of the next. Then the inputs of one weight for consecutive pixels lie side by side, across rows too, and
-//! the product reads them from the map itself. It also computes the pixels between the rows, which nobody stores. A band
-//! of rows, with its padding, is copied at a time, small enough for the second-level cache; a map without padding is
-//! read as it is.
+//! the product reads them from the map itself. It also computes the pixels between the rows, which nobody stores. A
+//! band of rows, with its padding, is copied at a time, small enough for the second-level cache; a map without padding
+//! is read as it is.
 //!
 //! Every sum runs in the order of [`crate::forward`], so both give the same bits.
 

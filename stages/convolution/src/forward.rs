@@ -1,7 +1,8 @@
 //! The convolution itself: weights `[unit, depth]` times the receptive fields of the output's pixels, `[depth, pixel]`.
 //!
-//! Pixels are processed in blocks. The receptive fields of a block are copied into one matrix, small enough for the
-//! second-level cache, and multiplied by all weights. One thread computes a block from start to end.
+//! Where that pays, [`crate::direct`] reads the receptive fields from the map. Else pixels are processed in blocks. The
+//! receptive fields of a block are copied into one matrix, small enough for the second-level cache, and multiplied by
+//! all weights. One thread computes a block from start to end.
 
 use std::ops::Range;
 
@@ -35,9 +36,21 @@ pub(crate) struct Finish<'a> {
 /// - returns: `[batch, unit, height, width]`
 pub(crate) fn convolve(cpu: Cpu, geometry: &Geometry, input: &[f32], weights: &[f32], finish: Finish<'_>) -> Vec<f32> {
     let output = geometry.output().expect("BUG: a convolution without an output was not refused");
-    if let Some(direct) = Direct::new(geometry, output) {
-        return direct.convolve(cpu, geometry, input, weights, finish);
+    match Direct::new(geometry, output) {
+        Some(direct) => direct.convolve(cpu, geometry, input, weights, finish),
+        None => copied(cpu, geometry, output, input, weights, finish),
     }
+}
+
+/// [`convolve`] by copies of receptive fields, to an output of any height and width.
+pub(crate) fn copied(
+    cpu: Cpu,
+    geometry: &Geometry,
+    output: [usize; 2],
+    input: &[f32],
+    weights: &[f32],
+    finish: Finish<'_>,
+) -> Vec<f32> {
     let plane = output[0] * output[1];
     let panels = geometry.units.div_ceil(ROWS);
     let (input, weights) = (&*geometry.sort(input), pack(geometry, weights));

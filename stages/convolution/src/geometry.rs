@@ -90,6 +90,24 @@ impl Geometry {
         Some(Self { channels: self.units, units: self.channels, size, padding, ..*self })
     }
 
+    /// Returns the convolution of the output's gradient with the mirrored weights that some pixels of the input meet:
+    /// those a stride apart, from pixel `start` on.
+    ///
+    /// `None` for dilations, and for padding beyond the reach of these weights.
+    pub(crate) fn phase(&self, start: [usize; 2]) -> Option<Phase> {
+        let place = |axis: usize| start[axis] + self.padding[axis];
+        let first = [0, 1].map(|axis| place(axis) % self.stride[axis]);
+        let kernel = [0, 1].map(|axis| self.kernel[axis].saturating_sub(first[axis]).div_ceil(self.stride[axis]));
+        let padding = |axis: usize| (kernel[axis].max(1) - 1).checked_sub(place(axis) / self.stride[axis]);
+        let output = self.output().filter(|_| self.dilation == [1, 1])?;
+        // Without weights no padding matters.
+        let padding = if kernel.contains(&0) { [0, 0] } else { [padding(0)?, padding(1)?] };
+        let size = [0, 1].map(|axis| self.size[axis].saturating_sub(start[axis]).div_ceil(self.stride[axis]));
+        let (channels, units) = (self.units, self.channels);
+        let backward = Self { channels, units, size: output, kernel, padding, stride: [1, 1], ..*self };
+        Some(Phase { first, backward, size })
+    }
+
     /// Computes the inputs of each weight of a channel, for pixels of the output counted over rows and images.
     ///
     /// Weights count row by row. Runs are in channel 0 of the [sorted](Self::sort) input.
@@ -122,6 +140,16 @@ impl Geometry {
         let from = (line.image * self.channels * self.size[0] + row) * self.pitch() + view.from;
         Some(Run { to: line.to + first - line.column, from: from + first - view.columns.start, count })
     }
+}
+
+/// The gradient of input pixels a stride apart, as a convolution.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Phase {
+    /// The first weights that these pixels meet, `[row, column]`.
+    pub(crate) first: [usize; 2],
+    pub(crate) backward: Geometry,
+    /// Height and width of these pixels.
+    pub(crate) size: [usize; 2],
 }
 
 /// The part of a row that one weight of the kernel meets.

@@ -10,29 +10,73 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::forward::{Finish, convolve};
-use crate::geometry::{Geometry, Runs};
+use crate::forward::{Finish, convolve, copied};
+use crate::geometry::{Geometry, Phase, Runs};
 use crate::kernel::{COLUMNS, Cpu, DEPTH, LEFT, Left, Products, ROWS, Right, TILE, Tile, aligned, multiply, rights};
 
 /// Pixels that are multiplied at a time: the depth of this product.
 const PIXELS: usize = DEPTH;
-/// Panels of depth that one thread processes at a time.
+/// Channels whose weights are mirrored at a time.
+const CHANNELS: usize = 16;
+/// Panels of depth that one thread processes at a time, at most.
 const PANELS: usize = 8;
+/// Parts that all panels are divided into, if there are enough, so that threads have equal shares.
+const SHARES: usize = 8;
 /// Numbers of the output's gradient that are transposed at a time: 4 MB.
 const PART: usize = 1 << 20;
 
-/// Computes the gradient of the input, `[batch, channel, height, width]`; `None` if [`Geometry::backward`] is.
+/// Computes the gradient of the input, `[batch, channel, height, width]`.
+///
+/// `None` for padding beyond the reach of the kernel, and for a stride with a dilation.
 pub(crate) fn of_input(cpu: Cpu, geometry: &Geometry, weight: &[f32], gradient: &[f32]) -> Option<Vec<f32>> {
-    let backward = geometry.backward()?;
-    let taps = geometry.taps();
-    let mut mirrored = vec![0.0; weight.len()];
-    mirrored.par_chunks_exact_mut(geometry.units * taps).enumerate().for_each(|(channel, of_channel)| {
-        let of_units = weight.chunks_exact(taps).skip(channel).step_by(geometry.channels);
-        for (to, from) in of_channel.chunks_exact_mut(taps).zip(of_units) {
-            to.iter_mut().zip(from.iter().rev()).for_each(|(to, from)| *to = *from);
+    let finish = Finish { bias: None, relu: false };
+    if geometry.stride == [1, 1] {
+        let backward = geometry.backward()?;
+        return Some(convolve(cpu, &backward, gradient, &mirrored(geometry, weight, [0, 0]), finish));
+    }
+    // Pixels of the input a stride apart meet the same weights, so each such phase is a convolution without a stride.
+    let ([down, along], [height, width]) = (geometry.stride, geometry.size);
+    let phases = (0..down).flat_map(|row| (0..along).map(move |column| [row, column]));
+    let phases: Vec<_> =
+        phases.map(|phase| geometry.phase(phase).map(|of_phase| (phase, of_phase))).collect::<Option<_>>()?;
+    let mut of_input = vec![0.0; geometry.batch * geometry.channels * height * width];
+    for ([row, column], Phase { first, backward, size }) in phases {
+        if backward.taps() == 0 || size.contains(&0) {
+            continue;
+        }
+        let weights = mirrored(geometry, weight, first);
+        let numbers = copied(cpu, &backward, size, gradient, &weights, finish);
+        let planes = numbers.par_chunks_exact(size[0] * size[1]);
+        of_input.par_chunks_exact_mut(height * width).zip(planes).for_each(|(of_plane, numbers)| {
+            let rows = of_plane.chunks_exact_mut(width).skip(row).step_by(down);
+            for (to, from) in rows.zip(numbers.chunks_exact(size[1])) {
+                to[column..].iter_mut().step_by(along).zip(from).for_each(|(to, from)| *to = *from);
+            }
+        });
+    }
+    Some(of_input)
+}
+
+/// Returns the weights a stride apart from the first on, `[channel, unit]`, in the reverse order of rows and columns.
+fn mirrored(geometry: &Geometry, weight: &[f32], first: [usize; 2]) -> Vec<f32> {
+    let (taps, [height, width]) = (geometry.taps(), geometry.kernel);
+    let rows = (first[0]..height).step_by(geometry.stride[0]).rev();
+    let places: Vec<usize> = rows
+        .flat_map(|row| (first[1]..width).step_by(geometry.stride[1]).rev().map(move |column| row * width + column))
+        .collect();
+    let (units, count) = (geometry.units, places.len());
+    let mut mirrored = vec![0.0; geometry.channels * units * count];
+    // Some channels at a time, as the weights of one unit lie side by side.
+    mirrored.par_chunks_mut(CHANNELS * units * count).enumerate().for_each(|(block, of_channels)| {
+        for unit in 0..units {
+            let of_unit = weight[unit * geometry.depth()..].chunks_exact(taps).skip(block * CHANNELS);
+            for (of_channel, from) in of_channels.chunks_exact_mut(units * count).zip(of_unit) {
+                let to = &mut of_channel[unit * count..(unit + 1) * count];
+                to.iter_mut().zip(&places).for_each(|(to, place)| *to = from[*place]);
+            }
         }
     });
-    Some(convolve(cpu, &backward, gradient, &mirrored, Finish { bias: None, relu: false }))
+    mirrored
 }
 
 /// Computes the gradient of the weights, `[unit, channel, height, width]` of the kernel.
@@ -41,6 +85,8 @@ pub(crate) fn of_weight(cpu: Cpu, geometry: &Geometry, input: &[f32], gradient: 
     let input = &*geometry.sort(input);
     let (depth, units) = (geometry.depth(), geometry.units);
     let (panels, across) = (depth.div_ceil(ROWS), units.div_ceil(COLUMNS));
+    // Which thread computes a sum does not change it.
+    let share = panels.div_ceil(SHARES).next_multiple_of(2).min(PANELS);
     let mut tiles: Vec<Tile> = vec![TILE; panels * across];
     let total = geometry.batch * output[0] * output[1];
     let part = (PART / units / PIXELS).max(1) * PIXELS;
@@ -70,19 +116,21 @@ pub(crate) fn of_weight(cpu: Cpu, geometry: &Geometry, input: &[f32], gradient: 
             runs
         };
         let runs: Vec<Runs> = chunks.par_iter().map(runs_of).collect();
-        tiles.par_chunks_mut(PANELS * across).enumerate().for_each_init(
-            || vec![LEFT; PANELS],
+        tiles.par_chunks_mut(share * across).enumerate().for_each_init(
+            || vec![LEFT; share],
             |left, (index, tiles)| {
-                let first = index * PANELS;
+                let first = index * share;
                 cpu.run(Work { geometry, input, chunks: &chunks, runs: &runs, turned, across, first, tiles, left });
             },
         );
     }
     let mut of_weight = vec![0.0; units * depth];
-    of_weight.par_chunks_exact_mut(depth).enumerate().for_each(|(unit, of_unit)| {
-        let of_panels = tiles.iter().skip(unit / COLUMNS).step_by(across);
-        for (numbers, tile) in of_unit.chunks_mut(ROWS).zip(of_panels) {
-            numbers.iter_mut().zip(tile).for_each(|(number, row)| *number = row[unit % COLUMNS]);
+    of_weight.par_chunks_mut(COLUMNS * depth).enumerate().for_each(|(column, of_units)| {
+        for (panel, tile) in tiles.iter().skip(column).step_by(across).enumerate() {
+            for (unit, of_unit) in of_units.chunks_exact_mut(depth).enumerate() {
+                let numbers = of_unit[panel * ROWS..].iter_mut();
+                numbers.zip(tile).for_each(|(number, row)| *number = row[unit]);
+            }
         }
     });
     of_weight

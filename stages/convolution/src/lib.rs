@@ -1,8 +1,10 @@
-//! Two-dimensional convolution and max pooling on the CPU, with their gradients, for Burn's tensors.
+//! The costly operations of networks on the CPU, for Burn's tensors: convolution, max pooling and batch normalisation
+//! with their gradients, and a step of Adam.
 //!
 //! Burn's own convolution copies the receptive fields of all output pixels into one matrix (im2col) and multiplies it.
-//! At the sizes of networks that matrix leaves the caches. This crate copies a block of pixels at a time, and
-//! multiplies it by all weights while it is cached. The number of threads does not change the order of a sum, so
+//! At the sizes of networks that matrix leaves the caches. This crate reads receptive fields from the map itself, or
+//! copies those of a block of pixels, and multiplies them by all weights while they are cached. Operations that Burn
+//! makes of many passes over memory are one pass here. The number of threads does not change the order of a sum, so
 //! results are equal to the last bit.
 //!
 //! Burn's operations compute everything but 32-bit floats on Burn's CPU backend, and everything on a machine without

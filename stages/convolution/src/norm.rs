@@ -1,7 +1,7 @@
 //! Batch normalisation, and what often follows: the sum with another map, and a ReLU.
 //!
-//! Burn computes each step for the whole map, on one thread. Here one thread computes a channel from start to end, while
-//! it is in the cache.
+//! Burn computes each step for the whole map, on one thread. Here one thread computes a channel from start to end,
+//! while it is in the cache.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;

@@ -4,6 +4,7 @@ mod norm;
 mod pooling;
 mod reference;
 mod same;
+mod stride;
 
 use burn::tensor::{Device, Tensor, TensorData};
 

@@ -3,7 +3,9 @@
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, module};
 
-use super::{formula_tensor, values};
+use super::{formula, formula_tensor, values};
+use crate::channel::{Affine, Backward, Moments};
+use crate::kernel::Cpu;
 use crate::{After, Normalised, batch_norm, batch_norm_train};
 
 const EPSILON: f64 = 1e-5;
@@ -72,6 +74,30 @@ fn normalisations_by_given_statistics_are_burns_to_the_last_bit() {
         let burns = module::batch_norm(input, vector(2), vector(3), mean, variance, EPSILON);
         assert_eq!(values(ours), values(relu(burns + map)), "{shape:?}");
     }
+}
+
+#[test]
+fn a_channel_has_the_same_bytes_with_all_instructions_of_the_machine() {
+    let planes = [formula(1500, 1, 2003), formula(1500, 2, 2003)];
+    let inputs: Vec<&[f32]> = planes.iter().map(Vec::as_slice).collect();
+    let on = |cpu: Cpu| {
+        let (mean, variance) = cpu.run(Moments { planes: &inputs });
+        let (mut outputs, mut gradients) = (planes.clone(), planes.clone());
+        let std = variance.sqrt();
+        let parts = outputs.iter_mut().map(Vec::as_mut_slice).collect();
+        let affine =
+            Affine { inputs: &inputs, added: None, outputs: parts, mean, std, weight: 0.7, bias: 0.1, relu: true };
+        cpu.run(affine);
+        let rectified: Vec<&[f32]> = outputs.iter().map(Vec::as_slice).collect();
+        let parts = gradients.iter_mut().map(Vec::as_mut_slice).collect();
+        let (outputs, of_added) = (Some(&rectified[..]), Vec::new());
+        let sums = cpu.run(Backward { inputs: &inputs, outputs, gradients: parts, of_added, mean, std, weight: 0.7 });
+        let numbers = [vec![mean, variance, sums[0], sums[1]], rectified.concat(), gradients.concat()].concat();
+        numbers.into_iter().map(f32::to_bits).collect::<Vec<u32>>()
+    };
+    let mut all = Cpu::available().map(on);
+    let first = all.next();
+    assert!(all.all(|other| Some(other) == first));
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use burn::tensor::{DType, Device, Tensor, module, ops::ConvOptions};
 
 use super::{formula, formula_tensor, values};
-use crate::forward::{Finish, convolve};
+use crate::direct::Direct;
+use crate::forward::{Finish, convolve, copied};
 use crate::geometry::Geometry;
 use crate::kernel::Cpu;
-use crate::{Options, Windows, conv2d, conv2d_relu, gradient, max_pool2d};
+use crate::{After, Options, Windows, batch_norm_train, conv2d, conv2d_relu, gradient, max_pool2d};
 
 const SAME: Options = Options { stride: [1, 1], padding: [1, 1], dilation: [1, 1] };
 
@@ -18,6 +19,8 @@ fn outputs_and_gradients_have_the_same_bytes_on_any_number_of_threads() {
         let weight = formula_tensor([50, 20, 3, 3], 2, &device).require_grad();
         let bias = formula_tensor([50], 3, &device).require_grad();
         let output = conv2d_relu(input.clone(), weight.clone(), Some(bias.clone()), SAME);
+        let parameters = [5, 6].map(|seed| formula_tensor([50], seed, &device));
+        let output = batch_norm_train(output, parameters, 1e-5, After { added: None, relu: true }).output;
         let pooled = max_pool2d(output, Windows { kernel: 3, stride: 2, padding: 0, ceil: true });
         let gradients = (pooled.clone() * formula_tensor(pooled.dims(), 4, &device)).sum().backward();
         let mut bytes = values(pooled);
@@ -63,6 +66,40 @@ fn outputs_and_gradients_have_the_same_bytes_with_all_instructions_of_the_machin
         let first = all.next();
         assert!(all.all(|other| Some(other) == first));
     }
+}
+
+/// Maps with and without padding, of one band and of several, wide and narrow, with odd channels and tiles.
+#[test]
+fn a_convolution_without_copies_has_the_same_bytes() {
+    let mut count = 0;
+    for (channels, units, size) in [(1, 1, [9, 16]), (3, 17, [23, 37]), (7, 6, [40, 15]), (300, 5, [65, 33])] {
+        for (kernel, padding, dilation) in [(1, 0, 1), (1, 1, 1), (3, 0, 1), (3, 1, 1), (3, 2, 2), (5, 1, 1), (2, 3, 3)]
+        {
+            let geometry = Geometry {
+                batch: 2,
+                channels,
+                units,
+                size,
+                kernel: [kernel, kernel.min(3)],
+                stride: [1, 1],
+                padding: [padding, padding / 2],
+                dilation: [dilation, 1],
+            };
+            let output = geometry.output().expect("it has an output");
+            let Some(direct) = Direct::new(&geometry, output) else { continue };
+            let input = formula(2 * channels * size[0] * size[1], 1, 2003);
+            let (weight, bias) = (formula(units * geometry.depth(), 2, 2003), formula(units, 3, 2003));
+            let finish = Finish { bias: Some(&bias), relu: kernel == 3 };
+            for cpu in Cpu::available() {
+                let expected = copied(cpu, &geometry, output, &input, &weight, finish);
+                let numbers = direct.convolve(cpu, &geometry, &input, &weight, finish);
+                let same = numbers.iter().zip(&expected).all(|(ours, other)| ours.to_bits() == other.to_bits());
+                assert!(same && numbers.len() == expected.len(), "{geometry:?}");
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 15, "only {count} of the convolutions need no copies");
 }
 
 #[test]

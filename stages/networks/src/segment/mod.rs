@@ -48,7 +48,7 @@ impl Typed for Segment {
         checkpoints: true,
         path_fields: &[INIT_WEIGHTS],
         check_inputs: Some(data::check_inputs),
-        ..Facts::new("segment", 2, "trains a U-Net on the masks of all images outside one fold")
+        ..Facts::new("segment", 3, "trains a U-Net on the masks of all images outside one fold")
     };
     type Params = Params;
 
