@@ -144,9 +144,13 @@ fn numbers_of_tables_stand_side_by_side_and_are_computed_again() {
     assert_eq!(row.split_whitespace().count(), 5, "{row}");
     let runs = well(sandbox.orchestrate(&["runs"])).out;
     assert_eq!(runs.matches("classification, accuracy: tiny 0.").count(), 2, "{runs}");
-    let lines = well(sandbox.orchestrate(&["verify-results", "-1", "--json"]));
-    let first: serde_json::Value = serde_json::from_str(lines.lines().next().expect("a line a stage")).expect("JSON");
-    assert_eq!((first["same"].as_u64(), first["moved"].as_u64()), (Some(1), Some(0)), "{first}");
+    let stages = lines(&well(sandbox.orchestrate(&["verify-results", "-1", "--json"])));
+    assert_eq!(
+        (&stages[0]["same"], &stages[0]["moved"]),
+        (&serde_json::json!(1), &serde_json::json!(0)),
+        "{}",
+        stages[0]
+    );
     let again = well(sandbox.orchestrate(&["verify-results", "-1"]));
     assert!(
         again.out.contains("train           4 the same") && again.out.contains("to the last byte"),

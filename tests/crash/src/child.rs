@@ -14,7 +14,7 @@ use orchestrate_cache::{
 use orchestrate_engine::event::{Event, Reporter, TimedEvent};
 use orchestrate_engine::executor::WorkerCommand;
 use orchestrate_engine::observe::observe;
-use orchestrate_engine::run::{self, RunOptions, Selection, Stop};
+use orchestrate_engine::run::{self, Devices, RunOptions, Selection, Stop};
 use orchestrate_engine::stage::LOG_MAX_BYTES;
 use orchestrate_engine::{plan, runlog, spec};
 

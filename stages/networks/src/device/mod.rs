@@ -5,11 +5,13 @@
 //! asked for. Each tensor names its device; Burn's default device, to which the state of an optimiser is read, is the
 //! CPU in each worker.
 
-#[cfg_attr(not(feature = "cuda"), path = "absent.rs")]
+#[cfg(not(all(feature = "cuda", feature = "wgpu")))]
+mod absent;
+#[cfg(feature = "cuda")]
 mod cuda;
 mod gpu;
 mod memory;
-#[cfg_attr(not(feature = "wgpu"), path = "absent.rs")]
+#[cfg(feature = "wgpu")]
 mod wgpu;
 
 use burn::tensor::Device;
@@ -19,6 +21,10 @@ use orchestrate_stages::gpu as visible;
 use serde::Deserialize;
 
 use crate::model::Precision;
+#[cfg(not(feature = "cuda"))]
+use absent as cuda;
+#[cfg(not(feature = "wgpu"))]
+use absent as wgpu;
 
 pub use gpu::{Backend, Gpu, GpuKind};
 
