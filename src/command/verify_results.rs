@@ -225,7 +225,9 @@ fn add(differences: &mut BTreeMap<String, Moved>, name: String, found: Moved) {
 }
 
 fn json_line(stage: &Stage) -> serde_json::Value {
-    let column = |(name, moved): (&String, &Moved)| json!({ "name": name, "moved": moved.count, "of": moved.of, "largest": moved.largest });
+    let column = |(name, moved): (&String, &Moved)| {
+        json!({ "name": name, "moved": moved.count, "of": moved.of, "largest": moved.largest })
+    };
     let file = |(name, (nodes, _)): (&String, &(usize, bool))| json!({ "name": name, "nodes": nodes });
     json!({
         "stage": stage.name,

@@ -39,7 +39,7 @@ fn missing_spec_unknown_node_and_bad_usage_have_exit_code_2() {
         (&["run", "nothing.toml", "--set", "experiment.seed=1"], "cannot read nothing.toml"),
         (&["run", "spec.toml", "--only", "uper"], "did you mean `upper`?"),
         (&["run", "spec.toml", "--jobs", "0"], "--jobs"),
-        (&["run", "spec.toml", "--device", "gpu"], "use auto, cpu, cuda, or one GPU such as cuda:1"),
+        (&["run", "spec.toml", "--device", "gpu"], "use auto, cpu, cuda, wgpu, or GPUs such as cuda:1"),
         (&["frobnicate"], "frobnicate"),
     ] {
         let said = sandbox.orchestrate(args);

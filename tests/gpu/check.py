@@ -166,7 +166,8 @@ class Check:
         if mine is None:
             sys.exit(f"there is no device {self.device}: {out}")
         self.precisions = mine["precisions"]
-        print(f"{self.device}: {mine['name']}, {mine['api']}, driver {mine['driver']}, {mine['precisions']}", flush=True)
+        facts = [mine["name"], mine["api"], f"driver {mine['driver']}", *self.precisions]
+        print(f"{self.device}: {', '.join(facts)}", flush=True)
 
     def start(self):
         """Seconds until a process has opened the device, beside one that opens none."""
@@ -174,7 +175,8 @@ class Check:
         none = [self.run("devices", "cpu", "--json")[3] for _ in range(3)]
         value = {"device": statistics.median(opened), "cpu": statistics.median(none)}
         self.keep("worker_start_seconds", value)
-        print(f"a worker starts in {value['device']:.2f} s on {self.device}, {value['cpu']:.2f} s on the CPU", flush=True)
+        device, cpu = value["device"], value["cpu"]
+        print(f"a worker starts in {device:.2f} s on {self.device}, {cpu:.2f} s on the CPU", flush=True)
 
     def spec(self, name, network, precision="f32", gpu=1, **sizes):
         """Writes a spec; returns its name."""

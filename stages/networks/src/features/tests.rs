@@ -148,7 +148,6 @@ fn features_that_no_training_could_use_are_refused_with_a_reason() {
 #[test]
 fn wrong_params_are_answered_with_a_sentence() {
     let table = [
-        ("model = \"squeezenet1_1\"\ninit = {}", "`init.weights` is missing"),
         (
             "model = \"tiny\"\ninit = { weights = \"w\" }",
             "model `tiny` normalises images by the training images of each",
