@@ -255,7 +255,7 @@ pub(crate) struct HowArgs {
     /// CPU threads to use [default: all cores]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) jobs: Option<u16>,
-    /// The device for networks: auto (GPUs if there are any), cpu, cuda or wgpu (all GPUs of it), or some: cuda:1
+    /// The device for networks: auto (GPUs if there are any), cpu, all of cuda or wgpu, or some: cuda:0,cuda:1
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     pub(crate) device: DeviceChoice,
     /// Stop at the first failed node

@@ -28,7 +28,7 @@ const MEASURED: Duration = Duration::from_secs(2);
 pub(crate) struct DevicesArgs {
     /// Only this device, such as cpu or wgpu:0
     device: Option<String>,
-    /// Measure the training of a network and its class activation maps on each device
+    /// Measure a network on each device, training and maps: a model of `train`, or unet-vgg16 [default: squeezenet1_1]
     #[arg(long, value_name = "NETWORK", num_args = 0..=1, default_missing_value = "squeezenet1_1")]
     benchmark: Option<String>,
     /// The type of the numbers in the benchmark: f32, bf16 or f16

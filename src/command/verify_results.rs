@@ -226,7 +226,8 @@ fn add(differences: &mut BTreeMap<String, Moved>, name: String, found: Moved) {
 
 fn json_line(stage: &Stage) -> serde_json::Value {
     let column = |(name, moved): (&String, &Moved)| {
-        json!({ "name": name, "moved": moved.count, "of": moved.of, "largest": moved.largest })
+        let Moved { count, of, largest, .. } = moved;
+        json!({ "name": name, "moved": count, "of": of, "largest": largest })
     };
     let file = |(name, (nodes, _)): (&String, &(usize, bool))| json!({ "name": name, "nodes": nodes });
     json!({

@@ -126,6 +126,8 @@ class Check:
     def __init__(self, options):
         self.options = options
         self.program = options.program.resolve()
+        if not self.program.is_file():
+            sys.exit(f"there is no program {options.program}")
         self.device = options.device
         self.out = options.out.resolve()
         self.out.mkdir(parents=True, exist_ok=True)

@@ -11,8 +11,8 @@ use crate::run::summary::RunError;
 
 /// Returns the devices of a run whose nodes are not yet looked up; `None` if they are found later.
 pub(super) fn at_the_start(plan: &Plan, options: &RunOptions) -> Option<Vec<String>> {
-    // A stage whose kind uses no device but that asks for some, such as a command, is refused before anything runs where
-    // there are too few.
+    // A stage whose kind uses no device but that asks for some, such as a command, is refused where there are too few,
+    // before anything runs.
     let asks = |stage: &PlannedStage| {
         stage.kind.facts().device.is_none()
             && plan.spec.stages[stage.declared].resources.gpu.is_some_and(|gpu| gpu > 0.0)
