@@ -74,7 +74,9 @@ pub(crate) fn devices(args: &DevicesArgs) -> anyhow::Result<Outcome> {
     let load = |name| Network::new(name).map(|network| Load { precision: args.precision, ..Load::usual(network) });
     let load = args.benchmark.as_deref().map(load).transpose().map_err(UsageError)?;
     let bench = args.benchmark.as_deref().zip(load);
-    let gpus: Vec<Gpu> = Backend::ALL.into_iter().flat_map(Backend::gpus).collect();
+    let is_cpu_alone = args.device.as_deref() == Some(CPU);
+    let backends = Backend::ALL.into_iter().filter(|_| !is_cpu_alone);
+    let gpus: Vec<Gpu> = backends.flat_map(Backend::gpus).collect();
     let names: Vec<&str> = [CPU].into_iter().chain(gpus.iter().map(|gpu| gpu.name.as_str())).collect();
     let listed = match &args.device {
         Some(name) if !names.contains(&name.as_str()) => {

@@ -92,9 +92,9 @@ pub(crate) fn verify_results(kinds: Kinds, args: &VerifyResultsArgs) -> anyhow::
         let stages = compare(&side, &request.study, summary)?;
         let is_well = stages.iter().all(|stage| !stage.is_beyond(args.tolerance));
         let said = match args.json {
-            true => {
-                terminal::say_as_is(&stages.iter().map(|stage| format!("{}\n", json_line(stage))).collect::<String>())
-            }
+            true => terminal::say_as_is(
+                &stages.iter().map(|stage| format!("{}\n", json_line(stage, args.tolerance))).collect::<String>(),
+            ),
             false => terminal::say(&shown(&stages, args.tolerance)),
         };
         (if is_well { Outcome::Done } else { Outcome::Failed }).after_saying(said)
@@ -224,7 +224,7 @@ fn add(differences: &mut BTreeMap<String, Moved>, name: String, found: Moved) {
     }
 }
 
-fn json_line(stage: &Stage) -> serde_json::Value {
+fn json_line(stage: &Stage, tolerance: f64) -> serde_json::Value {
     let column = |(name, moved): (&String, &Moved)| {
         let Moved { count, of, largest, .. } = moved;
         json!({ "name": name, "moved": count, "of": of, "largest": largest })
@@ -234,6 +234,7 @@ fn json_line(stage: &Stage) -> serde_json::Value {
         "stage": stage.name,
         "same": stage.same,
         "moved": stage.moved,
+        "beyond_tolerance": stage.is_beyond(tolerance),
         "lost": stage.lost,
         "unrecorded": stage.unrecorded,
         "columns": stage.differences.iter().map(column).collect::<Vec<_>>(),
@@ -252,7 +253,8 @@ fn shown(stages: &[Stage], tolerance: f64) -> String {
             (stage.lost, "no longer in the store"),
             (stage.unrecorded, "not compared: no recorded result"),
         ]);
-        let _ = writeln!(text, "{:width$}  {parts}", stage.name);
+        let more = if tolerance > 0.0 && stage.is_beyond(tolerance) { ", by more than the tolerance" } else { "" };
+        let _ = writeln!(text, "{:width$}  {parts}{more}", stage.name);
         for (name, Moved { count, of, largest, .. }) in stage.differences.iter().take(SHOWN) {
             let by = largest.map_or_else(|| "differ".to_owned(), |largest| format!("moved, by up to {largest:.3e}"));
             let _ = writeln!(text, "{:width$}    {name}: {count} of {of} {by}", "");

@@ -9,9 +9,12 @@ use crate::study::{Api, UNET, classifier, device};
 /// probabilities, scores and tables may move by `bound`.
 fn compare(spec: &str, api: Api, bound: f64) {
     let Some(device) = device(api) else { return };
-    let sandbox = Sandbox::with_spec(spec);
+    compare_in(&Sandbox::with_spec(spec), &device, bound);
+}
+
+fn compare_in(sandbox: &Sandbox, device: &str, bound: f64) {
     sandbox.run_well(&["--device", "cpu"]);
-    let said = sandbox.orchestrate(&["verify-results", "spec.toml", "--device", &device, "--json"]);
+    let said = sandbox.orchestrate(&["verify-results", "spec.toml", "--device", device, "--json"]);
     // Some steps are beyond any tolerance.
     assert!(matches!(said.code, Some(0 | 1)), "{}\n{}", said.out, said.err);
     let mut moved = 0;
@@ -49,6 +52,26 @@ fn a_classifier_in_f16_is_within_its_three_digits() {
 fn batch_normalisation_and_a_smaller_last_batch_are_those_of_the_cpu() {
     let train = "model = \"resnet18\"\nepochs = 1\nbatch_size = 5\nlearning_rate = 1e-5";
     compare(&classifier(16, train), Api::Vulkan, 0.002);
+}
+
+#[test]
+fn features_of_a_pretrained_trunk_are_those_of_the_cpu() {
+    let Some(device) = device(Api::Vulkan) else { return };
+    let train = "model = \"squeezenet1_1\"\nepochs = 1\nbatch_size = 4\nlearning_rate = 1e-4";
+    let sandbox = Sandbox::with_spec(&classifier(16, train));
+    sandbox.run_well(&["--only", "train[fold=1]", "--device", "cpu"]);
+    let path = sandbox.orchestrate(&["path", "spec.toml", "train[fold=1]", "--json"]);
+    let path: Value = serde_json::from_str(&path.out).expect("a line is JSON");
+    let files = path["outputs"]["weights"]["files"].as_array().expect("weights have files");
+    let file = files.iter().filter_map(Value::as_str).find(|file| file.ends_with(".safetensors")).expect("it is there");
+    let weights = file.replace("DIR", sandbox.path("").to_str().expect("it has a plain name").trim_end_matches('/'));
+    let init = format!("model = \"squeezenet1_1\"\ninit = {{ weights = {weights:?} }}\n");
+    let probe = format!("{init}freeze = \"trunk\"\nlearning_rate = 1e-3\nepochs = 3");
+    let spec =
+        classifier(16, &probe).replacen("split = \"split\" }", "split = \"split\", features = \"features\" }", 1);
+    let features = format!("\n[stages.features]\nkind = \"features\"\ninputs = {{ images = \"images\" }}\n{init}");
+    sandbox.write("spec.toml", spec + &features);
+    compare_in(&sandbox, &device, 0.002);
 }
 
 #[test]
