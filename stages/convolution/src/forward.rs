@@ -1,6 +1,6 @@
 //! The convolution itself: weights `[unit, depth]` times the receptive fields of the output's pixels, `[depth, pixel]`.
 //!
-//! Where that pays, [`crate::direct`] reads the receptive fields from the map. Else pixels are processed in blocks. The
+//! [`crate::direct`] reads the receptive fields from the map if that pays. Else pixels are processed in blocks. The
 //! receptive fields of a block are copied into one matrix, small enough for the second-level cache, and multiplied by
 //! all weights. One thread computes a block from start to end.
 

@@ -4,9 +4,8 @@
 //! while it is in the cache.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
-use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
@@ -16,7 +15,7 @@ use rayon::prelude::*;
 
 use crate::channel::{self, Affine, Moments, Statistics};
 use crate::kernel::Cpu;
-use crate::operation::{numbers, tensor};
+use crate::operation::{finish, numbers, tensor};
 
 /// The operations after a normalisation.
 #[derive(Clone, Debug, Default)]
@@ -193,20 +192,9 @@ impl Norm {
         };
         let (mean, variance) = (vector(&statistics.mean), vector(&statistics.variance));
         let saved = Saved { norm: self, input, weight, statistics, output: self.relu.then(|| output.clone()) };
-        let nodes = [input_node, weight_node, bias_node];
         let output = match added_node {
-            Some(added_node) => {
-                let [input, weight, bias] = nodes;
-                let nodes = [input, weight, bias, added_node];
-                match Gradient.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
-                    OpsKind::Tracked(step) => step.finish(saved, output),
-                    OpsKind::UnTracked(step) => step.finish(output),
-                }
-            }
-            None => match Gradient.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
-                OpsKind::Tracked(step) => step.finish(saved, output),
-                OpsKind::UnTracked(step) => step.finish(output),
-            },
+            Some(added_node) => finish(Gradient, [input_node, weight_node, bias_node, added_node], saved, output),
+            None => finish(Gradient, [input_node, weight_node, bias_node], saved, output),
         };
         Normalised { output: Tensor::from_primitive::<Autodiff<Flex>>(output), mean, variance }
     }

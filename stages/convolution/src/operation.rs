@@ -3,7 +3,7 @@
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::ops::ModuleOps;
 use burn::backend::tensor::FloatTensor;
@@ -145,18 +145,22 @@ impl Operation {
         let output = self.forward(&input, &weight, bias.as_ref());
         let saved = Saved { operation: self, input, weight, output: self.rectified.then(|| output.clone()) };
         match bias_node {
-            Some(bias_node) => {
-                let nodes = [input_node, weight_node, bias_node];
-                match Gradient.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
-                    OpsKind::Tracked(step) => step.finish(saved, output),
-                    OpsKind::UnTracked(step) => step.finish(output),
-                }
-            }
-            None => match Gradient.prepare::<NoCheckpointing>([input_node, weight_node]).compute_bound().stateful() {
-                OpsKind::Tracked(step) => step.finish(saved, output),
-                OpsKind::UnTracked(step) => step.finish(output),
-            },
+            Some(bias_node) => finish(Gradient, [input_node, weight_node, bias_node], saved, output),
+            None => finish(Gradient, [input_node, weight_node], saved, output),
         }
+    }
+}
+
+/// Returns an output whose gradient goes back by `step`, if one of its parents is tracked.
+pub(crate) fn finish<B: Backward<Flex, N>, const N: usize>(
+    step: B,
+    parents: [NodeGuard; N],
+    saved: B::State,
+    output: FlexTensor,
+) -> FloatTensor<Autodiff<Flex>> {
+    match step.prepare::<NoCheckpointing>(parents).compute_bound().stateful() {
+        OpsKind::Tracked(step) => step.finish(saved, output),
+        OpsKind::UnTracked(step) => step.finish(output),
     }
 }
 
