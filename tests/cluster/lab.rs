@@ -5,9 +5,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::sandbox::{Run, Said, Sandbox};
+pub(crate) use crate::sandbox::signal;
+use crate::sandbox::{Run, Said, Sandbox, wait_at_most};
 use crate::slurm::{Cluster, Task};
 
 /// Small tasks, so that all tests find room on the nodes.
@@ -227,14 +228,5 @@ pub(crate) fn well(run: Run) -> Run {
 }
 
 pub(crate) fn wait_for(what: &str, done: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !done() {
-        assert!(Instant::now() < deadline, "waited too long for {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-pub(crate) fn signal(process: u32, signal: &str) {
-    let status = Command::new("kill").args([signal, &process.to_string()]).status();
-    assert!(status.expect("there is a `kill`").success());
+    wait_at_most(Duration::from_secs(60), what, done);
 }

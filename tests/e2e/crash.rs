@@ -1,9 +1,10 @@
 //! Killed engines, killed workers, signals: the next run finishes with the same bytes.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::rerun::LETTERS;
-use crate::sandbox::{Run, Said, Sandbox};
+pub(crate) use crate::sandbox::signal;
+use crate::sandbox::{Run, Said, Sandbox, wait_at_most};
 
 /// The letters, slow enough to be interrupted: each `repeat` reports that it began, and waits for a file.
 fn slow(sandbox: &Sandbox) -> String {
@@ -15,16 +16,7 @@ fn slow(sandbox: &Sandbox) -> String {
 }
 
 pub(crate) fn wait_for(what: &str, done: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !done() {
-        assert!(Instant::now() < deadline, "waited too long for {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-pub(crate) fn signal(process: u32, signal: &str) {
-    let status = std::process::Command::new("kill").args([signal, &process.to_string()]).status();
-    assert!(status.expect("there is a `kill`").success());
+    wait_at_most(Duration::from_secs(30), what, done);
 }
 
 fn alive(pattern: &str) -> bool {

@@ -1,30 +1,22 @@
 //! Trainings that are killed: the state of the optimiser returns to the device, and a driver costs one node.
 
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, signal, wait_at_most};
 use crate::study::{Api, classifier, device};
 
 const TRAIN: &str = "model = \"tiny\"\nepochs = 6\nbatch_size = 4\noptimizer = \"adam\"";
 
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(300);
-    while !done() {
-        assert!(Instant::now() < deadline, "waited too long for {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+fn wait_for(what: &str, done: impl FnMut() -> bool) {
+    wait_at_most(Duration::from_secs(300), what, done);
 }
 
 /// Returns the process of a worker: a child of the engine, which also asks git.
-fn worker_of(engine: u32) -> Option<String> {
+fn worker_of(engine: u32) -> Option<u32> {
     let output =
         Command::new("pgrep").args(["-f", "-P", &engine.to_string(), "worker"]).output().expect("there is a `pgrep`");
-    String::from_utf8_lossy(&output.stdout).lines().next().map(str::to_owned)
-}
-
-fn signal(process: &str, signal: &str) {
-    assert!(Command::new("kill").args([signal, process]).status().expect("there is a `kill`").success());
+    String::from_utf8_lossy(&output.stdout).lines().next()?.parse().ok()
 }
 
 #[test]
@@ -65,7 +57,7 @@ fn a_worker_that_its_driver_kills_is_one_failed_node_with_the_name_of_the_driver
         worker.is_some()
     });
     // As a driver would that finds itself in a state that it does not know.
-    signal(&worker.expect("there is one"), "-ABRT");
+    signal(worker.expect("there is one"), "-ABRT");
     let output = engine.wait_with_output().expect("it ends");
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{error}");
